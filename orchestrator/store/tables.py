@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time."""
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.store.files import replace_file
+from orchestrator.store.reading import read_attempts, read_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _columns() -> list[tuple[str, "pa.DataType"]]:
+    """The columns that both tables share. Units are in the names."""
+    import pyarrow as pa
+
+    return [
+        ("trial_id", pa.string()),
+        ("kind", pa.string()),
+        ("block", pa.int32()),
+        ("round", pa.int32()),
+        ("order", pa.int32()),
+        ("variant", pa.string()),
+        ("cores", pa.int32()),
+        ("tunnels", pa.int32()),
+        ("repetition", pa.int32()),
+        ("status", pa.string()),
+        ("reasons", pa.string()),
+        ("throughput_bps", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("warm_up_s", pa.float64()),
+        ("planned_duration_s", pa.float64()),
+        ("topology", pa.string()),
+        ("testbed", pa.string()),
+        ("realtime", pa.bool_()),
+        ("crypto", pa.string()),
+        ("variant_build", pa.string()),
+        ("kernel_release", pa.string()),
+        ("started_at", pa.timestamp("ms", tz="UTC")),
+        ("retransmits", pa.int64()),
+        ("handshake_age_s", pa.float64()),
+        ("overhead_s", pa.float64()),
+        ("cpu_busy", pa.float64()),
+    ]
+
+
+def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
+    """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window."""
+    rows = attempt.get("probes", {}).get("per_cpu") or []
+    total = sum(value for row in rows for key, value in row.items() if key.endswith("_s"))
+    idle = sum(row.get("idle_s", 0.0) + row.get("iowait_s", 0.0) for row in rows)
+    return 1 - idle / total if total > 0 else None
+
+
+def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict[str, Any]:
+    levels, traffic = trial["levels"], trial["traffic"]
+    return {
+        **{key: trial[key] for key in ("trial_id", "kind", "block", "round", "order", "repetition")},
+        **{key: levels[key] for key in ("variant", "cores", "tunnels")},
+        "warm_up_s": traffic["warm_up_s"],
+        "planned_duration_s": traffic["duration_s"],
+        "topology": topology,
+        "testbed": testbed,
+    }
+
+
+def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    measurements = attempt.get("measurements") or {}
+    return {
+        **_trial_fields(attempt, attempt["topology"], attempt["testbed"]),
+        "status": attempt["status"],
+        "reasons": "; ".join(attempt["reasons"]),
+        **{
+            key: measurements.get(key)
+            for key in ("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s")
+        },
+        **{key: attempt.get(key) for key in ("realtime", "crypto", "variant_build", "kernel_release")},
+        "started_at": datetime.fromisoformat(attempt["started_at"]),
+        "cpu_busy": _cpu_busy(attempt),
+        "attempt": attempt["attempt"],
+    }
+
+
+def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The attempt that stands for its trial: the first ok one, else the last, else none."""
+    for attempt in attempts:
+        if attempt["status"] == "ok":
+            return attempt
+    return attempts[-1] if attempts else None
+
+
+def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
+    """(trials, attempts) of a run's directory.
+
+    ``trials`` has one row for each trial of the plan, in its order; one without an attempt has the status
+    ``missing``. ``attempts`` has one row for each finished attempt.
+    """
+    import pyarrow as pa
+
+    run = read_run(path)
+    rows = [_attempt_row(attempt) for attempt in read_attempts(path)]
+    by_trial: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_trial.setdefault(row["trial_id"], []).append(row)
+    plan = run["plan"]
+    trial_rows = []
+    for block in plan["blocks"]:
+        for trial in block["trials"]:
+            mine = by_trial.get(trial["trial_id"], [])
+            row = accepted(mine) or {"status": "missing", "reasons": "it was not attempted"}
+            fields = _trial_fields(trial, plan["topology"], run["testbed"]["name"])
+            trial_rows.append({**fields, **row, "attempts": len(mine)})
+    shared = _columns()
+    trial_schema = pa.schema([*shared, ("attempts", pa.int32())])
+    attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])
+
+    def table(source: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> "pa.Table":
+        return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in source], schema)
+
+    return table(trial_rows, trial_schema), table(rows, attempt_schema)
+
+
+def write_tables(path: Path) -> None:
+    """Write trials.parquet and attempts.parquet of a run's directory, each atomically."""
+    import pyarrow.parquet as pq
+
+    for name, table in zip(("trials", "attempts"), tables(path), strict=True):
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        replace_file(path / f"{name}.parquet", buffer.getvalue())
