@@ -1,0 +1,555 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The agent on a testbed host: sets up roles and tunnels, runs traffic, samples the host.
+
+It needs Python 3.9 or later, iproute2, wireguard-tools and iperf3, and nothing of the orchestrator's package. The
+controller starts it once a block over SSH and then talks to it in JSON, one object a line: a request
+``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true, ...}`` or
+``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its children.
+
+Each role lives in a network namespace that has the role's name. Private keys are made here and never leave this host.
+"""
+
+import base64
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import platform
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+PROTOCOL = 1
+RUNTIME = "/run/orch"
+NAMESPACES = "/run/netns"
+CLONE_NEWNET = 0x40000000
+MODULE = "/sys/module/wireguard"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class AgentError(Exception):
+    """What went wrong on this host, as a sentence for the controller."""
+
+
+# --- small helpers -----------------------------------------------------------------------------------------------
+
+
+def read_text(path):
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def write_text(path, text):
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise AgentError("%s cannot be set to %r: %s." % (path, text, error.strerror)) from error
+
+
+def set_and_check(path, text):
+    """Write a setting and read it back."""
+    write_text(path, text)
+    found = read_text(path).strip()
+    if found != text:
+        raise AgentError("%s was set to %r and reads back %r." % (path, text, found))
+
+
+def call(arguments, text=None, timeout=30):
+    """Run a command; its output, or an AgentError with what it printed."""
+    done = subprocess.run(
+        arguments, input=text, capture_output=True, text=True, timeout=timeout, check=False, close_fds=False
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().replace("\n", " | ")
+        raise AgentError("`%s` failed with status %d: %s" % (" ".join(arguments), done.returncode, said[:500]))
+    return done.stdout
+
+
+def ip_batch(role, lines):
+    if lines:
+        call(["ip", "-n", role, "-batch", "-"], "".join(line + "\n" for line in lines))
+
+
+@contextlib.contextmanager
+def inside(role):
+    """Be in a role's network namespace; what is started inside stays there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        there = os.open(os.path.join(NAMESPACES, role), os.O_RDONLY)
+        try:
+            enter(there)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            enter(home)
+    finally:
+        os.close(home)
+
+
+def enter(namespace):
+    if LIBC.setns(namespace, CLONE_NEWNET):
+        raise AgentError("a network namespace cannot be entered: %s." % os.strerror(ctypes.get_errno()))
+
+
+# --- what this host is ---------------------------------------------------------------------------------------------
+
+
+def tool_version(arguments):
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return None
+    return (done.stdout or done.stderr).strip().split("\n")[0]
+
+
+def hello(request):
+    """Who this host is: kernel, processors, tools; recorded with the run."""
+    del request
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        models = sorted({line.split(":", 1)[1].strip() for line in file if line.startswith("model name")})
+    return {
+        "protocol": PROTOCOL,
+        "hostname": platform.node(),
+        "kernel_release": os.uname().release,
+        "kernel_version": os.uname().version,
+        "kernel_command_line": read_text("/proc/cmdline").strip(),
+        "cpus_online": len(os.sched_getaffinity(0)),
+        "cpu_models": models,
+        "memory_kib": int(read_text("/proc/meminfo").split(":", 1)[1].split()[0]),
+        "python": platform.python_version(),
+        "tools": {
+            "iperf3": tool_version(["iperf3", "--version"]),
+            "wg": tool_version(["wg", "--version"]),
+            "ip": tool_version(["ip", "-Version"]),
+        },
+        "crypto": crypto_implementation(),
+    }
+
+
+def crypto_implementation():
+    """Which code encrypts, as the kernel itself says in its log; None where it says nothing."""
+    mark = "orch-lab: crypto: "
+    try:
+        log = subprocess.run(["dmesg"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except OSError:
+        return None
+    found = [line.split(mark, 1)[1].strip() for line in log.split("\n") if mark in line]
+    return ", ".join(found) or None
+
+
+# --- the variant ---------------------------------------------------------------------------------------------------
+
+
+def loaded_build_id():
+    """The build id of the wireguard module in the kernel, hex; None when it is not loaded."""
+    try:
+        with open(MODULE + "/notes/.note.gnu.build-id", "rb") as file:
+            note = file.read()
+    except OSError:
+        return None
+    name_size = int.from_bytes(note[0:4], sys.byteorder)
+    size = int.from_bytes(note[4:8], sys.byteorder)
+    start = 12 + (name_size + 3) // 4 * 4
+    return note[start : start + size].hex()
+
+
+def variant(request):
+    """Bring the wanted wireguard module into the kernel and prove by its build id that it is the one.
+
+    Device settings that are module parameters (``parameters``) are written before any device is made.
+    """
+    wanted, path = request["build_id"], request["module"]
+    found = loaded_build_id()
+    if os.path.isdir(MODULE) and found != wanted:
+        call(["rmmod", "wireguard"])
+        found = None
+    if found is None:
+        try:
+            call(["insmod", path])
+        except AgentError as error:
+            raise AgentError("The wireguard module %s cannot be loaded: %s" % (path, error)) from error
+        found = loaded_build_id()
+    if found != wanted:
+        raise AgentError(
+            "The wireguard module in the kernel has the build id %s, and the variant asks for %s; nothing was measured."
+            % (found, wanted)
+        )
+    for name, value in sorted(request["parameters"].items()):
+        set_and_check("%s/parameters/%s" % (MODULE, name), value)
+    return {"build_id": found}
+
+
+# --- roles and links -----------------------------------------------------------------------------------------------
+
+
+def remove_namespaces():
+    for role in os.listdir(NAMESPACES) if os.path.isdir(NAMESPACES) else []:
+        if os.path.ismount(sysfs_of(role)):
+            call(["umount", sysfs_of(role)])
+        call(["ip", "netns", "delete", role])
+
+
+def sysfs_of(role):
+    return os.path.join(RUNTIME, "sys", role)
+
+
+def links(request):
+    """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
+
+    ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]].
+    """
+    remove_namespaces()
+    for role in request["namespaces"]:
+        call(["ip", "netns", "add", role])
+        os.makedirs(sysfs_of(role), exist_ok=True)
+        with inside(role):
+            # A sysfs shows the network namespace in which it was mounted.
+            call(["mount", "-t", "sysfs", "sysfs", sysfs_of(role)])
+    pairs = [
+        "link add %s netns %s type veth peer name %s netns %s" % (device_a, role_a, device_b, role_b)
+        for role_a, device_a, role_b, device_b in request["veth"]
+    ]
+    if pairs:
+        call(["ip", "-batch", "-"], "".join(line + "\n" for line in pairs))
+    for role, wanted in request["namespaces"].items():
+        ip_batch(role, wanted["ip"])
+        with inside(role):
+            for name, value in wanted["sysctl"].items():
+                set_and_check("/proc/sys/" + name.replace(".", "/"), value)
+    return {}
+
+
+# --- tunnels -------------------------------------------------------------------------------------------------------
+
+
+def tunnels(request):
+    """Make WireGuard devices with fresh keys; the answer has their public keys, in order.
+
+    ``gateways``: {role: [{"device", "port", "mtu"}]}.
+    """
+    keys = {}
+    for role, devices in request["gateways"].items():
+        ip_batch(role, ["link add %s mtu %d type wireguard" % (d["device"], d["mtu"]) for d in devices])
+        with inside(role):
+            for device in devices:
+                private = base64.b64encode(os.urandom(32)).decode()
+                text = "[Interface]\nPrivateKey = %s\nListenPort = %d\n" % (private, device["port"])
+                call(["wg", "setconf", device["device"], "/dev/stdin"], text)
+            shown = dict(line.split() for line in call(["wg", "show", "all", "public-key"]).splitlines())
+        keys[role] = [shown[device["device"]] for device in devices]
+    return {"public_keys": keys}
+
+
+def peers(request):
+    """Give each device its peer, bring it up, set what the variant wants of it, and add the routes.
+
+    ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips"}], "routes": [ip lines],
+    "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
+    """
+    for role, wanted in request["gateways"].items():
+        with inside(role):
+            for peer in wanted["peers"]:
+                text = "[Peer]\nPublicKey = %s\nEndpoint = %s\nAllowedIPs = %s\n" % (
+                    peer["public_key"],
+                    peer["endpoint"],
+                    peer["allowed_ips"],
+                )
+                call(["wg", "addconf", peer["device"], "/dev/stdin"], text)
+        ip_batch(role, ["link set %s up" % peer["device"] for peer in wanted["peers"]] + wanted["routes"])
+        for peer in wanted["peers"]:
+            settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
+            set_and_check(settings + "threaded", wanted["threaded"])
+            for name, value in wanted["device_settings"].items():
+                found = read_text("%swireguard/%s" % (settings, name)).strip()
+                if found != value:
+                    raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+    return {}
+
+
+def routes(request):
+    """Run lines of ``ip -batch`` in roles: {"roles": {role: [lines]}}."""
+    for role, lines in request["roles"].items():
+        ip_batch(role, lines)
+    return {}
+
+
+def remove_tunnels(request):
+    """Remove devices and routes of a trial: {"gateways": {role: [devices]}, "routes": {role: [ip lines]}}."""
+    for role, lines in request["routes"].items():
+        ip_batch(role, lines)
+    for role, devices in request["gateways"].items():
+        ip_batch(role, ["link delete %s" % device for device in devices])
+    return {}
+
+
+def handshakes(request):
+    """See that a datagram gets through every tunnel, which a complete handshake must precede.
+
+    From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
+    tunnel both ways. ``paths``: [[source, destination]]; ``timeout_s``.
+    """
+    deadline = time.monotonic() + request["timeout_s"]
+    waiting = {}
+    with inside(request["role"]):
+        for source, destination in request["paths"]:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            probe.bind((source, 0))
+            probe.connect((destination, 9))
+            waiting[probe] = destination
+    try:
+        while waiting:
+            for probe in list(waiting):
+                with contextlib.suppress(ConnectionRefusedError):
+                    probe.send(b"orch")
+            ready = select.select(list(waiting), [], [], 0.25)[0]
+            for probe in ready:
+                try:
+                    probe.recv(64)
+                except OSError as error:
+                    if error.errno != errno.ECONNREFUSED:
+                        continue
+                    del waiting[probe]
+                    probe.close()
+            if waiting and time.monotonic() > deadline:
+                raise AgentError(
+                    "%d of %d tunnels carried nothing within %g s: no handshake with %s."
+                    % (len(waiting), len(request["paths"]), request["timeout_s"], ", ".join(sorted(waiting.values())[:5]))
+                )
+    finally:
+        for probe in waiting:
+            probe.close()
+    return {}
+
+
+def handshake_times(request):
+    """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never."""
+    ages = {}
+    now = time.time()
+    for role in request["roles"]:
+        with inside(role):
+            shown = call(["wg", "show", "all", "latest-handshakes"])
+        ages[role] = {}
+        for line in shown.splitlines():
+            device, _, at = line.split("\t")
+            ages[role][device] = now - int(at) if int(at) else None
+    return {"ages_s": ages}
+
+
+# --- traffic -------------------------------------------------------------------------------------------------------
+
+
+class Traffic:
+    """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
+
+    def __init__(self):
+        self.folder = None
+        self.processes = {}
+
+    def start(self, role, name, arguments):
+        """Start a process in a role; its output goes to files that are read after the traffic."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
+        base = os.path.join(self.folder.name, name)
+        with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, inside(role):
+            self.processes[name] = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, close_fds=False
+            )
+
+    def wait(self, deadline):
+        """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
+        with contextlib.ExitStack() as stack:
+            poller = select.poll()
+            poller.register(0, select.POLLIN)
+            running = {}
+            for name, process in self.processes.items():
+                descriptor = os.pidfd_open(process.pid)
+                stack.callback(os.close, descriptor)
+                poller.register(descriptor, select.POLLIN)
+                running[descriptor] = name
+            while running:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                for descriptor, _ in poller.poll(left * 1000):
+                    if descriptor == 0:
+                        raise EOFError
+                    poller.unregister(descriptor)
+                    del running[descriptor]
+
+    def stop(self):
+        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
+        outcome = {}
+        for name, process in self.processes.items():
+            ended = process.poll() is not None
+            if not ended:
+                process.kill()
+            process.wait()
+            base = os.path.join(self.folder.name, name)
+            outcome[name] = {
+                "status": process.returncode if ended else None,
+                "out": read_text(base + ".out"),
+                "err": read_text(base + ".err"),
+            }
+        self.processes = {}
+        if self.folder is not None:
+            self.folder.cleanup()
+            self.folder = None
+        return outcome
+
+
+TRAFFIC = Traffic()
+
+
+def listening(role):
+    """The TCP ports on which something listens in a role's namespace."""
+    ports = set()
+    with inside(role):
+        for table in ("tcp", "tcp6"):
+            for line in read_text("/proc/thread-self/net/" + table).splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A":
+                    ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def serve(request):
+    """Start servers and return when all listen: {"servers": [{"role", "name", "arguments", "port"}], "timeout_s"}."""
+    TRAFFIC.stop()
+    waiting = {}
+    for server in request["servers"]:
+        TRAFFIC.start(server["role"], server["name"], server["arguments"])
+        waiting.setdefault(server["role"], set()).add(server["port"])
+    deadline = time.monotonic() + request["timeout_s"]
+    while waiting:
+        for role in list(waiting):
+            waiting[role] -= listening(role)
+            if not waiting[role]:
+                del waiting[role]
+        if waiting:
+            if time.monotonic() > deadline:
+                said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
+                raise AgentError("Servers did not listen within %g s: %s" % (request["timeout_s"], str(said)[:500]))
+            time.sleep(0.005)
+    return {}
+
+
+def measure(request):
+    """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
+
+    ``clients``: [{"role", "name", "arguments"}]; ``start_at``: seconds of this host's clock, or null for at once;
+    ``warm_up_s``, ``duration_s``, ``timeout_s``; ``sample_roles``: the roles whose interfaces are counted.
+    The answer has ``processes`` and ``samples``: two samples with the time of each.
+    """
+    if request["start_at"] is not None:
+        time.sleep(max(0.0, request["start_at"] - time.time()))
+    began = time.monotonic()
+    started_at = time.time()
+    for client in request["clients"]:
+        TRAFFIC.start(client["role"], client["name"], client["arguments"])
+    deadline = began + request["timeout_s"]
+    samples = []
+    for offset in (request["warm_up_s"], request["warm_up_s"] + request["duration_s"]):
+        wait_or_leave(began + offset)
+        samples.append(sample(request["sample_roles"]))
+    TRAFFIC.wait(deadline)
+    traffic_s = time.monotonic() - began
+    return {"started_at": started_at, "traffic_s": traffic_s, "samples": samples, "processes": TRAFFIC.stop()}
+
+
+def wait_or_leave(until):
+    """Sleep until a time of CLOCK_MONOTONIC; EOFError when the controller goes away meanwhile."""
+    left = until - time.monotonic()
+    if left > 0 and select.select([0], [], [], left)[0]:
+        raise EOFError
+
+
+# --- probes --------------------------------------------------------------------------------------------------------
+
+
+def sample(roles):
+    """Raw counters of this host now: per-CPU clock ticks, softirqs a CPU, counters an interface."""
+    cpus = [line.split() for line in read_text("/proc/stat").splitlines() if line.startswith("cpu") and line[3] != " "]
+    interfaces = {}
+    for role in roles:
+        with inside(role):
+            interfaces[role] = read_text("/proc/thread-self/net/dev")
+    return {
+        "at_monotonic_s": time.monotonic(),
+        "cpus": {fields[0][3:]: [int(value) for value in fields[1:9]] for fields in cpus},
+        "ticks_per_s": os.sysconf("SC_CLK_TCK"),
+        "softirqs": read_text("/proc/softirqs"),
+        "interfaces": interfaces,
+        "clock_s": time.time(),
+    }
+
+
+def kernel_log(request):
+    """Lines of the kernel log that a person should see (warnings, bugs, stalls), since ``after_s`` of its clock."""
+    marks = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection")
+    lines = call(["dmesg"]).splitlines()
+    return {"lines": [line for line in lines if any(mark in line for mark in marks)][-request["most"] :]}
+
+
+OPERATIONS = {
+    f.__name__: f
+    for f in (
+        hello,
+        variant,
+        links,
+        tunnels,
+        peers,
+        routes,
+        remove_tunnels,
+        handshakes,
+        handshake_times,
+        serve,
+        measure,
+        kernel_log,
+    )
+}
+
+
+def answer(request):
+    """Carry out one request; never raises but at the end of standard input."""
+    began = time.monotonic()
+    try:
+        result = {"ok": True, **OPERATIONS[request["op"]](request)}
+    except EOFError:
+        raise
+    except AgentError as error:
+        result = {"ok": False, "error": str(error)}
+    except Exception as error:
+        result = {"ok": False, "error": "%s in the agent's %r: %s" % (type(error).__name__, request.get("op"), error)}
+    result["took_s"] = time.monotonic() - began
+    return result
+
+
+def main():
+    os.makedirs(RUNTIME, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))
+    received = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    try:
+        while True:
+            line = received.readline()
+            if not line:
+                break
+            sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+            sys.stdout.flush()
+    except EOFError:
+        pass
+    finally:
+        TRAFFIC.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products that are expensive to make, kept under XDG_CACHE_HOME by the hash of what they are made from.
+
+A product is a folder ``<cache>/<kind>/<key>`` with a ``product.json`` beside its files. It is built in a folder of its
+own and renamed when it is whole, so that a failed or interrupted build leaves no half product; a lock lets two
+processes that want the same product build it once.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.paths import cache_home
+from orchestrator.progress import Progress
+from orchestrator.store.files import replace_file, to_json
+
+KINDS = ("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A finished product: what kind, under which key, in which folder, and its product.json."""
+
+    kind: str
+    key: str
+    path: Path
+    description: Mapping[str, Any]
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """The key of a product: 16 hexadecimal digits of the hash of all that it is made from."""
+    text = json.dumps(inputs, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_files(files: Iterable[Path], relative_to: Path) -> str:
+    """A hash over names, modes (executable or not) and contents of files."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        content = file.read_bytes()
+        mode = "x" if os.access(file, os.X_OK) else "-"
+        digest.update(f"{file.relative_to(relative_to)}\0{mode}{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def hash_tree(folder: Path) -> str:
+    """A hash over all files below a folder; caches of Python are left out."""
+    return hash_files((f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts), folder)
+
+
+def find(kind: str, key: str) -> Product | None:
+    """The finished product, if it is in the cache."""
+    path = cache_home() / kind / key
+    try:
+        description = json.loads((path / "product.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return Product(kind, key, path, description)
+
+
+def products() -> list[Product]:
+    """Every finished product in the cache, newest first in each kind."""
+    found = []
+    for kind in KINDS:
+        folder = cache_home() / kind
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        mine = [product for name in names if (product := find(kind, name))]
+        found += sorted(mine, key=lambda product: str(product.description.get("made_at")), reverse=True)
+    return found
+
+
+@contextmanager
+def lock(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock of the cache; it goes with the process, however that ends."""
+    folder = cache_home() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _durations_file() -> Path:
+    return cache_home() / "durations.json"
+
+
+def learned_seconds(what: str, default: float | None = None) -> float | None:
+    """How long something took last time on this computer, in seconds."""
+    try:
+        value = json.loads(_durations_file().read_text()).get(what, default)
+    except (OSError, ValueError, AttributeError):
+        return default
+    return float(value) if isinstance(value, int | float) else default
+
+
+def learn_seconds(what: str, seconds: float) -> None:
+    """Remember how long something took, for the next estimate."""
+    with lock("durations"):
+        try:
+            known = json.loads(_durations_file().read_text())
+        except (OSError, ValueError):
+            known = {}
+        replace_file(_durations_file(), to_json({**known, what: round(seconds, 3)}))
+
+
+def obtain(
+    kind: str,
+    inputs: Mapping[str, Any],
+    build: Callable[[Path], Mapping[str, Any]],
+    progress: Progress,
+    *,
+    title: str,
+    estimate_s: float,
+) -> Product:
+    """The product made from ``inputs``: from the cache, or built now by ``build(folder)``.
+
+    ``build`` fills the folder and returns what is worth recording in product.json. ``estimate_s`` is used until a
+    build on this computer has taught better.
+    """
+    key = key_of(inputs)
+    if product := find(kind, key):
+        return product
+    waiting = f"Waiting for another process that builds the same: {title}"
+    with lock(f"{kind}-{key}", on_wait=lambda: progress.stage(waiting)):
+        if product := find(kind, key):
+            return product
+        progress.stage(title, learned_seconds(kind, estimate_s))
+        folder = cache_home() / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{key}.building"
+        shutil.rmtree(temporary, ignore_errors=True)  # what an interrupted build left; the lock makes it ours
+        temporary.mkdir()
+        began = time.monotonic()
+        try:
+            facts = build(temporary)
+            seconds = time.monotonic() - began
+            made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            record = {"kind": kind, "key": key, "inputs": inputs, "facts": facts, "made_at": made_at}
+            replace_file(temporary / "product.json", to_json({**record, "seconds": round(seconds, 1)}))
+            final = folder / key
+            shutil.rmtree(final, ignore_errors=True)  # a folder without a product.json is no product
+            temporary.rename(final)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise TestbedError(f"{title}: {error}. Nothing half-made was left in {folder}.") from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        learn_seconds(kind, seconds)
+    made = find(kind, key)
+    assert made is not None
+    return made

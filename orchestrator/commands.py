@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a build tool on this computer: its output in a log, an error that quotes the log's end, no orphan."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.errors import TestbedError
+
+
+def run_logged(
+    arguments: Sequence[str | Path],
+    log: Path,
+    *,
+    what: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
+    keep_log: Path | None = None,
+) -> None:
+    """Run a command with its output appended to ``log``; ``on_line`` sees each line.
+
+    The command ends with this process, however that ends. Raises TestbedError with the log's last lines when the
+    status is not 0; the log is then copied to ``keep_log`` if that is given.
+    """
+    command = ["setpriv", "--pdeathsig", "TERM", *(str(argument) for argument in arguments)]
+    with log.open("a", encoding="utf-8") as out:
+        out.write(f"$ {' '.join(command[3:])}\n")
+        out.flush()
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                out.write(line)
+                on_line(line.rstrip())
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if status:
+        tail = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-12:]
+        where = ""
+        if keep_log is not None:
+            keep_log.parent.mkdir(parents=True, exist_ok=True)
+            keep_log.write_bytes(log.read_bytes())
+            where = f" The whole log: {keep_log}"
+        raise TestbedError(f"{what} failed with status {status}. Its last lines:\n  " + "\n  ".join(tail) + where)

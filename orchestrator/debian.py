@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages from the machine's own mirror, through a private apt state.
+
+The machine's own sources and package lists are read and never changed.
+"""
+
+import functools
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import TestbedError
+
+KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
+
+
+def keyring() -> Path:
+    """The public keys that Debian signs its archive with, as the machine has them."""
+    for name in KEYRINGS:
+        path = Path("/usr/share/keyrings") / name
+        if path.is_file():
+            return path
+    raise TestbedError("Debian's archive keys are missing: install the package debian-archive-keyring.")
+
+
+def _mirrors_in(text: str) -> Iterator[tuple[str, bool]]:
+    """(URI, enabled for main) pairs of one sources file, in either of apt's formats."""
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = {}
+        for line in stanza.splitlines():
+            match = re.match(r"([A-Za-z-]+):\s*(.*)", line)
+            if match and not line.startswith("#"):
+                fields[match[1].lower()] = match[2]
+        if "uris" in fields and fields.get("enabled", "yes").strip().lower() != "no":
+            for uri in fields["uris"].split():
+                yield uri, "main" in fields.get("components", "").split()
+    for line in text.splitlines():
+        match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+\S+\s+(.*)", line)
+        if match:
+            yield match[1], "main" in match[2].split()
+
+
+def _own_mirrors(roots: Iterable[Path]) -> Iterator[str]:
+    for file in roots:
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            continue
+        for uri, has_main in _mirrors_in(text):
+            if has_main and re.fullmatch(r"(https?|file|copy)://?\S*/debian/?", uri):
+                yield uri.rstrip("/")
+
+
+@functools.cache
+def mirror() -> str:
+    """The Debian mirror to use: ORCH_DEBIAN_MIRROR, else the first Debian archive in the machine's apt sources."""
+    named = os.environ.get("ORCH_DEBIAN_MIRROR", "").strip()
+    if named:
+        return named.rstrip("/")
+    etc = Path("/etc/apt")
+    parts = etc / "sources.list.d"
+    files = [etc / "sources.list", *sorted(parts.glob("*.sources")), *sorted(parts.glob("*.list"))]
+    for uri in _own_mirrors(files):
+        return uri
+    raise TestbedError(
+        "This machine's apt sources name no Debian mirror (it may be another distribution): "
+        "set ORCH_DEBIAN_MIRROR to the address of one, ending in /debian."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A package's version in a suite."""
+
+    package: str
+    version: str
+    suite: str
+
+
+class PrivateApt:
+    """apt-get with sources, lists and caches of its own."""
+
+    def __init__(self, folder: Path, suites: Sequence[str]) -> None:
+        self._folder = folder
+        self._suites = tuple(suites)
+        for name in ("lists/partial", "cache/archives/partial", "etc"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
+
+    def _options(self) -> list[str]:
+        settings = {
+            "Dir::Etc::sourcelist": self._folder / "etc" / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::State": self._folder,
+            "Dir::State::lists": self._folder / "lists",
+            "Dir::State::status": self._folder / "status",
+            "Dir::Cache": self._folder / "cache",
+            "Acquire::Languages": "none",
+            "APT::Sandbox::User": "",
+            "APT::Architecture": "amd64",
+            "APT::Architectures": "amd64",
+            "Acquire::Retries": "3",
+            "Acquire::http::Timeout": "60",
+            "Acquire::https::Timeout": "60",
+        }
+        return [f"-o{name}={value}" for name, value in settings.items()]
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [arguments[0], *self._options(), *arguments[1:]],
+            cwd=cwd or self._folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise TestbedError(
+                f"{' '.join(arguments[:2])} failed on the Debian mirror {mirror()}: "
+                f"{said[-1] if said else 'no message'}. Check the network, or name another in ORCH_DEBIAN_MIRROR."
+            )
+        return done.stdout
+
+    def update(self) -> list[str]:
+        """Fetch the package lists of every suite that the mirror has; returns those suites."""
+        reached, refusal = [], None
+        for suite in self._suites:
+            lines = [f"deb [signed-by={keyring()}] {mirror()} {name} main" for name in [*reached, suite]]
+            (self._folder / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
+            try:
+                self._run("apt-get", "update", "-q", "--error-on=any")
+                reached.append(suite)
+            except TestbedError as error:
+                refusal = error
+        if not reached and refusal:
+            raise refusal
+        lines = [f"deb [signed-by={keyring()}] {mirror()} {name} main" for name in reached]
+        (self._folder / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
+        return reached
+
+    def versions(self, pattern: str) -> list[Version]:
+        """The versions of all packages whose whole name matches a regular expression."""
+        names = [n for n in self._run("apt-cache", "pkgnames").split() if re.fullmatch(pattern, n)]
+        found = []
+        if names:
+            for line in self._run("apt-cache", "madison", *sorted(names)).splitlines():
+                package, version, source = (part.strip() for part in line.split("|"))
+                found.append(Version(package, version, source.split()[1].split("/")[0]))
+        return found
+
+    def download(self, package: str, version: str, folder: Path) -> Path:
+        """Fetch a package, checked against the signed lists; returns the .deb."""
+        self._run("apt-get", "download", "-q", f"{package}={version}", cwd=folder)
+        (found,) = folder.glob(f"{package}_*.deb")
+        return found
+
+
+@contextmanager
+def private_apt(suites: Sequence[str]) -> Iterator[PrivateApt]:
+    """A PrivateApt in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="orch-apt-") as folder:
+        yield PrivateApt(Path(folder), suites)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building the lab kernel: User-Mode Linux from the pinned source, our patches and our configuration.
+
+The product ``lab-kernel`` has
+
+    linux            the kernel, an ordinary program, stripped
+    modules/         modules of this kernel other than wireguard (pktgen)
+    config           its full configuration
+    upstream/        drivers/net/wireguard of this source, as upstream has it
+    selftests/       tools/testing/selftests/wireguard of this source, as upstream has it
+    headers/         what an external module build needs (absent in an imported product)
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.commands import run_logged
+from orchestrator.errors import TestbedError
+from orchestrator.kernel.source import Source, obtain_source, pin
+from orchestrator.paths import KERNEL, cache_home
+from orchestrator.progress import Progress
+
+LAB = KERNEL / "lab"
+ARCHITECTURE = "ARCH=um"
+# What an allnoconfig build of ARCH=um never reads, and what is most of the tarball.
+_UNREAD = (
+    *(f"*/arch/{name}/*" for name in ("alpha arc arm arm64 csky hexagon loongarch m68k microblaze mips nios2").split()),
+    *(f"*/arch/{name}/*" for name in ("openrisc parisc powerpc riscv s390 sh sparc xtensa").split()),
+    *(f"*/drivers/{name}/*.[ch]" for name in ("accel gpu media infiniband scsi staging iio usb").split()),
+    "*/Documentation/*",
+    "*/sound/*.[ch]",
+    "*/debian/*",
+)
+
+
+def patches(series: Path) -> list[Path]:
+    """The patches that a series file names, in order; lines that start with # are comments."""
+    folder = series.parent / "patches"
+    lines = (line.split("#")[0].strip() for line in series.read_text().splitlines())
+    return [folder / line for line in lines if line]
+
+
+def _inputs() -> dict[str, Any]:
+    """What a lab kernel is made from, but for the source."""
+    files = [LAB / "series", *patches(LAB / "series")]
+    return {"config": cache.hash_files([LAB / "kernel.config"], LAB), "patches": cache.hash_files(files, LAB)}
+
+
+def _cached() -> cache.Product | None:
+    """A lab kernel in the cache that was made from today's configuration and patches; the pinned source first."""
+    wanted, mine = pin(), _inputs()
+    found = [
+        product
+        for product in cache.products()
+        if product.kind == "lab-kernel" and all(product.description["inputs"].get(k) == v for k, v in mine.items())
+    ]
+    found.sort(key=lambda product: product.description["inputs"]["source_sha256"] != wanted.sha256)
+    return found[0] if found else None
+
+
+def lab_kernel(progress: Progress, *, with_headers: bool = False) -> cache.Product:
+    """The lab kernel, from the cache or built now (minutes). ``with_headers``: modules are to be built against it."""
+    if (product := _cached()) and (not with_headers or (product.path / "headers").is_dir()):
+        return product
+    source = obtain_source(progress)
+    inputs = {"source_sha256": source.sha256, **_inputs()}
+    if product and product.key == cache.key_of(inputs):
+        shutil.rmtree(product.path)  # imported without headers, and they are needed now
+    processors = len(os.sched_getaffinity(0))
+    return cache.obtain(
+        "lab-kernel",
+        inputs,
+        lambda folder: _build(source, folder, progress),
+        progress,
+        title=f"Building the lab kernel (Linux {source.version})",
+        estimate_s=900 / processors + 30,
+    )
+
+
+def _build(source: Source, folder: Path, progress: Progress) -> Mapping[str, Any]:
+    log = folder / "build.log"
+    kept = cache_home() / "logs" / "lab-kernel.log"
+    tree, out = folder / "source", folder / "build"
+    tree.mkdir()
+    progress.detail("unpacking the source")
+    exclude = [f"--exclude={pattern}" for pattern in _UNREAD]
+    unpack = ["tar", "--extract", "--strip-components=1", *exclude, "--wildcards", "-C", tree, "-f", source.tarball]
+    run_logged(unpack, log, what="Unpacking the kernel source", keep_log=kept)
+    upstream = folder / "upstream"
+    shutil.copytree(tree / "drivers/net/wireguard", upstream)
+    shutil.copytree(tree / "tools/testing/selftests/wireguard", folder / "selftests", symlinks=True)
+    apply_series(LAB / "series", tree, log, kept, source.version)
+    make = ["make", "-C", tree, ARCHITECTURE, f"O={out}"]
+    environment = {"KBUILD_BUILD_USER": "orch", "KBUILD_BUILD_HOST": "lab"}
+    progress.detail("configuring")
+    configure = [*make, "allnoconfig", f"KCONFIG_ALLCONFIG={LAB / 'kernel.config'}"]
+    run_logged(configure, log, what="Configuring the lab kernel", environment=environment, keep_log=kept)
+    _check_configuration(LAB / "kernel.config", out / ".config")
+    objects = 0
+
+    def count(line: str) -> None:
+        nonlocal objects
+        if line.startswith("  CC"):
+            objects += 1
+            if objects % 25 == 0:
+                progress.detail(f"{objects} files compiled, now {line.split()[-1]}")
+
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    began = time.monotonic()
+    build = [*make, jobs, "all", "modules"]
+    run_logged(build, log, what="Building the lab kernel", environment=environment, on_line=count, keep_log=kept)
+    progress.detail("collecting the kernel and its headers")
+    subprocess.run(["strip", "-o", folder / "linux", out / "linux"], check=True)
+    shutil.copy(out / ".config", folder / "config")
+    (folder / "modules").mkdir()
+    for module in out.rglob("*.ko"):
+        if module.name != "wireguard.ko":
+            subprocess.run(["strip", "--strip-debug", "-o", folder / "modules" / module.name, module], check=True)
+    _collect_headers(tree, out, folder / "headers")
+    release = (out / "include/config/kernel.release").read_text().strip()
+    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    shutil.rmtree(tree)
+    shutil.rmtree(out)
+    log.unlink()
+    return {
+        "release": release,
+        "source_version": source.version,
+        "pinned": source.pinned,
+        "compiler": compiler,
+        "compile_s": round(time.monotonic() - began),
+    }
+
+
+def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version: str) -> None:
+    """Apply the patches of a series to a source tree; TestbedError names the one that does not apply."""
+    for patch in patches(series):
+        run_logged(
+            ["patch", "-p1", "--forward", "--batch", "--no-backup-if-mismatch", "-i", patch],
+            log,
+            what=f"Applying {patch.name} to the kernel source {version}",
+            cwd=tree,
+            keep_log=kept,
+        )
+
+
+def _check_configuration(wanted: Path, got: Path) -> None:
+    """Every option that the fragment sets must be in the configuration; Kconfig drops what has unmet dependencies."""
+    lines = set(got.read_text().splitlines())
+    missing = [
+        line
+        for line in (text.strip() for text in wanted.read_text().splitlines())
+        if line.startswith("CONFIG_") and not line.endswith("=n") and line not in lines
+    ]
+    if missing:
+        raise TestbedError(
+            f"The kernel source does not take these options of {wanted.name}: {', '.join(missing[:8])}"
+            f"{' and more' if len(missing) > 8 else ''}. The series is not one that the lab was written for."
+        )
+
+
+def _collect_headers(tree: Path, out: Path, headers: Path) -> None:
+    """What `make M=` needs of the source and of the build, as one tree that can be moved."""
+    headers.mkdir()
+    picks = r"""
+        echo Makefile
+        find arch/um arch/x86 \( -name 'Makefile*' -o -name Kbuild -o -name '*.h' \) -print
+        find include scripts \( -type f -o -type l \) -print
+    """
+    built = r"""
+        echo .config; echo Module.symvers
+        find include scripts arch -type f ! -name '*.o' ! -name '*.a' ! -name '.*.cmd' -print
+    """
+    for where, script in ((tree, picks), (out, built)):
+        command = f'set -e; {{ {script}\n}} | tar --create --files-from=- | tar --extract -C "$1"'
+        subprocess.run(["sh", "-c", command, "sh", headers], cwd=where, check=True, stdin=subprocess.DEVNULL)

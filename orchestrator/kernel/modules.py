@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building wireguard.ko for the lab kernel: upstream's code as it is, or with one of our series on top.
+
+A build other than ``upstream`` is a folder of kernel/ with a ``series`` file, ``patches/`` (paths relative to
+drivers/net/wireguard's parents, -p1 from the root of the kernel source) and, where there are own files, ``src/``.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.commands import run_logged
+from orchestrator.errors import UserError
+from orchestrator.kernel.elf import build_id
+from orchestrator.kernel.lab import ARCHITECTURE, apply_series, lab_kernel
+from orchestrator.paths import KERNEL, cache_home
+from orchestrator.progress import Progress
+
+UPSTREAM = "upstream"
+BUILDS = {UPSTREAM: None, "multitunnel": KERNEL / "wireguard"}
+
+
+def _inputs(kernel: cache.Product, build: str) -> dict[str, Any]:
+    folder = BUILDS[build]
+    return {"kernel": kernel.key, "build": build, "own": cache.hash_tree(folder) if folder else ""}
+
+
+def lab_module(build: str, progress: Progress) -> cache.Product:
+    """wireguard.ko of a build for the lab kernel; its product.json has the build id among the facts."""
+    if build not in BUILDS:
+        raise UserError(f"A variant names the build {build!r}; there are: {', '.join(BUILDS)}.")
+    kernel = lab_kernel(progress)
+    if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
+        return product
+    kernel = lab_kernel(progress, with_headers=True)
+    return cache.obtain(
+        "wireguard-module",
+        _inputs(kernel, build),
+        lambda folder: _build(kernel, build, folder),
+        progress,
+        title=f"Building the wireguard module ({build})",
+        estimate_s=12,
+    )
+
+
+def _build(kernel: cache.Product, build: str, folder: Path) -> Mapping[str, Any]:
+    log = folder / "build.log"
+    kept = cache_home() / "logs" / f"wireguard-{build}.log"
+    tree = folder / "source"
+    module = tree / "drivers/net/wireguard"
+    shutil.copytree(kernel.path / "upstream", module)
+    own = BUILDS[build]
+    if own is not None:
+        if (own / "src").is_dir():
+            shutil.copytree(own / "src", module, dirs_exist_ok=True)
+        apply_series(own / "series", tree, log, kept, kernel.description["facts"]["source_version"])
+    arguments = ["make", "-C", kernel.path / "headers", ARCHITECTURE, f"M={module}", "CONFIG_WIREGUARD=m"]
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    what = f"Building the wireguard module ({build})"
+    run_logged([*arguments, jobs, "modules"], log, what=what, keep_log=kept)
+    target = folder / "wireguard.ko"
+    subprocess.run(["strip", "--strip-debug", "-o", target, module / "wireguard.ko"], check=True)
+    shutil.rmtree(tree)
+    log.unlink()
+    return {"build_id": build_id(target), "release": kernel.description["facts"]["release"], "build": build}
