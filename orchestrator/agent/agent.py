@@ -28,6 +28,8 @@ import time
 PROTOCOL = 1
 RUNTIME = "/run/orch"
 NAMESPACES = "/run/netns"
+RCU_EXPEDITED = "/sys/kernel/rcu_expedited"
+DEVICE_GROUP = 51820  # marks the devices of a trial, so that they can be removed in one go
 CLONE_NEWNET = 0x40000000
 MODULE = "/sys/module/wireguard"
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -174,6 +176,9 @@ def variant(request):
         found = None
     if found is None:
         try:
+            depends = call(["modinfo", "--field", "depends", path]).strip()
+            if depends:
+                call(["modprobe", "--all", *depends.split(",")])
             call(["insmod", path])
         except AgentError as error:
             raise AgentError("The wireguard module %s cannot be loaded: %s" % (path, error)) from error
@@ -238,7 +243,10 @@ def tunnels(request):
     """
     keys = {}
     for role, devices in request["gateways"].items():
-        ip_batch(role, ["link add %s mtu %d type wireguard" % (d["device"], d["mtu"]) for d in devices])
+        ip_batch(
+            role,
+            ["link add %s mtu %d group %d type wireguard" % (d["device"], d["mtu"], DEVICE_GROUP) for d in devices],
+        )
         with inside(role):
             for device in devices:
                 private = base64.b64encode(os.urandom(32)).decode()
@@ -283,21 +291,35 @@ def routes(request):
 
 
 def remove_tunnels(request):
-    """Remove devices and routes of a trial: {"gateways": {role: [devices]}, "routes": {role: [ip lines]}}."""
-    for role, lines in request["routes"].items():
-        ip_batch(role, lines)
-    for role, devices in request["gateways"].items():
-        ip_batch(role, ["link delete %s" % device for device in devices])
+    """Remove all devices that trials made in some roles: {"roles": [role]}."""
+    with short_grace_periods():
+        for role in request["roles"]:
+            present = os.listdir(sysfs_of(role) + "/class/net")
+            if any(name.startswith("wg") for name in present):
+                ip_batch(role, ["link delete group %d" % DEVICE_GROUP])
     return {}
+
+
+@contextlib.contextmanager
+def short_grace_periods():
+    """Let RCU hurry while devices go, each of which waits for several grace periods; never while traffic runs."""
+    if not os.path.exists(RCU_EXPEDITED):
+        yield
+        return
+    write_text(RCU_EXPEDITED, "1")
+    try:
+        yield
+    finally:
+        write_text(RCU_EXPEDITED, "0")
 
 
 def handshakes(request):
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
     From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``timeout_s``.
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``.
     """
-    deadline = time.monotonic() + request["timeout_s"]
+    deadline = time.monotonic() + request["patience_s"]
     waiting = {}
     with inside(request["role"]):
         for source, destination in request["paths"]:
@@ -322,7 +344,7 @@ def handshakes(request):
             if waiting and time.monotonic() > deadline:
                 raise AgentError(
                     "%d of %d tunnels carried nothing within %g s: no handshake with %s."
-                    % (len(waiting), len(request["paths"]), request["timeout_s"], ", ".join(sorted(waiting.values())[:5]))
+                    % (len(waiting), len(request["paths"]), request["patience_s"], ", ".join(sorted(waiting.values())[:5]))
                 )
     finally:
         for probe in waiting:
@@ -422,13 +444,13 @@ def listening(role):
 
 
 def serve(request):
-    """Start servers and return when all listen: {"servers": [{"role", "name", "arguments", "port"}], "timeout_s"}."""
+    """Start servers and return when all listen: {"servers": [{"role", "name", "arguments", "port"}], "patience_s"}."""
     TRAFFIC.stop()
     waiting = {}
     for server in request["servers"]:
         TRAFFIC.start(server["role"], server["name"], server["arguments"])
         waiting.setdefault(server["role"], set()).add(server["port"])
-    deadline = time.monotonic() + request["timeout_s"]
+    deadline = time.monotonic() + request["patience_s"]
     while waiting:
         for role in list(waiting):
             waiting[role] -= listening(role)
@@ -437,7 +459,7 @@ def serve(request):
         if waiting:
             if time.monotonic() > deadline:
                 said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
-                raise AgentError("Servers did not listen within %g s: %s" % (request["timeout_s"], str(said)[:500]))
+                raise AgentError("Servers did not listen within %g s: %s" % (request["patience_s"], str(said)[:500]))
             time.sleep(0.005)
     return {}
 
@@ -446,7 +468,7 @@ def measure(request):
     """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
 
     ``clients``: [{"role", "name", "arguments"}]; ``start_at``: seconds of this host's clock, or null for at once;
-    ``warm_up_s``, ``duration_s``, ``timeout_s``; ``sample_roles``: the roles whose interfaces are counted.
+    ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
     The answer has ``processes`` and ``samples``: two samples with the time of each.
     """
     if request["start_at"] is not None:
@@ -455,7 +477,7 @@ def measure(request):
     started_at = time.time()
     for client in request["clients"]:
         TRAFFIC.start(client["role"], client["name"], client["arguments"])
-    deadline = began + request["timeout_s"]
+    deadline = began + request["patience_s"]
     samples = []
     for offset in (request["warm_up_s"], request["warm_up_s"] + request["duration_s"]):
         wait_or_leave(began + offset)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass of a playbook over hosts.
+
+ansible-runner writes the whole environment into its artifacts and turns host key checking off; so it gets a minimal
+environment, a private folder that is removed afterwards, and SSH arguments that pin the host keys.
+"""
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.paths import PLAYBOOKS
+from orchestrator.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host as Ansible reaches it: its name, the login and OpenSSH's options (already a safe argument list)."""
+
+    name: str
+    user: str
+    ssh_options: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass did: tasks that changed something and tasks in all, over all hosts."""
+
+    tasks: int
+    changed: int
+    seconds: float
+    changed_tasks: Sequence[str] = field(default_factory=tuple)
+
+
+_MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in _MINIMAL if name in os.environ}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
+    return {
+        **environment,
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_ROLES_PATH": str(PLAYBOOKS / "roles"),
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_RETRIES": "2",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+        "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3",
+        "ANSIBLE_TIMEOUT": "30",
+    }
+
+
+def run_playbook(
+    playbook: str, targets: Sequence[Target], variables: Mapping[str, Any], progress: Progress, *, timeout_s: float = 900
+) -> Outcome:
+    """Run ``playbooks/<playbook>.yml`` over the targets. TestbedError names the host, the task and what it said."""
+    import ansible_runner
+
+    failures: list[str] = []
+    changed: list[str] = []
+    tasks = 0
+
+    def on_event(event: dict[str, Any]) -> bool:
+        nonlocal tasks
+        data = event.get("event_data", {})
+        kind, task, host = event.get("event"), data.get("task", ""), data.get("host", "")
+        if kind == "playbook_on_task_start":
+            progress.detail(task)
+        elif kind == "runner_on_ok":
+            tasks += 1
+            if data.get("res", {}).get("changed"):
+                changed.append(f"{host}: {task}")
+        elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+            result = data.get("res", {})
+            said = result.get("stderr") or result.get("msg") or result.get("stdout") or "no message"
+            failures.append(f"{host}, task {task!r}: {str(said).strip()[-400:]}")
+        return False  # nothing is kept in the artifacts
+
+    with tempfile.TemporaryDirectory(prefix="orch-ansible-") as name:
+        folder = Path(name)
+        (folder / "ansible.cfg").touch()  # no ansible.cfg of the user has a say
+        hosts = {
+            target.name: {
+                "ansible_host": target.name,
+                "ansible_user": target.user,
+                "ansible_python_interpreter": "/usr/bin/python3",
+                # ansible-runner switches host key checking off; these arguments come later and win.
+                "ansible_ssh_args": shlex.join(
+                    [*target.ssh_options, "-o", "ControlMaster=auto", "-o", "ControlPersist=30"]
+                ),
+            }
+            for target in targets
+        }
+        began = time.monotonic()
+        result = ansible_runner.interface.run(
+            private_data_dir=str(folder),
+            playbook=str(PLAYBOOKS / f"{playbook}.yml"),
+            inventory={"testbed": {"hosts": hosts}},
+            extravars=json.loads(json.dumps(dict(variables))),
+            envvars=_settings(folder),
+            event_handler=on_event,
+            quiet=True,
+            settings={"suppress_env_files": True, "job_timeout": int(timeout_s), "idle_timeout": int(timeout_s)},
+        )
+        output = "" if failures else result.stdout.read()[-600:] if result.status != "successful" else ""
+    if result.status != "successful":
+        what = "; ".join(failures) or f"it ended as {result.status}: {output.strip()}"
+        raise TestbedError(f"Provisioning ({playbook}) failed: {what}")
+    return Outcome(tasks, len(changed), time.monotonic() - began, tuple(changed))

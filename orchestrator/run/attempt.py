@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One execution of a trial on a prepared testbed: tunnels up, handshakes, traffic, probes, tunnels down."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.kernel.variants import NO_VARIANT, Variant
+from orchestrator.plan import Trial
+from orchestrator.run import iperf3, layout, probes
+from orchestrator.run.judge import broken_limits, counted_less
+from orchestrator.testbed.protocol import Boost, Testbed
+from orchestrator.testbed.remote import AgentFailure, HostLost
+
+HANDSHAKE_TIMEOUT_S = 10.0
+GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
+
+
+@dataclass
+class Outcome:
+    """What one attempt gave. ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text.
+
+    ``host_lost``: the host no longer answers, so nothing more can be measured before it is prepared again.
+    """
+
+    status: str = "failed"
+    reasons: list[str] = field(default_factory=list)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, Any] = field(default_factory=dict)
+    variant_build: str | None = None
+    boost: Boost = field(default_factory=lambda: Boost(False, {}))
+    raw: dict[str, str] = field(default_factory=dict)
+    host_lost: bool = False
+
+
+class _Phases:
+    """Seconds that each phase of an attempt took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def done(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
+
+
+def run_attempt(testbed: Testbed, trial: Trial, variant: Variant | None, on_traffic: Callable[[], None]) -> Outcome:
+    """Execute a trial once. Never raises for what can go wrong on a host; the outcome says what did."""
+    outcome = Outcome()
+    began = time.monotonic()
+    phases = _Phases()
+    try:
+        _run(testbed, trial, variant, on_traffic, outcome, phases)
+    except HostLost as error:
+        outcome.status, outcome.host_lost = "failed", True
+        outcome.reasons.append(str(error))
+    except (AgentFailure, iperf3.BadReport) as error:
+        outcome.status = "failed"
+        outcome.reasons.append(str(error))
+    total = time.monotonic() - began
+    planned = trial.traffic.warm_up_s + trial.traffic.duration_s
+    outcome.measurements["phases_s"] = phases.seconds
+    outcome.measurements["overhead_s"] = round(total - planned, 4)
+    if outcome.status != "ok":
+        outcome.measurements.setdefault("throughput_bps", None)
+    return outcome
+
+
+def _run(
+    testbed: Testbed,
+    trial: Trial,
+    variant: Variant | None,
+    on_traffic: Callable[[], None],
+    outcome: Outcome,
+    phases: _Phases,
+) -> None:
+    tunnels, traffic = trial.levels.tunnels, trial.traffic
+    ends = layout.ends(trial.topology)
+    gateway = testbed.agent(layout.GATEWAYS[0])
+    baseline = trial.levels.variant == NO_VARIANT
+    seconds = traffic.warm_up_s + traffic.duration_s
+    try:
+        if baseline:
+            routes = {role: layout.plain_routes(trial.topology, role, tunnels) for role in layout.GATEWAYS}
+            gateway.request("routes", roles=routes)
+        else:
+            assert variant is not None
+            module = testbed.module(variant.build)
+            loaded = gateway.request(
+                "variant", module=module.path, build_id=module.build_id, parameters=variant.settings
+            )
+            outcome.variant_build = loaded["build_id"]
+            phases.done("variant")
+            keys = gateway.request("tunnels", timeout_s=30 + 0.2 * tunnels, **layout.devices_request(tunnels))
+            peers = layout.peers_request(trial.topology, keys["public_keys"], variant.threaded, variant.settings)
+            gateway.request("peers", timeout_s=30 + 0.2 * tunnels, **peers)
+        phases.done("tunnels")
+        paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
+        gateway.request(
+            "handshakes",
+            timeout_s=HANDSHAKE_TIMEOUT_S + 20,
+            role=ends.sender,
+            paths=paths,
+            **{"patience_s": HANDSHAKE_TIMEOUT_S},
+        )
+        phases.done("handshakes")
+        gateway.request("serve", servers=iperf3.servers(ends.receiver, tunnels), patience_s=15.0)
+        phases.done("servers")
+        on_traffic()
+        with testbed.boost(seconds + GRACE_S + 5) as boost:
+            measured = gateway.request(
+                "measure",
+                timeout_s=seconds + GRACE_S + 15,
+                clients=iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s),
+                start_at=None,
+                warm_up_s=traffic.warm_up_s,
+                duration_s=traffic.duration_s,
+                patience_s=seconds + GRACE_S,
+                sample_roles=list(layout.roles(trial.topology)),
+            )
+        outcome.boost = boost.value
+        phases.done("traffic")
+        for name, process in measured["processes"].items():
+            outcome.raw[f"{name}.json"] = process["out"]
+            if process["err"]:
+                outcome.raw[f"{name}.err"] = process["err"]
+        outcome.probes = {**probes.between(measured["samples"]), "computer": boost.value.computer}
+        ages: dict[str, Any] = {}
+        if not baseline:
+            ages = gateway.request("handshake_times", roles=list(layout.GATEWAYS))["ages_s"]
+        _evaluate(outcome, trial, measured, ages, ends.receiver, gateway.request("kernel_log", most=5)["lines"])
+    finally:
+        _clean_up(testbed, trial, outcome, baseline)
+        phases.done("clean-up")
+
+
+def _evaluate(
+    outcome: Outcome, trial: Trial, measured: dict[str, Any], ages: dict[str, Any], receiver: str, log: list[str]
+) -> None:
+    """Turn what the agent returned into measurements and a verdict."""
+    tunnels, traffic = trial.levels.tunnels, trial.traffic
+    streams = [iperf3.read_stream(i, measured["processes"]) for i in range(1, tunnels + 1)]
+    known = [age for devices in ages.values() for age in devices.values() if age is not None]
+    never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
+    if never:
+        raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
+    # Ages are in whole seconds; one younger than the traffic was made during it.
+    rekeyed = [
+        f"{role}/{name}"
+        for role, devices in ages.items()
+        for name, age in devices.items()
+        if age is not None and age < measured["traffic_s"] - 1.0
+    ]
+    outcome.measurements.update(
+        throughput_bps=sum(stream.throughput_bps for stream in streams),
+        duration_s=round(max(stream.duration_s for stream in streams), 4),
+        retransmits=sum(stream.retransmits for stream in streams),
+        handshake_age_s=round(max(known), 3) if known else None,
+        streams=[
+            {"tunnel": s.tunnel, "throughput_bps": s.throughput_bps, "retransmits": s.retransmits} for s in streams
+        ],
+    )
+    oldest = max(known) if known else None
+    reasons = broken_limits(streams, outcome.probes, traffic.duration_s, oldest, rekeyed, log)
+    counted = outcome.probes["interfaces"]
+    if trial.levels.variant == NO_VARIANT:
+        wire = sum(c["rx_bytes"] for name, c in counted[receiver].items() if name.startswith(("lan", "wan")))
+        reasons += counted_less("the link", sum(stream.received_bytes for stream in streams), wire)
+    else:
+        for stream in streams:
+            through = counted[layout.GATEWAYS[1]].get(layout.device(stream.tunnel), {}).get("rx_bytes", 0)
+            reasons += counted_less(f"tunnel {stream.tunnel}", stream.received_bytes, through)
+    outcome.reasons += reasons
+    outcome.status = "invalid" if outcome.reasons else "ok"
+
+
+def _clean_up(testbed: Testbed, trial: Trial, outcome: Outcome, baseline: bool) -> None:
+    """Remove the trial's devices, and their routes with them; what cannot be removed spoils the block, so the host
+    counts as lost. A baseline has none, and its routes are replaced by the next trial's."""
+    if baseline or outcome.host_lost:
+        return
+    try:
+        testbed.agent(layout.GATEWAYS[0]).request(
+            "remove_tunnels", timeout_s=30 + 0.1 * trial.levels.tunnels, roles=list(layout.GATEWAYS)
+        )
+    except (AgentFailure, HostLost) as error:
+        outcome.host_lost = True
+        outcome.reasons.append(f"the tunnels could not be removed: {error}")
+        if outcome.status == "ok":
+            outcome.status = "invalid"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The iperf3 driver: command lines for a trial, and the numbers in what iperf3 printed. Pure.
+
+One server and one client process a tunnel: the threads of one process share a core in the lab, and iperf3 before 3.16
+is single-threaded anywhere.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.run.layout import receiver_address, sender_address
+
+FIRST_PORT = 5201
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What one tunnel's iperf3 pair measured, after the warm-up.
+
+    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted.
+    """
+
+    tunnel: int
+    throughput_bps: float
+    duration_s: float
+    received_bytes: int
+    retransmits: int
+
+
+class BadReport(Exception):
+    """A report that is missing, cut off or says that something failed: a sentence."""
+
+
+def servers(role: str, tunnels: int) -> list[dict[str, Any]]:
+    """The agent's ``servers``, one a tunnel."""
+    return [
+        {
+            "role": role,
+            "name": f"server-{i}",
+            "port": FIRST_PORT,
+            "arguments": [
+                *("iperf3", "--server", "--one-off", "--json", "--bind", receiver_address(i)),
+                *("--port", str(FIRST_PORT), "--idle-timeout", "30"),
+            ],
+        }
+        for i in range(1, tunnels + 1)
+    ]
+
+
+def clients(role: str, tunnels: int, streams: int, warm_up_s: float, duration_s: float) -> list[dict[str, Any]]:
+    """The agent's ``clients``: TCP from the sender to the receiver of each tunnel, ``streams`` connections each.
+
+    iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
+    """
+    return [
+        {
+            "role": role,
+            "name": f"client-{i}",
+            "arguments": [
+                *("iperf3", "--client", receiver_address(i), "--bind", sender_address(i), "--port", str(FIRST_PORT)),
+                *("--json", "--omit", str(round(warm_up_s)), "--time", str(round(duration_s))),
+                *("--parallel", str(streams), "--connect-timeout", "5000"),
+            ],
+        }
+        for i in range(1, tunnels + 1)
+    ]
+
+
+def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        value = json.loads(process["out"])
+    except ValueError:
+        said = (process["err"] or process["out"]).strip()[-200:] or "nothing"
+        raise BadReport(f"iperf3 {name} (status {process['status']}) gave no report; it printed {said!r}.") from None
+    if not isinstance(value, dict):
+        raise BadReport(f"iperf3 {name} printed something that is no report.")
+    if value.get("error"):
+        raise BadReport(f"iperf3 {name} says: {value['error']}.")
+    if process["status"] is None:
+        raise BadReport(f"iperf3 {name} did not end in time and was stopped.")
+    if process["status"] != 0:
+        raise BadReport(f"iperf3 {name} ended with status {process['status']}: {process['err'].strip()[-200:]}")
+    return value
+
+
+def _number(report: Mapping[str, Any], name: str, section: str, key: str) -> float:
+    value = report.get("end", {}).get(section, {}).get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        raise BadReport(f"The report of iperf3 {name} has no end.{section}.{key}.")
+    return float(value)
+
+
+def read_stream(tunnel: int, processes: Mapping[str, Mapping[str, Any]]) -> Stream:
+    """The result of one tunnel from the processes that the agent returned. Raises BadReport."""
+    for name in (f"client-{tunnel}", f"server-{tunnel}"):
+        if name not in processes:
+            raise BadReport(f"iperf3 {name} left no trace.")
+    client = _report(f"client-{tunnel}", processes[f"client-{tunnel}"])
+    server = _report(f"server-{tunnel}", processes[f"server-{tunnel}"])
+    name = f"server-{tunnel}"
+    seconds = _number(server, name, "sum_received", "seconds")
+    received = _number(server, name, "sum_received", "bytes")
+    if seconds <= 0 or received <= 0:
+        raise BadReport(f"iperf3 {name} counted {received:.0f} bytes in {seconds:g} s.")
+    return Stream(
+        tunnel=tunnel,
+        throughput_bps=received * 8 / seconds,
+        duration_s=seconds,
+        received_bytes=int(received),
+        retransmits=int(_number(client, f"client-{tunnel}", "sum_sent", "retransmits")),
+    )

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From two raw samples of a host to what happened between them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
+_DEVICE_FIELDS = {"rx_bytes": 0, "rx_packets": 1, "rx_drops": 3, "tx_bytes": 8, "tx_packets": 9, "tx_drops": 11}
+
+
+def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Seconds that each CPU spent in each state; ``nice`` is counted as ``user``."""
+    rate = before["ticks_per_s"]
+    rows = []
+    for cpu in sorted(after["cpus"], key=int):
+        if cpu not in before["cpus"]:
+            continue
+        pairs = zip(_CPU_FIELDS, before["cpus"][cpu], after["cpus"][cpu], strict=True)
+        spent = {name: (new - old) / rate for name, old, new in pairs}
+        spent["user"] += spent.pop("nice")
+        rows.append({"cpu": int(cpu), **{f"{name}_s": round(value, 4) for name, value in spent.items()}})
+    return rows
+
+
+def _softirq_table(text: str) -> dict[str, list[int]]:
+    lines = text.splitlines()
+    count = len(lines[0].split())
+    table = {}
+    for line in lines[1:]:
+        name, _, rest = line.partition(":")
+        table[name.strip()] = [int(value) for value in rest.split()[:count]]
+    return table
+
+
+def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, int]]:
+    """How often each CPU ran each kind of softirq."""
+    old, new = _softirq_table(before["softirqs"]), _softirq_table(after["softirqs"])
+    cpus = sorted(int(cpu) for cpu in after["cpus"])
+    return [
+        {"cpu": cpu, **{kind: counts[cpu] - old[kind][cpu] for kind, counts in new.items() if cpu < len(counts)}}
+        for cpu in cpus
+    ]
+
+
+def _devices(text: str) -> dict[str, list[int]]:
+    """Counters of /proc/net/dev by device."""
+    devices = {}
+    for line in text.splitlines()[2:]:
+        name, _, rest = line.partition(":")
+        devices[name.strip()] = [int(value) for value in rest.split()]
+    return devices
+
+
+def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    """{role: {device: {counter: increase}}}; devices without traffic are left out."""
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for role, text in after["interfaces"].items():
+        old = _devices(before["interfaces"][role])
+        rows = {}
+        for device, counts in _devices(text).items():
+            base = old.get(device, [0] * len(counts))
+            grown = {name: counts[i] - base[i] for name, i in _DEVICE_FIELDS.items()}
+            if any(grown.values()):
+                rows[device] = grown
+        result[role] = rows
+    return result
+
+
+def between(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The probes of an attempt from the two samples around its measured window."""
+    before, after = samples
+    return {
+        "window_s": round(after["at_monotonic_s"] - before["at_monotonic_s"], 4),
+        "clock_step_s": round(
+            (after["clock_s"] - before["clock_s"]) - (after["at_monotonic_s"] - before["at_monotonic_s"]), 4
+        ),
+        "per_cpu": per_cpu_seconds(before, after),
+        "softirqs": softirqs(before, after),
+        "interfaces": interfaces(before, after),
+    }

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run comes from: the checkout's commit or a hash of its tree, and the versions of what it used."""
+
+import platform
+import subprocess
+from importlib import metadata
+from typing import Any
+
+from orchestrator import __version__, cache
+from orchestrator.paths import CHECKOUT
+
+_PACKAGES = ("ansible-core", "ansible-runner", "fabric", "paramiko", "pyarrow", "pandas", "papermill", "pydantic")
+_SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", CHECKOUT, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def source_identity() -> dict[str, Any]:
+    """The commit and whether the checkout differs from it; a hash of the tree in any case."""
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain") if commit else None
+    tree = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _SOURCES})
+    return {"commit": commit, "dirty": bool(changes) if commit else None, "tree_hash": tree}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, of Python and of the packages that touch results."""
+    found = {"orch": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

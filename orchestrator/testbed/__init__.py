@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Testbeds: the providers, and what a testbed can do."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.plan.capabilities import lab_capabilities
+
+if TYPE_CHECKING:
+    from orchestrator import plan, spec
+    from orchestrator.progress import Progress
+    from orchestrator.testbed.protocol import Testbed
+
+
+def usable_cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
+    """What a testbed can do, found without changing or starting anything."""
+    from orchestrator.kernel.variants import load_variants
+
+    return lab_capabilities(usable_cores(), tuple(load_variants()))
+
+
+def open_testbed(testbed: "spec.Testbed", builds: Sequence[str], progress: "Progress") -> "Testbed":
+    """A testbed, ready to be entered. ``builds``: the module builds that the run needs."""
+    from orchestrator.testbed.uml.provider import UmlTestbed
+
+    return UmlTestbed(testbed, builds, progress)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every testbed can do: one narrow lifecycle, and errors that say whether trying again can help."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.testbed.remote import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a block needs of the hosts. ``cores``: processors that the hosts may use."""
+
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """A module as it lies on the hosts: its path there and the build id that it must have in the kernel."""
+
+    path: str
+    build_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """What happened to the computer while a trial ran. ``realtime``: the lab had real-time priority.
+
+    ``computer``: processor seconds of the controller's computer between begin and end: busy in all, used by the lab, by
+    others, and stolen by a hypervisor; empty where the testbed is not on this computer.
+    """
+
+    realtime: bool
+    computer: dict[str, float]
+
+
+class Testbed(Protocol):
+    """A testbed that has been opened. Use it as a context manager: leaving it releases everything, on every way out."""
+
+    name: str
+    provider: str
+    label: str  # for figures: 'one machine, all four roles'
+    emulated: bool
+
+    @property
+    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
+        """(name, roles) of every host."""
+        ...
+
+    def __enter__(self) -> "Testbed": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def prepare(self, state: State) -> Mapping[str, Any]:
+        """Bring the hosts into a state (which may restart them); returns the state read back, per host.
+
+        Raises TestbedError when that does not work.
+        """
+        ...
+
+    def agent(self, role: str) -> Agent:
+        """The agent on the host that has a role."""
+        ...
+
+    def module(self, build: str) -> ModuleFile:
+        """A build of the wireguard module on the hosts."""
+        ...
+
+    def boost(self, seconds: float) -> "AbstractContextManager[BoostResult]":
+        """Keep everything else on the hosts' computer out of the way for at most ``seconds``."""
+        ...
+
+    def environment(self) -> Mapping[str, Any]:
+        """What is worth recording about the testbed as a whole."""
+        ...
+
+
+class BoostResult:
+    """Filled when the boosted stretch ends."""
+
+    def __init__(self) -> None:
+        self.value = Boost(False, {})

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provisioned disk of lab machines: the lab image after Ansible, made once and shared by copy-on-write.
+
+The product ``lab-disk`` has ``root.ext4`` (sparse). It is finished only after the lab's own check: the lab kernel boots
+from it, and every module build loads and is the one that was built.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.agent import AGENT_FILE
+from orchestrator.errors import TestbedError
+from orchestrator.kernel.lab import lab_kernel
+from orchestrator.kernel.modules import lab_module
+from orchestrator.paths import PLAYBOOKS
+from orchestrator.progress import Progress
+from orchestrator.provision import Target, run_playbook
+from orchestrator.testbed.remote import Agent, open_connection
+from orchestrator.testbed.uml.image import FIXED_TIME_S, lab_image
+from orchestrator.testbed.uml.lab import Lab, Machine
+
+BOOT_TIMEOUT_S = 60
+_PROVISION_MEMORY = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class LabProducts:
+    """Everything that lab machines boot from. ``builds``: module build name -> its product."""
+
+    kernel: cache.Product
+    image: cache.Product
+    disk: cache.Product
+    builds: Mapping[str, cache.Product]
+
+    @property
+    def kernel_file(self) -> Path:
+        return self.kernel.path / "linux"
+
+    @property
+    def disk_file(self) -> Path:
+        return self.disk.path / "root.ext4"
+
+
+def module_path(build: str) -> str:
+    """Where a module build lies on a host."""
+    return f"/usr/local/lib/orch/modules/{build}/wireguard.ko"
+
+
+def lab_products(builds: Sequence[str], progress: Progress) -> LabProducts:
+    """Kernel, image, modules and provisioned disk, from the cache or made now."""
+    image = lab_image(progress)
+    kernel = lab_kernel(progress)
+    made = {build: lab_module(build, progress) for build in sorted(builds)}
+    inputs = {
+        "kernel": kernel.key,
+        "image": image.key,
+        "playbooks": cache.hash_tree(PLAYBOOKS),
+        "agent": cache.hash_files([AGENT_FILE], AGENT_FILE.parent),
+        "modules": {build: product.key for build, product in made.items()},
+    }
+    disk = cache.obtain(
+        "lab-disk",
+        inputs,
+        lambda folder: _provision(folder, kernel, image, made, progress),
+        progress,
+        title="Provisioning the lab machine with Ansible",
+        estimate_s=45,
+    )
+    return LabProducts(kernel, image, disk, made)
+
+
+def _provision(
+    folder: Path,
+    kernel: cache.Product,
+    image: cache.Product,
+    builds: Mapping[str, cache.Product],
+    progress: Progress,
+) -> Mapping[str, Any]:
+    disk = folder / "root.ext4"
+    copy = ["cp", "--sparse=always", "--reflink=auto", image.path / "root.ext4", disk]
+    subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
+    release = kernel.description["facts"]["release"]
+    variables = {
+        "orch_agent_source": str(AGENT_FILE),
+        "orch_modules": [{"build": name, "source": str(p.path / "wireguard.ko")} for name, p in builds.items()],
+        "orch_kernel_release": release,
+        "orch_kernel_modules": sorted(str(path) for path in (kernel.path / "modules").glob("*.ko")),
+    }
+    lab = Lab.start()
+    try:
+        cores = min(2, len(os.sched_getaffinity(0)))
+        machine = Machine("lab1", 1, kernel.path / "linux", disk, cores, _PROVISION_MEMORY, writable=True)
+        progress.detail("booting the lab kernel")
+        lab.boot(machine)
+        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
+        outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], variables, progress)
+        progress.detail("checking that every module build loads")
+        facts = _check(lab, release, builds)
+        _shut_down(lab)
+    finally:
+        lab.close()
+    os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
+    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": facts["crypto"]}
+
+
+def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> dict[str, Any]:
+    """The lab's own check; returns the agent's facts of the machine."""
+    agent = Agent("lab1", open_connection(lab.connect("lab1"), "root", "lab", lab.key_file, lab.known_hosts))
+    try:
+        facts = agent.request("hello")
+        if facts["kernel_release"] != release:
+            raise TestbedError(f"The lab machine runs {facts['kernel_release']}, not {release}.")
+        for name, product in builds.items():
+            agent.request(
+                "variant", module=module_path(name), build_id=product.description["facts"]["build_id"], parameters={}
+            )
+        log = agent.request("kernel_log", most=5)["lines"]
+        if log:
+            raise TestbedError(f"The lab kernel complains after loading the modules: {' | '.join(log)}")
+    finally:
+        agent.close()
+    return facts
+
+
+def _shut_down(lab: Lab) -> None:
+    """Write everything to the disk and power the machine off."""
+    script = "sync; mount -o remount,ro / && echo clean; sync; echo o >/proc/sysrq-trigger || poweroff -f"
+    command = ["ssh", *lab.ssh_options(), "root@lab1", script]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    if "clean" not in done.stdout:
+        raise TestbedError(f"The provisioned disk could not be closed cleanly: {(done.stderr or done.stdout).strip()}")
+    lab.request("stop", name="lab1")
+
+
