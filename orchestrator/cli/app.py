@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `orch`: which commands there are, and how it ends.
+
+A command's module is imported when the command is used, not before: pandas, Ansible and SSH take seconds to
+import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer import main as typer_main
+from typer.core import TyperCommand, TyperGroup
+
+from orchestrator import __version__
+from orchestrator.errors import UserError
+
+INTERRUPTED = 130
+# Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
+_SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: the module of this package that has it, the function (or Typer app) there, its help."""
+
+    module: str
+    name: str
+    help: str
+    passes_arguments: bool = False  # unknown options and arguments are for another program
+
+
+COMMANDS = {
+    "run": Entry("run", "run", "Run an experiment, from its spec to its figures."),
+    "plan": Entry("spec", "plan", "Show the trials of an experiment, in order, without running them."),
+    "validate": Entry("spec", "validate", "Check specs; every mistake is shown with its place."),
+    "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
+    "report": Entry("report", "report", "Draw a run's figures and report again."),
+    "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
+    "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
+    "doctor": Entry("doctor", "doctor", "Show what the lab needs of this computer, and what is missing."),
+    "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),
+}
+
+
+def _load(name: str) -> Any:
+    entry = COMMANDS[name]
+    found = getattr(importlib.import_module(f"orchestrator.cli.{entry.module}"), entry.name)
+    if isinstance(found, typer.Typer):
+        found.rich_markup_mode = None
+        made: Any = typer_main.get_command(found)
+    else:
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        extra = {"allow_extra_args": True, "ignore_unknown_options": True} if entry.passes_arguments else None
+        single.command(name, context_settings=extra)(found)
+        made = typer_main.get_command(single)
+    made.name = name
+    return made
+
+
+class _Commands(TyperGroup):
+    """A group that knows its commands by name and line of help, and loads the one that is used."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update({name: TyperCommand(name, help=entry.help) for name, entry in COMMANDS.items()})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name in COMMANDS else command, rest
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Reproduces a networking paper's experiments from a declarative spec.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add_system_tools() -> None:
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in _SYSTEM_TOOLS if folder not in path)])
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit status. A user's mistake becomes a sentence on stderr."""
+    try:
+        status = typer_main.get_command(app).main(list(arguments), prog_name="orch", standalone_mode=False)
+    except UserError as error:
+        print(f"orch: {error}", file=sys.stderr)
+        return error.exit_status
+    except typer.TyperException as error:
+        mistake: Any = error  # its types do not tell that it can show itself
+        mistake.show()
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("orch: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    _add_system_tools()
+    try:
+        status = run_command(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What reads the output has ended (`orch plan … | head`): no defect, and nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch test`: the project's own checks and tests, the same on a developer's computer and in CI."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.errors import TestbedError
+from orchestrator.paths import CHECKOUT, PLAYBOOKS
+
+FAILED = 1
+_SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benchmarks")
+_SHELLS = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
+_TOOLS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One program to run. Its output is shown as it comes, or only if it fails."""
+
+    name: str
+    command: tuple[str, ...]
+    shows_output: bool = False
+
+
+def shell_scripts(checkout: Path = CHECKOUT) -> list[str]:
+    """The shell scripts of the checkout, relative to it, by their first line."""
+    found = set()
+    for name in _SCRIPTS_IN:
+        folder = checkout / name
+        files = folder.glob("*") if name == "." else folder.rglob("*")
+        for file in files:
+            if file.is_file() and not file.is_symlink():
+                with file.open("rb") as content:
+                    if content.readline().strip().startswith(_SHELLS):
+                        found.add(str(file.relative_to(checkout)))
+    return sorted(found)
+
+
+def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
+    """Every stage, the quick ones first."""
+
+    def tool(name: str, *arguments: str) -> tuple[str, ...]:
+        return (str(_TOOLS / name), *arguments)
+
+    yield Stage("ruff check", tool("ruff", "check", "--quiet", "."))
+    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "."))
+    yield Stage("shellcheck", tool("shellcheck", *shell_scripts()))
+    yield Stage("import-linter", tool("lint-imports"))
+    yield Stage("mypy", tool("mypy"))
+    if any(PLAYBOOKS.glob("*.yml")):
+        yield Stage("ansible-lint", tool("ansible-lint", "--offline", "--quiet", "--nocolor", PLAYBOOKS.name))
+    extra = ["--full"] if full else []
+    yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
+
+
+def run_stage(stage: Stage) -> bool:
+    """Run a stage and say how it went and how long it took; no stage can wait for an answer."""
+    if stage.shows_output:
+        print(f"  {stage.name}", flush=True)
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            stage.command,
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=None if stage.shows_output else subprocess.PIPE,
+            stderr=None if stage.shows_output else subprocess.STDOUT,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise TestbedError(
+            f"{error.filename} is not there: the launcher did not make this environment. Start `./orch test`."
+        ) from error
+    passed = done.returncode == 0
+    print(f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s", flush=True)
+    if not passed and done.stdout:
+        print(done.stdout.decode(errors="replace"), flush=True)
+    return passed
+
+
+def test(
+    context: typer.Context,
+    full: Annotated[bool, typer.Option("--full", help="Also what is too long for every change.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Install missing Debian packages without asking.")
+    ] = False,
+) -> None:
+    """Run the project's own checks and tests; other arguments go to pytest.
+
+    Tests of the lab use the real lab kernel, which is built first where the cache has none. A stage that
+    fails does not keep later ones from running; the exit status is 1 if any failed.
+    """
+    del yes  # the launcher acted on it before this program started
+    began = time.monotonic()
+    failed = [stage.name for stage in stages(context.args, full=full) if not run_stage(stage)]
+    took = f"{time.monotonic() - began:.0f} s"
+    if failed:
+        print(f"orch test: failed after {took}: {', '.join(failed)}", flush=True)
+        raise typer.Exit(FAILED)
+    print(f"orch test: all passed in {took}", flush=True)

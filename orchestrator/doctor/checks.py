@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of this computer. Each really tries what the lab will do, where that leaves no trace."""
+
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.debian import keyring, mirror
+from orchestrator.doctor.requirement import Observation
+from orchestrator.errors import UserError
+from orchestrator.paths import cache_home
+
+GIB = 2**30
+DISK_NEEDED = 6 * GIB  # kernel source and build 4, image, disk and modules 1, and room for results
+MEMORY_NEEDED = 2 * GIB  # a lab machine of 1 GiB, and a compiler beside the controller
+PRIORITY = 10  # the real-time priority of a lab machine while traffic runs
+IDLE_WINDOW_S = 0.5
+BUSY_CORES = 0.2  # more than this much of a core in use by others disturbs a measurement
+PYTHONS = ((3, 11), (3, 14))  # from, up to but not with: what requirements.lock is valid for
+
+# What a lab makes in its namespaces: a bridge, a pair of interfaces, a tmpfs.
+_TRIAL = """
+set -e
+ip link set lo up
+ip link add orch-try type bridge
+ip link add orch-a type veth peer name orch-b
+ip link set orch-a master orch-try
+mount -t tmpfs none /tmp
+"""
+
+
+def _run(arguments: Sequence[str], timeout_s: float = 20) -> tuple[bool, str]:
+    """Whether a command succeeds, and the last line that it said."""
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        return False, f"{arguments[0]} is not installed"
+    except subprocess.TimeoutExpired:
+        return False, f"{arguments[0]} did not answer within {timeout_s:g} s"
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return done.returncode == 0, said[-1] if said else f"status {done.returncode}"
+
+
+def computer() -> Observation:
+    """Linux on x86-64, which the lab kernel is built for."""
+    what = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    return Observation(platform.system() == "Linux" and platform.machine() == "x86_64", what)
+
+
+def python() -> Observation:
+    """A version that every locked requirement supports."""
+    return Observation(PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1], platform.python_version())
+
+
+def namespaces() -> Observation:
+    """The namespaces of a lab, made and left again, with its kinds of interface in them."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    command = [
+        "unshare",
+        *user,
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+    ]
+    kinds = ("user, " if user else "") + "network, mount, process"
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        return Observation(
+            False, "cannot be tried without unshare and ip", "Install the packages util-linux, iproute2."
+        )
+    works, said = _run([*command, "sh", "-c", _TRIAL])
+    if works:
+        return Observation(True, f"{kinds}; with bridge, veth and tmpfs")
+    return Observation(False, f"making them ({kinds}) fails: {said}", _namespace_remedy(bool(user)))
+
+
+def _setting(name: str) -> str:
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace_remedy(is_user: bool) -> str:
+    if is_user and _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        setting = "kernel.apparmor_restrict_unprivileged_userns"
+        return f"AppArmor forbids it to ordinary users: sudo sysctl {setting}=0"
+    if is_user and _setting("kernel/unprivileged_userns_clone") == "0":
+        return "The kernel forbids it to ordinary users: sudo sysctl kernel.unprivileged_userns_clone=1"
+    if is_user and _setting("user/max_user_namespaces") == "0":
+        return "The kernel's limit is 0: sudo sysctl user.max_user_namespaces=10000"
+    if is_user:
+        return "Allow user namespaces, or run as root."
+    return "A container must be given the right to (for example --privileged); else use a virtual machine."
+
+
+def seccomp() -> Observation:
+    """The system call filter, which a lab kernel with more than one virtual CPU relies on."""
+    try:
+        there = "Seccomp:" in Path("/proc/self/status").read_text()
+    except OSError as error:
+        return Observation(False, f"/proc/self/status cannot be read: {error.strerror}")
+    return Observation(there, "there" if there else "this kernel was built without it")
+
+
+def user_ids() -> Observation:
+    """For an ordinary user: a range of user ids, which files of the lab image have while it is built."""
+    if os.geteuid() == 0:
+        return Observation(True, "not needed by root")
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    for file in ("/etc/subuid", "/etc/subgid"):
+        try:
+            lines = [line.split(":") for line in Path(file).read_text().splitlines()]
+        except OSError:
+            lines = []
+        if not any(len(f) == 3 and f[0] in (name, str(os.geteuid())) and int(f[2]) >= 65536 for f in lines):
+            remedy = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+            return Observation(False, f"{file} gives {name} no range of 65536", remedy)
+    return Observation(True, f"{name} has a range in /etc/subuid and /etc/subgid")
+
+
+def disk() -> Observation:
+    """Free space where the lab's products are kept."""
+    home = cache_home()
+    folder = home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    what = f"{free / GIB:.1f} GiB free for {home}"
+    if not os.access(folder, os.W_OK):
+        return Observation(False, f"{folder} cannot be written", "Name another place in XDG_CACHE_HOME.")
+    return Observation(free >= DISK_NEEDED, what)
+
+
+def memory() -> Observation:
+    """Memory that a program can have without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+            return Observation(available >= MEMORY_NEEDED, f"{available / GIB:.1f} GiB available")
+    return Observation(False, "/proc/meminfo does not say how much is available")
+
+
+def debian_mirror() -> Observation:
+    """Where Debian's packages come from; whether it answers shows when it is used."""
+    try:
+        return Observation(True, mirror())
+    except UserError as error:
+        return Observation(False, "none is named", str(error))
+
+
+def archive_keys() -> Observation:
+    """The keys that Debian signs its archive with."""
+    try:
+        return Observation(True, str(keyring()))
+    except UserError as error:
+        return Observation(False, "not there", str(error))
+
+
+def cores() -> Observation:
+    """How many virtual CPUs a lab machine can have."""
+    count = len(os.sched_getaffinity(0))
+    what = f"{count} core{'s' if count > 1 else ''}: cells with more are left out"
+    return Observation(count > 1, what)
+
+
+def realtime() -> Observation:
+    """The lab's real-time priority, given to a program that does nothing."""
+    works, said = _run(["chrt", "--fifo", str(PRIORITY), "true"])
+    return Observation(works, f"SCHED_FIFO {PRIORITY} is allowed" if works else said)
+
+
+def _busy_s() -> float:
+    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def idle() -> Observation:
+    """Whether others use this computer now."""
+    before, began = _busy_s(), time.monotonic()
+    time.sleep(IDLE_WINDOW_S)
+    busy = (_busy_s() - before) / (time.monotonic() - began)
+    return Observation(busy <= BUSY_CORES, f"{busy:.1f} of {os.cpu_count()} cores are busy now")
+
+
+def kvm() -> Observation:
+    """Hardware virtualization; the lab has no use for it."""
+    there = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    return Observation(True, "/dev/kvm can be used" if there else "not here; the lab does without")

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian packages of system-packages.txt, the list that the launcher reads too."""
+
+import glob
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.doctor.requirement import Observation
+from orchestrator.paths import CHECKOUT
+
+FILE = CHECKOUT / "system-packages.txt"
+USES = ("environment", "run", "build")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPackage:
+    """A line of the list. ``mark``: a command, or a pattern of a file, that shows that it is there."""
+
+    name: str
+    mark: str
+    use: str
+
+    def look(self) -> Observation:
+        """Whether what marks the package is on this computer."""
+        at = (
+            next(iter(sorted(glob.glob(self.mark))), None)
+            if self.mark.startswith("/")
+            else shutil.which(self.mark)
+        )
+        if at:
+            return Observation(True, at)
+        return Observation(False, "not there", f"Install the Debian package: apt-get install {self.name}")
+
+
+def system_packages(file: Path = FILE) -> list[SystemPackage]:
+    """Every package of the list but those of the Python environment, which is there when this runs."""
+    found = []
+    for line in file.read_text().splitlines():
+        text = line.split("#")[0].split()
+        if text:
+            name, mark, use = text
+            if use not in USES:
+                raise ValueError(f"{file.name}: {name} is for {use!r}, which is none of {', '.join(USES)}")
+            if use != "environment":
+                found.append(SystemPackage(name, mark, use))
+    return found

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A requirement, and what trying it showed."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Need(enum.StrEnum):
+    """How much depends on a requirement."""
+
+    REQUIRED = "required"  # without it no lab runs
+    BUILD = "build"  # without it the lab cannot be built; a lab in the cache still runs
+    ADVICE = "advice"  # without it the lab runs, and its results are worse
+    INFORMATION = "information"  # good to know
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a check saw. ``remedy``: what to do, where the check knows better than its requirement."""
+
+    found: bool
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of the table; ``check`` changes nothing here and never raises for what it looks for."""
+
+    name: str
+    need: Need
+    check: Callable[[], Observation]
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A requirement after its check. ``remedy`` is empty when it was found."""
+
+    name: str
+    need: Need
+    found: bool
+    what: str
+    remedy: str
+
+    @property
+    def blocks(self) -> bool:
+        """True if the lab cannot be used until this is put right."""
+        return not self.found and self.need in (Need.REQUIRED, Need.BUILD)
+
+    def sentence(self) -> str:
+        """The finding as one sentence for a person."""
+        return f"{self.name}: {self.what}. {self.remedy}".strip()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of requirements, in the order in which a person would put them right."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator import cache
+from orchestrator.doctor import checks
+from orchestrator.doctor.packages import SystemPackage, system_packages
+from orchestrator.doctor.requirement import Finding, Need, Requirement
+
+_COMPUTER = (
+    Requirement(
+        "Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."
+    ),
+    Requirement(
+        "Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."
+    ),
+    Requirement("Namespaces", Need.REQUIRED, checks.namespaces),
+    Requirement(
+        "Seccomp", Need.REQUIRED, checks.seccomp, "Use a kernel that was built with CONFIG_SECCOMP_FILTER."
+    ),
+    Requirement(
+        "Memory", Need.REQUIRED, checks.memory, f"The lab needs {checks.MEMORY_NEEDED // checks.GIB} GiB."
+    ),
+    Requirement(
+        "Disk",
+        Need.BUILD,
+        checks.disk,
+        f"Building the lab needs {checks.DISK_NEEDED // checks.GIB} GiB: make room, or name a folder on "
+        "another disk in XDG_CACHE_HOME.",
+    ),
+)
+_DEBIAN = (
+    Requirement("Debian mirror", Need.BUILD, checks.debian_mirror),
+    Requirement("Debian's archive keys", Need.BUILD, checks.archive_keys),
+    Requirement("User ids for the image", Need.BUILD, checks.user_ids),
+)
+_MEASURING = (
+    Requirement(
+        "Real-time priority",
+        Need.ADVICE,
+        checks.realtime,
+        "Run as root, or give yourself a limit (`YOU - rtprio 20` in /etc/security/limits.d/): without it, "
+        "any other program that runs during a trial disturbs it.",
+    ),
+    Requirement("Cores", Need.ADVICE, checks.cores, "Scaling shows from two cores on."),
+    Requirement("Idle computer", Need.ADVICE, checks.idle, "End other programs before you measure."),
+    Requirement("KVM", Need.INFORMATION, checks.kvm),
+)
+
+
+def _package_requirement(package: SystemPackage) -> Requirement:
+    mark = package.mark.rsplit("/", 1)[-1]
+    need = Need.REQUIRED if package.use == "run" else Need.BUILD
+    name = package.name if mark.startswith(package.name) else f"{package.name} ({mark})"
+    return Requirement(name, need, package.look)
+
+
+def requirements() -> list[Requirement]:
+    """Every requirement of the lab."""
+    packages = [_package_requirement(package) for package in system_packages()]
+    return [*_COMPUTER, *packages, *_DEBIAN, *_MEASURING]
+
+
+def lab_is_built() -> bool:
+    """Whether the cache holds a lab, so that tools to build one are missed only when something changes."""
+    kinds = {product.kind for product in cache.products()}
+    return {"lab-kernel", "lab-image", "lab-disk"} <= kinds
+
+
+def examine(
+    table: Sequence[Requirement] | None = None, *, is_built: Callable[[], bool] = lab_is_built
+) -> list[Finding]:
+    """Check every requirement. What only a build needs is advice where a lab is built already."""
+    findings = []
+    for requirement in requirements() if table is None else table:
+        seen = requirement.check()
+        remedy = "" if seen.found else seen.remedy or requirement.remedy
+        findings.append(Finding(requirement.name, requirement.need, seen.found, seen.what, remedy))
+    if any(not f.found and f.need is Need.BUILD for f in findings) and is_built():
+        findings = [
+            replace(f, need=Need.ADVICE, remedy=f"{f.remedy} (needed when the lab is built anew)")
+            if not f.found and f.need is Need.BUILD
+            else f
+            for f in findings
+        ]
+    return findings

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests run, and in what order. The marks `lab` and `full` are described in pyproject.toml."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also run what is too long for every change")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        skip = pytest.mark.skip(reason="runs with --full only")
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(skip)
+    # What needs no lab comes first: its failures show in seconds.
+    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
