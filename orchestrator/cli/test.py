@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch test`: the project's own checks and tests, the same on a developer's computer and in CI."""
 
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from orchestrator.paths import CHECKOUT, PLAYBOOKS
 FAILED = 1
 _SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benchmarks")
 _SHELLS = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
+_LINES_SHOWN = 60  # of a stage that fails; it can be run by itself for the rest
 _TOOLS = Path(sys.executable).parent
 
 
@@ -49,13 +51,13 @@ def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
     def tool(name: str, *arguments: str) -> tuple[str, ...]:
         return (str(_TOOLS / name), *arguments)
 
-    yield Stage("ruff check", tool("ruff", "check", "--quiet", "."))
-    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "."))
+    yield Stage("ruff check", tool("ruff", "check", "--quiet", "--output-format=concise", "."))
+    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "--output-format=concise", "."))
     yield Stage("shellcheck", tool("shellcheck", *shell_scripts()))
     yield Stage("import-linter", tool("lint-imports"))
     yield Stage("mypy", tool("mypy"))
     if any(PLAYBOOKS.glob("*.yml")):
-        yield Stage("ansible-lint", tool("ansible-lint", "--offline", "--quiet", "--nocolor", PLAYBOOKS.name))
+        yield Stage("ansible-lint", tool("ansible-lint", "--offline", "-q", "--nocolor", PLAYBOOKS.name))
     extra = ["--full"] if full else []
     yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
 
@@ -69,6 +71,7 @@ def run_stage(stage: Stage) -> bool:
         done = subprocess.run(
             stage.command,
             cwd=CHECKOUT,
+            env={**os.environ, "PATH": f"{_TOOLS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
             stdin=subprocess.DEVNULL,
             stdout=None if stage.shows_output else subprocess.PIPE,
             stderr=None if stage.shows_output else subprocess.STDOUT,
@@ -81,16 +84,16 @@ def run_stage(stage: Stage) -> bool:
     passed = done.returncode == 0
     print(f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s", flush=True)
     if not passed and done.stdout:
-        print(done.stdout.decode(errors="replace"), flush=True)
+        lines = done.stdout.decode(errors="replace").rstrip().splitlines()
+        more = [f"… and {len(lines) - _LINES_SHOWN} lines more"] if len(lines) > _LINES_SHOWN else []
+        print("\n".join([*lines[:_LINES_SHOWN], *more]), flush=True)
     return passed
 
 
 def test(
     context: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Also what is too long for every change.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Install missing Debian packages without asking.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Install missing Debian packages without asking.")] = False,
 ) -> None:
     """Run the project's own checks and tests; other arguments go to pytest.
 

@@ -23,11 +23,7 @@ class SystemPackage:
 
     def look(self) -> Observation:
         """Whether what marks the package is on this computer."""
-        at = (
-            next(iter(sorted(glob.glob(self.mark))), None)
-            if self.mark.startswith("/")
-            else shutil.which(self.mark)
-        )
+        at = next(iter(sorted(glob.glob(self.mark))), None) if self.mark.startswith("/") else shutil.which(self.mark)
         if at:
             return Observation(True, at)
         return Observation(False, "not there", f"Install the Debian package: apt-get install {self.name}")

@@ -10,19 +10,11 @@ from orchestrator.doctor.packages import SystemPackage, system_packages
 from orchestrator.doctor.requirement import Finding, Need, Requirement
 
 _COMPUTER = (
-    Requirement(
-        "Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."
-    ),
-    Requirement(
-        "Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."
-    ),
+    Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),
+    Requirement("Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."),
     Requirement("Namespaces", Need.REQUIRED, checks.namespaces),
-    Requirement(
-        "Seccomp", Need.REQUIRED, checks.seccomp, "Use a kernel that was built with CONFIG_SECCOMP_FILTER."
-    ),
-    Requirement(
-        "Memory", Need.REQUIRED, checks.memory, f"The lab needs {checks.MEMORY_NEEDED // checks.GIB} GiB."
-    ),
+    Requirement("Seccomp", Need.REQUIRED, checks.seccomp, "Use a kernel that was built with CONFIG_SECCOMP_FILTER."),
+    Requirement("Memory", Need.REQUIRED, checks.memory, f"The lab needs {checks.MEMORY_NEEDED // checks.GIB} GiB."),
     Requirement(
         "Disk",
         Need.BUILD,

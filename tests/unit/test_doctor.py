@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch doctor`: its table is whole, each check says what it saw, and the exit status tells what it means."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import doctor
+from orchestrator.cli import app as cli
+from orchestrator.cli import doctor as command
+from orchestrator.doctor import Finding, Need, Observation, Requirement, checks, packages
+
+
+def missing(need: Need, name: str = "bc") -> Requirement:
+    return Requirement(name, need, lambda: Observation(False, "not there"), "Install it.")
+
+
+def test_every_requirement_can_be_checked_here_and_what_is_missing_has_a_remedy() -> None:
+    findings = doctor.examine()
+    assert {"Computer", "Namespaces", "Disk", "gcc", "mmdebstrap", "Debian mirror"} <= {f.name for f in findings}
+    for finding in findings:
+        assert finding.what
+        assert bool(finding.remedy) != finding.found
+
+
+def test_what_only_a_build_needs_does_not_block_where_a_lab_is_built() -> None:
+    table = [missing(Need.BUILD), missing(Need.REQUIRED, "ssh")]
+    unbuilt = doctor.examine(table, is_built=lambda: False)
+    built = doctor.examine(table, is_built=lambda: True)
+    assert [f.blocks for f in unbuilt] == [True, True]
+    assert [f.blocks for f in built] == [False, True]
+
+
+def test_the_remedy_of_a_check_goes_before_that_of_its_requirement() -> None:
+    requirement = Requirement("x", Need.ADVICE, lambda: Observation(False, "off", "Do this."), "Do that.")
+    assert doctor.examine([requirement])[0].remedy == "Do this."
+
+
+def test_a_package_is_known_by_a_command_or_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib-5.1").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert packages.SystemPackage("lib", f"{tmp_path}/lib-5.*", "run").look().found
+    assert not packages.SystemPackage("lib", f"{tmp_path}/other-*", "run").look().found
+    seen = packages.SystemPackage("bc", "bc", "build").look()
+    assert not seen.found
+    assert "apt-get install bc" in seen.remedy
+
+
+def test_the_list_of_packages_refuses_an_unknown_use(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("# comment\nbc bc sometimes\n")
+    with pytest.raises(ValueError, match="bc is for 'sometimes'"):
+        packages.system_packages(tmp_path / "list")
+
+
+def test_a_disk_that_is_too_small_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
+    monkeypatch.setattr(checks, "DISK_NEEDED", 2**60)
+    seen = checks.disk()
+    assert not seen.found
+    assert f"GiB free for {tmp_path}" in seen.what
+
+
+def test_namespaces_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_run", lambda *_: (False, "unshare: Operation not permitted"))
+    seen = checks.namespaces()
+    assert not seen.found
+    assert "Operation not permitted" in seen.what
+    assert seen.remedy
+
+
+def test_a_mirror_is_named_or_its_lack_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks.mirror.cache_clear()
+    monkeypatch.setenv("ORCH_DEBIAN_MIRROR", "http://mirror.example/debian/")
+    assert checks.debian_mirror() == Observation(True, "http://mirror.example/debian")
+    checks.mirror.cache_clear()
+
+
+def test_status_3_and_a_sentence_for_each_thing_that_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        Finding("ssh", Need.REQUIRED, False, "not there", "Install it."),
+        Finding("Idle computer", Need.ADVICE, False, "1.0 of 2 cores are busy now", "Wait."),
+    ]
+    monkeypatch.setattr(command, "examine", lambda: rows)
+    assert cli.run_command(["doctor", "--json"]) == 3
+    said = capsys.readouterr()
+    table = json.loads(said.out)
+    assert table["can_run_the_lab"] is False
+    assert table["requirements"][0]["need"] == "required"
+    assert said.err == "orch: ssh: not there. Install it.\n"
+    assert cli.run_command(["doctor"]) == 3
+    assert "Idle computer" in capsys.readouterr().out
+    rows.pop(0)
+    assert cli.run_command(["doctor"]) == 0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys; from orchestrator.cli.app import run_command; status = run_command(['--help']);"
+        "heavy = {'pandas', 'pyarrow', 'ansible_runner', 'fabric', 'pydantic', 'matplotlib', 'rich'};"
+        "heavy &= set(sys.modules);"
+        "print(status, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_mistyped_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command(["docto"]) == 2
+    assert "Did you mean 'doctor'?" in capsys.readouterr().err

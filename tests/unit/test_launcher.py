@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launcher, run for real in a checkout of its own, with programs on the PATH that only write down their use."""
+
+import contextlib
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestrator.paths import CHECKOUT
+
+REAL = [
+    "awk",
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "env",
+    "flock",
+    "ln",
+    "mkdir",
+    "mv",
+    "printf",
+    "readlink",
+    "rm",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "stat",
+    "tail",
+    "touch",
+]
+
+PYTHON = r"""#!/bin/sh
+echo "python $*" >>"$LOG"
+case "$*" in
+    *version_info*) [ -z "${FOREIGN:-}" ] ;;
+    --version) echo Python 3.9.1 ;;
+    *ensurepip*) [ -e "$STATE/has-venv" ] && echo "$0" ;;
+    "-m venv "*)
+        sleep "${SLOW:-0}"
+        mkdir -p "$3/bin"
+        cp "$0" "$3/bin/python"
+        printf '#!/bin/sh\necho "uv $*" >>"$LOG"\nexit %s\n' "${UV_STATUS:-0}" >"$3/bin/uv"
+        chmod +x "$3/bin/uv"
+        ;;
+    *--editable*)
+        [ -z "${NO_NETWORK:-}" ] || { echo "no route to the index"; exit 1; }
+        printf '#!/bin/sh\nprintf "<%%s>" "$@"\n' >"${0%/*}/orch"
+        chmod +x "${0%/*}/orch"
+        ;;
+esac
+"""
+APT = r"""#!/bin/sh
+echo "apt-get $*" >>"$LOG"
+case "$*" in
+    *update*) touch "$STATE/lists"; exit 100 ;; # a foreign source does not answer
+    *install*)
+        [ -e "$STATE/lists" ] || { echo "E: Unable to locate package"; exit 100; }
+        [ ! -e "$STATE/gone" ] || { echo "E: gone"; exit 100; }
+        touch "$STATE/has-venv"
+        ;;
+esac
+"""
+
+
+@dataclass
+class Computer:
+    """A small computer: a checkout, a PATH, a home, and a log of what was called."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def checkout(self) -> Path:
+        return self.root / "checkout"
+
+    @property
+    def bin(self) -> Path:
+        return self.root / "bin"
+
+    def program(self, name: str, text: str) -> None:
+        file = self.bin / name
+        file.unlink(missing_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+
+    def command(self, *arguments: str, **environment: str) -> tuple[list[str], dict[str, str]]:
+        return [str(self.checkout / "orch"), *arguments], {**self.environment, **environment}
+
+    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        command, env = self.command(*arguments, **environment)
+        return subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    def calls(self, begin: str) -> list[str]:
+        log = self.root / "log"
+        return [line for line in log.read_text().splitlines() if line.startswith(begin)] if log.exists() else []
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Computer:
+    made = Computer(tmp_path)
+    for folder in (made.checkout, made.bin, tmp_path / "state", tmp_path / "home"):
+        folder.mkdir()
+    shutil.copy(CHECKOUT / "orch", made.checkout)
+    (made.checkout / "requirements.lock").write_text(
+        "thing==1 \\\n    --hash=sha256:1\nuv==2 \\\n    --hash=sha256:2\n"
+    )
+    (made.checkout / "system-packages.txt").write_text(
+        "# a comment\npython3-venv - environment\nalpha alpha run\nbeta /nowhere/beta.* build\n"
+    )
+    for name in REAL:
+        (made.bin / name).symlink_to(shutil.which(name) or name)
+    made.program("uname", "#!/bin/sh\necho Linux x86_64\n")
+    made.program("id", "#!/bin/sh\necho 1000\n")
+    made.program("python3", PYTHON)
+    made.program("apt-get", APT)
+    made.program("sudo", '#!/bin/sh\necho "sudo $*" >>"$LOG"\n[ "$1" = -n ] && shift\nexec "$@"\n')
+    (tmp_path / "state" / "has-venv").touch()
+    made.environment = {
+        "PATH": str(made.bin),
+        "HOME": str(tmp_path / "home"),
+        "LOG": str(tmp_path / "log"),
+        "STATE": str(tmp_path / "state"),
+    }
+    return made
+
+
+def test_the_first_start_makes_the_environment_and_hands_over(computer: Computer) -> None:
+    first = computer.run("plan", "a b", "", "--set", "x=*")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == "<plan><a b><><--set><x=*>"
+    (uv,) = computer.calls("uv")
+    assert "--require-hashes" in uv
+    assert "--no-deps" in uv
+    assert not computer.calls("apt-get")  # `plan` needs no lab
+    calls = len(computer.calls(""))
+    again = computer.run("plan")
+    assert (again.stdout, again.stderr) == ("<plan>", "")
+    assert len(computer.calls("")) == calls
+
+
+def test_a_warm_start_costs_less_than_a_tenth_of_a_second(computer: Computer) -> None:
+    computer.run("plan")
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        computer.run("run")
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.1
+
+
+@pytest.mark.parametrize("system", ["Darwin arm64", "Linux aarch64"])
+def test_another_kind_of_computer_gets_a_sentence(computer: Computer, system: str) -> None:
+    computer.program("uname", f"#!/bin/sh\necho {system}\n")
+    done = computer.run("plan")
+    assert done.returncode == 3
+    assert f"this computer is {system}, and the lab needs Linux on x86-64" in done.stderr
+
+
+def test_a_python_of_another_version_gets_a_sentence(computer: Computer) -> None:
+    done = computer.run("plan", FOREIGN="1")
+    assert done.returncode == 3
+    assert "Python 3.9.1 is not one that the project runs on" in done.stderr
+
+
+def test_without_python_and_without_apt_get_there_is_a_sentence(computer: Computer) -> None:
+    (computer.bin / "python3").unlink()
+    (computer.bin / "apt-get").unlink()
+    done = computer.run("plan")
+    assert done.returncode == 3
+    assert "Install Python 3.11, 3.12 or 3.13" in done.stderr
+
+
+def test_a_changed_lock_makes_a_new_environment_and_the_old_one_stays_for_who_uses_it(computer: Computer) -> None:
+    computer.run("plan")
+    old = (computer.checkout / ".venv").resolve()
+    with (computer.checkout / "requirements.lock").open("a") as file:
+        file.write("more==1\n")
+    assert computer.run("plan").returncode == 0
+    new = (computer.checkout / ".venv").resolve()
+    assert new != old
+    assert old.is_dir()
+    assert len(computer.calls("python -m venv")) == 2
+    with (computer.checkout / "requirements.lock").open("a") as file:
+        file.write("still-more==1\n")
+    computer.run("plan")
+    assert not old.exists()
+    assert new.is_dir()
+
+
+def test_a_checkout_that_moved_gets_an_environment_for_its_new_place(computer: Computer) -> None:
+    computer.run("plan")
+    moved = computer.root / "moved"
+    computer.checkout.rename(moved)
+    command, environment = computer.command("plan")
+    done = subprocess.run([str(moved / "orch"), *command[1:]], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert len(computer.calls("python -m venv")) == 2
+
+
+def test_two_launchers_at_once_make_one_environment(computer: Computer) -> None:
+    command, environment = computer.command("plan", SLOW="0.3")
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in "ab"]
+    said = [process.communicate(timeout=30) for process in both]
+    assert [out for out, _ in said] == [b"<plan>", b"<plan>"]
+    assert len(computer.calls("python -m venv")) == 1
+    assert sum(b"waiting for another launcher" in errors for _, errors in said) == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_launcher_leaves_no_half_environment(computer: Computer, how: signal.Signals) -> None:
+    command, environment = computer.command("plan", SLOW="0.5")
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 10
+    while not computer.calls("python -m venv") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, how)
+    assert process.wait(10) != 0
+    assert not (computer.checkout / ".venv").exists()
+    assert computer.run("plan").stdout == "<plan>"
+    assert len(list((computer.checkout / ".venvs").iterdir())) == 1
+
+
+def test_an_environment_that_cannot_be_made_says_why(computer: Computer) -> None:
+    done = computer.run("plan", NO_NETWORK="1")
+    assert done.returncode == 3
+    assert "no route to the index" in done.stderr
+    assert "could not be made" in done.stderr
+    assert not (computer.checkout / ".venv").exists()
+
+
+def test_pip_takes_over_where_uv_cannot_reach_the_index(computer: Computer) -> None:
+    done = computer.run("plan", UV_STATUS="2")
+    assert done.returncode == 0, done.stderr
+    assert len(computer.calls("uv")) == 2
+    assert any("requirements.lock" in call for call in computer.calls("python -m pip"))
+
+
+def test_a_folder_of_someone_else_is_not_touched(computer: Computer) -> None:
+    (computer.checkout / ".venv").mkdir()
+    done = computer.run("plan")
+    assert done.returncode == 3
+    assert "Move it away" in done.stderr
+
+
+def test_missing_packages_are_named_where_nobody_can_be_asked(computer: Computer) -> None:
+    done = computer.run("run", "x.yaml")
+    assert done.returncode == 3
+    assert "sudo apt-get install alpha beta" in done.stderr
+    assert "--yes" in done.stderr
+    assert not computer.calls("sudo")
+
+
+@pytest.mark.parametrize(("arguments", "ci"), [(("run", "--yes"), ""), (("test",), "true")])
+def test_missing_packages_are_installed_when_that_is_allowed(
+    computer: Computer, arguments: tuple[str, ...], ci: str
+) -> None:
+    done = computer.run(*arguments, CI=ci)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "".join(f"<{argument}>" for argument in arguments)
+    assert all(call.startswith("sudo -n env ") for call in computer.calls("sudo"))
+    # The lists are fetched when an installation without them fails; a source that does not answer is no obstacle.
+    assert [("update" in call, "alpha beta" in call) for call in computer.calls("apt-get")] == [
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_root_needs_no_sudo_and_python3_venv_comes_along(computer: Computer) -> None:
+    computer.program("id", "#!/bin/sh\necho 0\n")
+    (computer.root / "state" / "has-venv").unlink()
+    (computer.root / "state" / "lists").touch()
+    done = computer.run("run")
+    assert done.returncode == 0, done.stderr
+    assert not computer.calls("sudo")
+    (call,) = computer.calls("apt-get")
+    assert call.endswith("install python3-venv alpha beta")
+
+
+def test_packages_that_cannot_be_had_stop_it_with_apt_gets_words(computer: Computer) -> None:
+    (computer.root / "state" / "gone").touch()
+    done = computer.run("run", "--yes")
+    assert done.returncode == 3
+    assert "E: gone" in done.stderr
+
+
+def test_the_link_on_the_path(computer: Computer) -> None:
+    link = computer.root / "home" / ".local" / "bin" / "orch"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(computer.root / "gone")
+    first = computer.run("plan")
+    assert link.resolve() == computer.checkout / "orch"
+    assert "not on your PATH yet" in first.stderr
+    done = subprocess.run([str(link), "a"], env=computer.environment, cwd="/", capture_output=True, check=True)
+    assert done.stdout == b"<a>"
+
+
+def test_something_else_of_that_name_stays(computer: Computer) -> None:
+    link = computer.root / "home" / ".local" / "bin" / "orch"
+    link.parent.mkdir(parents=True)
+    link.write_text("mine")
+    done = computer.run("plan")
+    assert done.returncode == 0
+    assert link.read_text() == "mine"
+    assert "stays as it is" in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "status"), [(b"y\n", 0), (b"n\n", 3), (b"\n", 3)])
+def test_on_a_terminal_it_asks_before_sudo(computer: Computer, answer: bytes, status: int) -> None:
+    command, environment = computer.command("run")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(ours, 1000)
+    assert b"alpha beta" in said
+    os.write(ours, answer)
+    with contextlib.suppress(OSError):  # the terminal is gone when the launcher is
+        while more := os.read(ours, 1000):
+            said += more
+    assert process.wait(10) == status
+    os.close(ours)
+    assert (b"nothing was installed" in said) == (status == 3)
+    assert all(call.startswith("sudo env ") for call in computer.calls("sudo"))
+    assert bool(computer.calls("sudo")) == (status == 0)
