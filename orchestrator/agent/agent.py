@@ -344,7 +344,12 @@ def handshakes(request):
             if waiting and time.monotonic() > deadline:
                 raise AgentError(
                     "%d of %d tunnels carried nothing within %g s: no handshake with %s."
-                    % (len(waiting), len(request["paths"]), request["patience_s"], ", ".join(sorted(waiting.values())[:5]))
+                    % (
+                        len(waiting),
+                        len(request["paths"]),
+                        request["patience_s"],
+                        ", ".join(sorted(waiting.values())[:5]),
+                    )
                 )
     finally:
         for probe in waiting:
@@ -550,7 +555,10 @@ def answer(request):
     except AgentError as error:
         result = {"ok": False, "error": str(error)}
     except Exception as error:
-        result = {"ok": False, "error": "%s in the agent's %r: %s" % (type(error).__name__, request.get("op"), error)}
+        result = {
+            "ok": False,
+            "error": "%s in the agent's %r: %s" % (type(error).__name__, request.get("op"), error),
+        }
     result["took_s"] = time.monotonic() - began
     return result
 

@@ -62,7 +62,12 @@ def _settings(folder: Path) -> dict[str, str]:
 
 
 def run_playbook(
-    playbook: str, targets: Sequence[Target], variables: Mapping[str, Any], progress: Progress, *, timeout_s: float = 900
+    playbook: str,
+    targets: Sequence[Target],
+    variables: Mapping[str, Any],
+    progress: Progress,
+    *,
+    timeout_s: float = 900,
 ) -> Outcome:
     """Run ``playbooks/<playbook>.yml`` over the targets. TestbedError names the host, the task and what it said."""
     import ansible_runner
@@ -111,7 +116,11 @@ def run_playbook(
             envvars=_settings(folder),
             event_handler=on_event,
             quiet=True,
-            settings={"suppress_env_files": True, "job_timeout": int(timeout_s), "idle_timeout": int(timeout_s)},
+            settings={
+                "suppress_env_files": True,
+                "job_timeout": int(timeout_s),
+                "idle_timeout": int(timeout_s),
+            },
         )
         output = "" if failures else result.stdout.read()[-600:] if result.status != "successful" else ""
     if result.status != "successful":

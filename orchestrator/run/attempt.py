@@ -104,7 +104,7 @@ def _run(
             timeout_s=HANDSHAKE_TIMEOUT_S + 20,
             role=ends.sender,
             paths=paths,
-            **{"patience_s": HANDSHAKE_TIMEOUT_S},
+            patience_s=HANDSHAKE_TIMEOUT_S,
         )
         phases.done("handshakes")
         gateway.request("serve", servers=iperf3.servers(ends.receiver, tunnels), patience_s=15.0)
@@ -132,13 +132,21 @@ def _run(
         if not baseline:
             ages = gateway.request("handshake_times", roles=list(layout.GATEWAYS))["ages_s"]
         _evaluate(outcome, trial, measured, ages, ends.receiver, gateway.request("kernel_log", most=5)["lines"])
+    except (KeyboardInterrupt, HostLost):
+        outcome.host_lost = True  # the conversation broke off: nothing more can be asked of this host
+        raise
     finally:
         _clean_up(testbed, trial, outcome, baseline)
         phases.done("clean-up")
 
 
 def _evaluate(
-    outcome: Outcome, trial: Trial, measured: dict[str, Any], ages: dict[str, Any], receiver: str, log: list[str]
+    outcome: Outcome,
+    trial: Trial,
+    measured: dict[str, Any],
+    ages: dict[str, Any],
+    receiver: str,
+    log: list[str],
 ) -> None:
     """Turn what the agent returned into measurements and a verdict."""
     tunnels, traffic = trial.levels.tunnels, trial.traffic

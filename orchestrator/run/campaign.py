@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,8 +71,8 @@ def check_traffic(plan: Plan) -> None:
         for what, value in (("warm_up", trial.traffic.warm_up_s), ("duration", trial.traffic.duration_s)):
             if value != round(value) or value < (what == "duration"):
                 raise UserError(
-                    f"traffic.{what} is {value:g} s, and iperf3 takes whole seconds only"
-                    f"{', at least 1 for the duration' if what == 'duration' else ''}. Change it in the spec or with --set."
+                    f"traffic.{what} is {value:g} s, and iperf3 takes whole seconds"
+                    f"{', at least 1 for the duration' if what == 'duration' else ''}. Change it there or by --set."
                 )
         if trial.levels.tunnels > layout.MOST_TUNNELS:
             raise UserError(
@@ -149,7 +150,9 @@ class _Block:
         self._testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
         seconds = time.monotonic() - began
         cache.learn_seconds(f"prepare/{self._testbed.provider}", seconds)
-        self._folder.journal("prepared", block=block.index, cores=block.cores, seconds=round(seconds, 3), hosts=self.facts)
+        self._folder.journal(
+            "prepared", block=block.index, cores=block.cores, seconds=round(seconds, 3), hosts=self.facts
+        )
         self.ready = True
 
     def host_fact(self, name: str) -> Any:
@@ -178,7 +181,7 @@ def _carry_out_block(
             campaign.progress.attempt(trial, number)
             started_at = now()
             outcome = run_attempt(
-                testbed, trial, variants.get(trial.levels.variant), lambda: campaign.progress.traffic(trial)
+                testbed, trial, variants.get(trial.levels.variant), partial(campaign.progress.traffic, trial)
             )
             attempt = _attempt_record(testbed, trial, number, outcome, state, started_at)
             folder.add_attempt(attempt, outcome.raw)

@@ -59,7 +59,15 @@ def clients(role: str, tunnels: int, streams: int, warm_up_s: float, duration_s:
             "role": role,
             "name": f"client-{i}",
             "arguments": [
-                *("iperf3", "--client", receiver_address(i), "--bind", sender_address(i), "--port", str(FIRST_PORT)),
+                *(
+                    "iperf3",
+                    "--client",
+                    receiver_address(i),
+                    "--bind",
+                    sender_address(i),
+                    "--port",
+                    str(FIRST_PORT),
+                ),
                 *("--json", "--omit", str(round(warm_up_s)), "--time", str(round(duration_s))),
                 *("--parallel", str(streams), "--connect-timeout", "5000"),
             ],

@@ -36,7 +36,7 @@ def broken_limits(
     for stream in streams:
         if abs(stream.duration_s - duration_s) > slack:
             broken.append(
-                f"tunnel {stream.tunnel}: the receiver counted over {stream.duration_s:.2f} s instead of {duration_s:g} s"
+                f"tunnel {stream.tunnel}: received over {stream.duration_s:.2f} s instead of {duration_s:g} s"
             )
     if abs(probes["window_s"] - duration_s) > max(limits.window_share * duration_s, 0.2):
         broken.append(f"the host was sampled over {probes['window_s']:.2f} s instead of {duration_s:g} s")
@@ -45,7 +45,7 @@ def broken_limits(
     if rekeyed:
         broken.append(f"a new handshake fell into the trial on {', '.join(rekeyed)}")
     if handshake_age_s is not None and handshake_age_s > REKEY_AFTER_S:
-        broken.append(f"the oldest handshake was {handshake_age_s:.0f} s old, and WireGuard rekeys after {REKEY_AFTER_S:g} s")
+        broken.append(f"a handshake was {handshake_age_s:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s")
     if kernel_log:
         broken.append(f"the kernel complained: {kernel_log[0]}")
     return broken

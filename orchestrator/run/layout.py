@@ -5,7 +5,7 @@ site-to-site:        client --lan-- gateway-a ==wan== gateway-b --lan-- server
 gateway-to-gateway:                 gateway-a ==wan== gateway-b
 
 Tunnel i (from 1) is a pair of WireGuard devices ``wg<i>`` on the gateways and carries one subnet a side. Links use the
-range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/10 on side a and 10.128.0.0/10 on side b.
+range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on side a, 10.128.0.0/11 on b.
 """
 
 from dataclasses import dataclass
@@ -76,7 +76,10 @@ def links_request(topology: str, tunnels: int) -> dict[str, Any]:
     if topology == SITE_TO_SITE:
         for side, (gateway, end) in enumerate(zip(GATEWAYS, ("client", "server"), strict=True)):
             veth.append([end, "lan0", gateway, "lan0"])
-            namespaces[gateway]["ip"] += [f"address add {_LAN_GATEWAY[gateway]}/24 dev lan0", "link set lan0 up"]
+            namespaces[gateway]["ip"] += [
+                f"address add {_LAN_GATEWAY[gateway]}/24 dev lan0",
+                "link set lan0 up",
+            ]
             namespaces[gateway]["ip"] += [
                 f"route add {_subnet(side, i)}.0/24 via {_LAN_END[end]} dev lan0" for i in numbers
             ]

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
-_DEVICE_FIELDS = {"rx_bytes": 0, "rx_packets": 1, "rx_drops": 3, "tx_bytes": 8, "tx_packets": 9, "tx_drops": 11}
+_DEVICE_FIELDS = {
+    "rx_bytes": 0,
+    "rx_packets": 1,
+    "rx_drops": 3,
+    "tx_bytes": 8,
+    "tx_packets": 9,
+    "tx_drops": 11,
+}
 
 
 def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, float]]:
@@ -37,7 +44,10 @@ def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
     old, new = _softirq_table(before["softirqs"]), _softirq_table(after["softirqs"])
     cpus = sorted(int(cpu) for cpu in after["cpus"])
     return [
-        {"cpu": cpu, **{kind: counts[cpu] - old[kind][cpu] for kind, counts in new.items() if cpu < len(counts)}}
+        {
+            "cpu": cpu,
+            **{kind: counts[cpu] - old[kind][cpu] for kind, counts in new.items() if cpu < len(counts)},
+        }
         for cpu in cpus
     ]
 

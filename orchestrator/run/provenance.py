@@ -9,14 +9,27 @@ from typing import Any
 from orchestrator import __version__, cache
 from orchestrator.paths import CHECKOUT
 
-_PACKAGES = ("ansible-core", "ansible-runner", "fabric", "paramiko", "pyarrow", "pandas", "papermill", "pydantic")
+_PACKAGES = (
+    "ansible-core",
+    "ansible-runner",
+    "fabric",
+    "paramiko",
+    "pyarrow",
+    "pandas",
+    "papermill",
+    "pydantic",
+)
 _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
 
 
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", CHECKOUT, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            ["git", "-C", CHECKOUT, *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except OSError:
         return None

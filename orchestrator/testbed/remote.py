@@ -73,7 +73,7 @@ class Agent:
             self._channel.settimeout(left)
             try:
                 more = self._channel.recv(1 << 20)
-            except socket.timeout as error:
+            except TimeoutError as error:
                 raise TimeoutError from error
             if not more:
                 raise EOFError("end of output")
@@ -103,7 +103,9 @@ def _ssh_errors() -> tuple[type[Exception], ...]:
     return (paramiko.SSHException,)
 
 
-def open_connection(sock: socket.socket, user: str, host_alias: str, key: Path, known_hosts: Path) -> "fabric.Connection":
+def open_connection(
+    sock: socket.socket, user: str, host_alias: str, key: Path, known_hosts: Path
+) -> "fabric.Connection":
     """A fabric connection over a given socket, to a host whose key is pinned; an unknown or changed key is refused."""
     import fabric
     import paramiko

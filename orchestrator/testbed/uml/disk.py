@@ -6,6 +6,7 @@ from it, and every module build loads and is the one that was built.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from orchestrator.agent import AGENT_FILE
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
+from orchestrator.kernel.variants import load_variants
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, run_playbook
 from orchestrator.testbed.remote import Agent, open_connection
-from orchestrator.testbed.uml.image import FIXED_TIME_S, lab_image
+from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
 from orchestrator.testbed.uml.lab import Lab, Machine
 
 BOOT_TIMEOUT_S = 60
@@ -33,7 +35,6 @@ class LabProducts:
     """Everything that lab machines boot from. ``builds``: module build name -> its product."""
 
     kernel: cache.Product
-    image: cache.Product
     disk: cache.Product
     builds: Mapping[str, cache.Product]
 
@@ -52,26 +53,28 @@ def module_path(build: str) -> str:
 
 
 def lab_products(builds: Sequence[str], progress: Progress) -> LabProducts:
-    """Kernel, image, modules and provisioned disk, from the cache or made now."""
-    image = lab_image(progress)
+    """Kernel, modules and provisioned disk, from the cache or made now; the image only for a new disk."""
     kernel = lab_kernel(progress)
     made = {build: lab_module(build, progress) for build in sorted(builds)}
     inputs = {
         "kernel": kernel.key,
-        "image": image.key,
+        "image": cache.key_of(image_inputs()),
         "playbooks": cache.hash_tree(PLAYBOOKS),
         "agent": cache.hash_files([AGENT_FILE], AGENT_FILE.parent),
         "modules": {build: product.key for build, product in made.items()},
     }
-    disk = cache.obtain(
-        "lab-disk",
-        inputs,
-        lambda folder: _provision(folder, kernel, image, made, progress),
-        progress,
-        title="Provisioning the lab machine with Ansible",
-        estimate_s=45,
-    )
-    return LabProducts(kernel, image, disk, made)
+    disk = cache.find("lab-disk", cache.key_of(inputs))
+    if disk is None:
+        image = lab_image(progress)
+        disk = cache.obtain(
+            "lab-disk",
+            inputs,
+            lambda folder: _provision(folder, kernel, image, made, progress),
+            progress,
+            title="Provisioning the lab machine with Ansible",
+            estimate_s=45,
+        )
+    return LabProducts(kernel, disk, made)
 
 
 def _provision(
@@ -104,6 +107,7 @@ def _provision(
         _shut_down(lab)
     finally:
         lab.close()
+    shutil.copy(image.path / "packages.txt", folder)
     os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
     return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": facts["crypto"]}
 
@@ -117,7 +121,10 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> dict[
             raise TestbedError(f"The lab machine runs {facts['kernel_release']}, not {release}.")
         for name, product in builds.items():
             agent.request(
-                "variant", module=module_path(name), build_id=product.description["facts"]["build_id"], parameters={}
+                "variant",
+                module=module_path(name),
+                build_id=product.description["facts"]["build_id"],
+                parameters={},
             )
         log = agent.request("kernel_log", most=5)["lines"]
         if log:
@@ -129,7 +136,7 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> dict[
 
 def _shut_down(lab: Lab) -> None:
     """Write everything to the disk and power the machine off."""
-    script = "sync; mount -o remount,ro / && echo clean; sync; echo o >/proc/sysrq-trigger || poweroff -f"
+    script = "sync; mount -o remount,ro / && echo clean"
     command = ["ssh", *lab.ssh_options(), "root@lab1", script]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
     if "clean" not in done.stdout:
@@ -137,3 +144,32 @@ def _shut_down(lab: Lab) -> None:
     lab.request("stop", name="lab1")
 
 
+def _variant_builds() -> list[str]:
+    return sorted({variant.build for variant in load_variants().values()})
+
+
+def bootable_products() -> list[cache.Product]:
+    """Kernel, modules and disk that today's checkout boots from, all variants included; from the cache only."""
+    products = lab_products(_variant_builds(), _OnlyCached())
+    return [products.kernel, *products.builds.values(), products.disk]
+
+
+def cached_products() -> list[cache.Product]:
+    """Products in the cache that today's checkout uses."""
+    try:
+        used = bootable_products()
+    except TestbedError:
+        used = []
+    image = cache.find("lab-image", cache.key_of(image_inputs()))
+    return [*used, image] if image else used
+
+
+class _OnlyCached:
+    """A Progress that refuses to let anything be built."""
+
+    def stage(self, title: str, estimate_s: float | None = None) -> None:
+        raise TestbedError(f"Not everything is in the cache yet (next would be: {title}). Run `orch lab up` first.")
+
+    def detail(self, text: str) -> None: ...
+
+    def message(self, text: str) -> None: ...

@@ -25,7 +25,14 @@ SIZE = "1G"
 # A disk over this image names it together with its time of change; a fixed time lets the image travel.
 FIXED_TIME_S = 1_000_000_000
 _LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
-_STEPS = ("running apt-get update", "downloading packages", "extracting", "installing", "customize-hook", "cleaning")
+_STEPS = (
+    "running apt-get update",
+    "downloading packages",
+    "extracting",
+    "installing",
+    "customize-hook",
+    "cleaning",
+)
 
 
 def _packages() -> list[str]:
@@ -33,12 +40,16 @@ def _packages() -> list[str]:
     return [line for line in lines if line]
 
 
+def image_inputs() -> dict[str, Any]:
+    """What the image is made from."""
+    return {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), "size": SIZE, "form": 1}
+
+
 def lab_image(progress: Progress) -> cache.Product:
     """The image, from the cache or built now (about a minute)."""
-    inputs = {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), "size": SIZE, "form": 1}
     return cache.obtain(
         "lab-image",
-        inputs,
+        image_inputs(),
         lambda folder: _build(folder, progress),
         progress,
         title=f"Building the lab image (Debian {SUITES[0]})",
@@ -109,7 +120,12 @@ def _build(folder: Path, progress: Progress) -> Mapping[str, Any]:
     os.utime(image, (FIXED_TIME_S, FIXED_TIME_S))
     tool = subprocess.run(["mmdebstrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     used = image.stat().st_blocks * 512
-    return {"built_with": tool, "mirror_suites": list(SUITES), "used_bytes": used, "built_on": time.strftime("%Y-%m-%d")}
+    return {
+        "built_with": tool,
+        "mirror_suites": list(SUITES),
+        "used_bytes": used,
+        "built_on": time.strftime("%Y-%m-%d"),
+    }
 
 
 def _scratch() -> str:

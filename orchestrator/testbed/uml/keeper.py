@@ -68,7 +68,11 @@ class Keeper:
         address = "%s%d" % (NETWORK, 10 + number)
         arguments = [request["program"], *request["arguments"], network]
         arguments += ["orch.name=" + name, "orch.address=%s/24" % address]
-        environment = {"PATH": os.environ["PATH"], "HOME": self.folder, "TMPDIR": os.path.join(self.folder, "memory")}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": self.folder,
+            "TMPDIR": os.path.join(self.folder, "memory"),
+        }
         with open(os.path.join(self.folder, name + ".console"), "ab") as console:
             process = subprocess.Popen(
                 arguments,

@@ -110,7 +110,9 @@ class Lab:
                         break
                     data += more
         except OSError as error:
-            raise TestbedError(f"The lab's keeper does not answer to {operation!r} ({error}); the lab is gone.") from error
+            raise TestbedError(
+                f"The lab's keeper does not answer to {operation!r} ({error}); the lab is gone."
+            ) from error
         answer = json.loads(data or b'{"error": "the keeper closed the connection"}')
         if "error" in answer:
             raise TestbedError(f"The lab cannot {operation}: {answer['error']}.")
@@ -118,9 +120,7 @@ class Lab:
 
     def connect(self, name: str, timeout_s: float = 5, port: int = SSH_PORT) -> socket.socket:
         """A socket of the lab's network that is connected to a machine."""
-        _, descriptors = self._exchange(
-            "connect", timeout_s + 5, {"name": name, "port": port, "timeout_s": timeout_s}
-        )
+        _, descriptors = self._exchange("connect", timeout_s + 5, {"name": name, "port": port, "timeout_s": timeout_s})
         if not descriptors:
             raise TestbedError(f"The lab's keeper gave no socket for the machine {name}.")
         return socket.socket(fileno=descriptors[0])
@@ -152,7 +152,11 @@ class Lab:
             "quiet",
         ]
         answer = self.request(
-            "start", name=machine.name, number=machine.number, program=str(machine.kernel), arguments=arguments
+            "start",
+            name=machine.name,
+            number=machine.number,
+            program=str(machine.kernel),
+            arguments=arguments,
         )
         return str(answer["address"])
 
@@ -212,7 +216,11 @@ class Lab:
             "BatchMode": "yes",
             "LogLevel": "ERROR",
         }
-        return ["-F", "none", *(part for name, value in settings.items() for part in ("-o", f"{name}={value}"))]
+        return [
+            "-F",
+            "none",
+            *(part for name, value in settings.items() for part in ("-o", f"{name}={value}")),
+        ]
 
 
 def _make_keys(folder: Path) -> None:
@@ -231,7 +239,17 @@ def _make_keys(folder: Path) -> None:
 
 def _namespaces() -> Sequence[str]:
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-    return ("unshare", *user, "--net", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
+    return (
+        "unshare",
+        *user,
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+    )
 
 
 def _start_keeper(folder: Path, *, lifeline: bool) -> "subprocess.Popen[bytes] | None":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 from orchestrator.testbed.computer import Computer, own_realtime
@@ -37,6 +38,7 @@ class UmlTestbed:
         self._host = testbed.hosts[0]
         self._builds = builds
         self._progress = progress
+        self._lease = contextlib.ExitStack()
         self._lab: Lab | None = None
         self._agent: Agent | None = None
         self._products: LabProducts | None = None
@@ -49,6 +51,8 @@ class UmlTestbed:
 
     def __enter__(self) -> "UmlTestbed":
         self._products = lab_products(self._builds, self._progress)
+        waiting = "Waiting for another run that uses this computer's lab"
+        self._lease.enter_context(cache.lock("lab", on_wait=lambda: self._progress.stage(waiting)))
         self._lab = Lab.start()
         return self
 
@@ -59,6 +63,7 @@ class UmlTestbed:
         if self._lab is not None:
             self._lab.close()
             self._lab = None
+        self._lease.close()
 
     def prepare(self, state: State) -> Mapping[str, Any]:
         """Boot the machine with so many virtual CPUs. More than this computer has cores is refused: it would measure
@@ -66,10 +71,11 @@ class UmlTestbed:
         available = len(os.sched_getaffinity(0))
         if state.cores > available:
             raise TestbedError(
-                f"{state.cores} virtual CPUs were asked for and this computer has {available} cores; a lab machine with "
+                f"{state.cores} virtual CPUs were asked for and this computer has {available} cores; a machine with "
                 "more virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
             )
-        assert self._lab is not None and self._products is not None
+        assert self._lab is not None
+        assert self._products is not None
         if self._agent is not None:
             self._agent.close()
             self._agent = None
@@ -120,7 +126,7 @@ class UmlTestbed:
         products = self._products
         return {
             "kernel": products.kernel.description["facts"],
-            "image_packages": (products.image.path / "packages.txt").read_text().splitlines(),
+            "image_packages": (products.disk.path / "packages.txt").read_text().splitlines(),
             "modules": {build: product.description["facts"] for build, product in products.builds.items()},
             "disk": {"key": products.disk.key, **products.disk.description["facts"]},
         }

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch cache`: what was built for the lab."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator import cache
+from orchestrator.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What was built for the lab.")
+
+
+def _size(path: Path) -> int:
+    """Bytes on the disk; sparse files count what they occupy."""
+    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
+
+
+@app.command("list")
+def list_products() -> None:
+    """List what is in the cache."""
+    from rich.console import Console
+    from rich.table import Table
+
+    found = cache.products()
+    if not found:
+        print(f"The cache {cache.cache_home()} is empty; `orch run` or `orch lab up` fills it.")
+        return
+    table = Table(title=str(cache.cache_home()), title_justify="left")
+    for column in ("kind", "key", "made", "took", "size"):
+        table.add_column(column, justify="right" if column in ("took", "size") else "left")
+    for product in found:
+        made, took = product.description["made_at"], product.description["seconds"]
+        table.add_row(product.kind, product.key, made, f"{took:.0f} s", f"{_size(product.path) / 2**20:.0f} MiB")
+    Console().print(table)
+
+
+@app.command()
+def prune(
+    everything: Annotated[bool, typer.Option("--all", help="Also what today's checkout uses.")] = False,
+) -> None:
+    """Remove what today's checkout no longer uses."""
+    from orchestrator.testbed.uml.disk import cached_products
+
+    kept = set() if everything else {(product.kind, product.key) for product in cached_products()}
+    freed = removed = 0
+    for product in cache.products():
+        if (product.kind, product.key) in kept or (product.kind == "kernel-source" and not everything):
+            continue
+        with cache.lock(f"{product.kind}-{product.key}"):
+            freed += _size(product.path)
+            removed += 1
+            shutil.rmtree(product.path)
+    print(f"Removed {removed} product{'s' * (removed != 1)}, {freed / 2**20:.0f} MiB.")
+
+
+@app.command()
+def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
+    """Write what the lab boots from into one archive, for a machine that then need not build."""
+    from orchestrator.testbed.uml.archive import LIMIT_BYTES, export_archive
+    from orchestrator.testbed.uml.disk import bootable_products
+
+    products = bootable_products()
+    size = export_archive(products, target)
+    print(f"{target}: {size / 2**20:.1f} MiB, {len(products)} products.")
+    if size > LIMIT_BYTES:
+        print(
+            f"It is larger than {LIMIT_BYTES // 2**20} MiB: the disk holds a Debian system of "
+            f"{_size(products[-1].path) / 2**20:.0f} MiB, and that is what it compresses to."
+        )
+
+
+@app.command("import")
+def import_(source: Annotated[Path, typer.Argument(help="An archive made by `orch cache export`.")]) -> None:
+    """Take an archive into the cache."""
+    from orchestrator.testbed.uml.archive import import_archive
+
+    if not source.is_file():
+        raise UserError(f"{source} is not a file. Name an archive made by `orch cache export`.")
+    for product in import_archive(source):
+        print(f"{product.kind} {product.key}")

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch lab`: a lab that stands until it is taken down, to look around in."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from orchestrator.errors import TestbedError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The lab on this computer.")
+
+
+@app.command()
+def up(
+    testbed: Annotated[str, typer.Argument(help="A testbed of the provider uml.")] = "lab",
+    cores: Annotated[int, typer.Option(min=1, help="Virtual CPUs of each machine.")] = 1,
+) -> None:
+    """Start the lab's machines; what they boot from is built first where the cache has none."""
+    from orchestrator.cli.run import open_display
+    from orchestrator.kernel.variants import load_variants
+    from orchestrator.spec import load_testbed
+    from orchestrator.testbed.uml.standing import bring_up
+
+    bed = load_testbed(testbed)
+    builds = sorted({variant.build for variant in load_variants().values()})
+    with open_display(bed.provider) as display:
+        bring_up(bed, builds, cores, display)
+    print(f"The lab is up: {', '.join(host.name for host in bed.hosts)}. `orch lab shell` opens a shell on it.")
+
+
+@app.command()
+def down() -> None:
+    """End the lab and everything in it."""
+    from orchestrator.testbed.uml.standing import standing_lab
+
+    found = standing_lab()
+    if found is None:
+        print("No lab is up.")
+        return
+    found[0].close()
+    print("The lab is down.")
+
+
+@app.command()
+def status() -> None:
+    """Show whether a lab is up, and its machines."""
+    from orchestrator.testbed.uml.standing import standing_lab
+
+    found = standing_lab()
+    if found is None:
+        print("No lab is up. `orch lab up` starts one.")
+        return
+    lab, description = found
+    print(f"testbed {description['testbed']}, {description['cores']} virtual CPUs a machine")
+    for name, machine in lab.request("status")["machines"].items():
+        print(
+            f"  {name}: {'running' if machine['running'] else 'ended'}, {machine['address']} inside the lab's network"
+        )
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def shell(
+    host: Annotated[str | None, typer.Argument(help="The machine; by default the first.")] = None,
+    command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
+) -> None:
+    """Open a root shell on a machine of the lab, or run a command there."""
+    from orchestrator.testbed.uml.standing import standing_lab
+
+    found = standing_lab()
+    if found is None:
+        raise TestbedError("No lab is up. `orch lab up` starts one.")
+    lab, description = found
+    name = host or description["hosts"][0]
+    if name not in description["hosts"]:
+        raise TestbedError(f"The lab has no machine {name!r}; it has {', '.join(description['hosts'])}.")
+    os.execvp("ssh", ["ssh", *lab.ssh_options(), f"root@{name}", *(command or [])])

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One archive of what a lab boots from (kernel, modules, provisioned disk), so that another machine need not build.
+
+A tar file compressed with xz. Its members are the products' folders as in the cache, without the kernel's headers, and
+``manifest.json`` with a SHA-256 of every file.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.errors import UserError
+from orchestrator.paths import cache_home
+from orchestrator.store.files import to_json
+
+LIMIT_BYTES = 60 * 2**20
+_LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(product: cache.Product) -> list[Path]:
+    files = [path for path in product.path.rglob("*") if path.is_file()]
+    return sorted(path for path in files if path.relative_to(product.path).parts[0] not in _LEFT_OUT)
+
+
+def export_archive(products: Sequence[cache.Product], target: Path) -> int:
+    """Write the archive; returns its size in bytes. An existing file is replaced only when the new one is whole."""
+    root = cache_home()
+    with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
+        folder = Path(name)
+        members = [file for product in products for file in _files(product)]
+        manifest = {str(file.relative_to(root)): _digest(file) for file in members}
+        (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}))
+        (folder / "members").write_text("".join(f"{name}\n" for name in manifest))
+        packed = folder / "archive"
+        with packed.open("wb") as out:
+            tar = subprocess.Popen(
+                [
+                    *("tar", "--create", "--sparse", "--owner=0", "--group=0", "--numeric-owner"),
+                    *("-C", folder, "manifest.json", "-C", root, f"--files-from={folder / 'members'}"),
+                ],
+                stdout=subprocess.PIPE,
+            )
+            xz = subprocess.run(["xz", "-6", "--threads=0"], stdin=tar.stdout, stdout=out, check=False)
+            if tar.wait() or xz.returncode:
+                raise UserError(f"The archive could not be written to {target}; is the disk full?")
+        size = packed.stat().st_size
+        packed.replace(target)
+    return size
+
+
+def import_archive(source: Path) -> list[cache.Product]:
+    """Put the products of an archive into the cache, after checking every file; returns them."""
+    root = cache_home()
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:
+        folder = Path(name)
+        unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", folder, "-f", source]
+        done = subprocess.run(unpack, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"{source} cannot be unpacked ({said}). Is it an archive made by `orch cache export`?")
+        _verify(folder, source)
+        taken = []
+        for description in sorted(folder.glob("*/*/product.json")):
+            taken.append(_take(description, root, source))
+    return taken
+
+
+def _verify(folder: Path, source: Path) -> None:
+    try:
+        files: dict[str, str] = json.loads((folder / "manifest.json").read_text())["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{source} has no manifest; it was not made by `orch cache export`.") from error
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
+    if present != set(files):
+        raise UserError(f"{source} does not have the files that its manifest lists; it was not imported.")
+    for name, digest in files.items():
+        if _digest(folder / name) != digest:
+            raise UserError(f"{source} is damaged: {name} is not what the manifest says; it was not imported.")
+
+
+def _take(description: Path, root: Path, source: Path) -> cache.Product:
+    content: dict[str, Any] = json.loads(description.read_text())
+    kind, key = content["kind"], content["key"]
+    if kind not in cache.KINDS or key != cache.key_of(content["inputs"]) or description.parent.name != key:
+        raise UserError(f"{source}: {description.parent.name} is not the product that it claims to be.")
+    with cache.lock(f"{kind}-{key}"):
+        if cache.find(kind, key) is None:
+            final = root / kind / key
+            final.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(final, ignore_errors=True)
+            description.parent.rename(final)
+    found = cache.find(kind, key)
+    assert found is not None
+    return found

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab that stands until it is taken down: `orch lab up`. At most one a user."""
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.progress import Progress
+from orchestrator.store.files import replace_file, to_json
+from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
+from orchestrator.testbed.uml.lab import Lab, Machine
+
+if TYPE_CHECKING:
+    from orchestrator.spec import Testbed
+
+
+def _folder() -> Path:
+    """Where the standing lab's keeper, keys and state are: a private folder that goes with the login or the boot."""
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    root = Path(base) / "orch" if os.path.isabs(base) else Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    found = root.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise TestbedError(f"{root} is not a private folder of yours. Remove it and try again.")
+    return root / "lab"
+
+
+def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
+    """The standing lab and its description, or None; what a crash left behind is cleared away."""
+    folder = _folder()
+    if not folder.exists():
+        return None
+    lab = Lab(folder, None)
+    try:
+        description = json.loads((folder / "lab.json").read_text())
+        lab.request("status")
+    except (OSError, ValueError, TestbedError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return lab, description
+
+
+def bring_up(testbed: "Testbed", builds: list[str], cores: int, progress: Progress) -> Lab:
+    """Start the standing lab with the machines of a testbed. TestbedError when one stands already."""
+    if standing_lab():
+        raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
+    available = len(os.sched_getaffinity(0))
+    if cores * len(testbed.hosts) > available:
+        raise TestbedError(
+            f"{len(testbed.hosts)} machines with {cores} virtual CPUs need more than this computer's {available} cores."
+        )
+    products = lab_products(builds, progress)
+    progress.stage("Starting the lab", 3)
+    lab = Lab.start(detached_in=_folder())
+    try:
+        for number, host in enumerate(testbed.hosts, start=1):
+            progress.detail(host.name)
+            lab.boot(Machine(host.name, number, products.kernel_file, products.disk_file, cores, host.memory))
+            lab.wait_for_ssh(host.name, BOOT_TIMEOUT_S)
+        state = {"testbed": testbed.testbed, "cores": cores, "hosts": [host.name for host in testbed.hosts]}
+        replace_file(lab.folder / "lab.json", to_json(state))
+    except BaseException:
+        lab.close()
+        raise
+    return lab

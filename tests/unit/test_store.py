@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's directory: written so that nothing finished is lost, read back as it was."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator import store
+from orchestrator.errors import UserError
+from orchestrator.store.files import replace_file
+from orchestrator.store.tables import accepted
+
+TRAFFIC = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
+
+
+def trial(number: int) -> dict[str, Any]:
+    return {
+        "trial_id": f"{number:016x}",
+        "kind": "measure",
+        "block": 1,
+        "round": 1,
+        "order": number,
+        "repetition": 1,
+        "levels": {"variant": "vanilla", "cores": 2, "tunnels": number},
+        "topology": "site-to-site",
+        "traffic": TRAFFIC,
+    }
+
+
+def description(count: int) -> dict[str, Any]:
+    plan = {"topology": "site-to-site", "blocks": [{"trials": [trial(i) for i in range(1, count + 1)]}]}
+    return {"schema": 1, "plan": plan, "testbed": {"name": "lab"}, "state": "running"}
+
+
+def attempt(number: int, which: int = 1, status: str = "ok", **measurements: float) -> dict[str, Any]:
+    return {
+        **trial(number),
+        "attempt": which,
+        "testbed": "lab",
+        "status": status,
+        "reasons": [] if status == "ok" else ["it broke"],
+        "started_at": "2026-01-02T03:04:05.678Z",
+        "measurements": measurements,
+        "probes": {"per_cpu": [{"cpu": 0, "user_s": 1.0, "idle_s": 3.0}]},
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> store.RunDirectory:
+    return store.RunDirectory(tmp_path / "run", description(3))
+
+
+def test_tables_have_a_row_for_every_trial(run: store.RunDirectory) -> None:
+    run.add_attempt(attempt(1, 1, "failed"), {"client-1.json": "{}"})
+    run.add_attempt(attempt(1, 2, throughput_bps=1e9), {})
+    run.add_attempt(attempt(2, 1, "invalid", throughput_bps=5e8), {})
+    run.finish("finished")
+    store.write_tables(run.path)
+    trials = pq.read_table(run.path / "trials.parquet").to_pylist()
+    attempts = pq.read_table(run.path / "attempts.parquet").to_pylist()
+    assert [row["status"] for row in trials] == ["ok", "invalid", "missing"]
+    assert [row["attempts"] for row in trials] == [2, 1, 0]
+    assert trials[0]["throughput_bps"] == 1e9
+    assert math.isclose(trials[0]["cpu_busy"], 0.25)
+    assert trials[2]["tunnels"] == 3
+    assert [(row["order"], row["attempt"], row["status"]) for row in attempts] == [
+        (1, 1, "failed"),
+        (1, 2, "ok"),
+        (2, 1, "invalid"),
+    ]
+
+
+def test_an_attempt_is_never_overwritten(run: store.RunDirectory) -> None:
+    run.add_attempt(attempt(1), {})
+    with pytest.raises(FileExistsError):
+        run.add_attempt(attempt(1, throughput_bps=9e9), {})
+    assert store.read_attempts(run.path)[0]["measurements"] == {}
+    assert run.next_attempt(trial(1)["trial_id"]) == 2
+
+
+def test_an_attempt_that_cannot_be_stored_leaves_nothing(run: store.RunDirectory) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.add_attempt(attempt(1, throughput_bps=math.nan), {"client-1.json": "{}"})
+    assert store.read_attempts(run.path) == []
+    assert list((run.path / "trials").glob("*/*")) == []
+    assert run.next_attempt(trial(1)["trial_id"]) == 1
+
+
+def test_what_was_cut_off_does_not_count(run: store.RunDirectory) -> None:
+    run.add_attempt(attempt(1), {})
+    cut = run.path / "trials" / trial(2)["trial_id"] / ".1.abcd.tmp"
+    cut.mkdir(parents=True)
+    (cut / "attempt.json").write_text(json.dumps(attempt(2)))
+    assert [found["order"] for found in store.read_attempts(run.path)] == [1]
+
+
+def test_the_journal_tells_what_happened(run: store.RunDirectory) -> None:
+    run.add_attempt(attempt(1, 1, "failed"), {})
+    run.finish("interrupted")
+    events = [json.loads(line) for line in (run.path / "journal.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["run-started", "attempt", "run-ended"]
+    assert events[1]["reasons"] == ["it broke"]
+    assert store.read_run(run.path)["state"] == "interrupted"
+
+
+def test_replacing_a_file_keeps_the_old_one_on_failure(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    replace_file(target, "old")
+    with pytest.raises(TypeError):
+        replace_file(target, 5)  # type: ignore[arg-type]
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a run's directory"):
+        store.read_run(tmp_path)
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(UserError, match="does not hold a JSON object"):
+        store.read_run(tmp_path)
+
+
+def test_the_first_ok_attempt_stands_for_its_trial() -> None:
+    attempts = [attempt(1, 1, "failed"), attempt(1, 2, "ok"), attempt(1, 3, "ok")]
+    found = accepted(attempts)
+    assert found is not None
+    assert found["attempt"] == 2
+    assert accepted(attempts[:1]) == attempts[0]
+    assert accepted([]) is None
