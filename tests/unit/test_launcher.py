@@ -276,6 +276,15 @@ def test_missing_packages_are_installed_when_that_is_allowed(
     ]
 
 
+def test_what_only_a_build_needs_is_not_asked_for_where_a_lab_came_ready_made(computer: Computer) -> None:
+    for product in ("lab-kernel", "lab-image", "lab-disk"):
+        folder = computer.root / "home" / ".cache" / "orch" / product / "0123"
+        folder.mkdir(parents=True)
+        (folder / "product.json").touch()
+    done = computer.run("run")
+    assert "apt-get install alpha\n" in done.stderr
+
+
 def test_root_needs_no_sudo_and_python3_venv_comes_along(computer: Computer) -> None:
     computer.program("id", "#!/bin/sh\necho 0\n")
     (computer.root / "state" / "has-venv").unlink()
