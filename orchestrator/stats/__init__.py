@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of repeated trials. Pure: numbers in, numbers out."""
+
+from orchestrator.stats.intervals import (
+    CONFIDENCE,
+    FEWEST_FOR_INTERVAL,
+    Interval,
+    Summary,
+    order_ranks,
+    summarize,
+)
+from orchestrator.stats.ratios import PairedRatio, Quotient, paired_ratio, quotient
+from orchestrator.stats.scaling import (
+    FEWEST_CORE_COUNTS,
+    ideal_throughput,
+    parallel_efficiency,
+    shows_scaling,
+)
+
+__all__ = [
+    "CONFIDENCE",
+    "FEWEST_CORE_COUNTS",
+    "FEWEST_FOR_INTERVAL",
+    "Interval",
+    "PairedRatio",
+    "Quotient",
+    "Summary",
+    "ideal_throughput",
+    "order_ranks",
+    "paired_ratio",
+    "parallel_efficiency",
+    "quotient",
+    "shows_scaling",
+    "summarize",
+]
