@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the project says about itself agrees with what it is."""
+
+import re
+import tomllib
+
+import yaml
+
+from orchestrator import __version__
+from orchestrator.doctor import checks
+from orchestrator.paths import CHECKOUT
+
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+LOCK = (CHECKOUT / "requirements.lock").read_text()
+
+
+def test_every_package_is_listed() -> None:
+    root = CHECKOUT / "orchestrator"
+    there = {".".join(file.parent.relative_to(CHECKOUT).parts) for file in root.rglob("__init__.py")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == there
+
+
+def test_the_lock_holds_every_requirement_with_hashes_and_names_no_host() -> None:
+    wanted = re.findall(r"^[A-Za-z][\w-]*", (CHECKOUT / "requirements.in").read_text(), re.MULTILINE)
+    locked = re.findall(r"^([a-z0-9-]+)==", LOCK, re.MULTILINE)
+    assert len(wanted) > 20
+    assert {name.lower() for name in wanted} <= set(locked)
+    assert "://" not in LOCK
+    for entry in re.split(r"\n(?=[a-z0-9])", LOCK.split("\n", 2)[2]):
+        assert "--hash=sha256:" in entry
+
+
+def test_versions_agree() -> None:
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    lowest = ".".join(map(str, checks.PYTHONS[0]))
+    assert PROJECT["project"]["requires-python"] == f">={lowest}"
+    supported = ", ".join(map(str, checks.PYTHONS[0])), ", ".join(map(str, checks.PYTHONS[1]))
+    assert "({}) <= sys.version_info < ({})".format(*supported) in (CHECKOUT / "orch").read_text()
+
+
+def test_the_licence_of_the_kernel_s_parts_is_the_kernel_s() -> None:
+    assert "Version 2, June 1991" in (CHECKOUT / "kernel" / "COPYING").read_text()
+    assert "Apache License" in (CHECKOUT / "LICENSE").read_text()
