@@ -26,7 +26,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of the table; ``check`` changes nothing here and never raises for what it looks for."""
+    """One line of the table; ``check`` changes nothing here."""
 
     name: str
     need: Need

@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator import cache
 from orchestrator.doctor import checks
 from orchestrator.doctor.packages import SystemPackage, system_packages
-from orchestrator.doctor.requirement import Finding, Need, Requirement
+from orchestrator.doctor.requirement import Finding, Need, Observation, Requirement
 
 _COMPUTER = (
     Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),
@@ -67,7 +67,10 @@ def examine(
     """Check every requirement. What only a build needs is advice where a lab is built already."""
     findings = []
     for requirement in requirements() if table is None else table:
-        seen = requirement.check()
+        try:
+            seen = requirement.check()
+        except (OSError, ValueError) as error:
+            seen = Observation(False, f"cannot be checked: {error}")
         remedy = "" if seen.found else seen.remedy or requirement.remedy
         findings.append(Finding(requirement.name, requirement.need, seen.found, seen.what, remedy))
     if any(not f.found and f.need is Need.BUILD for f in findings) and is_built():

@@ -34,6 +34,15 @@ def test_what_only_a_build_needs_does_not_block_where_a_lab_is_built() -> None:
     assert [f.blocks for f in built] == [False, True]
 
 
+def test_what_cannot_be_checked_is_not_found() -> None:
+    def check() -> Observation:
+        raise PermissionError(13, "Permission denied", "/proc/meminfo")
+
+    (finding,) = doctor.examine([Requirement("Memory", Need.REQUIRED, check, "Look yourself.")])
+    assert finding.blocks
+    assert "cannot be checked" in finding.what
+
+
 def test_the_remedy_of_a_check_goes_before_that_of_its_requirement() -> None:
     requirement = Requirement("x", Need.ADVICE, lambda: Observation(False, "off", "Do this."), "Do that.")
     assert doctor.examine([requirement])[0].remedy == "Do this."
