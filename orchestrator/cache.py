@@ -115,6 +115,18 @@ def learn_seconds(what: str, seconds: float) -> None:
         replace_file(_durations_file(), to_json({**known, what: round(seconds, 3)}))
 
 
+def _clear_abandoned(kind: str) -> None:
+    """Remove what killed builds of this kind left behind; a build that still runs holds its lock."""
+    for left in (cache_home() / kind).glob(".*.building"):
+        key = left.name.removeprefix(".").removesuffix(".building")
+        with (cache_home() / "locks" / f"{kind}-{key}").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def obtain(
     kind: str,
     inputs: Mapping[str, Any],
@@ -140,6 +152,7 @@ def obtain(
         folder = cache_home() / kind
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{key}.building"
+        _clear_abandoned(kind)
         shutil.rmtree(temporary, ignore_errors=True)  # what an interrupted build left; the lock makes it ours
         temporary.mkdir()
         began = time.monotonic()

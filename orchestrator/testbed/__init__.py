@@ -5,8 +5,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.plan.capabilities import lab_capabilities
-
 if TYPE_CHECKING:
     from orchestrator import plan, spec
     from orchestrator.progress import Progress
@@ -21,6 +19,7 @@ def usable_cores() -> int:
 def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
     """What a testbed can do, found without changing or starting anything."""
     from orchestrator.kernel.variants import load_variants
+    from orchestrator.plan.capabilities import lab_capabilities
 
     return lab_capabilities(usable_cores(), tuple(load_variants()))
 

@@ -49,6 +49,12 @@ class UmlTestbed:
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
         return [(self._host.name, list(self._host.roles))]
 
+    @property
+    def lab(self) -> Lab:
+        """The lab behind an entered testbed."""
+        assert self._lab is not None
+        return self._lab
+
     def __enter__(self) -> "UmlTestbed":
         self._products = lab_products(self._builds, self._progress)
         waiting = "Waiting for another run that uses this computer's lab"

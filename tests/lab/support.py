@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the lab tests share: running `orch` as a user does, and looking for what it left behind."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.paths import CHECKOUT
+
+ORCH = [sys.executable, "-c", "from orchestrator.cli.app import main; main()"]
+SPEC = str(CHECKOUT / "exp" / "scaling.yaml")
+
+
+def orch(*arguments: str | Path, timeout_s: float = 1500) -> "subprocess.CompletedProcess[str]":
+    """Run `orch` to its end, as from a script: no terminal, no input."""
+    return subprocess.run(
+        [*ORCH, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start_orch(*arguments: str | Path, log: Path) -> "subprocess.Popen[bytes]":
+    """Start `orch` in a session of its own, its output in a file."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [*ORCH, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def last_object(output: str) -> dict[str, Any]:
+    """The JSON object on the last line of an output."""
+    value = json.loads(output.strip().splitlines()[-1])
+    assert isinstance(value, dict)
+    return value
+
+
+def lab_processes() -> list[int]:
+    """Processes of any lab of this user: keepers and machines, which have the lab's folder in their command lines."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(b"/orch-lab-" in word for word in words):
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Return as soon as a condition holds; AssertionError when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.05)
+
+
+def runs_in(results: Path) -> list[Path]:
+    """Directories of runs below a results folder."""
+    return sorted(path.parent for path in results.glob("*/*/run.json"))

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent on a real lab machine: what it refuses, and that it leaves nothing running."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.kernel.variants import load_variants
+from orchestrator.plan import Levels, Traffic, Trial
+from orchestrator.progress import Silent
+from orchestrator.run import iperf3, layout
+from orchestrator.run.attempt import run_attempt
+from orchestrator.spec import load_testbed
+from orchestrator.testbed.protocol import ModuleFile, State
+from orchestrator.testbed.remote import AgentFailure, HostLost
+from orchestrator.testbed.uml.provider import UmlTestbed
+
+pytestmark = pytest.mark.lab
+
+TRIAL = Trial(
+    trial_id="0" * 16,
+    kind="measure",
+    block=1,
+    round=1,
+    order=1,
+    levels=Levels(variant="vanilla", cores=1, tunnels=1),
+    repetition=1,
+    traffic=Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0),
+    topology=layout.SITE_TO_SITE,
+)
+
+
+@pytest.fixture(scope="module")
+def entered() -> Iterator[UmlTestbed]:
+    with UmlTestbed(load_testbed("lab"), ["upstream"], Silent()) as testbed:
+        yield testbed
+
+
+@pytest.fixture
+def testbed(entered: UmlTestbed) -> UmlTestbed:
+    entered.prepare(State(1))
+    entered.agent("gateway-a").request("links", **layout.links_request(layout.SITE_TO_SITE, 2))
+    return entered
+
+
+def in_the_machine(testbed: UmlTestbed, script: str) -> str:
+    command = ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", script]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+
+
+def test_a_machine_restarts_in_under_two_seconds_or_so_and_with_the_cores_that_were_asked_for(
+    entered: UmlTestbed,
+) -> None:
+    entered.prepare(State(1))
+    facts = entered.prepare(State(1))["lab1"]
+    assert facts["cpus_online"] == 1
+    assert facts["kernel_release"].endswith("-orch-lab")
+    assert "chacha20" in facts["crypto"]
+    assert "poly1305" in facts["crypto"]
+    assert "napi_poll" in in_the_machine(entered, "ls /sys/kernel/tracing/events/napi")
+
+
+def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTestbed) -> None:
+    with pytest.raises(Exception, match="4096 virtual CPUs were asked for and this computer has"):
+        entered.prepare(State(4096))
+
+
+def test_another_module_than_the_variants_is_not_measured(
+    testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = testbed.module("upstream")
+    monkeypatch.setattr(testbed, "module", lambda build: ModuleFile(real.path, "ab" * 20))
+    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert outcome.status == "failed"
+    assert "nothing was measured" in outcome.reasons[0]
+    assert outcome.measurements["throughput_bps"] is None
+    assert not outcome.host_lost
+
+
+def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
+    testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = testbed.module("upstream")
+    in_the_machine(testbed, "rmmod wireguard; head -c 5000 /dev/urandom >/run/bad.ko")
+    with monkeypatch.context() as patched:
+        patched.setattr(testbed, "module", lambda build: ModuleFile("/run/bad.ko", real.build_id))
+        outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert outcome.status == "failed"
+    assert "/run/bad.ko cannot be loaded" in outcome.reasons[0]
+    assert run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None).status == "ok"
+
+
+def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host(testbed: UmlTestbed) -> None:
+    agent = testbed.agent("gateway-a")
+    variant = load_variants()["vanilla"]
+    module = testbed.module("upstream")
+    agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
+    first = agent.request("tunnels", **layout.devices_request(2))
+    private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
+    assert len(private) == 44
+    assert private not in str(first)
+    agent.request("peers", **layout.peers_request(layout.SITE_TO_SITE, first["public_keys"], variant.threaded, {}))
+    threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
+    assert threaded == "0"
+    agent.request("remove_tunnels", roles=list(layout.GATEWAYS))
+    second = agent.request("tunnels", **layout.devices_request(2))
+    keys = [*first["public_keys"]["gateway-a"], *second["public_keys"]["gateway-a"]]
+    assert len(set(keys)) == 4
+
+
+def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
+    agent = testbed.agent("gateway-a")
+    module = testbed.module("upstream")
+    agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
+    keys = agent.request("tunnels", **layout.devices_request(1))["public_keys"]
+    strangers = {**keys, "gateway-b": keys["gateway-a"]}  # gateway-a expects a key that nobody has
+    agent.request("peers", **layout.peers_request(layout.SITE_TO_SITE, strangers, False, {}))
+    paths = [[layout.sender_address(1), layout.receiver_address(1)]]
+    with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
+        agent.request("handshakes", role="client", paths=paths, patience_s=1.0)
+
+
+def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
+    agent = testbed.agent("gateway-a")
+    agent.request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
+    agent.close()
+    deadline = time.monotonic() + 10
+    while in_the_machine(testbed, "pgrep -c 'iperf3|agent.py'").strip() != "0":
+        assert time.monotonic() < deadline
+    with pytest.raises(HostLost):
+        agent.request("hello")
+
+
+def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
+    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+
+    def kill_soon() -> None:
+        subprocess.Popen(
+            ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", "sleep 2; pkill -9 iperf3"],
+            stdin=subprocess.DEVNULL,
+        )
+
+    outcome = run_attempt(testbed, longer, load_variants()["vanilla"], kill_soon)
+    assert outcome.status == "failed"
+    assert "iperf3" in outcome.reasons[0]
+    assert outcome.measurements["throughput_bps"] is None
+    assert run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None).status == "ok"

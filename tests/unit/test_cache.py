@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache: a product is whole or not there, and one of two builders builds."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import cache
+from orchestrator.errors import TestbedError
+from orchestrator.progress import Silent
+from orchestrator.testbed.uml import archive
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "orch"
+
+
+def obtain(inputs: Mapping[str, Any], build: Any, kind: str = "lab-disk") -> cache.Product:
+    return cache.obtain(kind, inputs, build, Silent(), title="Making it", estimate_s=1)
+
+
+def test_a_product_is_built_once() -> None:
+    built = []
+
+    def build(folder: Path) -> dict[str, int]:
+        built.append(folder)
+        (folder / "file").write_text("content")
+        return {"answer": 42}
+
+    first, second = obtain({"a": 1}, build), obtain({"a": 1}, build)
+    assert len(built) == 1
+    assert first.path == second.path
+    assert (second.path / "file").read_text() == "content"
+    assert second.description["facts"] == {"answer": 42}
+    assert obtain({"a": 2}, build).path != first.path
+    assert cache.learned_seconds("lab-disk") is not None
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failed_build_leaves_nothing(home: Path, error: BaseException) -> None:
+    def build(folder: Path) -> dict[str, int]:
+        (folder / "half").write_text("half")
+        raise error
+
+    expected = TestbedError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected):
+        obtain({"a": 1}, build)
+    assert list((home / "lab-disk").iterdir()) == []
+    assert cache.products() == []
+
+
+def test_what_a_killed_build_left_is_no_product(home: Path) -> None:
+    program = textwrap.dedent("""
+        import os, signal
+        from orchestrator import cache
+        from orchestrator.progress import Silent
+        def build(folder):
+            (folder / "half").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        cache.obtain("lab-disk", {"a": 1}, build, Silent(), title="x", estimate_s=1)
+    """)
+    killed = subprocess.run([sys.executable, "-c", program], env=os.environ, check=False)
+    assert killed.returncode == -9
+    assert cache.products() == []
+    made = obtain({"another": 1}, lambda folder: {})
+    assert [path.name for path in made.path.iterdir()] == ["product.json"]
+    assert [path.name for path in (home / "lab-disk").iterdir()] == [made.key]
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text(), max_size=4))
+def test_a_key_depends_on_the_content_alone(inputs: dict[str, Any]) -> None:
+    turned = dict(reversed(inputs.items()))
+    assert cache.key_of(inputs) == cache.key_of(turned)
+    assert cache.key_of({**inputs, "\0new": 1}) != cache.key_of(inputs)
+
+
+def test_a_tree_hash_sees_names_contents_and_modes(tmp_path: Path) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    hashes = {cache.hash_tree(folder)}
+    (folder / "a").chmod(0o755)
+    hashes.add(cache.hash_tree(folder))
+    (folder / "a").rename(folder / "b")
+    hashes.add(cache.hash_tree(folder))
+    (folder / "b").write_text("y")
+    hashes.add(cache.hash_tree(folder))
+    assert len(hashes) == 4
+
+
+def test_an_archive_brings_products_to_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(folder: Path) -> dict[str, int]:
+        (folder / "root.ext4").write_bytes(b"disk" * 1000)
+        (folder / "headers").mkdir()
+        (folder / "headers" / "only-for-building").touch()
+        return {}
+
+    made = obtain({"a": 1}, build)
+    packed = tmp_path / "lab.tar.xz"
+    assert archive.export_archive([made], packed) == packed.stat().st_size
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    (taken,) = archive.import_archive(packed)
+    assert taken.path != made.path
+    assert (taken.path / "root.ext4").read_bytes() == b"disk" * 1000
+    assert not (taken.path / "headers").exists()
+    assert cache.find("lab-disk", made.key) == taken
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = obtain({"a": 1}, lambda folder: {})
+    description = json.loads((made.path / "product.json").read_text())
+    (made.path / "product.json").write_text(json.dumps({**description, "inputs": {"a": 2}}))
+    packed = tmp_path / "lab.tar.xz"
+    archive.export_archive([made], packed)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(archive.UserError, match="not the product that it claims to be"):
+        archive.import_archive(packed)
+    packed.write_bytes(packed.read_bytes()[:-40])
+    with pytest.raises(archive.UserError, match="cannot be unpacked"):
+        archive.import_archive(packed)
+    assert cache.products() == []

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding a kernel source and telling modules apart."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator import debian
+from orchestrator.debian import Version
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.kernel.elf import build_id
+from orchestrator.kernel.lab import LAB, patches
+from orchestrator.kernel.source import choose, pin, version_key
+from orchestrator.kernel.variants import load_variants, variant
+
+DEB822 = """\
+Types: deb
+# a comment
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+def find_mirror(folder: Path, **files: str) -> list[str]:
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return list(debian._own_mirrors(sorted(folder.iterdir())))
+
+
+def test_the_mirror_is_read_from_either_format(tmp_path: Path) -> None:
+    assert find_mirror(tmp_path, a=DEB822) == ["http://mirror.example/debian"]
+    line = "deb [signed-by=/k.gpg] https://other.example/debian/ trixie main contrib\n# deb http://no.example/debian x main\n"
+    assert find_mirror(tmp_path, a=line) == ["https://other.example/debian"]
+
+
+def test_other_archives_are_no_mirror(tmp_path: Path) -> None:
+    foreign = "deb https://packages.example/apt stable main\ndeb http://archive.example/ubuntu noble main\n"
+    disabled = DEB822.replace("Types: deb\n# a", "Types: deb\nEnabled: no\n# a")
+    assert find_mirror(tmp_path, a=foreign, b=disabled) == []
+
+
+def at(version: str, suite: str = "sid", package: str = "linux-source-7.2") -> Version:
+    return Version(package, version, suite)
+
+
+def test_the_pinned_source_comes_first_then_the_newest_of_its_series_then_the_next_series() -> None:
+    wanted = pin()
+    later = at("7.3.4-1~bpo13+1", package="linux-source-7.3")
+    much_later = at("7.4.1-1", package="linux-source-7.4")
+    older = at("7.2.9-1")
+    newer = at("7.2.20-1")
+    exact = at(wanted.version)
+    assert choose(wanted, [older, newer, later, exact]) == exact
+    assert choose(wanted, [older, newer, later]) == newer
+    assert choose(wanted, [much_later, later]) == later
+    assert choose(wanted, [at("6.12.1-1", package="linux-source-6.12")]) is None
+
+
+def test_versions_are_ordered_as_numbers() -> None:
+    assert version_key("7.2.13-1~bpo13+1") == (7, 2, 13)
+    assert version_key("7.2.9-1") < version_key("7.2.13-1")
+
+
+def test_the_series_names_files_that_are_there() -> None:
+    named = patches(LAB / "series")
+    assert named
+    assert sorted(named) == sorted((LAB / "patches").glob("*.patch"))
+
+
+def test_the_build_id_is_what_the_linker_wrote(tmp_path: Path) -> None:
+    source = tmp_path / "a.c"
+    source.write_text("int x;")
+    wanted = "0123456789abcdef0123456789abcdef01234567"
+    with_id, without = tmp_path / "with.so", tmp_path / "without.so"
+    subprocess.run(["gcc", "-shared", f"-Wl,--build-id=0x{wanted}", "-o", with_id, source], check=True)
+    subprocess.run(["gcc", "-shared", "-Wl,--build-id=none", "-o", without, source], check=True)
+    assert build_id(with_id) == wanted
+    with pytest.raises(TestbedError, match="no build id"):
+        build_id(without)
+    with pytest.raises(TestbedError, match="no build id"):
+        build_id(source)
+
+
+def test_variants_are_known_by_name() -> None:
+    known = load_variants()
+    assert known["vanilla"].build == known["threaded"].build == "upstream"
+    assert (known["vanilla"].threaded, known["threaded"].threaded) == (False, True)
+    with pytest.raises(UserError, match=r"no variant 'vanila'.*vanilla"):
+        variant("vanila")
