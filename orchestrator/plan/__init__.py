@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: an experiment and a testbed's capabilities in, ordered trials out. Nothing here reads or writes anything."""
+
+from orchestrator.plan.capabilities import Capabilities, lab_capabilities
+from orchestrator.plan.estimate import Durations, Estimate, block_estimate, estimate
+from orchestrator.plan.making import ORDERS, make_plan
+from orchestrator.plan.trials import Block, LeftOut, Levels, Plan, Traffic, Trial
+
+__all__ = [
+    "ORDERS",
+    "Block",
+    "Capabilities",
+    "Durations",
+    "Estimate",
+    "LeftOut",
+    "Levels",
+    "Plan",
+    "Traffic",
+    "Trial",
+    "block_estimate",
+    "estimate",
+    "lab_capabilities",
+    "make_plan",
+]

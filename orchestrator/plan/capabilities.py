@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a testbed can do, as far as a plan depends on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a testbed can do.
+
+    ``max_cores``: the most processors that the hosts can use. ``cores_by``: how their number is set (``boot``: by a
+    restart). ``reasons``: why a limit is what it is, by its name, as in {"cores": "this computer has 2 cores"}.
+    """
+
+    max_cores: int
+    cores_by: str
+    topologies: tuple[str, ...]
+    variants: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def lab_capabilities(computer_cores: int, variants: Sequence[str]) -> Capabilities:
+    """Of the embedded lab on a computer with so many usable cores.
+
+    A lab machine never gets more virtual CPUs than there are cores: it would measure the computer's scheduler.
+    """
+    cores = f"this computer has {computer_cores} core{'s' * (computer_cores != 1)}"
+    topologies = ("site-to-site", "gateway-to-gateway")
+    return Capabilities(computer_cores, "boot", topologies, tuple(variants), {"cores": cores})

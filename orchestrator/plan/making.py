@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an experiment and a testbed's capabilities to a plan. Pure, and linear in the number of trials."""
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from orchestrator.errors import UserError
+from orchestrator.plan.capabilities import Capabilities
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Traffic, Trial
+from orchestrator.spec import Experiment
+from orchestrator.spec.cells import Cell, cells, excluded, extra_cells
+
+ORDERS = ("random", "sequential")
+
+
+def make_plan(spec: Experiment, capabilities: Capabilities, *, order: str = "random") -> Plan:
+    """The trials of an experiment on a testbed, in order.
+
+    A block for each number of cores, the smallest first; in it a baseline, then ``repetitions`` rounds with every cell
+    once. In a random order a round depends on the seed, the block's cores and cells and the round's number, on nothing
+    else. ``order`` sequential keeps the cells in the order of the spec. Raises UserError when nothing is left to measure.
+    """
+    if order not in ORDERS:
+        raise UserError(f"There is no order {order}. It is {' or '.join(ORDERS)}.")
+    if spec.topology not in capabilities.topologies:
+        known = ", ".join(capabilities.topologies)
+        raise UserError(
+            f"The testbed cannot be wired as {spec.topology}; it can do {known}. Change topology."
+        )
+    chosen, left_out = _choose(spec, capabilities)
+    if not chosen:
+        raise UserError(_empty(spec, left_out))
+    traffic = spec.traffic
+    maker = _Maker(
+        Traffic(traffic.tool, traffic.protocol, traffic.streams, traffic.warm_up_s, traffic.duration_s),
+        spec.topology,
+    )
+    blocks: list[Block] = []
+    planned = 0
+    for cores in sorted({levels.cores for levels in chosen}):
+        here = [levels for levels in chosen if levels.cores == cores]
+        block = _block(spec, maker, len(blocks) + 1, here, planned, order)
+        planned += len(block.trials)
+        blocks.append(block)
+    return Plan(
+        experiment=spec.experiment,
+        tier=spec.tier,
+        seed=spec.seed,
+        testbed=spec.testbed,
+        topology=spec.topology,
+        blocks=tuple(blocks),
+        left_out=tuple(left_out),
+        order=order,
+    )
+
+
+class _Wanted(NamedTuple):
+    cell: Cell
+    named: Cell  # as the spec writes it
+    extra: bool
+
+
+def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels], list[LeftOut]]:
+    """The cells that can be measured, resolved and without repetition in the order of the spec; and the others."""
+    most = capabilities.max_cores
+    wanted = [_Wanted(cell.resolved(most), cell, False) for cell in cells(spec)]
+    wanted += [_Wanted(cell.resolved(most), cell, True) for cell in extra_cells(spec)]
+    missing_variants: dict[str, int] = {}
+    excess: dict[int, int] = {}
+    by_rule = [0] * len(spec.exclude)
+    chosen: dict[Levels, None] = {}
+    for cell, _, extra in wanted:
+        levels = Levels(cell.variant, int(cell.cores), int(cell.tunnels))
+        rule = next((i for i, r in enumerate(spec.exclude) if not extra and excluded(r, cell, most)), None)
+        if rule is not None:
+            by_rule[rule] += 1
+        elif levels.variant not in capabilities.variants:
+            missing_variants[levels.variant] = missing_variants.get(levels.variant, 0) + 1
+        elif levels.cores > most:
+            excess[levels.cores] = excess.get(levels.cores, 0) + 1
+        else:
+            chosen[levels] = None
+    why = capabilities.reasons
+    left_out = [
+        LeftOut(f"variant {name} ({_count(n)})", why.get("variants", "the testbed has no build of it"))
+        for name, n in missing_variants.items()
+    ]
+    left_out += [
+        LeftOut(f"{cores} cores ({_count(n)})", why.get("cores", f"the testbed has {most} cores"))
+        for cores, n in sorted(excess.items())
+    ]
+    left_out += [
+        LeftOut(_count(n), f"rule {index} of exclude in the spec")
+        for index, n in enumerate(by_rule, start=1)
+        if n
+    ]
+    return list(chosen), left_out
+
+
+def _count(number: int) -> str:
+    return f"{number} cell{'s' * (number != 1)}"
+
+
+def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
+    tier = f", tier {spec.tier}" if spec.tier else ""
+    reasons = "; ".join(f"{left.what}: {left.reason}" for left in left_out)
+    return f"Nothing is left to measure in {spec.experiment}{tier}. Left out: {reasons}. Change the factors or the testbed."
+
+
+class _Maker:
+    """Makes trials that share their traffic and topology."""
+
+    def __init__(self, traffic: Traffic, topology: str) -> None:
+        self._traffic, self._topology = traffic, topology
+
+    def identity(self, kind: str, levels: Levels) -> tuple[str, str]:
+        """What comes before and after the repetition in the canonical JSON of a trial's parameters."""
+        traffic = self._traffic
+        content = {
+            "duration_s": traffic.duration_s,
+            "kind": kind,
+            "levels": {"cores": levels.cores, "tunnels": levels.tunnels, "variant": levels.variant},
+            "repetition": 0,
+            "topology": self._topology,
+            "traffic": {"protocol": traffic.protocol, "streams": traffic.streams, "tool": traffic.tool},
+            "warm_up_s": traffic.warm_up_s,
+        }
+        before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
+        return before + '"repetition":', after
+
+    def trial(
+        self, kind: str, levels: Levels, identity: tuple[str, str], block: int, round_: int, order: int
+    ) -> Trial:
+        repetition = max(round_, 1)
+        before, after = identity
+        digest = hashlib.sha256(f"{before}{repetition}{after}".encode()).hexdigest()[:16]
+        return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
+
+
+def _block(
+    spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str
+) -> Block:
+    cores = here[0].cores
+    baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here))
+    trials = [maker.trial("baseline", baseline, maker.identity("baseline", baseline), index, 0, planned + 1)]
+    pairs = [(levels, maker.identity("measure", levels)) for levels in here]
+    if order == "random":
+        # The order in which the spec names levels is not to matter.
+        pairs.sort(key=lambda pair: (pair[0].variant, pair[0].tunnels))
+    for round_ in range(1, spec.repetitions + 1):
+        sequence = pairs
+        if order == "random" and len(pairs) > 1:
+            sequence = pairs.copy()
+            random.Random(f"{spec.seed}/{cores}/{round_}").shuffle(sequence)
+        for levels, identity in sequence:
+            trials.append(maker.trial("measure", levels, identity, index, round_, planned + len(trials) + 1))
+    return Block(index, cores, tuple(trials))

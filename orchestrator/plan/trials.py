@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials, blocks and plans: what is measured, in which order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NO_VARIANT = "none"  # of a baseline, which has no tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A cell, all levels resolved. Of a baseline, ``tunnels`` is the number of address pairs that carry traffic."""
+
+    variant: str
+    cores: int
+    tunnels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a trial's clients send. ``streams``: connections in each tunnel."""
+
+    tool: str
+    protocol: str
+    streams: int
+    warm_up_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell and a repetition.
+
+    ``trial_id``: 16 hexadecimal digits, from the resolved parameters and the repetition alone. ``kind``: measure or
+    baseline. ``block``, ``order`` (in the plan) and ``repetition`` count from 1, ``round`` too; it is 0 for a baseline.
+    """
+
+    trial_id: str
+    kind: str
+    block: int
+    round: int
+    order: int
+    levels: Levels
+    repetition: int
+    traffic: Traffic
+    topology: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Trials that share a boot. ``index`` counts from 1."""
+
+    index: int
+    cores: int
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a plan does not have although the spec names it, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The blocks of an experiment, in order. ``order``: random (seeded) or sequential."""
+
+    experiment: str
+    tier: str | None
+    seed: int
+    testbed: str
+    topology: str
+    blocks: tuple[Block, ...]
+    left_out: tuple[LeftOut, ...]
+    order: str = "random"
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, in order."""
+        return tuple(self.iterate())
+
+    def iterate(self) -> Iterator[Trial]:
+        """The trials in order, one at a time."""
+        for block in self.blocks:
+            yield from block.trials
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; ``from_json`` makes the same plan of them."""
+        names = ("experiment", "tier", "seed", "testbed", "topology", "order")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "blocks": [
+                {
+                    "index": block.index,
+                    "cores": block.cores,
+                    "trials": [_trial_to_json(t) for t in block.trials],
+                }
+                for block in self.blocks
+            ],
+            "left_out": [asdict(left) for left in self.left_out],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Plan":
+        """The plan that ``to_json`` wrote."""
+        blocks = tuple(
+            Block(block["index"], block["cores"], tuple(_trial_from_json(t) for t in block["trials"]))
+            for block in content["blocks"]
+        )
+        left_out = tuple(LeftOut(**left) for left in content["left_out"])
+        rest = {key: value for key, value in content.items() if key not in ("blocks", "left_out")}
+        return cls(**rest, blocks=blocks, left_out=left_out)
+
+
+_TRIAL_FIELDS = ("trial_id", "kind", "block", "round", "order", "repetition", "topology")
+_LEVELS_FIELDS = ("variant", "cores", "tunnels")
+_TRAFFIC_FIELDS = ("tool", "protocol", "streams", "warm_up_s", "duration_s")
+
+
+def _trial_to_json(trial: Trial) -> dict[str, Any]:
+    return {
+        **{name: getattr(trial, name) for name in _TRIAL_FIELDS},
+        "levels": {name: getattr(trial.levels, name) for name in _LEVELS_FIELDS},
+        "traffic": {name: getattr(trial.traffic, name) for name in _TRAFFIC_FIELDS},
+    }
+
+
+def _trial_from_json(content: Mapping[str, Any]) -> Trial:
+    parts = {"levels": Levels(**content["levels"]), "traffic": Traffic(**content["traffic"])}
+    return Trial(**{**content, **parts})

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
+
+from orchestrator.spec.experiment import Experiment, Factors, Traffic
+from orchestrator.spec.fields import MOST_TUNNELS
+from orchestrator.spec.loading import check_file, load_experiment, load_testbed
+from orchestrator.spec.problems import Problem, SpecError
+from orchestrator.spec.schema import experiment_schema, testbed_schema
+from orchestrator.spec.testbed import PROVIDERS, ROLES, Testbed, UmlHost, UmlTestbed
+
+__all__ = [
+    "MOST_TUNNELS",
+    "PROVIDERS",
+    "ROLES",
+    "Experiment",
+    "Factors",
+    "Problem",
+    "SpecError",
+    "Testbed",
+    "Traffic",
+    "UmlHost",
+    "UmlTestbed",
+    "check_file",
+    "experiment_schema",
+    "load_experiment",
+    "load_testbed",
+    "testbed_schema",
+]

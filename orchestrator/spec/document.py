@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""YAML as a tree that remembers where everything was written, without YAML 1.1's surprises.
+
+PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of these is a
+mistake, and so are tags, anchors and empty values.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import UserError
+from orchestrator.spec.problems import Problem, Source, SpecError, Span
+
+_TAG = "tag:yaml.org,2002:"
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
+_LARGEST_BYTES = 4 * 2**20
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A value without parts: str, int, float or bool; None where it was a mistake that has been reported."""
+
+    value: Any
+    span: Span
+
+
+@dataclass(slots=True)
+class Items:
+    """A list."""
+
+    items: list["Node"]
+    span: Span
+
+
+@dataclass(slots=True)
+class Mapping:
+    """Keys and values. ``keys`` are where the keys stand."""
+
+    entries: dict[str, "Node"]
+    keys: dict[str, Span]
+    span: Span
+
+
+Node = Scalar | Items | Mapping
+
+
+def plain(node: Node) -> Any:
+    """The values alone: dicts, tuples and scalars."""
+    match node:
+        case Mapping():
+            return {key: plain(value) for key, value in node.entries.items()}
+        case Items():
+            return tuple(plain(item) for item in node.items)
+        case Scalar():
+            return node.value
+
+
+def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) -> Span:
+    """Where a location is written: the deepest part of it that exists. ``of_key``: the last key, not its value."""
+    span = node.span
+    for step in location:
+        match node:
+            case Mapping() if step in node.entries:
+                span = node.keys[str(step)] if of_key else node.entries[str(step)].span
+                node = node.entries[str(step)]
+            case Items() if isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+                span = node.span
+            case _:
+                break
+    return span
+
+
+def read_source(path: Path) -> Source:
+    """A file's text. UserError when it is missing, not a file, too large, binary or not readable."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder. Name a YAML file in it.")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is not an ordinary file. Name a YAML file.")
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise UserError(
+                f"{path} is larger than {_LARGEST_BYTES >> 20} MiB, so it is hardly a spec. Check the name."
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}. Check the name and the permissions."
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is not the name of a file: {error}.") from error
+    try:
+        return Source(str(path), content.decode())
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not text in UTF-8 (byte {error.start}). A spec is a YAML file."
+        ) from error
+
+
+def parse(source: Source) -> tuple[Node, list[Problem]]:
+    """The tree of one document, and the mistakes found while reading it.
+
+    Raises SpecError where nothing can be read after the mistake: broken syntax, an empty file, a second document.
+    """
+    try:
+        root = yaml.compose(source.text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = f"This is not YAML: {' '.join(filter(None, (error.context, error.problem)))}. Correct the syntax here."
+        raise SpecError(source.name, [Problem(message, _point(source, mark))]) from error
+    except yaml.YAMLError as error:
+        raise SpecError(
+            source.name, [Problem(f"This is not YAML: {error}. A spec is a text file.")]
+        ) from error
+    except RecursionError as error:
+        raise SpecError(source.name, [Problem("It is nested too deeply to be read.")]) from error
+    if root is None:
+        raise SpecError(source.name, [Problem("It is empty. `orch schema` shows what belongs in it.")])
+    reader = _Reader(source)
+    return reader.convert(root), reader.problems
+
+
+def _point(source: Source, mark: Any) -> Span | None:
+    return Span(source, mark.line, mark.column, mark.line, mark.column + 1) if mark else None
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._seen: set[int] = set()
+        self.problems: list[Problem] = []
+
+    def _span(self, node: Any) -> Span:
+        start, end = node.start_mark, node.end_mark
+        return Span(self._source, start.line, start.column, end.line, end.column)
+
+    def _report(self, span: Span, message: str) -> None:
+        self.problems.append(Problem(message, span))
+
+    def convert(self, node: Any) -> Node:
+        span = self._span(node)
+        if id(node) in self._seen:
+            self._report(span, "Anchors and aliases are not used here. Write the value out at each place.")
+            return Scalar(None, span)
+        self._seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, span)
+        if isinstance(node, yaml.SequenceNode):
+            return Items([self.convert(item) for item in node.value], span)
+        return Scalar(self._value(node, span), span)
+
+    def _mapping(self, node: Any, span: Span) -> Mapping:
+        found = Mapping({}, {}, span)
+        for key_node, value_node in node.value:
+            key_span = self._span(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._report(key_span, "A key must be a word, not a list or a mapping.")
+                continue
+            key = key_node.value
+            if key_node.tag == f"{_TAG}merge":
+                self._report(key_span, "Merge keys (<<) are not used here. Write the keys out.")
+                continue
+            if key_node.tag != f"{_TAG}str":
+                self._value(key_node, key_span, is_key=True)
+            value = self.convert(value_node)
+            if key in found.entries:
+                first = found.keys[key]
+                self._report(
+                    key_span, f'The key "{key}" is here twice, first on line {first.line + 1}. Keep one.'
+                )
+                continue
+            found.entries[key], found.keys[key] = value, key_span
+        return found
+
+    def _value(self, node: Any, span: Span, is_key: bool = False) -> Any:
+        """A scalar's value, or None with the trap reported."""
+        text, tag = node.value, node.tag.removeprefix(_TAG)
+        if node.style in ("'", '"', "|", ">") and tag == "str":
+            return text
+        as_key = "A key must be a word. " if is_key else ""
+        trap = ""
+        match tag:
+            case "str" | "value":
+                return text
+            case "bool" if text in ("true", "false"):
+                value: Any = text == "true"
+            case "int" if _INTEGER.fullmatch(text):
+                value = int(text)
+            case "float" if _DECIMAL.fullmatch(text):
+                value = float(text)
+            case "null" if not text:
+                trap = "No value is given. Write one after the colon, or remove the key."
+            case "bool" | "int" | "float" | "null" | "timestamp":
+                trap = (
+                    f'YAML reads {text} as {_read_as(tag, text)}. Write "{text}" in quotes if you mean the text'
+                    + ("." if tag in ("null", "timestamp") else f", or {_plainly(tag)}.")
+                )
+            case _:
+                trap = f"Tags such as {node.tag} are not used here. Write the value alone."
+        if trap or is_key:
+            self._report(span, as_key + (trap or f'Write "{text}" in quotes if you mean the text.'))
+            return None
+        return value
+
+
+def _read_as(tag: str, text: str) -> str:
+    try:
+        value = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        value = None
+    kind = {"bool": "the truth value", "int": "the number", "float": "the number", "timestamp": "the date"}
+    if tag == "null":
+        return "no value"
+    return f"{kind[tag]} {str(value).lower() if tag == 'bool' else value}"
+
+
+def _plainly(tag: str) -> str:
+    return {
+        "bool": "true or false",
+        "int": "a decimal number",
+        "float": "a decimal number with digits on both sides",
+    }[tag]

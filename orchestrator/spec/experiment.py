@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An experiment as its spec describes it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from orchestrator.spec.fields import (
+    CoresLevel,
+    Duration,
+    Name,
+    Strict,
+    TunnelsLevel,
+    VariantName,
+    WarmUp,
+    expected,
+)
+
+T = TypeVar("T")
+Topology = Literal["site-to-site", "gateway-to-gateway"]
+Tool = Literal["iperf3"]
+Protocol = Literal["tcp"]
+Streams = Annotated[int, Field(ge=1, le=128)]
+Repetitions = Annotated[int, Field(ge=1, le=100_000)]
+Levels = Annotated[tuple[T, ...], Field(min_length=1)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return value if isinstance(value, tuple) else (value,)
+
+
+OneOrMore = Annotated[Levels[T], BeforeValidator(_as_tuple)]
+
+
+class Factors(Strict):
+    """What is varied. The cells of the experiment are the cross product of these levels."""
+
+    variant: Levels[VariantName]
+    cores: Levels[CoresLevel]
+    tunnels: Levels[TunnelsLevel]
+
+
+class Rule(Strict):
+    """Cells to leave out: those that have one of the named levels of every factor named here."""
+
+    variant: OneOrMore[VariantName] | None = None
+    cores: OneOrMore[CoresLevel] | None = None
+    tunnels: OneOrMore[TunnelsLevel] | None = None
+
+    @model_validator(mode="after")
+    def _names_a_factor(self) -> "Rule":
+        if self.variant is self.cores is self.tunnels is None:
+            raise expected(
+                "at least one of variant, cores, tunnels", because="an empty rule would leave out everything"
+            )
+        return self
+
+
+class ExtraCell(Strict):
+    """One cell that is measured in addition."""
+
+    variant: VariantName
+    cores: CoresLevel
+    tunnels: TunnelsLevel
+
+
+class Traffic(Strict):
+    """The traffic of every trial. ``streams``: TCP connections in each tunnel."""
+
+    tool: Tool = "iperf3"
+    protocol: Protocol = "tcp"
+    streams: Streams = 1
+    warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
+    duration_s: Duration = Field(alias="duration")
+
+
+class TierFactors(Strict):
+    """Levels that a tier replaces."""
+
+    variant: Levels[VariantName] | None = None
+    cores: Levels[CoresLevel] | None = None
+    tunnels: Levels[TunnelsLevel] | None = None
+
+
+class TierTraffic(Strict):
+    """Traffic that a tier replaces."""
+
+    tool: Tool | None = None
+    protocol: Protocol | None = None
+    streams: Streams | None = None
+    warm_up_s: WarmUp | None = Field(default=None, alias="warm_up")
+    duration_s: Duration | None = Field(default=None, alias="duration")
+
+
+class Tier(Strict):
+    """A size of the experiment. What it names replaces the experiment's own value; lists are replaced whole."""
+
+    description: str = ""
+    testbed: str | None = None
+    topology: Topology | None = None
+    seed: int | None = Field(default=None, ge=0)
+    factors: TierFactors | None = None
+    exclude: tuple[Rule, ...] | None = None
+    include: tuple[ExtraCell, ...] | None = None
+    traffic: TierTraffic | None = None
+    repetitions: Repetitions | None = None
+    retries: int | None = Field(default=None, ge=0, le=100)
+    notebooks: tuple[Name, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an experiment was read from. ``path``: the file; ``text``: its content, as it was."""
+
+    path: Path = Path()
+    text: str = ""
+    tier: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+class Experiment(Strict):
+    """An experiment, resolved: the spec, changed by its tier, changed by --set.
+
+    Durations are seconds. ``spec_hash`` is over what the experiment is: comments, the order of keys, descriptions and
+    tiers that were not chosen are not in it.
+    """
+
+    experiment: Name
+    description: str = ""
+    testbed: Annotated[str, Field(min_length=1, description="A name in experiments/testbeds, or a file.")] = (
+        "lab"
+    )
+    topology: Topology = "site-to-site"
+    seed: int = Field(default=1, ge=0, description="Decides the order of trials; any number.")
+    factors: Factors
+    exclude: tuple[Rule, ...] = ()
+    include: tuple[ExtraCell, ...] = ()
+    traffic: Traffic
+    repetitions: Repetitions = Field(default=5, description="Rounds: every cell is measured once in each.")
+    retries: int = Field(
+        default=2, ge=0, le=100, description="How often a trial that is not ok is tried again."
+    )
+    notebooks: tuple[Name, ...] = Field(default=(), description="Notebooks that draw the figures.")
+    default_tier: str | None = Field(
+        default=None, exclude=True, description="The tier when none is asked for."
+    )
+    tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")
+
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    def with_origin(self, path: Path, text: str, tier: str | None, overrides: Sequence[str]) -> "Experiment":
+        """The same, remembering where it came from."""
+        copy = self.model_copy()
+        copy._origin = Origin(path, text, tier, tuple(overrides))
+        return copy
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self._origin.path
+
+    @property
+    def text(self) -> str:
+        """The file's text, as it was."""
+        return self._origin.text
+
+    @property
+    def tier(self) -> str | None:
+        """The tier that was applied; None where the spec has no tiers."""
+        return self._origin.tier
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The arguments of --set, as given."""
+        return self._origin.overrides
+
+    @property
+    def spec_hash(self) -> str:
+        """64 hexadecimal digits."""
+        content = self.model_dump(mode="json", exclude={"description"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of single values in specs: levels, quantities, names. Each says what it expects when it refuses."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from orchestrator.spec import units
+
+MAX = "max"
+PER_CORE = "per-core"
+MOST_CORES = 4096
+MOST_TUNNELS = 8191  # a /24 for each tunnel out of a /11 on either side
+LONGEST_TRAFFIC_S = 86400  # iperf3 refuses more
+
+
+class Strict(BaseModel):
+    """Values are taken as written; unknown keys are mistakes; nothing changes after reading."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def expected(what: str, *, because: str = "") -> PydanticCustomError:
+    """The error of a value that is not what belongs there."""
+    return PydanticCustomError("expected", "{because}", {"expected": what, "because": because})
+
+
+def _level(word: str, most: int) -> PlainValidator:
+    def check(value: Any) -> int | str:
+        if value == word or (type(value) is int and 1 <= value <= most):
+            return value  # type: ignore[no-any-return]
+        raise expected(f"a whole number from 1 to {most}, or {word}")
+
+    return PlainValidator(check)
+
+
+def _level_schema(word: str, most: int, description: str) -> WithJsonSchema:
+    number = {"type": "integer", "minimum": 1, "maximum": most}
+    return WithJsonSchema({"anyOf": [number, {"const": word}], "description": description})
+
+
+def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidator:
+    def check(value: Any) -> float:
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise expected(example, because=str(error)) from error
+
+    return BeforeValidator(check)
+
+
+def _whole_seconds(least: int) -> PlainValidator:
+    what = f"whole seconds from {least} to {LONGEST_TRAFFIC_S}, such as 3s"
+
+    def check(value: Any) -> float:
+        try:
+            found = units.seconds(value)
+        except ValueError as error:
+            raise expected(what, because=str(error)) from error
+        if found != round(found) or not least <= found <= LONGEST_TRAFFIC_S:
+            raise expected(what, because="iperf3 takes whole seconds only" if found != round(found) else "")
+        return found
+
+    return PlainValidator(check)
+
+
+def _text_schema(description: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "description": description, "examples": list(examples)})
+
+
+CoresLevel = Annotated[
+    int | Literal["max"],
+    _level(MAX, MOST_CORES),
+    _level_schema(MAX, MOST_CORES, "Processors that the hosts may use; max: as many as the testbed has."),
+]
+TunnelsLevel = Annotated[
+    int | Literal["per-core"],
+    _level(PER_CORE, MOST_TUNNELS),
+    _level_schema(PER_CORE, MOST_TUNNELS, "WireGuard tunnels; per-core: one for each processor of the cell."),
+]
+WarmUp = Annotated[
+    float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds.", "1s")
+]
+Duration = Annotated[
+    float, _whole_seconds(1), _text_schema("Time that is counted, in whole seconds.", "3s", "1 min")
+]
+Memory = Annotated[
+    int,
+    _quantity(units.whole_bytes, "a size, such as 1 GiB"),
+    _text_schema("Memory of the machine.", "1 GiB", "768 MiB"),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+VariantName = Annotated[str, Field(min_length=1, description="A variant of kernel/variants.yaml.")]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading experiments and testbeds from files."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from orchestrator import paths
+from orchestrator.errors import UserError
+from orchestrator.spec import catalog
+from orchestrator.spec.contradictions import contradictions, rules_without_effect, unknown_tier
+from orchestrator.spec.document import Mapping, Scalar, parse, read_source
+from orchestrator.spec.experiment import Experiment
+from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
+from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
+from orchestrator.spec.testbed import PROVIDERS, Testbed
+from orchestrator.spec.validation import build
+
+
+def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment of a spec, resolved: the spec, then its tier, then ``overrides`` ('traffic.duration=3s').
+
+    ``path`` is relative to the current folder, else to the checkout. ``tier`` None means the spec's default. Raises
+    SpecError with every mistake of the file (in all its tiers), then of the overrides; UserError for an unknown tier.
+    """
+    file = _find(Path(path), catalog.known_specs())
+    source = read_source(file)
+    base, tiers = _checked(source)
+    chosen = tier
+    if tier is None:
+        default = base.entries.get("default_tier")
+        chosen = default.value if isinstance(default, Scalar) else None
+    elif tier not in tiers:
+        raise UserError(f"{file}: {unknown_tier(tier, tiers)}")
+    tree, changes = _resolved(base, chosen), []
+    for text in overrides:
+        change, problems = read_override(text)
+        refuse_into_values(tree, change, text)
+        tree = merged(tree, change)
+        changes += problems
+    experiment, problems = build(Experiment, tree)
+    problems = _without_echo([*changes], problems)
+    if experiment is not None and not problems:
+        problems = contradictions(experiment, tree)
+    if problems or experiment is None:
+        raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
+    return experiment.with_origin(file, source.text, chosen, overrides)
+
+
+def load_testbed(name_or_path: Path | str) -> Testbed:
+    """The testbed of a name in experiments/testbeds, or of a file. SpecError has every mistake of the file."""
+    name = str(name_or_path)
+    known = catalog.known_testbeds()
+    if catalog.is_file_name(name):
+        file = _find(Path(name), ())
+    elif name in known:
+        file = paths.TESTBEDS / f"{name}.yaml"
+    else:
+        raise UserError(
+            f"There is no testbed {name} in experiments/testbeds.{did_you_mean(name, known)} A file is named with its .yaml."
+        )
+    source = read_source(file)
+    root, problems = parse(source)
+    provider = root.entries.get("provider") if isinstance(root, Mapping) else None
+    kind = provider.value if isinstance(provider, Scalar) else "uml"
+    if kind not in PROVIDERS:
+        assert provider is not None
+        near = nearest(str(kind), PROVIDERS)
+        hint = f" Did you mean {near}?" if near else ""
+        message = f"There is no provider {kind}; this version has {', '.join(PROVIDERS)}, the lab on this computer.{hint}"
+        raise SpecError(source.name, _without_echo(problems, [Problem(message, provider.span)]))
+    testbed, refused = build(PROVIDERS[kind], root)
+    problems = _without_echo(problems, refused)
+    if problems or testbed is None:
+        raise SpecError(source.name, problems)
+    return testbed
+
+
+def check_file(path: Path | str) -> str:
+    """Check a spec or a testbed file; a sentence on what it is. Raises SpecError with every mistake, or UserError."""
+    file = _find(Path(path), catalog.known_specs())
+    source = read_source(file)
+    root, _ = parse(source)
+    keys = root.entries if isinstance(root, Mapping) else {}
+    if "experiment" not in keys and ("provider" in keys or "hosts" in keys):
+        testbed = load_testbed(file if catalog.is_file_name(str(file)) else file.absolute())
+        return f"{file} is a good testbed file: {testbed.testbed}."
+    _, tiers = _checked(source)
+    return f"{file} is a good spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
+
+
+def _checked(source: Source) -> tuple[Mapping, list[str]]:
+    """The tree of a spec in whose base and tiers there is no mistake, and its tiers. Raises SpecError."""
+    root, problems = parse(source)
+    if not isinstance(root, Mapping):
+        _, refused = build(Experiment, root)
+        raise SpecError(source.name, refused)
+    tiers = root.entries.get("tiers")
+    names = list(tiers.entries) if isinstance(tiers, Mapping) else []
+    without_effect: dict[Span, bool] = {}
+    for tier in (None, *names):
+        tree = _resolved(root, tier)
+        experiment, refused = build(Experiment, tree)
+        if experiment is not None:
+            refused = contradictions(experiment, tree)
+            for span, useless in rules_without_effect(experiment, tree).items():
+                without_effect[span] = without_effect.get(span, True) and useless
+        problems = _without_echo(problems, refused)
+    for span, useless in without_effect.items():
+        if useless:
+            message = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
+            problems.append(Problem(message, span))
+    if problems:
+        raise SpecError(source.name, problems)
+    return root, names
+
+
+def _resolved(base: Mapping, tier: str | None) -> Mapping:
+    return base if tier is None else with_tier(base, tier)
+
+
+def _without_echo(first: Iterable[Problem], then: Iterable[Problem]) -> list[Problem]:
+    """All of ``first``, and of ``then`` what is not at a place where there is a problem already."""
+    kept = list(first)
+    places = {problem.span.start for problem in kept if problem.span}
+    return kept + [problem for problem in then if problem.span is None or problem.span.start not in places]
+
+
+def _find(path: Path, known: Iterable[str]) -> Path:
+    """The file, relative to the current folder, else to the checkout."""
+    for candidate in (path, paths.CHECKOUT / path):
+        try:
+            if candidate.exists():
+                return candidate
+        except (OSError, ValueError) as error:
+            raise UserError(f"{str(path)!r} is not the name of a file: {error}.") from error
+    near = nearest(path.stem, known)
+    hint = f" Did you mean exp/{near}.yaml?" if near else " Check the name."
+    raise UserError(f"There is no file {path}, neither here nor in the checkout.{hint}")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Base <- tier <- --set: how the trees of a spec are put together."""
+
+from orchestrator.spec.document import Mapping, Node, parse
+from orchestrator.spec.problems import Problem, Source, Span, SpecError
+
+# What a tier says about itself, and is not carried over to the experiment.
+_OWN_OF_TIER = ("description",)
+_FIXED = {
+    "tiers": "--set is applied after the tier. Set the value itself, for instance repetitions=3",
+    "default_tier": "Choose a tier with --tier",
+}
+
+
+def merged(base: Mapping, change: Mapping) -> Mapping:
+    """``base`` with what ``change`` names: mappings key by key, everything else replaced whole."""
+    entries, keys = dict(base.entries), dict(base.keys)
+    for key, value in change.entries.items():
+        old = entries.get(key)
+        entries[key] = (
+            merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
+        keys[key] = change.keys[key]
+    return Mapping(entries, keys, base.span)
+
+
+def with_tier(base: Mapping, tier: str) -> Mapping:
+    """The tree of one tier; the base itself where the tier is not a mapping (validation says so)."""
+    tiers = base.entries.get("tiers")
+    change = tiers.entries.get(tier) if isinstance(tiers, Mapping) else None
+    if not isinstance(change, Mapping):
+        return base
+    own = {key: value for key, value in change.entries.items() if key not in _OWN_OF_TIER}
+    return merged(base, Mapping(own, change.keys, change.span))
+
+
+def read_override(text: str) -> tuple[Mapping, list[Problem]]:
+    """KEY.PATH=VALUE as a tree with that one value. SpecError when it has no such form."""
+    source = Source(f"--set {text}", text, is_file=False)
+    path, equals, value = text.partition("=")
+    whole = Span(source, 0, 0, 0, len(text))
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise _refused(source, "It has no form KEY=VALUE, for instance --set traffic.duration=3s.", whole)
+    if not value.strip():
+        raise _refused(source, "No value stands after the equals sign.", whole)
+    if keys[0] in _FIXED:
+        raise _refused(source, f'"{keys[0]}" cannot be set here. {_FIXED[keys[0]]}.', whole)
+    # Spaces in place of the key keep the positions of the value.
+    node, problems = parse(Source(source.name, " " * (len(path) + 1) + value, is_file=False))
+    node = _moved(node, source)
+    offset = len(path)
+    for key in reversed(keys):
+        offset -= len(key)
+        span = Span(source, 0, offset, 0, offset + len(key))
+        node = Mapping({key: node}, {key: span}, whole)
+        offset -= 1
+    assert isinstance(node, Mapping)
+    return node, [Problem(p.message, _with_source(p.span, source) if p.span else whole) for p in problems]
+
+
+def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
+    """SpecError where an override goes below a value that has no keys, such as factors.cores.0."""
+    node: Node = base
+    while change.entries:
+        key, inner = next(iter(change.entries.items()))
+        if not isinstance(node, Mapping):
+            message = 'There is no key below a list or a single value. Set the whole value, as in factors.cores="[1, 2]".'
+            raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
+        if key not in node.entries or not isinstance(inner, Mapping):
+            return
+        node, change = node.entries[key], inner
+
+
+def _refused(source: Source, message: str, span: Span) -> SpecError:
+    return SpecError(source.name, [Problem(message, span)])
+
+
+def _with_source(span: Span, source: Source) -> Span:
+    return Span(source, span.line, span.column, span.end_line, span.end_column)
+
+
+def _moved(node: Node, source: Source) -> Node:
+    """The tree with its places in another source of the same layout."""
+    node.span = _with_source(node.span, source)
+    if isinstance(node, Mapping):
+        node.keys = {key: _with_source(span, source) for key, span in node.keys.items()}
+        for value in node.entries.values():
+            _moved(value, source)
+    elif hasattr(node, "items"):
+        for item in node.items:
+            _moved(item, source)
+    return node

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON Schemas of spec and testbed files: an editor completes and checks with them."""
+
+from typing import Any
+
+from orchestrator.spec.experiment import Experiment
+from orchestrator.spec.testbed import UmlTestbed
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def experiment_schema() -> dict[str, Any]:
+    """Of specs."""
+    return {"$schema": _DIALECT, **Experiment.model_json_schema()}
+
+
+def testbed_schema() -> dict[str, Any]:
+    """Of testbed files."""
+    return {"$schema": _DIALECT, **UmlTestbed.model_json_schema()}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '1420 B', '1 GiB'."""
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+
+DURATIONS: Mapping[str, Fraction] = {
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+}
+RATES: Mapping[str, Fraction] = {
+    f"{prefix}bit/s": Fraction(1000**power) for power, prefix in enumerate(("", "k", "M", "G", "T"))
+}
+SIZES: Mapping[str, Fraction] = {
+    "B": Fraction(1),
+    **{f"{prefix}B": Fraction(1000**power) for power, prefix in enumerate("kMGT", start=1)},
+    **{f"{prefix}iB": Fraction(1024**power) for power, prefix in enumerate("KMGT", start=1)},
+}
+
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z/]+)", re.ASCII)
+
+
+def parse_quantity(value: object, units: Mapping[str, Fraction]) -> Fraction:
+    """A non-negative number and one of ``units``, in the base unit (s, bit/s, B).
+
+    Raises ValueError, whose message says what is wrong with the value. A number without a unit is refused, because
+    nothing says whether 500 is seconds or milliseconds; so is a unit in another case ('1 GB' is not '1 Gb').
+    """
+    known = ", ".join(units)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"it has no unit; the units are {known}")
+    found = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"it is not a number with a unit; the units are {known}")
+    number, unit = found.groups()
+    if unit not in units:
+        same = [name for name in units if name.lower() == unit.lower()]
+        raise ValueError(
+            f'"{unit}" is not a unit here; {f"did you mean {same[0]}?" if same else f"they are {known}"}'
+        )
+    return Fraction(number) * units[unit]
+
+
+def seconds(value: object) -> float:
+    """A duration in seconds."""
+    return float(parse_quantity(value, DURATIONS))
+
+
+def bits_per_second(value: object) -> float:
+    """A rate in bit/s."""
+    return float(parse_quantity(value, RATES))
+
+
+def whole_bytes(value: object) -> int:
+    """A size in bytes; ValueError when it is not a whole number of them."""
+    size = parse_quantity(value, SIZES)
+    if size.denominator != 1:
+        raise ValueError("it is not a whole number of bytes")
+    return int(size)

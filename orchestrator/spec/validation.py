@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a tree to a model; what the model refuses becomes problems with a place and a sentence."""
+
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.spec.document import Items, Mapping, Node, place_of, plain
+from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
+
+M = TypeVar("M", bound=BaseModel)
+Location = Sequence[str | int]
+
+_KINDS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "tuple_type": "a list, such as [1, 2]",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} entry",
+    "string_too_short": "at least {min_length} character",
+    "string_pattern_mismatch": "a name of lower-case letters, digits and hyphens",
+}
+
+
+def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
+    """The model's instance, or None and every problem."""
+    if not isinstance(tree, Mapping):
+        return None, [
+            Problem(f"{_found(tree)} is here; expected keys and values. `orch schema` shows them.", tree.span)
+        ]
+    try:
+        return model.model_validate(plain(tree)), []
+    except ValidationError as error:
+        schema = model.model_json_schema()
+        return None, [_problem(details, tree, schema) for details in error.errors(include_url=False)]
+
+
+def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any]) -> Problem:
+    location: Location = details["loc"]
+    kind, context = details["type"], details.get("ctx", {})
+    if location and location[-1] == "[key]":
+        key = str(location[-2])
+        expected = _KINDS.get(kind, details["msg"])
+        return Problem(
+            f'The name "{key}" cannot be used; expected {expected}.', place_of(tree, location[:-1], True)
+        )
+    where = _name(location)
+    if kind == "missing":
+        parent = place_of(tree, location[:-1], True) if len(location) > 1 else _beginning(tree.span)
+        about = _part(schema, location).get("description", "")
+        return Problem(f'"{where}" is missing. Add it{f": {about}" if about else "."}', parent)
+    span = place_of(tree, location)
+    if kind == "extra_forbidden":
+        known = _part(schema, location[:-1]).get("properties", {})
+        hint = did_you_mean(str(location[-1]), known)
+        return Problem(f'There is no key "{where}".{hint}', place_of(tree, location, True))
+    found = _found_at(tree, location)
+    if kind == "literal_error":
+        choices = [str(choice) for choice in _choices(details)]
+        near = nearest(found, choices)
+        hint = f" Did you mean {near}?" if near else ""
+        return Problem(f"{where}: {found} is not one of {', '.join(choices)}.{hint}", span)
+    if kind == "expected":
+        because = f": {context['because']}" if context["because"] else ""
+        subject = f"{where}: {found} does not fit" if where else "This does not fit"
+        return Problem(f"{subject}{because}. Expected {context['expected']}.", span)
+    expected = _KINDS.get(kind, details["msg"]).format_map(context)
+    return Problem(f"{where}: {found} does not fit. Expected {expected}.", span)
+
+
+def _choices(details: MappingType[str, Any]) -> list[str]:
+    return [part.strip().strip("'") for part in details["ctx"]["expected"].replace(" or ", ", ").split(",")]
+
+
+def _beginning(span: Span) -> Span:
+    return Span(span.source, span.line, span.column, span.line, span.column + 1)
+
+
+def _name(location: Location) -> str:
+    """traffic.duration, factors.cores[2]"""
+    name = ""
+    for step in location:
+        name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else step
+    return name
+
+
+def _found(node: Node) -> str:
+    match node:
+        case Mapping():
+            return "a mapping"
+        case Items():
+            return "a list" if node.items else "an empty list"
+    value = node.value
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return text if text and len(text) <= 60 else f'"{text[:60]}"'
+
+
+def _found_at(tree: Node, location: Location) -> str:
+    for step in location:
+        match tree:
+            case Mapping() if step in tree.entries:
+                tree = tree.entries[str(step)]
+            case Items() if isinstance(step, int) and step < len(tree.items):
+                tree = tree.items[step]
+            case _:
+                break
+    return _found(tree)
+
+
+def _part(schema: dict[str, Any], location: Location) -> dict[str, Any]:
+    """The part of a JSON Schema that describes a location; {} when there is none."""
+    part = _resolved(schema, schema)
+    for step in location:
+        if isinstance(step, int):
+            part = part.get("items", {})
+        else:
+            part = part.get("properties", {}).get(step) or part.get("additionalProperties") or {}
+        part = _resolved(part, schema)
+    return part
+
+
+def _resolved(part: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """Follow references; of alternatives, take the first that is not null."""
+    while isinstance(part, dict):
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]
+        elif "anyOf" in part and any("$ref" in option or "items" in option for option in part["anyOf"]):
+            part = next(option for option in part["anyOf"] if "$ref" in option or "items" in option)
+        else:
+            return part
+    return {}
