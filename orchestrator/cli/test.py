@@ -18,7 +18,7 @@ from orchestrator.paths import CHECKOUT, PLAYBOOKS
 FAILED = 1
 _SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benchmarks")
 _SHELLS = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
-_LINES_SHOWN = 60  # of a stage that fails; it can be run by itself for the rest
+_LINES_SHOWN, _WIDTH_SHOWN = 60, 300  # of a stage that fails; it can be run by itself for the rest
 _TOOLS = Path(sys.executable).parent
 
 
@@ -84,7 +84,7 @@ def run_stage(stage: Stage) -> bool:
     passed = done.returncode == 0
     print(f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s", flush=True)
     if not passed and done.stdout:
-        lines = done.stdout.decode(errors="replace").rstrip().splitlines()
+        lines = [line[:_WIDTH_SHOWN] for line in done.stdout.decode(errors="replace").rstrip().splitlines()]
         more = [f"… and {len(lines) - _LINES_SHOWN} lines more"] if len(lines) > _LINES_SHOWN else []
         print("\n".join([*lines[:_LINES_SHOWN], *more]), flush=True)
     return passed
