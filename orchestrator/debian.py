@@ -131,7 +131,8 @@ class PrivateApt:
 
     def update(self) -> list[str]:
         """Fetch the package lists of every suite that the mirror has; returns those suites."""
-        reached, refusal = [], None
+        reached: list[str] = []
+        refusal = None
         for suite in self._suites:
             lines = [f"deb [signed-by={keyring()}] {mirror()} {name} main" for name in [*reached, suite]]
             (self._folder / "etc" / "sources.list").write_text("\n".join(lines) + "\n")

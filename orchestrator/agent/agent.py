@@ -359,7 +359,7 @@ def handshakes(request):
 
 def handshake_times(request):
     """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never."""
-    ages = {}
+    ages = {}  # type: dict[str, dict[str, float | None]]
     now = time.time()
     for role in request["roles"]:
         with inside(role):
@@ -415,12 +415,13 @@ class Traffic:
     def stop(self):
         """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
         outcome = {}
+        folder = self.folder.name if self.folder else ""
         for name, process in self.processes.items():
             ended = process.poll() is not None
             if not ended:
                 process.kill()
             process.wait()
-            base = os.path.join(self.folder.name, name)
+            base = os.path.join(folder, name)
             outcome[name] = {
                 "status": process.returncode if ended else None,
                 "out": read_text(base + ".out"),
@@ -451,7 +452,7 @@ def listening(role):
 def serve(request):
     """Start servers and return when all listen: {"servers": [{"role", "name", "arguments", "port"}], "patience_s"}."""
     TRAFFIC.stop()
-    waiting = {}
+    waiting = {}  # type: dict[str, set[int]]
     for server in request["servers"]:
         TRAFFIC.start(server["role"], server["name"], server["arguments"])
         waiting.setdefault(server["role"], set()).add(server["port"])

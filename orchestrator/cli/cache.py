@@ -9,6 +9,7 @@ import typer
 
 from orchestrator import cache
 from orchestrator.errors import UserError
+from orchestrator.paths import cache_home
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What was built for the lab.")
 
@@ -26,9 +27,9 @@ def list_products() -> None:
 
     found = cache.products()
     if not found:
-        print(f"The cache {cache.cache_home()} is empty; `orch run` or `orch lab up` fills it.")
+        print(f"The cache {cache_home()} is empty; `orch run` or `orch lab up` fills it.")
         return
-    table = Table(title=str(cache.cache_home()), title_justify="left")
+    table = Table(title=str(cache_home()), title_justify="left")
     for column in ("kind", "key", "made", "took", "size"):
         table.add_column(column, justify="right" if column in ("took", "size") else "left")
     for product in found:

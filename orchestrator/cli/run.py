@@ -42,7 +42,6 @@ def run(
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
     bed = load_testbed(testbed or experiment.testbed)
     plan = make_plan(experiment, capabilities(bed), order=order)
-    c.check_traffic(plan)
     _check_results(results)
     with open_display(bed.provider) as display, _terminated_as_interrupted():
         for left in plan.left_out:

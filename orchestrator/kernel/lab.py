@@ -94,23 +94,14 @@ def _build(source: Source, folder: Path, progress: Progress) -> Mapping[str, Any
     tree.mkdir()
     progress.detail("unpacking the source")
     exclude = [f"--exclude={pattern}" for pattern in _UNREAD]
-    unpack = [
-        "tar",
-        "--extract",
-        "--strip-components=1",
-        *exclude,
-        "--wildcards",
-        "-C",
-        tree,
-        "-f",
-        source.tarball,
-    ]
+    unpack = ["tar", "--extract", "--strip-components=1", *exclude, "--wildcards"]
+    unpack += ["-C", str(tree), "-f", str(source.tarball)]
     run_logged(unpack, log, what="Unpacking the kernel source", keep_log=kept)
     upstream = folder / "upstream"
     shutil.copytree(tree / "drivers/net/wireguard", upstream)
     shutil.copytree(tree / "tools/testing/selftests/wireguard", folder / "selftests", symlinks=True)
     apply_series(LAB / "series", tree, log, kept, source.version)
-    make = ["make", "-C", tree, ARCHITECTURE, f"O={out}"]
+    make = ["make", "-C", str(tree), ARCHITECTURE, f"O={out}"]
     environment = {"KBUILD_BUILD_USER": "orch", "KBUILD_BUILD_HOST": "lab"}
     progress.detail("configuring")
     configure = [*make, "allnoconfig", f"KCONFIG_ALLCONFIG={LAB / 'kernel.config'}"]

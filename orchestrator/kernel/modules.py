@@ -58,7 +58,7 @@ def _build(kernel: cache.Product, build: str, folder: Path) -> Mapping[str, Any]
         if (own / "src").is_dir():
             shutil.copytree(own / "src", module, dirs_exist_ok=True)
         apply_series(own / "series", tree, log, kept, kernel.description["facts"]["source_version"])
-    arguments = ["make", "-C", kernel.path / "headers", ARCHITECTURE, f"M={module}", "CONFIG_WIREGUARD=m"]
+    arguments = ["make", "-C", str(kernel.path / "headers"), ARCHITECTURE, f"M={module}", "CONFIG_WIREGUARD=m"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     what = f"Building the wireguard module ({build})"
     run_logged([*arguments, jobs, "modules"], log, what=what, keep_log=kept)

@@ -11,7 +11,6 @@ from orchestrator.errors import UserError
 from orchestrator.paths import KERNEL
 
 VARIANTS_FILE = KERNEL / "variants.yaml"
-NO_VARIANT = "none"  # of a baseline, which has no tunnel
 
 
 @dataclass(frozen=True, slots=True)

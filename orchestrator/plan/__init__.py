@@ -4,9 +4,10 @@
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities
 from orchestrator.plan.estimate import Durations, Estimate, block_estimate, estimate
 from orchestrator.plan.making import ORDERS, make_plan
-from orchestrator.plan.trials import Block, LeftOut, Levels, Plan, Traffic, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Traffic, Trial
 
 __all__ = [
+    "NO_VARIANT",
     "ORDERS",
     "Block",
     "Capabilities",

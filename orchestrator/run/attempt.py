@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.kernel.variants import NO_VARIANT, Variant
-from orchestrator.plan import Trial
+from orchestrator.kernel.variants import Variant
+from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import iperf3, layout, probes
 from orchestrator.run.judge import broken_limits, counted_less
 from orchestrator.testbed.protocol import Boost, Testbed

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator import cache
-from orchestrator.errors import TestbedError, UserError
-from orchestrator.kernel.variants import NO_VARIANT, Variant, variant
-from orchestrator.plan import Block, Plan, Trial
+from orchestrator.errors import TestbedError
+from orchestrator.kernel.variants import Variant, variant
+from orchestrator.plan import NO_VARIANT, Block, Plan, Trial
 from orchestrator.progress import Progress
 from orchestrator.run import layout
 from orchestrator.run.attempt import Outcome, run_attempt
@@ -63,21 +63,6 @@ class Campaign:
         """The variants that the plan uses, by name."""
         names = {trial.levels.variant for trial in self.plan.trials} - {NO_VARIANT}
         return {name: variant(name) for name in sorted(names)}
-
-
-def check_traffic(plan: Plan) -> None:
-    """UserError for traffic that the generator cannot produce as it is written."""
-    for trial in plan.trials:
-        for what, value in (("warm_up", trial.traffic.warm_up_s), ("duration", trial.traffic.duration_s)):
-            if value != round(value) or value < (what == "duration"):
-                raise UserError(
-                    f"traffic.{what} is {value:g} s, and iperf3 takes whole seconds"
-                    f"{', at least 1 for the duration' if what == 'duration' else ''}. Change it there or by --set."
-                )
-        if trial.levels.tunnels > layout.MOST_TUNNELS:
-            raise UserError(
-                f"{trial.levels.tunnels} tunnels were asked for; the address plan has room for {layout.MOST_TUNNELS}."
-            )
 
 
 def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:

@@ -15,7 +15,6 @@ SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
 GATEWAYS = ("gateway-a", "gateway-b")
 WIREGUARD_MTU = 1420  # 1500 less 80 bytes for IPv6, UDP and WireGuard's headers, the default of wg-quick
-MOST_TUNNELS = 8191  # a /24 each out of a /11 a side
 
 _WAN = {"gateway-a": "198.18.0.1", "gateway-b": "198.18.0.2"}
 _LAN_GATEWAY = {"gateway-a": "198.18.1.1", "gateway-b": "198.18.2.1"}

@@ -111,9 +111,9 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     for block in plan["blocks"]:
         for trial in block["trials"]:
             mine = by_trial.get(trial["trial_id"], [])
-            row = accepted(mine) or {"status": "missing", "reasons": "it was not attempted"}
+            found = accepted(mine) or {"status": "missing", "reasons": "it was not attempted"}
             fields = _trial_fields(trial, plan["topology"], run["testbed"]["name"])
-            trial_rows.append({**fields, **row, "attempts": len(mine)})
+            trial_rows.append({**fields, **found, "attempts": len(mine)})
     shared = _columns()
     trial_schema = pa.schema([*shared, ("attempts", pa.int32())])
     attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])

@@ -68,9 +68,7 @@ def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTe
         entered.prepare(State(4096))
 
 
-def test_another_module_than_the_variants_is_not_measured(
-    testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
     real = testbed.module("upstream")
     monkeypatch.setattr(testbed, "module", lambda build: ModuleFile(real.path, "ab" * 20))
     outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)

@@ -74,7 +74,9 @@ def test_a_run_that_is_ended_in_mid_trial_leaves_its_results_and_nothing_else(
     process = start_orch(*arguments, log=log)
     try:
         wait_until(
-            lambda: any(run.glob("trials/*/1/attempt.json") for run in runs_in(results) if list(run.glob("trials/*/1"))),
+            lambda: any(
+                run.glob("trials/*/1/attempt.json") for run in runs_in(results) if list(run.glob("trials/*/1"))
+            ),
             900,
             f"a first attempt; {log.read_text()[-500:]}",
         )

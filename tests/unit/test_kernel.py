@@ -36,7 +36,8 @@ def find_mirror(folder: Path, **files: str) -> list[str]:
 
 def test_the_mirror_is_read_from_either_format(tmp_path: Path) -> None:
     assert find_mirror(tmp_path, a=DEB822) == ["http://mirror.example/debian"]
-    line = "deb [signed-by=/k.gpg] https://other.example/debian/ trixie main contrib\n# deb http://no.example/debian x main\n"
+    line = "deb [signed-by=/k.gpg] https://other.example/debian/ trixie main contrib\n"
+    line += "# deb http://no.example/debian x main\n"
     assert find_mirror(tmp_path, a=line) == ["https://other.example/debian"]
 
 

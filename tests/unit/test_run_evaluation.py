@@ -57,10 +57,9 @@ def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any]
 def test_whatever_iperf3_prints_is_a_number_or_a_reason(text: str) -> None:
     try:
         stream = iperf3.read_stream(1, processes(server=text))
-    except iperf3.BadReport as reason:
-        assert str(reason)
-    else:
-        assert stream.throughput_bps > 0
+    except iperf3.BadReport:
+        return
+    assert stream.throughput_bps > 0
 
 
 def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
@@ -108,7 +107,12 @@ def test_counters_that_agree_roughly_are_no_reason() -> None:
 
 
 SOFTIRQS = "                    CPU0       CPU1\n      NET_RX:  {}  {}\n       TIMER:  5  6\n"
-DEVICES = "Inter-|   Receive\n face |bytes\n    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n  wg1: {} 2 0 1 0 0 0 0 9 3 0 0 0 0 0 0\n"
+DEVICES = """\
+Inter-|   Receive
+ face |bytes
+    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+  wg1: {} 2 0 1 0 0 0 0 9 3 0 0 0 0 0 0
+"""
 
 
 def sample(at: float, ticks: int, packets: int) -> dict[str, Any]:

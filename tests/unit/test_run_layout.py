@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.run import layout
+from orchestrator.spec import MOST_TUNNELS
 
 TOPOLOGIES = (layout.SITE_TO_SITE, layout.GATEWAY_TO_GATEWAY)
-tunnel_numbers = st.integers(1, layout.MOST_TUNNELS)
+tunnel_numbers = st.integers(1, MOST_TUNNELS)
 
 
 @given(tunnel_numbers, tunnel_numbers)

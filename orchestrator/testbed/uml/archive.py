@@ -65,7 +65,7 @@ def import_archive(source: Path) -> list[cache.Product]:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:
         folder = Path(name)
-        unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", folder, "-f", source]
+        unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", str(folder), "-f", str(source)]
         done = subprocess.run(unpack, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -86,7 +86,7 @@ def _provision(
     progress: Progress,
 ) -> Mapping[str, Any]:
     disk = folder / "root.ext4"
-    copy = ["cp", "--sparse=always", "--reflink=auto", image.path / "root.ext4", disk]
+    copy = ["cp", "--sparse=always", "--reflink=auto", str(image.path / "root.ext4"), str(disk)]
     subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
     release = kernel.description["facts"]["release"]
     variables = {

@@ -226,7 +226,7 @@ class Lab:
 def _make_keys(folder: Path) -> None:
     """The lab's key and its machines' host key, and a tar file that carries what a machine needs of them."""
     for name in ("key", "host_key"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "orch-lab", "-f", folder / name]
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "orch-lab", "-f", str(folder / name)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     public = (folder / "host_key.pub").read_text().split()
     (folder / "known_hosts").write_text(f"lab {public[0]} {public[1]}\n")
