@@ -4,12 +4,15 @@
 The product ``lab-image`` has ``root.ext4`` (sparse) and ``packages.txt`` (every package with its version).
 """
 
+import contextlib
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,30 +60,57 @@ def lab_image(progress: Progress) -> cache.Product:
     )
 
 
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that any user id can reach and write, and that nobody can find: its parent cannot be listed.
+
+    Without root, mmdebstrap works in a user namespace with other user ids, which a home folder keeps out.
+    """
+    with tempfile.TemporaryDirectory(prefix="orch-image-", dir="/var/tmp") as name:
+        os.chmod(name, 0o711)
+        inner = Path(name) / secrets.token_hex(16)
+        inner.mkdir()
+        inner.chmod(0o777)
+        yield inner
+
+
 def _build(folder: Path, progress: Progress) -> Mapping[str, Any]:
-    work = folder / "work"
-    work.mkdir()
-    tree = work / "tree"
+    with _scratch() as scratch:
+        _debootstrap(scratch, folder / "build.log", progress)
+        image = folder / "root.ext4"
+        copy = ["cp", "--sparse=always", str(scratch / "root.ext4"), str(image)]
+        subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
+        shutil.copyfile(scratch / "packages.txt", folder / "packages.txt")
+    (folder / "build.log").unlink()
+    os.utime(image, (FIXED_TIME_S, FIXED_TIME_S))
+    tool = subprocess.run(["mmdebstrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "built_with": tool,
+        "suites": list(SUITES),
+        "used_bytes": image.stat().st_blocks * 512,
+        "built_on": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _debootstrap(scratch: Path, log: Path, progress: Progress) -> None:
+    """Make root.ext4 and packages.txt in ``scratch``."""
+    tree = scratch / "tree"
     tree.mkdir()
-    sources = work / "sources.list"
+    tree.chmod(0o777)
+    for name in ("init", "sshd_config"):
+        shutil.copy(GUEST / name, scratch)
+    sources = scratch / "sources.list"
     signed = f"[signed-by={keyring()}]"
     sources.write_text("".join(f"deb {signed} {mirror()} {suite} main\n" for suite in SUITES))
-    image = folder / "root.ext4"
     # A hook runs where the new root belongs to root; a plain bind leaves out what is mounted inside it.
-    make_image = (
-        f"truncate -s {SIZE} {shlex.quote(str(image))} && unshare --mount sh -c "
-        + shlex.quote(
-            f'mount --bind "$1" {shlex.quote(str(tree))} && mke2fs -q -t ext4 -O ^has_journal -m 0 '
-            f"-E root_owner=0:0,lazy_itable_init=0 -d {shlex.quote(str(tree))} {shlex.quote(str(image))}"
-        )
-        + ' sh "$1"'
-    )
+    bind = 'mount --bind "$1" tree && mke2fs -q -t ext4 -O ^has_journal -m 0'
+    bind += " -E root_owner=0:0,lazy_itable_init=0 -d tree root.ext4"
+    here = f"cd {shlex.quote(str(scratch))} && "
     hooks = [
         'rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1"/etc/ssh/ssh_host_*',
-        f'mkdir -p "$1"/etc/orch && cp {shlex.quote(str(GUEST / "sshd_config"))} "$1"/etc/orch/',
-        f'install -m 755 {shlex.quote(str(GUEST / "init"))} "$1"/sbin/orch-init',
-        "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' > " + shlex.quote(str(folder / "packages.txt")),
-        make_image,
+        here + 'mkdir -p "$1"/etc/orch && cp sshd_config "$1"/etc/orch/ && install -m 755 init "$1"/sbin/orch-init',
+        here + "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
+        here + f'truncate -s {SIZE} root.ext4 && unshare --mount sh -c {shlex.quote(bind)} sh "$1"',
     ]
     command = [
         "mmdebstrap",
@@ -96,38 +126,16 @@ def _build(folder: Path, progress: Progress) -> Mapping[str, Any]:
         "-",
         str(sources),
     ]
-    log = folder / "build.log"
 
     def show(line: str) -> None:
         if line.startswith("I: ") and any(step in line for step in _STEPS):
             progress.detail(line[3:60].split(" in shell")[0])
 
-    if os.geteuid() != 0:
-        # Another user id inside mmdebstrap's user namespace must reach and write these folders.
-        for path in (folder, work, tree):
-            path.chmod(0o777)
     run_logged(
         command,
         log,
         what="Building the lab image with mmdebstrap",
-        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), "TMPDIR": _scratch()},
+        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), "TMPDIR": "/var/tmp"},
         on_line=show,
         keep_log=cache_home() / "logs" / "lab-image.log",
     )
-    shutil.rmtree(work)
-    log.unlink()
-    folder.chmod(0o755)
-    os.utime(image, (FIXED_TIME_S, FIXED_TIME_S))
-    tool = subprocess.run(["mmdebstrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    used = image.stat().st_blocks * 512
-    return {
-        "built_with": tool,
-        "mirror_suites": list(SUITES),
-        "used_bytes": used,
-        "built_on": time.strftime("%Y-%m-%d"),
-    }
-
-
-def _scratch() -> str:
-    """A folder for mmdebstrap that other user ids may pass through, which a home folder often forbids."""
-    return os.environ.get("TMPDIR", "/var/tmp")
