@@ -5,31 +5,31 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
 from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Traffic, Trial
 from orchestrator.spec import Experiment
-from orchestrator.spec.cells import Cell, cells, excluded, extra_cells
+from orchestrator.spec.cells import cells, excluded, extra_cells
 
 ORDERS = ("random", "sequential")
 
 
-def make_plan(spec: Experiment, capabilities: Capabilities, *, order: str = "random") -> Plan:
+def make_plan(
+    spec: Experiment, capabilities: Capabilities, *, order: str = "random", testbed: str | None = None
+) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
     A block for each number of cores, the smallest first; in it a baseline, then ``repetitions`` rounds with every cell
     once. In a random order a round depends on the seed, the block's cores and cells and the round's number, on nothing
-    else. ``order`` sequential keeps the cells in the order of the spec. Raises UserError when nothing is left to measure.
+    else. ``order`` sequential keeps the cells in the order of the spec. ``testbed``: its name where it is not the
+    one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
         raise UserError(f"There is no order {order}. It is {' or '.join(ORDERS)}.")
     if spec.topology not in capabilities.topologies:
         known = ", ".join(capabilities.topologies)
-        raise UserError(
-            f"The testbed cannot be wired as {spec.topology}; it can do {known}. Change topology."
-        )
+        raise UserError(f"The testbed cannot be wired as {spec.topology}; it can do {known}. Change topology.")
     chosen, left_out = _choose(spec, capabilities)
     if not chosen:
         raise UserError(_empty(spec, left_out))
@@ -49,7 +49,7 @@ def make_plan(spec: Experiment, capabilities: Capabilities, *, order: str = "ran
         experiment=spec.experiment,
         tier=spec.tier,
         seed=spec.seed,
-        testbed=spec.testbed,
+        testbed=testbed or spec.testbed,
         topology=spec.topology,
         blocks=tuple(blocks),
         left_out=tuple(left_out),
@@ -57,22 +57,16 @@ def make_plan(spec: Experiment, capabilities: Capabilities, *, order: str = "ran
     )
 
 
-class _Wanted(NamedTuple):
-    cell: Cell
-    named: Cell  # as the spec writes it
-    extra: bool
-
-
 def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels], list[LeftOut]]:
     """The cells that can be measured, resolved and without repetition in the order of the spec; and the others."""
     most = capabilities.max_cores
-    wanted = [_Wanted(cell.resolved(most), cell, False) for cell in cells(spec)]
-    wanted += [_Wanted(cell.resolved(most), cell, True) for cell in extra_cells(spec)]
+    wanted = [(cell.resolved(most), False) for cell in cells(spec.factors)]
+    wanted += [(cell.resolved(most), True) for cell in extra_cells(spec.include)]
     missing_variants: dict[str, int] = {}
     excess: dict[int, int] = {}
     by_rule = [0] * len(spec.exclude)
     chosen: dict[Levels, None] = {}
-    for cell, _, extra in wanted:
+    for cell, extra in wanted:
         levels = Levels(cell.variant, int(cell.cores), int(cell.tunnels))
         rule = next((i for i, r in enumerate(spec.exclude) if not extra and excluded(r, cell, most)), None)
         if rule is not None:
@@ -93,9 +87,7 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
         for cores, n in sorted(excess.items())
     ]
     left_out += [
-        LeftOut(_count(n), f"rule {index} of exclude in the spec")
-        for index, n in enumerate(by_rule, start=1)
-        if n
+        LeftOut(_count(n), f"rule {index} of exclude in the spec") for index, n in enumerate(by_rule, start=1) if n
     ]
     return list(chosen), left_out
 
@@ -107,7 +99,8 @@ def _count(number: int) -> str:
 def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
     tier = f", tier {spec.tier}" if spec.tier else ""
     reasons = "; ".join(f"{left.what}: {left.reason}" for left in left_out)
-    return f"Nothing is left to measure in {spec.experiment}{tier}. Left out: {reasons}. Change the factors or the testbed."
+    nothing = f"Nothing is left to measure in {spec.experiment}{tier}."
+    return f"{nothing} Left out: {reasons}. Change the factors or the testbed."
 
 
 class _Maker:
@@ -131,18 +124,14 @@ class _Maker:
         before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
         return before + '"repetition":', after
 
-    def trial(
-        self, kind: str, levels: Levels, identity: tuple[str, str], block: int, round_: int, order: int
-    ) -> Trial:
+    def trial(self, kind: str, levels: Levels, identity: tuple[str, str], block: int, round_: int, order: int) -> Trial:
         repetition = max(round_, 1)
         before, after = identity
         digest = hashlib.sha256(f"{before}{repetition}{after}".encode()).hexdigest()[:16]
         return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
 
 
-def _block(
-    spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str
-) -> Block:
+def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str) -> Block:
     cores = here[0].cores
     baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here))
     trials = [maker.trial("baseline", baseline, maker.identity("baseline", baseline), index, 0, planned + 1)]

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The names that specs may use: variants, testbeds and notebooks of the checkout."""
 
+import functools
+
 import yaml
 
 from orchestrator import paths
 
 
+@functools.cache
 def known_variants() -> tuple[str, ...]:
     """The variants of kernel/variants.yaml, in its order."""
     return tuple(yaml.safe_load((paths.KERNEL / "variants.yaml").read_text()))

@@ -1,88 +1,123 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a well-formed spec can still get wrong: unknown names, repeated levels, rules without effect, nothing left."""
+"""What a well-formed spec can still get wrong: unknown names, repeated levels, rules without effect, nothing left.
 
-from collections.abc import Iterator
+All of it works on the tree, and on those parts of the spec that are valid: a mistake elsewhere hides nothing here.
+"""
+
+from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog
-from orchestrator.spec.cells import cells, excluded, extra_cells
-from orchestrator.spec.document import Mapping, place_of
-from orchestrator.spec.experiment import Experiment
+from orchestrator.spec.cells import cells, deciding_maxima, excluded
+from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
+from orchestrator.spec.validation import build
 
 MOST_TRIALS = 1_000_000
 
 
-def contradictions(experiment: Experiment, tree: Mapping) -> list[Problem]:
-    """The problems of one resolved experiment; ``tree`` tells where its values are written."""
-    problems = [*_unknown_names(experiment, tree), *_repeated_levels(experiment, tree)]
-    factors = experiment.factors
-    count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * experiment.repetitions
+def contradictions(tree: Mapping) -> list[Problem]:
+    """The problems of one resolved spec, except rules without effect."""
+    problems = [*_unknown_names(tree), *_repeated_levels(tree)]
+    factors, rules = _factors(tree), _rules(tree)
+    if factors is None:
+        return problems
+    count = len(factors.variant) * len(factors.cores) * len(factors.tunnels)
+    repetitions = tree.entries.get("repetitions")
+    if isinstance(repetitions, Scalar) and isinstance(repetitions.value, int):
+        count *= max(repetitions.value, 1)
     if count > MOST_TRIALS:
-        message = f"These levels make {count:,} trials; the most is {MOST_TRIALS:,}. Name fewer levels or repetitions."
-        return [*problems, Problem(message, place_of(tree, ["factors"], True))]
-    if not experiment.include and all(
-        any(excluded(rule, cell, None) for rule in experiment.exclude) for cell in cells(experiment)
-    ):
-        message = (
-            "The rules of exclude leave out every cell, so that there is nothing to measure. Leave one in."
+        message = f"These levels make {count:,} trials; the most is {MOST_TRIALS:,}. Ask for fewer."
+        problems.append(Problem(message, tree.keys["factors"]))
+    elif (
+        rules
+        and not _items(tree.entries.get("include"))
+        and all(
+            any(excluded(rule, cell, most) for _, rule in rules)
+            for most in deciding_maxima(factors, [rule for _, rule in rules])
+            for cell in cells(factors)
         )
-        problems.append(Problem(message, place_of(tree, ["exclude"], True)))
+    ):
+        message = "The rules of exclude leave out every cell, so that there is nothing to measure. Leave one in."
+        problems.append(Problem(message, tree.keys["exclude"]))
     return problems
 
 
-def rules_without_effect(experiment: Experiment, tree: Mapping) -> dict[Span, bool]:
-    """Where each rule of ``exclude`` is written, and whether it can mean no cell at all."""
+def rules_and_effect(tree: Mapping) -> dict[Span, bool]:
+    """Where each valid rule of ``exclude`` is written, and whether it may mean a cell (on some testbed)."""
+    factors = _factors(tree)
+    if factors is None:
+        return {}
     return {
-        place_of(tree, ["exclude", index]): not any(
-            excluded(rule, cell, None, unknown=True) for cell in cells(experiment)
-        )
-        for index, rule in enumerate(experiment.exclude)
+        span: any(excluded(rule, cell, most) for most in deciding_maxima(factors, [rule]) for cell in cells(factors))
+        for span, rule in _rules(tree)
     }
 
 
-def _unknown_names(experiment: Experiment, tree: Mapping) -> Iterator[Problem]:
-    known = catalog.known_variants()
-    used: list[tuple[str, list[str | int]]] = [
-        (name, ["factors", "variant", index]) for index, name in enumerate(experiment.factors.variant)
-    ]
-    for index, rule in enumerate(experiment.exclude):
-        used += [(name, ["exclude", index, "variant", at]) for at, name in enumerate(rule.variant or ())]
-    used += [(extra.variant, ["include", index, "variant"]) for index, extra in enumerate(experiment.include)]
-    for name, location in used:
-        if name not in known:
-            message = f"There is no variant {name} in kernel/variants.yaml.{did_you_mean(name, known)}"
-            yield Problem(message, place_of(tree, location))
+def unknown_tier(name: str, tiers: list[str]) -> str:
+    """The sentence for a tier that a spec does not have."""
+    if not tiers:
+        return f"It has no tiers, and {name} was asked for. Leave --tier out."
+    near = nearest(name, tiers)
+    return f"It has no tier {name}; it has {', '.join(tiers)}.{f' Did you mean {near}?' if near else ''}"
+
+
+def _factors(tree: Mapping) -> Factors | None:
+    node = tree.entries.get("factors")
+    return build(Factors, node)[0] if node else None
+
+
+def _rules(tree: Mapping) -> list[tuple[Span, Rule]]:
+    built = [(node.span, build(Rule, node)[0]) for node in _items(tree.entries.get("exclude"))]
+    return [(span, rule) for span, rule in built if rule is not None]
+
+
+def _items(node: Node | None) -> list[Node]:
+    return node.items if isinstance(node, Items) else []
+
+
+def _below(node: Node | None, key: str) -> Node | None:
+    return node.entries.get(key) if isinstance(node, Mapping) else None
+
+
+def _names(nodes: Iterable[Node | None]) -> Iterator[tuple[str, Span]]:
+    """The texts in nodes, each of which is a text, a list of them, or neither."""
+    for node in nodes:
+        for item in node.items if isinstance(node, Items) else [node]:
+            if isinstance(item, Scalar) and isinstance(item.value, str):
+                yield item.value, item.span
+
+
+def _unknown_names(tree: Mapping) -> Iterator[Problem]:
+    entries = tree.entries
+    cells_named = [entries.get("factors"), *_items(entries.get("exclude")), *_items(entries.get("include"))]
+    variants = catalog.known_variants()
+    for name, span in _names(_below(node, "variant") for node in cells_named):
+        if name and name not in variants:
+            yield Problem(f"There is no variant {name} in kernel/variants.yaml.{did_you_mean(name, variants)}", span)
     testbeds = catalog.known_testbeds()
-    if not catalog.is_file_name(experiment.testbed) and experiment.testbed not in testbeds:
-        message = (
-            f"There is no testbed {experiment.testbed} in experiments/testbeds."
-            f"{did_you_mean(experiment.testbed, testbeds)} A file is named with its .yaml."
-        )
-        yield Problem(message, place_of(tree, ["testbed"]))
+    for name, span in _names([entries.get("testbed")]):
+        if name and not catalog.is_file_name(name) and name not in testbeds:
+            hint = f"{did_you_mean(name, testbeds)} A file is named with its .yaml."
+            yield Problem(f"There is no testbed {name} in experiments/testbeds.{hint}", span)
     notebooks = catalog.known_notebooks()
-    for index, name in enumerate(experiment.notebooks):
+    for name, span in _names(_items(entries.get("notebooks"))):
         if notebooks and name not in notebooks:
-            message = f"There is no notebooks/{name}.ipynb.{did_you_mean(name, notebooks)}"
-            yield Problem(message, place_of(tree, ["notebooks", index]))
-    if experiment.default_tier is not None and experiment.default_tier not in experiment.tiers:
-        message = f"There is no tier {experiment.default_tier}.{did_you_mean(experiment.default_tier, experiment.tiers)}"
-        yield Problem(message, place_of(tree, ["default_tier"]))
+            yield Problem(f"There is no notebooks/{name}.ipynb.{did_you_mean(name, notebooks)}", span)
+    tiers = entries.get("tiers")
+    known = list(tiers.entries) if isinstance(tiers, Mapping) else []
+    for name, span in _names([entries.get("default_tier")]):
+        if name not in known:
+            yield Problem(f"There is no tier {name}.{did_you_mean(name, known)}", span)
 
 
-def _repeated_levels(experiment: Experiment, tree: Mapping) -> Iterator[Problem]:
+def _repeated_levels(tree: Mapping) -> Iterator[Problem]:
     for factor in ("variant", "cores", "tunnels"):
         seen: set[object] = set()
-        for index, level in enumerate(getattr(experiment.factors, factor)):
-            if level in seen:
-                message = f"{factor}: {level} is listed twice. Keep one; repetitions says how often a cell is measured."
-                yield Problem(message, place_of(tree, ["factors", factor, index]))
-            seen.add(level)
-
-
-def unknown_tier(name: str, experiment_tiers: list[str]) -> str:
-    """The sentence for a tier that a spec does not have."""
-    if not experiment_tiers:
-        return f"It has no tiers, and {name} was asked for. Leave --tier out."
-    near = nearest(name, experiment_tiers)
-    hint = f" Did you mean {near}?" if near else ""
-    return f"It has no tier {name}; it has {', '.join(experiment_tiers)}.{hint}"
+        for node in _items(_below(tree.entries.get("factors"), factor)):
+            if not isinstance(node, Scalar) or node.value is None:
+                continue
+            if node.value in seen:
+                message = f"{factor}: {node.value} is listed twice. Keep one; repetitions repeats cells."
+                yield Problem(message, node.span)
+            seen.add(node.value)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """YAML as a tree that remembers where everything was written, without YAML 1.1's surprises.
 
-PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of these is a
-mistake, and so are tags, anchors and empty values.
+PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of
+these is a mistake, and so are tags, anchors and empty values.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UserError
-from orchestrator.spec.problems import Problem, Source, SpecError, Span
+from orchestrator.spec.problems import Problem, Source, Span, SpecError
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
@@ -90,17 +90,13 @@ def read_source(path: Path) -> Source:
             )
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {error.strerror}. Check the name and the permissions."
-        ) from error
+        raise UserError(f"{path} cannot be read: {error.strerror}. Check the name and the permissions.") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} is not the name of a file: {error}.") from error
     try:
         return Source(str(path), content.decode())
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not text in UTF-8 (byte {error.start}). A spec is a YAML file."
-        ) from error
+        raise UserError(f"{path} is not text in UTF-8 (byte {error.start}). A spec is a YAML file.") from error
 
 
 def parse(source: Source) -> tuple[Node, list[Problem]]:
@@ -112,12 +108,11 @@ def parse(source: Source) -> tuple[Node, list[Problem]]:
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"This is not YAML: {' '.join(filter(None, (error.context, error.problem)))}. Correct the syntax here."
+        what = " ".join(filter(None, (error.context, error.problem)))
+        message = f"This is not YAML: {what}. Correct the syntax here."
         raise SpecError(source.name, [Problem(message, _point(source, mark))]) from error
     except yaml.YAMLError as error:
-        raise SpecError(
-            source.name, [Problem(f"This is not YAML: {error}. A spec is a text file.")]
-        ) from error
+        raise SpecError(source.name, [Problem(f"This is not YAML: {error}. A spec is a text file.")]) from error
     except RecursionError as error:
         raise SpecError(source.name, [Problem("It is nested too deeply to be read.")]) from error
     if root is None:
@@ -171,9 +166,7 @@ class _Reader:
             value = self.convert(value_node)
             if key in found.entries:
                 first = found.keys[key]
-                self._report(
-                    key_span, f'The key "{key}" is here twice, first on line {first.line + 1}. Keep one.'
-                )
+                self._report(key_span, f'The key "{key}" is here twice, first on line {first.line + 1}. Keep one.')
                 continue
             found.entries[key], found.keys[key] = value, key_span
         return found
@@ -197,9 +190,8 @@ class _Reader:
             case "null" if not text:
                 trap = "No value is given. Write one after the colon, or remove the key."
             case "bool" | "int" | "float" | "null" | "timestamp":
-                trap = (
-                    f'YAML reads {text} as {_read_as(tag, text)}. Write "{text}" in quotes if you mean the text'
-                    + ("." if tag in ("null", "timestamp") else f", or {_plainly(tag)}.")
+                trap = f'YAML reads {text} as {_read_as(tag, text)}. Write "{text}" in quotes if you mean the text' + (
+                    "." if tag in ("null", "timestamp") else f", or {_plainly(tag)}."
                 )
             case _:
                 trap = f"Tags such as {node.tag} are not used here. Write the value alone."

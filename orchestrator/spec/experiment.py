@@ -132,9 +132,7 @@ class Experiment(Strict):
 
     experiment: Name
     description: str = ""
-    testbed: Annotated[str, Field(min_length=1, description="A name in experiments/testbeds, or a file.")] = (
-        "lab"
-    )
+    testbed: Annotated[str, Field(min_length=1, description="A name in experiments/testbeds, or a file.")] = "lab"
     topology: Topology = "site-to-site"
     seed: int = Field(default=1, ge=0, description="Decides the order of trials; any number.")
     factors: Factors
@@ -142,13 +140,9 @@ class Experiment(Strict):
     include: tuple[ExtraCell, ...] = ()
     traffic: Traffic
     repetitions: Repetitions = Field(default=5, description="Rounds: every cell is measured once in each.")
-    retries: int = Field(
-        default=2, ge=0, le=100, description="How often a trial that is not ok is tried again."
-    )
+    retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is tried again.")
     notebooks: tuple[Name, ...] = Field(default=(), description="Notebooks that draw the figures.")
-    default_tier: str | None = Field(
-        default=None, exclude=True, description="The tier when none is asked for."
-    )
+    default_tier: str | None = Field(default=None, exclude=True, description="The tier when none is asked for.")
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")
 
     _origin: Origin = PrivateAttr(default=Origin())

@@ -83,9 +83,7 @@ TunnelsLevel = Annotated[
 WarmUp = Annotated[
     float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds.", "1s")
 ]
-Duration = Annotated[
-    float, _whole_seconds(1), _text_schema("Time that is counted, in whole seconds.", "3s", "1 min")
-]
+Duration = Annotated[float, _whole_seconds(1), _text_schema("Time that is counted, in whole seconds.", "3s", "1 min")]
 Memory = Annotated[
     int,
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator import paths
 from orchestrator.errors import UserError
 from orchestrator.spec import catalog
-from orchestrator.spec.contradictions import contradictions, rules_without_effect, unknown_tier
+from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Mapping, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
@@ -38,9 +38,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         tree = merged(tree, change)
         changes += problems
     experiment, problems = build(Experiment, tree)
-    problems = _without_echo([*changes], problems)
-    if experiment is not None and not problems:
-        problems = contradictions(experiment, tree)
+    problems = _without_echo(changes, [*problems, *contradictions(tree)])
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
     return experiment.with_origin(file, source.text, chosen, overrides)
@@ -55,9 +53,8 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
     elif name in known:
         file = paths.TESTBEDS / f"{name}.yaml"
     else:
-        raise UserError(
-            f"There is no testbed {name} in experiments/testbeds.{did_you_mean(name, known)} A file is named with its .yaml."
-        )
+        hint = f"{did_you_mean(name, known)} A file is named with its .yaml."
+        raise UserError(f"There is no testbed {name} in experiments/testbeds.{hint}")
     source = read_source(file)
     root, problems = parse(source)
     provider = root.entries.get("provider") if isinstance(root, Mapping) else None
@@ -66,7 +63,8 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
         assert provider is not None
         near = nearest(str(kind), PROVIDERS)
         hint = f" Did you mean {near}?" if near else ""
-        message = f"There is no provider {kind}; this version has {', '.join(PROVIDERS)}, the lab on this computer.{hint}"
+        known_ones = ", ".join(PROVIDERS)
+        message = f"There is no provider {kind}; this version has {known_ones}, the lab on this computer.{hint}"
         raise SpecError(source.name, _without_echo(problems, [Problem(message, provider.span)]))
     testbed, refused = build(PROVIDERS[kind], root)
     problems = _without_echo(problems, refused)
@@ -96,19 +94,15 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
         raise SpecError(source.name, refused)
     tiers = root.entries.get("tiers")
     names = list(tiers.entries) if isinstance(tiers, Mapping) else []
-    without_effect: dict[Span, bool] = {}
+    effective: dict[Span, bool] = {}
     for tier in (None, *names):
         tree = _resolved(root, tier)
-        experiment, refused = build(Experiment, tree)
-        if experiment is not None:
-            refused = contradictions(experiment, tree)
-            for span, useless in rules_without_effect(experiment, tree).items():
-                without_effect[span] = without_effect.get(span, True) and useless
-        problems = _without_echo(problems, refused)
-    for span, useless in without_effect.items():
-        if useless:
-            message = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
-            problems.append(Problem(message, span))
+        _, refused = build(Experiment, tree)
+        problems = _without_echo(problems, [*refused, *contradictions(tree)])
+        for span, effect in rules_and_effect(tree).items():
+            effective[span] = effective.get(span, False) or effect
+    message = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
+    problems += [Problem(message, span) for span, effect in effective.items() if not effect]
     if problems:
         raise SpecError(source.name, problems)
     return root, names

@@ -17,9 +17,7 @@ def merged(base: Mapping, change: Mapping) -> Mapping:
     entries, keys = dict(base.entries), dict(base.keys)
     for key, value in change.entries.items():
         old = entries.get(key)
-        entries[key] = (
-            merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
+        entries[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
         keys[key] = change.keys[key]
     return Mapping(entries, keys, base.span)
 
@@ -47,7 +45,10 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
     if keys[0] in _FIXED:
         raise _refused(source, f'"{keys[0]}" cannot be set here. {_FIXED[keys[0]]}.', whole)
     # Spaces in place of the key keep the positions of the value.
-    node, problems = parse(Source(source.name, " " * (len(path) + 1) + value, is_file=False))
+    try:
+        node, problems = parse(Source(source.name, " " * (len(path) + 1) + value, is_file=False))
+    except SpecError as error:
+        raise _refused(source, error.problems[0].message, whole) from error
     node = _moved(node, source)
     offset = len(path)
     for key in reversed(keys):
@@ -65,7 +66,7 @@ def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
     while change.entries:
         key, inner = next(iter(change.entries.items()))
         if not isinstance(node, Mapping):
-            message = 'There is no key below a list or a single value. Set the whole value, as in factors.cores="[1, 2]".'
+            message = 'A list or a single value has no keys. Set the whole value, as in factors.cores="[1, 2]".'
             raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
         if key not in node.entries or not isinstance(inner, Mapping):
             return

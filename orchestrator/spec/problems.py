@@ -54,7 +54,7 @@ class Span:
         end = self.end_column if self.end_line == self.line else len(line.rstrip())
         width = max(1, end - self.column)
         visible = "".join(character if character.isprintable() else " " for character in line)
-        start = max(0, self.column - 60)
+        start = max(0, self.column - 75)
         visible = visible[start : start + 100].rstrip()
         margin = f"{self.line + 1:5} | " if self.source.is_file else "      | "
         underline = " " * (self.column - start) + "^" * min(width, max(1, 100 - self.column + start))
@@ -85,10 +85,7 @@ class SpecError(UserError):
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Without repetitions (the same sentence at the same place), by place."""
-    kept = {
-        (problem.span.start if problem.span else ("", -1, -1), problem.message): problem
-        for problem in problems
-    }
+    kept = {(problem.span.start if problem.span else ("", -1, -1), problem.message): problem for problem in problems}
     return [kept[key] for key in sorted(kept)]
 
 

@@ -32,9 +32,7 @@ class UmlTestbed(Strict):
         placed = [role for host in self.hosts for role in host.roles]
         wrong = [f"{role} is on {placed.count(role)} places" for role in ROLES if placed.count(role) != 1]
         if wrong:
-            raise expected(
-                f"each of the roles {', '.join(ROLES)} on exactly one host", because="; ".join(wrong)
-            )
+            raise expected(f"each of the roles {', '.join(ROLES)} on exactly one host", because="; ".join(wrong))
         names = [host.name for host in self.hosts]
         if len(set(names)) != len(names):
             raise expected("a name of its own for every host", because="two hosts have the same name")

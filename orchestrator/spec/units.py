@@ -38,9 +38,7 @@ def parse_quantity(value: object, units: Mapping[str, Fraction]) -> Fraction:
     number, unit = found.groups()
     if unit not in units:
         same = [name for name in units if name.lower() == unit.lower()]
-        raise ValueError(
-            f'"{unit}" is not a unit here; {f"did you mean {same[0]}?" if same else f"they are {known}"}'
-        )
+        raise ValueError(f'"{unit}" is not a unit here; {f"did you mean {same[0]}?" if same else f"they are {known}"}')
     return Fraction(number) * units[unit]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a tree to a model; what the model refuses becomes problems with a place and a sentence."""
 
+import functools
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -39,8 +40,29 @@ def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
     try:
         return model.model_validate(plain(tree)), []
     except ValidationError as error:
-        schema = model.model_json_schema()
-        return None, [_problem(details, tree, schema) for details in error.errors(include_url=False)]
+        schema = _schema(model)
+        errors = error.errors(include_url=False)
+        meant = {_meant(details, schema) for details in errors if details["type"] == "extra_forbidden"}
+        return None, [_problem(details, tree, schema) for details in errors if not _is_echo(details, meant)]
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _is_echo(details: MappingType[str, Any], meant: set[Location]) -> bool:
+    """Whether an error only follows from another one that is reported."""
+    if details["type"] == "missing":
+        return tuple(details["loc"]) in meant
+    # A list counts as short when its entries are refused.
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+
+
+def _meant(details: MappingType[str, Any], schema: dict[str, Any]) -> Location:
+    """The location that an unknown key most likely means: it is then not reported as missing as well."""
+    *parent, key = details["loc"]
+    return (*parent, nearest(str(key), _part(schema, parent).get("properties", {})) or key)
 
 
 def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any]) -> Problem:
@@ -49,14 +71,11 @@ def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, An
     if location and location[-1] == "[key]":
         key = str(location[-2])
         expected = _KINDS.get(kind, details["msg"])
-        return Problem(
-            f'The name "{key}" cannot be used; expected {expected}.', place_of(tree, location[:-1], True)
-        )
+        return Problem(f'The name "{key}" cannot be used; expected {expected}.', place_of(tree, location[:-1], True))
     where = _name(location)
     if kind == "missing":
         parent = place_of(tree, location[:-1], True) if len(location) > 1 else _beginning(tree.span)
-        about = _part(schema, location).get("description", "")
-        return Problem(f'"{where}" is missing. Add it{f": {about}" if about else "."}', parent)
+        return Problem(f'"{where}" is missing. Add it.', parent)
     span = place_of(tree, location)
     if kind == "extra_forbidden":
         known = _part(schema, location[:-1]).get("properties", {})
@@ -95,7 +114,7 @@ def _name(location: Location) -> str:
 def _found(node: Node) -> str:
     match node:
         case Mapping():
-            return "a mapping"
+            return "a mapping" if node.entries else "an empty mapping"
         case Items():
             return "a list" if node.items else "an empty list"
     value = node.value
@@ -124,9 +143,14 @@ def _part(schema: dict[str, Any], location: Location) -> dict[str, Any]:
         if isinstance(step, int):
             part = part.get("items", {})
         else:
-            part = part.get("properties", {}).get(step) or part.get("additionalProperties") or {}
+            part = part.get("properties", {}).get(step) or _of_any_key(part)
         part = _resolved(part, schema)
     return part
+
+
+def _of_any_key(part: dict[str, Any]) -> Any:
+    """What describes the values of a mapping whose keys are free."""
+    return next(iter(part.get("patternProperties", {}).values()), None) or part.get("additionalProperties") or {}
 
 
 def _resolved(part: Any, schema: dict[str, Any]) -> dict[str, Any]:

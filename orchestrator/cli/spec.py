@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch validate`, `orch plan` and `orch schema`: what a spec means, without running anything."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Durations, Plan, Trial
+
+# Until a run on this computer has taught better: measured on the lab with two cores.
+_OVERHEAD_S = 0.8
+_PREPARE_S = 3.0
+
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Specs or testbed files.", metavar="FILE...")],
+) -> int:
+    """Check specs and testbed files. Every mistake is shown with its place; the exit status is then 2."""
+    from orchestrator.spec import check_file
+
+    status = 0
+    for file in files:
+        try:
+            print(check_file(file), flush=True)
+        except UserError as error:
+            print(error, file=sys.stderr, flush=True)
+            status = error.exit_status
+    return status
+
+
+def plan(
+    spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
+    tier: Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
+    ] = None,
+    testbed: Annotated[str | None, typer.Option(help="Another testbed than the spec names.")] = None,
+    order: Annotated[str, typer.Option(help="random, or sequential for debugging.")] = "random",
+    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
+    from orchestrator import cache
+    from orchestrator.plan import Durations, make_plan
+    from orchestrator.spec import load_experiment, load_testbed
+    from orchestrator.testbed import capabilities
+
+    experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
+    bed = load_testbed(testbed or experiment.testbed)
+    planned = make_plan(experiment, capabilities(bed), order=order, testbed=bed.testbed)
+    learned = {
+        name: cache.learned_seconds(f"{name}/{bed.provider}", default)
+        for name, default in (("overhead", _OVERHEAD_S), ("prepare", _PREPARE_S))
+    }
+    durations = Durations(learned["overhead"] or _OVERHEAD_S, learned["prepare"] or _PREPARE_S)
+    if json_output:
+        for part in _json_parts(planned, durations):
+            sys.stdout.write(part)
+    else:
+        _show(planned, durations)
+
+
+def _flat(trial: "Trial") -> dict[str, Any]:
+    levels, traffic = trial.levels, trial.traffic
+    return {
+        "trial_id": trial.trial_id,
+        "kind": trial.kind,
+        "block": trial.block,
+        "round": trial.round,
+        "order": trial.order,
+        "variant": levels.variant,
+        "cores": levels.cores,
+        "tunnels": levels.tunnels,
+        "repetition": trial.repetition,
+        "warm_up_s": traffic.warm_up_s,
+        "duration_s": traffic.duration_s,
+        "topology": trial.topology,
+    }
+
+
+def _json_parts(planned: "Plan", durations: "Durations") -> Iterator[str]:
+    """One JSON object, piece by piece: a hundred thousand trials need not be in memory as text."""
+    from orchestrator.plan import block_estimate, estimate
+
+    names = ("experiment", "tier", "seed", "testbed", "topology", "order")
+    head = {name: getattr(planned, name) for name in names}
+    head["expected"] = asdict(estimate(planned, durations))
+    head["blocks"] = [
+        {"index": block.index, "cores": block.cores, **asdict(block_estimate(block, durations))}
+        for block in planned.blocks
+    ]
+    head["left_out"] = [asdict(left) for left in planned.left_out]
+    yield json.dumps(head)[:-1] + ', "trials": ['
+    for trial in planned.iterate():
+        yield (", " if trial.order > 1 else "") + json.dumps(_flat(trial))
+    yield "]}\n"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _show(planned: "Plan", durations: "Durations") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from orchestrator.plan import block_estimate, estimate
+
+    total = estimate(planned, durations)
+    console = Console(highlight=False)
+    tier = f", tier {planned.tier}" if planned.tier else ""
+    console.print(
+        f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}"
+    )
+    order = f"seed {planned.seed}" if planned.order == "random" else "in the order of the spec"
+    console.print(
+        f"Every block starts with a baseline without a tunnel; order of the cells in a round: {order}.", soft_wrap=True
+    )
+    table = Table(show_footer=True)
+    table.add_column("block", "", justify="right")
+    table.add_column("cores", "", justify="right")
+    table.add_column("variants", "")
+    table.add_column("tunnels", "")
+    table.add_column("rounds", "", justify="right")
+    table.add_column("trials", str(total.trials), justify="right")
+    table.add_column("variant loads", str(total.loads), justify="right")
+    table.add_column("expected", _duration(total.seconds), justify="right")
+    for block in planned.blocks:
+        measured = [trial for trial in block.trials if trial.kind == "measure"]
+        part = block_estimate(block, durations)
+        table.add_row(
+            str(block.index),
+            str(block.cores),
+            ", ".join(sorted({trial.levels.variant for trial in measured})),
+            ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
+            str(measured[-1].round),
+            str(part.trials),
+            str(part.loads),
+            _duration(part.seconds),
+        )
+    console.print(table)
+    boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
+    console.print(f"{boots}; the time is without retries and without what is built on first use.", soft_wrap=True)
+    if planned.left_out:
+        console.print("Left out:")
+    for left in planned.left_out:
+        console.print(f"  {escape(left.what)}: {escape(left.reason)}", soft_wrap=True)
+
+
+def schema(
+    what: Annotated[str, typer.Argument(help="experiment or testbed.")] = "experiment",
+) -> None:
+    """Print the JSON Schema of specs, or of testbed files."""
+    from orchestrator.spec import experiment_schema, testbed_schema
+
+    schemas = {"experiment": experiment_schema, "testbed": testbed_schema}
+    if what not in schemas:
+        raise UserError(f"There is no schema of {what}. There is one of {' and one of '.join(schemas)}.")
+    print(json.dumps(schemas[what](), indent=2))

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes in specs: found all at once, each at its place, with a hint that helps."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import UserError
+from orchestrator.spec import SpecError, check_file, load_experiment, load_testbed
+
+GOOD = """\
+experiment: small
+factors:
+  variant: [vanilla, threaded]
+  cores: [1, max]
+  tunnels: [1, per-core]
+traffic: {duration: 3s}
+tiers:
+  one: {repetitions: 1}
+"""
+
+
+def mistakes(tmp_path: Path, text: str) -> list[tuple[int, int, str]]:
+    """(line, column, sentence) of each mistake, counted from 1."""
+    file = tmp_path / "spec.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        check_file(file)
+    assert caught.value.exit_status == 2
+    return [
+        (problem.span.line + 1, problem.span.column + 1, problem.message)
+        for problem in caught.value.problems
+        if problem.span
+    ]
+
+
+def test_a_good_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(GOOD)
+    assert "\n" not in check_file(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "says"),
+    [
+        ("traffic:", "trafic:", 6, 1, "Did you mean traffic?"),
+        ("duration:", "durration:", 6, 11, "Did you mean duration?"),
+        ("repetitions:", "repetition:", 8, 9, "Did you mean repetitions?"),
+        ("[vanilla,", "[vanila,", 3, 13, "Did you mean vanilla?"),
+        ("cores: [1,", "cores: [0,", 4, 11, "Expected a whole number from 1 to 4096, or max"),
+        ("[1, per-core]", "[1, 8192]", 5, 16, "from 1 to 8191"),
+        ("[1, per-core]", "[1, 1]", 5, 16, "listed twice"),
+        ("[1, per-core]", "[]", 5, 12, "at least 1 entry"),
+        ("[1, per-core]", "1", 5, 12, "a list"),
+        ("[1, per-core]", "[010]", 5, 13, "as the number 8"),
+        ("[1, per-core]", "[1_0]", 5, 13, "as the number 10"),
+        ("small", "on", 1, 13, "as the truth value true"),
+        ("small", "2024-01-01", 1, 13, "date"),
+        ("small", "Small Thing", 1, 13, "lower-case letters"),
+        ("duration: 3s", "duration: 3", 6, 21, "has no unit"),
+        ("duration: 3s", "duration: 1:30", 6, 21, "as the number 90"),
+        ("duration: 3s", "duration: 1500 ms", 6, 21, "whole seconds only"),
+        ("duration: 3s", "duration: 3S", 6, 21, "did you mean s?"),
+        ("duration: 3s", "duration: ", 6, 20, "No value is given"),
+        ("duration: 3s", "duration: !odd 3s", 6, 21, "Tags"),
+        ("duration: 3s", "duration: 3s, duration: 4s", 6, 25, "twice"),
+        ("traffic: {duration: 3s}", "traffic: {}", 6, 1, '"traffic.duration" is missing'),
+        ("tiers:", "seed: 1\nseed: 2\ntiers:", 8, 1, "first on line 7"),
+        ("tiers:", "on: 1\ntiers:", 7, 1, "A key must be a word"),
+        ("tiers:", "retries: -1\ntiers:", 7, 10, "at least 0"),
+        ("tiers:", "testbed: lba\ntiers:", 7, 10, "Did you mean lab?"),
+        ("tiers:", "default_tier: on\ntiers:", 7, 15, "truth value"),
+        ("tiers:", "default_tier: two\ntiers:", 7, 15, "There is no tier two"),
+        ("tiers:", "exclude: [{cores: 3, tunnels: 2}]\ntiers:", 7, 11, "means no cell"),
+        ("tiers:", "exclude: [{}]\ntiers:", 7, 11, "leave out everything"),
+        ("tiers:", "exclude: [{variant: [vanilla, threaded]}]\ntiers:", 7, 1, "nothing to measure"),
+        ("tiers:", "repetitions: 100000\nseed: &a 1\nretries: *a\ntiers:", 8, 7, "Anchors"),
+        ("one: {", "one: {exclude: [{variant: [vanilla, threaded]}], ", 8, 9, "nothing to measure"),
+        ("one: {", "One: {", 8, 3, "cannot be used"),
+        ("tiers:", "  bad indent\n tiers:", 7, 3, "not YAML"),
+    ],
+)
+def test_place_and_hint(tmp_path: Path, old: str, new: str, line: int, column: int, says: str) -> None:
+    assert GOOD.count(old) == 1
+    found = mistakes(tmp_path, GOOD.replace(old, new))
+    assert [(at, where) for at, where, message in found if says in message] == [(line, column)], found
+
+
+def test_all_at_once_and_underlined(tmp_path: Path) -> None:
+    text = GOOD.replace("traffic:", "trafic:").replace("vanilla", "vanila").replace("[1, max]", "[on, 0]")
+    found = mistakes(tmp_path, text)
+    assert [line for line, _, _ in found] == [3, 4, 4, 6]
+    with pytest.raises(SpecError) as caught:
+        check_file(tmp_path / "spec.yaml")
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith("has 4 mistakes:")
+    assert lines[1].startswith(f"{tmp_path}/spec.yaml:3:13: ")
+    assert lines[2].index("vanila") == lines[3].index("^^^^^^")
+
+
+def test_a_rule_that_works_in_one_tier_only_is_no_mistake(tmp_path: Path) -> None:
+    text = GOOD.replace("tiers:", "exclude: [{tunnels: 7}]\ntiers:\n  many: {factors: {tunnels: [1, 7]}}")
+    (tmp_path / "spec.yaml").write_text(text)
+    check_file(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"# nothing\n", "empty"),
+        (b"\x7fELF\x02\xff", "UTF-8"),
+        (b"\0\0", "not YAML"),
+        (b"- 1\n", "keys and values"),
+        (b"word", "keys and values"),
+        (b"a: 1\n---\nb: 2\n", "document"),
+        (b"[" * 1200, "nested too deeply"),
+        (b"a: [1, 2", "not YAML"),
+    ],
+)
+def test_what_is_no_spec(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "spec.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=says) as caught:
+        check_file(tmp_path / "spec.yaml")
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(("name", "says"), [("gone.yaml", "no file"), (".", "folder"), ("nul\0l", "no file")])
+def test_what_is_no_file(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        check_file(f"{tmp_path}/{name}")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(max_size=200))
+def test_any_text_ends_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    file = tmp_path_factory.mktemp("any") / "spec.yaml"
+    file.write_text(text, encoding="utf-8", errors="replace")
+    with pytest.raises(UserError):
+        check_file(file)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_any_change_of_a_good_spec_ends_well_or_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(GOOD)))
+    end = data.draw(st.integers(start, min(len(GOOD), start + 8)))
+    text = GOOD[:start] + data.draw(st.text("abz019 :-[]{}#'\"\n&*!~|>%@,.", max_size=8)) + GOOD[end:]
+    file = tmp_path_factory.mktemp("any") / "spec.yaml"
+    file.write_text(text)
+    with contextlib.suppress(UserError):
+        check_file(file)
+
+
+TESTBED = "testbed: t\nprovider: uml\nhosts:\n  - {name: a, roles: [client, gateway-a, gateway-b, server]}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("uml", "ssh", "There is no provider ssh; this version has uml"),
+        ("uml", "ulm", "Did you mean uml?"),
+        ("provider: uml\n", "", '"provider" is missing'),
+        ("client, ", "", "client is on 0 places"),
+        ("client, ", "client, client, ", "client is on 2 places"),
+        ("gateway-a", "gatewaya", "Did you mean gateway-a?"),
+        ("name: a", "name: a, memory: 1", "no unit"),
+        ("name: a", "name: a, memry: 1 GiB", "Did you mean memory?"),
+        ("testbed: t", "testbed: on", "truth value"),
+    ],
+)
+def test_mistakes_in_a_testbed(tmp_path: Path, old: str, new: str, says: str) -> None:
+    file = tmp_path / "testbed.yaml"
+    file.write_text(TESTBED)
+    assert load_testbed(file).hosts[0].memory == 2**30
+    file.write_text(TESTBED.replace(old, new))
+    with pytest.raises(SpecError) as caught:
+        load_testbed(file)
+    assert says in str(caught.value)
+
+
+def test_unknown_testbed() -> None:
+    with pytest.raises(UserError, match="Did you mean lab"):
+        load_testbed("labb")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("traffic.duration=3", "no unit"),
+        ("trafic.duration=3s", "Did you mean traffic?"),
+        ("traffic", "no form KEY=VALUE"),
+        ("=3", "no form KEY=VALUE"),
+        ("seed=", "No value"),
+        ("seed=on", "truth value"),
+        ("seed=[1", "not YAML"),
+        ("factors.cores.0=1", "has no keys"),
+        ("factors.cores=1", "a list"),
+        ("tiers.one.seed=1", "applied after the tier"),
+        ("default_tier=one", "--tier"),
+        ("testbed=lba", "Did you mean lab?"),
+        ("exclude=[{variant: [vanilla, threaded]}]", "nothing to measure"),
+    ],
+)
+def test_mistakes_in_overrides(tmp_path: Path, override: str, says: str) -> None:
+    (tmp_path / "spec.yaml").write_text(GOOD)
+    with pytest.raises(SpecError) as caught:
+        load_experiment(tmp_path / "spec.yaml", overrides=[override])
+    assert says in str(caught.value)
+    assert f"--set {override}" in str(caught.value)
