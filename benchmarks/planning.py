@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long planning takes, and how much memory: `orch plan SPEC --json` for 1e3 to 1e5 trials.
 
-Each size is a process of its own: its time is from start to end, its processor time what it used of that (the difference
-is other load on the computer), its memory the peak of the whole process. Goals for 100,000 trials: under 2 s and under
+Each size is a process of its own: its time is from start to end, its processor time what it used of that (the rest is
+other load on the computer), its memory the peak of the whole process. Goals for 100,000 trials: under 2 s and under
 300 MB. Growth is the ratio to the size before.
 
     python benchmarks/planning.py

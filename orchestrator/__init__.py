@@ -1,4 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """orch: reproduce a networking paper from a declarative spec."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.dataset import Run, load
+
 __version__ = "0.1.0"
+__all__ = ["Run", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when used: pandas takes a second, and most commands need none of it.
+    if name in __all__:
+        from orchestrator.analysis import dataset
+
+        return getattr(dataset, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,8 @@
 A ``UserError`` carries one sentence (or several): what is wrong, where, and what to do. The command line prints it
 without a traceback and ends with ``exit_status``. Anything else that escapes is a defect of this program.
 
-Exit statuses: 0 all ok, 1 some trials failed or are invalid, 2 bad input, 3 the testbed cannot be used, 130 interrupted.
+Exit statuses: 0 all ok, 1 some trials failed or are invalid, 2 bad input, 3 the testbed cannot be used, 130
+interrupted.
 """
 
 

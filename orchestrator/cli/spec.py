@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,22 +68,19 @@ def plan(
         _show(planned, durations)
 
 
-def _flat(trial: "Trial") -> dict[str, Any]:
+def _shared_fields(trial: "Trial") -> str:
+    """What all repetitions of a cell have in common, as the end of a JSON object."""
     levels, traffic = trial.levels, trial.traffic
-    return {
-        "trial_id": trial.trial_id,
+    fields = {
         "kind": trial.kind,
-        "block": trial.block,
-        "round": trial.round,
-        "order": trial.order,
         "variant": levels.variant,
         "cores": levels.cores,
         "tunnels": levels.tunnels,
-        "repetition": trial.repetition,
         "warm_up_s": traffic.warm_up_s,
         "duration_s": traffic.duration_s,
         "topology": trial.topology,
     }
+    return json.dumps(fields)[1:]
 
 
 def _json_parts(planned: "Plan", durations: "Durations") -> Iterator[str]:
@@ -99,8 +96,14 @@ def _json_parts(planned: "Plan", durations: "Durations") -> Iterator[str]:
     ]
     head["left_out"] = [asdict(left) for left in planned.left_out]
     yield json.dumps(head)[:-1] + ', "trials": ['
+    shared: dict[int, str] = {}  # by the identity of a cell's levels, which its trials share
     for trial in planned.iterate():
-        yield (", " if trial.order > 1 else "") + json.dumps(_flat(trial))
+        rest = shared.get(id(trial.levels)) or shared.setdefault(id(trial.levels), _shared_fields(trial))
+        comma = ", " if trial.order > 1 else ""
+        yield (
+            f'{comma}{{"trial_id": "{trial.trial_id}", "block": {trial.block}, "round": {trial.round}, '
+            f'"order": {trial.order}, "repetition": {trial.repetition}, {rest}'
+        )
     yield "]}\n"
 
 

@@ -14,7 +14,8 @@ REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 class Limits:
     """What an attempt may deviate by before it is invalid."""
 
-    duration_share: float = 0.05  # of the planned duration, by which any receiver's own clock may differ
+    duration_share: float = 0.05  # of the planned duration, by which any receiver's own clock may differ,
+    duration_s: float = 0.1  # beside this, which starting and ending a process takes
     window_share: float = 0.10  # of the planned duration, by which the host's sampling window may differ
     counter_share: float = 0.15  # by which the receivers' bytes may exceed what their interface counted
     clock_step_s: float = 0.5  # by which the host's clock may jump inside the window
@@ -32,7 +33,7 @@ def broken_limits(
     """Sentences for all limits that an attempt broke; empty for a valid one."""
     limits = limits or Limits()
     broken = []
-    slack = max(limits.duration_share * duration_s, 0.1)
+    slack = limits.duration_s + limits.duration_share * duration_s
     for stream in streams:
         if abs(stream.duration_s - duration_s) > slack:
             broken.append(

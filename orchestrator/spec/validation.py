@@ -55,8 +55,8 @@ def _is_echo(details: MappingType[str, Any], meant: set[Location]) -> bool:
     """Whether an error only follows from another one that is reported."""
     if details["type"] == "missing":
         return tuple(details["loc"]) in meant
-    # A list counts as short when its entries are refused.
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+    # A list counts as empty when its entries are refused.
+    return details["type"] == "too_short" and bool(details["input"])
 
 
 def _meant(details: MappingType[str, Any], schema: dict[str, Any]) -> Location:

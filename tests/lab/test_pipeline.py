@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import store
 
-from .support import SPEC, lab_processes, last_object, orch, runs_in, start_orch, wait_until
+from tests.lab.support import SPEC, lab_processes, last_object, orch, runs_in, start_orch, wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -1,0 +1,80 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Throughput against cores and tunnels
+#
+# Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to any run
+# (or to a folder of runs: the latest is taken).
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import orchestrator as orch
+from orchestrator.analysis import cells, figures
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## What was measured
+#
+# A row a cell. Medians are over valid trials only; below six trials the bounds are the range, and the column says so.
+
+# %%
+cells.cells(run)
+
+# %% [markdown]
+# ## Ratios between variants
+#
+# Paired by block and round, so that what drifts hits both sides alike.
+
+# %%
+cells.ratios(run)
+
+# %% [markdown]
+# ## One tunnel (F1)
+
+# %%
+show(figures.one_tunnel(run))
+
+# %% [markdown]
+# ## More tunnels at fixed cores (F2)
+
+# %%
+show(figures.throughput_tunnels(run))
+
+# %% [markdown]
+# ## One tunnel a core (F3)
+
+# %%
+show(figures.one_tunnel_a_core(run))
+
+# %%
+cells.efficiencies(run)
+
+# %% [markdown]
+# ## Where the time went
+
+# %%
+show(figures.per_core_load(run))

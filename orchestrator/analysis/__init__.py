@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run's directory to frames, figures and a report. It needs no testbed.
+
+Nothing heavy is imported here: a notebook imports what it uses, and pandas takes a second.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) -> Path:
+    """Derive everything of a run again: its tables, executed notebooks, figures and report.html.
+
+    ``progress`` is told in a few words what is being done. Returns the path of report.html. Raises UserError where
+    ``run_dir`` is no run's directory, or where it cannot be written.
+    """
+    from orchestrator.analysis.report import make_report as make
+
+    return make(run_dir, progress)

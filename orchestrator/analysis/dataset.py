@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's directory as tidy pandas frames, with units in the columns' names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from orchestrator.errors import UserError
+from orchestrator.store.reading import is_run, read_attempts, read_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NO_VARIANT = "none"  # the variant of a baseline: the same traffic without a tunnel
+CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
+_PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
+_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "cpu", *CPU_KINDS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. ``meta`` is run.json as it is.
+
+    ``trials``: one row a planned trial, in the plan's order: the accepted attempt, else the last; status ok, failed,
+    invalid or missing. ``attempts``: one row an attempt, with the reasons of those that are not ok.
+    """
+
+    path: Path
+    meta: Mapping[str, Any]
+    trials: pd.DataFrame
+    attempts: pd.DataFrame
+
+    @cached_property
+    def per_core(self) -> pd.DataFrame:
+        """One row a CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
+
+        Read from the attempts' own files when it is first asked for.
+        """
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        for attempt in read_attempts(self.path):
+            if attempt["status"] != "ok" or attempt["trial_id"] in seen:
+                continue
+            seen.add(attempt["trial_id"])
+            about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
+            about["attempt"] = attempt["attempt"]
+            for cpu in (attempt.get("probes") or {}).get("per_cpu") or ():
+                spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
+                total = sum(spent.values())
+                if total > 0:
+                    shares = {kind: seconds / total for kind, seconds in spent.items()}
+                    rows.append({**about, "cpu": cpu["cpu"], **shares})
+        return pd.DataFrame(rows, columns=list(_PER_CORE_COLUMNS))
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The trials that medians are made of: kind measure, status ok, with a throughput."""
+        trials = self.trials
+        keep = (trials["kind"] == "measure") & (trials["status"] == "ok") & trials["throughput_bps"].notna()
+        return trials[keep]
+
+    @cached_property
+    def baselines(self) -> pd.DataFrame:
+        """The ok baseline trials: the same traffic without a tunnel, at the start of each block."""
+        trials = self.trials
+        keep = (trials["kind"] == "baseline") & (trials["status"] == "ok") & trials["throughput_bps"].notna()
+        return trials[keep]
+
+    @cached_property
+    def invalid(self) -> pd.DataFrame:
+        """Attempts of measured cells that broke a limit and yet have a throughput: drawn apart, never in a median."""
+        rows = self.attempts
+        keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows["throughput_bps"].notna()
+        return rows[keep]
+
+    @property
+    def variants(self) -> list[str]:
+        """The planned variants, in the spec's order where it gives one."""
+        found = set(self.trials.loc[self.trials["kind"] == "measure", "variant"])
+        factors = (self.meta.get("spec") or {}).get("factors") or {}
+        listed = [str(name) for name in factors.get("variant") or () if str(name) in found]
+        return [*dict.fromkeys(listed), *sorted(found - set(listed))]
+
+    @property
+    def reference(self) -> str | None:
+        """The variant that ratios are against: vanilla, else the first; None without a variant."""
+        return "vanilla" if "vanilla" in self.variants else next(iter(self.variants), None)
+
+    @property
+    def topology(self) -> str:
+        """site-to-site or gateway-to-gateway."""
+        return str((self.meta.get("plan") or {}).get("topology", "topology not recorded"))
+
+    @property
+    def testbed(self) -> Mapping[str, Any]:
+        """What run.json says about the testbed."""
+        found: Mapping[str, Any] = self.meta.get("testbed") or {}
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Trials by status: ok, failed, invalid, missing."""
+        found = self.trials["status"].value_counts()
+        return {status: int(found.get(status, 0)) for status in ("ok", "failed", "invalid", "missing")}
+
+
+def load(path: Path | str) -> Run:
+    """A run, from its directory; of a folder that holds runs (results/scaling), the latest.
+
+    The Parquet files are read where they are; without them the tables are derived from the attempts. Raises UserError
+    where there is no run.
+    """
+    found = find_run(Path(path).expanduser())
+    meta = read_run(found)
+    trials, attempts = _tables(found)
+    return Run(found, meta, _frame(trials), _frame(attempts))
+
+
+def find_run(path: Path) -> Path:
+    """The run that a path means: itself, or the latest below it. Raises UserError where there is none."""
+    if is_run(path):
+        return path.resolve()
+    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in path.glob(pattern)]
+    if not below:
+        raise UserError(
+            f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
+            "Runs are in results/EXPERIMENT/RUN-ID."
+        )
+    return max(below, key=lambda folder: folder.name).resolve()
+
+
+def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
+    from pyarrow import ArrowException
+    from pyarrow import parquet as pq
+
+    files = (path / "trials.parquet", path / "attempts.parquet")
+    try:
+        return pq.read_table(files[0]), pq.read_table(files[1])
+    except (OSError, ArrowException):
+        # Missing or damaged: they are derived, so derive them again.
+        from orchestrator.store.tables import tables
+
+        return tables(path)
+
+
+def _frame(table: "pa.Table") -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    frame["throughput_bps"] = frame["throughput_bps"].astype("float64")
+    return frame

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures, one module a family. Each is a function from a Run to a Drawing, and never raises for thin data."""
+
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.per_core import per_core_load
+from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
+from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
+
+__all__ = ["Drawing", "one_tunnel", "one_tunnel_a_core", "per_core_load", "throughput_tunnels"]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Per-core load: how each CPU spent its time, by kind, a panel a variant, at the largest core count."""
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.patches import Patch
+
+from orchestrator.analysis.dataset import CPU_KINDS, Run
+from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import (
+    BLUE,
+    COLUMN_IN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE_IN,
+    SKY,
+    STYLE,
+    VERMILION,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "per-core-load"
+TITLE = "How each CPU spent its time"
+
+# Waiting for input or output is idle time here; the rest of a bar's height, up to 1, is idle too.
+_KINDS: dict[str, tuple[str, str]] = {
+    "softirq": (BLUE, ""),
+    "system": (ORANGE, "////"),
+    "user": (GREEN, "...."),
+    "irq": (SKY, "\\\\\\\\"),
+    "steal": (VERMILION, "xxxx"),
+}
+_POINTS: dict[str, Any] = {"s": 4, "color": "#222222", "linewidths": 0, "alpha": 0.75, "zorder": 4}
+
+
+def chosen_cell(frame: pd.DataFrame) -> tuple[int, int] | None:
+    """The cores and tunnels that are shown: the most cores, and of those one tunnel a core, else the most tunnels."""
+    measured = frame[frame["kind"] == "measure"]
+    if measured.empty:
+        return None
+    cores = int(measured["cores"].max())
+    tunnels = {int(t) for t in measured.loc[measured["cores"] == cores, "tunnels"]}
+    return cores, cores if cores in tunnels else max(tunnels)
+
+
+def per_core_load(run: Run) -> Drawing:
+    """The per-core load of a run."""
+    cell = chosen_cell(run.per_core)
+    if cell is None:
+        return parts.nothing(run, NAME, TITLE, "no valid trial recorded the time of its CPUs.")
+    cores, tunnels = cell
+    frame = run.per_core
+    rows = frame[(frame["kind"] == "measure") & (frame["cores"] == cores) & (frame["tunnels"] == tunnels)]
+    planned = run.trials[run.trials["kind"] == "measure"]
+    planned = planned[(planned["cores"] == cores) & (planned["tunnels"] == tunnels)]
+    names = [name for name in run.variants if name in set(rows["variant"])]
+    absent = [name for name in run.variants if name in set(planned["variant"]) and name not in names]
+    sizes = rows.groupby("variant")["trial_id"].nunique()
+    same = {int(n) for n in sizes}
+    n = f"n = {min(same)}" if len(same) == 1 else f"n = {min(same)} to {max(same)}"
+    notes = [f"{_count(cores, 'core')}, {_count(tunnels, 'tunnel')}. Bars: mean shares over {n} trials a variant."]
+    notes.append("Dots: the busy share of each trial. White: idle.")
+    notes.append("Threaded polls count as system time, polls in softirq as softirq time: compare the whole bars.")
+    if absent:
+        notes.append(f"Without a valid trial here: {', '.join(absent)}.")
+    notes += [note for note in (parts.loss_note(planned, planned.iloc[:0]), *parts.context_notes(run)) if note]
+
+    kinds = [kind for kind in _KINDS if rows[kind].max() >= 0.001]
+    width = COLUMN_IN if len(names) * cores <= 24 else PAGE_IN
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(width, 2.1, notes)
+        grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+        for axes, name in zip(grid, names, strict=True):
+            _panel(axes, rows[rows["variant"] == name], kinds)
+            axes.set_title(name)
+            axes.set_xlabel("CPU")
+        grid[0].set_ylim(0, 1.02)
+        grid[0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        grid[0].set_ylabel("Share of the CPU's time")
+        handles = [
+            Patch(facecolor=_KINDS[kind][0], hatch=_KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
+            for kind in kinds
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=5, handlelength=1.6)
+    return Drawing(NAME, TITLE, figure, notes)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _panel(axes: "Axes", rows: pd.DataFrame, kinds: list[str]) -> None:
+    means = rows.groupby("cpu")[list(CPU_KINDS)].mean().sort_index()
+    cpus = [int(str(cpu)) for cpu in means.index]
+    places = {cpu: place for place, cpu in enumerate(cpus)}
+    floor = pd.Series(0.0, index=means.index)
+    for kind in kinds:
+        colour, hatch = _KINDS[kind]
+        axes.bar(
+            list(places.values()),
+            means[kind],
+            0.78,
+            floor,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+            zorder=2,
+        )
+        floor = floor + means[kind]
+    axes.bar(list(places.values()), [1.0] * len(cpus), 0.78, fill=False, edgecolor=GREY, linewidth=0.4, zorder=3)
+    busy = 1 - rows["idle"] - rows["iowait"]
+    turn = rows["trial_id"].astype("category").cat.codes
+    spread = (turn / max(1, int(turn.max())) - 0.5) * 0.5 if int(turn.max()) else turn * 0.0
+    x = rows["cpu"].map(places).astype("float64") + spread
+    axes.scatter(x, busy, rasterized=len(rows) > 2000, **_POINTS)
+    every = max(1, len(cpus) // 8)
+    axes.set_xticks(range(0, len(cpus), every), [str(cpu) for cpu in cpus[::every]])
+    axes.set_xlim(-0.7, len(cpus) - 0.3)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F1 and F3: throughput against cores, with one tunnel in all and with one tunnel a core."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import pandas as pd
+
+from orchestrator.analysis.cells import cells as cells_of
+from orchestrator.analysis.cells import efficiencies
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import COLUMN_IN, GREY, STYLE, gbit, look
+from orchestrator.stats import FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ONE_TUNNEL = ("f1-throughput-one-tunnel", "Throughput of one tunnel against the number of cores")
+ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel a core")
+
+
+def one_tunnel(run: Run) -> Drawing:
+    """F1 of a run: one tunnel in all."""
+    return _against_cores(run, ONE_TUNNEL, per_core=False)
+
+
+def one_tunnel_a_core(run: Run) -> Drawing:
+    """F3 of a run: one tunnel a core, beside the ideal line, with the parallel efficiency below."""
+    return _against_cores(run, ONE_A_CORE, per_core=True)
+
+
+def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawing:
+    name, title = about
+
+    def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["tunnels"] == (frame["cores"] if per_core else 1)]
+
+    cells, trials, invalid = chosen(cells_of(run)), chosen(run.measured), chosen(run.invalid)
+    planned = chosen(run.trials[run.trials["kind"] == "measure"])
+    lost = parts.loss_note(planned, invalid)
+    shown = cells[cells["n"] > 0]
+    what = "one tunnel a core" if per_core else "one tunnel"
+    if shown.empty and invalid.empty:
+        why = f"no trial with {what} " + ("is in the plan." if planned.empty else "gave a throughput.")
+        return parts.nothing(run, name, title, why, [lost])
+    measured = sorted({int(c) for c in shown["cores"]})
+    sizes = [int(n) for n in shown["n"]]
+    face = [parts.sample_note(sizes, explained=False), _scaling_note(measured), parts.bound_note(cells), lost]
+    face += parts.context_notes(run)
+    table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
+    notes = [parts.sample_note(sizes)]
+    if per_core and not shown.empty:
+        notes.append("Grey lines: ideal, as much a core as the variant's smallest core count carries.")
+    if len(table):
+        notes.append(
+            "Efficiency: throughput a core over that at the smallest core count; bounds from both cells' spread."
+        )
+    notes = [note for note in [*notes, *face[1:]] if note]
+    with mpl.rc_context(STYLE):
+        figure, axes, below = _axes(face, bool(len(table)))
+        cores = sorted({int(c) for c in cells["cores"]})
+        places = {count: float(count) for count in cores}
+        gap = min((b - a for a, b in itertools.pairwise(cores)), default=1)
+        ideal = _ideal_lines(axes, run, shown, cores) if per_core else 0.0
+        top = max(parts.top_of(trials["throughput_bps"], invalid["throughput_bps"], shown["high_bps"]), ideal * 1.05)
+        axes.set_ylim(0, top)
+        axes.set_xlim(*_limits(cores, gap))
+        parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", float(gap))
+        axes.set_ylabel("Throughput in Gbit/s")
+        _ticks(below or axes, cores)
+        (below or axes).set_xlabel("Cores" + (" (one tunnel each)" if per_core else ""))
+        if below is not None:
+            _draw_efficiency(below, run, table, cores, float(gap))
+        parts.label_lines(axes, run, cells, "cores", places)
+    return Drawing(name, title, figure, notes)
+
+
+def _scaling_note(cores: Sequence[int]) -> str:
+    if shows_scaling(cores):
+        return ""
+    counts = {0: "No core count", 1: "One core count"}.get(len(cores), "Two core counts")
+    return f"{counts} with valid trials: no claim about scaling, which takes {FEWEST_CORE_COUNTS} or more."
+
+
+def _axes(notes: Sequence[str], two: bool) -> "tuple[Figure, Axes, Axes | None]":
+    figure = parts.sheet(COLUMN_IN, 3.1 if two else 2.2, notes)
+    if not two:
+        return figure, figure.subplots(), None
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    return figure, upper, lower
+
+
+def _limits(cores: Sequence[int], gap: float) -> tuple[float, float]:
+    margin = max(0.5 * gap, 0.06 * (cores[-1] - cores[0]))
+    return cores[0] - margin, cores[-1] + margin
+
+
+def _ticks(axes: "Axes", cores: Sequence[int]) -> None:
+    axes.set_xticks(cores, [str(count) for count in cores])
+
+
+def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, cores: Sequence[int]) -> float:
+    """A line a variant from its smallest core count on; returns the highest point drawn, in Gbit/s."""
+    highest = 0.0
+    for name in run.variants:
+        mine = shown[shown["variant"] == name].sort_values("cores")
+        if len(mine) == 0 or int(mine.iloc[0]["cores"]) == cores[-1]:
+            continue
+        first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0]["median_bps"])
+        ends = [gbit(ideal_throughput(start, first, count)) for count in (first, cores[-1])]
+        axes.plot([first, cores[-1]], ends, color="#9A9A9A", linewidth=0.8, zorder=1)
+        highest = max(highest, ends[1])
+    if highest:
+        axes.annotate(
+            "ideal",
+            (cores[-1], highest),
+            (-14, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=6.5,
+            color=GREY,
+        )
+    return highest
+
+
+def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequence[int], gap: float) -> None:
+    names = run.variants
+    step = min(0.09, 0.4 / max(1, len(names))) * gap
+    axes.axhline(1.0, color="#9A9A9A", linewidth=0.8, zorder=1)
+    places: Mapping[str, float] = {name: (i - (len(names) - 1) / 2) * step for i, name in enumerate(names)}
+    for name, (colour, marker, line) in look(names).items():
+        mine = table[table["variant"] == name].sort_values("cores")
+        if mine.empty:
+            continue
+        x = mine["cores"] + places[name]
+        spread = [mine["median"] - mine["low"], mine["high"] - mine["median"]]
+        axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, zorder=3)
+        start = float(mine["reference_cores"].iloc[0]) + places[name]
+        axes.plot([start, *x], [1.0, *mine["median"]], color=colour, linestyle=line, zorder=3)
+        axes.scatter(x, mine["median"], s=22, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+    axes.set_ylim(0, max(1.25, float(table["high"].max()) * 1.08))
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_ylabel("Parallel\nefficiency")

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that never happened, for tests of the analysis: invented numbers in the layout of a run's directory."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+NONE = "none"
+Fate = Callable[[dict[str, Any]], list[str]]
+
+
+def always_ok(trial: dict[str, Any]) -> list[str]:
+    """The statuses of a trial's attempts: one, and it is ok."""
+    return ["ok"]
+
+
+def invented_bps(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
+    """A throughput in bit/s with the shape that the real thing has, and some noise."""
+    parallel = min(cores, tunnels)
+    scale = {"vanilla": 1 + 0.3 * (parallel - 1), "threaded": 0.95 * parallel, NONE: 4.0 * cores**0.8}
+    return 1.5e9 * scale.get(variant, 1.1 * parallel) * rng.gauss(1.0, 0.03)
+
+
+def write_run(
+    root: Path,
+    *,
+    variants: Iterable[str] = ("vanilla", "threaded"),
+    cores: Iterable[int] = (1, 2),
+    tunnels: Iterable[int] = (1, 2),
+    rounds: int = 3,
+    fate: Fate = always_ok,
+    provider: str = "uml",
+    emulated: bool = False,
+    realtime: bool = True,
+    speed: Callable[[str, int, int, random.Random], float] = invented_bps,
+    topology: str = "site-to-site",
+) -> Path:
+    """Write run.json and the attempts; returns the run's directory.
+
+    ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
+    """
+    run_id = "20260102T030405Z-test"
+    path = root / "synthetic" / run_id
+    (path / "trials").mkdir(parents=True)
+    rng = random.Random(7)
+    variants, tunnels = list(variants), list(tunnels)
+    traffic = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
+    blocks, order = [], 0
+    for index, count in enumerate(cores, 1):
+        levels = list(dict.fromkeys(t or count for t in tunnels))
+        wanted = [("baseline", 0, NONE, max(levels, default=1))]
+        wanted += [("measure", r, v, t) for r in range(1, rounds + 1) for v in variants for t in levels]
+        trials = []
+        for kind, turn, variant, number in wanted:
+            order += 1
+            name = hashlib.sha256(f"{kind}{turn}{variant}{count}/{number}".encode()).hexdigest()[:16]
+            trial = {
+                "trial_id": name,
+                "kind": kind,
+                "block": index,
+                "round": turn,
+                "order": order,
+                "repetition": max(turn, 1),
+                "levels": {"variant": variant, "cores": count, "tunnels": number},
+                "traffic": traffic,
+                "topology": topology,
+            }
+            trials.append(trial)
+            for attempt, status in enumerate(fate(trial), 1):
+                _write_attempt(path, trial, attempt, status, speed(variant, count, number, rng), realtime, rng)
+        blocks.append({"index": index, "cores": count, "trials": trials})
+    _write(path / "run.json", _description(run_id, blocks, variants, topology, provider, emulated))
+    return path
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _per_cpu(variant: str, cores: int, rng: random.Random) -> list[dict[str, float]]:
+    rows = []
+    for cpu in range(cores):
+        softirq = 1.8 if variant == "vanilla" and cpu == 0 else 0.4
+        system = 1.0 if variant == "threaded" else 0.6
+        used = {"user": 0.05, "system": system, "softirq": softirq, "irq": 0.0, "steal": 0.02, "iowait": 0.0}
+        used = {kind: value * rng.uniform(0.9, 1.05) for kind, value in used.items()}
+        rows.append({"cpu": cpu, **{f"{k}_s": v for k, v in used.items()}, "idle_s": max(0.0, 3 - sum(used.values()))})
+    return rows
+
+
+def _write_attempt(
+    path: Path,
+    trial: dict[str, Any],
+    number: int,
+    status: str,
+    bps: float,
+    realtime: bool,
+    rng: random.Random,
+) -> None:
+    levels = trial["levels"]
+    reasons = {
+        "ok": [],
+        "invalid": ["a new handshake fell into the trial on gateway-a/wg1"],
+        "failed": ["tunnel 1: iperf3 ended with status 1: unable to connect <refused> & gone"],
+    }[status]
+    measurements: dict[str, Any] = {"throughput_bps": None, "overhead_s": 0.6, "phases_s": {}}
+    probes: dict[str, Any] = {}
+    if status != "failed":
+        measurements |= {"throughput_bps": bps * (0.6 if status == "invalid" else 1), "duration_s": 3.0}
+        measurements |= {"retransmits": 12, "handshake_age_s": None if trial["kind"] == "baseline" else 2.0}
+        probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng)}
+    attempt = {
+        **trial,
+        "schema": 1,
+        "attempt": number,
+        "testbed": "lab",
+        "status": status,
+        "reasons": reasons,
+        "started_at": f"2026-01-02T03:{trial['order'] // 60 % 60:02d}:{trial['order'] % 60:02d}.000Z",
+        "ended_at": "2026-01-02T04:00:00.000Z",
+        "measurements": measurements,
+        "probes": probes,
+        "variant_build": None if levels["variant"] == NONE else "00ff" * 10,
+        "kernel_release": "7.2.0-synthetic",
+        "crypto": "chacha20: synthetic",
+        "realtime": realtime,
+    }
+    _write(path / "trials" / trial["trial_id"] / str(number) / "attempt.json", attempt)
+
+
+def _description(
+    run_id: str, blocks: list[Any], variants: list[str], topology: str, provider: str, emulated: bool
+) -> dict[str, Any]:
+    most = max((block["cores"] for block in blocks), default=1)
+    left = [{"what": "cores 64", "reason": "this computer has 2 cores"}]
+    roles = ["client", "gateway-a", "gateway-b", "server"]
+    return {
+        "schema": 1,
+        "run_id": run_id,
+        "experiment": "synthetic",
+        "description": "Invented numbers for a test.",
+        "tier": "quick",
+        "spec_text": "experiment: synthetic\nfactors: {variant: [vanilla, threaded]}  # <invented>\n",
+        "spec_hash": "ab" * 32,
+        "spec": {"factors": {"variant": variants}},
+        "overrides": ["traffic.duration=3s"],
+        "plan": {
+            "experiment": "synthetic",
+            "tier": "quick",
+            "seed": 7,
+            "testbed": "lab",
+            "topology": topology,
+        }
+        | {"blocks": blocks, "left_out": left},
+        "versions": {"orch": "0.1.0", "python": "3.11"},
+        "source": {"commit": "c" * 40, "dirty": False, "tree_hash": "d" * 64},
+        "testbed": {"name": "lab", "provider": provider, "hosts": [{"name": "lab1", "roles": roles}]}
+        | {"label": "one machine, all four roles", "emulated": emulated, "max_cores": most},
+        "environment": {
+            "computer": {
+                "cpu_models": ["Synthetic CPU"],
+                "cpus": most,
+                "mitigations": {"meltdown": "Not affected"},
+            },
+            "testbed": {
+                "kernel": {"release": "7.2.0-synthetic"},
+                "image_packages": ["iperf3 3.18", "iproute2 6.15"],
+            },
+        },
+        "started_at": "2026-01-02T03:04:05.000Z",
+        "ended_at": "2026-01-02T03:09:05.000Z",
+        "state": "finished",
+    }

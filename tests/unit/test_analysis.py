@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From invented attempts to frames, figures and a report: what is drawn is what was written, and nothing is lost."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from orchestrator.analysis import figures, make_report
+from orchestrator.analysis.cells import cells, efficiencies, ratios
+from orchestrator.analysis.dataset import load
+from orchestrator.analysis.notebooks import pair
+from orchestrator.analysis.report import render
+from orchestrator.errors import UserError
+from orchestrator.paths import NOTEBOOKS
+from tests.unit.synthetic_run import write_run
+
+FIGURES = (figures.one_tunnel, figures.throughput_tunnels, figures.one_tunnel_a_core, figures.per_core_load)
+
+
+def exact(variant: str, cores: int, tunnels: int, rng: Any) -> float:
+    """Numbers that a test can work out: threaded is twice vanilla, and a tunnel a core is linear."""
+    per_core = {"none": 8e9, "vanilla": 1e9, "threaded": 2e9}[variant]
+    return float(per_core * min(cores, tunnels))
+
+
+def second_attempt_counts(trial: dict[str, Any]) -> list[str]:
+    if trial["order"] == 3:
+        return ["invalid", "ok"]
+    if trial["order"] == 4:
+        return ["failed", "failed", "failed"]
+    return [] if trial["order"] == 5 else ["ok"]
+
+
+def test_cells_ratios_and_efficiency_of_numbers_that_are_known(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, speed=exact, cores=(1, 2, 4), tunnels=(1, 0)))
+    table = cells(run).set_index(["variant", "cores", "tunnels"])
+    assert table.loc[("threaded", 4, 4), "median_bps"] == 8e9
+    assert table.loc[("vanilla", 4, 1), "of_baseline"] == pytest.approx(1 / 32)
+    assert set(ratios(run)["median"]) == {2.0}
+    assert set(efficiencies(run)["median"]) == {1.0}
+    assert not table["generator_bound"].any()
+
+
+def test_nothing_is_lost_and_only_valid_trials_are_in_medians(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, fate=second_attempt_counts, speed=exact))
+    assert run.counts() == {"ok": 24, "failed": 1, "invalid": 0, "missing": 1}
+    assert len(run.attempts) == 24 + 1 + 3
+    table = cells(run)
+    assert table["n"].sum() == len(run.measured)
+    assert (table["failed"].sum(), table["missing"].sum(), table["invalid_attempts"].sum()) == (1, 1, 1)
+    assert set(run.measured["throughput_bps"]) <= {1e9, 2e9, 4e9}  # the invalid one had 0.6 of its throughput
+
+
+def test_shares_of_a_cpus_time_are_whole(tmp_path: Path) -> None:
+    frame = load(write_run(tmp_path)).per_core
+    kinds = ["user", "system", "softirq", "irq", "steal", "iowait", "idle"]
+    assert frame[kinds].sum(axis=1).round(9).eq(1).all()
+    assert set(frame.loc[frame["cores"] == 2, "cpu"]) == {0, 1}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"variants": ["vanilla", "inline", "one", "two", "three", "four", "five"], "cores": (1, 3, 16), "rounds": 1},
+        {"fate": lambda trial: []},
+        {"fate": lambda trial: ["invalid"]},
+        {"fate": lambda trial: ["failed"], "rounds": 1},
+        {"cores": (4,), "tunnels": (1024,), "rounds": 7},
+        {"cores": (2,), "tunnels": (0,), "variants": ["vanilla"]},
+        {"fate": second_attempt_counts, "emulated": True, "provider": "qemu", "realtime": False},
+    ],
+)
+def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, figure: Any, shape: dict[str, Any]) -> None:
+    run = load(write_run(tmp_path, **shape))
+    drawing = figure(run)
+    drawing.save(tmp_path)
+    for suffix in ("pdf", "png", "svg", "txt"):
+        assert (tmp_path / f"{drawing.name}.{suffix}").stat().st_size > 0
+    assert run.topology.lower() in drawing.caption.lower()
+    assert ("Emulated" in drawing.caption) == bool(shape.get("emulated"))
+
+
+def test_every_trial_is_a_point(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, rounds=4))
+    figures.throughput_tunnels(run).save(tmp_path)
+    svg = ElementTree.parse(tmp_path / "f2-throughput-tunnels.svg")
+    collections = [e for e in svg.iter() if str(e.get("id", "")).startswith("PathCollection")]
+    points = sum(len([e for e in group.iter() if e.tag.endswith("use")]) for group in collections)
+    assert points >= len(run.measured) + len(cells(run))
+
+
+def test_a_report_shows_what_failed_and_takes_nothing_as_markup(tmp_path: Path) -> None:
+    path = write_run(tmp_path, fate=second_attempt_counts)
+    meta = json.loads((path / "run.json").read_text())
+    meta["description"] = "<script>alert(1)</script>"
+    (path / "run.json").write_text(json.dumps(meta))
+    page = render(load(path), path)
+    assert "<script" not in page
+    assert "&lt;refused&gt; &amp; gone" in page
+    assert "a new handshake fell into the trial" in page
+    assert "this computer has 2 cores" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_run_that_was_cut_off_is_readable_and_says_so(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    meta = json.loads((path / "run.json").read_text()) | {"state": "running", "ended_at": None}
+    (path / "run.json").write_text(json.dumps(meta))
+    (path / "trials" / "x" / ".1.tmp").mkdir(parents=True)
+    for folder in sorted((path / "trials").iterdir())[:4]:
+        shutil.rmtree(folder)
+    run = load(path)
+    assert run.counts()["missing"] in (3, 4)
+    assert "ended from outside" in render(run, path)
+
+
+def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "with space")
+    page = make_report(path)
+    assert page == path / "report.html"
+    text = page.read_text()
+    assert text.count("data:image/svg+xml;base64,") == 4
+    executed = json.loads((path / "notebooks" / "scaling.ipynb").read_text())
+    outputs = [cell for cell in executed["cells"] if cell["cell_type"] == "code" and cell.get("outputs")]
+    assert len(outputs) >= 7
+    for name in ("f1-throughput-one-tunnel", "f2-throughput-tunnels", "f3-throughput-cores", "per-core-load"):
+        assert {file.suffix for file in (path / "figures").glob(f"{name}.*")} == {".pdf", ".png", ".svg", ".txt"}
+    before = {file.name: file.read_bytes() for file in (path / "figures").iterdir()}
+    make_report(path)
+    assert {file.name: file.read_bytes() for file in (path / "figures").iterdir()} == before
+
+
+def test_what_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
+    for make in (make_report, load):
+        with pytest.raises(UserError, match="is no run's directory"):
+            make(tmp_path)
+
+
+def test_a_notebook_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    meta = json.loads((path / "run.json").read_text())
+    meta["spec"]["notebooks"] = ["../scaling"]
+    (path / "run.json").write_text(json.dumps(meta))
+    with pytest.raises(UserError, match="Known: scaling"):
+        make_report(path)
+
+
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_notebook_and_its_text_pair_are_equal(source: Path) -> None:
+    assert source.with_suffix(".ipynb").read_text(encoding="utf-8") == pair(source), (
+        "make it again: python -c 'from pathlib import Path; from orchestrator.analysis.notebooks import write_pairs; "
+        'write_pairs(Path("notebooks"))\''
+    )

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""orch validate, plan and schema, as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator import testbed
+from orchestrator.cli.app import run_command
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testbed, "usable_cores", lambda: 2)
+
+
+def test_validate(capsys: Output, tmp_path: Path) -> None:
+    assert run_command(["validate", "exp/scaling.yaml", "experiments/testbeds/lab.yaml"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("experiment: 3\nfactor: 1\n")
+    assert run_command(["validate", str(bad), "exp/scaling.yaml", str(tmp_path / "gone.yaml")]) == 2
+    output = capsys.readouterr()
+    assert len(output.out.splitlines()) == 1
+    for says in (f"{bad}:1:13: ", f"{bad}:2:1: ", "gone.yaml"):
+        assert says in output.err
+
+
+def test_plan_as_json(capsys: Output) -> None:
+    arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--set", "factors.cores=[1, 2, 64]", "--json"]
+    assert run_command(arguments) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    trials = found["trials"]
+    assert [trial["order"] for trial in trials] == list(range(1, len(trials) + 1))
+    assert len({trial["trial_id"] for trial in trials}) == len(trials)
+    names = ["kind", "block", "round", "order", "variant", "cores", "tunnels", "repetition"]
+    assert all(name in trial for trial in trials for name in names)
+    assert [block["cores"] for block in found["blocks"]] == [1, 2]
+    assert sum(block["trials"] for block in found["blocks"]) == len(trials) == found["expected"]["trials"]
+    assert [left["reason"] for left in found["left_out"]] == ["this computer has 2 cores"]
+    assert run_command(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["trials"] == trials
+
+
+def test_plan_to_read(capsys: Output) -> None:
+    assert run_command(["plan", "exp/scaling.yaml"]) == 0
+    output = capsys.readouterr().out
+    for says in ("scaling, tier full on lab", "2 boots", "Left out:", "32 cores", "this computer has 2 cores"):
+        assert says in output
+
+
+def test_nothing_to_plan(capsys: Output) -> None:
+    assert run_command(["plan", "exp/scaling.yaml", "--set", "factors.cores=[4]"]) == 2
+    assert "this computer has 2 cores" in capsys.readouterr().err
+
+
+def test_schema(capsys: Output) -> None:
+    for arguments in ([], ["experiment"], ["testbed"]):
+        assert run_command(["schema", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["additionalProperties"] is False
+    assert run_command(["schema", "figure"]) == 2
