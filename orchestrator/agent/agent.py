@@ -133,19 +133,7 @@ def hello(request):
             "wg": tool_version(["wg", "--version"]),
             "ip": tool_version(["ip", "-Version"]),
         },
-        "crypto": crypto_implementation(),
     }
-
-
-def crypto_implementation():
-    """Which code encrypts, as the kernel itself says in its log; None where it says nothing."""
-    mark = "orch-lab: crypto: "
-    try:
-        log = subprocess.run(["dmesg"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except OSError:
-        return None
-    found = [line.split(mark, 1)[1].strip() for line in log.split("\n") if mark in line]
-    return ", ".join(found) or None
 
 
 # --- the variant ---------------------------------------------------------------------------------------------------
@@ -521,10 +509,15 @@ def sample(roles):
 
 
 def kernel_log(request):
-    """Lines of the kernel log that a person should see (warnings, bugs, stalls), since ``after_s`` of its clock."""
+    """What this boot's kernel log says: ``complaints``, the last ``most`` lines that a person should see (warnings,
+    bugs, stalls), and ``crypto``, which code encrypts; null where the kernel does not say."""
     marks = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection")
+    crypto = "orch-lab: crypto: "
     lines = call(["dmesg"]).splitlines()
-    return {"lines": [line for line in lines if any(mark in line for mark in marks)][-request["most"] :]}
+    return {
+        "complaints": [line for line in lines if any(mark in line for mark in marks)][-request["most"] :],
+        "crypto": ", ".join(line.split(crypto, 1)[1].strip() for line in lines if crypto in line) or None,
+    }
 
 
 OPERATIONS = {

@@ -1,26 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one file for a browser, with what was measured, where, how, and what did not work."""
+"""Everything that is derived from a run: its tables, executed notebooks, figures and report.html."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.analysis.cells import cells, efficiencies, ratios
-from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.execute import execute
-from orchestrator.analysis.figures.parts import realtime_note
 from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import is_run, read_run
 from orchestrator.store.tables import write_tables
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NAME = "report.html"
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
 _DEFAULT_NOTEBOOKS = ("scaling",)
 
 
@@ -39,7 +30,10 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
         for name in _notebooks_of(read_run(run_dir)):
             tell(f"notebook {name}")
             execute(name, run_dir, figures, notebooks / f"{name}.ipynb")
-        tell("report")
+        tell("page")
+        from orchestrator.analysis.dataset import load
+        from orchestrator.analysis.page import render
+
         replace_file(run_dir / NAME, render(load(run_dir), figures))
     except OSError as error:
         raise UserError(
@@ -51,90 +45,3 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
 
 def _notebooks_of(meta: Mapping[str, Any]) -> Iterable[str]:
     return (meta.get("spec") or {}).get("notebooks") or _DEFAULT_NOTEBOOKS
-
-
-def render(run: Run, figures: Path) -> str:
-    """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"gbit": _gbit, "number": _number, "percent": _percent}
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    meta = run.meta
-    return template.render(
-        run=run,
-        meta=meta,
-        plan=meta.get("plan") or {},
-        counts=run.counts(),
-        took=_took(meta),
-        figures=[_figure(path) for path in sorted(figures.glob("*.svg"))],
-        cells=_rows(cells(run)),
-        ratios=_rows(ratios(run)),
-        efficiencies=_rows(efficiencies(run)),
-        baselines=_rows(run.baselines.sort_values("cores")),
-        not_ok=_rows(run.attempts[run.attempts["status"] != "ok"]),
-        realtime=realtime_note(run.trials),
-        crypto=_crypto(run.trials),
-        computer=(meta.get("environment") or {}).get("computer") or {},
-        host=(meta.get("environment") or {}).get("testbed") or {},
-    )
-
-
-def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _figure(path: Path) -> dict[str, str]:
-    """A figure as the template wants it. Ids inside SVG files would clash on one page, so each goes in as an image."""
-    import base64
-
-    data = base64.b64encode(path.read_bytes()).decode()
-    caption = path.with_suffix(".txt")
-    text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
-    width, height = _size(path)
-    return {"name": path.stem, "source": f"data:image/svg+xml;base64,{data}", "caption": text} | {
-        "width": width,
-        "height": height,
-    }
-
-
-def _size(path: Path) -> tuple[str, str]:
-    """Width and height of an SVG file in CSS pixels, half as large again as on paper."""
-    from xml.etree import ElementTree
-
-    root = ElementTree.parse(path).getroot()
-    width, height = (float(root.get(name, "0").removesuffix("pt")) for name in ("width", "height"))
-    return f"{width * 2:.0f}", f"{height * 2:.0f}"
-
-
-def _gbit(bits_per_second: float | None) -> str:
-    return _number(None if bits_per_second is None else bits_per_second / 1e9)
-
-
-def _number(value: float | None) -> str:
-    """Three significant digits, never in powers of ten; a dash for what is missing."""
-    if value is None or math.isnan(value):
-        return "-"
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{min(digits, 6)}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{share:.0%}"
-
-
-def _took(meta: Mapping[str, Any]) -> str:
-    """How long a run took, in words; empty while it is not known."""
-    try:
-        seconds = (
-            datetime.fromisoformat(meta["ended_at"]) - datetime.fromisoformat(meta["started_at"])
-        ).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        return ""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _crypto(trials: "pd.DataFrame") -> list[str]:
-    return sorted({str(value) for value in trials["crypto"].dropna()})

@@ -110,7 +110,8 @@ class LineDisplay:
         print(f"[{clock(time.monotonic() - self._began):>7}] {text}", file=self._stream, flush=True)
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        self._say(title + (f" ({about(estimate_s)})" if estimate_s else ""))
+        if title:
+            self._say(title + (f" ({about(estimate_s)})" if estimate_s else ""))
 
     def detail(self, text: str) -> None: ...
 

@@ -93,15 +93,14 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
     """Tables always; the notebooks and the report when the campaign came to its end."""
-    from orchestrator.store import write_tables
-
-    display.stage("Writing the tables", 2)
-    write_tables(summary.path)
     if summary.interrupted:
+        from orchestrator.store import write_tables
+
+        write_tables(summary.path)
         return
     from orchestrator.analysis import make_report
 
-    display.stage("Executing the notebooks and writing the report", 15)
+    display.stage("Executing the notebooks and writing the report", 10)
     make_report(summary.path, display.detail)
     display.stage("")
 

@@ -18,6 +18,7 @@ def print_summary(run_dir: Path) -> None:
 
     run = load(run_dir)
     console = Console()
+    console.print(f"Median throughput in Gbit/s, and how many times that of {run.reference}:")
     console.print(_table(run))
     counts = run.counts()
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if number and status != "ok")
@@ -29,9 +30,7 @@ def _table(run: "Run") -> "Table":
 
     from orchestrator.analysis.cells import cells, ratios
 
-    table = Table(
-        title=f"Throughput in Gbit/s (medians; in brackets: times {run.reference})", title_justify="left", box=None
-    )
+    table = Table(box=None)
     for name in ("cores", "tunnels", *run.variants):
         table.add_column(name, justify="right")
     against = {(row["variant"], row["cores"], row["tunnels"]): row["median"] for row in ratios(run).to_dict("records")}

@@ -21,7 +21,8 @@ GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exch
 class Outcome:
     """What one attempt gave. ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text.
 
-    ``host_lost``: the host no longer answers, so nothing more can be measured before it is prepared again.
+    ``crypto``: which code encrypted, in the kernel's words. ``host_lost``: the host no longer answers, so nothing more
+    can be measured before it is prepared again.
     """
 
     status: str = "failed"
@@ -29,6 +30,7 @@ class Outcome:
     measurements: dict[str, Any] = field(default_factory=dict)
     probes: dict[str, Any] = field(default_factory=dict)
     variant_build: str | None = None
+    crypto: str | None = None
     boost: Boost = field(default_factory=lambda: Boost(False, {}))
     raw: dict[str, str] = field(default_factory=dict)
     host_lost: bool = False
@@ -131,7 +133,9 @@ def _run(
         ages: dict[str, Any] = {}
         if not baseline:
             ages = gateway.request("handshake_times", roles=list(layout.GATEWAYS))["ages_s"]
-        _evaluate(outcome, trial, measured, ages, ends.receiver, gateway.request("kernel_log", most=5)["lines"])
+        log = gateway.request("kernel_log", most=5)
+        outcome.crypto = None if baseline else log["crypto"]
+        _evaluate(outcome, trial, measured, ages, ends.receiver, log["complaints"])
     except (KeyboardInterrupt, HostLost):
         outcome.host_lost = True  # the conversation broke off: nothing more can be asked of this host
         raise

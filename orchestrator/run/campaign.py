@@ -207,7 +207,7 @@ def _attempt_record(
         "probes": outcome.probes,
         "variant_build": outcome.variant_build,
         "kernel_release": state.host_fact("kernel_release"),
-        "crypto": state.host_fact("crypto"),
+        "crypto": outcome.crypto,
         "realtime": outcome.boost.realtime,
     }
 

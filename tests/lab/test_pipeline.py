@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator import store
-
 from tests.lab.support import SPEC, lab_processes, last_object, orch, runs_in, start_orch, wait_until
 
 pytestmark = pytest.mark.lab

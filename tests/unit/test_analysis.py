@@ -13,7 +13,7 @@ from orchestrator.analysis import figures, make_report
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.notebooks import pair
-from orchestrator.analysis.report import render
+from orchestrator.analysis.page import render
 from orchestrator.errors import UserError
 from orchestrator.paths import NOTEBOOKS
 from tests.unit.synthetic_run import write_run

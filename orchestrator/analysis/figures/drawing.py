@@ -50,7 +50,8 @@ class Drawing:
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         for axes in self.figure.axes:
-            axes.set_position([round(value, 5) for value in axes.get_position().bounds])
+            left, bottom, width, height = (round(float(value), 5) for value in axes.get_position().bounds)
+            axes.set_position((left, bottom, width, height))
 
     @cached_property
     def png(self) -> bytes:

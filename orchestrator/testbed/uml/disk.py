@@ -104,14 +104,14 @@ def _provision(
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
         outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], variables, progress)
         progress.detail("checking that every module build loads")
-        facts = _check(lab, release, builds)
+        crypto = _check(lab, release, builds)
         _shut_down(lab)
     finally:
         lab.close()
     (folder / "modules.tar").unlink()
     shutil.copy(image.path / "packages.txt", folder)
     os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
-    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": facts["crypto"]}
+    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": crypto}
 
 
 def _pack_modules(modules: Path, target: Path) -> Path:
@@ -129,8 +129,8 @@ def _pack_modules(modules: Path, target: Path) -> Path:
     return target
 
 
-def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> dict[str, Any]:
-    """The lab's own check; returns the agent's facts of the machine."""
+def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
+    """The lab's own check; returns which code encrypts."""
     agent = Agent("lab1", open_connection(lab.connect("lab1"), "root", "lab", lab.key_file, lab.known_hosts))
     try:
         facts = agent.request("hello")
@@ -143,12 +143,14 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> dict[
                 build_id=product.description["facts"]["build_id"],
                 parameters={},
             )
-        log = agent.request("kernel_log", most=5)["lines"]
-        if log:
-            raise TestbedError(f"The lab kernel complains after loading the modules: {' | '.join(log)}")
+        log = agent.request("kernel_log", most=5)
+        if log["complaints"]:
+            raise TestbedError(f"The lab kernel complains after loading the modules: {' | '.join(log['complaints'])}")
+        if not log["crypto"]:
+            raise TestbedError("The lab kernel does not say which code encrypts: its patches are not in it.")
     finally:
         agent.close()
-    return facts
+    return str(log["crypto"])
 
 
 def _shut_down(lab: Lab) -> None:
