@@ -28,7 +28,11 @@ import time
 PROTOCOL = 1
 RUNTIME = "/run/orch"
 NAMESPACES = "/run/netns"
-RCU_EXPEDITED = "/sys/kernel/rcu_expedited"
+RCU_IN_A_HURRY = {  # settings under which grace periods are short
+    "/sys/kernel/rcu_expedited": "1",
+    "/sys/module/rcutree/parameters/jiffies_till_first_fqs": "0",
+    "/sys/module/rcutree/parameters/jiffies_till_next_fqs": "1",
+}
 DEVICE_GROUP = 51820  # marks the devices of a trial, so that they can be removed in one go
 CLONE_NEWNET = 0x40000000
 MODULE = "/sys/module/wireguard"
@@ -102,6 +106,19 @@ def enter(namespace):
         raise AgentError("a network namespace cannot be entered: %s." % os.strerror(ctypes.get_errno()))
 
 
+@contextlib.contextmanager
+def short_grace_periods():
+    """Let RCU hurry while devices or modules go, which wait for several grace periods; never while traffic runs."""
+    before = {path: read_text(path).strip() for path in RCU_IN_A_HURRY if os.path.exists(path)}
+    try:
+        for path in before:
+            write_text(path, RCU_IN_A_HURRY[path])
+        yield
+    finally:
+        for path, value in before.items():
+            write_text(path, value)
+
+
 # --- what this host is ---------------------------------------------------------------------------------------------
 
 
@@ -160,7 +177,8 @@ def variant(request):
     wanted, path = request["build_id"], request["module"]
     found = loaded_build_id()
     if os.path.isdir(MODULE) and found != wanted:
-        call(["rmmod", "wireguard"])
+        with short_grace_periods():
+            call(["rmmod", "wireguard"])
         found = None
     if found is None:
         try:
@@ -286,19 +304,6 @@ def remove_tunnels(request):
             if any(name.startswith("wg") for name in present):
                 ip_batch(role, ["link delete group %d" % DEVICE_GROUP])
     return {}
-
-
-@contextlib.contextmanager
-def short_grace_periods():
-    """Let RCU hurry while devices go, each of which waits for several grace periods; never while traffic runs."""
-    if not os.path.exists(RCU_EXPEDITED):
-        yield
-        return
-    write_text(RCU_EXPEDITED, "1")
-    try:
-        yield
-    finally:
-        write_text(RCU_EXPEDITED, "0")
 
 
 def handshakes(request):
