@@ -76,7 +76,10 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         (below or axes).set_xlabel("Cores" + (" (one tunnel each)" if per_core else ""))
         if below is not None:
             _draw_efficiency(below, run, table, cores, float(gap))
-        parts.label_lines(axes, run, cells, "cores", places)
+        if len(cores) > 1:
+            parts.label_lines(axes, run, cells, "cores", places)
+        else:  # no line has an end: names would lie on the points
+            parts.legend(figure, parts.legend_handles(run, cells, invalid, baseline=False))
     return Drawing(name, title, figure, notes)
 
 
