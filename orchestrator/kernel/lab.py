@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building the lab kernel: User-Mode Linux from the pinned source, our patches and our configuration.
 
-The product ``lab-kernel`` has
+There are two: ``lab``, which everything is measured on, and ``debug``, which checks locks and memory and is slow.
+
+The product ``lab-kernel`` (``debug-kernel``) has
 
     linux            the kernel, an ordinary program, stripped
     modules/         modules of this kernel other than wireguard (pktgen)
@@ -15,7 +17,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ from orchestrator.progress import Progress
 
 LAB = KERNEL / "lab"
 ARCHITECTURE = "ARCH=um"
+# Each kernel: its product, and its configuration, where what a later file sets wins.
+KERNELS = {
+    "lab": ("lab-kernel", (LAB / "kernel.config",)),
+    "debug": ("debug-kernel", (LAB / "kernel.config", LAB / "debug.config")),
+}
 # Most of the tarball, and nothing that a build of ARCH=um reads; Kconfig reads every Kconfig file, so those stay.
 _OTHER_ARCHITECTURES = (
     *("alpha", "arc", "arm", "arm64", "csky", "hexagon", "loongarch", "m68k", "microblaze", "mips", "nios2"),
@@ -50,46 +57,47 @@ def patches(series: Path) -> list[Path]:
     return [folder / line for line in lines if line]
 
 
-def _inputs() -> dict[str, Any]:
+def _inputs(kernel: str) -> dict[str, Any]:
     """What a lab kernel is made from, but for the source."""
     files = [LAB / "series", *patches(LAB / "series")]
-    return {"config": cache.hash_files([LAB / "kernel.config"], LAB), "patches": cache.hash_files(files, LAB)}
+    return {"config": cache.hash_files(KERNELS[kernel][1], LAB), "patches": cache.hash_files(files, LAB)}
 
 
-def _cached() -> cache.Product | None:
+def _cached(kernel: str) -> cache.Product | None:
     """A lab kernel in the cache that was made from today's configuration and patches; the pinned source first."""
-    wanted, mine = pin(), _inputs()
+    wanted, mine, kind = pin(), _inputs(kernel), KERNELS[kernel][0]
     found = [
         product
         for product in cache.products()
-        if product.kind == "lab-kernel" and all(product.description["inputs"].get(k) == v for k, v in mine.items())
+        if product.kind == kind and all(product.description["inputs"].get(k) == v for k, v in mine.items())
     ]
     found.sort(key=lambda product: product.description["inputs"]["source_sha256"] != wanted.sha256)
     return found[0] if found else None
 
 
-def lab_kernel(progress: Progress, *, with_headers: bool = False) -> cache.Product:
-    """The lab kernel, from the cache or built now (minutes). ``with_headers``: modules are to be built against it."""
-    if (product := _cached()) and (not with_headers or (product.path / "headers").is_dir()):
+def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = False) -> cache.Product:
+    """A lab kernel, from the cache or built now (minutes). ``with_headers``: modules are to be built against it."""
+    kind, fragments = KERNELS[kernel]
+    if (product := _cached(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
         return product
     source = obtain_source(progress)
-    inputs = {"source_sha256": source.sha256, **_inputs()}
+    inputs = {"source_sha256": source.sha256, **_inputs(kernel)}
     if product and product.key == cache.key_of(inputs):
         shutil.rmtree(product.path)  # imported without headers, and they are needed now
     processors = len(os.sched_getaffinity(0))
     return cache.obtain(
-        "lab-kernel",
+        kind,
         inputs,
-        lambda folder: _build(source, folder, progress),
+        lambda folder: _build(source, fragments, folder, progress),
         progress,
-        title=f"Building the lab kernel (Linux {source.version})",
+        title=f"Building the {kind.replace('-', ' ')} (Linux {source.version})",
         estimate_s=900 / processors + 30,
     )
 
 
-def _build(source: Source, folder: Path, progress: Progress) -> Mapping[str, Any]:
+def _build(source: Source, fragments: Sequence[Path], folder: Path, progress: Progress) -> Mapping[str, Any]:
     log = folder / "build.log"
-    kept = cache_home() / "logs" / "lab-kernel.log"
+    kept = cache_home() / "logs" / f"{folder.parent.name}.log"
     tree, out = folder / "source", folder / "build"
     tree.mkdir()
     progress.detail("unpacking the source")
@@ -104,9 +112,12 @@ def _build(source: Source, folder: Path, progress: Progress) -> Mapping[str, Any
     make = ["make", "-C", str(tree), ARCHITECTURE, f"O={out}"]
     environment = {"KBUILD_BUILD_USER": "orch", "KBUILD_BUILD_HOST": "lab"}
     progress.detail("configuring")
-    configure = [*make, "allnoconfig", f"KCONFIG_ALLCONFIG={LAB / 'kernel.config'}"]
+    wanted = folder / "wanted.config"
+    wanted.write_text("".join(fragment.read_text() for fragment in fragments))
+    configure = [*make, "allnoconfig", f"KCONFIG_ALLCONFIG={wanted}"]
     run_logged(configure, log, what="Configuring the lab kernel", environment=environment, keep_log=kept)
-    _check_configuration(LAB / "kernel.config", out / ".config")
+    _check_configuration(wanted, out / ".config")
+    wanted.unlink()
     objects = 0
 
     def count(line: str) -> None:
@@ -155,16 +166,13 @@ def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version
 
 
 def _check_configuration(wanted: Path, got: Path) -> None:
-    """Every option that the fragment sets must be in the configuration; Kconfig drops what has unmet dependencies."""
+    """Every option that is set must be in the configuration; Kconfig drops what has unmet dependencies."""
+    options = dict(line.split("=", 1) for line in wanted.read_text().splitlines() if line.startswith("CONFIG_"))
     lines = set(got.read_text().splitlines())
-    missing = [
-        line
-        for line in (text.strip() for text in wanted.read_text().splitlines())
-        if line.startswith("CONFIG_") and not line.endswith("=n") and line not in lines
-    ]
+    missing = [name for name, value in options.items() if value != "n" and f"{name}={value}" not in lines]
     if missing:
         raise TestbedError(
-            f"The kernel source does not take these options of {wanted.name}: {', '.join(missing[:8])}"
+            f"The kernel source does not take these options of {LAB.name}/*.config: {', '.join(missing[:8])}"
             f"{' and more' if len(missing) > 8 else ''}. The series is not one that the lab was written for."
         )
 

@@ -29,20 +29,20 @@ def _inputs(kernel: cache.Product, build: str) -> dict[str, Any]:
     return {"kernel": kernel.key, "build": build, "own": cache.hash_tree(folder) if folder else ""}
 
 
-def lab_module(build: str, progress: Progress) -> cache.Product:
-    """wireguard.ko of a build for the lab kernel; its product.json has the build id among the facts."""
+def lab_module(build: str, progress: Progress, kernel_name: str = "lab") -> cache.Product:
+    """wireguard.ko of a build for a lab kernel; its product.json has the build id among the facts."""
     if build not in BUILDS:
         raise UserError(f"A variant names the build {build!r}; there are: {', '.join(BUILDS)}.")
-    kernel = lab_kernel(progress)
+    kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product
-    kernel = lab_kernel(progress, with_headers=True)
+    kernel = lab_kernel(progress, kernel_name, with_headers=True)
     return cache.obtain(
         "wireguard-module",
         _inputs(kernel, build),
         lambda folder: _build(kernel, build, folder),
         progress,
-        title=f"Building the wireguard module ({build})",
+        title=f"Building the wireguard module ({build}{', debug' * (kernel_name == 'debug')})",
         estimate_s=12,
     )
 
