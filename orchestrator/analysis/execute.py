@@ -11,32 +11,37 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, NOTEBOOKS
+from orchestrator.store.files import replace_file
 
 _PATIENCE_S = 600
 
 
-def execute(name: str, run_dir: Path, figures_dir: Path, output: Path) -> None:
-    """Execute notebooks/``name``.ipynb for a run and write it, with its outputs, to ``output``.
+def execute(name: str, run_dir: Path) -> None:
+    """Execute notebooks/``name``.ipynb for a run; the run gets it as notebooks/``name``.ipynb, and its figures/.
 
-    Raises UserError where there is no such notebook, or where one of its cells fails; the outputs up to there are in
-    ``output`` all the same.
+    What it is given are paths relative to it, so that a run can be moved, and tells nobody where it once was. Raises
+    UserError where there is no such notebook, or where one of its cells fails; the outputs up to there are in the run
+    all the same.
     """
     source = NOTEBOOKS / f"{name}.ipynb"
     if not source.is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))) or "none"
         raise UserError(f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec.")
+    output = run_dir / "notebooks" / f"{name}.ipynb"
+    for folder in (output.parent, run_dir / "figures"):
+        folder.mkdir(exist_ok=True)
     with _private_jupyter():
         import papermill
         from papermill.exceptions import PapermillExecutionError
         from traitlets.config import Config
 
         try:
-            papermill.execute_notebook(
+            executed = papermill.execute_notebook(
                 str(source),
                 str(output),
-                parameters={"run_dir": str(run_dir), "figures_dir": str(figures_dir)},
+                parameters={"run_dir": "..", "figures_dir": "../figures"},
                 kernel_name="python3",
-                cwd=str(run_dir),
+                cwd=str(output.parent),
                 progress_bar=False,
                 autosave_cell_every=0,
                 execution_timeout=_PATIENCE_S,
@@ -48,6 +53,8 @@ def execute(name: str, run_dir: Path, figures_dir: Path, output: Path) -> None:
                 f"The notebook {name} failed in its cell {error.exec_count}: {error.ename}: {error.evalue}. "
                 f"{output} has it, up to there."
             ) from error
+    executed.metadata.papermill |= {"input_path": source.name, "output_path": output.name}
+    replace_file(output, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager

@@ -21,20 +21,17 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
     if not is_run(run_dir):
         raise UserError(f"{run_dir} is no run's directory: it has no run.json. Runs are in results/EXPERIMENT/RUN-ID.")
     run_dir = run_dir.resolve()
-    figures, notebooks = run_dir / "figures", run_dir / "notebooks"
     try:
         tell("tables")
         write_tables(run_dir)
-        figures.mkdir(exist_ok=True)
-        notebooks.mkdir(exist_ok=True)
         for name in _notebooks_of(read_run(run_dir)):
             tell(f"notebook {name}")
-            execute(name, run_dir, figures, notebooks / f"{name}.ipynb")
+            execute(name, run_dir)
         tell("page")
         from orchestrator.analysis.dataset import load
         from orchestrator.analysis.page import render
 
-        replace_file(run_dir / NAME, render(load(run_dir), figures))
+        replace_file(run_dir / NAME, render(load(run_dir), run_dir / "figures"))
     except OSError as error:
         raise UserError(
             f"The report of {run_dir} cannot be written: {error.strerror or error}. Copy the run to a folder that you "

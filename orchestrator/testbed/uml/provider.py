@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.testbed.computer import Computer, own_realtime
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
@@ -97,7 +98,11 @@ class UmlTestbed:
         found = self._agent.request("hello")
         if found["cpus_online"] != state.cores:
             raise TestbedError(f"{host.name} came up with {found['cpus_online']} CPUs, not {state.cores}.")
-        return {host.name: found}
+        # Where things are on this computer says who uses it, and is nobody's business who reads the results.
+        line = str(found["kernel_command_line"])
+        for path, name in ((self._lab.folder, "LAB"), (cache_home(), "CACHE")):
+            line = line.replace(str(path), name)
+        return {host.name: {**found, "kernel_command_line": line}}
 
     def agent(self, role: str) -> Agent:
         if self._agent is None or role not in self._host.roles:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every encrypted packet, sent again by all CPUs at once, must be delivered exactly once.
+
+The originals are captured on the receiver's veth and kept from its WireGuard by a filter; copies of each then come
+from every CPU at the same time. Arguments: TRANSMIT RECEIVE THREADED PACKETS. Prints
+{"packets", "captured", "delivered", "twice", "missing"}.
+"""
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+import tunnel
+
+PAYLOAD_PORT = 7000
+
+
+def capture(raw, wanted, found):
+    """UDP payloads of WireGuard data messages from a's device."""
+    deadline = time.monotonic() + 30
+    raw.settimeout(1.0)
+    while len(found) < wanted and time.monotonic() < deadline:
+        try:
+            frame = raw.recv(4096)
+        except TimeoutError:
+            continue
+        if frame[23] == socket.IPPROTO_UDP and frame[42:43] == b"\x04" and len(frame) > 42 + 32:
+            found.append(frame[42:])
+
+
+def inject(cpu, packets, go, done):
+    """Send all packets from one CPU; over veth they are received on it."""
+    os.sched_setaffinity(0, {cpu})
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.bind((tunnel.outer("a"), 0))
+    target = (tunnel.outer("b"), tunnel.PORT + 1)
+    os.write(done, b"r")
+    os.read(go, 1)
+    for packet in packets:
+        sender.sendto(packet, target)
+    os._exit(0)
+
+
+def main():
+    transmit, receive, threaded, count = sys.argv[1], sys.argv[2], sys.argv[3] == "1", int(sys.argv[4])
+    tunnel.set_up()
+    tunnel.make_tunnel((transmit, receive), (transmit, receive), threaded)
+    tunnel.wait_for_handshake()
+    with tunnel.inside("b"):
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)  # SO_RCVBUFFORCE
+        receiver.bind((tunnel.inner("b"), PAYLOAD_PORT))
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        raw.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)
+        raw.bind(("veth0", 0x0800))
+    with tunnel.inside("a"):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    tunnel.run("ip netns exec b iptables-legacy -A INPUT -i veth0 -p udp --sport %d -j DROP" % (tunnel.PORT + 1))
+    found = []
+    reader = threading.Thread(target=capture, args=(raw, count, found))
+    reader.start()
+    for number in range(count):
+        sender.sendto(struct.pack("!I", number) + bytes(60), (tunnel.inner("b"), PAYLOAD_PORT))
+    reader.join()
+
+    go_read, go_write = os.pipe()
+    done_read, done_write = os.pipe()
+    cpus = sorted(os.sched_getaffinity(0))
+    children = []
+    for cpu in cpus:
+        with tunnel.inside("a"):
+            child = os.fork()
+            if child == 0:
+                inject(cpu, found, go_read, done_write)
+        children.append(child)
+    for _ in children:
+        os.read(done_read, 1)
+    os.write(go_write, b"g" * len(children))
+
+    seen = {}
+    receiver.settimeout(2.0)
+    try:
+        while True:
+            number = struct.unpack("!I", receiver.recv(2048)[:4])[0]
+            seen[number] = seen.get(number, 0) + 1
+    except TimeoutError:
+        pass
+    for child in children:
+        os.waitpid(child, 0)
+    print(
+        json.dumps(
+            {
+                "packets": count,
+                "captured": len(found),
+                "cpus": len(cpus),
+                "delivered": len(seen),
+                "twice": sum(times > 1 for times in seen.values()),
+            }
+        )
+    )
+
+
+main()

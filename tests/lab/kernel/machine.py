@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab machine for tests of the kernel modules: booted without a testbed around it, and spoken to over SSH."""
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.kernel.lab import lab_kernel
+from orchestrator.kernel.modules import BUILDS, lab_module
+from orchestrator.progress import Silent
+from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
+from orchestrator.testbed.uml.lab import Lab, Machine
+
+GUEST = Path(__file__).with_name("guest")
+COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection", "possible", "self-test")
+# What wireguard needs, in the order in which it can be loaded.
+NEEDED = (
+    *("libcryptoutils", "libcurve25519", "libchacha", "libpoly1305", "libchacha20poly1305"),
+    *("udp_tunnel", "ip6_udp_tunnel"),
+)
+MEMORY = 1024 * 2**20
+
+
+class KernelMachine:
+    """A booted machine with the modules of every build in /run/modules and the programs of guest/ in /run/guest."""
+
+    def __init__(self, lab: Lab, selftests: Path) -> None:
+        self._lab = lab
+        self.selftests = selftests
+
+    def run(self, script: str, timeout_s: float = 120, data: bytes | None = None) -> str:
+        """Run a shell script; AssertionError with what it said when it fails or takes too long."""
+        command = ["ssh", *self._lab.ssh_options(), "root@lab1", script]
+        done = subprocess.run(command, input=data or b"", capture_output=True, timeout=timeout_s, check=False)
+        said = done.stdout.decode(errors="replace")
+        errors = done.stderr.decode(errors="replace")
+        assert done.returncode == 0, (
+            f"{script[:200]}\n… {said[-4000:]}\n{errors[-2000:]}\n{self._lab.console('lab1')[-2000:]}"
+        )
+        return said
+
+    def program(self, name: str, *arguments: object, timeout_s: float = 120) -> Any:
+        """Run a program of guest/ and return the JSON of its last line."""
+        words = " ".join(str(argument) for argument in arguments)
+        return json.loads(self.run(f"python3 /run/guest/{name}.py {words}", timeout_s).strip().splitlines()[-1])
+
+    def put(self, files: dict[str, Path], folder: str) -> None:
+        """Copy files into a folder of the machine."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, path in files.items():
+                tar.add(path, name)
+        self.run(f"mkdir -p {folder} && tar -xf - -C {folder}", data=archive.getvalue())
+
+    def load(self, build: str, transmit: str = "", receive: str = "") -> None:
+        """Bring a build into the kernel, with the settings that devices made from now on get."""
+        self.run(
+            "cd /run/modules; if [ -d /sys/module/wireguard ]; then rmmod wireguard; fi; "
+            f"for m in {' '.join(NEEDED)}; do "
+            f"[ ! -e $m.ko ] || [ -d /sys/module/$m ] || insmod $m.ko; done; insmod {build}.ko"
+        )
+        for name, value in (("transmit", transmit), ("receive", receive)):
+            if value:
+                self.run(f"echo {value} >/sys/module/wireguard/parameters/{name}")
+
+    def complaints(self) -> list[str]:
+        """What the kernel log has that should not be there."""
+        lines = self.run("dmesg").splitlines()
+        return [line for line in lines if any(mark in line for mark in COMPLAINTS) and "self-tests: pass" not in line]
+
+
+@contextmanager
+def machine(cores: int, kernel: str = "lab") -> Iterator[KernelMachine]:
+    """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out."""
+    products = lab_products((), Silent())
+    product = lab_kernel(Silent(), kernel)
+    modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
+    modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}
+    lab = Lab.start()
+    try:
+        lab.boot(Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY))
+        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1))
+        booted = KernelMachine(lab, product.path / "selftests")
+        booted.put(modules, "/run/modules")
+        booted.put({path.name: path for path in GUEST.glob("*.py")}, "/run/guest")
+        yield booted
+    finally:
+        lab.close()
+
+
+def two_cores() -> int:
+    """Two virtual CPUs, or one where the computer has no more."""
+    return min(2, len(os.sched_getaffinity(0)))

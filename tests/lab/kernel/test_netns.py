@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""WireGuard's own test, tools/testing/selftests/wireguard/netns.sh, unmodified, for every variant."""
+
+import re
+
+import pytest
+
+from orchestrator.kernel.variants import Variant, load_variants
+from tests.lab.kernel.machine import machine, two_cores
+
+pytestmark = pytest.mark.lab
+
+# The test uses `iptables` as it was before nf_tables, and knows no choice of where polls run: both come in through the
+# PATH. Polls are set whenever the test adds a peer, as that is when a device gets its NAPI.
+WG = """#!/bin/bash
+/usr/bin/wg "$@"; status=$?
+if [[ "$1" == set && " $* " == *" peer "* ]]; then
+    for f in /sys/class/net/wg*/threaded; do echo THREADED >"$f" && cat "$f" >>/run/own/threaded; done 2>/dev/null
+fi
+exit $status
+"""
+
+
+def _parametrized() -> list[object]:
+    """All variants in the long tests; in the short ones the changed code, both directions of it."""
+    short = {"inline"}
+    return [
+        pytest.param(variant, id=name, marks=[] if name in short else [pytest.mark.full])
+        for name, variant in load_variants().items()
+    ]
+
+
+@pytest.mark.parametrize("variant", _parametrized())
+def test_netns_passes(variant: Variant) -> None:
+    with machine(two_cores()) as guest:
+        guest.load(variant.build, variant.settings.get("transmit", ""), variant.settings.get("receive", ""))
+        guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
+        wrapper = WG.replace("THREADED", str(int(variant.threaded)))
+        guest.run("cat >/run/own/wg && chmod +x /run/own/wg", data=wrapper.encode())
+        guest.run("ln -s $(command -v iptables-legacy) /run/own/iptables")
+        said = guest.run("cd /run/own && PATH=/run/own:$PATH timeout -k 5 600 bash ./netns.sh 2>&1", timeout_s=620)
+        assert set(guest.run("cat /run/own/threaded").split()) == {str(int(variant.threaded))}
+        assert guest.complaints() == []
+    assert len(re.findall(r"\[\+\]", said)) > 300  # it says each step
