@@ -5,6 +5,7 @@ Arguments: TRANSMIT RECEIVE TRANSMIT RECEIVE THREADED SECONDS, the settings of e
 the TCP flow carried in each direction.
 """
 
+import itertools
 import json
 import os
 import socket
@@ -15,7 +16,6 @@ import threading
 import time
 
 import tunnel
-import itertools
 
 PAYLOAD_PORT = 7000
 INTERVAL_S = 0.002
@@ -25,7 +25,7 @@ def tcp(server, client, port, seconds):
     """A TCP flow between the ends, as two processes."""
     serve = ["ip", "netns", "exec", server, "iperf3", "-s", "-1", "-J", "-p", str(port)]
     process = subprocess.Popen(serve, stdout=subprocess.PIPE)
-    while "LISTEN" not in tunnel.run("ip netns exec %s ss -Htln sport = :%d" % (server, port)):
+    while "LISTEN" not in tunnel.run(f"ip netns exec {server} ss -Htln sport = :{port}"):
         time.sleep(0.02)
     send = ["ip", "netns", "exec", client, "iperf3", "-J", "-p", str(port), "-t", str(seconds), "-c"]
     sender = subprocess.Popen([*send, tunnel.inner(server)], stdout=subprocess.DEVNULL)

@@ -59,7 +59,7 @@ def main():
         raw.bind(("veth0", 0x0800))
     with tunnel.inside("a"):
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    tunnel.run("ip netns exec b iptables-legacy -A INPUT -i veth0 -p udp --sport %d -j DROP" % (tunnel.PORT + 1))
+    tunnel.run("ip netns exec b iptables-legacy -A INPUT -i veth0 -p udp --sport %s -j DROP" % (tunnel.PORT + 1))
     found = []
     reader = threading.Thread(target=capture, args=(raw, count, found))
     reader.start()

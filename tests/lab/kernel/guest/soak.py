@@ -81,26 +81,26 @@ class Soak:
     # --- changes; each leaves the tunnels so that they can carry again ---
 
     def peer_goes_and_comes(self, end, number):
-        tunnel.run("ip netns exec %s wg set wg%d peer %s remove" % (end, number, self.keys[tunnel.other(end), number]))
+        tunnel.run(f"ip netns exec {end} wg set wg{number} peer {self.keys[tunnel.other(end), number]} remove")
         time.sleep(self.rng.random() * 0.2)
         self.tell(end, number)
 
     def device_is_made_again(self, end, number):
-        tunnel.run("ip -n %s link del wg%d" % (end, number))
+        tunnel.run(f"ip -n {end} link del wg{number}")
         self.threaded.pop((end, number), None)
         self.make(end, number)
         self.tell(end, number)
         far = tunnel.other(end)
-        tunnel.run("ip -n %s link del wg%d" % (far, number))
+        tunnel.run(f"ip -n {far} link del wg{number}")
         self.threaded.pop((far, number), None)
         self.make(far, number)
         self.tell(far, number)
         self.tell(end, number)
 
     def device_goes_down(self, end, number):
-        tunnel.run("ip -n %s link set wg%d down" % (end, number))
+        tunnel.run(f"ip -n {end} link set wg{number} down")
         time.sleep(self.rng.random() * 0.3)
-        tunnel.run("ip -n %s link set wg%d up" % (end, number))
+        tunnel.run(f"ip -n {end} link set wg{number} up")
 
     def polls_move(self, end, number):
         self.threaded[end, number] = not self.threaded.get((end, number), False)
@@ -113,14 +113,14 @@ class Soak:
 
     def namespace_is_counted(self, end, number):
         tunnel.run(f"ip netns exec {end} wg show all dump")
-        tunnel.run("ip -n %s -s link show wg%d" % (end, number))
+        tunnel.run(f"ip -n {end} -s link show wg{number}")
 
     def key_changes(self, end, number):
         key = tunnel.run("wg genkey").strip()
-        tunnel.run("ip netns exec %s wg set wg%d private-key /dev/stdin" % (end, number), key + "\n")
+        tunnel.run(f"ip netns exec {end} wg set wg{number} private-key /dev/stdin", key + "\n")
         far = tunnel.other(end)
-        tunnel.run("ip netns exec %s wg set wg%d peer %s remove" % (far, number, self.keys[end, number]))
-        self.keys[end, number] = tunnel.run("ip netns exec %s wg show wg%d public-key" % (end, number)).strip()
+        tunnel.run(f"ip netns exec {far} wg set wg{number} peer {self.keys[end, number]} remove")
+        self.keys[end, number] = tunnel.run(f"ip netns exec {end} wg show wg{number} public-key").strip()
         self.tell(far, number)
 
     def go(self, seconds):
@@ -159,7 +159,7 @@ class Soak:
                 sender.join()
         for number in NUMBERS:
             for end in tunnel.ENDS:
-                tunnel.run("ip -n %s link del wg%d" % (end, number))
+                tunnel.run(f"ip -n {end} link del wg{number}")
         for end in tunnel.ENDS:
             tunnel.run("ip netns delete " + end)
 

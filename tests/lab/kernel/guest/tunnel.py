@@ -39,11 +39,11 @@ def other(end):
 
 
 def outer(end):
-    return "198.18.0.%d" % (ENDS.index(end) + 1)
+    return "198.18.0.%s" % (ENDS.index(end) + 1)
 
 
 def inner(end, number=1):
-    return "10.%d.0.%d" % (number, ENDS.index(end) + 1)
+    return f"10.{number}.0.{ENDS.index(end) + 1}"
 
 
 def set_up():
@@ -71,10 +71,10 @@ def choose(transmit, receive):
 def make_device(end, number=1):
     """A device with a fresh key, up, with its address; returns its public key."""
     private = base64.b64encode(os.urandom(32)).decode()
-    name = "wg%d" % number
+    name = f"wg{number}"
     run(f"ip -n {end} link add {name} type wireguard")
     run(f"ip -n {end} addr add {inner(end, number)}/24 dev {name}")
-    config = "[Interface]\nPrivateKey = %s\nListenPort = %d\n" % (private, PORT + number)
+    config = f"[Interface]\nPrivateKey = {private}\nListenPort = {PORT + number}\n"
     run(f"ip netns exec {end} wg setconf {name} /dev/stdin", config)
     run(f"ip -n {end} link set {name} up")
     return run(f"ip netns exec {end} wg show {name} public-key").strip()
@@ -83,16 +83,14 @@ def make_device(end, number=1):
 def add_peer(end, key, number=1, threaded=False):
     """Let a device know its peer at the other end."""
     far = other(end)
-    run(
-        "ip netns exec %s wg set wg%d peer %s endpoint %s:%d allowed-ips %s/32"
-        % (end, number, key, outer(far), PORT + number, inner(far, number))
-    )
+    allowed = f"allowed-ips {inner(far, number)}/32"
+    run(f"ip netns exec {end} wg set wg{number} peer {key} endpoint {outer(far)}:{PORT + number} {allowed}")
     set_threaded(end, threaded, number)
 
 
 def set_threaded(end, threaded, number=1):
     """Where the polls of a device run; `ip netns exec` shows the namespace's own sysfs."""
-    script = "echo %d >/sys/class/net/wg%d/threaded" % (threaded, number)
+    script = f"echo {int(threaded)} >/sys/class/net/wg{number}/threaded"
     subprocess.run(["ip", "netns", "exec", end, "sh", "-c", script], check=True)
 
 
@@ -124,7 +122,7 @@ def wait_for_handshake(number=1, patience_s=10.0):
     finally:
         sender.close()
         receiver.close()
-    raise RuntimeError("nothing came through tunnel %d within %g s" % (number, patience_s))
+    raise RuntimeError(f"nothing came through tunnel {number} within {patience_s} s")
 
 
 def counters(end, name):
