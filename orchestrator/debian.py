@@ -7,6 +7,7 @@ The machine's own sources and package lists are read and never changed.
 import functools
 import os
 import re
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -169,3 +170,17 @@ def private_apt(suites: Sequence[str]) -> Iterator[PrivateApt]:
     """A PrivateApt in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="orch-apt-") as folder:
         yield PrivateApt(Path(folder), suites)
+
+
+@contextmanager
+def shared_scratch() -> Iterator[Path]:
+    """A folder that any user id can reach and write, and that nobody can find: its parent cannot be listed.
+
+    Without root, mmdebstrap works in a user namespace with other user ids, which a home folder keeps out.
+    """
+    with tempfile.TemporaryDirectory(prefix="orch-", dir="/var/tmp") as name:
+        os.chmod(name, 0o711)
+        inner = Path(name) / secrets.token_hex(16)
+        inner.mkdir()
+        inner.chmod(0o777)
+        yield inner

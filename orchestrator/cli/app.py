@@ -41,6 +41,7 @@ COMMANDS = {
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
+    "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
     "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
     "doctor": Entry("doctor", "doctor", "Show what the lab needs of this computer, and what is missing."),
     "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),

@@ -63,7 +63,7 @@ def _inputs(kernel: str) -> dict[str, Any]:
     return {"config": cache.hash_files(KERNELS[kernel][1], LAB), "patches": cache.hash_files(files, LAB)}
 
 
-def _cached(kernel: str) -> cache.Product | None:
+def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
     """A lab kernel in the cache that was made from today's configuration and patches; the pinned source first."""
     wanted, mine, kind = pin(), _inputs(kernel), KERNELS[kernel][0]
     found = [
@@ -78,7 +78,7 @@ def _cached(kernel: str) -> cache.Product | None:
 def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = False) -> cache.Product:
     """A lab kernel, from the cache or built now (minutes). ``with_headers``: modules are to be built against it."""
     kind, fragments = KERNELS[kernel]
-    if (product := _cached(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
+    if (product := cached_lab_kernel(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
         return product
     source = obtain_source(progress)
     inputs = {"source_sha256": source.sha256, **_inputs(kernel)}

@@ -16,7 +16,7 @@ from orchestrator import cache
 from orchestrator.commands import run_logged
 from orchestrator.errors import UserError
 from orchestrator.kernel.elf import build_id
-from orchestrator.kernel.lab import ARCHITECTURE, apply_series, lab_kernel
+from orchestrator.kernel.lab import ARCHITECTURE, apply_series, cached_lab_kernel, lab_kernel
 from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
 
@@ -29,10 +29,21 @@ def _inputs(kernel: cache.Product, build: str) -> dict[str, Any]:
     return {"kernel": kernel.key, "build": build, "own": cache.hash_tree(folder) if folder else ""}
 
 
+def check_build(build: str) -> None:
+    """Raise UserError for a build that is not there."""
+    if build not in BUILDS:
+        raise UserError(f"There is no build {build!r} of the WireGuard module; there are: {', '.join(BUILDS)}.")
+
+
+def cached_lab_module(build: str, kernel_name: str = "lab") -> cache.Product | None:
+    """The module if it, and the kernel that it is for, have been built."""
+    kernel = cached_lab_kernel(kernel_name)
+    return cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))) if kernel else None
+
+
 def lab_module(build: str, progress: Progress, kernel_name: str = "lab") -> cache.Product:
     """wireguard.ko of a build for a lab kernel; its product.json has the build id among the facts."""
-    if build not in BUILDS:
-        raise UserError(f"A variant names the build {build!r}; there are: {', '.join(BUILDS)}.")
+    check_build(build)
     kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product

@@ -4,21 +4,18 @@
 The product ``lab-image`` has ``root.ext4`` (sparse) and ``packages.txt`` (every package with its version).
 """
 
-import contextlib
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
 from orchestrator.commands import run_logged
-from orchestrator.debian import keyring, mirror
+from orchestrator.debian import keyring, mirror, shared_scratch
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
@@ -60,22 +57,8 @@ def lab_image(progress: Progress) -> cache.Product:
     )
 
 
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder that any user id can reach and write, and that nobody can find: its parent cannot be listed.
-
-    Without root, mmdebstrap works in a user namespace with other user ids, which a home folder keeps out.
-    """
-    with tempfile.TemporaryDirectory(prefix="orch-image-", dir="/var/tmp") as name:
-        os.chmod(name, 0o711)
-        inner = Path(name) / secrets.token_hex(16)
-        inner.mkdir()
-        inner.chmod(0o777)
-        yield inner
-
-
 def _build(folder: Path, progress: Progress) -> Mapping[str, Any]:
-    with _scratch() as scratch:
+    with shared_scratch() as scratch:
         _debootstrap(scratch, folder / "build.log", progress)
         image = folder / "root.ext4"
         copy = ["cp", "--sparse=always", str(scratch / "root.ext4"), str(image)]

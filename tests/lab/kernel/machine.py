@@ -41,7 +41,7 @@ class KernelMachine:
         said = done.stdout.decode(errors="replace")
         errors = done.stderr.decode(errors="replace")
         assert done.returncode == 0, (
-            f"{script[:200]}\n… {said[-4000:]}\n{errors[-2000:]}\n{self._lab.console('lab1')[-2000:]}"
+            f"{self._lab.console('lab1')[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}"
         )
         return said
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch kernel`: the WireGuard modules and what they are built for."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator import cache
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The WireGuard modules: build, list.")
+
+
+@app.command()
+def build(
+    target: Annotated[
+        str, typer.Option("--for", metavar="KERNEL", help="lab, debug, or a kernel of kernel/releases.yaml.")
+    ] = "lab",
+    only: Annotated[str | None, typer.Option("--build", help="One build only: upstream, multitunnel.")] = None,
+) -> None:
+    """Build wireguard.ko, every build of it, for a kernel, and show where it is and its build id."""
+    from orchestrator.cli.run import open_display
+    from orchestrator.kernel.lab import KERNELS
+    from orchestrator.kernel.modules import BUILDS, check_build, lab_module
+    from orchestrator.kernel.releases import release_module
+
+    if only is not None:
+        check_build(only)
+    for name in [only] if only else list(BUILDS):
+        with open_display("uml") as display:
+            make = lab_module if target in KERNELS else None
+            product = make(name, display, target) if make else release_module(target, name, display)
+        facts = product.description["facts"]
+        print(f"{name} for {facts['release']}: build id {facts['build_id']}\n  {product.path / 'wireguard.ko'}")
+
+
+@app.command("list")
+def list_modules() -> None:
+    """List the variants, and which modules there are for which kernels."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestrator.kernel.lab import KERNELS
+    from orchestrator.kernel.modules import BUILDS, cached_lab_module
+    from orchestrator.kernel.releases import cached_release_module, load_releases
+    from orchestrator.kernel.variants import load_variants
+
+    console = Console()
+    variants = Table(box=None)
+    for column in ("variant", "build", "settings", "what it is"):
+        variants.add_column(column, overflow="fold")
+    for variant in load_variants().values():
+        settings = {"napi": "threaded" if variant.threaded else "softirq", **variant.settings}
+        shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+        variants.add_row(variant.name, variant.build, shown, variant.description)
+    console.print(variants)
+    console.print()
+    modules = Table(box=None)
+    for column in ("kernel", "build", "release", "build id"):
+        modules.add_column(column, overflow="fold")
+
+    def row(kernel: str, name: str, product: cache.Product | None) -> None:
+        facts = product.description["facts"] if product else {}
+        modules.add_row(kernel, name, facts.get("release", "not built"), facts.get("build_id", ""))
+
+    for kernel in KERNELS:
+        for name in BUILDS:
+            row(kernel, name, cached_lab_module(name, kernel))
+    for release in load_releases().values():
+        for name in BUILDS:
+            row(release.name, name, cached_release_module(release, name))
+    console.print(modules)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building wireguard.ko for Debian's own kernels: kernel/releases.yaml.
+
+The product ``release-module`` has ``wireguard.ko``, stripped. It is built in a temporary root file system of the
+release, with that release's compiler, headers and kernel source; nothing of it is kept.
+"""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator import cache
+from orchestrator.commands import run_logged
+from orchestrator.debian import keyring, mirror, shared_scratch
+from orchestrator.errors import UserError
+from orchestrator.kernel.elf import build_id
+from orchestrator.kernel.modules import BUILDS
+from orchestrator.paths import KERNEL, cache_home
+from orchestrator.progress import Progress
+
+RELEASES_FILE = KERNEL / "releases.yaml"
+_SCRIPT = r"""
+set -e
+headers=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-amd64' | sort | tail -n 1)
+cd /build
+tar --extract --xz --strip-components=1 -f /usr/src/linux-source-*.tar.xz --wildcards '*/drivers/net/wireguard/*'
+if [ -d own ]; then
+    [ ! -d own/src ] || cp -r own/src/. drivers/net/wireguard/
+    grep -v '^#' own/series | while read -r name; do
+        echo "applying $name"
+        patch -p1 --forward --batch --no-backup-if-mismatch <"own/patches/$name"
+    done
+fi
+make -C "$headers" M=/build/drivers/net/wireguard CONFIG_WIREGUARD=m -j"$(nproc)" modules
+strip --strip-debug -o /build/wireguard.ko drivers/net/wireguard/wireguard.ko
+basename "$headers" | sed s/linux-headers-// >/build/release
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Debian kernel: the suites of its root file system, and the packages of its headers and of its source."""
+
+    name: str
+    suites: tuple[str, ...]
+    headers: str
+    source: str
+
+
+def load_releases() -> dict[str, Release]:
+    """All releases by name."""
+    content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_text())
+    return {
+        name: Release(name, tuple(entry["suites"]), entry["headers"], entry["source"])
+        for name, entry in content.items()
+    }
+
+
+def _inputs(release: Release, build: str) -> dict[str, Any]:
+    folder = BUILDS[build]
+    packages = [*release.suites, release.headers, release.source]
+    return {"packages": packages, "build": build, "own": cache.hash_tree(folder) if folder else "", "script": _SCRIPT}
+
+
+def cached_release_module(release: Release, build: str) -> cache.Product | None:
+    """The module if it has been built."""
+    return cache.find("release-module", cache.key_of(_inputs(release, build)))
+
+
+def release_module(name: str, build: str, progress: Progress) -> cache.Product:
+    """wireguard.ko of a build for one of Debian's kernels; its facts have the build id and the exact release."""
+    releases = load_releases()
+    if name not in releases:
+        raise UserError(f"There is no kernel {name!r} to build for. {RELEASES_FILE.name} has: {', '.join(releases)}.")
+    release = releases[name]
+    return cache.obtain(
+        "release-module",
+        _inputs(release, build),
+        lambda folder: _build(release, build, folder, progress),
+        progress,
+        title=f"Building the wireguard module ({build}) for {name}",
+        estimate_s=90,
+    )
+
+
+def _build(release: Release, build: str, folder: Path, progress: Progress) -> Mapping[str, Any]:
+    with shared_scratch() as scratch:
+        tree = scratch / "build"
+        tree.mkdir()
+        (tree / "build.sh").write_text(_SCRIPT)
+        own = BUILDS[build]
+        if own is not None:
+            shutil.copytree(own, tree / "own")
+        sources = scratch / "sources.list"
+        signed = f"[signed-by={keyring()}]"
+        sources.write_text("".join(f"deb {signed} {mirror()} {suite} main\n" for suite in release.suites))
+        here = f"cd {shlex.quote(str(scratch))} && "
+        hooks = [
+            here + 'cp -r build "$1"/build && chroot "$1" sh /build/build.sh',
+            here + 'cp "$1"/build/wireguard.ko "$1"/build/release .',
+        ]
+        packages = (release.headers, release.source, "make", "gcc", "patch", "xz-utils")
+        command = [
+            "mmdebstrap",
+            "--mode=" + ("root" if os.geteuid() == 0 else "auto"),
+            "--variant=apt",
+            "--architectures=amd64",
+            "--include=" + ",".join(packages),
+            '--aptopt=APT::Install-Recommends "false"',
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            *(f"--customize-hook={hook}" for hook in hooks),
+            "--format=null",
+            release.suites[0],
+            "-",
+            str(sources),
+        ]
+        run_logged(
+            command,
+            folder / "build.log",
+            what=f"Building the wireguard module for {release.name}",
+            environment={"TMPDIR": "/var/tmp"},
+            on_line=lambda line: progress.detail(line[:70]),
+            keep_log=cache_home() / "logs" / f"wireguard-{build}-{release.name}.log",
+        )
+        shutil.copyfile(scratch / "wireguard.ko", folder / "wireguard.ko")
+        exact = (scratch / "release").read_text().strip()
+    (folder / "build.log").unlink()
+    return {"build_id": build_id(folder / "wireguard.ko"), "release": exact, "build": build, "for": release.name}
