@@ -266,7 +266,7 @@ def tunnels(request):
 def peers(request):
     """Give each device its peer, bring it up, set what the variant wants of it, and add the routes.
 
-    ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips"}], "routes": [ip lines],
+    ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips", "cpus"}], "routes": [ip lines],
     "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
     """
     for role, wanted in request["gateways"].items():
@@ -282,6 +282,8 @@ def peers(request):
         for peer in wanted["peers"]:
             settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
             set_and_check(settings + "threaded", wanted["threaded"])
+            if peer["cpus"] is not None:
+                set_and_check(settings + "wireguard/cpus", peer["cpus"])
             for name, value in wanted["device_settings"].items():
                 found = read_text("%swireguard/%s" % (settings, name)).strip()
                 if found != value:

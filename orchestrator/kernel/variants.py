@@ -18,13 +18,15 @@ class Variant:
     """A WireGuard build and its settings.
 
     ``build``: ``upstream`` or a folder of kernel/ with a series; ``threaded``: NAPI polls in threads of their own;
-    ``settings``: the module's own per-device settings, by name.
+    ``settings``: the module's own per-device settings, by name; ``pinned``: the queued work of each tunnel is confined
+    to one CPU.
     """
 
     name: str
     description: str
     build: str
     threaded: bool
+    pinned: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -35,8 +37,11 @@ def load_variants(path: Path = VARIANTS_FILE) -> dict[str, Variant]:
     for name, entry in content.items():
         settings = dict(entry.get("settings") or {})
         threaded = bool(settings.pop("threaded", False))
+        cpus = settings.pop("cpus", None)
+        if cpus not in (None, "own"):
+            raise UserError(f"{path}: {name}: cpus is {cpus!r}; it can be `own`, or left out.")
         own = {str(key): str(value) for key, value in settings.items()}
-        found[name] = Variant(name, entry["description"], entry["build"], threaded, own)
+        found[name] = Variant(name, entry["description"], entry["build"], threaded, cpus == "own", own)
     return found
 
 

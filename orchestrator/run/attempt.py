@@ -97,7 +97,10 @@ def _run(
             outcome.variant_build = loaded["build_id"]
             phases.done("variant")
             keys = gateway.request("tunnels", timeout_s=30 + 0.2 * tunnels, **layout.devices_request(tunnels))
-            peers = layout.peers_request(trial.topology, keys["public_keys"], variant.threaded, variant.settings)
+            pinned_to = trial.levels.cores if variant.pinned else None
+            peers = layout.peers_request(
+                trial.topology, keys["public_keys"], variant.threaded, variant.settings, pinned_to
+            )
             gateway.request("peers", timeout_s=30 + 0.2 * tunnels, **peers)
         phases.done("tunnels")
         paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]

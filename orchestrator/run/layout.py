@@ -137,9 +137,16 @@ def devices_request(tunnels: int) -> dict[str, Any]:
 
 
 def peers_request(
-    topology: str, public_keys: dict[str, list[str]], threaded: bool, device_settings: dict[str, str]
+    topology: str,
+    public_keys: dict[str, list[str]],
+    threaded: bool,
+    device_settings: dict[str, str],
+    pinned_to: int | None = None,
 ) -> dict[str, Any]:
-    """The agent's ``peers``: each gateway's devices get the other's public key, its endpoint and its subnet."""
+    """The agent's ``peers``: each gateway's devices get the other's public key, its endpoint and its subnet.
+
+    ``pinned_to``: so many CPUs, which the tunnels take in turn, one each, for their queued work.
+    """
     gateways = {}
     for gateway in GATEWAYS:
         far = GATEWAYS[_far_side(gateway)]
@@ -149,6 +156,7 @@ def peers_request(
                 "public_key": key,
                 "endpoint": f"{_WAN[far]}:{port(far, i)}",
                 "allowed_ips": f"{_subnet(_far_side(gateway), i)}.0/24",
+                "cpus": None if pinned_to is None else str((i - 1) % pinned_to),
             }
             for i, key in enumerate(public_keys[far], start=1)
         ]

@@ -70,3 +70,18 @@ def test_every_pair_of_paths_carries_traffic_in_order(
     assert found["sent"] > 100
     assert (found["out_of_order"], found["twice"]) == (0, 0)
     assert found["lost"] < 0.2 * found["sent"]
+
+
+@pytest.mark.skipif(two_cores() < 2, reason="takes two CPUs")
+@pytest.mark.parametrize("threaded", [0, 1])
+def test_queued_work_stays_on_the_cpus_that_a_device_is_confined_to(guest: KernelMachine, threaded: int) -> None:
+    found = guest.program("confine", threaded)
+    assert found["running"]
+    assert found["refused"] == 3
+    workers = {"wg_packet_decrypt_worker", "wg_packet_encrypt_worker", "wg_packet_tx_worker"}
+    for mask, cpus in (("1", [1]), ("0", [0])):
+        (seen,) = found["seen"][mask]
+        assert set(seen) == workers
+        assert all(where == cpus for where in seen.values())
+    for seen in found["seen"]["0-1"]:
+        assert seen["wg_packet_encrypt_worker"] == [0, 1]
