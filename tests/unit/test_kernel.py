@@ -10,9 +10,13 @@ from orchestrator import debian
 from orchestrator.debian import Version
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.elf import build_id
-from orchestrator.kernel.lab import LAB, patches
+from orchestrator.kernel.lab import patches
+from orchestrator.kernel.modules import BUILDS, lab_module
+from orchestrator.kernel.releases import release_module
 from orchestrator.kernel.source import choose, pin, version_key
 from orchestrator.kernel.variants import load_variants, variant
+from orchestrator.paths import KERNEL
+from orchestrator.progress import Silent
 
 DEB822 = """\
 Types: deb
@@ -69,10 +73,12 @@ def test_versions_are_ordered_as_numbers() -> None:
     assert version_key("7.2.9-1") < version_key("7.2.13-1")
 
 
-def test_the_series_names_files_that_are_there() -> None:
-    named = patches(LAB / "series")
+@pytest.mark.parametrize("series", sorted(KERNEL.glob("*/series")), ids=lambda path: path.parent.name)
+def test_a_series_names_the_files_that_are_there(series: Path) -> None:
+    named = patches(series)
     assert named
-    assert sorted(named) == sorted((LAB / "patches").glob("*.patch"))
+    assert sorted(named) == sorted((series.parent / "patches").glob("*.patch"))
+    assert all("SPDX-License-Identifier: GPL-2.0" in patch.read_text() for patch in named)
 
 
 def test_the_build_id_is_what_the_linker_wrote(tmp_path: Path) -> None:
@@ -95,3 +101,23 @@ def test_variants_are_known_by_name() -> None:
     assert (known["vanilla"].threaded, known["threaded"].threaded) == (False, True)
     with pytest.raises(UserError, match=r"no variant 'vanila'.*vanilla"):
         variant("vanila")
+
+
+def test_a_variant_is_a_build_and_settings(tmp_path: Path) -> None:
+    known = load_variants()
+    assert {found.build for found in known.values()} == set(BUILDS)
+    assert known["inline"].settings == {"transmit": "inline", "receive": "inline"}
+    assert known["pinned"].pinned
+    assert "cpus" not in known["pinned"].settings
+    assert not known["vanilla"].pinned
+    bad = tmp_path / "variants.yaml"
+    bad.write_text("odd: {description: x, build: upstream, settings: {cpus: 3}}\n")
+    with pytest.raises(UserError, match="odd: cpus is 3; it can be `own`"):
+        load_variants(bad)
+
+
+def test_what_cannot_be_built_is_named_before_anything_is_done() -> None:
+    with pytest.raises(UserError, match=r"no kernel 'bookworm-5.10'.*bookworm-6.1"):
+        release_module("bookworm-5.10", "upstream", Silent())
+    with pytest.raises(UserError, match=r"no build 'vanilla'.*upstream, multitunnel"):
+        lab_module("vanilla", Silent())

@@ -58,6 +58,14 @@ def test_each_peer_gets_the_other_sides_key_endpoint_and_subnet() -> None:
     assert ipaddress.ip_address(layout.receiver_address(2)) in network
     assert request["gateways"]["gateway-b"]["threaded"] == "1"
     assert request["gateways"]["gateway-b"]["device_settings"] == {"transmit": "inline"}
+    assert second["cpus"] is None
+
+
+def test_pinned_tunnels_take_the_cpus_in_turn_the_same_at_both_ends() -> None:
+    keys = {gateway: ["x"] * 5 for gateway in layout.GATEWAYS}
+    request = layout.peers_request(layout.SITE_TO_SITE, keys, False, {}, pinned_to=2)
+    for gateway in layout.GATEWAYS:
+        assert [peer["cpus"] for peer in request["gateways"][gateway]["peers"]] == ["0", "1", "0", "1", "0"]
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)

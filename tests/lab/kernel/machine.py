@@ -41,7 +41,8 @@ class KernelMachine:
         said = done.stdout.decode(errors="replace")
         errors = done.stderr.decode(errors="replace")
         assert done.returncode == 0, (
-            f"{self._lab.console('lab1')[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}"
+            f"{self._lab.console('lab1')[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\n"
+            f"status {done.returncode}: {script[:200]}"
         )
         return said
 
