@@ -15,7 +15,7 @@ from orchestrator.analysis.dataset import load
 from orchestrator.analysis.notebooks import pair
 from orchestrator.analysis.page import render
 from orchestrator.errors import UserError
-from orchestrator.paths import NOTEBOOKS
+from orchestrator.paths import NOTEBOOKS, RESULTS
 from tests.unit.synthetic_run import write_run
 
 FIGURES = (figures.one_tunnel, figures.throughput_tunnels, figures.one_tunnel_a_core, figures.per_core_load)
@@ -158,3 +158,14 @@ def test_a_notebook_and_its_text_pair_are_equal(source: Path) -> None:
         "make it again: python -c 'from pathlib import Path; from orchestrator.analysis.notebooks import write_pairs; "
         'write_pairs(Path("notebooks"))\''
     )
+
+
+def test_the_example_run_can_be_drawn_without_a_testbed(tmp_path: Path) -> None:
+    example = tmp_path / "example"
+    shutil.copytree(RESULTS / "example", example, ignore=shutil.ignore_patterns("figures", "notebooks", "report.html"))
+    for name in ("trials.parquet", "attempts.parquet"):
+        (example / name).unlink()
+    run = load(make_report(example).parent)
+    assert {"vanilla", "threaded", "inline"} <= set(run.variants)
+    assert run.counts()["ok"] == len(run.trials)
+    assert not run.testbed["emulated"]

@@ -132,6 +132,11 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
     return Drawing(name, title, figure, [f"Nothing to draw: {why}", *notes])
 
 
+def shift(index: int, count: int, gap: float) -> float:
+    """How far a variant's marks lie beside their place on the x axis, so that variants do not hide one another."""
+    return (index - (count - 1) / 2) * min(0.09, 0.4 / max(1, count)) * gap
+
+
 def draw_variants(
     axes: "Axes",
     run: Run,
@@ -148,14 +153,13 @@ def draw_variants(
     of which variants take a small part each, so that they do not hide one another.
     """
     names = run.variants
-    step = min(0.09, 0.4 / max(1, len(names))) * gap
     rasterized = len(trials) + len(invalid) > _MANY_POINTS
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
-        shift = (index - (len(names) - 1) / 2) * step
+        aside = shift(index, len(names), gap)
         mine = cells[(cells["variant"] == name) & (cells["n"] > 0)].sort_values(column)
         points, broken = trials[trials["variant"] == name], invalid[invalid["variant"] == name]
         for rows, face, edge, order in ((points, colour, "white", 6), (broken, "none", GREY, 2)):
-            x = [places[int(level)] + shift for level in rows[column]]
+            x = [places[int(level)] + aside for level in rows[column]]
             axes.scatter(
                 x,
                 rows["throughput_bps"] / 1e9,
@@ -170,7 +174,7 @@ def draw_variants(
             )
         if mine.empty:
             continue
-        x = [places[int(level)] + shift for level in mine[column]]
+        x = [places[int(level)] + aside for level in mine[column]]
         y = mine["median_bps"] / 1e9
         spread = [y - mine["low_bps"] / 1e9, mine["high_bps"] / 1e9 - y]
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, capthick=0.8, zorder=4)
@@ -181,7 +185,9 @@ def draw_variants(
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
 
 
-def label_lines(axes: "Axes", run: Run, cells: pd.DataFrame, column: str, places: Mapping[int, float]) -> None:
+def label_lines(
+    axes: "Axes", run: Run, cells: pd.DataFrame, column: str, places: Mapping[int, float], gap: float
+) -> None:
     """Each variant's name at the right end of its line, moved apart where two would touch. Set the y limits before."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72
@@ -193,7 +199,7 @@ def label_lines(axes: "Axes", run: Run, cells: pd.DataFrame, column: str, places
             last = mine.iloc[-1]
             ends.append((gbit(float(last["median_bps"])), places[int(last[column])], name, colour))
     ends.sort()
-    right = max((place for _, place, _, _ in ends), default=0.0)
+    right = max((place for _, place, _, _ in ends), default=0.0) + shift(len(run.variants) - 1, len(run.variants), gap)
     free = -least
     for y, _, name, colour in ends:
         free = max(y, free + least)
