@@ -18,14 +18,12 @@ def up(
 ) -> None:
     """Start the lab's machines; what they boot from is built first where the cache has none."""
     from orchestrator.cli.run import open_display
-    from orchestrator.kernel.variants import load_variants
     from orchestrator.spec import load_testbed
     from orchestrator.testbed.uml.standing import bring_up
 
     bed = load_testbed(testbed)
-    builds = sorted({variant.build for variant in load_variants().values()})
     with open_display(bed.provider) as display:
-        bring_up(bed, builds, cores, display)
+        bring_up(bed, cores, display)
     print(f"The lab is up: {', '.join(host.name for host in bed.hosts)}. `orch lab shell` opens a shell on it.")
 
 
@@ -52,7 +50,8 @@ def status() -> None:
         print("No lab is up. `orch lab up` starts one.")
         return
     lab, description = found
-    print(f"testbed {description['testbed']}, {description['cores']} virtual CPUs a machine")
+    cores = description["cores"]
+    print(f"testbed {description['testbed']}, {cores} virtual CPU{'s' * (cores != 1)} a machine")
     for name, machine in lab.request("status")["machines"].items():
         print(
             f"  {name}: {'running' if machine['running'] else 'ended'}, {machine['address']} inside the lab's network"

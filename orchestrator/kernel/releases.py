@@ -25,22 +25,7 @@ from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
 
 RELEASES_FILE = KERNEL / "releases.yaml"
-_SCRIPT = r"""
-set -e
-headers=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-amd64' | sort | tail -n 1)
-cd /build
-tar --extract --xz --strip-components=1 -f /usr/src/linux-source-*.tar.xz --wildcards '*/drivers/net/wireguard/*'
-if [ -d own ]; then
-    [ ! -d own/src ] || cp -r own/src/. drivers/net/wireguard/
-    grep -v '^#' own/series | while read -r name; do
-        echo "applying $name"
-        patch -p1 --forward --batch --no-backup-if-mismatch <"own/patches/$name"
-    done
-fi
-make -C "$headers" M=/build/drivers/net/wireguard CONFIG_WIREGUARD=m -j"$(nproc)" modules
-strip --strip-debug -o /build/wireguard.ko drivers/net/wireguard/wireguard.ko
-basename "$headers" | sed s/linux-headers-// >/build/release
-"""
+_SCRIPT = KERNEL / "build-module.sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +49,12 @@ def load_releases() -> dict[str, Release]:
 
 def _inputs(release: Release, build: str) -> dict[str, Any]:
     folder = BUILDS[build]
-    packages = [*release.suites, release.headers, release.source]
-    return {"packages": packages, "build": build, "own": cache.hash_tree(folder) if folder else "", "script": _SCRIPT}
+    return {
+        "packages": [*release.suites, release.headers, release.source],
+        "build": build,
+        "own": cache.hash_tree(folder) if folder else "",
+        "script": cache.hash_files([_SCRIPT], KERNEL),
+    }
 
 
 def cached_release_module(release: Release, build: str) -> cache.Product | None:
@@ -93,16 +82,17 @@ def _build(release: Release, build: str, folder: Path, progress: Progress) -> Ma
     with shared_scratch() as scratch:
         tree = scratch / "build"
         tree.mkdir()
-        (tree / "build.sh").write_text(_SCRIPT)
+        shutil.copy(_SCRIPT, tree)
         own = BUILDS[build]
         if own is not None:
             shutil.copytree(own, tree / "own")
+        script = f"cd /build && ./{_SCRIPT.name}" + (" own" if own is not None else "")
         sources = scratch / "sources.list"
         signed = f"[signed-by={keyring()}]"
         sources.write_text("".join(f"deb {signed} {mirror()} {suite} main\n" for suite in release.suites))
         here = f"cd {shlex.quote(str(scratch))} && "
         hooks = [
-            here + 'cp -r build "$1"/build && chroot "$1" sh /build/build.sh',
+            here + f'cp -r build "$1"/build && chroot "$1" sh -c {shlex.quote(script)}',
             here + 'cp "$1"/build/wireguard.ko "$1"/build/release .',
         ]
         packages = (release.headers, release.source, "make", "gcc", "patch", "xz-utils")

@@ -45,7 +45,7 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
     return lab, description
 
 
-def bring_up(testbed: "Testbed", builds: list[str], cores: int, progress: Progress) -> Lab:
+def bring_up(testbed: "Testbed", cores: int, progress: Progress) -> Lab:
     """Start the standing lab with the machines of a testbed. TestbedError when one stands already."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
@@ -54,7 +54,7 @@ def bring_up(testbed: "Testbed", builds: list[str], cores: int, progress: Progre
         raise TestbedError(
             f"{len(testbed.hosts)} machines with {cores} virtual CPUs need more than this computer's {available} cores."
         )
-    products = lab_products(builds, progress)
+    products = lab_products((), progress)
     progress.stage("Starting the lab", 3)
     lab = Lab.start(detached_in=_folder())
     try:

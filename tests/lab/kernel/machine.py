@@ -18,7 +18,7 @@ from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
 from orchestrator.testbed.uml.lab import Lab, Machine
 
 GUEST = Path(__file__).with_name("guest")
-COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection", "possible", "self-test")
+COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection", "self-test")
 # What wireguard needs, in the order in which it can be loaded.
 NEEDED = (
     *("libcryptoutils", "libcurve25519", "libchacha", "libpoly1305", "libchacha20poly1305"),
