@@ -17,6 +17,7 @@ from orchestrator.progress import Silent
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
 from orchestrator.testbed.uml.lab import Lab, Machine
 
+LOG = "/run/kernel.log"
 GUEST = Path(__file__).with_name("guest")
 COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection", "self-test")
 # What wireguard needs, in the order in which it can be loaded.
@@ -72,7 +73,7 @@ class KernelMachine:
 
     def complaints(self) -> list[str]:
         """What the kernel log has that should not be there."""
-        lines = self.run("dmesg").splitlines()
+        lines = self.run(f"cat {LOG}").splitlines()
         return [line for line in lines if any(mark in line for mark in COMPLAINTS) and "self-tests: pass" not in line]
 
 
@@ -88,6 +89,8 @@ def machine(cores: int, kernel: str = "lab") -> Iterator[KernelMachine]:
         lab.boot(Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY))
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1))
         booted = KernelMachine(lab, product.path / "selftests")
+        # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.
+        booted.run(f"nohup dmesg --follow >{LOG} 2>&1 </dev/null &")
         booted.put(modules, "/run/modules")
         booted.put({path.name: path for path in GUEST.glob("*.py")}, "/run/guest")
         yield booted
