@@ -26,7 +26,7 @@ def test_change_under_traffic_leaves_nothing_in_the_log() -> None:
             "queued/queued,inline/inline,inline/queued,queued/inline",
             timeout_s=SECONDS + 300,
         )
-        assert sum(found["changes"].values()) > 100
+        assert sum(found["changes"].values()) > SECONDS / 6
         assert found["tcp_flows"] > 0
         guest.run("rmmod wireguard")
         assert guest.complaints() == []
