@@ -8,13 +8,15 @@ import functools
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.commands import run_logged
 from orchestrator.errors import TestbedError
 
 KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
@@ -72,6 +74,11 @@ def mirror() -> str:
         "This machine's apt sources name no Debian mirror (it may be another distribution): "
         "set ORCH_DEBIAN_MIRROR to the address of one, ending in /debian."
     )
+
+
+def _sources(suites: Sequence[str]) -> str:
+    """A sources.list of suites of the mirror."""
+    return "".join(f"deb [signed-by={keyring()}] {mirror()} {suite} main\n" for suite in suites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,7 @@ class PrivateApt:
         reached: list[str] = []
         refusal = None
         for suite in self._suites:
-            lines = [f"deb [signed-by={keyring()}] {mirror()} {name} main" for name in [*reached, suite]]
-            (self._folder / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
+            self._write_sources([*reached, suite])
             try:
                 self._run("apt-get", "update", "-q", "--error-on=any")
                 reached.append(suite)
@@ -144,9 +150,11 @@ class PrivateApt:
                 refusal = error
         if not reached and refusal:
             raise refusal
-        lines = [f"deb [signed-by={keyring()}] {mirror()} {name} main" for name in reached]
-        (self._folder / "etc" / "sources.list").write_text("\n".join(lines) + "\n")
+        self._write_sources(reached)
         return reached
+
+    def _write_sources(self, suites: Sequence[str]) -> None:
+        (self._folder / "etc" / "sources.list").write_text(_sources(suites))
 
     def versions(self, pattern: str) -> list[Version]:
         """The versions of all packages whose whole name matches a regular expression."""
@@ -184,3 +192,43 @@ def shared_scratch() -> Iterator[Path]:
         inner.mkdir()
         inner.chmod(0o777)
         yield inner
+
+
+def mmdebstrap(
+    scratch: Path,
+    suites: Sequence[str],
+    packages: Iterable[str],
+    hooks: Iterable[str],
+    log: Path,
+    *,
+    variant: str,
+    left_out: Iterable[str],
+    what: str,
+    on_line: Callable[[str], None],
+    keep_log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Make a root file system of the first suite, run ``hooks`` in it, and keep nothing but what they put elsewhere.
+
+    ``scratch``: of `shared_scratch`, where hooks run; $1 is the root for them. ``packages``: PACKAGE/SUITE takes one
+    from another of ``suites``. ``left_out``: folders of /usr/share. Raises TestbedError with the end of the log.
+    """
+    sources = scratch / "sources.list"
+    sources.write_text(_sources(suites))
+    here = f"cd {shlex.quote(str(scratch))} && "
+    command = [
+        "mmdebstrap",
+        "--mode=" + ("root" if os.geteuid() == 0 else "auto"),
+        f"--variant={variant}",
+        "--architectures=amd64",
+        "--include=" + ",".join(packages),
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in left_out),
+        *(f"--customize-hook={here}{hook}" for hook in hooks),
+        "--format=null",
+        suites[0],
+        "-",
+        str(sources),
+    ]
+    settings = {"TMPDIR": "/var/tmp", **(environment or {})}
+    run_logged(command, log, what=what, environment=settings, on_line=on_line, keep_log=keep_log)

@@ -5,7 +5,6 @@ The product ``release-module`` has ``wireguard.ko``, stripped. It is built in a 
 release, with that release's compiler, headers and kernel source; nothing of it is kept.
 """
 
-import os
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from typing import Any
 import yaml
 
 from orchestrator import cache
-from orchestrator.commands import run_logged
-from orchestrator.debian import keyring, mirror, shared_scratch
+from orchestrator.debian import mmdebstrap, shared_scratch
 from orchestrator.errors import UserError
 from orchestrator.kernel.elf import build_id
 from orchestrator.kernel.modules import BUILDS
@@ -87,34 +85,19 @@ def _build(release: Release, build: str, folder: Path, progress: Progress) -> Ma
         if own is not None:
             shutil.copytree(own, tree / "own")
         script = f"cd /build && ./{_SCRIPT.name}" + (" own" if own is not None else "")
-        sources = scratch / "sources.list"
-        signed = f"[signed-by={keyring()}]"
-        sources.write_text("".join(f"deb {signed} {mirror()} {suite} main\n" for suite in release.suites))
-        here = f"cd {shlex.quote(str(scratch))} && "
         hooks = [
-            here + f'cp -r build "$1"/build && chroot "$1" sh -c {shlex.quote(script)}',
-            here + 'cp "$1"/build/wireguard.ko "$1"/build/release .',
+            f'cp -r build "$1"/build && chroot "$1" sh -c {shlex.quote(script)}',
+            'cp "$1"/build/wireguard.ko "$1"/build/release .',
         ]
-        packages = (release.headers, release.source, "make", "gcc", "patch", "xz-utils")
-        command = [
-            "mmdebstrap",
-            "--mode=" + ("root" if os.geteuid() == 0 else "auto"),
-            "--variant=apt",
-            "--architectures=amd64",
-            "--include=" + ",".join(packages),
-            '--aptopt=APT::Install-Recommends "false"',
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            *(f"--customize-hook={hook}" for hook in hooks),
-            "--format=null",
-            release.suites[0],
-            "-",
-            str(sources),
-        ]
-        run_logged(
-            command,
+        mmdebstrap(
+            scratch,
+            release.suites,
+            (release.headers, release.source, "make", "gcc", "patch", "xz-utils"),
+            hooks,
             folder / "build.log",
+            variant="apt",
+            left_out=["doc"],
             what=f"Building the wireguard module for {release.name}",
-            environment={"TMPDIR": "/var/tmp"},
             on_line=lambda line: progress.detail(line[:70]),
             keep_log=cache_home() / "logs" / f"wireguard-{build}-{release.name}.log",
         )

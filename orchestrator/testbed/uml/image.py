@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.commands import run_logged
-from orchestrator.debian import keyring, mirror, shared_scratch
+from orchestrator.debian import mmdebstrap, shared_scratch
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
@@ -82,43 +81,30 @@ def _debootstrap(scratch: Path, log: Path, progress: Progress) -> None:
     tree.chmod(0o777)
     for name in ("init", "sshd_config"):
         shutil.copy(GUEST / name, scratch)
-    sources = scratch / "sources.list"
-    signed = f"[signed-by={keyring()}]"
-    sources.write_text("".join(f"deb {signed} {mirror()} {suite} main\n" for suite in SUITES))
     # A hook runs where the new root belongs to root; a plain bind leaves out what is mounted inside it.
     bind = 'mount --bind "$1" tree && mke2fs -q -t ext4 -O ^has_journal -m 0'
     bind += " -E root_owner=0:0,lazy_itable_init=0 -d tree root.ext4"
-    here = f"cd {shlex.quote(str(scratch))} && "
     hooks = [
         'rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1"/etc/ssh/ssh_host_*',
-        here + 'mkdir -p "$1"/etc/orch && cp sshd_config "$1"/etc/orch/ && install -m 755 init "$1"/sbin/orch-init',
-        here + "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
-        here + f'truncate -s {SIZE} root.ext4 && unshare --mount sh -c {shlex.quote(bind)} sh "$1"',
-    ]
-    command = [
-        "mmdebstrap",
-        "--mode=" + ("root" if os.geteuid() == 0 else "auto"),
-        "--variant=essential",
-        "--architectures=amd64",
-        "--include=" + ",".join(_packages()),
-        '--aptopt=APT::Install-Recommends "false"',
-        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT),
-        *(f"--customize-hook={hook}" for hook in hooks),
-        "--format=null",
-        SUITES[0],
-        "-",
-        str(sources),
+        'mkdir -p "$1"/etc/orch && cp sshd_config "$1"/etc/orch/ && install -m 755 init "$1"/sbin/orch-init',
+        "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
+        f'truncate -s {SIZE} root.ext4 && unshare --mount sh -c {shlex.quote(bind)} sh "$1"',
     ]
 
     def show(line: str) -> None:
         if line.startswith("I: ") and any(step in line for step in _STEPS):
             progress.detail(line[3:60].split(" in shell")[0])
 
-    run_logged(
-        command,
+    mmdebstrap(
+        scratch,
+        SUITES,
+        _packages(),
+        hooks,
         log,
+        variant="essential",
+        left_out=_LEFT_OUT,
         what="Building the lab image with mmdebstrap",
-        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), "TMPDIR": "/var/tmp"},
         on_line=show,
         keep_log=cache_home() / "logs" / "lab-image.log",
+        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S)},
     )
