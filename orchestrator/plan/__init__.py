@@ -4,7 +4,7 @@
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities
 from orchestrator.plan.estimate import Durations, Estimate, block_estimate, estimate
 from orchestrator.plan.making import ORDERS, make_plan
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Traffic, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Traffic, Trial
 
 __all__ = [
     "NO_VARIANT",
@@ -16,6 +16,7 @@ __all__ = [
     "LeftOut",
     "Levels",
     "Plan",
+    "Repetitions",
     "Traffic",
     "Trial",
     "block_estimate",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Traffic, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Traffic, Trial
 from orchestrator.spec import Experiment
 from orchestrator.spec.cells import cells, excluded, extra_cells
 
@@ -20,10 +20,10 @@ def make_plan(
 ) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
-    A block for each number of cores, the smallest first; in it a baseline, then ``repetitions`` rounds with every cell
-    once. In a random order a round depends on the seed, the block's cores and cells and the round's number, on nothing
-    else. ``order`` sequential keeps the cells in the order of the spec. ``testbed``: its name where it is not the
-    one that the spec names. Raises UserError when nothing is left to measure.
+    A block for each number of cores, the smallest first; in it a baseline, then rounds with every cell once, as many
+    as there can be at most. In a random order a round depends on the seed, the block's cores and cells and the round's
+    number, on nothing else. ``order`` sequential keeps the cells in the order of the spec. ``testbed``: its name where
+    it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
         raise UserError(f"There is no order {order}. It is {' or '.join(ORDERS)}.")
@@ -54,6 +54,7 @@ def make_plan(
         blocks=tuple(blocks),
         left_out=tuple(left_out),
         order=order,
+        repetitions=Repetitions(spec.repetitions.min, spec.repetitions.max, spec.repetitions.width),
     )
 
 
@@ -139,7 +140,7 @@ def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], plan
     if order == "random":
         # The order in which the spec names levels is not to matter.
         pairs.sort(key=lambda pair: (pair[0].variant, pair[0].tunnels))
-    for round_ in range(1, spec.repetitions + 1):
+    for round_ in range(1, spec.repetitions.max + 1):
         sequence = pairs
         if order == "random" and len(pairs) > 1:
             sequence = pairs.copy()

@@ -65,8 +65,21 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Repetitions:
+    """How many rounds a block has: ``min``, then more until the interval of every cell's median is narrower than
+    ``width`` (a share of the median), ``max`` at most. ``width`` None: ``max`` rounds."""
+
+    min: int
+    max: int
+    width: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The blocks of an experiment, in order. ``order``: random (seeded) or sequential."""
+    """The blocks of an experiment, in order, with as many rounds as there can be at most.
+
+    ``order``: random (seeded) or sequential.
+    """
 
     experiment: str
     tier: str | None
@@ -75,6 +88,7 @@ class Plan:
     topology: str
     blocks: tuple[Block, ...]
     left_out: tuple[LeftOut, ...]
+    repetitions: Repetitions
     order: str = "random"
 
     @property
@@ -101,6 +115,7 @@ class Plan:
                 for block in self.blocks
             ],
             "left_out": [asdict(left) for left in self.left_out],
+            "repetitions": asdict(self.repetitions),
         }
 
     @classmethod
@@ -111,8 +126,9 @@ class Plan:
             for block in content["blocks"]
         )
         left_out = tuple(LeftOut(**left) for left in content["left_out"])
-        rest = {key: value for key, value in content.items() if key not in ("blocks", "left_out")}
-        return cls(**rest, blocks=blocks, left_out=left_out)
+        repetitions = Repetitions(**content["repetitions"])
+        rest = {key: value for key, value in content.items() if key not in ("blocks", "left_out", "repetitions")}
+        return cls(**rest, blocks=blocks, left_out=left_out, repetitions=repetitions)
 
 
 _TRIAL_FIELDS = ("trial_id", "kind", "block", "round", "order", "repetition", "topology")

@@ -3,17 +3,20 @@
 
 from orchestrator.spec.experiment import Experiment, Factors, Traffic
 from orchestrator.spec.fields import MOST_TUNNELS
+from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import experiment_schema, testbed_schema
 from orchestrator.spec.testbed import PROVIDERS, ROLES, Testbed, UmlHost, UmlTestbed
 
 __all__ = [
+    "LIMIT_NAMES",
     "MOST_TUNNELS",
     "PROVIDERS",
     "ROLES",
     "Experiment",
     "Factors",
+    "Limits",
     "Problem",
     "SpecError",
     "Testbed",

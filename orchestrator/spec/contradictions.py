@@ -24,6 +24,8 @@ def contradictions(tree: Mapping) -> list[Problem]:
         return problems
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels)
     repetitions = tree.entries.get("repetitions")
+    if isinstance(repetitions, Mapping):
+        repetitions = repetitions.entries.get("max")
     if isinstance(repetitions, Scalar) and isinstance(repetitions.value, int):
         count *= max(repetitions.value, 1)
     if count > MOST_TRIALS:

@@ -8,25 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from orchestrator.spec.fields import (
     CoresLevel,
     Duration,
     Name,
+    Share,
     Strict,
     TunnelsLevel,
     VariantName,
     WarmUp,
     expected,
 )
+from orchestrator.spec.limits import Limits
 
 T = TypeVar("T")
 Topology = Literal["site-to-site", "gateway-to-gateway"]
 Tool = Literal["iperf3"]
 Protocol = Literal["tcp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
-Repetitions = Annotated[int, Field(ge=1, le=100_000)]
+MOST_ROUNDS = 100_000
+Rounds = Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
 Levels = Annotated[tuple[T, ...], Field(min_length=1)]
 
 
@@ -35,6 +38,43 @@ def _as_tuple(value: Any) -> Any:
 
 
 OneOrMore = Annotated[Levels[T], BeforeValidator(_as_tuple)]
+
+
+class Adaptive(Strict):
+    """How often each cell is measured: in ``min`` rounds, then in more, until the interval of every cell's median is
+    narrower than ``width`` (a share of the median), at most in ``max``."""
+
+    min: Rounds = Field(description="Rounds that are measured in any case. Below 6 there is no 95 % interval.")
+    max: Rounds = Field(description="Rounds after which it ends in any case.")
+    width: Share | None = Field(
+        default=None, gt=0, description="Of the median: how narrow the interval of every cell must be."
+    )
+
+    @model_validator(mode="after")
+    def _goes_up(self) -> "Adaptive":
+        if self.max < self.min:
+            raise expected(f"max to be at least min, {self.min}")
+        if self.width is None and self.max != self.min:
+            raise expected("a width, such as 10%", because="without one nothing says when to end before max")
+        return self
+
+
+def _as_rounds(value: Any) -> Any:
+    if isinstance(value, dict | Adaptive):
+        return value
+    if type(value) is int and 1 <= value <= MOST_ROUNDS:
+        return {"min": value, "max": value}
+    raise expected(f"a whole number from 1 to {MOST_ROUNDS}, or {{min, max, width}}")
+
+
+_ROUNDS_SCHEMA = {
+    "description": "Rounds: every cell is measured once in each. A number, or min, max and width.",
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS},
+        Adaptive.model_json_schema(),
+    ],
+}
+Repetitions = Annotated[Adaptive, BeforeValidator(_as_rounds), WithJsonSchema(_ROUNDS_SCHEMA)]
 
 
 class Factors(Strict):
@@ -139,8 +179,12 @@ class Experiment(Strict):
     exclude: tuple[Rule, ...] = ()
     include: tuple[ExtraCell, ...] = ()
     traffic: Traffic
-    repetitions: Repetitions = Field(default=5, description="Rounds: every cell is measured once in each.")
+    repetitions: Repetitions = Adaptive(min=5, max=5)
     retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is tried again.")
+    on_failure: Literal["continue", "stop"] = Field(
+        default="continue", description="What to do when a trial is not ok after its retries."
+    )
+    limits: Limits = Field(default=Limits(), description="When an attempt is not valid; the same in every tier.")
     notebooks: tuple[Name, ...] = Field(default=(), description="Notebooks that draw the figures.")
     default_tier: str | None = Field(default=None, exclude=True, description="The tier when none is asked for.")
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")

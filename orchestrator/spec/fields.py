@@ -84,6 +84,16 @@ WarmUp = Annotated[
     float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds.", "1s")
 ]
 Duration = Annotated[float, _whole_seconds(1), _text_schema("Time that is counted, in whole seconds.", "3s", "1 min")]
+Share = Annotated[
+    float,
+    _quantity(units.share, "a percentage, such as 5%"),
+    _text_schema("A percentage.", "5%", "0.5%"),
+]
+Interval = Annotated[
+    float,
+    _quantity(units.seconds, "a time, such as 500 ms"),
+    _text_schema("A time.", "500 ms", "2s"),
+]
 Memory = Annotated[
     int,
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),

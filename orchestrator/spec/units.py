@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '1420 B', '1 GiB'."""
+"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '1420 B', '1 GiB', '5 %'."""
 
 import re
 from collections.abc import Mapping
@@ -20,11 +20,13 @@ SIZES: Mapping[str, Fraction] = {
     **{f"{prefix}iB": Fraction(1024**power) for power, prefix in enumerate("KMGT", start=1)},
 }
 
-_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z/]+)", re.ASCII)
+SHARES: Mapping[str, Fraction] = {"%": Fraction(1, 100)}
+
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z/]+|%)", re.ASCII)
 
 
 def parse_quantity(value: object, units: Mapping[str, Fraction]) -> Fraction:
-    """A non-negative number and one of ``units``, in the base unit (s, bit/s, B).
+    """A non-negative number and one of ``units``, in the base unit (s, bit/s, B, a share of 1).
 
     Raises ValueError, whose message says what is wrong with the value. A number without a unit is refused, because
     nothing says whether 500 is seconds or milliseconds; so is a unit in another case ('1 GB' is not '1 Gb').
@@ -58,3 +60,8 @@ def whole_bytes(value: object) -> int:
     if size.denominator != 1:
         raise ValueError("it is not a whole number of bytes")
     return int(size)
+
+
+def share(value: object) -> float:
+    """A percentage as a share of 1."""
+    return float(parse_quantity(value, SHARES))

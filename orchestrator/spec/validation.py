@@ -24,6 +24,7 @@ _KINDS = {
     "dict_type": "keys and values",
     "model_type": "keys and values",
     "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
     "less_than_equal": "at most {le}",
     "too_short": "at least {min_length} entry",
     "string_too_short": "at least {min_length} character",
@@ -153,13 +154,17 @@ def _of_any_key(part: dict[str, Any]) -> Any:
     return next(iter(part.get("patternProperties", {}).values()), None) or part.get("additionalProperties") or {}
 
 
+def _has_parts(option: dict[str, Any]) -> bool:
+    return any(key in option for key in ("$ref", "items", "properties"))
+
+
 def _resolved(part: Any, schema: dict[str, Any]) -> dict[str, Any]:
     """Follow references; of alternatives, take the first that is not null."""
     while isinstance(part, dict):
         if "$ref" in part:
             part = schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]
-        elif "anyOf" in part and any("$ref" in option or "items" in option for option in part["anyOf"]):
-            part = next(option for option in part["anyOf"] if "$ref" in option or "items" in option)
+        elif "anyOf" in part and any(_has_parts(option) for option in part["anyOf"]):
+            part = next(option for option in part["anyOf"] if _has_parts(option))
         else:
             return part
     return {}

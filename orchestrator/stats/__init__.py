@@ -16,6 +16,7 @@ from orchestrator.stats.scaling import (
     parallel_efficiency,
     shows_scaling,
 )
+from orchestrator.stats.stopping import is_narrow, relative_width
 
 __all__ = [
     "CONFIDENCE",
@@ -26,10 +27,12 @@ __all__ = [
     "Quotient",
     "Summary",
     "ideal_throughput",
+    "is_narrow",
     "order_ranks",
     "paired_ratio",
     "parallel_efficiency",
     "quotient",
+    "relative_width",
     "shows_scaling",
     "summarize",
 ]

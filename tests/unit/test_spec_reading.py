@@ -38,7 +38,7 @@ def test_base_then_tier_then_overrides(file: Path) -> None:
     assert (full.tier, full.factors.cores, full.traffic.duration_s) == ("full", (1, 2), 3.0)
     smoke = spec.load_experiment(file, "smoke")
     assert (smoke.tier, smoke.factors.cores, smoke.factors.tunnels) == ("smoke", (1,), (1,))
-    assert (smoke.traffic.warm_up_s, smoke.traffic.duration_s, smoke.repetitions) == (2.0, 1.0, 4)
+    assert (smoke.traffic.warm_up_s, smoke.traffic.duration_s, smoke.repetitions.max) == (2.0, 1.0, 4)
     assert smoke.description == "one"
     given_ = ["traffic.duration=5 s", "factors.cores=[max]"]
     changed = spec.load_experiment(file, "smoke", given_)

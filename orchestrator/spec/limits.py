@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an attempt may deviate by before its result is not trusted: the limits of a spec, and their defaults."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from orchestrator.spec.fields import Interval, Share, Strict
+
+LimitName = Literal[
+    "duration",
+    "window",
+    "counters",
+    "clock_step",
+    "clock_skew",
+    "rekey",
+    "competing_load",
+    "steal",
+    "throttling",
+    "interrupts",
+    "retransmits",
+    "drops",
+    "variation",
+    "headroom",
+    "kernel_log",
+]
+LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
+
+
+class Limits(Strict):
+    """An attempt that breaks a limit is invalid, and says which; one of ``report_only`` only marks it.
+
+    Shares are of 1. The same limits hold in every tier. Four limits have no number: no rekey may fall into the
+    traffic, no CPU may be throttled, no interrupt may move to another CPU, and the kernel may not complain.
+    """
+
+    duration: Share = Field(
+        default=0.05, description="Of the planned duration: by how much a receiver's own clock may differ, plus 0.1 s."
+    )
+    window: Share = Field(
+        default=0.10, description="Of the planned duration: by how much the host's sampling window may differ."
+    )
+    counters: Share = Field(
+        default=0.15, description="By how much the receivers' bytes may exceed what came through the tunnel."
+    )
+    clock_step_s: Interval = Field(
+        default=0.5, alias="clock_step", description="By how much a host's clock may jump inside the window."
+    )
+    clock_skew_s: Interval = Field(
+        default=1.0, alias="clock_skew", description="By how much a host's clock may differ from the controller's."
+    )
+    competing_load: Share = Field(
+        default=0.10, description="Of one core: processor time of other programs on the lab's computer, meanwhile."
+    )
+    steal: Share = Field(
+        default=0.20, description="Of one core: processor time that a hypervisor took from the computer or a host."
+    )
+    retransmits: Share = Field(default=0.02, description="Of the TCP segments sent.")
+    drops: Share = Field(default=0.01, description="Of an interface's packets: those that it dropped.")
+    variation: Share = Field(
+        default=0.50, description="The coefficient of variation of the throughput, second by second, of 3 s or more."
+    )
+    headroom: Share = Field(
+        default=0.10, description="Below the block's baseline: above that, the generator may be what limits."
+    )
+    report_only: Annotated[
+        tuple[LimitName, ...], Field(description="Limits that mark an attempt and do not make it invalid.")
+    ] = ("headroom", "clock_skew")
