@@ -44,7 +44,7 @@ def main() -> None:
         topology=layout.GATEWAY_TO_GATEWAY,
     )
     by_agent, by_playbook = [], []
-    with UmlTestbed(load_testbed("lab"), [vanilla.build], LineDisplay("uml")) as testbed:
+    with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
         testbed.agent("gateway-a").request("links", **layout.links_request(layout.GATEWAY_TO_GATEWAY, 1))
         lab = testbed.lab

@@ -6,6 +6,7 @@ own and renamed when it is whole, so that a failed or interrupted build leaves n
 processes that want the same product build it once.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -107,7 +108,7 @@ def learned_seconds(what: str, default: float | None = None) -> float | None:
 
 def learn_seconds(what: str, seconds: float) -> None:
     """Remember how long something took, for the next estimate."""
-    with lock("durations"):
+    with contextlib.suppress(OSError), lock("durations"):  # an estimate is not worth a failure
         try:
             known = json.loads(_durations_file().read_text())
         except (OSError, ValueError):

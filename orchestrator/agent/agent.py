@@ -14,6 +14,7 @@ import base64
 import contextlib
 import ctypes
 import errno
+import glob
 import json
 import os
 import platform
@@ -470,8 +471,10 @@ def measure(request):
 
     ``clients``: [{"role", "name", "arguments"}]; ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
-    The answer has ``processes`` and ``samples``: two samples with the time of each.
+    The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
+    after all traffic; ``clock_s``: this host's clock at the end.
     """
+    surroundings_before = surroundings()
     if request["start_at"] is not None:
         time.sleep(max(0.0, request["start_at"] - time.time()))
     began = time.monotonic()
@@ -485,7 +488,14 @@ def measure(request):
         samples.append(sample(request["sample_roles"]))
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
-    return {"started_at": started_at, "traffic_s": traffic_s, "samples": samples, "processes": TRAFFIC.stop()}
+    return {
+        "started_at": started_at,
+        "traffic_s": traffic_s,
+        "samples": samples,
+        "surroundings": [surroundings_before, surroundings()],
+        "processes": TRAFFIC.stop(),
+        "clock_s": time.time(),
+    }
 
 
 def wait_or_leave(until):
@@ -515,14 +525,36 @@ def sample(roles):
     }
 
 
+def surroundings():
+    """What should be the same before and after the traffic: where interrupts go, and how often a CPU was throttled.
+
+    ``interrupts``: {number: list of CPUs}; ``throttled``: events, null where the host does not count them;
+    ``frequency_khz``: of each CPU now, empty where the host does not say.
+    """
+    interrupts = {}
+    for path in glob.glob("/proc/irq/[0-9]*/smp_affinity_list"):
+        with contextlib.suppress(OSError):
+            interrupts[path.split("/")[3]] = read_text(path).strip()
+    cpus = "/sys/devices/system/cpu/cpu[0-9]*/"
+    throttled = [int(read_text(path)) for path in glob.glob(cpus + "thermal_throttle/core_throttle_count")]
+    frequency = [int(read_text(path)) for path in sorted(glob.glob(cpus + "cpufreq/scaling_cur_freq"))]
+    return {
+        "interrupts": interrupts,
+        "throttled": sum(throttled) if throttled else None,
+        "frequency_khz": frequency,
+    }
+
+
+COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection")
+
+
 def kernel_log(request):
     """What this boot's kernel log says: ``complaints``, the last ``most`` lines that a person should see (warnings,
     bugs, stalls), and ``crypto``, which code encrypts; null where the kernel does not say."""
-    marks = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection")
     crypto = "orch-lab: crypto: "
     lines = call(["dmesg"]).splitlines()
     return {
-        "complaints": [line for line in lines if any(mark in line for mark in marks)][-request["most"] :],
+        "complaints": [line for line in lines if any(mark in line for mark in COMPLAINTS)][-request["most"] :],
         "crypto": ", ".join(line.split(crypto, 1)[1].strip() for line in lines if crypto in line) or None,
     }
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orchestrator.errors import UserError
-from orchestrator.store.reading import is_run, read_attempts, read_run
+from orchestrator.store.reading import find_run, read_attempts, read_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NO_VARIANT = "none"  # the variant of a baseline: the same traffic without a tunnel
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "cpu", *CPU_KINDS)
@@ -42,7 +40,7 @@ class Run:
         """
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
-        for attempt in read_attempts(self.path):
+        for attempt in read_attempts(self.path, self.meta):
             if attempt["status"] != "ok" or attempt["trial_id"] in seen:
                 continue
             seen.add(attempt["trial_id"])
@@ -59,16 +57,16 @@ class Run:
     @cached_property
     def measured(self) -> pd.DataFrame:
         """The trials that medians are made of: kind measure, status ok, with a throughput."""
-        trials = self.trials
-        keep = (trials["kind"] == "measure") & (trials["status"] == "ok") & trials["throughput_bps"].notna()
-        return trials[keep]
+        return self._ok("measure")
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
         """The ok baseline trials: the same traffic without a tunnel, at the start of each block."""
+        return self._ok("baseline")
+
+    def _ok(self, kind: str) -> pd.DataFrame:
         trials = self.trials
-        keep = (trials["kind"] == "baseline") & (trials["status"] == "ok") & trials["throughput_bps"].notna()
-        return trials[keep]
+        return trials[(trials["kind"] == kind) & (trials["status"] == "ok") & trials["throughput_bps"].notna()]
 
     @cached_property
     def invalid(self) -> pd.DataFrame:
@@ -117,19 +115,6 @@ def load(path: Path | str) -> Run:
     meta = read_run(found)
     trials, attempts = _tables(found)
     return Run(found, meta, _frame(trials), _frame(attempts))
-
-
-def find_run(path: Path) -> Path:
-    """The run that a path means: itself, or the latest below it. Raises UserError where there is none."""
-    if is_run(path):
-        return path.resolve()
-    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in path.glob(pattern)]
-    if not below:
-        raise UserError(
-            f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
-            "Runs are in results/EXPERIMENT/RUN-ID."
-        )
-    return max(below, key=lambda folder: folder.name).resolve()
 
 
 def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:

@@ -4,6 +4,7 @@
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -11,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
+from rich.prompt import Prompt
 from rich.table import Table
 from rich.text import Text
 
@@ -57,11 +59,22 @@ class Tracker:
         self.plan: Plan | None = None
         self.block: Block | None = None
         self.done: set[str] = set()
+        self.total = 0
         self._remaining_s = 0.0
 
-    def start(self, plan: Plan) -> None:
+    def start(self, plan: Plan, finished: Sequence[Trial]) -> None:
         self.plan = plan
-        self._remaining_s = sum(self._seconds(trial) for trial in plan.trials) + self._prepare_s * len(plan.blocks)
+        self.total = sum(1 for _ in plan.iterate())
+        self._remaining_s = sum(map(self._seconds, plan.iterate())) + self._prepare_s * len(plan.blocks)
+        for trial in finished:
+            self.finished(trial)
+
+    def skipped(self, trials: Sequence[Trial]) -> None:
+        """Trials that the stopping rule made unnecessary."""
+        for trial in trials:
+            if trial.trial_id not in self.done:
+                self.total -= 1
+                self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
         return trial.traffic.warm_up_s + trial.traffic.duration_s + self._overhead_s
@@ -77,10 +90,6 @@ class Tracker:
     @property
     def remaining_s(self) -> float:
         return max(0.0, self._remaining_s)
-
-    @property
-    def total(self) -> int:
-        return len(self.plan.trials) if self.plan else 0
 
     @property
     def rounds(self) -> int:
@@ -118,9 +127,21 @@ class LineDisplay:
     def message(self, text: str) -> None:
         self._say(text)
 
-    def plan(self, plan: Plan) -> None:
-        self._tracker.start(plan)
-        self._say(f"{len(plan.trials)} trials in {len(plan.blocks)} blocks, {about(self._tracker.remaining_s)}")
+    def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
+        """The last of ``choices``: nobody is there to answer."""
+        return choices[-1]
+
+    def plan(self, plan: Plan, finished: Sequence[Trial]) -> None:
+        tracker = self._tracker
+        tracker.start(plan, finished)
+        already = f"; {len(tracker.done)} are ok already" if finished else ""
+        most = "at most " if plan.repetitions.width else ""
+        self._say(f"{most}{tracker.total} trials in {len(plan.blocks)} blocks, {about(tracker.remaining_s)}{already}")
+
+    def skipped(self, trials: Sequence[Trial]) -> None:
+        self._tracker.skipped(trials)
+        if trials:
+            self._say(f"  enough: the intervals are narrow; {len(trials)} trials are not needed")
 
     def block(self, block: Block) -> None:
         self._tracker.block = block
@@ -137,8 +158,9 @@ class LineDisplay:
         where = f"{trial.order}/{self._tracker.total} round {trial.round}"
         again = f", attempt {attempt}" if attempt > 1 else ""
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
+        marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
         value = rate(outcome.measurements.get("throughput_bps"))
-        self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}")
+        self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}")
 
 
 class LiveDisplay:
@@ -181,9 +203,26 @@ class LiveDisplay:
     def message(self, text: str) -> None:
         self._console.print(Text(text, style="yellow"))
 
-    def plan(self, plan: Plan) -> None:
+    def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
+        """What the user chooses; the last of ``choices`` where nobody can answer."""
+        if not sys.stdin.isatty():
+            return choices[-1]
+        self._live.stop()
+        try:
+            for line in lines:
+                self._console.print(Text(line))
+            return Prompt.ask(question, choices=list(choices), default=choices[-1], console=self._console)
+        except EOFError:
+            return choices[-1]
+        finally:
+            self._live.start()
+
+    def plan(self, plan: Plan, finished: Sequence[Trial]) -> None:
         self.stage("")
-        self._tracker.start(plan)
+        self._tracker.start(plan, finished)
+
+    def skipped(self, trials: Sequence[Trial]) -> None:
+        self._tracker.skipped(trials)
 
     def block(self, block: Block) -> None:
         self._tracker.block = block

@@ -14,7 +14,7 @@ def report(
     from rich.console import Console
 
     from orchestrator.analysis import make_report
-    from orchestrator.analysis.dataset import find_run
+    from orchestrator.store import find_run
 
     found = find_run(run)
     console = Console(stderr=True)

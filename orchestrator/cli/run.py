@@ -2,12 +2,13 @@
 """`orch run`: the whole way from a spec to its figures."""
 
 import contextlib
+import glob
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ from orchestrator.paths import RESULTS
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
+    from orchestrator.run.changes import Change
 
 
 def run(
@@ -28,30 +30,92 @@ def run(
     ] = None,
     testbed: Annotated[str | None, typer.Option(help="Another testbed than the spec names.")] = None,
     results: Annotated[Path, typer.Option(help="Where runs are stored.")] = RESULTS,
-    order: Annotated[str, typer.Option(help="random, or sequential for debugging.")] = "random",
+    order: Annotated[str | None, typer.Option(help="random (the default), or sequential for debugging.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run: its directory or its id. Tier, --set, --testbed and --order "
+            "are that run's unless given.",
+        ),
+    ] = None,
+    on_change: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|rerun|abort",
+            help="What to do when something has changed since that run was begun; without it you are asked.",
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")] = False,
 ) -> int:
-    """Run an experiment: validate, plan, bring up the testbed, provision, measure, store, draw."""
-    del yes  # a run never asks; the launcher reads this option
+    """Run an experiment: validate, plan, bring up the testbed, provision, measure, store, draw.
+
+    The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
+    testbed cannot be used, 130 when interrupted.
+    """
     from orchestrator.plan import make_plan
     from orchestrator.run import campaign as c
+    from orchestrator.run.opening import DECISIONS
     from orchestrator.spec import load_experiment, load_testbed
     from orchestrator.testbed import capabilities, open_testbed
 
-    experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
-    bed = load_testbed(testbed or experiment.testbed)
-    plan = make_plan(experiment, capabilities(bed), order=order)
-    _check_results(results)
+    if on_change is not None and (on_change not in DECISIONS or resume is None):
+        raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
+    found = None if resume is None else _run_to_resume(resume, results)
+    before = _arguments_of(found) if found else {}
+    experiment = load_experiment(
+        spec,
+        tier=tier if tier is not None else before.get("tier"),
+        overrides=overrides if overrides is not None else before.get("overrides", ()),
+    )
+    chosen_order = str(order or before.get("order") or "random")
+    arguments = {"testbed": testbed or before.get("testbed"), "order": chosen_order}
+    bed = load_testbed(arguments["testbed"] or experiment.testbed)
+    plan = make_plan(experiment, capabilities(bed), order=chosen_order, testbed=bed.testbed)
+    if found is None:
+        _check_results(results)
     with open_display(bed.provider) as display, _terminated_as_interrupted():
         for left in plan.left_out:
             display.message(f"Left out: {left.what}: {left.reason}")
-        campaign = c.Campaign(experiment, plan, results.resolve(), display)
-        builds = c.needed_builds(list(campaign.variants().values()))
-        with open_testbed(bed, builds, display) as opened:
+
+        def decide(changes: "Sequence[Change]") -> str:
+            return on_change or (
+                "abort"
+                if yes
+                else display.ask(
+                    ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
+                    "What now: keep what was measured, rerun what the change concerns, or abort?",
+                    DECISIONS,
+                )
+            )
+
+        campaign = c.Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+        with open_testbed(bed, display, wait=wait) as opened:
             summary = c.carry_out(campaign, opened)
         _finish(summary, display)
-    return _conclude(summary, json_output)
+    return _conclude(summary, spec, json_output)
+
+
+def _run_to_resume(given: Path, results: Path) -> Path:
+    """The directory of the run that --resume names: a folder, or a run's id below the results."""
+    from orchestrator.store import find_run
+
+    if not given.exists() and len(given.parts) == 1:
+        below = sorted(results.glob(f"*/{glob.escape(given.name)}"))
+        if not below:
+            raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
+        given = below[0]
+    return find_run(given)
+
+
+def _arguments_of(run: Path) -> dict[str, Any]:
+    """What a run was started with, for when it goes on."""
+    from orchestrator.store import read_run
+
+    meta = read_run(run)
+    return {**(meta.get("arguments") or {}), "tier": meta.get("tier"), "overrides": meta.get("overrides") or ()}
 
 
 def _check_results(folder: Path) -> None:
@@ -93,34 +157,46 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
     """Tables always; the notebooks and the report when the campaign came to its end."""
-    if summary.interrupted:
-        from orchestrator.store import write_tables
+    from orchestrator.store import write_tables
 
-        write_tables(summary.path)
-        return
-    from orchestrator.analysis import make_report
+    try:
+        if summary.interrupted or summary.stopped:
+            write_tables(summary.path)
+            return
+        from orchestrator.analysis import make_report
 
-    display.stage("Executing the notebooks and writing the report", 10)
-    make_report(summary.path, display.detail)
-    display.stage("")
+        display.stage("Executing the notebooks and writing the report", 10)
+        make_report(summary.path, display.detail)
+        display.stage("")
+    except OSError as error:
+        display.message(f"The tables cannot be written: {error.strerror}. `orch report {summary.path}` makes them.")
 
 
-def _conclude(summary: "Summary", json_output: bool) -> int:
+def _conclude(summary: "Summary", spec: Path, json_output: bool) -> int:
     counts = {status: summary.statuses[status] for status in ("ok", "failed", "invalid", "missing")}
     if not json_output:
-        from orchestrator.cli.summary import print_summary
+        if counts["ok"]:
+            from orchestrator.cli.summary import print_summary
 
-        print_summary(summary.path)
+            print_summary(summary.path)
+        print(summary.path)
     else:
-        print(json.dumps({"run": str(summary.path), **counts, "interrupted": summary.interrupted}))
+        outcome = {"run": str(summary.path), **counts, "interrupted": summary.interrupted, "stopped": summary.stopped}
+        print(json.dumps({**outcome, "given_up": summary.given_up}))
+    for gap in summary.given_up:
+        print(f"orch: block {gap['block']} was given up: {gap['reason']}", file=sys.stderr)
+    if summary.stopped:
+        print(f"orch: {summary.stopped}", file=sys.stderr)
+    goes_on = f"`orch run {spec} --resume {summary.path}`"
     if summary.interrupted:
         print(
-            f"orch: interrupted; what was measured is kept. `orch report {summary.path}` draws it.",
+            f"orch: interrupted; what was measured is kept. {goes_on} goes on, `orch report {summary.path}` draws it.",
             file=sys.stderr,
         )
-        if not json_output:
-            print(summary.path)
         return 130
-    if not json_output:
-        print(summary.path)
-    return 0 if counts["ok"] == sum(counts.values()) else 1
+    if summary.unusable:
+        return 3
+    if counts["ok"] == sum(counts.values()):
+        return 0
+    print(f"orch: not all trials are ok. {goes_on} tries those again.", file=sys.stderr)
+    return 1

@@ -2,14 +2,15 @@
 """One execution of a trial on a prepared testbed: tunnels up, handshakes, traffic, probes, tunnels down."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import iperf3, layout, probes
-from orchestrator.run.judge import broken_limits, counted_less
+from orchestrator.run.judge import Evidence, Passage, judge, variation
+from orchestrator.spec import Limits
 from orchestrator.testbed.protocol import Boost, Testbed
 from orchestrator.testbed.remote import AgentFailure, HostLost
 
@@ -21,12 +22,15 @@ GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exch
 class Outcome:
     """What one attempt gave. ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text.
 
+    ``broken``: the limits, by name, that made it invalid; ``marks``: a sentence on each that only marks it.
     ``crypto``: which code encrypted, in the kernel's words. ``host_lost``: the host no longer answers, so nothing more
     can be measured before it is prepared again.
     """
 
     status: str = "failed"
     reasons: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
     measurements: dict[str, Any] = field(default_factory=dict)
     probes: dict[str, Any] = field(default_factory=dict)
     variant_build: str | None = None
@@ -34,6 +38,14 @@ class Outcome:
     boost: Boost = field(default_factory=lambda: Boost(False, {}))
     raw: dict[str, str] = field(default_factory=dict)
     host_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What an attempt is held against. ``baseline_bps``: what its block carried without a tunnel, where measured."""
+
+    limits: Limits = field(default_factory=Limits)
+    baseline_bps: float | None = None
 
 
 class _Phases:
@@ -49,13 +61,19 @@ class _Phases:
         self._last = now
 
 
-def run_attempt(testbed: Testbed, trial: Trial, variant: Variant | None, on_traffic: Callable[[], None]) -> Outcome:
+def run_attempt(
+    testbed: Testbed,
+    trial: Trial,
+    variant: Variant | None,
+    on_traffic: Callable[[], None],
+    conditions: Conditions | None = None,
+) -> Outcome:
     """Execute a trial once. Never raises for what can go wrong on a host; the outcome says what did."""
     outcome = Outcome()
     began = time.monotonic()
     phases = _Phases()
     try:
-        _run(testbed, trial, variant, on_traffic, outcome, phases)
+        _run(testbed, trial, variant, on_traffic, conditions or Conditions(), outcome, phases)
     except HostLost as error:
         outcome.status, outcome.host_lost = "failed", True
         outcome.reasons.append(str(error))
@@ -76,6 +94,7 @@ def _run(
     trial: Trial,
     variant: Variant | None,
     on_traffic: Callable[[], None],
+    conditions: Conditions,
     outcome: Outcome,
     phases: _Phases,
 ) -> None:
@@ -126,19 +145,24 @@ def _run(
                 patience_s=seconds + GRACE_S,
                 sample_roles=list(layout.roles(trial.topology)),
             )
+        skew_s = measured["clock_s"] - time.time()
         outcome.boost = boost.value
         phases.done("traffic")
         for name, process in measured["processes"].items():
             outcome.raw[f"{name}.json"] = process["out"]
             if process["err"]:
                 outcome.raw[f"{name}.err"] = process["err"]
-        outcome.probes = {**probes.between(measured["samples"]), "computer": boost.value.computer}
+        outcome.probes = {
+            **probes.between(measured["samples"], measured["surroundings"]),
+            "computer": boost.value.computer,
+            "clock_skew_s": round(skew_s, 3),
+        }
         ages: dict[str, Any] = {}
         if not baseline:
             ages = gateway.request("handshake_times", roles=list(layout.GATEWAYS))["ages_s"]
         log = gateway.request("kernel_log", most=5)
         outcome.crypto = None if baseline else log["crypto"]
-        _evaluate(outcome, trial, measured, ages, ends.receiver, log["complaints"])
+        _evaluate(outcome, trial, conditions, measured, ages, ends.receiver, log["complaints"])
     except (KeyboardInterrupt, HostLost):
         outcome.host_lost = True  # the conversation broke off: nothing more can be asked of this host
         raise
@@ -150,6 +174,7 @@ def _run(
 def _evaluate(
     outcome: Outcome,
     trial: Trial,
+    conditions: Conditions,
     measured: dict[str, Any],
     ages: dict[str, Any],
     receiver: str,
@@ -169,27 +194,52 @@ def _evaluate(
         for name, age in devices.items()
         if age is not None and age < measured["traffic_s"] - 1.0
     ]
+    oldest = max(known) if known else None
+    varied = variation(streams)
     outcome.measurements.update(
         throughput_bps=sum(stream.throughput_bps for stream in streams),
         duration_s=round(max(stream.duration_s for stream in streams), 4),
         retransmits=sum(stream.retransmits for stream in streams),
-        handshake_age_s=round(max(known), 3) if known else None,
+        handshake_age_s=None if oldest is None else round(oldest, 3),
+        variation=None if varied is None else round(varied, 4),
         streams=[
             {"tunnel": s.tunnel, "throughput_bps": s.throughput_bps, "retransmits": s.retransmits} for s in streams
         ],
     )
-    oldest = max(known) if known else None
-    reasons = broken_limits(streams, outcome.probes, traffic.duration_s, oldest, rekeyed, log)
-    counted = outcome.probes["interfaces"]
-    if trial.levels.variant == NO_VARIANT:
-        wire = sum(c["rx_bytes"] for name, c in counted[receiver].items() if name.startswith(("lan", "wan")))
-        reasons += counted_less("the link", sum(stream.received_bytes for stream in streams), wire)
-    else:
-        for stream in streams:
-            through = counted[layout.GATEWAYS[1]].get(layout.device(stream.tunnel), {}).get("rx_bytes", 0)
-            reasons += counted_less(f"tunnel {stream.tunnel}", stream.received_bytes, through)
-    outcome.reasons += reasons
+    baseline = trial.levels.variant == NO_VARIANT
+    evidence = Evidence(
+        streams=streams,
+        probes=outcome.probes,
+        duration_s=traffic.duration_s,
+        handshake_age_s=oldest,
+        rekeyed=rekeyed,
+        kernel_log=log,
+        passages=_passages(streams, outcome.probes["interfaces"], receiver, baseline),
+        baseline_bps=None if baseline else conditions.baseline_bps,
+        clock_skew_s=outcome.probes["clock_skew_s"],
+    )
+    verdict = judge(evidence, conditions.limits)
+    outcome.reasons += verdict.broken
+    outcome.broken, outcome.marks = verdict.names, verdict.marks
     outcome.status = "invalid" if outcome.reasons else "ok"
+
+
+def _passages(
+    streams: Sequence[iperf3.Stream], counted: Mapping[str, Any], receiver: str, baseline: bool
+) -> list[Passage]:
+    """What each receiver reports beside what the interfaces counted on its way."""
+    if baseline:
+        wire = sum(c["rx_bytes"] for name, c in counted[receiver].items() if name.startswith(("lan", "wan")))
+        return [Passage("the link", sum(stream.received_bytes for stream in streams), wire)]
+    devices = counted[layout.GATEWAYS[1]]
+    return [
+        Passage(
+            f"tunnel {stream.tunnel}",
+            stream.received_bytes,
+            devices.get(layout.device(stream.tunnel), {}).get("rx_bytes", 0),
+        )
+        for stream in streams
+    ]
 
 
 def _clean_up(testbed: Testbed, trial: Trial, outcome: Outcome, baseline: bool) -> None:

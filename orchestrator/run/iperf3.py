@@ -19,7 +19,8 @@ FIRST_PORT = 5201
 class Stream:
     """What one tunnel's iperf3 pair measured, after the warm-up.
 
-    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted.
+    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted;
+    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP.
     """
 
     tunnel: int
@@ -27,6 +28,8 @@ class Stream:
     duration_s: float
     received_bytes: int
     retransmits: int
+    sent_bytes: int = 0
+    rates_bps: tuple[float, ...] = ()
 
 
 class BadReport(Exception):
@@ -77,6 +80,8 @@ def clients(role: str, tunnels: int, streams: int, warm_up_s: float, duration_s:
 
 
 def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
+    if process["status"] is None:
+        raise BadReport(f"iperf3 {name} did not end in time and was stopped.")
     try:
         value = json.loads(process["out"])
     except ValueError:
@@ -86,15 +91,15 @@ def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
         raise BadReport(f"iperf3 {name} printed something that is no report.")
     if value.get("error"):
         raise BadReport(f"iperf3 {name} says: {value['error']}.")
-    if process["status"] is None:
-        raise BadReport(f"iperf3 {name} did not end in time and was stopped.")
     if process["status"] != 0:
         raise BadReport(f"iperf3 {name} ended with status {process['status']}: {process['err'].strip()[-200:]}")
     return value
 
 
 def _number(report: Mapping[str, Any], name: str, section: str, key: str) -> float:
-    value = report.get("end", {}).get(section, {}).get(key)
+    end = report.get("end")
+    part = end.get(section) if isinstance(end, dict) else None
+    value = part.get(key) if isinstance(part, dict) else None
     if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
         raise BadReport(f"The report of iperf3 {name} has no end.{section}.{key}.")
     return float(value)
@@ -118,4 +123,16 @@ def read_stream(tunnel: int, processes: Mapping[str, Mapping[str, Any]]) -> Stre
         duration_s=seconds,
         received_bytes=int(received),
         retransmits=int(_number(client, f"client-{tunnel}", "sum_sent", "retransmits")),
+        sent_bytes=int(_number(client, f"client-{tunnel}", "sum_sent", "bytes")),
+        rates_bps=_rates(server),
+    )
+
+
+def _rates(server: Mapping[str, Any]) -> tuple[float, ...]:
+    """What the receiver counted in each whole interval (1 s) after the warm-up; empty where the report has none."""
+    sums = [interval.get("sum", {}) for interval in server.get("intervals", ()) if isinstance(interval, dict)]
+    return tuple(
+        float(part["bits_per_second"])
+        for part in sums
+        if not part.get("omitted") and part.get("seconds", 0) > 0.9 and "bits_per_second" in part
     )

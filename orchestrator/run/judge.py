@@ -1,63 +1,168 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict on an attempt: which limits it broke, each as a sentence. Pure. The limits are the same in every tier."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, pstdev
+from typing import Any, NamedTuple
 
 from orchestrator.run.iperf3 import Stream
+from orchestrator.spec import Limits
 
 REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
+# Starting and ending a process takes this much beside the share that a limit allows.
+_PROCESS_S = 0.1
+_WINDOW_S = 0.2
+_FEWEST_SECONDS = 3  # of which a variation says anything
+MSS = 1368  # bytes of a TCP segment in a tunnel: 1420 less IPv4 and TCP headers with time stamps
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an attempt may deviate by before it is invalid."""
+class Passage(NamedTuple):
+    """Bytes that receivers report, and those that came in over the interface that they must have come through."""
 
-    duration_share: float = 0.05  # of the planned duration, by which any receiver's own clock may differ,
-    duration_s: float = 0.1  # beside this, which starting and ending a process takes
-    window_share: float = 0.10  # of the planned duration, by which the host's sampling window may differ
-    counter_share: float = 0.15  # by which the receivers' bytes may exceed what their interface counted
-    clock_step_s: float = 0.5  # by which the host's clock may jump inside the window
+    where: str
+    received_bytes: int
+    interface_bytes: int
 
 
-def broken_limits(
-    streams: Sequence[Stream],
-    probes: Mapping[str, Any],
-    duration_s: float,
-    handshake_age_s: float | None,
-    rekeyed: Sequence[str],
-    kernel_log: Sequence[str],
-    limits: Limits | None = None,
-) -> list[str]:
-    """Sentences for all limits that an attempt broke; empty for a valid one."""
-    limits = limits or Limits()
-    broken = []
-    slack = limits.duration_s + limits.duration_share * duration_s
-    for stream in streams:
-        if abs(stream.duration_s - duration_s) > slack:
-            broken.append(
-                f"tunnel {stream.tunnel}: received over {stream.duration_s:.2f} s instead of {duration_s:g} s"
-            )
-    if abs(probes["window_s"] - duration_s) > max(limits.window_share * duration_s, 0.2):
-        broken.append(f"the host was sampled over {probes['window_s']:.2f} s instead of {duration_s:g} s")
-    if abs(probes["clock_step_s"]) > limits.clock_step_s:
-        broken.append(f"the host's clock jumped by {probes['clock_step_s']:+.2f} s inside the window")
-    if rekeyed:
-        broken.append(f"a new handshake fell into the trial on {', '.join(rekeyed)}")
-    if handshake_age_s is not None and handshake_age_s > REKEY_AFTER_S:
-        broken.append(f"a handshake was {handshake_age_s:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s")
-    if kernel_log:
-        broken.append(f"the kernel complained: {kernel_log[0]}")
-    return broken
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an attempt when its traffic has ended.
 
-
-def counted_less(where: str, received_bytes: int, interface_bytes: int, limits: Limits | None = None) -> list[str]:
-    """A sentence when a receiver reports much more than came in over the interface that it must have come through.
-
-    Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
+    ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
+    ``baseline_bps``: what the block carried without a tunnel, where it was measured and this is no baseline;
+    ``clock_skew_s``: the host's clock less the controller's.
     """
-    limits = limits or Limits()
-    if received_bytes > interface_bytes * (1 + limits.counter_share):
-        return [f"{where} carried {interface_bytes} bytes and its receiver reports {received_bytes}"]
-    return []
+
+    streams: Sequence[Stream]
+    probes: Mapping[str, Any]
+    duration_s: float
+    handshake_age_s: float | None = None
+    rekeyed: Sequence[str] = ()
+    kernel_log: Sequence[str] = ()
+    passages: Sequence[Passage] = ()
+    baseline_bps: float | None = None
+    clock_skew_s: float = 0.0
+
+
+@dataclass
+class Verdict:
+    """``broken``: sentences on limits that make the attempt invalid; ``marks``: on those that only mark it;
+    ``names``: of the limits in ``broken``, as the spec calls them."""
+
+    broken: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def judge(evidence: Evidence, limits: Limits) -> Verdict:
+    """Hold an attempt against all limits."""
+    verdict = Verdict()
+    for name, sentence in _breaches(evidence, limits):
+        if name in limits.report_only:
+            verdict.marks.append(sentence)
+        else:
+            verdict.broken.append(sentence)
+            verdict.names.append(name)
+    return verdict
+
+
+def variation(streams: Sequence[Stream]) -> float | None:
+    """The coefficient of variation of all streams' throughput together, second by second; None below 3 s."""
+    seconds = [sum(rates) for rates in zip(*(stream.rates_bps for stream in streams), strict=False)]
+    if len(seconds) < _FEWEST_SECONDS or fmean(seconds) <= 0:
+        return None
+    return float(pstdev(seconds) / fmean(seconds))
+
+
+def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    yield from _clocks(evidence, limits)
+    yield from _tunnels(evidence, limits)
+    yield from _processors(evidence, limits)
+    yield from _packets(evidence, limits)
+    if evidence.kernel_log:
+        yield "kernel_log", f"the kernel complained: {evidence.kernel_log[0]}"
+
+
+def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    planned, probes = evidence.duration_s, evidence.probes
+    slack = _PROCESS_S + limits.duration * planned
+    for stream in evidence.streams:
+        if abs(stream.duration_s - planned) > slack:
+            yield (
+                "duration",
+                f"tunnel {stream.tunnel}: received over {stream.duration_s:.2f} s instead of {planned:g} s",
+            )
+    if abs(probes["window_s"] - planned) > max(limits.window * planned, _WINDOW_S):
+        yield "window", f"the host was sampled over {probes['window_s']:.2f} s instead of {planned:g} s"
+    if abs(probes["clock_step_s"]) > limits.clock_step_s:
+        yield "clock_step", f"the host's clock jumped by {probes['clock_step_s']:+.2f} s inside the window"
+    if abs(evidence.clock_skew_s) > limits.clock_skew_s:
+        yield "clock_skew", f"the host's clock differs by {evidence.clock_skew_s:+.2f} s from the controller's"
+
+
+def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    if evidence.rekeyed:
+        yield "rekey", f"a new handshake fell into the trial on {', '.join(evidence.rekeyed)}"
+    age = evidence.handshake_age_s
+    if age is not None and age > REKEY_AFTER_S:
+        yield "rekey", f"a handshake was {age:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s"
+    for where, received, came_in in evidence.passages:
+        # Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
+        if received > came_in * (1 + limits.counters):
+            yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
+    total = sum(stream.throughput_bps for stream in evidence.streams)
+    if evidence.baseline_bps and total > evidence.baseline_bps * (1 - limits.headroom):
+        share = total / evidence.baseline_bps
+        yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
+
+
+def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    probes = evidence.probes
+    computer = probes.get("computer") or {}
+    elapsed = computer.get("elapsed_s") or 0.0
+    if elapsed > 0:
+        other, steal = computer["other_s"] / elapsed, computer["steal_s"] / elapsed
+        if other > limits.competing_load:
+            yield (
+                "competing_load",
+                f"other programs used {other:.0%} of a core of this computer; the limit is {limits.competing_load:.0%}",
+            )
+        if steal > limits.steal:
+            yield (
+                "steal",
+                f"a hypervisor took {steal:.0%} of a core from this computer; the limit is {limits.steal:.0%}",
+            )
+    window = probes["window_s"]
+    stolen = sum(cpu.get("steal_s", 0.0) for cpu in probes.get("per_cpu") or ()) / window if window > 0 else 0.0
+    if stolen > limits.steal:
+        yield "steal", f"a hypervisor took {stolen:.0%} of a core from the host; the limit is {limits.steal:.0%}"
+    for whose, events in (("this computer's", computer.get("throttled")), ("the host's", probes.get("throttled"))):
+        if events:
+            yield "throttling", f"{whose} CPUs were throttled {events} time{'s' * (events != 1)}"
+    if moved := probes.get("interrupts_moved"):
+        yield "interrupts", f"interrupts moved to other CPUs during the trial: {', '.join(moved[:5])}"
+
+
+def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    segments = sum(stream.sent_bytes for stream in evidence.streams) / MSS
+    retransmits = sum(stream.retransmits for stream in evidence.streams)
+    if segments > 0 and retransmits > limits.retransmits * segments:
+        share = retransmits / segments
+        yield "retransmits", f"{share:.1%} of the segments were sent again; the limit is {limits.retransmits:.1%}"
+    for role, devices in (evidence.probes.get("interfaces") or {}).items():
+        for device, counts in devices.items():
+            for way in ("rx", "tx"):
+                dropped, packets = counts.get(f"{way}_drops", 0), counts.get(f"{way}_packets", 0)
+                if dropped > limits.drops * (packets + dropped):
+                    share = dropped / (packets + dropped)
+                    yield (
+                        "drops",
+                        f"{role}/{device} dropped {share:.1%} of its packets; the limit is {limits.drops:.1%}",
+                    )
+    found = variation(evidence.streams)
+    if found is not None and found > limits.variation:
+        yield (
+            "variation",
+            f"the throughput varied by {found:.0%} from second to second; the limit is {limits.variation:.0%}",
+        )

@@ -76,9 +76,10 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     return result
 
 
-def between(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The probes of an attempt from the two samples around its measured window."""
+def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The probes of an attempt from the two samples around its measured window, and what was around all traffic."""
     before, after = samples
+    first, last = surroundings
     return {
         "window_s": round(after["at_monotonic_s"] - before["at_monotonic_s"], 4),
         "clock_step_s": round(
@@ -87,4 +88,11 @@ def between(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "per_cpu": per_cpu_seconds(before, after),
         "softirqs": softirqs(before, after),
         "interfaces": interfaces(before, after),
+        "interrupts_moved": [
+            number
+            for number, cpus in sorted(last["interrupts"].items(), key=lambda item: int(item[0]))
+            if first["interrupts"].get(number, cpus) != cpus
+        ],
+        "throttled": None if last["throttled"] is None else last["throttled"] - (first["throttled"] or 0),
+        "frequency_khz": last["frequency_khz"],
     }

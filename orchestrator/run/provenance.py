@@ -20,6 +20,8 @@ _PACKAGES = (
     "pydantic",
 )
 _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
+# Of these, what takes part in a measurement; another command or figure does not change a result.
+_PROGRAM = ("orchestrator/agent", "orchestrator/provision", "orchestrator/run", "orchestrator/testbed", "playbooks")
 
 
 def _git(*arguments: str) -> str | None:
@@ -37,11 +39,14 @@ def _git(*arguments: str) -> str | None:
 
 
 def source_identity() -> dict[str, Any]:
-    """The commit and whether the checkout differs from it; a hash of the tree in any case."""
+    """The commit and whether the checkout differs from it; a hash of the tree, and of the part of it
+    that measures, in any case."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain") if commit else None
     tree = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _SOURCES})
-    return {"commit": commit, "dirty": bool(changes) if commit else None, "tree_hash": tree}
+    program = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _PROGRAM})
+    dirty = bool(changes) if commit else None
+    return {"commit": commit, "dirty": dirty, "tree_hash": tree, "program_hash": program}
 
 
 def versions() -> dict[str, str]:

@@ -2,10 +2,16 @@
 """Reading a run's directory, also one that was interrupted."""
 
 import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+
+TRIALS = "trials"
+STOPPING = "stopping.json"
 
 
 def is_run(path: Path) -> bool:
@@ -13,9 +19,22 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
+def find_run(path: Path) -> Path:
+    """The run that a path means: itself, or the latest below it. Raises UserError where there is none."""
+    if is_run(path):
+        return path.resolve()
+    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in path.glob(pattern)]
+    if not below:
+        raise UserError(
+            f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
+            "Runs are in results/EXPERIMENT/RUN-ID."
+        )
+    return max(below, key=lambda folder: folder.name).resolve()
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {path.parent} is not a run's directory.") from None
     except (OSError, ValueError) as error:
@@ -30,14 +49,77 @@ def read_run(path: Path) -> dict[str, Any]:
     return _read_object(path / "run.json")
 
 
-def read_attempts(path: Path) -> list[dict[str, Any]]:
+def read_stopping(path: Path) -> list[dict[str, Any]]:
+    """Why each cell of each finished block has as many rounds as it has: the content of stopping.json."""
+    file = path / STOPPING
+    return list(_read_object(file)["cells"]) if file.exists() else []
+
+
+@dataclass
+class Scan:
+    """What is below trials/ of a run: whole attempts, in no order; those that cannot be read, with the error; and
+    what was cut off before it was whole."""
+
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    damaged: dict[Path, UserError] = field(default_factory=dict)
+    cut_off: list[Path] = field(default_factory=list)
+
+
+def _folders(path: str) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(path) as entries:
+            yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+
+
+def scan(path: Path) -> Scan:
+    """Read every attempt of a run."""
+    found = Scan()
+    for trial in _folders(os.path.join(path, TRIALS)):
+        for entry in _folders(trial.path):
+            if entry.name.isdigit():
+                folder = Path(entry.path)
+                try:
+                    found.attempts.append(_read_object(folder / "attempt.json"))
+                except UserError as error:
+                    found.damaged[folder] = error
+            elif entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                found.cut_off.append(Path(entry.path))
+    return found
+
+
+def read_attempts(path: Path, run: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """Every finished attempt, in the order of the plan, then of the attempts' numbers.
 
-    Folders with a temporary name are attempts that were cut off before they were whole: they do not count.
+    Folders with a temporary name are attempts that were cut off before they were whole: they do not count. An ok
+    attempt that a later session repeats, because something had changed, is invalid here, with the reason; its file
+    stays as it was written. ``run``: the content of run.json where it is at hand.
     """
-    attempts = []
-    for file in (path / "trials").glob("*/*/attempt.json"):
-        if file.parent.name.isdigit():
-            attempts.append(_read_object(file))
+    found = scan(path)
+    if found.damaged:
+        raise next(iter(found.damaged.values()))
+    attempts = found.attempts
     attempts.sort(key=lambda attempt: (attempt["order"], attempt["attempt"]))
-    return attempts
+    return as_counted(attempts, read_run(path) if run is None else run)
+
+
+def as_counted(attempts: Iterable[dict[str, Any]], run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Attempts as they count in a run: those that a later session repeats are invalid."""
+    repeating = [session for session in run.get("sessions") or () if session.get("repeats")]
+    if not repeating:
+        return list(attempts)
+    counted = []
+    for attempt in attempts:
+        later = next((session for session in repeating if _is_repeated(attempt, session)), None)
+        if later is not None and attempt["status"] == "ok":
+            reason = f"it is from before a change, and is repeated: {later['repeats']['because']}"
+            attempt = {**attempt, "status": "invalid", "reasons": [*attempt["reasons"], reason]}
+        counted.append(attempt)
+    return counted
+
+
+def _is_repeated(attempt: Mapping[str, Any], session: Mapping[str, Any]) -> bool:
+    variants = session["repeats"]["variants"]
+    concerned = variants is None or attempt["levels"]["variant"] in variants
+    return concerned and attempt.get("session", 1) < session["session"]

@@ -2,13 +2,13 @@
 """trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.store.files import replace_file
-from orchestrator.store.reading import read_attempts, read_run
+from orchestrator.store.reading import read_attempts, read_run, read_stopping
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("repetition", pa.int32()),
         ("status", pa.string()),
         ("reasons", pa.string()),
+        ("marks", pa.string()),
         ("throughput_bps", pa.float64()),
         ("duration_s", pa.float64()),
         ("warm_up_s", pa.float64()),
@@ -45,6 +46,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("handshake_age_s", pa.float64()),
         ("overhead_s", pa.float64()),
         ("cpu_busy", pa.float64()),
+        ("session", pa.int32()),
     ]
 
 
@@ -82,6 +84,8 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "started_at": datetime.fromisoformat(attempt["started_at"]),
         "cpu_busy": _cpu_busy(attempt),
         "attempt": attempt["attempt"],
+        "session": attempt.get("session", 1),
+        "marks": "; ".join(attempt.get("marks") or ()),
     }
 
 
@@ -93,27 +97,50 @@ def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return attempts[-1] if attempts else None
 
 
+def needed_trials(
+    plan: Mapping[str, Any], attempted: Container[str], stopping: Iterable[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """The trials of a plan without the rounds that its stopping rule made unnecessary.
+
+    ``stopping``: the cells of stopping.json. A block that did not come to its end needs ``min`` rounds, and those that
+    were begun.
+    """
+    ends: dict[int, int] = {}
+    for cell in stopping:
+        ends[cell["block"]] = max(cell["rounds"], ends.get(cell["block"], 0))
+    fewest = (plan.get("repetitions") or {}).get("min", 0)
+    adaptive = (plan.get("repetitions") or {}).get("width") is not None
+    for block in plan["blocks"]:
+        trials = block["trials"]
+        last = ends.get(block.get("index", 0))
+        if last is None and adaptive:
+            last = max((t["round"] for t in trials if t["trial_id"] in attempted), default=0)
+            last = max(last, fewest)
+        yield from (trial for trial in trials if last is None or trial["round"] <= last)
+
+
 def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     """(trials, attempts) of a run's directory.
 
-    ``trials`` has one row for each trial of the plan, in its order; one without an attempt has the status
-    ``missing``. ``attempts`` has one row for each finished attempt.
+    ``trials`` has one row for each trial of the plan, in its order, but for rounds that the stopping rule made
+    unnecessary; one without an attempt has the status ``missing``. ``attempts`` has one row for each finished attempt.
     """
     import pyarrow as pa
 
     run = read_run(path)
-    rows = [_attempt_row(attempt) for attempt in read_attempts(path)]
+    rows = [_attempt_row(attempt) for attempt in read_attempts(path, run)]
     by_trial: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_trial.setdefault(row["trial_id"], []).append(row)
     plan = run["plan"]
+    given_up = {gap["block"]: gap["reason"] for gap in run.get("given_up") or ()}
     trial_rows = []
-    for block in plan["blocks"]:
-        for trial in block["trials"]:
-            mine = by_trial.get(trial["trial_id"], [])
-            found = accepted(mine) or {"status": "missing", "reasons": "it was not attempted"}
-            fields = _trial_fields(trial, plan["topology"], run["testbed"]["name"])
-            trial_rows.append({**fields, **found, "attempts": len(mine)})
+    for trial in needed_trials(plan, by_trial, read_stopping(path)):
+        mine = by_trial.get(trial["trial_id"], [])
+        reason = given_up.get(trial["block"], "it was not attempted")
+        found = accepted(mine) or {"status": "missing", "reasons": reason}
+        fields = _trial_fields(trial, plan["topology"], run["testbed"]["name"])
+        trial_rows.append({**found, **fields, "attempts": len(mine)})
     shared = _columns()
     trial_schema = pa.schema([*shared, ("attempts", pa.int32())])
     attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing a run's directory. Only the process that owns the run does this."""
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file, sync_directory, to_json, write_synced
+from orchestrator.store.reading import STOPPING, TRIALS, as_counted, read_run, scan
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RESERVE = ".reserve"
+RESERVE_BYTES = 4 * 2**20  # enough for the last attempt, the journal and run.json
+
+
+class StoreError(UserError):
+    """Results can no longer be stored: the disk is full, or the folder is gone. What is stored stays whole."""
+
+    exit_status = 1
 
 
 def now() -> str:
@@ -24,38 +39,145 @@ def new_run_id() -> str:
 
 
 class RunDirectory:
-    """One run's directory, open for writing.
+    """One run's directory, open for writing, and locked against another writer until `close` or the process's end.
 
     An attempt is written under a temporary name, flushed and renamed: after a kill it is there whole or not at all.
-    The journal is flushed line by line.
+    The journal is flushed line by line. Some space is held in reserve, so that the attempt that finds the disk full is
+    still stored; `full` then says so. Methods that write raise StoreError where that is not possible.
     """
 
     def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
-        self.path = path
-        (path / "trials").mkdir(parents=True)
-        self._description = dict(description)
+        """A new run. Raises FileExistsError where there is one."""
+        with _stored(path):
+            (path / TRIALS).mkdir(parents=True)
+        self._open(path, dict(description))
         self._write_description()
-        self._journal = (path / "journal.jsonl").open("ab")
         self.journal("run-started")
 
+    def _open(self, path: Path, description: dict[str, Any]) -> None:
+        self.path = path
+        self.full = False
+        self._description = description
+        self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise UserError(f"Another process is writing {path}. Wait until it has ended, or end it.") from None
+        with _stored(path):
+            self._journal = (path / "journal.jsonl").open("ab")
+        self._make_reserve()
+
+    @classmethod
+    def reopen(cls, path: Path) -> "tuple[RunDirectory, list[dict[str, Any]]]":
+        """An existing run, to go on with, and its attempts as they count, in no order.
+
+        What a kill, a power loss or a full disk left is mended: half-written attempts go; an attempt that cannot be
+        read is set aside under another name, and its trial counts as not measured. Raises UserError where there is no
+        run, or where another process is writing it.
+        """
+        run = cls.__new__(cls)
+        run._open(path, read_run(path))
+        try:
+            run._mend_journal()
+            found = scan(path)
+            run._mend(found.cut_off, list(found.damaged))
+        except BaseException:
+            run.close()
+            raise
+        return run, as_counted(found.attempts, run._description)
+
+    def _mend_journal(self) -> None:
+        file = self.path / "journal.jsonl"
+        if file.stat().st_size:
+            with file.open("rb") as journal:
+                journal.seek(-1, os.SEEK_END)
+                torn = journal.read(1) != b"\n"
+            if torn:
+                self._append(b"\n")
+
+    def _mend(self, cut_off: Sequence[Path], damaged: Sequence[Path]) -> None:
+        for left in [*cut_off, *self.path.glob(".*.tmp")]:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for folder in damaged:
+            aside = folder.with_name(f"damaged-{folder.name}-{secrets.token_hex(2)}")
+            folder.rename(aside)
+            self.journal("attempt-damaged", attempt=str(folder.relative_to(self.path)), set_aside=aside.name)
+
+    def _make_reserve(self) -> None:
+        file = self.path / _RESERVE
+        with contextlib.suppress(OSError):  # then there is none, and a full disk costs the attempt in hand
+            fd = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, RESERVE_BYTES)
+            except OSError:
+                file.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
+
+    def _use_reserve(self, error: OSError) -> bool:
+        """Give the reserve back to the disk when it is full; whether that can help."""
+        if error.errno not in _FULL or not (self.path / _RESERVE).exists():
+            return False
+        (self.path / _RESERVE).unlink()
+        self.full = True
+        return True
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The content of run.json."""
+        return self._description
+
     def _write_description(self) -> None:
-        replace_file(self.path / "run.json", to_json(self._description))
+        self._replace("run.json", self._description)
+
+    def _replace(self, name: str, content: Mapping[str, Any]) -> None:
+        data = to_json(content)
+        with _stored(self.path):
+            try:
+                replace_file(self.path / name, data)
+            except OSError as error:
+                if not self._use_reserve(error):
+                    raise
+                replace_file(self.path / name, data)
 
     def update(self, **fields: Any) -> None:
         """Change top-level fields of run.json."""
         self._description.update(fields)
         self._write_description()
 
+    def write_stopping(self, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Store why each cell of each finished block has as many rounds as it has."""
+        self._replace(STOPPING, {"schema": 1, "cells": list(cells)})
+
     def journal(self, event: str, **details: Any) -> None:
         """Append one line to the journal and flush it to the disk."""
         line = json.dumps({"at": now(), "event": event, **details}, allow_nan=False, ensure_ascii=False)
-        self._journal.write(line.encode() + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        data = line.encode() + b"\n"
+        with _stored(self.path):
+            try:
+                self._append(data)
+            except OSError as error:
+                if not self._use_reserve(error):
+                    raise
+                self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        # Not through a buffer, which would keep what a full disk refused and write it twice.
+        fd = self._journal.fileno()
+        before = os.fstat(fd).st_size
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, before)
+            raise
 
     def next_attempt(self, trial_id: str) -> int:
         """The number of the next attempt of a trial, from 1."""
-        folder = self.path / "trials" / trial_id
+        folder = self.path / TRIALS / trial_id
         if not folder.is_dir():
             return 1
         return 1 + max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=0)
@@ -63,15 +185,32 @@ class RunDirectory:
     def add_attempt(self, attempt: Mapping[str, Any], raw: Mapping[str, str]) -> Path:
         """Store a finished attempt and its raw tool output (file name -> text). Returns its directory.
 
-        Raises FileExistsError rather than overwrite an attempt, and OSError when the disk is full; in both cases
-        nothing of the new attempt is left.
+        Raises FileExistsError rather than overwrite an attempt, and StoreError where it cannot be stored; in both
+        cases nothing of the new attempt is left.
         """
-        folder = self.path / "trials" / str(attempt["trial_id"])
+        folder = self.path / TRIALS / str(attempt["trial_id"])
         final = folder / str(attempt["attempt"])
         if final.exists():
             raise FileExistsError(f"{final} is there already; an attempt is never overwritten")
+        with _stored(self.path):
+            try:
+                self._add(folder, final, attempt, raw)
+            except OSError as error:
+                if not self._use_reserve(error):
+                    raise
+                self._add(folder, final, attempt, raw)
+        self.journal(
+            "attempt",
+            trial_id=attempt["trial_id"],
+            attempt=attempt["attempt"],
+            status=attempt["status"],
+            reasons=attempt["reasons"],
+        )
+        return final
+
+    def _add(self, folder: Path, final: Path, attempt: Mapping[str, Any], raw: Mapping[str, str]) -> None:
         folder.mkdir(exist_ok=True)
-        temporary = folder / f".{attempt['attempt']}.{secrets.token_hex(4)}.tmp"
+        temporary = folder / f".{final.name}.{secrets.token_hex(4)}.tmp"
         try:
             temporary.mkdir()
             for name, text in raw.items():
@@ -84,17 +223,45 @@ class RunDirectory:
             raise
         sync_directory(folder)
         sync_directory(folder.parent)
-        self.journal(
-            "attempt",
-            trial_id=attempt["trial_id"],
-            attempt=attempt["attempt"],
-            status=attempt["status"],
-            reasons=attempt["reasons"],
-        )
-        return final
+
+    def check_room(self) -> None:
+        """Raise StoreError once the reserve was needed: what is measured next could not be stored."""
+        if self.full:
+            with _stored(self.path):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def finish(self, state: str) -> None:
-        """Record how the run ended (``finished`` or ``interrupted``) and close the journal."""
-        self.update(state=state, ended_at=now())
-        self.journal("run-ended", state=state)
+        """Record how this session ended (``finished``, ``interrupted`` or ``stopped``), and close."""
+        try:
+            ended = now()
+            sessions = [dict(session) for session in self._description.get("sessions") or ()]
+            if sessions:
+                sessions[-1] |= {"state": state, "ended_at": ended}
+            self.update(state=state, ended_at=ended, sessions=sessions)
+            self.journal("run-ended", state=state)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the directory; it can be opened again."""
         self._journal.close()
+        with contextlib.suppress(OSError):
+            (self.path / _RESERVE).unlink(missing_ok=True)
+            os.close(self._lock)
+
+
+@contextlib.contextmanager
+def _stored(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what to do."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        full = error.errno in _FULL
+        what = "its disk is full" if full else f"{error.strerror or error}"
+        remedy = "Free some space there" if full else "Mend that"
+        raise StoreError(
+            f"Nothing more can be stored in {path}: {what}. What was stored before is whole. "
+            f"{remedy}, then go on with --resume {path}."
+        ) from error

@@ -2,7 +2,6 @@
 """Testbeds: the providers, and what a testbed can do."""
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
     return lab_capabilities(usable_cores(), tuple(load_variants()))
 
 
-def open_testbed(testbed: "spec.Testbed", builds: Sequence[str], progress: "Progress") -> "Testbed":
-    """A testbed, ready to be entered. ``builds``: the module builds that the run needs."""
+def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True) -> "Testbed":
+    """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError."""
     from orchestrator.testbed.uml.provider import UmlTestbed
 
-    return UmlTestbed(testbed, builds, progress)
+    return UmlTestbed(testbed, progress, wait=wait)

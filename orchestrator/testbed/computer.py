@@ -2,8 +2,10 @@
 """This computer as the home of a lab: what it is, how busy it is, and this process's own priority."""
 
 import contextlib
+import glob
 import os
 import platform
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,31 +16,61 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Computer:
-    """Processor time of the whole computer so far, in seconds over all CPUs (proc_stat(5)), and of this process."""
+    """Processor time of the whole computer so far, in seconds over all CPUs (proc_stat(5)), and of this process.
+
+    ``throttled``: how often CPUs were slowed down because of heat; None where the computer does not count it.
+    """
 
     busy_s: float
     idle_s: float
     steal_s: float
     own_s: float
+    at_s: float
+    throttled: int | None
 
     @classmethod
     def now(cls) -> "Computer":
         fields = [int(value) / _TICKS for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         user, nice, system, idle, iowait, irq, softirq, steal = fields
         times = os.times()
-        return cls(user + nice + system + irq + softirq, idle + iowait, steal, times.user + times.system)
+        busy, own = user + nice + system + irq + softirq, times.user + times.system
+        return cls(busy, idle + iowait, steal, own, time.monotonic(), _throttled())
 
-    def since(self, before: "Computer", lab_s: float) -> dict[str, float]:
+    def since(self, before: "Computer", lab_s: float) -> dict[str, float | None]:
         """What happened between two readings; ``lab_s`` is what the lab used of it."""
         busy, own = self.busy_s - before.busy_s, self.own_s - before.own_s
+        counts = self.throttled is not None and before.throttled is not None
         return {
+            "elapsed_s": round(self.at_s - before.at_s, 3),
             "busy_s": round(busy, 3),
             "idle_s": round(self.idle_s - before.idle_s, 3),
             "steal_s": round(self.steal_s - before.steal_s, 3),
             "lab_s": round(lab_s, 3),
             "controller_s": round(own, 3),
             "other_s": round(max(0.0, busy - lab_s - own), 3),
+            "throttled": (self.throttled or 0) - (before.throttled or 0) if counts else None,
         }
+
+
+def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
+    """Wait until other programs and a hypervisor use less than ``share`` of a core; False after ``most_s`` seconds.
+
+    For moments at which the lab itself does nothing.
+    """
+    deadline = time.monotonic() + most_s
+    while True:
+        before = Computer.now()
+        time.sleep(step_s)
+        found = Computer.now().since(before, 0.0)
+        if ((found["other_s"] or 0.0) + (found["steal_s"] or 0.0)) / step_s < share:
+            return True
+        if time.monotonic() > deadline:
+            return False
+
+
+def _throttled() -> int | None:
+    counts = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
+    return sum(int(Path(path).read_text()) for path in counts) if counts else None
 
 
 @contextlib.contextmanager

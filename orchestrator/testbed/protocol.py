@@ -29,11 +29,12 @@ class Boost:
     """What happened to the computer while a trial ran. ``realtime``: the lab had real-time priority.
 
     ``computer``: processor seconds of the controller's computer between begin and end: busy in all, used by the lab, by
-    others, and stolen by a hypervisor; empty where the testbed is not on this computer.
+    others, and stolen by a hypervisor, with the time that passed and how often a CPU was throttled; empty where the
+    testbed is not on this computer.
     """
 
     realtime: bool
-    computer: dict[str, float]
+    computer: dict[str, float | None]
 
 
 class Testbed(Protocol):
@@ -70,6 +71,13 @@ class Testbed(Protocol):
 
     def boost(self, seconds: float) -> "AbstractContextManager[BoostResult]":
         """Keep everything else on the hosts' computer out of the way for at most ``seconds``."""
+        ...
+
+    def settle(self, share: float, most_s: float) -> None:
+        """Wait until other load uses less than ``share`` of a core, where that can be seen.
+
+        ``most_s`` seconds at most.
+        """
         ...
 
     def environment(self) -> Mapping[str, Any]:

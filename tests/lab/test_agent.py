@@ -36,7 +36,7 @@ TRIAL = Trial(
 
 @pytest.fixture(scope="module")
 def entered() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), ["upstream"], Silent()) as testbed:
+    with UmlTestbed(load_testbed("lab"), Silent()) as testbed:
         yield testbed
 
 

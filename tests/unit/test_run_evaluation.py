@@ -2,6 +2,7 @@
 """From what the tools printed to numbers and a verdict: a wrong or missing report is never a number."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.run import iperf3, probes
-from orchestrator.run.judge import broken_limits, counted_less
+from orchestrator.run.judge import Evidence, Passage, Verdict, judge, variation
+from orchestrator.spec import LIMIT_NAMES, Limits
 
 
 def report(section: str, **values: Any) -> str:
@@ -17,7 +19,7 @@ def report(section: str, **values: Any) -> str:
 
 
 def processes(client: str | None = None, server: str | None = None, status: int | None = 0) -> dict[str, Any]:
-    good_client = report("sum_sent", retransmits=7)
+    good_client = report("sum_sent", retransmits=7, bytes=1000)
     good_server = report("sum_received", seconds=2.0, bytes=1000)
     return {
         "client-1": {"status": status, "out": good_client if client is None else client, "err": ""},
@@ -72,38 +74,78 @@ def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
     assert "--one-off" in server["arguments"]
 
 
-def window(**changes: Any) -> dict[str, Any]:
-    return {"window_s": 3.0, "clock_step_s": 0.0, **changes}
+def stream(duration_s: float = 3.0, **changes: Any) -> iperf3.Stream:
+    return replace(iperf3.Stream(1, 1e9, duration_s, 1000, 0, 1_368_000, (1e9, 1e9, 1e9)), **changes)
 
 
-def stream(duration_s: float = 3.0) -> iperf3.Stream:
-    return iperf3.Stream(1, 1e9, duration_s, 1000, 0)
+def evidence(streams: list[iperf3.Stream] | None = None, *, window_s: float = 3.0, **changes: Any) -> Evidence:
+    """Of a good attempt but for ``changes``; names that evidence does not have are probes."""
+    own = {name: changes.pop(name) for name in list(changes) if name in Evidence.__dataclass_fields__}
+    probes = {"window_s": window_s, "clock_step_s": 0.0, **changes}
+    fields: dict[str, Any] = {"duration_s": 3.0, "handshake_age_s": 5.0, **own}
+    return Evidence(streams if streams is not None else [stream()], probes, **fields)
+
+
+def computer(**changes: float) -> dict[str, Any]:
+    return {"elapsed_s": 4.0, "other_s": 0.0, "steal_s": 0.0, "throttled": 0, **changes}
+
+
+def interfaces(**counts: int) -> dict[str, Any]:
+    return {"gateway-a": {"wg1": {"rx_packets": 100, "tx_packets": 100, "rx_drops": 0, "tx_drops": 0, **counts}}}
 
 
 def test_a_good_attempt_breaks_no_limit() -> None:
-    assert broken_limits([stream()], window(), 3.0, 5.0, [], []) == []
+    verdict = judge(
+        evidence(computer=computer(), interfaces=interfaces(), passages=[Passage("x", 1000, 950)]), Limits()
+    )
+    assert verdict == Verdict()
 
 
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        (broken_limits([stream(2.0)], window(), 3.0, 5.0, [], []), "received over 2.00 s"),
-        (broken_limits([stream()], window(window_s=4.0), 3.0, 5.0, [], []), "sampled over 4.00 s"),
-        (broken_limits([stream()], window(clock_step_s=-3.0), 3.0, 5.0, [], []), "clock jumped by -3.00 s"),
-        (broken_limits([stream()], window(), 3.0, 130.0, [], []), "130 s old"),
-        (broken_limits([stream()], window(), 3.0, 5.0, ["gateway-a/wg1"], []), "gateway-a/wg1"),
-        (broken_limits([stream()], window(), 3.0, 5.0, [], ["WARNING: at x"]), "WARNING: at x"),
-        (counted_less("tunnel 1", 1000, 500), "tunnel 1 carried 500 bytes"),
-    ],
-)
-def test_each_broken_limit_is_named(broken: list[str], words: str) -> None:
-    (sentence,) = broken
+BROKEN = [
+    (evidence([stream(2.0)]), "duration", "received over 2.00 s"),
+    (evidence(window_s=4.0), "window", "sampled over 4.00 s"),
+    (evidence(clock_step_s=-3.0), "clock_step", "clock jumped by -3.00 s"),
+    (evidence(handshake_age_s=130.0), "rekey", "130 s old"),
+    (evidence(rekeyed=["gateway-a/wg1"]), "rekey", "gateway-a/wg1"),
+    (evidence(kernel_log=["WARNING: at x"]), "kernel_log", "WARNING: at x"),
+    (evidence(passages=[Passage("tunnel 1", 1000, 500)]), "counters", "tunnel 1 carried 500 bytes"),
+    (evidence(computer=computer(other_s=2.0)), "competing_load", "50% of a core"),
+    (evidence(computer=computer(steal_s=1.0)), "steal", "25% of a core from this computer"),
+    (evidence(per_cpu=[{"cpu": 0, "steal_s": 1.5}]), "steal", "50% of a core from the host"),
+    (evidence(computer=computer(throttled=2)), "throttling", "this computer's CPUs were throttled 2 times"),
+    (evidence(throttled=1), "throttling", "the host's CPUs were throttled 1 time"),
+    (evidence(interrupts_moved=["24"]), "interrupts", "24"),
+    (evidence([stream(retransmits=30)]), "retransmits", "3.0% of the segments"),
+    (evidence(interfaces=interfaces(tx_drops=100)), "drops", "gateway-a/wg1 dropped 50.0%"),
+    (evidence([stream(rates_bps=(1e9, 0.0, 1e9, 0.0))]), "variation", "varied by 100%"),
+]
+
+
+@pytest.mark.parametrize(("given_evidence", "name", "words"), BROKEN)
+def test_each_broken_limit_is_named(given_evidence: Evidence, name: str, words: str) -> None:
+    verdict = judge(given_evidence, Limits())
+    (sentence,) = verdict.broken
     assert words in sentence
+    assert verdict.names == [name]
+    marked = judge(given_evidence, Limits(report_only=(name,)))
+    assert (marked.broken, marked.marks) == ([], [sentence])
 
 
-def test_counters_that_agree_roughly_are_no_reason() -> None:
-    assert counted_less("tunnel 1", 1000, 950) == []
-    assert counted_less("tunnel 1", 1000, 2000) == []
+def test_every_limit_of_a_spec_can_be_broken() -> None:
+    marking = {"headroom", "clock_skew"}
+    assert {name for _, name, _ in BROKEN} | marking == set(LIMIT_NAMES)
+    assert set(Limits().report_only) == marking
+
+
+def test_what_only_marks_leaves_an_attempt_valid() -> None:
+    verdict = judge(evidence(baseline_bps=1.05e9, clock_skew_s=-3600.0), Limits())
+    assert verdict.broken == []
+    assert ["95%" in verdict.marks[1], "-3600.00 s" in verdict.marks[0]] == [True, True]
+
+
+def test_below_three_seconds_nothing_is_said_of_the_variation() -> None:
+    assert variation([stream(rates_bps=(1e9, 0.0))]) is None
+    assert variation([stream(rates_bps=(1.0, 3.0, 1.0)), stream(rates_bps=(3.0, 1.0, 3.0))]) == 0.0
 
 
 SOFTIRQS = "                    CPU0       CPU1\n      NET_RX:  {}  {}\n       TIMER:  5  6\n"
@@ -126,9 +168,15 @@ def sample(at: float, ticks: int, packets: int) -> dict[str, Any]:
     }
 
 
+def surroundings(cpu: int) -> dict[str, Any]:
+    return {"interrupts": {"4": str(cpu), "5": "0-1"}, "throttled": cpu, "frequency_khz": []}
+
+
 def test_probes_are_the_difference_of_two_samples() -> None:
-    found = probes.between([sample(10.0, 100, 7), sample(12.0, 200, 17)])
+    found = probes.between([sample(10.0, 100, 7), sample(12.0, 200, 17)], [surroundings(1), surroundings(2)])
     assert found["window_s"] == 2.0
+    assert found["interrupts_moved"] == ["4"]
+    assert found["throttled"] == 1
     assert found["per_cpu"][0]["user_s"] == 2.0
     assert found["per_cpu"][1]["idle_s"] == 1.0
     assert [row["NET_RX"] for row in found["softirqs"]] == [10, 20]

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,13 @@ def module_path(build: str) -> str:
     return f"/usr/local/lib/orch/modules/{build}/wireguard.ko"
 
 
-def lab_products(builds: Sequence[str], progress: Progress) -> LabProducts:
+def lab_products(progress: Progress) -> LabProducts:
     """Kernel, modules and provisioned disk, from the cache or made now; the image only for a new disk.
 
-    The disk has the builds of all variants and ``builds``, so that whatever an experiment chooses, it finds this disk.
+    The disk has the builds of all variants, so that whatever an experiment chooses, it finds this disk.
     """
     kernel = lab_kernel(progress)
-    made = {build: lab_module(build, progress) for build in sorted({*builds, *_variant_builds()})}
+    made = {build: lab_module(build, progress) for build in _variant_builds()}
     inputs = {
         "kernel": kernel.key,
         "image": cache.key_of(image_inputs()),
@@ -172,7 +172,7 @@ def _variant_builds() -> list[str]:
 
 def bootable_products() -> list[cache.Product]:
     """Kernel, modules and disk that today's checkout boots from, all variants included; from the cache only."""
-    products = lab_products((), _OnlyCached())
+    products = lab_products(_OnlyCached())
     return [products.kernel, *products.builds.values(), products.disk]
 
 

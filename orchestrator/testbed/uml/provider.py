@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
-from orchestrator.testbed.computer import Computer, own_realtime
+from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
+from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent, open_connection
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products, module_path
@@ -29,7 +29,7 @@ class UmlTestbed:
     provider = "uml"
     emulated = False
 
-    def __init__(self, testbed: "spec.Testbed", builds: Sequence[str], progress: Progress) -> None:
+    def __init__(self, testbed: "spec.Testbed", progress: Progress, *, wait: bool = True) -> None:
         self.name = testbed.testbed
         if len(testbed.hosts) != 1:
             raise TestbedError(
@@ -37,8 +37,8 @@ class UmlTestbed:
                 "roles on one lab machine. Keep one host with all four roles."
             )
         self._host = testbed.hosts[0]
-        self._builds = builds
         self._progress = progress
+        self._wait = wait
         self._lease = contextlib.ExitStack()
         self._lab: Lab | None = None
         self._agent: Agent | None = None
@@ -57,11 +57,13 @@ class UmlTestbed:
         return self._lab
 
     def __enter__(self) -> "UmlTestbed":
-        self._products = lab_products(self._builds, self._progress)
-        waiting = "Waiting for another run that uses this computer's lab"
-        self._lease.enter_context(cache.lock("lab", on_wait=lambda: self._progress.stage(waiting)))
+        self._products = lab_products(self._progress)
+        self._lease.enter_context(lease("lab", wait=self._wait, on_wait=self._say_who))
         self._lab = Lab.start()
         return self
+
+    def _say_who(self, holder: str) -> None:
+        self._progress.stage(f"Waiting for the lab of this computer, which is in use by {holder}")
 
     def __exit__(self, *exception: object) -> None:
         if self._agent is not None:
@@ -86,6 +88,9 @@ class UmlTestbed:
         if self._agent is not None:
             self._agent.close()
             self._agent = None
+        if not self._lab.is_alive():  # whatever ended it: a lab is made in a moment
+            self._lab.close()
+            self._lab = Lab.start()
         host = self._host
         disk = self._products.disk_file
         machine = Machine(host.name, 1, self._products.kernel_file, disk, state.cores, host.memory)
@@ -132,11 +137,14 @@ class UmlTestbed:
                     lab_s = self._lab.request("usage")["cpu_s"] - lab_before
                     result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
 
+    def settle(self, share: float, most_s: float) -> None:
+        wait_until_quiet(share, most_s)
+
     def environment(self) -> Mapping[str, Any]:
         assert self._products is not None
         products = self._products
         return {
-            "kernel": products.kernel.description["facts"],
+            "kernel": {"key": products.kernel.key, **products.kernel.description["facts"]},
             "image_packages": (products.disk.path / "packages.txt").read_text().splitlines(),
             "modules": {build: product.description["facts"] for build, product in products.builds.items()},
             "disk": {"key": products.disk.key, **products.disk.description["facts"]},

@@ -54,7 +54,7 @@ def bring_up(testbed: "Testbed", cores: int, progress: Progress) -> Lab:
         raise TestbedError(
             f"{len(testbed.hosts)} machines with {cores} virtual CPUs need more than this computer's {available} cores."
         )
-    products = lab_products((), progress)
+    products = lab_products(progress)
     progress.stage("Starting the lab", 3)
     lab = Lab.start(detached_in=_folder())
     try:

@@ -80,7 +80,7 @@ class KernelMachine:
 @contextmanager
 def machine(cores: int, kernel: str = "lab") -> Iterator[KernelMachine]:
     """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out."""
-    products = lab_products((), Silent())
+    products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
     modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
     modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}

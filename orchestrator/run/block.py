@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A block on its way: the hosts prepared for it, its rounds, each trial's attempts, and when it has enough."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from itertools import groupby
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import cache
+from orchestrator.errors import TestbedError
+from orchestrator.kernel.variants import Variant
+from orchestrator.plan import Block, Plan, Trial
+from orchestrator.run import layout
+from orchestrator.run.attempt import Conditions, Outcome, run_attempt
+from orchestrator.run.ledger import Ledger, enough, stopping_of
+from orchestrator.store import RunDirectory
+from orchestrator.store.writing import now
+from orchestrator.testbed.protocol import State, Testbed
+
+if TYPE_CHECKING:
+    from orchestrator.run.progress import CampaignProgress
+    from orchestrator.spec import Experiment
+
+PREPARE_TRIES = 2
+CALM_S = 20.0  # how long other load may take to go away before a trial that it spoiled is tried again
+_LOAD = ("competing_load", "steal")
+
+
+class BlockUnreachable(TestbedError):
+    """The hosts cannot be brought into the block's state."""
+
+
+class TrialNotOk(Exception):
+    """A trial is not ok after its retries, and the spec says to stop then: a sentence."""
+
+
+class BlockRun:
+    """One block of a plan, carried out once; a trial that is ok already is not measured again."""
+
+    def __init__(
+        self,
+        spec: "Experiment",
+        plan: Plan,
+        block: Block,
+        testbed: Testbed,
+        variants: Mapping[str, Variant],
+        folder: RunDirectory,
+        ledger: Ledger,
+        progress: "CampaignProgress",
+    ) -> None:
+        self._spec, self._plan, self._block, self._testbed = spec, plan, block, testbed
+        self._variants, self._folder, self._ledger, self._progress = variants, folder, ledger, progress
+        self._ready = False
+        self._facts: Mapping[str, Any] = {}
+        self._overheads: list[float] = []
+
+    def carry_out(self) -> list[dict[str, Any]]:
+        """Measure what is missing; returns why each cell has as many rounds as it has.
+
+        Raises BlockUnreachable, StoreError, and TrialNotOk where the spec says to stop.
+        """
+        block, rule = self._block, self._plan.repetitions
+        self._progress.block(block)
+        begun = max((trial.round for trial in block.trials if trial.trial_id in self._ledger), default=0)
+        rounds = 0
+        try:
+            for rounds, trials in groupby(block.trials, key=lambda trial: trial.round):
+                for trial in trials:
+                    if not self._ledger.is_ok(trial.trial_id):
+                        self._measure(trial)
+                if rounds >= max(begun, 1) and enough(self._ledger.values(block, rounds), rounds, rule):
+                    break
+        finally:
+            if self._overheads:  # teaches the next plan's estimate
+                cache.learn_seconds(f"overhead/{self._testbed.provider}", median(self._overheads))
+        self._progress.skipped([trial for trial in block.trials if trial.round > rounds])
+        rows = stopping_of(block, self._ledger.values(block, rounds), rounds, rule)
+        self._folder.journal("block-ended", block=block.index, rounds=rounds)
+        return rows
+
+    def _measure(self, trial: Trial) -> None:
+        """Attempts of one trial, until one is ok or there are no more retries."""
+        for left in range(self._spec.retries, -1, -1):
+            outcome = self._attempt(trial)
+            if outcome.status == "ok":
+                return
+            if left and any(name in _LOAD for name in outcome.broken):
+                self._progress.detail("waiting until other load on the testbed calms down")
+                self._testbed.settle(self._spec.limits.competing_load, CALM_S)
+        if self._spec.on_failure == "stop":
+            reasons = "; ".join(outcome.reasons)
+            raise TrialNotOk(
+                f"Trial {trial.trial_id} is {outcome.status} after {1 + self._spec.retries} attempts ({reasons}), and "
+                "the spec says on_failure: stop."
+            )
+
+    def _attempt(self, trial: Trial) -> Outcome:
+        if not self._ready:
+            self._prepare()
+        number = self._folder.next_attempt(trial.trial_id)
+        self._progress.attempt(trial, number)
+        started_at = now()
+        outcome = run_attempt(
+            self._testbed,
+            trial,
+            self._variants.get(trial.levels.variant),
+            partial(self._progress.traffic, trial),
+            Conditions(self._spec.limits, self._ledger.baseline_bps(self._block)),
+        )
+        attempt = self._record(trial, number, outcome, started_at)
+        self._folder.add_attempt(attempt, outcome.raw)
+        self._ledger.add(attempt)
+        self._progress.result(trial, number, outcome)
+        if outcome.status == "ok":
+            self._overheads.append(outcome.measurements["overhead_s"])
+        self._ready = not outcome.host_lost
+        self._folder.check_room()
+        return outcome
+
+    def _prepare(self) -> None:
+        """Bring the hosts into the block's state; a second try may find them restarted. Raises BlockUnreachable."""
+        for left in range(PREPARE_TRIES - 1, -1, -1):
+            try:
+                self._prepare_once()
+                return
+            except TestbedError as error:
+                self._folder.journal("prepare-failed", block=self._block.index, error=str(error))
+                if not left:
+                    raise BlockUnreachable(str(error)) from error
+
+    def _prepare_once(self) -> None:
+        """Boot, and make roles and links. Raises TestbedError."""
+        block = self._block
+        began = time.monotonic()
+        self._progress.detail(f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
+        self._facts = self._testbed.prepare(State(block.cores))
+        most = max(trial.levels.tunnels for trial in block.trials)
+        links = layout.links_request(self._plan.topology, most)
+        self._testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
+        seconds = time.monotonic() - began
+        cache.learn_seconds(f"prepare/{self._testbed.provider}", seconds)
+        self._folder.journal(
+            "prepared", block=block.index, cores=block.cores, seconds=round(seconds, 3), hosts=self._facts
+        )
+        self._ready = True
+
+    def _record(self, trial: Trial, number: int, outcome: Outcome, started_at: str) -> dict[str, Any]:
+        levels, traffic = trial.levels, trial.traffic
+        return {
+            "schema": 1,
+            "trial_id": trial.trial_id,
+            "attempt": number,
+            "session": len(self._folder.description["sessions"]),
+            **{name: getattr(trial, name) for name in ("kind", "block", "round", "order", "repetition", "topology")},
+            "levels": {"variant": levels.variant, "cores": levels.cores, "tunnels": levels.tunnels},
+            "testbed": self._testbed.name,
+            "status": outcome.status,
+            "reasons": outcome.reasons,
+            "broken_limits": outcome.broken,
+            "marks": outcome.marks,
+            "started_at": started_at,
+            "ended_at": now(),
+            "traffic": {
+                name: getattr(traffic, name) for name in ("tool", "protocol", "streams", "warm_up_s", "duration_s")
+            },
+            "measurements": outcome.measurements,
+            "probes": outcome.probes,
+            "variant_build": outcome.variant_build,
+            "kernel_release": next((facts.get("kernel_release") for facts in self._facts.values()), None),
+            "crypto": outcome.crypto,
+            "realtime": outcome.boost.realtime,
+        }

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has changed since a run was begun, and which of its attempts a change concerns. Pure.
+
+Compared are the experiment, the variants with the build ids of their modules, the environment and the program.
+Comments, the order of keys and descriptions are in none of them. A trial's id is made of its parameters, so that a
+change of these makes other trials, and concerns no attempt that there is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Parts of a spec that decide neither what is measured nor how it is judged: taken over without a question.
+_FREE = ("notebooks", "retries", "on_failure", "description")
+_ABSENT = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """``what`` has changed, from ``was`` to ``now`` (texts).
+
+    ``concerns``: the variants whose attempts it concerns; None for all attempts, empty for none.
+    """
+
+    what: str
+    was: str
+    now: str
+    concerns: tuple[str, ...] | None
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.was} -> {self.now}"
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What differs between two descriptions of a run (contents of run.json)."""
+    return [
+        *_spec_changes(before.get("spec") or {}, after.get("spec") or {}),
+        *_variant_changes(before.get("variants") or {}, after.get("variants") or {}),
+        *_environment_changes(before, after),
+    ]
+
+
+def spec_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether another plan has to be made."""
+    return any(True for _ in _spec_changes(before.get("spec") or {}, after.get("spec") or {}))
+
+
+def _spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for path, was, now in _differences(before, after):
+        top = path.split(".")[0]
+        if top not in _FREE:
+            yield Change(f"spec: {path}", was, now, None if top in ("limits", "testbed") else ())
+
+
+def _variant_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for name in sorted(before.keys() & after.keys()):
+        for path, was, now in _differences(before[name], after[name]):
+            yield Change(f"variant {name}: {path}", was, now, (name,))
+
+
+def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for part in ("computer", "testbed"):
+        old = (before.get("environment") or {}).get(part) or {}
+        new = (after.get("environment") or {}).get(part) or {}
+        for path, was, now in _differences(_steady(old), _steady(new)):
+            yield Change(f"{part}: {path}", was, now, None)
+    old, new = (side.get("testbed") or {} for side in (before, after))
+    for path, was, now in _differences(old, new):
+        if path != "max_cores":  # follows from the plan
+            yield Change(f"testbed: {path}", was, now, None)
+    old, new = ((side.get("source") or {}).get("program_hash") for side in (before, after))
+    if old != new:
+        yield Change("the program that measures", str(old), str(new), None)
+
+
+def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what may differ between two builds of the same thing, and the modules, which are compared by variant."""
+    steady = {name: value for name, value in environment.items() if name not in ("modules", "memory_kib")}
+    kept = {"kernel": ("release", "source_version", "compiler", "key"), "disk": ("crypto",)}
+    for name, keys in kept.items():
+        if isinstance(steady.get(name), Mapping):
+            steady[name] = {key: value for key, value in steady[name].items() if key in keys}
+    if isinstance(steady.get("image_packages"), list):
+        steady["image_packages"] = dict(line.split(" ", 1) for line in steady["image_packages"])
+    return steady
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """(path, before, after) of all values that differ; lists are compared whole."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in [*before, *(key for key in after if key not in before)]:
+            below = f"{path}.{key}" if path else str(key)
+            yield from _differences(before.get(key, _ABSENT), after.get(key, _ABSENT), below)
+    elif before != after:
+        yield path, _text(before), _text(after)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_text(item)}" for key, item in value.items()) + "}"
+    return str(value)

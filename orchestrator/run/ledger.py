@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has so far: which trials are ok, what they carried, and how those stand that are not. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.plan import Block, Levels, Repetitions
+from orchestrator.stats import is_narrow, relative_width
+
+
+class Ledger:
+    """The attempts of a run by trial."""
+
+    def __init__(self, attempts: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._status: dict[str, str] = {}
+        self._throughput: dict[str, float] = {}
+        for attempt in sorted(attempts, key=lambda attempt: int(attempt["attempt"])):
+            self.add(attempt)
+
+    def add(self, attempt: Mapping[str, Any]) -> None:
+        """Count a finished attempt. Once a trial is ok it stays ok."""
+        trial_id = attempt["trial_id"]
+        if self.is_ok(trial_id):
+            return
+        self._status[trial_id] = attempt["status"]
+        if attempt["status"] == "ok":
+            self._throughput[trial_id] = float(attempt["measurements"]["throughput_bps"])
+
+    def is_ok(self, trial_id: str) -> bool:
+        """Whether a trial has an ok attempt."""
+        return self._status.get(trial_id) == "ok"
+
+    def status(self, trial_id: str) -> str:
+        """ok, failed, invalid or missing."""
+        return self._status.get(trial_id, "missing")
+
+    def __contains__(self, trial_id: object) -> bool:
+        return trial_id in self._status
+
+    def baseline_bps(self, block: Block) -> float | None:
+        """What a block carried without a tunnel, where that was measured."""
+        found = (t.trial_id for t in block.trials if t.kind == "baseline")
+        return next((self._throughput[name] for name in found if name in self._throughput), None)
+
+    def values(self, block: Block, last_round: int) -> dict[Levels, list[float]]:
+        """The throughput of each cell's ok trials up to a round, in the order of the rounds; in bit/s."""
+        values: dict[Levels, list[float]] = {}
+        for trial in block.trials:
+            if trial.kind == "measure" and trial.round <= last_round:
+                mine = values.setdefault(trial.levels, [])
+                if trial.trial_id in self._throughput:
+                    mine.append(self._throughput[trial.trial_id])
+        return values
+
+
+def enough(values: Mapping[Levels, Sequence[float]], rounds: int, rule: Repetitions) -> bool:
+    """Whether a block may end after so many rounds. Whole rounds, so that drift hits all its cells alike; a cell that
+    gave no value at all holds up nothing."""
+    if rounds >= rule.max:
+        return True
+    if rule.width is None or rounds < rule.min:
+        return False
+    return all(not mine or is_narrow(mine, rule.width) for mine in values.values())
+
+
+def stopping_of(
+    block: Block, values: Mapping[Levels, Sequence[float]], rounds: int, rule: Repetitions
+) -> list[dict[str, Any]]:
+    """Why each cell of a block has so many rounds: the block's part of stopping.json.
+
+    ``reason``: fixed, narrow, most (``max`` rounds and not narrow) or no-value.
+    """
+    rows = []
+    for levels, mine in values.items():
+        width = relative_width(mine)
+        if not mine:
+            reason = "no-value"
+        elif rule.width is None:
+            reason = "fixed"
+        else:
+            reason = "narrow" if is_narrow(mine, rule.width) else "most"
+        row: dict[str, Any] = {"block": block.index, "variant": levels.variant, "cores": levels.cores}
+        row |= {"tunnels": levels.tunnels, "rounds": rounds, "ok": len(mine), "reason": reason}
+        rows.append({**row, "width": None if width is None else round(width, 4), "goal": rule.width})
+    return rows

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a run's directory: a new one, or one to go on with, after what has changed was decided on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.errors import UserError
+from orchestrator.kernel.variants import Variant
+from orchestrator.plan import Plan
+from orchestrator.run.changes import Change, changes_between, spec_changed
+from orchestrator.run.ledger import Ledger
+from orchestrator.run.provenance import source_identity, versions
+from orchestrator.store import RunDirectory, new_run_id
+from orchestrator.store.reading import as_counted
+from orchestrator.store.writing import now
+from orchestrator.testbed.computer import describe
+from orchestrator.testbed.protocol import Testbed
+
+if TYPE_CHECKING:
+    from orchestrator.spec import Experiment
+
+DECISIONS = ("keep", "rerun", "abort")
+# What describes the present session; what it replaces is kept in the session's "was".
+_OF_SESSION = (
+    *("description", "tier", "spec_text", "spec_hash", "spec", "overrides", "arguments", "plan", "variants"),
+    *("versions", "source", "testbed", "environment"),
+)
+
+
+class Wanted(Protocol):
+    """What a campaign says about where its results go."""
+
+    @property
+    def results(self) -> Path: ...
+
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+    @property
+    def resume(self) -> Path | None: ...
+
+    @property
+    def on_change(self) -> Callable[[Sequence[Change]], str]: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run's directory, open for writing, the plan to carry out, and what there is already."""
+
+    folder: RunDirectory
+    plan: Plan
+    ledger: Ledger
+
+
+def open_run(
+    spec: "Experiment", plan: Plan, variants: Mapping[str, Variant], testbed: Testbed, wanted: Wanted
+) -> Opened:
+    """Open the directory of a new run, or of the one to resume.
+
+    Raises UserError where there is no such run, where it is of another experiment or being written, or where something
+    has changed and the decision is to abort; then nothing in it is touched.
+    """
+    run_id = new_run_id()
+    described = _description(spec, plan, variants, testbed, wanted.arguments)
+    if wanted.resume is None:
+        first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
+        content = {"schema": 1, "run_id": run_id, "experiment": plan.experiment, **described}
+        content |= {"started_at": now(), "ended_at": None, "state": "running", "sessions": [first]}
+        return Opened(RunDirectory(wanted.results / plan.experiment / run_id, content), plan, Ledger())
+    folder, attempts = RunDirectory.reopen(wanted.resume)
+    try:
+        return _resume(folder, attempts, described, plan, wanted.on_change)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def _resume(
+    folder: RunDirectory,
+    attempts: Sequence[dict[str, Any]],
+    described: dict[str, Any],
+    plan: Plan,
+    on_change: Callable[[Sequence[Change]], str],
+) -> Opened:
+    before = dict(folder.description)
+    if before.get("experiment") != plan.experiment:
+        raise UserError(
+            f"{folder.path} is a run of the experiment {before.get('experiment')}, and the spec describes "
+            f"{plan.experiment}. Give that run's spec, or another run."
+        )
+    if "sessions" not in before:
+        raise UserError(f"{folder.path} was made by an older version and cannot be gone on with. Start a new run.")
+    if not spec_changed(before, described):
+        # The plan as it was made: on a testbed that can do less by now, its cells fail instead of vanishing.
+        plan = Plan.from_json(before["plan"])
+        described["plan"] = before["plan"]
+        described["testbed"]["max_cores"] = before["testbed"]["max_cores"]
+    changes = changes_between(before, described)
+    decision = on_change(changes) if changes else None
+    if decision == "abort":
+        listed = "\n".join(f"  {change}" for change in changes)
+        raise UserError(
+            f"Since {folder.path} was begun, something has changed:\n{listed}\nNothing was done. Take --on-change keep "
+            "to keep what was measured, or --on-change rerun to measure again what a change concerns."
+        )
+    sessions = [dict(session) for session in before["sessions"]]
+    if sessions[-1]["state"] == "running":
+        sessions[-1]["state"] = "killed"
+    session: dict[str, Any] = {"session": len(sessions) + 1, "started_at": now(), "ended_at": None, "state": "running"}
+    if changes:
+        session |= {"changes": [asdict(change) for change in changes], "on_change": decision}
+        session["was"] = {name: before.get(name) for name in _OF_SESSION if before.get(name) != described.get(name)}
+    concerned = [change for change in changes if change.concerns != ()]
+    if decision == "rerun" and concerned:
+        session["repeats"] = _repeats(concerned)
+    if changes:
+        folder.write_stopping([])  # made again as blocks end
+    fields = {**described, "sessions": [*sessions, session], "state": "running", "ended_at": None}
+    folder.update(**fields)
+    counted = as_counted(attempts, folder.description)
+    folder.journal("run-resumed", session=session["session"], attempts=len(counted), on_change=decision)
+    return Opened(folder, plan, Ledger(counted))
+
+
+def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:
+    names: set[str] | None = set()
+    for change in concerned:
+        names = None if names is None or change.concerns is None else names | set(change.concerns)
+    return {"because": "; ".join(map(str, concerned[:3])), "variants": None if names is None else sorted(names)}
+
+
+def _description(
+    spec: "Experiment",
+    plan: Plan,
+    variants: Mapping[str, Variant],
+    testbed: Testbed,
+    arguments: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
+        "description": spec.description,
+        "tier": plan.tier,
+        "spec_text": spec.text,
+        "spec_hash": spec.spec_hash,
+        "spec": spec.model_dump(mode="json"),
+        "overrides": list(spec.overrides),
+        "arguments": dict(arguments),
+        "plan": plan.to_json(),
+        "variants": {
+            name: {
+                "build": variant.build,
+                "build_id": testbed.module(variant.build).build_id,
+                "threaded": variant.threaded,
+                "pinned": variant.pinned,
+                "settings": dict(variant.settings),
+            }
+            for name, variant in variants.items()
+        },
+        "versions": versions(),
+        "source": source_identity(),
+        "testbed": {
+            "name": testbed.name,
+            "provider": testbed.provider,
+            "hosts": [{"name": name, "roles": list(roles)} for name, roles in testbed.hosts],
+            "label": testbed.label,
+            "emulated": testbed.emulated,
+            "max_cores": max(block.cores for block in plan.blocks),
+        },
+        "environment": {"computer": describe(), "testbed": dict(testbed.environment())},
+    }
