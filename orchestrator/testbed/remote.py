@@ -5,7 +5,9 @@ import contextlib
 import io
 import json
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,17 @@ from orchestrator.errors import TestbedError
 if TYPE_CHECKING:
     import fabric
     import paramiko
+
+
+# The kernel finds out that a host is gone, in about 11 s, without waking the controller while traffic runs. tcp(7)
+_KEEPALIVE = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,  # milliseconds
+}
+START_TIMEOUT_S = 20
 
 
 class AgentFailure(TestbedError):
@@ -37,9 +50,9 @@ class Agent:
             transport = connection.client.get_transport()
             if transport is None:
                 raise HostLost(f"{name}: the SSH connection closed at once.")
-            transport.set_keepalive(5)
-            self._channel: paramiko.Channel = transport.open_session(timeout=20)
-            self._channel.exec_command(f"exec python3 -I -S {INSTALLED_AT}")
+            with _deadline(START_TIMEOUT_S, transport.close):
+                self._channel: paramiko.Channel = transport.open_session(timeout=START_TIMEOUT_S)
+                self._channel.exec_command(f"exec python3 -I -S {INSTALLED_AT}")
         except (OSError, EOFError) as error:
             raise HostLost(f"{name}: no SSH connection ({error}).") from error
         except _ssh_errors() as error:
@@ -52,6 +65,7 @@ class Agent:
         (seconds) or the connection broke; after HostLost the conversation is over.
         """
         try:
+            self._channel.settimeout(timeout_s)
             self._channel.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
             answer = json.loads(self._line(time.monotonic() + timeout_s))
         except TimeoutError as error:
@@ -97,6 +111,18 @@ class Agent:
             self._connection.close()
 
 
+@contextlib.contextmanager
+def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call ``end`` if the block takes longer: for calls that have no time-out of their own."""
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _ssh_errors() -> tuple[type[Exception], ...]:
     import paramiko
 
@@ -110,6 +136,8 @@ def open_connection(
     import fabric
     import paramiko
 
+    for option, value in _KEEPALIVE.items():
+        sock.setsockopt(*option, value)
     connection = fabric.Connection(
         host=host_alias,
         user=user,

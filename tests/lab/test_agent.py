@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent on a real lab machine: what it refuses, and that it leaves nothing running."""
 
+import shlex
 import subprocess
 import time
 from base64 import b64encode
@@ -133,6 +134,55 @@ def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTest
         assert time.monotonic() < deadline
     with pytest.raises(HostLost):
         agent.request("hello")
+
+
+BAD_GENERATORS = {
+    # What stands in for iperf3, as client and as server, and what the reason must say.
+    "hung": ("exec sleep 1000", "did not end in time and was stopped"),
+    "garbage": ("head -c 2000 /dev/urandom", "gave no report"),
+    "silent": ("exit 0", "gave no report; it printed 'nothing'"),
+    "failing": ("echo 'iperf3: error - no' >&2; exit 1", "error - no"),
+    "another-report": ("echo '{\"end\": 3}'", "iperf3 server-1 did not end in time"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_GENERATORS)
+def test_a_bad_generator_is_a_failed_attempt_with_no_number(
+    testbed: UmlTestbed, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, says = BAD_GENERATORS[fault]
+    # The servers are real ones: only what is started as a client is another program.
+    wrapper = f'case "$*" in *--server*) exec /usr/bin/iperf3.real "$@" ;; esac; {script}'
+    in_the_machine(testbed, "mv /usr/bin/iperf3 /usr/bin/iperf3.real; chmod 755 /usr/bin/iperf3.real")
+    in_the_machine(
+        testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
+    )
+    monkeypatch.setattr("orchestrator.run.attempt.GRACE_S", 1.0)
+    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert outcome.status == "failed"
+    assert says in outcome.reasons[0]
+    assert outcome.measurements["throughput_bps"] is None
+    in_the_machine(testbed, "mv /usr/bin/iperf3.real /usr/bin/iperf3")
+    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert after.status == "ok", after.reasons
+
+
+def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
+    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+
+    def step_soon() -> None:
+        subprocess.Popen(
+            ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", "sleep 2; date -s '+1 hour'"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    outcome = run_attempt(testbed, longer, load_variants()["vanilla"], step_soon)
+    assert outcome.status == "invalid"
+    assert "clock_step" in outcome.broken
+    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert after.status == "ok", after.reasons
+    assert "clock differs by +" in after.marks[0]
 
 
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:

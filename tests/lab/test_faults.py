@@ -3,7 +3,10 @@
 
 import os
 import random
+import shlex
 import signal
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -12,7 +15,8 @@ import pytest
 
 from orchestrator import store
 from orchestrator.plan import Plan
-from tests.lab.support import lab_processes, orch, runs_in, start_orch, wait_until
+from orchestrator.testbed.uml.lab import Lab
+from tests.lab.support import ORCH, lab_processes, last_object, orch, runs_in, start_orch, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -78,3 +82,126 @@ def test_a_run_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_a_run_killed_twenty_times_goes_on(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, 20, seed=2)
+
+
+def attempts_in(results: Path) -> int:
+    return len(list(results.glob("*/*/trials/*/*/attempt.json")))
+
+
+def in_the_machine(script: str) -> "subprocess.Popen[bytes]":
+    """Start a script on the machine of the lab that is up, which it may end."""
+    (folder,) = lab_folders()
+    command = ["ssh", *Lab(folder, None).ssh_options(), "root@lab1", script]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+MACHINE_FAULTS = {
+    "panic": "kill 1",  # the kernel panics when its init ends
+    "agent-killed": "pkill -9 -f agent.py",
+    "connection-cut": "pkill -9 -f sshd-session; pkill -9 -f 'sshd: root'",
+}
+
+
+@pytest.mark.parametrize("fault", MACHINE_FAULTS)
+def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, fault: str) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    process = start_orch("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results, log=log)
+    culprit = None
+    try:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        wait_until(lambda: lab_folders() != [], 10, "a lab")
+        culprit = in_the_machine(f"sleep 1.5; {MACHINE_FAULTS[fault]}")
+        status = process.wait(120)
+    finally:
+        for child in (process, culprit):
+            if child:
+                child.kill()
+                child.wait()
+    said = log.read_text()
+    assert status == 0, said
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    (lost,) = [attempt for attempt in store.read_attempts(run) if attempt["status"] != "ok"]
+    assert lost["status"] == "failed"
+    assert lost["measurements"]["throughput_bps"] is None
+    assert "lab1: " in lost["reasons"][0]
+    assert lost["reasons"][0] in said
+    nothing_left()
+
+
+def test_the_second_of_two_runs_waits_or_says_who_is_there(tmp_path: Path) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    file = spec(tmp_path)
+    first = start_orch("run", file, "--results", results, log=log)
+    try:
+        wait_until(lambda: lab_folders() != [], 120, "a lab")
+        refused = orch("run", file, "--results", tmp_path / "second", "--no-wait")
+        assert refused.returncode == 3
+        assert f"in use by process {first.pid} (`orch run" in refused.stderr
+        assert f"`kill {first.pid}` ends it" in refused.stderr
+        waited = orch("run", file, "--results", tmp_path / "third")
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert waited.returncode == 0
+    assert f"in use by process {first.pid}" in waited.stderr
+    for folder in (results, tmp_path / "third"):
+        all_ok_once(runs_in(folder)[0])
+
+
+def test_a_full_disk_keeps_what_was_measured_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    small, kept = tmp_path / "small", tmp_path / "kept"
+    small.mkdir()
+    run = shlex.join([*ORCH, "run", str(spec(tmp_path)), "--results", str(small)])
+    script = f"""
+        mount -t tmpfs -o size=5m tmpfs {small}
+        {run} 2>{tmp_path}/first & pid=$!
+        until ls {small}/faults/*/trials/*/1/attempt.json >{tmp_path}/seen 2>&1; do sleep 0.1; done
+        cat /dev/zero >{small}/filler 2>{tmp_path}/seen || true
+        status=0; wait $pid || status=$?
+        echo $status >{tmp_path}/status
+        cp -r {small}/faults {kept}
+        mount -o remount,size=50m {small}
+        status=0
+        {run} --resume {small}/faults 2>{tmp_path}/second || status=$?
+        echo $status >>{tmp_path}/status
+        rm {small}/filler
+        cp -r {small} {tmp_path}/whole
+    """
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    subprocess.run(["unshare", *user, "--mount", "sh", "-ec", script], check=True)
+    assert (tmp_path / "status").read_text().split() == ["1", "0"], (tmp_path / "second").read_text()
+    (run_before,) = [file.parent for file in kept.glob("*/run.json")]
+    measured = {a["trial_id"] for a in store.read_attempts(run_before)}
+    assert measured
+    assert "its disk is full" in (tmp_path / "first").read_text()
+    (whole,) = runs_in(tmp_path / "whole")
+    all_ok_once(whole)
+    for trial in measured:  # what was there before was not measured again
+        assert [path.name for path in (whole / "trials" / trial).iterdir()] == ["1"]
+
+
+def test_other_load_on_the_computer_makes_attempts_invalid_and_they_are_repeated(tmp_path: Path) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    process = start_orch("run", spec(tmp_path), "--results", results, "--json", log=log)
+    busy = None
+    try:
+        wait_until(lambda: attempts_in(results) > 0, 120, "a first attempt")
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        wait_until(lambda: "of a core of this computer" in log.read_text(), 60, f"an invalid attempt; {log}")
+        busy.kill()
+        status = process.wait(180)
+    finally:
+        for child in (busy, process):
+            if child:
+                child.kill()
+                child.wait()
+    assert status == 0, log.read_text()
+    assert last_object(log.read_text())["invalid"] == 0
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    hit = [attempt for attempt in store.read_attempts(run) if attempt["status"] == "invalid"]
+    assert hit
+    assert all("competing_load" in attempt["broken_limits"] for attempt in hit)
+    assert all(attempt["measurements"]["throughput_bps"] for attempt in hit)  # kept, and marked
