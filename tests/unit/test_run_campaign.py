@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The campaign without a testbed: retries, postponed blocks, what goes on after an interruption, and what changed."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator import store
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.plan import lab_capabilities, make_plan
+from orchestrator.run.attempt import Outcome
+from orchestrator.run.campaign import Campaign, Summary, carry_out
+from orchestrator.run.changes import Change
+from orchestrator.spec import Experiment
+from orchestrator.testbed.protocol import ModuleFile, State
+
+Script = Callable[[Any, int], Outcome]
+
+
+class Quiet:
+    """A progress that keeps its messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.skipped_trials = 0
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def skipped(self, trials: Sequence[Any]) -> None:
+        self.skipped_trials += len(trials)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **named: None
+
+
+class FakeTestbed:
+    """Hosts that are only names. ``broken``: how often preparing a number of cores fails."""
+
+    name, provider, label, emulated = "fake", "fake", "no machine", False
+    hosts = (("a", ("gateway-a", "gateway-b")),)
+
+    def __init__(self, broken: Mapping[int, int] | None = None, build_id: str = "aa") -> None:
+        self.broken, self.build_id = dict(broken or {}), build_id
+        self.prepared: list[int] = []
+        self.settled = 0
+
+    def prepare(self, state: State) -> Mapping[str, Any]:
+        if self.broken.get(state.cores, 0) > 0:
+            self.broken[state.cores] -= 1
+            raise TestbedError("the machine does not start")
+        self.prepared.append(state.cores)
+        return {"a": {"kernel_release": "7.2"}}
+
+    def agent(self, role: str) -> Any:
+        return Quiet()
+
+    def module(self, build: str) -> ModuleFile:
+        return ModuleFile("/m", f"{build}-{self.build_id}")
+
+    def settle(self, share: float, most_s: float) -> None:
+        self.settled += 1
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"kernel": {"release": "7.2", "compile_s": random.random()}}
+
+
+def ok(value: float = 1e9) -> Outcome:
+    return Outcome(status="ok", measurements={"throughput_bps": value, "overhead_s": 0.5})
+
+
+def bad(status: str = "failed", *, lost: bool = False, broken: Sequence[str] = ()) -> Outcome:
+    measurements: dict[str, Any] = {"throughput_bps": None, "overhead_s": 0.5}
+    return Outcome(status=status, reasons=["it broke"], measurements=measurements, host_lost=lost, broken=list(broken))
+
+
+class Lab:
+    """Runs campaigns with attempts from a script, and counts them."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.script: Script = lambda trial, n: ok()
+        self.count: Counter[str] = Counter()
+        self.progress = Quiet()
+        patch.setattr("orchestrator.run.block.run_attempt", self._attempt)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+    def _attempt(self, testbed: Any, trial: Any, *rest: Any) -> Outcome:
+        self.count[trial.trial_id] += 1
+        return self.script(trial, self.count[trial.trial_id])
+
+    def run(
+        self,
+        testbed: FakeTestbed | None = None,
+        resume: Path | None = None,
+        on_change: str = "abort",
+        seen: list[Change] | None = None,
+        **changes: Any,
+    ) -> Summary:
+        content: dict[str, Any] = {
+            "experiment": "small",
+            "factors": {"variant": ("vanilla", "inline"), "cores": (1, 2), "tunnels": (1,)},
+            "traffic": {"duration": "1s"},
+            "repetitions": 2,
+            **changes,
+        }
+        spec = Experiment.model_validate(content)
+        plan = make_plan(spec, lab_capabilities(2, ("vanilla", "inline")))
+
+        def decide(found: Sequence[Change]) -> str:
+            if seen is not None:
+                seen.extend(found)
+            return on_change
+
+        campaign = Campaign(spec, plan, self.folder / "results", self.progress, {}, resume, decide)  # type: ignore[arg-type]
+        return carry_out(campaign, testbed or FakeTestbed())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, monkeypatch)
+
+
+def statuses(run: Path) -> Counter[str]:
+    trials, _ = store.tables(run)
+    return Counter(trials.column("status").to_pylist())
+
+
+def test_a_trial_is_tried_again_up_to_its_retries_and_the_campaign_goes_on(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad() if trial.levels.variant == "inline" and trial.round == 1 else ok()
+    summary = lab.run(retries=2)
+    assert summary.statuses == {"ok": 8, "failed": 2}
+    assert sorted(lab.count.values()) == [1] * 8 + [3, 3]
+    assert statuses(summary.path) == {"ok": 8, "failed": 2}
+
+
+def test_after_other_load_the_testbed_gets_time_to_calm_down(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad("invalid", broken=["competing_load"]) if n < 3 and trial.order == 2 else ok()
+    testbed = FakeTestbed()
+    assert lab.run(testbed).statuses == {"ok": 10}
+    assert testbed.settled == 2
+
+
+def test_a_lost_host_is_prepared_again(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad(lost=True) if trial.order == 2 and n == 1 else ok()
+    testbed = FakeTestbed()
+    assert lab.run(testbed).statuses == {"ok": 10}
+    assert testbed.prepared == [1, 1, 2]
+
+
+def test_a_block_that_cannot_be_prepared_is_postponed_and_done_at_the_end(lab: Lab) -> None:
+    testbed = FakeTestbed({1: 3})
+    assert lab.run(testbed).statuses == {"ok": 10}
+    assert testbed.prepared == [2, 1]
+    assert "postponed to the end" in lab.progress.messages[0]
+
+
+def test_a_block_that_can_never_be_prepared_is_given_up_with_the_reason(lab: Lab) -> None:
+    summary = lab.run(FakeTestbed({1: 100}))
+    assert summary.statuses == {"ok": 5, "missing": 5}
+    assert not summary.unusable
+    rows = store.tables(summary.path)[0].to_pylist()
+    assert {row["reasons"] for row in rows if row["status"] == "missing"} == {
+        "its hosts could not be prepared: the machine does not start"
+    }
+
+
+def test_a_testbed_on_which_nothing_can_be_prepared_is_unusable(lab: Lab) -> None:
+    summary = lab.run(FakeTestbed({1: 100, 2: 100}))
+    assert summary.unusable
+    assert summary.statuses == {"missing": 10}
+
+
+def test_the_spec_may_say_to_stop_at_a_failure(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad() if trial.order == 3 else ok()
+    summary = lab.run(on_failure="stop", retries=0)
+    assert summary.statuses == {"ok": 2, "failed": 1, "missing": 7}
+    assert "on_failure: stop" in str(summary.stopped)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(lab: Lab) -> None:
+    def interrupted(trial: Any, n: int) -> Outcome:
+        if trial.order == 5:
+            raise KeyboardInterrupt
+        return ok()
+
+    lab.script = interrupted
+    first = lab.run()
+    assert (first.interrupted, first.statuses) == (True, {"ok": 4, "missing": 6})
+    lab.script = lambda trial, n: ok()
+    second = lab.run(resume=first.path)
+    assert second.path == first.path
+    assert second.statuses == {"ok": 10}
+    assert set(lab.count.values()) == {1, 2}  # the one that was cut off
+    assert [s["state"] for s in store.read_run(first.path)["sessions"]] == ["interrupted", "finished"]
+
+
+def test_resuming_what_is_complete_measures_and_boots_nothing(lab: Lab) -> None:
+    first = lab.run()
+    testbed = FakeTestbed()
+    assert lab.run(testbed, resume=first.path).statuses == {"ok": 10}
+    assert set(lab.count.values()) == {1}
+    assert testbed.prepared == []
+
+
+def test_cosmetic_edits_and_a_rebuilt_kernel_of_the_same_source_change_nothing(lab: Lab) -> None:
+    first = lab.run()
+    seen: list[Change] = []
+    again = {"retries": 5, "description": "in other words", "traffic": {"warm_up": "1s", "duration": "1000 ms"}}
+    assert lab.run(resume=first.path, seen=seen, **again).statuses == {"ok": 10}
+    assert seen == []
+    assert store.read_run(first.path)["description"] == "in other words"
+
+
+def test_what_changed_is_shown_and_aborting_touches_nothing(lab: Lab) -> None:
+    first = lab.run()
+    before = {file: file.read_bytes() for file in first.path.rglob("*") if file.is_file()}
+    seen: list[Change] = []
+    with pytest.raises(UserError, match=r"repetitions\.max: 2 -> 3") as caught:
+        lab.run(FakeTestbed(build_id="bb"), resume=first.path, seen=seen, repetitions=3)
+    assert caught.value.exit_status == 2
+    assert "variant inline: build_id: multitunnel-aa -> multitunnel-bb" in [str(change) for change in seen]
+    assert {file: file.read_bytes() for file in first.path.rglob("*") if file.is_file()} == before
+    assert set(lab.count.values()) == {1}
+
+
+def test_keeping_after_a_change_measures_only_what_is_missing(lab: Lab) -> None:
+    first = lab.run()
+    summary = lab.run(resume=first.path, on_change="keep", repetitions=3)
+    assert summary.statuses == {"ok": 14}
+    assert set(lab.count.values()) == {1}
+    session = store.read_run(first.path)["sessions"][1]
+    assert session["on_change"] == "keep"
+    assert session["was"]["plan"]["repetitions"]["max"] == 2
+
+
+def test_rerun_measures_again_what_the_change_concerns_and_keeps_the_old_attempts(lab: Lab) -> None:
+    first = lab.run()
+    lab.script = lambda trial, n: ok(2e9)
+    changed = FakeTestbed()
+    changed.module = lambda build: ModuleFile("/m", "bb" if build == "multitunnel" else "upstream-aa")  # type: ignore[method-assign]
+    summary = lab.run(changed, resume=first.path, on_change="rerun")
+    assert summary.statuses == {"ok": 10}
+    trials, attempts = (table.to_pylist() for table in store.tables(first.path))
+    assert {(row["variant"], row["throughput_bps"]) for row in trials} == {
+        ("none", 1e9),
+        ("vanilla", 1e9),
+        ("inline", 2e9),
+    }
+    assert Counter(row["status"] for row in attempts) == {"ok": 10, "invalid": 4}
+    repeated = [row for row in attempts if row["status"] == "invalid"]
+    assert all("build_id: multitunnel-aa -> bb" in row["reasons"] for row in repeated)
+    assert len(list(first.path.glob("trials/*/*/attempt.json"))) == 14
+    for file in first.path.glob("trials/*/1/attempt.json"):
+        assert json.loads(file.read_text())["status"] == "ok"  # as it was written
+
+
+def test_other_parameters_are_other_trials(lab: Lab) -> None:
+    first = lab.run()
+    summary = lab.run(resume=first.path, on_change="rerun", traffic={"duration": "2s"})
+    assert summary.statuses == {"ok": 10}
+    trials, attempts = store.tables(first.path)
+    assert (trials.num_rows, attempts.num_rows) == (10, 20)
+    assert set(trials.column("planned_duration_s").to_pylist()) == {2.0}
+
+
+def test_a_run_of_another_experiment_is_refused(lab: Lab) -> None:
+    first = lab.run()
+    with pytest.raises(UserError, match="a run of the experiment small"):
+        lab.run(resume=first.path, experiment="other")
+
+
+def test_a_run_that_is_being_written_is_refused(lab: Lab) -> None:
+    first = lab.run()
+    run, _ = store.RunDirectory.reopen(first.path)
+    with pytest.raises(UserError, match="Another process is writing"):
+        lab.run(resume=first.path)
+    run.close()
+
+
+def test_rounds_end_when_every_interval_is_narrow_and_the_reason_is_stored(lab: Lab) -> None:
+    noise = random.Random(1)
+    lab.script = lambda trial, n: ok(1e9 * noise.uniform(0.99, 1.01))
+    factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
+    summary = lab.run(repetitions={"min": 6, "max": 30, "width": "5%"}, factors=factors)
+    assert summary.statuses == {"ok": 1 + 2 * 7}  # narrow in two rounds in succession
+    assert lab.progress.skipped_trials == 2 * 23
+    cells = store.read_stopping(summary.path)
+    assert [(cell["reason"], cell["rounds"], cell["ok"]) for cell in cells] == [("narrow", 7, 7)] * 2
+    assert all(cell["width"] <= 0.05 for cell in cells)
+    assert statuses(summary.path) == {"ok": 15}
+
+
+def test_without_narrow_intervals_it_ends_after_the_most_rounds(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad() if trial.levels.variant == "inline" else ok(1e9 * trial.repetition)
+    factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
+    summary = lab.run(repetitions={"min": 2, "max": 8, "width": "5%"}, factors=factors, retries=0)
+    assert {(c["variant"], c["reason"], c["rounds"]) for c in store.read_stopping(summary.path)} == {
+        ("vanilla", "most", 8),
+        ("inline", "no-value", 8),
+    }
+    assert summary.statuses == {"ok": 9, "failed": 8}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_however_often_it_is_interrupted_every_trial_is_ok_once(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        lab = Lab(tmp_path_factory.mktemp("run"), patch)
+        faults = data.draw(st.lists(st.sampled_from(["ok", "ok", "fail", "lost", "interrupt"]), max_size=40))
+
+        def script(trial: Any, n: int) -> Outcome:
+            fault = faults.pop(0) if faults else "ok"
+            if fault == "interrupt":
+                raise KeyboardInterrupt
+            return ok() if fault == "ok" else bad(lost=fault == "lost")
+
+        lab.script = script
+        summary = lab.run(retries=1)
+        for _ in range(50):
+            if summary.statuses == {"ok": 10}:
+                break
+            summary = lab.run(resume=summary.path, retries=1)
+        counted = Counter(a["trial_id"] for a in store.read_attempts(summary.path) if a["status"] == "ok")
+        assert set(counted.values()) == {1}
+        assert len(counted) == 10
