@@ -13,6 +13,13 @@ NOTEBOOKS = CHECKOUT / "notebooks"
 RESULTS = CHECKOUT / "results"
 
 
+def state_home() -> Path:
+    """The folder for what must outlast a crash: $XDG_STATE_HOME/orch, by default ~/.local/state/orch."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
+    return root / "orch"
+
+
 def cache_home() -> Path:
     """The folder for everything that is expensive to make: $XDG_CACHE_HOME/orch, by default ~/.cache/orch."""
     base = os.environ.get("XDG_CACHE_HOME", "")

@@ -14,10 +14,12 @@ import base64
 import contextlib
 import ctypes
 import errno
+import fcntl
 import glob
 import json
 import os
 import platform
+import re
 import select
 import signal
 import socket
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 PROTOCOL = 1
 RUNTIME = "/run/orch"
@@ -50,6 +53,14 @@ class AgentError(Exception):
 def read_text(path):
     with open(path, encoding="ascii", errors="replace") as file:
         return file.read()
+
+
+def read_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def write_text(path, text):
@@ -152,6 +163,82 @@ def hello(request):
             "ip": tool_version(["ip", "-Version"]),
         },
     }
+
+
+# --- leases and host settings ---------------------------------------------------------------------------------------
+
+
+LEASE: "dict[str, typing.TextIO]" = {}
+
+
+def lease(request):
+    """Take this host for one run: {"holder": {...}}. The lock goes with this agent, however it ends.
+
+    An AgentError tells who has it: the ``holder`` that they gave, and the agent's process.
+    """
+    if "file" not in LEASE:
+        LEASE["file"] = open(RUNTIME + "/lease", "a+", encoding="utf-8")  # noqa: SIM115 - held until the agent ends
+    file = LEASE["file"]
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise AgentError("this host is in use: %s." % (file.read().strip() or "by an unknown run")) from None
+    file.truncate(0)
+    file.write(json.dumps({**request["holder"], "agent_pid": os.getpid()}))
+    file.flush()
+    return {}
+
+
+def break_lease(request):
+    """End the agent that holds this host's lease, whose controller may be gone: {"ended": pid or null}."""
+    del request
+    try:
+        with open(RUNTIME + "/lease", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return {"ended": None}
+            except BlockingIOError:
+                pid = int(json.load(file)["agent_pid"])
+    except FileNotFoundError:
+        return {"ended": None}
+    if b"agent.py" not in read_bytes("/proc/%d/cmdline" % pid):
+        raise AgentError("the lease names process %d, which is no agent; nothing was ended." % pid)
+    os.kill(pid, signal.SIGTERM)
+    return {"ended": pid}
+
+
+def setting_path(name):
+    """Where a setting is: a file below /sys, or a sysctl's below /proc/sys."""
+    if ".." in name.split("/"):
+        raise AgentError("%r is no setting." % name)
+    return name if name.startswith("/sys/") else "/proc/sys/" + name.replace(".", "/")
+
+
+def setting_value(name):
+    """A setting's value; of one that lists its choices, the one in brackets; fields are apart by one space."""
+    try:
+        text = read_text(setting_path(name))
+    except OSError as error:
+        raise AgentError("the setting %s cannot be read: %s." % (name, error.strerror)) from error
+    chosen = re.search(r"\[(\S+)\]", text)
+    return chosen.group(1) if chosen else " ".join(text.split())
+
+
+def read_settings(request):
+    """{"names": [...]} -> {"values": {name: value}, "boot_id"}."""
+    boot_id = read_text("/proc/sys/kernel/random/boot_id").strip()
+    return {"values": {name: setting_value(name) for name in request["names"]}, "boot_id": boot_id}
+
+
+def write_settings(request):
+    """{"values": {name: value}}: write each, and read it back."""
+    for name, value in request["values"].items():
+        write_text(setting_path(name), value)
+        found = setting_value(name)
+        if found != " ".join(value.split()):
+            raise AgentError("the setting %s was set to %r and reads back %r." % (name, value, found))
+    return {}
 
 
 # --- the variant ---------------------------------------------------------------------------------------------------
@@ -563,6 +650,10 @@ OPERATIONS = {
     f.__name__: f
     for f in (
         hello,
+        lease,
+        break_lease,
+        read_settings,
+        write_settings,
         variant,
         links,
         tunnels,

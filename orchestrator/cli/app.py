@@ -40,6 +40,7 @@ COMMANDS = {
     "validate": Entry("spec", "validate", "Check specs; every mistake is shown with its place."),
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
+    "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
     "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
     "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),

@@ -99,5 +99,12 @@ Memory = Annotated[
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),
     _text_schema("Memory of the machine.", "1 GiB", "768 MiB"),
 ]
+SettingName = Annotated[
+    str,
+    Field(
+        pattern=r"^(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)$",
+        description="A sysctl, such as net.core.netdev_budget, or a file below /sys.",
+    ),
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 VariantName = Annotated[str, Field(min_length=1, description="A variant of kernel/variants.yaml.")]

@@ -3,20 +3,31 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from orchestrator.spec.fields import Memory, Name, Strict, expected
+from orchestrator.spec.fields import Memory, Name, SettingName, Strict, expected
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
 ROLES: tuple[Role, ...] = ("client", "gateway-a", "gateway-b", "server")
 
 
 class UmlHost(Strict):
-    """A lab machine. ``memory`` is in bytes."""
+    """A lab machine. ``memory`` is in bytes.
+
+    ``settings``: host settings, by sysctl or file of /sys, that hold while a run uses it and are put back after it.
+    """
 
     name: Name
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
     memory: Memory = 2**30
+    settings: dict[SettingName, Annotated[str, Field(min_length=1)]] = Field(default={})
+
+    @field_validator("settings")
+    @classmethod
+    def _no_way_up(cls, settings: dict[str, str]) -> dict[str, str]:
+        if any(part in ("..", ".") for name in settings for part in name.split("/")):
+            raise expected("settings without .. in their names")
+        return settings
 
 
 class UmlTestbed(Strict):

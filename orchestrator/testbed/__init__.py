@@ -28,3 +28,13 @@ def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = 
     from orchestrator.testbed.uml.provider import UmlTestbed
 
     return UmlTestbed(testbed, progress, wait=wait)
+
+
+def restore(testbed: "spec.Testbed") -> list[str]:
+    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
+
+    Raises TestbedError while a run uses the testbed, or where the journal cannot be read.
+    """
+    from orchestrator.testbed.uml.provider import restore as restore_lab
+
+    return restore_lab(testbed)

@@ -13,8 +13,9 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
@@ -33,6 +34,11 @@ class Holder:
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"process {self.pid} (`{self.command}`), since {since}"
+
+
+def holder_now() -> dict[str, Any]:
+    """This process as a holder, as JSON values."""
+    return asdict(Holder(os.getpid(), shlex.join(["orch", *sys.argv[1:]]), time.time()))
 
 
 def _open(name: str) -> int:
@@ -72,10 +78,9 @@ def lease(name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lamb
                 ) from None
             on_wait(who)
             fcntl.flock(fd, fcntl.LOCK_EX)
-        mine = {"pid": os.getpid(), "command": shlex.join(["orch", *sys.argv[1:]]), "since": time.time()}
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
-            os.pwrite(fd, json.dumps(mine).encode(), 0)
+            os.pwrite(fd, json.dumps(holder_now()).encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,10 @@ from orchestrator.run import iperf3, layout
 from orchestrator.run.attempt import run_attempt
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.protocol import ModuleFile, State
-from orchestrator.testbed.remote import AgentFailure, HostLost
+from orchestrator.testbed.remote import Agent, AgentFailure, HostLost, open_connection
+from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 from orchestrator.testbed.uml.provider import UmlTestbed
+from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -199,3 +202,75 @@ def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
     assert "iperf3" in outcome.reasons[0]
     assert outcome.measurements["throughput_bps"] is None
     assert run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None).status == "ok"
+
+
+BUDGET = "net.core.netdev_budget"
+
+
+def budget(testbed: UmlTestbed) -> str:
+    return in_the_machine(testbed, "cat /proc/sys/net/core/netdev_budget").strip()
+
+
+def connected_again(testbed: UmlTestbed) -> Agent:
+    lab = testbed.lab
+    return Agent("lab1", open_connection(lab.connect("lab1"), "root", "lab", lab.key_file, lab.known_hosts))
+
+
+def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
+    testbed: UmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    journal = SettingsJournal("lab")
+    before = {BUDGET: "300", "net.core.rmem_max": in_the_machine(testbed, "sysctl -n net.core.rmem_max").strip()}
+    wanted = {BUDGET: "600", "net.core.rmem_max": "4000000", "net.core.wmem_max": "5000000"}
+    found = apply(testbed.agent("gateway-a"), "lab1", wanted, journal)
+    assert {name: found[name] for name in before} == before
+    assert budget(testbed) == "600"
+    assert set(journal.pending()["lab1"]) == set(wanted)
+    testbed.agent("gateway-a").close()  # as a crash of the controller does
+    in_the_machine(testbed, "sysctl -w net.core.wmem_max=6000000")
+    agent = connected_again(testbed)
+    try:
+        said = put_back(agent, "lab1", journal)
+    finally:
+        agent.close()
+    assert budget(testbed) == "300"
+    assert in_the_machine(testbed, "sysctl -n net.core.rmem_max").strip() == before["net.core.rmem_max"]
+    assert f"lab1: {BUDGET} is 300 again; it was 600." in said
+    assert any("wmem_max is 6000000, which somebody else set" in sentence for sentence in said)
+    assert journal.pending() == {}
+
+
+def test_a_setting_that_does_not_take_is_refused_and_stays_in_the_journal_until_it_is_back(
+    testbed: UmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    journal = SettingsJournal("lab")
+    agent = testbed.agent("gateway-a")
+    with pytest.raises(AgentFailure, match="cannot be read: No such file"):
+        apply(agent, "lab1", {"net.core.nothing": "1"}, journal)
+    assert journal.pending() == {}
+    with pytest.raises(AgentFailure, match="cannot be set to 'many'"):
+        apply(agent, "lab1", {BUDGET: "many"}, journal)
+    assert set(journal.pending()["lab1"]) == {BUDGET}
+    assert put_back(agent, "lab1", journal) == [f"lab1: {BUDGET} is 300 already."]
+
+
+def test_a_host_has_one_holder_and_a_stale_one_can_be_broken(testbed: UmlTestbed) -> None:
+    second = connected_again(testbed)
+    holder = {"pid": 7, "command": "orch run other.yaml", "since": 0.0}
+    try:
+        with pytest.raises(AgentFailure, match=r"this host is in use: \{.*agent_pid"):
+            second.request("lease", holder=holder)
+        assert second.request("break_lease")["ended"] is not None
+        wait_until(lambda: is_free(second, holder), 10, "the lease is free")
+    finally:
+        second.close()
+
+
+def is_free(agent: Agent, holder: dict[str, object]) -> bool:
+    try:
+        agent.request("lease", holder=holder)
+    except AgentFailure:
+        return False
+    return True

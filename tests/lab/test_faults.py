@@ -205,3 +205,40 @@ def test_other_load_on_the_computer_makes_attempts_invalid_and_they_are_repeated
     assert hit
     assert all("competing_load" in attempt["broken_limits"] for attempt in hit)
     assert all(attempt["measurements"]["throughput_bps"] for attempt in hit)  # kept, and marked
+
+
+TESTBED = """\
+testbed: tuned
+provider: uml
+hosts:
+  - name: lab1
+    roles: [client, gateway-a, gateway-b, server]
+    settings: {net.core.netdev_budget: "600"}
+"""
+
+
+def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    testbed = tmp_path / "tuned.yaml"
+    testbed.write_text(TESTBED)
+    log, results = tmp_path / "log", tmp_path / "results"
+    process = start_orch("run", spec(tmp_path), "--testbed", testbed, "--results", results, log=log)
+    try:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        during = orch("restore", testbed)
+        assert (during.returncode, f"in use by process {process.pid}" in during.stderr) == (3, True)
+    finally:
+        process.kill()
+        process.wait()
+    nothing_left()
+    told = orch("restore", testbed)
+    assert told.returncode == 0
+    assert told.stdout.startswith("lab1: its lab has ended, and net.core.netdev_budget with it")
+    assert orch("restore", testbed).stdout.startswith("Nothing is to be put back")
+    (run,) = runs_in(results)
+    prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
+    assert '"settings_before": {"net.core.netdev_budget": "300"}' in prepared
+    resumed = orch("run", spec(tmp_path), "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    all_ok_once(run)
+    assert not list((tmp_path / "state").rglob("*.json"))

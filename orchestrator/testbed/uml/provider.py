@@ -10,9 +10,10 @@ from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
-from orchestrator.testbed.lease import lease
+from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent, open_connection
+from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products, module_path
 from orchestrator.testbed.uml.lab import Lab, Machine
 
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
 
 LAB_PRIORITY = 10  # SCHED_FIFO, as measured to shield the lab from other load
 CONTROLLER_PRIORITY = 12  # above the lab, below the keeper with its watchdog
+
+
+def forget_ended(journal: SettingsJournal) -> list[str]:
+    """Forget the settings of machines that have ended: a lab machine's settings go with it. Says which."""
+    said = []
+    for host, settings in journal.pending().items():
+        said.append(f"{host}: its lab has ended, and {', '.join(settings)} with it; nothing is left to put back.")
+        journal.remove(host, list(settings))
+    return said
+
+
+def restore(testbed: "spec.Testbed") -> list[str]:
+    """Put back what a run that crashed left changed; sentences on what was done. TestbedError while a run uses it."""
+    with lease("lab", wait=False):
+        return forget_ended(SettingsJournal(testbed.testbed))
 
 
 class UmlTestbed:
@@ -40,6 +56,7 @@ class UmlTestbed:
         self._progress = progress
         self._wait = wait
         self._lease = contextlib.ExitStack()
+        self._journal = SettingsJournal(self.name)
         self._lab: Lab | None = None
         self._agent: Agent | None = None
         self._products: LabProducts | None = None
@@ -67,8 +84,11 @@ class UmlTestbed:
 
     def __exit__(self, *exception: object) -> None:
         if self._agent is not None:
+            with contextlib.suppress(TestbedError):  # the machine ends now, and its settings with it
+                put_back(self._agent, self._host.name, self._journal)
             self._agent.close()
             self._agent = None
+        forget_ended(self._journal)
         if self._lab is not None:
             self._lab.close()
             self._lab = None
@@ -103,11 +123,16 @@ class UmlTestbed:
         found = self._agent.request("hello")
         if found["cpus_online"] != state.cores:
             raise TestbedError(f"{host.name} came up with {found['cpus_online']} CPUs, not {state.cores}.")
+        self._agent.request("lease", holder=holder_now())
+        before = apply(self._agent, host.name, host.settings, self._journal)
         # Where things are on this computer says who uses it, and is nobody's business who reads the results.
         line = str(found["kernel_command_line"])
         for path, name in ((self._lab.folder, "LAB"), (cache_home(), "CACHE")):
             line = line.replace(str(path), name)
-        return {host.name: {**found, "kernel_command_line": line}}
+        facts = {**found, "kernel_command_line": line}
+        if before:
+            facts |= {"settings": dict(host.settings), "settings_before": before}
+        return {host.name: facts}
 
     def agent(self, role: str) -> Agent:
         if self._agent is None or role not in self._host.roles:
