@@ -72,7 +72,7 @@ def write_run(
             for attempt, status in enumerate(fate(trial), 1):
                 _write_attempt(path, trial, attempt, status, speed(variant, count, number, rng), realtime, rng)
         blocks.append({"index": index, "cores": count, "trials": trials})
-    _write(path / "run.json", _description(run_id, blocks, variants, topology, provider, emulated))
+    _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated))
     return path
 
 
@@ -90,6 +90,13 @@ def _per_cpu(variant: str, cores: int, rng: random.Random) -> list[dict[str, flo
         used = {kind: value * rng.uniform(0.9, 1.05) for kind, value in used.items()}
         rows.append({"cpu": cpu, **{f"{k}_s": v for k, v in used.items()}, "idle_s": max(0.0, 3 - sum(used.values()))})
     return rows
+
+
+def _interfaces(tunnels: int, carried: int) -> dict[str, Any]:
+    counts = {f"{way}_{what}": carried for way in ("rx", "tx") for what in ("bytes", "packets")}
+    devices = ["wan0", *(f"wg{number}" for number in range(1, tunnels + 1))]
+    counters = {device: {**counts, "rx_drops": 0, "tx_drops": 0} for device in devices}
+    return {"gateway-a": counters, "gateway-b": counters}
 
 
 def _write_attempt(
@@ -112,7 +119,8 @@ def _write_attempt(
     if status != "failed":
         measurements |= {"throughput_bps": bps * (0.6 if status == "invalid" else 1), "duration_s": 3.0}
         measurements |= {"retransmits": 12, "handshake_age_s": None if trial["kind"] == "baseline" else 2.0}
-        probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng)}
+        probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng), "window_s": 3.0, "clock_step_s": 0.0}
+        probes |= {"interfaces": _interfaces(levels["tunnels"], int(bps))}
     attempt = {
         **trial,
         "schema": 1,
@@ -120,6 +128,8 @@ def _write_attempt(
         "testbed": "lab",
         "status": status,
         "reasons": reasons,
+        "session": 1,
+        "marks": [],
         "started_at": f"2026-01-02T03:{trial['order'] // 60 % 60:02d}:{trial['order'] % 60:02d}.000Z",
         "ended_at": "2026-01-02T04:00:00.000Z",
         "measurements": measurements,
@@ -133,7 +143,7 @@ def _write_attempt(
 
 
 def _description(
-    run_id: str, blocks: list[Any], variants: list[str], topology: str, provider: str, emulated: bool
+    run_id: str, rounds: int, blocks: list[Any], variants: list[str], topology: str, provider: str, emulated: bool
 ) -> dict[str, Any]:
     most = max((block["cores"] for block in blocks), default=1)
     left = [{"what": "cores 64", "reason": "this computer has 2 cores"}]
@@ -155,7 +165,10 @@ def _description(
             "testbed": "lab",
             "topology": topology,
         }
-        | {"blocks": blocks, "left_out": left},
+        | {"order": "random", "blocks": blocks, "left_out": left}
+        | {"repetitions": {"min": rounds, "max": rounds, "width": None}},
+        "sessions": [{"session": 1, "started_at": "2026-01-02T03:04:05.000Z", "ended_at": None, "state": "finished"}],
+        "arguments": {"testbed": None, "order": "random"},
         "versions": {"orch": "0.1.0", "python": "3.11"},
         "source": {"commit": "c" * 40, "dirty": False, "tree_hash": "d" * 64},
         "testbed": {"name": "lab", "provider": provider, "hosts": [{"name": "lab1", "roles": roles}]}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long it takes to go on with a run, and to load it, against its number of trials.
+
+A run of invented attempts is written first, in the form of real ones. Then, each in a process of its own: opening the
+run to go on with it (reading run.json and every attempt, so that the first missing trial is known), making the tables,
+and loading them as the notebooks do. Goals for 10,000 trials: 2 s each. Growth is against the size before.
+
+    python benchmarks/resuming.py
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SIZES = (100, 1_000, 10_000)
+GOAL_S = 2.0
+CELLS = 3 * 4  # variants, tunnels; on two cores
+
+_STEPS = {
+    "resume": """
+from orchestrator.plan import Plan
+from orchestrator.run.ledger import Ledger
+from orchestrator.store import RunDirectory
+folder, attempts = RunDirectory.reopen(path)
+plan, ledger = Plan.from_json(folder.description["plan"]), Ledger(attempts)
+missing = next((t for t in plan.iterate() if not ledger.is_ok(t.trial_id)), None)
+folder.close()
+""",
+    "tables": "from orchestrator.store import write_tables; write_tables(path)",
+    "load": "from orchestrator.analysis.dataset import load; run = load(path); assert len(run.trials) > 90",
+}
+_PRELUDE = "import sys, time; from pathlib import Path; path = Path(sys.argv[1])\n"
+
+
+def write_run(folder: Path, trials: int) -> Path:
+    """A finished run with about so many trials."""
+    from tests.unit.synthetic_run import write_run as write
+
+    rounds = trials // CELLS
+    return write(folder, variants=("vanilla", "threaded", "inline"), cores=(2,), tunnels=(1, 2, 4, 8), rounds=rounds)
+
+
+def measure(step: str, run: Path) -> tuple[float, float]:
+    """Seconds from start to end, and peak memory in MB, of a step in a process of its own."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", _PRELUDE + _STEPS[step], str(run)], cwd=CHECKOUT)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{step} of {run} ended with {process.returncode}.")
+    return seconds, usage.ru_maxrss * 1024 / 1e6
+
+
+def main() -> None:
+    sys.path.insert(0, str(CHECKOUT))
+    print(f"{'trials':>8} {'step':>8} {'time s':>8} {'memory MB':>10} {'time grows':>12}")
+    before: dict[str, float] = {}
+    met = True
+    for size in SIZES:
+        met = True
+        with tempfile.TemporaryDirectory() as folder:
+            run = write_run(Path(folder), size)
+            trials = sum(len(block["trials"]) for block in json.loads((run / "run.json").read_text())["plan"]["blocks"])
+            for step in _STEPS:
+                seconds, megabytes = min(measure(step, run) for _ in range(3))
+                growth = seconds / before.get(step, seconds)
+                before[step] = seconds
+                print(f"{trials:8} {step:>8} {seconds:8.2f} {megabytes:10.0f} {growth:12.2f}", flush=True)
+                met = met and seconds < GOAL_S
+    print(f"Goal for {SIZES[-1]:,} trials, {GOAL_S:g} s each: {'met' if met else 'not met'} (best of 3).")
+
+
+if __name__ == "__main__":
+    main()
