@@ -95,28 +95,23 @@ def _far_side(gateway: str) -> int:
     return 1 - GATEWAYS.index(gateway)
 
 
-def _source(topology: str, gateway: str, tunnel: int) -> str:
-    """In gateway-to-gateway, traffic starts at the gateway, from the tunnel's inner address."""
-    if topology == SITE_TO_SITE:
-        return ""
-    return f" src {_subnet(GATEWAYS.index(gateway), tunnel)}.1"
+def _route(topology: str, gateway: str, tunnel: int, device_name: str, via: str | None) -> dict[str, Any]:
+    """To the far side's subnet of a tunnel. In gateway-to-gateway, traffic starts at the gateway, from the tunnel's
+    inner address."""
+    starts_here = topology == GATEWAY_TO_GATEWAY
+    source = f"{_subnet(GATEWAYS.index(gateway), tunnel)}.1" if starts_here else None
+    return {"to": f"{_subnet(_far_side(gateway), tunnel)}.0/24", "device": device_name, "via": via, "source": source}
 
 
-def tunnel_routes(topology: str, gateway: str, tunnels: int) -> list[str]:
+def tunnel_routes(topology: str, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send each tunnel's traffic through its device."""
-    return [
-        f"route replace {_subnet(_far_side(gateway), i)}.0/24 dev {device(i)}{_source(topology, gateway, i)}"
-        for i in range(1, tunnels + 1)
-    ]
+    return [_route(topology, gateway, i, device(i), None) for i in range(1, tunnels + 1)]
 
 
-def plain_routes(topology: str, gateway: str, tunnels: int) -> list[str]:
+def plain_routes(topology: str, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send the same traffic over the link between the gateways, without a tunnel."""
     other = _WAN[GATEWAYS[_far_side(gateway)]]
-    return [
-        f"route replace {_subnet(_far_side(gateway), i)}.0/24 via {other} dev wan0{_source(topology, gateway, i)}"
-        for i in range(1, tunnels + 1)
-    ]
+    return [_route(topology, gateway, i, "wan0", other) for i in range(1, tunnels + 1)]
 
 
 def port(gateway: str, tunnel: int) -> int:

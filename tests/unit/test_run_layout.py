@@ -71,6 +71,6 @@ def test_pinned_tunnels_take_the_cpus_in_turn_the_same_at_both_ends() -> None:
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_a_baselines_routes_avoid_the_tunnels_and_a_measurements_use_them(topology: str) -> None:
     for gateway in layout.GATEWAYS:
-        assert all(" dev wan0" in line for line in layout.plain_routes(topology, gateway, 4))
+        assert all(route["device"] == "wan0" for route in layout.plain_routes(topology, gateway, 4))
         tunnelled = layout.tunnel_routes(topology, gateway, 4)
-        assert [line.split(" dev ")[1].split()[0] for line in tunnelled] == ["wg1", "wg2", "wg3", "wg4"]
+        assert [route["device"] for route in tunnelled] == ["wg1", "wg2", "wg3", "wg4"]
