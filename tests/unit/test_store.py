@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's directory: written so that nothing finished is lost, read back as it was."""
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from orchestrator import store
 from orchestrator.errors import UserError
+from orchestrator.store import files, writing
 from orchestrator.store.files import replace_file
 from orchestrator.store.tables import accepted
 
@@ -131,3 +133,100 @@ def test_the_first_ok_attempt_stands_for_its_trial() -> None:
     assert found["attempt"] == 2
     assert accepted(attempts[:1]) == attempts[0]
     assert accepted([]) is None
+
+
+def full_after(run: store.RunDirectory, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    """Let the disk be full after so many more files, as long as the reserve is there."""
+    real = files.write_synced
+    left = iter(range(writes))
+
+    def write(path: Path, data: bytes) -> None:
+        if (run.path / ".reserve").exists() and next(left, None) is None:
+            path.write_bytes(data[:10])  # what fits
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(files, "write_synced", write)
+    monkeypatch.setattr(writing, "write_synced", write)
+
+
+def test_the_attempt_that_finds_the_disk_full_is_stored_in_the_reserve(
+    run: store.RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (run.path / ".reserve").stat().st_size == writing.RESERVE_BYTES
+    full_after(run, monkeypatch, 1)
+    run.add_attempt(attempt(1, throughput_bps=1e9), {"client-1.json": "{}" * 1000})
+    assert [found["status"] for found in store.read_attempts(run.path)] == ["ok"]
+    assert not list(run.path.rglob("*.tmp"))
+    with pytest.raises(store.StoreError, match="its disk is full") as caught:
+        run.check_room()
+    assert f"--resume {run.path}" in str(caught.value)
+    run.finish("stopped")
+    assert store.read_run(run.path)["state"] == "stopped"
+
+
+def test_without_a_reserve_a_full_disk_leaves_nothing_half(
+    run: store.RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (run.path / ".reserve").unlink()
+    monkeypatch.setattr(writing, "write_synced", write)
+    with pytest.raises(store.StoreError):
+        run.add_attempt(attempt(1), {})
+    assert not list((run.path / "trials").glob("*/*"))
+
+
+def test_a_run_is_opened_again_with_what_a_power_loss_left_mended(run: store.RunDirectory) -> None:
+    run.add_attempt(attempt(1), {})
+    run.add_attempt(attempt(2), {})
+    run.close()
+    cut = run.path / "trials" / trial(3)["trial_id"] / ".1.abcd.tmp"
+    cut.mkdir(parents=True)
+    (run.path / ".run.json.abcd.tmp").write_text("{")
+    (run.path / "trials" / trial(2)["trial_id"] / "1" / "attempt.json").write_bytes(b"\0" * 100)
+    with (run.path / "journal.jsonl").open("a") as journal:
+        journal.write('{"at": "2026-')
+    with pytest.raises(UserError, match="cannot be read"):
+        store.read_attempts(run.path)
+    again, attempts = store.RunDirectory.reopen(run.path)
+    assert [found["order"] for found in attempts] == [1]
+    assert not list(run.path.rglob("*.tmp"))
+    assert again.next_attempt(trial(2)["trial_id"]) == 1
+    again.add_attempt(attempt(2), {})
+    again.close()
+    assert [found["order"] for found in store.read_attempts(run.path)] == [1, 2]
+    assert len(list(run.path.glob("trials/*/damaged-1-*"))) == 1
+    lines = (run.path / "journal.jsonl").read_text().splitlines()
+    assert sum(line.startswith('{"at": "2026-') and line.endswith("}") for line in lines) == len(lines) - 1
+
+
+def test_a_run_has_one_writer(run: store.RunDirectory) -> None:
+    with pytest.raises(UserError, match="Another process is writing"):
+        store.RunDirectory.reopen(run.path)
+    run.close()
+    again, _ = store.RunDirectory.reopen(run.path)
+    again.close()
+
+
+def rounds(block: int, count: int) -> dict[str, Any]:
+    trials = [{**trial(100 * block + n), "block": block, "round": n} for n in range(1, count + 1)]
+    return {"index": block, "trials": trials}
+
+
+def test_rounds_that_were_not_needed_have_no_row_and_a_given_up_block_has_its_reason(tmp_path: Path) -> None:
+    plan = {
+        "topology": "site-to-site",
+        "blocks": [rounds(1, 9), rounds(2, 9), rounds(3, 9)],
+        "repetitions": {"min": 3, "max": 9, "width": 0.05},
+    }
+    gaps = [{"block": 2, "reason": "it burnt"}]
+    run = store.RunDirectory(tmp_path / "run", {**description(0), "plan": plan, "given_up": gaps})
+    run.add_attempt({**attempt(101), "round": 1}, {})
+    run.add_attempt({**attempt(305), "block": 3, "round": 5}, {})
+    run.write_stopping([{"block": 1, "rounds": 4}, {"block": 1, "rounds": 4}])
+    run.finish("stopped")
+    rows = store.tables(run.path)[0].to_pylist()
+    assert [(b, sum(row["block"] == b for row in rows)) for b in (1, 2, 3)] == [(1, 4), (2, 3), (3, 5)]
+    assert {row["reasons"] for row in rows if row["block"] == 2} == {"it burnt"}
