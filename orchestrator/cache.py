@@ -93,27 +93,27 @@ def lock(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None
         yield
 
 
-def _durations_file() -> Path:
-    return cache_home() / "durations.json"
+def _lessons_file() -> Path:
+    return cache_home() / "learned.json"
 
 
-def learned_seconds(what: str, default: float | None = None) -> float | None:
-    """How long something took last time on this computer, in seconds."""
+def learned(what: str, default: float | None = None) -> float | None:
+    """How much something was last time on this computer: seconds that it took, or bytes."""
     try:
-        value = json.loads(_durations_file().read_text()).get(what, default)
+        value = json.loads(_lessons_file().read_text()).get(what, default)
     except (OSError, ValueError, AttributeError):
         return default
     return float(value) if isinstance(value, int | float) else default
 
 
-def learn_seconds(what: str, seconds: float) -> None:
-    """Remember how long something took, for the next estimate."""
-    with contextlib.suppress(OSError), lock("durations"):  # an estimate is not worth a failure
+def learn(what: str, amount: float) -> None:
+    """Remember how much something was, for the next estimate."""
+    with contextlib.suppress(OSError), lock("learned"):  # an estimate is not worth a failure
         try:
-            known = json.loads(_durations_file().read_text())
+            known = json.loads(_lessons_file().read_text())
         except (OSError, ValueError):
             known = {}
-        replace_file(_durations_file(), to_json({**known, what: round(seconds, 3)}))
+        replace_file(_lessons_file(), to_json({**known, what: round(amount, 3)}))
 
 
 def _clear_abandoned(kind: str) -> None:
@@ -149,7 +149,7 @@ def obtain(
     with lock(f"{kind}-{key}", on_wait=lambda: progress.stage(waiting)):
         if product := find(kind, key):
             return product
-        progress.stage(title, learned_seconds(kind, estimate_s))
+        progress.stage(title, learned(kind, estimate_s))
         folder = cache_home() / kind
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{key}.building"
@@ -172,7 +172,7 @@ def obtain(
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        learn_seconds(kind, seconds)
+        learn(kind, seconds)
     made = find(kind, key)
     assert made is not None
     return made

@@ -54,8 +54,8 @@ class Tracker:
     """How far a campaign is and when it should end."""
 
     def __init__(self, provider: str) -> None:
-        self._overhead_s = cache.learned_seconds(f"overhead/{provider}", 0.8) or 0.8
-        self._prepare_s = cache.learned_seconds(f"prepare/{provider}", 3.0) or 3.0
+        self._overhead_s = cache.learned(f"overhead/{provider}", 0.8) or 0.8
+        self._prepare_s = cache.learned(f"prepare/{provider}", 3.0) or 3.0
         self.plan: Plan | None = None
         self.block: Block | None = None
         self.done: set[str] = set()

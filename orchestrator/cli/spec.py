@@ -13,11 +13,12 @@ import typer
 from orchestrator.errors import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Durations, Plan, Trial
+    from orchestrator.plan import Lessons, Plan, Trial
 
 # Until a run on this computer has taught better: measured on the lab with two cores.
 _OVERHEAD_S = 0.8
 _PREPARE_S = 3.0
+_TRIAL_BYTES = 40_000.0
 
 
 def validate(
@@ -49,23 +50,21 @@ def plan(
 ) -> None:
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
     from orchestrator import cache
-    from orchestrator.plan import Durations, make_plan
+    from orchestrator.plan import Lessons, make_plan
     from orchestrator.spec import load_experiment, load_testbed
     from orchestrator.testbed import capabilities
 
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
     bed = load_testbed(testbed or experiment.testbed)
     planned = make_plan(experiment, capabilities(bed), order=order, testbed=bed.testbed)
-    learned = {
-        name: cache.learned_seconds(f"{name}/{bed.provider}", default)
-        for name, default in (("overhead", _OVERHEAD_S), ("prepare", _PREPARE_S))
-    }
-    durations = Durations(learned["overhead"] or _OVERHEAD_S, learned["prepare"] or _PREPARE_S)
+    defaults = {"overhead": _OVERHEAD_S, "prepare": _PREPARE_S, "disk": _TRIAL_BYTES}
+    learned = [cache.learned(f"{name}/{bed.provider}", default) or default for name, default in defaults.items()]
+    lessons = Lessons(*learned)
     if json_output:
-        for part in _json_parts(planned, durations):
+        for part in _json_parts(planned, lessons):
             sys.stdout.write(part)
     else:
-        _show(planned, durations)
+        _show(planned, lessons)
 
 
 def _shared_fields(trial: "Trial") -> str:
@@ -83,15 +82,18 @@ def _shared_fields(trial: "Trial") -> str:
     return json.dumps(fields)[1:]
 
 
-def _json_parts(planned: "Plan", durations: "Durations") -> Iterator[str]:
+def _json_parts(planned: "Plan", lessons: "Lessons") -> Iterator[str]:
     """One JSON object, piece by piece: a hundred thousand trials need not be in memory as text."""
     from orchestrator.plan import block_estimate, estimate
 
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
     head = {name: getattr(planned, name) for name in names}
-    head["expected"] = asdict(estimate(planned, durations))
+    head["expected"] = asdict(estimate(planned, lessons))
+    if planned.repetitions.width is not None:
+        head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min))
+        head["repetitions"] = asdict(planned.repetitions)
     head["blocks"] = [
-        {"index": block.index, "cores": block.cores, **asdict(block_estimate(block, durations))}
+        {"index": block.index, "cores": block.cores, **asdict(block_estimate(block, lessons))}
         for block in planned.blocks
     ]
     head["left_out"] = [asdict(left) for left in planned.left_out]
@@ -107,6 +109,14 @@ def _json_parts(planned: "Plan", durations: "Durations") -> Iterator[str]:
     yield "]}\n"
 
 
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -114,14 +124,20 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _show(planned: "Plan", durations: "Durations") -> None:
+def _show(planned: "Plan", lessons: "Lessons") -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from orchestrator.plan import block_estimate, estimate
 
-    total = estimate(planned, durations)
+    rule = planned.repetitions
+    total, least = estimate(planned, lessons), estimate(planned, lessons, rule.min)
+
+    def span(least: str, most: str) -> str:
+        return most if least == most else f"{least}–{most}"
+
     console = Console(highlight=False)
     tier = f", tier {planned.tier}" if planned.tier else ""
     console.print(
@@ -131,31 +147,41 @@ def _show(planned: "Plan", durations: "Durations") -> None:
     console.print(
         f"Every block starts with a baseline without a tunnel; order of the cells in a round: {order}.", soft_wrap=True
     )
-    table = Table(show_footer=True)
+    if rule.width is not None:
+        console.print(
+            f"A block has {rule.min} rounds, and more until the interval of every cell's median is at most "
+            f"{rule.width:.1%} of the median wide, {rule.max} at most.",
+            soft_wrap=True,
+        )
+    table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("block", "", justify="right")
     table.add_column("cores", "", justify="right")
     table.add_column("variants", "")
     table.add_column("tunnels", "")
     table.add_column("rounds", "", justify="right")
-    table.add_column("trials", str(total.trials), justify="right")
-    table.add_column("variant loads", str(total.loads), justify="right")
-    table.add_column("expected", _duration(total.seconds), justify="right")
+    table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right")
+    table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right")
+    table.add_column("expected", span(_duration(least.seconds), _duration(total.seconds)), justify="right")
     for block in planned.blocks:
         measured = [trial for trial in block.trials if trial.kind == "measure"]
-        part = block_estimate(block, durations)
+        part, first = block_estimate(block, lessons), block_estimate(block, lessons, rule.min)
         table.add_row(
             str(block.index),
             str(block.cores),
             ", ".join(sorted({trial.levels.variant for trial in measured})),
             ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
-            str(measured[-1].round),
-            str(part.trials),
-            str(part.loads),
-            _duration(part.seconds),
+            span(str(rule.min), str(measured[-1].round)),
+            span(str(first.trials), str(part.trials)),
+            span(str(first.loads), str(part.loads)),
+            span(_duration(first.seconds), _duration(part.seconds)),
         )
     console.print(table)
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
-    console.print(f"{boots}; the time is without retries and without what is built on first use.", soft_wrap=True)
+    disk = span(_size(least.disk_bytes), _size(total.disk_bytes))
+    console.print(
+        f"loads: of another variant's module. {boots}, about {disk} of results; without retries and without what is built on first use.",
+        soft_wrap=True,
+    )
     if planned.left_out:
         console.print("Left out:")
     for left in planned.left_out:

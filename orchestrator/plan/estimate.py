@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a plan takes, from what earlier runs taught."""
+"""How long a plan takes and how much it stores, from what earlier runs taught."""
 
 from dataclasses import dataclass
 
@@ -7,40 +7,47 @@ from orchestrator.plan.trials import NO_VARIANT, Block, Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
-    """Seconds: a trial's beyond its warm-up and duration; a block's to boot and prepare its hosts."""
+class Lessons:
+    """Of a trial: seconds beyond its warm-up and duration, and bytes stored. Of a block: seconds to prepare hosts."""
 
     overhead_s: float
     prepare_s: float
+    trial_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``seconds`` without retries, and without what is built once; ``loads``: how often a variant is loaded."""
+    """``seconds`` and ``disk_bytes`` without retries, and without what is built once; ``loads``: how often a variant is
+    loaded."""
 
     seconds: float
     trials: int
     boots: int
     loads: int
+    disk_bytes: int
 
 
-def block_estimate(block: Block, durations: Durations) -> Estimate:
-    """Of one block."""
-    traffic_s = sum(trial.traffic.warm_up_s + trial.traffic.duration_s for trial in block.trials)
-    loads, loaded = 0, NO_VARIANT
+def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:
+    """Of one block, or of its first rounds."""
+    loads, loaded, trials, traffic_s = 0, NO_VARIANT, 0, 0.0
     for trial in block.trials:
+        if rounds is not None and trial.round > rounds:
+            break
+        trials += 1
+        traffic_s += trial.traffic.warm_up_s + trial.traffic.duration_s
         loads += trial.levels.variant not in (loaded, NO_VARIANT)
         loaded = trial.levels.variant
-    seconds = durations.prepare_s + traffic_s + durations.overhead_s * len(block.trials)
-    return Estimate(seconds, len(block.trials), 1, loads)
+    seconds = lessons.prepare_s + traffic_s + lessons.overhead_s * trials
+    return Estimate(seconds, trials, 1, loads, round(lessons.trial_bytes * trials))
 
 
-def estimate(plan: Plan, durations: Durations) -> Estimate:
-    """Of a whole plan."""
-    parts = [block_estimate(block, durations) for block in plan.blocks]
+def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None) -> Estimate:
+    """Of a whole plan, or of the first rounds of its blocks."""
+    parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
     return Estimate(
         sum(part.seconds for part in parts),
         sum(part.trials for part in parts),
         len(parts),
         sum(part.loads for part in parts),
+        sum(part.disk_bytes for part in parts),
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from itertools import groupby
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import cache
@@ -74,7 +74,8 @@ class BlockRun:
                     break
         finally:
             if self._overheads:  # teaches the next plan's estimate
-                cache.learn_seconds(f"overhead/{self._testbed.provider}", median(self._overheads))
+                cache.learn(f"overhead/{self._testbed.provider}", median(self._overheads))
+                cache.learn(f"disk/{self._testbed.provider}", fmean(self._folder.stored_bytes))
         self._progress.skipped([trial for trial in block.trials if trial.round > rounds])
         rows = stopping_of(block, self._ledger.values(block, rounds), rounds, rule)
         self._folder.journal("block-ended", block=block.index, rounds=rounds)
@@ -140,7 +141,7 @@ class BlockRun:
         links = layout.links_request(self._plan.topology, most)
         self._testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
         seconds = time.monotonic() - began
-        cache.learn_seconds(f"prepare/{self._testbed.provider}", seconds)
+        cache.learn(f"prepare/{self._testbed.provider}", seconds)
         self._folder.journal(
             "prepared", block=block.index, cores=block.cores, seconds=round(seconds, 3), hosts=self._facts
         )

@@ -63,7 +63,7 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
 def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
     """SpecError where an override goes below a value that has no keys, such as factors.cores.0."""
     node: Node = base
-    while change.entries:
+    for _ in text.partition("=")[0].split("."):
         key, inner = next(iter(change.entries.items()))
         if not isinstance(node, Mapping):
             message = 'A list or a single value has no keys. Set the whole value, as in factors.cores="[1, 2]".'

@@ -44,6 +44,7 @@ class RunDirectory:
     An attempt is written under a temporary name, flushed and renamed: after a kill it is there whole or not at all.
     The journal is flushed line by line. Some space is held in reserve, so that the attempt that finds the disk full is
     still stored; `full` then says so. Methods that write raise StoreError where that is not possible.
+    `stored_bytes`: the size of each attempt that was stored since the run was opened.
     """
 
     def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
@@ -57,6 +58,7 @@ class RunDirectory:
     def _open(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
         self.full = False
+        self.stored_bytes: list[int] = []
         self._description = description
         self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -206,6 +208,7 @@ class RunDirectory:
             status=attempt["status"],
             reasons=attempt["reasons"],
         )
+        self.stored_bytes.append(sum(entry.stat().st_size for entry in os.scandir(final)))
         return final
 
     def _add(self, folder: Path, final: Path, attempt: Mapping[str, Any], raw: Mapping[str, str]) -> None:

@@ -44,7 +44,7 @@ def test_a_product_is_built_once() -> None:
     assert (second.path / "file").read_text() == "content"
     assert second.description["facts"] == {"answer": 42}
     assert obtain({"a": 2}, build).path != first.path
-    assert cache.learned_seconds("lab-disk") is not None
+    assert cache.learned("lab-disk") is not None
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UserError
-from orchestrator.plan import Durations, Plan, estimate, lab_capabilities, make_plan
+from orchestrator.plan import Lessons, Plan, estimate, lab_capabilities, make_plan
 from orchestrator.spec import Experiment
 
 VARIANTS = ("vanilla", "threaded")
@@ -162,7 +162,7 @@ def test_sequential_order_is_the_specs() -> None:
 
 def test_estimate() -> None:
     plan = planned(experiment(repetitions=2, factors={"variant": VARIANTS, "cores": (1,), "tunnels": (1,)}))
-    found = estimate(plan, Durations(overhead_s=0.5, prepare_s=2.0))
+    found = estimate(plan, Lessons(overhead_s=0.5, prepare_s=2.0))
     assert (found.trials, found.boots) == (5, 1)
     assert found.seconds == pytest.approx(2 + 5 * (3 + 1 + 0.5))
     assert 2 <= found.loads <= 4

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from orchestrator import paths, spec
 from orchestrator.errors import UserError
-from orchestrator.spec import units
+from orchestrator.spec import Limits, units
+from orchestrator.spec.experiment import Adaptive
 
 TEXT = """\
 experiment: small
@@ -116,3 +117,26 @@ def test_what_is_no_duration(text: object) -> None:
 def test_a_quantity_is_its_number_times_its_unit(number: int, unit: str, space: bool) -> None:
     text = f"{number}{' ' * space}{unit}"
     assert units.parse_quantity(text, units.SIZES) == Fraction(number) * units.SIZES[unit]
+
+
+def test_rounds_are_a_number_or_a_rule(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text("experiment: a\nfactors: {variant: [vanilla], cores: [1], tunnels: [1]}\ntraffic: {duration: 1s}\n")
+    assert spec.load_experiment(file).repetitions == Adaptive(min=5, max=5)
+    rule = spec.load_experiment(file, overrides=["repetitions={min: 6, max: 30, width: 5%}"]).repetitions
+    assert (rule.min, rule.max, rule.width) == (6, 30, 0.05)
+    file.write_text(file.read_text() + "repetitions: {min: 6, max: 30, width: 5%}\n")
+    assert spec.load_experiment(file, overrides=["repetitions.max=8"]).repetitions.max == 8
+    assert spec.load_experiment(file, overrides=["repetitions=2"]).repetitions == Adaptive(min=2, max=2)
+
+
+def test_limits_have_defaults_and_are_part_of_what_an_experiment_is(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    text = "experiment: a\nfactors: {variant: [vanilla], cores: [1], tunnels: [1]}\ntraffic: {duration: 1s}\n"
+    file.write_text(text)
+    before = spec.load_experiment(file)
+    assert before.limits == Limits()
+    file.write_text(text + "limits: {steal: 50%, clock_step: 100 ms, report_only: [rekey]}\n")
+    after = spec.load_experiment(file)
+    assert (after.limits.steal, after.limits.clock_step_s, after.limits.report_only) == (0.5, 0.1, ("rekey",))
+    assert after.spec_hash != before.spec_hash
