@@ -136,7 +136,7 @@ def _show(planned: "Plan", lessons: "Lessons") -> None:
     total, least = estimate(planned, lessons), estimate(planned, lessons, rule.min)
 
     def span(least: str, most: str) -> str:
-        return most if least == most else f"{least}–{most}"
+        return most if least == most else f"{least} - {most}"
 
     console = Console(highlight=False)
     tier = f", tier {planned.tier}" if planned.tier else ""
@@ -179,7 +179,8 @@ def _show(planned: "Plan", lessons: "Lessons") -> None:
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
     disk = span(_size(least.disk_bytes), _size(total.disk_bytes))
     console.print(
-        f"loads: of another variant's module. {boots}, about {disk} of results; without retries and without what is built on first use.",
+        f"loads: of another variant's module. {boots}, about {disk} of results; without retries and without what is "
+        "built on first use.",
         soft_wrap=True,
     )
     if planned.left_out:
