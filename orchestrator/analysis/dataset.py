@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
+_NEWEST_COLUMN = "marks"
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "cpu", *CPU_KINDS)
 
@@ -121,14 +122,16 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     from pyarrow import ArrowException
     from pyarrow import parquet as pq
 
-    files = (path / "trials.parquet", path / "attempts.parquet")
     try:
-        return pq.read_table(files[0]), pq.read_table(files[1])
+        found = pq.read_table(path / "trials.parquet"), pq.read_table(path / "attempts.parquet")
+        if all(_NEWEST_COLUMN in table.column_names for table in found):
+            return found
     except (OSError, ArrowException):
-        # Missing or damaged: they are derived, so derive them again.
-        from orchestrator.store.tables import tables
+        pass
+    # Missing, damaged, or from an older version: they are derived, so derive them again.
+    from orchestrator.store.tables import tables
 
-        return tables(path)
+    return tables(path)
 
 
 def _frame(table: "pa.Table") -> pd.DataFrame:

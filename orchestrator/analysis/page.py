@@ -3,7 +3,7 @@
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures.parts import realtime_note
+from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,16 @@ def render(run: Run, figures: Path) -> str:
         counts=run.counts(),
         took=_took(meta),
         figures=[_figure(path) for path in sorted(figures.glob("*.svg"))],
-        cells=_rows(cells(run)),
-        ratios=_rows(ratios(run)),
-        efficiencies=_rows(efficiencies(run)),
-        baselines=_rows(run.baselines.sort_values("cores")),
-        not_ok=_rows(run.attempts[run.attempts["status"] != "ok"]),
+        cells=cells(run).to_dict("records"),
+        ratios=ratios(run).to_dict("records"),
+        efficiencies=efficiencies(run).to_dict("records"),
+        baselines=run.baselines.sort_values("cores").to_dict("records"),
+        not_ok=run.attempts[run.attempts["status"] != "ok"].to_dict("records"),
+        marked=run.trials[(run.trials["status"] == "ok") & (run.trials["marks"].fillna("") != "")].to_dict("records"),
+        sessions=meta.get("sessions") or [],
+        given_up=meta.get("given_up") or [],
+        stopping=_stopping(read_stopping(run.path)),
+        limits=(meta.get("spec") or {}).get("limits") or {},
         realtime=realtime_note(run.trials),
         crypto=_crypto(run.trials),
         computer=(meta.get("environment") or {}).get("computer") or {},
@@ -46,8 +52,15 @@ def render(run: Run, figures: Path) -> str:
     )
 
 
-def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of rounds."""
+    blocks: dict[int, dict[str, Any]] = {}
+    for cell in cells:
+        if cell["goal"] is not None:
+            row = blocks.setdefault(cell["block"], {"block": cell["block"], "rounds": cell["rounds"], "wide": []})
+            if cell["reason"] != "narrow":
+                row["wide"].append(cell)
+    return list(blocks.values())
 
 
 def _figure(path: Path) -> dict[str, str]:
@@ -56,10 +69,8 @@ def _figure(path: Path) -> dict[str, str]:
     caption = path.with_suffix(".txt")
     text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
     width, height = _size(path)
-    return {"name": path.stem, "source": f"data:image/svg+xml;base64,{data}", "caption": text} | {
-        "width": width,
-        "height": height,
-    }
+    source = f"data:image/svg+xml;base64,{data}"
+    return {"name": path.stem, "source": source, "caption": text, "width": width, "height": height}
 
 
 def _size(path: Path) -> tuple[str, str]:
@@ -88,12 +99,15 @@ def _percent(share: float | None) -> str:
 
 
 def _took(meta: Mapping[str, Any]) -> str:
-    """How long a run took, in words; empty while it is not known."""
-    try:
-        seconds = (
-            datetime.fromisoformat(meta["ended_at"]) - datetime.fromisoformat(meta["started_at"])
-        ).total_seconds()
-    except (KeyError, TypeError, ValueError):
+    """How long a run took in all its sessions that came to an end, in words; empty while it is not known."""
+    seconds = 0.0
+    for session in meta.get("sessions") or [meta]:
+        try:
+            ended, started = (datetime.fromisoformat(session[name]) for name in ("ended_at", "started_at"))
+        except (KeyError, TypeError, ValueError):
+            continue  # killed, or still running
+        seconds += (ended - started).total_seconds()
+    if not seconds:
         return ""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
