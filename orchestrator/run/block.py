@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PREPARE_TRIES = 2
 CALM_S = 20.0  # how long other load may take to go away before a trial that it spoiled is tried again
+WAITS = 2  # so often in a block without success
 _LOAD = ("competing_load", "steal")
 
 
@@ -53,6 +54,7 @@ class BlockRun:
         self._spec, self._plan, self._block, self._testbed = spec, plan, block, testbed
         self._variants, self._folder, self._ledger, self._progress = variants, folder, ledger, progress
         self._ready = False
+        self._waits_left = WAITS
         self._facts: Mapping[str, Any] = {}
         self._overheads: list[float] = []
 
@@ -88,14 +90,20 @@ class BlockRun:
             if outcome.status == "ok":
                 return
             if left and any(name in _LOAD for name in outcome.broken):
-                self._progress.detail("waiting until other load on the testbed calms down")
-                self._testbed.settle(self._spec.limits.competing_load, CALM_S)
+                self._let_calm_down()
         if self._spec.on_failure == "stop":
             reasons = "; ".join(outcome.reasons)
             raise TrialNotOk(
                 f"Trial {trial.trial_id} is {outcome.status} after {1 + self._spec.retries} attempts ({reasons}), and "
                 "the spec says on_failure: stop."
             )
+
+    def _let_calm_down(self) -> None:
+        """Wait until other load is gone; load that stays is not waited for again and again."""
+        if self._waits_left:
+            self._progress.detail("waiting until other load on the testbed calms down")
+            calm = self._testbed.settle(self._spec.limits.competing_load, CALM_S)
+            self._waits_left = WAITS if calm else self._waits_left - 1
 
     def _attempt(self, trial: Trial) -> Outcome:
         if not self._ready:

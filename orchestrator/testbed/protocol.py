@@ -73,10 +73,10 @@ class Testbed(Protocol):
         """Keep everything else on the hosts' computer out of the way for at most ``seconds``."""
         ...
 
-    def settle(self, share: float, most_s: float) -> None:
+    def settle(self, share: float, most_s: float) -> bool:
         """Wait until other load uses less than ``share`` of a core, where that can be seen.
 
-        ``most_s`` seconds at most.
+        ``most_s`` seconds at most; False where it did not go away.
         """
         ...
 

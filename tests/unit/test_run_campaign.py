@@ -51,6 +51,7 @@ class FakeTestbed:
         self.broken, self.build_id = dict(broken or {}), build_id
         self.prepared: list[int] = []
         self.settled = 0
+        self.calms_down = True
 
     def prepare(self, state: State) -> Mapping[str, Any]:
         if self.broken.get(state.cores, 0) > 0:
@@ -65,8 +66,9 @@ class FakeTestbed:
     def module(self, build: str) -> ModuleFile:
         return ModuleFile("/m", f"{build}-{self.build_id}")
 
-    def settle(self, share: float, most_s: float) -> None:
+    def settle(self, share: float, most_s: float) -> bool:
         self.settled += 1
+        return self.calms_down
 
     def environment(self) -> Mapping[str, Any]:
         return {"kernel": {"release": "7.2", "compile_s": random.random()}}
@@ -146,6 +148,14 @@ def test_after_other_load_the_testbed_gets_time_to_calm_down(lab: Lab) -> None:
     testbed = FakeTestbed()
     assert lab.run(testbed).statuses == {"ok": 10}
     assert testbed.settled == 2
+
+
+def test_load_that_stays_is_not_waited_for_again_and_again(lab: Lab) -> None:
+    lab.script = lambda trial, n: bad("invalid", broken=["steal"])
+    testbed = FakeTestbed()
+    testbed.calms_down = False
+    assert lab.run(testbed).statuses == {"invalid": 10}
+    assert testbed.settled == 2 * 2  # in each of two blocks
 
 
 def test_a_lost_host_is_prepared_again(lab: Lab) -> None:

@@ -162,8 +162,8 @@ class UmlTestbed:
                     lab_s = self._lab.request("usage")["cpu_s"] - lab_before
                     result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
 
-    def settle(self, share: float, most_s: float) -> None:
-        wait_until_quiet(share, most_s)
+    def settle(self, share: float, most_s: float) -> bool:
+        return wait_until_quiet(share, most_s)
 
     def environment(self) -> Mapping[str, Any]:
         assert self._products is not None
