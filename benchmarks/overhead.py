@@ -2,7 +2,8 @@
 """How long a trial takes beyond its warm-up and duration: by the agent, and beside it by one ansible-playbook run.
 
 Both do the same trial on the same lab machine (one tunnel, gateway to gateway, 1 s warm-up and 1 s), in turn, so that
-the ratio holds whatever else the computer does. Run it on an idle computer: python benchmarks/overhead.py [PAIRS]
+the ratio holds whatever else the computer does. Then, by the agent alone, how the time grows with tunnels. The goal is
+0.4 s for one tunnel. Run it on an idle computer: python benchmarks/overhead.py [PAIRS]
 """
 
 import resource
@@ -25,48 +26,68 @@ from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
 
 TRAFFIC_S = 2.0
+TUNNELS = (1, 4, 16)
+GOAL_S = 0.4
 
 
-def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    cores = min(2, usable_cores())
-    vanilla = load_variants()["vanilla"]
-    traffic = Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0)
-    trial = Trial(
+def trial_with(tunnels: int, cores: int) -> Trial:
+    """The trial that is timed."""
+    return Trial(
         trial_id="0" * 16,
         kind="measure",
         block=1,
         round=1,
         order=1,
-        levels=Levels(variant="vanilla", cores=cores, tunnels=1),
+        levels=Levels(variant="vanilla", cores=cores, tunnels=tunnels),
         repetition=1,
-        traffic=traffic,
+        traffic=Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0),
         topology=layout.GATEWAY_TO_GATEWAY,
     )
-    by_agent, by_playbook = [], []
+
+
+def by_agent(testbed: UmlTestbed, trial: Trial) -> float:
+    """Seconds beyond the traffic."""
+    outcome = run_attempt(testbed, trial, load_variants()["vanilla"], lambda: None)
+    if outcome.status == "failed":
+        sys.exit(f"the trial by the agent failed: {'; '.join(outcome.reasons)}")
+    return float(outcome.measurements["overhead_s"])
+
+
+def spread(values: list[float], unit: str = " s") -> str:
+    """Median and range."""
+    median = statistics.median(values)
+    return f"median {median:.2f}{unit}, from {min(values):.2f} to {max(values):.2f}, n = {len(values)}"
+
+
+def main() -> None:
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    cores = min(2, usable_cores())
+    agent, playbook = [], []
     with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
-        testbed.agent("gateway-a").request("links", **layout.links_request(layout.GATEWAY_TO_GATEWAY, 1))
-        lab = testbed.lab
-        target = Target(testbed.hosts[0][0], "root", lab.ssh_options())
-        playbook = Path("..") / "benchmarks" / "overhead-trial"
+        links = layout.links_request(layout.GATEWAY_TO_GATEWAY, max(TUNNELS))
+        testbed.agent("gateway-a").request("links", **links)
+        target = Target(testbed.hosts[0][0], "root", testbed.lab.ssh_options())
+        name = Path("..") / "benchmarks" / "overhead-trial"
         assert (CHECKOUT / "benchmarks" / "overhead-trial.yml").is_file()
         for pair in range(1, pairs + 1):
-            outcome = run_attempt(testbed, trial, vanilla, lambda: None)
-            if outcome.status != "ok":
-                sys.exit(f"the trial by the agent was {outcome.status}: {'; '.join(outcome.reasons)}")
-            by_agent.append(outcome.measurements["overhead_s"])
+            agent.append(by_agent(testbed, trial_with(1, cores)))
             began = time.monotonic()
-            run_playbook(str(playbook), [target], {}, Silent())
-            by_playbook.append(time.monotonic() - began - TRAFFIC_S)
-            print(f"pair {pair}: agent {by_agent[-1]:.2f} s, ansible-playbook {by_playbook[-1]:.2f} s", flush=True)
-    ratios = [playbook_s / agent_s for agent_s, playbook_s in zip(by_agent, by_playbook, strict=True)]
-    for name, values in (("agent", by_agent), ("ansible-playbook", by_playbook), ("ratio", ratios)):
-        unit = "" if name == "ratio" else " s"
-        median = statistics.median(values)
-        print(f"{name}: median {median:.2f}{unit}, from {min(values):.2f} to {max(values):.2f}, n = {len(values)}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{cores} cores; peak memory of the controller {peak:.0f} MiB")
+            run_playbook(str(name), [target], {}, Silent())
+            playbook.append(time.monotonic() - began - TRAFFIC_S)
+            print(f"pair {pair}: agent {agent[-1]:.2f} s, ansible-playbook {playbook[-1]:.2f} s", flush=True)
+        print(f"agent: {spread(agent)}")
+        print(f"ansible-playbook: {spread(playbook)}")
+        print(f"ratio: {spread([slow / fast for slow, fast in zip(playbook, agent, strict=True)], '')}")
+        before = None
+        for tunnels in TUNNELS:
+            values = [by_agent(testbed, trial_with(tunnels, cores)) for _ in range(pairs)]
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+            growth = statistics.median(values) / before if before else 1.0
+            before = statistics.median(values)
+            print(f"{tunnels:3} tunnels: {spread(values)}, grows {growth:.2f}, peak memory {peak:.0f} MB", flush=True)
+    met = statistics.median(agent) <= GOAL_S
+    print(f"{cores} cores. Goal for one tunnel, {GOAL_S:g} s: {'met' if met else 'not met'}.")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def measure(step: str, run: Path) -> tuple[float, float]:
 
 def main() -> None:
     sys.path.insert(0, str(CHECKOUT))
-    print(f"{'trials':>8} {'step':>8} {'time s':>8} {'memory MB':>10} {'time grows':>12}")
-    before: dict[str, float] = {}
+    print(f"{'trials':>8} {'step':>8} {'time s':>8} {'memory MB':>10} {'time grows':>12} {'memory':>8}")
+    before: dict[str, tuple[float, float]] = {}
     met = True
     for size in SIZES:
         met = True
@@ -69,9 +69,10 @@ def main() -> None:
             trials = sum(len(block["trials"]) for block in json.loads((run / "run.json").read_text())["plan"]["blocks"])
             for step in _STEPS:
                 seconds, megabytes = min(measure(step, run) for _ in range(3))
-                growth = seconds / before.get(step, seconds)
-                before[step] = seconds
-                print(f"{trials:8} {step:>8} {seconds:8.2f} {megabytes:10.0f} {growth:12.2f}", flush=True)
+                old_s, old_mb = before.get(step, (seconds, megabytes))
+                before[step] = seconds, megabytes
+                row = f"{trials:8} {step:>8} {seconds:8.2f} {megabytes:10.0f}"
+                print(f"{row} {seconds / old_s:12.2f} {megabytes / old_mb:8.2f}", flush=True)
                 met = met and seconds < GOAL_S
     print(f"Goal for {SIZES[-1]:,} trials, {GOAL_S:g} s each: {'met' if met else 'not met'} (best of 3).")
 

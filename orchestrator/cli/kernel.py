@@ -27,8 +27,7 @@ def build(
         check_build(only)
     for name in [only] if only else list(BUILDS):
         with open_display("uml") as display:
-            make = lab_module if target in KERNELS else None
-            product = make(name, display, target) if make else release_module(target, name, display)
+            product = lab_module(name, display, target) if target in KERNELS else release_module(target, name, display)
         facts = product.description["facts"]
         print(f"{name} for {facts['release']}: build id {facts['build_id']}\n  {product.path / 'wireguard.ko'}")
 

@@ -8,7 +8,6 @@ the TCP flow carried in each direction.
 import itertools
 import json
 import os
-import socket
 import struct
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import time
 
 import tunnel
 
-PAYLOAD_PORT = 7000
 INTERVAL_S = 0.002
 
 
@@ -38,13 +36,9 @@ def main():
     tunnel.set_up()
     tunnel.make_tunnel(tuple(settings[:2]), tuple(settings[2:]), threaded)
     tunnel.wait_for_handshake()
-    with tunnel.inside("b"):
-        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        receiver.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)  # SO_RCVBUFFORCE
-        receiver.bind((tunnel.inner("b"), PAYLOAD_PORT))
+    receiver = tunnel.datagrams("b", port=tunnel.PAYLOAD_PORT)
     flows = [tcp("b", "a", 5201, seconds), tcp("a", "b", 5202, seconds)]
-    with tunnel.inside("a"):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender = tunnel.datagrams("a")
     numbers = []
 
     def receive():
@@ -59,7 +53,7 @@ def main():
     reader.start()
     sent, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        sender.sendto(struct.pack("!I", sent), (tunnel.inner("b"), PAYLOAD_PORT))
+        sender.sendto(struct.pack("!I", sent), (tunnel.inner("b"), tunnel.PAYLOAD_PORT))
         sent += 1
         time.sleep(INTERVAL_S)
     reader.join()

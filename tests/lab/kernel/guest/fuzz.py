@@ -15,23 +15,18 @@ import time
 
 import tunnel
 
-PAYLOAD_PORT = 7000
-
 
 def samples(count):
     """Data messages of the tunnel, as they were on the wire, all of them delivered."""
-    with tunnel.inside("b"):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-        raw.bind(("veth0", 0x0800))
+    raw = tunnel.frames("b")
     raw.settimeout(5.0)
-    with tunnel.inside("a"):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender = tunnel.datagrams("a")
     found = []
     while len(found) < count:
         sender.sendto(bytes(random.randrange(1, 1300)), (tunnel.inner("b"), 9))
-        frame = raw.recv(4096)
-        if frame[23] == socket.IPPROTO_UDP and frame[42:43] == b"\x04":
-            found.append(frame[42:])
+        message = tunnel.data_message(raw.recv(4096))
+        if message:
+            found.append(message)
     raw.close()
     return found
 
@@ -71,8 +66,7 @@ def main():
     time.sleep(0.5)
     receiver.setblocking(False)
     before = tunnel.counters("b", "wg1")
-    with tunnel.inside("a"):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender = tunnel.datagrams("a")
     target = (tunnel.outer("b"), tunnel.PORT + 1)
     for _ in range(count):
         sender.sendto(altered(rng.choice(real), rng), target)

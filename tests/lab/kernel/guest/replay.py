@@ -16,8 +16,6 @@ import time
 
 import tunnel
 
-PAYLOAD_PORT = 7000
-
 
 def capture(raw, wanted, found):
     """UDP payloads of WireGuard data messages from a's device."""
@@ -25,11 +23,11 @@ def capture(raw, wanted, found):
     raw.settimeout(1.0)
     while len(found) < wanted and time.monotonic() < deadline:
         try:
-            frame = raw.recv(4096)
+            message = tunnel.data_message(raw.recv(4096))
         except TimeoutError:
             continue
-        if frame[23] == socket.IPPROTO_UDP and frame[42:43] == b"\x04" and len(frame) > 42 + 32:
-            found.append(frame[42:])
+        if message:
+            found.append(message)
 
 
 def inject(cpu, packets, go, done):
@@ -50,21 +48,15 @@ def main():
     tunnel.set_up()
     tunnel.make_tunnel((transmit, receive), (transmit, receive), threaded)
     tunnel.wait_for_handshake()
-    with tunnel.inside("b"):
-        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        receiver.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)  # SO_RCVBUFFORCE
-        receiver.bind((tunnel.inner("b"), PAYLOAD_PORT))
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-        raw.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)
-        raw.bind(("veth0", 0x0800))
-    with tunnel.inside("a"):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver = tunnel.datagrams("b", port=tunnel.PAYLOAD_PORT)
+    raw = tunnel.frames("b")
+    sender = tunnel.datagrams("a")
     tunnel.run("ip netns exec b iptables-legacy -A INPUT -i veth0 -p udp --sport %s -j DROP" % (tunnel.PORT + 1))
     found = []
     reader = threading.Thread(target=capture, args=(raw, count, found))
     reader.start()
     for number in range(count):
-        sender.sendto(struct.pack("!I", number) + bytes(60), (tunnel.inner("b"), PAYLOAD_PORT))
+        sender.sendto(struct.pack("!I", number) + bytes(60), (tunnel.inner("b"), tunnel.PAYLOAD_PORT))
     reader.join()
 
     go_read, go_write = os.pipe()

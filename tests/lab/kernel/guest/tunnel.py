@@ -12,6 +12,8 @@ import time
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 PORT = 51820
+PAYLOAD_PORT = 7000
+SO_RCVBUFFORCE = 33
 ENDS = ("a", "b")
 
 
@@ -44,6 +46,31 @@ def outer(end):
 
 def inner(end, number=1):
     return f"10.{number}.0.{ENDS.index(end) + 1}"
+
+
+def datagrams(end, *, port=None):
+    """A socket for datagrams in an end's namespace; with a port, one that receives there, with much room."""
+    with inside(end):
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if port is not None:
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 2**20)
+        made.bind((inner(end), port))
+    return made
+
+
+def frames(end):
+    """A socket that receives every IPv4 frame that arrives on an end's veth."""
+    with inside(end):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 2**20)
+        raw.bind(("veth0", 0x0800))
+    return raw
+
+
+def data_message(frame):
+    """WireGuard's data message in a frame, or None for any other frame, a keepalive among them."""
+    is_data = frame[23] == socket.IPPROTO_UDP and frame[42:43] == b"\x04" and len(frame) > 42 + 32
+    return frame[42:] if is_data else None
 
 
 def set_up():
