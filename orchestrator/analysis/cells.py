@@ -10,7 +10,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.stats import Interval, paired_ratio, parallel_efficiency, summarize
 
 LEVELS = ["variant", "cores", "tunnels"]
-GENERATOR_BOUND = 0.90  # share of the baseline from which on the generator may be what limits
+_HEADROOM = 0.10  # below the baseline, as a share of it; nearer, the generator may be what limits
 
 
 def baseline_bps(run: Run) -> dict[int, float]:
@@ -30,6 +30,7 @@ def cells(run: Run) -> pd.DataFrame:
     planned = run.trials[run.trials["kind"] == "measure"]
     values = _by_cell(run.measured)
     baselines = baseline_bps(run)
+    headroom = ((run.meta.get("spec") or {}).get("limits") or {}).get("headroom", _HEADROOM)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = tried.groupby(LEVELS).size().to_dict()
     rows: list[dict[str, Any]] = []
@@ -48,7 +49,7 @@ def cells(run: Run) -> pd.DataFrame:
         if cores in baselines:
             row["baseline_bps"] = baselines[cores]
             row["of_baseline"] = row["median_bps"] / baselines[cores] if baselines[cores] > 0 else float("nan")
-            row["generator_bound"] = bool(row["of_baseline"] >= GENERATOR_BOUND)
+            row["generator_bound"] = bool(row["of_baseline"] > 1 - headroom)
         rows.append(row)
     rows.sort(key=lambda row: (row["cores"], row["tunnels"], order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS])

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import iperf3, layout, probes
 from orchestrator.run.judge import Evidence, Passage, judge, variation
 from orchestrator.spec import Limits
 from orchestrator.testbed.protocol import Boost, Testbed
-from orchestrator.testbed.remote import AgentFailure, HostLost
+from orchestrator.testbed.remote import AgentFailure
 
 HANDSHAKE_TIMEOUT_S = 10.0
 GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
@@ -74,11 +75,11 @@ def run_attempt(
     phases = _Phases()
     try:
         _run(testbed, trial, variant, on_traffic, conditions or Conditions(), outcome, phases)
-    except HostLost as error:
-        outcome.status, outcome.host_lost = "failed", True
-        outcome.reasons.append(str(error))
     except (AgentFailure, iperf3.BadReport) as error:
         outcome.status = "failed"
+        outcome.reasons.append(str(error))
+    except TestbedError as error:  # a host, or the whole lab, does not answer
+        outcome.status, outcome.host_lost = "failed", True
         outcome.reasons.append(str(error))
     total = time.monotonic() - began
     planned = trial.traffic.warm_up_s + trial.traffic.duration_s
@@ -163,7 +164,9 @@ def _run(
         log = gateway.request("kernel_log", most=5)
         outcome.crypto = None if baseline else log["crypto"]
         _evaluate(outcome, trial, conditions, measured, ages, ends.receiver, log["complaints"])
-    except (KeyboardInterrupt, HostLost):
+    except (AgentFailure, iperf3.BadReport):
+        raise
+    except (KeyboardInterrupt, TestbedError):
         outcome.host_lost = True  # the conversation broke off: nothing more can be asked of this host
         raise
     finally:
@@ -251,7 +254,7 @@ def _clean_up(testbed: Testbed, trial: Trial, outcome: Outcome, baseline: bool) 
         testbed.agent(layout.GATEWAYS[0]).request(
             "remove_tunnels", timeout_s=30 + 0.1 * trial.levels.tunnels, roles=list(layout.GATEWAYS)
         )
-    except (AgentFailure, HostLost) as error:
+    except TestbedError as error:
         outcome.host_lost = True
         outcome.reasons.append(f"the tunnels could not be removed: {error}")
         if outcome.status == "ok":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent on a real lab machine: what it refuses, and that it leaves nothing running."""
 
+import contextlib
 import shlex
 import subprocess
 import time
@@ -54,6 +55,18 @@ def testbed(entered: UmlTestbed) -> UmlTestbed:
 def in_the_machine(testbed: UmlTestbed, script: str) -> str:
     command = ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", script]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+
+
+@contextlib.contextmanager
+def during_traffic(testbed: UmlTestbed, script: str) -> Iterator[None]:
+    """Run a script in the machine as soon as there is traffic. It logs in before, which takes long beside traffic."""
+    waiting = "until pgrep -f 'iperf3 --clien[t]'; do sleep 0.05; done; "
+    command = ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", f"echo in; {waiting} {script}"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"in\n"
+        yield
+        process.kill()
 
 
 def test_a_machine_restarts_in_under_two_seconds_or_so_and_with_the_cores_that_were_asked_for(
@@ -173,14 +186,8 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
 def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
     longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
 
-    def step_soon() -> None:
-        subprocess.Popen(
-            ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", "sleep 2; date -s '+1 hour'"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-
-    outcome = run_attempt(testbed, longer, load_variants()["vanilla"], step_soon)
+    with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
+        outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
     assert outcome.status == "invalid"
     assert "clock_step" in outcome.broken
     after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
@@ -191,13 +198,8 @@ def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
     longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
 
-    def kill_soon() -> None:
-        subprocess.Popen(
-            ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", "sleep 2; pkill -9 iperf3"],
-            stdin=subprocess.DEVNULL,
-        )
-
-    outcome = run_attempt(testbed, longer, load_variants()["vanilla"], kill_soon)
+    with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
+        outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
     assert outcome.status == "failed"
     assert "iperf3" in outcome.reasons[0]
     assert outcome.measurements["throughput_bps"] is None

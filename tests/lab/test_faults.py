@@ -102,6 +102,30 @@ MACHINE_FAULTS = {
 }
 
 
+def keepers() -> list[int]:
+    """The lab's PID 1, as this computer numbers it."""
+    words = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in lab_processes()}
+    return [pid for pid, line in words.items() if b"unshare" not in line[0] and line[3].endswith(b"keeper.py")]
+
+
+def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    process = start_orch("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results, log=log)
+    try:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        (keeper,) = keepers()
+        os.kill(keeper, signal.SIGKILL)
+        status = process.wait(120)
+    finally:
+        process.kill()
+        process.wait()
+    assert status == 0, log.read_text()
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    assert [attempt["status"] for attempt in store.read_attempts(run)].count("failed") == 1
+    nothing_left()
+
+
 @pytest.mark.parametrize("fault", MACHINE_FAULTS)
 def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, fault: str) -> None:
     log, results = tmp_path / "log", tmp_path / "results"

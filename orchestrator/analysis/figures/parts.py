@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.analysis.cells import GENERATOR_BOUND
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, GREY, STYLE, gbit, look
@@ -88,7 +87,7 @@ def bound_note(cells: pd.DataFrame) -> str:
     """The sentence for cells close to their baseline; empty if there is none."""
     if not bool(cells["generator_bound"].any()):
         return ""
-    return f"†: at {GENERATOR_BOUND:.0%} or more of the baseline, so the generator may be the limit."
+    return "†: close to the baseline, so the generator may be the limit."
 
 
 def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person sees of a campaign: how far it is, what was there already, and the question after a change."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cli.display import LineDisplay, LiveDisplay
+from orchestrator.plan import Plan, lab_capabilities, make_plan
+from orchestrator.run.attempt import Outcome
+from orchestrator.spec import Experiment
+
+CHOICES = ("keep", "rerun", "abort")
+
+
+def plan(width: str | None = None) -> Plan:
+    content = {
+        "experiment": "small",
+        "factors": {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)},
+        "traffic": {"duration": "1s"},
+        "repetitions": {"min": 6, "max": 9, "width": width} if width else 2,
+    }
+    return make_plan(Experiment.model_validate(content), lab_capabilities(1, ("vanilla", "inline")))
+
+
+def outcome(*marks: str) -> Outcome:
+    return Outcome(status="ok", measurements={"throughput_bps": 2e9}, marks=list(marks))
+
+
+def test_lines_say_how_far_a_resumed_run_is_and_what_is_marked() -> None:
+    stream = io.StringIO()
+    display, planned = LineDisplay("uml", stream), plan()
+    display.plan(planned, planned.trials[:2])
+    display.block(planned.blocks[0])
+    display.result(planned.trials[2], 1, outcome("generator-bound: 95% of it"))
+    said = stream.getvalue()
+    assert "5 trials in 1 blocks" in said
+    assert "2 are ok already" in said
+    assert "3/5 round 1" in said
+    assert "ok 2.00 Gbit/s [generator-bound: 95% of it]" in said
+
+
+def test_rounds_that_are_not_needed_no_longer_count() -> None:
+    stream = io.StringIO()
+    display, planned = LineDisplay("uml", stream), plan("5%")
+    display.plan(planned, [])
+    display.block(planned.blocks[0])
+    display.skipped([trial for trial in planned.trials if trial.round > 6])
+    assert "at most 19 trials" in stream.getvalue()
+    assert "6 trials are not needed" in stream.getvalue()
+    display.result(planned.trials[0], 1, outcome())
+    assert "1/13 round 0" in stream.getvalue()
+
+
+def test_a_question_is_asked_where_somebody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    with LiveDisplay("uml", Console(file=stream, force_terminal=True, width=120)) as display:
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("builtins.input", lambda *prompt: "keep")
+        assert display.ask(["spec: seed: 1 -> 2"], "What now?", CHOICES) == "keep"
+        assert "spec: seed: 1 -> 2" in stream.getvalue()
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+        assert display.ask([], "What now?", CHOICES) == "abort"
+    assert LineDisplay("uml", stream).ask([], "What now?", CHOICES) == "abort"
