@@ -609,7 +609,22 @@ def handshakes(request):
     finally:
         for probe in waiting:
             probe.close()
+    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
+
+
+QUIET_SINCE = {}  # type: dict[str, float]
+
+
+def packets_so_far():
+    """Packets that all roles' devices have received, but for loopback."""
+    total = 0
+    for role in os.listdir(NAMESPACES):
+        with inside(role):
+            for line in read_text("/proc/thread-self/net/dev").splitlines()[2:]:
+                name, _, counts = line.partition(":")
+                total += 0 if name.strip() == "lo" else int(counts.split()[1])
+    return total
 
 
 def handshake_times(request):
@@ -733,8 +748,13 @@ def measure(request):
     ``clients``: [{"role", "name", "arguments"}]; ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
-    after all traffic; ``clock_s``: this host's clock at the end.
+    after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
+    handshakes and the clients' start, and in how many seconds.
     """
+    before = {
+        "seconds": time.monotonic() - QUIET_SINCE["at_s"],
+        "packets": packets_so_far() - QUIET_SINCE["packets"],
+    }
     surroundings_before = surroundings()
     if request["start_at"] is not None:
         time.sleep(max(0.0, request["start_at"] - time.time()))
@@ -753,6 +773,7 @@ def measure(request):
         "started_at": started_at,
         "traffic_s": traffic_s,
         "samples": samples,
+        "before": before,
         "surroundings": [surroundings_before, surroundings()],
         "processes": TRAFFIC.stop(),
         "clock_s": time.time(),

@@ -157,6 +157,7 @@ def _run(
             **probes.between(measured["samples"], measured["surroundings"]),
             "computer": boost.value.computer,
             "clock_skew_s": round(skew_s, 3),
+            "before": measured["before"],
         }
         ages: dict[str, Any] = {}
         if not baseline:

@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from statistics import fmean, median
@@ -15,12 +16,12 @@ from orchestrator.plan import Block, Plan, Trial
 from orchestrator.run import layout
 from orchestrator.run.attempt import Conditions, Outcome, run_attempt
 from orchestrator.run.ledger import Ledger, enough, stopping_of
+from orchestrator.run.progress import CampaignProgress
 from orchestrator.store import RunDirectory
 from orchestrator.store.writing import now
 from orchestrator.testbed.protocol import State, Testbed
 
 if TYPE_CHECKING:
-    from orchestrator.run.progress import CampaignProgress
     from orchestrator.spec import Experiment
 
 PREPARE_TRIES = 2
@@ -37,22 +38,24 @@ class TrialNotOk(Exception):
     """A trial is not ok after its retries, and the spec says to stop then: a sentence."""
 
 
+@dataclass(frozen=True)
+class Session:
+    """One session of a run: what all its blocks share."""
+
+    spec: "Experiment"
+    plan: Plan
+    testbed: Testbed
+    variants: Mapping[str, Variant]
+    folder: RunDirectory
+    ledger: Ledger
+    progress: CampaignProgress
+
+
 class BlockRun:
     """One block of a plan, carried out once; a trial that is ok already is not measured again."""
 
-    def __init__(
-        self,
-        spec: "Experiment",
-        plan: Plan,
-        block: Block,
-        testbed: Testbed,
-        variants: Mapping[str, Variant],
-        folder: RunDirectory,
-        ledger: Ledger,
-        progress: "CampaignProgress",
-    ) -> None:
-        self._spec, self._plan, self._block, self._testbed = spec, plan, block, testbed
-        self._variants, self._folder, self._ledger, self._progress = variants, folder, ledger, progress
+    def __init__(self, session: Session, block: Block) -> None:
+        self._session, self._block = session, block
         self._ready = False
         self._waits_left = WAITS
         self._facts: Mapping[str, Any] = {}
@@ -63,69 +66,68 @@ class BlockRun:
 
         Raises BlockUnreachable, StoreError, and TrialNotOk where the spec says to stop.
         """
-        block, rule = self._block, self._plan.repetitions
-        self._progress.block(block)
-        begun = max((trial.round for trial in block.trials if trial.trial_id in self._ledger), default=0)
+        block, rule = self._block, self._session.plan.repetitions
+        self._session.progress.block(block)
+        begun = max((trial.round for trial in block.trials if trial.trial_id in self._session.ledger), default=0)
         rounds = 0
         try:
             for rounds, trials in groupby(block.trials, key=lambda trial: trial.round):
                 for trial in trials:
-                    if not self._ledger.is_ok(trial.trial_id):
+                    if not self._session.ledger.is_ok(trial.trial_id):
                         self._measure(trial)
-                if rounds >= max(begun, 1) and enough(self._ledger.values(block, rounds), rounds, rule):
+                if rounds >= max(begun, 1) and enough(self._session.ledger.values(block, rounds), rounds, rule):
                     break
         finally:
             if self._overheads:  # teaches the next plan's estimate
-                cache.learn(f"overhead/{self._testbed.provider}", median(self._overheads))
-                cache.learn(f"disk/{self._testbed.provider}", fmean(self._folder.stored_bytes))
-        self._progress.skipped([trial for trial in block.trials if trial.round > rounds])
-        rows = stopping_of(block, self._ledger.values(block, rounds), rounds, rule)
-        self._folder.journal("block-ended", block=block.index, rounds=rounds)
+                cache.learn(f"overhead/{self._session.testbed.provider}", median(self._overheads))
+                cache.learn(f"disk/{self._session.testbed.provider}", fmean(self._session.folder.stored_bytes))
+        self._session.progress.skipped([trial for trial in block.trials if trial.round > rounds])
+        rows = stopping_of(block, self._session.ledger.values(block, rounds), rounds, rule)
+        self._session.folder.journal("block-ended", block=block.index, rounds=rounds)
         return rows
 
     def _measure(self, trial: Trial) -> None:
         """Attempts of one trial, until one is ok or there are no more retries."""
-        for left in range(self._spec.retries, -1, -1):
+        for left in range(self._session.spec.retries, -1, -1):
             outcome = self._attempt(trial)
             if outcome.status == "ok":
                 return
             if left and any(name in _LOAD for name in outcome.broken):
                 self._let_calm_down()
-        if self._spec.on_failure == "stop":
-            reasons = "; ".join(outcome.reasons)
+        if self._session.spec.on_failure == "stop":
+            tried = f"{1 + self._session.spec.retries} attempts ({'; '.join(outcome.reasons)})"
             raise TrialNotOk(
-                f"Trial {trial.trial_id} is {outcome.status} after {1 + self._spec.retries} attempts ({reasons}), and "
-                "the spec says on_failure: stop."
+                f"Trial {trial.trial_id} is {outcome.status} after {tried}, and the spec says on_failure: stop."
             )
 
     def _let_calm_down(self) -> None:
         """Wait until other load is gone; load that stays is not waited for again and again."""
         if self._waits_left:
-            self._progress.detail("waiting until other load on the testbed calms down")
-            calm = self._testbed.settle(self._spec.limits.competing_load, CALM_S)
+            self._session.progress.detail("waiting until other load on the testbed calms down")
+            calm = self._session.testbed.settle(self._session.spec.limits.competing_load, CALM_S)
             self._waits_left = WAITS if calm else self._waits_left - 1
 
     def _attempt(self, trial: Trial) -> Outcome:
         if not self._ready:
             self._prepare()
-        number = self._folder.next_attempt(trial.trial_id)
-        self._progress.attempt(trial, number)
+        number = self._session.folder.next_attempt(trial.trial_id)
+        self._session.progress.attempt(trial, number)
         started_at = now()
         outcome = run_attempt(
-            self._testbed,
+            self._session.testbed,
             trial,
-            self._variants.get(trial.levels.variant),
-            partial(self._progress.traffic, trial),
-            Conditions(self._spec.limits, self._ledger.baseline_bps(self._block)),
+            self._session.variants.get(trial.levels.variant),
+            partial(self._session.progress.traffic, trial),
+            Conditions(self._session.spec.limits, self._session.ledger.baseline_bps(self._block)),
         )
         attempt = self._record(trial, number, outcome, started_at)
-        self._folder.add_attempt(attempt, outcome.raw)
-        self._ledger.add(attempt)
-        self._progress.result(trial, number, outcome)
+        self._session.folder.add_attempt(attempt, outcome.raw)
+        self._session.ledger.add(attempt)
+        self._session.progress.result(trial, number, outcome)
         if outcome.status == "ok":
             self._overheads.append(outcome.measurements["overhead_s"])
         self._ready = not outcome.host_lost
-        self._folder.check_room()
+        self._session.folder.check_room()
         return outcome
 
     def _prepare(self) -> None:
@@ -135,7 +137,7 @@ class BlockRun:
                 self._prepare_once()
                 return
             except TestbedError as error:
-                self._folder.journal("prepare-failed", block=self._block.index, error=str(error))
+                self._session.folder.journal("prepare-failed", block=self._block.index, error=str(error))
                 if not left:
                     raise BlockUnreachable(str(error)) from error
 
@@ -143,14 +145,14 @@ class BlockRun:
         """Boot, and make roles and links. Raises TestbedError."""
         block = self._block
         began = time.monotonic()
-        self._progress.detail(f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
-        self._facts = self._testbed.prepare(State(block.cores))
+        self._session.progress.detail(f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
+        self._facts = self._session.testbed.prepare(State(block.cores))
         most = max(trial.levels.tunnels for trial in block.trials)
-        links = layout.links_request(self._plan.topology, most)
-        self._testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
+        links = layout.links_request(self._session.plan.topology, most)
+        self._session.testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
         seconds = time.monotonic() - began
-        cache.learn(f"prepare/{self._testbed.provider}", seconds)
-        self._folder.journal(
+        cache.learn(f"prepare/{self._session.testbed.provider}", seconds)
+        self._session.folder.journal(
             "prepared", block=block.index, cores=block.cores, seconds=round(seconds, 3), hosts=self._facts
         )
         self._ready = True
@@ -161,10 +163,10 @@ class BlockRun:
             "schema": 1,
             "trial_id": trial.trial_id,
             "attempt": number,
-            "session": len(self._folder.description["sessions"]),
+            "session": len(self._session.folder.description["sessions"]),
             **{name: getattr(trial, name) for name in ("kind", "block", "round", "order", "repetition", "topology")},
             "levels": {"variant": levels.variant, "cores": levels.cores, "tunnels": levels.tunnels},
-            "testbed": self._testbed.name,
+            "testbed": self._session.testbed.name,
             "status": outcome.status,
             "reasons": outcome.reasons,
             "broken_limits": outcome.broken,

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant, variant
 from orchestrator.plan import NO_VARIANT, Plan
-from orchestrator.run.block import BlockRun, BlockUnreachable, TrialNotOk
+from orchestrator.run.block import BlockRun, BlockUnreachable, Session, TrialNotOk
 from orchestrator.run.changes import Change
-from orchestrator.run.ledger import Ledger
 from orchestrator.run.opening import open_run
 from orchestrator.run.progress import CampaignProgress
-from orchestrator.store import RunDirectory, StoreError, read_stopping
+from orchestrator.store import StoreError, read_stopping
 from orchestrator.store.tables import needed_trials
 from orchestrator.testbed.protocol import Testbed
 
@@ -74,18 +73,19 @@ def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
     """
     opened = open_run(campaign.spec, campaign.plan, variants_of(campaign.plan), testbed, campaign)
     folder, plan, ledger = opened.folder, opened.plan, opened.ledger
+    session = Session(campaign.spec, plan, testbed, variants_of(plan), folder, ledger, campaign.progress)
     summary = Summary(folder.path)
     finished = [trial for trial in plan.iterate() if ledger.is_ok(trial.trial_id)]
     campaign.progress.plan(plan, finished)
-    state = "finished"
+    state = "stopped"
     try:
-        _carry_out_blocks(campaign, testbed, plan, folder, ledger, summary)
+        _carry_out_blocks(session, summary)
+        state = "finished"
     except KeyboardInterrupt:
         summary.interrupted = True
         state = "interrupted"
     except (StoreError, TrialNotOk) as error:
         summary.stopped = str(error)
-        state = "stopped"
     finally:
         try:
             folder.finish(state)
@@ -98,27 +98,24 @@ def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
     return summary
 
 
-def _carry_out_blocks(
-    campaign: Campaign, testbed: Testbed, plan: Plan, folder: RunDirectory, ledger: Ledger, summary: Summary
-) -> None:
-    variants = variants_of(plan)
-    stopping = {
-        block.index: [row for row in read_stopping(folder.path) if row["block"] == block.index] for block in plan.blocks
-    }
-    waiting = deque((block, False) for block in plan.blocks)
+def _carry_out_blocks(session: Session, summary: Summary) -> None:
+    """Every block of the plan, those that could not be prepared once more at the end."""
+    folder, blocks = session.folder, session.plan.blocks
+    before = read_stopping(folder.path)
+    stopping = {block.index: [row for row in before if row["block"] == block.index] for block in blocks}
+    waiting = deque((block, False) for block in blocks)
     while waiting:
         block, postponed = waiting.popleft()
-        run = BlockRun(campaign.spec, plan, block, testbed, variants, folder, ledger, campaign.progress)
         try:
-            stopping[block.index] = run.carry_out()
+            stopping[block.index] = BlockRun(session, block).carry_out()
         except BlockUnreachable as error:
             event = "given-up" if postponed else "postponed"
             folder.journal(f"block-{event}", block=block.index, error=str(error))
             if postponed:
                 summary.given_up.append({"block": block.index, "reason": f"its hosts could not be prepared: {error}"})
-                campaign.progress.message(f"Block {block.index} is given up: {error}")
+                session.progress.message(f"Block {block.index} is given up: {error}")
             else:
-                campaign.progress.message(f"Block {block.index} is postponed to the end: {error}")
+                session.progress.message(f"Block {block.index} is postponed to the end: {error}")
                 waiting.append((block, True))
             continue
         folder.write_stopping([row for rows in stopping.values() for row in rows])

@@ -13,6 +13,7 @@ REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
 _WINDOW_S = 0.2
+_STRAY_PACKETS = 100  # a keepalive or a late answer is no traffic
 _FEWEST_SECONDS = 3  # of which a variation says anything
 MSS = 1368  # bytes of a TCP segment in a tunnel: 1420 less IPv4 and TCP headers with time stamps
 
@@ -104,6 +105,12 @@ def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if evidence.rekeyed:
         yield "rekey", f"a new handshake fell into the trial on {', '.join(evidence.rekeyed)}"
+    stray = evidence.probes.get("before") or {}
+    if stray.get("packets", 0) > _STRAY_PACKETS:
+        yield (
+            "stray_traffic",
+            f"{stray['packets']} packets passed in the {stray['seconds']:.2f} s before the trial's own",
+        )
     age = evidence.handshake_age_s
     if age is not None and age > REKEY_AFTER_S:
         yield "rekey", f"a handshake was {age:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s"

@@ -118,6 +118,7 @@ def _resume(
     if changes:
         folder.write_stopping([])  # made again as blocks end
     fields = {**described, "sessions": [*sessions, session], "state": "running", "ended_at": None}
+    fields["given_up"] = []
     folder.update(**fields)
     counted = as_counted(attempts, folder.description)
     folder.journal("run-resumed", session=session["session"], attempts=len(counted), on_change=decision)

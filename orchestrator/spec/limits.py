@@ -13,6 +13,7 @@ LimitName = Literal[
     "counters",
     "clock_step",
     "clock_skew",
+    "stray_traffic",
     "rekey",
     "competing_load",
     "steal",
@@ -30,8 +31,9 @@ LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
 class Limits(Strict):
     """An attempt that breaks a limit is invalid, and says which; one of ``report_only`` only marks it.
 
-    Shares are of 1. The same limits hold in every tier. Four limits have no number: no rekey may fall into the
-    traffic, no CPU may be throttled, no interrupt may move to another CPU, and the kernel may not complain.
+    Shares are of 1. The same limits hold in every tier. Five limits have no number: no other traffic may pass before
+    the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, and the
+    kernel may not complain.
     """
 
     duration: Share = Field(
@@ -58,7 +60,7 @@ class Limits(Strict):
     retransmits: Share = Field(default=0.02, description="Of the TCP segments sent.")
     drops: Share = Field(default=0.01, description="Of an interface's packets: those that it dropped.")
     variation: Share = Field(
-        default=0.50, description="The coefficient of variation of the throughput, second by second, of 3 s or more."
+        default=0.30, description="The coefficient of variation of the throughput, second by second, of 3 s or more."
     )
     headroom: Share = Field(
         default=0.10, description="Below the block's baseline: above that, the generator may be what limits."

@@ -206,6 +206,18 @@ def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
     assert run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None).status == "ok"
 
 
+def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: UmlTestbed) -> None:
+    send = "import socket; s = socket.socket(2, 2); [s.sendto(b'x' * 99, ('198.18.1.1', 9)) for _ in iter(int, 1)]"
+    in_the_machine(testbed, f"ip netns exec client python3 -c {shlex.quote(send)} >/dev/null 2>&1 </dev/null & sleep 1")
+    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert outcome.status == "invalid"
+    assert "stray_traffic" in outcome.broken
+    in_the_machine(testbed, "pkill -f 'import socke[t]'")
+    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    assert after.status == "ok", after.reasons
+    assert after.probes["before"]["packets"] <= 10
+
+
 BUDGET = "net.core.netdev_budget"
 
 
