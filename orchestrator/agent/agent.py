@@ -710,24 +710,28 @@ TRAFFIC = Traffic()
 
 
 def listening(role):
-    """The TCP ports on which something listens in a role's namespace."""
-    ports = set()
+    """(address, port) of every TCP socket over IPv4 that listens in a role's namespace. proc_net(5)"""
+    found = set()
     with inside(role):
-        for table in ("tcp", "tcp6"):
-            for line in read_text("/proc/thread-self/net/" + table).splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A":
-                    ports.add(int(fields[1].rsplit(":", 1)[1], 16))
-    return ports
+        for line in read_text("/proc/thread-self/net/tcp").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                address, port = fields[1].split(":")
+                in_network_order = int(address, 16).to_bytes(4, sys.byteorder)
+                found.add((socket.inet_ntoa(in_network_order), int(port, 16)))
+    return found
 
 
 def serve(request):
-    """Start servers and return when all listen: {"servers": [{"role", "name", "arguments", "port"}], "patience_s"}."""
+    """Start servers and return when all listen.
+
+    {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s"}
+    """
     TRAFFIC.stop()
-    waiting = {}  # type: dict[str, set[int]]
+    waiting = {}  # type: dict[str, set[tuple[str, int]]]
     for server in request["servers"]:
         TRAFFIC.start(server["role"], server["name"], server["arguments"])
-        waiting.setdefault(server["role"], set()).add(server["port"])
+        waiting.setdefault(server["role"], set()).add((server["address"], server["port"]))
     deadline = time.monotonic() + request["patience_s"]
     while waiting:
         for role in list(waiting):

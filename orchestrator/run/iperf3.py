@@ -42,6 +42,7 @@ def servers(role: str, tunnels: int) -> list[dict[str, Any]]:
         {
             "role": role,
             "name": f"server-{i}",
+            "address": receiver_address(i),
             "port": FIRST_PORT,
             "arguments": [
                 *("iperf3", "--server", "--one-off", "--json", "--bind", receiver_address(i)),

@@ -140,6 +140,17 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
         agent.request("handshakes", role="client", paths=paths, patience_s=1.0)
 
 
+def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:
+    servers = iperf3.servers("server", 2)
+    # Another program has the second one's place: the first one, on the same port, must not be taken for it.
+    servers[1]["arguments"] = ["sleep", "30"]
+    with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
+        testbed.agent("gateway-a").request("serve", servers=servers, patience_s=1.0)
+    testbed.agent("gateway-a").request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    shown = in_the_machine(testbed, "ip netns exec server ss -Hltn")
+    assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
+
+
 def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
     agent = testbed.agent("gateway-a")
     agent.request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
