@@ -75,7 +75,7 @@ class BlockRun:
                 for trial in trials:
                     if not self._session.ledger.is_ok(trial.trial_id):
                         self._measure(trial)
-                if rounds >= max(begun, 1) and enough(self._session.ledger.values(block, rounds), rounds, rule):
+                if rounds >= max(begun, 1) and enough(self._session.ledger, block, rounds, rule):
                     break
         finally:
             if self._overheads:  # teaches the next plan's estimate

@@ -147,6 +147,14 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
     for whose, events in (("this computer's", computer.get("throttled")), ("the host's", probes.get("throttled"))):
         if events:
             yield "throttling", f"{whose} CPUs were throttled {events} time{'s' * (events != 1)}"
+    for whose, found in (("this computer's", computer), ("the host's", probes)):
+        before, after = found.get("frequency_khz_before"), found.get("frequency_khz_after")
+        if before and after and after < before * (1 - limits.frequency):
+            slower = f"from {before / 1e3:.0f} to {after / 1e3:.0f} MHz"
+            yield (
+                "frequency",
+                f"{whose} CPUs became slower during the trial, {slower}; the limit is {limits.frequency:.0%}",
+            )
     if moved := probes.get("interrupts_moved"):
         yield "interrupts", f"interrupts moved to other CPUs during the trial: {', '.join(moved[:5])}"
 

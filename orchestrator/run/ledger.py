@@ -53,14 +53,12 @@ class Ledger:
         return values
 
 
-def enough(values: Mapping[Levels, Sequence[float]], rounds: int, rule: Repetitions) -> bool:
+def enough(ledger: Ledger, block: Block, rounds: int, rule: Repetitions) -> bool:
     """Whether a block may end after so many rounds. Whole rounds, so that drift hits all its cells alike; a cell that
     gave no value at all holds up nothing."""
-    if rounds >= rule.max:
-        return True
-    if rule.width is None or rounds < rule.min:
-        return False
-    return all(not mine or is_narrow(mine, rule.width) for mine in values.values())
+    if rule.width is None or rounds < rule.min or rounds >= rule.max:
+        return rounds >= rule.max
+    return all(not mine or is_narrow(mine, rule.width) for mine in ledger.values(block, rounds).values())
 
 
 def stopping_of(

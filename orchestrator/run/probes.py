@@ -76,6 +76,10 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     return result
 
 
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
 def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The probes of an attempt from the two samples around its measured window, and what was around all traffic."""
     before, after = samples
@@ -94,5 +98,6 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
             if first["interrupts"].get(number, cpus) != cpus
         ],
         "throttled": None if last["throttled"] is None else last["throttled"] - (first["throttled"] or 0),
-        "frequency_khz": last["frequency_khz"],
+        "frequency_khz_before": _mean(first["frequency_khz"]),
+        "frequency_khz_after": _mean(last["frequency_khz"]),
     }

@@ -18,6 +18,7 @@ LimitName = Literal[
     "competing_load",
     "steal",
     "throttling",
+    "frequency",
     "interrupts",
     "retransmits",
     "drops",
@@ -56,6 +57,9 @@ class Limits(Strict):
     )
     steal: Share = Field(
         default=0.20, description="Of one core: processor time that a hypervisor took from the computer or a host."
+    )
+    frequency: Share = Field(
+        default=0.20, description="Of the CPUs' mean frequency at the start: how much lower it may be at the end."
     )
     retransmits: Share = Field(default=0.02, description="Of the TCP segments sent.")
     drops: Share = Field(default=0.01, description="Of an interface's packets: those that it dropped.")

@@ -18,7 +18,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Computer:
     """Processor time of the whole computer so far, in seconds over all CPUs (proc_stat(5)), and of this process.
 
-    ``throttled``: how often CPUs were slowed down because of heat; None where the computer does not count it.
+    ``throttled``: how often CPUs were slowed down because of heat; ``frequency_khz``: the mean of all CPUs now. None
+    where the computer does not say.
     """
 
     busy_s: float
@@ -27,6 +28,7 @@ class Computer:
     own_s: float
     at_s: float
     throttled: int | None
+    frequency_khz: float | None
 
     @classmethod
     def now(cls) -> "Computer":
@@ -34,7 +36,7 @@ class Computer:
         user, nice, system, idle, iowait, irq, softirq, steal = fields
         times = os.times()
         busy, own = user + nice + system + irq + softirq, times.user + times.system
-        return cls(busy, idle + iowait, steal, own, time.monotonic(), _throttled())
+        return cls(busy, idle + iowait, steal, own, time.monotonic(), _throttled(), _frequency_khz())
 
     def since(self, before: "Computer", lab_s: float) -> dict[str, float | None]:
         """What happened between two readings; ``lab_s`` is what the lab used of it."""
@@ -48,6 +50,8 @@ class Computer:
             "lab_s": round(lab_s, 3),
             "controller_s": round(own, 3),
             "other_s": round(max(0.0, busy - lab_s - own), 3),
+            "frequency_khz_before": before.frequency_khz,
+            "frequency_khz_after": self.frequency_khz,
             "throttled": (self.throttled or 0) - (before.throttled or 0) if counts else None,
         }
 
@@ -66,6 +70,11 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
             return True
         if time.monotonic() > deadline:
             return False
+
+
+def _frequency_khz() -> float | None:
+    values = [int(Path(p).read_text()) for p in glob.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")]
+    return sum(values) / len(values) if values else None
 
 
 def _throttled() -> int | None:

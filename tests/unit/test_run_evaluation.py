@@ -115,6 +115,7 @@ BROKEN = [
     (evidence(per_cpu=[{"cpu": 0, "steal_s": 1.5}]), "steal", "50% of a core from the host"),
     (evidence(computer=computer(throttled=2)), "throttling", "this computer's CPUs were throttled 2 times"),
     (evidence(throttled=1), "throttling", "the host's CPUs were throttled 1 time"),
+    (evidence(frequency_khz_before=3e6, frequency_khz_after=2e6), "frequency", "from 3000 to 2000 MHz"),
     (evidence(interrupts_moved=["24"]), "interrupts", "24"),
     (evidence([stream(retransmits=30)]), "retransmits", "3.0% of the segments"),
     (evidence(interfaces=interfaces(tx_drops=100)), "drops", "gateway-a/wg1 dropped 50.0%"),
