@@ -5,6 +5,7 @@ A command's module is imported when the command is used, not before: pandas, Ans
 import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -17,9 +18,10 @@ from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
 from orchestrator import __version__
-from orchestrator.errors import UserError
+from orchestrator.errors import TestbedError, UserError
 
 INTERRUPTED = 130
+_OF_THE_COMPUTER = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # no defect of this program
 # Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
 _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -114,6 +116,12 @@ def run_command(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"orch: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        if error.errno not in _OF_THE_COMPUTER:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"orch: {where}{error.strerror}. This computer has none left; free some, and try again.", file=sys.stderr)
+        return TestbedError.exit_status
     except typer.TyperException as error:
         mistake: Any = error  # its types do not tell that it can show itself
         mistake.show()

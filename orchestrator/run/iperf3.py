@@ -101,7 +101,7 @@ def _number(report: Mapping[str, Any], name: str, section: str, key: str) -> flo
     end = report.get("end")
     part = end.get(section) if isinstance(end, dict) else None
     value = part.get(key) if isinstance(part, dict) else None
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e18:
         raise BadReport(f"The report of iperf3 {name} has no end.{section}.{key}.")
     return float(value)
 
@@ -131,9 +131,12 @@ def read_stream(tunnel: int, processes: Mapping[str, Mapping[str, Any]]) -> Stre
 
 def _rates(server: Mapping[str, Any]) -> tuple[float, ...]:
     """What the receiver counted in each whole interval (1 s) after the warm-up; empty where the report has none."""
-    sums = [interval.get("sum", {}) for interval in server.get("intervals", ()) if isinstance(interval, dict)]
-    return tuple(
-        float(part["bits_per_second"])
-        for part in sums
-        if not part.get("omitted") and part.get("seconds", 0) > 0.9 and "bits_per_second" in part
-    )
+    intervals = server.get("intervals")
+    rates = []
+    for interval in intervals if isinstance(intervals, list) else ():
+        part = interval.get("sum") if isinstance(interval, dict) else None
+        if isinstance(part, dict) and not part.get("omitted"):
+            seconds, rate = part.get("seconds"), part.get("bits_per_second")
+            if isinstance(seconds, int | float) and isinstance(rate, int | float) and seconds > 0.9:
+                rates.append(float(rate))
+    return tuple(rates)

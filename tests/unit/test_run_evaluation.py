@@ -2,6 +2,7 @@
 """From what the tools printed to numbers and a verdict: a wrong or missing report is never a number."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,8 @@ def test_the_receivers_count_is_the_throughput() -> None:
         (processes(server=report("sum_received", seconds=2.0, bytes=0)), "counted 0 bytes"),
         (processes(server=report("sum_received", seconds=0, bytes=10)), "in 0 s"),
         (processes(server=report("sum_received", seconds=True, bytes=10)), "has no"),
+        (processes(server=report("sum_received", seconds=2.0, bytes=math.inf)), "has no"),
+        (processes(server=report("sum_received", seconds=math.nan, bytes=10)), "has no"),
         ({"client-1": processes()["client-1"]}, "left no trace"),
     ],
 )
@@ -62,6 +65,26 @@ def test_whatever_iperf3_prints_is_a_number_or_a_reason(text: str) -> None:
     except iperf3.BadReport:
         return
     assert stream.throughput_bps > 0
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+KEYS = st.sampled_from(["end", "intervals", "sum", "sum_received", "sum_sent", "seconds", "bytes", "error", "omitted"])
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
+
+
+@given(VALUES, VALUES, VALUES)
+def test_a_report_of_any_form_is_a_number_or_a_reason(client: Any, intervals: Any, received: Any) -> None:
+    server = {"end": {"sum_received": received}, "intervals": intervals}
+    for reports in (
+        processes(client=json.dumps(client)),
+        processes(server=json.dumps(client)),
+        processes(server=json.dumps(server)),
+    ):
+        try:
+            found = iperf3.read_stream(1, reports)
+        except iperf3.BadReport:
+            continue
+        assert 0 < found.throughput_bps < math.inf
 
 
 def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
