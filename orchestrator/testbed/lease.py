@@ -70,12 +70,11 @@ def lease(name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lamb
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(fd)
-            who = str(holder or "a process of another user")
+            who = "a process of another user"
+            if holder:
+                who = f"{holder}; if it hangs, `kill {holder.pid}` ends it"
             if not wait:
-                ending = f"If it hangs, `kill {holder.pid}` ends it and frees the {name}." if holder else ""
-                raise TestbedError(
-                    f"The {name} of this computer is in use by {who}. Wait until that has ended. {ending}".rstrip()
-                ) from None
+                raise TestbedError(f"The {name} of this computer is in use by {who}. Wait until it has ended.") from None
             on_wait(who)
             fcntl.flock(fd, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):
