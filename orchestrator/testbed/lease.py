@@ -74,7 +74,9 @@ def lease(name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lamb
             if holder:
                 who = f"{holder}; if it hangs, `kill {holder.pid}` ends it"
             if not wait:
-                raise TestbedError(f"The {name} of this computer is in use by {who}. Wait until it has ended.") from None
+                raise TestbedError(
+                    f"The {name} of this computer is in use by {who}. Wait until it has ended."
+                ) from None
             on_wait(who)
             fcntl.flock(fd, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):
