@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -117,13 +117,18 @@ class RunDirectory:
             finally:
                 os.close(fd)
 
-    def _use_reserve(self, error: OSError) -> bool:
-        """Give the reserve back to the disk when it is full; whether that can help."""
-        if error.errno not in _FULL or not (self.path / _RESERVE).exists():
-            return False
-        (self.path / _RESERVE).unlink()
-        self.full = True
-        return True
+    def _store(self, write: Callable[[], None]) -> None:
+        """Write; where the disk is full, give the reserve back to it and write again. Raises StoreError."""
+        reserve = self.path / _RESERVE
+        with _stored(self.path):
+            try:
+                write()
+            except OSError as error:
+                if error.errno not in _FULL or not reserve.exists():
+                    raise
+                reserve.unlink()
+                self.full = True
+                write()
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -135,13 +140,7 @@ class RunDirectory:
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
         data = to_json(content)
-        with _stored(self.path):
-            try:
-                replace_file(self.path / name, data)
-            except OSError as error:
-                if not self._use_reserve(error):
-                    raise
-                replace_file(self.path / name, data)
+        self._store(lambda: replace_file(self.path / name, data))
 
     def update(self, **fields: Any) -> None:
         """Change top-level fields of run.json."""
@@ -156,13 +155,7 @@ class RunDirectory:
         """Append one line to the journal and flush it to the disk."""
         line = json.dumps({"at": now(), "event": event, **details}, allow_nan=False, ensure_ascii=False)
         data = line.encode() + b"\n"
-        with _stored(self.path):
-            try:
-                self._append(data)
-            except OSError as error:
-                if not self._use_reserve(error):
-                    raise
-                self._append(data)
+        self._store(lambda: self._append(data))
 
     def _append(self, data: bytes) -> None:
         # Not through a buffer, which would keep what a full disk refused and write it twice.
@@ -194,13 +187,7 @@ class RunDirectory:
         final = folder / str(attempt["attempt"])
         if final.exists():
             raise FileExistsError(f"{final} is there already; an attempt is never overwritten")
-        with _stored(self.path):
-            try:
-                self._add(folder, final, attempt, raw)
-            except OSError as error:
-                if not self._use_reserve(error):
-                    raise
-                self._add(folder, final, attempt, raw)
+        self._store(lambda: self._add(folder, final, attempt, raw))
         self.journal(
             "attempt",
             trial_id=attempt["trial_id"],
