@@ -56,8 +56,9 @@ def run(
     testbed cannot be used, 130 when interrupted.
     """
     from orchestrator.plan import make_plan
-    from orchestrator.run import campaign as c
+    from orchestrator.run.campaign import carry_out
     from orchestrator.run.opening import DECISIONS
+    from orchestrator.run.session import Campaign
     from orchestrator.spec import load_experiment, load_testbed
     from orchestrator.testbed import capabilities, open_testbed
 
@@ -91,9 +92,9 @@ def run(
                 )
             )
 
-        campaign = c.Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+        campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
         with open_testbed(bed, display, wait=wait) as opened:
-            summary = c.carry_out(campaign, opened)
+            summary = carry_out(campaign, opened)
         _finish(summary, display)
     return _conclude(summary, spec, json_output)
 

@@ -3,26 +3,20 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
-from orchestrator.kernel.variants import Variant
-from orchestrator.plan import Block, Plan, Trial
+from orchestrator.plan import Block, Trial
 from orchestrator.run import layout
 from orchestrator.run.attempt import Conditions, Outcome, run_attempt
-from orchestrator.run.ledger import Ledger, enough, stopping_of
-from orchestrator.run.progress import CampaignProgress
-from orchestrator.store import RunDirectory
+from orchestrator.run.ledger import enough, stopping_of
+from orchestrator.run.session import Session
 from orchestrator.store.writing import now
-from orchestrator.testbed.protocol import State, Testbed
-
-if TYPE_CHECKING:
-    from orchestrator.spec import Experiment
+from orchestrator.testbed.protocol import State
 
 PREPARE_TRIES = 2
 CALM_S = 20.0  # how long other load may take to go away before a trial that it spoiled is tried again
@@ -36,19 +30,6 @@ class BlockUnreachable(TestbedError):
 
 class TrialNotOk(Exception):
     """A trial is not ok after its retries, and the spec says to stop then: a sentence."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """One session of a run: what all its blocks share."""
-
-    spec: "Experiment"
-    plan: Plan
-    testbed: Testbed
-    variants: Mapping[str, Variant]
-    folder: RunDirectory
-    ledger: Ledger
-    progress: CampaignProgress
 
 
 class BlockRun:

@@ -8,23 +8,16 @@ then given up: its trials are missing, with the reason.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.kernel.variants import Variant, variant
-from orchestrator.plan import NO_VARIANT, Plan
-from orchestrator.run.block import BlockRun, BlockUnreachable, Session, TrialNotOk
-from orchestrator.run.changes import Change
+from orchestrator.run.block import BlockRun, BlockUnreachable, TrialNotOk
 from orchestrator.run.opening import open_run
-from orchestrator.run.progress import CampaignProgress
+from orchestrator.run.session import Campaign, Session
 from orchestrator.store import StoreError, read_stopping
 from orchestrator.store.tables import needed_trials
 from orchestrator.testbed.protocol import Testbed
-
-if TYPE_CHECKING:
-    from orchestrator.spec import Experiment
 
 
 @dataclass
@@ -42,38 +35,14 @@ class Summary:
     unusable: bool = False
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """A plan with all that is needed to carry it out.
-
-    ``arguments``: what the plan was made with beside the spec, stored so that the run can go on with it. ``resume``:
-    the run's directory to go on with. ``on_change``: given what has changed since, says keep, rerun or abort.
-    """
-
-    spec: "Experiment"
-    plan: Plan
-    results: Path
-    progress: CampaignProgress
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    resume: Path | None = None
-    on_change: Callable[[Sequence[Change]], str] = lambda changes: "abort"
-
-
-def variants_of(plan: Plan) -> dict[str, Variant]:
-    """The variants that a plan uses, by name."""
-    names = {trial.levels.variant for trial in plan.iterate()} - {NO_VARIANT}
-    return {name: variant(name) for name in sorted(names)}
-
-
 def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
     """Run the campaign on an entered testbed. Finished attempts are stored as they end, whatever comes after.
 
     KeyboardInterrupt ends it cleanly: the attempt in flight is discarded, the rest is kept. Raises UserError where a
     run cannot be gone on with.
     """
-    opened = open_run(campaign.spec, campaign.plan, variants_of(campaign.plan), testbed, campaign)
-    folder, plan, ledger = opened.folder, opened.plan, opened.ledger
-    session = Session(campaign.spec, plan, testbed, variants_of(plan), folder, ledger, campaign.progress)
+    session = open_run(campaign, testbed)
+    folder, plan, ledger = session.folder, session.plan, session.ledger
     summary = Summary(folder.path)
     finished = [trial for trial in plan.iterate() if ledger.is_ok(trial.trial_id)]
     campaign.progress.plan(plan, finished)
@@ -91,7 +60,7 @@ def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
             folder.finish(state)
         except StoreError as error:
             summary.stopped = summary.stopped or str(error)
-    needed = list(needed_trials(plan.to_json(), ledger, read_stopping(folder.path)))
+    needed = list(needed_trials(folder.description["plan"], ledger, read_stopping(folder.path)))
     summary.statuses.update(ledger.status(trial["trial_id"]) for trial in needed)
     attempted = any(trial["trial_id"] in ledger for trial in needed)
     summary.unusable = bool(summary.given_up) and not attempted

@@ -2,6 +2,7 @@
 """What a run has so far: which trials are ok, what they carried, and how those stand that are not. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from orchestrator.plan import Block, Levels, Repetitions
@@ -39,8 +40,8 @@ class Ledger:
 
     def baseline_bps(self, block: Block) -> float | None:
         """What a block carried without a tunnel, where that was measured."""
-        found = (t.trial_id for t in block.trials if t.kind == "baseline")
-        return next((self._throughput[name] for name in found if name in self._throughput), None)
+        first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with it
+        return next((self._throughput[t.trial_id] for t in first if t.trial_id in self._throughput), None)
 
     def values(self, block: Block, last_round: int) -> dict[Levels, list[float]]:
         """The throughput of each cell's ok trials up to a round, in the order of the rounds; in bit/s."""

@@ -2,16 +2,16 @@
 """Opening a run's directory: a new one, or one to go on with, after what has changed was decided on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
-from orchestrator.kernel.variants import Variant
-from orchestrator.plan import Plan
+from orchestrator.kernel.variants import Variant, variant
+from orchestrator.plan import NO_VARIANT, Plan
 from orchestrator.run.changes import Change, changes_between, spec_changed
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
+from orchestrator.run.session import Campaign, Session
 from orchestrator.store import RunDirectory, new_run_id
 from orchestrator.store.reading import as_counted
 from orchestrator.store.writing import now
@@ -29,52 +29,35 @@ _OF_SESSION = (
 )
 
 
-class Wanted(Protocol):
-    """What a campaign says about where its results go."""
-
-    @property
-    def results(self) -> Path: ...
-
-    @property
-    def arguments(self) -> Mapping[str, Any]: ...
-
-    @property
-    def resume(self) -> Path | None: ...
-
-    @property
-    def on_change(self) -> Callable[[Sequence[Change]], str]: ...
+def variants_of(plan: Plan) -> dict[str, Variant]:
+    """The variants that a plan uses, by name."""
+    names = {trial.levels.variant for trial in plan.iterate()} - {NO_VARIANT}
+    return {name: variant(name) for name in sorted(names)}
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A run's directory, open for writing, the plan to carry out, and what there is already."""
-
-    folder: RunDirectory
-    plan: Plan
-    ledger: Ledger
-
-
-def open_run(
-    spec: "Experiment", plan: Plan, variants: Mapping[str, Variant], testbed: Testbed, wanted: Wanted
-) -> Opened:
-    """Open the directory of a new run, or of the one to resume.
+def open_run(campaign: Campaign, testbed: Testbed) -> Session:
+    """Open the directory of a new run, or of the one to resume, with the plan to carry out and what there is already.
 
     Raises UserError where there is no such run, where it is of another experiment or being written, or where something
     has changed and the decision is to abort; then nothing in it is touched.
     """
-    run_id = new_run_id()
-    described = _description(spec, plan, variants, testbed, wanted.arguments)
-    if wanted.resume is None:
+    plan, variants = campaign.plan, variants_of(campaign.plan)
+    described = _description(campaign.spec, plan, variants, testbed, campaign.arguments)
+    if campaign.resume is None:
+        run_id = new_run_id()
         first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
         content = {"schema": 1, "run_id": run_id, "experiment": plan.experiment, **described}
         content |= {"started_at": now(), "ended_at": None, "state": "running", "sessions": [first]}
-        return Opened(RunDirectory(wanted.results / plan.experiment / run_id, content), plan, Ledger())
-    folder, attempts = RunDirectory.reopen(wanted.resume)
-    try:
-        return _resume(folder, attempts, described, plan, wanted.on_change)
-    except BaseException:
-        folder.close()
-        raise
+        folder, ledger = RunDirectory(campaign.results / plan.experiment / run_id, content), Ledger()
+    else:
+        folder, attempts = RunDirectory.reopen(campaign.resume)
+        try:
+            plan, ledger = _resume(folder, attempts, described, plan, campaign.on_change)
+        except BaseException:
+            folder.close()
+            raise
+        variants = variants_of(plan)
+    return Session(campaign.spec, plan, testbed, variants, folder, ledger, campaign.progress)
 
 
 def _resume(
@@ -83,7 +66,8 @@ def _resume(
     described: dict[str, Any],
     plan: Plan,
     on_change: Callable[[Sequence[Change]], str],
-) -> Opened:
+) -> tuple[Plan, Ledger]:
+    """The plan to carry out, and what there is already."""
     before = dict(folder.description)
     if before.get("experiment") != plan.experiment:
         raise UserError(
@@ -122,7 +106,7 @@ def _resume(
     folder.update(**fields)
     counted = as_counted(attempts, folder.description)
     folder.journal("run-resumed", session=session["session"], attempts=len(counted), on_change=decision)
-    return Opened(folder, plan, Ledger(counted))
+    return plan, Ledger(counted)
 
 
 def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.attempt import Outcome
-from orchestrator.run.campaign import Campaign, Summary, carry_out
+from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.changes import Change
+from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
 from orchestrator.testbed.protocol import ModuleFile, State
 
