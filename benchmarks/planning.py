@@ -8,14 +8,12 @@ other load on the computer), its memory the peak of the whole process. Goals for
     python benchmarks/planning.py
 """
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from measuring import measure
+
 SIZES = (1_000, 10_000, 100_000)
 CELLS = 2 * 10  # variants, tunnels; on one core, so that every computer plans all of them
 GOAL_S, GOAL_MB = 2.0, 300.0
@@ -26,18 +24,6 @@ factors: {{variant: [vanilla, threaded], cores: [1], tunnels: [1, 2, 3, 4, 5, 6,
 traffic: {{duration: 3s}}
 repetitions: {repetitions}
 """
-
-
-def measure(command: list[str]) -> tuple[float, float, float]:
-    """Seconds from start to end, processor seconds, and peak memory in MB, of a command that must succeed."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
 
 
 def main() -> None:

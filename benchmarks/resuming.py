@@ -9,14 +9,12 @@ and loading them as the notebooks do. Goals for 10,000 trials: 2 s each. Growth 
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from measuring import CHECKOUT, measure
+
 SIZES = (100, 1_000, 10_000)
 GOAL_S = 2.0
 CELLS = 3 * 4  # variants, tunnels; on two cores
@@ -45,18 +43,6 @@ def write_run(folder: Path, trials: int) -> Path:
     return write(folder, variants=("vanilla", "threaded", "inline"), cores=(2,), tunnels=(1, 2, 4, 8), rounds=rounds)
 
 
-def measure(step: str, run: Path) -> tuple[float, float]:
-    """Seconds from start to end, and peak memory in MB, of a step in a process of its own."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", _PRELUDE + _STEPS[step], str(run)], cwd=CHECKOUT)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{step} of {run} ended with {process.returncode}.")
-    return seconds, usage.ru_maxrss * 1024 / 1e6
-
-
 def main() -> None:
     sys.path.insert(0, str(CHECKOUT))
     print(f"{'trials':>8} {'step':>8} {'time s':>8} {'memory MB':>10} {'time grows':>12} {'memory':>8}")
@@ -68,7 +54,8 @@ def main() -> None:
             run = write_run(Path(folder), size)
             trials = sum(len(block["trials"]) for block in json.loads((run / "run.json").read_text())["plan"]["blocks"])
             for step in _STEPS:
-                seconds, megabytes = min(measure(step, run) for _ in range(3))
+                command = [sys.executable, "-c", _PRELUDE + _STEPS[step], str(run)]
+                seconds, _, megabytes = min(measure(command) for _ in range(3))
                 old_s, old_mb = before.get(step, (seconds, megabytes))
                 before[step] = seconds, megabytes
                 row = f"{trials:8} {step:>8} {seconds:8.2f} {megabytes:10.0f}"

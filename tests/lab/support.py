@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lab tests share: running `orch` as a user does, and looking for what it left behind."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def start_orch(*arguments: str | Path, log: Path) -> "subprocess.Popen[bytes]":
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+@contextlib.contextmanager
+def running_orch(*arguments: str | Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """`orch` while a test does something beside it; it does not outlive the block."""
+    process = start_orch(*arguments, log=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def last_object(output: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from orchestrator import store
 from orchestrator.plan import Plan
 from orchestrator.testbed.uml.lab import Lab
-from tests.lab.support import ORCH, lab_processes, last_object, orch, runs_in, start_orch, wait_until
+from tests.lab.support import ORCH, lab_processes, last_object, orch, running_orch, runs_in, start_orch, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -110,15 +110,12 @@ def keepers() -> list[int]:
 
 def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    process = start_orch("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results, log=log)
-    try:
+    arguments = ("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results)
+    with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         (keeper,) = keepers()
         os.kill(keeper, signal.SIGKILL)
         status = process.wait(120)
-    finally:
-        process.kill()
-        process.wait()
     assert status == 0, log.read_text()
     (run,) = runs_in(results)
     all_ok_once(run)
@@ -129,18 +126,15 @@ def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", MACHINE_FAULTS)
 def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, fault: str) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    process = start_orch("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results, log=log)
-    culprit = None
-    try:
+    arguments = ("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results)
+    with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         wait_until(lambda: lab_folders() != [], 10, "a lab")
-        culprit = in_the_machine(f"sleep 1.5; {MACHINE_FAULTS[fault]}")
-        status = process.wait(120)
-    finally:
-        for child in (process, culprit):
-            if child:
-                child.kill()
-                child.wait()
+        with in_the_machine(f"sleep 1.5; {MACHINE_FAULTS[fault]}") as culprit:
+            try:
+                status = process.wait(120)
+            finally:
+                culprit.kill()
     said = log.read_text()
     assert status == 0, said
     (run,) = runs_in(results)
@@ -156,8 +150,7 @@ def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, faul
 def test_the_second_of_two_runs_waits_or_says_who_is_there(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
     file = spec(tmp_path)
-    first = start_orch("run", file, "--results", results, log=log)
-    try:
+    with running_orch("run", file, "--results", results, log=log) as first:
         wait_until(lambda: lab_folders() != [], 120, "a lab")
         refused = orch("run", file, "--results", tmp_path / "second", "--no-wait")
         assert refused.returncode == 3
@@ -165,9 +158,6 @@ def test_the_second_of_two_runs_waits_or_says_who_is_there(tmp_path: Path) -> No
         assert f"`kill {first.pid}` ends it" in refused.stderr
         waited = orch("run", file, "--results", tmp_path / "third")
         assert first.wait(60) == 0
-    finally:
-        first.kill()
-        first.wait()
     assert waited.returncode == 0
     assert f"in use by process {first.pid}" in waited.stderr
     for folder in (results, tmp_path / "third"):
@@ -208,19 +198,14 @@ def test_a_full_disk_keeps_what_was_measured_and_the_run_goes_on_when_there_is_r
 
 def test_other_load_on_the_computer_makes_attempts_invalid_and_they_are_repeated(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    process = start_orch("run", spec(tmp_path), "--results", results, "--json", log=log)
-    busy = None
-    try:
+    with running_orch("run", spec(tmp_path), "--results", results, "--json", log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, "a first attempt")
-        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        wait_until(lambda: "of a core of this computer" in log.read_text(), 60, f"an invalid attempt; {log}")
-        busy.kill()
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+            try:
+                wait_until(lambda: "of a core of this computer" in log.read_text(), 60, f"an invalid attempt; {log}")
+            finally:
+                busy.kill()
         status = process.wait(180)
-    finally:
-        for child in (busy, process):
-            if child:
-                child.kill()
-                child.wait()
     assert status == 0, log.read_text()
     assert last_object(log.read_text())["invalid"] == 0
     (run,) = runs_in(results)
@@ -246,14 +231,11 @@ def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monke
     testbed = tmp_path / "tuned.yaml"
     testbed.write_text(TESTBED)
     log, results = tmp_path / "log", tmp_path / "results"
-    process = start_orch("run", spec(tmp_path), "--testbed", testbed, "--results", results, log=log)
-    try:
+    arguments = ("run", spec(tmp_path), "--testbed", testbed, "--results", results)
+    with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         during = orch("restore", testbed)
         assert (during.returncode, f"in use by process {process.pid}" in during.stderr) == (3, True)
-    finally:
-        process.kill()
-        process.wait()
     nothing_left()
     told = orch("restore", testbed)
     assert told.returncode == 0
