@@ -16,7 +16,7 @@ from rich.prompt import Prompt
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import cache
+from orchestrator.cli.lessons import lessons
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.run.attempt import Outcome
 
@@ -54,8 +54,7 @@ class Tracker:
     """How far a campaign is and when it should end."""
 
     def __init__(self, provider: str) -> None:
-        self._overhead_s = cache.learned(f"overhead/{provider}", 0.8) or 0.8
-        self._prepare_s = cache.learned(f"prepare/{provider}", 3.0) or 3.0
+        self._lessons = lessons(provider)
         self.plan: Plan | None = None
         self.block: Block | None = None
         self.done: set[str] = set()
@@ -65,7 +64,7 @@ class Tracker:
     def start(self, plan: Plan, finished: Sequence[Trial]) -> None:
         self.plan = plan
         self.total = sum(1 for _ in plan.iterate())
-        self._remaining_s = sum(map(self._seconds, plan.iterate())) + self._prepare_s * len(plan.blocks)
+        self._remaining_s = sum(map(self._seconds, plan.iterate())) + self._lessons.prepare_s * len(plan.blocks)
         for trial in finished:
             self.finished(trial)
 
@@ -77,10 +76,10 @@ class Tracker:
                 self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
-        return trial.traffic.warm_up_s + trial.traffic.duration_s + self._overhead_s
+        return trial.traffic.warm_up_s + trial.traffic.duration_s + self._lessons.overhead_s
 
     def prepared(self) -> None:
-        self._remaining_s -= self._prepare_s
+        self._remaining_s -= self._lessons.prepare_s
 
     def finished(self, trial: Trial) -> None:
         if trial.trial_id not in self.done:

@@ -15,11 +15,6 @@ from orchestrator.errors import UserError
 if TYPE_CHECKING:
     from orchestrator.plan import Lessons, Plan, Trial
 
-# Until a run on this computer has taught better: measured on the lab with two cores.
-_OVERHEAD_S = 0.8
-_PREPARE_S = 3.0
-_TRIAL_BYTES = 40_000.0
-
 
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Specs or testbed files.", metavar="FILE...")],
@@ -49,22 +44,20 @@ def plan(
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
-    from orchestrator import cache
-    from orchestrator.plan import Lessons, make_plan
+    from orchestrator.cli.lessons import lessons
+    from orchestrator.plan import make_plan
     from orchestrator.spec import load_experiment, load_testbed
     from orchestrator.testbed import capabilities
 
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
     bed = load_testbed(testbed or experiment.testbed)
     planned = make_plan(experiment, capabilities(bed), order=order, testbed=bed.testbed)
-    defaults = {"overhead": _OVERHEAD_S, "prepare": _PREPARE_S, "disk": _TRIAL_BYTES}
-    learned = [cache.learned(f"{name}/{bed.provider}", default) or default for name, default in defaults.items()]
-    lessons = Lessons(*learned)
+    learned = lessons(bed.provider)
     if json_output:
-        for part in _json_parts(planned, lessons):
+        for part in _json_parts(planned, learned):
             sys.stdout.write(part)
     else:
-        _show(planned, lessons)
+        _show(planned, learned)
 
 
 def _shared_fields(trial: "Trial") -> str:

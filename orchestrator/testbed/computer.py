@@ -2,6 +2,7 @@
 """This computer as the home of a lab: what it is, how busy it is, and this process's own priority."""
 
 import contextlib
+import functools
 import glob
 import os
 import platform
@@ -72,14 +73,20 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
             return False
 
 
+@functools.cache
+def _cpu_files(name: str) -> list[Path]:
+    """A file of every CPU; none where this computer does not have it."""
+    return [Path(path) for path in glob.glob(f"/sys/devices/system/cpu/cpu[0-9]*/{name}")]
+
+
 def _frequency_khz() -> float | None:
-    values = [int(Path(p).read_text()) for p in glob.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")]
+    values = [int(path.read_text()) for path in _cpu_files("cpufreq/scaling_cur_freq")]
     return sum(values) / len(values) if values else None
 
 
 def _throttled() -> int | None:
-    counts = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
-    return sum(int(Path(path).read_text()) for path in counts) if counts else None
+    counts = [int(path.read_text()) for path in _cpu_files("thermal_throttle/core_throttle_count")]
+    return sum(counts) if counts else None
 
 
 @contextlib.contextmanager

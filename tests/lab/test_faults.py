@@ -130,7 +130,10 @@ def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, faul
     with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         wait_until(lambda: lab_folders() != [], 10, "a lab")
-        with in_the_machine(f"sleep 1.5; {MACHINE_FAULTS[fault]}") as culprit:
+        # A login takes long beside traffic: strike in the middle of the next trial's, not at the end of this one's.
+        traffic = "pgrep -f 'iperf3 --clien[t]'"
+        wait = f"while {traffic}; do sleep 0.05; done; until {traffic}; do sleep 0.05; done; sleep 1"
+        with in_the_machine(f"{wait}; {MACHINE_FAULTS[fault]}") as culprit:
             try:
                 status = process.wait(120)
             finally:
