@@ -20,6 +20,7 @@ from orchestrator.progress import Silent
 from orchestrator.provision.playbook import Target, run_playbook
 from orchestrator.run import layout
 from orchestrator.run.attempt import run_attempt
+from orchestrator.run.roles import make_links
 from orchestrator.spec import load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
@@ -65,8 +66,7 @@ def main() -> None:
     agent, playbook = [], []
     with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
-        links = layout.links_request(layout.GATEWAY_TO_GATEWAY, max(TUNNELS))
-        testbed.agent("gateway-a").request("links", **links)
+        make_links(testbed, layout.GATEWAY_TO_GATEWAY, max(TUNNELS))
         target = Target(testbed.hosts[0][0], "root", testbed.lab.ssh_options())
         name = Path("..") / "benchmarks" / "overhead-trial"
         assert (CHECKOUT / "benchmarks" / "overhead-trial.yml").is_file()

@@ -4,4 +4,3 @@
 from pathlib import Path
 
 AGENT_FILE = Path(__file__).with_name("agent.py")
-INSTALLED_AT = "/usr/local/lib/orch/agent.py"

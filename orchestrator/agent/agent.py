@@ -3,9 +3,10 @@
 """The agent on a testbed host: sets up roles and tunnels, runs traffic, samples the host.
 
 It needs Python 3.9 or later, iproute2, wireguard-tools and iperf3, and nothing of the orchestrator's package. The
-controller starts it once a block over SSH and then talks to it in JSON, one object a line: a request
+controller sends this file over SSH to the host's Python and then talks to it in JSON, one object a line: a request
 ``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true, ...}`` or
-``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its children.
+``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its children,
+takes its namespaces away and gives the interfaces that were in them back.
 
 Each role lives in a network namespace that has the role's name. Private keys are made here and never leave this host.
 """
@@ -294,6 +295,12 @@ def tool_version(arguments):
     return (done.stdout or done.stderr).strip().split("\n")[0]
 
 
+def clock(request):
+    """This host's clock: {"clock_s": seconds of the epoch}."""
+    del request
+    return {"clock_s": time.time()}
+
+
 def hello(request):
     """Who this host is: kernel, processors, tools; recorded with the run."""
     del request
@@ -329,6 +336,7 @@ def lease(request):
     An AgentError tells who has it: the ``holder`` that they gave, and the agent's process.
     """
     if "file" not in LEASE:
+        os.makedirs(RUNTIME, exist_ok=True)
         LEASE["file"] = open(RUNTIME + "/lease", "a+", encoding="utf-8")  # noqa: SIM115 - held until the agent ends
     file = LEASE["file"]
     try:
@@ -354,7 +362,7 @@ def break_lease(request):
                 pid = int(json.load(file)["agent_pid"])
     except FileNotFoundError:
         return {"ended": None}
-    if b"agent.py" not in read_bytes("/proc/%d/cmdline" % pid):
+    if b"orch-agent.py" not in read_bytes("/proc/%d/cmdline" % pid):
         raise AgentError("the lease names process %d, which is no agent; nothing was ended." % pid)
     os.kill(pid, signal.SIGTERM)
     return {"ended": pid}
@@ -412,6 +420,21 @@ def loaded_build_id():
 DEPENDENCIES_LOADED = set()  # type: set[str]
 
 
+FOUND_LOADED = []  # type: list[str | None]
+
+
+def put_module_back():
+    """Leave the wireguard module as it was found: not loaded, or the system's own."""
+    if not FOUND_LOADED:
+        return
+    before = FOUND_LOADED.pop()
+    if loaded_build_id() != before:
+        with short_grace_periods():
+            call(["rmmod", "wireguard"])
+        if before is not None:
+            call(["modprobe", "wireguard"])
+
+
 def variant(request):
     """Bring the wanted wireguard module into the kernel and prove by its build id that it is the one.
 
@@ -419,6 +442,8 @@ def variant(request):
     """
     wanted, path = request["build_id"], request["module"]
     found = loaded_build_id()
+    if not FOUND_LOADED:
+        FOUND_LOADED.append(found if os.path.isdir(MODULE) else None)
     if os.path.isdir(MODULE) and found != wanted:
         with short_grace_periods():
             call(["rmmod", "wireguard"])
@@ -447,26 +472,48 @@ def variant(request):
 # --- roles and links -----------------------------------------------------------------------------------------------
 
 
-def remove_namespaces():
-    for role in os.listdir(NAMESPACES) if os.path.isdir(NAMESPACES) else []:
-        if os.path.ismount(sysfs_of(role)):
-            call(["umount", sysfs_of(role)])
-        call(["ip", "netns", "delete", role])
-
-
 def sysfs_of(role):
     return os.path.join(RUNTIME, "sys", role)
+
+
+def remove_namespaces():
+    """Take the roles' namespaces away; interfaces that were put into them are given back as they were."""
+    give_nics_back()
+    for role in os.listdir(RUNTIME + "/sys") if os.path.isdir(RUNTIME + "/sys") else []:
+        if os.path.ismount(sysfs_of(role)):
+            call(["umount", sysfs_of(role)])
+        os.rmdir(sysfs_of(role))
+        if os.path.exists(os.path.join(NAMESPACES, role)):
+            call(["ip", "netns", "delete", role])
+
+
+def leave(request):
+    """Give the host back: namespaces, interfaces and the wireguard module as they were."""
+    del request
+    TRAFFIC.stop()
+    if "made" in LINKS:
+        remove_namespaces()
+        LINKS.clear()
+    put_module_back()
+    return {}
+
+
+LINKS = {}  # type: dict[str, bool]
 
 
 def links(request):
     """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
 
-    ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]].
+    ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
+    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them.
     """
     remove_namespaces()
+    LINKS["made"] = True
     for role in request["namespaces"]:
+        if os.path.exists(os.path.join(NAMESPACES, role)):
+            raise AgentError("the network namespace %s is there already, and somebody else made it." % role)
+        os.makedirs(sysfs_of(role))
         call(["ip", "netns", "add", role])
-        os.makedirs(sysfs_of(role), exist_ok=True)
         with inside(role):
             # A sysfs shows the network namespace in which it was mounted.
             call(["mount", "-t", "sysfs", "sysfs", sysfs_of(role)])
@@ -476,12 +523,165 @@ def links(request):
     ]
     if pairs:
         call(["ip", "-batch", "-"], "".join(line + "\n" for line in pairs))
+    for wanted in request["nics"]:
+        take_nic(wanted["nic"], wanted["role"], wanted["device"])
     for role, wanted in request["namespaces"].items():
-        ip_batch(role, wanted["ip"])
         with inside(role):
             for name, value in wanted["sysctl"].items():
                 set_and_check("/proc/sys/" + name.replace(".", "/"), value)
+        ip_batch(role, wanted["ip"])
     return {}
+
+
+# Interfaces of the host that are in a role's namespace, each as it was before. The file is for an agent that comes
+# after one that was killed; its folder is gone with the boot, as is what it describes.
+TAKEN_FILE = RUNTIME + "/nics.json"
+
+
+def taken_nics():
+    try:
+        with open(TAKEN_FILE, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def write_taken(nics):
+    with open(TAKEN_FILE + ".new", "w", encoding="utf-8") as file:
+        json.dump(nics, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(TAKEN_FILE + ".new", TAKEN_FILE)
+
+
+def nic_state(nic):
+    """What a move to another namespace takes from an interface: its addresses and routes, and whether it is up."""
+    shown = json.loads(call(["ip", "-json", "address", "show", "dev", nic]))[0]
+    addresses = [
+        "%s/%d" % (found["local"], found["prefixlen"])
+        for found in shown["addr_info"]
+        if not (found["family"] == "inet6" and found["scope"] == "link")
+    ]
+    routes = []
+    for family in ("-4", "-6"):
+        lines = call(["ip", family, "route", "show", "dev", nic]).splitlines()
+        routes += [[family, line.strip()] for line in lines if "proto kernel" not in line and "proto ra" not in line]
+    return {
+        "up": "UP" in shown["flags"],
+        "mtu": shown["mtu"],
+        "mac": shown.get("address"),
+        "addresses": addresses,
+        "routes": routes,
+    }
+
+
+def nic_trouble(nic):
+    """Why an interface cannot be taken for a trial; None if it can."""
+    if not os.path.isdir("/sys/class/net/" + nic):
+        known = ", ".join(sorted(os.listdir("/sys/class/net")))
+        return "there is no interface %s here; there are %s" % (nic, known)
+    if any(route.startswith("default") for _, route in nic_state(nic)["routes"]):
+        return "the host's default route goes over %s, so it may be the way to the host itself" % nic
+    connection = os.environ.get("SSH_CONNECTION", "").split()
+    if len(connection) == 4 and any(a.split("/")[0] == connection[2] for a in nic_state(nic)["addresses"]):
+        return "this very SSH connection comes in over %s" % nic
+    return None
+
+
+def take_nic(nic, role, device):
+    trouble = nic_trouble(nic)
+    if trouble:
+        raise AgentError("%s cannot be used for the role %s: %s." % (nic, role, trouble))
+    write_taken({**taken_nics(), nic: {**nic_state(nic), "role": role, "device": device}})
+    call(["ip", "link", "set", "dev", nic, "down"])
+    call(["ip", "link", "set", "dev", nic, "netns", role, "name", device])
+
+
+def give_nics_back():
+    for nic, was in taken_nics().items():
+        device = was["device"]
+        if os.path.isdir("%s/class/net/%s" % (sysfs_of(was["role"]), device)):
+            call(["ip", "-n", was["role"], "link", "set", "dev", device, "down"])
+            call(["ip", "-n", was["role"], "link", "set", "dev", device, "netns", "1", "name", nic])
+        elif not os.path.isdir("/sys/class/net/" + nic) and os.path.isdir("/sys/class/net/" + device):
+            call(["ip", "link", "set", "dev", device, "down"])  # its namespace is gone, and it came home by itself
+            call(["ip", "link", "set", "dev", device, "name", nic])
+        lines = ["link set dev %s mtu %d" % (nic, was["mtu"])]
+        if was["up"]:
+            lines.append("link set dev %s up" % nic)
+        lines += ["address replace %s dev %s" % (address, nic) for address in was["addresses"]]
+        call(["ip", "-batch", "-"], "".join(line + "\n" for line in lines))
+        for family, route in was["routes"]:
+            call(["ip", family, "route", "replace", *route.split(), "dev", nic])
+        left = taken_nics()
+        del left[nic]
+        write_taken(left)
+
+
+def neighbours(request):
+    """See that each role reaches the other end of its links, with full packets.
+
+    ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. A switch may take seconds to
+    forward after an interface came up, so there is some patience.
+    """
+    for role, wanted in request["roles"].items():
+        for address in wanted["addresses"]:
+            reach(role, address, request["mtu"])
+    return {}
+
+
+ICMP_HEADER, IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 8, 20, 10, 2
+PATIENCE_S = 15
+
+
+def reach(role, address, mtu):
+    """Exchange echo packets of full size, which nobody may fragment, with a neighbour. icmp(7), RFC 792"""
+    deadline = time.monotonic() + PATIENCE_S
+    with inside(role):
+        echo = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with echo:
+        echo.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        echo.settimeout(0.25)
+        small_passed = False
+        number = 0
+        while time.monotonic() < deadline:
+            for size in (64, mtu - IP_HEADER):
+                number += 1
+                if exchanged(echo, address, size, number):
+                    if size > 64:
+                        return
+                    small_passed = True
+                elif size == 64:
+                    break
+    if small_passed:
+        raise AgentError(
+            "%s reaches %s with small packets, and not with those of %d bytes: raise the MTU along the path."
+            % (role, address, mtu)
+        )
+    raise AgentError(
+        "%s does not reach %s over its link within %d s: are these two interfaces connected, and their ports up?"
+        % (role, address, PATIENCE_S)
+    )
+
+
+def exchanged(echo, address, size, number):
+    """Whether an echo request of so many bytes is answered."""
+    identity = os.getpid() & 0xFFFF
+    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    try:
+        echo.sendto(data[:2] + struct.pack("!H", total) + data[4:], (address, 0))
+        while True:
+            answer = echo.recv(65536)
+            header = (answer[0] & 15) * 4
+            kind, _, _, who, which = struct.unpack_from("!BBHHH", answer, header)
+            if (kind, who, which) == (0, identity, number & 0xFFFF) and len(answer) - header == size:
+                return True
+    except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
+        time.sleep(0.05)
+        return False
 
 
 # --- tunnels -------------------------------------------------------------------------------------------------------
@@ -610,7 +810,6 @@ def handshakes(request):
     finally:
         for probe in waiting:
             probe.close()
-    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
 
 
@@ -620,7 +819,7 @@ QUIET_SINCE = {}  # type: dict[str, float]
 def packets_so_far():
     """Packets that all roles' devices have received, but for loopback."""
     total = 0
-    for role in os.listdir(NAMESPACES):
+    for role in os.listdir(RUNTIME + "/sys"):
         with inside(role):
             for line in read_text("/proc/thread-self/net/dev").splitlines()[2:]:
                 name, _, counts = line.partition(":")
@@ -724,7 +923,7 @@ def listening(role):
 
 
 def serve(request):
-    """Start servers and return when all listen.
+    """Start servers, of which there may be none, and return when all listen. From now on all is quiet here.
 
     {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s"}
     """
@@ -744,17 +943,19 @@ def serve(request):
                 said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
                 raise AgentError("Servers did not listen within %g s: %s" % (request["patience_s"], str(said)[:500]))
             time.sleep(0.005)
+    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
 
 
 def measure(request):
     """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
 
-    ``clients``: [{"role", "name", "arguments"}]; ``start_at``: seconds of this host's clock, or null for at once;
+    ``clients``: [{"role", "name", "arguments"}], of which another host may have all; ``start_at``: seconds of this
+    host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
     after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
-    handshakes and the clients' start, and in how many seconds.
+    servers' and the clients' start, and in how many seconds.
     """
     before = {
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
@@ -881,13 +1082,16 @@ KERNEL_LOG = KernelLog()
 OPERATIONS = {
     f.__name__: f
     for f in (
+        clock,
         hello,
         lease,
         break_lease,
         read_settings,
         write_settings,
         variant,
+        leave,
         links,
+        neighbours,
         tunnels,
         peers,
         routes,
@@ -920,7 +1124,6 @@ def answer(request):
 
 
 def main():
-    os.makedirs(RUNTIME, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))
     received = os.fdopen(os.dup(0), "r", encoding="utf-8")
@@ -934,7 +1137,7 @@ def main():
     except EOFError:
         pass
     finally:
-        TRAFFIC.stop()
+        leave({})
 
 
 if __name__ == "__main__":

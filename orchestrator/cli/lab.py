@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import TestbedError
+from orchestrator.errors import TestbedError, UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The lab on this computer.")
 
@@ -18,10 +18,12 @@ def up(
 ) -> None:
     """Start the lab's machines; what they boot from is built first where the cache has none."""
     from orchestrator.cli.run import open_display
-    from orchestrator.spec import load_testbed
+    from orchestrator.spec import UmlTestbed, load_testbed
     from orchestrator.testbed.uml.standing import bring_up
 
     bed = load_testbed(testbed)
+    if not isinstance(bed, UmlTestbed):
+        raise UserError(f"The testbed {bed.testbed} is of the provider {bed.provider}; a lab is of the provider uml.")
     with open_display(bed.provider) as display:
         bring_up(bed, cores, display)
     print(f"The lab is up: {', '.join(host.name for host in bed.hosts)}. `orch lab shell` opens a shell on it.")
@@ -56,6 +58,18 @@ def status() -> None:
         print(
             f"  {name}: {'running' if machine['running'] else 'ended'}, {machine['address']} inside the lab's network"
         )
+
+
+@app.command()
+def inventory() -> None:
+    """Print where the inventory of the lab's machines is, with which Ansible and testbeds of the provider ssh use them
+    like any hosts."""
+    from orchestrator.testbed.uml.standing import INVENTORY, standing_lab
+
+    found = standing_lab()
+    if found is None:
+        raise TestbedError("No lab is up. `orch lab up` starts one.")
+    print(found[0].folder / INVENTORY)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -20,11 +20,13 @@ class Capabilities:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def lab_capabilities(computer_cores: int, variants: Sequence[str]) -> Capabilities:
-    """Of the embedded lab on a computer with so many usable cores.
+def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:
+    """Of the embedded lab with so many machines on a computer with so many usable cores.
 
-    A lab machine never gets more virtual CPUs than there are cores: it would measure the computer's scheduler.
+    Lab machines never get more virtual CPUs than there are cores: they would measure the computer's scheduler.
     """
     cores = f"this computer has {computer_cores} core{'s' * (computer_cores != 1)}"
+    if machines > 1:
+        cores += f" for {machines} machines"
     topologies = ("site-to-site", "gateway-to-gateway")
-    return Capabilities(computer_cores, "boot", topologies, tuple(variants), {"cores": cores})
+    return Capabilities(max(1, computer_cores // machines), "boot", topologies, tuple(variants), {"cores": cores})

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One execution of a trial on a prepared testbed: tunnels up, handshakes, traffic, probes, tunnels down."""
+"""One execution of a trial on a prepared testbed: tunnels up, handshakes, traffic, probes, tunnels down.
+
+What concerns several hosts is asked of all at once. They begin the traffic, and sample around it, at one agreed time.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +14,15 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import iperf3, layout, probes
 from orchestrator.run.judge import Evidence, Passage, judge, variation
-from orchestrator.spec import Limits
+from orchestrator.run.layout import Placement
+from orchestrator.run.roles import placement_of
+from orchestrator.spec import GATEWAYS, Limits
 from orchestrator.testbed.protocol import Boost, Testbed
-from orchestrator.testbed.remote import AgentFailure
+from orchestrator.testbed.remote import AgentFailure, together
 
 HANDSHAKE_TIMEOUT_S = 10.0
 GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
+_START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
 
 
 @dataclass
@@ -100,31 +106,23 @@ def _run(
     phases: _Phases,
 ) -> None:
     tunnels, traffic = trial.levels.tunnels, trial.traffic
-    ends = layout.ends(trial.topology)
-    gateway = testbed.agent(layout.GATEWAYS[0])
+    ends, placement = layout.ends(trial.topology), placement_of(testbed)
     baseline = trial.levels.variant == NO_VARIANT
     seconds = traffic.warm_up_s + traffic.duration_s
+    hosts = placement.hosts_of(layout.roles(trial.topology))
+    sender, receiver = placement.host_of(ends.sender), placement.host_of(ends.receiver)
     try:
         if baseline:
-            routes = {role: layout.plain_routes(trial.topology, role, tunnels) for role in layout.GATEWAYS}
-            gateway.request("routes", roles=routes)
+            plain = {role: layout.plain_routes(trial.topology, role, tunnels) for role in GATEWAYS}
+            together(testbed.agents, "routes", {h: {"roles": roles} for h, roles in placement.split(plain).items()})
         else:
             assert variant is not None
-            module = testbed.module(variant.build)
-            loaded = gateway.request(
-                "variant", module=module.path, build_id=module.build_id, parameters=variant.settings
-            )
-            outcome.variant_build = loaded["build_id"]
+            outcome.variant_build = _load(testbed, variant, placement)
             phases.done("variant")
-            keys = gateway.request("tunnels", timeout_s=30 + 0.2 * tunnels, **layout.devices_request(tunnels))
-            pinned_to = trial.levels.cores if variant.pinned else None
-            peers = layout.peers_request(
-                trial.topology, keys["public_keys"], variant.threaded, variant.settings, pinned_to
-            )
-            gateway.request("peers", timeout_s=30 + 0.2 * tunnels, **peers)
+            _make_tunnels(testbed, trial, variant, placement)
         phases.done("tunnels")
         paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
-        gateway.request(
+        testbed.agents[sender].request(
             "handshakes",
             timeout_s=HANDSHAKE_TIMEOUT_S + 20,
             role=ends.sender,
@@ -132,39 +130,51 @@ def _run(
             patience_s=HANDSHAKE_TIMEOUT_S,
         )
         phases.done("handshakes")
-        gateway.request("serve", servers=iperf3.servers(ends.receiver, tunnels), patience_s=15.0)
+        servers = iperf3.servers(ends.receiver, tunnels)
+        serving = {host: {"servers": servers if host == receiver else [], "patience_s": 15.0} for host in hosts}
+        together(testbed.agents, "serve", serving)
         phases.done("servers")
         on_traffic()
+        skews_s = _clock_skews(testbed, hosts) if len(hosts) > 1 else {}
         with testbed.boost(seconds + GRACE_S + 5) as boost:
-            measured = gateway.request(
-                "measure",
-                timeout_s=seconds + GRACE_S + 15,
-                clients=iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s),
-                start_at=None,
-                warm_up_s=traffic.warm_up_s,
-                duration_s=traffic.duration_s,
-                patience_s=seconds + GRACE_S,
-                sample_roles=list(layout.roles(trial.topology)),
-            )
-        skew_s = measured["clock_s"] - time.time()
+            clients = iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s)
+            start_at = time.time() + _START_IN_S if len(hosts) > 1 else None
+            measuring = {
+                host: {
+                    "clients": clients if host == sender else [],
+                    "start_at": None if start_at is None else start_at + skews_s[host],
+                    "warm_up_s": traffic.warm_up_s,
+                    "duration_s": traffic.duration_s,
+                    "patience_s": seconds + GRACE_S,
+                    "sample_roles": [r for r in layout.roles(trial.topology) if placement.host_of(r) == host],
+                }
+                for host in hosts
+            }
+            measured = together(testbed.agents, "measure", measuring, timeout_s=seconds + GRACE_S + 15)
+        if len(hosts) == 1:
+            skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
         outcome.boost = boost.value
         phases.done("traffic")
-        for name, process in measured["processes"].items():
+        processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
+        for name, process in processes.items():
             outcome.raw[f"{name}.json"] = process["out"]
             if process["err"]:
                 outcome.raw[f"{name}.err"] = process["err"]
         outcome.probes = {
-            **probes.between(measured["samples"], measured["surroundings"]),
+            **probes.of_hosts(measured, traffic.duration_s),
             "computer": boost.value.computer,
-            "clock_skew_s": round(skew_s, 3),
-            "before": measured["before"],
+            "clock_skew_s": round(_farthest(skews_s), 3),
         }
         ages: dict[str, Any] = {}
         if not baseline:
-            ages = gateway.request("handshake_times", roles=list(layout.GATEWAYS))["ages_s"]
-        log = gateway.request("kernel_log", most=5)
-        outcome.crypto = None if baseline else log["crypto"]
-        _evaluate(outcome, trial, conditions, measured, ages, ends.receiver, log["complaints"])
+            wanted = placement.split(dict.fromkeys(GATEWAYS))
+            told = together(testbed.agents, "handshake_times", {h: {"roles": list(r)} for h, r in wanted.items()})
+            ages = {role: devices for answer in told.values() for role, devices in answer["ages_s"].items()}
+        logs = together(testbed.agents, "kernel_log", {host: {"most": 5} for host in hosts})
+        complaints = [line for log in logs.values() for line in log["complaints"]]
+        outcome.crypto = None if baseline else logs[placement.host_of(GATEWAYS[0])]["crypto"]
+        traffic_s = max(answer["traffic_s"] for answer in measured.values())
+        _evaluate(outcome, trial, conditions, processes, traffic_s, ages, ends.receiver, complaints)
     except (AgentFailure, iperf3.BadReport):
         raise
     except (KeyboardInterrupt, TestbedError):
@@ -175,18 +185,59 @@ def _run(
         phases.done("clean-up")
 
 
+def _load(testbed: Testbed, variant: Variant, placement: Placement) -> str:
+    """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
+    wanted = {}
+    for host in placement.hosts_of(GATEWAYS):
+        module = testbed.module(variant.build, host)
+        wanted[host] = {"module": module.path, "build_id": module.build_id, "parameters": variant.settings}
+    loaded = together(testbed.agents, "variant", wanted)
+    return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
+
+
+def _make_tunnels(testbed: Testbed, trial: Trial, variant: Variant, placement: Placement) -> None:
+    tunnels = trial.levels.tunnels
+    patience_s = 30 + 0.2 * tunnels
+    devices = placement.split(layout.tunnel_devices(tunnels))
+    made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
+    keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
+    pinned = {role: testbed.cpus[placement.host_of(role)] for role in GATEWAYS} if variant.pinned else None
+    peers = layout.tunnel_peers(trial.topology, keys, variant.threaded, variant.settings, pinned)
+    wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
+    together(testbed.agents, "peers", wanted, patience_s)
+
+
+def _clock_skews(testbed: Testbed, hosts: Sequence[str]) -> dict[str, float]:
+    """Seconds that each host's clock is ahead of the controller's, from the fastest of a few answers."""
+    skews = {}
+    for host in hosts:
+        found = []
+        for _ in range(3):
+            asked = time.time()
+            at = testbed.agents[host].request("clock")["clock_s"]
+            answered = time.time()
+            found.append((answered - asked, at - (asked + answered) / 2))
+        skews[host] = min(found)[1]
+    return skews
+
+
+def _farthest(skews_s: Mapping[str, float]) -> float:
+    return max(skews_s.values(), key=lambda skew: abs(skew))
+
+
 def _evaluate(
     outcome: Outcome,
     trial: Trial,
     conditions: Conditions,
-    measured: dict[str, Any],
+    processes: Mapping[str, Any],
+    traffic_s: float,
     ages: dict[str, Any],
     receiver: str,
     log: list[str],
 ) -> None:
     """Turn what the agent returned into measurements and a verdict."""
     tunnels, traffic = trial.levels.tunnels, trial.traffic
-    streams = [iperf3.read_stream(i, measured["processes"]) for i in range(1, tunnels + 1)]
+    streams = [iperf3.read_stream(i, processes) for i in range(1, tunnels + 1)]
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
     if never:
@@ -196,7 +247,7 @@ def _evaluate(
         f"{role}/{name}"
         for role, devices in ages.items()
         for name, age in devices.items()
-        if age is not None and age < measured["traffic_s"] - 1.0
+        if age is not None and age < traffic_s - 1.0
     ]
     oldest = max(known) if known else None
     varied = variation(streams)
@@ -235,7 +286,7 @@ def _passages(
     if baseline:
         wire = sum(c["rx_bytes"] for name, c in counted[receiver].items() if name.startswith(("lan", "wan")))
         return [Passage("the link", sum(stream.received_bytes for stream in streams), wire)]
-    devices = counted[layout.GATEWAYS[1]]
+    devices = counted[GATEWAYS[1]]
     return [
         Passage(
             f"tunnel {stream.tunnel}",
@@ -252,9 +303,9 @@ def _clean_up(testbed: Testbed, trial: Trial, outcome: Outcome, baseline: bool) 
     if baseline or outcome.host_lost:
         return
     try:
-        testbed.agent(layout.GATEWAYS[0]).request(
-            "remove_tunnels", timeout_s=30 + 0.1 * trial.levels.tunnels, roles=list(layout.GATEWAYS)
-        )
+        gateways = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
+        wanted = {host: {"roles": list(roles)} for host, roles in gateways.items()}
+        together(testbed.agents, "remove_tunnels", wanted, timeout_s=30 + 0.1 * trial.levels.tunnels)
     except TestbedError as error:
         outcome.host_lost = True
         outcome.reasons.append(f"the tunnels could not be removed: {error}")

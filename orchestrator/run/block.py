@@ -11,9 +11,9 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.plan import Block, Trial
-from orchestrator.run import layout
 from orchestrator.run.attempt import Conditions, Outcome, run_attempt
 from orchestrator.run.ledger import enough, stopping_of
+from orchestrator.run.roles import make_links
 from orchestrator.run.session import Session
 from orchestrator.store.writing import now
 from orchestrator.testbed.protocol import State
@@ -129,8 +129,7 @@ class BlockRun:
         self._session.progress.detail(f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         self._facts = self._session.testbed.prepare(State(block.cores))
         most = max(trial.levels.tunnels for trial in block.trials)
-        links = layout.links_request(self._session.plan.topology, most)
-        self._session.testbed.agent(layout.GATEWAYS[0]).request("links", timeout_s=30 + 0.1 * most, **links)
+        make_links(self._session.testbed, self._session.plan.topology, most)
         seconds = time.monotonic() - began
         cache.learn(f"prepare/{self._session.testbed.provider}", seconds)
         self._session.folder.journal(

@@ -12,6 +12,7 @@ from orchestrator.run.changes import Change, changes_between, spec_changed
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
 from orchestrator.run.session import Campaign, Session
+from orchestrator.spec import GATEWAYS
 from orchestrator.store import RunDirectory, new_run_id
 from orchestrator.store.reading import as_counted
 from orchestrator.store.writing import now
@@ -116,6 +117,12 @@ def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:
     return {"because": "; ".join(map(str, concerned[:3])), "variants": None if names is None else sorted(names)}
 
 
+def _build_id(testbed: Testbed, variant: Variant) -> str:
+    """Of the module on the gateways; where they have different kernels, all of them."""
+    gateways = [host for host, roles in testbed.hosts if set(roles) & set(GATEWAYS)]
+    return ", ".join(sorted({testbed.module(variant.build, host).build_id for host in gateways}))
+
+
 def _description(
     spec: "Experiment",
     plan: Plan,
@@ -135,7 +142,7 @@ def _description(
         "variants": {
             name: {
                 "build": variant.build,
-                "build_id": testbed.module(variant.build).build_id,
+                "build_id": _build_id(testbed, variant),
                 "threaded": variant.threaded,
                 "pinned": variant.pinned,
                 "settings": dict(variant.settings),

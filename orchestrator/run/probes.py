@@ -81,7 +81,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The probes of an attempt from the two samples around its measured window, and what was around all traffic."""
+    """The probes of one host from the two samples around the measured window, and what was around all traffic."""
     before, after = samples
     first, last = surroundings
     return {
@@ -101,3 +101,44 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
         "frequency_khz_before": _mean(first["frequency_khz"]),
         "frequency_khz_after": _mean(last["frequency_khz"]),
     }
+
+
+def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> dict[str, Any]:
+    """The probes of an attempt of a planned duration from what the agents' ``measure`` answered, by host.
+
+    Rows of CPUs say their host. Of what is one number a host, the worst counts: the window and the step of the clock
+    that are farthest off, the lowest frequency after; packets and throttling are added up.
+    """
+    parts = {host: between(answer["samples"], answer["surroundings"]) for host, answer in measured.items()}
+    rows = {
+        name: [{"host": host, **row} for host, part in parts.items() for row in part[name]]
+        for name in ("per_cpu", "softirqs")
+    }
+    throttled = [part["throttled"] for part in parts.values() if part["throttled"] is not None]
+    slowed = min(parts.values(), key=_slowing)
+    before = [answer["before"] for answer in measured.values()]
+    alone = len(parts) == 1
+    return {
+        "window_s": max((part["window_s"] for part in parts.values()), key=lambda window: abs(window - duration_s)),
+        "clock_step_s": max((part["clock_step_s"] for part in parts.values()), key=abs),
+        **rows,
+        "interfaces": {role: found for part in parts.values() for role, found in part["interfaces"].items()},
+        "interrupts_moved": [
+            number if alone else f"{host}: {number}"
+            for host, part in parts.items()
+            for number in part["interrupts_moved"]
+        ],
+        "throttled": sum(throttled) if throttled else None,
+        "frequency_khz_before": slowed["frequency_khz_before"],
+        "frequency_khz_after": slowed["frequency_khz_after"],
+        "before": {
+            "seconds": max(part["seconds"] for part in before),
+            "packets": sum(part["packets"] for part in before),
+        },
+    }
+
+
+def _slowing(part: Mapping[str, Any]) -> float:
+    """How the frequency of a host's CPUs changed, as a factor; 1 where it does not say."""
+    before, after = part["frequency_khz_before"], part["frequency_khz_after"]
+    return after / before if before and after else 1.0

@@ -7,23 +7,45 @@ from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import experiment_schema, testbed_schema
-from orchestrator.spec.testbed import PROVIDERS, ROLES, Testbed, UmlHost, UmlTestbed
+from orchestrator.spec.testbed import (
+    GATEWAYS,
+    LINKS,
+    PROVIDERS,
+    ROLES,
+    Host,
+    Link,
+    Role,
+    SshHost,
+    SshTestbed,
+    Testbed,
+    UmlHost,
+    UmlTestbed,
+    crossing_links,
+)
 
 __all__ = [
+    "GATEWAYS",
     "LIMIT_NAMES",
+    "LINKS",
     "MOST_TUNNELS",
     "PROVIDERS",
     "ROLES",
     "Experiment",
     "Factors",
+    "Host",
     "Limits",
+    "Link",
     "Problem",
+    "Role",
     "SpecError",
+    "SshHost",
+    "SshTestbed",
     "Testbed",
     "Traffic",
     "UmlHost",
     "UmlTestbed",
     "check_file",
+    "crossing_links",
     "experiment_schema",
     "load_experiment",
     "load_testbed",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Types of single values in specs: levels, quantities, names. Each says what it expects when it refuses."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -104,6 +105,27 @@ SettingName = Annotated[
     Field(
         pattern=r"^(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)$",
         description="A sysctl, such as net.core.netdev_budget, or a file below /sys.",
+    ),
+]
+_CPU_ORDER = re.compile(r"physical-first|node-\d+|\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+def _cpu_order(value: Any) -> str:
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and _CPU_ORDER.fullmatch(text.replace(" ", "")):
+        return text.replace(" ", "")
+    raise expected("physical-first, node-0, or a list such as 0-7,16-23")
+
+
+CpuOrder = Annotated[
+    str,
+    PlainValidator(_cpu_order),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": f"^({_CPU_ORDER.pattern})$"}, {"type": "integer", "minimum": 0}],
+            "description": "The order in which CPUs are taken: physical-first (each core once before its other "
+            "threads), node-N (those of a NUMA node), or a list such as 0-7,16-23.",
+        }
     ),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]

@@ -12,7 +12,7 @@ from orchestrator.spec.document import Mapping, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
-from orchestrator.spec.testbed import PROVIDERS, Testbed
+from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, SshTestbed, Testbed
 from orchestrator.spec.validation import build
 
 
@@ -63,13 +63,17 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
         assert provider is not None
         near = nearest(str(kind), PROVIDERS)
         hint = f" Did you mean {near}?" if near else ""
-        known_ones = ", ".join(PROVIDERS)
-        message = f"There is no provider {kind}; this version has {known_ones}, the lab on this computer.{hint}"
+        known_ones = ", ".join(f"{name} ({what})" for name, what in PROVIDER_HELP.items())
+        message = f"There is no provider {kind}; there are: {known_ones}.{hint}"
         raise SpecError(source.name, _without_echo(problems, [Problem(message, provider.span)]))
     testbed, refused = build(PROVIDERS[kind], root)
     problems = _without_echo(problems, refused)
     if problems or testbed is None:
         raise SpecError(source.name, problems)
+    if isinstance(testbed, SshTestbed) and testbed.inventory is not None:
+        # Whoever loads the file may be anywhere.
+        inventory = file.resolve().parent / Path(testbed.inventory).expanduser()
+        testbed = testbed.model_copy(update={"inventory": str(inventory)})
     return testbed
 
 

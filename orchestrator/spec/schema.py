@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schemas of spec and testbed files: an editor completes and checks with them."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from orchestrator.spec.experiment import Experiment
-from orchestrator.spec.testbed import UmlTestbed
+from orchestrator.spec.testbed import Testbed
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,5 +17,6 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def testbed_schema() -> dict[str, Any]:
-    """Of testbed files."""
-    return {"$schema": _DIALECT, **UmlTestbed.model_json_schema()}
+    """Of testbed files, whose provider says what else they have."""
+    adapter: TypeAdapter[Testbed] = TypeAdapter(Annotated[Testbed, Field(discriminator="provider")])
+    return {"$schema": _DIALECT, **adapter.json_schema()}

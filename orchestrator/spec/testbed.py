@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """A testbed as its file describes it: a provider and its hosts. Each provider has its own kind of host."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestrator.spec.fields import Memory, Name, SettingName, Strict, expected
+from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, expected
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
 ROLES: tuple[Role, ...] = ("client", "gateway-a", "gateway-b", "server")
+Link = Literal["lan-a", "wan", "lan-b"]
+# The links of a topology and the roles at their ends, from the sender's side.
+LINKS: dict[Link, tuple[Role, Role]] = {
+    "lan-a": ("client", "gateway-a"),
+    "wan": ("gateway-a", "gateway-b"),
+    "lan-b": ("gateway-b", "server"),
+}
+GATEWAYS: tuple[str, str] = LINKS["wan"]
 
 
-class UmlHost(Strict):
-    """A lab machine. ``memory`` is in bytes.
-
-    ``settings``: host settings, by sysctl or file of /sys, that hold while a run uses it and are put back after it.
-    """
+class Host(Strict):
+    """What every kind of host has. ``settings``: host settings, by sysctl or file of /sys, that hold while a run uses
+    it and are put back after it."""
 
     name: Name
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
-    memory: Memory = 2**30
     settings: dict[SettingName, Annotated[str, Field(min_length=1)]] = Field(default={})
 
     @field_validator("settings")
@@ -30,26 +36,122 @@ class UmlHost(Strict):
         return settings
 
 
-class UmlTestbed(Strict):
-    """The embedded lab: machines on this computer."""
+class _Testbed(Strict):
+    """What every testbed has."""
 
     testbed: Name
     description: str = ""
+
+    def _check_roles(self, hosts: Sequence[Host], needed: Sequence[str]) -> None:
+        placed = [role for host in hosts for role in host.roles]
+        wrong = [
+            f"{role} is on {placed.count(role)} places"
+            for role in ROLES
+            if placed.count(role) > 1 or (role in needed and role not in placed)
+        ]
+        if wrong:
+            raise expected(f"each of the roles {', '.join(needed)} on exactly one host", because="; ".join(wrong))
+        names = [host.name for host in hosts]
+        if len(set(names)) != len(names):
+            raise expected("a name of its own for every host", because="two hosts have the same name")
+
+
+class UmlHost(Host):
+    """A lab machine. ``memory`` is in bytes."""
+
+    memory: Memory = 2**30
+
+
+class UmlTestbed(_Testbed):
+    """The embedded lab: machines on this computer."""
+
     provider: Literal["uml"]
-    hosts: Annotated[tuple[UmlHost, ...], Field(min_length=1)]
+    hosts: Annotated[tuple[UmlHost, ...], Field(min_length=1, max_length=len(ROLES))]
 
     @model_validator(mode="after")
     def _each_role_once(self) -> "UmlTestbed":
-        placed = [role for host in self.hosts for role in host.roles]
-        wrong = [f"{role} is on {placed.count(role)} places" for role in ROLES if placed.count(role) != 1]
-        if wrong:
-            raise expected(f"each of the roles {', '.join(ROLES)} on exactly one host", because="; ".join(wrong))
-        names = [host.name for host in self.hosts]
-        if len(set(names)) != len(names):
-            raise expected("a name of its own for every host", because="two hosts have the same name")
+        self._check_roles(self.hosts, ROLES)
         return self
 
 
-Testbed = UmlTestbed
+_Text = Annotated[str, Field(min_length=1, pattern=r"^[^-\s][^\s]*$")]  # no option for ssh, no second word
+NicName = Annotated[
+    str, Field(pattern=r"^[^\s/:]{1,15}$", description="A network interface of the host, such as eth1.")
+]
+
+
+class SshHost(Host):
+    """A host that is there: reached by SSH, and given back as it was.
+
+    What is not said here comes from the inventory, if there is one, then from your SSH configuration. ``nics``: the
+    interface on each link whose other end is another host; ``cpus``: in which order the host's CPUs are taken;
+    ``other_cpus``: what becomes of those that a block does not use.
+    """
+
+    address: _Text | None = Field(default=None, description="Name or IP address; by default the host's name.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: _Text | None = None
+    key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="A private key file.")
+    jump: _Text | None = Field(default=None, description="A host to go through: [USER@]HOST[:PORT].")
+    become: Literal["sudo", "doas", "none"] | None = Field(
+        default=None, description="How to be root there; by default sudo, and none for the user root."
+    )
+    nics: dict[Link, NicName] = Field(default={}, description="The interface on each link to another host.")
+    cpus: CpuOrder = "physical-first"
+    other_cpus: Literal["offline", "free"] = Field(
+        default="offline", description="CPUs that a block does not use: taken off line, or kept free of its work."
+    )
+    modules: Literal["auto", "build"] = Field(
+        default="auto",
+        description="build: always built on the host. auto: those that this computer has built for the host's kernel, "
+        "else built there.",
+    )
+
+    @model_validator(mode="after")
+    def _one_use_of_a_nic(self) -> "SshHost":
+        if len(set(self.nics.values())) != len(self.nics):
+            raise expected("another interface for each link")
+        return self
+
+
+class SshTestbed(_Testbed):
+    """Hosts that are there, reached by SSH. ``inventory``: an Ansible inventory that says how to reach them."""
+
+    provider: Literal["ssh"]
+    inventory: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="An Ansible inventory, relative to this file, that says how the hosts are reached."
+    )
+    hosts: Annotated[tuple[SshHost, ...], Field(min_length=1, max_length=len(ROLES))]
+
+    @model_validator(mode="after")
+    def _placed(self) -> "SshTestbed":
+        placed = {role for host in self.hosts for role in host.roles}
+        ends = {"client", "server"}
+        self._check_roles(self.hosts, ROLES if placed & ends else GATEWAYS)
+        for host in self.hosts:
+            for link, roles in LINKS.items():
+                here, both = set(roles) & set(host.roles), set(roles) <= placed
+                crosses = both and len(here) == 1
+                if crosses and link not in host.nics:
+                    raise expected(
+                        f"nics: {{{link}: INTERFACE}} for the host {host.name}",
+                        because=f"{host.name} has {here.pop()}, and the other end of the link {link} is another host",
+                    )
+                if link in host.nics and not crosses:
+                    raise expected(
+                        f"no interface for the link {link} on the host {host.name}",
+                        because=f"the link {link} does not go from {host.name} to another host",
+                    )
+        return self
+
+
+Testbed = UmlTestbed | SshTestbed
 # A file's `provider` decides which of these describes it.
-PROVIDERS: dict[str, type[Testbed]] = {"uml": UmlTestbed}
+PROVIDERS: dict[str, type[Testbed]] = {"uml": UmlTestbed, "ssh": SshTestbed}
+PROVIDER_HELP = {"uml": "the lab on this computer", "ssh": "hosts that are reached by SSH"}
+
+
+def crossing_links(hosts: Sequence[Host], host: Host) -> list[Link]:
+    """The links of a host whose other end is another host, in the order of LINKS."""
+    placed = {role for other in hosts for role in other.roles}
+    return [link for link, roles in LINKS.items() if set(roles) <= placed and len(set(roles) & set(host.roles)) == 1]

@@ -17,14 +17,25 @@ def usable_cores() -> int:
 
 def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
     """What a testbed can do, found without changing or starting anything."""
+    from orchestrator import spec
     from orchestrator.kernel.variants import load_variants
     from orchestrator.plan.capabilities import lab_capabilities
 
-    return lab_capabilities(usable_cores(), tuple(load_variants()))
+    if isinstance(testbed, spec.SshTestbed):
+        from orchestrator.testbed.ssh.provider import hosts_capabilities
+
+        return hosts_capabilities(testbed)
+    return lab_capabilities(usable_cores(), tuple(load_variants()), len(testbed.hosts))
 
 
 def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True) -> "Testbed":
     """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError."""
+    from orchestrator import spec
+
+    if isinstance(testbed, spec.SshTestbed):
+        from orchestrator.testbed.ssh.provider import SshTestbed
+
+        return SshTestbed(testbed, progress, wait=wait)
     from orchestrator.testbed.uml.provider import UmlTestbed
 
     return UmlTestbed(testbed, progress, wait=wait)
@@ -35,6 +46,12 @@ def restore(testbed: "spec.Testbed") -> list[str]:
 
     Raises TestbedError while a run uses the testbed, or where the journal cannot be read.
     """
+    from orchestrator import spec
+
+    if isinstance(testbed, spec.SshTestbed):
+        from orchestrator.testbed.ssh.provider import restore as restore_hosts
+
+        return restore_hosts(testbed)
     from orchestrator.testbed.uml.provider import restore as restore_lab
 
     return restore_lab(testbed)

@@ -50,6 +50,21 @@ class Testbed(Protocol):
         """(name, roles) of every host."""
         ...
 
+    @property
+    def nics(self) -> Mapping[str, Mapping[str, str]]:
+        """{host: {link: interface}} of the links between hosts."""
+        ...
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agent of every host, by its name, while the hosts are prepared."""
+        ...
+
+    @property
+    def cpus(self) -> Mapping[str, Sequence[int]]:
+        """The CPUs that trials use on every host, while the hosts are prepared."""
+        ...
+
     def __enter__(self) -> "Testbed": ...
 
     def __exit__(self, *exception: object) -> None: ...
@@ -61,12 +76,8 @@ class Testbed(Protocol):
         """
         ...
 
-    def agent(self, role: str) -> Agent:
-        """The agent on the host that has a role."""
-        ...
-
-    def module(self, build: str) -> ModuleFile:
-        """A build of the wireguard module on the hosts."""
+    def module(self, build: str, host: str) -> ModuleFile:
+        """A build of the wireguard module on a host."""
         ...
 
     def boost(self, seconds: float) -> "AbstractContextManager[BoostResult]":

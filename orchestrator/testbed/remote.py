@@ -1,62 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with the agent on a host, over one SSH channel."""
+"""A conversation with the agent on a host, over one SSH channel.
+
+The agent is sent over the channel when the conversation begins, and nothing of it stays on the host.
+"""
 
 import contextlib
-import io
 import json
-import socket
+import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.agent import INSTALLED_AT
+from orchestrator.agent import AGENT_FILE
 from orchestrator.errors import TestbedError
+from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login, LoginRefused
 
 if TYPE_CHECKING:
     import fabric
     import paramiko
 
-
-# The kernel finds out that a host is gone, in about 11 s, without waking the controller while traffic runs. tcp(7)
-_KEEPALIVE = {
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,  # milliseconds
-}
-START_TIMEOUT_S = 20
+# Reads the agent's source, so many bytes and no more, from standard input, and becomes the agent.
+_BEGIN = """\
+import os
+text = b""
+while len(text) < {size}:
+    more = os.read(0, {size} - len(text))
+    if not more:
+        raise SystemExit(1)
+    text += more
+exec(compile(text, "orch-agent.py", "exec"), {{"__name__": "__main__"}})
+"""
+_ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
 
 
 class AgentFailure(TestbedError):
     """The agent answered that an operation failed: the host is reachable, the operation did not work."""
 
 
-class HostLost(TestbedError):
-    """The host or its agent no longer answers."""
-
-
 class Agent:
     """The agent on one host. Requests are JSON lines; see orchestrator/agent/agent.py for the operations."""
 
-    def __init__(self, name: str, connection: "fabric.Connection") -> None:
-        self.name = name
-        self._connection = connection
+    def __init__(self, login: Login) -> None:
+        """Log in and start it. Raises HostLost, LoginRefused."""
+        self.name = login.host
+        self._become = login.become
         self._pending = b""
+        self._asked: list[str] = []
+        source = AGENT_FILE.read_bytes()
+        python = ("python3", "-I", "-S", "-c", _BEGIN.format(size=len(source)))
+        self._connection: fabric.Connection = login.connect()
         try:
-            connection.open()
-            transport = connection.client.get_transport()
+            transport = self._connection.client.get_transport()
             if transport is None:
-                raise HostLost(f"{name}: the SSH connection closed at once.")
-            with _deadline(START_TIMEOUT_S, transport.close):
-                self._channel: paramiko.Channel = transport.open_session(timeout=START_TIMEOUT_S)
-                self._channel.exec_command(f"exec python3 -I -S {INSTALLED_AT}")
+                raise HostLost(f"{self.name}: the SSH connection closed at once.")
+            with _deadline(ANSWER_TIMEOUT_S, transport.close):
+                self._channel: paramiko.Channel = transport.open_session(timeout=ANSWER_TIMEOUT_S)
+                self._channel.exec_command(f"exec {shlex.join([*BECOME[login.become], *python])}")
+                with contextlib.suppress(OSError):  # if it has ended, the first request says why
+                    self._channel.sendall(source)
         except (OSError, EOFError) as error:
-            raise HostLost(f"{name}: no SSH connection ({error}).") from error
+            raise HostLost(f"{self.name}: no SSH connection ({error}).") from error
         except _ssh_errors() as error:
-            raise HostLost(f"{name}: SSH refused ({error}).") from error
+            raise HostLost(f"{self.name}: SSH refused ({error}).") from error
 
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
         """Ask for an operation and wait for its answer.
@@ -64,20 +70,45 @@ class Agent:
         Raises AgentFailure when the operation failed on the host, HostLost when no answer came within ``timeout_s``
         (seconds) or the connection broke; after HostLost the conversation is over.
         """
+        self.ask(operation, **arguments)
+        return self.answer(timeout_s)
+
+    def ask(self, operation: str, **arguments: Any) -> None:
+        """Ask without waiting; each `ask` is followed by one `answer`. Raises HostLost."""
         try:
-            self._channel.settimeout(timeout_s)
+            self._channel.settimeout(ANSWER_TIMEOUT_S)
             self._channel.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+        except (OSError, EOFError) as error:
+            raise self._gone(operation, error) from error
+        self._asked.append(operation)
+
+    def answer(self, timeout_s: float = 30) -> dict[str, Any]:
+        """The answer to the oldest request that has none yet; see `request`."""
+        operation = self._asked.pop(0)
+        try:
             answer = json.loads(self._line(time.monotonic() + timeout_s))
         except TimeoutError as error:
             self.close()
             raise HostLost(f"{self.name}: no answer to {operation!r} within {timeout_s:g} s.") from error
         except (OSError, EOFError, ValueError) as error:
-            said = self._said()
-            self.close()
-            raise HostLost(f"{self.name}: the agent is gone during {operation!r} ({said or error}).") from error
+            raise self._gone(operation, error) from error
         if not answer.pop("ok"):
             raise AgentFailure(f"{self.name}: {answer['error']}")
         return dict(answer)
+
+    def _gone(self, operation: str, error: Exception) -> TestbedError:
+        said = self._said()
+        self.close()
+        if any(mark in said for mark in _ASKS):
+            return LoginRefused(
+                f"{self.name}: {self._become} asks for a password, and nothing may wait for one ({said}). Allow it "
+                "without one for this login (for sudo: NOPASSWD), or log in as root."
+            )
+        if "command not found" in said or "not found" in said.split(": ")[-1:]:
+            return LoginRefused(f"{self.name}: the agent cannot be started ({said}). It needs Python 3.9 or later.")
+        if "not allowed" in said or "not in the sudoers" in said:
+            return LoginRefused(f"{self.name}: this login may not be root by {self._become} ({said}).")
+        return HostLost(f"{self.name}: the agent is gone during {operation!r} ({said or error or 'no word'}).")
 
     def _line(self, deadline: float) -> bytes:
         while b"\n" not in self._pending:
@@ -111,6 +142,31 @@ class Agent:
             self._connection.close()
 
 
+def together(
+    agents: Mapping[str, Agent], operation: str, requests: Mapping[str, Mapping[str, Any]], timeout_s: float = 30
+) -> dict[str, dict[str, Any]]:
+    """One operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.
+
+    All are waited for; of several failures the one that lost a host is raised, else the first.
+    """
+    asked, failures, answers = [], [], {}
+    for host, arguments in requests.items():
+        try:
+            agents[host].ask(operation, **arguments)
+            asked.append(host)
+        except TestbedError as error:
+            failures.append(error)
+    deadline = time.monotonic() + timeout_s
+    for host in asked:
+        try:
+            answers[host] = agents[host].answer(max(0.1, deadline - time.monotonic()))
+        except TestbedError as error:
+            failures.append(error)
+    if failures:
+        raise min(failures, key=lambda error: isinstance(error, AgentFailure))
+    return answers
+
+
 @contextlib.contextmanager
 def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
     """Call ``end`` if the block takes longer: for calls that have no time-out of their own."""
@@ -127,30 +183,3 @@ def _ssh_errors() -> tuple[type[Exception], ...]:
     import paramiko
 
     return (paramiko.SSHException,)
-
-
-def open_connection(
-    sock: socket.socket, user: str, host_alias: str, key: Path, known_hosts: Path
-) -> "fabric.Connection":
-    """A fabric connection over a given socket, to a host whose key is pinned; an unknown or changed key is refused."""
-    import fabric
-    import paramiko
-
-    for option, value in _KEEPALIVE.items():
-        sock.setsockopt(*option, value)
-    connection = fabric.Connection(
-        host=host_alias,
-        user=user,
-        config=fabric.Config(lazy=True, runtime_ssh_path=None, ssh_config=paramiko.SSHConfig()),
-        connect_kwargs={
-            "sock": sock,
-            "pkey": paramiko.Ed25519Key.from_private_key(io.StringIO(key.read_text())),
-            "look_for_keys": False,
-            "allow_agent": False,
-            "banner_timeout": 20,
-            "auth_timeout": 20,
-        },
-    )
-    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    connection.client.load_host_keys(str(known_hosts))
-    return connection

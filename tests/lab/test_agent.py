@@ -17,9 +17,11 @@ from orchestrator.plan import Levels, Traffic, Trial
 from orchestrator.progress import Silent
 from orchestrator.run import iperf3, layout
 from orchestrator.run.attempt import run_attempt
-from orchestrator.spec import load_testbed
+from orchestrator.run.roles import make_links
+from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
-from orchestrator.testbed.remote import Agent, AgentFailure, HostLost, open_connection
+from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 from orchestrator.testbed.uml.provider import UmlTestbed
 from tests.lab.support import wait_until
@@ -48,7 +50,7 @@ def entered() -> Iterator[UmlTestbed]:
 @pytest.fixture
 def testbed(entered: UmlTestbed) -> UmlTestbed:
     entered.prepare(State(1))
-    entered.agent("gateway-a").request("links", **layout.links_request(layout.SITE_TO_SITE, 2))
+    make_links(entered, layout.SITE_TO_SITE, 2)
     return entered
 
 
@@ -85,8 +87,8 @@ def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTe
 
 
 def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = testbed.module("upstream")
-    monkeypatch.setattr(testbed, "module", lambda build: ModuleFile(real.path, "ab" * 20))
+    real = testbed.module("upstream", "lab1")
+    monkeypatch.setattr(testbed, "module", lambda build, host: ModuleFile(real.path, "ab" * 20))
     outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
     assert outcome.status == "failed"
     assert "nothing was measured" in outcome.reasons[0]
@@ -97,10 +99,10 @@ def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, m
 def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
     testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = testbed.module("upstream")
+    real = testbed.module("upstream", "lab1")
     in_the_machine(testbed, "rmmod wireguard; head -c 5000 /dev/urandom >/run/bad.ko")
     with monkeypatch.context() as patched:
-        patched.setattr(testbed, "module", lambda build: ModuleFile("/run/bad.ko", real.build_id))
+        patched.setattr(testbed, "module", lambda build, host: ModuleFile("/run/bad.ko", real.build_id))
         outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
     assert outcome.status == "failed"
     assert "/run/bad.ko cannot be loaded" in outcome.reasons[0]
@@ -111,30 +113,31 @@ def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
 
 
 def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host(testbed: UmlTestbed) -> None:
-    agent = testbed.agent("gateway-a")
+    agent = testbed.agents["lab1"]
     variant = load_variants()["vanilla"]
-    module = testbed.module("upstream")
+    module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    first = agent.request("tunnels", **layout.devices_request(2))
+    first = agent.request("tunnels", gateways=layout.tunnel_devices(2))
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
-    agent.request("peers", **layout.peers_request(layout.SITE_TO_SITE, first["public_keys"], variant.threaded, {}))
+    peers = layout.tunnel_peers(layout.SITE_TO_SITE, first["public_keys"], variant.threaded, {})
+    agent.request("peers", gateways=peers)
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
-    agent.request("remove_tunnels", roles=list(layout.GATEWAYS))
-    second = agent.request("tunnels", **layout.devices_request(2))
+    agent.request("remove_tunnels", roles=list(GATEWAYS))
+    second = agent.request("tunnels", gateways=layout.tunnel_devices(2))
     keys = [*first["public_keys"]["gateway-a"], *second["public_keys"]["gateway-a"]]
     assert len(set(keys)) == 4
 
 
 def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
-    agent = testbed.agent("gateway-a")
-    module = testbed.module("upstream")
+    agent = testbed.agents["lab1"]
+    module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    keys = agent.request("tunnels", **layout.devices_request(1))["public_keys"]
+    keys = agent.request("tunnels", gateways=layout.tunnel_devices(1))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
-    agent.request("peers", **layout.peers_request(layout.SITE_TO_SITE, strangers, False, {}))
+    agent.request("peers", gateways=layout.tunnel_peers(layout.SITE_TO_SITE, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
         agent.request("handshakes", role="client", paths=paths, patience_s=1.0)
@@ -145,14 +148,14 @@ def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> Non
     # Another program has the second one's place: the first one, on the same port, must not be taken for it.
     servers[1]["arguments"] = ["sleep", "30"]
     with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
-        testbed.agent("gateway-a").request("serve", servers=servers, patience_s=1.0)
-    testbed.agent("gateway-a").request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+        testbed.agents["lab1"].request("serve", servers=servers, patience_s=1.0)
+    testbed.agents["lab1"].request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
     shown = in_the_machine(testbed, "ip netns exec server ss -Hltn")
     assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
 
 
 def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
-    agent = testbed.agent("gateway-a")
+    agent = testbed.agents["lab1"]
     agent.request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
     agent.close()
@@ -237,8 +240,7 @@ def budget(testbed: UmlTestbed) -> str:
 
 
 def connected_again(testbed: UmlTestbed) -> Agent:
-    lab = testbed.lab
-    return Agent("lab1", open_connection(lab.connect("lab1"), "root", "lab", lab.key_file, lab.known_hosts))
+    return Agent(testbed.lab.login("lab1"))
 
 
 def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
@@ -248,11 +250,11 @@ def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
     journal = SettingsJournal("lab")
     before = {BUDGET: "300", "net.core.rmem_max": in_the_machine(testbed, "sysctl -n net.core.rmem_max").strip()}
     wanted = {BUDGET: "600", "net.core.rmem_max": "4000000", "net.core.wmem_max": "5000000"}
-    found = apply(testbed.agent("gateway-a"), "lab1", wanted, journal)
+    found = apply(testbed.agents["lab1"], "lab1", wanted, journal)
     assert {name: found[name] for name in before} == before
     assert budget(testbed) == "600"
     assert set(journal.pending()["lab1"]) == set(wanted)
-    testbed.agent("gateway-a").close()  # as a crash of the controller does
+    testbed.agents["lab1"].close()  # as a crash of the controller does
     in_the_machine(testbed, "sysctl -w net.core.wmem_max=6000000")
     agent = connected_again(testbed)
     try:
@@ -271,7 +273,7 @@ def test_a_setting_that_does_not_take_is_refused_and_stays_in_the_journal_until_
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     journal = SettingsJournal("lab")
-    agent = testbed.agent("gateway-a")
+    agent = testbed.agents["lab1"]
     with pytest.raises(AgentFailure, match="cannot be read: No such file"):
         apply(agent, "lab1", {"net.core.nothing": "1"}, journal)
     assert journal.pending() == {}

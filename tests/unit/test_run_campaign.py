@@ -46,7 +46,8 @@ class FakeTestbed:
     """Hosts that are only names. ``broken``: how often preparing a number of cores fails."""
 
     name, provider, label, emulated = "fake", "fake", "no machine", False
-    hosts = (("a", ("gateway-a", "gateway-b")),)
+    hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
+    nics: Mapping[str, Any] = {}
 
     def __init__(self, broken: Mapping[int, int] | None = None, build_id: str = "aa") -> None:
         self.broken, self.build_id = dict(broken or {}), build_id
@@ -61,10 +62,9 @@ class FakeTestbed:
         self.prepared.append(state.cores)
         return {"a": {"kernel_release": "7.2"}}
 
-    def agent(self, role: str) -> Any:
-        return Quiet()
+    agents: Mapping[str, Any] = {}
 
-    def module(self, build: str) -> ModuleFile:
+    def module(self, build: str, host: str) -> ModuleFile:
         return ModuleFile("/m", f"{build}-{self.build_id}")
 
     def settle(self, share: float, most_s: float) -> bool:
@@ -93,6 +93,7 @@ class Lab:
         self.count: Counter[str] = Counter()
         self.progress = Quiet()
         patch.setattr("orchestrator.run.block.run_attempt", self._attempt)
+        patch.setattr("orchestrator.run.block.make_links", lambda *arguments: None)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
     def _attempt(self, testbed: Any, trial: Any, *rest: Any) -> Outcome:

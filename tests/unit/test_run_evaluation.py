@@ -208,3 +208,26 @@ def test_probes_are_the_difference_of_two_samples() -> None:
     assert found["interfaces"]["gateway-a"] == {
         "wg1": {"rx_bytes": 10, "rx_packets": 0, "rx_drops": 0, "tx_bytes": 0, "tx_packets": 0, "tx_drops": 0}
     }
+
+
+def test_probes_of_several_hosts_say_the_host_and_keep_the_worst() -> None:
+    def answer(until: float, role: str, packets: int) -> dict[str, Any]:
+        samples = [sample(10.0, 100, 7), sample(until, 200, 17)]
+        for one in samples:
+            one["interfaces"] = {role: one["interfaces"]["gateway-a"]}
+        before = {"seconds": 0.1 * packets, "packets": packets}
+        return {"samples": samples, "surroundings": [surroundings(1), surroundings(2)], "before": before}
+
+    found = probes.of_hosts({"left": answer(12.0, "client", 3), "right": answer(12.7, "server", 5)}, 2.0)
+    assert found["window_s"] == 2.7
+    assert [(row["host"], row["cpu"]) for row in found["per_cpu"]] == [
+        ("left", 0),
+        ("left", 1),
+        ("right", 0),
+        ("right", 1),
+    ]
+    assert set(found["interfaces"]) == {"client", "server"}
+    assert found["interrupts_moved"] == ["left: 4", "right: 4"]
+    assert found["throttled"] == 2
+    assert found["before"] == {"seconds": 0.5, "packets": 8}
+    assert found["frequency_khz_after"] is None

@@ -8,8 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.run import layout
-from orchestrator.spec import MOST_TUNNELS
+from orchestrator.spec import GATEWAYS, MOST_TUNNELS, ROLES
 
+ONE = layout.Placement([("one", ROLES)], {})
+TWO = layout.Placement(
+    [("left", ROLES[:2]), ("right", ROLES[2:])], {"left": {"wan": "eth1"}, "right": {"wan": "enp3s0f0"}}
+)
+FOUR = layout.Placement(
+    [(role, [role]) for role in ROLES],
+    {
+        "client": {"lan-a": "a"},
+        "gateway-a": {"lan-a": "b", "wan": "c"},
+        "gateway-b": {"wan": "d", "lan-b": "e"},
+        "server": {"lan-b": "f"},
+    },
+)
 TOPOLOGIES = (layout.SITE_TO_SITE, layout.GATEWAY_TO_GATEWAY)
 tunnel_numbers = st.integers(1, MOST_TUNNELS)
 
@@ -17,7 +30,7 @@ tunnel_numbers = st.integers(1, MOST_TUNNELS)
 @given(tunnel_numbers, tunnel_numbers)
 def test_no_two_tunnels_share_an_address_or_a_port(first: int, second: int) -> None:
     addresses = [f(i) for i in (first, second) for f in (layout.sender_address, layout.receiver_address)]
-    ports = [layout.port(gateway, i) for i in (first, second) for gateway in layout.GATEWAYS]
+    ports = [layout.port(gateway, i) for i in (first, second) for gateway in GATEWAYS]
     wanted = 2 if first == second else 4
     assert len(set(addresses)) == wanted
     assert len(set(ports)) == wanted
@@ -33,16 +46,53 @@ def test_inner_addresses_are_private_and_apart_from_the_links(number: int) -> No
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_every_role_gets_a_namespace_and_every_veth_ends_in_one(topology: str) -> None:
-    request = layout.links_request(topology, 3)
+    request = layout.links_requests(topology, 3, ONE)["one"]
     assert set(request["namespaces"]) == set(layout.roles(topology))
     for role_a, _, role_b, _ in request["veth"]:
         assert {role_a, role_b} <= set(layout.roles(topology))
     assert len(request["veth"]) == len(layout.roles(topology)) - 1
+    assert request["nics"] == []
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("placement", [TWO, FOUR])
+def test_each_link_between_hosts_has_an_interface_at_both_ends_and_no_host_gets_another_ones_role(
+    topology: str, placement: layout.Placement
+) -> None:
+    requests = layout.links_requests(topology, 2, placement)
+    roles = layout.roles(topology)
+    assert set(requests) == {placement.host_of(role) for role in roles}
+    ends = [(nic["role"], nic["device"]) for request in requests.values() for nic in request["nics"]]
+    ends += [end for request in requests.values() for veth in request["veth"] for end in (veth[:2], veth[2:])]
+    wanted = [("gateway-a", "wan0"), ("gateway-b", "wan0")]
+    if topology == layout.SITE_TO_SITE:
+        wanted += [(role, "lan0") for role in ROLES]
+    assert sorted(map(tuple, ends)) == sorted(wanted)
+    for host, request in requests.items():
+        assert {placement.host_of(role) for role in request["namespaces"]} == {host}
+        assert {placement.host_of(nic["role"]) for nic in request["nics"]} <= {host}
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_neighbours_are_on_the_same_link(topology: str) -> None:
+    requests = layout.links_requests(topology, 1, ONE)["one"]["namespaces"]
+    own = {
+        role: [
+            ipaddress.ip_interface(line.split()[2])
+            for line in request["ip"]
+            if "dev lo" not in line and "address" in line
+        ]
+        for role, request in requests.items()
+    }
+    near = layout.neighbours(topology)
+    assert set(near) == set(layout.roles(topology))
+    for role, addresses in near.items():
+        assert all(any(ipaddress.ip_address(a) in mine.network for mine in own[role]) for a in addresses)
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_the_ends_have_the_inner_addresses(topology: str) -> None:
-    namespaces = layout.links_request(topology, 2)["namespaces"]
+    namespaces = layout.links_requests(topology, 2, ONE)["one"]["namespaces"]
     ends = layout.ends(topology)
     assert f"address add {layout.sender_address(2)}/32 dev lo" in namespaces[ends.sender]["ip"]
     assert f"address add {layout.receiver_address(2)}/32 dev lo" in namespaces[ends.receiver]["ip"]
@@ -50,27 +100,28 @@ def test_the_ends_have_the_inner_addresses(topology: str) -> None:
 
 def test_each_peer_gets_the_other_sides_key_endpoint_and_subnet() -> None:
     keys = {"gateway-a": ["A1", "A2"], "gateway-b": ["B1", "B2"]}
-    request = layout.peers_request(layout.SITE_TO_SITE, keys, True, {"transmit": "inline"})
-    second = request["gateways"]["gateway-a"]["peers"][1]
+    gateways = layout.tunnel_peers(layout.SITE_TO_SITE, keys, True, {"transmit": "inline"})
+    second = gateways["gateway-a"]["peers"][1]
     assert second["public_key"] == "B2"
     assert second["endpoint"] == f"198.18.0.2:{layout.port('gateway-b', 2)}"
     network = ipaddress.ip_network(second["allowed_ips"])
     assert ipaddress.ip_address(layout.receiver_address(2)) in network
-    assert request["gateways"]["gateway-b"]["threaded"] == "1"
-    assert request["gateways"]["gateway-b"]["device_settings"] == {"transmit": "inline"}
+    assert gateways["gateway-b"]["threaded"] == "1"
+    assert gateways["gateway-b"]["device_settings"] == {"transmit": "inline"}
     assert second["cpus"] is None
 
 
-def test_pinned_tunnels_take_the_cpus_in_turn_the_same_at_both_ends() -> None:
-    keys = {gateway: ["x"] * 5 for gateway in layout.GATEWAYS}
-    request = layout.peers_request(layout.SITE_TO_SITE, keys, False, {}, pinned_to=2)
-    for gateway in layout.GATEWAYS:
-        assert [peer["cpus"] for peer in request["gateways"][gateway]["peers"]] == ["0", "1", "0", "1", "0"]
+def test_pinned_tunnels_take_the_cpus_of_their_gateway_in_turn() -> None:
+    keys = {gateway: ["x"] * 5 for gateway in GATEWAYS}
+    pinned_to = {"gateway-a": range(2), "gateway-b": [4, 6]}
+    gateways = layout.tunnel_peers(layout.SITE_TO_SITE, keys, False, {}, pinned_to=pinned_to)
+    assert [peer["cpus"] for peer in gateways["gateway-a"]["peers"]] == ["0", "1", "0", "1", "0"]
+    assert [peer["cpus"] for peer in gateways["gateway-b"]["peers"]] == ["4", "6", "4", "6", "4"]
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_a_baselines_routes_avoid_the_tunnels_and_a_measurements_use_them(topology: str) -> None:
-    for gateway in layout.GATEWAYS:
+    for gateway in GATEWAYS:
         assert all(route["device"] == "wan0" for route in layout.plain_routes(topology, gateway, 4))
         tunnelled = layout.tunnel_routes(topology, gateway, 4)
         assert [route["device"] for route in tunnelled] == ["wg1", "wg2", "wg3", "wg4"]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.agent import AGENT_FILE
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
@@ -23,7 +22,7 @@ from orchestrator.kernel.variants import load_variants
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, run_playbook
-from orchestrator.testbed.remote import Agent, open_connection
+from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
 from orchestrator.testbed.uml.lab import Lab, Machine
 
@@ -64,7 +63,6 @@ def lab_products(progress: Progress) -> LabProducts:
         "kernel": kernel.key,
         "image": cache.key_of(image_inputs()),
         "playbooks": cache.hash_tree(PLAYBOOKS),
-        "agent": cache.hash_files([AGENT_FILE], AGENT_FILE.parent),
         "modules": {build: product.key for build, product in made.items()},
     }
     disk = cache.find("lab-disk", cache.key_of(inputs))
@@ -93,7 +91,6 @@ def _provision(
     subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
     release = kernel.description["facts"]["release"]
     variables = {
-        "orch_agent_source": str(AGENT_FILE),
         "orch_modules": [{"build": name, "source": str(p.path / "wireguard.ko")} for name, p in builds.items()],
         "orch_kernel_release": release,
         "orch_kernel_modules": str(_pack_modules(kernel.path / "modules", folder / "modules.tar")),
@@ -134,7 +131,7 @@ def _pack_modules(modules: Path, target: Path) -> Path:
 
 def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
     """The lab's own check; returns which code encrypts."""
-    agent = Agent("lab1", open_connection(lab.connect("lab1"), "root", "lab", lab.key_file, lab.known_hosts))
+    agent = Agent(lab.login("lab1"))
     try:
         facts = agent.request("hello")
         if facts["kernel_release"] != release:

@@ -22,7 +22,7 @@ import threading
 import time
 
 NETWORK = "192.0.2."  # TEST-NET-1 (RFC 5737); the lab's network is its own, so nothing can collide
-BRIDGE = "lab"
+MANAGEMENT = "lab"  # the bridge over which the controller reaches the machines
 MNT_DETACH = 2
 ABOVE = 5  # how far above the lab's real-time priority the keeper and its watchdog run
 
@@ -52,24 +52,33 @@ class Keeper:
         if libc.mount(b"tmpfs", memory.encode(), b"tmpfs", 0, b"mode=700,size=90%"):
             raise RuntimeError("a tmpfs for the machines' memory cannot be mounted: " + os.strerror(ctypes.get_errno()))
         run("ip", "link", "set", "lo", "up")
-        run("ip", "link", "add", BRIDGE, "type", "bridge")
-        run("ip", "address", "add", NETWORK + "1/24", "dev", BRIDGE)
-        run("ip", "link", "set", BRIDGE, "up")
+        self.bridge(MANAGEMENT)
+        run("ip", "address", "add", NETWORK + "1/24", "dev", MANAGEMENT)
+
+    def bridge(self, name):
+        """A bridge on which nothing is sent but what machines send."""
+        if not os.path.isdir("/proc/sys/net/ipv4/conf/" + name):
+            run("ip", "link", "add", name, "type", "bridge", "mcast_snooping", "0")
+            self.silence(name)
+            run("ip", "link", "set", name, "up")
+
+    def silence(self, device):
+        """No IPv6, whose neighbour discovery would be stray traffic in a trial."""
+        with contextlib.suppress(OSError), open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % device, "w") as file:
+            file.write("1")
 
     # --- requests ---
 
     def start(self, request):
-        """Start a machine: {"name", "number", "program", "arguments"}. Its console goes to <folder>/<name>.console."""
+        """Start a machine: {"name", "number", "program", "arguments", "ports": [{"kind", "bridge", "queues"}]}.
+
+        Port i ends in the device ``nic<number>.<i>``, for the program to use: of the kind veth, whose other end is on
+        the bridge, or of the kind tap, which is on it itself. Its console goes to <folder>/<name>.console.
+        """
         name, number = request["name"], request["number"]
         self.stop({"name": name})
-        outer, inner = "port%d" % number, "nic%d" % number
-        run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
-        run("ip", "link", "set", outer, "master", BRIDGE, "up")
-        run("ip", "link", "set", inner, "up")
-        network = "vec0:transport=raw,ifname=%s,mac=02:00:00:00:00:%02x,gro=1" % (inner, number)
-        address = "%s%d" % (NETWORK, 10 + number)
-        arguments = [request["program"], *request["arguments"], network]
-        arguments += ["orch.name=" + name, "orch.address=%s/24" % address]
+        ports = [self.plug("%d.%d" % (number, i), port) for i, port in enumerate(request["ports"])]
+        arguments = [request["program"], *request["arguments"]]
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": self.folder,
@@ -85,8 +94,25 @@ class Keeper:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        self.machines[name] = {"process": process, "address": address, "port": outer}
+        address = "%s%d" % (NETWORK, 10 + number)
+        self.machines[name] = {"process": process, "address": address, "ports": ports}
         return {"address": address}
+
+    def plug(self, suffix, port):
+        """Make a port; returns the device that takes it away when it is deleted."""
+        self.bridge(port["bridge"])
+        inner, outer = "nic" + suffix, "port" + suffix
+        if port["kind"] == "tap":
+            outer = inner
+            queues = ["multi_queue"] if port["queues"] > 1 else []
+            run("ip", "tuntap", "add", inner, "mode", "tap", "vnet_hdr", *queues)
+        else:
+            run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
+        for device in {inner, outer}:
+            self.silence(device)
+            run("ip", "link", "set", device, "up")
+        run("ip", "link", "set", outer, "master", port["bridge"])
+        return outer
 
     def stop(self, request):
         """End a machine at once: {"name"}."""
@@ -95,8 +121,9 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(machine["process"].pid, signal.SIGKILL)
             machine["process"].wait()
-            with contextlib.suppress(RuntimeError):
-                run("ip", "link", "delete", machine["port"])
+            for port in machine["ports"]:
+                with contextlib.suppress(RuntimeError):
+                    run("ip", "link", "delete", port)
             self.reap_orphans()
         return {}
 

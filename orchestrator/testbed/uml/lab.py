@@ -17,15 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TestbedError
+from orchestrator.testbed.login import Login
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PASS_SOCKET = Path(__file__).with_name("pass_socket.py")
 SSH_PORT = 22
+MANAGEMENT = "lab"  # of keeper.py: the bridge over which machines are reached
+
+
+def address_of(number: int) -> str:
+    """The address of a machine in the lab's network, as the keeper gives it."""
+    return f"192.0.2.{10 + number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is needed to boot a lab machine."""
+    """What is needed to boot a lab machine.
+
+    ``links``: names of links that it is on; they are its devices vec1, vec2 and so on. vec0 is for the controller.
+    """
 
     name: str
     number: int
@@ -34,6 +44,7 @@ class Machine:
     cores: int
     memory_bytes: int
     writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
+    links: Sequence[str] = ()
 
 
 class Lab:
@@ -150,13 +161,27 @@ class Lab:
             "init=/sbin/orch-init",
             "panic=-1",
             "quiet",
+            f"orch.name={machine.name}",
+            f"orch.address={address_of(machine.number)}/24",
         ]
+        bridges = [MANAGEMENT, *machine.links]
+        for index in range(len(bridges)):
+            mac = f"02:00:00:00:{index:02x}:{machine.number:02x}"
+            arguments.append(f"vec{index}:transport=raw,ifname=nic{machine.number}.{index},mac={mac},gro=1")
+        return self.start_program(
+            machine.name, machine.number, machine.kernel, arguments, [("veth", bridge, 1) for bridge in bridges]
+        )
+
+    def start_program(
+        self, name: str, number: int, program: Path, arguments: Sequence[str], ports: Sequence[tuple[str, str, int]]
+    ) -> str:
+        """Start a machine's program with ports of the lab's network; returns its address there.
+
+        ``ports``: of each, its kind (veth or tap), its bridge and its queues; port i is the device nic<number>.<i>.
+        """
+        described = [{"kind": kind, "bridge": bridge, "queues": queues} for kind, bridge, queues in ports]
         answer = self.request(
-            "start",
-            name=machine.name,
-            number=machine.number,
-            program=str(machine.kernel),
-            arguments=arguments,
+            "start", name=name, number=number, program=str(program), arguments=list(arguments), ports=described
         )
         return str(answer["address"])
 
@@ -200,6 +225,10 @@ class Lab:
     def proxy_command(self) -> str:
         """What OpenSSH runs to be handed a connected socket (with ProxyUseFdpass)."""
         return f"{sys.executable} -I -S {PASS_SOCKET} {self.folder / 'control'} %h {SSH_PORT}"
+
+    def login(self, name: str) -> Login:
+        """How a machine is reached from this process."""
+        return Login(name, "lab", "root", self.known_hosts, lambda: self.connect(name), [self.key_file])
 
     def ssh_options(self) -> list[str]:
         """Options for OpenSSH: pinned host key, this lab's key only, no question asked."""

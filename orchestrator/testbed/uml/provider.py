@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
+from orchestrator.spec import crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
-from orchestrator.testbed.lease import holder_now, lease
+from orchestrator.testbed.hosts import Hosts
+from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
-from orchestrator.testbed.remote import Agent, open_connection
-from orchestrator.testbed.settings import SettingsJournal, apply, put_back
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products, module_path
 from orchestrator.testbed.uml.lab import Lab, Machine
 
@@ -33,39 +35,54 @@ def forget_ended(journal: SettingsJournal) -> list[str]:
     return said
 
 
-def restore(testbed: "spec.Testbed") -> list[str]:
+def restore(testbed: "spec.UmlTestbed") -> list[str]:
     """Put back what a run that crashed left changed; sentences on what was done. TestbedError while a run uses it."""
     with lease("lab", wait=False):
         return forget_ended(SettingsJournal(testbed.testbed))
 
 
+def label_of(hosts: "Sequence[spec.Host]", what: str = "machine") -> str:
+    """Where roles are, for figures: 'one machine, all four roles'."""
+    numbers = {1: "one", 2: "two", 3: "three", 4: "four"}
+    if len(hosts) == 1:
+        roles = len(hosts[0].roles)
+        return f"one {what}, all {numbers.get(roles, str(roles))} roles"
+    placed = "; ".join(f"{host.name}: {', '.join(host.roles)}" for host in hosts)
+    return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s ({placed})"
+
+
+def nics_of(hosts: "Sequence[spec.UmlHost]") -> dict[str, dict[str, str]]:
+    """The interfaces of lab machines on the links between them: vec1, vec2 and so on, in the order of the links."""
+    return {host.name: {link: f"vec{i}" for i, link in enumerate(crossing_links(hosts, host), 1)} for host in hosts}
+
+
 class UmlTestbed:
-    """Lab machines on this computer. One machine has all roles, each in a network namespace of its own."""
+    """Lab machines on this computer. Each role is in a network namespace of its own on the machine that has it."""
 
     provider = "uml"
     emulated = False
 
-    def __init__(self, testbed: "spec.Testbed", progress: Progress, *, wait: bool = True) -> None:
+    def __init__(self, testbed: "spec.UmlTestbed", progress: Progress, *, wait: bool = True) -> None:
         self.name = testbed.testbed
-        if len(testbed.hosts) != 1:
-            raise TestbedError(
-                f"The testbed {self.name} has {len(testbed.hosts)} hosts; this version of the provider uml carries all "
-                "roles on one lab machine. Keep one host with all four roles."
-            )
-        self._host = testbed.hosts[0]
+        self._spec = testbed
         self._progress = progress
         self._wait = wait
         self._lease = contextlib.ExitStack()
         self._journal = SettingsJournal(self.name)
+        self._hosts = Hosts(testbed.hosts, self._journal)
         self._lab: Lab | None = None
-        self._agent: Agent | None = None
         self._products: LabProducts | None = None
-        roles = {2: "two", 4: "four"}.get(len(self._host.roles), str(len(self._host.roles)))
-        self.label = f"one machine, all {roles} roles"
+        self.label = label_of(testbed.hosts)
+        self.nics = nics_of(testbed.hosts)
+        self.cpus: Mapping[str, Sequence[int]] = {}
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
-        return [(self._host.name, list(self._host.roles))]
+        return [(host.name, list(host.roles)) for host in self._spec.hosts]
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        return self._hosts.agents
 
     @property
     def lab(self) -> Lab:
@@ -83,11 +100,7 @@ class UmlTestbed:
         self._progress.stage(f"Waiting for the lab of this computer, which is in use by {holder}")
 
     def __exit__(self, *exception: object) -> None:
-        if self._agent is not None:
-            with contextlib.suppress(TestbedError):  # the machine ends now, and its settings with it
-                put_back(self._agent, self._host.name, self._journal)
-            self._agent.close()
-            self._agent = None
+        self._hosts.stop_agents()  # the machines end now, and their settings with them
         forget_ended(self._journal)
         if self._lab is not None:
             self._lab.close()
@@ -95,51 +108,43 @@ class UmlTestbed:
         self._lease.close()
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Boot the machine with so many virtual CPUs. More than this computer has cores is refused: it would measure
-        the host's scheduler (four on two cores carried a twentieth of the traffic)."""
+        """Boot each machine with so many virtual CPUs. More than this computer has cores are refused: they would
+        measure the host's scheduler (four on two cores carried a twentieth of the traffic)."""
         available = len(os.sched_getaffinity(0))
-        if state.cores > available:
+        machines = len(self._spec.hosts)
+        if state.cores * machines > available:
+            each = f"{machines} machines with {state.cores}" if machines > 1 else f"{state.cores}"
             raise TestbedError(
-                f"{state.cores} virtual CPUs were asked for and this computer has {available} cores; a machine with "
-                "more virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
+                f"{each} virtual CPUs were asked for and this computer has {available} cores; machines with more "
+                "virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
             )
         assert self._lab is not None
         assert self._products is not None
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
+        self._hosts.stop_agents()
         if not self._lab.is_alive():  # whatever ended it: a lab is made in a moment
             self._lab.close()
             self._lab = Lab.start()
-        host = self._host
-        disk = self._products.disk_file
-        machine = Machine(host.name, 1, self._products.kernel_file, disk, state.cores, host.memory)
-        self._lab.boot(machine)
-        self._lab.wait_for_ssh(host.name, BOOT_TIMEOUT_S)
-        connection = open_connection(
-            self._lab.connect(host.name), "root", "lab", self._lab.key_file, self._lab.known_hosts
-        )
-        self._agent = Agent(host.name, connection)
-        found = self._agent.request("hello")
-        if found["cpus_online"] != state.cores:
-            raise TestbedError(f"{host.name} came up with {found['cpus_online']} CPUs, not {state.cores}.")
-        self._agent.request("lease", holder=holder_now())
-        before = apply(self._agent, host.name, host.settings, self._journal)
+        for number, host in enumerate(self._spec.hosts, 1):
+            links = crossing_links(self._spec.hosts, host)
+            disk = self._products.disk_file
+            kernel = self._products.kernel_file
+            self._lab.boot(Machine(host.name, number, kernel, disk, state.cores, host.memory, links=links))
+        self.cpus = {host.name: range(state.cores) for host in self._spec.hosts}
+        return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
+
+    def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
+        """Of a machine that boots; what it says of itself."""
+        self.lab.wait_for_ssh(name, BOOT_TIMEOUT_S)
+        found = self._hosts.start_agent(name, self.lab.login(name))
+        if found["cpus_online"] != cores:
+            raise TestbedError(f"{name} came up with {found['cpus_online']} CPUs, not {cores}.")
         # Where things are on this computer says who uses it, and is nobody's business who reads the results.
         line = str(found["kernel_command_line"])
-        for path, name in ((self._lab.folder, "LAB"), (cache_home(), "CACHE")):
-            line = line.replace(str(path), name)
-        facts = {**found, "kernel_command_line": line}
-        if before:
-            facts |= {"settings": dict(host.settings), "settings_before": before}
-        return {host.name: facts}
+        for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):
+            line = line.replace(str(path), replacement)
+        return {**found, "kernel_command_line": line, **self._hosts.apply_settings(name)}
 
-    def agent(self, role: str) -> Agent:
-        if self._agent is None or role not in self._host.roles:
-            raise TestbedError(f"No host of the testbed {self.name} has the role {role}, or it is not up.")
-        return self._agent
-
-    def module(self, build: str) -> ModuleFile:
+    def module(self, build: str, host: str) -> ModuleFile:
         assert self._products is not None
         return ModuleFile(module_path(build), str(self._products.builds[build].description["facts"]["build_id"]))
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
+from orchestrator.spec import crossing_links
 from orchestrator.store.files import replace_file, to_json
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
 from orchestrator.testbed.uml.lab import Lab, Machine
 
 if TYPE_CHECKING:
-    from orchestrator.spec import Testbed
+    from orchestrator.spec import UmlTestbed
+
+
+INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible reads
 
 
 def _folder() -> Path:
@@ -28,6 +33,22 @@ def _folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise TestbedError(f"{root} is not a private folder of yours. Remove it and try again.")
     return root / "lab"
+
+
+def _inventory(lab: Lab, names: list[str]) -> dict[str, Any]:
+    """An Ansible inventory that says how the machines are reached from this computer, as any hosts are."""
+    hosts = {
+        name: {
+            "ansible_host": name,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(lab.key_file),
+            "ansible_ssh_common_args": shlex.join(
+                ["-o", f"ProxyCommand={lab.proxy_command()}", "-o", "ProxyUseFdpass=yes"]
+            ),
+        }
+        for name in names
+    }
+    return {"all": {"hosts": hosts}}
 
 
 def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
@@ -45,7 +66,7 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
     return lab, description
 
 
-def bring_up(testbed: "Testbed", cores: int, progress: Progress) -> Lab:
+def bring_up(testbed: "UmlTestbed", cores: int, progress: Progress) -> Lab:
     """Start the standing lab with the machines of a testbed. TestbedError when one stands already."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
@@ -60,10 +81,14 @@ def bring_up(testbed: "Testbed", cores: int, progress: Progress) -> Lab:
     try:
         for number, host in enumerate(testbed.hosts, start=1):
             progress.detail(host.name)
-            lab.boot(Machine(host.name, number, products.kernel_file, products.disk_file, cores, host.memory))
+            links = crossing_links(testbed.hosts, host)
+            kernel, disk = products.kernel_file, products.disk_file
+            lab.boot(Machine(host.name, number, kernel, disk, cores, host.memory, links=links))
+        for host in testbed.hosts:
             lab.wait_for_ssh(host.name, BOOT_TIMEOUT_S)
         state = {"testbed": testbed.testbed, "cores": cores, "hosts": [host.name for host in testbed.hosts]}
         replace_file(lab.folder / "lab.json", to_json(state))
+        replace_file(lab.folder / INVENTORY, to_json(_inventory(lab, [host.name for host in testbed.hosts])))
     except BaseException:
         lab.close()
         raise

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts of an opened testbed: an agent on each, the lease, the settings that hold while a run uses them."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.spec import Host
+from orchestrator.testbed.lease import holder_now
+from orchestrator.testbed.login import Login
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal, apply, put_back
+
+# For every variant the same: the kernel's own limits are sized for a host with many connections, not for a test.
+BASE_SETTINGS = {"net.core.rmem_max": "16777216", "net.core.wmem_max": "16777216"}
+
+
+class Hosts:
+    """Agents by host's name; ``journal`` remembers which settings are to be put back."""
+
+    def __init__(self, hosts: Sequence[Host], journal: SettingsJournal) -> None:
+        self.agents: dict[str, Agent] = {}
+        self.journal = journal
+        self._hosts = {host.name: host for host in hosts}
+
+    def start_agent(self, name: str, login: Login) -> dict[str, Any]:
+        """Start the agent of a host, which takes the host for this run; returns what it says of the host.
+
+        Raises TestbedError, where another run has the host too.
+        """
+        agent = Agent(login)
+        self.agents[name] = agent
+        found = agent.request("hello")
+        agent.request("lease", holder=holder_now())
+        return found
+
+    def apply_settings(self, name: str, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Bring the settings of a host to what its file says; returns them, and what they were, to be recorded."""
+        wanted = {**BASE_SETTINGS, **self._hosts[name].settings, **(more or {})}
+        before = apply(self.agents[name], name, wanted, self.journal)
+        return {"settings": wanted, "settings_before": before}
+
+    def stop_agents(self) -> None:
+        """End the conversations: the agents then end what they started."""
+        for agent in self.agents.values():
+            agent.close()
+        self.agents.clear()
+
+    def give_back(self) -> list[str]:
+        """Give the hosts back as they were, as far as they answer; sentences on what could not be done."""
+        problems = []
+        for name, agent in self.agents.items():
+            try:
+                agent.request("leave", timeout_s=60)
+                said = put_back(agent, name, self.journal)
+                problems += [sentence for sentence in said if "still to do" in sentence]
+            except TestbedError as error:
+                problems.append(f"{name} could not be given back: {error} `orch restore` does it later.")
+        with contextlib.suppress(TestbedError):
+            self.stop_agents()
+        return problems
