@@ -257,7 +257,7 @@ def test_rerun_measures_again_what_the_change_concerns_and_keeps_the_old_attempt
     first = lab.run()
     lab.script = lambda trial, n: ok(2e9)
     changed = FakeTestbed()
-    changed.module = lambda build: ModuleFile("/m", "bb" if build == "multitunnel" else "upstream-aa")  # type: ignore[method-assign]
+    changed.module = lambda build, host: ModuleFile("/m", "bb" if build == "multitunnel" else "upstream-aa")  # type: ignore[method-assign]
     summary = lab.run(changed, resume=first.path, on_change="rerun")
     assert summary.statuses == {"ok": 10}
     trials, attempts = (table.to_pylist() for table in store.tables(first.path))

@@ -58,7 +58,10 @@ def test_nothing_to_plan(capsys: Output) -> None:
 
 
 def test_schema(capsys: Output) -> None:
-    for arguments in ([], ["experiment"], ["testbed"]):
+    for arguments in ([], ["experiment"]):
         assert run_command(["schema", *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["additionalProperties"] is False
+    assert run_command(["schema", "testbed"]) == 0
+    providers = json.loads(capsys.readouterr().out)["discriminator"]["mapping"]
+    assert {"uml", "ssh"} <= set(providers)
     assert run_command(["schema", "figure"]) == 2
