@@ -1,11 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Build wireguard.ko on a Debian system, against its newest installed headers and its linux-source package.
-#   build-module.sh [SERIES-FOLDER]   in an empty folder; leaves wireguard.ko and release (the kernel it is for)
+# Build wireguard.ko on a Debian system, against the headers of a kernel and its linux-source package.
+#   build-module.sh [SERIES-FOLDER] [RELEASE]   in an empty folder; leaves wireguard.ko and release (what it is for)
+# Without a series the source is built as it is; without a release it is for the newest installed headers.
 set -e
-headers=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-amd64' | sort -V | tail -n 1)
-tarball=$(find /usr/src -maxdepth 1 -name 'linux-source-*.tar.xz' | sort -V | tail -n 1)
-tar --extract --xz --strip-components=1 -f "$tarball" --wildcards '*/drivers/net/wireguard/*'
+release=$2
+if [ -z "$release" ]; then
+    release=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-amd64' | sort -V | tail -n 1 | sed 's/.*linux-headers-//')
+fi
+headers=/lib/modules/$release/build
+[ -d "$headers" ] || headers=/usr/src/linux-headers-$release
+series=$(echo "$release" | cut -d . -f 1,2)
+tarball=$(find /usr/src -maxdepth 1 -name "linux-source-$series*.tar.*" | sort -V | tail -n 1)
+if [ -z "$tarball" ]; then
+    echo "there is no source of Linux $series in /usr/src: install linux-source-$series" >&2
+    exit 1
+fi
+tar --extract --strip-components=1 -f "$tarball" --wildcards '*/drivers/net/wireguard/*'
 if [ -n "$1" ]; then
     [ ! -d "$1/src" ] || cp -r "$1/src/." drivers/net/wireguard/
     sed '/^#/d' "$1/series" >series
@@ -16,4 +27,4 @@ if [ -n "$1" ]; then
 fi
 make -C "$headers" M="$PWD/drivers/net/wireguard" CONFIG_WIREGUARD=m -j"$(nproc)" modules
 strip --strip-debug -o wireguard.ko drivers/net/wireguard/wireguard.ko
-basename "$headers" | sed s/linux-headers-// >release
+echo "$release" >release

@@ -19,11 +19,13 @@ import errno
 import fcntl
 import functools
 import glob
+import hashlib
 import json
 import os
 import platform
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -324,6 +326,242 @@ def hello(request):
     }
 
 
+# --- what this host has: read, and nothing else ----------------------------------------------------------------------
+
+
+def survey(request):
+    """Everything that decides whether trials can run here, read without changing anything.
+
+    ``tools``: commands, of each of which the version is told, null where it is missing; ``folders``: of which the free
+    bytes are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
+    """
+    release = os.uname().release
+    return {
+        **hello({}),
+        "uid": os.geteuid(),
+        "machine": platform.machine(),
+        "system": os_release(),
+        "boot_id": read_text("/proc/sys/kernel/random/boot_id").strip(),
+        "clock_synchronized": clock_is_synchronized(),
+        "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
+        "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
+        "sources": sorted(glob.glob("/usr/src/linux-source-*.tar.*")),
+        "secure_boot": secure_boot(),
+        "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),
+        "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
+        "wireguard_loaded": os.path.isdir(MODULE),
+        "wireguard_devices": [nic for nic in os.listdir("/sys/class/net") if kind_of(nic) == "wireguard"],
+        "nics": {nic: nic_facts(nic) for nic in sorted(os.listdir("/sys/class/net")) if nic != "lo"},
+        "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
+        "cpus": cpu_facts(),
+        "busy": busy_processes(request["load_window_s"]),
+        "holder": holder_of_lease(),
+    }
+
+
+def first_word(path):
+    """The first word of a file, or None."""
+    try:
+        return (read_text(path).split() or [None])[0]
+    except OSError:
+        return None
+
+
+def number_in(path):
+    try:
+        return int(read_text(path))
+    except (OSError, ValueError):
+        return None
+
+
+def chosen_or_none(path):
+    """Of a file that lists choices, the one in brackets; None where there is no such file."""
+    try:
+        found = re.search(r"\[(\S+)\]", read_text(path))
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
+def os_release():
+    """os-release(5): {"id", "like", "name", "version"}."""
+    fields = {}
+    for line in read_bytes("/etc/os-release").decode(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        fields[name] = value.strip("\"'")
+    return {
+        "id": fields.get("ID", ""),
+        "like": fields.get("ID_LIKE", "").split(),
+        "name": fields.get("PRETTY_NAME", ""),
+        "version": fields.get("VERSION_ID", ""),
+    }
+
+
+def clock_is_synchronized():
+    """Whether something disciplines the clock, as the kernel knows it; None where that cannot be read. adjtimex(2)"""
+    state = LIBC.adjtimex(ctypes.create_string_buffer(512))  # no mode is set, so nothing changes
+    return None if state < 0 else state != 5  # TIME_ERROR
+
+
+def secure_boot():
+    """Whether Secure Boot is on; None where the firmware has no such thing."""
+    for path in glob.glob("/sys/firmware/efi/efivars/SecureBoot-*"):
+        return read_bytes(path)[-1:] == b"\1"
+    return None
+
+
+def kind_of(nic):
+    """What an interface is, if it is not a card: wireguard, bridge, vlan... Empty for a card."""
+    for line in read_bytes("/sys/class/net/%s/uevent" % nic).decode().splitlines():
+        if line.startswith("DEVTYPE="):
+            return line[8:]
+    return ""
+
+
+def nic_facts(nic):
+    base = "/sys/class/net/%s/" % nic
+    driver = base + "device/driver"
+    try:
+        carrier = first_word(base + "carrier") == "1"
+    except OSError:  # an interface that is down does not say
+        carrier = False
+    return {
+        "driver": os.path.basename(os.path.realpath(driver)) if os.path.exists(driver) else None,
+        "kind": kind_of(nic),
+        "mtu": number_in(base + "mtu"),
+        "up": bool((int(first_word(base + "flags") or "0", 16)) & IFF_UP),
+        "carrier": carrier,
+        "speed_mbps": number_in(base + "speed"),
+        "numa_node": number_in(base + "device/numa_node"),
+        "queues": len(glob.glob(base + "queues/rx-*")),
+        "trouble": nic_trouble(nic),
+    }
+
+
+def free_bytes(folder):
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def cpu_facts():
+    """Of each CPU that is present: {"cpu", "online", "can_go_offline", "core", "package", "node"}.
+
+    ``core`` and ``package`` are null of a CPU that is off line, which does not say.
+    """
+    rows = []
+    for path in sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
+        nodes = glob.glob(path + "/node[0-9]*")
+        can_go = os.path.exists(path + "/online")
+        rows.append(
+            {
+                "cpu": int(path.rsplit("cpu", 1)[1]),
+                "online": not can_go or first_word(path + "/online") == "1",
+                "can_go_offline": can_go,
+                "core": number_in(path + "/topology/core_id"),
+                "package": number_in(path + "/topology/physical_package_id"),
+                "node": int(nodes[0].rsplit("node", 1)[1]) if nodes else None,
+            }
+        )
+    return rows
+
+
+def process_seconds():
+    """{pid: (name, processor seconds)} of all processes that are not the kernel's own or this agent."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            text = read_bytes("/proc/%s/stat" % name).decode(errors="replace")
+            if ")" in text:
+                fields = text.rsplit(")", 1)[1].split()
+                if int(fields[6]) & 0x200000 == 0:  # PF_KTHREAD
+                    command = text[text.index("(") + 1 : text.rindex(")")]
+                    found[int(name)] = (command, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return found
+
+
+def busy(request):
+    """How much other processes use this host: {"window_s"} -> {"cores", "names"}."""
+    return busy_processes(request["window_s"])
+
+
+def busy_processes(window_s):
+    """Processes that use this host now: {"cores": how much of a core in all, "names": of the busiest}."""
+    before, began = process_seconds(), time.monotonic()
+    time.sleep(window_s)
+    after, elapsed = process_seconds(), time.monotonic() - began
+    used = {pid: (name, seconds - before[pid][1]) for pid, (name, seconds) in after.items() if pid in before}
+    busiest = sorted(used.values(), key=lambda item: -item[1])[:3]
+    return {
+        "cores": round(sum(seconds for _, seconds in used.values()) / elapsed, 3),
+        "names": [name for name, seconds in busiest if seconds > 0],
+    }
+
+
+def holder_of_lease():
+    """Who has this host, as they said; None for nobody."""
+    try:
+        with open(RUNTIME + "/lease", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except BlockingIOError:
+                return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+MODULE_NOTE = b".note.gnu.build-id"
+
+
+def elf_section(content, wanted):
+    """The content of a section of a 64-bit ELF file; None where it has none. elf(5)"""
+    if content[:4] != b"\x7fELF" or content[4] != 2:
+        return None
+    order = "<" if content[5] == 1 else ">"
+    offset = struct.unpack_from(order + "Q", content, 40)[0]
+    size, count, names = struct.unpack_from(order + "HHH", content, 58)
+    sections = [struct.unpack_from(order + "IIQQQQ", content, offset + i * size) for i in range(count)]
+    table = sections[names][4]
+    for name, _, _, _, start, length in sections:
+        at = table + name
+        if content[at : content.index(b"\0", at)] == wanted:
+            return content[start : start + length]
+    return None
+
+
+def module_facts(path):
+    """{"sha256", "build_id", "release"} of a module file; None where there is no such file."""
+    content = read_bytes(path)
+    if not content:
+        return None
+    note = elf_section(content, MODULE_NOTE)
+    found = re.search(rb"\0vermagic=(\S+) ", b"\0" + (elf_section(content, b".modinfo") or b""))
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "build_id": note[16:].hex() if note else None,
+        "release": found.group(1).decode() if found else None,
+    }
+
+
+def provisioned(request):
+    """What provisioning left here: {"missing": commands that are not there, "modules": {path: facts and stamp}}.
+
+    ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` says what it was made of.
+    """
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    modules = {}
+    for module in request["modules"]:
+        facts = module_facts(module)
+        stamp = read_bytes(os.path.join(os.path.dirname(module), "stamp")).decode(errors="replace").strip()
+        modules[module] = None if facts is None else {**facts, "stamp": stamp}
+    return {
+        "missing": [name for name in request["commands"] if shutil.which(name, path=path) is None],
+        "modules": modules,
+    }
+
+
 # --- leases and host settings ---------------------------------------------------------------------------------------
 
 
@@ -333,7 +571,7 @@ LEASE: "dict[str, typing.TextIO]" = {}
 def lease(request):
     """Take this host for one run: {"holder": {...}}. The lock goes with this agent, however it ends.
 
-    An AgentError tells who has it: the ``holder`` that they gave, and the agent's process.
+    The answer's ``taken_by`` is null, or who has it: the ``holder`` that they gave, and the agent's process.
     """
     if "file" not in LEASE:
         os.makedirs(RUNTIME, exist_ok=True)
@@ -343,11 +581,13 @@ def lease(request):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise AgentError("this host is in use: %s." % (file.read().strip() or "by an unknown run")) from None
+        with contextlib.suppress(ValueError):
+            return {"taken_by": json.load(file)}
+        return {"taken_by": {}}
     file.truncate(0)
     file.write(json.dumps({**request["holder"], "agent_pid": os.getpid()}))
     file.flush()
-    return {}
+    return {"taken_by": None}
 
 
 def break_lease(request):
@@ -420,19 +660,30 @@ def loaded_build_id():
 DEPENDENCIES_LOADED = set()  # type: set[str]
 
 
-FOUND_LOADED = []  # type: list[str | None]
+# The build id of the module that was in the kernel before the first variant's, or "none": for the agent that puts it
+# back, which may be another one.
+FOUND_LOADED = RUNTIME + "/module-before"
+
+
+def remember_module():
+    if not os.path.exists(FOUND_LOADED):
+        os.makedirs(RUNTIME, exist_ok=True)
+        write_text(FOUND_LOADED, (loaded_build_id() or "unknown") if os.path.isdir(MODULE) else "none")
 
 
 def put_module_back():
-    """Leave the wireguard module as it was found: not loaded, or the system's own."""
-    if not FOUND_LOADED:
-        return
-    before = FOUND_LOADED.pop()
-    if loaded_build_id() != before:
+    """Leave the wireguard module as it was found: not loaded, or the system's own. True where it was another."""
+    before = read_bytes(FOUND_LOADED).decode()
+    if not before:
+        return False
+    changed = os.path.isdir(MODULE) and loaded_build_id() != before
+    if changed:
         with short_grace_periods():
             call(["rmmod", "wireguard"])
-        if before is not None:
+        if before != "none":
             call(["modprobe", "wireguard"])
+    os.unlink(FOUND_LOADED)
+    return changed
 
 
 def variant(request):
@@ -442,8 +693,7 @@ def variant(request):
     """
     wanted, path = request["build_id"], request["module"]
     found = loaded_build_id()
-    if not FOUND_LOADED:
-        FOUND_LOADED.append(found if os.path.isdir(MODULE) else None)
+    remember_module()
     if os.path.isdir(MODULE) and found != wanted:
         with short_grace_periods():
             call(["rmmod", "wireguard"])
@@ -488,14 +738,24 @@ def remove_namespaces():
 
 
 def leave(request):
-    """Give the host back: namespaces, interfaces and the wireguard module as they were."""
-    del request
+    """Give the host back: namespaces, interfaces and the wireguard module as they were.
+
+    ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back.
+    """
     TRAFFIC.stop()
-    if "made" in LINKS:
+    done = []
+    if "made" in LINKS or request.get("leftovers"):
+        roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
+        nics = sorted(taken_nics())
         remove_namespaces()
+        done += ["the namespaces %s were removed" % ", ".join(roles)] if roles else []
+        done += ["the interfaces %s were given back" % ", ".join(nics)] if nics else []
+        if put_module_back():
+            done.append("the wireguard module is as it was")
         LINKS.clear()
-    put_module_back()
-    return {}
+    if "file" in LEASE:
+        LEASE["file"].truncate(0)  # held until the agent ends, but no longer told
+    return {"done": done}
 
 
 LINKS = {}  # type: dict[str, bool]
@@ -615,7 +875,10 @@ def give_nics_back():
             call(["ip", family, "route", "replace", *route.split(), "dev", nic])
         left = taken_nics()
         del left[nic]
-        write_taken(left)
+        if left:
+            write_taken(left)
+        else:
+            os.unlink(TAKEN_FILE)
 
 
 def neighbours(request):
@@ -1084,6 +1347,9 @@ OPERATIONS = {
     for f in (
         clock,
         hello,
+        survey,
+        busy,
+        provisioned,
         lease,
         break_lease,
         read_settings,
@@ -1114,6 +1380,11 @@ def answer(request):
         raise
     except AgentError as error:
         result = {"ok": False, "error": str(error)}
+    except OSError as error:
+        where = " of %s" % error.filename if error.filename else ""
+        full = "the disk%s is full: free some room there" % where
+        said = full if error.errno == errno.ENOSPC else str(error)
+        result = {"ok": False, "error": "%s (in the agent's %r)." % (said, request.get("op"))}
     except Exception as error:
         result = {
             "ok": False,

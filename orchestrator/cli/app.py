@@ -43,10 +43,11 @@ COMMANDS = {
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
     "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
+    "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
     "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
     "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
-    "doctor": Entry("doctor", "doctor", "Show what the lab needs of this computer, and what is missing."),
+    "doctor": Entry("doctor", "doctor", "Show what this computer, or a testbed's hosts, lack for trials."),
     "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),
 }
 

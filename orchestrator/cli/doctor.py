@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch doctor`: the table of what the lab needs of this computer."""
+"""`orch doctor`: the table of what the lab needs of this computer, or of what a testbed's hosts have."""
 
 import dataclasses
 import json
@@ -15,11 +15,19 @@ from orchestrator.errors import TestbedError
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
 
-def doctor(as_json: Json = False) -> None:
-    """Show what the lab needs of this computer, what is missing, and what to do about it.
+def doctor(
+    testbed: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Look at the hosts of a testbed instead of this computer.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the lab needs of this computer, what is missing, and what to do about it. Nothing is changed.
 
-    Ends with status 3 when something required is missing.
+    With --testbed, the same of the hosts of a testbed of the provider ssh. Ends with status 3 when something required
+    is missing.
     """
+    if testbed is not None and _examine_hosts(testbed, as_json):
+        return
     findings = examine()
     blocking = [finding for finding in findings if finding.blocks]
     if as_json:
@@ -33,6 +41,32 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(TestbedError.exit_status)
 
 
+def _examine_hosts(name: str, as_json: bool) -> bool:
+    """Look at the hosts of a testbed; False for one whose machines are on this computer."""
+    from orchestrator.spec import SshTestbed, load_testbed
+    from orchestrator.testbed.ssh.preflight import sentences
+    from orchestrator.testbed.ssh.provider import look_at
+
+    bed = load_testbed(name)
+    if not isinstance(bed, SshTestbed):
+        return False
+    _, findings = look_at(bed)
+    blocking = sentences(findings)
+    if as_json:
+        rows = [{"host": host, **dataclasses.asdict(found)} for host, table in findings.items() for found in table]
+        print(json.dumps({"can_be_used": not blocking, "requirements": rows}, indent=2))
+    else:
+        for host, table in findings.items():
+            _print_table(table, title=host)
+        if not blocking:
+            print("These hosts can be used.")
+    for sentence in blocking:
+        print(f"orch: {sentence}", file=sys.stderr)
+    if blocking:
+        raise typer.Exit(TestbedError.exit_status)
+    return True
+
+
 def _mark(finding: Finding) -> str:
     if finding.need is Need.INFORMATION:
         return "·"
@@ -42,18 +76,26 @@ def _mark(finding: Finding) -> str:
 
 
 def _show(findings: Sequence[Finding]) -> None:
+    _print_table(findings)
+    if not any(finding.blocks for finding in findings):
+        print("\nThis computer can run the lab.")
+
+
+def _print_table(findings: Sequence[Finding], title: str = "") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("Requirement", no_wrap=True)
+    table.add_column("" if title else "Requirement", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("Found", overflow="fold")
     for finding in findings:
         remedy = f"\n[bold]{escape(finding.remedy)}[/]" if finding.remedy else ""
         table.add_row(finding.name, _mark(finding), escape(finding.what) + remedy)
     console = Console(highlight=False)
+    if title:
+        console.print(f"[bold]{escape(title)}[/]")
     console.print(table)
-    if not any(finding.blocks for finding in findings):
-        console.print("\nThis computer can run the lab.")
+    if title:
+        console.print()

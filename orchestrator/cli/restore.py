@@ -8,6 +8,7 @@ import typer
 
 def restore(
     testbed: Annotated[str, typer.Argument(help="A name in experiments/testbeds, or a file.")] = "lab",
+    force: Annotated[bool, typer.Option("--force", help="End an agent that still has a host.")] = False,
 ) -> None:
     """Put back the settings that a run which crashed left changed on a testbed's hosts.
 
@@ -17,5 +18,5 @@ def restore(
     from orchestrator.testbed import restore as put_back
 
     bed = load_testbed(testbed)
-    for sentence in put_back(bed) or [f"Nothing is to be put back on the testbed {bed.testbed}."]:
+    for sentence in put_back(bed, force=force) or [f"Nothing is to be put back on the testbed {bed.testbed}."]:
         print(sentence)

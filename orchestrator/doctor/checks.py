@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.debian import keyring, mirror
-from orchestrator.doctor.requirement import Observation
 from orchestrator.errors import UserError
+from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
 
 GIB = 2**30

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.doctor.requirement import Observation
+from orchestrator.finding import Observation
 from orchestrator.paths import CHECKOUT
 
 FILE = CHECKOUT / "system-packages.txt"

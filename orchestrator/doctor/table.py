@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator import cache
 from orchestrator.doctor import checks
 from orchestrator.doctor.packages import SystemPackage, system_packages
-from orchestrator.doctor.requirement import Finding, Need, Observation, Requirement
+from orchestrator.finding import Finding, Need, Observation, Requirement
 
 _COMPUTER = (
     Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),

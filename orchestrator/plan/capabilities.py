@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 class Capabilities:
     """What a testbed can do.
 
-    ``max_cores``: the most processors that the hosts can use. ``cores_by``: how their number is set (``boot``: by a
-    restart). ``reasons``: why a limit is what it is, by its name, as in {"cores": "this computer has 2 cores"}.
+    ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
+    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``as they are``). ``reasons``:
+    why a limit is what it is, by its name (cores, few_cores, variants), as in {"cores": "this computer has 2 cores"}.
     """
 
     max_cores: int
@@ -18,6 +19,7 @@ class Capabilities:
     topologies: tuple[str, ...]
     variants: tuple[str, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    min_cores: int = 1
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:

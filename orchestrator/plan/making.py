@@ -74,7 +74,7 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
             by_rule[rule] += 1
         elif levels.variant not in capabilities.variants:
             missing_variants[levels.variant] = missing_variants.get(levels.variant, 0) + 1
-        elif levels.cores > most:
+        elif not capabilities.min_cores <= levels.cores <= most:
             excess[levels.cores] = excess.get(levels.cores, 0) + 1
         else:
             chosen[levels] = None
@@ -84,7 +84,12 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
         for name, n in missing_variants.items()
     ]
     left_out += [
-        LeftOut(f"{cores} cores ({_count(n)})", why.get("cores", f"the testbed has {most} cores"))
+        LeftOut(
+            f"{cores} core{'s' * (cores != 1)} ({_count(n)})",
+            why.get("few_cores", f"the testbed uses {capabilities.min_cores} at least")
+            if cores < capabilities.min_cores
+            else why.get("cores", f"the testbed has {most} cores"),
+        )
         for cores, n in sorted(excess.items())
     ]
     left_out += [

@@ -23,11 +23,16 @@ from orchestrator.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host as Ansible reaches it: its name, the login and OpenSSH's options (already a safe argument list)."""
+    """A host as Ansible reaches it: its name, the login and OpenSSH's options (already a safe argument list).
+
+    ``become``: how to be root there: none (the login is root) or sudo; ``variables``: of this host alone.
+    """
 
     name: str
     user: str
     ssh_options: Sequence[str]
+    become: str = "none"
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Outcome:
     changed_tasks: Sequence[str] = field(default_factory=tuple)
 
 
-_MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR")
+_MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
 
 
 def _settings(folder: Path) -> dict[str, str]:
@@ -100,10 +105,13 @@ def run_playbook(
                 "ansible_host": target.name,
                 "ansible_user": target.user,
                 "ansible_python_interpreter": "/usr/bin/python3",
+                "ansible_become": target.become != "none",
+                **({"ansible_become_method": target.become} if target.become != "none" else {}),
                 # ansible-runner switches host key checking off; these arguments come later and win.
                 "ansible_ssh_args": shlex.join(
                     [*target.ssh_options, "-o", "ControlMaster=auto", "-o", "ControlPersist=30"]
                 ),
+                **json.loads(json.dumps(dict(target.variables))),
             }
             for target in targets
         }

@@ -135,7 +135,7 @@ def _run(
         together(testbed.agents, "serve", serving)
         phases.done("servers")
         on_traffic()
-        skews_s = _clock_skews(testbed, hosts) if len(hosts) > 1 else {}
+        skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
         with testbed.boost(seconds + GRACE_S + 5) as boost:
             clients = iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s)
             start_at = time.time() + _START_IN_S if len(hosts) > 1 else None
@@ -205,20 +205,6 @@ def _make_tunnels(testbed: Testbed, trial: Trial, variant: Variant, placement: P
     peers = layout.tunnel_peers(trial.topology, keys, variant.threaded, variant.settings, pinned)
     wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
     together(testbed.agents, "peers", wanted, patience_s)
-
-
-def _clock_skews(testbed: Testbed, hosts: Sequence[str]) -> dict[str, float]:
-    """Seconds that each host's clock is ahead of the controller's, from the fastest of a few answers."""
-    skews = {}
-    for host in hosts:
-        found = []
-        for _ in range(3):
-            asked = time.time()
-            at = testbed.agents[host].request("clock")["clock_s"]
-            answered = time.time()
-            found.append((answered - asked, at - (asked + answered) / 2))
-        skews[host] = min(found)[1]
-    return skews
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:

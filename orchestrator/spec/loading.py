@@ -74,7 +74,7 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
         # Whoever loads the file may be anywhere.
         inventory = file.resolve().parent / Path(testbed.inventory).expanduser()
         testbed = testbed.model_copy(update={"inventory": str(inventory)})
-    return testbed
+    return testbed.with_file(name)
 
 
 def check_file(path: Path | str) -> str:

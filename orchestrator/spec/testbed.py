@@ -2,9 +2,9 @@
 """A testbed as its file describes it: a provider and its hosts. Each provider has its own kind of host."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, expected
 
@@ -41,6 +41,19 @@ class _Testbed(Strict):
 
     testbed: Name
     description: str = ""
+
+    _file: str = PrivateAttr(default="")
+
+    def with_file(self, file: str) -> Self:
+        """The same, remembering what a user named: a name in experiments/testbeds, or a file."""
+        copy = self.model_copy()
+        copy._file = file
+        return copy
+
+    @property
+    def file(self) -> str:
+        """What a user named to mean this testbed; its own name where it was not read from a file."""
+        return self._file or self.testbed
 
     def _check_roles(self, hosts: Sequence[Host], needed: Sequence[str]) -> None:
         placed = [role for host in hosts for role in host.roles]
@@ -93,7 +106,7 @@ class SshHost(Host):
     user: _Text | None = None
     key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="A private key file.")
     jump: _Text | None = Field(default=None, description="A host to go through: [USER@]HOST[:PORT].")
-    become: Literal["sudo", "doas", "none"] | None = Field(
+    become: Literal["sudo", "none"] | None = Field(
         default=None, description="How to be root there; by default sudo, and none for the user root."
     )
     nics: dict[Link, NicName] = Field(default={}, description="The interface on each link to another host.")

@@ -33,25 +33,26 @@ def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = 
     from orchestrator import spec
 
     if isinstance(testbed, spec.SshTestbed):
-        from orchestrator.testbed.ssh.provider import SshTestbed
+        from orchestrator.testbed.ssh.provider import HostsTestbed
 
-        return SshTestbed(testbed, progress, wait=wait)
+        return HostsTestbed(testbed, progress, wait=wait)
     from orchestrator.testbed.uml.provider import UmlTestbed
 
     return UmlTestbed(testbed, progress, wait=wait)
 
 
-def restore(testbed: "spec.Testbed") -> list[str]:
+def restore(testbed: "spec.Testbed", *, force: bool = False) -> list[str]:
     """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
 
-    Raises TestbedError while a run uses the testbed, or where the journal cannot be read.
+    ``force``: end what still has a host, for instance an agent whose controller is gone. Raises TestbedError while a
+    run of this computer uses the testbed, or where the journal cannot be read.
     """
     from orchestrator import spec
 
     if isinstance(testbed, spec.SshTestbed):
         from orchestrator.testbed.ssh.provider import restore as restore_hosts
 
-        return restore_hosts(testbed)
+        return restore_hosts(testbed, force=force)
     from orchestrator.testbed.uml.provider import restore as restore_lab
 
     return restore_lab(testbed)

@@ -16,6 +16,16 @@ from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 BASE_SETTINGS = {"net.core.rmem_max": "16777216", "net.core.wmem_max": "16777216"}
 
 
+def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
+    """Where roles are, for figures: 'one machine, all four roles'."""
+    numbers = {1: "one", 2: "two", 3: "three", 4: "four"}
+    if len(hosts) == 1:
+        roles = len(hosts[0].roles)
+        return f"one {what}, all {numbers.get(roles, str(roles))} roles"
+    placed = "; ".join(f"{host.name}: {', '.join(host.roles)}" for host in hosts)
+    return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s ({placed})"
+
+
 class Hosts:
     """Agents by host's name; ``journal`` remembers which settings are to be put back."""
 
@@ -32,7 +42,9 @@ class Hosts:
         agent = Agent(login)
         self.agents[name] = agent
         found = agent.request("hello")
-        agent.request("lease", holder=holder_now())
+        holder = agent.request("lease", holder=holder_now())["taken_by"]
+        if holder is not None:
+            raise TestbedError(f"{name} is in use: {holder}.")
         return found
 
     def apply_settings(self, name: str, more: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import shlex
 import sys
 import time
@@ -37,8 +38,9 @@ class Holder:
 
 
 def holder_now() -> dict[str, Any]:
-    """This process as a holder, as JSON values."""
-    return asdict(Holder(os.getpid(), shlex.join(["orch", *sys.argv[1:]]), time.time()))
+    """This process as a holder, as JSON values, with the name of this computer."""
+    holder = Holder(os.getpid(), shlex.join(["orch", *sys.argv[1:]]), time.time())
+    return {**asdict(holder), "host": platform.node()}
 
 
 def _open(name: str) -> int:
@@ -52,8 +54,9 @@ def _open(name: str) -> int:
 
 def _holder(fd: int) -> Holder | None:
     try:
-        found = Holder(**json.loads(os.pread(fd, 65536, 0)))
-    except (OSError, ValueError, TypeError):
+        told = json.loads(os.pread(fd, 65536, 0))
+        found = Holder(told["pid"], told["command"], told["since"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
     return found if Path(f"/proc/{found.pid}").exists() else None
 

@@ -2,6 +2,7 @@
 """Logging in to a host by SSH: its key is pinned, no question is asked, and what fails becomes a sentence."""
 
 import hashlib
+import logging
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ _KEEPALIVE = {
 }
 ANSWER_TIMEOUT_S = 20
 # What precedes a command, so that it runs as root: never with a question.
-BECOME = {"none": (), "sudo": ("sudo", "-n"), "doas": ("doas", "-n")}
+BECOME = {"none": (), "sudo": ("sudo", "-n")}
 
 
 class HostLost(TestbedError):
@@ -63,6 +64,7 @@ class Login:
         import fabric
         import paramiko
 
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what goes wrong comes as an exception
         try:
             sock = self.open_socket()
         except OSError as error:

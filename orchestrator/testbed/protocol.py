@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from orchestrator.testbed.remote import Agent
 
@@ -65,7 +65,7 @@ class Testbed(Protocol):
         """The CPUs that trials use on every host, while the hosts are prepared."""
         ...
 
-    def __enter__(self) -> "Testbed": ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
 

@@ -84,7 +84,7 @@ class Agent:
 
     def answer(self, timeout_s: float = 30) -> dict[str, Any]:
         """The answer to the oldest request that has none yet; see `request`."""
-        operation = self._asked.pop(0)
+        operation = self._asked[0]
         try:
             answer = json.loads(self._line(time.monotonic() + timeout_s))
         except TimeoutError as error:
@@ -92,6 +92,7 @@ class Agent:
             raise HostLost(f"{self.name}: no answer to {operation!r} within {timeout_s:g} s.") from error
         except (OSError, EOFError, ValueError) as error:
             raise self._gone(operation, error) from error
+        self._asked.pop(0)
         if not answer.pop("ok"):
             raise AgentFailure(f"{self.name}: {answer['error']}")
         return dict(answer)
@@ -133,6 +134,29 @@ class Agent:
             text = self._channel.recv_stderr(65536).decode(errors="replace").strip()
             return text.splitlines()[-1] if text else ""
         return ""
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the conversation goes on: it is open, and every request has its answer."""
+        return not self._asked and not self._channel.closed
+
+    def answers(self) -> bool:
+        """Whether the agent is still there."""
+        try:
+            self.request("clock", timeout_s=10)
+        except TestbedError:
+            return False
+        return True
+
+    def clock_skew_s(self) -> float:
+        """Seconds that the host's clock is ahead of this computer's, from the fastest of a few answers."""
+        found = []
+        for _ in range(3):
+            asked = time.time()
+            at = self.request("clock")["clock_s"]
+            answered = time.time()
+            found.append((answered - asked, at - (asked + answered) / 2))
+        return float(min(found)[1])
 
     def close(self) -> None:
         """End the agent (it sees the end of its input) and the connection."""

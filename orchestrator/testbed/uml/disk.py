@@ -21,7 +21,7 @@ from orchestrator.kernel.modules import lab_module
 from orchestrator.kernel.variants import load_variants
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
-from orchestrator.provision import Target, run_playbook
+from orchestrator.provision import Target, from_here, run_playbook, variables
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
 from orchestrator.testbed.uml.lab import Lab, Machine
@@ -45,11 +45,6 @@ class LabProducts:
     @property
     def disk_file(self) -> Path:
         return self.disk.path / "root.ext4"
-
-
-def module_path(build: str) -> str:
-    """Where a module build lies on a host."""
-    return f"/usr/local/lib/orch/modules/{build}/wireguard.ko"
 
 
 def lab_products(progress: Progress) -> LabProducts:
@@ -90,8 +85,8 @@ def _provision(
     copy = ["cp", "--sparse=always", "--reflink=auto", str(image.path / "root.ext4"), str(disk)]
     subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
     release = kernel.description["facts"]["release"]
-    variables = {
-        "orch_modules": [{"build": name, "source": str(p.path / "wireguard.ko")} for name, p in builds.items()],
+    wanted = {
+        **variables([from_here(name, product) for name, product in builds.items()]),
         "orch_kernel_release": release,
         "orch_kernel_modules": str(_pack_modules(kernel.path / "modules", folder / "modules.tar")),
     }
@@ -102,7 +97,7 @@ def _provision(
         progress.detail("booting the lab kernel")
         lab.boot(machine)
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
-        outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], variables, progress)
+        outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], wanted, progress)
         progress.detail("checking that every module build loads")
         crypto = _check(lab, release, builds)
         _shut_down(lab)
@@ -139,7 +134,7 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
         for name, product in builds.items():
             agent.request(
                 "variant",
-                module=module_path(name),
+                module=from_here(name, product).path,
                 build_id=product.description["facts"]["build_id"],
                 parameters={},
             )

@@ -4,19 +4,20 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
+from orchestrator.provision import from_here
 from orchestrator.spec import crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
-from orchestrator.testbed.hosts import Hosts
+from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
-from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products, module_path
+from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products
 from orchestrator.testbed.uml.lab import Lab, Machine
 
 if TYPE_CHECKING:
@@ -41,16 +42,6 @@ def restore(testbed: "spec.UmlTestbed") -> list[str]:
         return forget_ended(SettingsJournal(testbed.testbed))
 
 
-def label_of(hosts: "Sequence[spec.Host]", what: str = "machine") -> str:
-    """Where roles are, for figures: 'one machine, all four roles'."""
-    numbers = {1: "one", 2: "two", 3: "three", 4: "four"}
-    if len(hosts) == 1:
-        roles = len(hosts[0].roles)
-        return f"one {what}, all {numbers.get(roles, str(roles))} roles"
-    placed = "; ".join(f"{host.name}: {', '.join(host.roles)}" for host in hosts)
-    return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s ({placed})"
-
-
 def nics_of(hosts: "Sequence[spec.UmlHost]") -> dict[str, dict[str, str]]:
     """The interfaces of lab machines on the links between them: vec1, vec2 and so on, in the order of the links."""
     return {host.name: {link: f"vec{i}" for i, link in enumerate(crossing_links(hosts, host), 1)} for host in hosts}
@@ -73,7 +64,7 @@ class UmlTestbed:
         self._lab: Lab | None = None
         self._products: LabProducts | None = None
         self.label = label_of(testbed.hosts)
-        self.nics = nics_of(testbed.hosts)
+        self.nics: Mapping[str, Mapping[str, str]] = nics_of(testbed.hosts)
         self.cpus: Mapping[str, Sequence[int]] = {}
 
     @property
@@ -90,7 +81,7 @@ class UmlTestbed:
         assert self._lab is not None
         return self._lab
 
-    def __enter__(self) -> "UmlTestbed":
+    def __enter__(self) -> Self:
         self._products = lab_products(self._progress)
         self._lease.enter_context(lease("lab", wait=self._wait, on_wait=self._say_who))
         self._lab = Lab.start()
@@ -146,7 +137,8 @@ class UmlTestbed:
 
     def module(self, build: str, host: str) -> ModuleFile:
         assert self._products is not None
-        return ModuleFile(module_path(build), str(self._products.builds[build].description["facts"]["build_id"]))
+        product = self._products.builds[build]
+        return ModuleFile(from_here(build, product).path, str(product.description["facts"]["build_id"]))
 
     @contextlib.contextmanager
     def boost(self, seconds: float) -> Iterator[BoostResult]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A requirement, and what trying it showed."""
+"""A requirement of a computer or host, and what looking at it showed."""
 
 import enum
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Need(enum.StrEnum):
     """How much depends on a requirement."""
 
-    REQUIRED = "required"  # without it no lab runs
+    REQUIRED = "required"  # without it nothing runs
     BUILD = "build"  # without it the lab cannot be built; a lab in the cache still runs
-    ADVICE = "advice"  # without it the lab runs, and its results are worse
+    ADVICE = "advice"  # without it trials run, and their results are worse
     INFORMATION = "information"  # good to know
 
 
@@ -46,9 +46,9 @@ class Finding:
 
     @property
     def blocks(self) -> bool:
-        """True if the lab cannot be used until this is put right."""
+        """True if nothing can be measured until this is put right."""
         return not self.found and self.need in (Need.REQUIRED, Need.BUILD)
 
     def sentence(self) -> str:
         """The finding as one sentence for a person."""
-        return f"{self.name}: {self.what}. {self.remedy}".strip()
+        return f"{self.name}: {self.what.rstrip('.')}. {self.remedy}".strip()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch testbed`: hosts that are reached by SSH, made ready for trials."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.spec import SshTestbed
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hosts that are reached by SSH.")
+File = Annotated[str, typer.Argument(help="A testbed of the provider ssh: a name in experiments/testbeds, or a file.")]
+
+
+def _load(name: str) -> "SshTestbed":
+    from orchestrator.spec import SshTestbed, load_testbed
+
+    bed = load_testbed(name)
+    if not isinstance(bed, SshTestbed):
+        raise UserError(
+            f"The testbed {bed.testbed} is of the provider {bed.provider}, whose machines orch makes itself."
+        )
+    return bed
+
+
+@app.command()
+def enroll(
+    testbed: File,
+    replace: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="Take the new key of a host whose key has changed.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Pin without a question: you have compared them.")] = False,
+) -> None:
+    """Fetch the host keys, show their fingerprints, and pin them: from then on no other key is accepted."""
+    from orchestrator.testbed.ssh.keys import fetch_keys, pin
+    from orchestrator.testbed.ssh.route import known_hosts_file, routes
+
+    bed = _load(testbed)
+    unknown = set(replace or ()) - {host.name for host in bed.hosts}
+    if unknown:
+        raise UserError(f"The testbed {bed.testbed} has no host {', '.join(sorted(unknown))}.")
+    found = fetch_keys(routes(bed))
+    for key in found:
+        was = f", was {key.pinned}" if key.pinned else ""
+        print(f"{key.host}  {key.fingerprint}  ({key.state}{was})")
+    if all(key.state == "pinned" for key in found):
+        print("All of them are pinned already.")
+        return
+    refused = [key for key in found if key.state == "changed" and key.host not in (replace or ())]
+    if not refused and not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UserError(
+                "Nothing was pinned. Compare these with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints "
+                "on each host, and give --yes."
+            )
+        if not typer.confirm("Are these the hosts' own keys?"):
+            raise UserError("Nothing was pinned.")
+    pin(found, replace or ())
+    print(f"Pinned in {known_hosts_file()}.")
+
+
+@app.command()
+def provision(
+    testbed: File,
+    wait: Annotated[bool, typer.Option(help="Wait while a run uses the hosts, or end.")] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
+) -> None:
+    """Bring the hosts into the state that trials need, with Ansible. A second pass changes nothing.
+
+    A run does this by itself, where it finds that something is missing.
+    """
+    from orchestrator.cli.run import open_display
+    from orchestrator.testbed.ssh.provider import HostsTestbed
+
+    bed = _load(testbed)
+    with open_display(bed.provider) as display:
+        outcome = HostsTestbed(bed, display, wait=wait).provision_only()
+    if json_output:
+        told = {"tasks": outcome.tasks, "changed": outcome.changed, "seconds": round(outcome.seconds, 2)}
+        print(json.dumps({**told, "changed_tasks": list(outcome.changed_tasks)}))
+        return
+    for task in outcome.changed_tasks:
+        print(f"changed  {task}")
+    print(f"{outcome.tasks} tasks, {outcome.changed} changed, {outcome.seconds:.0f} s.")

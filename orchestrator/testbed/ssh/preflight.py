@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preflight: what hosts need before anything is changed on them. The agent looks; what it saw is judged here.
+
+Everything of this module but `survey_of` is pure: surveys in, findings out.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.finding import Finding, Need
+from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
+from orchestrator.testbed.remote import Agent
+
+# What a host must have as commands, how each says its version, and Debian's package of it.
+TOOLS = {
+    "ip": (["ip", "-Version"], "iproute2"),
+    "iperf3": (["iperf3", "--version"], "iperf3"),
+    "wg": (["wg", "--version"], "wireguard-tools"),
+    "modprobe": (["modprobe", "--version"], "kmod"),
+    "ethtool": (["ethtool", "--version"], "ethtool"),
+}
+BUILD_TOOLS = {"gcc": ["gcc", "--version"], "make": ["make", "--version"]}
+_FOLDERS = ("/", "/usr/local/lib", "/tmp", "/run")
+_LOAD_WINDOW_S = 0.3
+_BUSY_CORES = 0.2
+_LINK_MTU = 1500
+_MIB = 2**20
+_NEEDED = {"/usr/local/lib": 16 * _MIB, "/tmp": 16 * _MIB, "/run": 4 * _MIB}
+_NEEDED_TO_BUILD = 2**30
+_OLDEST_PYTHON = (3, 9)
+_SKEW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a host showed. ``facts``: of the agent's ``survey``; ``skew_s``: its clock less this computer's;
+    ``trouble``: why it could not be asked, then without facts."""
+
+    facts: Mapping[str, Any]
+    skew_s: float = 0.0
+    trouble: str = ""
+
+
+def survey_of(agent: Agent) -> Survey:
+    """Ask a host; nothing on it is changed."""
+    tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
+    facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
+    return Survey(facts, agent.clock_skew_s())
+
+
+def family(facts: Mapping[str, Any]) -> str:
+    """Which packages a host takes: debian, redhat, or other."""
+    system = facts["system"]
+    names = {system["id"], *system["like"]}
+    return "debian" if "debian" in names else "redhat" if names & {"fedora", "rhel"} else "other"
+
+
+def has_gateway(host: SshHost) -> bool:
+    """Whether WireGuard runs on a host."""
+    return bool(set(host.roles) & set(GATEWAYS))
+
+
+def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collection[str]) -> dict[str, list[Finding]]:
+    """The findings of every host. ``built``: kernel releases for which this computer has the modules."""
+    found = {}
+    for host in testbed.hosts:
+        survey = surveys[host.name]
+        if survey.trouble:
+            found[host.name] = [Finding("Reachable", Need.REQUIRED, False, survey.trouble, "")]
+        else:
+            found[host.name] = [*_of_host(host, survey, built), *_of_nics(testbed, host, surveys)]
+    return found
+
+
+def sentences(findings: Mapping[str, list[Finding]]) -> list[str]:
+    """What stands in the way, a sentence each."""
+    return [f"{host}: {finding.sentence()}" for host, rows in findings.items() for finding in rows if finding.blocks]
+
+
+def _finding(name: str, need: Need, good: bool, what: str, remedy: str = "") -> Finding:
+    return Finding(name, need, good, what, "" if good else remedy)
+
+
+def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[Finding]:
+    facts = survey.facts
+    told = f"{facts['system']['name'] or 'an unknown system'}, Linux {facts['kernel_release']} on {facts['machine']}"
+    yield _finding("Reachable", Need.REQUIRED, True, told)
+    yield _finding(
+        "Root", Need.REQUIRED, facts["uid"] == 0, f"user id {facts['uid']}", "Log in as root, or with sudo (become)."
+    )
+    version = tuple(int(part) for part in facts["python"].split(".")[:2])
+    yield _finding("Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later.")
+    yield _tools(facts)
+    if has_gateway(host):
+        yield from _of_modules(host, facts, built)
+    yield from _of_disk(host, facts, built)
+    good = bool(facts["clock_synchronized"]) and abs(survey.skew_s) < _SKEW_S
+    kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
+    what = f"{survey.skew_s:+.2f} s from this computer's, {kept[facts['clock_synchronized']]}"
+    yield _finding("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
+    busy = facts["busy"]
+    by = f" ({', '.join(busy['names'])})" if busy["names"] and busy["cores"] > _BUSY_CORES else ""
+    what = f"other programs use {busy['cores']:.1f} of a core now{by}"
+    yield _finding("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
+    holder = facts["holder"]
+    who = holder_text(holder) if holder else "by nobody"
+    yield _finding("In use", Need.ADVICE, holder is None, who, "A run waits for it; `orch restore --force` ends it.")
+    cpus = facts["cpus"]
+    online = [cpu["cpu"] for cpu in cpus if cpu["online"]]
+    can = "can" if all(cpu["can_go_offline"] for cpu in cpus if cpu["cpu"]) and len(cpus) > 1 else "cannot"
+    yield _finding(
+        "CPUs", Need.INFORMATION, True, f"{len(online)} of {len(cpus)} on line; they {can} be taken off line"
+    )
+
+
+def holder_text(holder: Mapping[str, Any]) -> str:
+    """Who has a host, for a person."""
+    if not holder:
+        return "by an unknown run"
+    return f"by process {holder.get('pid')} (`{holder.get('command')}`) of {holder.get('host', 'another computer')}"
+
+
+def _tools(facts: Mapping[str, Any]) -> Finding:
+    commands = facts["commands"]
+    missing = [TOOLS[name][1] for name in TOOLS if commands[name] is None]
+    if not missing:
+        return _finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
+    what = f"missing: {', '.join(missing)}"
+    if family(facts) == "other":
+        return _finding("Tools", Need.REQUIRED, False, what, "Install them; this system's packages are not known here.")
+    return _finding("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
+
+
+def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
+    """Whether the modules are built on the host itself."""
+    return host.modules == "build" or release not in built
+
+
+def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
+    release = facts["kernel_release"]
+    if not builds_there(host, release, built):
+        yield _finding("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
+    elif facts["headers"]:
+        yield _finding("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
+    else:
+        what = f"the headers of its kernel {release} are not installed, so they cannot be built"
+        if family(facts) == "debian":
+            remedy = f"Provisioning installs linux-headers-{release}, if there is such a package."
+            yield _finding("Modules", Need.ADVICE, False, what, remedy)
+        else:
+            yield _finding("Modules", Need.REQUIRED, False, what, "Install them.")
+    signed_only = facts["secure_boot"] or facts["signatures_enforced"] or facts["lockdown"] not in (None, "none")
+    why = "Secure Boot is on" if facts["secure_boot"] else "the kernel takes signed modules only"
+    yield _finding(
+        "Unsigned modules",
+        Need.REQUIRED,
+        not signed_only,
+        why if signed_only else "allowed",
+        "Switch Secure Boot off in the firmware (and module.sig_enforce and lockdown on the kernel's command line): "
+        "the modules that are measured are not signed.",
+    )
+    devices = facts["wireguard_devices"]
+    yield _finding(
+        "WireGuard",
+        Need.REQUIRED,
+        not devices,
+        f"in use: {', '.join(devices)}" if devices else "not in use by the host itself",
+        "The module is exchanged for every variant, which ends its own tunnels: take them down before.",
+    )
+
+
+def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
+    needed = dict(_NEEDED)
+    if has_gateway(host) and builds_there(host, facts["kernel_release"], built):
+        needed["/usr/local/lib"] = _NEEDED_TO_BUILD
+    short = {name: size for name, size in needed.items() if facts["free_bytes"][name] < size}
+    what = ", ".join(f"{facts['free_bytes'][name] / _MIB:.0f} MiB free in {name}" for name in (short or needed))
+    remedy = "; ".join(f"{name} needs {size / _MIB:.0f} MiB" for name, size in short.items())
+    yield _finding("Disk", Need.REQUIRED, not short, what, f"Make room: {remedy}.")
+
+
+def _of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Finding]:
+    nics = surveys[host.name].facts["nics"]
+    for link, name in host.nics.items():
+        title = f"Interface {name}"
+        if name not in nics:
+            there = ", ".join(nics) or "none"
+            yield _finding(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
+            continue
+        nic = nics[name]
+        speed = nic["speed_mbps"] or 0
+        told = [nic["driver"] or nic["kind"] or "no driver", f"MTU {nic['mtu']}"]
+        told += [f"{speed / 1000:g} Gbit/s"] if speed > 0 else []
+        told += [f"NUMA node {nic['numa_node']}"] if (nic["numa_node"] or 0) > 0 else []
+        told += [f"{nic['queues']} queue{'s' * (nic['queues'] != 1)}"]
+        what = f"{link}: {', '.join(told)}"
+        if nic["trouble"]:
+            yield _finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
+        elif nic["mtu"] < _LINK_MTU:
+            yield _finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+        elif nic["up"] and not nic["carrier"]:
+            yield _finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
+        else:
+            yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
+
+
+def _of_far_end(
+    testbed: SshTestbed,
+    host: SshHost,
+    surveys: Mapping[str, Survey],
+    link: Link,
+    title: str,
+    what: str,
+    nic: Mapping[str, Any],
+) -> Iterator[Finding]:
+    """Both ends of a link should be alike."""
+    ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
+    for other in ends:
+        far = (
+            surveys[other.name].facts.get("nics", {}).get(other.nics[link]) if not surveys[other.name].trouble else None
+        )
+        if far is None:
+            continue
+        for unit, key in (("MTU", "mtu"), ("speed in Mbit/s", "speed_mbps")):
+            if nic[key] and far[key] and nic[key] > 0 and far[key] > 0 and nic[key] != far[key]:
+                differs = f"{what}; {unit} {nic[key]} here and {far[key]} on {other.name}"
+                yield _finding(title, Need.ADVICE, False, differs, "Set both ends alike.")
+                return
+    yield _finding(title, Need.REQUIRED, True, what)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provider ``ssh``: hosts that are there as a testbed, for a run; and what is done with them without one."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from orchestrator.errors import TestbedError
+from orchestrator.finding import Finding
+from orchestrator.kernel.variants import load_variants
+from orchestrator.plan import Capabilities
+from orchestrator.progress import Progress
+from orchestrator.provision import Outcome
+from orchestrator.spec import SshHost, SshTestbed
+from orchestrator.testbed.cpus import cpu_order
+from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.lease import holder_now, lease
+from orchestrator.testbed.login import HostLost
+from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
+from orchestrator.testbed.ssh.provisioning import confirmed, modules_here, provisioned
+from orchestrator.testbed.ssh.route import Route, routes
+
+_RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
+_TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
+_POLL_S = 2.0
+_ONLINE = "/sys/devices/system/cpu/cpu{}/online"
+
+
+def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
+    """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
+    surveys = {}
+    for name, route in routes(testbed).items():
+        agent = None
+        try:
+            agent = Agent(route.login(testbed.file))
+            surveys[name] = survey_of(agent)
+        except TestbedError as error:
+            surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
+        finally:
+            if agent is not None:
+                agent.close()
+    return surveys, examine(testbed, surveys, modules_here())
+
+
+def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
+    """What the hosts can do. Raises TestbedError where one cannot be asked."""
+    surveys, _ = look_at(testbed)
+    for name, survey in surveys.items():
+        if survey.trouble:
+            raise TestbedError(f"{name}: {survey.trouble}")
+    most, least, reasons = 4096, 1, {}
+    for host in filter(has_gateway, testbed.hosts):
+        cpus = surveys[host.name].facts["cpus"]
+        order = cpu_order(host.name, host.cpus, cpus)
+        if len(order) < most:
+            most = len(order)
+            reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it"
+        fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
+        if len(fixed) > least:
+            least = len(fixed)
+            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line"
+    topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
+    if not any("client" in host.roles for host in testbed.hosts):
+        topologies = ("gateway-to-gateway",)
+    how = "as they are" if least == most else "off line"
+    return Capabilities(most, how, topologies, tuple(load_variants()), reasons, min_cores=min(least, most))
+
+
+def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
+    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
+
+    ``force``: also end an agent that still has a host. Raises TestbedError where a run of this computer uses it.
+    """
+    said = []
+    journal = SettingsJournal(testbed.testbed)
+    with lease(f"testbed-{testbed.testbed}", wait=False):
+        for name, route in routes(testbed).items():
+            agent = None
+            try:
+                agent = Agent(route.login(testbed.file))
+                said += _restore_one(agent, name, journal, force)
+            except TestbedError as error:
+                said.append(f"{error} Nothing was put back on {name}.")
+            finally:
+                if agent is not None:
+                    agent.close()
+    return said
+
+
+def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
+    holder = agent.request("lease", holder=holder_now())["taken_by"]
+    if holder is not None and not force:
+        return [f"{name} is in use {holder_text(holder)}; nothing was put back. `--force` ends that agent first."]
+    said = []
+    if holder is not None:
+        agent.request("break_lease")
+        deadline = time.monotonic() + _TAKEN_S
+        while agent.request("lease", holder=holder_now())["taken_by"] is not None:
+            if time.monotonic() > deadline:
+                return [f"{name}: the agent that has it does not end; nothing was put back."]
+            time.sleep(0.2)
+        said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
+    left = agent.request("leave", timeout_s=60, leftovers=True)["done"]
+    return [*said, *(f"{name}: {what}." for what in left), *put_back(agent, name, journal)]
+
+
+class HostsTestbed:
+    """Hosts that are there. They are taken for one run at a time, and given back as they were."""
+
+    provider = "ssh"
+    emulated = False
+
+    def __init__(self, testbed: SshTestbed, progress: Progress, *, wait: bool = True) -> None:
+        self.name = testbed.testbed
+        self._spec = testbed
+        self._progress = progress
+        self._wait = wait
+        self._lease = contextlib.ExitStack()
+        self._hosts = Hosts(testbed.hosts, SettingsJournal(self.name))
+        self._routes: dict[str, Route] = {}
+        self._surveys: dict[str, Survey] = {}
+        self._modules: dict[str, dict[str, ModuleFile]] = {}
+        self.label = label_of(testbed.hosts, "host")
+        self.nics: dict[str, dict[str, str]] = {
+            host.name: {str(link): nic for link, nic in host.nics.items()} for host in testbed.hosts
+        }
+        self.cpus: dict[str, Sequence[int]] = {}
+
+    @property
+    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
+        return [(host.name, list(host.roles)) for host in self._spec.hosts]
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        return self._hosts.agents
+
+    # --- beginning and end ---
+
+    def __enter__(self) -> Self:
+        self.take()
+        self._provision()
+        return self
+
+    def take(self) -> None:
+        """Take the hosts for this run, and look at them; nothing is changed yet. Raises TestbedError with everything
+        that stands in the way."""
+        self._routes = routes(self._spec)
+        self._lease.enter_context(
+            lease(f"testbed-{self.name}", wait=self._wait, on_wait=lambda who: self._waiting(f"by {who}"))
+        )
+        try:
+            self._progress.stage("Looking at the hosts", 3)
+            for name in self._routes:
+                self._progress.detail(name)
+                self._start_agent(name)
+            blocking = sentences(examine(self._spec, self._surveys, modules_here()))
+            if blocking:
+                raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _waiting(self, who: str) -> None:
+        self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
+
+    def _start_agent(self, name: str, patience_s: float = 0.0) -> None:
+        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s``: for a host that does
+        not answer, since it may be restarting."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                agent = Agent(self._routes[name].login(self._spec.file))
+                agent.request("clock")
+                break
+            except HostLost as error:
+                if time.monotonic() > deadline:
+                    raise
+                self._progress.detail(f"waiting until {name} is back ({error})")
+                time.sleep(_POLL_S)
+        try:
+            self._wait_for_lease(name, agent)
+            self._surveys[name] = survey_of(agent)
+        except BaseException:
+            agent.close()
+            raise
+        self._hosts.agents[name] = agent
+
+    def _wait_for_lease(self, name: str, agent: Agent) -> None:
+        """Take a host. Its last agent, if it was ours, leaves by itself, or is ended; another's is waited for."""
+        mine = holder_now()
+        began, told = time.monotonic(), False
+        while holder := agent.request("lease", holder=mine)["taken_by"]:
+            ours = holder.get("pid") == mine["pid"] and holder.get("host") == mine["host"]
+            if ours and time.monotonic() - began > _TAKEN_S / 2:
+                agent.request("break_lease")
+            if not ours and not self._wait:
+                raise TestbedError(f"{name} is in use {holder_text(holder)}. Wait until it has ended.")
+            if not ours and not told:
+                self._waiting(f"on {name} {holder_text(holder)}")
+                told = True
+            time.sleep(0.2 if ours else _POLL_S)
+
+    def _provision(self) -> None:
+        """See that the hosts are provisioned; the playbook runs only where they are not."""
+        self._modules, outcome = confirmed(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
+        if outcome is not None:
+            self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
+
+    def provision_only(self) -> Outcome:
+        """Take the hosts, run the playbook over them, and give them back; what it did."""
+        self.take()
+        try:
+            self._modules, outcome = provisioned(
+                self._spec, self._routes, self._hosts.agents, self._surveys, self._progress
+            )
+        finally:
+            self.__exit__()
+        return outcome
+
+    def __exit__(self, *exception: object) -> None:
+        for name in list(self._hosts.agents):
+            if not self._hosts.agents[name].in_step:
+                self._hosts.agents.pop(name).close()  # it leaves by itself, and another puts the settings back
+                with contextlib.suppress(TestbedError):
+                    self._start_agent(name)
+        for sentence in self._hosts.give_back():
+            self._progress.message(sentence)
+        for name in self._hosts.journal.pending():
+            self._progress.message(f"{name}: settings are still to be put back; `orch restore {self._spec.file}` does.")
+        self._lease.close()
+
+    # --- a block ---
+
+    def prepare(self, state: State) -> Mapping[str, Any]:
+        """Bring the hosts back where they are lost or were restarted; the block's CPUs on line; settings applied."""
+        changed = False
+        for host in self._spec.hosts:
+            agent = self._hosts.agents.get(host.name)
+            if agent is None or not agent.answers():
+                if agent is not None:
+                    self._hosts.agents.pop(host.name).close()
+                before = self._surveys[host.name].facts["boot_id"]
+                self._start_agent(host.name, _RESTART_S)
+                changed = changed or self._surveys[host.name].facts["boot_id"] != before
+        if changed:
+            self._provision()
+        return {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+
+    def _prepare_host(self, host: SshHost, cores: int) -> dict[str, Any]:
+        facts = self._surveys[host.name].facts
+        cpus = facts["cpus"]
+        online: dict[str, str] = {}
+        if has_gateway(host):
+            order = cpu_order(host.name, host.cpus, cpus)
+            if cores > len(order):
+                raise TestbedError(f"{host.name} has {len(order)} CPUs for trials, and {cores} were asked for.")
+            chosen = order[:cores]
+            for cpu in cpus:
+                wanted = cpu["cpu"] in chosen
+                if cpu["can_go_offline"]:
+                    online[_ONLINE.format(cpu["cpu"])] = str(int(wanted))
+                elif not wanted:
+                    raise TestbedError(
+                        f"{host.name} cannot take its CPU {cpu['cpu']} off line, and the block uses {cores} of its "
+                        f"CPUs (cpus: {host.cpus}), without that one. Have the order begin with it."
+                    )
+        else:
+            chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
+        settings = self._hosts.apply_settings(host.name, online)
+        found = self._hosts.agents[host.name].request("hello")
+        if has_gateway(host) and found["cpus_online"] != cores:
+            raise TestbedError(f"{host.name} has {found['cpus_online']} CPUs on line, not {cores}.")
+        self.cpus[host.name] = chosen
+        kept = ("system", "boot_id", "nics", "cpus")
+        return {**found, **{name: facts[name] for name in kept}, "cpus_used": list(chosen), **settings}
+
+    def module(self, build: str, host: str) -> ModuleFile:
+        return self._modules[host][build]
+
+    @contextlib.contextmanager
+    def boost(self, seconds: float) -> Iterator[BoostResult]:
+        """Nothing is to be done: the hosts have nothing else to do, or say so."""
+        del seconds
+        result = BoostResult()
+        result.value = Boost(False, {})
+        yield result
+
+    def settle(self, share: float, most_s: float) -> bool:
+        deadline = time.monotonic() + most_s
+        while True:
+            load = [agent.request("busy", window_s=0.5)["cores"] for agent in self._hosts.agents.values()]
+            if max(load) < share:
+                return True
+            if time.monotonic() > deadline:
+                return False
+
+    def environment(self) -> Mapping[str, Any]:
+        """What the hosts are, as far as it can change a result."""
+        return {
+            "hosts": {
+                name: {
+                    **{key: survey.facts[key] for key in ("kernel_release", "kernel_version", "system", "cpu_models")},
+                    **{key: survey.facts[key] for key in ("kernel_command_line", "tools", "memory_kib")},
+                    "nics": {link: survey.facts["nics"].get(nic) for link, nic in self.nics[name].items()},
+                    "modules": {build: module.build_id for build, module in self._modules.get(name, {}).items()},
+                }
+                for name, survey in self._surveys.items()
+            }
+        }

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hosts must have before trials: tools, and on gateways every build of the wireguard module for their kernel.
+
+The agent looks first, which takes a moment; the playbook runs only where something is missing or differs.
+"""
+
+import contextlib
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator import cache
+from orchestrator.errors import TestbedError
+from orchestrator.kernel.modules import BUILDS, cached_lab_module
+from orchestrator.kernel.releases import cached_release_module, load_releases
+from orchestrator.kernel.variants import load_variants
+from orchestrator.paths import KERNEL
+from orchestrator.progress import Progress
+from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
+from orchestrator.spec import SshHost, SshTestbed
+from orchestrator.testbed.protocol import ModuleFile
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh.preflight import TOOLS, Survey, builds_there, family, has_gateway
+from orchestrator.testbed.ssh.route import Route
+
+_SCRIPT = KERNEL / "build-module.sh"
+Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}
+_BUILD_S = 1800  # a slow host that fetches headers and a kernel source, and compiles
+
+
+def modules_here() -> dict[str, dict[str, cache.Product]]:
+    """The modules that this computer has built, by kernel release and build."""
+    found: dict[str, dict[str, cache.Product]] = {}
+    for build in BUILDS:
+        products = [cached_lab_module(build)]
+        products += [cached_release_module(release, build) for release in load_releases().values()]
+        for product in products:
+            if product is not None:
+                found.setdefault(product.description["facts"]["release"], {})[build] = product
+    return {release: builds for release, builds in found.items() if set(builds) == set(BUILDS)}
+
+
+def wanted_modules(
+    host: SshHost, survey: Survey, here: Mapping[str, Mapping[str, cache.Product]]
+) -> list[WantedModule]:
+    """Every build of the module that variants need, on a host with a gateway."""
+    if not has_gateway(host):
+        return []
+    release = str(survey.facts["kernel_release"])
+    builds = sorted({variant.build for variant in load_variants().values()})
+    if not builds_there(host, release, here):
+        return [from_here(build, here[release][build]) for build in builds]
+    script = cache.hash_files([_SCRIPT], KERNEL)
+    wanted = []
+    for build in builds:
+        own = BUILDS[build]
+        made_from = {"release": release, "own": cache.hash_tree(own) if own else "", "script": script}
+        wanted.append(WantedModule(build, release, cache.key_of(made_from), None, own is not None))
+    return wanted
+
+
+def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, ModuleFile], list[str]]:
+    """The modules that a host has, by build, and what is not as provisioning leaves it, a few words each."""
+    found = agent.request("provisioned", commands=list(TOOLS), modules=[module.path for module in wanted])
+    differs = [f"{name} is missing" for name in found["missing"]]
+    modules = {}
+    for module in wanted:
+        facts = found["modules"][module.path]
+        # A stamp is what the module was made from, and the SHA-256 of what was made.
+        made_from, _, digest = (facts or {}).get("stamp", "").partition(" ")
+        if facts is None:
+            differs.append(f"the module {module.build} is missing")
+        elif (made_from, digest) != (module.made_from, facts["sha256"]):
+            differs.append(f"the module {module.build} is another")
+        elif facts["release"] != module.release or not facts["build_id"]:
+            differs.append(f"the module {module.build} is for the kernel {facts['release']}")
+        else:
+            modules[module.build] = ModuleFile(module.path, facts["build_id"])
+    return modules, differs
+
+
+def playbook_pass(
+    testbed: SshTestbed,
+    routes: Mapping[str, Route],
+    surveys: Mapping[str, Survey],
+    wanted: Mapping[str, list[WantedModule]],
+    progress: Progress,
+) -> Outcome:
+    """One pass of the playbook over all hosts. Raises TestbedError that names host and task."""
+    targets = []
+    with _own_sources() as sources:
+        for host in testbed.hosts:
+            facts = surveys[host.name].facts
+            of_host = {
+                "orch_family": family(facts),
+                "orch_kernel_release": facts["kernel_release"],
+                "orch_module_sources": str(sources),
+                **variables(wanted[host.name]),
+            }
+            targets.append(replace(routes[host.name].target(), variables=of_host))
+        return run_playbook("provision", targets, {}, progress, timeout_s=_BUILD_S)
+
+
+@contextlib.contextmanager
+def _own_sources() -> Iterator[Path]:
+    """The build script and our series in one tar file: one task instead of one a file."""
+    with tempfile.TemporaryDirectory(prefix="orch-sources-") as name:
+        file = Path(name) / "sources.tar"
+        with tarfile.open(file, "w") as tar:
+            tar.add(_SCRIPT, _SCRIPT.name)
+            for build, own in BUILDS.items():
+                if own is not None:
+                    tar.add(own, build)
+        yield file
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """What hosts must have, and how to see whether they do."""
+
+    testbed: SshTestbed
+    agents: Mapping[str, Agent]
+    wanted: Mapping[str, list[WantedModule]]
+
+    def look(self) -> tuple[Modules, list[str]]:
+        """The modules that are there, and what is not as provisioning leaves it."""
+        modules, differs = {}, []
+        for host in self.testbed.hosts:
+            modules[host.name], found = confirm(self.agents[host.name], self.wanted[host.name])
+            differs += [f"{host.name}: {what}" for what in found]
+        return modules, differs
+
+
+def _looking(testbed: SshTestbed, agents: Mapping[str, Agent], surveys: Mapping[str, Survey]) -> _Looking:
+    here = modules_here()
+    wanted = {host.name: wanted_modules(host, surveys[host.name], here) for host in testbed.hosts}
+    return _Looking(testbed, agents, wanted)
+
+
+def confirmed(
+    testbed: SshTestbed,
+    routes: Mapping[str, Route],
+    agents: Mapping[str, Agent],
+    surveys: Mapping[str, Survey],
+    progress: Progress,
+) -> tuple[Modules, Outcome | None]:
+    """See that every host is provisioned; the modules of each, by build, and what a playbook pass did, if one was
+    needed. Raises TestbedError."""
+    progress.detail("looking at what is provisioned")
+    modules, differs = _looking(testbed, agents, surveys).look()
+    if not differs:
+        return modules, None
+    progress.message(f"To be provisioned: {'; '.join(differs)}.")
+    return provisioned(testbed, routes, agents, surveys, progress)
+
+
+def provisioned(
+    testbed: SshTestbed,
+    routes: Mapping[str, Route],
+    agents: Mapping[str, Agent],
+    surveys: Mapping[str, Survey],
+    progress: Progress,
+) -> tuple[Modules, Outcome]:
+    """Run the playbook over all hosts; the modules of each, by build, and what it did. Raises TestbedError."""
+    looking = _looking(testbed, agents, surveys)
+    progress.stage("Provisioning the hosts with Ansible", 60)
+    outcome = playbook_pass(testbed, routes, surveys, looking.wanted, progress)
+    modules, differs = looking.look()
+    if differs:
+        raise TestbedError(f"After provisioning, something is still not right: {'; '.join(differs)}.")
+    return modules, outcome
