@@ -1109,6 +1109,9 @@ def handshake_times(request):
 # --- traffic -------------------------------------------------------------------------------------------------------
 
 
+ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
+
+
 class Traffic:
     """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
 
@@ -1118,6 +1121,8 @@ class Traffic:
 
     def start(self, role, name, arguments):
         """Start a process in a role; its output goes to files that are read after the traffic."""
+        if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
+            raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
         if self.folder is None:
             self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
         base = os.path.join(self.folder.name, name)

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator import store
 from orchestrator.paths import CHECKOUT
+from orchestrator.plan import Plan
 
 ORCH = [sys.executable, "-c", "from orchestrator.cli.app import main; main()"]
 SPEC = str(CHECKOUT / "exp" / "scaling.yaml")
@@ -84,3 +87,18 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
 def runs_in(results: Path) -> list[Path]:
     """Directories of runs below a results folder."""
     return sorted(path.parent for path in results.glob("*/*/run.json"))
+
+
+def attempts_in(results: Path) -> int:
+    """How many attempts the runs in a folder have so far."""
+    return len(list(results.glob("*/*/trials/*/*/attempt.json")))
+
+
+def all_ok_once(run: Path) -> None:
+    """Every trial of the plan has exactly one ok attempt, and nothing half-written is left."""
+    plan = Plan.from_json(store.read_run(run)["plan"])
+    ok = Counter(attempt["trial_id"] for attempt in store.read_attempts(run) if attempt["status"] == "ok")
+    assert ok == Counter(trial.trial_id for trial in plan.iterate())
+    assert not list(run.rglob("*.tmp"))
+    trials, _ = store.tables(run)
+    assert set(trials.column("status").to_pylist()) == {"ok"}

@@ -8,15 +8,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from orchestrator import store
-from orchestrator.plan import Plan
 from orchestrator.testbed.uml.lab import Lab
-from tests.lab.support import ORCH, lab_processes, last_object, orch, running_orch, runs_in, start_orch, wait_until
+from tests.lab.support import (
+    ORCH,
+    all_ok_once,
+    attempts_in,
+    lab_processes,
+    last_object,
+    orch,
+    running_orch,
+    runs_in,
+    start_orch,
+    wait_until,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -42,16 +51,6 @@ def lab_folders() -> list[Path]:
 def nothing_left() -> None:
     wait_until(lambda: lab_processes() == [], 10, "the lab's processes are gone")
     wait_until(lambda: lab_folders() == [], 10, "the lab's folders are gone")
-
-
-def all_ok_once(run: Path) -> None:
-    """Every trial of the plan has exactly one ok attempt, and nothing half-written is left."""
-    plan = Plan.from_json(store.read_run(run)["plan"])
-    ok = Counter(attempt["trial_id"] for attempt in store.read_attempts(run) if attempt["status"] == "ok")
-    assert ok == Counter(trial.trial_id for trial in plan.iterate())
-    assert not list(run.rglob("*.tmp"))
-    trials, _ = store.tables(run)
-    assert set(trials.column("status").to_pylist()) == {"ok"}
 
 
 def kill_and_resume(folder: Path, kills: int, seed: int) -> None:
@@ -84,10 +83,6 @@ def test_a_run_killed_twenty_times_goes_on(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, 20, seed=2)
 
 
-def attempts_in(results: Path) -> int:
-    return len(list(results.glob("*/*/trials/*/*/attempt.json")))
-
-
 def in_the_machine(script: str) -> "subprocess.Popen[bytes]":
     """Start a script on the machine of the lab that is up, which it may end."""
     (folder,) = lab_folders()
@@ -97,7 +92,7 @@ def in_the_machine(script: str) -> "subprocess.Popen[bytes]":
 
 MACHINE_FAULTS = {
     "panic": "kill 1",  # the kernel panics when its init ends
-    "agent-killed": "pkill -9 -f agent.py",
+    "agent-killed": "pkill -9 -f orch-agent.py",
     "connection-cut": "pkill -9 -f sshd-session; pkill -9 -f 'sshd: root'",
 }
 

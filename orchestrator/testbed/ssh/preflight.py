@@ -27,7 +27,7 @@ _BUSY_CORES = 0.2
 _LINK_MTU = 1500
 _MIB = 2**20
 _NEEDED = {"/usr/local/lib": 16 * _MIB, "/tmp": 16 * _MIB, "/run": 4 * _MIB}
-_NEEDED_TO_BUILD = 2**30
+_NEEDED_TO_BUILD = 512 * _MIB  # headers, kernel source, compiler
 _OLDEST_PYTHON = (3, 9)
 _SKEW_S = 1.0
 

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provider ssh, on two lab machines that stand and are used as any hosts are: by an inventory, over SSH."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import store
+from tests.lab.support import all_ok_once, attempts_in, last_object, orch, running_orch, runs_in, wait_until
+
+pytestmark = pytest.mark.lab
+
+SPEC = """\
+experiment: hosts
+factors: {variant: [vanilla, threaded, inline], cores: [1], tunnels: [1, 2]}
+traffic: {warm_up: 0s, duration: 1s}
+repetitions: 1
+retries: 3
+limits: {report_only: [competing_load, steal, retransmits, variation, headroom]}
+"""
+TESTBED = """\
+testbed: pair
+provider: ssh
+inventory: {inventory}
+hosts:
+  - {{name: lab1, roles: [client, gateway-a], nics: {{wan: vec1}}{more}}}
+  - {{name: lab2, roles: [gateway-b, server], nics: {{wan: vec1}}}}
+"""
+# What of a host a run may not leave changed; of what changes by itself, nothing. The kernel remembers that a module of
+# nobody's was loaded (tainted), and iproute2 keeps its folder of namespaces mounted, empty.
+SNAPSHOT = """
+sysctl -a 2>/dev/null | grep -vE 'random|nr_|-nr|dentry|inode|pid|uuid|stat_refresh|entropy|tainted' | sort
+lsmod | grep wireguard; ip -details link | grep -v valid_lft; ip address; ip route; ip -6 route; ip netns
+find /run/orch /run/netns -type f -size +0; grep -v /run/netns /proc/mounts; ls -A /tmp
+pgrep -af 'iperf3|orch-agent' | grep -v pgrep
+"""
+
+
+class Pair:
+    """The two hosts, and a testbed file that names them."""
+
+    def __init__(self, folder: Path, inventory: str) -> None:
+        self.folder, self._inventory = folder, inventory
+        self.file = self.testbed("pair.yaml")
+        self.spec = folder / "hosts.yaml"
+        self.spec.write_text(SPEC)
+
+    def testbed(self, name: str, more: str = "") -> Path:
+        file = self.folder / name
+        file.write_text(TESTBED.format(inventory=self._inventory, more=more))
+        return file
+
+    def on(self, host: str, script: str) -> str:
+        return orch("lab", "shell", host, script).stdout
+
+    def snapshot(self) -> set[str]:
+        return {f"{host}: {line}" for host in ("lab1", "lab2") for line in self.on(host, SNAPSHOT).splitlines()}
+
+    def arguments(self, results: Path, file: Path | None = None) -> tuple[str | Path, ...]:
+        return ("run", self.spec, "--testbed", file or self.file, "--results", results)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("hosts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        up = orch("lab", "up", "two-machines")
+        assert up.returncode == 0, up.stderr
+        try:
+            hosts = Pair(folder, orch("lab", "inventory").stdout.strip())
+            unknown = orch("testbed", "provision", hosts.file)
+            assert (unknown.returncode, "is not known, so it may be another host" in unknown.stderr) == (3, True)
+            unasked = orch("testbed", "enroll", hosts.file)
+            assert (unasked.returncode, "Nothing was pinned" in unasked.stderr) == (2, True)
+            assert orch("testbed", "enroll", hosts.file, "--yes").returncode == 0
+            yield hosts
+        finally:
+            orch("lab", "down")
+
+
+def test_all_blocks_are_carried_and_the_hosts_are_given_back_as_they_were(pair: Pair, tmp_path: Path) -> None:
+    before = pair.snapshot()
+    done = orch(*pair.arguments(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    run = Path(last_object(done.stdout)["run"])
+    all_ok_once(run)
+    assert pair.snapshot() ^ before == set()
+    assert not (pair.folder / "state" / "orch" / "settings-pair.json").exists()
+    (attempt, *_) = [a for a in store.read_attempts(run) if a["levels"]["tunnels"] == 2 and a["kind"] == "measure"]
+    assert {row["host"] for row in attempt["probes"]["per_cpu"]} == {"lab1", "lab2"}
+    through = attempt["probes"]["interfaces"]
+    assert through["gateway-a"]["wan0"]["tx_bytes"] > 1e6
+    assert through["gateway-b"]["wan0"]["rx_bytes"] > 1e6
+    prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
+    hosts = json.loads(prepared)["hosts"]
+    assert {name: facts["cpus_used"] for name, facts in hosts.items()} == {"lab1": [0], "lab2": [0]}
+    assert store.read_run(run)["testbed"]["provider"] == "ssh"
+
+
+def test_a_second_pass_changes_nothing_and_what_was_changed_by_hand_is_repaired(pair: Pair, tmp_path: Path) -> None:
+    assert orch("testbed", "provision", pair.file).returncode == 0
+    second = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
+    assert second["tasks"] > 0
+    assert second["changed"] == 0
+    pair.on("lab1", "for f in /usr/local/lib/orch/modules/*/upstream/wireguard.ko; do echo >>$f; chmod 600 $f; done")
+    pair.on("lab2", "rm -r /usr/local/lib/orch/modules/*/multitunnel")
+    done = orch(*pair.arguments(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "lab1: the module upstream is another; lab2: the module multitunnel is missing" in done.stderr
+    all_ok_once(runs_in(tmp_path)[0])
+    third = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
+    assert third["changed"] == 0
+
+
+def test_doctor_shows_both_hosts_and_changes_nothing(pair: Pair) -> None:
+    before = pair.snapshot()
+    done = orch("doctor", "--testbed", pair.file, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["requirements"]
+    assert {row["host"] for row in rows} == {"lab1", "lab2"}
+    assert any(row["name"] == "Interface vec1" and "uml-vector" in row["what"] for row in rows)
+    assert pair.snapshot() ^ before == set()
+
+
+def test_a_changed_host_key_is_refused_until_it_is_enrolled_anew(pair: Pair, tmp_path: Path) -> None:
+    known = pair.folder / "state" / "orch" / "known_hosts"
+    kept = known.read_text()
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    kind, key = other.with_suffix(".pub").read_text().split()[:2]
+    known.write_text("".join(f"pair.{host} {kind} {key}\n" for host in ("lab1", "lab2")))
+    done = orch(*pair.arguments(tmp_path))
+    assert done.returncode == 3
+    assert "lab1: its host key has changed: ssh-ed25519 SHA256:" in done.stderr
+    assert f"`orch testbed enroll {pair.file} --replace lab1`" in done.stderr
+    assert "Traceback" not in done.stderr
+    refused = orch("testbed", "enroll", pair.file, "--yes", "--replace", "lab1")
+    assert (refused.returncode, "--replace lab2" in refused.stderr) == (2, True)
+    taken = orch("testbed", "enroll", pair.file, "--yes", "--replace", "lab1", "--replace", "lab2")
+    assert taken.returncode == 0, taken.stderr
+    assert known.read_text() == kept
+
+
+def test_a_sudo_that_asks_ends_in_a_sentence_and_one_that_does_not_is_used(pair: Pair, tmp_path: Path) -> None:
+    pair.on("lab1", "useradd -m tester; usermod -p '*' tester; echo 'tester ALL=(ALL) ALL' >/etc/sudoers.d/tester")
+    as_user = pair.testbed("tester.yaml", ", user: tester")
+    done = orch(*pair.arguments(tmp_path, as_user))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "lab1: sudo asks for a password" in done.stderr
+    assert "NOPASSWD" in done.stderr
+    pair.on("lab1", "echo 'tester ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/tester")
+    before = pair.snapshot()
+    done = orch(*pair.arguments(tmp_path, as_user), "--set", "factors.variant=[inline]")
+    assert done.returncode == 0, done.stderr
+    assert pair.snapshot() ^ before == set()
+    provisioned = orch("testbed", "provision", as_user, "--json")
+    assert last_object(provisioned.stdout)["changed"] == 0
+    pair.on("lab1", "rm /etc/sudoers.d/tester")
+    done = orch(*pair.arguments(tmp_path, as_user))
+    assert (done.returncode, "lab1: " in done.stderr, "sudo" in done.stderr) == (3, True, True)
+
+
+def test_modules_that_cannot_be_built_for_want_of_headers_say_so(pair: Pair, tmp_path: Path) -> None:
+    release = pair.on("lab1", "uname -r").strip()
+    building = pair.testbed("building.yaml", ", modules: build")
+    done = orch(*pair.arguments(tmp_path, building))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "lab1" in done.stderr
+    assert f"The headers of the running kernel {release} are not installed" in done.stderr
+    assert f"Install linux-headers-{release}" in done.stderr
+    assert runs_in(tmp_path) == []
+
+
+def test_a_full_disk_is_told_before_anything_is_changed(pair: Pair, tmp_path: Path) -> None:
+    pair.on("lab2", "cat /dev/zero >/usr/local/lib/filler 2>/dev/null; sync")
+    try:
+        done = orch(*pair.arguments(tmp_path))
+    finally:
+        pair.on("lab2", "rm /usr/local/lib/filler")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "lab2: Disk: 0 MiB free in /usr/local/lib. Make room: /usr/local/lib needs 16 MiB." in done.stderr
+    assert runs_in(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_in_mid_run_fails_attempts_with_the_reason(pair: Pair, tmp_path: Path) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    before = pair.snapshot()
+    with running_orch(*pair.arguments(results), log=log) as process:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        pair.on("lab1", "cat /dev/zero >/run/filler 2>/dev/null")
+        try:
+            wait_until(lambda: "lab1: the disk of /run/orch is full" in log.read_text(), 60, f"the reason; {log}")
+        finally:
+            pair.on("lab1", "rm /run/filler")
+        status = process.wait(180)
+    assert status == 0, log.read_text()
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    failed = [attempt for attempt in store.read_attempts(run) if attempt["status"] == "failed"]
+    assert failed
+    assert all(attempt["measurements"]["throughput_bps"] is None for attempt in failed)
+    assert pair.snapshot() ^ before == set()
+
+
+REBOOT = "python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x1234567)'"  # LINUX_REBOOT_CMD_RESTART
+
+
+def test_a_host_that_restarts_in_mid_block_fails_one_attempt_and_the_rest_goes_on(pair: Pair, tmp_path: Path) -> None:
+    log, results = tmp_path / "log", tmp_path / "results"
+    with running_orch(*pair.arguments(results), "--set", "traffic.duration=3s", log=log) as process:
+        wait_until(lambda: attempts_in(results) > 1, 120, f"two attempts; {log}")
+        pair.on("lab2", REBOOT)
+        status = process.wait(240)
+    said = log.read_text()
+    assert status == 0, said
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    lost = [attempt for attempt in store.read_attempts(run) if attempt["status"] == "failed"]
+    assert len(lost) == 1
+    assert lost[0]["reasons"][0].startswith("lab2: ")
+    assert lost[0]["reasons"][0] in said
+
+
+def test_what_a_killed_run_left_is_put_back(pair: Pair, tmp_path: Path) -> None:
+    before = pair.snapshot()
+    log, results = tmp_path / "log", tmp_path / "results"
+    with running_orch(*pair.arguments(results), "--set", "traffic.duration=3s", log=log) as process:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        second = orch(*pair.arguments(tmp_path / "second"), "--no-wait")
+        assert (second.returncode, f"in use by process {process.pid}" in second.stderr) == (3, True)
+        os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: "orch-agent" not in pair.on("lab1", "pgrep -af orch-agent | grep -v pgrep"), 20, "it left")
+    assert pair.snapshot() != before  # the settings: nobody was left who knew what they were
+    told = orch("restore", pair.file)
+    assert told.returncode == 0
+    assert "lab1: net.core.rmem_max is" in told.stdout
+    assert pair.snapshot() ^ before == set()
+    assert "Nothing is to be put back" in orch("restore", pair.file).stdout
+    resumed = orch("run", pair.spec, "--resume", runs_in(results)[0])
+    assert resumed.returncode == 0, resumed.stderr
+    all_ok_once(runs_in(results)[0])
+    assert pair.snapshot() ^ before == set()
+
+
+def test_an_agent_that_was_killed_leaves_what_restore_puts_back(pair: Pair, tmp_path: Path) -> None:
+    before = pair.snapshot()
+    log, results = tmp_path / "log", tmp_path / "results"
+    with running_orch(*pair.arguments(results), "--set", "traffic.duration=3s", log=log) as process:
+        wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
+        os.kill(process.pid, signal.SIGSTOP)
+        pair.on("lab1", "pkill -9 -f orch-agent; pkill -9 iperf3")
+        os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: "orch-agent" not in pair.on("lab2", "pgrep -af orch-agent | grep -v pgrep"), 20, "it left")
+    assert "gateway-a" in pair.on("lab1", "ip netns")
+    told = orch("restore", pair.file)
+    assert "lab1: the namespaces client, gateway-a were removed" in told.stdout
+    assert "lab1: the interfaces vec1 were given back" in told.stdout
+    assert pair.snapshot() ^ before == set()
+
+
+MISTAKES = {
+    # What is written in the place of what, and what the sentence must have.
+    "no such interface": ("vec1", "eth7", "Interface eth7: not there; there are dummy0, vec0, vec1. Correct nics: wan."),
+    "the way to the host": ("vec1", "vec0", "this very SSH connection comes in over vec0"),
+    "not in the inventory": ("name: lab1", "name: lab9", "has no host lab9; it has lab1, lab2"),
+    "no inventory": ("inventory.json", "inventory.yaml", "There is no inventory"),
+    "no such node": ("gateway-a],", "gateway-a], cpus: node-3,", "has no NUMA node 3"),
+    "no such CPU": ("gateway-a],", "gateway-a], cpus: '4-7',", "has no CPU 4"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_in_a_testbed_file_are_told(pair: Pair, tmp_path: Path, mistake: str) -> None:
+    old, new, says = MISTAKES[mistake]
+    file = pair.folder / "mistake.yaml"
+    file.write_text(pair.file.read_text().replace(old, new, 1))
+    done = orch(*pair.arguments(tmp_path, file))
+    assert done.returncode in (2, 3)
+    assert says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert runs_in(tmp_path) == []

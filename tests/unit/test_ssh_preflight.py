@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the preflight makes of what hosts show."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.finding import Need
+from orchestrator.spec import SshTestbed
+from orchestrator.testbed.ssh.preflight import Survey, examine, sentences
+
+RELEASE = "6.12.48+deb13-amd64"
+
+
+def bed(**changes: Any) -> SshTestbed:
+    left = {"name": "left", "roles": ("client", "gateway-a"), "nics": {"wan": "ens1"}, **changes}
+    right = {"name": "right", "roles": ("gateway-b", "server"), "nics": {"wan": "ens2"}}
+    return SshTestbed.model_validate({"testbed": "t", "provider": "ssh", "hosts": (left, right)})
+
+
+def nic(**changes: Any) -> dict[str, Any]:
+    good = {"driver": "ice", "kind": "", "mtu": 1500, "up": True, "carrier": True, "speed_mbps": 100_000}
+    return {**good, "numa_node": 0, "queues": 64, "trouble": None, **changes}
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    """What a good server shows."""
+    tools = {name: f"{name} 1.0" for name in ("ip", "iperf3", "wg", "modprobe", "ethtool", "gcc", "make")}
+    return {
+        "kernel_release": RELEASE,
+        "machine": "x86_64",
+        "system": {"id": "debian", "like": [], "name": "Debian GNU/Linux 13 (trixie)", "version": "13"},
+        "uid": 0,
+        "python": "3.13.5",
+        "commands": tools,
+        "headers": True,
+        "secure_boot": False,
+        "lockdown": "none",
+        "signatures_enforced": False,
+        "wireguard_devices": [],
+        "nics": {"ens1": nic(), "ens2": nic()},
+        "free_bytes": dict.fromkeys(("/", "/usr/local/lib", "/tmp", "/run"), 10 * 2**30),
+        "cpus": [{"cpu": cpu, "online": True, "can_go_offline": cpu > 0} for cpu in range(4)],
+        "busy": {"cores": 0.01, "names": ["systemd"]},
+        "clock_synchronized": True,
+        "holder": None,
+        **changes,
+    }
+
+
+def stands_in_the_way(built: tuple[str, ...] = (), testbed: SshTestbed | None = None, **changes: Any) -> list[str]:
+    surveys = {"left": Survey(facts(**changes)), "right": Survey(facts())}
+    return sentences(examine(testbed or bed(), surveys, built))
+
+
+def test_good_hosts_have_nothing_in_the_way() -> None:
+    assert stands_in_the_way() == []
+    found = examine(bed(), {name: Survey(facts()) for name in ("left", "right")}, ())
+    assert all(finding.found for rows in found.values() for finding in rows)
+
+
+BAD = [
+    ({"uid": 1000}, "left: Root: user id 1000. Log in as root, or with sudo"),
+    ({"python": "3.8.1"}, "left: Python: 3.8.1. It takes Python 3.9"),
+    ({"secure_boot": True}, "Secure Boot is on. Switch Secure Boot off"),
+    ({"lockdown": "integrity"}, "the kernel takes signed modules only"),
+    ({"signatures_enforced": True}, "the kernel takes signed modules only"),
+    ({"wireguard_devices": ["wg0"]}, "left: WireGuard: in use: wg0."),
+    ({"free_bytes": {"/": 0, "/usr/local/lib": 10**8, "/tmp": 10**9, "/run": 10**9}}, "/usr/local/lib needs 512 MiB"),
+    ({"free_bytes": {"/": 0, "/usr/local/lib": 10**10, "/tmp": 10**9, "/run": 10**5}}, "0 MiB free in /run"),
+    ({"nics": {"eno1": nic()}}, "left: Interface ens1: not there; there are eno1. Correct nics: wan."),
+    ({"nics": {"ens1": nic(trouble="the default route goes over ens1")}}, "the default route goes over ens1"),
+    ({"nics": {"ens1": nic(mtu=1400)}}, "MTU 1400"),
+    ({"headers": False, "system": {"id": "arch", "like": [], "name": "Arch", "version": ""}}, "headers of its kernel"),
+    (
+        {"commands": {**facts()["commands"], "iperf3": None}, "system": {"id": "arch", "like": [], "name": "Arch"}},
+        "missing: iperf3. Install them",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), BAD)
+def test_what_stands_in_the_way_is_a_sentence(changes: dict[str, Any], says: str) -> None:
+    found = stands_in_the_way(**changes)
+    assert len(found) == 1
+    assert says in found[0]
+
+
+ADVICE = [
+    ({"busy": {"cores": 1.5, "names": ["cc1", "make"]}}, "Idle", "1.5 of a core now (cc1, make)"),
+    ({"clock_synchronized": False}, "Clock", "not kept right by anything"),
+    ({"headers": False}, "Modules", "are not installed, so they cannot be built"),
+    ({"commands": {**facts()["commands"], "wg": None}}, "Tools", "missing: wireguard-tools"),
+    ({"nics": {"ens1": nic(carrier=False)}}, "Interface ens1", "no carrier"),
+    ({"nics": {"ens1": nic(speed_mbps=25_000)}}, "Interface ens1", "25000 here and 100000 on right"),
+    ({"nics": {"ens1": nic(mtu=9000)}}, "Interface ens1", "MTU 9000 here and 1500 on right"),
+    ({"holder": {"pid": 7, "command": "orch run x", "host": "desk"}}, "In use", "process 7 (`orch run x`) of desk"),
+]
+
+
+@pytest.mark.parametrize(("changes", "name", "says"), ADVICE)
+def test_what_makes_results_worse_is_advice(changes: dict[str, Any], name: str, says: str) -> None:
+    assert stands_in_the_way(**changes) == []
+    rows = examine(bed(), {"left": Survey(facts(**changes)), "right": Survey(facts())}, ())["left"]
+    (finding,) = [row for row in rows if row.name == name]
+    assert (finding.need, finding.found) == (Need.ADVICE, False)
+    assert says in finding.what
+
+
+def test_modules_that_this_computer_has_need_no_headers_unless_they_are_to_be_built_there() -> None:
+    bare = {"headers": False, "system": {"id": "nixos", "like": [], "name": "NixOS", "version": ""}}
+    assert stands_in_the_way((RELEASE,), **bare) == []
+    assert "cannot be built" in stands_in_the_way((RELEASE,), bed(modules="build"), **bare)[0]
+
+
+def test_a_host_that_cannot_be_asked_is_the_one_thing_that_is_told_of_it() -> None:
+    surveys = {"left": Survey({}, trouble="no SSH connection (refused)."), "right": Survey(facts())}
+    assert sentences(examine(bed(), surveys, ())) == ["left: Reachable: no SSH connection (refused)."]
