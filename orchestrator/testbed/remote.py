@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.agent import AGENT_FILE
+from orchestrator.agent import program
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login, LoginRefused
 
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     import fabric
     import paramiko
 
-# Reads the agent's source, so many bytes and no more, from standard input, and becomes the agent.
-_BEGIN = """\
-import os
-text = b""
-while len(text) < {size}:
-    more = os.read(0, {size} - len(text))
-    if not more:
-        raise SystemExit(1)
-    text += more
-exec(compile(text, "orch-agent.py", "exec"), {{"__name__": "__main__"}})
-"""
 _ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
 
 
@@ -39,7 +28,7 @@ class AgentFailure(TestbedError):
 
 
 class Agent:
-    """The agent on one host. Requests are JSON lines; see orchestrator/agent/agent.py for the operations."""
+    """The agent on one host. Requests are JSON lines; see orchestrator/agent for the operations."""
 
     def __init__(self, login: Login) -> None:
         """Log in and start it. Raises HostLost, LoginRefused."""
@@ -47,8 +36,7 @@ class Agent:
         self._become = login.become
         self._pending = b""
         self._asked: list[str] = []
-        source = AGENT_FILE.read_bytes()
-        python = ("python3", "-I", "-S", "-c", _BEGIN.format(size=len(source)))
+        command, source = program()
         self._connection: fabric.Connection = login.connect()
         try:
             transport = self._connection.client.get_transport()
@@ -56,7 +44,7 @@ class Agent:
                 raise HostLost(f"{self.name}: the SSH connection closed at once.")
             with _deadline(ANSWER_TIMEOUT_S, transport.close):
                 self._channel: paramiko.Channel = transport.open_session(timeout=ANSWER_TIMEOUT_S)
-                self._channel.exec_command(f"exec {shlex.join([*BECOME[login.become], *python])}")
+                self._channel.exec_command(f"exec {shlex.join([*BECOME[login.become], *command])}")
                 with contextlib.suppress(OSError):  # if it has ended, the first request says why
                     self._channel.sendall(source)
         except (OSError, EOFError) as error:

@@ -160,7 +160,7 @@ def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTest
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
     agent.close()
     deadline = time.monotonic() + 10
-    while in_the_machine(testbed, "pgrep -c 'iperf3|orch-agent.py'").strip() != "0":
+    while in_the_machine(testbed, "pgrep -c 'iperf3|orch-agent'").strip() != "0":
         assert time.monotonic() < deadline
     with pytest.raises(HostLost):
         agent.request("hello")

@@ -92,7 +92,7 @@ def in_the_machine(script: str) -> "subprocess.Popen[bytes]":
 
 MACHINE_FAULTS = {
     "panic": "kill 1",  # the kernel panics when its init ends
-    "agent-killed": "pkill -9 -f orch-agent.py",
+    "agent-killed": "pkill -9 -f orch-agent",
     "connection-cut": "pkill -9 -f sshd-session; pkill -9 -f 'sshd: root'",
 }
 

@@ -243,6 +243,7 @@ class Lab:
             "IdentitiesOnly": "yes",
             "IdentityAgent": "none",
             "BatchMode": "yes",
+            "ServerAliveInterval": "10",
             "LogLevel": "ERROR",
         }
         return [

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent import agent
+from orchestrator.agent.probes import COMPLAINTS as KERNEL_COMPLAINTS
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import BUILDS, lab_module
 from orchestrator.progress import Silent
@@ -20,7 +20,7 @@ from orchestrator.testbed.uml.lab import Lab, Machine
 
 LOG = "/run/kernel.log"
 GUEST = Path(__file__).with_name("guest")
-COMPLAINTS = (*agent.COMPLAINTS, "self-test")
+COMPLAINTS = (*KERNEL_COMPLAINTS, "self-test")
 # What wireguard needs, in the order in which it can be loaded.
 NEEDED = (
     *("libcryptoutils", "libcurve25519", "libchacha", "libpoly1305", "libchacha20poly1305"),

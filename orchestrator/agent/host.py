@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading, writing and calling on a testbed host; its roles' network namespaces."""
+
+import contextlib
+import ctypes
+import os
+import re
+import subprocess
+
+PROTOCOL = 1
+RUNTIME = "/run/orch"
+NAMESPACES = "/run/netns"
+RCU_IN_A_HURRY = {  # settings under which grace periods are short
+    "/sys/kernel/rcu_expedited": "1",
+    "/sys/module/rcutree/parameters/jiffies_till_first_fqs": "0",
+    "/sys/module/rcutree/parameters/jiffies_till_next_fqs": "1",
+}
+CLONE_NEWNET = 0x40000000
+MODULE = "/sys/module/wireguard"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class AgentError(Exception):
+    """What went wrong on this host, as a sentence for the controller."""
+
+
+def read_text(path):
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def read_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def write_text(path, text):
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise AgentError("%s cannot be set to %r: %s." % (path, text, error.strerror)) from error
+
+
+def set_and_check(path, text):
+    """Write a setting and read it back."""
+    write_text(path, text)
+    found = read_text(path).strip()
+    if found != text:
+        raise AgentError("%s was set to %r and reads back %r." % (path, text, found))
+
+
+def call(arguments, text=None, timeout=30):
+    """Run a command; its output, or an AgentError with what it printed."""
+    done = subprocess.run(
+        arguments, input=text, capture_output=True, text=True, timeout=timeout, check=False, close_fds=False
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().replace("\n", " | ")
+        raise AgentError("`%s` failed with status %d: %s" % (" ".join(arguments), done.returncode, said[:500]))
+    return done.stdout
+
+
+def sysfs_of(role):
+    return os.path.join(RUNTIME, "sys", role)
+
+
+@contextlib.contextmanager
+def inside(role):
+    """Be in a role's network namespace; what is started inside stays there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        there = os.open(os.path.join(NAMESPACES, role), os.O_RDONLY)
+        try:
+            enter(there)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            enter(home)
+    finally:
+        os.close(home)
+
+
+def enter(namespace):
+    if LIBC.setns(namespace, CLONE_NEWNET):
+        raise AgentError("a network namespace cannot be entered: %s." % os.strerror(ctypes.get_errno()))
+
+
+@contextlib.contextmanager
+def short_grace_periods():
+    """Let RCU hurry while devices or modules go, which wait for several grace periods; never while traffic runs."""
+    before = {path: read_text(path).strip() for path in RCU_IN_A_HURRY if os.path.exists(path)}
+    try:
+        for path in before:
+            write_text(path, RCU_IN_A_HURRY[path])
+        yield
+    finally:
+        for path, value in before.items():
+            write_text(path, value)
+
+
+def tool_version(arguments):
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return None
+    return (done.stdout or done.stderr).strip().split("\n")[0]
+
+
+def first_word(path):
+    """The first word of a file, or None."""
+    try:
+        return (read_text(path).split() or [None])[0]
+    except OSError:
+        return None
+
+
+def number_in(path):
+    try:
+        return int(read_text(path))
+    except (OSError, ValueError):
+        return None
+
+
+def chosen_or_none(path):
+    """Of a file that lists choices, the one in brackets; None where there is no such file."""
+    try:
+        found = re.search(r"\[(\S+)\]", read_text(path))
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
+def free_bytes(folder):
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's own interface to devices, routes and tunnels."""
+
+import os
+import socket
+import struct
+
+from orchestrator.agent.host import AgentError
+
+DEVICE_GROUP = 51820  # marks the devices of a trial, so that they can be removed in one go
+NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLA_F_NESTED, NLA_TYPE = 0x8000, 0x3FFF
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWROUTE = 16, 17, 24
+IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_GROUP, IFLA_INFO_KIND = 3, 4, 18, 27, 1
+IFF_UP = 1
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 4, 5, 7
+RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST, SCOPE_UNIVERSE, SCOPE_LINK = 254, 3, 1, 0, 253
+GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 16, 3, 1, 2
+WG_CMD_GET_DEVICE, WG_CMD_SET_DEVICE = 0, 1
+WGDEVICE_IFNAME, WGDEVICE_PRIVATE_KEY, WGDEVICE_PUBLIC_KEY, WGDEVICE_LISTEN_PORT, WGDEVICE_PEERS = 2, 3, 4, 6, 8
+WGPEER_PUBLIC_KEY, WGPEER_ENDPOINT, WGPEER_LAST_HANDSHAKE, WGPEER_ALLOWEDIPS = 1, 4, 6, 9
+WGALLOWEDIP_FAMILY, WGALLOWEDIP_IPADDR, WGALLOWEDIP_CIDR_MASK = 1, 2, 3
+
+
+def attribute(kind, data):
+    """One netlink attribute, padded."""
+    length = 4 + len(data)
+    return struct.pack("=HH", length, kind) + data + bytes(-length % 4)
+
+
+def nested(kind, *parts):
+    return attribute(kind | NLA_F_NESTED, b"".join(parts))
+
+
+def attribute_list(data):
+    """(kind, content) of each attribute in a row."""
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        yield kind & NLA_TYPE, data[4:length]
+        data = data[length + -length % 4 :]
+
+
+def attributes(data):
+    return dict(attribute_list(data))
+
+
+class Netlink:
+    """A netlink socket of the network namespace in which it is made."""
+
+    def __init__(self, protocol):
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        self.socket.bind((0, 0))
+        self.socket.settimeout(30)
+        self.sequence = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def ask(self, kind, flags, payload, what):
+        """Send a request and return the payloads of its answers; an AgentError says ``what`` did not work."""
+        self.sequence += 1
+        flags |= NLM_F_REQUEST | (0 if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_ACK)
+        self.socket.send(struct.pack("=IHHII", 16 + len(payload), kind, flags, self.sequence, 0) + payload)
+        answers = []  # type: list[bytes]
+        while True:
+            data = self.socket.recv(1 << 17)
+            while data:
+                length, answer, _, sequence, _ = struct.unpack_from("=IHHII", data)
+                body, data = data[16:length], data[length + -length % 4 :]
+                if sequence != self.sequence:
+                    continue
+                if answer == NLMSG_DONE:
+                    return answers
+                if answer == NLMSG_ERROR:
+                    number = -struct.unpack_from("=i", body)[0]
+                    if number:
+                        raise AgentError("%s failed: %s." % (what, os.strerror(number)))
+                    return answers
+                answers.append(body)
+
+
+def link_message(*parts, up=False):
+    return struct.pack("=BBHiII", 0, 0, 0, 0, IFF_UP * up, IFF_UP * up) + b"".join(parts)
+
+
+def name_attribute(kind, name):
+    return attribute(kind, name.encode() + b"\0")
+
+
+class WireGuard(Netlink):
+    """The wireguard module's own netlink interface."""
+
+    def __init__(self):
+        super().__init__(NETLINK_GENERIC)
+        request = struct.pack("=BBH", CTRL_CMD_GETFAMILY, 1, 0) + name_attribute(CTRL_ATTR_FAMILY_NAME, "wireguard")
+        (answer,) = self.ask(GENL_ID_CTRL, 0, request, "finding the wireguard module's interface")
+        self.family = struct.unpack("=H", attributes(answer[4:])[CTRL_ATTR_FAMILY_ID])[0]
+
+    def set(self, device, *parts):
+        payload = struct.pack("=BBH", WG_CMD_SET_DEVICE, 1, 0) + name_attribute(WGDEVICE_IFNAME, device)
+        self.ask(self.family, 0, payload + b"".join(parts), "configuring %s" % device)
+
+    def get(self, device):
+        """The attributes of a device; of its peers, those of each, in a list."""
+        payload = struct.pack("=BBH", WG_CMD_GET_DEVICE, 1, 0) + name_attribute(WGDEVICE_IFNAME, device)
+        found, found_peers = {}, []
+        for answer in self.ask(self.family, NLM_F_DUMP, payload, "reading %s" % device):
+            found.update(attributes(answer[4:]))
+            found_peers += [attributes(peer) for _, peer in attribute_list(found.pop(WGDEVICE_PEERS, b""))]
+        return found, found_peers
+
+
+def allowed_ip(network):
+    address, length = network.split("/")
+    return nested(
+        0,
+        attribute(WGALLOWEDIP_FAMILY, struct.pack("=H", socket.AF_INET)),
+        attribute(WGALLOWEDIP_IPADDR, socket.inet_aton(address)),
+        attribute(WGALLOWEDIP_CIDR_MASK, bytes([int(length)])),
+    )
+
+
+def endpoint(text):
+    """A struct sockaddr_in."""
+    address, port = text.rsplit(":", 1)
+    family = struct.pack("=H", socket.AF_INET)
+    return family + struct.pack(">H", int(port)) + socket.inet_aton(address) + bytes(8)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The roles' network namespaces and the links between them."""
+
+import os
+import socket
+import struct
+import time
+
+from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, call, inside, set_and_check, sysfs_of
+from orchestrator.agent.nics import give_nics_back, take_nic
+
+LINKS = {}  # type: dict[str, bool]
+
+
+def remove_namespaces():
+    """Take the roles' namespaces away; interfaces that were put into them are given back as they were."""
+    give_nics_back()
+    for role in os.listdir(RUNTIME + "/sys") if os.path.isdir(RUNTIME + "/sys") else []:
+        if os.path.ismount(sysfs_of(role)):
+            call(["umount", sysfs_of(role)])
+        os.rmdir(sysfs_of(role))
+        if os.path.exists(os.path.join(NAMESPACES, role)):
+            call(["ip", "netns", "delete", role])
+
+
+def links(request):
+    """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
+
+    ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
+    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them.
+    """
+    remove_namespaces()
+    LINKS["made"] = True
+    for role in request["namespaces"]:
+        if os.path.exists(os.path.join(NAMESPACES, role)):
+            raise AgentError("the network namespace %s is there already, and somebody else made it." % role)
+        os.makedirs(sysfs_of(role))
+        call(["ip", "netns", "add", role])
+        with inside(role):
+            # A sysfs shows the network namespace in which it was mounted.
+            call(["mount", "-t", "sysfs", "sysfs", sysfs_of(role)])
+    pairs = [
+        "link add %s netns %s type veth peer name %s netns %s" % (device_a, role_a, device_b, role_b)
+        for role_a, device_a, role_b, device_b in request["veth"]
+    ]
+    if pairs:
+        call(["ip", "-batch", "-"], "".join(line + "\n" for line in pairs))
+    for wanted in request["nics"]:
+        take_nic(wanted["nic"], wanted["role"], wanted["device"])
+    for role, wanted in request["namespaces"].items():
+        with inside(role):
+            for name, value in wanted["sysctl"].items():
+                set_and_check("/proc/sys/" + name.replace(".", "/"), value)
+        ip_batch(role, wanted["ip"])
+    return {}
+
+
+def ip_batch(role, lines):
+    if lines:
+        call(["ip", "-n", role, "-batch", "-"], "".join(line + "\n" for line in lines))
+
+
+def neighbours(request):
+    """See that each role reaches the other end of its links, with full packets.
+
+    ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. A switch may take seconds to
+    forward after an interface came up, so there is some patience.
+    """
+    for role, wanted in request["roles"].items():
+        for address in wanted["addresses"]:
+            reach(role, address, request["mtu"])
+    return {}
+
+
+ICMP_HEADER, IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 8, 20, 10, 2
+PATIENCE_S = 15
+
+
+def reach(role, address, mtu):
+    """Exchange echo packets of full size, which nobody may fragment, with a neighbour. icmp(7), RFC 792"""
+    deadline = time.monotonic() + PATIENCE_S
+    with inside(role):
+        echo = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with echo:
+        echo.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        echo.settimeout(0.25)
+        small_passed = False
+        number = 0
+        while time.monotonic() < deadline:
+            for size in (64, mtu - IP_HEADER):
+                number += 1
+                if exchanged(echo, address, size, number):
+                    if size > 64:
+                        return
+                    small_passed = True
+                elif size == 64:
+                    break
+    if small_passed:
+        raise AgentError(
+            "%s reaches %s with small packets, and not with those of %d bytes: raise the MTU along the path."
+            % (role, address, mtu)
+        )
+    raise AgentError(
+        "%s does not reach %s over its link within %d s: are these two interfaces connected, and their ports up?"
+        % (role, address, PATIENCE_S)
+    )
+
+
+def exchanged(echo, address, size, number):
+    """Whether an echo request of so many bytes is answered."""
+    identity = os.getpid() & 0xFFFF
+    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    try:
+        echo.sendto(data[:2] + struct.pack("!H", total) + data[4:], (address, 0))
+        while True:
+            answer = echo.recv(65536)
+            header = (answer[0] & 15) * 4
+            kind, _, _, who, which = struct.unpack_from("!BBHHH", answer, header)
+            if (kind, who, which) == (0, identity, number & 0xFFFF) and len(answer) - header == size:
+                return True
+    except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
+        time.sleep(0.05)
+        return False

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host is and has: read, and nothing else."""
+
+import ctypes
+import glob
+import hashlib
+import os
+import platform
+import re
+import shutil
+import struct
+import time
+
+from orchestrator.agent.host import (
+    LIBC,
+    MODULE,
+    PROTOCOL,
+    chosen_or_none,
+    first_word,
+    free_bytes,
+    number_in,
+    read_bytes,
+    read_text,
+    tool_version,
+)
+from orchestrator.agent.lease import holder_of_lease
+from orchestrator.agent.netlink import IFF_UP
+from orchestrator.agent.nics import nic_trouble
+
+
+def hello(request):
+    """Who this host is: kernel, processors, tools; recorded with the run."""
+    del request
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        models = sorted({line.split(":", 1)[1].strip() for line in file if line.startswith("model name")})
+    return {
+        "protocol": PROTOCOL,
+        "hostname": platform.node(),
+        "kernel_release": os.uname().release,
+        "kernel_version": os.uname().version,
+        "kernel_command_line": read_text("/proc/cmdline").strip(),
+        "cpus_online": len(os.sched_getaffinity(0)),
+        "cpu_models": models,
+        "memory_kib": int(read_text("/proc/meminfo").split(":", 1)[1].split()[0]),
+        "python": platform.python_version(),
+        "tools": {
+            "iperf3": tool_version(["iperf3", "--version"]),
+            "wg": tool_version(["wg", "--version"]),
+            "ip": tool_version(["ip", "-Version"]),
+        },
+    }
+
+
+def survey(request):
+    """Everything that decides whether trials can run here, read without changing anything.
+
+    ``tools``: commands, of each of which the version is told, null where it is missing; ``folders``: of which the free
+    bytes are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
+    """
+    release = os.uname().release
+    return {
+        **hello({}),
+        "uid": os.geteuid(),
+        "machine": platform.machine(),
+        "system": os_release(),
+        "boot_id": read_text("/proc/sys/kernel/random/boot_id").strip(),
+        "clock_synchronized": clock_is_synchronized(),
+        "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
+        "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
+        "sources": sorted(glob.glob("/usr/src/linux-source-*.tar.*")),
+        "secure_boot": secure_boot(),
+        "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),
+        "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
+        "wireguard_loaded": os.path.isdir(MODULE),
+        "wireguard_devices": [nic for nic in os.listdir("/sys/class/net") if kind_of(nic) == "wireguard"],
+        "nics": {nic: nic_facts(nic) for nic in sorted(os.listdir("/sys/class/net")) if nic != "lo"},
+        "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
+        "cpus": cpu_facts(),
+        "busy": busy_processes(request["load_window_s"]),
+        "holder": holder_of_lease(),
+    }
+
+
+def os_release():
+    """os-release(5): {"id", "like", "name", "version"}."""
+    fields = {}
+    for line in read_bytes("/etc/os-release").decode(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        fields[name] = value.strip("\"'")
+    return {
+        "id": fields.get("ID", ""),
+        "like": fields.get("ID_LIKE", "").split(),
+        "name": fields.get("PRETTY_NAME", ""),
+        "version": fields.get("VERSION_ID", ""),
+    }
+
+
+def clock_is_synchronized():
+    """Whether something disciplines the clock, as the kernel knows it; None where that cannot be read. adjtimex(2)"""
+    state = LIBC.adjtimex(ctypes.create_string_buffer(512))  # no mode is set, so nothing changes
+    return None if state < 0 else state != 5  # TIME_ERROR
+
+
+def secure_boot():
+    """Whether Secure Boot is on; None where the firmware has no such thing."""
+    for path in glob.glob("/sys/firmware/efi/efivars/SecureBoot-*"):
+        return read_bytes(path)[-1:] == b"\1"
+    return None
+
+
+def kind_of(nic):
+    """What an interface is, if it is not a card: wireguard, bridge, vlan... Empty for a card."""
+    for line in read_bytes("/sys/class/net/%s/uevent" % nic).decode().splitlines():
+        if line.startswith("DEVTYPE="):
+            return line[8:]
+    return ""
+
+
+def nic_facts(nic):
+    base = "/sys/class/net/%s/" % nic
+    driver = base + "device/driver"
+    try:
+        carrier = first_word(base + "carrier") == "1"
+    except OSError:  # an interface that is down does not say
+        carrier = False
+    return {
+        "driver": os.path.basename(os.path.realpath(driver)) if os.path.exists(driver) else None,
+        "kind": kind_of(nic),
+        "mtu": number_in(base + "mtu"),
+        "up": bool((int(first_word(base + "flags") or "0", 16)) & IFF_UP),
+        "carrier": carrier,
+        "speed_mbps": number_in(base + "speed"),
+        "numa_node": number_in(base + "device/numa_node"),
+        "queues": len(glob.glob(base + "queues/rx-*")),
+        "trouble": nic_trouble(nic),
+    }
+
+
+def cpu_facts():
+    """Of each CPU that is present: {"cpu", "online", "can_go_offline", "core", "package", "node"}.
+
+    ``core`` and ``package`` are null of a CPU that is off line, which does not say.
+    """
+    rows = []
+    for path in sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
+        nodes = glob.glob(path + "/node[0-9]*")
+        can_go = os.path.exists(path + "/online")
+        rows.append(
+            {
+                "cpu": int(path.rsplit("cpu", 1)[1]),
+                "online": not can_go or first_word(path + "/online") == "1",
+                "can_go_offline": can_go,
+                "core": number_in(path + "/topology/core_id"),
+                "package": number_in(path + "/topology/physical_package_id"),
+                "node": int(nodes[0].rsplit("node", 1)[1]) if nodes else None,
+            }
+        )
+    return rows
+
+
+def process_seconds():
+    """{pid: (name, processor seconds)} of all processes that are not the kernel's own or this agent."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            text = read_bytes("/proc/%s/stat" % name).decode(errors="replace")
+            if ")" in text:
+                fields = text.rsplit(")", 1)[1].split()
+                if int(fields[6]) & 0x200000 == 0:  # PF_KTHREAD
+                    command = text[text.index("(") + 1 : text.rindex(")")]
+                    found[int(name)] = (command, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return found
+
+
+def busy(request):
+    """How much other processes use this host: {"window_s"} -> {"cores", "names"}."""
+    return busy_processes(request["window_s"])
+
+
+def busy_processes(window_s):
+    """Processes that use this host now: {"cores": how much of a core in all, "names": of the busiest}."""
+    before, began = process_seconds(), time.monotonic()
+    time.sleep(window_s)
+    after, elapsed = process_seconds(), time.monotonic() - began
+    used = {pid: (name, seconds - before[pid][1]) for pid, (name, seconds) in after.items() if pid in before}
+    busiest = sorted(used.values(), key=lambda item: -item[1])[:3]
+    return {
+        "cores": round(sum(seconds for _, seconds in used.values()) / elapsed, 3),
+        "names": [name for name, seconds in busiest if seconds > 0],
+    }
+
+
+MODULE_NOTE = b".note.gnu.build-id"
+
+
+def elf_section(content, wanted):
+    """The content of a section of a 64-bit ELF file; None where it has none. elf(5)"""
+    if content[:4] != b"\x7fELF" or content[4] != 2:
+        return None
+    order = "<" if content[5] == 1 else ">"
+    offset = struct.unpack_from(order + "Q", content, 40)[0]
+    size, count, names = struct.unpack_from(order + "HHH", content, 58)
+    sections = [struct.unpack_from(order + "IIQQQQ", content, offset + i * size) for i in range(count)]
+    table = sections[names][4]
+    for name, _, _, _, start, length in sections:
+        at = table + name
+        if content[at : content.index(b"\0", at)] == wanted:
+            return content[start : start + length]
+    return None
+
+
+def module_facts(path):
+    """{"sha256", "build_id", "release"} of a module file; None where there is no such file."""
+    content = read_bytes(path)
+    if not content:
+        return None
+    note = elf_section(content, MODULE_NOTE)
+    found = re.search(rb"\0vermagic=(\S+) ", b"\0" + (elf_section(content, b".modinfo") or b""))
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "build_id": note[16:].hex() if note else None,
+        "release": found.group(1).decode() if found else None,
+    }
+
+
+def provisioned(request):
+    """What provisioning left here: {"missing": commands that are not there, "modules": {path: facts and stamp}}.
+
+    ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` says what it was made of.
+    """
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    modules = {}
+    for module in request["modules"]:
+        facts = module_facts(module)
+        stamp = read_bytes(os.path.join(os.path.dirname(module), "stamp")).decode(errors="replace").strip()
+        modules[module] = None if facts is None else {**facts, "stamp": stamp}
+    return {
+        "missing": [name for name in request["commands"] if shutil.which(name, path=path) is None],
+        "modules": modules,
+    }

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers and clients of a trial, and the sampling around what they send."""
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
+from orchestrator.agent.probes import sample, surroundings
+
+QUIET_SINCE = {}  # type: dict[str, float]
+
+
+def packets_so_far():
+    """Packets that all roles' devices have received, but for loopback."""
+    total = 0
+    for role in os.listdir(RUNTIME + "/sys"):
+        with inside(role):
+            for line in read_text("/proc/thread-self/net/dev").splitlines()[2:]:
+                name, _, counts = line.partition(":")
+                total += 0 if name.strip() == "lo" else int(counts.split()[1])
+    return total
+
+
+ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
+
+
+class Traffic:
+    """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
+
+    def __init__(self):
+        self.folder = None
+        self.processes = {}
+
+    def start(self, role, name, arguments):
+        """Start a process in a role; its output goes to files that are read after the traffic."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
+        base = os.path.join(self.folder.name, name)
+        with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, inside(role):
+            self.processes[name] = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, close_fds=False
+            )
+
+    def wait(self, deadline):
+        """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
+        with contextlib.ExitStack() as stack:
+            poller = select.poll()
+            poller.register(0, select.POLLIN)
+            running = {}
+            for name, process in self.processes.items():
+                descriptor = os.pidfd_open(process.pid)
+                stack.callback(os.close, descriptor)
+                poller.register(descriptor, select.POLLIN)
+                running[descriptor] = name
+            while running:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                for descriptor, _ in poller.poll(left * 1000):
+                    if descriptor == 0:
+                        raise EOFError
+                    poller.unregister(descriptor)
+                    del running[descriptor]
+
+    def stop(self):
+        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
+        outcome = {}
+        folder = self.folder.name if self.folder else ""
+        for name, process in self.processes.items():
+            ended = process.poll() is not None
+            if not ended:
+                process.kill()
+            process.wait()
+            base = os.path.join(folder, name)
+            outcome[name] = {
+                "status": process.returncode if ended else None,
+                "out": read_text(base + ".out"),
+                "err": read_text(base + ".err"),
+            }
+        self.processes = {}
+        if self.folder is not None:
+            self.folder.cleanup()
+            self.folder = None
+        return outcome
+
+
+TRAFFIC = Traffic()
+
+
+def listening(role):
+    """(address, port) of every TCP socket over IPv4 that listens in a role's namespace. proc_net(5)"""
+    found = set()
+    with inside(role):
+        for line in read_text("/proc/thread-self/net/tcp").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                address, port = fields[1].split(":")
+                in_network_order = int(address, 16).to_bytes(4, sys.byteorder)
+                found.add((socket.inet_ntoa(in_network_order), int(port, 16)))
+    return found
+
+
+def serve(request):
+    """Start servers, of which there may be none, and return when all listen. From now on all is quiet here.
+
+    {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s"}
+    """
+    TRAFFIC.stop()
+    if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
+        raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
+    waiting = {}  # type: dict[str, set[tuple[str, int]]]
+    for server in request["servers"]:
+        TRAFFIC.start(server["role"], server["name"], server["arguments"])
+        waiting.setdefault(server["role"], set()).add((server["address"], server["port"]))
+    deadline = time.monotonic() + request["patience_s"]
+    while waiting:
+        for role in list(waiting):
+            waiting[role] -= listening(role)
+            if not waiting[role]:
+                del waiting[role]
+        if waiting:
+            if time.monotonic() > deadline:
+                said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
+                raise AgentError("Servers did not listen within %g s: %s" % (request["patience_s"], str(said)[:500]))
+            time.sleep(0.005)
+    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
+    return {}
+
+
+def measure(request):
+    """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
+
+    ``clients``: [{"role", "name", "arguments"}], of which another host may have all; ``start_at``: seconds of this
+    host's clock, or null for at once;
+    ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
+    The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
+    after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
+    servers' and the clients' start, and in how many seconds.
+    """
+    before = {
+        "seconds": time.monotonic() - QUIET_SINCE["at_s"],
+        "packets": packets_so_far() - QUIET_SINCE["packets"],
+    }
+    surroundings_before = surroundings()
+    if request["start_at"] is not None:
+        time.sleep(max(0.0, request["start_at"] - time.time()))
+    began = time.monotonic()
+    started_at = time.time()
+    for client in request["clients"]:
+        TRAFFIC.start(client["role"], client["name"], client["arguments"])
+    deadline = began + request["patience_s"]
+    samples = []
+    for offset in (request["warm_up_s"], request["warm_up_s"] + request["duration_s"]):
+        wait_or_leave(began + offset)
+        samples.append(sample(request["sample_roles"]))
+    TRAFFIC.wait(deadline)
+    traffic_s = time.monotonic() - began
+    return {
+        "started_at": started_at,
+        "traffic_s": traffic_s,
+        "samples": samples,
+        "before": before,
+        "surroundings": [surroundings_before, surroundings()],
+        "processes": TRAFFIC.stop(),
+        "clock_s": time.time(),
+    }
+
+
+def wait_or_leave(until):
+    """Sleep until a time of CLOCK_MONOTONIC; EOFError when the controller goes away meanwhile."""
+    left = until - time.monotonic()
+    if left > 0 and select.select([0], [], [], left)[0]:
+        raise EOFError

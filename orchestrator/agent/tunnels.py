@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""WireGuard tunnels between the gateways: devices, peers, routes, handshakes."""
+
+import base64
+import concurrent.futures
+import contextlib
+import errno
+import os
+import select
+import socket
+import struct
+import time
+
+from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, short_grace_periods, sysfs_of
+from orchestrator.agent.netlink import (
+    DEVICE_GROUP,
+    IFLA_GROUP,
+    IFLA_IFNAME,
+    IFLA_INFO_KIND,
+    IFLA_LINKINFO,
+    IFLA_MTU,
+    NETLINK_ROUTE,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    RT_TABLE_MAIN,
+    RTA_DST,
+    RTA_GATEWAY,
+    RTA_OIF,
+    RTA_PREFSRC,
+    RTM_DELLINK,
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    RTN_UNICAST,
+    RTPROT_BOOT,
+    SCOPE_LINK,
+    SCOPE_UNIVERSE,
+    WGDEVICE_LISTEN_PORT,
+    WGDEVICE_PEERS,
+    WGDEVICE_PRIVATE_KEY,
+    WGDEVICE_PUBLIC_KEY,
+    WGPEER_ALLOWEDIPS,
+    WGPEER_ENDPOINT,
+    WGPEER_LAST_HANDSHAKE,
+    WGPEER_PUBLIC_KEY,
+    Netlink,
+    WireGuard,
+    allowed_ip,
+    attribute,
+    endpoint,
+    link_message,
+    name_attribute,
+    nested,
+)
+
+
+def set_routes(role, wanted):
+    """Set routes in a role: [{"to": network, "device", "via": address or null, "source": address or null}]."""
+    devices = sysfs_of(role) + "/class/net/"
+    with inside(role), Netlink(NETLINK_ROUTE) as link:
+        for route in wanted:
+            network, length = route["to"].split("/")
+            scope = SCOPE_LINK if route["via"] is None else SCOPE_UNIVERSE
+            head = (socket.AF_INET, int(length), 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
+            parts = [attribute(RTA_DST, socket.inet_aton(network))]
+            index = int(read_text(devices + route["device"] + "/ifindex"))
+            parts.append(attribute(RTA_OIF, struct.pack("=I", index)))
+            for kind, address in ((RTA_GATEWAY, route["via"]), (RTA_PREFSRC, route["source"])):
+                if address is not None:
+                    parts.append(attribute(kind, socket.inet_aton(address)))
+            payload = struct.pack("=BBBBBBBBI", *head) + b"".join(parts)
+            what = "setting the route to %s on %s" % (route["to"], role)
+            link.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload, what)
+
+
+def tunnels(request):
+    """Make WireGuard devices with fresh keys; the answer has their public keys, in order.
+
+    ``gateways``: {role: [{"device", "port", "mtu"}]}.
+    """
+    keys = {}  # type: dict[str, list[str]]
+    for role, devices in request["gateways"].items():
+        keys[role] = []
+        with inside(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+            for device in devices:
+                message = link_message(
+                    name_attribute(IFLA_IFNAME, device["device"]),
+                    attribute(IFLA_MTU, struct.pack("=I", device["mtu"])),
+                    attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUP)),
+                    nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"wireguard")),
+                )
+                what = "making the device %s on %s" % (device["device"], role)
+                link.ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, message, what)
+                wireguard.set(
+                    device["device"],
+                    attribute(WGDEVICE_PRIVATE_KEY, os.urandom(32)),
+                    attribute(WGDEVICE_LISTEN_PORT, struct.pack("=H", device["port"])),
+                )
+                found, _ = wireguard.get(device["device"])
+                keys[role].append(base64.b64encode(found[WGDEVICE_PUBLIC_KEY]).decode())
+    return {"public_keys": keys}
+
+
+def peers(request):
+    """Give each device its peer, bring it up, set what the variant wants of it, and add the routes.
+
+    ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips", "cpus"}], "routes": [route],
+    "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
+    """
+    for role, wanted in request["gateways"].items():
+        with inside(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+            for peer in wanted["peers"]:
+                own = nested(
+                    0,
+                    attribute(WGPEER_PUBLIC_KEY, base64.b64decode(peer["public_key"])),
+                    attribute(WGPEER_ENDPOINT, endpoint(peer["endpoint"])),
+                    nested(WGPEER_ALLOWEDIPS, allowed_ip(peer["allowed_ips"])),
+                )
+                wireguard.set(peer["device"], nested(WGDEVICE_PEERS, own))
+                up = link_message(name_attribute(IFLA_IFNAME, peer["device"]), up=True)
+                link.ask(RTM_NEWLINK, 0, up, "bringing %s up on %s" % (peer["device"], role))
+        set_routes(role, wanted["routes"])
+        for peer in wanted["peers"]:
+            settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
+            set_and_check(settings + "threaded", wanted["threaded"])
+            if peer["cpus"] is not None:
+                set_and_check(settings + "wireguard/cpus", peer["cpus"])
+            for name, value in wanted["device_settings"].items():
+                found = read_text("%swireguard/%s" % (settings, name)).strip()
+                if found != value:
+                    raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+    return {}
+
+
+def routes(request):
+    """Set routes in roles: {"roles": {role: [route]}}; see set_routes."""
+    for role, wanted in request["roles"].items():
+        set_routes(role, wanted)
+    return {}
+
+
+def remove_tunnels(request):
+    """Remove all devices that trials made in some roles: {"roles": [role]}."""
+    with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(request["roles"])) as pool:
+        # A role's thread waits for grace periods most of the time, and these pass for all.
+        list(pool.map(remove_tunnels_of, request["roles"]))
+    return {}
+
+
+def remove_tunnels_of(role):
+    present = os.listdir(sysfs_of(role) + "/class/net")
+    if any(name.startswith("wg") for name in present):
+        message = link_message(attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUP)))
+        with inside(role), Netlink(NETLINK_ROUTE) as link:
+            link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
+
+
+def handshakes(request):
+    """See that a datagram gets through every tunnel, which a complete handshake must precede.
+
+    From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``.
+    """
+    deadline = time.monotonic() + request["patience_s"]
+    waiting = {}
+    with inside(request["role"]):
+        for source, destination in request["paths"]:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            probe.bind((source, 0))
+            probe.connect((destination, 9))
+            waiting[probe] = destination
+    try:
+        while waiting:
+            for probe in list(waiting):
+                with contextlib.suppress(ConnectionRefusedError):
+                    probe.send(b"orch")
+            ready = select.select(list(waiting), [], [], 0.05)[0]
+            for probe in ready:
+                try:
+                    probe.recv(64)
+                except OSError as error:
+                    if error.errno != errno.ECONNREFUSED:
+                        continue
+                    del waiting[probe]
+                    probe.close()
+            if waiting and time.monotonic() > deadline:
+                raise AgentError(
+                    "%d of %d tunnels carried nothing within %g s: no handshake with %s."
+                    % (
+                        len(waiting),
+                        len(request["paths"]),
+                        request["patience_s"],
+                        ", ".join(sorted(waiting.values())[:5]),
+                    )
+                )
+    finally:
+        for probe in waiting:
+            probe.close()
+    return {}
+
+
+def handshake_times(request):
+    """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never."""
+    ages = {}  # type: dict[str, dict[str, float | None]]
+    now = time.time()
+    for role in request["roles"]:
+        ages[role] = {}
+        present = [name for name in os.listdir(sysfs_of(role) + "/class/net") if name.startswith("wg")]
+        with inside(role), WireGuard() as wireguard:
+            for device in sorted(present):
+                for peer in wireguard.get(device)[1]:
+                    seconds, nanoseconds = struct.unpack("=qq", peer[WGPEER_LAST_HANDSHAKE])
+                    at = seconds + nanoseconds / 1e9
+                    ages[role][device] = now - at if at else None
+    return {"ages_s": ages}
