@@ -155,48 +155,68 @@ def remove_tunnels_of(role):
             link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
+IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE = 8, 11, 0x2000
+AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
+AGAIN_S = 0.25
+
+
 def handshakes(request):
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
     From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``.
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``. ip(7), IP_RECVERR
     """
     deadline = time.monotonic() + request["patience_s"]
-    waiting = {}
+    due = list(reversed(request["paths"]))
+    waiting = {}  # type: dict[str, tuple[bytes, float]]
     with inside(request["role"]):
-        for source, destination in request["paths"]:
-            probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            probe.bind((source, 0))
-            probe.connect((destination, 9))
-            waiting[probe] = destination
-    try:
-        while waiting:
-            for probe in list(waiting):
-                with contextlib.suppress(ConnectionRefusedError):
-                    probe.send(b"orch")
-            ready = select.select(list(waiting), [], [], 0.05)[0]
-            for probe in ready:
-                try:
-                    probe.recv(64)
-                except OSError as error:
-                    if error.errno != errno.ECONNREFUSED:
-                        continue
-                    del waiting[probe]
-                    probe.close()
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    with probe:
+        probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        poller = select.poll()
+        poller.register(probe, select.POLLERR)
+        while due or waiting:
+            while due and len(waiting) < AT_ONCE:
+                source, destination = due.pop()
+                waiting[destination] = (struct.pack("=I", 0) + socket.inet_aton(source) + bytes(4), 0.0)
+            now = time.monotonic()
+            for destination, (source, sent_at) in waiting.items():
+                if now - sent_at > AGAIN_S:
+                    knock(probe, source, destination)
+                    waiting[destination] = (source, now)
+            poller.poll(50)
+            for destination in refusals(probe):
+                waiting.pop(destination, None)
             if waiting and time.monotonic() > deadline:
+                left = [*waiting, *(destination for _, destination in due)]
                 raise AgentError(
                     "%d of %d tunnels carried nothing within %g s: no handshake with %s."
-                    % (
-                        len(waiting),
-                        len(request["paths"]),
-                        request["patience_s"],
-                        ", ".join(sorted(waiting.values())[:5]),
-                    )
+                    % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
                 )
-    finally:
-        for probe in waiting:
-            probe.close()
     return {}
+
+
+def knock(probe, source, destination):
+    """Send a datagram; what was refused before is reported at the next call of a socket, and is no failure of it."""
+    for _ in range(3):
+        with contextlib.suppress(ConnectionRefusedError):
+            probe.sendmsg([b"orch"], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (destination, 9))
+            return
+
+
+def refusals(probe):
+    """The destinations that refused a datagram."""
+    found = []  # type: list[str]
+    while True:
+        try:
+            _, ancillary, _, address = probe.recvmsg(64, 512, MSG_ERRQUEUE)
+        except ConnectionRefusedError:
+            continue
+        except BlockingIOError:
+            return found
+        errors = [struct.unpack_from("=I", data)[0] for _, kind, data in ancillary if kind == IP_RECVERR]
+        if errno.ECONNREFUSED in errors:
+            found.append(address[0])
 
 
 def handshake_times(request):

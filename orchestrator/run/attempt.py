@@ -14,13 +14,13 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import iperf3, layout, probes
 from orchestrator.run.judge import Evidence, Passage, judge, variation
-from orchestrator.run.layout import Placement
 from orchestrator.run.roles import placement_of
 from orchestrator.spec import GATEWAYS, Limits
 from orchestrator.testbed.protocol import Boost, Testbed
 from orchestrator.testbed.remote import AgentFailure, together
 
 HANDSHAKE_TIMEOUT_S = 10.0
+HANDSHAKE_S = 0.05  # and so much more for each tunnel
 GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
 _START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
 
@@ -117,18 +117,11 @@ def _run(
             together(testbed.agents, "routes", {h: {"roles": roles} for h, roles in placement.split(plain).items()})
         else:
             assert variant is not None
-            outcome.variant_build = _load(testbed, variant, placement)
+            outcome.variant_build = load_variant(testbed, variant)
             phases.done("variant")
-            _make_tunnels(testbed, trial, variant, placement)
+            make_tunnels(testbed, trial.topology, tunnels, variant)
         phases.done("tunnels")
-        paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
-        testbed.agents[sender].request(
-            "handshakes",
-            timeout_s=HANDSHAKE_TIMEOUT_S + 20,
-            role=ends.sender,
-            paths=paths,
-            patience_s=HANDSHAKE_TIMEOUT_S,
-        )
+        shake_hands(testbed, trial.topology, tunnels)
         phases.done("handshakes")
         servers = iperf3.servers(ends.receiver, tunnels)
         serving = {host: {"servers": servers if host == receiver else [], "patience_s": 15.0} for host in hosts}
@@ -185,26 +178,36 @@ def _run(
         phases.done("clean-up")
 
 
-def _load(testbed: Testbed, variant: Variant, placement: Placement) -> str:
+def load_variant(testbed: Testbed, variant: Variant) -> str:
     """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
     wanted = {}
-    for host in placement.hosts_of(GATEWAYS):
+    for host in placement_of(testbed).hosts_of(GATEWAYS):
         module = testbed.module(variant.build, host)
         wanted[host] = {"module": module.path, "build_id": module.build_id, "parameters": variant.settings}
     loaded = together(testbed.agents, "variant", wanted)
     return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
 
-def _make_tunnels(testbed: Testbed, trial: Trial, variant: Variant, placement: Placement) -> None:
-    tunnels = trial.levels.tunnels
+def make_tunnels(testbed: Testbed, topology: str, tunnels: int, variant: Variant) -> None:
+    """Make and configure so many tunnels between the gateways, whose kernels have the variant's module."""
+    placement = placement_of(testbed)
     patience_s = 30 + 0.2 * tunnels
     devices = placement.split(layout.tunnel_devices(tunnels))
     made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
     keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
     pinned = {role: testbed.cpus[placement.host_of(role)] for role in GATEWAYS} if variant.pinned else None
-    peers = layout.tunnel_peers(trial.topology, keys, variant.threaded, variant.settings, pinned)
+    peers = layout.tunnel_peers(topology, keys, variant.threaded, variant.settings, pinned)
     wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
     together(testbed.agents, "peers", wanted, patience_s)
+
+
+def shake_hands(testbed: Testbed, topology: str, tunnels: int) -> None:
+    """See that a datagram crosses every path both ways, which completes its tunnel's handshake."""
+    ends = layout.ends(topology)
+    paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
+    patience_s = HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels
+    agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
+    agent.request("handshakes", timeout_s=patience_s + 20, role=ends.sender, paths=paths, patience_s=patience_s)
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long many tunnels take: making and configuring them on both gateways, all handshakes, removing them.
+
+One lab machine has both gateways. The goal is that 1,000 tunnels are configured and have completed their handshakes in
+20 s, the time growing about linearly. Run it on an idle computer: python benchmarks/tunnels.py [REPETITIONS]
+"""
+
+import statistics
+import sys
+import time
+
+from orchestrator.cli.display import LineDisplay
+from orchestrator.kernel.variants import load_variants
+from orchestrator.run import layout
+from orchestrator.run.attempt import load_variant, make_tunnels, shake_hands
+from orchestrator.run.roles import make_links
+from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.testbed import usable_cores
+from orchestrator.testbed.protocol import State
+from orchestrator.testbed.remote import together
+from orchestrator.testbed.uml.provider import UmlTestbed
+
+TUNNELS = (1, 10, 100, 300, 1000)
+GOAL_S = 20.0
+
+
+def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
+    """Seconds of configuring, of the handshakes, of removing."""
+    began = time.monotonic()
+    make_tunnels(testbed, layout.SITE_TO_SITE, tunnels, load_variants()["vanilla"])
+    configured = time.monotonic()
+    shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
+    ready = time.monotonic()
+    host = testbed.hosts[0][0]
+    together(testbed.agents, "remove_tunnels", {host: {"roles": list(GATEWAYS)}}, timeout_s=30 + 0.1 * tunnels)
+    return configured - began, ready - configured, time.monotonic() - ready
+
+
+def main() -> None:
+    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    cores = min(2, usable_cores())
+    with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
+        testbed.prepare(State(cores))
+        make_links(testbed, layout.SITE_TO_SITE, max(TUNNELS))
+        load_variant(testbed, load_variants()["vanilla"])
+        for tunnels in TUNNELS:
+            rows = [once(testbed, tunnels) for _ in range(repetitions)]
+            ready = [configured + shaken for configured, shaken, _ in rows]
+            parts = [statistics.median(row[i] for row in rows) for i in range(3)]
+            median = statistics.median(ready)
+            print(
+                f"{tunnels:5} tunnels: ready after {median:6.2f} s ({min(ready):.2f} to {max(ready):.2f}, "
+                f"n = {repetitions}), {1000 * median / tunnels:6.1f} ms each; configuring {parts[0]:.2f}, handshakes "
+                f"{parts[1]:.2f}, removing {parts[2]:.2f} s",
+                flush=True,
+            )
+    print(f"{cores} cores. Goal for {TUNNELS[-1]} tunnels, {GOAL_S:g} s: {'met' if median <= GOAL_S else 'not met'}.")
+
+
+if __name__ == "__main__":
+    main()
