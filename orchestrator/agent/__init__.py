@@ -10,6 +10,7 @@ from pathlib import Path
 # Its files, each after those that it imports.
 _PARTS = (
     "host",
+    "ethtool",
     "netlink",
     "lease",
     "settings",
@@ -20,6 +21,7 @@ _PARTS = (
     "probes",
     "traffic",
     "survey",
+    "tuning",
     "agent",
 )
 

@@ -8,6 +8,7 @@ import time
 
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, call, inside, set_and_check, sysfs_of
 from orchestrator.agent.nics import give_nics_back, take_nic
+from orchestrator.agent.settings import write_interrupts_again
 
 LINKS = {}  # type: dict[str, bool]
 
@@ -21,6 +22,13 @@ def remove_namespaces():
         os.rmdir(sysfs_of(role))
         if os.path.exists(os.path.join(NAMESPACES, role)):
             call(["ip", "netns", "delete", role])
+
+
+def unlink(request):
+    """Take the roles' namespaces away, until `links` makes them again."""
+    del request
+    remove_namespaces()
+    return {}
 
 
 def links(request):
@@ -52,6 +60,7 @@ def links(request):
             for name, value in wanted["sysctl"].items():
                 set_and_check("/proc/sys/" + name.replace(".", "/"), value)
         ip_batch(role, wanted["ip"])
+    write_interrupts_again()
     return {}
 
 

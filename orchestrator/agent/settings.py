@@ -1,20 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host settings: read, written, read back."""
+"""Host settings: read, written, read back.
+
+A setting's name says what it is: a sysctl (net.core.rmem_max), a file (/sys/...), where an interrupt goes (irq/24), a
+setting of an interface (nic/eth1/channels; see ethtool.py), or whether a service runs (service/irqbalance).
+"""
 
 import re
+import subprocess
 
-from orchestrator.agent.host import AgentError, read_text, write_text
+from orchestrator.agent.ethtool import nic_value, set_nic_value
+from orchestrator.agent.host import AgentError, call, read_text, write_text
+
+WRITTEN_IRQS = {}  # type: dict[str, str]
 
 
 def setting_path(name):
-    """Where a setting is: a file below /sys, or a sysctl's below /proc/sys."""
+    """Where a setting that is a file is: below /sys, an interrupt's, or a sysctl's below /proc/sys."""
     if ".." in name.split("/"):
         raise AgentError("%r is no setting." % name)
+    if name.startswith("irq/"):
+        return "/proc/irq/%d/smp_affinity_list" % int(name[4:])
     return name if name.startswith("/sys/") else "/proc/sys/" + name.replace(".", "/")
+
+
+def service_state(name):
+    """active, or inactive; AgentError where systemd does not know the service."""
+    known = subprocess.run(
+        ["systemctl", "show", "--property=LoadState,ActiveState", "--value", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    if len(known) != 2 or "not-found" in known:
+        raise AgentError("there is no service %s." % name)
+    return "active" if "active" in known else "inactive"
 
 
 def setting_value(name):
     """A setting's value; of one that lists its choices, the one in brackets; fields are apart by one space."""
+    kind, _, rest = name.partition("/")
+    if kind == "nic":
+        nic, _, what = rest.partition("/")
+        return nic_value(nic, what)
+    if kind == "service":
+        return service_state(rest)
     try:
         text = read_text(setting_path(name))
     except OSError as error:
@@ -30,10 +59,33 @@ def read_settings(request):
 
 
 def write_settings(request):
-    """{"values": {name: value}}: write each, and read it back."""
+    """{"values": {name: value}}: write each, in this order, and read it back."""
     for name, value in request["values"].items():
-        write_text(setting_path(name), value)
-        found = setting_value(name)
-        if found != " ".join(value.split()):
-            raise AgentError("the setting %s was set to %r and reads back %r." % (name, value, found))
+        write_setting(name, value)
     return {}
+
+
+def write_setting(name, value):
+    kind, _, rest = name.partition("/")
+    if kind == "nic":
+        nic, _, what = rest.partition("/")
+        set_nic_value(nic, what, value)
+    elif kind == "service":
+        call(["systemctl", "start" if value == "active" else "stop", rest], timeout=60)
+    else:
+        write_text(setting_path(name), value)
+        if kind == "irq":
+            WRITTEN_IRQS[name] = value
+    found = setting_value(name)
+    if found != " ".join(value.split()):
+        raise AgentError("the setting %s was set to %r and reads back %r." % (name, value, found))
+
+
+def write_interrupts_again():
+    """An interface that went down and up may have forgotten where its interrupts go."""
+    for name, value in WRITTEN_IRQS.items():
+        try:
+            if setting_value(name) != value:
+                write_setting(name, value)
+        except AgentError:
+            continue  # it has another number by now; what it is set to is sampled with every trial

@@ -22,6 +22,7 @@ from orchestrator.spec.testbed import (
     UmlTestbed,
     crossing_links,
 )
+from orchestrator.spec.tuning import Tuning
 
 __all__ = [
     "GATEWAYS",
@@ -42,6 +43,7 @@ __all__ = [
     "SshTestbed",
     "Testbed",
     "Traffic",
+    "Tuning",
     "UmlHost",
     "UmlTestbed",
     "check_file",

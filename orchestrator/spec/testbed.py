@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, expected
+from orchestrator.spec.tuning import Tuning
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
 ROLES: tuple[Role, ...] = ("client", "gateway-a", "gateway-b", "server")
@@ -97,8 +98,8 @@ class SshHost(Host):
     """A host that is there: reached by SSH, and given back as it was.
 
     What is not said here comes from the inventory, if there is one, then from your SSH configuration. ``nics``: the
-    interface on each link whose other end is another host; ``cpus``: in which order the host's CPUs are taken;
-    ``other_cpus``: what becomes of those that a block does not use.
+    interface on each link whose other end is another host; ``cpus``: in which order the host's CPUs are taken for
+    gateways, as many as a block has cores; the others are off line meanwhile.
     """
 
     address: _Text | None = Field(default=None, description="Name or IP address; by default the host's name.")
@@ -111,9 +112,7 @@ class SshHost(Host):
     )
     nics: dict[Link, NicName] = Field(default={}, description="The interface on each link to another host.")
     cpus: CpuOrder = "physical-first"
-    other_cpus: Literal["offline", "free"] = Field(
-        default="offline", description="CPUs that a block does not use: taken off line, or kept free of its work."
-    )
+    tuning: Tuning = Field(default=Tuning(), description="What is set while a run uses the host.")
     modules: Literal["auto", "build"] = Field(
         default="auto",
         description="build: always built on the host. auto: those that this computer has built for the host's kernel, "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 DURATIONS: Mapping[str, Fraction] = {
+    "us": Fraction(1, 1_000_000),
     "ms": Fraction(1, 1000),
     "s": Fraction(1),
     "min": Fraction(60),

@@ -62,7 +62,7 @@ class SettingsJournal:
     def add(self, host: str, settings: Mapping[str, Setting]) -> None:
         """Remember settings that are about to be written. The oldest value of a boot is the one to go back to."""
         content = self.pending()
-        mine = {name: old for name, old in content.get(host, {}).items() if name not in settings}
+        mine = dict(content.get(host, {}))  # in the order of the first change, which is gone back in reverse
         for name, setting in settings.items():
             old = content.get(host, {}).get(name)
             same_boot = old is not None and old.boot_id == setting.boot_id
@@ -100,7 +100,7 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
         return []
     boot_id = agent.request("read_settings", names=[])["boot_id"]
     said = []
-    for name, setting in pending.items():
+    for name, setting in reversed(pending.items()):
         done, sentence = True, f"{host}: {name} went back with a restart of the host."
         if setting.boot_id == boot_id:
             done, sentence = _put_one_back(agent, host, name, setting)
@@ -121,5 +121,7 @@ def _put_one_back(agent: Agent, host: str, name: str, setting: Setting) -> tuple
             return True, stays
         agent.request("write_settings", values={name: setting.before})
     except AgentFailure as error:
+        if name.startswith("irq/") and "No such file" in str(error):
+            return True, f"{host}: {name} is gone, with the queue that it was for."
         return False, f"{host}: {name} could not be put back to {setting.before}, still to do: {error}"
     return True, f"{host}: {name} is {setting.before} again; it was {setting.written}."

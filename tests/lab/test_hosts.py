@@ -36,9 +36,13 @@ hosts:
 SNAPSHOT = """
 sysctl -a 2>/dev/null | grep -vE 'random|nr_|-nr|dentry|inode|pid|uuid|stat_refresh|entropy|tainted' | sort
 lsmod | grep wireguard; ip -details link | grep -v valid_lft; ip address; ip route; ip -6 route; ip netns
+cat /sys/class/net/vec1/queues/rx-0/rps_cpus
 find /run/orch /run/netns -type f -size +0; grep -v /run/netns /proc/mounts; ls -A /tmp
 pgrep -af 'iperf3|orch-agent' | grep -v pgrep
 """
+
+
+STEERING = "/sys/class/net/vec1/queues/rx-0/rps_cpus"
 
 
 class Pair:
@@ -80,6 +84,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             unasked = orch("testbed", "enroll", hosts.file)
             assert (unasked.returncode, "Nothing was pinned" in unasked.stderr) == (2, True)
             assert orch("testbed", "enroll", hosts.file, "--yes").returncode == 0
+            hosts.on("lab1", f"echo 1 >{STEERING}")
             yield hosts
         finally:
             orch("lab", "down")
@@ -101,6 +106,8 @@ def test_all_blocks_are_carried_and_the_hosts_are_given_back_as_they_were(pair: 
     prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
     hosts = json.loads(prepared)["hosts"]
     assert {name: facts["cpus_used"] for name, facts in hosts.items()} == {"lab1": [0], "lab2": [0]}
+    assert (hosts["lab1"]["settings"][STEERING], hosts["lab1"]["settings_before"][STEERING]) == ("0", "1")
+    assert pair.on("lab1", f"cat {STEERING}").strip() == "1"
     assert store.read_run(run)["testbed"]["provider"] == "ssh"
 
 

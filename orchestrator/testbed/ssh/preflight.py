@@ -5,12 +5,13 @@ Everything of this module but `survey_of` is pure: surveys in, findings out.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.finding import Finding, Need
 from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
 from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.tuning import TRIED, overview
 
 # What a host must have as commands, how each says its version, and Debian's package of it.
 TOOLS = {
@@ -35,18 +36,20 @@ _SKEW_S = 1.0
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What a host showed. ``facts``: of the agent's ``survey``; ``skew_s``: its clock less this computer's;
-    ``trouble``: why it could not be asked, then without facts."""
+    ``tunables``: of the agent's operation of that name; ``trouble``: why it could not be asked, then without facts."""
 
     facts: Mapping[str, Any]
+    tunables: Mapping[str, Any] = field(default_factory=dict)
     skew_s: float = 0.0
     trouble: str = ""
 
 
-def survey_of(agent: Agent) -> Survey:
+def survey_of(agent: Agent, host: SshHost) -> Survey:
     """Ask a host; nothing on it is changed."""
     tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
     facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
-    return Survey(facts, agent.clock_skew_s())
+    tunables = agent.request("tunables", nics=list(host.nics.values()))
+    return Survey(facts, tunables, agent.clock_skew_s())
 
 
 def family(facts: Mapping[str, Any]) -> str:
@@ -69,7 +72,8 @@ def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collectio
         if survey.trouble:
             found[host.name] = [Finding("Reachable", Need.REQUIRED, False, survey.trouble, "")]
         else:
-            found[host.name] = [*_of_host(host, survey, built), *_of_nics(testbed, host, surveys)]
+            rows = [*_of_host(host, survey, built), *_of_nics(testbed, host, surveys)]
+            found[host.name] = [*rows, *_of_tuning(host, survey)]
     return found
 
 
@@ -228,3 +232,16 @@ def _of_far_end(
                 yield _finding(title, Need.ADVICE, False, differs, "Set both ends alike.")
                 return
     yield _finding(title, Need.REQUIRED, True, what)
+
+
+def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
+    """What a run will set, and how far this program's way of setting it was tried."""
+    if not survey.tunables:
+        return
+    cpus = [cpu["cpu"] for cpu in survey.facts["cpus"] if cpu["online"]]
+    for key, settings in overview(host.tuning, survey.tunables, cpus).items():
+        values = sorted(set(settings.values()))
+        many = f"{len(settings)} settings" if len(settings) > 1 else next(iter(settings), "")
+        to = f" to {values[0]}" if len(values) == 1 else ""
+        what = f"a run sets {many}{to} (tried on: {TRIED[key]})" if settings else "this host has nothing to set"
+        yield _finding(f"Tuning: {key}", Need.INFORMATION, True, what)

@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from orchestrator.errors import TestbedError
@@ -23,6 +23,7 @@ from orchestrator.testbed.settings import SettingsJournal, put_back
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import confirmed, modules_here, provisioned
 from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.tuning import after_queues, before_links
 
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
 _TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
@@ -33,11 +34,12 @@ _ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
     """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
     surveys = {}
+    hosts = {host.name: host for host in testbed.hosts}
     for name, route in routes(testbed).items():
         agent = None
         try:
             agent = Agent(route.login(testbed.file))
-            surveys[name] = survey_of(agent)
+            surveys[name] = survey_of(agent, hosts[name])
         except TestbedError as error:
             surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
         finally:
@@ -183,7 +185,8 @@ class HostsTestbed:
                 time.sleep(_POLL_S)
         try:
             self._wait_for_lease(name, agent)
-            self._surveys[name] = survey_of(agent)
+            host = next(host for host in self._spec.hosts if host.name == name)
+            self._surveys[name] = survey_of(agent, host)
         except BaseException:
             agent.close()
             raise
@@ -240,7 +243,7 @@ class HostsTestbed:
         changed = False
         for host in self._spec.hosts:
             agent = self._hosts.agents.get(host.name)
-            if agent is None or not agent.answers():
+            if agent is None or not agent.in_step or not agent.answers():
                 if agent is not None:
                     self._hosts.agents.pop(host.name).close()
                 before = self._surveys[host.name].facts["boot_id"]
@@ -270,13 +273,30 @@ class HostsTestbed:
                     )
         else:
             chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
-        settings = self._hosts.apply_settings(host.name, online)
+        settings = self._tune(host, online, chosen)
         found = self._hosts.agents[host.name].request("hello")
         if has_gateway(host) and found["cpus_online"] != cores:
             raise TestbedError(f"{host.name} has {found['cpus_online']} CPUs on line, not {cores}.")
         self.cpus[host.name] = chosen
         kept = ("system", "boot_id", "nics", "cpus")
         return {**found, **{name: facts[name] for name in kept}, "cpus_used": list(chosen), **settings}
+
+    def _tune(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
+        """Apply the host's settings, and its tuning: what makes queues first, then what goes to them."""
+        agent, nics = self._hosts.agents[host.name], list(host.nics.values())
+        agent.request("unlink", timeout_s=60)  # interfaces are at home, where their settings are
+        stages: list[Callable[[Mapping[str, Any]], Mapping[str, str]]] = [
+            lambda can: online,
+            lambda can: before_links(host.name, host.tuning, can, len(cpus)),
+            lambda can: after_queues(host.name, host.tuning, can, cpus),
+        ]
+        applied: dict[str, dict[str, str]] = {"settings": {}, "settings_before": {}}
+        for stage in stages:  # what there is to tune depends on the stage before
+            settings = stage(agent.request("tunables", nics=nics))
+            done = self._hosts.apply_settings(host.name, settings)
+            applied["settings"] |= done["settings"]
+            applied["settings_before"] = {**done["settings_before"], **applied["settings_before"]}
+        return applied
 
     def module(self, build: str, host: str) -> ModuleFile:
         return self._modules[host][build]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a host can tune, and what its file asks for, to the settings that are applied. Pure.
+
+How far each kind of setting was tried is in TRIED, which `orch doctor` shows and docs/testbeds.md lists.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.spec import Tuning
+
+# Where each was seen to work: lab, qemu, hardware; or only on recorded files and outputs (fixture).
+TRIED = {
+    "governor": "fixture",
+    "turbo": "fixture",
+    "deepest_idle": "fixture",
+    "smt": "fixture",
+    "irqbalance": "fixture",
+    "channels": "fixture",
+    "interrupts": "fixture",
+    "hash": "fixture",
+    "ring": "fixture",
+    "coalesce": "fixture",
+    "offloads": "fixture",
+    "steering": "lab",
+}
+_HASHES = {"ports": "sdfn", "addresses": "sd"}
+_KEYS = {"deepest_idle_s": "deepest_idle", "coalesce_s": "coalesce"}
+Settings = dict[str, str]
+
+
+def before_links(host: str, tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Settings:
+    """The settings that decide what there is to steer: frequency, idle states, services, queues. {name: value}
+
+    Raises TestbedError where the file asks by name for something that the host does not have.
+    """
+    return _chosen(host, tuning, _of_computer(tuning, tunables), _of_queues(tuning, tunables, cores))
+
+
+def after_queues(host: str, tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> Settings:
+    """Where interrupts and packets go, once the queues are there. ``cpus``: those of the block."""
+    return _chosen(host, tuning, _of_interrupts(tuning, tunables, cpus))
+
+
+def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, Settings]:
+    """What would be set, by the key of the file; empty for what the host does not have."""
+    found: dict[str, Settings] = {}
+    parts = (_of_computer(tuning, tunables), _of_queues(tuning, tunables, len(cpus)))
+    for part in (*parts, _of_interrupts(tuning, tunables, cpus)):
+        for key, settings in part:
+            found.setdefault(key, {}).update(settings or {})
+    return found
+
+
+def _chosen(host: str, tuning: Tuning, *parts: Iterator[tuple[str, Settings | None]]) -> Settings:
+    chosen: Settings = {}
+    asked = {_KEYS.get(name, name) for name in tuning.model_fields_set}
+    for part in parts:
+        for key, settings in part:
+            if settings is None:
+                if key in asked:
+                    raise TestbedError(f"{host} has nothing that tuning.{key} could set. Take it out, or say null.")
+                continue
+            chosen |= settings
+    return chosen
+
+
+def _of_computer(tuning: Tuning, tunables: Mapping[str, Any]) -> Iterator[tuple[str, Settings | None]]:
+    if tuning.governor is not None:
+        able = [path for path, one in tunables["governors"].items() if tuning.governor in one["choices"]]
+        yield "governor", dict.fromkeys(able, tuning.governor) or None
+    turbo = tunables["turbo"]
+    if tuning.turbo is not None:
+        on_or_off = None if turbo is None else turbo["off"] if not tuning.turbo else str(1 - int(turbo["off"]))
+        yield "turbo", None if turbo is None else {turbo["name"]: str(on_or_off)}
+    if tuning.deepest_idle_s is not None:
+        most_us = tuning.deepest_idle_s * 1e6
+        states = {one["name"]: str(int(one["latency_us"] > most_us)) for one in tunables["idle"]}
+        yield "deepest_idle", states or None
+    if tuning.smt is not None:
+        smt = tunables["smt"]
+        yield "smt", None if smt is None else {smt["name"]: "on" if tuning.smt else "off"}
+    if tuning.irqbalance is not None:
+        state = "active" if tuning.irqbalance else "inactive"
+        yield "irqbalance", None if tunables["irqbalance"] is None else {"service/irqbalance": state}
+
+
+def _of_queues(tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Iterator[tuple[str, Settings | None]]:
+    for nic, can in tunables["nics"].items():
+        if tuning.channels is not None:
+            wanted = cores if tuning.channels == "per-core" else tuning.channels
+            yield "channels", _number(f"nic/{nic}/channels", wanted, can["channels"], tuning.channels == "per-core")
+        if tuning.hash is not None:
+            letters = _HASHES[tuning.hash]
+            yield "hash", {f"nic/{nic}/hash-udp4": letters} if can["hash-udp4"] else None
+        if tuning.ring is not None:
+            for ring in ("ring-rx", "ring-tx"):
+                has = can[ring]
+                descriptors = has["most"] if has and tuning.ring == "most" else tuning.ring
+                yield "ring", _number(f"nic/{nic}/{ring}", descriptors, has, False)
+        if tuning.coalesce_s is not None:
+            usecs = {f"nic/{nic}/coalesce-rx-usecs": str(round(tuning.coalesce_s * 1e6))}
+            yield "coalesce", usecs if can["coalesce-rx-usecs"] is not None else None
+        for name, on in tuning.offloads.items():
+            yield "offloads", {f"nic/{nic}/feature-{name}": "on" if on else "off"}
+
+
+def _number(name: str, wanted: Any, has: Mapping[str, int] | None, as_many: bool) -> Settings | None:
+    """A number of queues or descriptors; ``as_many``: as many of them as there can be, if not all."""
+    if has is None or (wanted > has["most"] and not as_many):
+        return None
+    return {name: str(min(wanted, has["most"]))}
+
+
+def _of_interrupts(
+    tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]
+) -> Iterator[tuple[str, Settings | None]]:
+    for can in tunables["nics"].values():
+        if tuning.interrupts is not None:
+            where = {f"irq/{number}": str(cpus[queue % len(cpus)]) for number, queue in can["interrupts"]}
+            yield "interrupts", where or None
+        if tuning.steering is not None:
+            off = {path: _zero_like(mask) for path, mask in can["steering"].items() if path.endswith("rps_cpus")}
+            yield "steering", off or None
+
+
+def _zero_like(mask: str) -> str:
+    """No CPU, written as the kernel writes a mask: as wide as the one that is there."""
+    return "".join("0" if character != "," else "," for character in mask)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ethtool prints, read. The texts are in the form of ethtool 6.x, as its drivers fill it."""
+
+import pytest
+
+from orchestrator.agent import ethtool
+from orchestrator.agent.host import AgentError
+
+CHANNELS = """\
+Channel parameters for ens1f0np0:
+Pre-set maximums:
+RX:		n/a
+TX:		n/a
+Other:		n/a
+Combined:	63
+Current hardware settings:
+RX:		n/a
+TX:		n/a
+Other:		n/a
+Combined:	8
+"""
+RINGS = """\
+Ring parameters for ens1f0np0:
+Pre-set maximums:
+RX:			8192
+RX Mini:		n/a
+RX Jumbo:		n/a
+TX:			8192
+TX push buff len:	n/a
+Current hardware settings:
+RX:			1024
+RX Mini:		n/a
+RX Jumbo:		n/a
+TX:			512
+RX Buf Len:		n/a
+CQE Size:		n/a
+TX Push:		off
+"""
+COALESCE = """\
+Coalesce parameters for ens1f0np0:
+Adaptive RX: on  TX: off
+stats-block-usecs:	n/a
+sample-interval:	n/a
+
+rx-usecs:	8
+rx-frames:	128
+rx-usecs-irq:	n/a
+
+tx-usecs:	16
+tx-frames:	n/a
+"""
+PORTS = """\
+UDP over IPV4 flows use these fields for computing Hash flow key:
+IP SA
+IP DA
+L4 bytes 0 & 1 [TCP/UDP src port]
+L4 bytes 2 & 3 [TCP/UDP dst port]
+
+"""
+ADDRESSES = """\
+UDP over IPV4 flows use these fields for computing Hash flow key:
+IP SA
+IP DA
+
+"""
+FEATURES = """\
+Features for ens1f0np0:
+rx-checksumming: on
+tx-checksumming: on
+	tx-checksum-ipv4: off [fixed]
+	tx-checksum-ip-generic: on
+generic-receive-offload: on
+rx-gro-hw: off [requested on]
+rx-vlan-filter: on [fixed]
+"""
+TEXTS = {"-l": CHANNELS, "-g": RINGS, "-c": COALESCE, "-n": PORTS, "-k": FEATURES}
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ethtool, "asked", lambda option, nic, *rest: TEXTS.get(option))
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("channels", "8"),
+        ("ring-rx", "1024"),
+        ("ring-tx", "512"),
+        ("coalesce-rx-usecs", "8"),
+        ("coalesce-tx-usecs", "16"),
+        ("adaptive-rx", "on"),
+        ("adaptive-tx", "off"),
+        ("hash-udp4", "sdfn"),
+        ("feature-generic-receive-offload", "on"),
+        ("feature-rx-gro-hw", "off"),
+    ],
+)
+def test_each_setting_is_read(what: str, value: str) -> None:
+    assert ethtool.nic_value("ens1f0np0", what) == value
+
+
+def test_numbers_have_their_most() -> None:
+    assert ethtool.most_of("ens1f0np0", "channels") == (8, 63)
+    assert ethtool.most_of("ens1f0np0", "ring-rx") == (1024, 8192)
+
+
+def test_addresses_only_is_told_from_ports() -> None:
+    assert ethtool.hash_of(ADDRESSES) == "sd"
+    assert ethtool.hash_of("") == ""
+
+
+def test_what_is_fixed_or_not_there_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    for what in ("feature-rx-vlan-filter", "feature-nothing", "nothing"):
+        with pytest.raises(AgentError, match=f"the interface ens1f0np0 has no setting {what}"):
+            ethtool.nic_value("ens1f0np0", what)
+    monkeypatch.setattr(ethtool, "asked", lambda *arguments: None)  # the driver supports none of it
+    assert ethtool.most_of("vec1", "channels") is None
+    with pytest.raises(AgentError, match="has no setting ring-rx"):
+        ethtool.nic_value("vec1", "ring-rx")
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "command"),
+    [
+        ("channels", "4", "-L eth1 combined 4"),
+        ("ring-rx", "4096", "-G eth1 rx 4096"),
+        ("coalesce-rx-usecs", "0", "-C eth1 rx-usecs 0"),
+        ("adaptive-rx", "off", "-C eth1 adaptive-rx off"),
+        ("hash-udp4", "sdfn", "-N eth1 rx-flow-hash udp4 sdfn"),
+        ("feature-rx-gro-hw", "on", "-K eth1 rx-gro-hw on"),
+    ],
+)
+def test_each_setting_is_set_by_its_own_option(
+    monkeypatch: pytest.MonkeyPatch, what: str, value: str, command: str
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(ethtool, "call", called.append)
+    ethtool.set_nic_value("eth1", what, value)
+    assert called == [["ethtool", *command.split()]]
