@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMN = "marks"
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
-_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "cpu", *CPU_KINDS)
+_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Run:
         Read from the attempts' own files when it is first asked for.
         """
         rows: list[dict[str, Any]] = []
+        only = next((host["name"] for host in self.meta["testbed"].get("hosts", ())), "")  # of runs with one host
         seen: set[str] = set()
         for attempt in read_attempts(self.path, self.meta):
             if attempt["status"] != "ok" or attempt["trial_id"] in seen:
@@ -52,8 +53,13 @@ class Run:
                 total = sum(spent.values())
                 if total > 0:
                     shares = {kind: seconds / total for kind, seconds in spent.items()}
-                    rows.append({**about, "cpu": cpu["cpu"], **shares})
+                    rows.append({**about, "host": cpu.get("host", only), "cpu": cpu["cpu"], **shares})
         return pd.DataFrame(rows, columns=list(_PER_CORE_COLUMNS))
+
+    def host_of(self, role: str) -> str:
+        """The host that had a role; empty where the run does not say."""
+        hosts = self.meta["testbed"].get("hosts", ())
+        return next((host["name"] for host in hosts if role in host["roles"]), "")
 
     @cached_property
     def measured(self) -> pd.DataFrame:
