@@ -28,10 +28,11 @@ _SCRIPT = KERNEL / "build-module.sh"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Debian kernel: the suites of its root file system, and the packages of its headers and of its source."""
+    """A Debian kernel: the suites of its root file system, and the packages of the kernel, its headers and source."""
 
     name: str
     suites: tuple[str, ...]
+    image: str
     headers: str
     source: str
 
@@ -40,7 +41,7 @@ def load_releases() -> dict[str, Release]:
     """All releases by name."""
     content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_text())
     return {
-        name: Release(name, tuple(entry["suites"]), entry["headers"], entry["source"])
+        name: Release(name, tuple(entry["suites"]), entry["image"], entry["headers"], entry["source"])
         for name, entry in content.items()
     }
 
