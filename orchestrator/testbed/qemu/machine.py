@@ -155,7 +155,8 @@ def ask(lab: Lab, name: str, command: str) -> Any:
     try:
         return asyncio.run(asyncio.wait_for(_execute(monitor(lab.folder, name), command), _ANSWER_S))
     except (QMPError, OSError, TimeoutError, EOFError) as error:
-        raise TestbedError(f"{name}: QEMU does not answer to {command} ({error or type(error).__name__}).") from error
+        said = str(error) or type(error).__name__
+        raise TestbedError(f"{name}: QEMU does not answer to {command} ({said}).") from error
 
 
 async def _execute(socket: Path, command: str) -> Any:

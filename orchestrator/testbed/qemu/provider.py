@@ -52,8 +52,8 @@ class GuestMachines:
         }
         if self.emulated:
             progress.message(
-                f"The guests of {testbed.testbed} are emulated, since {self.accelerator.why}: they show that things "
-                "work, not how fast."
+                f"The testbed {testbed.testbed} is emulated, since {self.accelerator.why}: it shows that things work, "
+                "not how fast."
             )
 
     @property
