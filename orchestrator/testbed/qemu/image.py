@@ -43,7 +43,7 @@ def image_inputs(release: Release) -> dict[str, Any]:
         "packages": _packages(release),
         "suites": list(release.suites),
         "size": SIZE,
-        "form": 1,
+        "form": 2,
     }
 
 
@@ -97,6 +97,9 @@ _HOOKS = [
     'mkdir -p "$1"/etc/orch/power && cp sshd_config "$1"/etc/orch/ && cp power-button "$1"/etc/orch/power/',
     'install -m 755 orch-guest "$1"/usr/local/sbin/ && cp orch*.service orch.target "$1"/etc/systemd/system/',
     'ln -sf /etc/systemd/system/orch.target "$1"/etc/systemd/system/default.target',
+    # What finds units for a computer that nobody knows; here all are known.
+    'mkdir "$1"/etc/systemd/system-generators && for file in "$1"/usr/lib/systemd/system-generators/*; do '
+    'ln -s /dev/null "$1"/etc/systemd/system-generators/"${file##*/}"; done',
     f'echo {_MACHINE_ID} >"$1"/etc/machine-id && echo guest >"$1"/etc/hostname && : >"$1"/etc/resolv.conf',
     'cp modules.txt "$1"/etc/initramfs-tools/modules && cp initramfs.conf "$1"/etc/initramfs-tools/conf.d/orch',
     # The few modules are listed, so nothing has to find out which are needed, which takes long when emulated.
