@@ -90,7 +90,10 @@ class OneGuest:
         done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=False)
         said = done.stdout.decode(errors="replace")
         errors = done.stderr.decode(errors="replace")
-        assert done.returncode == 0, f"{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}"
+        console = self.lab.console(self.name)[-3000:]
+        assert done.returncode == 0, (
+            f"{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}\nThe console:\n{console}"
+        )
         return said
 
 
@@ -119,6 +122,7 @@ def test_wireguard_s_own_test_passes(name: str, variant: str) -> None:
         for setting in ("transmit", "receive"):
             if setting in wanted.settings:
                 guest.run(f"echo {wanted.settings[setting]} >/sys/module/wireguard/parameters/{setting}")
+        guest.run("dmesg --console-level info")
         guest.run("mkdir -p /run/own && cat >/run/own/netns.sh", data=guest.selftest.read_bytes())
         wrapper = WG.replace("THREADED", str(int(wanted.threaded)))
         guest.run("cat >/run/own/wg && chmod +x /run/own/wg", data=wrapper.encode())

@@ -82,7 +82,7 @@ def pairs(options: list[str]) -> list[tuple[str, str]]:
 def test_an_emulated_guest_with_one_core() -> None:
     options = arguments(GUEST, Path("/lab"))
     found = pairs(options)
-    assert ("-accel", "tcg,thread=multi") in found
+    assert ("-accel", "tcg,thread=single") in found
     assert ("-smp", "1") in found
     assert ("-drive", "file=/lab/guest1.qcow2,format=qcow2,cache=unsafe,if=virtio") in found
     assert ("-drive", "file=/lab/keys.tar,format=raw,readonly=on,if=virtio") in found

@@ -102,7 +102,7 @@ def _provision(
     try:
         progress.detail(f"booting the guest ({accelerator})")
         kernel, initrd = image.path / "vmlinuz", image.path / "initrd"
-        cores = min(2, len(os.sched_getaffinity(0)))
+        cores = min(2, len(os.sched_getaffinity(0))) if accelerator == KVM else 1
         boot(lab, Guest("guest1", 1, kernel, initrd, disk, cores, _MEMORY, accelerator, writable=True))
         wait_until_up(lab, "guest1", BOOT_TIMEOUT_S[accelerator])
         wanted = variables([from_here(name, product) for name, product in builds.items()])
