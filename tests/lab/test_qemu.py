@@ -60,7 +60,7 @@ def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     outcome = last_object(done.stdout)
     variants = {"vanilla", "inline"} | ({"threaded"} if name == "guests" else set())
-    assert outcome["ok"] == 2 * (len(variants) + 1)
+    assert outcome["ok"] == 2 * len(variants) + 1  # and the baseline
     run = Path(outcome["run"])
     trials, _ = store.tables(run)
     rows = trials.to_pylist()
