@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Build wireguard.ko on a Debian system, against the headers of a kernel and its linux-source package.
-#   build-module.sh [SERIES-FOLDER] [RELEASE]   in an empty folder; leaves wireguard.ko and release (what it is for)
+#   build-module.sh [SERIES-FOLDER] [RELEASE]   in an empty folder; leaves wireguard.ko, release (what it is for) and
+#   netns.sh (WireGuard's own test, of the same source)
 # Without a series the source is built as it is; without a release it is for the newest installed headers.
 set -e
 release=$2
@@ -16,7 +17,9 @@ if [ -z "$tarball" ]; then
     echo "there is no source of Linux $series in /usr/src: install linux-source-$series" >&2
     exit 1
 fi
-tar --extract --strip-components=1 -f "$tarball" --wildcards '*/drivers/net/wireguard/*'
+tar --extract --strip-components=1 -f "$tarball" --wildcards '*/drivers/net/wireguard/*' \
+    '*/tools/testing/selftests/wireguard/netns.sh'
+cp tools/testing/selftests/wireguard/netns.sh .
 if [ -n "$1" ]; then
     [ ! -d "$1/src" ] || cp -r "$1/src/." drivers/net/wireguard/
     sed '/^#/d' "$1/series" >series

@@ -24,7 +24,10 @@ from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.store.files import replace_file, to_json
 
-KINDS = ("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk")
+KINDS = (
+    *("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk"),
+    *("release-module", "guest-image", "guest-disk"),
+)
 
 
 @dataclass(frozen=True, slots=True)

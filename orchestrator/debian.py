@@ -18,6 +18,7 @@ from pathlib import Path
 
 from orchestrator.commands import run_logged
 from orchestrator.errors import TestbedError
+from orchestrator.progress import Progress
 
 KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
 
@@ -232,3 +233,47 @@ def mmdebstrap(
     ]
     settings = {"TMPDIR": "/var/tmp", **(environment or {})}
     run_logged(command, log, what=what, environment=settings, on_line=on_line, keep_log=keep_log)
+
+
+_STEPS = (
+    "running apt-get update",
+    "downloading packages",
+    "extracting",
+    "installing",
+    "customize-hook",
+    "cleaning",
+)
+
+
+def show_steps(progress: Progress) -> Callable[[str], None]:
+    """For mmdebstrap's ``on_line``: shows what it is at."""
+
+    def show(line: str) -> None:
+        if line.startswith("I: ") and any(step in line for step in _STEPS):
+            progress.detail(line[3:60].split(" in shell")[0])
+
+    return show
+
+
+def read_packages(file: Path) -> list[str]:
+    """The packages of a list: one a line, and # begins a comment."""
+    lines = (line.split("#")[0].strip() for line in file.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+DISK = "root.ext4"
+
+
+def disk_hook(size: str) -> str:
+    """A hook of mmdebstrap that makes a disk of the root file system: DISK, sparse, of a size such as 1G, without a
+    partition table. It is for a folder with an empty folder ``tree``."""
+    # A hook runs where the new root belongs to root; a plain bind leaves out what is mounted inside it.
+    bind = 'mount --bind "$1" tree && mke2fs -q -t ext4 -O ^has_journal -m 0'
+    bind += f" -E root_owner=0:0,lazy_itable_init=0 -d tree {DISK}"
+    return f'truncate -s {size} {DISK} && unshare --mount sh -c {shlex.quote(bind)} sh "$1"'
+
+
+def copy_disk(source: Path, target: Path) -> None:
+    """Copy a disk; what is empty stays empty."""
+    copy = ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)]
+    subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)

@@ -43,9 +43,11 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="Also what today's checkout uses.")] = False,
 ) -> None:
     """Remove what today's checkout no longer uses."""
-    from orchestrator.testbed.uml.disk import cached_products
+    from orchestrator.testbed.qemu import disk as guests
+    from orchestrator.testbed.uml import disk as lab
 
-    kept = set() if everything else {(product.kind, product.key) for product in cached_products()}
+    used = [] if everything else [*lab.cached_products(), *guests.cached_products()]
+    kept = {(product.kind, product.key) for product in used}
     freed = removed = 0
     for product in cache.products():
         if (product.kind, product.key) in kept or (product.kind == "kernel-source" and not everything):

@@ -13,26 +13,29 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The lab on t
 
 @app.command()
 def up(
-    testbed: Annotated[str, typer.Argument(help="A testbed of the provider uml.")] = "lab",
+    testbed: Annotated[str, typer.Argument(help="A testbed of the provider uml or qemu.")] = "lab",
     cores: Annotated[int, typer.Option(min=1, help="Virtual CPUs of each machine.")] = 1,
 ) -> None:
     """Start the lab's machines; what they boot from is built first where the cache has none."""
     from orchestrator.cli.run import open_display
-    from orchestrator.spec import UmlTestbed, load_testbed
-    from orchestrator.testbed.uml.standing import bring_up
+    from orchestrator.spec import SshTestbed, load_testbed
+    from orchestrator.testbed import machines_of
+    from orchestrator.testbed.lab.standing import bring_up
 
     bed = load_testbed(testbed)
-    if not isinstance(bed, UmlTestbed):
-        raise UserError(f"The testbed {bed.testbed} is of the provider {bed.provider}; a lab is of the provider uml.")
+    if isinstance(bed, SshTestbed):
+        raise UserError(
+            f"The testbed {bed.testbed} is of the provider {bed.provider}; a lab is of the provider uml or qemu."
+        )
     with open_display(bed.provider) as display:
-        bring_up(bed, cores, display)
+        bring_up(bed, lambda: machines_of(bed, display), cores, display)
     print(f"The lab is up: {', '.join(host.name for host in bed.hosts)}. `orch lab shell` opens a shell on it.")
 
 
 @app.command()
 def down() -> None:
     """End the lab and everything in it."""
-    from orchestrator.testbed.uml.standing import standing_lab
+    from orchestrator.testbed.lab.standing import standing_lab
 
     found = standing_lab()
     if found is None:
@@ -45,7 +48,7 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Show whether a lab is up, and its machines."""
-    from orchestrator.testbed.uml.standing import standing_lab
+    from orchestrator.testbed.lab.standing import standing_lab
 
     found = standing_lab()
     if found is None:
@@ -64,7 +67,7 @@ def status() -> None:
 def inventory() -> None:
     """Print where the inventory of the lab's machines is, with which Ansible and testbeds of the provider ssh use them
     like any hosts."""
-    from orchestrator.testbed.uml.standing import INVENTORY, standing_lab
+    from orchestrator.testbed.lab.standing import INVENTORY, standing_lab
 
     found = standing_lab()
     if found is None:
@@ -78,7 +81,7 @@ def shell(
     command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
 ) -> None:
     """Open a root shell on a machine of the lab, or run a command there."""
-    from orchestrator.testbed.uml.standing import standing_lab
+    from orchestrator.testbed.lab.standing import standing_lab
 
     found = standing_lab()
     if found is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
     from orchestrator.run.changes import Change
+    from orchestrator.spec import Testbed
 
 
 def run(
@@ -59,7 +60,7 @@ def run(
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
-    from orchestrator.spec import load_experiment, load_testbed
+    from orchestrator.spec import load_experiment
     from orchestrator.testbed import capabilities, open_testbed
 
     if on_change is not None and (on_change not in DECISIONS or resume is None):
@@ -73,11 +74,15 @@ def run(
     )
     chosen_order = str(order or before.get("order") or "random")
     arguments = {"testbed": testbed or before.get("testbed"), "order": chosen_order}
-    bed = load_testbed(arguments["testbed"] or experiment.testbed)
+    bed, why = _testbed(arguments["testbed"] or experiment.testbed)
+    if why:
+        arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
     plan = make_plan(experiment, capabilities(bed), order=chosen_order, testbed=bed.testbed)
     if found is None:
         _check_results(results)
     with open_display(bed.provider) as display, _terminated_as_interrupted():
+        if why:
+            display.message(why)
         for left in plan.left_out:
             display.message(f"Left out: {left.what}: {left.reason}")
 
@@ -97,6 +102,17 @@ def run(
             summary = carry_out(campaign, opened)
         _finish(summary, display)
     return _conclude(summary, spec, json_output)
+
+
+def _testbed(name: str) -> "tuple[Testbed, str]":
+    """The testbed, and why, if it was chosen for ``auto``, which may take some time."""
+    from orchestrator.spec import AUTO
+    from orchestrator.testbed.choice import choose_testbed
+
+    if name != AUTO:
+        return choose_testbed(name, None)
+    with open_display("qemu") as display, _terminated_as_interrupted():
+        return choose_testbed(name, display)
 
 
 def _run_to_resume(given: Path, results: Path) -> Path:

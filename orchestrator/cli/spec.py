@@ -46,11 +46,14 @@ def plan(
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
     from orchestrator.cli.lessons import lessons
     from orchestrator.plan import make_plan
-    from orchestrator.spec import load_experiment, load_testbed
+    from orchestrator.spec import load_experiment
     from orchestrator.testbed import capabilities
+    from orchestrator.testbed.choice import choose_testbed
 
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
-    bed = load_testbed(testbed or experiment.testbed)
+    bed, why = choose_testbed(testbed or experiment.testbed, None)
+    if why:
+        print(f"orch: {why}", file=sys.stderr)
     planned = make_plan(experiment, capabilities(bed), order=order, testbed=bed.testbed)
     learned = lessons(bed.provider)
     if json_output:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building wireguard.ko for Debian's own kernels: kernel/releases.yaml.
 
-The product ``release-module`` has ``wireguard.ko``, stripped. It is built in a temporary root file system of the
-release, with that release's compiler, headers and kernel source; nothing of it is kept.
+The product ``release-module`` has ``wireguard.ko``, stripped, and ``netns.sh``, WireGuard's own test of that kernel. It
+is built in a temporary root file system of the release, with that release's compiler, headers and kernel source;
+nothing else of it is kept.
 """
 
 import shlex
@@ -28,10 +29,11 @@ _SCRIPT = KERNEL / "build-module.sh"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Debian kernel: the suites of its root file system, and the packages of its headers and of its source."""
+    """A Debian kernel: the suites of its root file system, and the packages of the kernel, its headers and source."""
 
     name: str
     suites: tuple[str, ...]
+    image: str
     headers: str
     source: str
 
@@ -40,7 +42,7 @@ def load_releases() -> dict[str, Release]:
     """All releases by name."""
     content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_text())
     return {
-        name: Release(name, tuple(entry["suites"]), entry["headers"], entry["source"])
+        name: Release(name, tuple(entry["suites"]), entry["image"], entry["headers"], entry["source"])
         for name, entry in content.items()
     }
 
@@ -87,7 +89,7 @@ def _build(release: Release, build: str, folder: Path, progress: Progress) -> Ma
         script = f"cd /build && ./{_SCRIPT.name}" + (" own" if own is not None else "")
         hooks = [
             f'cp -r build "$1"/build && chroot "$1" sh -c {shlex.quote(script)}',
-            'cp "$1"/build/wireguard.ko "$1"/build/release .',
+            'cp "$1"/build/wireguard.ko "$1"/build/netns.sh "$1"/build/release .',
         ]
         mmdebstrap(
             scratch,
@@ -101,7 +103,8 @@ def _build(release: Release, build: str, folder: Path, progress: Progress) -> Ma
             on_line=lambda line: progress.detail(line[:70]),
             keep_log=cache_home() / "logs" / f"wireguard-{build}-{release.name}.log",
         )
-        shutil.copyfile(scratch / "wireguard.ko", folder / "wireguard.ko")
+        for name in ("wireguard.ko", "netns.sh"):
+            shutil.copyfile(scratch / name, folder / name)
         exact = (scratch / "release").read_text().strip()
     (folder / "build.log").unlink()
     return {"build_id": build_id(folder / "wireguard.ko"), "release": exact, "build": build, "for": release.name}

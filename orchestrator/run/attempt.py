@@ -16,11 +16,13 @@ from orchestrator.run import iperf3, layout, probes
 from orchestrator.run.judge import Evidence, Passage, judge, variation
 from orchestrator.run.roles import placement_of
 from orchestrator.spec import GATEWAYS, Limits
-from orchestrator.testbed.protocol import Boost, Testbed
+from orchestrator.testbed.protocol import Boost, Testbed, patience
 from orchestrator.testbed.remote import AgentFailure, together
 
+# Each is for real processors, and longer on a testbed that needs patience.
 HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.05  # and so much more for each tunnel
+SERVERS_TIMEOUT_S = 15.0
 GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
 _START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
 
@@ -109,6 +111,8 @@ def _run(
     ends, placement = layout.ends(trial.topology), placement_of(testbed)
     baseline = trial.levels.variant == NO_VARIANT
     seconds = traffic.warm_up_s + traffic.duration_s
+    slowness = patience(testbed)
+    grace_s = GRACE_S * slowness
     hosts = placement.hosts_of(layout.roles(trial.topology))
     sender, receiver = placement.host_of(ends.sender), placement.host_of(ends.receiver)
     try:
@@ -124,21 +128,24 @@ def _run(
         shake_hands(testbed, trial.topology, tunnels)
         phases.done("handshakes")
         servers = iperf3.servers(ends.receiver, tunnels)
-        serving = {host: {"servers": servers if host == receiver else [], "patience_s": 15.0} for host in hosts}
+        serving = {
+            host: {"servers": servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * slowness}
+            for host in hosts
+        }
         together(testbed.agents, "serve", serving)
         phases.done("servers")
         on_traffic()
         skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
-        with testbed.boost(seconds + GRACE_S + 5) as boost:
+        with testbed.boost(seconds + grace_s + 5) as boost:
             clients = iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s)
-            start_at = time.time() + _START_IN_S if len(hosts) > 1 else None
+            start_at = time.time() + _START_IN_S * slowness if len(hosts) > 1 else None
             measuring = {
                 host: {
                     "clients": clients if host == sender else [],
                     "start_at": None if start_at is None else start_at + skews_s[host],
                     "warm_up_s": traffic.warm_up_s,
                     "duration_s": traffic.duration_s,
-                    "patience_s": seconds + GRACE_S,
+                    "patience_s": seconds + grace_s,
                     "sample_roles": [r for r in layout.roles(trial.topology) if placement.host_of(r) == host],
                 }
                 for host in hosts
@@ -205,7 +212,7 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int) -> None:
     """See that a datagram crosses every path both ways, which completes its tunnel's handshake."""
     ends = layout.ends(topology)
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
-    patience_s = HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels
+    patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
     agent.request("handshakes", timeout_s=patience_s + 20, role=ends.sender, paths=paths, patience_s=patience_s)
 

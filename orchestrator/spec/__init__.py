@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
 
+from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.experiment import Experiment, Factors, Traffic
 from orchestrator.spec.fields import MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
@@ -14,6 +15,8 @@ from orchestrator.spec.testbed import (
     ROLES,
     Host,
     Link,
+    QemuHost,
+    QemuTestbed,
     Role,
     SshHost,
     SshTestbed,
@@ -25,6 +28,7 @@ from orchestrator.spec.testbed import (
 from orchestrator.spec.tuning import Tuning
 
 __all__ = [
+    "AUTO",
     "GATEWAYS",
     "LIMIT_NAMES",
     "LINKS",
@@ -37,6 +41,8 @@ __all__ = [
     "Limits",
     "Link",
     "Problem",
+    "QemuHost",
+    "QemuTestbed",
     "Role",
     "SpecError",
     "SshHost",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names that specs may use: variants, testbeds and notebooks of the checkout."""
+"""The names that specs may use: variants, kernels, testbeds and notebooks of the checkout."""
 
 import functools
 
@@ -12,6 +12,15 @@ from orchestrator import paths
 def known_variants() -> tuple[str, ...]:
     """The variants of kernel/variants.yaml, in its order."""
     return tuple(yaml.safe_load((paths.KERNEL / "variants.yaml").read_text()))
+
+
+@functools.cache
+def known_kernels() -> tuple[str, ...]:
+    """Debian's kernels of kernel/releases.yaml, in its order."""
+    return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))
+
+
+AUTO = "auto"  # as a testbed: whichever of this computer's own is best; see orchestrator.testbed.choice
 
 
 def known_testbeds() -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     for name, span in _names(_below(node, "variant") for node in cells_named):
         if name and name not in variants:
             yield Problem(f"There is no variant {name} in kernel/variants.yaml.{did_you_mean(name, variants)}", span)
-    testbeds = catalog.known_testbeds()
+    testbeds = (*catalog.known_testbeds(), catalog.AUTO)
     for name, span in _names([entries.get("testbed")]):
         if name and not catalog.is_file_name(name) and name not in testbeds:
             hint = f"{did_you_mean(name, testbeds)} A file is named with its .yaml."

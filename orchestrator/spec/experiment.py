@@ -172,7 +172,13 @@ class Experiment(Strict):
 
     experiment: Name
     description: str = ""
-    testbed: Annotated[str, Field(min_length=1, description="A name in experiments/testbeds, or a file.")] = "lab"
+    testbed: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="A name in experiments/testbeds, a file, or auto: what this computer does best.",
+        ),
+    ] = "lab"
     topology: Topology = "site-to-site"
     seed: int = Field(default=1, ge=0, description="Decides the order of trials; any number.")
     factors: Factors

@@ -129,4 +129,5 @@ CpuOrder = Annotated[
     ),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+TestbedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]  # as Name; a kernel's number may be in it
 VariantName = Annotated[str, Field(min_length=1, description="A variant of kernel/variants.yaml.")]

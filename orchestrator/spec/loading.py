@@ -52,6 +52,8 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
         file = _find(Path(name), ())
     elif name in known:
         file = paths.TESTBEDS / f"{name}.yaml"
+    elif name == catalog.AUTO:
+        raise UserError("auto stands for a testbed that `orch run` chooses. Name one of experiments/testbeds here.")
     else:
         hint = f"{did_you_mean(name, known)} A file is named with its .yaml."
         raise UserError(f"There is no testbed {name} in experiments/testbeds.{hint}")

@@ -4,9 +4,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
-from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, expected
+from orchestrator.spec import catalog
+from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, TestbedName, expected
 from orchestrator.spec.tuning import Tuning
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
@@ -40,7 +41,7 @@ class Host(Strict):
 class _Testbed(Strict):
     """What every testbed has."""
 
-    testbed: Name
+    testbed: TestbedName
     description: str = ""
 
     _file: str = PrivateAttr(default="")
@@ -84,6 +85,37 @@ class UmlTestbed(_Testbed):
 
     @model_validator(mode="after")
     def _each_role_once(self) -> "UmlTestbed":
+        self._check_roles(self.hosts, ROLES)
+        return self
+
+
+def _kernel_name(value: str) -> str:
+    known = catalog.known_kernels()
+    if value not in known:
+        raise expected(f"a kernel of kernel/releases.yaml: {', '.join(known)}")
+    return value
+
+
+KernelName = Annotated[
+    str, AfterValidator(_kernel_name), Field(description="A kernel of Debian's, of kernel/releases.yaml.")
+]
+
+
+class QemuHost(Host):
+    """A guest: a virtual machine with a kernel of Debian's. ``memory`` is in bytes."""
+
+    memory: Memory = 2**30
+    kernel: KernelName = "trixie-6.12"
+
+
+class QemuTestbed(_Testbed):
+    """Guests on this computer, with Debian's own kernels."""
+
+    provider: Literal["qemu"]
+    hosts: Annotated[tuple[QemuHost, ...], Field(min_length=1, max_length=len(ROLES))]
+
+    @model_validator(mode="after")
+    def _each_role_once(self) -> "QemuTestbed":
         self._check_roles(self.hosts, ROLES)
         return self
 
@@ -157,10 +189,14 @@ class SshTestbed(_Testbed):
         return self
 
 
-Testbed = UmlTestbed | SshTestbed
+Testbed = UmlTestbed | QemuTestbed | SshTestbed
 # A file's `provider` decides which of these describes it.
-PROVIDERS: dict[str, type[Testbed]] = {"uml": UmlTestbed, "ssh": SshTestbed}
-PROVIDER_HELP = {"uml": "the lab on this computer", "ssh": "hosts that are reached by SSH"}
+PROVIDERS: dict[str, type[Testbed]] = {"uml": UmlTestbed, "qemu": QemuTestbed, "ssh": SshTestbed}
+PROVIDER_HELP = {
+    "uml": "the lab on this computer",
+    "qemu": "guests on this computer, with Debian's own kernels",
+    "ssh": "hosts that are reached by SSH",
+}
 
 
 def crossing_links(hosts: Sequence[Host], host: Host) -> list[Link]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator import plan, spec
     from orchestrator.progress import Progress
+    from orchestrator.testbed.lab.testbed import Machines
     from orchestrator.testbed.protocol import Testbed
 
 
@@ -25,6 +26,10 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
         from orchestrator.testbed.ssh.provider import hosts_capabilities
 
         return hosts_capabilities(testbed)
+    if isinstance(testbed, spec.QemuTestbed):
+        from orchestrator.testbed.qemu.provider import guests_capabilities
+
+        return guests_capabilities(testbed, usable_cores())
     return lab_capabilities(usable_cores(), tuple(load_variants()), len(testbed.hosts))
 
 
@@ -36,9 +41,26 @@ def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = 
         from orchestrator.testbed.ssh.provider import HostsTestbed
 
         return HostsTestbed(testbed, progress, wait=wait)
+    if isinstance(testbed, spec.QemuTestbed):
+        from orchestrator.testbed.qemu.provider import QemuTestbed
+
+        return QemuTestbed(testbed, progress, wait=wait)
     from orchestrator.testbed.uml.provider import UmlTestbed
 
     return UmlTestbed(testbed, progress, wait=wait)
+
+
+def machines_of(testbed: "spec.UmlTestbed | spec.QemuTestbed", progress: "Progress") -> "Machines":
+    """The machines of a testbed that is on this computer; what they boot from is made where the cache has none."""
+    from orchestrator import spec
+
+    if isinstance(testbed, spec.QemuTestbed):
+        from orchestrator.testbed.qemu.provider import GuestMachines
+
+        return GuestMachines(testbed, progress)
+    from orchestrator.testbed.uml.provider import UmlMachines
+
+    return UmlMachines(testbed, progress)
 
 
 def restore(testbed: "spec.Testbed", *, force: bool = False) -> list[str]:
@@ -53,6 +75,6 @@ def restore(testbed: "spec.Testbed", *, force: bool = False) -> list[str]:
         from orchestrator.testbed.ssh.provider import restore as restore_hosts
 
         return restore_hosts(testbed, force=force)
-    from orchestrator.testbed.uml.provider import restore as restore_lab
+    from orchestrator.testbed.lab.testbed import restore as restore_lab
 
     return restore_lab(testbed)

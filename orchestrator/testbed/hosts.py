@@ -23,7 +23,7 @@ def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
         roles = len(hosts[0].roles)
         return f"one {what}, all {numbers.get(roles, str(roles))} roles"
     placed = "; ".join(f"{host.name}: {', '.join(host.roles)}" for host in hosts)
-    return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s ({placed})"
+    return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s, {placed}"
 
 
 class Hosts:
@@ -34,12 +34,13 @@ class Hosts:
         self.journal = journal
         self._hosts = {host.name: host for host in hosts}
 
-    def start_agent(self, name: str, login: Login) -> dict[str, Any]:
-        """Start the agent of a host, which takes the host for this run; returns what it says of the host.
+    def start_agent(self, name: str, login: Login, patience: float = 1.0) -> dict[str, Any]:
+        """Start the agent of a host, which takes the host for this run; returns what it says of the host. ``patience``:
+        of its time-outs, as for Agent.
 
         Raises TestbedError, where another run has the host too.
         """
-        agent = Agent(login)
+        agent = Agent(login, patience)
         self.agents[name] = agent
         found = agent.request("hello")
         holder = agent.request("lease", holder=holder_now())["taken_by"]

@@ -96,6 +96,14 @@ class Testbed(Protocol):
         ...
 
 
+_EMULATED_PATIENCE = 6.0  # measured: logging in, loading a module or a handshake takes 5 to 20 times as long, mostly 5
+
+
+def patience(testbed: Testbed) -> float:
+    """How many times longer than on real processors something may take on a testbed before it counts as failed."""
+    return _EMULATED_PATIENCE if testbed.emulated else 1.0
+
+
 class BoostResult:
     """Filled when the boosted stretch ends."""
 

@@ -30,8 +30,10 @@ class AgentFailure(TestbedError):
 class Agent:
     """The agent on one host. Requests are JSON lines; see orchestrator/agent for the operations."""
 
-    def __init__(self, login: Login) -> None:
-        """Log in and start it. Raises HostLost, LoginRefused."""
+    def __init__(self, login: Login, patience: float = 1.0) -> None:
+        """Log in and start it. ``patience``: all time-outs of requests are so many times as long. Raises HostLost,
+        LoginRefused."""
+        self._patience = patience
         self.name = login.host
         self._become = login.become
         self._pending = b""

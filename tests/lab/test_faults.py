@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import store
-from orchestrator.testbed.uml.lab import Lab
+from orchestrator.testbed.lab.lab import Lab
 from tests.lab.support import (
     ORCH,
     all_ok_once,

@@ -162,7 +162,7 @@ TESTBED = "testbed: t\nprovider: uml\nhosts:\n  - {name: a, roles: [client, gate
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("uml", "aws", "There is no provider aws; there are: uml (the lab on this computer), ssh"),
+        ("uml", "aws", "There is no provider aws; there are: uml (the lab on this computer), qemu"),
         ("uml", "ulm", "Did you mean uml?"),
         ("provider: uml\n", "", '"provider" is missing'),
         ("client, ", "", "client is on 0 places"),

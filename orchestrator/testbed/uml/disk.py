@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
+from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
@@ -22,9 +23,10 @@ from orchestrator.kernel.variants import load_variants
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
+from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
-from orchestrator.testbed.uml.lab import Lab, Machine
+from orchestrator.testbed.uml.machine import Machine, boot
 
 BOOT_TIMEOUT_S = 60
 _PROVISION_MEMORY = 512 * 2**20
@@ -44,7 +46,7 @@ class LabProducts:
 
     @property
     def disk_file(self) -> Path:
-        return self.disk.path / "root.ext4"
+        return self.disk.path / DISK
 
 
 def lab_products(progress: Progress) -> LabProducts:
@@ -81,9 +83,8 @@ def _provision(
     builds: Mapping[str, cache.Product],
     progress: Progress,
 ) -> Mapping[str, Any]:
-    disk = folder / "root.ext4"
-    copy = ["cp", "--sparse=always", "--reflink=auto", str(image.path / "root.ext4"), str(disk)]
-    subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
+    disk = folder / DISK
+    copy_disk(image.path / DISK, disk)
     release = kernel.description["facts"]["release"]
     wanted = {
         **variables([from_here(name, product) for name, product in builds.items()]),
@@ -95,7 +96,7 @@ def _provision(
         cores = min(2, len(os.sched_getaffinity(0)))
         machine = Machine("lab1", 1, kernel.path / "linux", disk, cores, _PROVISION_MEMORY, writable=True)
         progress.detail("booting the lab kernel")
-        lab.boot(machine)
+        boot(lab, machine)
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
         outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], wanted, progress)
         progress.detail("checking that every module build loads")

@@ -15,8 +15,9 @@ from orchestrator.agent.probes import COMPLAINTS as KERNEL_COMPLAINTS
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import BUILDS, lab_module
 from orchestrator.progress import Silent
+from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
-from orchestrator.testbed.uml.lab import Lab, Machine
+from orchestrator.testbed.uml.machine import Machine, boot
 
 LOG = "/run/kernel.log"
 GUEST = Path(__file__).with_name("guest")
@@ -87,7 +88,7 @@ def machine(cores: int, kernel: str = "lab") -> Iterator[KernelMachine]:
     modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}
     lab = Lab.start()
     try:
-        lab.boot(Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY))
+        boot(lab, Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY))
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1))
         booted = KernelMachine(lab, product.path / "selftests")
         # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.

@@ -12,7 +12,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +27,6 @@ MANAGEMENT = "lab"  # of keeper.py: the bridge over which machines are reached
 def address_of(number: int) -> str:
     """The address of a machine in the lab's network, as the keeper gives it."""
     return f"192.0.2.{10 + number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What is needed to boot a lab machine.
-
-    ``links``: names of links that it is on; they are its devices vec1, vec2 and so on. vec0 is for the controller.
-    """
-
-    name: str
-    number: int
-    kernel: Path
-    disk: Path
-    cores: int
-    memory_bytes: int
-    writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
-    links: Sequence[str] = ()
 
 
 class Lab:
@@ -137,40 +119,6 @@ class Lab:
         return socket.socket(fileno=descriptors[0])
 
     # --- machines ---
-
-    def boot(self, machine: Machine) -> str:
-        """Start a machine, or start it again; returns its address in the lab's network."""
-        if machine.writable:
-            disk = str(machine.disk)
-        else:
-            cow = self.folder / f"{machine.name}.cow"
-            self.request("stop", name=machine.name)
-            cow.unlink(missing_ok=True)
-            disk = f"{cow},{machine.disk}"
-        arguments = [
-            f"mem={machine.memory_bytes // 2**20}M",
-            f"ncpus={machine.cores}",
-            "seccomp=on",
-            "root=/dev/ubda",
-            "rootfstype=ext4",
-            "rw",
-            f"ubd0={disk}",
-            f"ubd1r={self.folder / 'keys.tar'}",
-            "con=null",
-            "con0=null,fd:1",
-            "init=/sbin/orch-init",
-            "panic=-1",
-            "quiet",
-            f"orch.name={machine.name}",
-            f"orch.address={address_of(machine.number)}/24",
-        ]
-        bridges = [MANAGEMENT, *machine.links]
-        for index in range(len(bridges)):
-            mac = f"02:00:00:00:{index:02x}:{machine.number:02x}"
-            arguments.append(f"vec{index}:transport=raw,ifname=nic{machine.number}.{index},mac={mac},gro=1")
-        return self.start_program(
-            machine.name, machine.number, machine.kernel, arguments, [("veth", bridge, 1) for bridge in bridges]
-        )
 
     def start_program(
         self, name: str, number: int, program: Path, arguments: Sequence[str], ports: Sequence[tuple[str, str, int]]

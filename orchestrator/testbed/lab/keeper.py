@@ -140,10 +140,10 @@ class Keeper:
             os.waitpid(ended.si_pid, 0)
 
     def wait(self, request):
-        """Wait until a machine has ended by itself: {"name", "timeout_s"}."""
+        """Wait until a machine has ended by itself: {"name", "patience_s"}."""
         machine = self.machines[request["name"]]
         try:
-            machine["process"].wait(request["timeout_s"])
+            machine["process"].wait(request["patience_s"])
         except subprocess.TimeoutExpired:
             return {"ended": False}
         return {"ended": True}

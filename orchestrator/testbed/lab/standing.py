@@ -7,18 +7,18 @@ import shlex
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
-from orchestrator.spec import crossing_links
 from orchestrator.store.files import replace_file, to_json
-from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
-from orchestrator.testbed.uml.lab import Lab, Machine
+from orchestrator.testbed.lab.lab import Lab
+from orchestrator.testbed.lab.testbed import Machines, check_cores
 
 if TYPE_CHECKING:
-    from orchestrator.spec import UmlTestbed
+    from orchestrator.spec import QemuTestbed, UmlTestbed
 
 
 INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible reads
@@ -66,26 +66,23 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
     return lab, description
 
 
-def bring_up(testbed: "UmlTestbed", cores: int, progress: Progress) -> Lab:
-    """Start the standing lab with the machines of a testbed. TestbedError when one stands already."""
+def bring_up(
+    testbed: "UmlTestbed | QemuTestbed", obtain: Callable[[], Machines], cores: int, progress: Progress
+) -> Lab:
+    """Start the standing lab with the machines of a testbed, which ``obtain`` gives. TestbedError when one stands
+    already."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
-    available = len(os.sched_getaffinity(0))
-    if cores * len(testbed.hosts) > available:
-        raise TestbedError(
-            f"{len(testbed.hosts)} machines with {cores} virtual CPUs need more than this computer's {available} cores."
-        )
-    products = lab_products(progress)
+    check_cores(len(testbed.hosts), cores)
+    machines = obtain()
     progress.stage("Starting the lab", 3)
     lab = Lab.start(detached_in=_folder())
     try:
         for number, host in enumerate(testbed.hosts, start=1):
             progress.detail(host.name)
-            links = crossing_links(testbed.hosts, host)
-            kernel, disk = products.kernel_file, products.disk_file
-            lab.boot(Machine(host.name, number, kernel, disk, cores, host.memory, links=links))
+            machines.boot(lab, number, cores)
         for host in testbed.hosts:
-            lab.wait_for_ssh(host.name, BOOT_TIMEOUT_S)
+            machines.wait(lab, host.name)
         state = {"testbed": testbed.testbed, "cores": cores, "hosts": [host.name for host in testbed.hosts]}
         replace_file(lab.folder / "lab.json", to_json(state))
         replace_file(lab.folder / INVENTORY, to_json(_inventory(lab, [host.name for host in testbed.hosts])))

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A testbed whose machines live in a lab on this computer: what its providers share."""
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from orchestrator.errors import TestbedError
+from orchestrator.paths import cache_home
+from orchestrator.progress import Progress
+from orchestrator.spec import crossing_links
+from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
+from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.lab.lab import Lab
+from orchestrator.testbed.lease import lease
+from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State, patience
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal
+
+if TYPE_CHECKING:
+    from orchestrator import spec
+
+LAB_PRIORITY = 10  # SCHED_FIFO, as measured to shield the lab from other load
+CONTROLLER_PRIORITY = 12  # above the lab, below the keeper with its watchdog
+
+
+class Machines(Protocol):
+    """What the machines of a testbed boot from, ready, and how they do."""
+
+    def boot(self, lab: Lab, number: int, cores: int) -> None:
+        """Start the machine of the testbed's host ``number`` (from 1), or start it again, as it was provisioned."""
+        ...
+
+    def wait(self, lab: Lab, name: str) -> None:
+        """Return when one can log in to a machine; TestbedError with its console's end when that takes too long."""
+        ...
+
+
+def forget_ended(journal: SettingsJournal) -> list[str]:
+    """Forget the settings of machines that have ended: a lab machine's settings go with it. Says which."""
+    said = []
+    for host, settings in journal.pending().items():
+        said.append(f"{host}: its lab has ended, and {', '.join(settings)} with it; nothing is left to put back.")
+        journal.remove(host, list(settings))
+    return said
+
+
+def restore(testbed: "spec.UmlTestbed | spec.QemuTestbed") -> list[str]:
+    """Put back what a run that crashed left changed; sentences on what was done. TestbedError while a run uses it."""
+    with lease("lab", wait=False):
+        return forget_ended(SettingsJournal(testbed.testbed))
+
+
+def check_cores(machines: int, cores: int) -> None:
+    """Refuse more virtual CPUs than this computer has cores: they would measure its scheduler (four on two cores
+    carried a twentieth of the traffic). Raises TestbedError."""
+    available = len(os.sched_getaffinity(0))
+    if cores * machines > available:
+        each = f"{machines} machines with {cores}" if machines > 1 else f"{cores}"
+        raise TestbedError(
+            f"{each} virtual CPUs were asked for and this computer has {available} cores; machines with more "
+            "virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
+        )
+
+
+class LabTestbed(ABC):
+    """Machines in a lab. Each role is in a network namespace of its own on the machine that has it.
+
+    ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller.
+    """
+
+    provider: str
+    emulated = False
+
+    def __init__(
+        self, testbed: "spec.UmlTestbed | spec.QemuTestbed", nic: str, what: str, progress: Progress, wait: bool
+    ) -> None:
+        self.name = testbed.testbed
+        self._spec = testbed
+        self._progress = progress
+        self._wait = wait
+        self._lease = contextlib.ExitStack()
+        self._journal = SettingsJournal(self.name)
+        self._hosts = Hosts(testbed.hosts, self._journal)
+        self._lab: Lab | None = None
+        self._machines: Machines | None = None
+        self.label = label_of(testbed.hosts, what)
+        self.nics: Mapping[str, Mapping[str, str]] = {
+            host.name: {link: f"{nic}{i}" for i, link in enumerate(crossing_links(testbed.hosts, host), 1)}
+            for host in testbed.hosts
+        }
+        self.cpus: Mapping[str, Sequence[int]] = {}
+
+    @abstractmethod
+    def _obtain(self) -> Machines:
+        """What the machines boot from, from the cache or made now. Raises TestbedError."""
+
+    @abstractmethod
+    def module(self, build: str, host: str) -> ModuleFile:
+        """A build of the wireguard module on a host."""
+
+    @abstractmethod
+    def environment(self) -> Mapping[str, Any]:
+        """What is worth recording about the testbed as a whole."""
+
+    @property
+    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
+        return [(host.name, list(host.roles)) for host in self._spec.hosts]
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        return self._hosts.agents
+
+    @property
+    def lab(self) -> Lab:
+        """The lab behind an entered testbed."""
+        assert self._lab is not None
+        return self._lab
+
+    def __enter__(self) -> Self:
+        self._machines = self._obtain()
+        self._lease.enter_context(lease("lab", wait=self._wait, on_wait=self._say_who))
+        self._lab = Lab.start()
+        return self
+
+    def _say_who(self, holder: str) -> None:
+        self._progress.stage(f"Waiting for the lab of this computer, which is in use by {holder}")
+
+    def __exit__(self, *exception: object) -> None:
+        self._hosts.stop_agents()  # the machines end now, and their settings with them
+        forget_ended(self._journal)
+        if self._lab is not None:
+            self._lab.close()
+            self._lab = None
+        self._lease.close()
+
+    def prepare(self, state: State) -> Mapping[str, Any]:
+        """Boot each machine with so many virtual CPUs; more than this computer has cores are refused."""
+        check_cores(len(self._spec.hosts), state.cores)
+        assert self._lab is not None
+        assert self._machines is not None
+        self._hosts.stop_agents()
+        if not self._lab.is_alive():  # whatever ended it: a lab is made in a moment
+            self._lab.close()
+            self._lab = Lab.start()
+        for number in range(1, len(self._spec.hosts) + 1):
+            self._machines.boot(self._lab, number, state.cores)
+        self.cpus = {host.name: range(state.cores) for host in self._spec.hosts}
+        return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
+
+    def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
+        """Of a machine that boots; what it says of itself."""
+        assert self._machines is not None
+        self._machines.wait(self.lab, name)
+        found = self._hosts.start_agent(name, self.lab.login(name), patience(self))
+        if found["cpus_online"] != cores:
+            raise TestbedError(f"{name} came up with {found['cpus_online']} CPUs, not {cores}.")
+        # Where things are on this computer says who uses it, and is nobody's business who reads the results.
+        line = str(found["kernel_command_line"])
+        for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):
+            line = line.replace(str(path), replacement)
+        return {**found, "kernel_command_line": line, **self._hosts.apply_settings(name)}
+
+    @contextlib.contextmanager
+    def boost(self, seconds: float) -> Iterator[BoostResult]:
+        """Real-time priority for the lab, the controller above it and the keeper, which has the watchdog, on top.
+
+        Not for emulated machines, which nobody measures, and which would hold the computer's cores for long.
+        """
+        assert self._lab is not None
+        result = BoostResult()
+        computer = Computer.now()
+        lab_before = self._lab.request("usage")["cpu_s"]
+        with contextlib.nullcontext(False) if self.emulated else own_realtime(CONTROLLER_PRIORITY) as allowed:
+            realtime = allowed and self._lab.request("boost", priority=LAB_PRIORITY, seconds=seconds)["realtime"]
+            try:
+                yield result
+            finally:
+                # The lab may be what failed; its end takes the priority with it.
+                with contextlib.suppress(TestbedError):
+                    if realtime:
+                        self._lab.request("unboost")
+                    lab_s = self._lab.request("usage")["cpu_s"] - lab_before
+                    result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
+
+    def settle(self, share: float, most_s: float) -> bool:
+        return wait_until_quiet(share, most_s)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guest images: a Debian root file system with Debian's own kernel, made without a mount or root.
+
+The product ``guest-image`` has ``root.ext4`` (sparse, no partition table), ``vmlinuz`` and ``initrd`` that boot from
+it, and ``packages.txt`` (every package with its version).
+"""
+
+import gzip
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.debian import DISK, copy_disk, disk_hook, mmdebstrap, read_packages, shared_scratch, show_steps
+from orchestrator.kernel.releases import Release
+from orchestrator.paths import cache_home
+from orchestrator.progress import Progress
+from orchestrator.testbed.uml.image import FIXED_TIME_S
+from orchestrator.testbed.uml.image import GUEST as LAB_GUEST
+
+GUEST = Path(__file__).with_name("guest")
+SIZE = "2G"
+# Beside the tools that the lab image has too.
+_SYSTEM = ("acpid", "initramfs-tools", "kmod", "sudo", "systemd-sysv", "udev")
+_LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
+_MACHINE_ID = "6f7263682d67756573742d696d616765"  # any will do; without one, each start would be a first one
+
+
+def _packages(release: Release) -> list[str]:
+    # Each release has its own versions of the tools: what the lab takes from another suite is taken as it is.
+    tools = [package.partition("/")[0] for package in read_packages(LAB_GUEST / "packages.txt")]
+    return [*dict.fromkeys([*tools, *_SYSTEM]), release.image]
+
+
+def image_inputs(release: Release) -> dict[str, Any]:
+    """What the image is made from."""
+    return {
+        "guest": cache.hash_tree(GUEST),
+        "sshd": cache.hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
+        "packages": _packages(release),
+        "suites": list(release.suites),
+        "size": SIZE,
+        "form": 2,
+    }
+
+
+def guest_image(release: Release, progress: Progress) -> cache.Product:
+    """The image of a release, from the cache or built now (two minutes); its facts have the exact kernel release."""
+    return cache.obtain(
+        "guest-image",
+        image_inputs(release),
+        lambda folder: _build(release, folder, progress),
+        progress,
+        title=f"Building the guest image {release.name}",
+        estimate_s=120,
+    )
+
+
+def cached_image(release: Release) -> cache.Product | None:
+    """The image if it has been built."""
+    return cache.find("guest-image", cache.key_of(image_inputs(release)))
+
+
+def _build(release: Release, folder: Path, progress: Progress) -> Mapping[str, Any]:
+    with shared_scratch() as scratch:
+        _debootstrap(release, scratch, folder / "build.log", progress)
+        copy_disk(scratch / DISK, folder / DISK)
+        for name in ("vmlinuz", "packages.txt"):
+            shutil.copyfile(scratch / name, folder / name)
+        (folder / "initrd").write_bytes(unpacked((scratch / "initrd").read_bytes()))
+        exact = (scratch / "release").read_text().strip()
+    (folder / "build.log").unlink()
+    os.utime(folder / DISK, (FIXED_TIME_S, FIXED_TIME_S))
+    return {
+        "kernel_release": exact,
+        "for": release.name,
+        "used_bytes": (folder / DISK).stat().st_blocks * 512,
+        "built_on": time.strftime("%Y-%m-%d"),
+    }
+
+
+def unpacked(initrd: bytes) -> bytes:
+    """An initrd as initramfs-tools makes it (archives that are as they are, then a compressed one), none compressed:
+    an emulated processor takes seconds for it. Format: the kernel's driver-api/early-userspace/buffer-format."""
+    at = 0
+    while initrd[at : at + 6] == b"070701":
+        at = initrd.index(b"TRAILER!!!", at) + 10
+        at += len(initrd) - at - len(initrd[at:].lstrip(b"\0"))
+    return initrd[:at] + gzip.decompress(initrd[at:])
+
+
+_HOOKS = [
+    # What is done in the new root ($1), from a folder with the files of guest/.
+    'mkdir -p "$1"/etc/orch/power && cp sshd_config "$1"/etc/orch/ && cp power-button "$1"/etc/orch/power/',
+    'install -m 755 orch-guest "$1"/usr/local/sbin/ && cp orch*.service orch.target "$1"/etc/systemd/system/',
+    'ln -sf /etc/systemd/system/orch.target "$1"/etc/systemd/system/default.target',
+    # What finds units for a computer that nobody knows; here all are known.
+    'mkdir "$1"/etc/systemd/system-generators && for file in "$1"/usr/lib/systemd/system-generators/*; do '
+    'ln -s /dev/null "$1"/etc/systemd/system-generators/"${file##*/}"; done',
+    f'echo {_MACHINE_ID} >"$1"/etc/machine-id && echo guest >"$1"/etc/hostname && : >"$1"/etc/resolv.conf',
+    'cp modules.txt "$1"/etc/initramfs-tools/modules && cp initramfs.conf "$1"/etc/initramfs-tools/conf.d/orch',
+    # The few modules are listed, so nothing has to find out which are needed, which takes long when emulated.
+    'rm -f "$1"/usr/share/initramfs-tools/hooks/udev "$1"/usr/share/initramfs-tools/scripts/init-*/udev',
+    'install -m 755 probe "$1"/etc/initramfs-tools/scripts/init-top/orch-probe',
+    'ls "$1"/lib/modules >release && chroot "$1" update-initramfs -c -k "$(cat release)"',
+    'cp "$1"/boot/vmlinuz-* vmlinuz && cp "$1"/boot/initrd.img-* initrd',
+    'rm -rf "$1"/boot/* "$1"/initrd.img* "$1"/vmlinuz* "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*',
+    'rm -rf "$1"/etc/ssh/ssh_host_*',
+    "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
+    disk_hook(SIZE),
+]
+
+
+def _debootstrap(release: Release, scratch: Path, log: Path, progress: Progress) -> None:
+    """Make root.ext4, vmlinuz, initrd, release and packages.txt in ``scratch``."""
+    tree = scratch / "tree"
+    tree.mkdir()
+    tree.chmod(0o777)
+    for file in (LAB_GUEST / "sshd_config", *GUEST.iterdir()):
+        shutil.copy(file, scratch)
+    mmdebstrap(
+        scratch,
+        release.suites,
+        _packages(release),
+        _HOOKS,
+        log,
+        variant="essential",
+        left_out=_LEFT_OUT,
+        what=f"Building the guest image {release.name} with mmdebstrap",
+        on_line=show_steps(progress),
+        keep_log=cache_home() / "logs" / f"guest-image-{release.name}.log",
+        # INITRD: Debian's kernel package makes no initrd of its own, which would be one of everything.
+        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), "INITRD": "No"},
+    )

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest: QEMU, started in a lab, and its monitor.
+
+QEMU's own documentation, "Invocation" and "QEMU QMP Reference Manual", says what options and commands mean.
+"""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
+
+QEMU = "qemu-system-x86_64"
+PACKAGES = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils"}
+KVM, TCG = "kvm", "tcg"
+_ANSWER_S = 10.0  # for the monitor
+_SHUTDOWN_S = 120.0  # for a guest to end after its power button was pressed; 2 to 6 s were seen
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages whose programs are not here."""
+    return [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+
+
+def program(name: str = QEMU) -> Path:
+    """Where a program of QEMU is; TestbedError names the packages that are missing."""
+    found = shutil.which(name)
+    missing = missing_packages()
+    if found is None or missing:
+        raise TestbedError(
+            f"Guests need QEMU, which is not on this computer. Install it: sudo apt-get install {' '.join(missing)}"
+        )
+    return Path(found)
+
+
+def version() -> str:
+    """QEMU's, with its package, as it says itself."""
+    said = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False).stdout
+    return said.split("\n", 1)[0].removeprefix("QEMU emulator version ")
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What is needed to boot a guest.
+
+    ``accelerator``: KVM or TCG, QEMU's emulation; ``links``: names of links that it is on; they are its devices nic1,
+    nic2 and so on. nic0 is for the controller.
+    """
+
+    name: str
+    number: int
+    kernel: Path
+    initrd: Path
+    disk: Path
+    cores: int
+    memory_bytes: int
+    accelerator: str
+    writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
+    links: Sequence[str] = ()
+
+
+def processor(accelerator: str) -> list[str]:
+    """Options for the accelerator and the processor that a guest sees.
+
+    Emulated processors take turns on one thread. In parallel they are faster, and now and then one still runs code that
+    another has just changed (QEMU 7.2: four of five times that netns.sh ran on two, the kernel met a breakpoint of its
+    own that was gone already, and panicked). Emulation is for what works, not how fast.
+    """
+    if accelerator == KVM:
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=single", "-cpu", "max"]
+
+
+BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-serial", "stdio")
+
+
+def command_line(guest: Guest) -> str:
+    """The kernel's. An emulated processor has no flaws to mitigate, and would pay for it."""
+    words = [
+        *("root=/dev/vda", "rw", "console=ttyS0", "quiet", "net.ifnames=0", "fsck.mode=skip"),
+        *("systemd.log_level=notice", "systemd.show_status=false"),
+        *(["mitigations=off"] if guest.accelerator == TCG else []),
+        f"orch.name={guest.name}",
+        f"orch.address={address_of(guest.number)}/24",
+    ]
+    return " ".join(words)
+
+
+def arguments(guest: Guest, folder: Path) -> list[str]:
+    """QEMU's options for a guest of the lab in ``folder``."""
+    if guest.writable:
+        disk = f"file={_escaped(guest.disk)},format=raw"
+    else:
+        disk = f"file={_escaped(overlay(folder, guest.name))},format=qcow2,cache=unsafe"
+    options = [
+        *BARE,
+        *processor(guest.accelerator),
+        *("-name", guest.name, "-smp", str(guest.cores), "-m", f"{guest.memory_bytes // 2**20}M"),
+        *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", command_line(guest)),
+        *("-drive", f"{disk},if=virtio"),
+        *("-drive", f"file={_escaped(folder / 'keys.tar')},format=raw,readonly=on,if=virtio"),
+        *("-qmp", f"unix:{_escaped(monitor(folder, guest.name))},server=on,wait=off"),
+        # A panic stops the guest, so that it can be told from one that is slow.
+        *("-device", "pvpanic-pci", "-action", "panic=pause"),
+    ]
+    queues = guest.cores
+    for index in range(len(guest.links) + 1):
+        mac = f"02:00:00:00:{index:02x}:{guest.number:02x}"
+        several = queues > 1
+        tap = f"tap,id=n{index},ifname=nic{guest.number}.{index},script=no,downscript=no,vhost=off"
+        device = f"virtio-net-pci,netdev=n{index},mac={mac},romfile="
+        options += ["-netdev", tap + f",queues={queues}" * several]
+        options += ["-device", device + f",mq=on,vectors={2 * queues + 2}" * several]
+    return options
+
+
+def _escaped(path: Path) -> str:
+    """A path as a value in one of QEMU's option lists."""
+    return str(path).replace(",", ",,")
+
+
+def overlay(folder: Path, name: str) -> Path:
+    """The copy-on-write file of a guest."""
+    return folder / f"{name}.qcow2"
+
+
+def monitor(folder: Path, name: str) -> Path:
+    """The socket of a guest's monitor."""
+    return folder / f"{name}.qmp"
+
+
+def boot(lab: Lab, guest: Guest) -> None:
+    """Start a guest, or start it again, from its disk as it was provisioned. Raises TestbedError."""
+    qemu, image_tool = program(), program("qemu-img")
+    lab.request("stop", name=guest.name)
+    monitor(lab.folder, guest.name).unlink(missing_ok=True)
+    if not guest.writable:
+        over = overlay(lab.folder, guest.name)
+        over.unlink(missing_ok=True)
+        create = [str(image_tool), "create", "-q", "-f", "qcow2", "-b", str(guest.disk), "-F", "raw", str(over)]
+        done = subprocess.run(create, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise TestbedError(f"{guest.name}: no disk could be made over {guest.disk}: {done.stderr.strip()}")
+    ports = [("tap", bridge, guest.cores) for bridge in (MANAGEMENT, *guest.links)]
+    lab.start_program(guest.name, guest.number, qemu, arguments(guest, lab.folder), ports)
+
+
+# --- the monitor ---
+
+
+def ask(lab: Lab, name: str, command: str) -> Any:
+    """Have QEMU carry out a command of its monitor for a guest; returns its answer. Raises TestbedError."""
+    from qemu.qmp import QMPError
+
+    try:
+        return asyncio.run(asyncio.wait_for(_execute(monitor(lab.folder, name), command), _ANSWER_S))
+    except (QMPError, OSError, TimeoutError, EOFError) as error:
+        said = str(error) or type(error).__name__
+        raise TestbedError(f"{name}: QEMU does not answer to {command} ({said}).") from error
+
+
+async def _execute(socket: Path, command: str) -> Any:
+    from qemu.qmp import QMPClient
+
+    client = QMPClient()
+    await client.connect(str(socket))
+    try:
+        return await client.execute(command)
+    finally:
+        await client.disconnect()
+
+
+def run_state(lab: Lab, name: str) -> str:
+    """What QEMU says of a guest, such as running, paused or guest-panicked. Raises TestbedError where it has ended."""
+    return str(ask(lab, name, "query-status")["status"])
+
+
+def accelerator_of(lab: Lab, name: str) -> str:
+    """What a guest really runs by: KVM or TCG."""
+    return KVM if ask(lab, name, "query-kvm")["enabled"] else TCG
+
+
+def wait_until_up(lab: Lab, name: str, timeout_s: float) -> None:
+    """Return when the guest's sshd greets; TestbedError with its state and its console's end when it does not."""
+    try:
+        lab.wait_for_ssh(name, timeout_s)
+    except TestbedError as error:
+        try:
+            state = f"QEMU says that it is {run_state(lab, name)}."
+        except TestbedError:
+            state = "QEMU has ended."
+        raise TestbedError(f"{state} {error}") from error
+
+
+def shut_down(lab: Lab, name: str) -> None:
+    """Press the power button, and wait until the guest has written everything and ended. Raises TestbedError."""
+    ask(lab, name, "system_powerdown")
+    if not lab.request("wait", _SHUTDOWN_S + 5, name=name, patience_s=_SHUTDOWN_S)["ended"]:
+        raise TestbedError(f"{name} did not end within {_SHUTDOWN_S:g} s after its power button was pressed.")

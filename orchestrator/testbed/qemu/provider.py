@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provider ``qemu``: guests on this computer as a testbed, by KVM where that works, else emulated."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.kernel.releases import load_releases
+from orchestrator.kernel.source import version_key
+from orchestrator.kernel.variants import load_variants
+from orchestrator.plan.capabilities import Capabilities, lab_capabilities
+from orchestrator.progress import Progress
+from orchestrator.provision import from_here
+from orchestrator.spec import GATEWAYS, crossing_links
+from orchestrator.testbed.lab.lab import Lab
+from orchestrator.testbed.lab.testbed import LabTestbed
+from orchestrator.testbed.protocol import ModuleFile, State
+from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S, GuestProducts, guest_products
+from orchestrator.testbed.qemu.image import guest_image
+from orchestrator.testbed.qemu.machine import TCG, Guest, accelerator_of, boot, program, version, wait_until_up
+from orchestrator.testbed.qemu.probe import Accelerator, find_accelerator
+
+if TYPE_CHECKING:
+    from orchestrator import spec
+
+_THREADED_FROM = (6, 12)
+_UNSAFE = "a threaded NAPI can stall for good on kernels before 6.12 (CVE-2026-52945)"
+
+
+def guests_capabilities(testbed: "spec.QemuTestbed", computer_cores: int) -> Capabilities:
+    """What guests can do on a computer with so many usable cores."""
+    variants = load_variants()
+    found = lab_capabilities(computer_cores, tuple(variants), len(testbed.hosts))
+    kernels = [host.kernel for host in testbed.hosts if set(host.roles) & set(GATEWAYS)]
+    if all(version_key(kernel.rpartition("-")[2]) >= _THREADED_FROM for kernel in kernels):
+        return found
+    safe = tuple(name for name, variant in variants.items() if not variant.threaded)
+    return replace(found, variants=safe, reasons={**found.reasons, "variants": _UNSAFE})
+
+
+class GuestMachines:
+    """The guests of a testbed. Making one makes what they boot from, where the cache has none. Raises TestbedError."""
+
+    def __init__(self, testbed: "spec.QemuTestbed", progress: Progress) -> None:
+        program()  # before anything is built
+        self._spec = testbed
+        kernels = list(dict.fromkeys(host.kernel for host in testbed.hosts))
+        first = guest_image(load_releases()[kernels[0]], progress)
+        self.accelerator: Accelerator = find_accelerator(first.path / "vmlinuz", first.path / "initrd", progress)
+        self.products: dict[str, GuestProducts] = {
+            kernel: guest_products(kernel, self.accelerator.name, progress) for kernel in kernels
+        }
+        if self.emulated:
+            progress.message(
+                f"The testbed {testbed.testbed} is emulated, since {self.accelerator.why}: it shows that things work, "
+                "not how fast."
+            )
+
+    @property
+    def emulated(self) -> bool:
+        return self.accelerator.name == TCG
+
+    def boot(self, lab: Lab, number: int, cores: int) -> None:
+        host = self._spec.hosts[number - 1]
+        products = self.products[host.kernel]
+        kernel, initrd = products.image.path / "vmlinuz", products.image.path / "initrd"
+        guest = Guest(host.name, number, kernel, initrd, products.disk_file, cores, host.memory, self.accelerator.name)
+        boot(lab, replace(guest, links=crossing_links(self._spec.hosts, host)))
+
+    def wait(self, lab: Lab, name: str) -> None:
+        wait_until_up(lab, name, BOOT_TIMEOUT_S[self.accelerator.name])
+
+
+class QemuTestbed(LabTestbed):
+    """Guests on this computer. Whether they are emulated is known once it is entered."""
+
+    provider = "qemu"
+
+    def __init__(self, testbed: "spec.QemuTestbed", progress: Progress, *, wait: bool = True) -> None:
+        super().__init__(testbed, "nic", "guest", progress, wait)
+        self._kernels = {host.name: host.kernel for host in testbed.hosts}
+        self._guests: GuestMachines | None = None
+        self._qemu = testbed
+
+    def _obtain(self) -> GuestMachines:
+        self._guests = GuestMachines(self._qemu, self._progress)
+        if self._guests.emulated:
+            self.emulated = True
+            self.label += ", emulated: functional only"
+        return self._guests
+
+    def prepare(self, state: State) -> Mapping[str, Any]:
+        found = super().prepare(state)
+        return {name: {**facts, "accelerator": accelerator_of(self.lab, name)} for name, facts in found.items()}
+
+    def module(self, build: str, host: str) -> ModuleFile:
+        assert self._guests is not None
+        product = self._guests.products[self._kernels[host]].builds[build]
+        return ModuleFile(from_here(build, product).path, str(product.description["facts"]["build_id"]))
+
+    def environment(self) -> Mapping[str, Any]:
+        assert self._guests is not None
+        accelerator, kernels = self._guests.accelerator, self._guests.products
+        parts = {kernel: _described(products) for kernel, products in kernels.items()}
+        return {
+            "qemu": version(),
+            "accelerator": {"name": accelerator.name, "why": accelerator.why},
+            **(parts.popitem()[1] if len(parts) == 1 else {"guests": parts}),
+        }
+
+
+def _described(products: GuestProducts) -> dict[str, Any]:
+    image = products.image.description["facts"]
+    return {
+        "kernel": {"key": products.image.key, "release": image["kernel_release"], "for": image["for"]},
+        "image_packages": (products.disk.path / "packages.txt").read_text().splitlines(),
+        "modules": {build: product.description["facts"] for build, product in products.builds.items()},
+        "disk": {"key": products.disk.key, **products.disk.description["facts"]},
+    }

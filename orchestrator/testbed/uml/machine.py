@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab machine: User-Mode Linux, started in a lab."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is needed to boot a lab machine.
+
+    ``links``: names of links that it is on; they are its devices vec1, vec2 and so on. vec0 is for the controller.
+    """
+
+    name: str
+    number: int
+    kernel: Path
+    disk: Path
+    cores: int
+    memory_bytes: int
+    writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
+    links: Sequence[str] = ()
+
+
+def boot(lab: Lab, machine: Machine) -> str:
+    """Start a machine, or start it again; returns its address in the lab's network."""
+    if machine.writable:
+        disk = str(machine.disk)
+    else:
+        cow = lab.folder / f"{machine.name}.cow"
+        lab.request("stop", name=machine.name)
+        cow.unlink(missing_ok=True)
+        disk = f"{cow},{machine.disk}"
+    arguments = [
+        f"mem={machine.memory_bytes // 2**20}M",
+        f"ncpus={machine.cores}",
+        "seccomp=on",
+        "root=/dev/ubda",
+        "rootfstype=ext4",
+        "rw",
+        f"ubd0={disk}",
+        f"ubd1r={lab.folder / 'keys.tar'}",
+        "con=null",
+        "con0=null,fd:1",
+        "init=/sbin/orch-init",
+        "panic=-1",
+        "quiet",
+        f"orch.name={machine.name}",
+        f"orch.address={address_of(machine.number)}/24",
+    ]
+    bridges = [MANAGEMENT, *machine.links]
+    for index in range(len(bridges)):
+        mac = f"02:00:00:00:{index:02x}:{machine.number:02x}"
+        arguments.append(f"vec{index}:transport=raw,ifname=nic{machine.number}.{index},mac={mac},gro=1")
+    return lab.start_program(
+        machine.name, machine.number, machine.kernel, arguments, [("veth", bridge, 1) for bridge in bridges]
+    )

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests with Debian's own kernels: a spec runs on them, WireGuard's own test passes in them, and one that panics is
+told from one that is slow. Emulated where KVM does not work, which takes minutes."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator import store
+from orchestrator.kernel.variants import load_variants
+from orchestrator.progress import Silent
+from orchestrator.provision import from_here
+from orchestrator.spec import QemuTestbed, load_testbed
+from orchestrator.testbed.lab.lab import Lab
+from orchestrator.testbed.qemu import machine
+from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S
+from orchestrator.testbed.qemu.provider import GuestMachines
+from tests.lab.kernel.machine import two_cores
+from tests.lab.kernel.test_netns import WG
+from tests.lab.support import lab_processes, last_object, orch, wait_until
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.full,
+    pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
+]
+TESTBEDS = ("guests", "guests-6.1")
+# An emulated processor stops for long whenever it likes: what depends on time only marks an attempt here.
+SPEC = """
+experiment: guests
+description: What guests carry
+factors:
+  variant: [vanilla, threaded, inline]
+  cores: [1]
+  tunnels: [1, 2]
+traffic: {warm_up: 1s, duration: 2s}
+repetitions: 1
+retries: 2
+limits:
+  report_only: [duration, window, competing_load, steal, variation, retransmits, drops, headroom, clock_skew]
+"""
+
+
+def of(name: str) -> QemuTestbed:
+    testbed = load_testbed(name)
+    assert isinstance(testbed, QemuTestbed)
+    return testbed
+
+
+@pytest.mark.parametrize("name", TESTBEDS)
+def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
+    spec = tmp_path / "guests.yaml"
+    spec.write_text(SPEC)
+    done = orch("run", spec, "--testbed", name, "--yes", "--json", "--results", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    outcome = last_object(done.stdout)
+    variants = {"vanilla", "inline"} | ({"threaded"} if name == "guests" else set())
+    assert outcome["ok"] == 2 * len(variants) + 1  # and the baseline
+    run = Path(outcome["run"])
+    trials, _ = store.tables(run)
+    rows = trials.to_pylist()
+    assert {row["variant"] for row in rows} == variants | {"none"}
+    assert all(row["throughput_bps"] > 5e6 for row in rows)
+    meta = store.read_run(run)
+    described = meta["environment"]["testbed"]
+    assert meta["testbed"]["provider"] == "qemu"
+    assert meta["testbed"]["emulated"] == (described["accelerator"]["name"] == machine.TCG)
+    assert ("emulated: functional only" in meta["testbed"]["label"]) == meta["testbed"]["emulated"]
+    series = of(name).hosts[0].kernel.rpartition("-")[2]
+    assert described["kernel"]["release"].startswith(f"{series}.")
+    used = {row["variant"]: row["variant_build"] for row in rows}
+    assert used["inline"] == described["modules"]["multitunnel"]["build_id"]
+    assert used["vanilla"] == described["modules"]["upstream"]["build_id"]
+    assert lab_processes() == []
+
+
+class OneGuest:
+    """A guest of a testbed, spoken to over SSH; it has two virtual CPUs where the computer has two cores."""
+
+    def __init__(self, lab: Lab, name: str, modules: dict[str, Path], selftest: Path) -> None:
+        self.lab, self.name, self.modules, self.selftest = lab, name, modules, selftest
+
+    def run(self, script: str, timeout_s: float = 120, data: bytes = b"") -> str:
+        command = ["ssh", *self.lab.ssh_options(), f"root@{self.name}", script]
+        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=False)
+        said = done.stdout.decode(errors="replace")
+        errors = done.stderr.decode(errors="replace")
+        console = self.lab.console(self.name)[-3000:]
+        assert done.returncode == 0, (
+            f"{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}\nThe console:\n{console}"
+        )
+        return said
+
+
+@contextmanager
+def one_guest(testbed: str) -> Iterator[OneGuest]:
+    guests = GuestMachines(of(testbed), Silent())
+    host = of(testbed).hosts[0]
+    products = guests.products[host.kernel]
+    modules = {build: Path(from_here(build, product).path) for build, product in products.builds.items()}
+    lab = Lab.start()
+    try:
+        guests.boot(lab, 1, two_cores())
+        machine.wait_until_up(lab, host.name, BOOT_TIMEOUT_S[guests.accelerator.name])
+        yield OneGuest(lab, host.name, modules, products.builds["upstream"].path / "netns.sh")
+    finally:
+        lab.close()
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "inline"])
+@pytest.mark.parametrize("name", TESTBEDS)
+def test_wireguard_s_own_test_passes(name: str, variant: str) -> None:
+    wanted = load_variants()[variant]
+    with one_guest(name) as guest:
+        module = guest.modules[wanted.build]
+        guest.run(f"modinfo -F depends {module} | tr , ' ' | xargs modprobe -a && insmod {module}")
+        for setting in ("transmit", "receive"):
+            if setting in wanted.settings:
+                guest.run(f"echo {wanted.settings[setting]} >/sys/module/wireguard/parameters/{setting}")
+        guest.run("dmesg --console-level info")
+        guest.run("mkdir -p /run/own && cat >/run/own/netns.sh", data=guest.selftest.read_bytes())
+        wrapper = WG.replace("THREADED", str(int(wanted.threaded)))
+        guest.run("cat >/run/own/wg && chmod +x /run/own/wg", data=wrapper.encode())
+        guest.run("ln -s $(command -v iptables-legacy) /run/own/iptables")
+        said = guest.run("cd /run/own && PATH=/run/own:$PATH timeout -k 5 1500 bash ./netns.sh 2>&1", timeout_s=1520)
+        log = guest.run("dmesg")
+    assert len(re.findall(r"\[\+\]", said)) > 250  # it says each step
+    assert not [line for line in log.splitlines() if re.search(r"WARNING|BUG:|Oops|general protection", line)]
+
+
+def test_a_guest_that_panics_is_told_from_one_that_is_slow() -> None:
+    with one_guest("guests") as guest:
+        cards = guest.run("ls -d /sys/class/net/nic1/queues/tx-*").split()
+        assert len(cards) == two_cores()
+        assert machine.run_state(guest.lab, guest.name) == "running"
+        guest.run("nohup sh -c 'sleep 1; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 </dev/null &")
+        wait_until(lambda: machine.run_state(guest.lab, guest.name) == "guest-panicked", 60, "QEMU knows of the panic")
+        with pytest.raises(Exception, match=r"^QEMU says that it is guest-panicked\. The lab machine guest1 did not"):
+            machine.wait_until_up(guest.lab, guest.name, 3.0)
+
+
+def test_a_standing_lab_of_guests(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="orch-") as folder:  # short: sockets lie in it
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        try:
+            done = orch("lab", "up", "guests")
+            assert done.returncode == 0, done.stderr
+            status = orch("lab", "status").stdout
+            assert "testbed guests, 1 virtual CPU a machine" in status
+            assert "guest2: running" in status
+            assert "Debian" in orch("lab", "shell", "guest2", "--", "uname", "-v").stdout
+        finally:
+            assert orch("lab", "down").returncode == 0
