@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interfaces of the host that are lent to roles, and given back as they were."""
 
+import contextlib
 import json
 import os
 
-from orchestrator.agent.host import RUNTIME, AgentError, call, sysfs_of
+from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, sysfs_of, write_text
 
 # Interfaces of the host that are in a role's namespace, each as it was before. The file is for an agent that comes
 # after one that was killed; its folder is gone with the boot, as is what it describes.
@@ -27,8 +28,22 @@ def write_taken(nics):
     os.rename(TAKEN_FILE + ".new", TAKEN_FILE)
 
 
+OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh")
+
+
+def sysctls_of(nic):
+    """{file below /proc/sys/net: value} of those that each interface has its own of."""
+    found = {}
+    for folder in OF_ONE_NIC:
+        base = "/proc/sys/net/%s/%s" % (folder, nic)
+        for name in os.listdir(base) if os.path.isdir(base) else []:
+            with contextlib.suppress(OSError):
+                found["%s/%s/%s" % (folder, nic, name)] = read_text(os.path.join(base, name)).strip()
+    return found
+
+
 def nic_state(nic):
-    """What a move to another namespace takes from an interface: its addresses and routes, and whether it is up."""
+    """What a move to another namespace takes from an interface: its sysctls, addresses and routes, and its state."""
     shown = json.loads(call(["ip", "-json", "address", "show", "dev", nic]))[0]
     addresses = [
         "%s/%d" % (found["local"], found["prefixlen"])
@@ -43,6 +58,7 @@ def nic_state(nic):
         "up": "UP" in shown["flags"],
         "mtu": shown["mtu"],
         "mac": shown.get("address"),
+        "sysctls": sysctls_of(nic),
         "addresses": addresses,
         "routes": routes,
     }
@@ -83,6 +99,11 @@ def give_nics_back():
         if was["up"]:
             lines.append("link set dev %s up" % nic)
         lines += ["address replace %s dev %s" % (address, nic) for address in was["addresses"]]
+        now = sysctls_of(nic)
+        for name, value in was["sysctls"].items():
+            if now.get(name, value) != value:
+                with contextlib.suppress(AgentError):  # one that can only be read, or follows from others
+                    write_text("/proc/sys/net/" + name, value)
         call(["ip", "-batch", "-"], "".join(line + "\n" for line in lines))
         for family, route in was["routes"]:
             call(["ip", family, "route", "replace", *route.split(), "dev", nic])

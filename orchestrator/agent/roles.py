@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roles' network namespaces and the links between them."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -22,6 +23,8 @@ def remove_namespaces():
         os.rmdir(sysfs_of(role))
         if os.path.exists(os.path.join(NAMESPACES, role)):
             call(["ip", "netns", "delete", role])
+    with contextlib.suppress(OSError):  # not there
+        os.rmdir(RUNTIME + "/sys")
 
 
 def unlink(request):
