@@ -13,7 +13,8 @@ from tests.lab.support import orch
 # nobody's was loaded (tainted), and iproute2 keeps its folder of namespaces mounted, empty.
 SNAPSHOT = """
 sysctl -a 2>/dev/null | grep -vE 'random|nr_|-nr|dentry|inode|pid|uuid|stat_refresh|entropy|tainted' | sort
-lsmod | grep wireguard; ip -details link | grep -v valid_lft; ip address; ip route; ip -6 route; ip netns
+lsmod | grep wireguard; ip -details link | grep -v valid_lft; ip address | sed 's/ tentative//'
+ip route; ip -6 route; ip netns
 cat /sys/class/net/*/queues/rx-0/rps_cpus; cat /sys/devices/system/cpu/online
 find /run/orch /run/netns -type f -size +0; grep -v /run/netns /proc/mounts; ls -A /tmp
 pgrep -af 'iperf3|orch-agent' | grep -v pgrep
