@@ -13,6 +13,7 @@ _PARTS = (
     "ethtool",
     "netlink",
     "lease",
+    "load",
     "settings",
     "module",
     "nics",

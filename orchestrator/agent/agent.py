@@ -19,12 +19,13 @@ import time
 
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
+from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
 from orchestrator.agent.probes import clock, kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
-from orchestrator.agent.survey import busy, hello, provisioned, survey
+from orchestrator.agent.survey import hello, provisioned, survey
 from orchestrator.agent.traffic import TRAFFIC, measure, serve
 from orchestrator.agent.tuning import tunables
 from orchestrator.agent.tunnels import handshake_times, handshakes, peers, remove_tunnels, routes, tunnels

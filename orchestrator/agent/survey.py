@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import struct
-import time
 
 from orchestrator.agent.host import (
     LIBC,
@@ -24,6 +23,7 @@ from orchestrator.agent.host import (
     tool_version,
 )
 from orchestrator.agent.lease import holder_of_lease
+from orchestrator.agent.load import busy_processes
 from orchestrator.agent.netlink import IFF_UP
 from orchestrator.agent.nics import nic_trouble
 
@@ -156,38 +156,6 @@ def cpu_facts():
             }
         )
     return rows
-
-
-def process_seconds():
-    """{pid: (name, processor seconds)} of all processes that are not the kernel's own or this agent."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            text = read_bytes("/proc/%s/stat" % name).decode(errors="replace")
-            if ")" in text:
-                fields = text.rsplit(")", 1)[1].split()
-                if int(fields[6]) & 0x200000 == 0:  # PF_KTHREAD
-                    command = text[text.index("(") + 1 : text.rindex(")")]
-                    found[int(name)] = (command, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    return found
-
-
-def busy(request):
-    """How much other processes use this host: {"window_s"} -> {"cores", "names"}."""
-    return busy_processes(request["window_s"])
-
-
-def busy_processes(window_s):
-    """Processes that use this host now: {"cores": how much of a core in all, "names": of the busiest}."""
-    before, began = process_seconds(), time.monotonic()
-    time.sleep(window_s)
-    after, elapsed = process_seconds(), time.monotonic() - began
-    used = {pid: (name, seconds - before[pid][1]) for pid, (name, seconds) in after.items() if pid in before}
-    busiest = sorted(used.values(), key=lambda item: -item[1])[:3]
-    return {
-        "cores": round(sum(seconds for _, seconds in used.values()) / elapsed, 3),
-        "names": [name for name, seconds in busiest if seconds > 0],
-    }
 
 
 MODULE_NOTE = b".note.gnu.build-id"

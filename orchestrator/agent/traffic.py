@@ -11,6 +11,7 @@ import tempfile
 import time
 
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
+from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.probes import sample, surroundings
 
 QUIET_SINCE = {}  # type: dict[str, float]
@@ -46,6 +47,9 @@ class Traffic:
             self.processes[name] = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, close_fds=False
             )
+
+    def pids(self):
+        return {process.pid for process in self.processes.values()}
 
     def wait(self, deadline):
         """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
@@ -148,6 +152,7 @@ def measure(request):
         "packets": packets_so_far() - QUIET_SINCE["packets"],
     }
     surroundings_before = surroundings()
+    others_before, others_since = process_seconds(TRAFFIC.pids()), time.monotonic()
     if request["start_at"] is not None:
         time.sleep(max(0.0, request["start_at"] - time.time()))
     began = time.monotonic()
@@ -159,6 +164,7 @@ def measure(request):
     for offset in (request["warm_up_s"], request["warm_up_s"] + request["duration_s"]):
         wait_or_leave(began + offset)
         samples.append(sample(request["sample_roles"]))
+    others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
     return {
@@ -167,6 +173,7 @@ def measure(request):
         "samples": samples,
         "before": before,
         "surroundings": [surroundings_before, surroundings()],
+        "others": others,
         "processes": TRAFFIC.stop(),
         "clock_s": time.time(),
     }

@@ -15,6 +15,7 @@ from orchestrator.debian import keyring, mirror
 from orchestrator.errors import UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
+from orchestrator.testbed.qemu.probe import known_accelerator
 
 GIB = 2**30
 DISK_NEEDED = 6 * GIB  # kernel source and build 4, image, disk and modules 1, and room for results
@@ -200,6 +201,8 @@ def idle() -> Observation:
 
 
 def kvm() -> Observation:
-    """Hardware virtualization; the lab has no use for it."""
-    there = os.access("/dev/kvm", os.R_OK | os.W_OK)
-    return Observation(True, "/dev/kvm can be used" if there else "not here; the lab does without")
+    """Hardware virtualization, for QEMU guests; the lab has no use for it."""
+    known = known_accelerator()
+    if known is None:
+        return Observation(True, "/dev/kvm is there; a run with --testbed auto tries whether a guest boots under it")
+    return Observation(True, f"{known.why}; the lab does without")

@@ -140,6 +140,11 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
                 "steal",
                 f"a hypervisor took {steal:.0%} of a core from this computer; the limit is {limits.steal:.0%}",
             )
+    for host, others in (probes.get("others") or {}).items():
+        if others["cores"] > limits.competing_load:
+            names = f" ({', '.join(others['names'])})" if others["names"] else ""
+            used = f"other programs{names} used {others['cores']:.0%} of a core of {host}"
+            yield "competing_load", f"{used}; the limit is {limits.competing_load:.0%}"
     window = probes["window_s"]
     stolen = sum(cpu.get("steal_s", 0.0) for cpu in probes.get("per_cpu") or ()) / window if window > 0 else 0.0
     if stolen > limits.steal:

@@ -131,6 +131,7 @@ def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> di
         "throttled": sum(throttled) if throttled else None,
         "frequency_khz_before": slowed["frequency_khz_before"],
         "frequency_khz_after": slowed["frequency_khz_after"],
+        "others": {host: answer["others"] for host, answer in measured.items()},
         "before": {
             "seconds": max(part["seconds"] for part in before),
             "packets": sum(part["packets"] for part in before),

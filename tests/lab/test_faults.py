@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in mid-run, on the real lab: nothing finished is lost, nothing is measured twice, nothing wrong is ok."""
 
+import json
 import os
 import random
 import shlex
@@ -137,8 +138,10 @@ def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, faul
     assert status == 0, said
     (run,) = runs_in(results)
     all_ok_once(run)
-    (lost,) = [attempt for attempt in store.read_attempts(run) if attempt["status"] != "ok"]
-    assert lost["status"] == "failed"
+    attempts = store.read_attempts(run)
+    (lost,) = [attempt for attempt in attempts if attempt["status"] == "failed"]
+    # What waits on the machine for the moment is other load there.
+    assert {name for attempt in attempts for name in attempt["broken_limits"]} <= {"competing_load"}
     assert lost["measurements"]["throughput_bps"] is None
     assert "lab1: " in lost["reasons"][0]
     assert lost["reasons"][0] in said
@@ -237,11 +240,14 @@ def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monke
     nothing_left()
     told = orch("restore", testbed)
     assert told.returncode == 0
-    assert told.stdout.startswith("lab1: its lab has ended, and net.core.netdev_budget with it")
+    assert told.stdout.startswith("lab1: its lab has ended, and ")
+    assert "net.core.netdev_budget" in told.stdout
     assert orch("restore", testbed).stdout.startswith("Nothing is to be put back")
     (run,) = runs_in(results)
     prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
-    assert '"settings_before": {"net.core.netdev_budget": "300"}' in prepared
+    (host,) = json.loads(prepared)["hosts"].values()
+    budgets = [host[name]["net.core.netdev_budget"] for name in ("settings_before", "settings")]
+    assert budgets == ["300", "600"]
     resumed = orch("run", spec(tmp_path), "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     all_ok_once(run)

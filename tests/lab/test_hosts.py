@@ -177,6 +177,22 @@ def test_a_disk_that_fills_up_in_mid_run_fails_attempts_with_the_reason(pair: St
     assert pair.snapshot() ^ before == set()
 
 
+def test_other_programs_on_a_host_make_attempts_invalid(pair: StandingHosts, tmp_path: Path) -> None:
+    changes = ("--set", "factors.variant=[inline]", "--set", "factors.tunnels=[1]", "--set", "retries=0")
+    limits = ("--set", "limits.report_only=[steal, retransmits, variation, headroom, counters, drops]")
+    pair.on("lab1", "python3 -c 'while True: pass' >/dev/null 2>&1 </dev/null &")
+    try:
+        done = orch(*pair.arguments(tmp_path), *changes, *limits)
+    finally:
+        pair.on("lab1", "pkill -f 'while True'")
+    assert done.returncode == 1, done.stderr
+    attempts = store.read_attempts(runs_in(tmp_path)[0])
+    assert all(attempt["status"] != "ok" for attempt in attempts)
+    said = [reason for attempt in attempts for reason in attempt["reasons"] if "other programs" in reason]
+    assert said
+    assert all(reason.startswith("other programs (python3") and "of a core of lab1" in reason for reason in said)
+
+
 # LINUX_REBOOT_CMD_RESTART; in the background, since a host that is gone does not end its connections.
 REBOOT = "sh -c \"sleep 0.3; python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x1234567)'\" >/dev/null 2>&1 &"
 

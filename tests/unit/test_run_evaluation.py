@@ -136,6 +136,11 @@ BROKEN = [
     (evidence(computer=computer(other_s=2.0)), "competing_load", "50% of a core"),
     (evidence(computer=computer(steal_s=1.0)), "steal", "25% of a core from this computer"),
     (evidence(per_cpu=[{"cpu": 0, "steal_s": 1.5}]), "steal", "50% of a core from the host"),
+    (
+        evidence(others={"left": {"cores": 0.0, "names": []}, "right": {"cores": 0.4, "names": ["cc1", "make"]}}),
+        "competing_load",
+        "other programs (cc1, make) used 40% of a core of right",
+    ),
     (evidence(computer=computer(throttled=2)), "throttling", "this computer's CPUs were throttled 2 times"),
     (evidence(throttled=1), "throttling", "the host's CPUs were throttled 1 time"),
     (evidence(frequency_khz_before=3e6, frequency_khz_after=2e6), "frequency", "from 3000 to 2000 MHz"),
@@ -216,7 +221,9 @@ def test_probes_of_several_hosts_say_the_host_and_keep_the_worst() -> None:
         for one in samples:
             one["interfaces"] = {role: one["interfaces"]["gateway-a"]}
         before = {"seconds": 0.1 * packets, "packets": packets}
-        return {"samples": samples, "surroundings": [surroundings(1), surroundings(2)], "before": before}
+        others = {"cores": 0.1 * packets, "names": ["cc1"]}
+        around = [surroundings(1), surroundings(2)]
+        return {"samples": samples, "surroundings": around, "before": before, "others": others}
 
     found = probes.of_hosts({"left": answer(12.0, "client", 3), "right": answer(12.7, "server", 5)}, 2.0)
     assert found["window_s"] == 2.7
@@ -231,3 +238,4 @@ def test_probes_of_several_hosts_say_the_host_and_keep_the_worst() -> None:
     assert found["throttled"] == 2
     assert found["before"] == {"seconds": 0.5, "packets": 8}
     assert found["frequency_khz_after"] is None
+    assert found["others"]["right"] == {"cores": 0.5, "names": ["cc1"]}

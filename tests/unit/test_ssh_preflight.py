@@ -40,7 +40,10 @@ def facts(**changes: Any) -> dict[str, Any]:
         "wireguard_devices": [],
         "nics": {"ens1": nic(), "ens2": nic()},
         "free_bytes": dict.fromkeys(("/", "/usr/local/lib", "/tmp", "/run"), 10 * 2**30),
-        "cpus": [{"cpu": cpu, "online": True, "can_go_offline": cpu > 0} for cpu in range(4)],
+        "cpus": [
+            {"cpu": cpu, "online": True, "can_go_offline": cpu > 0, "core": cpu, "package": 0, "node": cpu // 2}
+            for cpu in range(4)
+        ],
         "busy": {"cores": 0.01, "names": ["systemd"]},
         "clock_synchronized": True,
         "holder": None,
@@ -93,6 +96,7 @@ ADVICE = [
     ({"commands": {**facts()["commands"], "wg": None}}, "Tools", "missing: wireguard-tools"),
     ({"nics": {"ens1": nic(carrier=False)}}, "Interface ens1", "no carrier"),
     ({"nics": {"ens1": nic(speed_mbps=25_000)}}, "Interface ens1", "25000 here and 100000 on right"),
+    ({"nics": {"ens1": nic(numa_node=1)}}, "Interface ens1", "the CPUs that are taken first are on NUMA node 0"),
     ({"nics": {"ens1": nic(mtu=9000)}}, "Interface ens1", "MTU 9000 here and 1500 on right"),
     ({"holder": {"pid": 7, "command": "orch run x", "host": "desk"}}, "In use", "process 7 (`orch run x`) of desk"),
 ]
@@ -116,3 +120,9 @@ def test_modules_that_this_computer_has_need_no_headers_unless_they_are_to_be_bu
 def test_a_host_that_cannot_be_asked_is_the_one_thing_that_is_told_of_it() -> None:
     surveys = {"left": Survey({}, trouble="no SSH connection (refused)."), "right": Survey(facts())}
     assert sentences(examine(bed(), surveys, ())) == ["left: Reachable: no SSH connection (refused)."]
+
+
+def test_cpus_of_the_interfaces_own_node_need_no_advice() -> None:
+    shown = {"nics": {"ens1": nic(numa_node=1)}}
+    rows = examine(bed(cpus="node-1"), {"left": Survey(facts(**shown)), "right": Survey(facts())}, ())["left"]
+    assert all(row.found for row in rows)

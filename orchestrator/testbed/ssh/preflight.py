@@ -4,12 +4,13 @@
 Everything of this module but `survey_of` is pure: surveys in, findings out.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.finding import Finding, Need
 from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
+from orchestrator.testbed.cpus import cpu_order
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.tuning import TRIED, overview
 
@@ -203,10 +204,21 @@ def _of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) 
             yield _finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
         elif nic["mtu"] < _LINK_MTU:
             yield _finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+        elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts["cpus"], nic["numa_node"])):
+            yield _finding(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
             yield _finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
         else:
             yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
+
+
+def _far_cpus(host: SshHost, cpus: Sequence[Mapping[str, Any]], node: int | None) -> str:
+    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown."""
+    if node is None or node < 0:
+        return ""
+    nodes = {cpu["cpu"]: cpu["node"] for cpu in cpus}
+    first = cpu_order(host.name, host.cpus, cpus)[0]
+    return "" if nodes[first] in (node, None) else f"and the CPUs that are taken first are on NUMA node {nodes[first]}"
 
 
 def _of_far_end(
