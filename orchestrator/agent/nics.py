@@ -57,7 +57,6 @@ def nic_state(nic):
     return {
         "up": "UP" in shown["flags"],
         "mtu": shown["mtu"],
-        "mac": shown.get("address"),
         "sysctls": sysctls_of(nic),
         "addresses": addresses,
         "routes": routes,
@@ -66,22 +65,27 @@ def nic_state(nic):
 
 def nic_trouble(nic):
     """Why an interface cannot be taken for a trial; None if it can."""
+    return state_and_trouble(nic)[1]
+
+
+def state_and_trouble(nic):
     if not os.path.isdir("/sys/class/net/" + nic):
         known = ", ".join(sorted(os.listdir("/sys/class/net")))
-        return "there is no interface %s here; there are %s" % (nic, known)
-    if any(route.startswith("default") for _, route in nic_state(nic)["routes"]):
-        return "the host's default route goes over %s, so it may be the way to the host itself" % nic
+        return {}, "there is no interface %s here; there are %s" % (nic, known)
+    state = nic_state(nic)
+    if any(route.startswith("default") for _, route in state["routes"]):
+        return state, "the host's default route goes over %s, so it may be the way to the host itself" % nic
     connection = os.environ.get("SSH_CONNECTION", "").split()
-    if len(connection) == 4 and any(a.split("/")[0] == connection[2] for a in nic_state(nic)["addresses"]):
-        return "this very SSH connection comes in over %s" % nic
-    return None
+    if len(connection) == 4 and any(a.split("/")[0] == connection[2] for a in state["addresses"]):
+        return state, "this very SSH connection comes in over %s" % nic
+    return state, None
 
 
 def take_nic(nic, role, device):
-    trouble = nic_trouble(nic)
+    state, trouble = state_and_trouble(nic)
     if trouble:
         raise AgentError("%s cannot be used for the role %s: %s." % (nic, role, trouble))
-    write_taken({**taken_nics(), nic: {**nic_state(nic), "role": role, "device": device}})
+    write_taken({**taken_nics(), nic: {**state, "role": role, "device": device}})
     call(["ip", "link", "set", "dev", nic, "down"])
     call(["ip", "link", "set", "dev", nic, "netns", role, "name", device])
 

@@ -2,11 +2,14 @@
 """`orch lab`: a lab that stands until it is taken down, to look around in."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.errors import TestbedError, UserError
+
+if TYPE_CHECKING:
+    from orchestrator.testbed.lab.lab import Lab
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The lab on this computer.")
 
@@ -63,16 +66,22 @@ def status() -> None:
         )
 
 
-@app.command()
-def inventory() -> None:
-    """Print where the inventory of the lab's machines is, with which Ansible and testbeds of the provider ssh use them
-    like any hosts."""
-    from orchestrator.testbed.lab.standing import INVENTORY, standing_lab
+def _standing() -> "tuple[Lab, dict[str, Any]]":
+    from orchestrator.testbed.lab.standing import standing_lab
 
     found = standing_lab()
     if found is None:
         raise TestbedError("No lab is up. `orch lab up` starts one.")
-    print(found[0].folder / INVENTORY)
+    return found
+
+
+@app.command()
+def inventory() -> None:
+    """Print where the inventory of the lab's machines is, with which Ansible and testbeds of the provider ssh use them
+    like any hosts."""
+    from orchestrator.testbed.lab.standing import INVENTORY
+
+    print(_standing()[0].folder / INVENTORY)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -81,12 +90,7 @@ def shell(
     command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
 ) -> None:
     """Open a root shell on a machine of the lab, or run a command there."""
-    from orchestrator.testbed.lab.standing import standing_lab
-
-    found = standing_lab()
-    if found is None:
-        raise TestbedError("No lab is up. `orch lab up` starts one.")
-    lab, description = found
+    lab, description = _standing()
     name = host or description["hosts"][0]
     if name not in description["hosts"]:
         raise TestbedError(f"The lab has no machine {name!r}; it has {', '.join(description['hosts'])}.")

@@ -15,6 +15,7 @@ from orchestrator.debian import keyring, mirror
 from orchestrator.errors import UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
+from orchestrator.testbed.lab.lab import own_namespaces
 from orchestrator.testbed.qemu.probe import known_accelerator
 
 GIB = 2**30
@@ -68,27 +69,16 @@ def python() -> Observation:
 
 def namespaces() -> Observation:
     """The namespaces of a lab, made and left again, with its kinds of interface in them."""
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    command = [
-        "unshare",
-        *user,
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--propagation",
-        "private",
-    ]
+    user = os.geteuid() != 0
     kinds = ("user, " if user else "") + "network, mount, process"
     if not shutil.which("unshare") or not shutil.which("ip"):
         return Observation(
             False, "cannot be tried without unshare and ip", "Install the packages util-linux, iproute2."
         )
-    works, said = _run([*command, "sh", "-c", _TRIAL])
+    works, said = _run([*own_namespaces(), "sh", "-c", _TRIAL])
     if works:
         return Observation(True, f"{kinds}; with bridge, veth and tmpfs")
-    return Observation(False, f"making them ({kinds}) fails: {said}", _namespace_remedy(bool(user)))
+    return Observation(False, f"making them ({kinds}) fails: {said}", _namespace_remedy(user))
 
 
 def _setting(name: str) -> str:

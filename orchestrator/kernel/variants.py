@@ -45,6 +45,11 @@ def load_variants(path: Path = VARIANTS_FILE) -> dict[str, Variant]:
     return found
 
 
+def needed_builds() -> list[str]:
+    """The builds of the module that the variants load, each once, in order."""
+    return sorted({variant.build for variant in load_variants().values()})
+
+
 def variant(name: str) -> Variant:
     """One variant; UserError names the known ones."""
     known = load_variants()

@@ -12,6 +12,11 @@ from orchestrator import cache
 MODULES_AT = "/usr/local/lib/orch/modules"
 
 
+def installed_at(release: str, build: str) -> str:
+    """Where provisioning puts a build of the module for a kernel release, on a host."""
+    return f"{MODULES_AT}/{release}/{build}/wireguard.ko"
+
+
 @dataclass(frozen=True, slots=True)
 class WantedModule:
     """A build of the module that a host must have for the kernel ``release``.
@@ -29,11 +34,11 @@ class WantedModule:
     @property
     def folder(self) -> str:
         """Where it is on the host, with a file ``stamp``: what it was made from, and the SHA-256 of what was made."""
-        return f"{MODULES_AT}/{self.release}/{self.build}"
+        return str(Path(self.path).parent)
 
     @property
     def path(self) -> str:
-        return f"{self.folder}/wireguard.ko"
+        return installed_at(self.release, self.build)
 
 
 def from_here(build: str, product: cache.Product) -> WantedModule:

@@ -167,8 +167,7 @@ def _run(
         }
         ages: dict[str, Any] = {}
         if not baseline:
-            wanted = placement.split(dict.fromkeys(GATEWAYS))
-            told = together(testbed.agents, "handshake_times", {h: {"roles": list(r)} for h, r in wanted.items()})
+            told = _of_gateways(testbed, "handshake_times")
             ages = {role: devices for answer in told.values() for role, devices in answer["ages_s"].items()}
         logs = together(testbed.agents, "kernel_log", {host: {"most": 5} for host in hosts})
         complaints = [line for log in logs.values() for line in log["complaints"]]
@@ -215,6 +214,13 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int) -> None:
     patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
     agent.request("handshakes", timeout_s=patience_s + 20, role=ends.sender, paths=paths, patience_s=patience_s)
+
+
+def _of_gateways(testbed: Testbed, operation: str, timeout_s: float = 30) -> dict[str, dict[str, Any]]:
+    """An operation that takes roles, of the gateways on their hosts; the answers by host."""
+    roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
+    wanted = {host: {"roles": list(here)} for host, here in roles.items()}
+    return together(testbed.agents, operation, wanted, timeout_s)
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:
@@ -299,9 +305,7 @@ def _clean_up(testbed: Testbed, trial: Trial, outcome: Outcome, baseline: bool) 
     if baseline or outcome.host_lost:
         return
     try:
-        gateways = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
-        wanted = {host: {"roles": list(roles)} for host, roles in gateways.items()}
-        together(testbed.agents, "remove_tunnels", wanted, timeout_s=30 + 0.1 * trial.levels.tunnels)
+        _of_gateways(testbed, "remove_tunnels", 30 + 0.1 * trial.levels.tunnels)
     except TestbedError as error:
         outcome.host_lost = True
         outcome.reasons.append(f"the tunnels could not be removed: {error}")

@@ -215,7 +215,8 @@ def _make_keys(folder: Path) -> None:
     (folder / "host_key").unlink()
 
 
-def _namespaces() -> Sequence[str]:
+def own_namespaces() -> Sequence[str]:
+    """What a command of a lab is preceded by, to run in namespaces of its own."""
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     return (
         "unshare",
@@ -232,7 +233,7 @@ def _namespaces() -> Sequence[str]:
 
 def _start_keeper(folder: Path, *, lifeline: bool) -> "subprocess.Popen[bytes] | None":
     # -S and -I: nothing of the environment or of site-packages can change what PID 1 does.
-    command = [*_namespaces(), sys.executable, "-I", "-S", str(KEEPER), str(folder)]
+    command = [*own_namespaces(), sys.executable, "-I", "-S", str(KEEPER), str(folder)]
     errors = (folder / "keeper.log").open("wb")
     process = subprocess.Popen(
         [*command, "lifeline" if lifeline else "detached"],

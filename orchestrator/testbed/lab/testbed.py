@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
+from orchestrator.provision import installed_at
 from orchestrator.spec import crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
 from orchestrator.testbed.hosts import Hosts, label_of
@@ -63,6 +65,12 @@ def check_cores(machines: int, cores: int) -> None:
             f"{each} virtual CPUs were asked for and this computer has {available} cores; machines with more "
             "virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
         )
+
+
+def module_file(build: str, product: cache.Product) -> ModuleFile:
+    """A build of the module as it lies on a machine's provisioned disk."""
+    facts = product.description["facts"]
+    return ModuleFile(installed_at(facts["release"], build), str(facts["build_id"]))
 
 
 class LabTestbed(ABC):

@@ -16,7 +16,7 @@ from orchestrator import cache
 from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.releases import cached_release_module, load_releases, release_module
-from orchestrator.kernel.variants import load_variants
+from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
@@ -49,7 +49,7 @@ def guest_products(name: str, accelerator: str, progress: Progress) -> GuestProd
     variants."""
     release = load_releases()[name]
     image = guest_image(release, progress)
-    made = {build: release_module(name, build, progress) for build in _variant_builds()}
+    made = {build: release_module(name, build, progress) for build in needed_builds()}
     check_release(image, made)
     disk = cache.obtain(
         "guest-disk",
@@ -60,10 +60,6 @@ def guest_products(name: str, accelerator: str, progress: Progress) -> GuestProd
         estimate_s=60 if accelerator == KVM else 150,
     )
     return GuestProducts(image, disk, made)
-
-
-def _variant_builds() -> list[str]:
-    return sorted({variant.build for variant in load_variants().values()})
 
 
 def _inputs(image: cache.Product, builds: Mapping[str, cache.Product]) -> dict[str, Any]:
@@ -140,7 +136,7 @@ def cached_products() -> list[cache.Product]:
     """Products in the cache that guests of today's checkout use."""
     found = []
     for release in load_releases().values():
-        modules = {build: cached_release_module(release, build) for build in _variant_builds()}
+        modules = {build: cached_release_module(release, build) for build in needed_builds()}
         made = {build: product for build, product in modules.items() if product}
         image = cached_image(release)
         disk = cache.find("guest-disk", cache.key_of(_inputs(image, made))) if image else None

@@ -10,10 +10,9 @@ from orchestrator.kernel.source import version_key
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities
 from orchestrator.progress import Progress
-from orchestrator.provision import from_here
 from orchestrator.spec import GATEWAYS, crossing_links
 from orchestrator.testbed.lab.lab import Lab
-from orchestrator.testbed.lab.testbed import LabTestbed
+from orchestrator.testbed.lab.testbed import LabTestbed, module_file
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S, GuestProducts, guest_products
 from orchestrator.testbed.qemu.image import guest_image
@@ -95,8 +94,7 @@ class QemuTestbed(LabTestbed):
 
     def module(self, build: str, host: str) -> ModuleFile:
         assert self._guests is not None
-        product = self._guests.products[self._kernels[host]].builds[build]
-        return ModuleFile(from_here(build, product).path, str(product.description["facts"]["build_id"]))
+        return module_file(build, self._guests.products[self._kernels[host]].builds[build])
 
     def environment(self) -> Mapping[str, Any]:
         assert self._guests is not None

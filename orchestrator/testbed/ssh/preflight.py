@@ -45,12 +45,11 @@ class Survey:
     trouble: str = ""
 
 
-def survey_of(agent: Agent, host: SshHost) -> Survey:
-    """Ask a host; nothing on it is changed."""
+def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
+    """Ask a host; nothing on it is changed. ``tunables``: what it can tune, where that is to be judged as well."""
     tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
     facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
-    tunables = agent.request("tunables", nics=list(host.nics.values()))
-    return Survey(facts, tunables, agent.clock_skew_s())
+    return Survey(facts, tunables or {}, agent.clock_skew_s())
 
 
 def family(facts: Mapping[str, Any]) -> str:

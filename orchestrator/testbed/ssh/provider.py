@@ -21,7 +21,7 @@ from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
-from orchestrator.testbed.ssh.provisioning import confirmed, modules_here, provisioned
+from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.tuning import after_queues, before_links
 
@@ -33,24 +33,31 @@ _ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
     """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
+    surveys = _surveys(testbed, with_tunables=True)
+    return surveys, examine(testbed, surveys, modules_here())
+
+
+def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:
     surveys = {}
     hosts = {host.name: host for host in testbed.hosts}
     for name, route in routes(testbed).items():
         agent = None
         try:
             agent = Agent(route.login(testbed.file))
-            surveys[name] = survey_of(agent, hosts[name])
+            nics = list(hosts[name].nics.values())
+            tunables = agent.request("tunables", nics=nics) if with_tunables else {}
+            surveys[name] = survey_of(agent, tunables)
         except TestbedError as error:
             surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
         finally:
             if agent is not None:
                 agent.close()
-    return surveys, examine(testbed, surveys, modules_here())
+    return surveys
 
 
 def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
     """What the hosts can do. Raises TestbedError where one cannot be asked."""
-    surveys, _ = look_at(testbed)
+    surveys = _surveys(testbed)
     for name, survey in surveys.items():
         if survey.trouble:
             raise TestbedError(f"{name}: {survey.trouble}")
@@ -185,8 +192,7 @@ class HostsTestbed:
                 time.sleep(_POLL_S)
         try:
             self._wait_for_lease(name, agent)
-            host = next(host for host in self._spec.hosts if host.name == name)
-            self._surveys[name] = survey_of(agent, host)
+            self._surveys[name] = survey_of(agent)
         except BaseException:
             agent.close()
             raise
@@ -207,9 +213,12 @@ class HostsTestbed:
                 told = True
             time.sleep(0.2 if ours else _POLL_S)
 
+    def _provisioning(self) -> Provisioning:
+        return Provisioning(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
+
     def _provision(self) -> None:
         """See that the hosts are provisioned; the playbook runs only where they are not."""
-        self._modules, outcome = confirmed(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
+        self._modules, outcome = self._provisioning().confirm()
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
 
@@ -217,9 +226,7 @@ class HostsTestbed:
         """Take the hosts, run the playbook over them, and give them back; what it did."""
         self.take()
         try:
-            self._modules, outcome = provisioned(
-                self._spec, self._routes, self._hosts.agents, self._surveys, self._progress
-            )
+            self._modules, outcome = self._provisioning().carry_out()
         finally:
             self.__exit__()
         return outcome
@@ -286,11 +293,10 @@ class HostsTestbed:
         agent, nics = self._hosts.agents[host.name], list(host.nics.values())
         agent.request("unlink", timeout_s=60)  # interfaces are at home, where their settings are
         stages: list[Callable[[Mapping[str, Any]], Mapping[str, str]]] = [
-            lambda can: online,
             lambda can: before_links(host.name, host.tuning, can, len(cpus)),
             lambda can: after_queues(host.name, host.tuning, can, cpus),
         ]
-        applied: dict[str, dict[str, str]] = {"settings": {}, "settings_before": {}}
+        applied: dict[str, dict[str, str]] = self._hosts.apply_settings(host.name, online)
         for stage in stages:  # what there is to tune depends on the stage before
             settings = stage(agent.request("tunables", nics=nics))
             done = self._hosts.apply_settings(host.name, settings)

@@ -9,13 +9,14 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.modules import BUILDS, cached_lab_module
 from orchestrator.kernel.releases import cached_release_module, load_releases
-from orchestrator.kernel.variants import load_variants
+from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import KERNEL
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
@@ -49,7 +50,7 @@ def wanted_modules(
     if not has_gateway(host):
         return []
     release = str(survey.facts["kernel_release"])
-    builds = sorted({variant.build for variant in load_variants().values()})
+    builds = needed_builds()
     if not builds_there(host, release, here):
         return [from_here(build, here[release][build]) for build in builds]
     script = cache.hash_files([_SCRIPT], KERNEL)
@@ -81,28 +82,6 @@ def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, Mod
     return modules, differs
 
 
-def playbook_pass(
-    testbed: SshTestbed,
-    routes: Mapping[str, Route],
-    surveys: Mapping[str, Survey],
-    wanted: Mapping[str, list[WantedModule]],
-    progress: Progress,
-) -> Outcome:
-    """One pass of the playbook over all hosts. Raises TestbedError that names host and task."""
-    targets = []
-    with _own_sources() as sources:
-        for host in testbed.hosts:
-            facts = surveys[host.name].facts
-            of_host = {
-                "orch_family": family(facts),
-                "orch_kernel_release": facts["kernel_release"],
-                "orch_module_sources": str(sources),
-                **variables(wanted[host.name]),
-            }
-            targets.append(replace(routes[host.name].target(), variables=of_host))
-        return run_playbook("provision", targets, {}, progress, timeout_s=_BUILD_S)
-
-
 @contextlib.contextmanager
 def _own_sources() -> Iterator[Path]:
     """The build script and our series in one tar file: one task instead of one a file."""
@@ -117,57 +96,57 @@ def _own_sources() -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class _Looking:
-    """What hosts must have, and how to see whether they do."""
+class Provisioning:
+    """What the hosts of a testbed must have, and how to see that they do."""
 
     testbed: SshTestbed
+    routes: Mapping[str, Route]
     agents: Mapping[str, Agent]
-    wanted: Mapping[str, list[WantedModule]]
+    surveys: Mapping[str, Survey]
+    progress: Progress
 
-    def look(self) -> tuple[Modules, list[str]]:
+    @cached_property
+    def _wanted(self) -> dict[str, list[WantedModule]]:
+        here = modules_here()
+        return {host.name: wanted_modules(host, self.surveys[host.name], here) for host in self.testbed.hosts}
+
+    def confirm(self) -> tuple[Modules, Outcome | None]:
+        """See that every host is provisioned; the modules of each, by build, and what a playbook pass did, if one was
+        needed. Raises TestbedError."""
+        self.progress.detail("looking at what is provisioned")
+        modules, differs = self._look()
+        if not differs:
+            return modules, None
+        self.progress.message(f"To be provisioned: {'; '.join(differs)}.")
+        return self.carry_out()
+
+    def carry_out(self) -> tuple[Modules, Outcome]:
+        """Run the playbook over all hosts; the modules of each, by build, and what it did. Raises TestbedError."""
+        self.progress.stage("Provisioning the hosts with Ansible", 60)
+        outcome = self._playbook_pass()
+        modules, differs = self._look()
+        if differs:
+            raise TestbedError(f"After provisioning, something is still not right: {'; '.join(differs)}.")
+        return modules, outcome
+
+    def _look(self) -> tuple[Modules, list[str]]:
         """The modules that are there, and what is not as provisioning leaves it."""
         modules, differs = {}, []
         for host in self.testbed.hosts:
-            modules[host.name], found = confirm(self.agents[host.name], self.wanted[host.name])
+            modules[host.name], found = confirm(self.agents[host.name], self._wanted[host.name])
             differs += [f"{host.name}: {what}" for what in found]
         return modules, differs
 
-
-def _looking(testbed: SshTestbed, agents: Mapping[str, Agent], surveys: Mapping[str, Survey]) -> _Looking:
-    here = modules_here()
-    wanted = {host.name: wanted_modules(host, surveys[host.name], here) for host in testbed.hosts}
-    return _Looking(testbed, agents, wanted)
-
-
-def confirmed(
-    testbed: SshTestbed,
-    routes: Mapping[str, Route],
-    agents: Mapping[str, Agent],
-    surveys: Mapping[str, Survey],
-    progress: Progress,
-) -> tuple[Modules, Outcome | None]:
-    """See that every host is provisioned; the modules of each, by build, and what a playbook pass did, if one was
-    needed. Raises TestbedError."""
-    progress.detail("looking at what is provisioned")
-    modules, differs = _looking(testbed, agents, surveys).look()
-    if not differs:
-        return modules, None
-    progress.message(f"To be provisioned: {'; '.join(differs)}.")
-    return provisioned(testbed, routes, agents, surveys, progress)
-
-
-def provisioned(
-    testbed: SshTestbed,
-    routes: Mapping[str, Route],
-    agents: Mapping[str, Agent],
-    surveys: Mapping[str, Survey],
-    progress: Progress,
-) -> tuple[Modules, Outcome]:
-    """Run the playbook over all hosts; the modules of each, by build, and what it did. Raises TestbedError."""
-    looking = _looking(testbed, agents, surveys)
-    progress.stage("Provisioning the hosts with Ansible", 60)
-    outcome = playbook_pass(testbed, routes, surveys, looking.wanted, progress)
-    modules, differs = looking.look()
-    if differs:
-        raise TestbedError(f"After provisioning, something is still not right: {'; '.join(differs)}.")
-    return modules, outcome
+    def _playbook_pass(self) -> Outcome:
+        targets = []
+        with _own_sources() as sources:
+            for host in self.testbed.hosts:
+                facts = self.surveys[host.name].facts
+                of_host = {
+                    "orch_family": family(facts),
+                    "orch_kernel_release": facts["kernel_release"],
+                    "orch_module_sources": str(sources),
+                    **variables(self._wanted[host.name]),
+                }
+                targets.append(replace(self.routes[host.name].target(), variables=of_host))
+            return run_playbook("provision", targets, {}, self.progress, timeout_s=_BUILD_S)

@@ -19,7 +19,7 @@ from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
-from orchestrator.kernel.variants import load_variants
+from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
@@ -55,7 +55,7 @@ def lab_products(progress: Progress) -> LabProducts:
     The disk has the builds of all variants, so that whatever an experiment chooses, it finds this disk.
     """
     kernel = lab_kernel(progress)
-    made = {build: lab_module(build, progress) for build in _variant_builds()}
+    made = {build: lab_module(build, progress) for build in needed_builds()}
     inputs = {
         "kernel": kernel.key,
         "image": cache.key_of(image_inputs()),
@@ -157,10 +157,6 @@ def _shut_down(lab: Lab) -> None:
     if "clean" not in done.stdout:
         raise TestbedError(f"The provisioned disk could not be closed cleanly: {(done.stderr or done.stdout).strip()}")
     lab.request("stop", name="lab1")
-
-
-def _variant_builds() -> list[str]:
-    return sorted({variant.build for variant in load_variants().values()})
 
 
 def bootable_products() -> list[cache.Product]:

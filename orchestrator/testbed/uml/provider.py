@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.progress import Progress
-from orchestrator.provision import from_here
 from orchestrator.spec import crossing_links
 from orchestrator.testbed.lab.lab import Lab
-from orchestrator.testbed.lab.testbed import LabTestbed
+from orchestrator.testbed.lab.testbed import LabTestbed, module_file
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products
 from orchestrator.testbed.uml.machine import Machine, boot
@@ -51,8 +50,7 @@ class UmlTestbed(LabTestbed):
 
     def module(self, build: str, host: str) -> ModuleFile:
         assert self._products is not None
-        product = self._products.builds[build]
-        return ModuleFile(from_here(build, product).path, str(product.description["facts"]["build_id"]))
+        return module_file(build, self._products.builds[build])
 
     def environment(self) -> Mapping[str, Any]:
         assert self._products is not None
