@@ -19,7 +19,7 @@ class Key(NamedTuple):
     tunnels: int
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Key":
+    def of(cls, row: Mapping[Any, Any]) -> "Key":
         """The cell of a row that has the levels as columns."""
         return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]))
 

@@ -18,7 +18,7 @@ from orchestrator import paths
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
-from orchestrator.spec.claims import Claim, ClaimTest, load_claim
+from orchestrator.spec import Claim, ClaimTest, load_claim
 from orchestrator.spec.fields import PER_CORE
 from orchestrator.spec.problems import did_you_mean
 from orchestrator.stats import FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL, Interval, paired_ratio, parallel_efficiency
@@ -126,7 +126,7 @@ class _Judge:
 
     run: Run
     values: Mapping[Key, Mapping[Any, float]] = field(init=False)
-    rows: Mapping[Key, Mapping[str, Any]] = field(init=False)
+    rows: Mapping[Key, Mapping[Any, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.values = throughputs(self.run.measured)
