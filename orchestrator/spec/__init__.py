@@ -2,7 +2,7 @@
 """Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
 
 from orchestrator.spec.catalog import AUTO
-from orchestrator.spec.experiment import Experiment, Factors, Traffic
+from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
@@ -25,6 +25,7 @@ from orchestrator.spec.testbed import (
     UmlTestbed,
     crossing_links,
 )
+from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
 
 __all__ = [
@@ -57,5 +58,6 @@ __all__ = [
     "experiment_schema",
     "load_experiment",
     "load_testbed",
+    "read_traffic",
     "testbed_schema",
 ]
