@@ -3,7 +3,7 @@
 
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
-from orchestrator.spec.experiment import Experiment, Factors, Traffic
+from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
@@ -26,6 +26,7 @@ from orchestrator.spec.testbed import (
     UmlTestbed,
     crossing_links,
 )
+from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "load_claim",
     "load_experiment",
     "load_testbed",
+    "read_traffic",
     "testbed_schema",
 ]
