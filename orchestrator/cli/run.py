@@ -18,8 +18,8 @@ from orchestrator.paths import RESULTS
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
-    from orchestrator.run.changes import Change
     from orchestrator.spec import Testbed
+    from orchestrator.store.changes import Change
 
 
 def run(
