@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, summarize
+from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, scaled, summarize
 
 
 class Key(NamedTuple):
@@ -172,8 +172,7 @@ def _fit_row(variant: str, tunnels: str, fit: Fit) -> dict[str, Any]:
 def curve_bps(row: Mapping[Any, Any], cores: float) -> float:
     """What the law of a row of `fits` gives for a number of cores, in bit/s; NaN where it was not fitted."""
     kappa = 0.0 if math.isnan(row["kappa"]) else row["kappa"]
-    slowed = 1 + row["sigma"] * (cores - 1) + kappa * cores * (cores - 1)
-    return float(row["one_core_bps"] * cores / slowed)
+    return float(scaled(cores, row["one_core_bps"], row["sigma"], kappa))
 
 
 def bounds(median: float, interval: Interval) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statistics of repeated trials. Pure: numbers in, numbers out."""
 
-from orchestrator.stats.fits import AMDAHL, USL, Fit, Parameter, fit_amdahl, fit_usl
+from orchestrator.stats.differences import holm, rank_test, smallest_p
+from orchestrator.stats.fits import AMDAHL, USL, Fit, Parameter, fit_amdahl, fit_usl, scaled
 from orchestrator.stats.intervals import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
@@ -33,13 +34,17 @@ __all__ = [
     "Summary",
     "fit_amdahl",
     "fit_usl",
+    "holm",
     "ideal_throughput",
     "is_narrow",
     "order_ranks",
     "paired_ratio",
     "parallel_efficiency",
     "quotient",
+    "rank_test",
     "relative_width",
+    "scaled",
     "shows_scaling",
+    "smallest_p",
     "summarize",
 ]

@@ -18,6 +18,7 @@ from orchestrator.stats.scaling import FEWEST_CORE_COUNTS
 
 AMDAHL, USL = "Amdahl", "USL"
 FEWEST_FOR = {AMDAHL: FEWEST_CORE_COUNTS, USL: FEWEST_CORE_COUNTS + 1}  # core counts: one more than parameters
+Bound = tuple[float | None, float | None, float | None]
 _RESAMPLES = 999
 _SEED = 20240717
 
@@ -53,7 +54,12 @@ class Fit:
         """The curve, in the unit of the values. Raises ValueError where nothing was fitted."""
         if self.one_core is None or self.sigma is None:
             raise ValueError(f"{self.law} was not fitted: {self.reason}")
-        return _curve(cores, self.one_core.value, self.sigma.value, self.kappa.value if self.kappa else 0.0)
+        return scaled(cores, self.one_core.value, self.sigma.value, self.kappa.value if self.kappa else 0.0)
+
+
+def scaled(cores: float, one_core: float, sigma: float, kappa: float = 0.0) -> float:
+    """What the law with these parameters gives for a number of cores, in the unit of ``one_core``."""
+    return one_core * cores / (1 + sigma * (cores - 1) + kappa * cores * (cores - 1))
 
 
 def fit_amdahl(values: Mapping[int, Sequence[float]]) -> Fit:
@@ -83,11 +89,12 @@ def _fit(law: str, values: Mapping[int, Sequence[float]]) -> Fit:
     one_core, sigma, kappa = _solve(law, kept)
     if sigma > 1:
         return Fit(law, count, n, f"not fitted: throughput falls with cores as {law} cannot describe it")
-    low = high = (None, None, None)
+    low: Bound = (None, None, None)
+    high: Bound = (None, None, None)
     if min(map(len, kept.values())) >= FEWEST_FOR_INTERVAL:
         low, high = _bounds(law, kept)
     found = [Parameter(*parts) for parts in zip((one_core, sigma, kappa), low, high, strict=True)]
-    deviations = [abs(median(mine) / _curve(cores, one_core, sigma, kappa) - 1) for cores, mine in kept.items()]
+    deviations = [abs(median(mine) / scaled(cores, one_core, sigma, kappa) - 1) for cores, mine in kept.items()]
     return Fit(law, count, n, "", found[0], found[1], found[2] if law == USL else None, max(deviations))
 
 
@@ -106,9 +113,6 @@ def _solve(law: str, values: Mapping[int, Sequence[float]]) -> tuple[float, floa
     return float(1 / (start * scale)), float(found[1] / start), float(found[2] / start) if law == USL else 0.0
 
 
-Bound = tuple[float | None, float | None, float | None]
-
-
 def _bounds(law: str, values: Mapping[int, Sequence[float]]) -> tuple[Bound, Bound]:
     rng = random.Random(_SEED)
     fits = [_solve(law, {n: rng.choices(mine, k=len(mine)) for n, mine in values.items()}) for _ in range(_RESAMPLES)]
@@ -116,7 +120,3 @@ def _bounds(law: str, values: Mapping[int, Sequence[float]]) -> tuple[Bound, Bou
     ordered = [sorted(column) for column in zip(*fits, strict=True)]
     low, high = ([column[place] for column in ordered] for place in (outside - 1, _RESAMPLES - outside))
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
-
-
-def _curve(cores: float, one_core: float, sigma: float, kappa: float) -> float:
-    return one_core * cores / (1 + sigma * (cores - 1) + kappa * cores * (cores - 1))
