@@ -125,13 +125,15 @@ def _solve(law: str, values: Mapping[int, Sequence[float]], resamples: int = 0) 
         weights = np.hstack([random.multinomial(n, [1 / n] * n, size=resamples) for n in sizes]).astype(float)
     else:
         weights = np.ones((1, len(cores)))
-    products = np.einsum("ri,ij,ik->rjk", weights, design, design, optimize=True)
+    size = len(columns)
+    squares = (design[:, :, None] * design[:, None, :]).reshape(len(cores), size * size)
+    products = (weights @ squares).reshape(-1, size, size)
     targets = weights @ design
     # Of all choices of coefficients that are zero, the best one in which no other is negative. The first never is zero.
     best = np.zeros_like(targets)
     least = np.full(len(targets), np.inf)
-    for size in range(len(columns)):
-        for others in combinations(range(1, len(columns)), size):
+    for count in range(size):
+        for others in combinations(range(1, size), count):
             chosen = [0, *others]
             part = np.linalg.solve(products[:, chosen][:, :, chosen], targets[:, chosen, None])[:, :, 0]
             explained = (part * targets[:, chosen]).sum(axis=1)
@@ -141,7 +143,7 @@ def _solve(law: str, values: Mapping[int, Sequence[float]], resamples: int = 0) 
             least[better] = -explained[better]
     start = best[:, :1]
     found = np.zeros((len(best), 3))
-    found[:, 1 : len(columns)] = best[:, 1:] / start
+    found[:, 1:size] = best[:, 1:] / start
     found[:, 0] = unit / start[:, 0]
     return found
 
