@@ -42,6 +42,7 @@ COMMANDS = {
     "validate": Entry("spec", "validate", "Check specs; every mistake is shown with its place."),
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
+    "export": Entry("export", "export", "Write a run to one file for an archive."),
     "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
     "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
