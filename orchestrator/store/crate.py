@@ -5,7 +5,6 @@ Written after https://w3id.org/ro/crate/1.1 and https://w3id.org/ro/wfrun/proces
 where or by whom a run is exported.
 """
 
-import mimetypes
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -22,11 +21,17 @@ _SPDX = "https://spdx.org/licenses/Apache-2.0"
 _PAPER = "https://iris.polito.it/handle/11583/2992127"
 _PAPER_TITLE = "Achieving Linear CPU Scaling in WireGuard with an Efficient Multi-tunnel Architecture"
 _FORMATS = {
+    ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".parquet": "application/vnd.apache.parquet",
     ".ipynb": "application/x-ipynb+json",
     ".yaml": "application/yaml",
     ".md": "text/markdown",
+    ".html": "text/html",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     "": "text/plain",
 }
 _WHAT = {
@@ -118,8 +123,7 @@ and `{command(run)}` begins another run like this one. It was made by the source
 
 
 def _of_file(name: str, size: int) -> dict[str, Any]:
-    suffix = PurePosixPath(name).suffix
-    kind = _FORMATS.get(suffix) or mimetypes.types_map.get(suffix) or "application/octet-stream"
+    kind = _FORMATS.get(PurePosixPath(name).suffix, "application/octet-stream")
     entity = {"@id": quote(name), "@type": "File", "name": PurePosixPath(name).name, "encodingFormat": kind}
     return {**entity, "contentSize": str(size), **({"description": _WHAT[name]} if name in _WHAT else {})}
 
@@ -202,11 +206,10 @@ def metadata(run: Mapping[str, Any], sizes: Mapping[str, int], doubts: Sequence[
     }
     program = {
         "@id": "#orch",
-        "@type": ["SoftwareApplication", "SoftwareSourceCode"],
+        "@type": "SoftwareApplication",
         "name": "orch",
         "description": "Runs the experiments of a WireGuard paper from a declarative spec and draws its figures again.",
         "softwareVersion": version,
-        "version": version,
         "softwareRequirements": _ids(module["@id"] for module in modules),
         "identifier": [
             f"{name}: {source[name]}" for name in ("commit", "tree_hash", "program_hash") if source.get(name)
