@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # 32 bytes in base64, alone: not inside a longer piece, not a checksum in the form of HTML's integrity attribute. In a
 # string of JSON, a key may follow an escaped line break. A public key looks the same, and a run has no use for one.
-_START = rb"(?:(?<![A-Za-z0-9+/=])(?<!sha256-)|(?<=\\[nrt]))"
+_START = rb"(?:(?<![A-Za-z0-9+/])(?<!sha256-)|(?<=\\[nrt]))"
 _KEY = re.compile(_START + rb"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=(?![A-Za-z0-9+/=])")
 # What stands before the last line of a long piece of base64 that was broken into lines: not a key, but its end.
 _BROKEN_LINE = re.compile(rb"[A-Za-z0-9+/]{48}(?:\\[nr]|[\r\n]|\s)+$")
