@@ -48,6 +48,7 @@ COMMANDS = {
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
     "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
     "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
+    "artifact": Entry("artifact", "artifact", "Print the artifact appendix: claims, experiments, times, hardware."),
     "doctor": Entry("doctor", "doctor", "Show what this computer, or a testbed's hosts, lack for trials."),
     "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),
 }
