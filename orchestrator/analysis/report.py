@@ -34,8 +34,8 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
         replace_file(run_dir / NAME, render(load(run_dir), run_dir / "figures"))
     except OSError as error:
         raise UserError(
-            f"The report of {run_dir} cannot be written: {error.strerror or error}. Copy the run to a folder that you "
-            "can write to, and draw it there."
+            f"The report of {run_dir} cannot be written: {error.strerror or error}. Name a folder that you can write "
+            "to: `orch report RUN --output FOLDER` draws in a copy of the run there."
         ) from error
     return run_dir / NAME
 
