@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import COLUMN_IN, GREY, STYLE, gbit, look
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, gbit, look
 from orchestrator.stats import FEWEST_FOR_INTERVAL
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ def sample_note(sizes: Iterable[int], *, explained: bool = True) -> str:
     if above:
         span = "the order-statistic interval of the median, 95 % or more"
         span += f", and the range where n is below {FEWEST_FOR_INTERVAL}" if below else ""
-    return f"Large marks: medians, {n} trials a cell; small marks: every trial; whiskers: {span}."
+    return f"Marks: every trial. Dashes: medians, {n} trials a cell. Whiskers: {span}."
 
 
 def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame) -> str:
@@ -95,8 +98,7 @@ def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
 
     ``height`` is that of the plot alone, in inches: the footer is added below it.
     """
-    characters = int(width * 72 / (_FOOTER_PT * 0.5))
-    lines = textwrap.wrap(" ".join(filter(None, footer)), characters)
+    lines = _wrapped(" ".join(filter(None, footer)), width * 72 - 8)
     foot = (len(lines) * _FOOTER_PT * 1.3 + 5) / 72
     figure = Figure(figsize=(width, height + foot), layout="constrained")
     bottom = foot / (height + foot)
@@ -109,8 +111,22 @@ def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
         fontsize=_FOOTER_PT,
         color="#444444",
         va="bottom",
+        gid=numbers.FOOTER,
     )
     return figure
+
+
+def _wrapped(text: str, width_pt: float) -> list[str]:
+    """The footer's lines: as many words in each as its width has room for."""
+    font = FontProperties(family=STYLE["font.sans-serif"], size=_FOOTER_PT)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else ""
+        if longer and text_to_path.get_text_width_height_descent(longer, font, False)[0] <= width_pt:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = ()) -> Drawing:
@@ -133,7 +149,18 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
 
 def shift(index: int, count: int, gap: float) -> float:
     """How far a variant's marks lie beside their place on the x axis, so that variants do not hide one another."""
-    return (index - (count - 1) / 2) * min(0.09, 0.4 / max(1, count)) * gap
+    return (index - (count - 1) / 2) * slot(count) * gap
+
+
+def slot(count: int) -> float:
+    """How wide the part of the x axis is that one of so many variants takes at a place, as a share of the gap."""
+    return min(0.15, 0.6 / max(1, count))
+
+
+def jitter(rows: pd.DataFrame) -> pd.Series:
+    """-0.5 to 0.5, a trial's place among those of its block by its round: trials of a cell lie side by side."""
+    turns = rows["round"].astype("float64")
+    return (turns - turns.min()) / max(1.0, float(turns.max() - turns.min())) - 0.5 if len(turns) > 1 else turns * 0.0
 
 
 def draw_variants(
@@ -157,31 +184,67 @@ def draw_variants(
         aside = shift(index, len(names), gap)
         mine = cells[(cells["variant"] == name) & (cells["n"] > 0)].sort_values(column)
         points, broken = trials[trials["variant"] == name], invalid[invalid["variant"] == name]
-        for rows, face, edge, order in ((points, colour, "white", 6), (broken, "none", GREY, 2)):
-            x = [places[int(level)] + aside for level in rows[column]]
-            axes.scatter(
-                x,
+        for rows, face, edge, order in ((points, colour, colour, 4), (broken, "none", GREY, 2)):
+            beside = jitter(rows) * 0.7 * slot(len(names)) * gap
+            drawn = axes.scatter(
+                rows[column].map(places).astype("float64") + aside + beside,
                 rows["throughput_bps"] / 1e9,
-                s=7 if face == colour else 9,
+                s=9,
                 marker=marker,
                 facecolors=face,
                 edgecolors=edge,
-                linewidths=0.3 if face == colour else 0.7,
-                alpha=0.7 if face == colour else 1.0,
+                linewidths=0.0 if face == colour else 0.7,
+                alpha=0.55 if face == colour else 1.0,
                 zorder=order,
                 rasterized=rasterized,
             )
+            numbers.carry(drawn, [_trial_text(row) for row in rows.to_dict("records")])
         if mine.empty:
             continue
         x = [places[int(level)] + aside for level in mine[column]]
         y = mine["median_bps"] / 1e9
         spread = [y - mine["low_bps"] / 1e9, mine["high_bps"] / 1e9 - y]
-        axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, capthick=0.8, zorder=4)
-        axes.plot(x, y, color=colour, linestyle=line, zorder=4, label=name)
-        axes.scatter(x, y, s=30, marker=marker, facecolors="white", edgecolors=colour, linewidths=1.2, zorder=5)
+        axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=5)
+        axes.plot(x, y, color=colour, linestyle=line, zorder=3, label=name)
+        marks = axes.scatter(x, y, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
+        numbers.carry(marks, [_cell_text(row) for row in mine.to_dict("records")])
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
+
+
+def cell_name(row: Mapping[str, Any]) -> str:
+    """A cell or a trial in words."""
+    return f"{row['variant']}, {count(row['cores'], 'core')}, {count(row['tunnels'], 'tunnel')}"
+
+
+def count(number: int, noun: str) -> str:
+    """1 core, 2 cores."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def spread_text(row: Mapping[str, Any], scale: float = 1.0) -> str:
+    """The spread of a row with ``low``, ``high`` (in units of ``scale``), ``interval`` and ``n``, in words."""
+    if row["n"] == 1:
+        return "one trial: no spread is known"
+    return f"{row['interval']} {row['low'] / scale:.3g} to {row['high'] / scale:.3g}, n = {row['n']}"
+
+
+def _trial_text(row: Mapping[str, Any]) -> str:
+    about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
+    where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
+    return f"{cell_name(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
+
+
+def _cell_text(row: Mapping[str, Any]) -> str:
+    spread = spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
+    return f"{cell_name(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
+
+
+def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> bool:
+    """Whether names at the ends of the ``last`` panel's lines name every variant of a figure's ``cells``."""
+    shown = last[last["n"] > 0]
+    return set(cells.loc[cells["n"] > 0, "variant"]) == set(shown["variant"]) and shown[column].nunique() > 1
 
 
 def label_lines(
@@ -261,8 +324,7 @@ def legend_handles(run: Run, cells: pd.DataFrame, invalid: pd.DataFrame, baselin
             color=colour,
             linestyle=line,
             marker=marker,
-            markerfacecolor="white",
-            markersize=4.5,
+            markersize=3.5,
             label=name,
         )
         for name, (colour, marker, line) in look(run.variants).items()

@@ -70,7 +70,14 @@ def throughput_tunnels(run: Run) -> Drawing:
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         handles = parts.legend_handles(run, cells, run.invalid, lines)
-        parts.legend(figure, handles)
+        last = cells[cells["cores"] == panels[columns - 1]]
+        if parts.ends_are_labelled(cells, last, "tunnels"):
+            levels = sorted({int(t) for t in last["tunnels"]})
+            places = {level: float(place) for place, level in enumerate(levels)}
+            parts.label_lines(grid[columns - 1], run, last, "tunnels", places, 1.0)
+            handles = [handle for handle in handles if handle.get_label() not in run.variants]
+        if handles:
+            parts.legend(figure, handles)
     return Drawing(NAME, TITLE, figure, notes)
 
 
