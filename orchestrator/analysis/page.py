@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures.parts import realtime_note
+from orchestrator.analysis.figures.captions import realtime_note
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:

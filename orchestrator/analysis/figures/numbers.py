@@ -2,12 +2,13 @@
 """Marks that carry their numbers: an SVG file shows them under the pointer, in any browser, without a script."""
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
@@ -19,6 +20,12 @@ _TEXTS: "WeakKeyDictionary[Artist, list[str]]" = WeakKeyDictionary()
 def carry(artist: "Artist", texts: Iterable[str]) -> None:
     """Give a scatter's points, in their order, or one bar, a text each. What is drawn as pixels has none."""
     _TEXTS[artist] = list(texts)
+
+
+def carry_rows(artist: "Artist", rows: "pd.DataFrame", text: Callable[[Mapping[str, Any]], str]) -> None:
+    """Give a scatter's points the text of each one's row."""
+    records: Any = rows.to_dict("records")
+    carry(artist, map(text, records))
 
 
 def name_marks(figure: "Figure") -> dict[str, list[str]]:
@@ -49,7 +56,7 @@ def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> byte
                 title = ElementTree.Element(f"{{{SVG}}}title")
                 title.text = text
                 mark.insert(0, title)
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="utf-8") + b"\n"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'.encode()
 
 
 _NEUTRAL = {

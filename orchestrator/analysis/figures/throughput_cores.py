@@ -9,10 +9,10 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from orchestrator.analysis.cells import Key, efficiencies
 from orchestrator.analysis.cells import cells as cells_of
-from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import numbers, parts
+from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
 from orchestrator.stats import FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
@@ -48,7 +48,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
 
     cells, trials, invalid = chosen(cells_of(run)), chosen(run.measured), chosen(run.invalid)
     planned = chosen(run.trials[run.trials["kind"] == "measure"])
-    lost = parts.loss_note(planned, invalid)
+    lost = captions.loss_note(planned, invalid)
     shown = cells[cells["n"] > 0]
     what = "one tunnel a core" if per_core else "one tunnel"
     if shown.empty and invalid.empty:
@@ -56,10 +56,10 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         return parts.nothing(run, name, title, why, [lost])
     measured = sorted({int(c) for c in shown["cores"]})
     sizes = [int(n) for n in shown["n"]]
-    face = [parts.sample_note(sizes, explained=False), _scaling_note(measured), parts.bound_note(cells), lost]
-    face += parts.context_notes(run)
+    face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells), lost]
+    face += captions.context_notes(run)
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
-    notes = [parts.sample_note(sizes)]
+    notes = [captions.sample_note(sizes)]
     if per_core and not shown.empty:
         notes.append("Grey lines: ideal, as much a core as the variant carries at its smallest core count.")
     if len(table):
@@ -135,8 +135,8 @@ def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, cores: Sequence[in
 
 
 def _efficiency_text(row: Mapping[str, Any]) -> str:
-    against = f"against {parts.count(row['reference_cores'], 'core')}"
-    return f"{parts.cell_name(row)}\nefficiency {row['median']:.3g} {against}\n{parts.spread_text(row)}"
+    against = f"against {captions.count(row['reference_cores'], 'core')}"
+    return f"{Key.of(row)}\nefficiency {row['median']:.3g} {against}\n{captions.spread_text(row)}"
 
 
 def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequence[int], gap: float) -> None:
@@ -153,7 +153,7 @@ def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequenc
         start = float(mine["reference_cores"].iloc[0]) + places[name]
         axes.plot([start, *x], [1.0, *mine["median"]], color=colour, linestyle=line, zorder=3)
         marks = axes.scatter(x, mine["median"], s=14, marker=marker, color=colour, linewidths=0, zorder=5)
-        numbers.carry(marks, [_efficiency_text(row) for row in mine.to_dict("records")])
+        numbers.carry_rows(marks, mine, _efficiency_text)
     top = max(1.25, float(table["high"].max()) * 1.08)
     axes.set_ylim(0, top)
     axes.set_yticks([0.5 * i for i in range(int(top / 0.5) + 1)])
