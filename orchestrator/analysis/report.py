@@ -52,7 +52,7 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
 
 
 def notebooks_of(run: "Run") -> list[str]:
-    """The notebooks that draw a run: those of the families that it has something for, then others that its spec names."""
+    """The notebooks that draw a run: of the families that it has something for, then others that its spec names."""
     fitting = [name for name, fits in _FAMILIES.items() if fits(run)]
     named = (run.meta.get("spec") or {}).get("notebooks") or ()
     return list(dict.fromkeys([*fitting, *map(str, named)]))

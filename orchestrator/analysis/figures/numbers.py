@@ -74,14 +74,15 @@ _NEUTRAL = {
 }
 
 
-def for_page(svg: bytes, name: str) -> str:
-    """The same figure as an element of a page: ids of its own, the page's colours for paper and ink, no footer.
+def for_page(svg: bytes, name: str) -> tuple[str, float]:
+    """The same figure as an element of a page: ids of its own, the page's colours for paper and ink, no footer; and its
+    width in points.
 
     The page has the whole caption below it, so nothing is lost with the footer.
     """
     root = ElementTree.fromstring(svg)
     for parent in root.iter():
-        for child in [child for child in parent if child.get("id") == FOOTER]:
+        for child in [child for child in parent if child.get("id") == FOOTER or child.tag == f"{{{SVG}}}style"]:
             parent.remove(child)
     for element in root.iter():
         for key, value in element.attrib.items():
@@ -96,9 +97,9 @@ def for_page(svg: bytes, name: str) -> str:
             element.set(key, value)
     left, top, width, height = (float(part) for part in root.get("viewBox", "0 0 1 1").split())
     height -= float(root.get("data-foot", "0"))
-    root.attrib = {"viewBox": f"{left:g} {top:g} {width:g} {height:g}", "data-width": f"{width:g}"}
+    root.attrib = {"viewBox": f"{left:g} {top:g} {width:g} {height:g}", "aria-hidden": "true"}
     text = ElementTree.tostring(root, encoding="unicode")
-    return re.sub(r"\s*\n\s*", "\n", text).replace(f' xmlns="{SVG}"', "")
+    return re.sub(r"\s*\n\s*", "\n", text).replace(f' xmlns="{SVG}"', ""), width
 
 
 def _of_page(colour: str) -> str:
