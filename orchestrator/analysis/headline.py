@@ -183,6 +183,12 @@ def _remarks(run: Run, standing: Standing, leads: Sequence[Lead]) -> list[str]:
         here = here[(here["kind"] == "measure") & (here["cores"] == standing.cores)]
         invalid = int(((here["tunnels"] == standing.tunnels) & (here["status"] == "invalid")).sum())
         said.append(f"Invalid attempts in these cells: {invalid or 'none'}.")
+    measured = {str(row["variant"]) for row in standing.rows}
+    planned = run.trials[(run.trials["kind"] == "measure") & (run.trials["cores"] == standing.cores)]
+    planned = planned[planned["tunnels"] == standing.tunnels]
+    absent = [name for name in run.variants if name in set(planned["variant"]) - measured]
+    if absent:
+        said.append(f"Without a valid trial there: {listed(absent)}.")
     bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
     if bound:
         said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")

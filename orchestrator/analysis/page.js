@@ -17,10 +17,11 @@ function figure(box) {
     at = index;
     if (index < 0) return void (tip.textContent = "");
     const mark = marks[index], r = mark.element.getBoundingClientRect(), b = box.getBoundingClientRect();
-    const x = r.x + r.width / 2 - b.x - box.clientLeft, y = r.y + Math.min(r.height / 2, 40) - b.y - box.clientTop;
+    const x = r.x + r.width / 2 - b.x - box.clientLeft + box.scrollLeft;
+    const y = r.y + Math.min(r.height / 2, 40) - b.y - box.clientTop;
     tip.textContent = mark.text;
     ring.style.cssText = `left:${x}px;top:${y}px`;
-    const left = Math.max(4, Math.min(x + 14, box.clientWidth - tip.offsetWidth - 4));
+    const left = Math.max(4, Math.min(x + 14, box.scrollLeft + box.clientWidth - tip.offsetWidth - 4));
     const below = y - tip.offsetHeight - 14 < 0;
     tip.style.cssText = `left:${left}px;top:${below ? y + 16 : y - tip.offsetHeight - 14}px`;
   }
@@ -85,11 +86,11 @@ function figure(box) {
     event.preventDefault();
   });
   box.addEventListener("blur", () => show(-1));
-  const [closer, farther, all] = box.querySelectorAll(".tools button");
+  const tools = box.parentNode.querySelector(".tools"), [closer, farther, all] = tools.children;
   closer.addEventListener("click", () => zoom(STEP));
   farther.addEventListener("click", () => zoom(1 / STEP));
   all.addEventListener("click", () => move(home.x, home.y, home.w));
-  box.querySelector(".tools").hidden = false;
+  tools.hidden = false;
 }
 
 document.querySelectorAll(".paper").forEach(figure);

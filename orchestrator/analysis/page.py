@@ -5,6 +5,7 @@ import base64
 import hashlib
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from markupsafe import Markup
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures.captions import count, realtime_note
-from orchestrator.analysis.figures.numbers import for_page
-from orchestrator.analysis.figures.style import BLACK, look
+from orchestrator.analysis.figures.numbers import colour_on_page, for_page
+from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.store.reading import read_stopping
 
@@ -50,15 +51,16 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         headline=first,
         bars=_bars(first),
         places=_places(found),
-        colours={name: "var(--ink)" if c == BLACK else c for name, (c, _, _) in look(run.variants).items()},
+        colours={name: colour_on_page(colour) for name, (colour, _, _) in look(run.variants).items()},
         verdicts=verdicts,
+        judged=Counter(verdict.verdict for verdict in verdicts),
         compared=_compared(run),
         described={name: _described((meta.get("variants") or {}).get(name)) for name in run.variants},
         traffic=_traffic(meta),
         again=_again(meta),
         counts=run.counts(),
         took=_took(meta),
-        figures=[_figure(path) for path in sorted(figures.glob("*.svg"))],
+        figures=[_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)],
         cells=cells(run).to_dict("records"),
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),

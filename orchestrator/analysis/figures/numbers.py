@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SVG = "http://www.w3.org/2000/svg"
+for _prefix, _space in (("", SVG), ("xlink", "http://www.w3.org/1999/xlink")):
+    ElementTree.register_namespace(_prefix, _space)
 FOOTER = "footer"  # the id of the text at a sheet's foot
 _TEXTS: "WeakKeyDictionary[Artist, list[str]]" = WeakKeyDictionary()
 
@@ -40,8 +42,6 @@ def name_marks(figure: "Figure") -> dict[str, list[str]]:
 
 def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> bytes:
     """An SVG file of matplotlib with a <title> in each mark, and the height of its footer in ``data-foot``."""
-    for prefix, space in (("", SVG), ("xlink", "http://www.w3.org/1999/xlink")):
-        ElementTree.register_namespace(prefix, space)
     root = ElementTree.fromstring(svg)
     for unused in root.findall(f"{{{SVG}}}metadata"):
         root.remove(unused)
@@ -59,19 +59,23 @@ def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> byte
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'.encode()
 
 
-_NEUTRAL = {
-    "#000000": "ink",
-    "#222222": "ink",
-    "#333333": "ink",
-    "#444444": "soft",
-    "#555555": "soft",
-    "#767676": "soft",
-    "#808080": "soft",
-    "#9a9a9a": "soft",
-    "#d9d9d9": "line",
-    "#e6e6e6": "line",
+# A page has its own colours for these, so that a figure fits its light and its dark look; style.py has them for paper.
+_OF_PAGE = {
+    **dict.fromkeys(("#000000", "#222222", "#333333"), "ink"),
+    **dict.fromkeys(("#444444", "#555555", "#767676", "#808080", "#9a9a9a"), "soft"),
+    **dict.fromkeys(("#d9d9d9", "#e6e6e6"), "line"),
     "#ffffff": "paper",
+    "#0072b2": "blue",
+    "#d55e00": "vermilion",
+    "#009e73": "green",
+    "#8f3b76": "published",
 }
+
+
+def colour_on_page(colour: str) -> str:
+    """A colour of a figure (#rrggbb) as a page has it."""
+    name = _OF_PAGE.get(colour.lower())
+    return f"var(--{name})" if name else colour
 
 
 def for_page(svg: bytes, name: str) -> tuple[str, float]:
@@ -81,9 +85,10 @@ def for_page(svg: bytes, name: str) -> tuple[str, float]:
     The page has the whole caption below it, so nothing is lost with the footer.
     """
     root = ElementTree.fromstring(svg)
-    for parent in root.iter():
+    for parent in list(root.iter()):
         for child in [child for child in parent if child.get("id") == FOOTER or child.tag == f"{{{SVG}}}style"]:
             parent.remove(child)
+            root.extend(child.iter(f"{{{SVG}}}defs"))  # the shapes of letters, which other texts use too
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":
@@ -93,14 +98,10 @@ def for_page(svg: bytes, name: str) -> tuple[str, float]:
             elif "url(#" in value:
                 value = value.replace("url(#", f"url(#{name}-")
             if key in ("style", "fill", "stroke"):
-                value = re.sub(r"#[0-9a-f]{6}\b", lambda found: _of_page(found[0]), value)
+                value = re.sub(r"#[0-9a-fA-F]{6}\b", lambda found: colour_on_page(found[0]), value)
             element.set(key, value)
     left, top, width, height = (float(part) for part in root.get("viewBox", "0 0 1 1").split())
     height -= float(root.get("data-foot", "0"))
     root.attrib = {"viewBox": f"{left:g} {top:g} {width:g} {height:g}", "aria-hidden": "true"}
     text = ElementTree.tostring(root, encoding="unicode")
     return re.sub(r"\s*\n\s*", "\n", text).replace(f' xmlns="{SVG}"', ""), width
-
-
-def _of_page(colour: str) -> str:
-    return f"var(--{_NEUTRAL[colour]})" if colour in _NEUTRAL else colour

@@ -120,7 +120,8 @@ def draw_variants(
     rasterized = are_many(trials)
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
         aside = shift(index, len(names), gap)
-        mine = cells[(cells["variant"] == name) & (cells["n"] > 0)].sort_values(column)
+        planned = cells[cells["variant"] == name].sort_values(column)
+        mine = planned[planned["n"] > 0]
         points, broken = trials[trials["variant"] == name], invalid[invalid["variant"] == name]
         for rows, face, edge, order in ((points, colour, colour, 4), (broken, "none", GREY, 2)):
             beside = jitter(rows) * 0.7 * slot(len(names)) * gap
@@ -141,7 +142,9 @@ def draw_variants(
             continue
         x = [places[int(level)] + aside for level in mine[column]]
         y = mine["median_bps"] / 1e9
-        axes.plot(x, y, color=colour, linestyle=line, zorder=3, label=name)
+        # A line has a gap where a planned cell has no valid trial: it would show what was not measured.
+        along = [places[int(level)] + aside for level in planned[column]]
+        axes.plot(along, planned["median_bps"] / 1e9, color=colour, linestyle=line, zorder=3, label=name)
         dashes = draw_medians(axes, x, y, mine["low_bps"] / 1e9, mine["high_bps"] / 1e9)
         numbers.carry_rows(dashes, mine, _cell_text)
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BETWEEN = ("f5-speed-ups", "Speed-up over {reference}, at the same cores and tunnels")
-PUBLISHED = ("f5-published", "The ratios that the paper's claims are about, beside the published values")
-_ROW_IN = 0.42
+PUBLISHED = ("f5-speed-ups-published", "The ratios that the paper's claims are about, beside the published values")
+_ROW_IN, _PLOT_PT, _SMALL_PT = 0.42, 155.0, 6.2  # a row's height; about how wide the axes are; the marks' names
 _TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
@@ -104,7 +104,8 @@ def _draw_ratios(
     drawn = axes.scatter(x, mine["ratio"], rasterized=parts.are_many(mine), **style)
     numbers.carry_rows(drawn, mine, _pair_text)
     x = rows["tunnels"].map(places).astype("float64") + aside
-    axes.plot(x, rows["median"], color=colour, linestyle=line, zorder=3)
+    every = rows.set_index("tunnels")["median"].reindex(list(places))  # with a gap where there is no pair
+    axes.plot([place + aside for place in places.values()], every, color=colour, linestyle=line, zorder=3)
     dashes = parts.draw_medians(axes, x, rows["median"], rows["low"], rows["high"])
     numbers.carry_rows(dashes, rows, _ratio_text)
 
@@ -198,10 +199,11 @@ def _name_marks(axes: "Axes", y: float, evidence: Evidence) -> None:
     rows = ((median, f"{median:.3g}", BLACK, 5), (goal, f"published: {evidence.published}", PUBLISHED_COLOUR, -5))
     low, high = axes.get_xlim()
     for x, text, colour, up in rows:
-        along = math.log(x / low) / math.log(high / low)
-        side = "left" if along < 0.3 else "right" if along > 0.7 else "center"
-        style: dict[str, Any] = {"fontsize": 6.2, "color": colour, "va": "bottom" if up > 0 else "top", "ha": side}
-        axes.annotate(text, (x, y), (0, up), textcoords="offset points", **style)
+        half = 0.02 + len(text) * 0.29 * _SMALL_PT / _PLOT_PT  # about half of its width, as a share of the axes'
+        along = min(max(math.log(x / low) / math.log(high / low), half), 1 - half)
+        style: dict[str, Any] = {"fontsize": _SMALL_PT, "color": colour, "va": "bottom" if up > 0 else "top"}
+        across = axes.get_yaxis_transform()
+        axes.annotate(text, (along, y), (0, up), across, textcoords="offset points", ha="center", **style)
 
 
 def _draw_row(

@@ -150,8 +150,9 @@ def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequenc
         x = mine["cores"] + places[name]
         spread = [mine["median"] - mine["low"], mine["high"] - mine["median"]]
         axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=4)
-        start = float(mine["reference_cores"].iloc[0]) + places[name]
-        axes.plot([start, *x], [1.0, *mine["median"]], color=colour, linestyle=line, zorder=3)
+        every = mine.set_index("cores")["median"].reindex(list(cores))  # with a gap where there is no efficiency
+        every[int(mine["reference_cores"].iloc[0])] = 1.0
+        axes.plot(every.index + places[name], every, color=colour, linestyle=line, zorder=3)
         marks = axes.scatter(x, mine["median"], s=14, marker=marker, color=colour, linewidths=0, zorder=5)
         numbers.carry_rows(marks, mine, _efficiency_text)
     top = max(1.25, float(table["high"].max()) * 1.08)
