@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What came out: a row a cell, the ratios between variants, the efficiency with more cores."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.stats import Interval, paired_ratio, parallel_efficiency, summarize
+from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, scaled, summarize
 
 
 class Key(NamedTuple):
@@ -17,20 +18,26 @@ class Key(NamedTuple):
     variant: str
     cores: int
     tunnels: int
+    packet_size: str | None = None
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Key":
+    def of(cls, row: Mapping[Any, Any]) -> "Key":
         """The cell of a row that has the levels as columns."""
-        return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]))
+        size = row.get("packet_size")
+        return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]), size if isinstance(size, str) else None)
 
     @property
-    def place(self) -> tuple[int, ...]:
-        """All but the variant: variants are compared with each other at the same place."""
-        return tuple(self[1:])
+    def place(self) -> tuple[int, int, int, str]:
+        """All but the variant, in an order: variants are compared with each other at the same place."""
+        size = self.packet_size or ""
+        return self.cores, self.tunnels, int(size) if size.isdigit() else 0, size
 
     def __str__(self) -> str:
         numbers = ((self.cores, "core"), (self.tunnels, "tunnel"))
-        return ", ".join([self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)])
+        words = [self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)]
+        if self.packet_size is not None:
+            words.append(f"packets of {self.packet_size} B" if self.packet_size.isdigit() else self.packet_size)
+        return ", ".join(words)
 
 
 LEVELS = list(Key._fields)
@@ -58,7 +65,7 @@ def cells(run: Run) -> pd.DataFrame:
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
     rows: list[dict[str, Any]] = []
-    for levels, group in planned.groupby(LEVELS):
+    for levels, group in planned.groupby(LEVELS, dropna=False):
         key = Key.of(dict(zip(LEVELS, levels, strict=True)))
         statuses = group["status"].value_counts()
         row: dict[str, Any] = {**key._asdict(), "n": 0}
@@ -123,6 +130,51 @@ def efficiencies(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*LEVELS, "reference_cores", "n", "median", "low", "high", "interval"])
 
 
+def fits(run: Run) -> pd.DataFrame:
+    """Amdahl's law and the USL (see `orchestrator.stats.fits`), fitted to each variant's throughput against cores.
+
+    One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
+    more than one core count. Columns: variant, tunnels, law, core_counts, n (trials), fitted, reason (of what was not
+    fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN below six trials at a core count), and
+    largest_deviation, of a median from the curve. `curve_bps` draws one.
+    """
+    rows: list[dict[str, Any]] = []
+    values = {key: list(mine.values()) for key, mine in throughputs(run.measured).items() if key.packet_size is None}
+    for variant in run.variants:
+        mine = {key: found for key, found in values.items() if key.variant == variant}
+        series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
+        for tunnels in sorted({key.tunnels for key in mine}):
+            series[str(tunnels)] = {key.cores: found for key, found in mine.items() if key.tunnels == tunnels}
+        for name, by_cores in series.items():
+            if len(by_cores) > 1:
+                rows += [_fit_row(variant, name, fit(by_cores)) for fit in (fit_amdahl, fit_usl)]
+    return pd.DataFrame(rows, columns=_FIT_COLUMNS)
+
+
+_PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}
+_FIT_COLUMNS = ["variant", "tunnels", "law", "core_counts", "n", "fitted", "reason"]
+_FIT_COLUMNS += [column.format(end) for column in _PARAMETERS.values() for end in ("", "_low", "_high")]
+_FIT_COLUMNS += ["largest_deviation"]
+
+
+def _fit_row(variant: str, tunnels: str, fit: Fit) -> dict[str, Any]:
+    row: dict[str, Any] = {"variant": variant, "tunnels": tunnels, "law": fit.law, "core_counts": fit.core_counts}
+    row |= {"n": fit.n, "fitted": not fit.reason, "reason": fit.reason}
+    for name, column in _PARAMETERS.items():
+        parameter = getattr(fit, name)
+        for field, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+            found = getattr(parameter, field, None)
+            row[column.format(end)] = math.nan if found is None else found
+    row["largest_deviation"] = math.nan if fit.largest_deviation is None else fit.largest_deviation
+    return row
+
+
+def curve_bps(row: Mapping[Any, Any], cores: float) -> float:
+    """What the law of a row of `fits` gives for a number of cores, in bit/s; NaN where it was not fitted."""
+    kappa = 0.0 if math.isnan(row["kappa"]) else row["kappa"]
+    return float(scaled(cores, row["one_core_bps"], row["sigma"], kappa))
+
+
 def bounds(median: float, interval: Interval) -> dict[str, Any]:
     """The columns median, low, high and interval (its name)."""
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
@@ -133,7 +185,7 @@ def throughputs(trials: pd.DataFrame) -> dict[Key, dict[Hashable, float]]:
     found: dict[Key, dict[Hashable, float]] = {}
     for row in trials[[*LEVELS, "block", "round", "throughput_bps"]].to_dict("records"):
         found.setdefault(Key.of(row), {})[int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 
 def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, list[float]]:

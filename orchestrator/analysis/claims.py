@@ -18,7 +18,7 @@ from orchestrator import paths
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
-from orchestrator.spec.claims import Claim, ClaimTest, load_claim
+from orchestrator.spec import Claim, ClaimTest, load_claim
 from orchestrator.spec.fields import PER_CORE
 from orchestrator.spec.problems import did_you_mean
 from orchestrator.stats import FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL, Interval, paired_ratio, parallel_efficiency
@@ -126,7 +126,7 @@ class _Judge:
 
     run: Run
     values: Mapping[Key, Mapping[Any, float]] = field(init=False)
-    rows: Mapping[Key, Mapping[str, Any]] = field(init=False)
+    rows: Mapping[Key, Mapping[Any, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.values = throughputs(self.run.measured)
@@ -171,7 +171,10 @@ class _Judge:
         if self.run.testbed.get("emulated"):
             yield "emulated: the processors of this run were emulated, which shows that it works and not how fast"
         if cores < claim.needs.cores:
-            yield f"too few cores: {cores}, and it needs {claim.needs.cores} at least"
+            has = f"too few cores: {cores}"
+            if cores < max(key.cores for key in self.rows):
+                has = f"cells missing: the run has those of the claim with {cores} cores at most"
+            yield f"{has}, and it needs {claim.needs.cores} at least"
 
     def _evidence(self, claim: Claim, test: ClaimTest) -> Evidence:
         low, high = test.accepted
@@ -263,9 +266,10 @@ class _Judge:
 
     def _doubts(self, test: ClaimTest, of: Key, to: Key, interval: Interval) -> Iterator[str]:
         """Why a number that was measured decides nothing."""
-        fewest = FEWEST_FOR_INTERVAL if test.statistic == "ratio" else FEWEST_FOR_INTERVAL + 1
+        # An efficiency is of two medians that nothing pairs: each needs an interval of 97.5 %.
+        fewest, kind = (FEWEST_FOR_INTERVAL, "a ratio") if test.statistic == "ratio" else (7, "an efficiency")
         if interval.coverage is None:
-            yield f"too few rounds: there is no {CONFIDENCE:.0%} interval of it below {fewest}".replace("%", " %")
+            yield f"too few rounds: below {fewest} there is no {CONFIDENCE * 100:.0f} % interval of {kind}"
         bound = [str(key) for key in dict.fromkeys((of, to)) if self.rows[key]["generator_bound"]]
         if bound:
             yield f"generator-bound: {' and '.join(bound)} came close to the baseline without a tunnel"

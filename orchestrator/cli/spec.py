@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Specs or testbed files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Specs, testbed files or claims.", metavar="FILE...")],
 ) -> int:
-    """Check specs and testbed files. Every mistake is shown with its place; the exit status is then 2."""
+    """Check specs, testbed files and claims. Every mistake is shown with its place; the exit status is then 2."""
     from orchestrator.spec import check_file
 
     status = 0
@@ -68,9 +68,7 @@ def _shared_fields(trial: "Trial") -> str:
     levels, traffic = trial.levels, trial.traffic
     fields = {
         "kind": trial.kind,
-        "variant": levels.variant,
-        "cores": levels.cores,
-        "tunnels": levels.tunnels,
+        **levels.to_json(),
         "warm_up_s": traffic.warm_up_s,
         "duration_s": traffic.duration_s,
         "topology": trial.topology,
@@ -186,12 +184,12 @@ def _show(planned: "Plan", lessons: "Lessons") -> None:
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="experiment or testbed.")] = "experiment",
+    what: Annotated[str, typer.Argument(help="experiment, testbed or claim.")] = "experiment",
 ) -> None:
-    """Print the JSON Schema of specs, or of testbed files."""
-    from orchestrator.spec import experiment_schema, testbed_schema
+    """Print the JSON Schema of specs, of testbed files, or of claims."""
+    from orchestrator.spec import claim_schema, experiment_schema, testbed_schema
 
-    schemas = {"experiment": experiment_schema, "testbed": testbed_schema}
+    schemas = {"experiment": experiment_schema, "testbed": testbed_schema, "claim": claim_schema}
     if what not in schemas:
-        raise UserError(f"There is no schema of {what}. There is one of {' and one of '.join(schemas)}.")
+        raise UserError(f"There is no schema of {what}. There is one of {', one of '.join(schemas)}.")
     print(json.dumps(schemas[what](), indent=2))
