@@ -46,11 +46,13 @@ COMMANDS = {
     "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),
     "compare": Entry("compare", "compare", "Compare two runs, cell by cell."),
     "rerun": Entry("rerun", "rerun", "Run again what a run ran, and compare both."),
+    "export": Entry("export", "export", "Write a run to one file for an archive."),
     "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
     "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
     "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
     "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
+    "artifact": Entry("artifact", "artifact", "Print the artifact appendix: claims, experiments, times, hardware."),
     "doctor": Entry("doctor", "doctor", "Show what this computer, or a testbed's hosts, lack for trials."),
     "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),
 }

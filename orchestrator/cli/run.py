@@ -133,6 +133,8 @@ def _run_to_resume(given: Path, results: Path) -> Path:
         if not below:
             raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
         given = below[0]
+    if given.is_file():
+        raise UserError(f"{given} is a file: an archive of a run is only read. Unpack it, and go on with the folder.")
     return find_run(given)
 
 
