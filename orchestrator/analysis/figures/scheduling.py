@@ -90,6 +90,7 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
                 linewidths=0.3 if face == colour else 0.7,
                 alpha=0.7 if face == colour else 1.0,
                 zorder=3,
+                rasterized=parts.are_many(mine),
             )
             numbers.carry_rows(points, mine, parts.trial_text)
         cell = cells[(cells["variant"] == name) & (cells["n"] > 0)]
