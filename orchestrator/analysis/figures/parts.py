@@ -159,14 +159,14 @@ def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: 
 
 
 def trial_text(row: Mapping[str, Any]) -> str:
-    """The numbers of a trial, or of an attempt, for its mark."""
+    """What a trial's mark says under the pointer."""
     about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
     return f"{Key.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
 
 
 def cell_text(row: Mapping[str, Any]) -> str:
-    """The numbers of a row of cells, for the mark of its median."""
+    """What a median's mark says under the pointer."""
     spread = captions.spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
     return f"{Key.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
 

@@ -84,7 +84,7 @@ def per_core_load(run: Run) -> Drawing:
         figure = parts.sheet(width, 2.1, notes)
         grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(grid, names, strict=True):
-            draw_shares(axes, rows[rows["variant"] == name], kinds, name)
+            draw_shares(axes, name, rows[rows["variant"] == name], kinds)
             axes.set_title(name)
             axes.set_xlabel("CPU")
         grid[0].set_ylim(0, 1.02)
@@ -102,11 +102,8 @@ def kind_handles(kinds: list[str]) -> list[Patch]:
     ]
 
 
-def draw_shares(axes: "Axes", rows: pd.DataFrame, kinds: list[str], name: str) -> None:
-    """A bar a CPU, of its mean shares of time by kind over the trials in ``rows``, and each trial's busy share.
-
-    ``name``: what the bars are of, which their numbers say.
-    """
+def draw_shares(axes: "Axes", name: str, rows: pd.DataFrame, kinds: list[str]) -> None:
+    """A bar a CPU, of its mean shares of time by kind over the trials in ``rows``, and each trial's busy share."""
     means = rows.groupby("cpu")[list(CPU_KINDS)].mean().sort_index()
     cpus = [int(str(cpu)) for cpu in means.index]
     places = {cpu: place for place, cpu in enumerate(cpus)}

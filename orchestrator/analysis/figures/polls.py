@@ -71,7 +71,7 @@ def where_polls_ran(run: Run) -> Drawing:
             upper.set_title(f"{name}\n{_in_words(mine)}")
             upper.set_xlabel("Time in s")
             upper.set_xlim(0, last)
-            draw_shares(lower, times[times["trial_id"].isin(mine["trial_id"])], kinds, name)
+            draw_shares(lower, name, times[times["trial_id"].isin(mine["trial_id"])], kinds)
             lower.set_xlabel("CPU")
         grid[0][0].set_ylabel("Tunnel")
         grid[1][0].set_ylabel("Share of time")

@@ -102,7 +102,7 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
         axes.plot([0, median], [place, place], color=colour, linewidth=0.8, zorder=2)
         axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
         mark = axes.scatter([median], [place], s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
-        numbers.carry_rows(mark, cell.iloc[:1], parts.cell_text)
+        numbers.carry_rows(mark, cell, parts.cell_text)
         ratio = reference[(reference["variant"] == name) & (reference["tunnels"] == row["tunnels"])]
         ratio = ratio[ratio["cores"] == row["cores"]]
         words = f"{float(ratio['median'].iloc[0]):.2f} times" if len(ratio) else ""
