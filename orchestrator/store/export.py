@@ -50,14 +50,14 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
     where the archive cannot be.
     """
     _check_target(run, target)
-    meta = read_run(run)
-    doubts = tuple(_doubts(meta))
-    if doubts and DIRTY not in allow:
-        raise UserError(
-            f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
-            f"{DIRTY}: then the archive says so."
-        )
     with _not_written(run):
+        meta = read_run(run)
+        doubts = tuple(_doubts(meta))
+        if doubts and DIRTY not in allow:
+            raise UserError(
+                f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
+                f"{DIRTY}: then the archive says so."
+            )
         files = _files(run)
         added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
         added[crate.LICENSE] = (CHECKOUT / "LICENSE").read_bytes()
