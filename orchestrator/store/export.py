@@ -139,7 +139,8 @@ def _examine(
     sizes, sums = {}, {}
     secret: list[Finding] = []
     personal: list[Finding] = []
-    folders = [str(folder) for folder in (CHECKOUT, Path.home()) if len(folder.parts) > 2]
+    # Without a home folder it stays "~"; /root names nobody.
+    folders = [folder for folder in (str(CHECKOUT), os.path.expanduser("~")) if folder.count("/") > 1]
     for name in sorted([*files, *added]):
         data = added[name] if name in added else files[name].read_bytes()
         sizes[name], sums[name] = len(data), hashlib.sha256(data).hexdigest()
