@@ -21,6 +21,8 @@ _PARTS = (
     "tunnels",
     "probes",
     "polls",
+    "pktgen",
+    "hops",
     "traffic",
     "survey",
     "tuning",
