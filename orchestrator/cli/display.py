@@ -19,6 +19,7 @@ from rich.text import Text
 from orchestrator.cli.lessons import lessons
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.run.scene import Outcome
+from orchestrator.store import headline
 
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -36,9 +37,9 @@ def about(seconds: float) -> str:
     return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
-def rate(bits_per_second: float | None) -> str:
-    """A throughput for reading."""
-    return "-" if bits_per_second is None else f"{bits_per_second / 1e9:.2f} Gbit/s"
+def rate(outcome: Outcome) -> str:
+    """What an attempt carried, for reading."""
+    return str(headline(outcome.measurements) or "-")
 
 
 def cell(trial: Trial) -> str:
@@ -161,7 +162,7 @@ class LineDisplay:
         again = f", attempt {attempt}" if attempt > 1 else ""
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
         marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
-        value = rate(outcome.measurements.get("throughput_bps"))
+        value = rate(outcome)
         self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}")
 
 
@@ -247,7 +248,7 @@ class LiveDisplay:
         mark, style = _MARKS[outcome.status]
         line = Text(f"{mark} ", style=style)
         line.append(f"{cell(trial):<42}", style="default")
-        line.append(f"{rate(outcome.measurements.get('throughput_bps')):>14}", style="bold")
+        line.append(f"{rate(outcome):>14}", style="bold")
         if outcome.reasons:
             line.append(f"  {outcome.status}: {'; '.join(outcome.reasons)}", style=style)
         self._recent.append(line)

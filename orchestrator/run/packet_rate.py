@@ -41,6 +41,9 @@ def measure_packet_rate(scene: Scene) -> None:
         handshake_age_s=after.handshake_age_s,
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
+        baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
+        carried=load.received_pps,
+        loads=[load],
         clock_skew_s=0.0,
     )
     outcome.take(judge(evidence, scene.conditions.limits))

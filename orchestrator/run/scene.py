@@ -45,10 +45,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What an attempt is held against. ``baseline_bps``: what its block carried without a tunnel, where measured."""
+    """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
+    in the unit of the tool."""
 
     limits: Limits = field(default_factory=Limits)
-    baseline_bps: float | None = None
+    baseline: float | None = None
 
 
 class Phases:

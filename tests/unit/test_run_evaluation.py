@@ -169,7 +169,7 @@ def test_every_limit_of_a_spec_can_be_broken() -> None:
 
 
 def test_what_only_marks_leaves_an_attempt_valid() -> None:
-    verdict = judge(evidence(baseline_bps=1.05e9, clock_skew_s=-3600.0), Limits())
+    verdict = judge(evidence(baseline=1.05e9, clock_skew_s=-3600.0), Limits())
     assert verdict.broken == []
     assert ["95%" in verdict.marks[1], "-3600.00 s" in verdict.marks[0]] == [True, True]
 
