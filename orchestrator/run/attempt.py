@@ -12,6 +12,8 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Trial
 from orchestrator.run import layout
 from orchestrator.run.goodput import measure_goodput
+from orchestrator.run.packet_rate import measure_packet_rate
+from orchestrator.run.pktgen import end_loads
 from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.run.streams import BadReport
 from orchestrator.run.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
@@ -20,7 +22,7 @@ from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
 
 # What measures over tunnels that are ready, by the tool of a trial's traffic.
-MEASURE: Mapping[str, Callable[[Scene], None]] = {"iperf3": measure_goodput}
+MEASURE: Mapping[str, Callable[[Scene], None]] = {"iperf3": measure_goodput, "pktgen": measure_packet_rate}
 
 
 def run_attempt(
@@ -82,7 +84,11 @@ def _clean_up(scene: Scene) -> None:
     """Remove the trial's devices; what cannot be removed spoils the block, so the host counts as lost. A baseline has
     none, and its routes are replaced by the next trial's."""
     outcome = scene.outcome
-    if scene.baseline or outcome.host_lost:
+    if outcome.host_lost:
+        return
+    if scene.trial.traffic.tool == "pktgen":
+        end_loads(scene)
+    if scene.baseline:
         return
     try:
         remove_tunnels(scene.testbed, scene.trial.levels.tunnels)

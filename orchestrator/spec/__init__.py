@@ -3,7 +3,7 @@
 
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.experiment import Experiment, Factors
-from orchestrator.spec.fields import MOST_TUNNELS
+from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
@@ -31,8 +31,10 @@ from orchestrator.spec.tuning import Tuning
 __all__ = [
     "AUTO",
     "GATEWAYS",
+    "IMIX",
     "LIMIT_NAMES",
     "LINKS",
+    "MAX",
     "MOST_TUNNELS",
     "PROVIDERS",
     "ROLES",

@@ -29,7 +29,7 @@ NAME = "per-core-load"
 TITLE = "How each CPU spent its time"
 
 # Waiting for input or output is idle time here; the rest of a bar's height, up to 1, is idle too.
-_KINDS: dict[str, tuple[str, str]] = {
+KINDS: dict[str, tuple[str, str]] = {
     "softirq": (BLUE, ""),
     "system": (ORANGE, "////"),
     "user": (GREEN, "...."),
@@ -77,23 +77,19 @@ def per_core_load(run: Run) -> Drawing:
         notes.append(f"Without a valid trial here: {', '.join(absent)}.")
     notes += [note for note in (parts.loss_note(planned, planned.iloc[:0]), *parts.context_notes(run)) if note]
 
-    kinds = [kind for kind in _KINDS if rows[kind].max() >= 0.001]
+    kinds = [kind for kind in KINDS if rows[kind].max() >= 0.001]
     width = COLUMN_IN if len(names) * cores <= 24 else PAGE_IN
     with mpl.rc_context(STYLE):
         figure = parts.sheet(width, 2.1, notes)
         grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(grid, names, strict=True):
-            _panel(axes, rows[rows["variant"] == name], kinds)
+            draw_shares(axes, rows[rows["variant"] == name], kinds)
             axes.set_title(name)
             axes.set_xlabel("CPU")
         grid[0].set_ylim(0, 1.02)
         grid[0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         grid[0].set_ylabel("Share of the CPU's time")
-        handles = [
-            Patch(facecolor=_KINDS[kind][0], hatch=_KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
-            for kind in kinds
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=5, handlelength=1.6)
+        figure.legend(handles=kind_handles(kinds), loc="outside upper center", ncols=5, handlelength=1.6)
     return Drawing(NAME, TITLE, figure, notes)
 
 
@@ -101,13 +97,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _panel(axes: "Axes", rows: pd.DataFrame, kinds: list[str]) -> None:
+def kind_handles(kinds: list[str]) -> list[Patch]:
+    """Entries of a legend for kinds of time."""
+    return [
+        Patch(facecolor=KINDS[kind][0], hatch=KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
+        for kind in kinds
+    ]
+
+
+def draw_shares(axes: "Axes", rows: pd.DataFrame, kinds: list[str]) -> None:
+    """A bar a CPU, of its mean shares of time by kind over the trials in ``rows``, and each trial's busy share."""
     means = rows.groupby("cpu")[list(CPU_KINDS)].mean().sort_index()
     cpus = [int(str(cpu)) for cpu in means.index]
     places = {cpu: place for place, cpu in enumerate(cpus)}
     floor = pd.Series(0.0, index=means.index)
     for kind in kinds:
-        colour, hatch = _KINDS[kind]
+        colour, hatch = KINDS[kind]
         axes.bar(
             list(places.values()),
             means[kind],
