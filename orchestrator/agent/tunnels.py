@@ -52,6 +52,7 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
+from orchestrator.agent.roles import IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO
 
 
 def set_routes(role, wanted):
@@ -155,7 +156,7 @@ def remove_tunnels_of(role):
             link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
-IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE = 8, 11, 0x2000
+IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
 AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25
 
@@ -164,8 +165,10 @@ def handshakes(request):
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
     From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``. ip(7), IP_RECVERR
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of the datagram's IP packet,
+    which nobody may fragment, or null for a small one. ip(7), IP_RECVERR
     """
+    payload = b"orch" if request["size"] is None else bytes(request["size"] - IP_HEADER - UDP_HEADER)
     deadline = time.monotonic() + request["patience_s"]
     due = list(reversed(request["paths"]))
     waiting = {}  # type: dict[str, tuple[bytes, float]]
@@ -173,6 +176,7 @@ def handshakes(request):
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     with probe:
         probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        probe.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
         poller = select.poll()
         poller.register(probe, select.POLLERR)
         while due or waiting:
@@ -182,7 +186,7 @@ def handshakes(request):
             now = time.monotonic()
             for destination, (source, sent_at) in waiting.items():
                 if now - sent_at > AGAIN_S:
-                    knock(probe, source, destination)
+                    knock(probe, source, destination, payload)
                     waiting[destination] = (source, now)
             poller.poll(50)
             for destination in refusals(probe):
@@ -196,12 +200,25 @@ def handshakes(request):
     return {}
 
 
-def knock(probe, source, destination):
+def knock(probe, source, destination, payload):
     """Send a datagram; what was refused before is reported at the next call of a socket, and is no failure of it."""
     for _ in range(3):
         with contextlib.suppress(ConnectionRefusedError):
-            probe.sendmsg([b"orch"], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (destination, 9))
+            try:
+                probe.sendmsg([payload], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (destination, 9))
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    raise too_long(destination) from error
+                raise
             return
+
+
+def too_long(destination):
+    """A router on the way said so, or the interface."""
+    return AgentError(
+        "packets of the size that is asked for do not pass whole on the way to %s: raise the MTU along the path, or "
+        "send smaller ones." % destination
+    )
 
 
 def refusals(probe):
@@ -215,6 +232,8 @@ def refusals(probe):
         except BlockingIOError:
             return found
         errors = [struct.unpack_from("=I", data)[0] for _, kind, data in ancillary if kind == IP_RECVERR]
+        if errno.EMSGSIZE in errors:
+            raise too_long(address[0])
         if errno.ECONNREFUSED in errors:
             found.append(address[0])
 

@@ -13,7 +13,7 @@ from orchestrator.plan import Trial
 from orchestrator.run import layout
 from orchestrator.run.goodput import measure_goodput
 from orchestrator.run.packet_rate import measure_packet_rate
-from orchestrator.run.pktgen import end_loads
+from orchestrator.run.pktgen import end_loads, largest_packet
 from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.run.streams import BadReport
 from orchestrator.run.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
@@ -67,7 +67,7 @@ def _run(scene: Scene, variant: Variant | None) -> None:
             scene.phases.done("variant")
             make_tunnels(testbed, trial.topology, tunnels, variant)
         scene.phases.done("tunnels")
-        shake_hands(testbed, trial.topology, tunnels)
+        shake_hands(testbed, trial.topology, tunnels, largest_packet(trial.levels.packet_size))
         scene.phases.done("handshakes")
         MEASURE[trial.traffic.tool](scene)
     except (AgentFailure, BadReport):

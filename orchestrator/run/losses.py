@@ -20,6 +20,7 @@ Counters = Mapping[str, Any]  # of a role, as the agent's `hops` has them
 _PROTOCOLS_IN = ("InHdrErrors", "InAddrErrors", "InDiscards", "InNoRoutes", "InTruncatedPkts", "IPReversePathFilter")
 _PROTOCOLS_OUT = ("OutDiscards", "OutNoRoutes")
 _LEAVING = ("output", "postrouting")
+_TAKE_AND_DROP = ("netem", "fq_codel", "codel", "cake", "pie", "fq_pie", "red")  # queues that say that they took it
 CLIENT, SERVER = "client", "server"
 A, B = GATEWAYS
 
@@ -144,8 +145,11 @@ def _into_tunnels(way: _Way, entered: int) -> None:
     missing = entered - way.of_wireguard(A, "tx_packets")
     dropped = way.of_wireguard(A, "tx_dropped")  # also what was dropped below: by a rule, a queue, or a virtual link
     refused = way.count(A, "wan0", "tx_dropped") if "wan" in way.virtual else 0
-    below = way.rules(A, _LEAVING) + way.protocols(A, _PROTOCOLS_OUT) + refused
-    below += way.qdisc(A, "wan0", dropped - below)
+    below = way.rules(A, ("output",)) + way.protocols(A, _PROTOCOLS_OUT) + refused
+    passing = way.rules(A, ("postrouting",))  # into the device, or behind it: only then the device counts it
+    takes = way.grown[A]["qdiscs"].get("wan0", ("",))[0] in _TAKE_AND_DROP
+    queued = way.qdisc(A, "wan0", dropped - below - (passing if takes else 0))
+    below += passing + queued
     below += sum(way.qdisc(A, device) for device in devices)
     way.note(A, "wireguard tx_dropped", max(0, dropped - below))
     errors = way.note(A, "wireguard tx_errors", way.of_wireguard(A, "tx_errors"))

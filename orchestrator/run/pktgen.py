@@ -23,6 +23,13 @@ _DRAIN_MOST_S = 2.0  # for real processors, and longer on a testbed that needs p
 _PATIENCE_S = 15.0
 
 
+def largest_packet(packet_size: int | str | None) -> int | None:
+    """Bytes of the largest IP packet of a level; None where it is no factor."""
+    if packet_size == IMIX:
+        return max(size for size, _ in IMIX_SIZES)
+    return None if packet_size is None else int(packet_size)
+
+
 @dataclass(frozen=True)
 class Load:
     """One load that was offered. ``rate_pps``: as asked for, None for as fast as it can; ``offered_pps``: as sent.
