@@ -8,6 +8,7 @@ from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import experiment_schema, testbed_schema
+from orchestrator.spec.searching import Latency, Search
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
@@ -41,12 +42,14 @@ __all__ = [
     "Experiment",
     "Factors",
     "Host",
+    "Latency",
     "Limits",
     "Link",
     "Problem",
     "QemuHost",
     "QemuTestbed",
     "Role",
+    "Search",
     "SpecError",
     "SshHost",
     "SshTestbed",
