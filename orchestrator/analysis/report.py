@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 NAME = "report.html"
 # Which families of figures a run has something for; a spec's `notebooks` are executed besides.
 _FAMILIES: Mapping[str, Callable[["Run"], bool]] = {
-    "scaling": lambda run: True,
-    "speedups": lambda run: len(run.variants) > 1,
+    "scaling": lambda run: not run.counts_packets,
+    "speedups": lambda run: len(run.variants) > 1 and not run.counts_packets,
+    "packet-rate": lambda run: run.counts_packets,
 }
 
 
