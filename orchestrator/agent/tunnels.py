@@ -165,39 +165,50 @@ def handshakes(request):
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
     From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of the datagram's IP packet,
-    which nobody may fragment, or null for a small one. ip(7), IP_RECVERR
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of an IP packet that must
+    pass whole as well, or null. ip(7), IP_RECVERR
     """
-    payload = b"orch" if request["size"] is None else bytes(request["size"] - IP_HEADER - UDP_HEADER)
-    deadline = time.monotonic() + request["patience_s"]
-    due = list(reversed(request["paths"]))
-    waiting = {}  # type: dict[str, tuple[bytes, float]]
     with inside(request["role"]):
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     with probe:
         probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         probe.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-        poller = select.poll()
-        poller.register(probe, select.POLLERR)
-        while due or waiting:
-            while due and len(waiting) < AT_ONCE:
-                source, destination = due.pop()
-                waiting[destination] = (struct.pack("=I", 0) + socket.inet_aton(source) + bytes(4), 0.0)
-            now = time.monotonic()
-            for destination, (source, sent_at) in waiting.items():
-                if now - sent_at > AGAIN_S:
-                    knock(probe, source, destination, payload)
-                    waiting[destination] = (source, now)
-            poller.poll(50)
-            for destination in refusals(probe):
-                waiting.pop(destination, None)
-            if waiting and time.monotonic() > deadline:
-                left = [*waiting, *(destination for _, destination in due)]
-                raise AgentError(
-                    "%d of %d tunnels carried nothing within %g s: no handshake with %s."
-                    % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
-                )
+        left = unanswered(probe, request["paths"], b"orch", request["patience_s"])
+        if left:
+            raise AgentError(
+                "%d of %d tunnels carried nothing within %g s: no handshake with %s."
+                % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
+            )
+        if request["size"] is not None:
+            payload = bytes(request["size"] - IP_HEADER - UDP_HEADER)
+            left = unanswered(probe, request["paths"], payload, request["patience_s"])
+            if left:
+                raise too_long(sorted(left)[0])
     return {}
+
+
+def unanswered(probe, paths, payload, patience_s):
+    """Send a datagram on each path until it is refused; the destinations that did not refuse one in time."""
+    deadline = time.monotonic() + patience_s
+    due = list(reversed(paths))
+    waiting = {}  # type: dict[str, tuple[bytes, float]]
+    poller = select.poll()
+    poller.register(probe, select.POLLERR)
+    while due or waiting:
+        while due and len(waiting) < AT_ONCE:
+            source, destination = due.pop()
+            waiting[destination] = (struct.pack("=I", 0) + socket.inet_aton(source) + bytes(4), 0.0)
+        now = time.monotonic()
+        for destination, (source, sent_at) in waiting.items():
+            if now - sent_at > AGAIN_S:
+                knock(probe, source, destination, payload)
+                waiting[destination] = (source, now)
+        poller.poll(50)
+        for destination in refusals(probe):
+            waiting.pop(destination, None)
+        if waiting and time.monotonic() > deadline:
+            break
+    return [*waiting, *(destination for _, destination in due)]
 
 
 def knock(probe, source, destination, payload):

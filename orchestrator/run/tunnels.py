@@ -48,7 +48,7 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
     patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
     asked = {"role": ends.sender, "paths": paths, "patience_s": patience_s, "size": packet_size}
-    agent.request("handshakes", timeout_s=patience_s + 20, **asked)
+    agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
 
 
 def handshake_ages(testbed: Testbed) -> dict[str, dict[str, float | None]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 NONE = "none"
+_UNPATCHED = ("vanilla", "threaded")
 Fate = Callable[[dict[str, Any]], list[str]]
 
 
@@ -186,6 +187,7 @@ def _description(
         | {"repetitions": {"min": rounds, "max": rounds, "width": None}},
         "sessions": [{"session": 1, "started_at": "2026-01-02T03:04:05.000Z", "ended_at": None, "state": "finished"}],
         "arguments": {"testbed": None, "order": "random"},
+        "variants": {name: {"build": "upstream" if name in _UNPATCHED else "multitunnel"} for name in variants},
         "versions": {"orch": "0.1.0", "python": "3.11"},
         "source": {"commit": "c" * 40, "dirty": False, "tree_hash": "d" * 64},
         "testbed": {"name": "lab", "provider": provider, "hosts": [{"name": "lab1", "roles": roles}]}

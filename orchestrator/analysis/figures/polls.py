@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles
 from orchestrator.analysis.figures.style import PAGE_IN, STYLE
@@ -57,7 +57,7 @@ def where_polls_ran(run: Run) -> Drawing:
     ]
     if absent:
         notes.append(f"Without a valid trace: {', '.join(absent)}.")
-    notes += parts.context_notes(run)
+    notes += captions.context_notes(run)
     kinds = [kind for kind in KINDS if times[kind].max() >= 0.001]
     height = 0.08 * min(max(tunnels, 6), 32)
     with mpl.rc_context(STYLE):
@@ -71,7 +71,7 @@ def where_polls_ran(run: Run) -> Drawing:
             upper.set_title(f"{name}\n{_in_words(mine)}")
             upper.set_xlabel("Time in s")
             upper.set_xlim(0, last)
-            draw_shares(lower, times[times["trial_id"].isin(mine["trial_id"])], kinds)
+            draw_shares(lower, name, times[times["trial_id"].isin(mine["trial_id"])], kinds)
             lower.set_xlabel("CPU")
         grid[0][0].set_ylabel("Tunnel")
         grid[1][0].set_ylabel("Share of time")

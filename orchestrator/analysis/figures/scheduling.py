@@ -10,7 +10,7 @@ import pandas as pd
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.cells import ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, PAGE_IN, STYLE, gbit, look
 
@@ -28,7 +28,7 @@ def scheduling(run: Run) -> Drawing:
     cells = cells_of(run)
     shown = cells[cells["n"] > 0]
     planned = run.trials[run.trials["kind"] == "measure"]
-    lost = parts.loss_note(planned, run.invalid)
+    lost = captions.loss_note(planned, run.invalid)
     if shown.empty:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
     cores = int(shown["cores"].max())
@@ -38,11 +38,11 @@ def scheduling(run: Run) -> Drawing:
     names = [name for name in run.variants if name in set(here["variant"])]
     reference = ratios(run)
     face = [
-        parts.sample_note([int(n) for n in drawn["n"]], explained=False),
+        captions.sample_note([int(n) for n in drawn["n"]], explained=False),
         f"Numbers: against {run.reference}, paired by round; at {cores} core{'s' * (cores != 1)}.",
-        parts.bound_note(here),
+        captions.bound_note(here),
         lost,
-        *parts.context_notes(run),
+        *captions.context_notes(run),
     ]
     face = [note for note in face if note]
     with mpl.rc_context(STYLE):
