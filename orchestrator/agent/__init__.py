@@ -20,6 +20,7 @@ _PARTS = (
     "roles",
     "tunnels",
     "probes",
+    "generators",
     "traffic",
     "survey",
     "tuning",

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.generators import generator
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
@@ -76,6 +77,7 @@ OPERATIONS = {
         remove_tunnels,
         handshakes,
         handshake_times,
+        generator,
         serve,
         measure,
         kernel_log,

@@ -7,7 +7,16 @@ import socket
 import struct
 import time
 
-from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, call, inside, set_and_check, sysfs_of
+from orchestrator.agent.host import (
+    NAMESPACES,
+    RUNTIME,
+    AgentError,
+    call,
+    family_of,
+    inside,
+    set_and_check,
+    sysfs_of,
+)
 from orchestrator.agent.nics import give_nics_back, take_nic
 from orchestrator.agent.settings import write_interrupts_again
 
@@ -84,22 +93,30 @@ def neighbours(request):
     return {}
 
 
-ICMP_HEADER, IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 8, 20, 10, 2
+ICMP_HEADER = 8
+# Of each family: the protocol, its requests and answers, the header before them, level and option that set whether
+# packets may be fragmented. ip(7), ipv6(7), RFC 792, RFC 4443
+ECHO = {
+    socket.AF_INET: (socket.IPPROTO_ICMP, 8, 0, 20, socket.IPPROTO_IP, 10),
+    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129, 40, socket.IPPROTO_IPV6, 23),
+}
+PMTUDISC_DO = 2
 PATIENCE_S = 15
 
 
 def reach(role, address, mtu):
-    """Exchange echo packets of full size, which nobody may fragment, with a neighbour. icmp(7), RFC 792"""
+    """Exchange echo packets of full size, which nobody may fragment, with a neighbour."""
     deadline = time.monotonic() + PATIENCE_S
+    protocol, _, _, header, level, discover = ECHO[family_of(address)]
     with inside(role):
-        echo = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        echo = socket.socket(family_of(address), socket.SOCK_RAW, protocol)
     with echo:
-        echo.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        echo.setsockopt(level, discover, PMTUDISC_DO)
         echo.settimeout(0.25)
         small_passed = False
         number = 0
         while time.monotonic() < deadline:
-            for size in (64, mtu - IP_HEADER):
+            for size in (64, mtu - header):
                 number += 1
                 if exchanged(echo, address, size, number):
                     if size > 64:
@@ -121,17 +138,18 @@ def reach(role, address, mtu):
 def exchanged(echo, address, size, number):
     """Whether an echo request of so many bytes is answered."""
     identity = os.getpid() & 0xFFFF
-    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    _, request, reply, _, _, _ = ECHO[echo.family]
+    data = struct.pack("!BBHHH", request, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))  # over IPv6 the kernel puts its own in
     total = (total & 0xFFFF) + (total >> 16)
     total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     try:
         echo.sendto(data[:2] + struct.pack("!H", total) + data[4:], (address, 0))
         while True:
             answer = echo.recv(65536)
-            header = (answer[0] & 15) * 4
+            header = (answer[0] & 15) * 4 if echo.family == socket.AF_INET else 0  # which IPv6 leaves out
             kind, _, _, who, which = struct.unpack_from("!BBHHH", answer, header)
-            if (kind, who, which) == (0, identity, number & 0xFFFF) and len(answer) - header == size:
+            if (kind, who, which) == (reply, identity, number & 0xFFFF) and len(answer) - header == size:
                 return True
     except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
         time.sleep(0.05)

@@ -35,7 +35,7 @@ def run_attempt(
     began = time.monotonic()
     phases = Phases()
     try:
-        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic), variant)
+        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic, variant))
     except (AgentFailure, BadReport) as error:
         outcome.status = "failed"
         outcome.reasons.append(str(error))
@@ -51,19 +51,19 @@ def run_attempt(
     return outcome
 
 
-def _run(scene: Scene, variant: Variant | None) -> None:
+def _run(scene: Scene) -> None:
     testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
     tunnels = trial.levels.tunnels
     try:
         if scene.baseline:
-            plain = {role: layout.plain_routes(trial.topology, role, tunnels) for role in GATEWAYS}
+            plain = {role: layout.plain_routes(scene.net, role, tunnels) for role in GATEWAYS}
             split = scene.placement.split(plain)
             together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         else:
-            assert variant is not None
-            outcome.variant_build = load_variant(testbed, variant)
+            assert scene.variant is not None
+            outcome.variant_build = load_variant(testbed, scene.variant)
             scene.phases.done("variant")
-            make_tunnels(testbed, trial.topology, tunnels, variant)
+            make_tunnels(testbed, scene.net, tunnels, scene.variant)
         scene.phases.done("tunnels")
         shake_hands(testbed, trial.topology, tunnels)
         scene.phases.done("handshakes")

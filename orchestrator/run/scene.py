@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import layout
 from orchestrator.run.judge import Verdict
@@ -39,7 +40,7 @@ class Outcome:
     def take(self, verdict: Verdict) -> None:
         """Be ok or invalid, by a verdict."""
         self.reasons += verdict.broken
-        self.broken, self.marks = verdict.names, verdict.marks
+        self.broken, self.marks = verdict.names, [*self.marks, *verdict.marks]
         self.status = "invalid" if self.reasons else "ok"
 
 
@@ -74,11 +75,17 @@ class Scene:
     outcome: Outcome
     phases: Phases
     on_traffic: Callable[[], None]
+    variant: Variant | None = None
 
     @property
     def baseline(self) -> bool:
         """Whether there is no tunnel."""
         return self.trial.levels.variant == NO_VARIANT
+
+    @cached_property
+    def net(self) -> layout.Net:
+        """The addresses and routes of the trial."""
+        return layout.net_of(self.trial)
 
     @cached_property
     def ends(self) -> layout.Ends:
