@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from orchestrator.run import shares
 from orchestrator.run.streams import Stream
-from orchestrator.spec import Limits
+from orchestrator.spec import REKEY_AFTER_S, Limits
 
-REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
 _WINDOW_S = 0.2

@@ -6,17 +6,15 @@ from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.run import layout
-from orchestrator.run.judge import REKEY_AFTER_S
 from orchestrator.run.roles import placement_of
 from orchestrator.run.scene import Scene
-from orchestrator.spec import GATEWAYS
+from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.testbed.protocol import Testbed, patience
 from orchestrator.testbed.remote import AgentFailure, together
 
 # Each is for real processors, and longer on a testbed that needs patience.
 HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.05  # and so much more for each tunnel
-MARGIN_S = 5.0  # between the end of the planned traffic and the next handshake
 
 
 def load_variant(testbed: Testbed, variant: Variant) -> str:
@@ -60,7 +58,7 @@ def keep_young(scene: Scene) -> None:
     if scene.baseline or "rekey" in scene.conditions.limits.report_only:
         return
     traffic, seconds = scene.trial.traffic, scene.phases.seconds
-    needed = traffic.warm_up_s + traffic.duration_s + MARGIN_S
+    needed = traffic.warm_up_s + traffic.duration_s + REKEY_MARGIN_S
     if sum(seconds.get(name, 0.0) for name in ("tunnels", "handshakes", "servers")) + needed < REKEY_AFTER_S:
         return
     if _oldest(scene.testbed) + needed < REKEY_AFTER_S:
@@ -74,8 +72,8 @@ def keep_young(scene: Scene) -> None:
     oldest = _oldest(scene.testbed)
     if oldest + needed >= REKEY_AFTER_S:
         raise AgentFailure(
-            f"The oldest handshake is {oldest:.0f} s old and the traffic takes {needed - MARGIN_S:g} s: a rekey would "
-            f"fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer tunnels, "
+            f"The oldest handshake is {oldest:.0f} s old and the traffic takes {needed - REKEY_MARGIN_S:g} s: a rekey "
+            f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer tunnels, "
             "or allow it: limits.report_only: [rekey]."
         )
 

@@ -4,7 +4,7 @@
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import MOST_TUNNELS
-from orchestrator.spec.limits import LIMIT_NAMES, Limits
+from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import experiment_schema, testbed_schema
@@ -35,6 +35,8 @@ __all__ = [
     "LINKS",
     "MOST_TUNNELS",
     "PROVIDERS",
+    "REKEY_AFTER_S",
+    "REKEY_MARGIN_S",
     "ROLES",
     "Experiment",
     "Factors",

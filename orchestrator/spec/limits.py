@@ -27,6 +27,8 @@ LimitName = Literal[
     "headroom",
     "kernel_log",
 ]
+REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
+REKEY_MARGIN_S = 5.0  # between the end of the planned traffic and the next handshake
 LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.plan import Levels, Traffic, Trial
+from orchestrator.plan import Levels, Trial
 from orchestrator.progress import Silent
 from orchestrator.run import iperf3, layout
 from orchestrator.run.attempt import run_attempt
 from orchestrator.run.roles import make_links
-from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.spec import GATEWAYS, Traffic, load_testbed
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
@@ -29,6 +29,8 @@ from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
 
+NET = layout.Net(layout.SITE_TO_SITE)
+
 TRIAL = Trial(
     trial_id="0" * 16,
     kind="measure",
@@ -37,9 +39,12 @@ TRIAL = Trial(
     order=1,
     levels=Levels(variant="vanilla", cores=1, tunnels=1),
     repetition=1,
-    traffic=Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0),
+    traffic=Traffic(warm_up="1s", duration="1s"),
     topology=layout.SITE_TO_SITE,
 )
+
+
+SERVERS = iperf3.servers("server", iperf3.pairs(2, TRIAL.traffic))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def entered() -> Iterator[UmlTestbed]:
 @pytest.fixture
 def testbed(entered: UmlTestbed) -> UmlTestbed:
     entered.prepare(State(1))
-    make_links(entered, layout.SITE_TO_SITE, 2)
+    make_links(entered, NET, 2)
     return entered
 
 
@@ -122,7 +127,7 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
-    peers = layout.tunnel_peers(layout.SITE_TO_SITE, first["public_keys"], variant.threaded, {})
+    peers = layout.tunnel_peers(NET, first["public_keys"], variant.threaded, {})
     agent.request("peers", gateways=peers)
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
@@ -138,26 +143,25 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
     keys = agent.request("tunnels", gateways=layout.tunnel_devices(1))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
-    agent.request("peers", gateways=layout.tunnel_peers(layout.SITE_TO_SITE, strangers, False, {}))
+    agent.request("peers", gateways=layout.tunnel_peers(NET, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
         agent.request("handshakes", role="client", paths=paths, patience_s=1.0)
 
 
 def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:
-    servers = iperf3.servers("server", 2)
+    servers = [SERVERS[0], {**SERVERS[1], "arguments": ["sleep", "30"]}]
     # Another program has the second one's place: the first one, on the same port, must not be taken for it.
-    servers[1]["arguments"] = ["sleep", "30"]
     with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
         testbed.agents["lab1"].request("serve", servers=servers, patience_s=1.0)
-    testbed.agents["lab1"].request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    testbed.agents["lab1"].request("serve", servers=SERVERS, patience_s=10.0)
     shown = in_the_machine(testbed, "ip netns exec server ss -Hltn")
     assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
 
 
 def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
-    agent.request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    agent.request("serve", servers=SERVERS, patience_s=10.0)
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
     agent.close()
     deadline = time.monotonic() + 10
@@ -199,7 +203,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
 
 
 def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
         outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
@@ -211,7 +215,7 @@ def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed
 
 
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
         outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
