@@ -21,6 +21,7 @@ _PARTS = (
     "tunnels",
     "probes",
     "generators",
+    "polls",
     "traffic",
     "survey",
     "tuning",

@@ -73,8 +73,8 @@ def keep_young(scene: Scene) -> None:
     if oldest + needed >= REKEY_AFTER_S:
         raise AgentFailure(
             f"The oldest handshake is {oldest:.0f} s old and the traffic takes {needed - REKEY_MARGIN_S:g} s: a rekey "
-            f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer tunnels, "
-            "or allow it: limits.report_only: [rekey]."
+            f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer "
+            "tunnels, or allow it: limits.report_only: [rekey]."
         )
 
 
