@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
@@ -79,6 +80,7 @@ OPERATIONS = {
         remove_tunnels,
         handshakes,
         handshake_times,
+        generator,
         serve,
         measure,
         pktgen,
