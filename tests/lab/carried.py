@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian packages for a host that has no network: fetched here, carried there, installed there by apt as from a mirror."""
+"""Debian packages for a host without network: fetched here, carried there, installed there by apt as from a mirror."""
 
 import hashlib
 import subprocess
