@@ -12,6 +12,7 @@ _PARTS = (
     "host",
     "ethtool",
     "netlink",
+    "cpus",
     "lease",
     "load",
     "settings",

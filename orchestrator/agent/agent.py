@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.cpus import confine
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
@@ -62,6 +63,7 @@ OPERATIONS = {
         provisioned,
         lease,
         break_lease,
+        confine,
         tunables,
         read_settings,
         write_settings,

@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 
+from orchestrator.agent.cpus import CONFINED, confine_polls, confine_work, cpu_list
 from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, short_grace_periods, sysfs_of
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
@@ -123,12 +124,15 @@ def peers(request):
         for peer in wanted["peers"]:
             settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
             set_and_check(settings + "threaded", wanted["threaded"])
-            if peer["cpus"] is not None:
-                set_and_check(settings + "wireguard/cpus", peer["cpus"])
+            cpus = peer["cpus"] or (cpu_list(CONFINED["cpus"]) if CONFINED else None)
+            if cpus is not None:
+                confine_work(settings + "wireguard/cpus", cpus)
             for name, value in wanted["device_settings"].items():
                 found = read_text("%swireguard/%s" % (settings, name)).strip()
                 if found != value:
                     raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+    if CONFINED:
+        confine_polls()
     return {}
 
 

@@ -32,8 +32,8 @@ def carry(hosts: StandingHosts, packages: list[str]) -> None:
         fetcher = Fetcher(Path(folder), load_releases()["trixie-6.12"].suites)
         tar = Path(folder) / "carried.tar"
         pack(fetcher.fetch(packages, hosts.on("guest1", "cat /var/lib/dpkg/status")), tar)
-        script = f"mkdir -p {FOLDER} && tar -x -C {FOLDER} && rm -rf /etc/apt/sources.list.d/* && "
-        script += f"echo '{SOURCE}' >/etc/apt/sources.list"
+        script = f"mkdir -p {FOLDER} /var/cache/apt/archives/partial /var/cache/debconf && tar -x -C {FOLDER} && "
+        script += f"rm -rf /etc/apt/sources.list.d/* && echo '{SOURCE}' >/etc/apt/sources.list"
         hosts.send("guest1", script, tar)
 
 

@@ -13,7 +13,7 @@ from orchestrator.plan import Capabilities
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import SshHost, SshTestbed
-from orchestrator.testbed.cpus import cpu_order
+from orchestrator.testbed.cpus import FREE, cpu_order, online_states
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.login import HostLost
@@ -28,6 +28,11 @@ from orchestrator.testbed.tuning import after_queues, before_links
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
 _TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
 _POLL_S = 2.0
+_UPSTREAM = "upstream"  # the build that is as it is in the kernel
+_UNCONFINED = (
+    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
+    "other_cpus: off-line it can be measured"
+)
 _ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 
 
@@ -62,12 +67,18 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         if survey.trouble:
             raise TestbedError(f"{name}: {survey.trouble}")
     most, least, reasons = 4096, 1, {}
+    variants, ways = load_variants(), set()
     for host in filter(has_gateway, testbed.hosts):
         cpus = surveys[host.name].facts["cpus"]
         order = cpu_order(host.name, host.cpus, cpus)
         if len(order) < most:
             most = len(order)
             reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it"
+        ways.add(host.other_cpus)
+        if host.other_cpus == FREE:
+            variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
+            reasons["variants"] = _UNCONFINED.format(host.name)
+            continue
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
         if len(fixed) > least:
             least = len(fixed)
@@ -75,8 +86,8 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
     topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
-    how = "as they are" if least == most else "off line"
-    return Capabilities(most, how, topologies, tuple(load_variants()), reasons, min_cores=min(least, most))
+    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
+    return Capabilities(most, how, topologies, tuple(variants), reasons, min_cores=min(least, most))
 
 
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
@@ -269,24 +280,20 @@ class HostsTestbed:
             if cores > len(order):
                 raise TestbedError(f"{host.name} has {len(order)} CPUs for trials, and {cores} were asked for.")
             chosen = order[:cores]
-            for cpu in cpus:
-                wanted = cpu["cpu"] in chosen
-                if cpu["can_go_offline"]:
-                    online[_ONLINE.format(cpu["cpu"])] = str(int(wanted))
-                elif not wanted:
-                    raise TestbedError(
-                        f"{host.name} cannot take its CPU {cpu['cpu']} off line, and the block uses {cores} of its "
-                        f"CPUs (cpus: {host.cpus}), without that one. Have the order begin with it."
-                    )
+            online = {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:
             chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
         settings = self._tune(host, online, chosen)
-        found = self._hosts.agents[host.name].request("hello")
-        if has_gateway(host) and found["cpus_online"] != cores:
-            raise TestbedError(f"{host.name} has {found['cpus_online']} CPUs on line, not {cores}.")
+        agent = self._hosts.agents[host.name]
+        if has_gateway(host) and host.other_cpus == FREE:
+            agent.request("confine", cpus=chosen)
+        found = agent.request("hello")
+        if has_gateway(host) and found["cpus_usable"] != cores:
+            raise TestbedError(f"{host.name} has {found['cpus_usable']} CPUs for trials, not {cores}.")
         self.cpus[host.name] = chosen
         kept = ("system", "boot_id", "nics", "cpus")
-        return {**found, **{name: facts[name] for name in kept}, "cpus_used": list(chosen), **settings}
+        used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
+        return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
     def _tune(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
         """Apply the host's settings, and its tuning: what makes queues first, then what goes to them."""
