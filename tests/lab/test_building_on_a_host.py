@@ -46,8 +46,8 @@ def test_a_host_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path: Path)
         hosts.on("guest1", "rm -r /usr/local/lib/orch")  # what this computer built for it
         series = ".".join(release.split(".")[:2])
         # python3-apt: Ansible installs it where it is missing.
-            build = [f"linux-headers-{release}", f"linux-source-{series}", "gcc", "make", "patch", "xz-utils"]
-            carry(hosts, ["python3-apt", *build])
+        build = [f"linux-headers-{release}", f"linux-source-{series}", "gcc", "make", "patch", "xz-utils"]
+        carry(hosts, ["python3-apt", *build])
         assert orch("testbed", "enroll", hosts.file, "--yes").returncode == 0
         began = time.monotonic()
         first = orch("testbed", "provision", hosts.file, "--json", timeout_s=3600)
