@@ -126,6 +126,9 @@ NicName = Annotated[
 ]
 
 
+KernelRelease = Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+~_-]*$", examples=["6.12.48+deb13-amd64"])]
+
+
 class SshHost(Host):
     """A host that is there: reached by SSH, and given back as it was.
 
@@ -148,6 +151,11 @@ class SshHost(Host):
         default="off-line",
         description="Of a gateway, the CPUs that a block does not use: taken off line, or on line and free of all that "
         "belongs to a trial, which only variants of this project's module allow.",
+    )
+    kernel: KernelRelease | None = Field(
+        default=None,
+        description="The kernel that it is to run, as `uname -r` says it: its package is installed, and the host "
+        "restarted with it, where it runs another. What it boots by default stays.",
     )
     tuning: Tuning = Field(default=Tuning(), description="What is set while a run uses the host.")
     modules: Literal["auto", "build"] = Field(

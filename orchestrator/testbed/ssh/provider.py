@@ -20,6 +20,7 @@ from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
@@ -162,7 +163,11 @@ class HostsTestbed:
 
     def __enter__(self) -> Self:
         self.take()
-        self._provision()
+        try:
+            self._provision()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def take(self) -> None:
@@ -177,12 +182,36 @@ class HostsTestbed:
             for name in self._routes:
                 self._progress.detail(name)
                 self._start_agent(name)
-            blocking = sentences(examine(self._spec, self._surveys, modules_here()))
-            if blocking:
-                raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
+            self._refuse_bad_hosts()
         except BaseException:
             self.__exit__()
             raise
+
+    def _refuse_bad_hosts(self) -> None:
+        blocking = sentences(examine(self._spec, self._surveys, modules_here()))
+        if blocking:
+            raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
+
+    def _boot_kernels(self) -> None:
+        """Restart the hosts that do not run the kernel that their file asks for. Raises TestbedError."""
+        due = with_other_kernels(self._spec.hosts, self._surveys)
+        if not due:
+            return
+        self._progress.stage(f"Restarting with another kernel: {', '.join(host.name for host in due)}", _RESTART_S)
+        for host in due:
+            self._hosts.agents.pop(host.name).close()
+        before = {host.name: self._surveys[host.name].facts["kernel_release"] for host in due}
+        restart_with_kernels(due, self._routes, self._surveys, self._progress)
+        for host in due:
+            self._start_agent(host.name, _RESTART_S)
+            now = self._surveys[host.name].facts["kernel_release"]
+            if now != host.kernel:
+                raise TestbedError(f"{host.name} was restarted, and runs {now}, not {host.kernel}.")
+            self._progress.message(
+                f"{host.name} runs {now} until its next restart; before it ran {before[host.name]}. What it boots by "
+                "default is as it was."
+            )
+        self._refuse_bad_hosts()
 
     def _waiting(self, who: str) -> None:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
@@ -228,7 +257,8 @@ class HostsTestbed:
         return Provisioning(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
 
     def _provision(self) -> None:
-        """See that the hosts are provisioned; the playbook runs only where they are not."""
+        """See that the hosts run the right kernel and are provisioned; the playbook runs only where they are not."""
+        self._boot_kernels()
         self._modules, outcome = self._provisioning().confirm()
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
@@ -237,6 +267,7 @@ class HostsTestbed:
         """Take the hosts, run the playbook over them, and give them back; what it did."""
         self.take()
         try:
+            self._boot_kernels()
             self._modules, outcome = self._provisioning().carry_out()
         finally:
             self.__exit__()
