@@ -26,15 +26,20 @@ pytestmark = [
 BUILDING = ONE.replace("server]}", "server], modules: build}")
 
 
-def carry(hosts: StandingHosts, packages: list[str]) -> None:
-    """Give a guest packages as from a mirror."""
+def carry(hosts: StandingHosts, packages: list[str], script: str) -> None:
+    """Bring packages and their index into FOLDER on a guest, and run a script there."""
     with tempfile.TemporaryDirectory(prefix="orch-carried-") as folder:
         fetcher = Fetcher(Path(folder), load_releases()["trixie-6.12"].suites)
         tar = Path(folder) / "carried.tar"
         pack(fetcher.fetch(packages, hosts.on("guest1", "cat /var/lib/dpkg/status")), tar)
-        script = f"mkdir -p {FOLDER} /var/cache/apt/archives/partial /var/cache/debconf && tar -x -C {FOLDER} && "
-        script += f"rm -rf /etc/apt/sources.list.d/* && echo '{SOURCE}' >/etc/apt/sources.list"
-        hosts.send("guest1", script, tar)
+        hosts.send("guest1", f"rm -rf {FOLDER}; mkdir -p {FOLDER} && tar -x -C {FOLDER} && {script}", tar)
+
+
+def give_packages(hosts: StandingHosts, packages: list[str]) -> None:
+    """Let a guest install packages with apt, which guests are made without; python3-apt is what Ansible needs of it."""
+    folders = "mkdir -p /var/cache/apt/archives/partial /var/cache/debconf"
+    carry(hosts, ["apt", "python3-apt"], f"{folders} && dpkg --install {FOLDER}/*.deb >/dev/null")
+    carry(hosts, packages, f"rm -rf /etc/apt/sources.list.d/* && echo '{SOURCE}' >/etc/apt/sources.list")
 
 
 def test_a_host_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path: Path) -> None:
@@ -45,9 +50,8 @@ def test_a_host_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path: Path)
         assert hosts.on("guest1", f"ls /lib/modules/{release}/build; command -v gcc").strip() == ""
         hosts.on("guest1", "rm -r /usr/local/lib/orch")  # what this computer built for it
         series = ".".join(release.split(".")[:2])
-        # python3-apt: Ansible installs it where it is missing.
         build = [f"linux-headers-{release}", f"linux-source-{series}", "gcc", "make", "patch", "xz-utils"]
-        carry(hosts, ["python3-apt", *build])
+        give_packages(hosts, build)
         assert orch("testbed", "enroll", hosts.file, "--yes").returncode == 0
         began = time.monotonic()
         first = orch("testbed", "provision", hosts.file, "--json", timeout_s=3600)
