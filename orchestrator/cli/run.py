@@ -48,6 +48,9 @@ def run(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")] = True,
+    report: Annotated[
+        bool, typer.Option(help="Draw the figures and the report in the end; `orch report` does it later.")
+    ] = True,
     json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")] = False,
 ) -> int:
@@ -100,7 +103,7 @@ def run(
         campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
         with open_testbed(bed, display, wait=wait) as opened:
             summary = carry_out(campaign, opened)
-        _finish(summary, display)
+        _finish(summary, display, report)
     return _conclude(summary, spec, json_output)
 
 
@@ -172,12 +175,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
-    """Tables always; the notebooks and the report when the campaign came to its end."""
+def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay", report: bool) -> None:
+    """Tables always; the notebooks and the report, if they are wanted, when the campaign came to its end."""
     from orchestrator.store import write_tables
 
     try:
-        if summary.interrupted or summary.stopped:
+        if summary.interrupted or summary.stopped or not report:
             write_tables(summary.path)
             return
         from orchestrator.analysis import make_report

@@ -56,8 +56,8 @@ class StandingHosts:
         return {f"{host}: {line}" for host in self.names for line in self.on(host, SNAPSHOT).splitlines()}
 
     def arguments(self, results: Path, file: Path | None = None) -> tuple[str | Path, ...]:
-        """A command line of `orch` that runs the spec on the hosts."""
-        return ("run", self.spec, "--testbed", file or self.file, "--results", results)
+        """A command line of `orch` that runs the spec on the hosts, without a report."""
+        return ("run", self.spec, "--no-report", "--testbed", file or self.file, "--results", results)
 
 
 @contextlib.contextmanager
