@@ -192,7 +192,7 @@ class HostsTestbed:
         if blocking:
             raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
 
-    def _boot_kernels(self) -> None:
+    def boot_kernels(self) -> None:
         """Restart the hosts that do not run the kernel that their file asks for. Raises TestbedError."""
         due = with_other_kernels(self._spec.hosts, self._surveys)
         if not due:
@@ -258,7 +258,7 @@ class HostsTestbed:
 
     def _provision(self) -> None:
         """See that the hosts run the right kernel and are provisioned; the playbook runs only where they are not."""
-        self._boot_kernels()
+        self.boot_kernels()
         self._modules, outcome = self._provisioning().confirm()
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
@@ -267,7 +267,7 @@ class HostsTestbed:
         """Take the hosts, run the playbook over them, and give them back; what it did."""
         self.take()
         try:
-            self._boot_kernels()
+            self.boot_kernels()
             self._modules, outcome = self._provisioning().carry_out()
         finally:
             self.__exit__()
