@@ -19,7 +19,7 @@ factors: {variant: [vanilla, patched-off, inline-threaded], cores: [1], tunnels:
 traffic: {warm_up: 0s, duration: 2s}
 repetitions: 1
 retries: 3
-limits: {report_only: [competing_load, steal, retransmits, variation, headroom]}
+limits: {report_only: [competing_load, steal, retransmits, variation, headroom, duration, window, counters]}
 """
 TESTBED = """\
 testbed: single
