@@ -50,6 +50,7 @@ def test_what_the_receivers_counted_went_through_the_tunnels(tmp_path: Path) -> 
     done = orch("run", SPEC, "--tier", "smoke", *overrides, "--no-report", "--json", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     run = Path(last_object(done.stdout)["run"])
+    assert not (run / "report.html").exists()
     (measured,) = [attempt for attempt in store.read_attempts(run) if attempt["kind"] == "measure"]
     through = measured["probes"]["interfaces"]["gateway-b"]
     for stream in measured["measurements"]["streams"]:
