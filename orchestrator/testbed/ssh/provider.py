@@ -83,7 +83,7 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
         if len(fixed) > least:
             least = len(fixed)
-            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line"
+            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line, and its other_cpus is not free"
     topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
