@@ -21,6 +21,7 @@ _PARTS = (
     "roles",
     "tunnels",
     "probes",
+    "polls",
     "traffic",
     "survey",
     "tuning",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Plan
-from orchestrator.run.changes import Change
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.progress import CampaignProgress
 from orchestrator.store import RunDirectory
+from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import Testbed
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.plan import lab_capabilities, make_plan
-from orchestrator.run.attempt import Outcome
 from orchestrator.run.campaign import Summary, carry_out
-from orchestrator.run.changes import Change
+from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
+from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import ModuleFile, State
 
 Script = Callable[[Any, int], Outcome]
