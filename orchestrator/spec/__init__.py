@@ -15,6 +15,7 @@ from orchestrator.spec.testbed import (
     ROLES,
     Host,
     Link,
+    Pool,
     QemuHost,
     QemuTestbed,
     Role,
@@ -24,6 +25,7 @@ from orchestrator.spec.testbed import (
     UmlHost,
     UmlTestbed,
     crossing_links,
+    members_of,
 )
 from orchestrator.spec.tuning import Tuning
 
@@ -40,6 +42,7 @@ __all__ = [
     "Host",
     "Limits",
     "Link",
+    "Pool",
     "Problem",
     "QemuHost",
     "QemuTestbed",
@@ -57,5 +60,6 @@ __all__ = [
     "experiment_schema",
     "load_experiment",
     "load_testbed",
+    "members_of",
     "testbed_schema",
 ]
