@@ -15,13 +15,13 @@ from pathlib import Path
 from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
 from orchestrator.paths import CHECKOUT
-from orchestrator.plan import Levels, Traffic, Trial
+from orchestrator.plan import Levels, Trial
 from orchestrator.progress import Silent
 from orchestrator.provision.playbook import Target, run_playbook
 from orchestrator.run import layout
 from orchestrator.run.attempt import run_attempt
 from orchestrator.run.roles import make_links
-from orchestrator.spec import load_testbed
+from orchestrator.spec import Traffic, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -41,7 +41,7 @@ def trial_with(tunnels: int, cores: int) -> Trial:
         order=1,
         levels=Levels(variant="vanilla", cores=cores, tunnels=tunnels),
         repetition=1,
-        traffic=Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0),
+        traffic=Traffic(warm_up="1s", duration="1s"),
         topology=layout.GATEWAY_TO_GATEWAY,
     )
 

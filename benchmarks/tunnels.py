@@ -12,8 +12,8 @@ import time
 from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
 from orchestrator.run import layout
-from orchestrator.run.attempt import load_variant, make_tunnels, shake_hands
 from orchestrator.run.roles import make_links
+from orchestrator.run.tunnels import load_variant, make_tunnels, shake_hands
 from orchestrator.spec import GATEWAYS, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State

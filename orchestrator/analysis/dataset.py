@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMN = "marks"
+_NEWEST_COLUMN = "packet_size"
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
 from orchestrator.plan import Block, Plan, Trial
-from orchestrator.run.attempt import Outcome
+from orchestrator.run.scene import Outcome
 
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -45,6 +45,8 @@ def cell(trial: Trial) -> str:
     """A trial's cell in a few words."""
     levels = trial.levels
     cores = f"{levels.cores} core{'s' * (levels.cores != 1)}"
+    if levels.packet_size is not None:
+        cores += f", {levels.packet_size}" + " B" * isinstance(levels.packet_size, int)
     if trial.kind == "baseline":
         return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}"
     return f"{levels.variant}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"

@@ -68,9 +68,7 @@ def _shared_fields(trial: "Trial") -> str:
     levels, traffic = trial.levels, trial.traffic
     fields = {
         "kind": trial.kind,
-        "variant": levels.variant,
-        "cores": levels.cores,
-        "tunnels": levels.tunnels,
+        **levels.to_json(),
         "warm_up_s": traffic.warm_up_s,
         "duration_s": traffic.duration_s,
         "topology": trial.topology,

@@ -4,7 +4,7 @@
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities
 from orchestrator.plan.estimate import Estimate, Lessons, block_estimate, estimate
 from orchestrator.plan.making import ORDERS, make_plan
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Traffic, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
 
 __all__ = [
     "NO_VARIANT",
@@ -17,7 +17,6 @@ __all__ = [
     "Levels",
     "Plan",
     "Repetitions",
-    "Traffic",
     "Trial",
     "block_estimate",
     "estimate",

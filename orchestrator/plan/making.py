@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Traffic, Trial
-from orchestrator.spec import Experiment
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
+from orchestrator.spec import Experiment, Traffic
 from orchestrator.spec.cells import cells, excluded, extra_cells
 
 ORDERS = ("random", "sequential")
@@ -20,10 +20,10 @@ def make_plan(
 ) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
-    A block for each number of cores, the smallest first (in a pool, see `_parts`); in it a baseline, then rounds with every cell once, as many
-    as there can be at most. In a random order a round depends on the seed, the block's cores and cells and the round's
-    number, on nothing else. ``order`` sequential keeps the cells in the order of the spec. ``testbed``: its name where
-    it is not the one that the spec names. Raises UserError when nothing is left to measure.
+    A block for each number of cores, the smallest first; in it a baseline (for each packet size), then rounds with
+    every cell once, as many as there can be at most. In a random order a round depends on the seed, the block's cores
+    and cells and the round's number, on nothing else. ``order`` sequential keeps the cells in the order of the spec.
+    ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
         raise UserError(f"There is no order {order}. It is {' or '.join(ORDERS)}.")
@@ -33,11 +33,7 @@ def make_plan(
     chosen, left_out = _choose(spec, capabilities)
     if not chosen:
         raise UserError(_empty(spec, left_out))
-    traffic = spec.traffic
-    maker = _Maker(
-        Traffic(traffic.tool, traffic.protocol, traffic.streams, traffic.warm_up_s, traffic.duration_s),
-        spec.topology,
-    )
+    maker = _Maker(spec.traffic, spec.topology)
     blocks: list[Block] = []
     planned = 0
     for here in _parts(chosen, capabilities.testbeds):
@@ -81,7 +77,7 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
     by_rule = [0] * len(spec.exclude)
     chosen: dict[Levels, None] = {}
     for cell, extra in wanted:
-        levels = Levels(cell.variant, int(cell.cores), int(cell.tunnels))
+        levels = Levels(cell.variant, int(cell.cores), int(cell.tunnels), cell.packet_size)
         rule = next((i for i, r in enumerate(spec.exclude) if not extra and excluded(r, cell, most)), None)
         if rule is not None:
             by_rule[rule] += 1
@@ -134,10 +130,10 @@ class _Maker:
         content = {
             "duration_s": traffic.duration_s,
             "kind": kind,
-            "levels": {"cores": levels.cores, "tunnels": levels.tunnels, "variant": levels.variant},
+            "levels": levels.to_json(),
             "repetition": 0,
             "topology": self._topology,
-            "traffic": {"protocol": traffic.protocol, "streams": traffic.streams, "tool": traffic.tool},
+            "traffic": traffic.identity,
             "warm_up_s": traffic.warm_up_s,
         }
         before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
@@ -152,12 +148,15 @@ class _Maker:
 
 def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str) -> Block:
     cores = here[0].cores
-    baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here))
-    trials = [maker.trial("baseline", baseline, maker.identity("baseline", baseline), index, 0, planned + 1)]
+    trials: list[Trial] = []
+    for packet_size in dict.fromkeys(levels.packet_size for levels in here):
+        baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here), packet_size)
+        identity = maker.identity("baseline", baseline)
+        trials.append(maker.trial("baseline", baseline, identity, index, 0, planned + len(trials) + 1))
     pairs = [(levels, maker.identity("measure", levels)) for levels in here]
     if order == "random":
         # The order in which the spec names levels is not to matter.
-        pairs.sort(key=lambda pair: (pair[0].variant, pair[0].tunnels))
+        pairs.sort(key=lambda pair: (pair[0].variant, pair[0].tunnels, str(pair[0].packet_size)))
     for round_ in range(1, spec.repetitions.max + 1):
         sequence = pairs
         if order == "random" and len(pairs) > 1:

@@ -5,27 +5,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.spec import Traffic, read_traffic
+
 NO_VARIANT = "none"  # of a baseline, which has no tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """A cell, all levels resolved. Of a baseline, ``tunnels`` is the number of address pairs that carry traffic."""
+    """A cell, all levels resolved. Of a baseline, ``tunnels`` is the number of address pairs that carry traffic.
+
+    ``packet_size``: bytes of the IP packets inside the tunnels, or imix; None where it is no factor.
+    """
 
     variant: str
     cores: int
     tunnels: int
+    packet_size: int | str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a trial's clients send. ``streams``: connections in each tunnel."""
-
-    tool: str
-    protocol: str
-    streams: int
-    warm_up_s: float
-    duration_s: float
+    def to_json(self) -> dict[str, Any]:
+        """The levels by factor; without the packet size where that is no factor."""
+        found = asdict(self)
+        return found if self.packet_size is not None else {k: v for k, v in found.items() if k != "packet_size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,9 @@ class Plan:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Plan":
         """The plan that ``to_json`` wrote."""
+        known: dict[str, Traffic] = {}
         blocks = tuple(
-            Block(block["index"], block["cores"], tuple(_trial_from_json(t) for t in block["trials"]))
+            Block(block["index"], block["cores"], tuple(_trial_from_json(t, known) for t in block["trials"]))
             for block in content["blocks"]
         )
         left_out = tuple(LeftOut(**left) for left in content["left_out"])
@@ -132,18 +133,18 @@ class Plan:
 
 
 _TRIAL_FIELDS = ("trial_id", "kind", "block", "round", "order", "repetition", "topology")
-_LEVELS_FIELDS = ("variant", "cores", "tunnels")
-_TRAFFIC_FIELDS = ("tool", "protocol", "streams", "warm_up_s", "duration_s")
 
 
 def _trial_to_json(trial: Trial) -> dict[str, Any]:
     return {
         **{name: getattr(trial, name) for name in _TRIAL_FIELDS},
-        "levels": {name: getattr(trial.levels, name) for name in _LEVELS_FIELDS},
-        "traffic": {name: getattr(trial.traffic, name) for name in _TRAFFIC_FIELDS},
+        "levels": trial.levels.to_json(),
+        "traffic": trial.traffic.stored,
     }
 
 
-def _trial_from_json(content: Mapping[str, Any]) -> Trial:
-    parts = {"levels": Levels(**content["levels"]), "traffic": Traffic(**content["traffic"])}
-    return Trial(**{**content, **parts})
+def _trial_from_json(content: Mapping[str, Any], known: dict[str, Traffic]) -> Trial:
+    """``known``: the traffic that was read so far, which most trials share."""
+    text = repr(content["traffic"])
+    traffic = known.get(text) or known.setdefault(text, read_traffic(content["traffic"]))
+    return Trial(**{**content, "levels": Levels(**content["levels"]), "traffic": traffic})

@@ -11,9 +11,10 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.plan import Block, Trial
-from orchestrator.run.attempt import Conditions, Outcome, run_attempt
+from orchestrator.run.attempt import run_attempt
 from orchestrator.run.ledger import enough, stopping_of
 from orchestrator.run.roles import make_links
+from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.run.session import Session
 from orchestrator.store.writing import now
 from orchestrator.testbed.protocol import State
@@ -145,7 +146,7 @@ class BlockRun:
             "attempt": number,
             "session": len(self._session.folder.description["sessions"]),
             **{name: getattr(trial, name) for name in ("kind", "block", "round", "order", "repetition", "topology")},
-            "levels": {"variant": levels.variant, "cores": levels.cores, "tunnels": levels.tunnels},
+            "levels": levels.to_json(),
             "testbed": self._session.testbed.name,
             "status": outcome.status,
             "reasons": outcome.reasons,
@@ -153,9 +154,7 @@ class BlockRun:
             "marks": outcome.marks,
             "started_at": started_at,
             "ended_at": now(),
-            "traffic": {
-                name: getattr(traffic, name) for name in ("tool", "protocol", "streams", "warm_up_s", "duration_s")
-            },
+            "traffic": traffic.stored,
             "measurements": outcome.measurements,
             "probes": outcome.probes,
             "variant_build": outcome.variant_build,

@@ -7,33 +7,12 @@ is single-threaded anywhere.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.run.layout import receiver_address, sender_address
+from orchestrator.run.streams import BadReport, Stream
 
 FIRST_PORT = 5201
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What one tunnel's iperf3 pair measured, after the warm-up.
-
-    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted;
-    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP.
-    """
-
-    tunnel: int
-    throughput_bps: float
-    duration_s: float
-    received_bytes: int
-    retransmits: int
-    sent_bytes: int = 0
-    rates_bps: tuple[float, ...] = ()
-
-
-class BadReport(Exception):
-    """A report that is missing, cut off or says that something failed: a sentence."""
 
 
 def servers(role: str, tunnels: int) -> list[dict[str, Any]]:

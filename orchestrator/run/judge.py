@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
-from orchestrator.run.iperf3 import Stream
+from orchestrator.run.streams import Stream
 from orchestrator.spec import Limits
 
 REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol

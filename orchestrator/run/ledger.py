@@ -78,7 +78,7 @@ def stopping_of(
             reason = "fixed"
         else:
             reason = "narrow" if is_narrow(mine, rule.width) else "most"
-        row: dict[str, Any] = {"block": block.index, "variant": levels.variant, "cores": levels.cores}
-        row |= {"tunnels": levels.tunnels, "rounds": rounds, "ok": len(mine), "reason": reason}
+        row: dict[str, Any] = {"block": block.index, **levels.to_json()}
+        row |= {"rounds": rounds, "ok": len(mine), "reason": reason}
         rows.append({**row, "width": None if width is None else round(width, 4), "goal": rule.width})
     return rows

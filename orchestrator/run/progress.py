@@ -6,7 +6,7 @@ from typing import Protocol
 
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.progress import Progress
-from orchestrator.run.attempt import Outcome
+from orchestrator.run.scene import Outcome
 
 
 class CampaignProgress(Progress, Protocol):

@@ -2,7 +2,7 @@
 """Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
 
 from orchestrator.spec.catalog import AUTO
-from orchestrator.spec.experiment import Experiment, Factors, Traffic
+from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
@@ -27,6 +27,7 @@ from orchestrator.spec.testbed import (
     crossing_links,
     members_of,
 )
+from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "load_experiment",
     "load_testbed",
     "members_of",
+    "read_traffic",
     "testbed_schema",
 ]

@@ -9,16 +9,20 @@ from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
 
 
 class Cell(NamedTuple):
-    """One level of each factor. ``cores`` is ``max`` and ``tunnels`` ``per-core`` until a testbed resolves them."""
+    """One level of each factor. ``cores`` is ``max`` and ``tunnels`` ``per-core`` until a testbed resolves them.
+
+    ``packet_size``: None where it is no factor.
+    """
 
     variant: str
     cores: int | str
     tunnels: int | str
+    packet_size: int | str | None = None
 
     def resolved(self, max_cores: int) -> "Cell":
         """With numbers, on a testbed with ``max_cores`` processors."""
         cores = max_cores if self.cores == MAX else self.cores
-        return Cell(self.variant, cores, cores if self.tunnels == PER_CORE else self.tunnels)
+        return self._replace(cores=cores, tunnels=cores if self.tunnels == PER_CORE else self.tunnels)
 
 
 def cells(factors: Factors) -> Iterator[Cell]:
@@ -26,13 +30,14 @@ def cells(factors: Factors) -> Iterator[Cell]:
     for cores in factors.cores:
         for variant in factors.variant:
             for tunnels in factors.tunnels:
-                yield Cell(variant, cores, tunnels)
+                for packet_size in factors.packet_size or (None,):
+                    yield Cell(variant, cores, tunnels, packet_size)
 
 
 def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
     """The cells of ``include``."""
     for extra in extras:
-        yield Cell(extra.variant, extra.cores, extra.tunnels)
+        yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size)
 
 
 def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
@@ -44,6 +49,8 @@ def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
     if rule.variant is not None and found.variant not in rule.variant:
         return False
     if rule.cores is not None and found.cores not in {max_cores if level == MAX else level for level in rule.cores}:
+        return False
+    if rule.packet_size is not None and found.packet_size not in rule.packet_size:
         return False
     return rule.tunnels is None or found.tunnels in {
         found.cores if level == PER_CORE else level for level in rule.tunnels

@@ -22,7 +22,7 @@ def contradictions(tree: Mapping) -> list[Problem]:
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
-    count = len(factors.variant) * len(factors.cores) * len(factors.tunnels)
+    count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
     repetitions = tree.entries.get("repetitions")
     if isinstance(repetitions, Mapping):
         repetitions = repetitions.entries.get("max")
@@ -114,7 +114,7 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
 
 
 def _repeated_levels(tree: Mapping) -> Iterator[Problem]:
-    for factor in ("variant", "cores", "tunnels"):
+    for factor in Factors.model_fields:
         seen: set[object] = set()
         for node in _items(_below(tree.entries.get("factors"), factor)):
             if not isinstance(node, Scalar) or node.value is None:

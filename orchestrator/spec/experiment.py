@@ -12,22 +12,19 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_
 
 from orchestrator.spec.fields import (
     CoresLevel,
-    Duration,
     Name,
+    PacketSize,
     Share,
     Strict,
     TunnelsLevel,
     VariantName,
-    WarmUp,
     expected,
 )
 from orchestrator.spec.limits import Limits
+from orchestrator.spec.traffic import TierTraffic, Traffic
 
 T = TypeVar("T")
 Topology = Literal["site-to-site", "gateway-to-gateway"]
-Tool = Literal["iperf3"]
-Protocol = Literal["tcp"]
-Streams = Annotated[int, Field(ge=1, le=128)]
 MOST_ROUNDS = 100_000
 Rounds = Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
 Levels = Annotated[tuple[T, ...], Field(min_length=1)]
@@ -83,6 +80,7 @@ class Factors(Strict):
     variant: Levels[VariantName]
     cores: Levels[CoresLevel]
     tunnels: Levels[TunnelsLevel]
+    packet_size: Levels[PacketSize] | None = None
 
 
 class Rule(Strict):
@@ -91,13 +89,13 @@ class Rule(Strict):
     variant: OneOrMore[VariantName] | None = None
     cores: OneOrMore[CoresLevel] | None = None
     tunnels: OneOrMore[TunnelsLevel] | None = None
+    packet_size: OneOrMore[PacketSize] | None = None
 
     @model_validator(mode="after")
     def _names_a_factor(self) -> "Rule":
-        if self.variant is self.cores is self.tunnels is None:
-            raise expected(
-                "at least one of variant, cores, tunnels", because="an empty rule would leave out everything"
-            )
+        if self.variant is self.cores is self.tunnels is self.packet_size is None:
+            names = ", ".join(type(self).model_fields)
+            raise expected(f"at least one of {names}", because="an empty rule would leave out everything")
         return self
 
 
@@ -107,16 +105,7 @@ class ExtraCell(Strict):
     variant: VariantName
     cores: CoresLevel
     tunnels: TunnelsLevel
-
-
-class Traffic(Strict):
-    """The traffic of every trial. ``streams``: TCP connections in each tunnel."""
-
-    tool: Tool = "iperf3"
-    protocol: Protocol = "tcp"
-    streams: Streams = 1
-    warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
-    duration_s: Duration = Field(alias="duration")
+    packet_size: PacketSize | None = None
 
 
 class TierFactors(Strict):
@@ -125,16 +114,7 @@ class TierFactors(Strict):
     variant: Levels[VariantName] | None = None
     cores: Levels[CoresLevel] | None = None
     tunnels: Levels[TunnelsLevel] | None = None
-
-
-class TierTraffic(Strict):
-    """Traffic that a tier replaces."""
-
-    tool: Tool | None = None
-    protocol: Protocol | None = None
-    streams: Streams | None = None
-    warm_up_s: WarmUp | None = Field(default=None, alias="warm_up")
-    duration_s: Duration | None = Field(default=None, alias="duration")
+    packet_size: Levels[PacketSize] | None = None
 
 
 class Tier(Strict):

@@ -5,16 +5,27 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from orchestrator.spec import units
 
 MAX = "max"
 PER_CORE = "per-core"
+IMIX = "imix"
+STORED = "stored"  # the context in which values are read that were checked when they were written
 MOST_CORES = 4096
 MOST_TUNNELS = 8191  # a /24 for each tunnel out of a /11 on either side
 LONGEST_TRAFFIC_S = 86400  # iperf3 refuses more
+SMALLEST_PACKET, LARGEST_PACKET = 64, 1420  # bytes; the largest is what a tunnel carries over links of 1500
 
 
 class Strict(BaseModel):
@@ -28,22 +39,24 @@ def expected(what: str, *, because: str = "") -> PydanticCustomError:
     return PydanticCustomError("expected", "{because}", {"expected": what, "because": because})
 
 
-def _level(word: str, most: int) -> PlainValidator:
+def _level(word: str, most: int, least: int = 1) -> PlainValidator:
     def check(value: Any) -> int | str:
-        if value == word or (type(value) is int and 1 <= value <= most):
+        if value == word or (type(value) is int and least <= value <= most):
             return value  # type: ignore[no-any-return]
-        raise expected(f"a whole number from 1 to {most}, or {word}")
+        raise expected(f"a whole number from {least} to {most}, or {word}")
 
     return PlainValidator(check)
 
 
-def _level_schema(word: str, most: int, description: str) -> WithJsonSchema:
-    number = {"type": "integer", "minimum": 1, "maximum": most}
+def _level_schema(word: str, most: int, description: str, least: int = 1) -> WithJsonSchema:
+    number = {"type": "integer", "minimum": least, "maximum": most}
     return WithJsonSchema({"anyOf": [number, {"const": word}], "description": description})
 
 
 def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidator:
-    def check(value: Any) -> float:
+    def check(value: Any, info: ValidationInfo) -> float:
+        if info.context == STORED:
+            return value  # type: ignore[no-any-return]
         try:
             return convert(value)
         except ValueError as error:
@@ -55,7 +68,9 @@ def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidat
 def _whole_seconds(least: int) -> PlainValidator:
     what = f"whole seconds from {least} to {LONGEST_TRAFFIC_S}, such as 3s"
 
-    def check(value: Any) -> float:
+    def check(value: Any, info: ValidationInfo) -> float:
+        if info.context == STORED:
+            return float(value)
         try:
             found = units.seconds(value)
         except ValueError as error:
@@ -80,6 +95,11 @@ TunnelsLevel = Annotated[
     int | Literal["per-core"],
     _level(PER_CORE, MOST_TUNNELS),
     _level_schema(PER_CORE, MOST_TUNNELS, "WireGuard tunnels; per-core: one for each processor of the cell."),
+]
+PacketSize = Annotated[
+    int | Literal["imix"],
+    _level(IMIX, LARGEST_PACKET, SMALLEST_PACKET),
+    _level_schema(IMIX, LARGEST_PACKET, "Bytes of an IP packet inside a tunnel; imix: a mixture.", SMALLEST_PACKET),
 ]
 WarmUp = Annotated[
     float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds.", "1s")

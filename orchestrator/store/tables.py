@@ -27,6 +27,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("variant", pa.string()),
         ("cores", pa.int32()),
         ("tunnels", pa.int32()),
+        ("packet_size", pa.string()),
         ("repetition", pa.int32()),
         ("status", pa.string()),
         ("reasons", pa.string()),
@@ -63,6 +64,7 @@ def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict
     return {
         **{key: trial[key] for key in ("trial_id", "kind", "block", "round", "order", "repetition")},
         **{key: levels[key] for key in ("variant", "cores", "tunnels")},
+        "packet_size": None if levels.get("packet_size") is None else str(levels["packet_size"]),
         "warm_up_s": traffic["warm_up_s"],
         "planned_duration_s": traffic["duration_s"],
         "topology": topology,

@@ -188,7 +188,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
     in_the_machine(
         testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
     )
-    monkeypatch.setattr("orchestrator.run.attempt.GRACE_S", 1.0)
+    monkeypatch.setattr("orchestrator.run.goodput.GRACE_S", 1.0)
     outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
     assert outcome.status == "failed"
     assert says in outcome.reasons[0]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orchestrator.cli.display import LineDisplay, LiveDisplay
 from orchestrator.plan import Plan, lab_capabilities, make_plan
-from orchestrator.run.attempt import Outcome
+from orchestrator.run.scene import Outcome
 from orchestrator.spec import Experiment
 
 CHOICES = ("keep", "rerun", "abort")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.plan import lab_capabilities, make_plan
-from orchestrator.run.attempt import Outcome
 from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.changes import Change
+from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
 from orchestrator.testbed.protocol import ModuleFile, State

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.run import iperf3, probes
 from orchestrator.run.judge import Evidence, Passage, Verdict, judge, variation
+from orchestrator.run.streams import BadReport, Stream
 from orchestrator.spec import LIMIT_NAMES, Limits
 
 
@@ -54,7 +55,7 @@ def test_the_receivers_count_is_the_throughput() -> None:
     ],
 )
 def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(iperf3.BadReport, match=sentence):
+    with pytest.raises(BadReport, match=sentence):
         iperf3.read_stream(1, given_processes)
 
 
@@ -62,7 +63,7 @@ def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any]
 def test_whatever_iperf3_prints_is_a_number_or_a_reason(text: str) -> None:
     try:
         stream = iperf3.read_stream(1, processes(server=text))
-    except iperf3.BadReport:
+    except BadReport:
         return
     assert stream.throughput_bps > 0
 
@@ -82,7 +83,7 @@ def test_a_report_of_any_form_is_a_number_or_a_reason(client: Any, intervals: An
     ):
         try:
             found = iperf3.read_stream(1, reports)
-        except iperf3.BadReport:
+        except BadReport:
             continue
         assert 0 < found.throughput_bps < math.inf
 
@@ -97,11 +98,11 @@ def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
     assert "--one-off" in server["arguments"]
 
 
-def stream(duration_s: float = 3.0, **changes: Any) -> iperf3.Stream:
-    return replace(iperf3.Stream(1, 1e9, duration_s, 1000, 0, 1_368_000, (1e9, 1e9, 1e9)), **changes)
+def stream(duration_s: float = 3.0, **changes: Any) -> Stream:
+    return replace(Stream(1, 1e9, duration_s, 1000, 0, 1_368_000, (1e9, 1e9, 1e9)), **changes)
 
 
-def evidence(streams: list[iperf3.Stream] | None = None, *, window_s: float = 3.0, **changes: Any) -> Evidence:
+def evidence(streams: list[Stream] | None = None, *, window_s: float = 3.0, **changes: Any) -> Evidence:
     """Of a good attempt but for ``changes``; names that evidence does not have are probes."""
     own = {name: changes.pop(name) for name in list(changes) if name in Evidence.__dataclass_fields__}
     probes = {"window_s": window_s, "clock_step_s": 0.0, **changes}

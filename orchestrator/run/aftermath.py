@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of the hosts when a trial's traffic has ended: handshakes, the kernel's log, what encrypted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.run.scene import Scene
+from orchestrator.run.tunnels import handshake_ages
+from orchestrator.spec import GATEWAYS
+from orchestrator.testbed.remote import AgentFailure, together
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
+    inside the traffic; ``complaints``: lines of the kernels' logs that a person should see."""
+
+    handshake_age_s: float | None
+    rekeyed: Sequence[str]
+    complaints: Sequence[str]
+
+
+def look_back(scene: Scene, traffic_s: float) -> Aftermath:
+    """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
+
+    Raises AgentFailure where a tunnel has no handshake, though traffic passed.
+    """
+    ages = {} if scene.baseline else handshake_ages(scene.testbed)
+    logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
+    if not scene.baseline:
+        scene.outcome.crypto = logs[scene.placement.host_of(GATEWAYS[0])]["crypto"]
+    known = [age for devices in ages.values() for age in devices.values() if age is not None]
+    never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
+    if never:
+        raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
+    # Ages are in whole seconds; one younger than the traffic was made during it.
+    rekeyed = [
+        f"{role}/{name}"
+        for role, devices in ages.items()
+        for name, age in devices.items()
+        if age is not None and age < traffic_s - 1.0
+    ]
+    complaints = [line for log in logs.values() for line in log["complaints"]]
+    return Aftermath(max(known) if known else None, rekeyed, complaints)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one attempt has at hand, and what it gives: the testbed with its roles, the trial, the outcome as it grows."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from orchestrator.plan import NO_VARIANT, Trial
+from orchestrator.run import layout
+from orchestrator.run.judge import Verdict
+from orchestrator.run.roles import placement_of
+from orchestrator.spec import Limits
+from orchestrator.testbed.protocol import Boost, Testbed, patience
+
+
+@dataclass
+class Outcome:
+    """What one attempt gave. ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text.
+
+    ``broken``: the limits, by name, that made it invalid; ``marks``: a sentence on each that only marks it.
+    ``crypto``: which code encrypted, in the kernel's words. ``host_lost``: the host no longer answers, so nothing more
+    can be measured before it is prepared again.
+    """
+
+    status: str = "failed"
+    reasons: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, Any] = field(default_factory=dict)
+    variant_build: str | None = None
+    crypto: str | None = None
+    boost: Boost = field(default_factory=lambda: Boost(False, {}))
+    raw: dict[str, str] = field(default_factory=dict)
+    host_lost: bool = False
+
+    def take(self, verdict: Verdict) -> None:
+        """Be ok or invalid, by a verdict."""
+        self.reasons += verdict.broken
+        self.broken, self.marks = verdict.names, verdict.marks
+        self.status = "invalid" if self.reasons else "ok"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What an attempt is held against. ``baseline_bps``: what its block carried without a tunnel, where measured."""
+
+    limits: Limits = field(default_factory=Limits)
+    baseline_bps: float | None = None
+
+
+class Phases:
+    """Seconds that each phase of an attempt took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def done(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One attempt on its way. ``on_traffic`` is called when its traffic is about to begin."""
+
+    testbed: Testbed
+    trial: Trial
+    conditions: Conditions
+    outcome: Outcome
+    phases: Phases
+    on_traffic: Callable[[], None]
+
+    @property
+    def baseline(self) -> bool:
+        """Whether there is no tunnel."""
+        return self.trial.levels.variant == NO_VARIANT
+
+    @cached_property
+    def ends(self) -> layout.Ends:
+        """The roles between which the traffic goes."""
+        return layout.ends(self.trial.topology)
+
+    @cached_property
+    def roles(self) -> Sequence[str]:
+        """The roles on the way, from the sender to the receiver."""
+        return layout.roles(self.trial.topology)
+
+    @cached_property
+    def placement(self) -> layout.Placement:
+        """Where the roles are."""
+        return placement_of(self.testbed)
+
+    @cached_property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that have a role."""
+        return self.placement.hosts_of(self.roles)
+
+    @cached_property
+    def slowness(self) -> float:
+        """How many times longer than on real processors something may take here."""
+        return patience(self.testbed)

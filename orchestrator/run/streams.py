@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a generator's report says of a tunnel's traffic, or that it says nothing."""
+
+from dataclasses import dataclass
+
+
+class BadReport(Exception):
+    """What a generator reported is missing, cut off or says that something failed: a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What one tunnel's iperf3 pair measured, after the warm-up.
+
+    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted;
+    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP.
+    """
+
+    tunnel: int
+    throughput_bps: float
+    duration_s: float
+    received_bytes: int
+    retransmits: int
+    sent_bytes: int = 0
+    rates_bps: tuple[float, ...] = ()
