@@ -15,6 +15,7 @@ class Ledger:
     def __init__(self, attempts: Iterable[Mapping[str, Any]] = ()) -> None:
         self._status: dict[str, str] = {}
         self._throughput: dict[str, float] = {}
+        self._testbed: dict[str, str] = {}
         for attempt in sorted(attempts, key=lambda attempt: int(attempt["attempt"])):
             self.add(attempt)
 
@@ -24,6 +25,7 @@ class Ledger:
         if self.is_ok(trial_id):
             return
         self._status[trial_id] = attempt["status"]
+        self._testbed[trial_id] = attempt["testbed"]
         if attempt["status"] == "ok":
             self._throughput[trial_id] = float(attempt["measurements"]["throughput_bps"])
 
@@ -37,6 +39,11 @@ class Ledger:
 
     def __contains__(self, trial_id: object) -> bool:
         return trial_id in self._status
+
+    def testbed_of(self, block: Block) -> str | None:
+        """The testbed that measured the last of a block's trials that are ok; None where none is."""
+        mine = [trial.trial_id for trial in block.trials if self.is_ok(trial.trial_id)]
+        return self._testbed[mine[-1]] if mine else None
 
     def baseline_bps(self, block: Block) -> float | None:
         """What a block carried without a tunnel, where that was measured."""

@@ -14,7 +14,11 @@ class CampaignProgress(Progress, Protocol):
 
     def plan(self, plan: Plan, finished: Sequence[Trial]) -> None: ...
 
-    def block(self, block: Block) -> None: ...
+    def block(self, block: Block, testbed: str) -> None:
+        """A testbed has a block from now on."""
+
+    def doing(self, testbed: str, text: str) -> None:
+        """What a testbed is doing now; the next text, or attempt, replaces it."""
 
     def attempt(self, trial: Trial, attempt: int) -> None: ...
 
