@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
     from orchestrator.run.changes import Change
-    from orchestrator.spec import Testbed
+    from orchestrator.spec import Pool, Testbed
 
 
 def run(
@@ -47,6 +47,14 @@ def run(
             help="What to do when something has changed since that run was begun; without it you are asked.",
         ),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A scheduler of Dask, such as tcp://HOST:8786: the work on each testbed is done by a worker that has "
+            "the resource of its name.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")] = False,
@@ -58,10 +66,12 @@ def run(
     """
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
+    from orchestrator.run.cluster import Cluster
+    from orchestrator.run.home import Home, Place
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
-    from orchestrator.spec import load_experiment
-    from orchestrator.testbed import capabilities, open_testbed
+    from orchestrator.spec import load_experiment, members_of
+    from orchestrator.testbed.pool import pool_capabilities
 
     if on_change is not None and (on_change not in DECISIONS or resume is None):
         raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
@@ -77,34 +87,38 @@ def run(
     bed, why = _testbed(arguments["testbed"] or experiment.testbed)
     if why:
         arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
-    plan = make_plan(experiment, capabilities(bed), order=chosen_order, testbed=bed.testbed)
-    if found is None:
-        _check_results(results)
-    with open_display(bed.provider) as display, _terminated_as_interrupted():
-        if why:
-            display.message(why)
-        for left in plan.left_out:
-            display.message(f"Left out: {left.what}: {left.reason}")
+    place: Place = Cluster(dask) if dask else Home()
+    beds = members_of(bed)
+    with _terminated_as_interrupted(), place:
+        seen = place.look(beds)
+        plan = make_plan(experiment, pool_capabilities(seen), order=chosen_order, testbed=bed.testbed)
+        if found is None:
+            _check_results(results)
+        with open_display(beds[0].provider) as display:
+            if why:
+                display.message(why)
+            for left in plan.left_out:
+                display.message(f"Left out: {left.what}: {left.reason}")
 
-        def decide(changes: "Sequence[Change]") -> str:
-            return on_change or (
-                "abort"
-                if yes
-                else display.ask(
-                    ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
-                    "What now: keep what was measured, rerun what the change concerns, or abort?",
-                    DECISIONS,
+            def decide(changes: "Sequence[Change]") -> str:
+                return on_change or (
+                    "abort"
+                    if yes
+                    else display.ask(
+                        ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
+                        "What now: keep what was measured, rerun what the change concerns, or abort?",
+                        DECISIONS,
+                    )
                 )
-            )
 
-        campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
-        with open_testbed(bed, display, wait=wait) as opened:
-            summary = carry_out(campaign, opened)
-        _finish(summary, display)
+            campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+            with place.open(beds, seen, display, wait=wait) as executor:
+                summary = carry_out(campaign, executor)
+            _finish(summary, display)
     return _conclude(summary, spec, json_output)
 
 
-def _testbed(name: str) -> "tuple[Testbed, str]":
+def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
     """The testbed, and why, if it was chosen for ``auto``, which may take some time."""
     from orchestrator.spec import AUTO
     from orchestrator.testbed.choice import choose_testbed

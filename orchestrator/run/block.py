@@ -128,9 +128,9 @@ class BlockRun:
             outcome = Outcome(reasons=[str(error)], measurements={"throughput_bps": None}, host_lost=True)
         beside = sorted(self._lane.beside)
         if beside and outcome.status == "ok":
+            names = " and ".join(beside)
             outcome.marks.append(
-                f"shared_computer: {' and '.join(beside)} worked on the same computer meanwhile, so that this shows "
-                "that it works and not how fast, and is in no median and no ratio"
+                f"shared_computer: {names} worked on the same computer, so it is in no median or ratio"
             )
         attempt = self._record(trial, number, outcome, started_at) | {"shared_computer": beside}
         session.folder.add_attempt(attempt, outcome.raw)

@@ -56,7 +56,7 @@ def carry_out(campaign: Campaign, executor: Executor) -> Summary:
     folder, plan, ledger = session.folder, session.plan, session.ledger
     summary = Summary(folder.path)
     finished = [trial for trial in plan.iterate() if ledger.is_ok(trial.trial_id)]
-    campaign.progress.plan(plan, finished)
+    campaign.progress.plan(plan, finished, len(session.testbeds))
     state = "stopped"
     try:
         _Blocks(session, executor, summary).carry_out()

@@ -2,8 +2,8 @@
 """Leases on this computer: one run at a time uses a testbed that lives here.
 
 A lease is a lock of the kernel on a file, so it goes with the process that holds it, however that ends: there are no
-stale ones, only processes that hang. The file says who holds it. Testbeds of one run may hold a lease together, whatever
-processes they are in: then it is a shared lock, and the file also says of which run.
+stale ones, only processes that hang. The file says who holds it. Testbeds of one run may hold a lease together,
+whatever processes they are in: then it is a shared lock, and the file also says of which run.
 """
 
 import contextlib
