@@ -114,22 +114,17 @@ class Cluster:
 
         Raises WorkerLost where the worker is lost meanwhile, TestbedError once ``ending`` is set.
         """
-        from distributed import TimeoutError as NotYet
-        from distributed import wait
-
         place: dict[str, Any] = {"workers": [address], "allow_other_workers": False, "resources": {testbed: 1}}
         future = self.client.submit(what, *arguments, **place, key=f"orch-{uuid.uuid4()}", pure=False, retries=0)
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
         lost = f"the worker {address}, which had the testbed {testbed}, was lost"
         try:
-            while True:
-                try:
-                    wait(future, timeout=_LOOK_S)
-                    break
-                except NotYet:
-                    if ending is not None and ending.is_set():
-                        raise TestbedError(f"The work on the testbed {testbed} was broken off.") from None
-                    if testbed not in self.workers().get(address, ()):
-                        raise WorkerLost(lost) from None
+            while not done.wait(_LOOK_S):
+                if ending is not None and ending.is_set():
+                    raise TestbedError(f"The work on the testbed {testbed} was broken off.")
+                if testbed not in self.workers().get(address, ()):
+                    raise WorkerLost(lost)
             if future.status == "finished":
                 return future.result()
             error = future.exception() if future.status == "error" else None
