@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.dataset import Run, on_one_testbed
 from orchestrator.stats import Interval, paired_ratio, parallel_efficiency, summarize
 
 LEVELS = ["variant", "cores", "tunnels"]
@@ -81,11 +81,11 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
-    """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count.
+    """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count, on one testbed.
 
     Columns: the levels, reference_cores, n, median, low, high, interval. The smallest core count itself has no row.
     """
-    values = _by_cell(run.measured)
+    values = _by_cell(on_one_testbed(run.measured))
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
         mine = {c: list(v.values()) for (name, c, t), v in values.items() if name == variant and c == t}
@@ -112,9 +112,9 @@ def _key(levels: Any) -> tuple[str, int, int]:
 
 
 def _by_cell(trials: pd.DataFrame) -> Mapping[tuple[str, int, int], dict[Hashable, float]]:
-    """{cell: {(block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
+    """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
     found: dict[tuple[str, int, int], dict[Hashable, float]] = {}
-    columns = trials[[*LEVELS, "block", "round", "throughput_bps"]]
-    for variant, cores, tunnels, block, turn, value in columns.itertuples(index=False, name=None):
-        found.setdefault((str(variant), int(cores), int(tunnels)), {})[int(block), int(turn)] = float(value)
+    columns = trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]]
+    for variant, cores, tunnels, testbed, block, turn, value in columns.itertuples(index=False, name=None):
+        found.setdefault((str(variant), int(cores), int(tunnels)), {})[testbed, int(block), int(turn)] = float(value)
     return dict(sorted(found.items()))

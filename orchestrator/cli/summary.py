@@ -20,6 +20,11 @@ def print_summary(run_dir: Path) -> None:
     console = Console()
     console.print(f"Median throughput in Gbit/s, and how many times that of {run.reference}:")
     console.print(_table(run))
+    if number := len(run.shared):
+        console.print(
+            f"{number} trials were measured while another testbed of the run used the same computer (shared_computer): "
+            "they are in no median and no ratio."
+        )
     counts = run.counts()
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if number and status != "ok")
     console.print(f"{counts['ok']} of {sum(counts.values())} trials are ok" + (f"; {others}." if others else "."))

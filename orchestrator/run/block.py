@@ -117,7 +117,8 @@ class BlockRun:
         session.progress.attempt(trial, number)
         started_at = now()
         limits = session.spec.limits
-        if self._lane.begin_attempt():
+        beside = self._lane.beside
+        if beside:
             limits = _beside_others(limits)
         conditions = Conditions(limits, session.ledger.baseline_bps(self._block))
         worker_lost = False
@@ -126,13 +127,10 @@ class BlockRun:
         except WorkerLost as error:
             worker_lost = True
             outcome = Outcome(reasons=[str(error)], measurements={"throughput_bps": None}, host_lost=True)
-        beside = sorted(self._lane.beside)
         if beside and outcome.status == "ok":
             names = " and ".join(beside)
-            outcome.marks.append(
-                f"shared_computer: {names} worked on the same computer, so it is in no median or ratio"
-            )
-        attempt = self._record(trial, number, outcome, started_at) | {"shared_computer": beside}
+            outcome.marks.append(f"shared_computer: {names} is on this computer too; in no median and no ratio")
+        attempt = self._record(trial, number, outcome, started_at) | {"shared_computer": list(beside)}
         session.folder.add_attempt(attempt, outcome.raw)
         session.ledger.add(attempt)
         session.progress.result(trial, number, outcome)
@@ -164,7 +162,7 @@ class BlockRun:
         most = max(trial.levels.tunnels for trial in block.trials)
         self._facts = yield Prepare(block.cores, self._session.plan.topology, most)
         seconds = time.monotonic() - began
-        if not self._lane.begin_attempt():
+        if not self._lane.beside:
             cache.learn(f"prepare/{self._lane.opened.provider}", seconds)
         told = {"cores": block.cores, "seconds": round(seconds, 3), "hosts": self._facts}
         self._session.folder.journal("prepared", block=block.index, testbed=name, **told)

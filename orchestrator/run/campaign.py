@@ -126,7 +126,6 @@ class _Blocks:
         return None
 
     def _begin(self, lane: Lane, waiting: _Waiting) -> None:
-        lane.take(waiting.block)
         self._runs[lane] = waiting, BlockRun(self._session, waiting.block, lane).carry_out()
         self._go_on(lane, None, None)
 
@@ -136,12 +135,12 @@ class _Blocks:
         try:
             work = run.send(result) if error is None else run.throw(error)
         except StopIteration as ended:
-            self._end(lane)
+            del self._runs[lane]
             self._stopping[waiting.block.index] = ended.value
             self._session.folder.write_stopping([row for rows in self._stopping.values() for row in rows])
             return
         except BlockUnreachable as unreachable:
-            self._end(lane)
+            del self._runs[lane]
             self._put_back(lane, waiting, unreachable)
             return
         self._in_hand[self._executor.submit(lane.name, work, self._teller(work))] = lane
@@ -151,10 +150,6 @@ class _Blocks:
         if isinstance(work, Attempt):
             return partial(self._session.progress.traffic, work.trial)
         return lambda: None
-
-    def _end(self, lane: Lane) -> None:
-        lane.drop()
-        del self._runs[lane]
 
     def _put_back(self, lane: Lane, waiting: _Waiting, error: BlockUnreachable) -> None:
         """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""

@@ -46,7 +46,7 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
     asked = {name: executor.submit(name, work, lambda: None) for name in executor.testbeds}
     testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
-    described = _description(campaign.spec, plan, variants, testbeds, campaign.arguments)
+    described = _description(campaign.spec, plan, variants, testbeds, executor, campaign.arguments)
     if campaign.resume is None:
         run_id = new_run_id()
         first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
@@ -125,10 +125,12 @@ def _description(
     plan: Plan,
     variants: Mapping[str, Variant],
     testbeds: Mapping[str, Opened],
+    executor: Executor,
     arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
     first = next(iter(testbeds.values()))
     many = len(testbeds) > 1
+    alike = all(one.environment == first.environment for one in testbeds.values())
     return {
         "description": spec.description,
         "tier": plan.tier,
@@ -151,12 +153,12 @@ def _description(
         "versions": versions(),
         "source": source_identity(),
         "testbed": {
-            **(_of_pool(plan.testbed, testbeds) if many else _of_testbed(first)),
+            **(_of_pool(plan.testbed, testbeds, executor.computers) if many else _of_testbed(first)),
             "max_cores": max(block.cores for block in plan.blocks),
         },
         "environment": {
             "computer": describe() if many else dict(first.computer),
-            "testbed": {} if many else dict(first.environment),
+            "testbed": dict(first.environment) if alike else {},
             **({"testbeds": {name: _environment(one) for name, one in testbeds.items()}} if many else {}),
         },
     }
@@ -172,17 +174,20 @@ def _of_testbed(testbed: Opened) -> dict[str, Any]:
     }
 
 
-def _of_pool(name: str, testbeds: Mapping[str, Opened]) -> dict[str, Any]:
+def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, str]) -> dict[str, Any]:
     """As of a testbed; ``members``: each by itself. ``provider``: theirs where they have one in common, else pool."""
+    members = {one.name: _of_testbed(one) for one in testbeds.values()}
     providers = {one.provider for one in testbeds.values()}
-    labels = "; ".join(f"{one.name}: {one.label}" for one in testbeds.values())
+    label = f"{len(testbeds)} testbeds at once; {'; '.join(f'{one.name}: {one.label}' for one in testbeds.values())}"
+    if computers:
+        label += f"; {' and '.join(computers)} share a computer: functional only, in no median and no ratio"
     return {
         "name": name,
         "provider": providers.pop() if len(providers) == 1 else "pool",
-        "hosts": [],
-        "label": f"{len(testbeds)} testbeds, {labels}",
+        "hosts": [{**host, "testbed": one} for one, member in members.items() for host in member["hosts"]],
+        "label": label,
         "emulated": any(one.emulated for one in testbeds.values()),
-        "members": {one.name: _of_testbed(one) for one in testbeds.values()},
+        "members": members,
     }
 
 

@@ -115,6 +115,10 @@ def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
 
 def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = ()) -> Drawing:
     """A figure that says what is missing, where there is nothing to draw."""
+    if len(run.shared) and run.measured.empty:
+        why = (
+            "every valid trial was measured while another testbed of the run used the same computer (shared_computer)."
+        )
     notes = [*filter(None, footer), *context_notes(run)]
     with mpl.rc_context(STYLE):
         figure = sheet(COLUMN_IN, 1.1, notes)
