@@ -109,6 +109,9 @@ class Tracker:
         return trial.traffic.warm_up_s + trial.traffic.duration_s + self._lessons.overhead_s
 
     def begin(self, block: Block, testbed: str) -> None:
+        for name, work in self.works.items():
+            if work.block is not None and work.block.index == block.index:
+                self.works[name] = Work()  # it was lost, and the block goes on elsewhere
         self.works[testbed] = Work(block)
         self._remaining_s -= self._lessons.prepare_s
 
