@@ -87,7 +87,7 @@ class Run:
         """Attempts of measured cells that broke a limit and yet have a throughput: drawn apart, never in a median."""
         rows = self.attempts
         keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows["throughput_bps"].notna()
-        return rows[keep]
+        return rows[keep & ~_shared(rows)]
 
     @property
     def variants(self) -> list[str]:
