@@ -227,7 +227,7 @@ def test_a_host_is_in_one_testbed_of_a_pool(tmp_path: Path) -> None:
     for name, other in (("left", "two.example.org"), ("right", "three.example.org")):
         (tmp_path / f"{name}.yaml").write_text(SSH.format(name=name, other=other))
     ((_, column, message),) = mistakes(tmp_path, POOL.replace("lab-a, lab-b", "./left.yaml, ./right.yaml"))
-    assert column == 26
+    assert column == 25
     assert message == "right and left have the same host one.example.org. It can be in one of them."
 
 
