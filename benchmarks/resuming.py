@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long it takes to go on with a run, and to load it, against its number of trials.
+"""How long it takes to go on with a run, to load it, and to make an archive of it, against its number of trials.
 
 A run of invented attempts is written first, in the form of real ones. Then, each in a process of its own: opening the
 run to go on with it (reading run.json and every attempt, so that the first missing trial is known), making the tables,
-and loading them as the notebooks do. Goals for 10,000 trials: 2 s each. Growth is against the size before.
+and loading them as the notebooks do. Then an archive is written, as by `orch export`, and loaded. Goals for 10,000
+trials: 2 s each, and 30 s each for what has to do with an archive. Growth is against the size before.
 
     python benchmarks/resuming.py
 """
@@ -17,6 +18,7 @@ from measuring import CHECKOUT, measure
 
 SIZES = (100, 1_000, 10_000)
 GOAL_S = 2.0
+ARCHIVE_GOAL_S = 30.0
 CELLS = 3 * 4  # variants, tunnels; on two cores
 
 _STEPS = {
@@ -31,6 +33,8 @@ folder.close()
 """,
     "tables": "from orchestrator.store import write_tables; write_tables(path)",
     "load": "from orchestrator.analysis.dataset import load; run = load(path); assert len(run.trials) > 90",
+    "export": "from orchestrator.store.export import export_run; export_run(path, path.parent / 'a.zip')",
+    "archive": "from orchestrator.analysis.dataset import load; assert len(load(path.parent / 'a.zip').trials) > 90",
 }
 _PRELUDE = "import sys, time; from pathlib import Path; path = Path(sys.argv[1])\n"
 
@@ -60,8 +64,8 @@ def main() -> None:
                 before[step] = seconds, megabytes
                 row = f"{trials:8} {step:>8} {seconds:8.2f} {megabytes:10.0f}"
                 print(f"{row} {seconds / old_s:12.2f} {megabytes / old_mb:8.2f}", flush=True)
-                met = met and seconds < GOAL_S
-    print(f"Goal for {SIZES[-1]:,} trials, {GOAL_S:g} s each: {'met' if met else 'not met'} (best of 3).")
+                met = met and seconds < (ARCHIVE_GOAL_S if step in ("export", "archive") else GOAL_S)
+    print(f"Goals for {SIZES[-1]:,} trials: {'met' if met else 'not met'} (best of 3).")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = CHECKOUT / "experiments"
 TESTBEDS = EXPERIMENTS / "testbeds"
+CLAIMS = EXPERIMENTS / "claims"
 PLAYBOOKS = CHECKOUT / "playbooks"
 KERNEL = CHECKOUT / "kernel"
 NOTEBOOKS = CHECKOUT / "notebooks"

@@ -20,6 +20,7 @@ _PARTS = (
     "roles",
     "tunnels",
     "probes",
+    "polls",
     "traffic",
     "survey",
     "tuning",

@@ -12,6 +12,7 @@ import time
 
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
 from orchestrator.agent.load import process_seconds, used_between
+from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import sample, surroundings
 
 QUIET_SINCE = {}  # type: dict[str, float]
@@ -142,11 +143,17 @@ def measure(request):
 
     ``clients``: [{"role", "name", "arguments"}], of which another host may have all; ``start_at``: seconds of this
     host's clock, or null for at once;
-    ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted.
+    ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
+    ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
     after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
-    servers' and the clients' start, and in how many seconds.
+    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null.
     """
+    with PollTrace() if request.get("trace_polls") else contextlib.nullcontext() as trace:
+        return measure_with(request, trace)
+
+
+def measure_with(request, trace):
     before = {
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
         "packets": packets_so_far() - QUIET_SINCE["packets"],
@@ -161,9 +168,14 @@ def measure(request):
         TRAFFIC.start(client["role"], client["name"], client["arguments"])
     deadline = began + request["patience_s"]
     samples = []
-    for offset in (request["warm_up_s"], request["warm_up_s"] + request["duration_s"]):
-        wait_or_leave(began + offset)
-        samples.append(sample(request["sample_roles"]))
+    wait_or_leave(began + request["warm_up_s"])
+    samples.append(sample(request["sample_roles"]))
+    if trace:
+        trace.start()
+    wait_or_leave(began + request["warm_up_s"] + request["duration_s"])
+    if trace:
+        trace.stop()
+    samples.append(sample(request["sample_roles"]))
     others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
@@ -175,6 +187,7 @@ def measure(request):
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
         "processes": TRAFFIC.stop(),
+        "polls": trace.result() if trace else None,
         "clock_s": time.time(),
     }
 

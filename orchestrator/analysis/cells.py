@@ -1,15 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """What came out: a row a cell, the ratios between variants, the efficiency with more cores."""
 
+import math
+from collections import Counter
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run, on_one_testbed
-from orchestrator.stats import Interval, paired_ratio, parallel_efficiency, summarize
+from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, scaled, summarize
 
-LEVELS = ["variant", "cores", "tunnels"]
+
+class Key(NamedTuple):
+    """A cell: its levels, which are also columns of the frames."""
+
+    variant: str
+    cores: int
+    tunnels: int
+    packet_size: str | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> "Key":
+        """The cell of a row that has the levels as columns."""
+        size = row.get("packet_size")
+        return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]), size if isinstance(size, str) else None)
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """All but the variant, in an order: variants are compared with each other at the same place."""
+        size = self.packet_size or ""
+        return self.cores, self.tunnels, int(size) if size.isdigit() else 0, size
+
+    def __str__(self) -> str:
+        numbers = ((self.cores, "core"), (self.tunnels, "tunnel"))
+        words = [self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)]
+        if self.packet_size is not None:
+            words.append(f"packets of {self.packet_size} B" if self.packet_size.isdigit() else self.packet_size)
+        return ", ".join(words)
+
+
+LEVELS = list(Key._fields)
 _HEADROOM = 0.10  # below the baseline, as a share of it; nearer, the generator may be what limits
 
 
@@ -28,30 +59,30 @@ def cells(run: Run) -> pd.DataFrame:
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]
-    values = _by_cell(run.measured)
+    values = throughputs(run.measured)
     baselines = baseline_bps(run)
     headroom = ((run.meta.get("spec") or {}).get("limits") or {}).get("headroom", _HEADROOM)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
-    invalid = tried.groupby(LEVELS).size().to_dict()
+    invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
     rows: list[dict[str, Any]] = []
-    for key, group in planned.groupby(LEVELS):
-        variant, cores, tunnels = key = _key(key)
+    for levels, group in planned.groupby(LEVELS, dropna=False):
+        key = Key.of(dict(zip(LEVELS, levels, strict=True)))
         statuses = group["status"].value_counts()
-        row: dict[str, Any] = {"variant": variant, "cores": cores, "tunnels": tunnels, "n": 0}
+        row: dict[str, Any] = {**key._asdict(), "n": 0}
         row |= {status: int(statuses.get(status, 0)) for status in ("failed", "invalid", "missing")}
-        row["invalid_attempts"] = int(invalid.get(key, 0))
+        row["invalid_attempts"] = invalid[key]
         row |= dict.fromkeys(("median_bps", "low_bps", "high_bps", "baseline_bps", "of_baseline"), float("nan"))
         row |= {"interval": "", "generator_bound": False}
         if mine := list(values.get(key, {}).values()):
             summary = summarize(mine)
             row |= {"n": summary.n, "median_bps": summary.median, "interval": summary.interval.name}
             row |= {"low_bps": summary.interval.low, "high_bps": summary.interval.high}
-        if cores in baselines:
-            row["baseline_bps"] = baselines[cores]
-            row["of_baseline"] = row["median_bps"] / baselines[cores] if baselines[cores] > 0 else float("nan")
+        if baseline := baselines.get(key.cores):
+            row["baseline_bps"] = baseline
+            row["of_baseline"] = row["median_bps"] / baseline
             row["generator_bound"] = bool(row["of_baseline"] > 1 - headroom)
         rows.append(row)
-    rows.sort(key=lambda row: (row["cores"], row["tunnels"], order[row["variant"]]))
+    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS])
 
 
@@ -66,17 +97,17 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     Cells without a pair are absent. ``reference``: by default vanilla.
     """
     reference = reference or run.reference
-    values = _by_cell(run.measured)
+    order = {name: place for place, name in enumerate(run.variants)}
+    values = throughputs(run.measured)
     rows: list[dict[str, Any]] = []
-    for variant in run.variants:
-        for (name, cores, tunnels), mine in values.items():
-            if name != variant or variant == reference:
-                continue
-            ratio = paired_ratio(mine, values.get((str(reference), cores, tunnels), {}))
-            if ratio is not None:
-                row = {"variant": variant, "cores": cores, "tunnels": tunnels, "reference": reference}
-                rows.append({**row, "n": ratio.n, "unpaired": ratio.unpaired, **_bounds(ratio.median, ratio.interval)})
-    rows.sort(key=lambda row: (row["cores"], row["tunnels"]))
+    for key, mine in values.items():
+        if key.variant == reference:
+            continue
+        ratio = paired_ratio(mine, values.get(key._replace(variant=str(reference)), {}))
+        if ratio is not None:
+            row = {**key._asdict(), "reference": reference, "n": ratio.n, "unpaired": ratio.unpaired}
+            rows.append({**row, **bounds(ratio.median, ratio.interval)})
+    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*LEVELS, "reference", "n", "unpaired", "median", "low", "high", "interval"])
 
 
@@ -85,36 +116,82 @@ def efficiencies(run: Run) -> pd.DataFrame:
 
     Columns: the levels, reference_cores, n, median, low, high, interval. The smallest core count itself has no row.
     """
-    values = _by_cell(on_one_testbed(run.measured))
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
-        mine = {c: list(v.values()) for (name, c, t), v in values.items() if name == variant and c == t}
-        if not mine:
-            continue
-        first = min(mine)
-        for cores in sorted(mine):
-            if cores == first:
+        mine = one_tunnel_a_core(run, variant)
+        first = next(iter(mine), None)
+        for key, values in mine.items():
+            if first is None or key == first:
                 continue
-            result = parallel_efficiency(mine[cores], cores, mine[first], first)
+            result = parallel_efficiency(values, key.cores, mine[first], first.cores)
             if result is not None:
-                row = {"variant": variant, "cores": cores, "tunnels": cores, "reference_cores": first}
-                rows.append({**row, "n": result.n_numerator, **_bounds(result.value, result.interval)})
+                row = {**key._asdict(), "reference_cores": first.cores, "n": result.n_numerator}
+                rows.append({**row, **bounds(result.value, result.interval)})
     return pd.DataFrame(rows, columns=[*LEVELS, "reference_cores", "n", "median", "low", "high", "interval"])
 
 
-def _bounds(median: float, interval: Interval) -> dict[str, Any]:
+def fits(run: Run) -> pd.DataFrame:
+    """Amdahl's law and the USL (see `orchestrator.stats.fits`), fitted to each variant's throughput against cores.
+
+    One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
+    more than one core count. Columns: variant, tunnels, law, core_counts, n (trials), fitted, reason (of what was not
+    fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN below six trials at a core count), and
+    largest_deviation, of a median from the curve. `curve_bps` draws one.
+    """
+    rows: list[dict[str, Any]] = []
+    values = {key: list(mine.values()) for key, mine in throughputs(run.measured).items() if key.packet_size is None}
+    for variant in run.variants:
+        mine = {key: found for key, found in values.items() if key.variant == variant}
+        series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
+        for tunnels in sorted({key.tunnels for key in mine}):
+            series[str(tunnels)] = {key.cores: found for key, found in mine.items() if key.tunnels == tunnels}
+        for name, by_cores in series.items():
+            if len(by_cores) > 1:
+                rows += [_fit_row(variant, name, fit(by_cores)) for fit in (fit_amdahl, fit_usl)]
+    return pd.DataFrame(rows, columns=_FIT_COLUMNS)
+
+
+_PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}
+_FIT_COLUMNS = ["variant", "tunnels", "law", "core_counts", "n", "fitted", "reason"]
+_FIT_COLUMNS += [column.format(end) for column in _PARAMETERS.values() for end in ("", "_low", "_high")]
+_FIT_COLUMNS += ["largest_deviation"]
+
+
+def _fit_row(variant: str, tunnels: str, fit: Fit) -> dict[str, Any]:
+    row: dict[str, Any] = {"variant": variant, "tunnels": tunnels, "law": fit.law, "core_counts": fit.core_counts}
+    row |= {"n": fit.n, "fitted": not fit.reason, "reason": fit.reason}
+    for name, column in _PARAMETERS.items():
+        parameter = getattr(fit, name)
+        for field, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+            found = getattr(parameter, field, None)
+            row[column.format(end)] = math.nan if found is None else found
+    row["largest_deviation"] = math.nan if fit.largest_deviation is None else fit.largest_deviation
+    return row
+
+
+def curve_bps(row: Mapping[Any, Any], cores: float) -> float:
+    """What the law of a row of `fits` gives for a number of cores, in bit/s; NaN where it was not fitted."""
+    kappa = 0.0 if math.isnan(row["kappa"]) else row["kappa"]
+    return float(scaled(cores, row["one_core_bps"], row["sigma"], kappa))
+
+
+def bounds(median: float, interval: Interval) -> dict[str, Any]:
+    """The columns median, low, high and interval (its name)."""
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
 
 
-def _key(levels: Any) -> tuple[str, int, int]:
-    variant, cores, tunnels = levels
-    return str(variant), int(cores), int(tunnels)
-
-
-def _by_cell(trials: pd.DataFrame) -> Mapping[tuple[str, int, int], dict[Hashable, float]]:
+def throughputs(trials: pd.DataFrame) -> dict[Key, dict[Hashable, float]]:
     """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
-    found: dict[tuple[str, int, int], dict[Hashable, float]] = {}
-    columns = trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]]
-    for variant, cores, tunnels, testbed, block, turn, value in columns.itertuples(index=False, name=None):
-        found.setdefault((str(variant), int(cores), int(tunnels)), {})[testbed, int(block), int(turn)] = float(value)
-    return dict(sorted(found.items()))
+    found: dict[Key, dict[Hashable, float]] = {}
+    for row in trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]].to_dict("records"):
+        mine = found.setdefault(Key.of(row), {})
+        mine[str(row["testbed"]), int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
+    return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
+
+
+def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, list[float]]:
+    """{cell: throughputs in bit/s} of a variant's cells with as many tunnels as cores, the fewest cores first; on one
+    testbed, since core counts are compared."""
+    cells = throughputs(on_one_testbed(run.measured[run.measured["variant"] == variant]))
+    mine = {key: list(values.values()) for key, values in cells.items() if key.tunnels == key.cores}
+    return dict(sorted(mine.items(), key=lambda item: item[0].cores))

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,16 @@ from orchestrator.store.reading import find_run, read_attempts, read_run
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from orchestrator.analysis.claims import Verdict
+    from orchestrator.analysis.comparing import Comparison
+
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMN = "shared_computer"
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """One run. ``meta`` is run.json as it is.
 
@@ -113,10 +117,74 @@ class Run:
         found: Mapping[str, Any] = self.meta.get("testbed") or {}
         return found
 
+    def cells(self) -> pd.DataFrame:
+        """What came out, one row a cell: medians in bit/s with their intervals; see `analysis.cells.cells`."""
+        from orchestrator.analysis.cells import cells
+
+        return cells(self)
+
+    def ratios(self, reference: str | None = None) -> pd.DataFrame:
+        """How many times as much as the reference variant, cell by cell; see `analysis.cells.ratios`."""
+        from orchestrator.analysis.cells import ratios
+
+        return ratios(self, reference)
+
+    def efficiencies(self) -> pd.DataFrame:
+        """Parallel efficiency with one tunnel a core; see `analysis.cells.efficiencies`."""
+        from orchestrator.analysis.cells import efficiencies
+
+        return efficiencies(self)
+
+    def fits(self) -> pd.DataFrame:
+        """Amdahl's law and the USL, fitted to throughput against cores; see `analysis.cells.fits`."""
+        from orchestrator.analysis.cells import fits
+
+        return fits(self)
+
+    def verify(self) -> "list[Verdict]":
+        """What the run shows about the paper's claims; see `analysis.claims.verify`."""
+        from orchestrator.analysis.claims import verify
+
+        return verify(self)
+
+    def compare(self, other: "Run | Path | str") -> "Comparison":
+        """Another run (or its path) against this one, cell by cell; see `analysis.comparing.compare`."""
+        from orchestrator.analysis.comparing import compare
+
+        return compare(self, other if isinstance(other, Run) else load(other))
+
     def counts(self) -> dict[str, int]:
         """Trials by status: ok, failed, invalid, missing."""
         found = self.trials["status"].value_counts()
         return {status: int(found.get(status, 0)) for status in ("ok", "failed", "invalid", "missing")}
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: when it began, and a few letters that tell it from others."""
+        return str(self.meta.get("run_id", self.path.name))
+
+    @property
+    def title(self) -> str:
+        """What was run, on what, and how it went, in a line."""
+        counts = self.counts()
+        tier = f", tier {self.meta['tier']}" if self.meta.get("tier") else ""
+        where = f"{self.testbed.get('name', '?')} ({self.testbed.get('label', '')})"
+        emulated = ", emulated" if self.testbed.get("emulated") else ""
+        trials = f"{counts['ok']} of {sum(counts.values())} trials ok"
+        return f"{self.meta.get('experiment')}{tier}, {self.topology} on {where}{emulated}: {trials}"
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id}: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        medians = self.cells()
+        table = medians[["variant", "cores", "tunnels", "n"]].copy()
+        for name in ("median", "low", "high"):
+            table[f"{name}, Gbit/s"] = (medians[f"{name}_bps"] / 1e9).round(2)
+        table["interval"] = medians["interval"]
+        shown = table.to_html(index=False, na_rep="", border=0)
+        more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"
+        return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{shown}<p>More: {more}</p>"
 
 
 def on_one_testbed(trials: pd.DataFrame) -> pd.DataFrame:

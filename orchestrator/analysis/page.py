@@ -2,39 +2,65 @@
 """The report's page: one file for a browser, with what was measured, where, how, and what did not work."""
 
 import base64
+import hashlib
 import math
-from collections.abc import Iterable, Mapping
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures.parts import realtime_note
+from orchestrator.analysis.figures.captions import count, realtime_note
+from orchestrator.analysis.figures.numbers import colour_on_page, for_page
+from orchestrator.analysis.figures.style import look
+from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+    from orchestrator.analysis.claims import Verdict
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+_BROAD = 300.0  # points; a figure that is wider takes the page's width
 
 
-def render(run: Run, figures: Path) -> str:
-    """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else."""
+def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
+    """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
+    browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"gbit": _gbit, "number": _number, "percent": _percent}
+    environment.filters |= {"gbit": _gbit, "number": _number, "percent": _percent, "count_of": count}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     meta = run.meta
+    script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
+    found = standings(run)
+    first = headline(run, found)
     return template.render(
         run=run,
         meta=meta,
         plan=meta.get("plan") or {},
+        style=Markup(_TEMPLATE.with_name("page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        headline=first,
+        bars=_bars(first),
+        places=_places(found),
+        colours={name: colour_on_page(colour) for name, (colour, _, _) in look(run.variants).items()},
+        verdicts=verdicts,
+        judged=Counter(verdict.verdict for verdict in verdicts),
+        compared=_compared(run),
+        described={name: _described((meta.get("variants") or {}).get(name)) for name in run.variants},
+        traffic=_traffic(meta),
+        again=_again(meta),
         counts=run.counts(),
         took=_took(meta),
-        figures=[_figure(path) for path in sorted(figures.glob("*.svg"))],
+        figures=[_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)],
         cells=cells(run).to_dict("records"),
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
@@ -52,6 +78,87 @@ def render(run: Run, figures: Path) -> str:
     )
 
 
+def _bars(first: Headline) -> list[dict[str, Any]]:
+    """The rows of the headline's place with ``width``, ``left`` and ``across``, in percent of the longest."""
+    if first.standing is None:
+        return []
+    rows = first.standing.rows
+    longest = max(row["high_bps"] for row in rows) or 1.0
+    shares = ((row, *(row[key] / longest * 100 for key in ("median_bps", "low_bps", "high_bps"))) for row in rows)
+    return [
+        {**row, "width": f"{median:.1f}", "left": f"{low:.1f}", "across": f"{high - low:.1f}"}
+        for row, median, low, high in shares
+    ]
+
+
+def _places(found: Sequence[Standing]) -> dict[str, Any]:
+    """``columns``: the core counts; ``rows``: for each number of tunnels its standings, None where there is none."""
+    columns = sorted({standing.cores for standing in found})
+    by_place = {(standing.tunnels, standing.cores): standing for standing in found}
+    tunnels = sorted({standing.tunnels for standing in found})
+    rows = [{"tunnels": t, "standings": [by_place.get((t, cores)) for cores in columns]} for t in tunnels]
+    return {"columns": columns, "rows": rows}
+
+
+def _compared(run: Run) -> str:
+    """What was compared, in a sentence."""
+    planned = run.trials[run.trials["kind"] == "measure"]
+    if planned.empty:
+        return "The plan has no trial."
+    cores, tunnels = (listed([str(n) for n in sorted({int(n) for n in planned[of]})]) for of in ("cores", "tunnels"))
+    rounds = count(int(planned["round"].nunique()), "round")
+    several = len(run.variants) > 1
+    what = f"{listed(run.variants)} {'were compared' if several else 'was measured'}"
+    where = {
+        "site-to-site": "between a client and a server behind two gateways",
+        "gateway-to-gateway": "between two gateways",
+    }
+    way = where.get(run.topology, run.topology)
+    return (
+        f"{count(len(run.variants), 'variant')} of WireGuard: {what}, by the throughput {way}, with {cores} cores and "
+        f"{tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
+    )
+
+
+def _described(variant: Mapping[str, Any] | None) -> str:
+    """A variant's module and settings, as the run has them."""
+    if not variant:
+        return "not described in this run"
+    unpatched = variant.get("build") == "upstream"
+    module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
+    polls = "NAPI polls in threads" if variant.get("threaded") else ""
+    settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
+    pinned = "each tunnel's work pinned to a CPU" if variant.get("pinned") else ""
+    return "; ".join(filter(None, (module, polls, settings, pinned)))
+
+
+def _traffic(meta: Mapping[str, Any]) -> str:
+    """The traffic of a run's trials, in words; of the first where they differ."""
+    for block in (meta.get("plan") or {}).get("blocks") or ():
+        for trial in block["trials"]:
+            traffic = trial["traffic"]
+            return (
+                f"{traffic['tool']}, {str(traffic['protocol']).upper()}, {count(traffic['streams'], 'stream')} in each "
+                f"tunnel, {traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
+            )
+    return "not recorded"
+
+
+def _again(meta: Mapping[str, Any]) -> list[str]:
+    """The commands that measure a run again, and that draw it again."""
+    words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
+    words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
+    words += [word for override in meta.get("overrides") or () for word in ("--set", str(override))]
+    if testbed := (meta.get("arguments") or {}).get("testbed"):
+        words += ["--testbed", str(testbed)]
+    run = f"results/{meta.get('experiment')}/{meta.get('run_id')}"
+    return [
+        shlex.join(words),
+        f"./orch rerun {shlex.quote(run)}    # the same spec and seed, then a comparison with this run",
+        f"./orch report {shlex.quote(run)}   # these figures and this page, from what was stored",
+    ]
+
+
 def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row a block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of rounds."""
     blocks: dict[int, dict[str, Any]] = {}
@@ -63,21 +170,14 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(blocks.values())
 
 
-def _figure(path: Path) -> dict[str, str]:
-    """A figure as the template wants it. Ids inside SVG files would clash on one page, so each goes in as an image."""
-    data = base64.b64encode(path.read_bytes()).decode()
+def _figure(path: Path) -> dict[str, Any]:
+    """A figure as the template wants it."""
     caption = path.with_suffix(".txt")
     text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
-    width, height = _size(path)
-    source = f"data:image/svg+xml;base64,{data}"
-    return {"name": path.stem, "source": source, "caption": text, "width": width, "height": height}
-
-
-def _size(path: Path) -> tuple[str, str]:
-    """Width and height of an SVG file in CSS pixels, twice as large as on paper."""
-    root = ElementTree.parse(path).getroot()
-    width, height = (float(root.get(name, "0").removesuffix("pt")) for name in ("width", "height"))
-    return f"{width * 2:.0f}", f"{height * 2:.0f}"
+    title, _, notes = text.partition(". ")
+    svg, width = for_page(path.read_bytes(), path.stem)
+    name = {"name": path.stem, "title": f"{title.rstrip('.')}.", "notes": notes}
+    return {**name, "svg": Markup(svg), "broad": width > _BROAD}
 
 
 def _gbit(bits_per_second: float | None) -> str:

@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is derived from a run: its tables, executed notebooks, figures and report.html."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from orchestrator.analysis.execute import execute
 from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file
-from orchestrator.store.reading import is_run, read_run
+from orchestrator.store.reading import is_run
 from orchestrator.store.tables import write_tables
 
+if TYPE_CHECKING:
+    from orchestrator.analysis.dataset import Run
+
 NAME = "report.html"
-_DEFAULT_NOTEBOOKS = ("scaling",)
+# Which families of figures a run has something for; a spec's `notebooks` are executed besides.
+_FAMILIES: Mapping[str, Callable[["Run"], bool]] = {
+    "scaling": lambda run: True,
+    "speedups": lambda run: len(run.variants) > 1,
+}
 
 
 def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) -> Path:
@@ -24,21 +31,28 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
     try:
         tell("tables")
         write_tables(run_dir)
-        for name in _notebooks_of(read_run(run_dir)):
-            tell(f"notebook {name}")
-            execute(name, run_dir)
-        tell("page")
+        from orchestrator.analysis.claims import verify, write_verdicts
         from orchestrator.analysis.dataset import load
         from orchestrator.analysis.page import render
 
-        replace_file(run_dir / NAME, render(load(run_dir), run_dir / "figures"))
+        run = load(run_dir)
+        for name in notebooks_of(run):
+            tell(f"notebook {name}")
+            execute(name, run_dir)
+        tell("page")
+        verdicts = verify(run)
+        write_verdicts(run, verdicts)
+        replace_file(run_dir / NAME, render(run, run_dir / "figures", verdicts))
     except OSError as error:
         raise UserError(
-            f"The report of {run_dir} cannot be written: {error.strerror or error}. Copy the run to a folder that you "
-            "can write to, and draw it there."
+            f"The report of {run_dir} cannot be written: {error.strerror or error}. Name a folder that you can write "
+            "to: `orch report RUN --output FOLDER` draws in a copy of the run there."
         ) from error
     return run_dir / NAME
 
 
-def _notebooks_of(meta: Mapping[str, Any]) -> Iterable[str]:
-    return (meta.get("spec") or {}).get("notebooks") or _DEFAULT_NOTEBOOKS
+def notebooks_of(run: "Run") -> list[str]:
+    """The notebooks that draw a run: of the families that it has something for, then others that its spec names."""
+    fitting = [name for name, fits in _FAMILIES.items() if fits(run)]
+    named = (run.meta.get("spec") or {}).get("notebooks") or ()
+    return list(dict.fromkeys([*fitting, *map(str, named)]))

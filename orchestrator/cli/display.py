@@ -50,7 +50,8 @@ def cell(trial: Trial) -> str:
         cores += f", {levels.packet_size}" + " B" * isinstance(levels.packet_size, int)
     if trial.kind == "baseline":
         return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}"
-    return f"{levels.variant}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
+    what = "trace of polls, " if trial.kind == "trace" else ""
+    return f"{what}{levels.variant}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
 
 
 @dataclass

@@ -7,63 +7,65 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli import options
 from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
 
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
-    from orchestrator.run.changes import Change
     from orchestrator.spec import Pool, Testbed
+    from orchestrator.store.changes import Change
 
 
 def run(
     spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
-    tier: Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full.")] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
-    ] = None,
-    testbed: Annotated[str | None, typer.Option(help="Another testbed than the spec names.")] = None,
-    results: Annotated[Path, typer.Option(help="Where runs are stored.")] = RESULTS,
+    tier: options.Tier = None,
+    overrides: options.Overrides = None,
+    testbed: options.Testbed = None,
+    results: options.Results = RESULTS,
     order: Annotated[str | None, typer.Option(help="random (the default), or sequential for debugging.")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Go on with a run: its directory or its id. Tier, --set, --testbed and --order "
-            "are that run's unless given.",
-        ),
-    ] = None,
-    on_change: Annotated[
-        str | None,
-        typer.Option(
-            metavar="keep|rerun|abort",
-            help="What to do when something has changed since that run was begun; without it you are asked.",
-        ),
-    ] = None,
-    dask: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A scheduler of Dask, such as tcp://HOST:8786: the work on each testbed is done by a worker that has "
-            "the resource of its name.",
-        ),
-    ] = None,
-    wait: Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")] = True,
-    json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")] = False,
+    resume: options.Resume = None,
+    on_change: options.OnChange = None,
+    dask: options.Dask = None,
+    wait: options.Wait = True,
+    json_output: options.Json = False,
+    yes: options.Yes = False,
 ) -> int:
     """Run an experiment: validate, plan, bring up the testbed, provision, measure, store, draw.
 
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask)
+    return conclude(measure(request), f"orch run {spec}", json_output)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to be: the arguments of `orch run`, None where they are not given."""
+
+    spec: Path
+    results: Path
+    tier: str | None = None
+    overrides: Sequence[str] | None = None
+    testbed: str | None = None
+    order: str | None = None
+    resume: Path | None = None
+    on_change: str | None = None
+    wait: bool = True
+    yes: bool = False
+    dask: str | None = None
+
+
+def measure(request: Request) -> "Summary":
+    """The whole way from a request to a run with its tables and, where it came to its end, its report."""
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
@@ -73,21 +75,22 @@ def run(
     from orchestrator.spec import load_experiment, members_of
     from orchestrator.testbed.pool import pool_capabilities
 
-    if on_change is not None and (on_change not in DECISIONS or resume is None):
+    if request.on_change is not None and (request.on_change not in DECISIONS or request.resume is None):
         raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
-    found = None if resume is None else _run_to_resume(resume, results)
+    results = request.results
+    found = None if request.resume is None else _run_to_resume(request.resume, results)
     before = _arguments_of(found) if found else {}
     experiment = load_experiment(
-        spec,
-        tier=tier if tier is not None else before.get("tier"),
-        overrides=overrides if overrides is not None else before.get("overrides", ()),
+        request.spec,
+        tier=request.tier if request.tier is not None else before.get("tier"),
+        overrides=request.overrides if request.overrides is not None else before.get("overrides", ()),
     )
-    chosen_order = str(order or before.get("order") or "random")
-    arguments = {"testbed": testbed or before.get("testbed"), "order": chosen_order}
+    chosen_order = str(request.order or before.get("order") or "random")
+    arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
     bed, why = _testbed(arguments["testbed"] or experiment.testbed)
     if why:
         arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
-    place: Place = Cluster(dask) if dask else Home()
+    place: Place = Cluster(request.dask) if request.dask else Home()
     beds = members_of(bed)
     with _terminated_as_interrupted(), place:
         seen = place.look(beds)
@@ -101,9 +104,9 @@ def run(
                 display.message(f"Left out: {left.what}: {left.reason}")
 
             def decide(changes: "Sequence[Change]") -> str:
-                return on_change or (
+                return request.on_change or (
                     "abort"
-                    if yes
+                    if request.yes
                     else display.ask(
                         ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
                         "What now: keep what was measured, rerun what the change concerns, or abort?",
@@ -112,10 +115,10 @@ def run(
                 )
 
             campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
-            with place.open(beds, seen, display, wait=wait) as executor:
+            with place.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)
             _finish(summary, display)
-    return _conclude(summary, spec, json_output)
+    return summary
 
 
 def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
@@ -138,6 +141,8 @@ def _run_to_resume(given: Path, results: Path) -> Path:
         if not below:
             raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
         given = below[0]
+    if given.is_file():
+        raise UserError(f"{given} is a file: an archive of a run is only read. Unpack it, and go on with the folder.")
     return find_run(given)
 
 
@@ -203,7 +208,8 @@ def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
         display.message(f"The tables cannot be written: {error.strerror}. `orch report {summary.path}` makes them.")
 
 
-def _conclude(summary: "Summary", spec: Path, json_output: bool) -> int:
+def conclude(summary: "Summary", command: str, json_output: bool) -> int:
+    """Say how a run ended; returns the exit status. ``command``: what goes on with it, if --resume is added."""
     counts = {status: summary.statuses[status] for status in ("ok", "failed", "invalid", "missing")}
     if not json_output:
         if counts["ok"]:
@@ -218,7 +224,7 @@ def _conclude(summary: "Summary", spec: Path, json_output: bool) -> int:
         print(f"orch: block {gap['block']} was given up: {gap['reason']}", file=sys.stderr)
     if summary.stopped:
         print(f"orch: {summary.stopped}", file=sys.stderr)
-    goes_on = f"`orch run {spec} --resume {summary.path}`"
+    goes_on = f"`{command} --resume {summary.path}`"
     if summary.interrupted:
         print(
             f"orch: interrupted; what was measured is kept. {goes_on} goes on, `orch report {summary.path}` draws it.",

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Specs or testbed files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Specs, testbed files or claims.", metavar="FILE...")],
 ) -> int:
-    """Check specs and testbed files. Every mistake is shown with its place; the exit status is then 2."""
+    """Check specs, testbed files and claims. Every mistake is shown with its place; the exit status is then 2."""
     from orchestrator.spec import check_file
 
     status = 0
@@ -105,7 +105,8 @@ def _json_parts(planned: "Plan", lessons: "Lessons", testbeds: int) -> Iterator[
     yield "]}\n"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes, for reading."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"
@@ -113,7 +114,8 @@ def _size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, for reading: '40 s', '12 min', '3 h 05 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -157,7 +159,7 @@ def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
     table.add_column("rounds", "", justify="right")
     table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right")
     table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right")
-    table.add_column("expected", span(_duration(least.seconds), _duration(total.seconds)), justify="right")
+    table.add_column("expected", span(duration(least.seconds), duration(total.seconds)), justify="right")
     for block in planned.blocks:
         measured = [trial for trial in block.trials if trial.kind == "measure"]
         part, first = block_estimate(block, lessons), block_estimate(block, lessons, rule.min)
@@ -169,11 +171,11 @@ def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
             span(str(rule.min), str(measured[-1].round)),
             span(str(first.trials), str(part.trials)),
             span(str(first.loads), str(part.loads)),
-            span(_duration(first.seconds), _duration(part.seconds)),
+            span(duration(first.seconds), duration(part.seconds)),
         )
     console.print(table)
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
-    disk = span(_size(least.disk_bytes), _size(total.disk_bytes))
+    disk = span(size(least.disk_bytes), size(total.disk_bytes))
     console.print(
         f"loads: of another variant's module. {boots}, about {disk} of results; without retries and without what is "
         "built on first use.",
@@ -186,12 +188,12 @@ def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="experiment or testbed.")] = "experiment",
+    what: Annotated[str, typer.Argument(help="experiment, testbed or claim.")] = "experiment",
 ) -> None:
-    """Print the JSON Schema of specs, or of testbed files."""
-    from orchestrator.spec import experiment_schema, testbed_schema
+    """Print the JSON Schema of specs, of testbed files, or of claims."""
+    from orchestrator.spec import claim_schema, experiment_schema, testbed_schema
 
-    schemas = {"experiment": experiment_schema, "testbed": testbed_schema}
+    schemas = {"experiment": experiment_schema, "testbed": testbed_schema, "claim": claim_schema}
     if what not in schemas:
-        raise UserError(f"There is no schema of {what}. There is one of {' and one of '.join(schemas)}.")
+        raise UserError(f"There is no schema of {what}. There is one of {', one of '.join(schemas)}.")
     print(json.dumps(schemas[what](), indent=2))

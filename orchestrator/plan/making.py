@@ -20,9 +20,10 @@ def make_plan(
 ) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
-    A block for each number of cores, the smallest first; in it a baseline (for each packet size), then rounds with
-    every cell once, as many as there can be at most. In a random order a round depends on the seed, the block's cores
-    and cells and the round's number, on nothing else. ``order`` sequential keeps the cells in the order of the spec.
+    A block for each number of cores, the smallest first; in it a baseline (for each packet size), with ``trace`` every
+    cell once while the kernel records, then rounds with every cell once, as many as there can be at most. In a random
+    order a round depends on the seed, the block's cores and cells and the round's number, on nothing else. ``order``
+    sequential keeps the cells in the order of the spec.
     ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
@@ -153,6 +154,10 @@ def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], plan
         baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here), packet_size)
         identity = maker.identity("baseline", baseline)
         trials.append(maker.trial("baseline", baseline, identity, index, 0, planned + len(trials) + 1))
+    if spec.trace is not None:
+        for levels in here:
+            identity = maker.identity("trace", levels)
+            trials.append(maker.trial("trace", levels, identity, index, 0, planned + len(trials) + 1))
     pairs = [(levels, maker.identity("measure", levels)) for levels in here]
     if order == "random":
         # The order in which the spec names levels is not to matter.

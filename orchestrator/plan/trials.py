@@ -32,8 +32,9 @@ class Levels:
 class Trial:
     """A cell and a repetition.
 
-    ``trial_id``: 16 hexadecimal digits, from the resolved parameters and the repetition alone. ``kind``: measure or
-    baseline. ``block``, ``order`` (in the plan) and ``repetition`` count from 1, ``round`` too; it is 0 for a baseline.
+    ``trial_id``: 16 hexadecimal digits, from the resolved parameters and the repetition alone. ``kind``: measure,
+    baseline, or trace (a cell while the kernel records something, which no median is made of). ``block``, ``order`` (in
+    the plan) and ``repetition`` count from 1, ``round`` too; it is 0 for what comes before the rounds.
     """
 
     trial_id: str

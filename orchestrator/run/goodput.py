@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goodput: iperf3 between the ends for a fixed time, what its receivers counted, and whether that counts."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.run import iperf3, layout, probes
+from orchestrator.run import iperf3, layout, polls, probes
 from orchestrator.run.aftermath import Aftermath, look_back
 from orchestrator.run.judge import Evidence, Passage, judge, variation
 from orchestrator.run.scene import Scene
@@ -52,6 +53,7 @@ def measure_goodput(scene: Scene) -> None:
                 "warm_up_s": traffic.warm_up_s,
                 "duration_s": traffic.duration_s,
                 "patience_s": seconds + grace_s,
+                "trace_polls": trial.kind == "trace",
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
             }
             for host in hosts
@@ -71,6 +73,8 @@ def measure_goodput(scene: Scene) -> None:
         "computer": boost.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
+    if trial.kind == "trace":
+        outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], scene.placement))
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
     _evaluate(scene, processes, look_back(scene, traffic_s))
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import UserError
 from orchestrator.kernel.variants import Variant, variant
 from orchestrator.plan import NO_VARIANT, Plan
-from orchestrator.run.changes import Change, changes_between, spec_changed
 from orchestrator.run.executor import Executor
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
 from orchestrator.run.session import Campaign, Session
 from orchestrator.run.work import Describe, Opened
 from orchestrator.store import RunDirectory, new_run_id
+from orchestrator.store.changes import Change, changes_between, spec_changed
 from orchestrator.store.reading import as_counted
 from orchestrator.store.writing import now
 from orchestrator.testbed.computer import describe

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Plan
-from orchestrator.run.changes import Change
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.progress import CampaignProgress
 from orchestrator.run.work import Opened
 from orchestrator.store import RunDirectory
+from orchestrator.store.changes import Change
 
 if TYPE_CHECKING:
     from orchestrator.spec import Experiment

@@ -2,12 +2,13 @@
 """Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
 
 from orchestrator.spec.catalog import AUTO
+from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
-from orchestrator.spec.schema import experiment_schema, testbed_schema
+from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
@@ -38,6 +39,8 @@ __all__ = [
     "MOST_TUNNELS",
     "PROVIDERS",
     "ROLES",
+    "Claim",
+    "ClaimTest",
     "Experiment",
     "Factors",
     "Host",
@@ -57,8 +60,10 @@ __all__ = [
     "UmlHost",
     "UmlTestbed",
     "check_file",
+    "claim_schema",
     "crossing_links",
     "experiment_schema",
+    "load_claim",
     "load_experiment",
     "load_testbed",
     "members_of",

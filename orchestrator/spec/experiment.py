@@ -129,6 +129,7 @@ class Tier(Strict):
     include: tuple[ExtraCell, ...] | None = None
     traffic: TierTraffic | None = None
     repetitions: Repetitions | None = None
+    trace: Literal["polls"] | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     notebooks: tuple[Name, ...] | None = None
 
@@ -166,6 +167,11 @@ class Experiment(Strict):
     include: tuple[ExtraCell, ...] = ()
     traffic: Traffic
     repetitions: Repetitions = Adaptive(min=5, max=5)
+    trace: Literal["polls"] | None = Field(
+        default=None,
+        description="polls: each cell is run once more while the kernel records on which CPUs NAPI polls run. These "
+        "trials enter no median.",
+    )
     retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is tried again.")
     on_failure: Literal["continue", "stop"] = Field(
         default="continue", description="What to do when a trial is not ok after its retries."

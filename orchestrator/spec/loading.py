@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator import paths
 from orchestrator.errors import UserError
 from orchestrator.spec import catalog
+from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
@@ -130,11 +131,15 @@ def _addresses(testbed: SshTestbed) -> set[tuple[str, int]]:
 
 
 def check_file(path: Path | str) -> str:
-    """Check a spec or a testbed file; a sentence on what it is. Raises SpecError with every mistake, or UserError."""
+    """Check a spec, a testbed file or a claim; a sentence on what it is. Raises SpecError with every mistake, or
+    UserError."""
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
     root, _ = parse(source)
     keys = root.entries if isinstance(root, Mapping) else {}
+    if "claim" in keys and "experiment" in keys:
+        claim = load_claim(file)
+        return f"{file} is a good claim: {claim.claim}, {claim.title}."
     if "experiment" not in keys and ("provider" in keys or "hosts" in keys or "testbeds" in keys):
         testbed = load_testbed(file if catalog.is_file_name(str(file)) else file.absolute())
         of = f", a pool of {', '.join(testbed.testbeds)}" if isinstance(testbed, Pool) else ""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of spec and testbed files: an editor completes and checks with them."""
+"""The JSON Schemas of specs, testbed files and claims: an editor completes and checks with them."""
 
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from orchestrator.spec.claims import Claim
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.testbed import Pool, Testbed
 
@@ -20,3 +21,8 @@ def testbed_schema() -> dict[str, Any]:
     """Of testbed files, whose provider says what else they have."""
     adapter: TypeAdapter[Testbed | Pool] = TypeAdapter(Annotated[Testbed | Pool, Field(discriminator="provider")])
     return {"$schema": _DIALECT, **adapter.json_schema()}
+
+
+def claim_schema() -> dict[str, Any]:
+    """Of the files in experiments/claims."""
+    return {"$schema": _DIALECT, **Claim.model_json_schema()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a run's directory, also one that was interrupted."""
+"""Reading a run's directory, also one that was interrupted, and one that is in an archive."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.store.archive import open_archive
 
 TRIALS = "trials"
 STOPPING = "stopping.json"
@@ -20,16 +21,20 @@ def is_run(path: Path) -> bool:
 
 
 def find_run(path: Path) -> Path:
-    """The run that a path means: itself, or the latest below it. Raises UserError where there is none."""
-    if is_run(path):
-        return path.resolve()
-    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in path.glob(pattern)]
+    """The run that a path means: itself, or the latest below it.
+
+    An archive is unpacked into a private folder that goes with this process. Raises UserError where there is no run.
+    """
+    folder = open_archive(path) if path.is_file() else path
+    if is_run(folder):
+        return folder.resolve()
+    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in folder.glob(pattern)]
     if not below:
         raise UserError(
             f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
-    return max(below, key=lambda folder: folder.name).resolve()
+    return max(below, key=lambda found: found.name).resolve()
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 """The agent on a real lab machine: what it refuses, and that it leaves nothing running."""
 
 import contextlib
+import json
 import os
 import shlex
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.plan import Levels, Traffic, Trial
+from orchestrator.plan import Levels, Trial
 from orchestrator.progress import Silent
 from orchestrator.run import iperf3, layout
 from orchestrator.run.attempt import run_attempt
 from orchestrator.run.roles import make_links
-from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.run.scene import Conditions, Outcome
+from orchestrator.spec import GATEWAYS, Limits, Traffic, load_testbed
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
@@ -37,9 +39,17 @@ TRIAL = Trial(
     order=1,
     levels=Levels(variant="vanilla", cores=1, tunnels=1),
     repetition=1,
-    traffic=Traffic(tool="iperf3", protocol="tcp", streams=1, warm_up_s=1.0, duration_s=1.0),
+    traffic=Traffic(warm_up="1s", duration="1s"),
     topology=layout.SITE_TO_SITE,
 )
+
+
+# What else this computer does is not what these tests are about, and it may be busy.
+BESIDE_OTHERS = Conditions(Limits(report_only=("headroom", "clock_skew", "competing_load", "steal")))
+
+
+def attempted(testbed: UmlTestbed, trial: Trial) -> Outcome:
+    return run_attempt(testbed, trial, load_variants()[trial.levels.variant], lambda: None, BESIDE_OTHERS)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +97,25 @@ def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTe
         entered.prepare(State(4096))
 
 
+def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(testbed: UmlTestbed) -> None:
+    traced = replace(TRIAL, kind="trace", levels=Levels(variant="threaded", cores=1, tunnels=2))
+    outcome = attempted(testbed, traced)
+    assert outcome.measurements["throughput_bps"], outcome.reasons
+    found = json.loads(outcome.raw["polls.json"])
+    rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    assert {row["device"] for row in rows if row["role"] == "gateway-b"} == {"wg1", "wg2"}
+    assert {row["cpu"] for row in rows} == {0}
+    counted = outcome.probes["interfaces"]["gateway-b"]
+    for device in ("wg1", "wg2"):
+        packets = sum(row["packets"] for row in rows if (row["role"], row["device"]) == ("gateway-b", device))
+        assert found["lost"] or packets == pytest.approx(counted[device]["rx_packets"], rel=0.1)
+    assert "orch" not in in_the_machine(testbed, "ls /sys/kernel/tracing/instances")
+
+
 def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
     real = testbed.module("upstream", "lab1")
     monkeypatch.setattr(testbed, "module", lambda build, host: ModuleFile(real.path, "ab" * 20))
-    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    outcome = attempted(testbed, TRIAL)
     assert outcome.status == "failed"
     assert "nothing was measured" in outcome.reasons[0]
     assert outcome.measurements["throughput_bps"] is None
@@ -104,10 +129,10 @@ def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
     in_the_machine(testbed, "rmmod wireguard; head -c 5000 /dev/urandom >/run/bad.ko")
     with monkeypatch.context() as patched:
         patched.setattr(testbed, "module", lambda build, host: ModuleFile("/run/bad.ko", real.build_id))
-        outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+        outcome = attempted(testbed, TRIAL)
     assert outcome.status == "failed"
     assert "/run/bad.ko cannot be loaded" in outcome.reasons[0]
-    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    outcome = attempted(testbed, TRIAL)
     assert outcome.status == "ok", outcome.reasons
     assert "chacha20" in str(outcome.crypto)
     assert "poly1305" in str(outcome.crypto)
@@ -189,46 +214,46 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
         testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
     )
     monkeypatch.setattr("orchestrator.run.goodput.GRACE_S", 1.0)
-    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    outcome = attempted(testbed, TRIAL)
     assert outcome.status == "failed"
     assert says in outcome.reasons[0]
     assert outcome.measurements["throughput_bps"] is None
     in_the_machine(testbed, "mv /usr/bin/iperf3.real /usr/bin/iperf3")
-    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    after = attempted(testbed, TRIAL)
     assert after.status == "ok", after.reasons
 
 
 def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
-        outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
+        outcome = attempted(testbed, longer)
     assert outcome.status == "invalid"
     assert "clock_step" in outcome.broken
-    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    after = attempted(testbed, TRIAL)
     assert after.status == "ok", after.reasons
     assert "clock differs by +" in after.marks[0]
 
 
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=replace(TRIAL.traffic, duration_s=3.0))
+    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
-        outcome = run_attempt(testbed, longer, load_variants()["vanilla"], lambda: None)
+        outcome = attempted(testbed, longer)
     assert outcome.status == "failed"
     assert "iperf3" in outcome.reasons[0]
     assert outcome.measurements["throughput_bps"] is None
-    assert run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None).status == "ok"
+    assert attempted(testbed, TRIAL).status == "ok"
 
 
 def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: UmlTestbed) -> None:
     send = "import socket; s = socket.socket(2, 2); [s.sendto(b'x' * 99, ('198.18.1.1', 9)) for _ in iter(int, 1)]"
     in_the_machine(testbed, f"ip netns exec client python3 -c {shlex.quote(send)} >/dev/null 2>&1 </dev/null & sleep 1")
-    outcome = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    outcome = attempted(testbed, TRIAL)
     assert outcome.status == "invalid"
     assert "stray_traffic" in outcome.broken
     in_the_machine(testbed, "pkill -f 'import socke[t]'")
-    after = run_attempt(testbed, TRIAL, load_variants()["vanilla"], lambda: None)
+    after = attempted(testbed, TRIAL)
     assert after.status == "ok", after.reasons
     assert after.probes["before"]["packets"] <= 10
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 NONE = "none"
+_UNPATCHED = ("vanilla", "threaded")
 Fate = Callable[[dict[str, Any]], list[str]]
 
 
@@ -37,6 +38,7 @@ def write_run(
     realtime: bool = True,
     speed: Callable[[str, int, int, random.Random], float] = invented_bps,
     topology: str = "site-to-site",
+    traced: bool = False,
 ) -> Path:
     """Write run.json and the attempts; returns the run's directory.
 
@@ -52,6 +54,7 @@ def write_run(
     for index, count in enumerate(cores, 1):
         levels = list(dict.fromkeys(t or count for t in tunnels))
         wanted = [("baseline", 0, NONE, max(levels, default=1))]
+        wanted += [("trace", 0, v, t) for v in variants for t in levels if traced]
         wanted += [("measure", r, v, t) for r in range(1, rounds + 1) for v in variants for t in levels]
         trials = []
         for kind, turn, variant, number in wanted:
@@ -90,6 +93,18 @@ def _per_cpu(variant: str, cores: int, rng: random.Random) -> list[dict[str, flo
         used = {kind: value * rng.uniform(0.9, 1.05) for kind, value in used.items()}
         rows.append({"cpu": cpu, **{f"{k}_s": v for k, v in used.items()}, "idle_s": max(0.0, 3 - sum(used.values()))})
     return rows
+
+
+def _polls(variant: str, cores: int, tunnels: int) -> dict[str, Any]:
+    """One second of polls: of vanilla all on CPU 0, else each tunnel on its own CPU."""
+    rows = [
+        ["lab1", role, f"wg{t}", at, 0 if variant == "vanilla" else t % cores, 100, 1000]
+        for role in ("gateway-a", "gateway-b")
+        for t in range(1, tunnels + 1)
+        for at in range(10)
+    ]
+    columns = ["host", "role", "device", "bin", "cpu", "polls", "packets"]
+    return {"bin_s": 0.1, "lost": 0, "columns": columns, "rows": rows}
 
 
 def _interfaces(tunnels: int, carried: int) -> dict[str, Any]:
@@ -139,7 +154,10 @@ def _write_attempt(
         "crypto": "chacha20: synthetic",
         "realtime": realtime,
     }
-    _write(path / "trials" / trial["trial_id"] / str(number) / "attempt.json", attempt)
+    folder = path / "trials" / trial["trial_id"] / str(number)
+    _write(folder / "attempt.json", attempt)
+    if trial["kind"] == "trace" and status != "failed":
+        _write(folder / "polls.json", _polls(levels["variant"], levels["cores"], levels["tunnels"]))
 
 
 def _description(
@@ -169,6 +187,7 @@ def _description(
         | {"repetitions": {"min": rounds, "max": rounds, "width": None}},
         "sessions": [{"session": 1, "started_at": "2026-01-02T03:04:05.000Z", "ended_at": None, "state": "finished"}],
         "arguments": {"testbed": None, "order": "random"},
+        "variants": {name: {"build": "upstream" if name in _UNPATCHED else "multitunnel"} for name in variants},
         "versions": {"orch": "0.1.0", "python": "3.11"},
         "source": {"commit": "c" * 40, "dirty": False, "tree_hash": "d" * 64},
         "testbed": {"name": "lab", "provider": provider, "hosts": [{"name": "lab1", "roles": roles}]}

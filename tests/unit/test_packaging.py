@@ -3,10 +3,14 @@
 
 import re
 import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
 
-from orchestrator import __version__
+from orchestrator import __version__, cache
+from orchestrator.cli.app import COMMANDS
+from orchestrator.cli.artifact import appendix
 from orchestrator.doctor import checks
 from orchestrator.paths import CHECKOUT
 
@@ -37,6 +41,37 @@ def test_versions_agree() -> None:
     assert PROJECT["project"]["requires-python"] == f">={lowest}"
     supported = ", ".join(map(str, checks.PYTHONS[0])), ", ".join(map(str, checks.PYTHONS[1]))
     assert "({}) <= sys.version_info < ({})".format(*supported) in (CHECKOUT / "orch").read_text()
+
+
+def test_the_citation_names_one_licence_since_several_mean_a_choice() -> None:
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
+    assert citation["license"] == "Apache-2.0"
+    assert PROJECT["project"]["license"] == "Apache-2.0 AND GPL-2.0-only"
+
+
+def test_the_artifact_appendix_is_what_specs_and_claims_make() -> None:
+    committed = (CHECKOUT / "docs" / "artifact.md").read_text()
+    assert committed == f"{appendix()}\n", "Write it again: orch artifact > docs/artifact.md"
+
+
+def test_the_artifact_appendix_does_not_depend_on_the_computer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = appendix()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for what in ("overhead", "prepare", "disk"):
+        cache.learn(f"{what}/uml", 1e6)
+    assert appendix() == before
+
+
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_commands_and_files_that_there_are(page: Path) -> None:
+    text = page.read_text()
+    named = set(re.findall(r"(?:^    |`)(?:\./)?orch ([a-z]+)", text, re.MULTILINE))
+    assert named <= set(COMMANDS)
+    files = re.findall(r"`((?:docs|benchmarks|experiments|kernel|playbooks)/[\w./-]+\.\w+)`", text)
+    assert [file for file in files if not (CHECKOUT / file).is_file()] == []
 
 
 def test_the_licence_of_the_kernel_s_parts_is_the_kernel_s() -> None:

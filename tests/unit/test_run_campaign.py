@@ -16,11 +16,11 @@ from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import Summary, carry_out
-from orchestrator.run.changes import Change
 from orchestrator.run.executor import Here
 from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
+from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import ModuleFile, State
 
 Script = Callable[[Any, int], Outcome]

@@ -79,14 +79,21 @@ def test_a_path_is_found_in_the_checkout_from_anywhere(tmp_path: Path, monkeypat
         spec.load_experiment("exp/scalling.yaml")
 
 
-def test_every_spec_and_testbed_of_the_checkout_is_good() -> None:
-    found = [*paths.EXPERIMENTS.glob("*.yaml"), *paths.TESTBEDS.glob("*.yaml")]
-    assert len(found) >= 2
+def test_every_spec_testbed_and_claim_of_the_checkout_is_good() -> None:
+    found = [path for folder in (paths.EXPERIMENTS, paths.TESTBEDS, paths.CLAIMS) for path in folder.glob("*.yaml")]
+    assert len(found) >= 8
     for path in found:
         spec.check_file(path)
 
 
-@pytest.mark.parametrize(("name", "made"), [("experiment", spec.experiment_schema), ("testbed", spec.testbed_schema)])
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("experiment", spec.experiment_schema),
+        ("testbed", spec.testbed_schema),
+        ("claim", spec.claim_schema),
+    ],
+)
 def test_the_schemas_that_editors_use_are_current(name: str, made: object) -> None:
     assert callable(made)
     committed = json.loads((paths.EXPERIMENTS / "schema" / f"{name}.json").read_text())

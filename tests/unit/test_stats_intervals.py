@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, order_ranks, summarize
+from orchestrator.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, is_narrow, order_ranks, summarize
 
 values = st.lists(st.floats(min_value=0.0, max_value=1e12), min_size=1, max_size=60)
 
@@ -56,6 +56,23 @@ def test_intervals_cover_the_median_as_often_as_they_say(n: int, draw: str) -> N
     one = (lambda: rng.gauss(5.0, 1.0)) if draw == "normal" else (lambda: rng.lognormvariate(0.0, 1.0))
     truth = 5.0 if draw == "normal" else 1.0
     hits = sum(summarize(one() for _ in range(n)).interval.holds(truth) for _ in range(2000))
+    assert hits / 2000 >= 0.93
+
+
+@pytest.mark.parametrize("fewest", [6, 10, 30])
+@pytest.mark.parametrize("draw", ["normal", "log-normal"])
+def test_intervals_cover_the_median_with_the_stopping_rule_on(fewest: int, draw: str) -> None:
+    rng = random.Random(f"{draw}/{fewest}/stopped")  # fixed, so that the outcome is always the same
+    one = (lambda: rng.gauss(5.0, 0.5)) if draw == "normal" else (lambda: rng.lognormvariate(0.0, 0.1))
+    truth = 5.0 if draw == "normal" else 1.0
+    hits, lengths = 0, set()
+    for _ in range(2000):
+        values = [one() for _ in range(fewest)]
+        while len(values) < fewest + 24 and not is_narrow(values, 0.10):
+            values.append(one())
+        lengths.add(len(values))
+        hits += summarize(values).interval.holds(truth)
+    assert len(lengths) > 5  # the rule did stop early, and not always at once
     assert hits / 2000 >= 0.93
 
 

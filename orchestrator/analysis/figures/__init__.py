@@ -3,7 +3,20 @@
 
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import per_core_load
+from orchestrator.analysis.figures.polls import where_polls_ran
+from orchestrator.analysis.figures.scheduling import scheduling
+from orchestrator.analysis.figures.speed_ups import published, speed_ups
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
 from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
 
-__all__ = ["Drawing", "one_tunnel", "one_tunnel_a_core", "per_core_load", "throughput_tunnels"]
+__all__ = [
+    "Drawing",
+    "one_tunnel",
+    "one_tunnel_a_core",
+    "per_core_load",
+    "published",
+    "scheduling",
+    "speed_ups",
+    "throughput_tunnels",
+    "where_polls_ran",
+]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
+from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.style import STYLE
 from orchestrator.store.files import replace_file
 
@@ -36,12 +37,19 @@ class Drawing:
         return " ".join([f"{self.title}.", *self.notes])
 
     def rendered(self, format: str) -> bytes:
-        """The figure as pdf, png or svg."""
+        """The figure as pdf, png or svg; the marks of an svg carry their numbers."""
         buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
             self._fix_layout()
+            texts = numbers.name_marks(self.figure)
             self.figure.savefig(buffer, format=format, dpi=300, metadata=_WITHOUT_DATE[format])
-        return buffer.getvalue()
+        data = buffer.getvalue()
+        return numbers.with_titles(data, texts, self._foot_pt()) if format == "svg" else data
+
+    def _foot_pt(self) -> float:
+        """How much of the figure's height the text at its foot takes, in points."""
+        feet = [text for text in self.figure.texts if text.get_gid() == numbers.FOOTER]
+        return max((text.get_window_extent().y1 / self.figure.dpi * 72 + 2 for text in feet), default=0.0)
 
     def _fix_layout(self) -> None:
         """Lay out once, and round: the solver's last digits differ from process to process."""

@@ -1,93 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures share: sheets with a footer, lines of medians with every trial, and the sentences about them."""
+"""What the figures share: sheets with a footer, lines of medians with every trial, names and legends."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
+from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, numbers
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import COLUMN_IN, GREY, STYLE, gbit, look
-from orchestrator.stats import FEWEST_FOR_INTERVAL
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, gbit, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
 
 _MANY_POINTS = 2000  # from here on points are drawn as pixels, so that vector files stay small
 _FOOTER_PT = 5.6
-
-
-def context_notes(run: Run) -> list[str]:
-    """Where the numbers come from: topology, testbed, priority, what the setting cannot show."""
-    testbed = run.testbed
-    label = testbed.get("label") or "placement not recorded"
-    where = f"{run.topology} on {testbed.get('name', 'an unnamed testbed')} ({label}); {realtime_note(run.trials)}."
-    notes = ["Emulated: no real hardware behind these numbers."] if testbed.get("emulated") else []
-    notes.append(where[0].upper() + where[1:])
-    if testbed.get("provider") == "uml":
-        notes.append("Links are veth: there is no RSS, and receive processing runs on the sender's CPU.")
-    return notes
-
-
-def realtime_note(trials: pd.DataFrame) -> str:
-    """Whether the lab had real-time priority while trials ran."""
-    known = trials["realtime"].dropna().astype(bool)
-    if known.empty:
-        return "real-time priority not recorded"
-    on = int(known.sum())
-    if 0 < on < len(known):
-        return f"real-time priority on in {on} of {len(known)} trials"
-    return f"real-time priority {'on' if on else 'off'}"
-
-
-def sample_note(sizes: Iterable[int], *, explained: bool = True) -> str:
-    """What marks and whiskers are, for cells with these numbers of trials; in short, how many trials there are."""
-    found = sorted(set(sizes))
-    if not found:
-        return "No cell has a valid trial."
-    n = f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
-    if found == [1]:
-        return "One trial a cell (n = 1): no spread is known."
-    below, above = found[0] < FEWEST_FOR_INTERVAL, found[-1] >= FEWEST_FOR_INTERVAL
-    if not explained:
-        short = (
-            "range"
-            if not above
-            else f"95 % interval, range below n = {FEWEST_FOR_INTERVAL}"
-            if below
-            else "95 % interval"
-        )
-        return f"Medians of {n} trials; whiskers: {short}."
-    span = f"the range (too few trials for a 95 % interval, which takes {FEWEST_FOR_INTERVAL})"
-    if above:
-        span = "the order-statistic interval of the median, 95 % or more"
-        span += f", and the range where n is below {FEWEST_FOR_INTERVAL}" if below else ""
-    return f"Large marks: medians, {n} trials a cell; small marks: every trial; whiskers: {span}."
-
-
-def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame) -> str:
-    """What is not in the medians, of these planned trials; empty if nothing is missing."""
-    statuses = trials["status"].value_counts()
-    parts = []
-    if len(invalid):
-        parts.append(f"{len(invalid)} invalid attempt{'s' * (len(invalid) != 1)} (hollow grey, not in the medians)")
-    for status in ("invalid", "failed", "missing"):
-        if count := int(statuses.get(status, 0)):
-            ended = {"invalid": "stayed invalid", "failed": "failed", "missing": "not measured"}[status]
-            parts.append(f"{count} of {len(trials)} trials {ended}")
-    return f"{'; '.join(parts)}." if parts else ""
-
-
-def bound_note(cells: pd.DataFrame) -> str:
-    """The sentence for cells close to their baseline; empty if there is none."""
-    if not bool(cells["generator_bound"].any()):
-        return ""
-    return "†: close to the baseline, so the generator may be the limit."
 
 
 def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
@@ -95,8 +31,7 @@ def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
 
     ``height`` is that of the plot alone, in inches: the footer is added below it.
     """
-    characters = int(width * 72 / (_FOOTER_PT * 0.5))
-    lines = textwrap.wrap(" ".join(filter(None, footer)), characters)
+    lines = _wrapped(" ".join(filter(None, footer)), width * 72 - 8)
     foot = (len(lines) * _FOOTER_PT * 1.3 + 5) / 72
     figure = Figure(figsize=(width, height + foot), layout="constrained")
     bottom = foot / (height + foot)
@@ -109,17 +44,29 @@ def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
         fontsize=_FOOTER_PT,
         color="#444444",
         va="bottom",
+        gid=numbers.FOOTER,
     )
     return figure
+
+
+def _wrapped(text: str, width_pt: float) -> list[str]:
+    """The footer's lines: as many words in each as its width has room for."""
+    font = FontProperties(family=STYLE["font.sans-serif"], size=_FOOTER_PT)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else ""
+        if longer and text_to_path.get_text_width_height_descent(longer, font, False)[0] <= width_pt:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = ()) -> Drawing:
     """A figure that says what is missing, where there is nothing to draw."""
     if len(run.shared) and run.measured.empty:
-        why = (
-            "every valid trial was measured while another testbed of the run used the same computer (shared_computer)."
-        )
-    notes = [*filter(None, footer), *context_notes(run)]
+        why = "every valid trial had another testbed of the run beside it on the same computer (shared_computer)."
+    notes = [*filter(None, footer), *captions.context_notes(run)]
     with mpl.rc_context(STYLE):
         figure = sheet(COLUMN_IN, 1.1, notes)
         message = "\n".join(textwrap.wrap(f"Nothing to draw: {why}", 52))
@@ -137,7 +84,23 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
 
 def shift(index: int, count: int, gap: float) -> float:
     """How far a variant's marks lie beside their place on the x axis, so that variants do not hide one another."""
-    return (index - (count - 1) / 2) * min(0.09, 0.4 / max(1, count)) * gap
+    return (index - (count - 1) / 2) * slot(count) * gap
+
+
+def slot(count: int) -> float:
+    """How wide the part of the x axis is that one of so many variants takes at a place, as a share of the gap."""
+    return min(0.15, 0.6 / max(1, count))
+
+
+def are_many(rows: pd.DataFrame) -> bool:
+    """Whether so many points are to be drawn as pixels."""
+    return len(rows) > _MANY_POINTS
+
+
+def jitter(rows: pd.DataFrame) -> pd.Series:
+    """-0.5 to 0.5, a trial's place among those of its block by its round: trials of a cell lie side by side."""
+    turns = rows["round"].astype("float64")
+    return (turns - turns.min()) / max(1.0, float(turns.max() - turns.min())) - 0.5 if len(turns) > 1 else turns * 0.0
 
 
 def draw_variants(
@@ -156,55 +119,85 @@ def draw_variants(
     of which variants take a small part each, so that they do not hide one another.
     """
     names = run.variants
-    rasterized = len(trials) + len(invalid) > _MANY_POINTS
+    rasterized = are_many(trials)
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
         aside = shift(index, len(names), gap)
-        mine = cells[(cells["variant"] == name) & (cells["n"] > 0)].sort_values(column)
+        planned = cells[cells["variant"] == name].sort_values(column)
+        mine = planned[planned["n"] > 0]
         points, broken = trials[trials["variant"] == name], invalid[invalid["variant"] == name]
-        for rows, face, edge, order in ((points, colour, "white", 6), (broken, "none", GREY, 2)):
-            x = [places[int(level)] + aside for level in rows[column]]
-            axes.scatter(
-                x,
+        for rows, face, edge, order in ((points, colour, colour, 4), (broken, "none", GREY, 2)):
+            beside = jitter(rows) * 0.7 * slot(len(names)) * gap
+            drawn = axes.scatter(
+                rows[column].map(places).astype("float64") + aside + beside,
                 rows["throughput_bps"] / 1e9,
-                s=7 if face == colour else 9,
+                s=9,
                 marker=marker,
                 facecolors=face,
                 edgecolors=edge,
-                linewidths=0.3 if face == colour else 0.7,
-                alpha=0.7 if face == colour else 1.0,
+                linewidths=0.0 if face == colour else 0.7,
+                alpha=0.55 if face == colour else 1.0,
                 zorder=order,
                 rasterized=rasterized,
             )
+            numbers.carry_rows(drawn, rows, trial_text)
         if mine.empty:
             continue
         x = [places[int(level)] + aside for level in mine[column]]
         y = mine["median_bps"] / 1e9
-        spread = [y - mine["low_bps"] / 1e9, mine["high_bps"] / 1e9 - y]
-        axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, capthick=0.8, zorder=4)
-        axes.plot(x, y, color=colour, linestyle=line, zorder=4, label=name)
-        axes.scatter(x, y, s=30, marker=marker, facecolors="white", edgecolors=colour, linewidths=1.2, zorder=5)
+        # A line has a gap where a planned cell has no valid trial: it would show what was not measured.
+        along = [places[int(level)] + aside for level in planned[column]]
+        axes.plot(along, planned["median_bps"] / 1e9, color=colour, linestyle=line, zorder=3, label=name)
+        dashes = draw_medians(axes, x, y, mine["low_bps"] / 1e9, mine["high_bps"] / 1e9)
+        numbers.carry_rows(dashes, mine, cell_text)
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
 
 
+def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: pd.Series) -> "PathCollection":
+    """Medians as dashes with whiskers, black on whatever colour lies below; returns the dashes."""
+    axes.errorbar(x, median, yerr=[median - low, high - median], fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=5)
+    return axes.scatter(x, median, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
+
+
+def trial_text(row: Mapping[str, Any]) -> str:
+    """What a trial's mark says under the pointer."""
+    about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
+    where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
+    return f"{Key.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
+
+
+def cell_text(row: Mapping[str, Any]) -> str:
+    """What a median's mark says under the pointer."""
+    spread = captions.spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
+    return f"{Key.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
+
+
+def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> bool:
+    """Whether names at the ends of the ``last`` panel's lines name every variant of a figure's ``cells``."""
+    shown = last[last["n"] > 0]
+    return set(cells.loc[cells["n"] > 0, "variant"]) == set(shown["variant"]) and shown[column].nunique() > 1
+
+
 def label_lines(
     axes: "Axes", run: Run, cells: pd.DataFrame, column: str, places: Mapping[int, float], gap: float
 ) -> None:
-    """Each variant's name at the right end of its line, moved apart where two would touch. Set the y limits before."""
+    """Each variant's name at the right end of its line of medians. Set the y limits before."""
+    shown = cells[cells["n"] > 0].sort_values(column)
+    last = {str(name): rows.iloc[-1] for name, rows in shown.groupby("variant")}
+    right = max((places[int(row[column])] for row in last.values()), default=0.0)
+    label_ends(axes, run, {name: gbit(float(row["median_bps"])) for name, row in last.items()}, right, gap)
+
+
+def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, gap: float) -> None:
+    """Each variant's name right of its line, which ends at the height ``ends``; moved apart where two would touch."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72
     least = (high - low) * 8.5 / max(height, 30)
-    ends: list[tuple[float, float, str, str]] = []
-    for name, (colour, _, _) in look(run.variants).items():
-        mine = cells[(cells["variant"] == name) & (cells["n"] > 0)].sort_values(column)
-        if len(mine):
-            last = mine.iloc[-1]
-            ends.append((gbit(float(last["median_bps"])), places[int(last[column])], name, colour))
-    ends.sort()
-    right = max((place for _, place, _, _ in ends), default=0.0) + shift(len(run.variants) - 1, len(run.variants), gap)
+    colours = {name: colour for name, (colour, _, _) in look(run.variants).items()}
+    right += shift(len(run.variants) - 1, len(run.variants), gap)
     free = -least
-    for y, _, name, colour in ends:
+    for y, name in sorted((y, name) for name, y in ends.items()):
         free = max(y, free + least)
         axes.annotate(
             name,
@@ -212,7 +205,7 @@ def label_lines(
             (9, 0),
             textcoords="offset points",
             va="center",
-            color=colour,
+            color=colours[name],
             fontsize=7,
             annotation_clip=False,
         )
@@ -257,27 +250,30 @@ def upper_limit(values: Iterable[pd.Series], baselines: pd.Series) -> float:
 
 def legend_handles(run: Run, cells: pd.DataFrame, invalid: pd.DataFrame, baseline: bool) -> list[Line2D]:
     """Entries for the variants that are drawn, for the baseline's line and for invalid attempts."""
-    drawn = set(cells.loc[cells["n"] > 0, "variant"])
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            linestyle=line,
-            marker=marker,
-            markerfacecolor="white",
-            markersize=4.5,
-            label=name,
-        )
-        for name, (colour, marker, line) in look(run.variants).items()
-        if name in drawn
-    ]
+    handles = variant_handles(run, set(cells.loc[cells["n"] > 0, "variant"]))
     if baseline:
         handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="no tunnel"))
     if len(invalid):
         hollow: Any = {"marker": "o", "markersize": 3.2, "markerfacecolor": "none", "markeredgecolor": GREY}
         handles.append(Line2D([], [], linestyle="none", markeredgewidth=0.7, label="invalid attempt", **hollow))
     return handles
+
+
+def variant_handles(run: Run, drawn: Container[str]) -> list[Line2D]:
+    """Entries for those of a run's variants that are drawn."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=3.5,
+            label=name,
+        )
+        for name, (colour, marker, line) in look(run.variants).items()
+        if name in drawn
+    ]
 
 
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from orchestrator.analysis.dataset import CPU_KINDS, Run
-from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import (
     BLUE,
@@ -29,7 +29,7 @@ NAME = "per-core-load"
 TITLE = "How each CPU spent its time"
 
 # Waiting for input or output is idle time here; the rest of a bar's height, up to 1, is idle too.
-_KINDS: dict[str, tuple[str, str]] = {
+KINDS: dict[str, tuple[str, str]] = {
     "softirq": (BLUE, ""),
     "system": (ORANGE, "////"),
     "user": (GREEN, "...."),
@@ -68,47 +68,49 @@ def per_core_load(run: Run) -> Drawing:
     sizes = rows.groupby("variant")["trial_id"].nunique()
     same = {int(n) for n in sizes}
     n = f"n = {min(same)}" if len(same) == 1 else f"n = {min(same)} to {max(same)}"
-    notes = [f"{_count(cores, 'core')}, {_count(tunnels, 'tunnel')}. Bars: mean shares over {n} trials a variant."]
+    where = f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}"
+    notes = [f"{where}. Bars: mean shares over {n} trials a variant."]
     if several:
         notes.append(f"The CPUs of {' and '.join(hosts)}, which has the gateway that encrypts.")
     notes.append("Dots: the busy share of each trial. White: idle.")
     notes.append("Threaded polls count as system time, polls in softirq as softirq time: compare the whole bars.")
     if absent:
         notes.append(f"Without a valid trial here: {', '.join(absent)}.")
-    notes += [note for note in (parts.loss_note(planned, planned.iloc[:0]), *parts.context_notes(run)) if note]
+    notes += [note for note in (captions.loss_note(planned, planned.iloc[:0]), *captions.context_notes(run)) if note]
 
-    kinds = [kind for kind in _KINDS if rows[kind].max() >= 0.001]
+    kinds = [kind for kind in KINDS if rows[kind].max() >= 0.001]
     width = COLUMN_IN if len(names) * cores <= 24 else PAGE_IN
     with mpl.rc_context(STYLE):
         figure = parts.sheet(width, 2.1, notes)
         grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(grid, names, strict=True):
-            _panel(axes, rows[rows["variant"] == name], kinds)
+            draw_shares(axes, name, rows[rows["variant"] == name], kinds)
             axes.set_title(name)
             axes.set_xlabel("CPU")
         grid[0].set_ylim(0, 1.02)
         grid[0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         grid[0].set_ylabel("Share of the CPU's time")
-        handles = [
-            Patch(facecolor=_KINDS[kind][0], hatch=_KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
-            for kind in kinds
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=5, handlelength=1.6)
+        figure.legend(handles=kind_handles(kinds), loc="outside upper center", ncols=5, handlelength=1.6)
     return Drawing(NAME, TITLE, figure, notes)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+def kind_handles(kinds: list[str]) -> list[Patch]:
+    """Entries of a legend for kinds of time."""
+    return [
+        Patch(facecolor=KINDS[kind][0], hatch=KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
+        for kind in kinds
+    ]
 
 
-def _panel(axes: "Axes", rows: pd.DataFrame, kinds: list[str]) -> None:
+def draw_shares(axes: "Axes", name: str, rows: pd.DataFrame, kinds: list[str]) -> None:
+    """A bar a CPU, of its mean shares of time by kind over the trials in ``rows``, and each trial's busy share."""
     means = rows.groupby("cpu")[list(CPU_KINDS)].mean().sort_index()
     cpus = [int(str(cpu)) for cpu in means.index]
     places = {cpu: place for place, cpu in enumerate(cpus)}
     floor = pd.Series(0.0, index=means.index)
     for kind in kinds:
-        colour, hatch = _KINDS[kind]
-        axes.bar(
+        colour, hatch = KINDS[kind]
+        bars = axes.bar(
             list(places.values()),
             means[kind],
             0.78,
@@ -119,13 +121,17 @@ def _panel(axes: "Axes", rows: pd.DataFrame, kinds: list[str]) -> None:
             linewidth=0,
             zorder=2,
         )
+        for bar, cpu in zip(bars, cpus, strict=True):
+            numbers.carry(bar, [f"{name}, CPU {cpu}\n{kind} {means[kind][cpu]:.1%} of its time (mean)"])
         floor = floor + means[kind]
     axes.bar(list(places.values()), [1.0] * len(cpus), 0.78, fill=False, edgecolor=GREY, linewidth=0.4, zorder=3)
     busy = 1 - rows["idle"] - rows["iowait"]
     turn = rows["trial_id"].astype("category").cat.codes
     spread = (turn / max(1, int(turn.max())) - 0.5) * 0.5 if int(turn.max()) else turn * 0.0
     x = rows["cpu"].map(places).astype("float64") + spread
-    axes.scatter(x, busy, rasterized=len(rows) > 2000, **_POINTS)
+    dots = axes.scatter(x, busy, rasterized=parts.are_many(rows), **_POINTS)
+    texts = zip(rows["cpu"], busy, rows["block"], rows["round"], strict=True)
+    numbers.carry(dots, [f"{name}, CPU {c}\nbusy {b:.1%}\nblock {k}, round {r}" for c, b, k, r in texts])
     every = max(1, len(cpus) // 8)
     axes.set_xticks(range(0, len(cpus), every), [str(cpu) for cpu in cpus[::every]])
     axes.set_xlim(-0.7, len(cpus) - 0.3)

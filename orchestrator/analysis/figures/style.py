@@ -12,6 +12,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
 FAINT = "#D9D9D9"
+PUBLISHED_COLOUR = "#8F3B76"  # of what was published, and not measured here: no variant has it
 
 # Colour, marker and line of a variant. Fixed for those that are known, so that figures of different runs agree.
 _KNOWN: dict[str, tuple[str, str, Any]] = {

@@ -3,17 +3,18 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.lines import Line2D
 
+from orchestrator.analysis.cells import Key, efficiencies
 from orchestrator.analysis.cells import cells as cells_of
-from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import COLUMN_IN, GREY, STYLE, gbit, look
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
 from orchestrator.stats import FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ONE_TUNNEL = ("f1-throughput-one-tunnel", "Throughput of one tunnel against the number of cores")
 ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel a core")
+_IDEAL = "#9A9A9A"
 _ABOVE_IDEAL = (
     "Above ideal: one virtual CPU switches between sender, receiver and workers for every few packets, and a second "
     "one saves part of that."
@@ -46,7 +48,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
 
     cells, trials, invalid = chosen(cells_of(run)), chosen(run.measured), chosen(run.invalid)
     planned = chosen(run.trials[run.trials["kind"] == "measure"])
-    lost = parts.loss_note(planned, invalid)
+    lost = captions.loss_note(planned, invalid)
     shown = cells[cells["n"] > 0]
     what = "one tunnel a core" if per_core else "one tunnel"
     if shown.empty and invalid.empty:
@@ -54,12 +56,12 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         return parts.nothing(run, name, title, why, [lost])
     measured = sorted({int(c) for c in shown["cores"]})
     sizes = [int(n) for n in shown["n"]]
-    face = [parts.sample_note(sizes, explained=False), _scaling_note(measured), parts.bound_note(cells), lost]
-    face += parts.context_notes(run)
+    face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells), lost]
+    face += captions.context_notes(run)
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
-    notes = [parts.sample_note(sizes)]
+    notes = [captions.sample_note(sizes)]
     if per_core and not shown.empty:
-        notes.append("Grey lines: ideal, as much a core as the variant's smallest core count carries.")
+        notes.append("Grey lines: ideal, as much a core as the variant carries at its smallest core count.")
     if len(table):
         notes.append(
             "Efficiency: throughput a core over that at the smallest core count; bounds from both cells' spread."
@@ -72,7 +74,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         cores = sorted({int(c) for c in cells["cores"]})
         places = {count: float(count) for count in cores}
         gap = min((b - a for a, b in itertools.pairwise(cores)), default=1)
-        ideal = _ideal_lines(axes, run, shown, cores) if per_core else 0.0
+        ideal = _ideal_lines(axes, run, shown, cores, float(gap)) if per_core else 0.0
         top = max(parts.top_of(trials["throughput_bps"], invalid["throughput_bps"], shown["high_bps"]), ideal * 1.05)
         axes.set_ylim(0, top)
         axes.set_xlim(*_limits(cores, gap))
@@ -82,10 +84,14 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         (below or axes).set_xlabel("Cores" + (" (one tunnel each)" if per_core else ""))
         if below is not None:
             _draw_efficiency(below, run, table, cores, float(gap))
+        handles = parts.legend_handles(run, cells, invalid, baseline=False)
         if len(cores) > 1:
             parts.label_lines(axes, run, cells, "cores", places, float(gap))
-        else:  # no line has an end: names would lie on the points
-            parts.legend(figure, parts.legend_handles(run, cells, invalid, baseline=False))
+            handles = [handle for handle in handles if handle.get_label() not in run.variants]
+        if ideal:
+            handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: as much a core as the first"))
+        if handles:  # names stand there only where no line has an end: they would lie on the points
+            parts.legend(figure, handles)
     return Drawing(name, title, figure, notes)
 
 
@@ -113,34 +119,29 @@ def _ticks(axes: "Axes", cores: Sequence[int]) -> None:
     axes.set_xticks(cores, [str(count) for count in cores])
 
 
-def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, cores: Sequence[int]) -> float:
+def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, cores: Sequence[int], gap: float) -> float:
     """A line a variant from its smallest core count on; returns the highest point drawn, in Gbit/s."""
     highest = 0.0
-    for name in run.variants:
+    for index, name in enumerate(run.variants):
         mine = shown[shown["variant"] == name].sort_values("cores")
         if len(mine) == 0 or int(mine.iloc[0]["cores"]) == cores[-1]:
             continue
         first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0]["median_bps"])
         ends = [gbit(ideal_throughput(start, first, count)) for count in (first, cores[-1])]
-        axes.plot([first, cores[-1]], ends, color="#9A9A9A", linewidth=0.8, zorder=1)
+        aside = parts.shift(index, len(run.variants), gap)
+        axes.plot([first + aside, cores[-1] + aside], ends, color=_IDEAL, linewidth=0.8, zorder=1)
         highest = max(highest, ends[1])
-    if highest:
-        axes.annotate(
-            "ideal",
-            (cores[-1], highest),
-            (-14, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=6.5,
-            color=GREY,
-        )
     return highest
+
+
+def _efficiency_text(row: Mapping[str, Any]) -> str:
+    against = f"against {captions.count(row['reference_cores'], 'core')}"
+    return f"{Key.of(row)}\nefficiency {row['median']:.3g} {against}\n{captions.spread_text(row)}"
 
 
 def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequence[int], gap: float) -> None:
     names = run.variants
-    axes.axhline(1.0, color="#9A9A9A", linewidth=0.8, zorder=1)
+    axes.axhline(1.0, color=_IDEAL, linewidth=0.8, zorder=1)
     places: Mapping[str, float] = {name: parts.shift(i, len(names), gap) for i, name in enumerate(names)}
     for name, (colour, marker, line) in look(names).items():
         mine = table[table["variant"] == name].sort_values("cores")
@@ -148,10 +149,12 @@ def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequenc
             continue
         x = mine["cores"] + places[name]
         spread = [mine["median"] - mine["low"], mine["high"] - mine["median"]]
-        axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, zorder=3)
-        start = float(mine["reference_cores"].iloc[0]) + places[name]
-        axes.plot([start, *x], [1.0, *mine["median"]], color=colour, linestyle=line, zorder=3)
-        axes.scatter(x, mine["median"], s=22, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+        axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=4)
+        every = mine.set_index("cores")["median"].reindex(list(cores))  # with a gap where there is no efficiency
+        every[int(mine["reference_cores"].iloc[0])] = 1.0
+        axes.plot(every.index + places[name], every, color=colour, linestyle=line, zorder=3)
+        marks = axes.scatter(x, mine["median"], s=14, marker=marker, color=colour, linewidths=0, zorder=5)
+        numbers.carry_rows(marks, mine, _efficiency_text)
     top = max(1.25, float(table["high"].max()) * 1.08)
     axes.set_ylim(0, top)
     axes.set_yticks([0.5 * i for i in range(int(top / 0.5) + 1)])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """F2: throughput against tunnels at fixed cores, a line a variant, a panel a core count."""
 
-import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -9,9 +8,9 @@ import pandas as pd
 
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import parts
+from orchestrator.analysis.figures import captions, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN, STYLE
+from orchestrator.analysis.figures.style import STYLE
 
 NAME = "f2-throughput-tunnels"
 TITLE = "Throughput against the number of tunnels, at fixed cores"
@@ -21,56 +20,50 @@ def throughput_tunnels(run: Run) -> Drawing:
     """F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
     cells = cells_of(run)
     planned = run.trials[run.trials["kind"] == "measure"]
-    lost = parts.loss_note(planned, run.invalid)
+    lost = captions.loss_note(planned, run.invalid)
     shown = cells[cells["n"] > 0]
     drawn = {int(cores) for cores in shown["cores"]} | {int(cores) for cores in run.invalid["cores"]}
-    panels = sorted(drawn)
-    if not panels:
+    counts = sorted(drawn)
+    if not counts:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
     absent = [cores for cores in sorted({int(c) for c in planned["cores"]}) if cores not in drawn]
     sizes = [int(n) for n in shown["n"]]
     face = [
-        parts.sample_note(sizes, explained=False),
-        parts.bound_note(cells),
+        captions.sample_note(sizes, explained=False),
+        captions.bound_note(cells),
         lost,
-        *parts.context_notes(run),
+        *captions.context_notes(run),
     ]
-    notes = [parts.sample_note(sizes)]
-    bare = [cores for cores in panels if cores not in {int(c) for c in run.baselines["cores"]}]
+    notes = [captions.sample_note(sizes)]
+    bare = [cores for cores in counts if cores not in {int(c) for c in run.baselines["cores"]}]
     line = "No tunnel: the same traffic without one (baseline), in Gbit/s"
     notes.append(f"{line}; none is valid for {', '.join(map(str, bare))} cores." if bare else f"{line}.")
     if absent:
         notes.append(f"No valid trial with {', '.join(map(str, absent))} cores: no panel.")
     notes = [note for note in [*notes, *face[1:]] if note]
 
-    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
-    rows = math.ceil(len(panels) / columns)
-    width = COLUMN_IN if columns < 3 else PAGE_IN
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(width, 0.3 + 1.8 * rows, face)
-        grid = figure.subplots(rows, columns, squeeze=False, sharey="row").ravel()
+        figure, grid = panels.sheet_of(counts, face)
+        across = panels.columns(len(counts))
         lines = False
-        for place, (axes, cores) in enumerate(zip(grid, panels, strict=False)):
-            row = panels[place - place % columns :][:columns]
+        for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
+            row = counts[place - place % across :][:across]
             top = _top(run, cells[cells["cores"].isin(row)], row)
             here = cells[cells["cores"] == cores]
             levels = sorted({int(t) for t in here["tunnels"]})
-            places = {level: float(place) for place, level in enumerate(levels)}
             trials, invalid = (frame[frame["cores"] == cores] for frame in (run.measured, run.invalid))
-            parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", 1.0)
+            parts.draw_variants(axes, run, here, trials, invalid, panels.places_of(levels), "tunnels", 1.0)
             axes.set_ylim(0, top)
             lines |= parts.draw_baseline(axes, here["baseline_bps"], top)
-            axes.set_xticks(list(places.values()), [str(level) for level in levels])
-            axes.set_xlim(-0.4, len(levels) - 0.6)
-            axes.set_title(f"{cores} core{'s' * (cores != 1)}")
-            if place + columns >= len(panels):
-                axes.set_xlabel("Tunnels")
-            if place % columns == 0:
-                axes.set_ylabel("Throughput in Gbit/s")
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
+            panels.finish(axes, place, counts, levels, "Throughput in Gbit/s")
         handles = parts.legend_handles(run, cells, run.invalid, lines)
-        parts.legend(figure, handles)
+        last = cells[cells["cores"] == counts[across - 1]]
+        if parts.ends_are_labelled(cells, last, "tunnels"):
+            places = panels.places_of(sorted({int(t) for t in last["tunnels"]}))
+            parts.label_lines(grid[across - 1], run, last, "tunnels", places, 1.0)
+            handles = [handle for handle in handles if handle.get_label() not in run.variants]
+        if handles:
+            parts.legend(figure, handles)
     return Drawing(NAME, TITLE, figure, notes)
 
 

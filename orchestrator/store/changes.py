@@ -46,7 +46,7 @@ def spec_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 
 def _spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    for path, was, now in _differences(before, after):
+    for path, was, now in differences(before, after):
         top = path.split(".")[0]
         if top not in _FREE:
             yield Change(f"spec: {path}", was, now, None if top in ("limits", "testbed") else ())
@@ -54,7 +54,7 @@ def _spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
 
 def _variant_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     for name in sorted(before.keys() & after.keys()):
-        for path, was, now in _differences(before[name], after[name]):
+        for path, was, now in differences(before[name], after[name]):
             yield Change(f"variant {name}: {path}", was, now, (name,))
 
 
@@ -62,14 +62,14 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     for part in ("computer", "testbed"):
         old = (before.get("environment") or {}).get(part) or {}
         new = (after.get("environment") or {}).get(part) or {}
-        for path, was, now in _differences(_steady(old), _steady(new)):
+        for path, was, now in differences(_steady(old), _steady(new)):
             yield Change(f"{part}: {path}", was, now, None)
     old, new = ((side.get("environment") or {}).get("testbeds") or {} for side in (before, after))
     for name in sorted(old.keys() | new.keys()):  # of a pool
-        for path, was, now in _differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
+        for path, was, now in differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
             yield Change(f"testbed {name}: {path}", was, now, None)
     old, new = (side.get("testbed") or {} for side in (before, after))
-    for path, was, now in _differences(old, new):
+    for path, was, now in differences(old, new):
         if path != "max_cores":  # follows from the plan
             yield Change(f"testbed: {path}", was, now, None)
     old, new = ((side.get("source") or {}).get("program_hash") for side in (before, after))
@@ -91,12 +91,12 @@ def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
     return steady
 
 
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
     """(path, before, after) of all values that differ; lists are compared whole."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*before, *(key for key in after if key not in before)]:
             below = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key, _ABSENT), after.get(key, _ABSENT), below)
+            yield from differences(before.get(key, _ABSENT), after.get(key, _ABSENT), below)
     elif before != after:
         yield path, _text(before), _text(after)
 

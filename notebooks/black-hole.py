@@ -1,0 +1,73 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where the polls of many tunnels run
+#
+# WireGuard takes decrypted packets out of a tunnel's queue in a poll, one at a time for each tunnel. With polls in
+# softirq context a poll that is due again is queued on the CPU that polls already, and moves only after its queue was
+# empty: under load, the polls of several tunnels that meet on a CPU stay there (the "black hole"). Threads of their own
+# are spread by the scheduler.
+#
+# Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to a run of
+# `exp/black-hole.yaml`.
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import orchestrator as orch
+from orchestrator.analysis import cells, figures, polls
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## Where the polls ran (F4)
+
+# %%
+show(figures.where_polls_ran(run))
+
+# %% [markdown]
+# `busiest_cpu` is the share of all polls that one CPU had at a time: 1 is the black hole. `one_cpu` is the share of a
+# tunnel's polls at a time that one CPU had: 1 is a tunnel that stays where it is. Of both gateways; the one that
+# decrypts the traffic is gateway-b.
+
+# %%
+polls.spread(polls.polls(run))
+
+# %% [markdown]
+# ## What it costs (F2)
+#
+# Of the trials in which nothing was recorded.
+
+# %%
+show(figures.throughput_tunnels(run))
+
+# %%
+cells.ratios(run)
+
+# %% [markdown]
+# ## Where the time went
+
+# %%
+show(figures.per_core_load(run))

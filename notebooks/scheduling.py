@@ -1,0 +1,55 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where the work is scheduled
+#
+# The same tunnels with encryption, decryption and polls on any core, on one core for each tunnel, in threads, or on the
+# core that has the packet.
+#
+# Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to a run of
+# `exp/scheduling.yaml`.
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import orchestrator as orch
+from orchestrator.analysis import cells, figures
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## Throughput by scheduling (F7)
+
+# %%
+show(figures.scheduling(run))
+
+# %%
+cells.ratios(run)
+
+# %% [markdown]
+# ## Where the time went
+
+# %%
+show(figures.per_core_load(run))

@@ -1,0 +1,64 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Speed-ups (F5)
+#
+# How many times as much one variant carries as another, and the ratios that the paper's claims are about, beside what
+# was published. Reads one run's directory, and the published values of `experiments/claims`. `orch report RUN` executes
+# it; here in Jupyter, set `run_dir` to any run (or to a folder of runs: the latest is taken).
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import pandas as pd
+
+import orchestrator as orch
+from orchestrator.analysis import cells, claims, figures
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## Between variants
+#
+# Each trial is compared with the reference's of the same block and round, so that what drifts hits both alike.
+
+# %%
+show(figures.speed_ups(run))
+
+# %%
+cells.ratios(run)
+
+# %% [markdown]
+# ## Beside the published values
+#
+# Purple values are published ones, for other hardware. Whether a claim is reproduced, and if not why, is in the table.
+
+# %%
+show(figures.published(run))
+
+# %%
+pd.DataFrame(
+    [(v.claim, v.title, v.verdict, v.reason) for v in claims.verify(run)], columns=["claim", "", "verdict", "why"]
+)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where NAPI polls run: the kernel's tracepoint napi:napi_poll, counted by CPU, device and time.
+
+An instance of tracefs of our own (Documentation/trace/ftrace.rst): what else is traced on the host stays as it is.
+"""
+
+import contextlib
+import glob
+import os
+import re
+
+from orchestrator.agent.host import AgentError, call, read_text, set_and_check, write_text
+
+TRACING = "/sys/kernel/tracing"
+INSTANCE = TRACING + "/instances/orch-polls"
+BIN_S = 0.1
+BUFFER_KB = 65536  # of all CPUs together
+LEAST_KB, MOST_KB = 1024, 32768  # of each; a poll takes about 50 bytes
+LINE = re.compile(
+    r"\[(\d+)\] +\S+ +(\d+\.\d+): napi_poll: napi poll on napi struct (\S+) for device (\S+) work (-?\d+) "
+)
+
+
+class PollTrace:
+    """Polls are recorded from ``start`` to ``stop``; a full buffer keeps what came first."""
+
+    def __enter__(self):
+        if not os.path.exists(TRACING + "/trace"):
+            with contextlib.suppress(AgentError):
+                call(["mount", "-t", "tracefs", "tracefs", TRACING])
+        if not os.path.isdir(TRACING + "/events/napi/napi_poll"):
+            raise AgentError("this kernel does not offer the tracepoint napi:napi_poll, so polls can't be traced.")
+        remove()
+        os.mkdir(INSTANCE)
+        set_and_check(INSTANCE + "/tracing_on", "0")
+        share = BUFFER_KB // max(1, os.cpu_count() or 1)
+        write_text(INSTANCE + "/buffer_size_kb", str(min(MOST_KB, max(LEAST_KB, share))))
+        write_text(INSTANCE + "/trace_clock", "mono")
+        set_and_check(INSTANCE + "/options/overwrite", "0")
+        if os.path.exists(INSTANCE + "/options/hash-ptr"):  # a poll is told from another by its address
+            set_and_check(INSTANCE + "/options/hash-ptr", "0")
+        event = INSTANCE + "/events/napi/napi_poll"
+        write_text(event + "/filter", 'dev_name ~ "wg*"')  # other polls would fill the buffer
+        set_and_check(event + "/enable", "1")
+        return self
+
+    def __exit__(self, *exception):
+        remove()
+
+    def start(self):
+        write_text(INSTANCE + "/tracing_on", "1")
+
+    def stop(self):
+        write_text(INSTANCE + "/tracing_on", "0")
+
+    def result(self):
+        """What was recorded until a CPU's buffer was full, times in bins of BIN_S from the first poll on.
+
+        {"bin_s", "lost": polls that found the buffer full, "rows": [[bin, cpu, poll, device, times, packets]]};
+        ``poll`` numbers the NAPI instances, since devices of several roles may share a name.
+        """
+        found = {}  # type: dict[tuple[int, int, int, str], list[int]]
+        addresses = {}  # type: dict[str, int]
+        lost, until = 0, float("inf")
+        seen = []
+        for folder in sorted(glob.glob(INSTANCE + "/per_cpu/cpu[0-9]*")):
+            with open(folder + "/trace", encoding="ascii", errors="replace") as lines:
+                for line in lines:
+                    match = LINE.search(line)
+                    if match:
+                        cpu, at, address, device, work = match.groups()
+                        poll = addresses.setdefault(address, len(addresses))
+                        seen.append((float(at), int(cpu), poll, device, int(work)))
+            missed = lost_of(folder)
+            if missed:  # from here on one CPU would be missing
+                lost += missed
+                until = min(until, seen[-1][0] if seen else 0.0)
+        began = min((at for at, _, _, _, _ in seen), default=0.0)
+        for at, cpu, poll, device, work in seen:
+            if at > until:
+                continue
+            counts = found.setdefault((int((at - began) / BIN_S), cpu, poll, device), [0, 0])
+            counts[0] += 1
+            counts[1] += max(0, work)
+        return {"bin_s": BIN_S, "lost": lost, "rows": [[*key, *counts] for key, counts in sorted(found.items())]}
+
+
+def lost_of(folder):
+    """How many events a CPU's buffer had no room for."""
+    lines = [line.partition(":") for line in read_text(folder + "/stats").splitlines()]
+    return sum(int(value) for name, _, value in lines if name in ("overrun", "dropped events"))
+
+
+def remove():
+    """Take our instance away, also one that an agent that was killed left."""
+    if os.path.isdir(INSTANCE):
+        write_text(INSTANCE + "/tracing_on", "0")
+        os.rmdir(INSTANCE)

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run shows about the paper's claims: reproduced, not reproduced, or not testable here, and why.
+
+A verdict is careful in one direction. A claim is reproduced only if the whole 95 % interval of every number that it is
+tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. Everything
+else is not testable here: an interval that does both says nothing, nor does a run that was emulated, has another
+topology or fewer cores than the claim is about. What was measured is given in any case, beside the published value.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator import paths
+from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.dataset import Run
+from orchestrator.errors import UserError
+from orchestrator.spec import Claim, ClaimTest, load_claim
+from orchestrator.spec.fields import PER_CORE
+from orchestrator.spec.problems import did_you_mean
+from orchestrator.stats import FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL, Interval, paired_ratio, parallel_efficiency
+from orchestrator.stats.intervals import CONFIDENCE
+from orchestrator.store.files import replace_file, to_json
+
+NAME = "claims.json"
+REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "not reproduced", "not testable here"
+_TOPOLOGY = "site-to-site"
+_UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One number of a claim as a run has it, beside the published one.
+
+    ``of``, ``to``: the cells, in words; ``to`` of an efficiency is the same with the fewest cores. ``cores``: at which
+    the number is. ``median``, ``low``, ``high``: in ``unit``; ``interval``: what low and high are ("95 % interval",
+    "range"); all None or empty, and ``n`` (pairs, or trials of ``of``) 0, where there is no number.
+    ``accepted_low``, ``accepted_high``: what agrees; None where that side is open. ``agrees``: True or False where the
+    whole interval lies inside or outside, None where nothing can be said, and ``reason`` says why.
+    ``invalid_attempts``: of these cells, those that a later attempt made good included.
+    """
+
+    name: str
+    statistic: str
+    unit: str
+    published: str
+    published_value: float | None
+    accepted_low: float | None
+    accepted_high: float | None
+    of: str = ""
+    to: str = ""
+    cores: int | None = None
+    n: int = 0
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    invalid_attempts: int = 0
+    agrees: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run shows about one claim. ``verdict``: reproduced, not reproduced or not testable here.
+
+    ``reason``: why, in a sentence or two. ``evidence``: a row for each number that the claim is tested by.
+    """
+
+    claim: str
+    title: str
+    statement: str
+    verdict: str
+    reason: str
+    evidence: tuple[Evidence, ...]
+    source: str
+    experiment: str
+    figure: str
+    needs_cores: int
+    needs_because: str
+    also_published: tuple[str, ...] = ()
+    remarks: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for claims.json and --json."""
+        return asdict(self)
+
+
+@cache
+def load_claims(folder: Path | None = None) -> tuple[Claim, ...]:
+    """The claims of a folder, by default experiments/claims, in the order of their numbers.
+
+    Raises SpecError with every mistake of a file.
+    """
+    found = [load_claim(path) for path in (folder or paths.CLAIMS).glob("*.yaml")]
+    return tuple(sorted(found, key=lambda claim: int(claim.claim[1:])))
+
+
+def claim_named(name: str) -> Claim:
+    """The claim of a name such as C4. Raises UserError where there is none."""
+    by_name = {claim.claim: claim for claim in load_claims()}
+    if name.upper() not in by_name:
+        raise UserError(f"There is no claim {name} in experiments/claims.{did_you_mean(name, by_name)}")
+    return by_name[name.upper()]
+
+
+def verify(run: Run, claims: Iterable[Claim] | None = None) -> list[Verdict]:
+    """What a run shows about claims, by default all of them, in their order."""
+    judge = _Judge(run)
+    return [judge.verdict(claim) for claim in (load_claims() if claims is None else claims)]
+
+
+def write_verdicts(run: Run, verdicts: Sequence[Verdict]) -> Path:
+    """Write the claims.json of a run. Raises OSError where it cannot be written."""
+    content = {"schema": 1, "run_id": run.meta.get("run_id"), "verdicts": [verdict.to_json() for verdict in verdicts]}
+    replace_file(run.path / NAME, to_json(content))
+    return run.path / NAME
+
+
+@dataclass
+class _Judge:
+    """Judges the claims of one run."""
+
+    run: Run
+    values: Mapping[Key, Mapping[Any, float]] = field(init=False)
+    rows: Mapping[Key, Mapping[Any, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = throughputs(self.run.measured)
+        self.rows = {Key.of(row): row for row in cells(self.run).to_dict("records")}
+
+    def verdict(self, claim: Claim) -> Verdict:
+        evidence = tuple(self._evidence(claim, test) for test in claim.tests)
+        found, reason = self._conclusion(claim, evidence)
+        return Verdict(
+            claim.claim,
+            claim.title,
+            claim.statement,
+            found,
+            reason,
+            evidence,
+            claim.source.text,
+            claim.experiment,
+            claim.figure,
+            claim.needs.cores,
+            claim.needs.because,
+            tuple(published.text for published in claim.also_published),
+            claim.remarks or "",
+        )
+
+    def _conclusion(self, claim: Claim, evidence: Sequence[Evidence]) -> tuple[str, str]:
+        against = [one for one in evidence if one.agrees is False]
+        unknown = [one for one in evidence if one.agrees is None]
+        several = len(evidence) > 1
+        said = [f"{one.name}: {one.reason}" if several else one.reason for one in (against or unknown or evidence)]
+        if against:
+            others = [one.name for one in evidence if one.agrees]
+            return NOT_REPRODUCED, "; ".join(said) + (f"; {', '.join(others)} agrees" if others else "")
+        if unknown:
+            # One reason that holds for all is said once.
+            return NOT_TESTABLE, unknown[0].reason if len({one.reason for one in evidence}) == 1 else "; ".join(said)
+        return REPRODUCED, "; ".join(said)
+
+    def _blockers(self, claim: Claim, cores: int) -> Iterator[str]:
+        """Why this run can test nothing of a claim, whatever it measured."""
+        if self.run.topology != _TOPOLOGY:
+            yield f"wrong topology: {self.run.topology}, and only {_TOPOLOGY} runs can reproduce a claim"
+        if self.run.testbed.get("emulated"):
+            yield "emulated: the processors of this run were emulated, which shows that it works and not how fast"
+        if cores < claim.needs.cores:
+            has = f"too few cores: {cores}"
+            if cores < max(key.cores for key in self.rows):
+                has = f"cells missing: the run has those of the claim with {cores} cores at most"
+            yield f"{has}, and it needs {claim.needs.cores} at least"
+
+    def _evidence(self, claim: Claim, test: ClaimTest) -> Evidence:
+        low, high = test.accepted
+        published = test.published
+        facts: dict[str, Any] = {
+            "name": test.name,
+            "statistic": test.statistic,
+            "unit": "of linear" if test.statistic == "efficiency" else "times",
+            "published": published.text if published else "no number",
+            "published_value": published.value if published else None,
+            "accepted_low": low if math.isfinite(low) else None,
+            "accepted_high": high if math.isfinite(high) else None,
+        }
+        options = self._options(test)
+        if not options:
+            return Evidence(**facts, reason=self._not_planned(claim, test))
+        cores = max(options)
+        of, to = options[cores]
+        if test.statistic == "efficiency":
+            to = options[min(options)][0]
+        facts |= {"cores": cores, "of": str(of), "to": str(to)}
+        facts["invalid_attempts"] = sum(self.rows[key]["invalid_attempts"] for key in {of, to})
+        why_not = list(self._blockers(claim, cores))
+        if test.statistic == "efficiency" and len(options) < FEWEST_CORE_COUNTS:
+            counts = f"{len(options)} core count{'s' * (len(options) != 1)}"
+            why_not.append(f"{counts} make no scaling claim, {FEWEST_CORE_COUNTS} are needed")
+        interval = self._number(test, of, to, facts)
+        if interval is None:
+            return Evidence(**facts, reason="; ".join([*why_not, *self._missing(of, to)]))
+        why_not += self._doubts(test, of, to, interval)
+        inside = low <= interval.low and interval.high <= high
+        outside = interval.high < low or interval.low > high
+        span = f"{interval.low:.2f} to {interval.high:.2f}"
+        if not why_not and not inside and not outside:
+            why_not.append(f"undecided: the interval {span} is partly in {_accepted(low, high)}; more rounds narrow it")
+        if why_not:
+            return Evidence(**facts, reason="; ".join(why_not))
+        where = "in" if inside else "outside"
+        return Evidence(**facts, agrees=inside, reason=f"{span} lies {where} {_accepted(low, high)}")
+
+    def _options(self, test: ClaimTest) -> dict[int, tuple[Key, Key]]:
+        """{cores: the cells of a test} for every number of cores at which the run has them, measured or not."""
+        found: dict[int, tuple[Key, Key]] = {}
+        to = test.to or test.of
+        longest = max(len(test.of.tunnels), len(to.tunnels))
+        pairs = [tuple(side.tunnels[min(i, len(side.tunnels) - 1)] for side in (test.of, to)) for i in range(longest)]
+        for cores in sorted({key.cores for key in self.rows}):
+            for levels in pairs:
+                above, below = (
+                    Key(side.variant, cores, cores if level == PER_CORE else int(level))
+                    for side, level in zip((test.of, to), levels, strict=True)
+                )
+                if above in self.rows and below in self.rows and (test.statistic == "efficiency" or above != below):
+                    found[cores] = above, below
+                    break
+        return found
+
+    def _not_planned(self, claim: Claim, test: ClaimTest) -> str:
+        wanted = {side.variant: None for side in (test.of, test.to) if side is not None}
+        absent = [name for name in wanted if name not in self.run.variants]
+        what = f"the variant {' and '.join(absent)}" if absent else f"the cells of {' and '.join(wanted)} that it needs"
+        name = self.run.meta.get("experiment", "another experiment")
+        return f"cells missing: this run of {name} has not {what}; `orch reproduce {claim.claim}` measures them"
+
+    def _number(self, test: ClaimTest, of: Key, to: Key, facts: dict[str, Any]) -> Interval | None:
+        """Put the number of a test into ``facts``; returns its interval, None where there is no number."""
+        above, below = self.values.get(of, {}), self.values.get(to, {})
+        if test.statistic == "ratio":
+            ratio = paired_ratio(above, below)
+            if ratio is None:
+                return None
+            n, median, interval = ratio.n, ratio.median, ratio.interval
+        else:
+            if of == to:
+                return None
+            quotient = parallel_efficiency(above.values(), of.cores, below.values(), to.cores)
+            if quotient is None:
+                return None
+            n, median, interval = min(quotient.n_numerator, quotient.n_denominator), quotient.value, quotient.interval
+        facts |= {"n": n, "median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
+        return interval
+
+    def _missing(self, of: Key, to: Key) -> Iterator[str]:
+        for key in dict.fromkeys((of, to)):
+            if not self.values.get(key):
+                row = self.rows[key]
+                statuses = [f"{row[name]} {name}" for name in ("failed", "invalid", "missing") if row[name]]
+                yield f"cells missing: no ok trial of {key} ({', '.join(statuses) or 'none planned'})"
+
+    def _doubts(self, test: ClaimTest, of: Key, to: Key, interval: Interval) -> Iterator[str]:
+        """Why a number that was measured decides nothing."""
+        # An efficiency is of two medians that nothing pairs: each needs an interval of 97.5 %.
+        fewest, kind = (FEWEST_FOR_INTERVAL, "a ratio") if test.statistic == "ratio" else (7, "an efficiency")
+        if interval.coverage is None:
+            yield f"too few rounds: below {fewest} there is no {CONFIDENCE * 100:.0f} % interval of {kind}"
+        bound = [str(key) for key in dict.fromkeys((of, to)) if self.rows[key]["generator_bound"]]
+        if bound:
+            yield f"generator-bound: {' and '.join(bound)} came close to the baseline without a tunnel"
+        if test.statistic == "ratio" and not self._is_unpatched(to.variant):
+            yield f"the run does not say that {to.variant} is an unpatched module, which a ratio is to be against"
+        if any(self._builds(key) > 1 for key in (of, to)):
+            yield "the trials of a cell are of different builds of its module"
+
+    def _is_unpatched(self, variant: str) -> bool:
+        described = (self.run.meta.get("variants") or {}).get(variant) or {}
+        return bool(described.get("build") == _UNPATCHED)
+
+    def _builds(self, key: Key) -> int:
+        trials = self.run.measured
+        mine = trials[(trials["variant"] == key.variant) & (trials["cores"] == key.cores)]
+        return int(mine.loc[mine["tunnels"] == key.tunnels, "variant_build"].nunique())
+
+
+def _accepted(low: float, high: float) -> str:
+    if math.isinf(low):
+        return f"what is accepted (at most {high:.2f})"
+    return (
+        f"what is accepted ({low:.2f} to {high:.2f})" if math.isfinite(high) else f"what is accepted (from {low:.2f})"
+    )

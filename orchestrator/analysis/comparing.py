@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.cells import LEVELS, Key, throughputs
+from orchestrator.analysis.dataset import Run
+from orchestrator.stats import holm, quotient, rank_test, smallest_p, summarize
+from orchestrator.store.changes import Change, changes_between, differences
+
+DIFFERS, SAME, CANNOT_TELL = "differs", "no difference seen", "cannot tell"
+_ALPHA = 0.05
+METHOD = (
+    "Ratio of the medians, B over A, with an interval in which the truth lies with 95 % (from 7 trials on each side; "
+    "below that, the range). A cell differs if the exact rank-sum test of its trials says so at 5 % after Holm's "
+    "correction for the number of cells. The noise is that of trials inside a run: two boots of the same host can "
+    "differ by more, and that counts as a difference here."
+)
+_RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of run ``a`` in run ``b``.
+
+    ``cells``: one row a cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps, ratio (b over
+    a) with low, high and interval (its name), p, p_holm, outcome (differs, no difference seen, cannot tell) and, where
+    one cannot tell, the reason. ``speed_ups``: the same for the ratios to the reference variant, paired by block and
+    round, in which the speed of the hosts cancels: speed_up_a, speed_up_b. ``differences``: of spec, variants,
+    environment and versions.
+    """
+
+    a: Run
+    b: Run
+    cells: pd.DataFrame
+    speed_ups: pd.DataFrame
+    differences: tuple[Change, ...] = field(default=())
+
+    def count(self, outcome: str, of_speed_ups: bool = False) -> int:
+        """How many cells (or speed-ups) have an outcome."""
+        return int((self.speed_ups if of_speed_ups else self.cells)["outcome"].eq(outcome).sum())
+
+    @property
+    def sentence(self) -> str:
+        """What came out, for a person."""
+        said = []
+        for name, frame in (("cells", self.cells), ("speed-ups", self.speed_ups)):
+            told = frame[frame["outcome"] != CANNOT_TELL]
+            differ = int(told["outcome"].eq(DIFFERS).sum())
+            rest = len(frame) - len(told)
+            text = f"{differ} of {len(told)} {name} differ by more than noise"
+            said.append(text + (f" ({rest} more cannot be told)" if rest else ""))
+        return "; ".join(said) + "."
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "a": self.a.meta.get("run_id"),
+            "b": self.b.meta.get("run_id"),
+            "method": METHOD,
+            "sentence": self.sentence,
+            "cells": _records(self.cells),
+            "speed_ups": _records(self.speed_ups),
+            "differences": [{"what": one.what, "a": one.was, "b": one.now} for one in self.differences],
+        }
+
+    def _repr_html_(self) -> str:
+        frames = (part.drop(columns=["p"]).dropna(axis=1, how="all") for part in (self.cells, self.speed_ups))
+        shown = [frame.to_html(index=False, na_rep="", border=0) for frame in frames]
+        return f"<p>{self.sentence}</p>{shown[0]}<p>Against {self.b.reference}:</p>{shown[1]}"
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Compare run ``b`` with run ``a``; see `Comparison` and, for how, METHOD."""
+    one, other = ({key: list(mine.values()) for key, mine in throughputs(run.measured).items()} for run in (a, b))
+    planned = [_planned(run) for run in (a, b)]
+    cells = _compared(one, other, planned, "median_{}_bps")
+    first, second = (_paired(run, a.reference) for run in (a, b))
+    kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
+    speed_ups = _compared(first, second, kept, "speed_up_{}")
+    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)))
+
+
+def _planned(run: Run) -> set[Key]:
+    rows = run.trials[run.trials["kind"] == "measure"]
+    return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
+
+
+def _paired(run: Run, reference: str | None) -> dict[Key, list[float]]:
+    """{cell: its ratios to the reference variant, one for each round that has both}"""
+    values = throughputs(run.measured)
+    found: dict[Key, list[float]] = {}
+    for key, mine in values.items():
+        below: Mapping[Hashable, float] = values.get(key._replace(variant=str(reference)), {})
+        if key.variant != reference:
+            found[key] = [value / below[turn] for turn, value in mine.items() if below.get(turn, 0) > 0]
+    return {key: mine for key, mine in found.items() if mine}
+
+
+Samples = Mapping[Key, Sequence[float]]
+
+
+def _compared(a: Samples, b: Samples, planned: Sequence[set[Key]], median_column: str) -> pd.DataFrame:
+    keys = sorted(planned[0] | planned[1], key=lambda key: (key.place, key.variant))
+    both = [key for key in keys if key in a and key in b]
+    tests = {key: rank_test(a[key], b[key]) for key in both}
+    adjusted = dict(zip(both, holm(list(tests.values())), strict=True))
+    rows = []
+    for key in keys:
+        row: dict[str, Any] = {**key._asdict(), "n_a": len(a.get(key, ())), "n_b": len(b.get(key, ()))}
+        for side, values in (("a", a), ("b", b)):
+            row[median_column.format(side)] = summarize(values[key]).median if key in values else math.nan
+        row |= dict.fromkeys(("ratio", "low", "high", "p", "p_holm"), math.nan) | {"interval": ""}
+        row["outcome"], row["reason"] = CANNOT_TELL, _why_not(key, a, b, planned)
+        result = quotient(b[key], a[key]) if key in tests else None
+        if result is not None:
+            row |= {"ratio": result.value, "low": result.interval.low, "high": result.interval.high}
+            row |= {"interval": result.interval.name, "p": tests[key], "p_holm": adjusted[key]}
+            row |= _outcome(adjusted[key], row["n_a"], row["n_b"], len(both))
+        rows.append(row)
+    medians = [median_column.format(side) for side in ("a", "b")]
+    return pd.DataFrame(rows, columns=[*LEVELS, "n_a", "n_b", *medians, *_RESULTS])
+
+
+def _outcome(p: float, n: int, m: int, family: int) -> dict[str, str]:
+    if p <= _ALPHA:
+        return {"outcome": DIFFERS, "reason": ""}
+    if smallest_p(n, m) * family > _ALPHA:
+        trials = f"too few trials: of {n} and {m}, none in {family} cells could be told apart"
+        return {"outcome": CANNOT_TELL, "reason": trials}
+    return {"outcome": SAME, "reason": ""}
+
+
+def _why_not(key: Key, a: Samples, b: Samples, planned: Sequence[set[Key]]) -> str:
+    for name, other, mine, keys in (("A", "B", a, planned[0]), ("B", "A", b, planned[1])):
+        if key not in keys:
+            return f"only in {other}"
+        if key not in mine:
+            return f"no ok trial in {name}"
+    return "a throughput of zero"
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
+    found = changes_between(a, b)
+    for name in ("versions", "source", "arguments"):
+        for path, was, now in differences(a.get(name) or {}, b.get(name) or {}):
+            if path not in ("tree_hash", "program_hash"):  # said by the commit, and as the program that measures
+                found.append(Change(f"{name}: {path}", was, now, ()))
+    return found
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values: what is missing is null."""
+    return [
+        {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]

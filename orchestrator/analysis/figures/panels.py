@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Panels side by side, one a core count, each with the tunnels on its x axis."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def columns(count: int) -> int:
+    """How many of so many panels stand side by side."""
+    return min(count, 2 if count in (2, 4) else 3)
+
+
+def sheet_of(counts: Sequence[int], footer: Sequence[str]) -> "tuple[Figure, list[Axes]]":
+    """A sheet with a panel for each of the core counts, in their order; the panels of a row share the y axis."""
+    across = columns(len(counts))
+    rows = math.ceil(len(counts) / across)
+    figure = parts.sheet(COLUMN_IN if across < 3 else PAGE_IN, 0.3 + 1.8 * rows, footer)
+    grid = list(figure.subplots(rows, across, squeeze=False, sharey="row").ravel())
+    for axes in grid[len(counts) :]:
+        axes.set_visible(False)
+    return figure, grid[: len(counts)]
+
+
+def places_of(levels: Sequence[int]) -> dict[int, float]:
+    """Where each number of tunnels lies on the x axis: at equal distances, whatever the numbers."""
+    return {level: float(place) for place, level in enumerate(levels)}
+
+
+def finish(axes: "Axes", place: int, counts: Sequence[int], levels: Sequence[int], quantity: str) -> None:
+    """Title, ticks and names of the axes of the panel at ``place``."""
+    across = columns(len(counts))
+    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+    axes.set_xlim(-0.4, len(levels) - 0.6)
+    axes.set_title(captions.count(counts[place], "core"))
+    if place + across >= len(counts):
+        axes.set_xlabel("Tunnels")
+    if place % across == 0:
+        axes.set_ylabel(quantity)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F4: where the polls ran. Each tunnel's polls on each CPU over time, and beside it how the CPUs spent their time."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles
+from orchestrator.analysis.figures.style import PAGE_IN, STYLE
+from orchestrator.analysis.polls import polls, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "f4-polls"
+TITLE = "On which CPU each tunnel was polled, moment by moment, at the gateway that decrypts"
+_RECEIVER = "gateway-b"  # traffic goes from site a to site b
+_COLOURS = "cividis"  # its lightness grows evenly, so that CPUs are told apart in grey and with any colour vision
+_NAMED_CPUS = 8  # of more, the legend names the first and the last
+
+
+def where_polls_ran(run: Run) -> Drawing:
+    """F4 of a run, at the most cores and of those the most tunnels that were traced."""
+    frame = polls(run)
+    frame = frame[frame["role"] == _RECEIVER]
+    traced = run.trials[run.trials["kind"] == "trace"]
+    if frame.empty:
+        why = f"none of the {len(traced)} trials that record polls is ok."
+        if traced.empty:
+            why = "no trial recorded polls; `trace: polls` in a spec asks for that."
+        return parts.nothing(run, NAME, TITLE, why)
+    frame = frame[frame["cores"] == frame["cores"].max()]
+    frame = frame[frame["tunnels"] == frame["tunnels"].max()]
+    cores, tunnels = int(frame["cores"].iloc[0]), int(frame["tunnels"].iloc[0])
+    names = [name for name in run.variants if name in set(frame["variant"])]
+    planned = traced[(traced["cores"] == cores) & (traced["tunnels"] == tunnels)]
+    absent = [name for name in run.variants if name in set(planned["variant"]) and name not in names]
+    times = run.per_core
+    times = times[(times["kind"] == "trace") & times["trial_id"].isin(frame["trial_id"])]
+    times = times[times["host"].isin(frame["host"])]
+    cpus = sorted({int(cpu) for cpu in times["cpu"]} | {int(cpu) for cpu in frame["cpu"]})
+    notes = [
+        f"{cores} core{'s' * (cores != 1)}, {tunnels} tunnel{'s' * (tunnels != 1)}; one trial a variant, apart from "
+        "those that are measured, since recording takes time.",
+        "Upper row: a line a tunnel; its colour is the CPU that polled it in that tenth of a second, mixed where "
+        "several did. White: no poll, or the record was full.",
+        f"Busiest CPU: its share of all polls at a time. 100 % is all tunnels on one CPU, {1 / len(cpus):.0%} an even "
+        "spread. Own CPU: the share of a tunnel's polls at a time that one CPU had.",
+        "Lower row: how the CPUs spent that time. Threaded polls count as system time.",
+    ]
+    if absent:
+        notes.append(f"Without a valid trace: {', '.join(absent)}.")
+    notes += captions.context_notes(run)
+    kinds = [kind for kind in KINDS if times[kind].max() >= 0.001]
+    height = 0.08 * min(max(tunnels, 6), 32)
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(PAGE_IN, 2.6 + height, notes)
+        grid = figure.subplots(2, len(names), squeeze=False, sharey="row", height_ratios=[height + 0.6, 1.1])
+        last = float(frame["time_s"].max()) + _bin_s(frame)
+        for column, name in enumerate(names):
+            upper, lower = grid[0][column], grid[1][column]
+            mine = frame[frame["variant"] == name]
+            _draw_map(upper, mine, cpus, tunnels)
+            upper.set_title(f"{name}\n{_in_words(mine)}")
+            upper.set_xlabel("Time in s")
+            upper.set_xlim(0, last)
+            draw_shares(lower, name, times[times["trial_id"].isin(mine["trial_id"])], kinds)
+            lower.set_xlabel("CPU")
+        grid[0][0].set_ylabel("Tunnel")
+        grid[1][0].set_ylabel("Share of time")
+        grid[1][0].set_ylim(0, 1.02)
+        grid[1][0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        handles = [*_cpu_handles(cpus), *kind_handles(kinds)]
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 10), handlelength=1.4)
+    return Drawing(NAME, TITLE, figure, notes)
+
+
+def _in_words(mine: pd.DataFrame) -> str:
+    row = spread(mine).iloc[0]
+    rate = row["polls"] / (mine["time_s"].max() + _bin_s(mine))
+    return (
+        f"busiest CPU {row['busiest_cpu']:.0%}, own CPU {row['one_cpu']:.0%}\n"
+        f"{rate / 1000:.3g} k polls/s of {row['packets_per_poll']:.1f} packets"
+    )
+
+
+def _bin_s(frame: pd.DataFrame) -> float:
+    """How long a bin of time is; all begin at a multiple of it."""
+    later = frame.loc[frame["time_s"] > 0, "time_s"]
+    return float(later.min()) if len(later) else 0.1
+
+
+def _colours(cpus: Sequence[int]) -> Any:
+    """An array (CPUs, 3): red, green and blue of each, from dark to light."""
+    places = np.linspace(0.0, 0.95, len(cpus)) if len(cpus) > 1 else np.array([0.0])
+    return np.asarray(mpl.colormaps[_COLOURS](places))[:, :3]
+
+
+def _draw_map(axes: "Axes", mine: pd.DataFrame, cpus: Sequence[int], tunnels: int) -> None:
+    """A picture of tunnels by bins, each point the mean of the CPUs' colours, weighted with their shares of polls."""
+    bin_s = _bin_s(mine)
+    bins = round(float(mine["time_s"].max()) / bin_s) + 1
+    counts = np.zeros((tunnels, bins, len(cpus)))
+    places = {cpu: place for place, cpu in enumerate(cpus)}
+    at = (mine["time_s"] / bin_s).round().astype(int)
+    np.add.at(counts, (mine["tunnel"].astype(int) - 1, at, mine["cpu"].map(places).astype(int)), mine["polls"])
+    total = counts.sum(axis=2, keepdims=True)
+    shares = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    picture = np.where(total > 0, shares @ _colours(cpus), 1.0)
+    axes.imshow(picture, extent=(0, bins * bin_s, tunnels + 0.5, 0.5), aspect="auto", interpolation="nearest")
+    axes.grid(False)
+    axes.set_yticks(range(1, tunnels + 1, max(1, tunnels // 8)))
+
+
+def _cpu_handles(cpus: Sequence[int]) -> list[Patch]:
+    colours = _colours(cpus)
+    shown = range(len(cpus)) if len(cpus) <= _NAMED_CPUS else (0, len(cpus) - 1)
+    return [Patch(facecolor=tuple(colours[place]), label=f"CPU {cpus[place]}") for place in shown]

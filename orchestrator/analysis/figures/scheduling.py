@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F7: throughput by where a variant's work is scheduled, a line a variant, a panel a number of tunnels."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pandas as pd
+
+from orchestrator.analysis.cells import cells as cells_of
+from orchestrator.analysis.cells import ratios
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import GREY, PAGE_IN, STYLE, gbit, look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "f7-scheduling"
+TITLE = "Throughput by where packets are encrypted, polled and decrypted"
+_LINE_IN = 0.3  # of height for a variant
+_MOST_PANELS = 3
+
+
+def scheduling(run: Run) -> Drawing:
+    """F7 of a run, at the most cores that have a valid trial; of many numbers of tunnels, the largest."""
+    cells = cells_of(run)
+    shown = cells[cells["n"] > 0]
+    planned = run.trials[run.trials["kind"] == "measure"]
+    lost = captions.loss_note(planned, run.invalid)
+    if shown.empty:
+        return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
+    cores = int(shown["cores"].max())
+    levels = sorted({int(tunnels) for tunnels in shown.loc[shown["cores"] == cores, "tunnels"]})[-_MOST_PANELS:]
+    here = cells[(cells["cores"] == cores) & cells["tunnels"].isin(levels)]
+    drawn = here[here["n"] > 0]
+    names = [name for name in run.variants if name in set(here["variant"])]
+    reference = ratios(run)
+    face = [
+        captions.sample_note([int(n) for n in drawn["n"]], explained=False),
+        f"Numbers: against {run.reference}, paired by round; at {cores} core{'s' * (cores != 1)}.",
+        captions.bound_note(here),
+        lost,
+        *captions.context_notes(run),
+    ]
+    face = [note for note in face if note]
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(PAGE_IN, 0.75 + _LINE_IN * len(names), face)
+        grid = figure.subplots(1, len(levels), squeeze=False, sharey=True, sharex=True)[0]
+        for axes, tunnels in zip(grid, levels, strict=True):
+            _panel(axes, run, here[here["tunnels"] == tunnels], reference, names)
+            axes.set_title(f"{tunnels} tunnel{'s' * (tunnels != 1)}")
+            axes.set_xlabel("Throughput in Gbit/s")
+        everything = [drawn["high_bps"], run.measured["throughput_bps"]]
+        grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with room for a number beside the longest
+        grid[0].set_ylim(len(names) - 0.5, -0.5)
+        grid[0].set_yticks(range(len(names)), [f"{name}\n{_where(run, name)}" for name in names])
+        for label in grid[0].get_yticklabels():
+            label.set_fontsize(6)
+    return Drawing(NAME, TITLE, figure, face)
+
+
+def _where(run: Run, name: str) -> str:
+    """Where a variant's work runs, in the fewest words; empty where the run does not say."""
+    known: Mapping[str, Any] = (run.meta.get("variants") or {}).get(name) or {}
+    if not known:
+        return ""
+    settings = known.get("settings") or {}
+    queued = "own core" if known.get("pinned") else "any core"
+    encrypts = "sender's core" if settings.get("transmit") == "inline" else queued
+    decrypts = "in the poll" if settings.get("receive") == "inline" else queued
+    return f"encrypt {encrypts}, decrypt {decrypts}, poll {'thread' if known.get('threaded') else 'softirq'}"
+
+
+def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame, names: list[str]) -> None:
+    keys = {int(tunnels) for tunnels in cells["tunnels"]}, {int(cores) for cores in cells["cores"]}
+    looks = look(run.variants)
+    for place, name in enumerate(names):
+        colour, marker, _ = looks[name]
+        for rows, face, edge in ((run.measured, colour, "white"), (run.invalid, "none", GREY)):
+            mine = rows[(rows["variant"] == name) & rows["tunnels"].isin(keys[0]) & rows["cores"].isin(keys[1])]
+            points = axes.scatter(
+                mine["throughput_bps"] / 1e9,
+                [place + 0.22] * len(mine),
+                s=7,
+                marker=marker,
+                facecolors=face,
+                edgecolors=edge,
+                linewidths=0.3 if face == colour else 0.7,
+                alpha=0.7 if face == colour else 1.0,
+                zorder=3,
+                rasterized=parts.are_many(mine),
+            )
+            numbers.carry_rows(points, mine, parts.trial_text)
+        cell = cells[(cells["variant"] == name) & (cells["n"] > 0)]
+        if cell.empty:
+            axes.text(0.02, place, "no valid trial", fontsize=6, color=GREY, va="center", transform=_across(axes))
+            continue
+        row = cell.iloc[0]
+        median, low, high = (gbit(float(row[column])) for column in ("median_bps", "low_bps", "high_bps"))
+        axes.plot([0, median], [place, place], color=colour, linewidth=0.8, zorder=2)
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
+        mark = axes.scatter([median], [place], s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+        numbers.carry_rows(mark, cell, parts.cell_text)
+        ratio = reference[(reference["variant"] == name) & (reference["tunnels"] == row["tunnels"])]
+        ratio = ratio[ratio["cores"] == row["cores"]]
+        words = f"{float(ratio['median'].iloc[0]):.2f} times" if len(ratio) else ""
+        words += " †" * bool(row["generator_bound"])
+        axes.annotate(
+            words,
+            (max(high, median), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+            color=colour,
+        )
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+
+
+def _across(axes: "Axes") -> Any:
+    """x as a share of the panel, y as it is."""
+    return axes.get_yaxis_transform()

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who won, and by how much: what a reader wants to know first, said no more strongly than the numbers allow.
+
+A variant has won at a place (a number of cores and tunnels) if it has the highest median there and the 95 % interval of
+its paired ratio to each other variant lies above 1. With too few rounds for such an interval it can only be ahead, and
+an interval that holds 1 tells the two not apart. The place that the headline is about is chosen before any number is
+looked at: the most cores, and there one tunnel a core, else the most tunnels.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.dataset import Run
+from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
+
+_UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs."""
+
+    variant: str
+    other: str
+    n: int
+    median: float
+    interval: Interval
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the 95 % interval lies above 1."""
+        return not self.interval.is_range and self.interval.low > 1
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the variant carried more in every round, of too few for an interval."""
+        return self.interval.is_range and self.interval.low > 1
+
+    @property
+    def spread(self) -> str:
+        """The interval and the number of pairs, in words."""
+        pairs = f"n = {self.n} pair{'s' * (self.n != 1)}"
+        return (
+            pairs
+            if self.n == 1
+            else f"{self.interval.name} {self.interval.low:.2f} to {self.interval.high:.2f}, {pairs}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The variants that have a number at a place, the best first: ``rows`` of `cells`, with the ``leads`` of the first
+    over each other, in their order; a variant that shares no round with it has none."""
+
+    cores: int
+    tunnels: int
+    rows: Sequence[Mapping[str, Any]]
+    leads: Sequence[Lead]
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        tunnels, cores = (f"{n} {noun}{'s' * (n != 1)}" for n, noun in ((self.tunnels, "tunnel"), (self.cores, "core")))
+        return f"{tunnels} on {cores}"
+
+    @property
+    def best(self) -> str:
+        """The variant with the highest median."""
+        return str(self.rows[0]["variant"])
+
+    @property
+    def outcome(self) -> str:
+        """won, ahead, undecided, or alone: what can be said of the best."""
+        if len(self.rows) < 2:
+            return "alone"
+        if len(self.leads) < len(self.rows) - 1:
+            return "undecided"
+        if all(lead.is_clear for lead in self.leads):
+            return "won"
+        return "ahead" if all(lead.is_clear or lead.is_ahead for lead in self.leads) else "undecided"
+
+    @property
+    def rivals(self) -> list[str]:
+        """The variants that are not told apart from the best."""
+        sure = {lead.other for lead in self.leads if lead.is_clear or lead.is_ahead}
+        return [name for name in (str(row["variant"]) for row in self.rows[1:]) if name not in sure]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What came out, in words. ``verdict``: a sentence; ``leads``: the ratios that matter, most of them against
+    unpatched modules; ``remarks``: sentences that belong to it."""
+
+    verdict: str
+    standing: Standing | None
+    leads: Sequence[Lead]
+    remarks: Sequence[str]
+
+    @property
+    def ratios(self) -> str:
+        """The ratios as a sentence; empty where there is none."""
+        if not self.leads or self.standing is None:
+            return ""
+        said = [f"{lead.median:.2f} times as much as {lead.other} ({lead.spread})" for lead in self.leads]
+        return f"With {self.standing.where} {self.leads[0].variant} carried {listed(said)}."
+
+
+def standings(run: Run) -> list[Standing]:
+    """Who is how far at each place that has a valid trial, in the order of cores and tunnels."""
+    values = throughputs(run.measured)
+    places: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    records: Any = cells(run).to_dict("records")
+    for row in records:
+        if row["n"] > 0:
+            places.setdefault((int(row["cores"]), int(row["tunnels"])), []).append(row)
+    found = []
+    for (cores, tunnels), rows in places.items():
+        rows.sort(key=lambda row: -row["median_bps"])
+        best = Key(str(rows[0]["variant"]), cores, tunnels)
+        leads = []
+        for row in rows[1:]:
+            ratio = paired_ratio(values[best], values[Key.of(row)])
+            if ratio is not None:
+                leads.append(Lead(best.variant, str(row["variant"]), ratio.n, ratio.median, ratio.interval))
+        found.append(Standing(cores, tunnels, rows, leads))
+    return found
+
+
+def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
+    """What a run came to. ``found``: its `standings`, where they are at hand."""
+    found = standings(run) if found is None else found
+    if not found:
+        planned = int((run.trials["kind"] == "measure").sum())
+        return Headline(f"Nothing came out: none of the {planned} planned trials is valid.", None, [], [])
+    standing = _chosen(found)
+    leads = _matter(run, standing)
+    return Headline(_verdict(standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])
+
+
+def _chosen(found: Sequence[Standing]) -> Standing:
+    cores = max(standing.cores for standing in found)
+    there = [standing for standing in found if standing.cores == cores]
+    per_core = [standing for standing in there if standing.tunnels == cores]
+    return per_core[0] if per_core else max(there, key=lambda standing: standing.tunnels)
+
+
+def _matter(run: Run, standing: Standing) -> list[Lead]:
+    """The leads over unpatched modules, vanilla first, and over the second where that is another."""
+    described = run.meta.get("variants") or {}
+
+    def is_unpatched(name: str) -> bool:
+        build = (described.get(name) or {}).get("build")
+        return name in _UNPATCHED if build is None else build == "upstream"
+
+    order = {name: place for place, name in enumerate(run.variants)}
+    unpatched = [lead for lead in standing.leads if is_unpatched(lead.other)]
+    unpatched.sort(key=lambda lead: (lead.other != run.reference, order[lead.other]))
+    return [*unpatched, *(lead for lead in standing.leads[:1] if lead not in unpatched)]
+
+
+def _verdict(standing: Standing) -> str:
+    best, outcome = standing.best, standing.outcome
+    if outcome == "alone":
+        row = standing.rows[0]
+        return f"{best} carried {row['median_bps'] / 1e9:.2f} Gbit/s with {standing.where}; nothing to compare it with."
+    if outcome == "won":
+        return f"{best} won."
+    if outcome == "ahead":
+        rounds = min(lead.n for lead in standing.leads)
+        return f"{best} was ahead in {'the one round' if rounds == 1 else 'every round'} that was measured."
+    return f"No clear winner: {listed([best, *standing.rivals])} are not told apart."
+
+
+def _remarks(run: Run, standing: Standing, leads: Sequence[Lead]) -> list[str]:
+    said = []
+    if standing.leads and any(lead.interval.is_range for lead in standing.leads):
+        said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
+    if leads:
+        here = run.attempts
+        here = here[(here["kind"] == "measure") & (here["cores"] == standing.cores)]
+        invalid = int(((here["tunnels"] == standing.tunnels) & (here["status"] == "invalid")).sum())
+        said.append(f"Invalid attempts in these cells: {invalid or 'none'}.")
+    measured = {str(row["variant"]) for row in standing.rows}
+    planned = run.trials[(run.trials["kind"] == "measure") & (run.trials["cores"] == standing.cores)]
+    planned = planned[planned["tunnels"] == standing.tunnels]
+    absent = [name for name in run.variants if name in set(planned["variant"]) - measured]
+    if absent:
+        said.append(f"Without a valid trial there: {listed(absent)}.")
+    bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
+    if bound:
+        said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")
+    return said
+
+
+def _elsewhere(found: Sequence[Standing]) -> list[str]:
+    """One sentence over all places, where there are several."""
+    if len(found) < 2:
+        return []
+    outcomes = Counter((standing.best, standing.outcome) for standing in found if standing.outcome in ("won", "ahead"))
+    said = [
+        f"{best} {'won' if outcome == 'won' else 'was ahead in'} {n}" for (best, outcome), n in outcomes.most_common()
+    ]
+    undecided = sum(standing.outcome == "undecided" for standing in found)
+    if undecided:
+        said.append(f"{undecided} {'are' if undecided != 1 else 'is'} undecided")
+    return [f"Of all {len(found)} combinations of cores and tunnels, {listed(said)}."] if said else []
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where NAPI polls ran: the traced trials of a run as a tidy frame, and what their spread over the CPUs amounts to."""
+
+import json
+
+import pandas as pd
+
+from orchestrator.analysis.cells import LEVELS
+from orchestrator.analysis.dataset import Run
+from orchestrator.errors import UserError
+
+_KEYS = ["trial_id", *LEVELS]
+COLUMNS = [*_KEYS, "host", "role", "tunnel", "time_s", "cpu", "polls", "packets"]
+
+
+def polls(run: Run) -> pd.DataFrame:
+    """One row for each ok traced trial, device, CPU and bin of time in which there were polls of a tunnel's device.
+
+    Columns: trial_id, the levels, host, role, tunnel (its number), time_s (where the bin begins, from the first poll
+    on), cpu, polls, packets (that these polls took). Raises UserError where a file of the run is damaged.
+    """
+    parts: list[pd.DataFrame] = []
+    rows = run.attempts[(run.attempts["kind"] == "trace") & (run.attempts["status"] == "ok")]
+    for attempt in rows.drop_duplicates("trial_id").to_dict("records"):
+        file = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"]) / "polls.json"
+        try:
+            found = json.loads(file.read_text())
+            frame = pd.DataFrame(found["rows"], columns=found["columns"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
+        frame = frame[frame["role"] != ""]
+        frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
+        frame["time_s"] = frame["bin"] * found["bin_s"]
+        parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}))
+    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def spread(frame: pd.DataFrame) -> pd.DataFrame:
+    """How polls spread over CPUs, a row a cell and role.
+
+    Columns: the levels, role, polls, packets_per_poll; ``busiest_cpu``: the share (0 to 1) of all polls that the CPU
+    with the most of them had, a moment (bin) with another, which is 1 where all tunnels are polled on one CPU at a
+    time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main CPU had, which is 1 where a tunnel
+    stays on a CPU.
+    """
+    rows = []
+    for key, mine in frame.groupby([*LEVELS, "role"]):
+        total = int(mine["polls"].sum())
+        moments = mine.groupby(["trial_id", "time_s", "cpu"])["polls"].sum().groupby(level=[0, 1]).max().sum()
+        alone = mine.groupby(["trial_id", "time_s", "tunnel"])["polls"].max().sum()
+        shares = {"busiest_cpu": moments / total, "one_cpu": alone / total}
+        rows.append([*key, total, mine["packets"].sum() / total, *shares.values()])
+    return pd.DataFrame(rows, columns=[*LEVELS, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu"])

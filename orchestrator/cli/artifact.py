@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch artifact`: the artifact appendix, docs/artifact.md, made from the specs and the claims.
+
+Its times are those of `orch plan` on a computer that no run has taught yet, so that the page is the same wherever it is
+made.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.spec import Claim, ClaimTest, Experiment
+    from orchestrator.spec.claims import ClaimCells
+
+_TEMPLATE = Path(__file__).with_name("artifact.md.j2")
+_LAPTOP_CORES = 2
+_CORES = (_LAPTOP_CORES, 8, 32)
+
+
+def artifact() -> None:
+    """Print the artifact appendix, as it is in docs/artifact.md: claims, experiments, times, disk, hardware."""
+    print(appendix())
+
+
+def appendix() -> str:
+    """The page, in Markdown."""
+    from jinja2 import Environment, StrictUndefined
+
+    from orchestrator.analysis.claims import load_claims
+    from orchestrator.doctor.checks import DISK_NEEDED, GIB, MEMORY_NEEDED, PYTHONS
+    from orchestrator.paths import EXPERIMENTS
+    from orchestrator.spec import load_experiment
+    from orchestrator.spec.catalog import known_specs
+
+    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cells": _cells, "accepted": _accepted}
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    claims = load_claims()
+    specs = {name: load_experiment(EXPERIMENTS / f"{name}.yaml") for name in known_specs()}
+    sources: dict[str, list[str]] = {}
+    for claim in claims:
+        sources.setdefault(claim.source.text, []).append(claim.claim)
+    return template.render(
+        laptop_cores=_LAPTOP_CORES,
+        memory_gib=MEMORY_NEEDED // GIB,
+        disk_gib=DISK_NEEDED // GIB,
+        python=[".".join(map(str, version)) for version in PYTHONS],
+        smoke=_times_and_disk(load_experiment(EXPERIMENTS / "scaling.yaml", tier="smoke"), _LAPTOP_CORES)[0],
+        claims=claims,
+        sources=sources,
+        steps=list(_steps(claims)),
+        cores=_CORES,
+        rows=list(_sizes(specs)),
+        specs=specs,
+    )
+
+
+def _cells(cells: "ClaimCells") -> str:
+    levels = ["one a core" if level == "per-core" else str(level) for level in cells.tunnels]
+    return f"{cells.variant}, tunnels: {' or '.join(levels)}"
+
+
+def _accepted(test: "ClaimTest") -> str:
+    low, high = test.accepted
+    if math.isinf(high):
+        return f"at least {low:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+def _steps(claims: "Sequence[Claim]") -> Iterator[dict[str, Any]]:
+    """Which claims can be tested with how many cores; ``reasons``: why those of a step cannot with fewer."""
+    for cores in sorted({_LAPTOP_CORES, *(claim.needs.cores for claim in claims)}):
+        new = [claim for claim in claims if claim.needs.cores == cores]
+        testable = [claim.claim for claim in claims if claim.needs.cores <= cores]
+        reasons = [f"{claim.claim}: {claim.needs.because}" for claim in new]
+        yield {"cores": cores, "testable": testable, "reasons": reasons}
+
+
+def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:
+    """A row for each tier of each experiment, with what it takes on computers of some sizes."""
+    from orchestrator.spec import load_experiment
+
+    for name, base in specs.items():
+        for tier in base.tiers or [""]:
+            spec = load_experiment(base.path, tier=tier or None)
+            what = base.tiers[tier].description if tier else ""
+            spans = [", ".join(filter(None, _times_and_disk(spec, cores))) for cores in _CORES]
+            yield {"name": name, "tier": tier, "what": what, "spans": spans}
+
+
+def _times_and_disk(spec: "Experiment", cores: int) -> tuple[str, str]:
+    """What an experiment takes in the lab of a computer with so many cores.
+
+    A time, or two where the number of rounds depends on what is measured; and disk.
+    """
+    from orchestrator.cli.lessons import UNTAUGHT
+    from orchestrator.cli.spec import duration, size
+    from orchestrator.errors import UserError
+    from orchestrator.plan import estimate, lab_capabilities, make_plan
+    from orchestrator.spec.catalog import known_variants
+
+    try:
+        plan = make_plan(spec, lab_capabilities(cores, known_variants()))
+    except UserError:
+        return "nothing to measure", ""
+    most = estimate(plan, UNTAUGHT)
+    least = estimate(plan, UNTAUGHT, plan.repetitions.min) if plan.repetitions.width is not None else most
+    times = dict.fromkeys(duration(part.seconds) for part in (least, most))
+    return " to ".join(times), size(most.disk_bytes)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch compare`: two runs, cell by cell, and what is different about them."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from orchestrator.analysis.comparing import Comparison
+
+CANNOT_TELL_STATUS = 4
+_MOST_DIFFERENCES = 40
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run: its folder, a folder of runs, or an archive.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The run to compare with it.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> int:
+    """Show what differs between two runs: throughput by cell, speed-ups between variants, spec and environment.
+
+    The exit status is 0 when no cell differs by more than noise, 1 when one does, 4 when no cell can be compared, 2 for
+    bad input.
+    """
+    from orchestrator.analysis.dataset import load
+
+    found = load(a).compare(b)
+    if json_output:
+        print(json.dumps(found.to_json()))
+    else:
+        show(found)
+    return status_of(found)
+
+
+def status_of(comparison: "Comparison") -> int:
+    """The exit status that a comparison makes: 0, 1 or 4; see `compare`."""
+    from orchestrator.analysis.comparing import DIFFERS, SAME
+
+    outcomes = set(comparison.cells["outcome"])
+    return 1 if DIFFERS in outcomes else 0 if SAME in outcomes else CANNOT_TELL_STATUS
+
+
+def show(comparison: "Comparison") -> None:
+    """Print a comparison."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from orchestrator.analysis.comparing import METHOD
+
+    console = Console(highlight=False)
+    for name, run in (("A", comparison.a), ("B", comparison.b)):
+        console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
+    console.print("\nThroughput, median in Gbit/s:")
+    console.print(_table(comparison.cells, ("median_a_bps", "median_b_bps"), 1e9))
+    if len(comparison.speed_ups):
+        console.print(f"\nSpeed-up against {comparison.a.reference}, in which the speed of the hosts cancels:")
+        console.print(_table(comparison.speed_ups, ("speed_up_a", "speed_up_b"), 1.0))
+    console.print(f"\n[bold]{comparison.sentence}[/]")
+    console.print(f"[dim]{METHOD}[/]")
+    differences = comparison.differences
+    console.print(
+        "\nThe same spec, variants, environment and versions." if not differences else "\nWhat differs, A -> B:"
+    )
+    for change in differences[:_MOST_DIFFERENCES]:
+        console.print(f"  {escape(str(change))}", soft_wrap=True)
+    if len(differences) > _MOST_DIFFERENCES:
+        console.print(f"  and {len(differences) - _MOST_DIFFERENCES} more; --json has all")
+
+
+_STYLES = {"differs": "red", "no difference seen": "green", "cannot tell": "yellow"}
+
+
+def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Table":
+    from rich.table import Table
+
+    sizes = bool(frame["packet_size"].notna().any())
+    table = Table(box=None)
+    for name in ("cores", "tunnels", *(["packets"] if sizes else [])):
+        table.add_column(name, justify="right")
+    table.add_column("variant")
+    for name in ("n", "A", "B", "B / A", "interval", "p (Holm)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("outcome")
+    for row in frame.to_dict("records"):
+        levels = [row["cores"], row["tunnels"], *([row["packet_size"] or ""] if sizes else []), row["variant"]]
+        spans = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
+        if row["interval"] == "range":
+            spans += " (range)"
+        numbers = [f"{row['n_a']}, {row['n_b']}", *(_number(row[name] / unit) for name in medians)]
+        numbers += [_number(row["ratio"]), spans, _p(row["p_holm"])]
+        outcome = f"[{_STYLES[str(row['outcome'])]}]{row['outcome']}[/]"
+        table.add_row(*map(str, levels), *numbers, outcome + (f": {row['reason']}" if row["reason"] else ""))
+    return table
+
+
+def _number(value: Any) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"

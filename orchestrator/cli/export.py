@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch export`: a run as one file for an archive."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs: the latest is taken.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The archive to write: NAME.zip.")],
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="dirty|paths",
+            help="Export all the same: a run whose source is no commit, or paths that tell who measured; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Write a run to one RO-Crate zip, ready for an archive: raw data, spec, environment, source, figures, report.
+
+    It is refused where the source that measured is not a commit, and where a file holds a key, a token or a path of a
+    home folder. `report`, `verify`, `compare` and `rerun` read the archive as it is.
+    """
+    from orchestrator.analysis import make_report
+    from orchestrator.analysis.report import NAME
+    from orchestrator.errors import UserError
+    from orchestrator.store import find_run
+    from orchestrator.store.export import ALLOWABLE, export_run
+
+    allowed = set(allow or ())
+    if unknown := sorted(allowed - set(ALLOWABLE)):
+        raise UserError(f"--allow {unknown[0]} is not known. It takes {' or '.join(ALLOWABLE)}.")
+    found = find_run(run)
+    if not (found / NAME).is_file():
+        print(f"orch: {found} has no report yet; it is drawn first.", file=sys.stderr)
+        make_report(found)
+    written = export_run(found, output, allowed)
+    for doubt in written.doubts:
+        print(f"orch: {doubt} The archive says so.", file=sys.stderr)
+    print(f"orch: {written.files} files, {written.size_bytes / 1e6:.1f} MB.", file=sys.stderr)
+    print(written.path)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch rerun`: a run once more, on this testbed, and whether it came out the same."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import options
+from orchestrator.errors import UserError
+from orchestrator.paths import RESULTS
+
+
+def rerun(
+    run: Annotated[Path, typer.Argument(help="The run to repeat: its folder, a folder of runs, or an archive.")],
+    testbed: Annotated[str | None, typer.Option(help="Your testbed, where that run's is not yours.")] = None,
+    results: options.Results = RESULTS,
+    resume: options.Resume = None,
+    on_change: options.OnChange = None,
+    wait: options.Wait = True,
+    json_output: options.Json = False,
+    yes: options.Yes = False,
+) -> int:
+    """Run again what a run ran, from the spec, tier, overrides and seed that it stored, and compare both.
+
+    The exit status is that of `orch compare` (0 when no cell differs by more than noise, 1 when one does, 4 when no
+    cell can be compared), and that of `orch run` when the run did not come to its end (2, 3, 130).
+    """
+    from orchestrator.analysis.dataset import load
+    from orchestrator.cli.compare import show, status_of
+    from orchestrator.cli.run import Request, conclude, measure
+    from orchestrator.spec import SpecError
+
+    before = load(run)
+    meta = before.meta
+    arguments = meta.get("arguments") or {}
+    overrides = [str(text) for text in meta.get("overrides") or ()]
+    with tempfile.TemporaryDirectory(prefix="orch-rerun-") as folder:
+        spec = Path(folder, f"{meta['experiment']}.yaml")
+        spec.write_text(str(meta["spec_text"]), encoding="utf-8")
+        order = str(arguments.get("order") or "random")
+        request = Request(
+            *(spec, results, meta.get("tier"), overrides, testbed or _testbed_of(meta), order),
+            *(resume, on_change, wait, yes),
+        )
+        try:
+            summary = measure(request)
+        except SpecError as error:
+            raise UserError(f"This version of orch cannot run the spec that {run} stored. {error}") from error
+    if summary.interrupted or summary.stopped or summary.unusable or not summary.statuses["ok"]:
+        return conclude(summary, f"orch rerun {run}", json_output)
+    found = before.compare(summary.path)
+    if json_output:
+        print(json.dumps({"run": str(summary.path), "comparison": found.to_json()}))
+    else:
+        print(summary.path)
+        show(found)
+    return status_of(found)
+
+
+def _testbed_of(meta: Any) -> str:
+    """The testbed of a run, if there is one of that name here."""
+    from orchestrator.spec import AUTO, load_testbed
+
+    name = str((meta.get("arguments") or {}).get("testbed") or (meta.get("spec") or {}).get("testbed") or AUTO)
+    if name != AUTO:
+        try:
+            load_testbed(name)
+        except UserError as error:
+            raise UserError(f"{error} The run was made on it; name yours with --testbed.") from error
+    return name

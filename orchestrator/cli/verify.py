@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch verify`: what a run shows about the paper's claims, beside the published values."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.claims import Evidence, Verdict
+    from orchestrator.analysis.dataset import Run
+
+NOT_TESTABLE_STATUS = 4
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the latest), or an archive.")],
+    claim: Annotated[list[str] | None, typer.Option(metavar="C4", help="This claim only; repeatable.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> int:
+    """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json.
+
+    The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when none of them
+    can be tested with this run, 2 for bad input.
+    """
+    from orchestrator.analysis.dataset import load
+
+    return judge(load(run), claim, json_output)
+
+
+def judge(run: "Run", names: Sequence[str] | None, json_output: bool) -> int:
+    """Verify claims of a run (all of them, or those named), write its claims.json, print; returns the exit status."""
+    from orchestrator.analysis.claims import claim_named, write_verdicts
+
+    asked = list(dict.fromkeys(claim_named(name).claim for name in names or ()))
+    verdicts = run.verify()
+    try:
+        write_verdicts(run, verdicts)
+    except OSError as error:
+        print(f"orch: claims.json cannot be written to {run.path}: {error.strerror or error}.", file=sys.stderr)
+    shown = [verdict for verdict in verdicts if not asked or verdict.claim in asked]
+    if json_output:
+        print(
+            json.dumps(
+                {"run": str(run.path), "run_id": run.run_id, "verdicts": [verdict.to_json() for verdict in shown]}
+            )
+        )
+    else:
+        show(run, shown)
+    return status_of(shown)
+
+
+def status_of(verdicts: "Sequence[Verdict]") -> int:
+    """The exit status that verdicts make: 0, 1 or 4; see `verify`."""
+    from orchestrator.analysis.claims import NOT_REPRODUCED, REPRODUCED
+
+    found = {verdict.verdict for verdict in verdicts}
+    return 1 if NOT_REPRODUCED in found else 0 if REPRODUCED in found else NOT_TESTABLE_STATUS
+
+
+def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
+    """Print verdicts, each with its numbers beside the published ones."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from orchestrator.analysis.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+
+    console = Console(highlight=False)
+    console.print(Text(run.title, style="bold"))
+    styles = {REPRODUCED: "green", NOT_REPRODUCED: "red", NOT_TESTABLE: "yellow"}
+    for verdict in verdicts:
+        console.print()
+        head = Text.assemble((verdict.claim, "bold"), "  ", (verdict.verdict, f"bold {styles[verdict.verdict]}"))
+        console.print(head + Text(f": {verdict.title}"))
+        lines = [Text(f"Why: {verdict.reason}.")]
+        for one in verdict.evidence:
+            lines += [Text(f"{one.name}:", style="bold"), *(Text(f"  {line}") for line in _lines(one))]
+        lines += [Text(f"Also published, for its own hardware: {text}.") for text in verdict.also_published]
+        lines.append(Text(f"Published in: {verdict.source}.", style="dim"))
+        if verdict.remarks:
+            lines.append(Text(verdict.remarks, style="dim"))
+        for line in lines:
+            console.print(Padding(line, (0, 0, 0, 4)))
+    console.print()
+    counts = ", ".join(f"{sum(v.verdict == name for v in verdicts)} {name}" for name in styles)
+    console.print(f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {counts}.")
+
+
+def _lines(one: "Evidence") -> list[str]:
+    accepted = [f"{value:.2f}" if value is not None else "" for value in (one.accepted_low, one.accepted_high)]
+    agrees = f"at most {accepted[1]}" if not accepted[0] else f"from {accepted[0]}"
+    if all(accepted):
+        agrees = f"{accepted[0]} to {accepted[1]}"
+    lines = [f"published  {one.published} (agrees: {agrees})"]
+    if one.median is None:
+        return [*lines, "measured   nothing"]
+    span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}"
+    lines.append(f"measured   {one.median:.2f} {one.unit} ({span}); invalid attempts: {one.invalid_attempts}")
+    return [*lines, f"           {one.of}, against {one.to}"]

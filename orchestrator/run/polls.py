@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the polls that the kernel recorded to rows that say whose they were. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.run.layout import Placement
+
+COLUMNS = ("host", "role", "device", "bin", "cpu", "polls", "packets")
+
+
+def of_hosts(
+    measured: Mapping[str, Mapping[str, Any]],
+    interfaces: Mapping[str, Mapping[str, Mapping[str, int]]],
+    where: Placement,
+) -> dict[str, Any]:
+    """The content of polls.json: {"bin_s", "lost", "columns", "rows"}, a row for each bin, CPU and device with polls.
+
+    ``measured``: what the agents' ``measure`` answered, by host; ``interfaces``: {role: {device: counters}} of the same
+    window. Devices of several roles on a host share their names, and the kernel tells only the addresses of their
+    polls: the one that took more packets belongs to the role whose device received more.
+    """
+    rows: list[list[Any]] = []
+    lost, bin_s = 0, 0.0
+    for host, answer in measured.items():
+        trace = answer["polls"]
+        lost, bin_s = lost + trace["lost"], trace["bin_s"]
+        here = {role: devices for role, devices in interfaces.items() if where.host_of(role) == host}
+        owners = _owners(trace["rows"], here)
+        rows += [
+            [host, owners[poll, device], device, at, cpu, polls, packets]
+            for at, cpu, poll, device, polls, packets in trace["rows"]
+        ]
+    return {"bin_s": bin_s, "lost": lost, "columns": list(COLUMNS), "rows": rows}
+
+
+def _owners(
+    rows: list[list[Any]], interfaces: Mapping[str, Mapping[str, Mapping[str, int]]]
+) -> dict[tuple[int, str], str]:
+    """{(poll, device): role}, by rank; a poll of a device that no role has, such as a tunnel of the host's own, has the
+    role ""."""
+    taken: Counter[tuple[int, str]] = Counter()
+    for _, _, poll, device, _, packets in rows:
+        taken[poll, device] += packets
+    owners = dict.fromkeys(taken, "")
+    for device in {device for _, device in taken}:
+        polls = sorted((p for p in taken if p[1] == device), key=lambda p: -taken[p])
+        roles = sorted(
+            (role for role, devices in interfaces.items() if device in devices),
+            key=lambda role: -interfaces[role][device].get("rx_packets", 0),
+        )
+        owners.update(zip(polls, roles, strict=False))
+    return owners

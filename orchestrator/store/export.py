@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run as one file for an archive: a zip with all its files, a description of them, and their checksums.
+
+Equal input gives equal bytes: names are sorted, times and modes fixed, and nothing is added that depends on when, where
+or by whom it is exported. (Another zlib may compress to other bytes; the checksums inside stay the same.)
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.paths import CHECKOUT
+from orchestrator.store import crate
+from orchestrator.store.archive import SUMS
+from orchestrator.store.files import sync_directory, to_json
+from orchestrator.store.reading import read_run
+from orchestrator.store.secrecy import Finding, search, search_paths
+
+DIRTY, PATHS = "dirty", "paths"
+ALLOWABLE = (DIRTY, PATHS)
+_MADE_HERE = (crate.METADATA, crate.README, crate.SPEC, crate.LICENSE, SUMS)
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip archive can hold
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. ``doubts``: sentences about what cannot be known from it, which are in it too."""
+
+    path: Path
+    files: int
+    size_bytes: int
+    doubts: tuple[str, ...]
+
+
+def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported:
+    """Write a run's directory to a zip archive; an existing file is replaced when the new one is whole.
+
+    ``allow``: `dirty` exports a run whose source is not a commit, and says so in it; `paths` one with paths in a home
+    folder. Raises UserError where neither is allowed, where a file has a secret, where the run is being written, or
+    where the archive cannot be.
+    """
+    _check_target(run, target)
+    meta = read_run(run)
+    doubts = tuple(_doubts(meta))
+    if doubts and DIRTY not in allow:
+        raise UserError(
+            f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
+            f"{DIRTY}: then the archive says so."
+        )
+    with _not_written(run):
+        files = _files(run)
+        added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
+        added[crate.LICENSE] = (CHECKOUT / "LICENSE").read_bytes()
+        names = sorted([*files, *added, crate.README, SUMS])
+        added[crate.README] = crate.readme(meta, names, doubts).encode()
+        sizes, sums = _examine(run, files, added, allow)
+        added[SUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+        sizes = {**sizes, SUMS: len(added[SUMS])}
+        added[crate.METADATA] = to_json(crate.metadata(meta, dict(sorted(sizes.items())), doubts)).encode()
+        size = _write(target, files, added)
+    return Exported(target, len(files) + len(added), size, doubts)
+
+
+def _check_target(run: Path, target: Path) -> None:
+    parent = target.resolve().parent
+    if target.suffix != ".zip":
+        raise UserError(f"{target} is no name for the archive: it must end in .zip.")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder. Name a file for the archive.")
+    if not parent.is_dir():
+        raise UserError(f"{target} cannot be written: {parent} is not there. Name a file in a folder that is.")
+    if parent.is_relative_to(run.resolve()):
+        raise UserError(f"{target} is inside the run that is exported. Name a file elsewhere.")
+
+
+def _doubts(meta: dict[str, Any]) -> Iterator[str]:
+    """Sentences on why nobody can tell, or get, the source that measured; of all sessions of the run."""
+    earlier = [(session.get("was") or {}).get("source") for session in meta.get("sessions") or ()]
+    for source in [*filter(None, earlier), meta.get("source") or {}]:
+        commit = source.get("commit")
+        if not commit:
+            yield "It was measured by a source that is no commit: there was no Git where it ran."
+        elif not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", str(commit)):
+            yield f"It was measured by the source {commit!r}, which can move: only a commit's hash stays what it is."
+        elif source.get("dirty") is not False:
+            yield (
+                f"It was measured by a source with changes that were not committed (after {commit[:12]}), which nobody "
+                "else can get."
+            )
+
+
+@contextlib.contextmanager
+def _not_written(run: Path) -> Iterator[None]:
+    """Keep writers away from a run. Raises UserError where there is one."""
+    lock = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another process is writing {run}. Wait until it has ended, or end it.") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _files(run: Path) -> dict[str, Path]:
+    """The files of a run by their names in the archive, sorted. What has a hidden name is not whole, and left out.
+
+    Raises UserError where there is a link, or what is no file: its content is not the run's.
+    """
+    found: dict[str, Path] = {}
+    for folder, subfolders, names in os.walk(run):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in [*names, *subfolders]:
+            path = Path(folder, name)
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UserError(f"{path} is no ordinary file. Put a file in its place, or remove it.")
+        for name in names:
+            relative = Path(folder, name).relative_to(run).as_posix()
+            if not name.startswith(".") and relative not in _MADE_HERE:
+                found[relative] = Path(folder, name)
+    return dict(sorted(found.items()))
+
+
+def _examine(
+    run: Path, files: dict[str, Path], added: dict[str, bytes], allow: Collection[str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """(bytes, SHA-256) of each file. Raises UserError where one has what must not leave this computer."""
+    sizes, sums = {}, {}
+    secret: list[Finding] = []
+    personal: list[Finding] = []
+    folders = [str(folder) for folder in (CHECKOUT, Path.home()) if len(folder.parts) > 2]
+    for name in sorted([*files, *added]):
+        data = added[name] if name in added else files[name].read_bytes()
+        sizes[name], sums[name] = len(data), hashlib.sha256(data).hexdigest()
+        secret += search(name, data)
+        personal += search_paths(name, data, folders)
+    if secret:
+        raise UserError(
+            f"{run} was not exported: it holds what looks like a secret.\n{_listed(secret)}\n"
+            "Make the secret useless (a new key or token), take it out of the file, and export again."
+        )
+    if personal and PATHS not in allow:
+        raise UserError(
+            f"{run} was not exported: it holds paths that tell who measured.\n{_listed(personal)}\n"
+            f"Take them out of the files, or take --allow {PATHS} to publish them."
+        )
+    return sizes, sums
+
+
+def _listed(findings: list[Finding]) -> str:
+    lines = [f"  {finding}" for finding in dict.fromkeys(findings)]
+    more = [f"  … and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n".join([*lines[:_SHOWN], *more])
+
+
+def _members(files: Collection[str], added: Collection[str]) -> list[str]:
+    """The names in the archive, in order: the description first, and the folders that it describes as such."""
+    folders = {f"{name.split('/', 1)[0]}/" for name in files if "/" in name}
+    return sorted([*files, *added, *folders], key=lambda name: (name != crate.METADATA, name))
+
+
+def _write(target: Path, files: dict[str, Path], added: dict[str, bytes]) -> int:
+    """Write the archive; returns its size in bytes."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            with zipfile.ZipFile(file, "w", compresslevel=6) as packed:
+                for name in _members(files, added):
+                    about = zipfile.ZipInfo(name, _EPOCH)
+                    about.create_system = 3  # Unix, which the modes are of
+                    if name.endswith("/"):
+                        about.external_attr = (0o40755 << 16) | 0x10
+                        packed.writestr(about, b"")
+                    else:
+                        about.external_attr, about.compress_type = 0o100644 << 16, zipfile.ZIP_DEFLATED
+                        packed.writestr(about, added[name] if name in added else files[name].read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        temporary.replace(target)
+        sync_directory(target.resolve().parent)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror or error}. Name a file elsewhere.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return size
