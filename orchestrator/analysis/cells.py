@@ -139,7 +139,8 @@ def fits(run: Run) -> pd.DataFrame:
     largest_deviation, of a median from the curve. `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
-    values = {key: list(mine.values()) for key, mine in throughputs(run.measured).items() if key.packet_size is None}
+    trials = on_one_testbed(run.measured)
+    values = {key: list(mine.values()) for key, mine in throughputs(trials).items() if key.packet_size is None}
     for variant in run.variants:
         mine = {key: found for key, found in values.items() if key.variant == variant}
         series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
