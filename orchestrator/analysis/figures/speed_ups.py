@@ -29,7 +29,7 @@ _TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
 def pairs(run: Run, reference: str) -> pd.DataFrame:
-    """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput in that round it is over."""
+    """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput there it is over."""
     trials = run.measured[[*LEVELS, "testbed", "block", "round", "throughput_bps"]]
     below = trials[(trials["variant"] == reference) & (trials["throughput_bps"] > 0)].drop(columns="variant")
     shared = ["cores", "tunnels", "testbed", "block", "round"]
