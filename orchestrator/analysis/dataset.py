@@ -107,6 +107,12 @@ class Run:
         return "vanilla" if "vanilla" in self.variants else next(iter(self.variants), None)
 
     @property
+    def counts_packets(self) -> bool:
+        """Whether what was measured are packet rates, which pktgen's trials give, and no throughput."""
+        blocks = (self.meta.get("plan") or {}).get("blocks") or ()
+        return any(trial["traffic"].get("tool") == "pktgen" for block in blocks for trial in block["trials"][:1])
+
+    @property
     def topology(self) -> str:
         """site-to-site or gateway-to-gateway."""
         return str((self.meta.get("plan") or {}).get("topology", "topology not recorded"))
@@ -227,5 +233,6 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
 
 def _frame(table: "pa.Table") -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
-    frame["throughput_bps"] = frame["throughput_bps"].astype("float64")
+    numbers = [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]
+    frame[numbers] = frame[numbers].astype("float64")
     return frame

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
-from orchestrator.plan import Block, Plan, Trial
+from orchestrator.plan import Block, Plan, Trial, traffic_seconds
 from orchestrator.run.scene import Outcome
+from orchestrator.store import headline
 
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -37,9 +38,9 @@ def about(seconds: float) -> str:
     return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
-def rate(bits_per_second: float | None) -> str:
-    """A throughput for reading."""
-    return "-" if bits_per_second is None else f"{bits_per_second / 1e9:.2f} Gbit/s"
+def rate(outcome: Outcome) -> str:
+    """What an attempt carried, for reading."""
+    return str(headline(outcome.measurements) or "-")
 
 
 def cell(trial: Trial) -> str:
@@ -62,6 +63,7 @@ class Work:
     trial: Trial | None = None
     text: str = ""
     traffic: bool = False
+    bounds: str = ""
 
     @property
     def rounds(self) -> int:
@@ -77,7 +79,7 @@ class Work:
     def words(self) -> str:
         if self.trial is None:
             return self.text
-        return f"{cell(self.trial)}: {'traffic' if self.traffic else self.text}"
+        return f"{cell(self.trial)}: {(self.bounds or 'traffic') if self.traffic else self.text}"
 
 
 class Tracker:
@@ -107,7 +109,7 @@ class Tracker:
                 self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
-        return trial.traffic.warm_up_s + trial.traffic.duration_s + self._lessons.overhead_s
+        return traffic_seconds(trial.traffic) + self._lessons.overhead_s
 
     def begin(self, block: Block, testbed: str) -> None:
         for name, work in self.works.items():
@@ -194,6 +196,9 @@ class LineDisplay:
 
     def traffic(self, trial: Trial) -> None: ...
 
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._say(f"    {cell(trial)}: {text}")
+
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._tracker.finished(trial)
         where = f"{trial.order}/{self._tracker.total} round {trial.round}"
@@ -202,7 +207,7 @@ class LineDisplay:
         again = f", attempt {attempt}" if attempt > 1 else ""
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
         marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
-        value = rate(outcome.measurements.get("throughput_bps"))
+        value = rate(outcome)
         self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}")
 
 
@@ -279,12 +284,17 @@ class LiveDisplay:
 
     def attempt(self, trial: Trial, attempt: int) -> None:
         _, work = self._tracker.of(trial)
+        work.bounds = ""
         work.trial, work.text = trial, "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
 
     def traffic(self, trial: Trial) -> None:
         self._tracker.of(trial)[1].traffic = True
         self._live.refresh()  # the last one before the traffic: drawing costs processor time that the lab needs
         self._live.auto_refresh = False
+
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._tracker.of(trial)[1].bounds = text
+        self._live.refresh()  # between two loads
 
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         testbed, work = self._tracker.of(trial)
@@ -296,7 +306,7 @@ class LiveDisplay:
         if self._tracker.testbeds > 1:
             line.append(f"{testbed}  ", style="dim")
         line.append(f"{cell(trial):<42}", style="default")
-        line.append(f"{rate(outcome.measurements.get('throughput_bps')):>14}", style="bold")
+        line.append(f"{rate(outcome):>14}", style="bold")
         if outcome.reasons:
             line.append(f"  {outcome.status}: {'; '.join(outcome.reasons)}", style=style)
         self._recent.append(line)

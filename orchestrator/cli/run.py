@@ -35,6 +35,9 @@ def run(
     on_change: options.OnChange = None,
     dask: options.Dask = None,
     wait: options.Wait = True,
+    report: Annotated[
+        bool, typer.Option(help="Draw the figures and the report in the end; `orch report` does it later.")
+    ] = True,
     json_output: options.Json = False,
     yes: options.Yes = False,
 ) -> int:
@@ -43,7 +46,7 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask)
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, report, dask)
     return conclude(measure(request), f"orch run {spec}", json_output)
 
 
@@ -61,6 +64,7 @@ class Request:
     on_change: str | None = None
     wait: bool = True
     yes: bool = False
+    report: bool = True
     dask: str | None = None
 
 
@@ -117,7 +121,7 @@ def measure(request: Request) -> "Summary":
             campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
             with place.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)
-            _finish(summary, display)
+            _finish(summary, display, request.report)
     return summary
 
 
@@ -191,12 +195,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
-    """Tables always; the notebooks and the report when the campaign came to its end."""
+def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay", report: bool) -> None:
+    """Tables always; the notebooks and the report, if they are wanted, when the campaign came to its end."""
     from orchestrator.store import write_tables
 
     try:
-        if summary.interrupted or summary.stopped:
+        if summary.interrupted or summary.stopped or not report:
             write_tables(summary.path)
             return
         from orchestrator.analysis import make_report

@@ -10,9 +10,10 @@ class Capabilities:
     """What a testbed can do.
 
     ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
-    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``as they are``). ``reasons``:
-    why a limit is what it is, by its name (cores, few_cores, variants), as in {"cores": "this computer has 2 cores"}.
-    ``testbeds``: how many carry blocks at the same time; more than one in a pool.
+    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
+    goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
+    variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
+    than one in a pool.
     """
 
     max_cores: int

@@ -12,6 +12,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.plan import Block, Trial
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.lane import Lane
+from orchestrator.run.layout import net_of
 from orchestrator.run.ledger import enough, stopping_of
 from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.run.session import Session
@@ -120,7 +121,7 @@ class BlockRun:
         beside = self._lane.beside
         if beside:
             limits = _beside_others(limits)
-        conditions = Conditions(limits, session.ledger.baseline_bps(self._block))
+        conditions = Conditions(limits, session.ledger.baseline(self._block, trial.levels.packet_size))
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)
@@ -160,7 +161,7 @@ class BlockRun:
         began = time.monotonic()
         self._session.progress.doing(name, f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         most = max(trial.levels.tunnels for trial in block.trials)
-        self._facts = yield Prepare(block.cores, self._session.plan.topology, most)
+        self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most)
         seconds = time.monotonic() - began
         if not self._lane.beside:
             cache.learn(f"prepare/{self._lane.opened.provider}", seconds)

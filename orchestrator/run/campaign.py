@@ -13,7 +13,7 @@ among it, is done here, in one thread.
 
 import concurrent.futures
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -143,13 +143,13 @@ class _Blocks:
             del self._runs[lane]
             self._put_back(lane, waiting, unreachable)
             return
-        self._in_hand[self._executor.submit(lane.name, work, self._teller(work))] = lane
+        self._in_hand[self._executor.submit(lane.name, work, partial(self._tell, work))] = lane
 
-    def _teller(self, work: Work) -> Callable[[], None]:
-        """What is told when the traffic of an attempt begins."""
+    def _tell(self, work: Work, text: str) -> None:
+        """What is told while a trial is measured; see `orchestrator.run.work.Tell`."""
         if isinstance(work, Attempt):
-            return partial(self._session.progress.traffic, work.trial)
-        return lambda: None
+            progress = self._session.progress
+            progress.bounds(work.trial, text) if text else progress.traffic(work.trial)
 
     def _put_back(self, lane: Lane, waiting: _Waiting, error: BlockUnreachable) -> None:
         """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""

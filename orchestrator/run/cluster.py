@@ -182,7 +182,8 @@ class Remote(Lanes):
         """What a worker tells."""
         _, told = event
         if told["call"] == "traffic":
-            self._tells.get(testbed, lambda: None)()
+            if tell := self._tells.get(testbed):
+                tell(told["text"])
         elif told["call"] == "detail":
             self._progress[testbed].detail(told["text"])
         else:

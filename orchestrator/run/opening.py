@@ -44,7 +44,7 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     """
     plan, variants = campaign.plan, variants_of(campaign.plan)
     work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
-    asked = {name: executor.submit(name, work, lambda: None) for name in executor.testbeds}
+    asked = {name: executor.submit(name, work, lambda text: None) for name in executor.testbeds}
     testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
     described = _description(campaign.spec, plan, variants, testbeds, executor, campaign.arguments)
     if campaign.resume is None:

@@ -3,18 +3,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Trial
 from orchestrator.run.attempt import run_attempt
+from orchestrator.run.layout import Net
 from orchestrator.run.roles import make_links
 from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed
 
-Tell = Callable[[], None]  # that a trial's traffic is about to begin
+Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class Prepare:
     """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back."""
 
     cores: int
-    topology: str
+    net: Net
     tunnels: int
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores))
-        make_links(testbed, self.topology, self.tunnels)
+        make_links(testbed, self.net, self.tunnels)
         return facts
 
 
@@ -72,7 +74,7 @@ class Attempt:
     conditions: Conditions
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Outcome:
-        return run_attempt(testbed, self.trial, self.variant, tell, self.conditions)
+        return run_attempt(testbed, self.trial, self.variant, partial(tell, ""), self.conditions, tell)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Station:
             if self._ended:
                 raise TestbedError(f"The testbed {self._testbed.name} is being closed.")
             try:
-                return work.carry_out(self._testbed, lambda: self._send({"call": "traffic"}))
+                return work.carry_out(self._testbed, lambda text: self._send({"call": "traffic", "text": text}))
             finally:
                 self.hear()
 
