@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.headline import headline, standings
+from orchestrator.paths import CHECKOUT, RESULTS
 from tests.unit.synthetic_run import write_run
 
 
@@ -58,6 +59,15 @@ def test_invalid_attempts_and_variants_without_a_number_are_beside_it(tmp_path: 
     assert found.verdict == "inline won."
     assert "Invalid attempts in these cells: 2." in found.remarks
     assert "Without a valid trial there: threaded." in found.remarks
+
+
+def test_the_readme_says_what_the_example_run_says() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    found = headline(load(RESULTS / "example"))
+    assert found.verdict.removesuffix(" won.") in readme
+    for lead in found.leads:
+        assert f"{lead.median:.2f} times" in readme
+        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}" in readme
 
 
 def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:
