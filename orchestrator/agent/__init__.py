@@ -10,8 +10,10 @@ from pathlib import Path
 # Its files, each after those that it imports.
 _PARTS = (
     "host",
+    "echo",
     "ethtool",
     "netlink",
+    "cpus",
     "lease",
     "load",
     "settings",
@@ -20,7 +22,10 @@ _PARTS = (
     "roles",
     "tunnels",
     "probes",
+    "generators",
     "polls",
+    "pktgen",
+    "hops",
     "traffic",
     "survey",
     "tuning",

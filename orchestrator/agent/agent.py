@@ -17,11 +17,15 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.cpus import confine
+from orchestrator.agent.generators import generator
+from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
+from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import clock, kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
@@ -37,6 +41,7 @@ def leave(request):
     ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back.
     """
     TRAFFIC.stop()
+    GENERATOR.leave()
     done = []
     if "made" in LINKS or request.get("leftovers"):
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
@@ -62,6 +67,7 @@ OPERATIONS = {
         provisioned,
         lease,
         break_lease,
+        confine,
         tunables,
         read_settings,
         write_settings,
@@ -76,8 +82,13 @@ OPERATIONS = {
         remove_tunnels,
         handshakes,
         handshake_times,
+        generator,
         serve,
         measure,
+        pktgen,
+        sink,
+        remove_sink,
+        hops,
         kernel_log,
     )
 }

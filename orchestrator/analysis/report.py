@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.analysis.dataset import Run
 
 NAME = "report.html"
-_DEFAULT_NOTEBOOKS = ("scaling",)
 
 
 def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) -> Path:
@@ -49,6 +48,7 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
 
 def notebooks_of(run: "Run") -> list[str]:
     """The notebooks that draw a run: those that its spec names, and the speed-ups of a run of several variants."""
-    named = (run.meta.get("spec") or {}).get("notebooks") or _DEFAULT_NOTEBOOKS
-    compared = len(run.variants) > 1 and not run.trials["packet_size"].notna().any()
+    usual = ["packet-rate" if run.counts_packets else "scaling"]
+    named = (run.meta.get("spec") or {}).get("notebooks") or usual
+    compared = len(run.variants) > 1 and not run.counts_packets
     return list(dict.fromkeys([*map(str, named), *(["speedups"] if compared else [])]))

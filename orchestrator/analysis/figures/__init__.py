@@ -2,8 +2,10 @@
 """The figures, one module a family. Each is a function from a Run to a Drawing, and never raises for thin data."""
 
 from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.packet_rate import packet_rate
 from orchestrator.analysis.figures.per_core import per_core_load
 from orchestrator.analysis.figures.polls import where_polls_ran
+from orchestrator.analysis.figures.rekey import rekey
 from orchestrator.analysis.figures.scheduling import scheduling
 from orchestrator.analysis.figures.speed_ups import published, speed_ups
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
@@ -13,8 +15,10 @@ __all__ = [
     "Drawing",
     "one_tunnel",
     "one_tunnel_a_core",
+    "packet_rate",
     "per_core_load",
     "published",
+    "rekey",
     "scheduling",
     "speed_ups",
     "throughput_tunnels",

@@ -72,12 +72,12 @@ def speed_ups(run: Run) -> Drawing:
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:
             axes = grid[across - 1]
-            right = planned.loc[planned["cores"] == counts[across - 1], "tunnels"].nunique() - 1.0
+            rightmost = planned.loc[planned["cores"] == counts[across - 1], "tunnels"].nunique() - 1.0
             ends = {
                 variant: float(rows.sort_values("tunnels")["median"].iloc[-1])
                 for variant, rows in last.groupby("variant")
             }
-            parts.label_ends(axes, run, {str(name): end for name, end in ends.items()}, right, 1.0)
+            parts.label_ends(axes, run, {str(name): end for name, end in ends.items()}, rightmost, 1.0)
         else:
             handles = [*parts.variant_handles(run, set(table["variant"])), *handles]
         parts.legend(figure, handles)
