@@ -131,8 +131,12 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     """What a run came to. ``found``: its `standings`, where they are at hand."""
     found = standings(run) if found is None else found
     if not found:
-        planned = int((run.trials["kind"] == "measure").sum())
-        return Headline(f"Nothing came out: none of the {planned} planned trials is valid.", None, [], [])
+        planned = run.trials[run.trials["kind"] == "measure"]
+        ok = int((planned["status"] == "ok").sum())
+        if ok and run.counts_packets:
+            counted = f"{ok} of {len(planned)} planned trials are ok."
+            return Headline("Packet rates were measured: the figures have them.", None, [], [counted])
+        return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.", None, [], [])
     standing = _chosen(found)
     leads = _matter(run, standing)
     return Headline(_verdict(standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])

@@ -29,7 +29,7 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
     for sentence in filter(None, (first.ratios, *first.remarks)):
         console.print(sentence, markup=False)
     console.print()
-    if not run.cells().empty:
+    if not run.cells().empty and not run.counts_packets:  # a packet rate is no throughput
         console.print(_table(run, console))
         if bool(run.cells()["generator_bound"].any()):
             console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
