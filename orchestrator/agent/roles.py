@@ -4,9 +4,9 @@
 import contextlib
 import os
 import socket
-import struct
 import time
 
+from orchestrator.agent.echo import echo_answer, echo_request
 from orchestrator.agent.host import (
     NAMESPACES,
     RUNTIME,
@@ -93,25 +93,24 @@ def neighbours(request):
     return {}
 
 
-ICMP_HEADER = 8
-# Of each family: the protocol, its requests and answers, the header before them, level and option that set whether
-# packets may be fragmented. ip(7), ipv6(7), RFC 792, RFC 4443
+IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
+# Of each family: the protocol of echoes, the header before them, level and option that set whether packets may be
+# fragmented. ip(7), ipv6(7)
 ECHO = {
-    socket.AF_INET: (socket.IPPROTO_ICMP, 8, 0, 20, socket.IPPROTO_IP, 10),
-    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129, 40, socket.IPPROTO_IPV6, 23),
+    socket.AF_INET: (socket.IPPROTO_ICMP, IP_HEADER, socket.IPPROTO_IP, IP_MTU_DISCOVER),
+    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 40, socket.IPPROTO_IPV6, 23),
 }
-PMTUDISC_DO = 2
 PATIENCE_S = 15
 
 
 def reach(role, address, mtu):
     """Exchange echo packets of full size, which nobody may fragment, with a neighbour."""
     deadline = time.monotonic() + PATIENCE_S
-    protocol, _, _, header, level, discover = ECHO[family_of(address)]
+    protocol, header, level, discover = ECHO[family_of(address)]
     with inside(role):
         echo = socket.socket(family_of(address), socket.SOCK_RAW, protocol)
     with echo:
-        echo.setsockopt(level, discover, PMTUDISC_DO)
+        echo.setsockopt(level, discover, IP_PMTUDISC_DO)
         echo.settimeout(0.25)
         small_passed = False
         number = 0
@@ -138,18 +137,10 @@ def reach(role, address, mtu):
 def exchanged(echo, address, size, number):
     """Whether an echo request of so many bytes is answered."""
     identity = os.getpid() & 0xFFFF
-    _, request, reply, _, _, _ = ECHO[echo.family]
-    data = struct.pack("!BBHHH", request, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))  # over IPv6 the kernel puts its own in
-    total = (total & 0xFFFF) + (total >> 16)
-    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     try:
-        echo.sendto(data[:2] + struct.pack("!H", total) + data[4:], (address, 0))
+        echo.sendto(echo_request(identity, number, size, echo.family), (address, 0))
         while True:
-            answer = echo.recv(65536)
-            header = (answer[0] & 15) * 4 if echo.family == socket.AF_INET else 0  # which IPv6 leaves out
-            kind, _, _, who, which = struct.unpack_from("!BBHHH", answer, header)
-            if (kind, who, which) == (reply, identity, number & 0xFFFF) and len(answer) - header == size:
+            if echo_answer(echo.recv(65536), identity, echo.family) == (number & 0xFFFF, size):
                 return True
     except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
         time.sleep(0.05)

@@ -23,10 +23,10 @@ class Aftermath:
     rekeys: Sequence[Mapping[str, Any]] = ()
 
 
-def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float]) -> Aftermath:
+def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
     """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
 
-    ``began_at``: when each host's warm-up was over, by its own clock.
+    ``began_at``: when each host's warm-up was over, by its own clock, where rekeys are to be told.
 
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
@@ -47,8 +47,8 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float]) -> 
     ]
     host_of = scene.placement.host_of
     rekeys = [
-        {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - began_at[host_of(role)], 1)}
-        for role, name, age in inside
+        {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - (began_at or {})[host_of(role)], 1)}
+        for role, name, age in (inside if began_at else ())
     ]
     complaints = [line for log in logs.values() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]

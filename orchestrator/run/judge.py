@@ -4,11 +4,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.run import shares
 from orchestrator.run.streams import Stream
 from orchestrator.spec import REKEY_AFTER_S, Limits
+
+if TYPE_CHECKING:
+    from orchestrator.run.pktgen import Load
 
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
@@ -30,10 +33,11 @@ class Evidence:
     """What is known of an attempt when its traffic has ended.
 
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
-    ``baseline_bps``: what the block carried without a tunnel, where it was measured and this is no baseline;
-    ``clock_skew_s``: the host's clock less the controller's. ``segment_bytes``: what a TCP segment carries.
-    ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels, None where each tunnel
-    had its own.
+    ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
+    of the tool; ``carried``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
+    ``clock_skew_s``: the host's clock less the controller's; ``segment_bytes``: what a TCP segment carries;
+    ``by_tunnel``: what each carried, of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels,
+    None where each tunnel had its own.
     """
 
     streams: Sequence[Stream]
@@ -43,10 +47,12 @@ class Evidence:
     rekeyed: Sequence[str] = ()
     kernel_log: Sequence[str] = ()
     passages: Sequence[Passage] = ()
-    baseline_bps: float | None = None
+    baseline: float | None = None
+    carried: float | None = None
+    loads: Sequence["Load"] = ()
     clock_skew_s: float = 0.0
     segment_bytes: int = 1368
-    carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
+    by_tunnel: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     flows: int | None = None
 
 
@@ -70,6 +76,7 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
         else:
             verdict.broken.append(sentence)
             verdict.names.append(name)
+    verdict.marks += _remarks(evidence)
     return verdict
 
 
@@ -91,6 +98,7 @@ def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     yield from _tunnels(evidence, limits)
     yield from _processors(evidence, limits)
     yield from _packets(evidence, limits)
+    yield from _loads(evidence.loads, limits)
     if evidence.kernel_log:
         yield "kernel_log", f"the kernel complained: {evidence.kernel_log[0]}"
 
@@ -129,19 +137,19 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
     yield from _spread(evidence, limits)
-    total = sum(stream.throughput_bps for stream in evidence.streams)
-    if evidence.baseline_bps and total > evidence.baseline_bps * (1 - limits.headroom):
-        share = total / evidence.baseline_bps
+    total = sum(stream.throughput_bps for stream in evidence.streams) if evidence.carried is None else evidence.carried
+    if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):
+        share = total / evidence.baseline
         yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
 
 
 def _spread(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     """A hash spreads flows unevenly by chance, which is no mistake: only what is beyond that breaks the limit."""
-    found = shares.fullest(evidence.carried)
+    found = shares.fullest(evidence.by_tunnel)
     if found is None:
         return
     gateway, tunnel, share = found
-    tunnels = len(evidence.carried[gateway])
+    tunnels = len(evidence.by_tunnel[gateway])
     most, why = (1 + limits.spread) / tunnels, ""
     if evidence.flows is not None:
         chance = shares.by_chance(evidence.flows, tunnels)
@@ -199,7 +207,8 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if segments > 0 and retransmits > limits.retransmits * segments:
         share = retransmits / segments
         yield "retransmits", f"{share:.1%} of the segments were sent again; the limit is {limits.retransmits:.1%}"
-    for role, devices in (evidence.probes.get("interfaces") or {}).items():
+    # Where losses are what is measured, each has its place, and a share of them is no fault.
+    for role, devices in (evidence.probes.get("interfaces") or {}).items() if not evidence.loads else ():
         for device, counts in devices.items():
             for way in ("rx", "tx"):
                 dropped, packets = counts.get(f"{way}_drops", 0), counts.get(f"{way}_packets", 0)
@@ -215,3 +224,21 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
             "variation",
             f"the throughput varied by {found:.0%} from second to second; the limit is {limits.variation:.0%}",
         )
+
+
+def _loads(loads: Sequence["Load"], limits: Limits) -> Iterator[tuple[str, str]]:
+    for load in loads:
+        if load.unexplained > 0:
+            where = f"at {load.offered_pps / 1e3:.0f} kpps, and no counter says where"
+            yield "unexplained", f"{load.unexplained} of {load.sent} packets were lost {where}"
+        if load.rate_pps is not None and load.offered_pps < load.rate_pps * (1 - limits.headroom):
+            asked = f"the {load.rate_pps / 1e3:.0f} that were asked for"
+            yield "headroom", f"generator-bound: it sent {load.offered_pps / 1e3:.0f} kpps of {asked}"
+
+
+def _remarks(evidence: Evidence) -> Iterator[str]:
+    """What a reader should know, and breaks no limit."""
+    for load in evidence.loads:
+        if load.unexplained < 0:
+            more = f"{-load.unexplained} packets more were dropped than were lost"
+            yield f"by the counters, {more}: others' packets are among them"

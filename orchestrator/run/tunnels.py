@@ -40,13 +40,17 @@ def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Varia
     together(testbed.agents, "peers", wanted, patience_s)
 
 
-def shake_hands(testbed: Testbed, topology: str, tunnels: int) -> None:
-    """See that a datagram crosses every path both ways, which completes its tunnel's handshake."""
+def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
+    """See that a datagram crosses every path both ways, which completes its tunnel's handshake.
+
+    ``packet_size``: bytes of its IP packet, which must pass whole.
+    """
     ends = layout.ends(topology)
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
     patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
-    agent.request("handshakes", timeout_s=patience_s + 20, role=ends.sender, paths=paths, patience_s=patience_s)
+    asked = {"role": ends.sender, "paths": paths, "patience_s": patience_s, "size": packet_size}
+    agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
 
 
 def keep_young(scene: Scene) -> None:
@@ -63,11 +67,7 @@ def keep_young(scene: Scene) -> None:
         return
     if _oldest(scene.testbed) + needed < REKEY_AFTER_S:
         return
-    assert scene.variant is not None
-    tunnels = scene.trial.levels.tunnels
-    remove_tunnels(scene.testbed, tunnels)
-    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
-    shake_hands(scene.testbed, scene.trial.topology, tunnels)
+    renew_tunnels(scene)
     scene.phases.done("handshakes again")
     oldest = _oldest(scene.testbed)
     if oldest + needed >= REKEY_AFTER_S:
@@ -76,6 +76,15 @@ def keep_young(scene: Scene) -> None:
             f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer "
             "tunnels, or allow it: limits.report_only: [rekey]."
         )
+
+
+def renew_tunnels(scene: Scene, packet_size: int | None = None) -> None:
+    """Make a trial's tunnels anew, with new keys and handshakes."""
+    assert scene.variant is not None
+    tunnels = scene.trial.levels.tunnels
+    remove_tunnels(scene.testbed, tunnels)
+    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
+    shake_hands(scene.testbed, scene.trial.topology, tunnels, packet_size)
 
 
 def _oldest(testbed: Testbed) -> float:

@@ -12,6 +12,7 @@ from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
+from orchestrator.spec.tools import misused
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
 
@@ -20,7 +21,7 @@ MOST_TRIALS = 1_000_000
 
 def contradictions(tree: Mapping) -> list[Problem]:
     """The problems of one resolved spec, except rules without effect."""
-    problems = [*_unknown_names(tree), *_repeated_levels(tree), *_rekeys(tree)]
+    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree)]
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems

@@ -8,26 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from orchestrator.spec.fields import STORED, BitRate, Duration, Size, Strict, WarmUp, expected
+from orchestrator.spec.fields import STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
+from orchestrator.spec.searching import Latency, Search
 
-Tool = Literal["iperf3"]
+Tool = Literal["iperf3", "pktgen"]
 Protocol = Literal["tcp", "udp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
 Paths = Literal["subnets", "ecmp"]
 Direction = Literal["forward", "reverse", "both"]
-# What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
-_ALWAYS = ("tool", "protocol", "streams")
-_TIMES = ("warm_up_s", "duration_s")
 # What goes with one protocol only, where it is not off.
 _OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
 _OF_UDP = ("datagram_bytes",)
+# Which tool a field goes with, where not all have it.
+OF_TOOL: Mapping[str, tuple[str, ...]] = {
+    "iperf3": (
+        *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate_bps", "affinity"),
+        *(*_OF_TCP, *_OF_UDP),
+    ),
+    "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
+}
+# What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
+_ALWAYS = ("tool", "protocol", "streams", "rate")
+_TIMES = ("warm_up_s", "duration_s")
 
 
 class Traffic(Strict):
     """The traffic of every trial. ``streams``: TCP connections (or UDP flows) of each pair of iperf3 processes.
 
     In each tunnel there are ``processes`` pairs; with ``paths`` ecmp there are as many pairs, and none has a tunnel of
-    its own.
+    its own. ``flows``: those of pktgen in each tunnel.
     """
 
     tool: Tool = "iperf3"
@@ -62,6 +71,19 @@ class Traffic(Strict):
     affinity: bool = Field(
         default=False, description="Whether each process is bound to one CPU, in turn; without: to none."
     )
+    rate: PacketRate | None = None
+    search: Search | None = Field(default=None, description="In place of a rate: the highest is searched; of pktgen.")
+    latency: Latency | None = Field(default=None, description="Round-trip times beside loads; of pktgen.")
+    flows: int = Field(default=1, ge=1, le=16384, description="UDP flows in each tunnel, by source port; of pktgen.")
+    threads: int | None = Field(
+        default=None, ge=1, le=4096, description="CPUs that generate packets; without: all that the host may use."
+    )
+    burst: int = Field(
+        default=1, ge=1, le=1000, description="Packets that an interface is given at once; more than 1 not over veth."
+    )
+    clone: int = Field(
+        default=0, ge=0, le=100_000, description="How often a packet is sent again, itself; more than 0 not over veth."
+    )
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")
 
@@ -83,8 +105,14 @@ class Traffic(Strict):
     def identity(self) -> dict[str, Any]:
         """What makes a trial's traffic what it is, its times apart, as JSON values."""
         stored = self.model_dump(mode="json", exclude=set(_TIMES))
-        fields = type(self).model_fields
-        return {name: value for name, value in stored.items() if name in _ALWAYS or value != fields[name].default}
+        fields, mine = type(self).model_fields, OF_TOOL[self.tool]
+        return {
+            name: value
+            for name, value in stored.items()
+            if (name == "tool" or name in mine)
+            and (name in _ALWAYS or value != fields[name].default)
+            and not (name == "rate" and value is None)
+        }
 
     @cached_property
     def stored(self) -> dict[str, Any]:

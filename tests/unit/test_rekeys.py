@@ -39,7 +39,7 @@ def scene(duration: str, took_s: float, variant: str = "vanilla", limits: Limits
     testbed: Any = None
     known: dict[str, Variant] = load_variants()
     conditions = Conditions(limits or Limits())
-    return Scene(testbed, trial, conditions, Outcome(), phases, lambda: None, known.get(variant))
+    return Scene(testbed, trial, conditions, Outcome(), phases, lambda: None, variant=known.get(variant))
 
 
 def test_young_handshakes_are_not_even_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
