@@ -13,6 +13,7 @@ _PARTS = (
     "echo",
     "ethtool",
     "netlink",
+    "cpus",
     "lease",
     "load",
     "settings",

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.cpus import confine
 from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
@@ -66,6 +67,7 @@ OPERATIONS = {
         provisioned,
         lease,
         break_lease,
+        confine,
         tunables,
         read_settings,
         write_settings,

@@ -7,7 +7,8 @@ import struct
 
 from orchestrator.agent.host import AgentError, family_of, packed
 
-DEVICE_GROUP = 51820  # marks the devices of a trial, so that they can be removed in one go
+# They mark the devices of a trial, so that each group can be removed in one go, and all groups at the same time.
+DEVICE_GROUPS = range(51820, 51820 + 48)
 NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 
-from orchestrator.agent.echo import echo_answer, echo_request
+from orchestrator.agent.echo import PROTOCOL, echo_answer, echo_request
 from orchestrator.agent.host import (
     NAMESPACES,
     RUNTIME,
@@ -93,24 +93,24 @@ def neighbours(request):
     return {}
 
 
-IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
-# Of each family: the protocol of echoes, the header before them, level and option that set whether packets may be
-# fragmented. ip(7), ipv6(7)
-ECHO = {
-    socket.AF_INET: (socket.IPPROTO_ICMP, IP_HEADER, socket.IPPROTO_IP, IP_MTU_DISCOVER),
-    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 40, socket.IPPROTO_IPV6, 23),
+# Of each family: bytes of the IP header; level and option that set whether packets may be fragmented. ip(7), ipv6(7)
+WHOLE = {
+    socket.AF_INET: (20, socket.IPPROTO_IP, 10),
+    socket.AF_INET6: (40, socket.IPPROTO_IPV6, 23),
 }
+PMTUDISC_DO = 2
 PATIENCE_S = 15
 
 
 def reach(role, address, mtu):
     """Exchange echo packets of full size, which nobody may fragment, with a neighbour."""
     deadline = time.monotonic() + PATIENCE_S
-    protocol, header, level, discover = ECHO[family_of(address)]
+    family = family_of(address)
+    header, level, discover = WHOLE[family]
     with inside(role):
-        echo = socket.socket(family_of(address), socket.SOCK_RAW, protocol)
+        echo = socket.socket(family, socket.SOCK_RAW, PROTOCOL[family])
     with echo:
-        echo.setsockopt(level, discover, IP_PMTUDISC_DO)
+        echo.setsockopt(level, discover, PMTUDISC_DO)
         echo.settimeout(0.25)
         small_passed = False
         number = 0

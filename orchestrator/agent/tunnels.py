@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 
+from orchestrator.agent.cpus import CONFINED, confine_polls, confine_work, cpu_list
 from orchestrator.agent.host import (
     AgentError,
     family_of,
@@ -22,7 +23,7 @@ from orchestrator.agent.host import (
     sysfs_of,
 )
 from orchestrator.agent.netlink import (
-    DEVICE_GROUP,
+    DEVICE_GROUPS,
     IFLA_GROUP,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
@@ -62,7 +63,6 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
-from orchestrator.agent.roles import IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO
 
 
 def set_routes(role, wanted):
@@ -100,11 +100,11 @@ def tunnels(request):
     for role, devices in request["gateways"].items():
         keys[role] = []
         with inside(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
-            for device in devices:
+            for number, device in enumerate(devices):
                 message = link_message(
                     name_attribute(IFLA_IFNAME, device["device"]),
                     attribute(IFLA_MTU, struct.pack("=I", device["mtu"])),
-                    attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUP)),
+                    attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUPS[number % len(DEVICE_GROUPS)])),
                     nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"wireguard")),
                 )
                 what = "making the device %s on %s" % (device["device"], role)
@@ -141,12 +141,15 @@ def peers(request):
         for peer in wanted["peers"]:
             settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
             set_and_check(settings + "threaded", wanted["threaded"])
-            if peer["cpus"] is not None:
-                set_and_check(settings + "wireguard/cpus", peer["cpus"])
+            cpus = peer["cpus"] or (cpu_list(CONFINED["cpus"]) if CONFINED else None)
+            if cpus is not None:
+                confine_work(settings + "wireguard/cpus", cpus)
             for name, value in wanted["device_settings"].items():
                 found = read_text("%swireguard/%s" % (settings, name)).strip()
                 if found != value:
                     raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+    if CONFINED:
+        confine_polls()
     return {}
 
 
@@ -159,20 +162,28 @@ def routes(request):
 
 def remove_tunnels(request):
     """Remove all devices that trials made in some roles: {"roles": [role]}."""
-    with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(request["roles"])) as pool:
-        # A role's thread waits for grace periods most of the time, and these pass for all.
-        list(pool.map(remove_tunnels_of, request["roles"]))
+    parts = [(role, group) for role in request["roles"] for group in groups_in(role)]
+    if parts:
+        # A device's end waits for grace periods most of the time, in the thread that removes it; those pass for all.
+        with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(lambda part: remove_group(*part), parts))
     return {}
 
 
-def remove_tunnels_of(role):
-    present = os.listdir(sysfs_of(role) + "/class/net")
-    if any(name.startswith("wg") for name in present):
-        message = link_message(attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUP)))
-        with inside(role), Netlink(NETLINK_ROUTE) as link:
-            link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
+def groups_in(role):
+    """The groups of which a role has devices."""
+    base = sysfs_of(role) + "/class/net/"
+    found = {int(read_text(base + name + "/netdev_group")) for name in os.listdir(base) if name.startswith("wg")}
+    return sorted(found & set(DEVICE_GROUPS))
 
 
+def remove_group(role, group):
+    message = link_message(attribute(IFLA_GROUP, struct.pack("=I", group)))
+    with inside(role), Netlink(NETLINK_ROUTE) as link:
+        link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
+
+
+IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
 IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
 AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25

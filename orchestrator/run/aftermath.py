@@ -26,8 +26,7 @@ class Aftermath:
 def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
     """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
 
-    ``began_at``: when each host's warm-up was over, by its own clock, where rekeys are to be told.
-
+    ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
     ages, asked_at = ({}, {}) if scene.baseline else handshake_ages(scene.testbed)
@@ -47,8 +46,9 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     ]
     host_of = scene.placement.host_of
     rekeys = [
-        {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - (began_at or {})[host_of(role)], 1)}
-        for role, name, age in (inside if began_at else ())
+        {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - began_at[host_of(role)], 1)}
+        for role, name, age in inside
+        if began_at is not None
     ]
     complaints = [line for log in logs.values() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]

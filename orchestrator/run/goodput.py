@@ -136,7 +136,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
         segment_bytes=iperf3.segment(traffic),
-        by_tunnel=carried,
+        carried=carried,
         flows=_flows(traffic, trial.levels.tunnels),
     )
     outcome.take(judge(evidence, scene.conditions.limits))

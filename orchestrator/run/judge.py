@@ -34,10 +34,10 @@ class Evidence:
 
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
     ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
-    of the tool; ``carried``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
+    of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
     ``clock_skew_s``: the host's clock less the controller's; ``segment_bytes``: what a TCP segment carries;
-    ``by_tunnel``: what each carried, of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels,
-    None where each tunnel had its own.
+    ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels, None where each tunnel
+    had its own.
     """
 
     streams: Sequence[Stream]
@@ -48,11 +48,11 @@ class Evidence:
     kernel_log: Sequence[str] = ()
     passages: Sequence[Passage] = ()
     baseline: float | None = None
-    carried: float | None = None
+    rate_pps: float | None = None
     loads: Sequence["Load"] = ()
     clock_skew_s: float = 0.0
     segment_bytes: int = 1368
-    by_tunnel: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
+    carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     flows: int | None = None
 
 
@@ -137,7 +137,9 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
     yield from _spread(evidence, limits)
-    total = sum(stream.throughput_bps for stream in evidence.streams) if evidence.carried is None else evidence.carried
+    total = evidence.rate_pps
+    if total is None:
+        total = sum(stream.throughput_bps for stream in evidence.streams)
     if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):
         share = total / evidence.baseline
         yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
@@ -145,11 +147,11 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 
 def _spread(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     """A hash spreads flows unevenly by chance, which is no mistake: only what is beyond that breaks the limit."""
-    found = shares.fullest(evidence.by_tunnel)
+    found = shares.fullest(evidence.carried)
     if found is None:
         return
     gateway, tunnel, share = found
-    tunnels = len(evidence.by_tunnel[gateway])
+    tunnels = len(evidence.carried[gateway])
     most, why = (1 + limits.spread) / tunnels, ""
     if evidence.flows is not None:
         chance = shares.by_chance(evidence.flows, tunnels)

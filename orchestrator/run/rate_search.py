@@ -182,7 +182,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 rekeyed=after.rekeyed,
                 kernel_log=after.complaints,
                 baseline=None if scene.baseline else scene.conditions.baseline,
-                carried=carried,
+                rate_pps=carried,
                 loads=[load for load, _ in loads.offered],
             ),
             limits,

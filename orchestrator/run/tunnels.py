@@ -79,7 +79,7 @@ def keep_young(scene: Scene) -> None:
 
 
 def renew_tunnels(scene: Scene, packet_size: int | None = None) -> None:
-    """Make a trial's tunnels anew, with new keys and handshakes."""
+    """Make a trial's tunnels anew, with new keys and handshakes; ``packet_size`` as in `shake_hands`."""
     assert scene.variant is not None
     tunnels = scene.trial.levels.tunnels
     remove_tunnels(scene.testbed, tunnels)

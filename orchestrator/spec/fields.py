@@ -115,16 +115,6 @@ Interval = Annotated[
     _quantity(units.seconds, "a time, such as 500 ms"),
     _text_schema("A time.", "500 ms", "2s"),
 ]
-BitRate = Annotated[
-    float,
-    _quantity(units.bits_per_second, "a rate, such as 500 Mbit/s"),
-    _text_schema("Bits of payload a second.", "500 Mbit/s", "2 Gbit/s"),
-]
-Size = Annotated[
-    int,
-    _quantity(units.whole_bytes, "a size, such as 1200 B"),
-    _text_schema("A size.", "1200 B", "4 MiB"),
-]
 
 
 def _packet_rate(value: Any, info: ValidationInfo) -> float | str:
@@ -145,6 +135,16 @@ NumberedRate = Annotated[
     float,
     _quantity(units.packets_per_second, "a packet rate, such as 200 kpps"),
     _text_schema("Packets per second.", "200 kpps"),
+]
+BitRate = Annotated[
+    float,
+    _quantity(units.bits_per_second, "a rate, such as 500 Mbit/s"),
+    _text_schema("Bits of payload a second.", "500 Mbit/s", "2 Gbit/s"),
+]
+Size = Annotated[
+    int,
+    _quantity(units.whole_bytes, "a size, such as 1200 B"),
+    _text_schema("A size.", "1200 B", "4 MiB"),
 ]
 Memory = Annotated[
     int,

@@ -21,8 +21,7 @@ def misused(tree: Mapping) -> Iterator[Problem]:
     if tool not in OF_TOOL:
         return  # which is a problem of its own
     for key, span in traffic.keys.items():
-        field = next((name for name, field in Traffic.model_fields.items() if field.alias == key), key)
-        others = [other for other, names in OF_TOOL.items() if field in names]
+        others = [other for other, names in OF_TOOL.items() if key in names]
         if others and tool not in others:
             yield Problem(f"traffic.{key} goes with tool {others[0]}, and the tool is {tool}. Leave it out.", span)
     yield from _packet_sizes(tree, tool, traffic)

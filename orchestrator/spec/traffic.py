@@ -16,32 +16,46 @@ Protocol = Literal["tcp", "udp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
 Paths = Literal["subnets", "ecmp"]
 Direction = Literal["forward", "reverse", "both"]
-# What goes with one protocol only, where it is not off.
-_OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
-_OF_UDP = ("datagram_bytes",)
-# Which tool a field goes with, where not all have it.
+# Which tool a key goes with, where not all have it.
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "iperf3": (
-        *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate_bps", "affinity"),
-        *(*_OF_TCP, *_OF_UDP),
+        *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate", "datagram", "window"),
+        *("congestion", "mss", "zerocopy", "affinity"),
     ),
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
 }
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
 _TIMES = ("warm_up_s", "duration_s")
+# What goes with one protocol only, where it is not off.
+_OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
+_OF_UDP = ("datagram_bytes",)
 
 
 class Traffic(Strict):
-    """The traffic of every trial. ``streams``: TCP connections (or UDP flows) of each pair of iperf3 processes.
+    """The traffic of every trial. ``streams``: TCP connections (or UDP flows) of each pair of iperf3 processes;
+    ``flows``: UDP flows of pktgen in each tunnel.
 
-    In each tunnel there are ``processes`` pairs; with ``paths`` ecmp there are as many pairs, and none has a tunnel of
-    its own. ``flows``: those of pktgen in each tunnel.
+    With iperf3 there are ``processes`` pairs in each tunnel; with ``paths`` ecmp there are as many pairs, and none has
+    a tunnel of its own.
     """
 
     tool: Tool = "iperf3"
     protocol: Protocol = "tcp"
     streams: Streams = 1
+    rate: PacketRate | None = None
+    search: Search | None = Field(default=None, description="In place of a rate: the highest is searched; of pktgen.")
+    latency: Latency | None = Field(default=None, description="Round-trip times beside loads; of pktgen.")
+    flows: int = Field(default=1, ge=1, le=16384, description="UDP flows in each tunnel, by source port; of pktgen.")
+    threads: int | None = Field(
+        default=None, ge=1, le=4096, description="CPUs that generate packets; without: all that the host may use."
+    )
+    burst: int = Field(
+        default=1, ge=1, le=1000, description="Packets that an interface is given at once; more than 1 not over veth."
+    )
+    clone: int = Field(
+        default=0, ge=0, le=100_000, description="How often a packet is sent again, itself; more than 0 not over veth."
+    )
     paths: Paths = Field(
         default="subnets",
         description="How flows find tunnels. subnets: each tunnel has a subnet; ecmp: one destination, with routes "
@@ -70,19 +84,6 @@ class Traffic(Strict):
     zerocopy: bool = Field(default=False, description="Whether tcp sends with sendfile.")
     affinity: bool = Field(
         default=False, description="Whether each process is bound to one CPU, in turn; without: to none."
-    )
-    rate: PacketRate | None = None
-    search: Search | None = Field(default=None, description="In place of a rate: the highest is searched; of pktgen.")
-    latency: Latency | None = Field(default=None, description="Round-trip times beside loads; of pktgen.")
-    flows: int = Field(default=1, ge=1, le=16384, description="UDP flows in each tunnel, by source port; of pktgen.")
-    threads: int | None = Field(
-        default=None, ge=1, le=4096, description="CPUs that generate packets; without: all that the host may use."
-    )
-    burst: int = Field(
-        default=1, ge=1, le=1000, description="Packets that an interface is given at once; more than 1 not over veth."
-    )
-    clone: int = Field(
-        default=0, ge=0, le=100_000, description="How often a packet is sent again, itself; more than 0 not over veth."
     )
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")

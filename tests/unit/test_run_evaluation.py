@@ -352,7 +352,7 @@ BROKEN = [
     (evidence(interrupts_moved=["24"]), "interrupts", "24"),
     (evidence([stream(retransmits=30)]), "retransmits", "3.0% of the segments"),
     (evidence(interfaces=interfaces(tx_drops=100)), "drops", "gateway-a/wg1 dropped 50.0%"),
-    (evidence(by_tunnel=carried(99, 1), flows=64), "spread", "tunnel 1 carried 99% of the bytes of gateway-a"),
+    (evidence(carried=carried(99, 1), flows=64), "spread", "tunnel 1 carried 99% of the bytes of gateway-a"),
     (evidence([stream(rates_bps=(1e9, 0.0, 1e9, 0.0))]), "variation", "varied by 100%"),
     (
         evidence([], loads=[load(unexplained=3)]),
@@ -385,11 +385,22 @@ def test_what_only_marks_leaves_an_attempt_valid() -> None:
     assert ["95%" in verdict.marks[1], "-3600.00 s" in verdict.marks[0]] == [True, True]
 
 
+def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_marked() -> None:
+    lossy = evidence([], loads=[load()], interfaces=interfaces(tx_drops=100))
+    assert judge(lossy, Limits()) == Verdict()
+    slow = judge(evidence([], loads=[load(offered_pps=5e4, unexplained=-2)]), Limits())
+    assert slow.broken == []
+    assert "it sent 50 kpps of the 100 that were asked for" in slow.marks[0]
+    assert "2 packets more were dropped than were lost" in slow.marks[1]
+    near = judge(evidence([], loads=[load()], rate_pps=9e4, baseline=9.1e4), Limits())
+    assert "generator-bound: 99%" in near.marks[0]
+
+
 @pytest.mark.parametrize(("flows", "breaks"), [(None, False), (4, False), (16, True), (10_000, True)])
 def test_an_uneven_spread_breaks_the_limit_only_where_chance_does_not_explain_it(
     flows: int | None, breaks: bool
 ) -> None:
-    verdict = judge(evidence(by_tunnel=carried(9, 1, 0, 0), flows=flows), Limits())
+    verdict = judge(evidence(carried=carried(9, 1, 0, 0), flows=flows), Limits())
     assert (verdict.names == ["spread"]) == breaks
     assert len(verdict.marks) == (flows is None)  # tunnels with their own flows: a result
 
@@ -418,17 +429,6 @@ def test_shares_are_of_a_gateways_sum_and_silent_tunnels_have_none() -> None:
         "gateway-a": [{"tunnel": 1, "bytes": 1.0, "packets": 1.0}, {"tunnel": 2, "bytes": 0.0, "packets": 0.0}],
         "gateway-b": [{"tunnel": i, "bytes": None, "packets": None} for i in (1, 2)],
     }
-
-
-def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_marked() -> None:
-    lossy = evidence([], loads=[load()], interfaces=interfaces(tx_drops=100))
-    assert judge(lossy, Limits()) == Verdict()
-    slow = judge(evidence([], loads=[load(offered_pps=5e4, unexplained=-2)]), Limits())
-    assert slow.broken == []
-    assert "it sent 50 kpps of the 100 that were asked for" in slow.marks[0]
-    assert "2 packets more were dropped than were lost" in slow.marks[1]
-    near = judge(evidence([], loads=[load()], carried=9e4, baseline=9.1e4), Limits())
-    assert "generator-bound: 99%" in near.marks[0]
 
 
 def test_below_three_seconds_nothing_is_said_of_the_variation() -> None:
