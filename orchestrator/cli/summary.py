@@ -34,6 +34,11 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
         if bool(run.cells()["generator_bound"].any()):
             console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
         console.print()
+    if number := len(run.shared):
+        console.print(
+            f"{number} trials were measured while another testbed of the run used the same computer (shared_computer): "
+            "they are in no median and no ratio."
+        )
     for name, what in _claims(run).items():
         console.print(f"Claims {name}: {', '.join(what)}. `orch verify` says why.", markup=False)
     counts = run.counts()
