@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+from orchestrator.agent.echo import Echoes
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
@@ -146,11 +147,12 @@ def measure(request):
     host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
-    ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null.
+    ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
+    round trips that are timed meanwhile, as `Echoes` takes them, or null.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
     after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
     servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null; ``pktgen``: of
-    `Generator.results`, or null.
+    `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null.
     """
     with PollTrace() if request.get("trace_polls") else contextlib.nullcontext() as trace:
         return measure_with(request, trace)
@@ -159,6 +161,11 @@ def measure(request):
 def generating(loads):
     """What has the generator send while it is entered, where this host has it."""
     return GENERATOR.sending(loads) if loads else contextlib.nullcontext()
+
+
+def echoing(request):
+    """What times round trips while it is entered, where this host does."""
+    return Echoes(request) if request else contextlib.nullcontext()
 
 
 def measure_with(request, trace):
@@ -176,7 +183,7 @@ def measure_with(request, trace):
         TRAFFIC.start(client["role"], client["name"], client["arguments"])
     deadline = began + request["patience_s"]
     samples = []
-    with generating(request.get("pktgen")) as sending:
+    with generating(request.get("pktgen")) as sending, echoing(request.get("echoes")) as echoes:
         wait_or_leave(began + request["warm_up_s"])
         samples.append(sample(request["sample_roles"]))
         if trace:
@@ -200,6 +207,7 @@ def measure_with(request, trace):
         "processes": TRAFFIC.stop(),
         "polls": trace.result() if trace else None,
         "pktgen": GENERATOR.results() if request.get("pktgen") else None,
+        "echoes": echoes.result() if echoes else None,
         "clock_s": time.time(),
     }
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
-from orchestrator.plan import Block, Plan, Trial
+from orchestrator.plan import Block, Plan, Trial, traffic_seconds
 from orchestrator.run.scene import Outcome
 from orchestrator.store import headline
 
@@ -80,7 +80,7 @@ class Tracker:
                 self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
-        return trial.traffic.warm_up_s + trial.traffic.duration_s + self._lessons.overhead_s
+        return traffic_seconds(trial.traffic) + self._lessons.overhead_s
 
     def prepared(self) -> None:
         self._remaining_s -= self._lessons.prepare_s
@@ -156,6 +156,9 @@ class LineDisplay:
 
     def traffic(self, trial: Trial) -> None: ...
 
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._say(f"    {cell(trial)}: {text}")
+
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._tracker.finished(trial)
         where = f"{trial.order}/{self._tracker.total} round {trial.round}"
@@ -179,6 +182,7 @@ class LiveDisplay:
         self._detail = ""
         self._trial: Trial | None = None
         self._traffic_began: float | None = None
+        self._bounds = ""
         self._recent: deque[Text] = deque(maxlen=8)
         self._live = Live(self, console=console, refresh_per_second=8, transient=True)
 
@@ -233,13 +237,17 @@ class LiveDisplay:
         self._trial, self._traffic_began = None, None
 
     def attempt(self, trial: Trial, attempt: int) -> None:
-        self._trial, self._traffic_began = trial, None
+        self._trial, self._traffic_began, self._bounds = trial, None, ""
         self._detail = "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
 
     def traffic(self, trial: Trial) -> None:
         self._traffic_began = time.monotonic()
         self._live.refresh()  # the last one before the traffic: drawing costs processor time that the lab needs
         self._live.auto_refresh = False
+
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._bounds = text
+        self._live.refresh()  # between two loads
 
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._live.auto_refresh = True
@@ -294,6 +302,6 @@ class LiveDisplay:
         )
         what = self._detail
         if trial:
-            state = "traffic" if self._traffic_began else self._detail
+            state = (self._bounds or "traffic") if self._traffic_began else self._detail
             what = f"{cell(trial)}: {state}"
         return Group(row, Text(f"  {what}", style="dim"))

@@ -31,13 +31,14 @@ def run_attempt(
     variant: Variant | None,
     on_traffic: Callable[[], None],
     conditions: Conditions | None = None,
+    on_bounds: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Execute a trial once. Never raises for what can go wrong on a host; the outcome says what did."""
     outcome = Outcome()
     began = time.monotonic()
     phases = Phases()
     try:
-        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic), variant)
+        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic, on_bounds, variant))
     except (AgentFailure, BadReport) as error:
         outcome.status = "failed"
         outcome.reasons.append(str(error))
@@ -46,15 +47,16 @@ def run_attempt(
         outcome.reasons.append(str(error))
     total = time.monotonic() - began
     planned = trial.traffic.warm_up_s + trial.traffic.duration_s
+    traffic_s = planned if outcome.traffic_s is None else outcome.traffic_s
     outcome.measurements["phases_s"] = phases.seconds
-    outcome.measurements["overhead_s"] = round(total - planned, 4)
+    outcome.measurements["overhead_s"] = round(total - traffic_s, 4)
     if outcome.status != "ok":
         outcome.measurements.setdefault("throughput_bps", None)
     return outcome
 
 
-def _run(scene: Scene, variant: Variant | None) -> None:
-    testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
+def _run(scene: Scene) -> None:
+    testbed, trial, outcome, variant = scene.testbed, scene.trial, scene.outcome, scene.variant
     tunnels = trial.levels.tunnels
     try:
         if scene.baseline:

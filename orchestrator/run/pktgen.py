@@ -51,6 +51,7 @@ class Load:
     backlog_dropped: int = 0
     tunnels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     probes: Mapping[str, Any] = field(default_factory=dict)
+    echoes: Mapping[str, Any] | None = None
 
     @property
     def received_pps(self) -> float:
@@ -128,9 +129,10 @@ def paces(
     return found
 
 
-def offer(scene: Scene, rate_pps: float | None, duration_s: float) -> Load:
+def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
     """Offer one load over tunnels that are ready, for about ``duration_s``; None: as fast as it can.
 
+    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them.
     Counters are read before, and after the packets under way have arrived. A generator that cannot send so fast sends
     less: compare ``offered_pps``. Raises AgentFailure where nothing could be sent, TestbedError where a host does not
     answer.
@@ -155,6 +157,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float) -> Load:
                     "patience_s": duration_s + _PATIENCE_S,
                     "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
                     "pktgen": loads if host == sender else None,
+                    "echoes": echoes if host == sender else None,
                 }
                 for host in scene.hosts
             },
@@ -191,6 +194,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float) -> Load:
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
         probes={**probes.of_hosts(measured, duration_s), "computer": boost.value.computer},
+        echoes=measured[sender]["echoes"],
     )
 
 

@@ -9,6 +9,7 @@ from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
+from orchestrator.spec.searching import Latency, Search
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
@@ -44,12 +45,14 @@ __all__ = [
     "Experiment",
     "Factors",
     "Host",
+    "Latency",
     "Limits",
     "Link",
     "Problem",
     "QemuHost",
     "QemuTestbed",
     "Role",
+    "Search",
     "SpecError",
     "SshHost",
     "SshTestbed",

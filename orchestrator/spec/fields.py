@@ -131,6 +131,11 @@ PacketRate = Annotated[
     PlainValidator(_packet_rate),
     _text_schema("Packets per second, over all tunnels; max: as fast as the generator can.", "200 kpps", MAX),
 ]
+NumberedRate = Annotated[
+    float,
+    _quantity(units.packets_per_second, "a packet rate, such as 200 kpps"),
+    _text_schema("Packets per second.", "200 kpps"),
+]
 Memory = Annotated[
     int,
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.problems import Problem
+from orchestrator.spec.searching import Search
 from orchestrator.spec.traffic import OF_TOOL, Traffic
+from orchestrator.spec.validation import build
 
 _PACKET_SIZE = "packet_size"
 
@@ -28,11 +30,32 @@ def misused(tree: Mapping) -> Iterator[Problem]:
     if _text(tree.entries.get("topology")) == "gateway-to-gateway":
         message = "pktgen writes to an interface, past the routes and tunnels of its host: a gateway cannot use it."
         yield Problem(f"{message} Use topology site-to-site, where the client sends.", tree.keys["topology"])
-    if "rate" not in traffic.entries:
+    if "rate" not in traffic.entries and "search" not in traffic.entries:
         message = 'pktgen needs a rate. Add "rate", packets per second such as 200 kpps, or max: as fast as it can.'
-        yield Problem(message, tree.keys["traffic"])
+        yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])
+    yield from _searches(traffic)
     if "trace" in tree.entries:
         yield Problem("Polls are traced with tool iperf3 only. Leave trace out.", tree.keys["trace"])
+
+
+def _searches(traffic: Mapping) -> Iterator[Problem]:
+    search = traffic.entries.get("search")
+    if not isinstance(search, Mapping):
+        return
+    if "rate" in traffic.entries:
+        yield Problem("A rate is offered or searched, not both. Leave rate or search out.", traffic.keys["rate"])
+    found, _ = build(Search, search)
+    if found is None:
+        return  # which is a problem of its own
+    least, most = found.min_rate_pps, found.max_rate_pps
+    if least is not None and most is not None and least >= most:
+        message = "traffic.search.min_rate is not below max_rate, so that there is nothing to search. Lower it."
+        yield Problem(message, search.keys["min_rate"])
+    if found.method == "binary" and found.tries > 1:
+        message = "traffic.search.tries goes with method mlrsearch: binary offers each load once. Leave it out."
+        yield Problem(message, search.keys["tries"])
+    if len(set(found.goals)) < len(found.goals):
+        yield Problem("traffic.search.goals names a goal twice. Keep one.", search.entries["goals"].span)
 
 
 def _packet_sizes(tree: Mapping, tool: str, traffic: Mapping) -> Iterator[Problem]:

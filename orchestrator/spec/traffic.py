@@ -9,6 +9,7 @@ from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from orchestrator.spec.fields import STORED, Duration, PacketRate, Strict, WarmUp
+from orchestrator.spec.searching import Latency, Search
 
 Tool = Literal["iperf3", "pktgen"]
 Protocol = Literal["tcp"]
@@ -16,7 +17,7 @@ Streams = Annotated[int, Field(ge=1, le=128)]
 # Which tool a field goes with, where not all have it.
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "iperf3": ("protocol", "streams"),
-    "pktgen": ("rate", "flows", "threads", "burst", "clone"),
+    "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
 }
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
@@ -30,6 +31,8 @@ class Traffic(Strict):
     protocol: Protocol = "tcp"
     streams: Streams = 1
     rate: PacketRate | None = None
+    search: Search | None = Field(default=None, description="In place of a rate: the highest is searched; of pktgen.")
+    latency: Latency | None = Field(default=None, description="Round-trip times beside loads; of pktgen.")
     flows: int = Field(default=1, ge=1, le=16384, description="UDP flows in each tunnel, by source port; of pktgen.")
     threads: int | None = Field(
         default=None, ge=1, le=4096, description="CPUs that generate packets; without: all that the host may use."
@@ -51,7 +54,9 @@ class Traffic(Strict):
         return {
             name: value
             for name, value in stored.items()
-            if (name == "tool" or name in mine) and (name in _ALWAYS or value != fields[name].default)
+            if (name == "tool" or name in mine)
+            and (name in _ALWAYS or value != fields[name].default)
+            and not (name == "rate" and value is None)
         }
 
     @cached_property

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # The measurements that are one, the first that is there; what a rate was found to be goes before what one rate carried.
-_BY_UNIT = (("throughput_bps", "bit/s"), ("pdr_lower_pps", "packets/s"), ("received_pps", "packets/s"))
+_BY_UNIT = (
+    ("throughput_bps", "bit/s"),
+    ("pdr_lower_pps", "packets/s"),
+    ("ndr_lower_pps", "packets/s"),
+    ("received_pps", "packets/s"),
+)
 
 
 class Headline(NamedTuple):
