@@ -93,11 +93,16 @@ class Generator:
         with inside(role):
             if self.request:
                 tell("pgctrl", "reset", "starting afresh")
+            self.request = {}
             address = ethernet_address(request["gateway"])
-            for device in request["devices"]:
-                tell("kpktgend_%d" % device["cpu"], "add_device " + device["name"], "sending")
-                for command, what in settings(request, device, address):
-                    tell(device["name"], command, what)
+            try:
+                for device in request["devices"]:
+                    tell("kpktgend_%d" % device["cpu"], "add_device " + device["name"], "sending")
+                    for command, what in settings(request, device, address):
+                        tell(device["name"], command, what)
+            except AgentError:
+                tell("pgctrl", "reset", "taking back what was begun")
+                raise
         self.request = request
 
     def is_ready(self):

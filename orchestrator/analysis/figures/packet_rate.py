@@ -44,6 +44,9 @@ def packet_rate(run: Run) -> Drawing:
         captions.bound_note(here),
         lost,
         "Sizes are those of the IP packets in the tunnel." + _mixture(places),
+        "Dotted: the same without a tunnel, where the axis reaches so far."
+        if here["baseline_pps"].notna().any()
+        else "",
         *captions.context_notes(run),
     ]
     face = [note for note in face if note]
@@ -127,8 +130,9 @@ def _panel(
                 numbers.carry_rows(marks, mine, _trial_text)
         cell = cells[(cells["variant"] == name) & (cells["goal"] == wanted[0])]
         cell = cell.assign(place=cell["packet_size"].map(places).astype("float64")).sort_values("place")
-        middle = cell["median_pps"] / unit  # a line has a gap where a cell has no valid trial
-        axes.plot(cell["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3, label=name)
+        sized = cell[cell["packet_size"].str.isdigit()]  # a mixture is no size between others: no line leads to it
+        middle = sized["median_pps"] / unit  # a line has a gap where a cell has no valid trial
+        axes.plot(sized["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3, label=name)
         cell = cell[cell["n"] > 0]
         if len(cell):
             scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]
