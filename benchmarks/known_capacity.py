@@ -2,6 +2,7 @@
 """A device under test whose capacity is known: the link between the gateways behind a token bucket, without tunnels."""
 
 import subprocess
+from collections.abc import Sequence
 
 from orchestrator.plan import NO_VARIANT, Levels, Trial
 from orchestrator.run import layout
@@ -66,7 +67,7 @@ class KnownLink:
         subprocess.run(command, check=check, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
 
     def search(
-        self, truth_pps: float, load_s: float, goals: tuple[Goal, ...] = tuple(GOALS.values())
+        self, truth_pps: float, load_s: float, goals: Sequence[Goal] = tuple(GOALS.values()), tries: int = 3
     ) -> tuple[list[Found], int]:
         """Search from a tenth to twice of the truth; what was found, and in how many loads."""
         loads = 0
@@ -78,7 +79,7 @@ class KnownLink:
             assert load.unexplained <= 0, load
             return Offered(load.sent, load.sent - load.received, load.offered_pps)
 
-        space = Space(truth_pps / 10, truth_pps * 2, 0.01, load_s, time_limit_s=40 * load_s)
+        space = Space(truth_pps / 10, truth_pps * 2, 0.01, load_s, 60 * load_s, tries)
         try:
             return search_mlr(measure, goals, space), loads
         finally:
