@@ -141,7 +141,7 @@ def sentence(found: Found, loads: Iterable[Load]) -> str | None:
     """What is to be said of a goal's bounds, where they are not as narrow as was asked."""
     name = f"{found.goal.name} ({found.goal.loss_ratio:.2%} lost)"
     if found.reason == "minimum":
-        least = min(loads, key=lambda load: load.offered_pps)
+        least = min(loads, key=lambda load: (load.rate_pps or load.offered_pps, -load.seconds))
         lost = f"{least.sent - least.received} of {least.sent} packets were lost"
         return f"{name} has no lower bound: at the least load, {kpps(least.offered_pps)}, {lost} already"
     if found.reason == "time":

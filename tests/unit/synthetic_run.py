@@ -139,6 +139,11 @@ def _packet_rates(levels: dict[str, Any], bps: float, searched: bool) -> dict[st
     return {**bounds, "ndr_lower_pps": 0.9 * pps, "ndr_upper_pps": 0.93 * pps}
 
 
+def _round_trips(share: float) -> dict[str, float]:
+    times = {"p50_s": 1e-4, "p90_s": 2e-4, "p99_s": 4e-4, "max_s": 1e-3}
+    return {"at": share, "offered_pps": share * 1e5, "sent": 100, "n": 99, **{k: v * share for k, v in times.items()}}
+
+
 def _write_attempt(
     path: Path,
     trial: dict[str, Any],
@@ -164,6 +169,7 @@ def _write_attempt(
         probes |= {"interfaces": _interfaces(levels["tunnels"], int(bps))}
         if "packet_size" in levels:
             measurements |= {"throughput_bps": None, "retransmits": None, **_packet_rates(levels, bps, searched)}
+            measurements |= {"latency": [_round_trips(share) for share in (0.5, 0.9)]} if searched else {}
     attempt = {
         **trial,
         "schema": 1,

@@ -8,6 +8,7 @@ import pytest
 
 import orchestrator as orch
 from orchestrator.analysis import figures, make_report
+from orchestrator.analysis.latency import COLUMNS, latencies, latency_cells
 from orchestrator.analysis.packets import goals, packet_cells
 from orchestrator.cli.summary import print_summary
 from tests.unit.synthetic_run import write_run
@@ -70,3 +71,14 @@ def test_a_report_of_packets_has_no_throughput(tmp_path: Path, capsys: pytest.Ca
     assert 'id="throughput"' not in text
     print_summary(path)
     assert "Median packet rate in kpps" in capsys.readouterr().out
+
+
+def test_round_trips_are_summarized_by_cell_and_load(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, speed=flat))
+    cells = latency_cells(run).set_index(["variant", "cores", "tunnels", "packet_size", "at"])
+    cell = cells.loc[("vanilla", 2, 2, "64", 0.5)]
+    assert (cell["trials"], cell["answers"], cell["offered_pps"]) == (3, 297, 5e4)
+    assert [cell[name] for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")] == pytest.approx([0.05, 0.1, 0.2, 0.5])
+    without = orch.load(write_run(tmp_path / "other", searched=False, packet_sizes=SIZES))
+    assert list(latencies(without)) == COLUMNS
+    assert latency_cells(without).empty
