@@ -76,8 +76,14 @@ def packet_cells(run: Run) -> pd.DataFrame:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
                     row["generator_bound"] = bool(row["of_baseline"] > 1 - _HEADROOM)
             rows.append(row)
-    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
+    rows.sort(key=lambda row: (in_order(Key.of(row)), order[row["variant"]]))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def in_order(key: Key) -> tuple[int, int, bool, int]:
+    """Where a cell stands, whatever its variant: by cores, tunnels and packet size, mixtures last."""
+    cores, tunnels, size, _ = key.place
+    return cores, tunnels, size == 0, size
 
 
 def _as_fast_as_it_can(run: Run) -> bool:

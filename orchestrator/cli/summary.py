@@ -62,7 +62,7 @@ def _packets(run: "Run") -> "Table":
         table.add_column(name, justify="right")
     every = packet_cells(run)
     rows = every[every["goal"] == goals(run)[0]].to_dict("records")
-    for place in sorted({Key.of(row).place for row in rows}):
+    for place in dict.fromkeys(Key.of(row).place for row in rows):
         here = {row["variant"]: row for row in rows if Key.of(row).place == place and row["n"]}
         texts = [f"{here[name]['median_pps'] / 1e3:.4g}" if name in here else "-" for name in run.variants]
         table.add_row(str(place[0]), str(place[1]), place[3], *texts)
