@@ -5,7 +5,7 @@ from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS
-from orchestrator.spec.limits import LIMIT_NAMES, Limits
+from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
@@ -17,6 +17,7 @@ from orchestrator.spec.testbed import (
     ROLES,
     Host,
     Link,
+    Pool,
     QemuHost,
     QemuTestbed,
     Role,
@@ -26,6 +27,7 @@ from orchestrator.spec.testbed import (
     UmlHost,
     UmlTestbed,
     crossing_links,
+    members_of,
 )
 from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
@@ -39,6 +41,8 @@ __all__ = [
     "MAX",
     "MOST_TUNNELS",
     "PROVIDERS",
+    "REKEY_AFTER_S",
+    "REKEY_MARGIN_S",
     "ROLES",
     "Claim",
     "ClaimTest",
@@ -48,6 +52,7 @@ __all__ = [
     "Latency",
     "Limits",
     "Link",
+    "Pool",
     "Problem",
     "QemuHost",
     "QemuTestbed",
@@ -68,6 +73,7 @@ __all__ = [
     "load_claim",
     "load_experiment",
     "load_testbed",
+    "members_of",
     "read_traffic",
     "testbed_schema",
 ]

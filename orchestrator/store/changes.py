@@ -64,6 +64,10 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
         new = (after.get("environment") or {}).get(part) or {}
         for path, was, now in differences(_steady(old), _steady(new)):
             yield Change(f"{part}: {path}", was, now, None)
+    old, new = ((side.get("environment") or {}).get("testbeds") or {} for side in (before, after))
+    for name in sorted(old.keys() | new.keys()):  # of a pool
+        for path, was, now in differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
+            yield Change(f"testbed {name}: {path}", was, now, None)
     old, new = (side.get("testbed") or {} for side in (before, after))
     for path, was, now in differences(old, new):
         if path != "max_cores":  # follows from the plan
@@ -76,6 +80,8 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
     """Without what may differ between two builds of the same thing, and the modules, which are compared by variant."""
     steady = {name: value for name, value in environment.items() if name not in ("modules", "memory_kib")}
+    if isinstance(steady.get("computer"), Mapping):
+        steady["computer"] = _steady(steady["computer"])
     kept = {"kernel": ("release", "source_version", "compiler", "key"), "disk": ("crypto",)}
     for name, keys in kept.items():
         if isinstance(steady.get(name), Mapping):
@@ -86,16 +92,18 @@ def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, before, after) of all values that differ; lists are compared whole."""
+    """(path, before, after) of all values that differ; lists are compared whole, and what is absent is like None."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*before, *(key for key in after if key not in before)]:
             below = f"{path}.{key}" if path else str(key)
-            yield from differences(before.get(key, _ABSENT), after.get(key, _ABSENT), below)
+            yield from differences(before.get(key), after.get(key), below)
     elif before != after:
         yield path, _text(before), _text(after)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return _ABSENT
     if isinstance(value, list):
         return "[" + ", ".join(_text(item) for item in value) + "]"
     if isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UserError
-from orchestrator.spec import SpecError, check_file, load_experiment, load_testbed
+from orchestrator.spec import Pool, SpecError, check_file, load_experiment, load_testbed
 
 GOOD = """\
 experiment: small
@@ -99,6 +99,16 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("small", "2024-01-01", 1, 13, "date"),
         ("small", "Small Thing", 1, 13, "lower-case letters"),
         ("duration: 3s", "duration: 3", 6, 21, "has no unit"),
+        ("duration: 3s", "duration: 3s, protocol: udp", 6, 10, "as fast as it is told to"),
+        ("duration: 3s", "duration: 3s, bitrate: 5 Gbit", 6, 34, "not a unit here"),
+        ("duration: 3s", "duration: 3s, bitrate: 0 bit/s", 6, 34, "more than 0"),
+        ("duration: 3s", "duration: 3s, datagram: 99 B", 6, 35, "goes with udp only"),
+        ("duration: 3s", "duration: 3s, mss: 10 B", 6, 30, "at least 88"),
+        ("duration: 3s", "duration: 3s, congestion: B B", 6, 37, "does not fit"),
+        ("duration: 3s", "duration: 3s, ip_version: 5", 6, 37, "not one of 4, 6"),
+        ("duration: 3s", "duration: 3s, protocol: udp, bitrate: 1 Mbit/s, window: 1 MiB", 6, 67, "goes with tcp only"),
+        ("duration: 3s", "duration: 3s, protocol: udp, bitrate: 1 Mbit/s, zerocopy: true", 6, 69, "with tcp only"),
+        ("duration: 3s", "duration: 150s", 6, 21, "WireGuard makes new keys 120 s after"),
         ("duration: 3s", "duration: 1:30", 6, 21, "as the number 90"),
         ("duration: 3s", "duration: 1500 ms", 6, 21, "whole seconds only"),
         ("duration: 3s", "duration: 3S", 6, 21, "did you mean s?"),
@@ -224,6 +234,61 @@ def test_mistakes_in_a_testbed(tmp_path: Path, old: str, new: str, says: str) ->
     with pytest.raises(SpecError) as caught:
         load_testbed(file)
     assert says in str(caught.value)
+
+
+POOL = """\
+testbed: all
+provider: pool
+testbeds: [lab-a, lab-b]
+"""
+SSH = """\
+testbed: {name}
+provider: ssh
+hosts:
+  - {{name: one, address: one.example.org, roles: [gateway-a], nics: {{wan: eth1}}}}
+  - {{name: two, address: {other}, roles: [gateway-b], nics: {{wan: eth1}}}}
+"""
+
+
+def test_a_good_pool_has_its_testbeds(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(SSH.format(name="own", other="two.example.org"))
+    (tmp_path / "spec.yaml").write_text(POOL.replace("lab-b", "./own.yaml"))
+    assert check_file(tmp_path / "spec.yaml").endswith("all, a pool of lab-a, ./own.yaml.")
+    pool = load_testbed(tmp_path / "spec.yaml")
+    assert isinstance(pool, Pool)
+    assert [bed.testbed for bed in pool.members] == ["lab-a", "own"]
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("lab-z", "There is no testbed lab-z in experiments/testbeds."),
+        ("lab-a", "The testbed lab-a is in this pool already."),
+        ("two-labs", "two-labs is a pool itself."),
+        ("./spec.yaml", "is a pool itself."),
+        ("auto", "auto stands for a testbed that `orch run` chooses."),
+        ("./nowhere.yaml", "There is no file"),
+    ],
+)
+def test_mistakes_in_a_pool_are_at_their_place(tmp_path: Path, second: str, says: str) -> None:
+    ((line, column, message),) = mistakes(tmp_path, POOL.replace("lab-b", second))
+    assert (line, column) == (3, 19)
+    assert says in message
+
+
+def test_a_host_is_in_one_testbed_of_a_pool(tmp_path: Path) -> None:
+    for name, other in (("left", "two.example.org"), ("right", "three.example.org")):
+        (tmp_path / f"{name}.yaml").write_text(SSH.format(name=name, other=other))
+    ((_, column, message),) = mistakes(tmp_path, POOL.replace("lab-a, lab-b", "./left.yaml, ./right.yaml"))
+    assert column == 25
+    assert message == "right and left have the same host one.example.org. It can be in one of them."
+
+
+def test_mistakes_in_the_files_of_a_pool_are_told_with_theirs(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(SSH.format(name="own", other="two.example.org").replace("roles", "rolls", 1))
+    ((line, _, message),) = mistakes(tmp_path, POOL.replace("lab-b", "./own.yaml"))
+    assert line == 4
+    assert "Did you mean roles?" in message
 
 
 def test_unknown_testbed() -> None:
