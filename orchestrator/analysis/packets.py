@@ -34,6 +34,7 @@ def goals(run: Run) -> list[str]:
 def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     """One row an ok trial and goal: the levels, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio."""
     ok = run.trials[(run.trials["kind"] == kind) & (run.trials["status"] == "ok")]
+    ok = ok[~ok.index.isin(run.shared.index)]
     parts = []
     for goal in goals(run):
         lower, upper, _ = GOALS[goal]
