@@ -17,6 +17,8 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.cpus import confine
+from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
@@ -65,6 +67,7 @@ OPERATIONS = {
         provisioned,
         lease,
         break_lease,
+        confine,
         tunables,
         read_settings,
         write_settings,
@@ -79,6 +82,7 @@ OPERATIONS = {
         remove_tunnels,
         handshakes,
         handshake_times,
+        generator,
         serve,
         measure,
         pktgen,

@@ -39,7 +39,8 @@ def hello(request):
         "kernel_release": os.uname().release,
         "kernel_version": os.uname().version,
         "kernel_command_line": read_text("/proc/cmdline").strip(),
-        "cpus_online": len(os.sched_getaffinity(0)),
+        "cpus_online": os.sysconf("SC_NPROCESSORS_ONLN"),
+        "cpus_usable": len(os.sched_getaffinity(0)),
         "cpu_models": models,
         "memory_kib": int(read_text("/proc/meminfo").split(":", 1)[1].split()[0]),
         "python": platform.python_version(),
@@ -68,6 +69,7 @@ def survey(request):
         "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
         "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
         "sources": sorted(glob.glob("/usr/src/linux-source-*.tar.*")),
+        "boot_menu": boot_menu(),
         "secure_boot": secure_boot(),
         "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),
         "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
@@ -99,6 +101,20 @@ def clock_is_synchronized():
     """Whether something disciplines the clock, as the kernel knows it; None where that cannot be read. adjtimex(2)"""
     state = LIBC.adjtimex(ctypes.create_string_buffer(512))  # no mode is set, so nothing changes
     return None if state < 0 else state != 5  # TIME_ERROR
+
+
+GRUBS = {"/boot/grub/grub.cfg": "grub-reboot", "/boot/grub2/grub.cfg": "grub2-reboot"}
+
+
+def boot_menu():
+    """The boot loader's menu from which the next start can be chosen; None where there is none."""
+    there = [menu for menu, command in GRUBS.items() if os.path.exists(menu) and command_path(command)]
+    return there[0] if there else None
+
+
+def command_path(name):
+    """Where a command is, also one for root that is not on the PATH of this login; None where it is missing."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def secure_boot():
@@ -196,13 +212,12 @@ def provisioned(request):
 
     ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` says what it was made of.
     """
-    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
     modules = {}
     for module in request["modules"]:
         facts = module_facts(module)
         stamp = read_bytes(os.path.join(os.path.dirname(module), "stamp")).decode(errors="replace").strip()
         modules[module] = None if facts is None else {**facts, "stamp": stamp}
     return {
-        "missing": [name for name in request["commands"] if shutil.which(name, path=path) is None],
+        "missing": [name for name in request["commands"] if command_path(name) is None],
         "modules": modules,
     }

@@ -34,6 +34,9 @@ def run(
     resume: options.Resume = None,
     on_change: options.OnChange = None,
     wait: options.Wait = True,
+    report: Annotated[
+        bool, typer.Option(help="Draw the figures and the report in the end; `orch report` does it later.")
+    ] = True,
     json_output: options.Json = False,
     yes: options.Yes = False,
 ) -> int:
@@ -42,7 +45,7 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes)
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, report)
     return conclude(measure(request), f"orch run {spec}", json_output)
 
 
@@ -60,6 +63,7 @@ class Request:
     on_change: str | None = None
     wait: bool = True
     yes: bool = False
+    report: bool = True
 
 
 def measure(request: Request) -> "Summary":
@@ -109,7 +113,7 @@ def measure(request: Request) -> "Summary":
         campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
         with open_testbed(bed, display, wait=request.wait) as opened:
             summary = carry_out(campaign, opened)
-        _finish(summary, display)
+        _finish(summary, display, request.report)
     return summary
 
 
@@ -183,12 +187,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
-    """Tables always; the notebooks and the report when the campaign came to its end."""
+def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay", report: bool) -> None:
+    """Tables always; the notebooks and the report, if they are wanted, when the campaign came to its end."""
     from orchestrator.store import write_tables
 
     try:
-        if summary.interrupted or summary.stopped:
+        if summary.interrupted or summary.stopped or not report:
             write_tables(summary.path)
             return
         from orchestrator.analysis import make_report

@@ -10,8 +10,9 @@ class Capabilities:
     """What a testbed can do.
 
     ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
-    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``as they are``). ``reasons``:
-    why a limit is what it is, by its name (cores, few_cores, variants), as in {"cores": "this computer has 2 cores"}.
+    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
+    goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
+    variants), as in {"cores": "this computer has 2 cores"}.
     """
 
     max_cores: int

@@ -126,12 +126,15 @@ NicName = Annotated[
 ]
 
 
+KernelRelease = Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+~_-]*$", examples=["6.12.48+deb13-amd64"])]
+
+
 class SshHost(Host):
     """A host that is there: reached by SSH, and given back as it was.
 
     What is not said here comes from the inventory, if there is one, then from your SSH configuration. ``nics``: the
     interface on each link whose other end is another host; ``cpus``: in which order the host's CPUs are taken for
-    gateways, as many as a block has cores; the others are off line meanwhile.
+    gateways, as many as a block has cores; ``other_cpus``: what becomes of the others meanwhile.
     """
 
     address: _Text | None = Field(default=None, description="Name or IP address; by default the host's name.")
@@ -144,6 +147,16 @@ class SshHost(Host):
     )
     nics: dict[Link, NicName] = Field(default={}, description="The interface on each link to another host.")
     cpus: CpuOrder = "physical-first"
+    other_cpus: Literal["off-line", "free"] = Field(
+        default="off-line",
+        description="Of a gateway, the CPUs that a block does not use: taken off line, or on line and free of all that "
+        "belongs to a trial, which only variants of this project's module allow.",
+    )
+    kernel: KernelRelease | None = Field(
+        default=None,
+        description="The kernel that it is to run, as `uname -r` says it: its package is installed, and the host "
+        "restarted with it, where it runs another. What it boots by default stays.",
+    )
     tuning: Tuning = Field(default=Tuning(), description="What is set while a run uses the host.")
     modules: Literal["auto", "build"] = Field(
         default="auto",

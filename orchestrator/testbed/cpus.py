@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which CPUs of a host trials use: in an order that its file names, as many as a block has cores. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import TestbedError
+from orchestrator.spec import SshHost
 
 PHYSICAL_FIRST = "physical-first"
+FREE = "free"  # of other_cpus
 
 
 def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -51,3 +53,23 @@ def _physical_first(rows: Sequence[Mapping[str, Any]]) -> list[int]:
         threads[core] = thread + 1
         order.append((thread, not known, row["package"] if known else 0, row["cpu"]))
     return [cpu for *_, cpu in sorted(order)]
+
+
+def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Collection[int]) -> dict[int, str]:
+    """What the file ``online`` of each CPU is to say for a block that uses the ``chosen`` ones, where it has that file.
+
+    CPUs that are left free keep the state that they have. Raises TestbedError where one would have to go off line and
+    cannot.
+    """
+    states = {}
+    for row in cpus:
+        cpu, wanted = row["cpu"], row["cpu"] in chosen
+        if wanted or host.other_cpus != FREE:
+            if row["can_go_offline"]:
+                states[cpu] = str(int(wanted))
+            elif not wanted:
+                raise TestbedError(
+                    f"{host.name} cannot take its CPU {cpu} off line, and the block uses {len(chosen)} of its CPUs "
+                    f"(cpus: {host.cpus}), without that one. Have the order begin with it, or say other_cpus: free."
+                )
+    return states

@@ -2,12 +2,13 @@
 """Machines that stand and are used as any hosts are: by an inventory, over SSH."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.support import orch
+from tests.lab.support import ORCH, orch
 
 # What of a host a run may not leave changed; of what changes by itself, nothing. The kernel remembers that a module of
 # nobody's was loaded (tainted), and iproute2 keeps its folder of namespaces mounted, empty.
@@ -45,13 +46,18 @@ class StandingHosts:
         """Run a script on a host; what it printed."""
         return orch("lab", "shell", host, script).stdout
 
+    def send(self, host: str, script: str, file: Path) -> None:
+        """Run a script on a host with a file as its standard input."""
+        with file.open("rb") as data:
+            subprocess.run([*ORCH, "lab", "shell", host, script], stdin=data, check=True, timeout=900)
+
     def snapshot(self) -> set[str]:
         """What a run may not leave changed, a line each."""
         return {f"{host}: {line}" for host in self.names for line in self.on(host, SNAPSHOT).splitlines()}
 
     def arguments(self, results: Path, file: Path | None = None) -> tuple[str | Path, ...]:
-        """A command line of `orch` that runs the spec on the hosts."""
-        return ("run", self.spec, "--testbed", file or self.file, "--results", results)
+        """A command line of `orch` that runs the spec on the hosts, without a report."""
+        return ("run", self.spec, "--no-report", "--testbed", file or self.file, "--results", results)
 
 
 @contextlib.contextmanager

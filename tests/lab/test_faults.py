@@ -59,7 +59,7 @@ def kill_and_resume(folder: Path, kills: int, seed: int) -> None:
     file = spec(folder)
     for number in range(kills):
         resume = ["--resume", runs_in(results)[0]] if runs_in(results) else []
-        process = start_orch("run", file, "--results", results, *resume, log=log)
+        process = start_orch("run", file, "--no-report", "--results", results, *resume, log=log)
         try:
             process.wait(moments.uniform(0.5, 9.0))
         except Exception:  # still running: that is when it is killed
@@ -106,7 +106,7 @@ def keepers() -> list[int]:
 
 def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    arguments = ("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results)
+    arguments = ("run", spec(tmp_path), "--no-report", "--set", "traffic.duration=3s", "--results", results)
     with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         (keeper,) = keepers()
@@ -122,7 +122,7 @@ def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", MACHINE_FAULTS)
 def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, fault: str) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    arguments = ("run", spec(tmp_path), "--set", "traffic.duration=3s", "--results", results)
+    arguments = ("run", spec(tmp_path), "--no-report", "--set", "traffic.duration=3s", "--results", results)
     with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         wait_until(lambda: lab_folders() != [], 10, "a lab")
@@ -151,13 +151,13 @@ def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, faul
 def test_the_second_of_two_runs_waits_or_says_who_is_there(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
     file = spec(tmp_path)
-    with running_orch("run", file, "--results", results, log=log) as first:
+    with running_orch("run", file, "--no-report", "--results", results, log=log) as first:
         wait_until(lambda: lab_folders() != [], 120, "a lab")
         refused = orch("run", file, "--results", tmp_path / "second", "--no-wait")
         assert refused.returncode == 3
         assert f"in use by process {first.pid} (`orch run" in refused.stderr
         assert f"`kill {first.pid}` ends it" in refused.stderr
-        waited = orch("run", file, "--results", tmp_path / "third")
+        waited = orch("run", file, "--no-report", "--results", tmp_path / "third")
         assert first.wait(60) == 0
     assert waited.returncode == 0
     assert f"in use by process {first.pid}" in waited.stderr
@@ -168,7 +168,7 @@ def test_the_second_of_two_runs_waits_or_says_who_is_there(tmp_path: Path) -> No
 def test_a_full_disk_keeps_what_was_measured_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
     small, kept = tmp_path / "small", tmp_path / "kept"
     small.mkdir()
-    run = shlex.join([*ORCH, "run", str(spec(tmp_path)), "--results", str(small)])
+    run = shlex.join([*ORCH, "run", str(spec(tmp_path)), "--no-report", "--results", str(small)])
     script = f"""
         mount -t tmpfs -o size=5m tmpfs {small}
         {run} 2>{tmp_path}/first & pid=$!
@@ -199,7 +199,7 @@ def test_a_full_disk_keeps_what_was_measured_and_the_run_goes_on_when_there_is_r
 
 def test_other_load_on_the_computer_makes_attempts_invalid_and_they_are_repeated(tmp_path: Path) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
-    with running_orch("run", spec(tmp_path), "--results", results, "--json", log=log) as process:
+    with running_orch("run", spec(tmp_path), "--no-report", "--results", results, "--json", log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, "a first attempt")
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
             try:
@@ -232,7 +232,7 @@ def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monke
     testbed = tmp_path / "tuned.yaml"
     testbed.write_text(TESTBED)
     log, results = tmp_path / "log", tmp_path / "results"
-    arguments = ("run", spec(tmp_path), "--testbed", testbed, "--results", results)
+    arguments = ("run", spec(tmp_path), "--no-report", "--testbed", testbed, "--results", results)
     with running_orch(*arguments, log=log) as process:
         wait_until(lambda: attempts_in(results) > 0, 120, f"a first attempt; {log}")
         during = orch("restore", testbed)
@@ -248,7 +248,7 @@ def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monke
     (host,) = json.loads(prepared)["hosts"].values()
     budgets = [host[name]["net.core.netdev_budget"] for name in ("settings_before", "settings")]
     assert budgets == ["300", "600"]
-    resumed = orch("run", spec(tmp_path), "--resume", run)
+    resumed = orch("run", spec(tmp_path), "--no-report", "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     all_ok_once(run)
     assert not list((tmp_path / "state").rglob("*.json"))

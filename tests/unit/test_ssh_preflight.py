@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.finding import Need
+from orchestrator.finding import Finding, Need
 from orchestrator.spec import SshTestbed
+from orchestrator.testbed.ssh.kernels import with_other_kernels
 from orchestrator.testbed.ssh.preflight import Survey, examine, sentences
 
 RELEASE = "6.12.48+deb13-amd64"
@@ -126,3 +127,40 @@ def test_cpus_of_the_interfaces_own_node_need_no_advice() -> None:
     shown = {"nics": {"ens1": nic(numa_node=1)}}
     rows = examine(bed(cpus="node-1"), {"left": Survey(facts(**shown)), "right": Survey(facts())}, ())["left"]
     assert all(row.found for row in rows)
+
+
+def kernel_finding(**changes: Any) -> Finding:
+    surveys = {"left": Survey(facts(boot_menu="/boot/grub/grub.cfg", **changes)), "right": Survey(facts())}
+    rows = examine(bed(kernel="6.1.0-28-amd64"), surveys, ())["left"]
+    return next(row for row in rows if row.name == "Kernel")
+
+
+def test_another_kernel_is_installed_where_its_package_and_the_boot_loader_are_known() -> None:
+    found = kernel_finding()
+    assert (found.need, found.found) == (Need.REQUIRED, True)
+    assert found.what.endswith(
+        "its file asks for 6.1.0-28-amd64: a run installs it, and restarts the host with it once"
+    )
+    assert "as its file asks for" in kernel_finding(kernel_release="6.1.0-28-amd64").what
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"boot_menu": None}, "there is no GRUB that could choose it"),
+        ({"system": {"id": "arch", "like": [], "name": "Arch", "version": ""}}, "whose package is not known here"),
+    ],
+)
+def test_a_kernel_that_cannot_be_chosen_is_to_be_booted_by_hand(changes: dict[str, Any], says: str) -> None:
+    surveys = {"left": Survey(facts(**{"boot_menu": "/boot/grub/grub.cfg", **changes})), "right": Survey(facts())}
+    found = [said for said in sentences(examine(bed(kernel="6.1.0-28-amd64"), surveys, (RELEASE,))) if "Kernel" in said]
+    assert len(found) == 1
+    assert says in found[0]
+    assert "Boot it with 6.1.0-28-amd64 by hand" in found[0]
+
+
+def test_only_hosts_that_run_another_kernel_than_their_file_asks_for_are_restarted() -> None:
+    surveys = {"left": Survey(facts()), "right": Survey(facts())}
+    assert with_other_kernels(bed().hosts, surveys) == []
+    assert with_other_kernels(bed(kernel=RELEASE).hosts, surveys) == []
+    assert [host.name for host in with_other_kernels(bed(kernel="6.1.0-28-amd64").hosts, surveys)] == ["left"]

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which CPUs of a host trials use."""
 
+import itertools
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
-from orchestrator.testbed.cpus import cpu_order
+from orchestrator.spec import SshHost
+from orchestrator.testbed.cpus import cpu_order, online_states
 
 
 def host(packages: int, cores: int, threads: int, *, nodes: int | None = None) -> list[dict[str, Any]]:
@@ -73,3 +76,35 @@ def test_a_host_without_nodes_says_so() -> None:
     cpus = [{**row, "node": None} for row in host(1, 2, 1)]
     with pytest.raises(TestbedError, match="none that the kernel tells"):
         cpu_order("h", "node-0", cpus)
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_a_list_is_written_as_the_kernel_writes_it(cpus: set[int]) -> None:
+    text = cpu_list(cpus)
+    assert set(cpu_order("h", text, host(1, 301, 1))) == cpus
+    ends = [part.split("-") for part in text.split(",")]
+    starts = [int(part[0]) for part in ends]
+    assert starts == sorted(starts)
+    # Neighbours are in one part, so the next part begins two later at least.
+    assert all(int(after[0]) > int(before[-1]) + 1 for before, after in itertools.pairwise(ends))
+
+
+def gateway(**more: str) -> SshHost:
+    return SshHost.model_validate({"name": "h", "roles": ("gateway-a",), **more})
+
+
+def hot_pluggable(cpus: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "can_go_offline": row["cpu"] > 0} for row in cpus]
+
+
+def test_the_others_go_off_line_unless_they_are_to_stay_free() -> None:
+    cpus = hot_pluggable(host(1, 4, 1))
+    assert online_states(gateway(), cpus, [0, 2]) == {1: "0", 2: "1", 3: "0"}
+    assert online_states(gateway(other_cpus="free"), cpus, [1, 2]) == {1: "1", 2: "1"}
+
+
+def test_a_cpu_that_cannot_go_off_line_is_told_and_may_stay_free() -> None:
+    cpus = hot_pluggable(host(1, 4, 1))
+    with pytest.raises(TestbedError, match=r"h cannot take its CPU 0 off line.* or say other_cpus: free"):
+        online_states(gateway(), cpus, [1])
+    assert online_states(gateway(other_cpus="free"), cpus, [1]) == {1: "1"}

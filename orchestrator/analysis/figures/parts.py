@@ -137,7 +137,7 @@ def draw_variants(
                 zorder=order,
                 rasterized=rasterized,
             )
-            numbers.carry_rows(drawn, rows, _trial_text)
+            numbers.carry_rows(drawn, rows, trial_text)
         if mine.empty:
             continue
         x = [places[int(level)] + aside for level in mine[column]]
@@ -146,7 +146,7 @@ def draw_variants(
         along = [places[int(level)] + aside for level in planned[column]]
         axes.plot(along, planned["median_bps"] / 1e9, color=colour, linestyle=line, zorder=3, label=name)
         dashes = draw_medians(axes, x, y, mine["low_bps"] / 1e9, mine["high_bps"] / 1e9)
-        numbers.carry_rows(dashes, mine, _cell_text)
+        numbers.carry_rows(dashes, mine, cell_text)
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
@@ -158,13 +158,15 @@ def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: 
     return axes.scatter(x, median, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
 
 
-def _trial_text(row: Mapping[str, Any]) -> str:
+def trial_text(row: Mapping[str, Any]) -> str:
+    """What a trial's mark says under the pointer."""
     about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
     return f"{Key.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
 
 
-def _cell_text(row: Mapping[str, Any]) -> str:
+def cell_text(row: Mapping[str, Any]) -> str:
+    """What a median's mark says under the pointer."""
     spread = captions.spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
     return f"{Key.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
 

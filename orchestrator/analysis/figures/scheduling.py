@@ -10,7 +10,7 @@ import pandas as pd
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.cells import ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, PAGE_IN, STYLE, gbit, look
 
@@ -80,7 +80,7 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
         colour, marker, _ = looks[name]
         for rows, face, edge in ((run.measured, colour, "white"), (run.invalid, "none", GREY)):
             mine = rows[(rows["variant"] == name) & rows["tunnels"].isin(keys[0]) & rows["cores"].isin(keys[1])]
-            axes.scatter(
+            points = axes.scatter(
                 mine["throughput_bps"] / 1e9,
                 [place + 0.22] * len(mine),
                 s=7,
@@ -90,7 +90,9 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
                 linewidths=0.3 if face == colour else 0.7,
                 alpha=0.7 if face == colour else 1.0,
                 zorder=3,
+                rasterized=parts.are_many(mine),
             )
+            numbers.carry_rows(points, mine, parts.trial_text)
         cell = cells[(cells["variant"] == name) & (cells["n"] > 0)]
         if cell.empty:
             axes.text(0.02, place, "no valid trial", fontsize=6, color=GREY, va="center", transform=_across(axes))
@@ -99,7 +101,8 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
         median, low, high = (gbit(float(row[column])) for column in ("median_bps", "low_bps", "high_bps"))
         axes.plot([0, median], [place, place], color=colour, linewidth=0.8, zorder=2)
         axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
-        axes.scatter([median], [place], s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+        mark = axes.scatter([median], [place], s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+        numbers.carry_rows(mark, cell, parts.cell_text)
         ratio = reference[(reference["variant"] == name) & (reference["tunnels"] == row["tunnels"])]
         ratio = ratio[ratio["cores"] == row["cores"]]
         words = f"{float(ratio['median'].iloc[0]):.2f} times" if len(ratio) else ""

@@ -27,7 +27,8 @@ INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible
 def _folder() -> Path:
     """Where the standing lab's keeper, keys and state are: a private folder that goes with the login or the boot."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    root = Path(base) / "orch" if os.path.isabs(base) else Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"
+    usable = os.path.isabs(base) and os.path.isdir(base)
+    root = Path(base) / "orch" if usable else Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
     found = root.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

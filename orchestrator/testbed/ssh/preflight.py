@@ -96,6 +96,8 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     version = tuple(int(part) for part in facts["python"].split(".")[:2])
     yield _finding("Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later.")
     yield _tools(facts)
+    if host.kernel is not None:
+        yield _kernel(host.kernel, facts)
     if has_gateway(host):
         yield from _of_modules(host, facts, built)
     yield from _of_disk(host, facts, built)
@@ -136,6 +138,19 @@ def _tools(facts: Mapping[str, Any]) -> Finding:
     return _finding("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
 
 
+def _kernel(wanted: str, facts: Mapping[str, Any]) -> Finding:
+    now = facts["kernel_release"]
+    if now == wanted:
+        return _finding("Kernel", Need.REQUIRED, True, f"runs {now}, as its file asks for")
+    what = f"runs {now}, and its file asks for {wanted}"
+    by_hand = f"Boot it with {wanted} by hand."
+    if family(facts) == "other":
+        return _finding("Kernel", Need.REQUIRED, False, f"{what}, whose package is not known here", by_hand)
+    if facts["boot_menu"] is None:
+        return _finding("Kernel", Need.REQUIRED, False, f"{what}; there is no GRUB that could choose it", by_hand)
+    return _finding("Kernel", Need.REQUIRED, True, f"{what}: a run installs it, and restarts the host with it once")
+
+
 def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
     """Whether the modules are built on the host itself."""
     return host.modules == "build" or release not in built
@@ -143,7 +158,9 @@ def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
 
 def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
     release = facts["kernel_release"]
-    if not builds_there(host, release, built):
+    if host.kernel not in (None, release):
+        yield _finding("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
+    elif not builds_there(host, release, built):
         yield _finding("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
     elif facts["headers"]:
         yield _finding("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
@@ -176,7 +193,7 @@ def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str])
 
 def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
     needed = dict(_NEEDED)
-    if has_gateway(host) and builds_there(host, facts["kernel_release"], built):
+    if has_gateway(host) and builds_there(host, host.kernel or facts["kernel_release"], built):
         needed["/usr/local/lib"] = _NEEDED_TO_BUILD
     short = {name: size for name, size in needed.items() if facts["free_bytes"][name] < size}
     what = ", ".join(f"{facts['free_bytes'][name] / _MIB:.0f} MiB free in {name}" for name in (short or needed))

@@ -13,13 +13,14 @@ from orchestrator.plan import Capabilities
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import SshHost, SshTestbed
-from orchestrator.testbed.cpus import cpu_order
+from orchestrator.testbed.cpus import FREE, cpu_order, online_states
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
@@ -28,6 +29,11 @@ from orchestrator.testbed.tuning import after_queues, before_links
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
 _TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
 _POLL_S = 2.0
+_UPSTREAM = "upstream"  # the build that is as it is in the kernel
+_UNCONFINED = (
+    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
+    "other_cpus: off-line it can be measured"
+)
 _ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 
 
@@ -62,21 +68,27 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         if survey.trouble:
             raise TestbedError(f"{name}: {survey.trouble}")
     most, least, reasons = 4096, 1, {}
+    variants, ways = load_variants(), set()
     for host in filter(has_gateway, testbed.hosts):
         cpus = surveys[host.name].facts["cpus"]
         order = cpu_order(host.name, host.cpus, cpus)
         if len(order) < most:
             most = len(order)
             reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it"
+        ways.add(host.other_cpus)
+        if host.other_cpus == FREE:
+            variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
+            reasons["variants"] = _UNCONFINED.format(host.name)
+            continue
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
         if len(fixed) > least:
             least = len(fixed)
-            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line"
+            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line, and its other_cpus is not free"
     topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
-    how = "as they are" if least == most else "off line"
-    return Capabilities(most, how, topologies, tuple(load_variants()), reasons, min_cores=min(least, most))
+    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
+    return Capabilities(most, how, topologies, tuple(variants), reasons, min_cores=min(least, most))
 
 
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
@@ -151,7 +163,11 @@ class HostsTestbed:
 
     def __enter__(self) -> Self:
         self.take()
-        self._provision()
+        try:
+            self._provision()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def take(self) -> None:
@@ -166,12 +182,36 @@ class HostsTestbed:
             for name in self._routes:
                 self._progress.detail(name)
                 self._start_agent(name)
-            blocking = sentences(examine(self._spec, self._surveys, modules_here()))
-            if blocking:
-                raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
+            self._refuse_bad_hosts()
         except BaseException:
             self.__exit__()
             raise
+
+    def _refuse_bad_hosts(self) -> None:
+        blocking = sentences(examine(self._spec, self._surveys, modules_here()))
+        if blocking:
+            raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
+
+    def boot_kernels(self) -> None:
+        """Restart the hosts that do not run the kernel that their file asks for. Raises TestbedError."""
+        due = with_other_kernels(self._spec.hosts, self._surveys)
+        if not due:
+            return
+        self._progress.stage(f"Restarting with another kernel: {', '.join(host.name for host in due)}", _RESTART_S)
+        for host in due:
+            self._hosts.agents.pop(host.name).close()
+        before = {host.name: self._surveys[host.name].facts["kernel_release"] for host in due}
+        restart_with_kernels(due, self._routes, self._surveys, self._progress)
+        for host in due:
+            self._start_agent(host.name, _RESTART_S)
+            now = self._surveys[host.name].facts["kernel_release"]
+            if now != host.kernel:
+                raise TestbedError(f"{host.name} was restarted, and runs {now}, not {host.kernel}.")
+            self._progress.message(
+                f"{host.name} runs {now} until its next restart; before it ran {before[host.name]}. What it boots by "
+                "default is as it was."
+            )
+        self._refuse_bad_hosts()
 
     def _waiting(self, who: str) -> None:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
@@ -217,7 +257,8 @@ class HostsTestbed:
         return Provisioning(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
 
     def _provision(self) -> None:
-        """See that the hosts are provisioned; the playbook runs only where they are not."""
+        """See that the hosts run the right kernel and are provisioned; the playbook runs only where they are not."""
+        self.boot_kernels()
         self._modules, outcome = self._provisioning().confirm()
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
@@ -226,6 +267,7 @@ class HostsTestbed:
         """Take the hosts, run the playbook over them, and give them back; what it did."""
         self.take()
         try:
+            self.boot_kernels()
             self._modules, outcome = self._provisioning().carry_out()
         finally:
             self.__exit__()
@@ -269,24 +311,20 @@ class HostsTestbed:
             if cores > len(order):
                 raise TestbedError(f"{host.name} has {len(order)} CPUs for trials, and {cores} were asked for.")
             chosen = order[:cores]
-            for cpu in cpus:
-                wanted = cpu["cpu"] in chosen
-                if cpu["can_go_offline"]:
-                    online[_ONLINE.format(cpu["cpu"])] = str(int(wanted))
-                elif not wanted:
-                    raise TestbedError(
-                        f"{host.name} cannot take its CPU {cpu['cpu']} off line, and the block uses {cores} of its "
-                        f"CPUs (cpus: {host.cpus}), without that one. Have the order begin with it."
-                    )
+            online = {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:
             chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
         settings = self._tune(host, online, chosen)
-        found = self._hosts.agents[host.name].request("hello")
-        if has_gateway(host) and found["cpus_online"] != cores:
-            raise TestbedError(f"{host.name} has {found['cpus_online']} CPUs on line, not {cores}.")
+        agent = self._hosts.agents[host.name]
+        if has_gateway(host) and host.other_cpus == FREE:
+            agent.request("confine", cpus=chosen)
+        found = agent.request("hello")
+        if has_gateway(host) and found["cpus_usable"] != cores:
+            raise TestbedError(f"{host.name} has {found['cpus_usable']} CPUs for trials, not {cores}.")
         self.cpus[host.name] = chosen
         kept = ("system", "boot_id", "nics", "cpus")
-        return {**found, **{name: facts[name] for name in kept}, "cpus_used": list(chosen), **settings}
+        used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
+        return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
     def _tune(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
         """Apply the host's settings, and its tuning: what makes queues first, then what goes to them."""

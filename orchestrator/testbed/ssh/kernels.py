@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels that testbed files ask for: installed as packages, and booted once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.progress import Progress
+from orchestrator.provision import run_playbook
+from orchestrator.spec import SshHost
+from orchestrator.testbed.ssh.preflight import Survey, family
+from orchestrator.testbed.ssh.route import Route
+
+_PLAYBOOK_S = 2400  # a package, an initial RAM file system, and a server's firmware
+
+
+def with_other_kernels(hosts: Sequence[SshHost], surveys: Mapping[str, Survey]) -> list[SshHost]:
+    """The hosts that do not run the kernel that their file asks for."""
+    return [host for host in hosts if host.kernel not in (None, surveys[host.name].facts["kernel_release"])]
+
+
+def restart_with_kernels(
+    hosts: Sequence[SshHost], routes: Mapping[str, Route], surveys: Mapping[str, Survey], progress: Progress
+) -> None:
+    """Install the kernels that hosts are to run, and restart the hosts with them. Nobody may be logged in there but
+    this. Raises TestbedError."""
+    targets = [
+        replace(
+            routes[host.name].target(),
+            variables={"orch_kernel_wanted": host.kernel, "orch_family": family(surveys[host.name].facts)},
+        )
+        for host in hosts
+    ]
+    run_playbook("kernel", targets, {}, progress, timeout_s=_PLAYBOOK_S)

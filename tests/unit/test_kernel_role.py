@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which entry of a boot loader's menu the role `kernel` chooses: its own tasks, on the text of a menu of Debian's."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator.paths import PLAYBOOKS
+
+OLD, NEW = "6.1.0-28-amd64", "6.12.48+deb13-amd64"
+HEAD = """\
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+   set default="0"
+fi
+"""
+ENTRY = """\
+menuentry 'Debian GNU/Linux TITLE' --class debian --class os $menuentry_id_option 'gnulinux-ID-0f0f-1' {
+	insmod ext2
+	linux	/boot/vmlinuz-RELEASE root=UUID=0f0f-1 ro  quiet
+	initrd	/boot/initrd.img-RELEASE
+}
+"""
+
+
+def entry(release: str, title: str, name: str) -> str:
+    return ENTRY.replace("TITLE", title).replace("ID", name).replace("RELEASE", release)
+
+
+def menu(*releases: str) -> str:
+    """As grub-mkconfig makes it; the first release is booted by default."""
+    kinds = [(release, kind) for release in releases for kind in ("advanced", "recovery")]
+    below = [entry(release, f"with Linux {release} ({kind})", f"{release}-{kind}") for release, kind in kinds]
+    submenu = "submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-0f0f-1' {\n"
+    return HEAD + entry(releases[0], "", "simple") + submenu + "".join(below) + "}\n"
+
+
+def run_role(folder: Path, before: str, after: str) -> "subprocess.CompletedProcess[str]":
+    """The role's tasks for Debian with ``NEW`` wanted; what would change the host says in files what it would do."""
+    role = PLAYBOOKS / "roles" / "kernel"
+    (folder / "before").write_text(before)
+    (folder / "after").write_text(after)
+    tasks: list[dict[str, Any]] = yaml.safe_load((role / "tasks" / "debian.yml").read_text())
+    menus = iter(("before", "after"))
+    for task in [task for task in tasks if "ansible.builtin.apt" not in task]:
+        if "ansible.builtin.slurp" in task:
+            task["ansible.builtin.slurp"]["src"] = str(folder / next(menus))
+        if "ansible.builtin.command" in task:
+            words = task.pop("ansible.builtin.command")["argv"]
+            task["ansible.builtin.copy"] = {"content": "\n".join(words), "dest": str(folder / "chosen"), "mode": "0644"}
+        for inner in task.get("block", ()):
+            if "ansible.builtin.copy" in inner:
+                copy = inner["ansible.builtin.copy"]
+                inner["ansible.builtin.copy"] = {
+                    "content": copy["content"],
+                    "dest": str(folder / "kept"),
+                    "mode": "0644",
+                }
+            else:
+                inner["ansible.builtin.command"] = {"argv": ["true"]}
+    kept = [task for task in tasks if "ansible.builtin.apt" not in task]
+    variables = {**yaml.safe_load((role / "defaults" / "main.yml").read_text()), "orch_kernel_wanted": NEW}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": kept}
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    program = Path(sys.executable).with_name("ansible-playbook")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    command = [program, "--inventory", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_entry_is_chosen_and_an_older_default_stays(tmp_path: Path) -> None:
+    done = run_role(tmp_path, menu(OLD), menu(NEW, OLD))
+    assert done.returncode == 0, done.stdout
+    chosen = f"gnulinux-advanced-0f0f-1>gnulinux-{NEW}-advanced-0f0f-1"
+    assert (tmp_path / "chosen").read_text().splitlines() == ["grub-reboot", chosen]
+    kept = (tmp_path / "kept").read_text().splitlines()
+    assert kept[-1] == f'GRUB_DEFAULT="gnulinux-advanced-0f0f-1>gnulinux-{OLD}-advanced-0f0f-1"'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (menu("6.16-amd64"), menu("6.16-amd64", NEW)),
+        (menu(NEW, OLD).replace('"0"', '"x"'), menu(NEW).replace('"0"', '"x"')),
+    ],
+    ids=["it is not the newest", "the default is named already"],
+)
+def test_a_default_that_stays_by_itself_is_left_alone(tmp_path: Path, before: str, after: str) -> None:
+    done = run_role(tmp_path, before, after)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "chosen").is_file()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_kernel_without_an_entry_is_told(tmp_path: Path) -> None:
+    done = run_role(tmp_path, menu(OLD), menu(OLD))
+    assert done.returncode != 0
+    assert f"has no entry for {NEW}" in done.stdout
