@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.run.aftermath import look_back
@@ -187,7 +188,8 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 kernel_log=after.complaints,
                 baseline=None if scene.baseline else scene.conditions.baseline,
                 rate_pps=carried,
-                loads=[load for load, _ in loads.offered],
+                # Of loads far from the bounds it does not matter whether the generator kept their rate.
+                loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),
             limits,
         )
