@@ -26,9 +26,10 @@ LATE_S = 1.0  # how long the answers to the last probes are waited for
 
 
 def echo_request(identity, number, size, family=socket.AF_INET):
-    """An ICMP echo request of so many bytes. Over IPv6 the kernel puts its own checksum in."""
+    """An ICMP echo request of so many bytes; its checksum is that of RFC 1071. Over IPv6 the kernel puts its own in."""
     data = struct.pack("!BBHHH", ECHO[family][0], 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    even = data + bytes(size % 2)
+    total = sum(struct.unpack("!%dH" % (len(even) // 2), even))
     total = (total & 0xFFFF) + (total >> 16)
     total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     return data[:2] + struct.pack("!H", total) + data[4:]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMN = "shared_computer"
+_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 
@@ -225,7 +225,7 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
 
     try:
         found = pq.read_table(path / "trials.parquet"), pq.read_table(path / "attempts.parquet")
-        if all(_NEWEST_COLUMN in table.column_names for table in found):
+        if all(set(table.column_names) >= _NEWEST_COLUMNS for table in found):
             return found
     except (OSError, ArrowException):
         pass

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.packets import in_order, packet_cells
 from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
 
 _UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
@@ -130,16 +131,31 @@ def standings(run: Run) -> list[Standing]:
 def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     """What a run came to. ``found``: its `standings`, where they are at hand."""
     found = standings(run) if found is None else found
+    if run.counts_packets:
+        return Headline(_packets(run), None, [], [])
     if not found:
         planned = run.trials[run.trials["kind"] == "measure"]
-        ok = int((planned["status"] == "ok").sum())
-        if ok and run.counts_packets:
-            counted = f"{ok} of {len(planned)} planned trials are ok."
-            return Headline("Packet rates were measured: the figures have them.", None, [], [counted])
         return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.", None, [], [])
     standing = _chosen(found)
     leads = _matter(run, standing)
     return Headline(_verdict(standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])
+
+
+def _packets(run: Run) -> str:
+    """The highest medians at the smallest packets, most cores and tunnels, each variant's, and no more than that."""
+    every = packet_cells(run)
+    rows = [row for row in every.to_dict("records") if row["n"] > 0 and row["goal"] == every["goal"].iloc[0]]
+    if not rows:
+        planned = int((run.trials["kind"] == "measure").sum())
+        return f"Nothing came out: none of the {planned} planned trials is valid."
+    cores, tunnels = max(Key.of(row).place[:2] for row in rows)
+    there = [row for row in rows if (row["cores"], row["tunnels"]) == (cores, tunnels)]
+    smallest = min(there, key=lambda row: in_order(Key.of(row)))["packet_size"]
+    there = sorted((row for row in there if row["packet_size"] == smallest), key=lambda row: -row["median_pps"])
+    said = [f"{row['variant']} {row['median_pps'] / 1e3:.3g}" for row in there]
+    size = f"packets of {smallest} bytes" if str(smallest).isdigit() else f"the mixture {smallest}"
+    place = f"{tunnels} tunnel{'s' * (tunnels != 1)} on {cores} core{'s' * (cores != 1)}"
+    return f"With {place} and {size}, kpps in the median: {listed(said)}."
 
 
 def _chosen(found: Sequence[Standing]) -> Standing:

@@ -20,6 +20,7 @@ from orchestrator.analysis.figures.captions import count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
+from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
     browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"gbit": _gbit, "number": _number, "percent": _percent, "count_of": count}
+    environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": _number, "percent": _percent, "count_of": count}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     meta = run.meta
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
@@ -61,7 +62,9 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         counts=run.counts(),
         took=_took(meta),
         figures=[_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)],
-        cells=cells(run).to_dict("records"),
+        cells=[] if run.counts_packets else cells(run).to_dict("records"),
+        packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
+        goals={name: what for name, (_, _, what) in GOALS.items()},
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
         baselines=run.baselines.sort_values("cores").to_dict("records"),
@@ -119,9 +122,10 @@ def _compared(run: Run) -> str:
         "site-to-site": "between a client and a server behind two gateways",
         "gateway-to-gateway": "between two gateways",
     }
+    quantity = "packet rate" if run.counts_packets else "throughput"
     way = where.get(run.topology, run.topology)
     return (
-        f"{count(len(run.variants), 'variant')} of WireGuard: {what}, by the throughput {way}, with {cores} cores and "
+        f"{count(len(run.variants), 'variant')} of WireGuard: {what}, by the {quantity} {way}, with {cores} cores and "
         f"{tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
     )
 
@@ -143,6 +147,11 @@ def _traffic(meta: Mapping[str, Any]) -> str:
     for block in (meta.get("plan") or {}).get("blocks") or ():
         for trial in block["trials"]:
             traffic = trial["traffic"]
+            if traffic["tool"] == "pktgen":
+                return (
+                    f"pktgen, {count(traffic.get('flows', 1), 'UDP flow')} in each tunnel, loads of "
+                    f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
+                )
             return (
                 f"{traffic['tool']}, {str(traffic['protocol']).upper()}, {count(traffic['streams'], 'stream')} in each "
                 f"tunnel, {traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
@@ -188,6 +197,10 @@ def _figure(path: Path) -> dict[str, Any]:
 
 def _gbit(bits_per_second: float | None) -> str:
     return _number(None if bits_per_second is None else bits_per_second / 1e9)
+
+
+def _kpps(packets_per_second: float | None) -> str:
+    return _number(None if packets_per_second is None else packets_per_second / 1e3)
 
 
 def _number(value: float | None) -> str:

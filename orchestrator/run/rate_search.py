@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.run.aftermath import look_back
@@ -137,7 +138,7 @@ def sentence(found: Found, loads: Iterable[Load]) -> str | None:
     """What is to be said of a goal's bounds, where they are not as narrow as was asked."""
     name = f"{found.goal.name} ({found.goal.loss_ratio:.2%} lost)"
     if found.reason == "minimum":
-        least = min(loads, key=lambda load: load.offered_pps)
+        least = min(loads, key=lambda load: (load.rate_pps or load.offered_pps, -load.seconds))
         lost = f"{least.sent - least.received} of {least.sent} packets were lost"
         return f"{name} has no lower bound: at the least load, {kpps(least.offered_pps)}, {lost} already"
     if found.reason == "time":
@@ -183,7 +184,8 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 kernel_log=after.complaints,
                 baseline=None if scene.baseline else scene.conditions.baseline,
                 rate_pps=carried,
-                loads=[load for load, _ in loads.offered],
+                # Of loads far from the bounds it does not matter whether the generator kept their rate.
+                loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),
             limits,
         )

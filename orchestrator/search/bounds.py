@@ -19,7 +19,7 @@ def known_bounds(samples: Sequence[Sample], goal: Goal) -> tuple[float | None, f
 
 
 def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: Space, in_time: bool) -> Found:
-    """Bounds that were asked for as what was offered, with the reason that they are as they are."""
+    """What to say of bounds that were asked for, with the reason that they are as they are."""
     if upper is not None and lower is None and upper <= space.min_pps * (1 + space.width):
         reason = "minimum"
     elif lower is not None and upper is None and lower >= space.max_pps / (1 + space.width):
@@ -33,6 +33,6 @@ def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, 
     return Found(
         goal,
         None if lower is None else trials.offered_pps(lower),
-        None if upper is None else trials.offered_pps(upper),
+        None if upper is None else max(upper, trials.offered_pps(upper)),
         reason,
     )

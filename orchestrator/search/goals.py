@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# The generator keeps a rate roughly: below so much of what was asked, a load is none of that rate.
-SHORT = 0.01
+# The generator keeps a rate on average, and less where its processor pauses: below so much less than what was asked, a
+# load is none of that rate.
+SHORT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The bounds of one goal, in packets/s as they were offered; None where there is none.
+    """The bounds of one goal, in packets/s; None where there is none. The lower one is as it was offered, the upper one
+    as it was asked for where less was offered: so a generator that pauses makes them wider, not wrong.
 
     ``reason``: narrow (as narrow as was asked), time (the time limit came first: the bounds are what is known then),
     minimum (the least load misses the goal: there is no lower bound), maximum (the highest load meets it: there is no

@@ -110,7 +110,7 @@ def all_explained(load: Load) -> None:
     assert load.received == sum(received for _, received in load.tunnels.values())
 
 
-@pytest.mark.parametrize("variant", ["vanilla", "inline"])
+@pytest.mark.parametrize("variant", ["vanilla", pytest.param("inline", marks=pytest.mark.full)])
 def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTestbed, variant: str) -> None:
     with scene(testbed, variant) as made, dropping(testbed):
         load = offer(made, RATE, SECONDS)
@@ -120,6 +120,7 @@ def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTes
     assert load.received_bytes == 128 * EACH
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("variant", ["vanilla", NO_VARIANT])
 @pytest.mark.parametrize("queue", ["tbf rate 4mbit burst 4kb limit 8kb", "netem loss 10%"])
 def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, queue: str) -> None:
@@ -134,6 +135,7 @@ def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, qu
     all_explained(load)
 
 
+@pytest.mark.full
 def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTestbed) -> None:
     with scene(testbed, "vanilla") as made:
         load = offer(made, None, SECONDS)
@@ -142,6 +144,7 @@ def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTes
     assert 0.5 < load.seconds < 1.5
 
 
+@pytest.mark.full
 def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     with scene(testbed, "vanilla"):
@@ -165,6 +168,7 @@ def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: Um
             in_role(testbed, "gateway-b", "ip link set lan0 mtu 1500")
 
 
+@pytest.mark.full
 def test_without_its_controller_the_generator_stops(testbed: UmlTestbed) -> None:
     """Last: the agent is gone afterwards."""
     with scene(testbed, "vanilla") as made:

@@ -39,27 +39,40 @@ def write_run(
     speed: Callable[[str, int, int, random.Random], float] = invented_bps,
     topology: str = "site-to-site",
     traced: bool = False,
+    packet_sizes: Iterable[int | str] = (),
+    searched: bool = True,
 ) -> Path:
     """Write run.json and the attempts; returns the run's directory.
 
     ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
+    With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given.
     """
     run_id = "20260102T030405Z-test"
     path = root / "synthetic" / run_id
     (path / "trials").mkdir(parents=True)
     rng = random.Random(7)
     variants, tunnels = list(variants), list(tunnels)
-    traffic = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
+    traffic: dict[str, Any] = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
+    sizes = list(packet_sizes)
+    if sizes:
+        traffic = {"tool": "pktgen", "rate": "max", "flows": 8, "warm_up_s": 1.0, "duration_s": 3.0}
     blocks, order = [], 0
     for index, count in enumerate(cores, 1):
         levels = list(dict.fromkeys(t or count for t in tunnels))
-        wanted = [("baseline", 0, NONE, max(levels, default=1))]
-        wanted += [("trace", 0, v, t) for v in variants for t in levels if traced]
-        wanted += [("measure", r, v, t) for r in range(1, rounds + 1) for v in variants for t in levels]
+        wanted = [("baseline", 0, NONE, max(levels, default=1), size) for size in sizes or [None]]
+        wanted += [("trace", 0, v, t, None) for v in variants for t in levels if traced]
+        wanted += [
+            ("measure", r, v, t, size)
+            for r in range(1, rounds + 1)
+            for v in variants
+            for t in levels
+            for size in sizes or [None]
+        ]
         trials = []
-        for kind, turn, variant, number in wanted:
+        for kind, turn, variant, number, size in wanted:
             order += 1
-            name = hashlib.sha256(f"{kind}{turn}{variant}{count}/{number}".encode()).hexdigest()[:16]
+            about = f"{kind}{turn}{variant}{count}/{number}" + f"/{size}" * bool(sizes)
+            name = hashlib.sha256(about.encode()).hexdigest()[:16]
             trial = {
                 "trial_id": name,
                 "kind": kind,
@@ -67,13 +80,15 @@ def write_run(
                 "round": turn,
                 "order": order,
                 "repetition": max(turn, 1),
-                "levels": {"variant": variant, "cores": count, "tunnels": number},
+                "levels": {"variant": variant, "cores": count, "tunnels": number}
+                | ({"packet_size": size} if sizes else {}),
                 "traffic": traffic,
                 "topology": topology,
             }
             trials.append(trial)
             for attempt, status in enumerate(fate(trial), 1):
-                _write_attempt(path, trial, attempt, status, speed(variant, count, number, rng), realtime, rng)
+                bps = speed(variant, count, number, rng)
+                _write_attempt(path, trial, attempt, status, bps, realtime, rng, searched)
         blocks.append({"index": index, "cores": count, "trials": trials})
     _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated))
     return path
@@ -114,6 +129,21 @@ def _interfaces(tunnels: int, carried: int) -> dict[str, Any]:
     return {"gateway-a": counters, "gateway-b": counters}
 
 
+def _packet_rates(levels: dict[str, Any], bps: float, searched: bool) -> dict[str, float]:
+    """Between 100 and 500 kpps: the larger a packet, the fewer."""
+    size = levels["packet_size"]
+    pps = bps / 1.5e9 * 2e8 / (1000 + (size if isinstance(size, int) else 348))
+    if not searched:
+        return {"sent_pps": 1.3 * pps, "received_pps": pps, "loss_ratio": 0.3 / 1.3}
+    bounds = {"pdr_lower_pps": pps, "pdr_upper_pps": 1.02 * pps}
+    return {**bounds, "ndr_lower_pps": 0.9 * pps, "ndr_upper_pps": 0.93 * pps}
+
+
+def _round_trips(share: float) -> dict[str, float]:
+    times = {"p50_s": 1e-4, "p90_s": 2e-4, "p99_s": 4e-4, "max_s": 1e-3}
+    return {"at": share, "offered_pps": share * 1e5, "sent": 100, "n": 99, **{k: v * share for k, v in times.items()}}
+
+
 def _write_attempt(
     path: Path,
     trial: dict[str, Any],
@@ -122,6 +152,7 @@ def _write_attempt(
     bps: float,
     realtime: bool,
     rng: random.Random,
+    searched: bool = True,
 ) -> None:
     levels = trial["levels"]
     reasons = {
@@ -136,6 +167,9 @@ def _write_attempt(
         measurements |= {"retransmits": 12, "handshake_age_s": None if trial["kind"] == "baseline" else 2.0}
         probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng), "window_s": 3.0, "clock_step_s": 0.0}
         probes |= {"interfaces": _interfaces(levels["tunnels"], int(bps))}
+        if "packet_size" in levels:
+            measurements |= {"throughput_bps": None, "retransmits": None, **_packet_rates(levels, bps, searched)}
+            measurements |= {"latency": [_round_trips(share) for share in (0.5, 0.9)]} if searched else {}
     attempt = {
         **trial,
         "schema": 1,

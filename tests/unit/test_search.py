@@ -209,3 +209,16 @@ def test_a_lucky_load_above_a_loss_counts_for_nothing(loads: list[tuple[float, i
     assert upper == min((rate for rate, lost in loads if lost), default=None)
     if lower is not None and upper is not None:
         assert lower < upper
+
+
+@METHODS
+def test_a_generator_that_pauses_makes_bounds_wider_and_not_wrong(method: str) -> None:
+    device = Device(4e5)
+
+    def pausing(rate_pps: float, duration_s: float) -> Offered:
+        found = device(rate_pps, duration_s)
+        return Offered(found.sent, found.lost, rate_pps * (0.95 if len(device.loads) % 3 == 0 else 1))
+
+    ndr = SEARCHES[method](pausing, [NDR], space(width=0.01), clock=device.clock)[0]
+    assert ndr.reason == "narrow"
+    assert 4e5 * 0.93 < (ndr.lower_pps or 0) <= 4e5 < (ndr.upper_pps or 0) < 4e5 * 1.02

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device under test whose capacity is known: the link between the gateways behind a token bucket, without tunnels."""
+
+import subprocess
+from collections.abc import Sequence
+
+from orchestrator.plan import NO_VARIANT, Levels, Trial
+from orchestrator.run import layout
+from orchestrator.run.pktgen import end_loads, offer
+from orchestrator.run.roles import make_links
+from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.run.tunnels import shake_hands
+from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
+from orchestrator.spec import GATEWAYS, Traffic
+from orchestrator.testbed.protocol import State
+from orchestrator.testbed.remote import together
+from orchestrator.testbed.uml.provider import UmlTestbed
+
+PACKET = 500  # bytes of an IP packet
+FRAME = PACKET + 14  # what the bucket counts: with the Ethernet header, tc-stab(8)
+BUCKET = 0.002  # of what passes in a load: the most that bucket and queue may hold together
+QUEUE_PACKETS = 4
+LOSS = 0.001  # of a lossy link
+PDR_LOSS = GOALS["pdr"].loss_ratio
+WIDEST, NEAREST = 0.02, 0.01
+
+
+def holds(found: Found, truth_pps: float) -> bool:
+    """Whether both bounds are there, at most 2 % apart, and overlap the truth within 1 %."""
+    lower, upper = found.lower_pps, found.upper_pps
+    if lower is None or upper is None:
+        return False
+    return lower <= truth_pps * (1 + NEAREST) and upper >= truth_pps * (1 - NEAREST) and upper / lower - 1 <= WIDEST
+
+
+class KnownLink:
+    """The baseline's way through the lab, one virtual CPU, with a limit."""
+
+    def __init__(self, testbed: UmlTestbed) -> None:
+        testbed.prepare(State(1))
+        make_links(testbed, layout.SITE_TO_SITE, 1)
+        self._testbed = testbed
+        traffic = Traffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
+        levels = Levels(NO_VARIANT, 1, 1, PACKET)
+        trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
+        self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
+        plain = {role: layout.plain_routes(trial.topology, role, 1) for role in GATEWAYS}
+        split = self.scene.placement.split(plain)
+        together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
+        shake_hands(testbed, trial.topology, 1)
+
+    def limit(self, rate_pps: int, load_s: float, loss: float = 0.0) -> float:
+        """Have gateway a pass so many packets per second, and before that lose a share; the exact rate."""
+        held = int(BUCKET * rate_pps * load_s)
+        bucket = f"tbf rate {rate_pps * FRAME * 8}bit burst {(held - QUEUE_PACKETS) * FRAME} "
+        bucket += f"limit {QUEUE_PACKETS * FRAME}"
+        self._tc("del", GATEWAYS[0], "wan0", "", check=False)
+        self._tc("add", GATEWAYS[0], "wan0", bucket)
+        self._tc("del", GATEWAYS[1], "lan0", "", check=False)
+        if loss:
+            self._tc("add", GATEWAYS[1], "lan0", f"netem loss {loss:.4%} limit 100000")
+        return float(rate_pps)
+
+    def _tc(self, verb: str, role: str, device: str, what: str, check: bool = True) -> None:
+        script = f"ip netns exec {role} tc qdisc {verb} dev {device} root {what}"
+        command = ["ssh", *self._testbed.lab.ssh_options(), f"root@{self._testbed.hosts[0][0]}", script]
+        subprocess.run(command, check=check, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+
+    def search(
+        self, truth_pps: float, load_s: float, goals: Sequence[Goal] = tuple(GOALS.values()), tries: int = 3
+    ) -> tuple[list[Found], int]:
+        """Search from a tenth to twice of the truth; what was found, and in how many loads."""
+        loads = 0
+
+        def measure(rate_pps: float, duration_s: float) -> Offered:
+            nonlocal loads
+            loads += 1
+            load = offer(self.scene, rate_pps, duration_s)
+            assert load.unexplained <= 0, load
+            return Offered(load.sent, load.sent - load.received, load.offered_pps)
+
+        space = Space(truth_pps / 10, truth_pps * 2, 0.01, load_s, 60 * load_s, tries)
+        try:
+            return search_mlr(measure, goals, space), loads
+        finally:
+            end_loads(self.scene)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packet rates of runs that never happened: numbers by cell, the figure and the page, apart from throughput."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestrator as orch
+from orchestrator.analysis import figures, make_report
+from orchestrator.analysis.latency import COLUMNS, latencies, latency_cells
+from orchestrator.analysis.packets import goals, packet_cells
+from orchestrator.cli.summary import print_summary
+from tests.unit.synthetic_run import write_run
+
+SIZES = (64, 1420, "imix")
+
+
+def flat(variant: str, *rest: Any) -> float:
+    return {"none": 6e9, "vanilla": 1.5e9}.get(variant, 3e9)
+
+
+def test_a_cell_has_its_bounds_the_rate_a_core_and_its_share_of_the_baseline(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, speed=flat, tunnels=(0,)))
+    assert goals(run) == ["pdr", "ndr"]
+    found = packet_cells(run).set_index(["goal", "variant", "cores", "packet_size"])
+    assert len(found) == 2 * 2 * 2 * 3
+    one = found.loc[("pdr", "vanilla", 2, "64")]
+    assert one["median_pps"] == pytest.approx(2e8 / 1064)
+    assert one["upper_pps"] == pytest.approx(1.02 * one["median_pps"])
+    assert one["per_core_pps"] == pytest.approx(one["median_pps"] / 2)
+    assert one["of_baseline"] == pytest.approx(0.25)
+    assert (one["n"], bool(one["generator_bound"])) == (3, False)
+    assert found.loc[("ndr", "vanilla", 2, "64")]["median_pps"] < one["median_pps"]
+
+
+def test_what_arrived_of_a_given_rate_is_no_bound(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, searched=False))
+    assert goals(run) == ["received"]
+    found = packet_cells(run)
+    assert set(found["goal"]) == {"received"}
+    assert (found["median_pps"] <= found["upper_pps"] * 1.2).all()
+    assert found["loss_ratio"].to_list() == pytest.approx([0.3 / 1.3] * len(found))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({}, "from the lower to the upper bound of each search"),
+        ({"searched": False, "rounds": 1}, "what arrived of the rate that was sent"),
+        ({"cores": (1, 2, 4, 8, 16), "tunnels": (0,), "variants": ("vanilla", "threaded", "inline")}, "7 of 64"),
+        ({"packet_sizes": (512,), "cores": (1,), "rounds": 7}, "95 % interval"),
+        ({"fate": lambda trial: ["failed"]}, "no trial with a tunnel gave a packet rate"),
+        ({"fate": lambda trial: ["invalid"] if trial["levels"]["variant"] == "vanilla" else ["ok"]}, "stayed invalid"),
+        ({"packet_sizes": ()}, "Nothing to draw"),
+    ],
+)
+def test_the_figure_is_drawn_of_whatever_there_is(tmp_path: Path, shape: dict[str, Any], words: str) -> None:
+    drawing = figures.packet_rate(orch.load(write_run(tmp_path, **{"packet_sizes": SIZES, **shape})))
+    assert words in drawing.caption
+    drawing.save(tmp_path / "figures")
+
+
+def test_a_report_of_packets_has_no_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path, packet_sizes=SIZES, rounds=2)
+    text = make_report(path).read_text()
+    drawn = {file.stem for file in (path / "figures").glob("*.svg")}
+    assert {name for name in drawn if name.startswith("f")} == {"f6-packet-rate"}
+    assert "With 2 tunnels on 2 cores and packets of 64 bytes, kpps in the median: " in text
+    assert 'id="packet-rate"' in text
+    assert 'id="throughput"' not in text
+    print_summary(path)
+    assert "Median packet rate in kpps" in capsys.readouterr().out
+
+
+def test_round_trips_are_summarized_by_cell_and_load(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, speed=flat))
+    cells = latency_cells(run).set_index(["variant", "cores", "tunnels", "packet_size", "at"])
+    cell = cells.loc[("vanilla", 2, 2, "64", 0.5)]
+    assert (cell["trials"], cell["answers"], cell["offered_pps"]) == (3, 297, 5e4)
+    assert [cell[name] for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")] == pytest.approx([0.05, 0.1, 0.2, 0.5])
+    without = orch.load(write_run(tmp_path / "other", searched=False, packet_sizes=SIZES))
+    assert list(latencies(without)) == COLUMNS
+    assert latency_cells(without).empty

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search of a trial's rate: what is asked of the generator, what is stored, and when an attempt does not count."""
+
+import math
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.agent.echo import echo_answer, echo_request
+from orchestrator.plan import Levels, Trial
+from orchestrator.run import packet_rate, rate_search
+from orchestrator.run.aftermath import Aftermath
+from orchestrator.run.latency import round_trips
+from orchestrator.run.packet_rate import measure_packet_rate
+from orchestrator.run.pktgen import Load
+from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.spec import Limits, Traffic, read_traffic
+from orchestrator.store import headline
+from orchestrator.testbed.remote import AgentFailure
+
+QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}
+
+
+class Lab:
+    """In place of the lab: forwards up to a capacity, loses a share of all. ``hidden``: packets without a counter."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capacity_pps: float = 3e5,
+        loss: float = 0.0,
+        most_pps: float = 1e6,
+        hidden: int = 0,
+        probes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.capacity_pps, self.loss, self.most_pps, self.hidden = capacity_pps, loss, most_pps, hidden
+        self.probes = {**QUIET, **(probes or {})}
+        self.asked: list[tuple[float | None, float]] = []
+        self.echoes: list[Mapping[str, Any]] = []
+        self.texts: list[str] = []
+        for module in (rate_search, packet_rate):
+            monkeypatch.setattr(module, "look_back", lambda scene, seconds: Aftermath(3.0, (), ()))
+        monkeypatch.setattr(rate_search, "offer", self.offer)
+
+    def offer(
+        self, scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None
+    ) -> Load:
+        self.asked.append((rate_pps, duration_s))
+        if echoes is not None:
+            self.echoes.append(echoes)
+        offered = self.most_pps if rate_pps is None else min(rate_pps, self.most_pps)
+        sent = round(offered * duration_s)
+        lost = max(0, math.ceil((offered - self.capacity_pps) * duration_s)) + round(self.loss * sent)
+        return Load(
+            rate_pps=rate_pps,
+            sent=sent,
+            received=sent - lost,
+            seconds=duration_s,
+            drops={"gateway-a/wan0 queue tbf": lost - self.hidden},
+            unexplained=self.hidden if lost else 0,
+            offered_pps=offered,
+            probes={**self.probes, "window_s": duration_s, "rate": rate_pps},
+            echoes=echoes and {"sent": 100, "rtts_s": [i * 1e-5 for i in range(1, 100)]},
+        )
+
+    def measure(self, limits: Limits | None = None, **traffic: Any) -> Outcome:
+        outcome = Outcome()
+        found = Traffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
+        assert read_traffic(found.stored) == found
+        levels = Levels("none", 1, 1, 64)
+        trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, found, "site-to-site")
+        conditions = Conditions(limits or Limits())
+        scene = Scene(None, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
+        measure_packet_rate(scene)
+        return outcome
+
+
+def test_a_search_stores_bounds_every_load_and_the_probes_beside_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch)
+    outcome = lab.measure(search={})
+    assert (outcome.status, outcome.reasons, outcome.marks) == ("ok", [], [])
+    found = outcome.measurements
+    for goal, truth in (("ndr", 3e5), ("pdr", 3e5 / 0.995)):
+        lower, upper = found[f"{goal}_lower_pps"], found[f"{goal}_upper_pps"]
+        assert lower <= truth <= upper <= lower * 1.0051
+        beside = outcome.probes["bounds"][goal]
+        assert beside["lower"]["rate"] == pytest.approx(lower)
+        assert beside["upper"]["rate"] == pytest.approx(upper)
+    assert lab.asked[0] == (None, 1.0)  # what the generator can do
+    assert [load["rate_pps"] for load in found["loads"]] == [rate for rate, _ in lab.asked]
+    assert (found["search"]["max_pps"], found["search"]["min_pps"]) == (1e6, 5e3)
+    assert found["throughput_bps"] is None
+    assert str(headline(found)) == f"{found['pdr_lower_pps'] / 1e3:.4g} kpps"
+    assert outcome.traffic_s == sum(seconds for _, seconds in lab.asked)
+    assert len(lab.texts) == len(lab.asked) - 1
+    assert lab.texts[0].startswith("ndr ? to 1000 kpps, pdr ? to 1000 kpps; load 1: 1000 kpps, ")
+    assert "ndr 29" in lab.texts[-1]
+
+
+@pytest.mark.parametrize("method", ["mlrsearch", "binary"])
+def test_a_lossy_link_fails_loudly_and_keeps_its_partial_drop_rate(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    outcome = Lab(monkeypatch, loss=0.001).measure(search={"method": method})
+    assert outcome.status == "invalid"
+    assert outcome.broken == ["bounds"]
+    (reason,) = outcome.reasons
+    assert reason.startswith("ndr (0.00% lost) has no lower bound: at the least load, 5 kpps, ")
+    assert reason.endswith("packets were lost already")
+    assert outcome.measurements["ndr_lower_pps"] is None
+    assert outcome.measurements["pdr_lower_pps"] == pytest.approx(3.01e5, rel=0.01)
+    marked = Lab(monkeypatch, loss=0.001).measure(Limits(report_only=("bounds",)), search={"method": method})
+    assert (marked.status, len(marked.marks)) == ("ok", 1)
+
+
+def test_only_the_goals_that_were_named_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Lab(monkeypatch).measure(search={"goals": ("ndr",), "min_rate": "1 kpps", "max_rate": "400 kpps"})
+    assert "pdr_lower_pps" not in found.measurements
+    assert found.measurements["search"]["min_pps"] == 1e3
+    assert max(load["rate_pps"] or 0 for load in found.measurements["loads"]) == 4e5
+    wide = Lab(monkeypatch).measure(search={"goals": ("pdr",), "pdr_loss": "10%"})
+    assert wide.measurements["pdr_lower_pps"] == pytest.approx(3e5 / 0.9, rel=0.01)
+
+
+def test_a_generator_that_is_slower_than_the_device_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Lab(monkeypatch, capacity_pps=2e6).measure(search={})
+    assert outcome.status == "ok"
+    assert outcome.measurements["ndr_upper_pps"] is None
+    assert any("generator-bound: ndr (0.00% lost) has no upper bound" in mark for mark in outcome.marks)
+    slow = Lab(monkeypatch, capacity_pps=2e6, most_pps=2e5).measure(search={"max_rate": "1 Mpps"})
+    assert any("it could not send as asked" in mark for mark in slow.marks)
+
+
+def test_a_search_that_has_no_time_says_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AgentFailure, match="too little for one load: raise time_limit"):
+        Lab(monkeypatch).measure(search={"time_limit": "1s"})
+    with pytest.raises(AgentFailure, match="begins at 3000 kpps, and the generator's most is 1000 kpps"):
+        Lab(monkeypatch).measure(search={"min_rate": "3 Mpps"})
+
+
+def test_a_loss_without_a_counter_in_any_load_makes_the_attempt_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Lab(monkeypatch, hidden=3).measure(search={})
+    assert (outcome.status, outcome.broken) == ("invalid", ["unexplained"])
+    assert "no counter says where" in outcome.reasons[0]
+
+
+def test_other_load_beside_a_bound_makes_the_attempt_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = {"computer": {"elapsed_s": 2.0, "other_s": 1.0, "steal_s": 0.0}}
+    outcome = Lab(monkeypatch, probes=busy).measure(search={})
+    assert (outcome.status, outcome.broken) == ("invalid", ["competing_load"])
+    assert len(outcome.reasons) == 1
+
+
+def test_round_trips_are_timed_beside_shares_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch)
+    outcome = lab.measure(search={}, latency={"at": ("50%", "90%"), "rate": "50 pps"})
+    low, high = outcome.measurements["latency"]
+    assert low["offered_pps"] == pytest.approx(outcome.measurements["pdr_lower_pps"] * 0.5, abs=1)
+    assert high["offered_pps"] == pytest.approx(outcome.measurements["pdr_lower_pps"] * 0.9, abs=1)
+    assert (low["sent"], low["n"], low["p50_s"], low["max_s"]) == (100, 99, 50e-5, 99e-5)
+    assert {echo["pace_pps"] for echo in lab.echoes} == {50.0}
+    fixed = lab.measure(rate="100 kpps", latency={})
+    assert [row["offered_pps"] for row in fixed.measurements["latency"]] == [5e4, 9e4]
+
+
+@given(st.lists(st.floats(1e-6, 10), max_size=300))
+def test_quantiles_are_of_the_values_and_rise(rtts_s: list[float]) -> None:
+    found = round_trips(len(rtts_s) + 2, rtts_s)
+    values = [found[name] for name in ("p50_s", "p90_s", "p99_s", "max_s")]
+    if not rtts_s:
+        assert values == [None] * 4
+        return
+    assert values == sorted(values)
+    assert set(values) <= set(rtts_s)
+    assert values[-1] == max(rtts_s)
+    assert sum(rtt <= found["p50_s"] for rtt in rtts_s) >= len(rtts_s) / 2
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 1 << 20), st.integers(8, 1480))
+def test_an_answer_is_told_from_others(identity: int, number: int, size: int) -> None:
+    request = echo_request(identity, number, size)
+    even = request + bytes(size % 2)
+    total = sum(struct.unpack(f"!{len(even) // 2}H", even))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total == 0xFFFF  # RFC 1071
+    header = bytes([0x45, *bytes(19)])
+    assert echo_answer(header + request, identity) is None  # a request is no answer
+    answer = header + b"\0" + request[1:]
+    assert echo_answer(answer, identity) == (number & 0xFFFF, size)
+    assert echo_answer(answer, identity ^ 1) is None
+
+
+def test_no_round_trips_without_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Lab(monkeypatch, capacity_pps=1.0, loss=0.5).measure(search={}, latency={})
+    assert outcome.broken == ["bounds", "bounds"]
+    assert outcome.measurements["ndr_lower_pps"] is outcome.measurements["pdr_lower_pps"] is None
+    assert "latency" not in outcome.measurements
