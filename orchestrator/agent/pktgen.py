@@ -21,6 +21,7 @@ FOLDER = "/proc/thread-self/net/pktgen/"
 ETHERNET = "1"  # ARPHRD_ETHER
 HEADER = 14  # bytes of an Ethernet header, which pktgen counts
 NOT_SUPPORTED = (errno.EOPNOTSUPP, 524)  # ENOTSUPP, which older kernels return
+IN_STEP_NS = 1000000  # between packets that are sent to have threads stop together: how far apart they do
 SLACK_S = 0.25  # beyond the time planned, for threads that look for work ten times a second
 RESULT = re.compile(r"Result: OK: \d+\(c\d+\+d\d+\) usec, (\d+) \(\d+byte,-?\d+frags\)")
 TIMES = re.compile(r"errors: (\d+).*?started: (\d+)us\s+stopped: (\d+)us", re.DOTALL)
@@ -74,6 +75,7 @@ class Generator:
     def __init__(self):
         self.loaded = False  # by us
         self.request: dict[str, Any] = {}
+        self.begun_at = 0.0  # CLOCK_MONOTONIC, of the last time
 
     def configure(self, request):
         """Have the devices ready; the same request again changes nothing."""
@@ -104,6 +106,14 @@ class Generator:
                 tell("pgctrl", "reset", "taking back what was begun")
                 raise
         self.request = request
+        if len({device["cpu"] for device in request["devices"]}) > 1:
+            self.keep_step()
+
+    def keep_step(self):
+        """Have the threads begin together from now on, by stopping all at once: one that has nothing to do looks for
+        work every tenth of a second, from when it stopped."""
+        with self.sending({device["name"]: [0, IN_STEP_NS] for device in self.request["devices"]}):
+            time.sleep(SLACK_S)
 
     def is_ready(self):
         with inside(self.request["role"]):
@@ -119,6 +129,7 @@ class Generator:
             for name, (packets, gap_ns) in loads.items():
                 tell(name, "count %d" % packets, "counting")
                 tell(name, "delay %d" % gap_ns, "pacing")
+        self.begun_at = time.monotonic()
         ended, to_end = os.pipe()
         trouble = []  # type: list[str]
         starter = threading.Thread(target=self.run, args=(to_end, trouble), daemon=True)
@@ -158,10 +169,14 @@ class Generator:
     def results(self):
         """[{"name", "sent", "errors", "started_s", "stopped_s"}] of the devices; times are of CLOCK_MONOTONIC."""
         with inside(self.request["role"]):
-            return [
+            found = [
                 {"name": device["name"], **result_of(device["name"], read_text(FOLDER + device["name"]))}
                 for device in self.request["devices"]
             ]
+        late = [one["name"] for one in found if one["started_s"] < self.begun_at]  # what it says is of another time
+        if late:
+            raise AgentError("pktgen's %s did not begin in time: its CPU was busy with something else." % late[0])
+        return found
 
     def leave(self):
         """Stop, and take the module out of the kernel where it was not in it before."""

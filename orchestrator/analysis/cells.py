@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.dataset import Run, on_one_testbed
 from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, scaled, summarize
 
 
@@ -112,7 +112,7 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
-    """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count.
+    """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count, on one testbed.
 
     Columns: the levels, reference_cores, n, median, low, high, interval. The smallest core count itself has no row.
     """
@@ -139,7 +139,8 @@ def fits(run: Run) -> pd.DataFrame:
     largest_deviation, of a median from the curve. `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
-    values = {key: list(mine.values()) for key, mine in throughputs(run.measured).items() if key.packet_size is None}
+    trials = on_one_testbed(run.measured)
+    values = {key: list(mine.values()) for key, mine in throughputs(trials).items() if key.packet_size is None}
     for variant in run.variants:
         mine = {key: found for key, found in values.items() if key.variant == variant}
         series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
@@ -181,15 +182,17 @@ def bounds(median: float, interval: Interval) -> dict[str, Any]:
 
 
 def throughputs(trials: pd.DataFrame) -> dict[Key, dict[Hashable, float]]:
-    """{cell: {(block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
+    """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
     found: dict[Key, dict[Hashable, float]] = {}
-    for row in trials[[*LEVELS, "block", "round", "throughput_bps"]].to_dict("records"):
-        found.setdefault(Key.of(row), {})[int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
+    for row in trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]].to_dict("records"):
+        mine = found.setdefault(Key.of(row), {})
+        mine[str(row["testbed"]), int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 
 def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, list[float]]:
-    """{cell: throughputs in bit/s} of a variant's cells with as many tunnels as cores, the fewest cores first."""
-    cells = throughputs(run.measured[run.measured["variant"] == variant])
+    """{cell: throughputs in bit/s} of a variant's cells with as many tunnels as cores, the fewest cores first; on one
+    testbed, since core counts are compared."""
+    cells = throughputs(on_one_testbed(run.measured[run.measured["variant"] == variant]))
     mine = {key: list(values.values()) for key, values in cells.items() if key.tunnels == key.cores}
     return dict(sorted(mine.items(), key=lambda item: item[0].cores))

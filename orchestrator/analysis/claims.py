@@ -251,7 +251,7 @@ class _Judge:
                 return None
             n, median, interval = ratio.n, ratio.median, ratio.interval
         else:
-            if of == to:
+            if of == to or self._testbeds(of) != self._testbeds(to):  # core counts are compared on one testbed
                 return None
             quotient = parallel_efficiency(above.values(), of.cores, below.values(), to.cores)
             if quotient is None:
@@ -265,7 +265,14 @@ class _Judge:
             if not self.values.get(key):
                 row = self.rows[key]
                 statuses = [f"{row[name]} {name}" for name in ("failed", "invalid", "missing") if row[name]]
+                beside = sum(Key.of(trial) == key for trial in self.run.shared.to_dict("records"))
+                statuses += [f"{beside} shared_computer"] * bool(beside)
                 yield f"cells missing: no ok trial of {key} ({', '.join(statuses) or 'none planned'})"
+        if self._testbeds(of) != self._testbeds(to):
+            yield f"{of} and {to} were measured on different testbeds of a pool"
+
+    def _testbeds(self, key: Key) -> set[Any]:
+        return {testbed for testbed, _, _ in self.values.get(key, {})}
 
     def _doubts(self, test: ClaimTest, of: Key, to: Key, interval: Interval) -> Iterator[str]:
         """Why a number that was measured decides nothing."""

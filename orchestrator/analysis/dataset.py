@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMN = "pdr_upper_pps"
+_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 
@@ -41,13 +41,13 @@ class Run:
     def per_core(self) -> pd.DataFrame:
         """One row a CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
 
-        Read from the attempts' own files when it is first asked for.
+        Without trials that are `shared`. Read from the attempts' own files when it is first asked for.
         """
         rows: list[dict[str, Any]] = []
         only = next((host["name"] for host in self.meta["testbed"].get("hosts", ())), "")  # of runs with one host
         seen: set[str] = set()
         for attempt in read_attempts(self.path, self.meta):
-            if attempt["status"] != "ok" or attempt["trial_id"] in seen:
+            if attempt["status"] != "ok" or attempt["trial_id"] in seen or attempt.get("shared_computer"):
                 continue
             seen.add(attempt["trial_id"])
             about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
@@ -60,14 +60,14 @@ class Run:
                     rows.append({**about, "host": cpu.get("host", only), "cpu": cpu["cpu"], **shares})
         return pd.DataFrame(rows, columns=list(_PER_CORE_COLUMNS))
 
-    def host_of(self, role: str) -> str:
-        """The host that had a role; empty where the run does not say."""
+    def hosts_of(self, role: str) -> list[str]:
+        """The hosts that had a role, one in each testbed of a pool."""
         hosts = self.meta["testbed"].get("hosts", ())
-        return next((host["name"] for host in hosts if role in host["roles"]), "")
+        return list(dict.fromkeys(host["name"] for host in hosts if role in host["roles"]))
 
     @cached_property
     def measured(self) -> pd.DataFrame:
-        """The trials that medians are made of: kind measure, status ok, with a throughput."""
+        """The trials that medians are made of: kind measure, status ok, with a throughput, and not `shared`."""
         return self._ok("measure")
 
     @cached_property
@@ -77,14 +77,21 @@ class Run:
 
     def _ok(self, kind: str) -> pd.DataFrame:
         trials = self.trials
-        return trials[(trials["kind"] == kind) & (trials["status"] == "ok") & trials["throughput_bps"].notna()]
+        keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials["throughput_bps"].notna()
+        return trials[keep & ~_shared(trials)]
+
+    @cached_property
+    def shared(self) -> pd.DataFrame:
+        """The ok trials that were measured while another testbed of the run used the same computer: they show that
+        things work, and are in no median and no ratio."""
+        return self.trials[(self.trials["status"] == "ok") & _shared(self.trials)]
 
     @cached_property
     def invalid(self) -> pd.DataFrame:
         """Attempts of measured cells that broke a limit and yet have a throughput: drawn apart, never in a median."""
         rows = self.attempts
         keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows["throughput_bps"].notna()
-        return rows[keep]
+        return rows[keep & ~_shared(rows)]
 
     @property
     def variants(self) -> list[str]:
@@ -186,6 +193,16 @@ class Run:
         return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{shown}<p>More: {more}</p>"
 
 
+def on_one_testbed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Of each variant the trials of one testbed, that with its fewest cores: what core counts are compared in."""
+    first = trials.sort_values(["cores", "order"]).groupby("variant")["testbed"].first()
+    return trials[trials["testbed"] == trials["variant"].map(first)]
+
+
+def _shared(trials: pd.DataFrame) -> "pd.Series[bool]":
+    return trials["shared_computer"].fillna(False).astype(bool)
+
+
 def load(path: Path | str) -> Run:
     """A run, from its directory; of a folder that holds runs (results/scaling), the latest.
 
@@ -204,7 +221,7 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
 
     try:
         found = pq.read_table(path / "trials.parquet"), pq.read_table(path / "attempts.parquet")
-        if all(_NEWEST_COLUMN in table.column_names for table in found):
+        if all(set(table.column_names) >= _NEWEST_COLUMNS for table in found):
             return found
     except (OSError, ArrowException):
         pass

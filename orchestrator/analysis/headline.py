@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.packets import packet_cells
+from orchestrator.analysis.packets import in_order, packet_cells
 from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
 
 _UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
@@ -150,7 +150,7 @@ def _packets(run: Run) -> str:
         return f"Nothing came out: none of the {planned} planned trials is valid."
     cores, tunnels = max(Key.of(row).place[:2] for row in rows)
     there = [row for row in rows if (row["cores"], row["tunnels"]) == (cores, tunnels)]
-    smallest = min(there, key=lambda row: Key.of(row).place)["packet_size"]
+    smallest = min(there, key=lambda row: in_order(Key.of(row)))["packet_size"]
     there = sorted((row for row in there if row["packet_size"] == smallest), key=lambda row: -row["median_pps"])
     said = [f"{row['variant']} {row['median_pps'] / 1e3:.3g}" for row in there]
     size = f"packets of {smallest} bytes" if str(smallest).isdigit() else f"the mixture {smallest}"

@@ -34,6 +34,7 @@ def goals(run: Run) -> list[str]:
 def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     """One row an ok trial and goal: the levels, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio."""
     ok = run.trials[(run.trials["kind"] == kind) & (run.trials["status"] == "ok")]
+    ok = ok[~ok.index.isin(run.shared.index)]
     parts = []
     for goal in goals(run):
         lower, upper, _ = GOALS[goal]
@@ -76,8 +77,14 @@ def packet_cells(run: Run) -> pd.DataFrame:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
                     row["generator_bound"] = bool(row["of_baseline"] > 1 - _HEADROOM)
             rows.append(row)
-    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
+    rows.sort(key=lambda row: (in_order(Key.of(row)), order[row["variant"]]))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def in_order(key: Key) -> tuple[int, int, bool, int]:
+    """Where a cell stands, whatever its variant: by cores, tunnels and packet size, mixtures last."""
+    cores, tunnels, size, _ = key.place
+    return cores, tunnels, size == 0, size
 
 
 def _as_fast_as_it_can(run: Run) -> bool:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
@@ -54,19 +55,47 @@ def cell(trial: Trial) -> str:
     return f"{what}{levels.variant}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
 
 
+@dataclass
+class Work:
+    """What a testbed does: its block, the trial in it, in words what is done for that, and whether traffic runs."""
+
+    block: Block | None = None
+    trial: Trial | None = None
+    text: str = ""
+    traffic: bool = False
+    bounds: str = ""
+
+    @property
+    def rounds(self) -> int:
+        return max((trial.round for trial in self.block.trials), default=0) if self.block else 0
+
+    @property
+    def place(self) -> str:
+        """Round, or baseline."""
+        trial = self.trial
+        return "" if trial is None else f"round {trial.round}/{self.rounds}" if trial.round else "baseline"
+
+    @property
+    def words(self) -> str:
+        if self.trial is None:
+            return self.text
+        return f"{cell(self.trial)}: {(self.bounds or 'traffic') if self.traffic else self.text}"
+
+
 class Tracker:
-    """How far a campaign is and when it should end."""
+    """How far a campaign is, what each of its testbeds does, and when it should end."""
 
     def __init__(self, provider: str) -> None:
         self._lessons = lessons(provider)
         self.plan: Plan | None = None
-        self.block: Block | None = None
+        self.testbeds = 1
+        self.works: dict[str, Work] = {}
         self.done: set[str] = set()
         self.total = 0
         self._remaining_s = 0.0
 
-    def start(self, plan: Plan, finished: Sequence[Trial]) -> None:
-        self.plan = plan
+    def start(self, plan: Plan, finished: Sequence[Trial], testbeds: int) -> None:
+        self.plan, self.testbeds = plan, testbeds
         self.total = sum(1 for _ in plan.iterate())
         self._remaining_s = sum(map(self._seconds, plan.iterate())) + self._lessons.prepare_s * len(plan.blocks)
         for trial in finished:
@@ -82,8 +111,19 @@ class Tracker:
     def _seconds(self, trial: Trial) -> float:
         return traffic_seconds(trial.traffic) + self._lessons.overhead_s
 
-    def prepared(self) -> None:
+    def begin(self, block: Block, testbed: str) -> None:
+        for name, work in self.works.items():
+            if work.block is not None and work.block.index == block.index:
+                self.works[name] = Work()  # it was lost, and the block goes on elsewhere
+        self.works[testbed] = Work(block)
         self._remaining_s -= self._lessons.prepare_s
+
+    def of(self, trial: Trial) -> tuple[str, Work]:
+        """The testbed that has a trial's block, and what it does."""
+        for testbed, work in self.works.items():
+            if work.block is not None and work.block.index == trial.block:
+                return testbed, work
+        return "", Work()
 
     def finished(self, trial: Trial) -> None:
         if trial.trial_id not in self.done:
@@ -92,11 +132,7 @@ class Tracker:
 
     @property
     def remaining_s(self) -> float:
-        return max(0.0, self._remaining_s)
-
-    @property
-    def rounds(self) -> int:
-        return max((trial.round for trial in self.block.trials), default=0) if self.block else 0
+        return max(0.0, self._remaining_s) / max(1, min(self.testbeds, self.blocks))
 
     @property
     def blocks(self) -> int:
@@ -134,23 +170,27 @@ class LineDisplay:
         """The last of ``choices``: nobody is there to answer."""
         return choices[-1]
 
-    def plan(self, plan: Plan, finished: Sequence[Trial]) -> None:
+    def plan(self, plan: Plan, finished: Sequence[Trial], testbeds: int = 1) -> None:
         tracker = self._tracker
-        tracker.start(plan, finished)
+        tracker.start(plan, finished, testbeds)
         already = f"; {len(tracker.done)} are ok already" if finished else ""
         most = "at most " if plan.repetitions.width else ""
-        self._say(f"{most}{tracker.total} trials in {len(plan.blocks)} blocks, {about(tracker.remaining_s)}{already}")
+        beds = f" on {testbeds} testbeds" if testbeds > 1 else ""
+        blocks = f"{len(plan.blocks)} blocks{beds}"
+        self._say(f"{most}{tracker.total} trials in {blocks}, {about(tracker.remaining_s)}{already}")
 
     def skipped(self, trials: Sequence[Trial]) -> None:
         self._tracker.skipped(trials)
         if trials:
             self._say(f"  enough: the intervals are narrow; {len(trials)} trials are not needed")
 
-    def block(self, block: Block) -> None:
-        self._tracker.block = block
-        self._tracker.prepared()
+    def block(self, block: Block, testbed: str = "") -> None:
+        self._tracker.begin(block, testbed)
         cores = f"{block.cores} core{'s' * (block.cores != 1)}"
-        self._say(f"block {block.index} of {self._tracker.blocks}: {cores}, {len(block.trials)} trials")
+        where = f" on {testbed}" if self._tracker.testbeds > 1 else ""
+        self._say(f"block {block.index} of {self._tracker.blocks}{where}: {cores}, {len(block.trials)} trials")
+
+    def doing(self, testbed: str, text: str) -> None: ...
 
     def attempt(self, trial: Trial, attempt: int) -> None: ...
 
@@ -162,6 +202,8 @@ class LineDisplay:
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._tracker.finished(trial)
         where = f"{trial.order}/{self._tracker.total} round {trial.round}"
+        if self._tracker.testbeds > 1:
+            where += f" {self._tracker.of(trial)[0]}:"
         again = f", attempt {attempt}" if attempt > 1 else ""
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
         marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
@@ -180,9 +222,7 @@ class LiveDisplay:
         self._stage_began = self._began
         self._estimate_s: float | None = None
         self._detail = ""
-        self._trial: Trial | None = None
-        self._traffic_began: float | None = None
-        self._bounds = ""
+        self._measuring = False
         self._recent: deque[Text] = deque(maxlen=8)
         self._live = Live(self, console=console, refresh_per_second=8, transient=True)
 
@@ -198,11 +238,11 @@ class LiveDisplay:
     # --- what happens ---
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        if self._stage and self._trial is None:
+        if self._stage and not self._measuring:
             self._console.print(f"[green]✓[/] {escape(self._stage)} [dim]{clock(self._stage_s)}[/]")
         self._stage, self._estimate_s, self._detail = title, estimate_s, ""
         self._stage_began = time.monotonic()
-        self._trial = None
+        self._measuring = False
 
     def detail(self, text: str) -> None:
         self._detail = text
@@ -224,37 +264,47 @@ class LiveDisplay:
         finally:
             self._live.start()
 
-    def plan(self, plan: Plan, finished: Sequence[Trial]) -> None:
+    def plan(self, plan: Plan, finished: Sequence[Trial], testbeds: int = 1) -> None:
         self.stage("")
-        self._tracker.start(plan, finished)
+        self._tracker.start(plan, finished, testbeds)
 
     def skipped(self, trials: Sequence[Trial]) -> None:
         self._tracker.skipped(trials)
 
-    def block(self, block: Block) -> None:
-        self._tracker.block = block
-        self._tracker.prepared()
-        self._trial, self._traffic_began = None, None
+    def block(self, block: Block, testbed: str = "") -> None:
+        self._tracker.begin(block, testbed)
+        self._measuring = True
+
+    def doing(self, testbed: str, text: str) -> None:
+        work = self._tracker.works.get(testbed)
+        if work is None:
+            self.detail(f"{testbed}: {text}")
+        else:
+            work.trial, work.text = None, text
 
     def attempt(self, trial: Trial, attempt: int) -> None:
-        self._trial, self._traffic_began, self._bounds = trial, None, ""
-        self._detail = "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
+        _, work = self._tracker.of(trial)
+        work.trial, work.bounds = trial, ""
+        work.text = "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
 
     def traffic(self, trial: Trial) -> None:
-        self._traffic_began = time.monotonic()
+        self._tracker.of(trial)[1].traffic = True
         self._live.refresh()  # the last one before the traffic: drawing costs processor time that the lab needs
         self._live.auto_refresh = False
 
     def bounds(self, trial: Trial, text: str) -> None:
-        self._bounds = text
+        self._tracker.of(trial)[1].bounds = text
         self._live.refresh()  # between two loads
 
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
-        self._live.auto_refresh = True
-        self._traffic_began = None
+        testbed, work = self._tracker.of(trial)
+        work.traffic = False
+        self._live.auto_refresh = not any(work.traffic for work in self._tracker.works.values())
         self._tracker.finished(trial)
         mark, style = _MARKS[outcome.status]
         line = Text(f"{mark} ", style=style)
+        if self._tracker.testbeds > 1:
+            line.append(f"{testbed}  ", style="dim")
         line.append(f"{cell(trial):<42}", style="default")
         line.append(f"{rate(outcome):>14}", style="bold")
         if outcome.reasons:
@@ -269,7 +319,7 @@ class LiveDisplay:
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = list(self._recent)
-        if self._tracker.plan is None or (self._stage and self._trial is None):
+        if self._tracker.plan is None or (self._stage and not self._measuring):
             parts.append(self._stage_line())
         else:
             parts.append(self._campaign_lines())
@@ -287,8 +337,8 @@ class LiveDisplay:
         return Group(row, Text(f"  {self._detail}", style="dim")) if self._detail else row
 
     def _campaign_lines(self) -> RenderableType:
-        tracker, trial = self._tracker, self._trial
-        block = tracker.block
+        tracker = self._tracker
+        alone = next(iter(tracker.works.values()), Work()) if tracker.testbeds == 1 else None
         row = Table.grid(padding=(0, 1))
         left = tracker.remaining_s
         ends = time.strftime("%H:%M", time.localtime(time.time() + left))
@@ -296,12 +346,16 @@ class LiveDisplay:
             "[cyan]●[/]",
             ProgressBar(max(1, tracker.total), len(tracker.done), width=30),
             f"{len(tracker.done)}/{tracker.total} trials",
-            f"block {block.index}/{tracker.blocks}" if block else "",
-            f"round {trial.round}/{tracker.rounds}" if trial and trial.round else "baseline" if trial else "",
+            self._block_of(alone) if alone else "",
+            alone.place if alone else "",
             f"[dim]ends about {ends} (in {clock(left)})[/]",
         )
-        what = self._detail
-        if trial:
-            state = (self._bounds or "traffic") if self._traffic_began else self._detail
-            what = f"{cell(trial)}: {state}"
-        return Group(row, Text(f"  {what}", style="dim"))
+        if alone:
+            return Group(row, Text(f"  {alone.words or self._detail}", style="dim"))
+        works = Table.grid(padding=(0, 2, 0, 0))
+        for testbed, work in tracker.works.items():
+            works.add_row(f"  {escape(testbed)}", self._block_of(work), work.place, Text(work.words, style="dim"))
+        return Group(row, works)
+
+    def _block_of(self, work: Work) -> str:
+        return f"block {work.block.index}/{self._tracker.blocks}" if work.block else ""

@@ -42,15 +42,18 @@ def doctor(
 
 
 def _examine_hosts(name: str, as_json: bool) -> bool:
-    """Look at the hosts of a testbed; False for one whose machines are on this computer."""
-    from orchestrator.spec import SshTestbed, load_testbed
+    """Look at the hosts of a testbed, or of a pool's; False where all machines are on this computer."""
+    from orchestrator.spec import SshTestbed, load_testbed, members_of
     from orchestrator.testbed.ssh.preflight import sentences
     from orchestrator.testbed.ssh.provider import look_at
 
-    bed = load_testbed(name)
-    if not isinstance(bed, SshTestbed):
+    beds = [bed for bed in members_of(load_testbed(name)) if isinstance(bed, SshTestbed)]
+    if not beds:
         return False
-    _, findings = look_at(bed)
+    findings: dict[str, list[Finding]] = {}
+    for bed in beds:
+        told = look_at(bed)[1]
+        findings |= {host if len(beds) == 1 else f"{bed.testbed}: {host}": table for host, table in told.items()}
     blocking = sentences(findings)
     if as_json:
         rows = [{"host": host, **dataclasses.asdict(found)} for host, table in findings.items() for found in table]

@@ -21,12 +21,12 @@ def up(
 ) -> None:
     """Start the lab's machines; what they boot from is built first where the cache has none."""
     from orchestrator.cli.run import open_display
-    from orchestrator.spec import SshTestbed, load_testbed
+    from orchestrator.spec import Pool, SshTestbed, load_testbed
     from orchestrator.testbed import machines_of
     from orchestrator.testbed.lab.standing import bring_up
 
     bed = load_testbed(testbed)
-    if isinstance(bed, SshTestbed):
+    if isinstance(bed, SshTestbed | Pool):
         raise UserError(
             f"The testbed {bed.testbed} is of the provider {bed.provider}; a lab is of the provider uml or qemu."
         )

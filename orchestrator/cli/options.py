@@ -28,6 +28,14 @@ OnChange = Annotated[
         help="What to do when something has changed since that run was begun; without it you are asked.",
     ),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="A scheduler of Dask, such as tcp://HOST:8786: the work on each testbed is done by a worker that has the "
+        "resource of its name.",
+    ),
+]
 Wait = Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")]
 Json = Annotated[bool, typer.Option("--json", help="End with a line of JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")]

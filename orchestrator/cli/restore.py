@@ -14,9 +14,9 @@ def restore(
 
     A run puts back what it changed, whatever ends it but a kill or a power loss; its journal then says what is left.
     """
-    from orchestrator.spec import load_testbed
+    from orchestrator.spec import load_testbed, members_of
     from orchestrator.testbed import restore as put_back
 
-    bed = load_testbed(testbed)
-    for sentence in put_back(bed, force=force) or [f"Nothing is to be put back on the testbed {bed.testbed}."]:
-        print(sentence)
+    for bed in members_of(load_testbed(testbed)):
+        for sentence in put_back(bed, force=force) or [f"Nothing is to be put back on the testbed {bed.testbed}."]:
+            print(sentence)

@@ -20,7 +20,7 @@ from orchestrator.paths import RESULTS
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
-    from orchestrator.spec import Testbed
+    from orchestrator.spec import Pool, Testbed
     from orchestrator.store.changes import Change
 
 
@@ -33,6 +33,7 @@ def run(
     order: Annotated[str | None, typer.Option(help="random (the default), or sequential for debugging.")] = None,
     resume: options.Resume = None,
     on_change: options.OnChange = None,
+    dask: options.Dask = None,
     wait: options.Wait = True,
     report: Annotated[
         bool, typer.Option(help="Draw the figures and the report in the end; `orch report` does it later.")
@@ -45,7 +46,7 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, report)
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, report, dask)
     return conclude(measure(request), f"orch run {spec}", json_output)
 
 
@@ -64,16 +65,19 @@ class Request:
     wait: bool = True
     yes: bool = False
     report: bool = True
+    dask: str | None = None
 
 
 def measure(request: Request) -> "Summary":
     """The whole way from a request to a run with its tables and, where it came to its end, its report."""
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
+    from orchestrator.run.cluster import Cluster
+    from orchestrator.run.home import Home, Place
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
-    from orchestrator.spec import load_experiment
-    from orchestrator.testbed import capabilities, open_testbed
+    from orchestrator.spec import load_experiment, members_of
+    from orchestrator.testbed.pool import pool_capabilities
 
     if request.on_change is not None and (request.on_change not in DECISIONS or request.resume is None):
         raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
@@ -90,34 +94,38 @@ def measure(request: Request) -> "Summary":
     bed, why = _testbed(arguments["testbed"] or experiment.testbed)
     if why:
         arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
-    plan = make_plan(experiment, capabilities(bed), order=chosen_order, testbed=bed.testbed)
-    if found is None:
-        _check_results(results)
-    with open_display(bed.provider) as display, _terminated_as_interrupted():
-        if why:
-            display.message(why)
-        for left in plan.left_out:
-            display.message(f"Left out: {left.what}: {left.reason}")
+    place: Place = Cluster(request.dask) if request.dask else Home()
+    beds = members_of(bed)
+    with _terminated_as_interrupted(), place:
+        seen = place.look(beds)
+        plan = make_plan(experiment, pool_capabilities(seen), order=chosen_order, testbed=bed.testbed)
+        if found is None:
+            _check_results(results)
+        with open_display(beds[0].provider) as display:
+            if why:
+                display.message(why)
+            for left in plan.left_out:
+                display.message(f"Left out: {left.what}: {left.reason}")
 
-        def decide(changes: "Sequence[Change]") -> str:
-            return request.on_change or (
-                "abort"
-                if request.yes
-                else display.ask(
-                    ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
-                    "What now: keep what was measured, rerun what the change concerns, or abort?",
-                    DECISIONS,
+            def decide(changes: "Sequence[Change]") -> str:
+                return request.on_change or (
+                    "abort"
+                    if request.yes
+                    else display.ask(
+                        ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
+                        "What now: keep what was measured, rerun what the change concerns, or abort?",
+                        DECISIONS,
+                    )
                 )
-            )
 
-        campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
-        with open_testbed(bed, display, wait=request.wait) as opened:
-            summary = carry_out(campaign, opened)
-        _finish(summary, display, request.report)
+            campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+            with place.open(beds, seen, display, wait=request.wait) as executor:
+                summary = carry_out(campaign, executor)
+            _finish(summary, display, request.report)
     return summary
 
 
-def _testbed(name: str) -> "tuple[Testbed, str]":
+def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
     """The testbed, and why, if it was chosen for ``auto``, which may take some time."""
     from orchestrator.spec import AUTO
     from orchestrator.testbed.choice import choose_testbed

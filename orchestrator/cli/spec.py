@@ -46,21 +46,23 @@ def plan(
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
     from orchestrator.cli.lessons import lessons
     from orchestrator.plan import make_plan
-    from orchestrator.spec import load_experiment
-    from orchestrator.testbed import capabilities
+    from orchestrator.spec import load_experiment, members_of
     from orchestrator.testbed.choice import choose_testbed
+    from orchestrator.testbed.pool import look, pool_capabilities
 
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
     bed, why = choose_testbed(testbed or experiment.testbed, None)
     if why:
         print(f"orch: {why}", file=sys.stderr)
-    planned = make_plan(experiment, capabilities(bed), order=order, testbed=bed.testbed)
-    learned = lessons(bed.provider)
+    beds = members_of(bed)
+    able = pool_capabilities({one.testbed: look(one) for one in beds})
+    planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
+    learned = lessons(beds[0].provider)
     if json_output:
-        for part in _json_parts(planned, learned):
+        for part in _json_parts(planned, learned, able.testbeds):
             sys.stdout.write(part)
     else:
-        _show(planned, learned)
+        _show(planned, learned, able.testbeds)
 
 
 def _shared_fields(trial: "Trial") -> str:
@@ -76,15 +78,15 @@ def _shared_fields(trial: "Trial") -> str:
     return json.dumps(fields)[1:]
 
 
-def _json_parts(planned: "Plan", lessons: "Lessons") -> Iterator[str]:
+def _json_parts(planned: "Plan", lessons: "Lessons", testbeds: int) -> Iterator[str]:
     """One JSON object, piece by piece: a hundred thousand trials need not be in memory as text."""
     from orchestrator.plan import block_estimate, estimate
 
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
     head = {name: getattr(planned, name) for name in names}
-    head["expected"] = asdict(estimate(planned, lessons))
+    head["expected"] = asdict(estimate(planned, lessons, testbeds=testbeds))
     if planned.repetitions.width is not None:
-        head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min))
+        head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))
         head["repetitions"] = asdict(planned.repetitions)
     head["blocks"] = [
         {"index": block.index, "cores": block.cores, **asdict(block_estimate(block, lessons))}
@@ -120,7 +122,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _show(planned: "Plan", lessons: "Lessons") -> None:
+def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -129,7 +131,7 @@ def _show(planned: "Plan", lessons: "Lessons") -> None:
     from orchestrator.plan import block_estimate, estimate
 
     rule = planned.repetitions
-    total, least = estimate(planned, lessons), estimate(planned, lessons, rule.min)
+    total, least = (estimate(planned, lessons, rounds, testbeds) for rounds in (None, rule.min))
 
     def span(least: str, most: str) -> str:
         return most if least == most else f"{least} - {most}"

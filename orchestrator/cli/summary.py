@@ -29,11 +29,20 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
     for sentence in filter(None, (first.ratios, *first.remarks)):
         console.print(sentence, markup=False)
     console.print()
-    if not run.cells().empty:
+    if run.counts_packets:
+        console.print("Median packet rate in kpps:")
+        console.print(_packets(run))
+        console.print()
+    elif not run.cells().empty:
         console.print(_table(run, console))
         if bool(run.cells()["generator_bound"].any()):
             console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
         console.print()
+    if number := len(run.shared):
+        console.print(
+            f"{number} trials were measured while another testbed of the run used the same computer (shared_computer): "
+            "they are in no median and no ratio."
+        )
     for name, what in _claims(run).items():
         console.print(f"Claims {name}: {', '.join(what)}. `orch verify` says why.", markup=False)
     counts = run.counts()
@@ -108,3 +117,21 @@ def _bar(share: float, width: int, in_full: bool) -> str:
         return "#" * round(share * width)
     eighths = round(share * width * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _packets(run: "Run") -> "Table":
+    from rich.table import Table
+
+    from orchestrator.analysis.cells import Key
+    from orchestrator.analysis.packets import goals, packet_cells
+
+    table = Table(box=None)
+    for name in ("cores", "tunnels", "packet", *run.variants):
+        table.add_column(name, justify="right")
+    every = packet_cells(run)
+    rows = every[every["goal"] == goals(run)[0]].to_dict("records")
+    for place in dict.fromkeys(Key.of(row).place for row in rows):
+        here = {row["variant"]: row for row in rows if Key.of(row).place == place and row["n"]}
+        texts = [f"{here[name]['median_pps'] / 1e3:.4g}" if name in here else "-" for name in run.variants]
+        table.add_row(str(place[0]), str(place[1]), place[3], *texts)
+    return table

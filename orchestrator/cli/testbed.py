@@ -17,9 +17,11 @@ File = Annotated[str, typer.Argument(help="A testbed of the provider ssh: a name
 
 
 def _load(name: str) -> "SshTestbed":
-    from orchestrator.spec import SshTestbed, load_testbed
+    from orchestrator.spec import Pool, SshTestbed, load_testbed
 
     bed = load_testbed(name)
+    if isinstance(bed, Pool):
+        raise UserError(f"The testbed {bed.testbed} is a pool. Name one of its testbeds: {', '.join(bed.testbeds)}.")
     if not isinstance(bed, SshTestbed):
         raise UserError(
             f"The testbed {bed.testbed} is of the provider {bed.provider}, whose machines orch makes itself."

@@ -12,7 +12,8 @@ class Capabilities:
     ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
     number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
     goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
-    variants), as in {"cores": "this computer has 2 cores"}.
+    variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
+    than one in a pool.
     """
 
     max_cores: int
@@ -21,6 +22,7 @@ class Capabilities:
     variants: tuple[str, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
     min_cores: int = 1
+    testbeds: int = 1
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:

@@ -57,11 +57,14 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
     return Estimate(seconds, trials, 1, loads, round(lessons.trial_bytes * trials))
 
 
-def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None) -> Estimate:
-    """Of a whole plan, or of the first rounds of its blocks."""
+def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None, testbeds: int = 1) -> Estimate:
+    """Of a whole plan, or of the first rounds of its blocks; on so many testbeds at the same time."""
     parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
+    ends = [0.0] * testbeds
+    for part in parts:  # each goes to the testbed that is free first
+        ends[ends.index(min(ends))] += part.seconds
     return Estimate(
-        sum(part.seconds for part in parts),
+        max(ends),
         sum(part.trials for part in parts),
         len(parts),
         sum(part.loads for part in parts),

@@ -4,7 +4,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
@@ -37,8 +37,7 @@ def make_plan(
     maker = _Maker(spec.traffic, spec.topology)
     blocks: list[Block] = []
     planned = 0
-    for cores in sorted({levels.cores for levels in chosen}):
-        here = [levels for levels in chosen if levels.cores == cores]
+    for here in _parts(chosen, capabilities.testbeds):
         block = _block(spec, maker, len(blocks) + 1, here, planned, order)
         planned += len(block.trials)
         blocks.append(block)
@@ -53,6 +52,20 @@ def make_plan(
         order=order,
         repetitions=Repetitions(spec.repetitions.min, spec.repetitions.max, spec.repetitions.width),
     )
+
+
+def _parts(chosen: Sequence[Levels], testbeds: int) -> Iterator[list[Levels]]:
+    """The cells of each block: those with the same number of cores. Where that makes fewer blocks than there are
+    testbeds in a pool, their cells are divided by the number of tunnels: variants, which ratios are made of, stay
+    together."""
+    core_counts = sorted({levels.cores for levels in chosen})
+    ways = -(-testbeds // len(core_counts))
+    for cores in core_counts:
+        here = [levels for levels in chosen if levels.cores == cores]
+        tunnels = sorted({levels.tunnels for levels in here})
+        for first in range(min(ways, len(tunnels))):
+            part = tunnels[first::ways]
+            yield [levels for levels in here if levels.tunnels in part]
 
 
 def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels], list[LeftOut]]:

@@ -3,21 +3,31 @@
 
 The policy for what goes wrong: a trial that is not ok is tried again at once, up to the spec's ``retries``; after one
 that other load spoiled, the computer gets some time to calm down. A host that is lost is prepared again, which restarts
-it where the provider can. A block whose hosts cannot be prepared is postponed to the end, tried once more there, and
-then given up: its trials are missing, with the reason.
+it where the provider can. A block whose hosts cannot be prepared is postponed to the end, tried once more there (in a
+pool, on another testbed), and then given up: its trials are missing, with the reason.
+
+A block stays on one testbed, so that what is compared was measured on the same one; only a block whose testbed is lost
+for good goes on elsewhere. What is done on testbeds is done by an executor; everything else, all of the run's directory
+among it, is done here, in one thread.
 """
 
+import concurrent.futures
 from collections import Counter, deque
+from collections.abc import Generator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.plan import Block
 from orchestrator.run.block import BlockRun, BlockUnreachable, TrialNotOk
+from orchestrator.run.executor import Executor
+from orchestrator.run.lane import Lane, lanes_of
 from orchestrator.run.opening import open_run
 from orchestrator.run.session import Campaign, Session
+from orchestrator.run.work import Attempt, Tell, Work
 from orchestrator.store import StoreError, read_stopping
 from orchestrator.store.tables import needed_trials
-from orchestrator.testbed.protocol import Testbed
 
 
 @dataclass
@@ -35,20 +45,20 @@ class Summary:
     unusable: bool = False
 
 
-def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
-    """Run the campaign on an entered testbed. Finished attempts are stored as they end, whatever comes after.
+def carry_out(campaign: Campaign, executor: Executor) -> Summary:
+    """Run the campaign on the testbeds of an executor. Finished attempts are stored as they end, whatever comes after.
 
     KeyboardInterrupt ends it cleanly: the attempt in flight is discarded, the rest is kept. Raises UserError where a
     run cannot be gone on with.
     """
-    session = open_run(campaign, testbed)
+    session = open_run(campaign, executor)
     folder, plan, ledger = session.folder, session.plan, session.ledger
     summary = Summary(folder.path)
     finished = [trial for trial in plan.iterate() if ledger.is_ok(trial.trial_id)]
-    campaign.progress.plan(plan, finished)
+    campaign.progress.plan(plan, finished, len(session.testbeds))
     state = "stopped"
     try:
-        _carry_out_blocks(session, summary)
+        _Blocks(session, executor, summary).carry_out()
         state = "finished"
     except KeyboardInterrupt:
         summary.interrupted = True
@@ -67,25 +77,95 @@ def carry_out(campaign: Campaign, testbed: Testbed) -> Summary:
     return summary
 
 
-def _carry_out_blocks(session: Session, summary: Summary) -> None:
-    """Every block of the plan, those that could not be prepared once more at the end."""
-    folder, blocks = session.folder, session.plan.blocks
-    before = read_stopping(folder.path)
-    stopping = {block.index: [row for row in before if row["block"] == block.index] for block in blocks}
-    waiting = deque((block, False) for block in blocks)
-    while waiting:
-        block, postponed = waiting.popleft()
+@dataclass
+class _Waiting:
+    """A block that no testbed has. ``home``: the testbed that measured some of it; ``failed_on``: the one on which its
+    hosts could not be prepared."""
+
+    block: Block
+    home: str | None = None
+    failed_on: str | None = None
+
+
+class _Blocks:
+    """The blocks of a plan on their way through the testbeds, those that could not be prepared once more at the end."""
+
+    def __init__(self, session: Session, executor: Executor, summary: Summary) -> None:
+        self._session, self._executor, self._summary = session, executor, summary
+        self._lanes = lanes_of(session.testbeds, executor.computers)
+        homes = {block.index: session.ledger.testbed_of(block) for block in session.plan.blocks}
+        self._waiting = deque(_Waiting(block, homes[block.index]) for block in session.plan.blocks)
+        self._runs: dict[Lane, tuple[_Waiting, Generator[Work, Any, list[dict[str, Any]]]]] = {}
+        self._in_hand: dict[Future[Any], Lane] = {}
+        before = read_stopping(session.folder.path)
+        indices = [block.index for block in session.plan.blocks]
+        self._stopping = {index: [row for row in before if row["block"] == index] for index in indices}
+
+    def carry_out(self) -> None:
+        """Until every block has ended or is given up."""
+        while self._waiting or self._in_hand:
+            for lane in list(self._lanes):
+                if lane not in self._runs and (waiting := self._next_for(lane)):
+                    self._begin(lane, waiting)
+            done, _ = concurrent.futures.wait(self._in_hand, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                lane = self._in_hand.pop(future)
+                error = future.exception()
+                self._go_on(lane, future.result() if error is None else None, error)
+        self._session.folder.update(given_up=self._summary.given_up)
+
+    def _next_for(self, lane: Lane) -> _Waiting | None:
+        """The first block for a testbed: one that it has begun, or that no other has; after a failure, another's."""
+        names = {other.name for other in self._lanes}
+        for waiting in self._waiting:
+            elsewhere = waiting.home in names and waiting.home != lane.name
+            if not elsewhere and (waiting.failed_on != lane.name or len(names) == 1):
+                self._waiting.remove(waiting)
+                return waiting
+        return None
+
+    def _begin(self, lane: Lane, waiting: _Waiting) -> None:
+        self._runs[lane] = waiting, BlockRun(self._session, waiting.block, lane).carry_out()
+        self._go_on(lane, None, None)
+
+    def _go_on(self, lane: Lane, result: Any, error: BaseException | None) -> None:
+        """Give a block what its work gave, and begin the next work of it, or end it."""
+        waiting, run = self._runs[lane]
         try:
-            stopping[block.index] = BlockRun(session, block).carry_out()
-        except BlockUnreachable as error:
-            event = "given-up" if postponed else "postponed"
-            folder.journal(f"block-{event}", block=block.index, error=str(error))
-            if postponed:
-                summary.given_up.append({"block": block.index, "reason": f"its hosts could not be prepared: {error}"})
-                session.progress.message(f"Block {block.index} is given up: {error}")
-            else:
-                session.progress.message(f"Block {block.index} is postponed to the end: {error}")
-                waiting.append((block, True))
-            continue
-        folder.write_stopping([row for rows in stopping.values() for row in rows])
-    folder.update(given_up=summary.given_up)
+            work = run.send(result) if error is None else run.throw(error)
+        except StopIteration as ended:
+            del self._runs[lane]
+            self._stopping[waiting.block.index] = ended.value
+            self._session.folder.write_stopping([row for rows in self._stopping.values() for row in rows])
+            return
+        except BlockUnreachable as unreachable:
+            del self._runs[lane]
+            self._put_back(lane, waiting, unreachable)
+            return
+        self._in_hand[self._executor.submit(lane.name, work, self._teller(work))] = lane
+
+    def _teller(self, work: Work) -> Tell:
+        """What is told when the traffic of an attempt begins, and how the bounds of a search close."""
+        if not isinstance(work, Attempt):
+            return lambda text: None
+        progress, trial = self._session.progress, work.trial
+        return lambda text: progress.bounds(trial, text) if text else progress.traffic(trial)
+
+    def _put_back(self, lane: Lane, waiting: _Waiting, error: BlockUnreachable) -> None:
+        """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""
+        session, index = self._session, waiting.block.index
+        told: dict[str, Any] = {"block": index, "testbed": lane.name, "error": str(error)}
+        if error.worker_lost and len(self._lanes) > 1:
+            self._lanes.remove(lane)
+            session.folder.journal("testbed-lost", **told)
+            session.progress.message(f"The testbed {lane.name} is lost, and its blocks go elsewhere: {error}")
+            self._waiting.appendleft(_Waiting(waiting.block, None, waiting.failed_on))
+        elif waiting.failed_on is None:
+            session.folder.journal("block-postponed", **told)
+            session.progress.message(f"Block {index} is postponed to the end: {error}")
+            self._waiting.append(_Waiting(waiting.block, None, lane.name))
+        else:
+            session.folder.journal("block-given-up", **told)
+            reason = f"its hosts could not be prepared: {error}"
+            self._summary.given_up.append({"block": index, "reason": reason})
+            session.progress.message(f"Block {index} is given up: {error}")

@@ -16,6 +16,7 @@ class Ledger:
     def __init__(self, attempts: Iterable[Mapping[str, Any]] = ()) -> None:
         self._status: dict[str, str] = {}
         self._carried: dict[str, float] = {}
+        self._testbed: dict[str, str] = {}
         for attempt in sorted(attempts, key=lambda attempt: int(attempt["attempt"])):
             self.add(attempt)
 
@@ -25,6 +26,7 @@ class Ledger:
         if self.is_ok(trial_id):
             return
         self._status[trial_id] = attempt["status"]
+        self._testbed[trial_id] = attempt["testbed"]
         found = headline(attempt["measurements"]) if attempt["status"] == "ok" else None
         if found is not None:
             self._carried[trial_id] = found.value
@@ -39,6 +41,11 @@ class Ledger:
 
     def __contains__(self, trial_id: object) -> bool:
         return trial_id in self._status
+
+    def testbed_of(self, block: Block) -> str | None:
+        """The testbed that measured the last of a block's trials that are ok; None where none is."""
+        mine = [trial.trial_id for trial in block.trials if self.is_ok(trial.trial_id)]
+        return self._testbed[mine[-1]] if mine else None
 
     def baseline(self, block: Block, packet_size: int | str | None) -> float | None:
         """What a block carried without a tunnel, in packets of that size, where that was measured."""

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import UserError
 from orchestrator.kernel.variants import Variant, variant
 from orchestrator.plan import NO_VARIANT, Plan
+from orchestrator.run.executor import Executor
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
 from orchestrator.run.session import Campaign, Session
-from orchestrator.spec import GATEWAYS
+from orchestrator.run.work import Describe, Opened
 from orchestrator.store import RunDirectory, new_run_id
 from orchestrator.store.changes import Change, changes_between, spec_changed
 from orchestrator.store.reading import as_counted
 from orchestrator.store.writing import now
 from orchestrator.testbed.computer import describe
-from orchestrator.testbed.protocol import Testbed
 
 if TYPE_CHECKING:
     from orchestrator.spec import Experiment
@@ -36,14 +36,17 @@ def variants_of(plan: Plan) -> dict[str, Variant]:
     return {name: variant(name) for name in sorted(names)}
 
 
-def open_run(campaign: Campaign, testbed: Testbed) -> Session:
+def open_run(campaign: Campaign, executor: Executor) -> Session:
     """Open the directory of a new run, or of the one to resume, with the plan to carry out and what there is already.
 
     Raises UserError where there is no such run, where it is of another experiment or being written, or where something
     has changed and the decision is to abort; then nothing in it is touched.
     """
     plan, variants = campaign.plan, variants_of(campaign.plan)
-    described = _description(campaign.spec, plan, variants, testbed, campaign.arguments)
+    work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
+    asked = {name: executor.submit(name, work, lambda text: None) for name in executor.testbeds}
+    testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
+    described = _description(campaign.spec, plan, variants, testbeds, executor, campaign.arguments)
     if campaign.resume is None:
         run_id = new_run_id()
         first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
@@ -58,7 +61,7 @@ def open_run(campaign: Campaign, testbed: Testbed) -> Session:
             folder.close()
             raise
         variants = variants_of(plan)
-    return Session(campaign.spec, plan, testbed, variants, folder, ledger, campaign.progress)
+    return Session(campaign.spec, plan, testbeds, variants, folder, ledger, campaign.progress)
 
 
 def _resume(
@@ -117,19 +120,17 @@ def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:
     return {"because": "; ".join(map(str, concerned[:3])), "variants": None if names is None else sorted(names)}
 
 
-def _build_id(testbed: Testbed, variant: Variant) -> str:
-    """Of the module on the gateways; where they have different kernels, all of them."""
-    gateways = [host for host, roles in testbed.hosts if set(roles) & set(GATEWAYS)]
-    return ", ".join(sorted({testbed.module(variant.build, host).build_id for host in gateways}))
-
-
 def _description(
     spec: "Experiment",
     plan: Plan,
     variants: Mapping[str, Variant],
-    testbed: Testbed,
+    testbeds: Mapping[str, Opened],
+    executor: Executor,
     arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
+    first = next(iter(testbeds.values()))
+    many = len(testbeds) > 1
+    alike = all(one.environment == first.environment for one in testbeds.values())
     return {
         "description": spec.description,
         "tier": plan.tier,
@@ -142,7 +143,7 @@ def _description(
         "variants": {
             name: {
                 "build": variant.build,
-                "build_id": _build_id(testbed, variant),
+                "build_id": ", ".join(sorted({one.builds[variant.build] for one in testbeds.values()})),
                 "threaded": variant.threaded,
                 "pinned": variant.pinned,
                 "settings": dict(variant.settings),
@@ -152,12 +153,44 @@ def _description(
         "versions": versions(),
         "source": source_identity(),
         "testbed": {
-            "name": testbed.name,
-            "provider": testbed.provider,
-            "hosts": [{"name": name, "roles": list(roles)} for name, roles in testbed.hosts],
-            "label": testbed.label,
-            "emulated": testbed.emulated,
+            **(_of_pool(plan.testbed, testbeds, executor.computers) if many else _of_testbed(first)),
             "max_cores": max(block.cores for block in plan.blocks),
         },
-        "environment": {"computer": describe(), "testbed": dict(testbed.environment())},
+        "environment": {
+            "computer": describe() if many else dict(first.computer),
+            "testbed": dict(first.environment) if alike else {},
+            **({"testbeds": {name: _environment(one) for name, one in testbeds.items()}} if many else {}),
+        },
     }
+
+
+def _of_testbed(testbed: Opened) -> dict[str, Any]:
+    return {
+        "name": testbed.name,
+        "provider": testbed.provider,
+        "hosts": [{"name": name, "roles": list(roles)} for name, roles in testbed.hosts],
+        "label": testbed.label,
+        "emulated": testbed.emulated,
+    }
+
+
+def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, str]) -> dict[str, Any]:
+    """As of a testbed; ``members``: each by itself. ``provider``: theirs where they have one in common, else pool."""
+    members = {one.name: _of_testbed(one) for one in testbeds.values()}
+    providers = {one.provider for one in testbeds.values()}
+    label = f"{len(testbeds)} testbeds at once; {'; '.join(f'{one.name}: {one.label}' for one in testbeds.values())}"
+    if computers:
+        label += f"; {' and '.join(computers)} share a computer: functional only, in no median and no ratio"
+    return {
+        "name": name,
+        "provider": providers.pop() if len(providers) == 1 else "pool",
+        "hosts": [{**host, "testbed": one} for one, member in members.items() for host in member["hosts"]],
+        "label": label,
+        "emulated": any(one.emulated for one in testbeds.values()),
+        "members": members,
+    }
+
+
+def _environment(testbed: Opened) -> dict[str, Any]:
+    """Of a testbed in a pool, whose computer may be another one than this."""
+    return {**testbed.environment, "computer": dict(testbed.computer)}

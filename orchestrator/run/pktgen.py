@@ -35,9 +35,9 @@ class Load:
     """One load that was offered. ``rate_pps``: as asked for, None for as fast as it can; ``offered_pps``: as sent.
 
     ``sent``: packets that the client gave to its interface; ``received``: those that came to the server, with
-    ``received_bytes`` of IP; ``seconds``: from the first to the last. ``drops``: packets by ROLE/COUNTER; of these
-    ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: lost, and no counter says where; below 0 where
-    counters say more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: of the hosts, over the load.
+    ``received_bytes`` of IP; ``seconds``: how long, on the average of the CPUs. ``drops``: packets by ROLE/COUNTER; of
+    these ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: lost, and no counter says where; below 0
+    where counters say more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: of the hosts, over the load.
     """
 
     rate_pps: float | None
@@ -170,7 +170,8 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
     sent = sum(given.values())
     if not sent:
         raise AgentFailure(f"{sender}: pktgen sent nothing within {duration_s:g} s.")
-    seconds = max(result["stopped_s"] for result in results) - min(result["started_s"] for result in results)
+    # Each device by its own clock: those of several CPUs begin up to a tenth of a second apart.
+    offered_pps = sum(given[one["name"]] / max(one["stopped_s"] - one["started_s"], 1e-6) for one in results)
     roles = {role: counters for answer in before.values() for role, counters in answer["hops"].items()}
     grown = {
         role: growth(roles[role], counters) for answer in after.values() for role, counters in answer["hops"].items()
@@ -186,10 +187,10 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
         rate_pps=rate_pps,
         sent=sent,
         received=received,
-        seconds=seconds,
+        seconds=sent / offered_pps,
         drops=drops,
         unexplained=sent - received - sum(drops.values()),
-        offered_pps=sent / seconds,
+        offered_pps=offered_pps,
         received_bytes=sum(octets for _, octets in arrived.values()),
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
@@ -208,6 +209,8 @@ def _make_ready(scene: Scene) -> list[Sender]:
     sending = senders(device, cpus, levels.tunnels, traffic.flows)
     size = levels.packet_size
     assert size is not None
+    subnets = {str(tunnel): layout.receiver_subnet(tunnel) for tunnel in range(1, levels.tunnels + 1)}
+    agents[placement.host_of(ends.receiver)].request("sink", role=ends.receiver, subnets=subnets)
     agents[host].request(
         "pktgen",
         timeout_s=30 + 0.1 * len(sending),
@@ -228,8 +231,6 @@ def _make_ready(scene: Scene) -> list[Sender]:
             for sender in sending
         ],
     )
-    subnets = {str(tunnel): layout.receiver_subnet(tunnel) for tunnel in range(1, levels.tunnels + 1)}
-    agents[placement.host_of(ends.receiver)].request("sink", role=ends.receiver, subnets=subnets)
     return sending
 
 

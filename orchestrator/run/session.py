@@ -10,9 +10,9 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Plan
 from orchestrator.run.ledger import Ledger
 from orchestrator.run.progress import CampaignProgress
+from orchestrator.run.work import Opened
 from orchestrator.store import RunDirectory
 from orchestrator.store.changes import Change
-from orchestrator.testbed.protocol import Testbed
 
 if TYPE_CHECKING:
     from orchestrator.spec import Experiment
@@ -37,11 +37,11 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Session:
-    """One session of a run: what all its blocks share."""
+    """One session of a run: what all its blocks share. ``testbeds``: by name."""
 
     spec: "Experiment"
     plan: Plan
-    testbed: Testbed
+    testbeds: Mapping[str, Opened]
     variants: Mapping[str, Variant]
     folder: RunDirectory
     ledger: Ledger

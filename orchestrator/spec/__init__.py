@@ -17,6 +17,7 @@ from orchestrator.spec.testbed import (
     ROLES,
     Host,
     Link,
+    Pool,
     QemuHost,
     QemuTestbed,
     Role,
@@ -26,6 +27,7 @@ from orchestrator.spec.testbed import (
     UmlHost,
     UmlTestbed,
     crossing_links,
+    members_of,
 )
 from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
@@ -50,6 +52,7 @@ __all__ = [
     "Latency",
     "Limits",
     "Link",
+    "Pool",
     "Problem",
     "QemuHost",
     "QemuTestbed",
@@ -70,6 +73,7 @@ __all__ = [
     "load_claim",
     "load_experiment",
     "load_testbed",
+    "members_of",
     "read_traffic",
     "testbed_schema",
 ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading experiments and testbeds from files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator import paths
@@ -9,11 +9,11 @@ from orchestrator.errors import UserError
 from orchestrator.spec import catalog
 from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
-from orchestrator.spec.document import Mapping, Scalar, parse, read_source
+from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
-from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, SshTestbed, Testbed
+from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed
 from orchestrator.spec.validation import build
 
 
@@ -45,9 +45,14 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     return experiment.with_origin(file, source.text, chosen, overrides)
 
 
-def load_testbed(name_or_path: Path | str) -> Testbed:
-    """The testbed of a name in experiments/testbeds, or of a file. SpecError has every mistake of the file."""
-    name = str(name_or_path)
+def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
+    """The testbed of a name in experiments/testbeds, or of a file. SpecError has every mistake of the file, and of the
+    files of a pool's testbeds."""
+    return _load(str(name_or_path))
+
+
+def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
+    """As load_testbed. ``in_pool``: what is named there; a pool is a UserError then."""
     known = catalog.known_testbeds()
     if catalog.is_file_name(name):
         file = _find(Path(name), ())
@@ -77,7 +82,52 @@ def load_testbed(name_or_path: Path | str) -> Testbed:
         # Whoever loads the file may be anywhere.
         inventory = file.resolve().parent / Path(testbed.inventory).expanduser()
         testbed = testbed.model_copy(update={"inventory": str(inventory)})
+    if isinstance(testbed, Pool):
+        assert isinstance(root, Mapping)
+        if in_pool:
+            raise UserError(f"{name} is a pool itself. Name its testbeds here.")
+        members, problems = _members(root.entries.get("testbeds"), file)
+        if problems:
+            raise SpecError(source.name, problems)
+        testbed = testbed.with_members(members)
     return testbed.with_file(name)
+
+
+def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Problem]]:
+    """The testbeds of a pool, whose file says which; and every mistake."""
+    members: list[Testbed] = []
+    problems: list[Problem] = []
+    for node in names.items if isinstance(names, Items) else []:
+        assert isinstance(node, Scalar)
+        name = str(node.value)
+        try:
+            place = str(file.resolve().parent / name) if catalog.is_file_name(name) else name
+            found = _load(place, in_pool=True)
+        except SpecError as error:
+            problems += error.problems
+            continue
+        except UserError as error:
+            problems.append(Problem(str(error), node.span))
+            continue
+        assert not isinstance(found, Pool)
+        problems += [Problem(clash, node.span) for clash in _clashes(found, members)]
+        members.append(found)
+    return members, problems
+
+
+def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
+    """Why a testbed cannot be in a pool with others: a host, or a name, can be used once at a time."""
+    for other in others:
+        if other.testbed == testbed.testbed:
+            yield f"The testbed {testbed.testbed} is in this pool already. Name each once."
+        elif isinstance(testbed, SshTestbed) and isinstance(other, SshTestbed):
+            shared = _addresses(testbed) & _addresses(other)
+            for address, _ in sorted(shared):
+                yield f"{testbed.testbed} and {other.testbed} have the same host {address}. It can be in one of them."
+
+
+def _addresses(testbed: SshTestbed) -> set[tuple[str, int]]:
+    return {(host.address or host.name, host.port or 22) for host in testbed.hosts}
 
 
 def check_file(path: Path | str) -> str:
@@ -90,9 +140,10 @@ def check_file(path: Path | str) -> str:
     if "claim" in keys and "experiment" in keys:
         claim = load_claim(file)
         return f"{file} is a good claim: {claim.claim}, {claim.title}."
-    if "experiment" not in keys and ("provider" in keys or "hosts" in keys):
+    if "experiment" not in keys and ("provider" in keys or "hosts" in keys or "testbeds" in keys):
         testbed = load_testbed(file if catalog.is_file_name(str(file)) else file.absolute())
-        return f"{file} is a good testbed file: {testbed.testbed}."
+        of = f", a pool of {', '.join(testbed.testbeds)}" if isinstance(testbed, Pool) else ""
+        return f"{file} is a good testbed file: {testbed.testbed}{of}."
     _, tiers = _checked(source)
     return f"{file} is a good spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
 

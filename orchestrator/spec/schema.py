@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from orchestrator.spec.claims import Claim
 from orchestrator.spec.experiment import Experiment
-from orchestrator.spec.testbed import Testbed
+from orchestrator.spec.testbed import Pool, Testbed
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -19,7 +19,7 @@ def experiment_schema() -> dict[str, Any]:
 
 def testbed_schema() -> dict[str, Any]:
     """Of testbed files, whose provider says what else they have."""
-    adapter: TypeAdapter[Testbed] = TypeAdapter(Annotated[Testbed, Field(discriminator="provider")])
+    adapter: TypeAdapter[Testbed | Pool] = TypeAdapter(Annotated[Testbed | Pool, Field(discriminator="provider")])
     return {"$schema": _DIALECT, **adapter.json_schema()}
 
 

@@ -203,13 +203,52 @@ class SshTestbed(_Testbed):
 
 
 Testbed = UmlTestbed | QemuTestbed | SshTestbed
+
+
+class Pool(_Testbed):
+    """Several testbeds that share a run: each carries whole blocks, at the same time as the others.
+
+    ``testbeds``: as a spec names one: a name in experiments/testbeds, or a file, relative to this one.
+    """
+
+    provider: Literal["pool"]
+    testbeds: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(min_length=1, description="Names in experiments/testbeds, or files relative to this one."),
+    ]
+
+    _members: tuple[Testbed, ...] = PrivateAttr(default=())
+
+    def with_members(self, members: Sequence[Testbed]) -> "Pool":
+        """The same, with the testbeds that its names mean."""
+        copy = self.model_copy()
+        copy._members = tuple(members)
+        return copy
+
+    @property
+    def members(self) -> tuple[Testbed, ...]:
+        """The testbeds that its names mean, in their order."""
+        return self._members
+
+
 # A file's `provider` decides which of these describes it.
-PROVIDERS: dict[str, type[Testbed]] = {"uml": UmlTestbed, "qemu": QemuTestbed, "ssh": SshTestbed}
+PROVIDERS: dict[str, type[Testbed | Pool]] = {
+    "uml": UmlTestbed,
+    "qemu": QemuTestbed,
+    "ssh": SshTestbed,
+    "pool": Pool,
+}
 PROVIDER_HELP = {
     "uml": "the lab on this computer",
     "qemu": "guests on this computer, with Debian's own kernels",
     "ssh": "hosts that are reached by SSH",
+    "pool": "several testbeds that share a run",
 }
+
+
+def members_of(testbed: Testbed | Pool) -> tuple[Testbed, ...]:
+    """The testbeds of a pool; of another testbed, itself alone."""
+    return testbed.members if isinstance(testbed, Pool) else (testbed,)
 
 
 def crossing_links(hosts: Sequence[Host], host: Host) -> list[Link]:

@@ -64,6 +64,10 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
         new = (after.get("environment") or {}).get(part) or {}
         for path, was, now in differences(_steady(old), _steady(new)):
             yield Change(f"{part}: {path}", was, now, None)
+    old, new = ((side.get("environment") or {}).get("testbeds") or {} for side in (before, after))
+    for name in sorted(old.keys() | new.keys()):  # of a pool
+        for path, was, now in differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
+            yield Change(f"testbed {name}: {path}", was, now, None)
     old, new = (side.get("testbed") or {} for side in (before, after))
     for path, was, now in differences(old, new):
         if path != "max_cores":  # follows from the plan
@@ -76,6 +80,8 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
     """Without what may differ between two builds of the same thing, and the modules, which are compared by variant."""
     steady = {name: value for name, value in environment.items() if name not in ("modules", "memory_kib")}
+    if isinstance(steady.get("computer"), Mapping):
+        steady["computer"] = _steady(steady["computer"])
     kept = {"kernel": ("release", "source_version", "compiler", "key"), "disk": ("crypto",)}
     for name, keys in kept.items():
         if isinstance(steady.get(name), Mapping):

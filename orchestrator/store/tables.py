@@ -55,6 +55,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("overhead_s", pa.float64()),
         ("cpu_busy", pa.float64()),
         ("session", pa.int32()),
+        ("shared_computer", pa.bool_()),
     ]
 
 
@@ -98,6 +99,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "attempt": attempt["attempt"],
         "session": attempt.get("session", 1),
         "marks": "; ".join(attempt.get("marks") or ()),
+        "shared_computer": bool(attempt.get("shared_computer")),
     }
 
 
@@ -151,7 +153,8 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         mine = by_trial.get(trial["trial_id"], [])
         reason = given_up.get(trial["block"], "it was not attempted")
         found = accepted(mine) or {"status": "missing", "reasons": reason}
-        fields = _trial_fields(trial, plan["topology"], run["testbed"]["name"])
+        testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
+        fields = _trial_fields(trial, plan["topology"], testbed)
         trial_rows.append({**found, **fields, "attempts": len(mine)})
     shared = _columns()
     trial_schema = pa.schema([*shared, ("attempts", pa.int32())])

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from orchestrator import plan, spec
     from orchestrator.progress import Progress
     from orchestrator.testbed.lab.testbed import Machines
-    from orchestrator.testbed.protocol import Testbed
+    from orchestrator.testbed.protocol import Sharing, Testbed
 
 
 def usable_cores() -> int:
@@ -33,8 +33,11 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
     return lab_capabilities(usable_cores(), tuple(load_variants()), len(testbed.hosts))
 
 
-def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True) -> "Testbed":
-    """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError."""
+def open_testbed(
+    testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True, sharing: "Sharing | None" = None
+) -> "Testbed":
+    """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError. ``sharing``:
+    its computer, with other testbeds of the run."""
     from orchestrator import spec
 
     if isinstance(testbed, spec.SshTestbed):
@@ -44,10 +47,10 @@ def open_testbed(testbed: "spec.Testbed", progress: "Progress", *, wait: bool = 
     if isinstance(testbed, spec.QemuTestbed):
         from orchestrator.testbed.qemu.provider import QemuTestbed
 
-        return QemuTestbed(testbed, progress, wait=wait)
+        return QemuTestbed(testbed, progress, wait=wait, sharing=sharing)
     from orchestrator.testbed.uml.provider import UmlTestbed
 
-    return UmlTestbed(testbed, progress, wait=wait)
+    return UmlTestbed(testbed, progress, wait=wait, sharing=sharing)
 
 
 def machines_of(testbed: "spec.UmlTestbed | spec.QemuTestbed", progress: "Progress") -> "Machines":

@@ -3,7 +3,7 @@
 
 from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Progress
-from orchestrator.spec import AUTO, QemuTestbed, Testbed, load_testbed
+from orchestrator.spec import AUTO, Pool, QemuTestbed, Testbed, load_testbed
 from orchestrator.testbed.qemu import probe
 from orchestrator.testbed.qemu.image import guest_image
 from orchestrator.testbed.qemu.machine import KVM, missing_packages
@@ -11,7 +11,7 @@ from orchestrator.testbed.qemu.machine import KVM, missing_packages
 _GUESTS, _LAB = "guests", "lab"
 
 
-def choose_testbed(name: str, progress: Progress | None) -> tuple[Testbed, str]:
+def choose_testbed(name: str, progress: Progress | None) -> tuple[Testbed | Pool, str]:
     """The testbed of a name or a file, and a sentence on why, where it was chosen for ``auto``, else nothing.
 
     ``progress``: to try what is not known yet, which may build a guest image and starts a guest; None: nothing is

@@ -2,7 +2,8 @@
 """Leases on this computer: one run at a time uses a testbed that lives here.
 
 A lease is a lock of the kernel on a file, so it goes with the process that holds it, however that ends: there are no
-stale ones, only processes that hang. The file says who holds it.
+stale ones, only processes that hang. The file says who holds it. Testbeds of one run may hold a lease together,
+whatever processes they are in: then it is a shared lock, and the file also says of which run.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 
 _OF_COMPUTER = Path("/run/lock")  # where all users of a computer meet; FHS 3.0, section 5.9
+_POLL_S = 0.5  # between two looks at a lease that may be shared: to wait in the kernel would shut out one's own run
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +54,93 @@ def _open(name: str) -> int:
     return os.open(path, os.O_RDONLY)  # another user's file; it can be locked all the same
 
 
-def _holder(fd: int) -> Holder | None:
+def _told(fd: int) -> dict[str, Any]:
+    """What the file says; {} where it says nothing."""
     try:
         told = json.loads(os.pread(fd, 65536, 0))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _holder(fd: int) -> Holder | None:
+    told = _told(fd)
+    try:
         found = Holder(told["pid"], told["command"], told["since"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except KeyError:
         return None
     return found if Path(f"/proc/{found.pid}").exists() else None
 
 
 @contextlib.contextmanager
-def lease(name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lambda said: None) -> Iterator[None]:
+def lease(
+    name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lambda said: None, run: str | None = None
+) -> Iterator[None]:
     """Hold the lease ``name`` of this computer. While another process has it, wait, having told ``on_wait`` who it is.
 
-    Raises TestbedError at once where it is taken and ``wait`` is false.
+    ``run``: share it with whoever names the same run. Raises TestbedError at once where it is taken and ``wait`` is
+    false.
     """
     fd = _open(name)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(fd, name, run):
             holder = _holder(fd)
             who = "a process of another user"
             if holder:
                 who = f"{holder}; if it hangs, `kill {holder.pid}` ends it"
             if not wait:
-                raise TestbedError(
-                    f"The {name} of this computer is in use by {who}. Wait until it has ended."
-                ) from None
+                raise TestbedError(f"The {name} of this computer is in use by {who}. Wait until it has ended.")
             on_wait(who)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError):
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, json.dumps(holder_now()).encode(), 0)
+            if run is None:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                _say_who(fd, run)
+            else:
+                while not _take(fd, name, run):
+                    time.sleep(_POLL_S)
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int, name: str, run: str | None) -> bool:
+    """Take the lock where it is free, or held by the same run, which is found out by one process at a time."""
+    if run is None:
+        taken = _flock(fd, fcntl.LOCK_EX)
+        if taken:
+            _say_who(fd, run)
+        return taken
+    gate = _open(f"{name}.gate")
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        if _flock(fd, fcntl.LOCK_EX):  # nobody has it: this is the first
+            if not _say_who(fd, run):
+                raise TestbedError(
+                    f"The lease file of the {name} of this computer is another user's, so that testbeds cannot share "
+                    f"it. Remove {_OF_COMPUTER}/orch-{name} as that user, or as root."
+                )
+            return _flock(fd, fcntl.LOCK_SH)  # another run may have come in between
+        if _flock(fd, fcntl.LOCK_SH):
+            if _told(fd).get("run") == run:
+                return True
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
+    finally:
+        os.close(gate)
+
+
+def _flock(fd: int, how: int) -> bool:
+    """Lock without waiting; False where that is not possible."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _say_who(fd: int, run: str | None) -> bool:
+    """Write into the file who holds it; False where it is another user's."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps({**holder_now(), "run": run}).encode(), 0)
+        return True
+    return False

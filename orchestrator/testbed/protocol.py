@@ -37,6 +37,15 @@ class Boost:
     computer: dict[str, float | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """That testbeds of one run have their machines on the same computer. ``run``: what names the run there;
+    ``machines``: of all these testbeds together."""
+
+    run: str
+    machines: int
+
+
 class Testbed(Protocol):
     """A testbed that has been opened. Use it as a context manager: leaving it releases everything, on every way out."""
 
@@ -93,6 +102,13 @@ class Testbed(Protocol):
 
     def environment(self) -> Mapping[str, Any]:
         """What is worth recording about the testbed as a whole."""
+        ...
+
+    def interrupt(self) -> None:
+        """From another thread: break off what is being asked of the hosts, which then is a TestbedError there.
+
+        The testbed can only be left after that.
+        """
         ...
 
 

@@ -64,3 +64,48 @@ def test_a_question_is_asked_where_somebody_can_answer(monkeypatch: pytest.Monke
         monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
         assert display.ask([], "What now?", CHOICES) == "abort"
     assert LineDisplay("uml", stream).ask([], "What now?", CHOICES) == "abort"
+
+
+def pool_plan() -> Plan:
+    content = {
+        "experiment": "small",
+        "factors": {"variant": ("vanilla", "inline"), "cores": (1, 2), "tunnels": (1,)},
+        "traffic": {"duration": "1s"},
+        "repetitions": 1,
+    }
+    return make_plan(Experiment.model_validate(content), lab_capabilities(2, ("vanilla", "inline")))
+
+
+def test_of_a_pool_it_is_shown_what_runs_where() -> None:
+    stream, planned = io.StringIO(), pool_plan()
+    lines = LineDisplay("uml", stream)
+    lines.plan(planned, [], 2)
+    for block, testbed in zip(planned.blocks, ("lab-a", "lab-b"), strict=True):
+        lines.block(block, testbed)
+    lines.result(planned.blocks[1].trials[1], 1, outcome())
+    assert "6 trials in 2 blocks on 2 testbeds" in stream.getvalue()
+    assert "block 2 of 2 on lab-b: 2 cores" in stream.getvalue()
+    assert "5/6 round 1 lab-b: " in stream.getvalue()
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with LiveDisplay("uml", console) as live:
+        live.plan(planned, [], 2)
+        for block, testbed in zip(planned.blocks, ("lab-a", "lab-b"), strict=True):
+            live.block(block, testbed)
+        live.attempt(planned.blocks[0].trials[0], 1)
+        live.traffic(planned.blocks[0].trials[0])
+        live.doing("lab-b", "starting the testbed with 2 cores")
+        live.result(planned.blocks[1].trials[0], 1, outcome())
+        shown = io.StringIO()
+        Console(file=shown, width=120).print(live)
+        rows = shown.getvalue().splitlines()
+    assert any(row.split()[:3] == ["lab-a", "block", "1/2"] and "traffic" in row for row in rows)
+    assert any(row.split()[:3] == ["lab-b", "block", "2/2"] and "starting" in row for row in rows)
+
+    # The block of a testbed that is lost is another's from then on.
+    live.block(planned.blocks[0], "lab-b")
+    live.attempt(planned.blocks[0].trials[1], 1)
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(live)
+    (row,) = [row for row in shown.getvalue().splitlines() if "block 1/2" in row]
+    assert row.split()[0] == "lab-b"

@@ -16,6 +16,7 @@ from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import Summary, carry_out
+from orchestrator.run.executor import Here
 from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
@@ -92,8 +93,8 @@ class Lab:
         self.script: Script = lambda trial, n: ok()
         self.count: Counter[str] = Counter()
         self.progress = Quiet()
-        patch.setattr("orchestrator.run.block.run_attempt", self._attempt)
-        patch.setattr("orchestrator.run.block.make_links", lambda *arguments: None)
+        patch.setattr("orchestrator.run.work.run_attempt", self._attempt)
+        patch.setattr("orchestrator.run.work.make_links", lambda *arguments: None)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
     def _attempt(self, testbed: Any, trial: Any, *rest: Any) -> Outcome:
@@ -124,7 +125,7 @@ class Lab:
             return on_change
 
         campaign = Campaign(spec, plan, self.folder / "results", self.progress, {}, resume, decide)  # type: ignore[arg-type]
-        return carry_out(campaign, testbed or FakeTestbed())  # type: ignore[arg-type]
+        return carry_out(campaign, Here(testbed or FakeTestbed()))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UserError
-from orchestrator.spec import SpecError, check_file, load_experiment, load_testbed
+from orchestrator.spec import Pool, SpecError, check_file, load_experiment, load_testbed
 
 GOOD = """\
 experiment: small
@@ -234,6 +234,61 @@ def test_mistakes_in_a_testbed(tmp_path: Path, old: str, new: str, says: str) ->
     with pytest.raises(SpecError) as caught:
         load_testbed(file)
     assert says in str(caught.value)
+
+
+POOL = """\
+testbed: all
+provider: pool
+testbeds: [lab-a, lab-b]
+"""
+SSH = """\
+testbed: {name}
+provider: ssh
+hosts:
+  - {{name: one, address: one.example.org, roles: [gateway-a], nics: {{wan: eth1}}}}
+  - {{name: two, address: {other}, roles: [gateway-b], nics: {{wan: eth1}}}}
+"""
+
+
+def test_a_good_pool_has_its_testbeds(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(SSH.format(name="own", other="two.example.org"))
+    (tmp_path / "spec.yaml").write_text(POOL.replace("lab-b", "./own.yaml"))
+    assert check_file(tmp_path / "spec.yaml").endswith("all, a pool of lab-a, ./own.yaml.")
+    pool = load_testbed(tmp_path / "spec.yaml")
+    assert isinstance(pool, Pool)
+    assert [bed.testbed for bed in pool.members] == ["lab-a", "own"]
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("lab-z", "There is no testbed lab-z in experiments/testbeds."),
+        ("lab-a", "The testbed lab-a is in this pool already."),
+        ("two-labs", "two-labs is a pool itself."),
+        ("./spec.yaml", "is a pool itself."),
+        ("auto", "auto stands for a testbed that `orch run` chooses."),
+        ("./nowhere.yaml", "There is no file"),
+    ],
+)
+def test_mistakes_in_a_pool_are_at_their_place(tmp_path: Path, second: str, says: str) -> None:
+    ((line, column, message),) = mistakes(tmp_path, POOL.replace("lab-b", second))
+    assert (line, column) == (3, 19)
+    assert says in message
+
+
+def test_a_host_is_in_one_testbed_of_a_pool(tmp_path: Path) -> None:
+    for name, other in (("left", "two.example.org"), ("right", "three.example.org")):
+        (tmp_path / f"{name}.yaml").write_text(SSH.format(name=name, other=other))
+    ((_, column, message),) = mistakes(tmp_path, POOL.replace("lab-a, lab-b", "./left.yaml, ./right.yaml"))
+    assert column == 25
+    assert message == "right and left have the same host one.example.org. It can be in one of them."
+
+
+def test_mistakes_in_the_files_of_a_pool_are_told_with_theirs(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(SSH.format(name="own", other="two.example.org").replace("roles", "rolls", 1))
+    ((line, _, message),) = mistakes(tmp_path, POOL.replace("lab-b", "./own.yaml"))
+    assert line == 4
+    assert "Did you mean roles?" in message
 
 
 def test_unknown_testbed() -> None:

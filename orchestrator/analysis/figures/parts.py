@@ -64,6 +64,8 @@ def _wrapped(text: str, width_pt: float) -> list[str]:
 
 def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = ()) -> Drawing:
     """A figure that says what is missing, where there is nothing to draw."""
+    if len(run.shared) and run.measured.empty:
+        why = "every valid trial had another testbed of the run beside it on the same computer (shared_computer)."
     notes = [*filter(None, footer), *captions.context_notes(run)]
     with mpl.rc_context(STYLE):
         figure = sheet(COLUMN_IN, 1.1, notes)

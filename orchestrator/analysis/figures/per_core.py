@@ -57,9 +57,9 @@ def per_core_load(run: Run) -> Drawing:
     cores, tunnels = cell
     frame = run.per_core
     several = frame["host"].nunique() > 1
-    host = run.host_of("gateway-a")
+    hosts = run.hosts_of("gateway-a")
     if several:
-        frame = frame[frame["host"] == host]
+        frame = frame[frame["host"].isin(hosts)]
     rows = frame[(frame["kind"] == "measure") & (frame["cores"] == cores) & (frame["tunnels"] == tunnels)]
     planned = run.trials[run.trials["kind"] == "measure"]
     planned = planned[(planned["cores"] == cores) & (planned["tunnels"] == tunnels)]
@@ -71,7 +71,7 @@ def per_core_load(run: Run) -> Drawing:
     where = f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}"
     notes = [f"{where}. Bars: mean shares over {n} trials a variant."]
     if several:
-        notes.append(f"The CPUs of {host}, which has the gateway that encrypts.")
+        notes.append(f"The CPUs of {' and '.join(hosts)}, which has the gateway that encrypts.")
     notes.append("Dots: the busy share of each trial. White: idle.")
     notes.append("Threaded polls count as system time, polls in softirq as softirq time: compare the whole bars.")
     if absent:

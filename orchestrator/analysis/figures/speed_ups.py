@@ -29,10 +29,10 @@ _TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
 def pairs(run: Run, reference: str) -> pd.DataFrame:
-    """One row a pair: the levels, block, round, ratio, and reference, whose throughput in that round it is over."""
-    trials = run.measured[[*LEVELS, "block", "round", "throughput_bps"]]
+    """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput there it is over."""
+    trials = run.measured[[*LEVELS, "testbed", "block", "round", "throughput_bps"]]
     below = trials[(trials["variant"] == reference) & (trials["throughput_bps"] > 0)].drop(columns="variant")
-    shared = [*LEVELS[1:], "block", "round"]
+    shared = [*LEVELS[1:], "testbed", "block", "round"]
     both = trials[trials["variant"] != reference].merge(below, on=shared, suffixes=("", "_of_reference"))
     return both.assign(ratio=both["throughput_bps"] / both["throughput_bps_of_reference"], reference=reference)
 

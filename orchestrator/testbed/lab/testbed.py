@@ -17,7 +17,7 @@ from orchestrator.testbed.computer import Computer, own_realtime, wait_until_qui
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lease import lease
-from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State, patience
+from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, Sharing, State, patience
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 
@@ -56,8 +56,8 @@ def restore(testbed: "spec.UmlTestbed | spec.QemuTestbed") -> list[str]:
 
 
 def check_cores(machines: int, cores: int) -> None:
-    """Refuse more virtual CPUs than this computer has cores: they would measure its scheduler (four on two cores
-    carried a twentieth of the traffic). Raises TestbedError."""
+    """Refuse more virtual CPUs than this computer has cores, for all machines of a run: they would measure its
+    scheduler (four on two cores carried a twentieth of the traffic). Raises TestbedError."""
     available = len(os.sched_getaffinity(0))
     if cores * machines > available:
         each = f"{machines} machines with {cores}" if machines > 1 else f"{cores}"
@@ -76,24 +76,34 @@ def module_file(build: str, product: cache.Product) -> ModuleFile:
 class LabTestbed(ABC):
     """Machines in a lab. Each role is in a network namespace of its own on the machine that has it.
 
-    ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller.
+    ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller. ``sharing``:
+    where other testbeds of the run have their machines on this computer too. The lab then has no real-time priority,
+    with which one of them would keep the others from working.
     """
 
     provider: str
     emulated = False
 
     def __init__(
-        self, testbed: "spec.UmlTestbed | spec.QemuTestbed", nic: str, what: str, progress: Progress, wait: bool
+        self,
+        testbed: "spec.UmlTestbed | spec.QemuTestbed",
+        nic: str,
+        what: str,
+        progress: Progress,
+        wait: bool,
+        sharing: Sharing | None,
     ) -> None:
         self.name = testbed.testbed
         self._spec = testbed
         self._progress = progress
         self._wait = wait
+        self._sharing = sharing
         self._lease = contextlib.ExitStack()
         self._journal = SettingsJournal(self.name)
         self._hosts = Hosts(testbed.hosts, self._journal)
         self._lab: Lab | None = None
         self._machines: Machines | None = None
+        self._interrupted = False
         self.label = label_of(testbed.hosts, what)
         self.nics: Mapping[str, Mapping[str, str]] = {
             host.name: {link: f"{nic}{i}" for i, link in enumerate(crossing_links(testbed.hosts, host), 1)}
@@ -129,7 +139,8 @@ class LabTestbed(ABC):
 
     def __enter__(self) -> Self:
         self._machines = self._obtain()
-        self._lease.enter_context(lease("lab", wait=self._wait, on_wait=self._say_who))
+        run = self._sharing.run if self._sharing else None
+        self._lease.enter_context(lease("lab", wait=self._wait, on_wait=self._say_who, run=run))
         self._lab = Lab.start()
         return self
 
@@ -146,10 +157,12 @@ class LabTestbed(ABC):
 
     def prepare(self, state: State) -> Mapping[str, Any]:
         """Boot each machine with so many virtual CPUs; more than this computer has cores are refused."""
-        check_cores(len(self._spec.hosts), state.cores)
+        check_cores(self._sharing.machines if self._sharing else len(self._spec.hosts), state.cores)
         assert self._lab is not None
         assert self._machines is not None
         self._hosts.stop_agents()
+        if self._interrupted:
+            raise TestbedError(f"The testbed {self.name} was interrupted.")
         if not self._lab.is_alive():  # whatever ended it: a lab is made in a moment
             self._lab.close()
             self._lab = Lab.start()
@@ -175,13 +188,15 @@ class LabTestbed(ABC):
     def boost(self, seconds: float) -> Iterator[BoostResult]:
         """Real-time priority for the lab, the controller above it and the keeper, which has the watchdog, on top.
 
-        Not for emulated machines, which nobody measures, and which would hold the computer's cores for long.
+        Not for emulated machines, which nobody measures, and which would hold the computer's cores for long; nor
+        beside other testbeds of the run.
         """
         assert self._lab is not None
         result = BoostResult()
         computer = Computer.now()
         lab_before = self._lab.request("usage")["cpu_s"]
-        with contextlib.nullcontext(False) if self.emulated else own_realtime(CONTROLLER_PRIORITY) as allowed:
+        ordinary = self.emulated or self._sharing is not None
+        with contextlib.nullcontext(False) if ordinary else own_realtime(CONTROLLER_PRIORITY) as allowed:
             realtime = allowed and self._lab.request("boost", priority=LAB_PRIORITY, seconds=seconds)["realtime"]
             try:
                 yield result
@@ -195,3 +210,10 @@ class LabTestbed(ABC):
 
     def settle(self, share: float, most_s: float) -> bool:
         return wait_until_quiet(share, most_s)
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        for agent in list(self._hosts.agents.values()):
+            agent.close()
+        if self._lab is not None:
+            self._lab.close()

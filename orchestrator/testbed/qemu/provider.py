@@ -13,7 +13,7 @@ from orchestrator.progress import Progress
 from orchestrator.spec import GATEWAYS, crossing_links
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lab.testbed import LabTestbed, module_file
-from orchestrator.testbed.protocol import ModuleFile, State
+from orchestrator.testbed.protocol import ModuleFile, Sharing, State
 from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S, GuestProducts, guest_products
 from orchestrator.testbed.qemu.image import guest_image
 from orchestrator.testbed.qemu.machine import TCG, Guest, accelerator_of, boot, program, version, wait_until_up
@@ -75,8 +75,10 @@ class QemuTestbed(LabTestbed):
 
     provider = "qemu"
 
-    def __init__(self, testbed: "spec.QemuTestbed", progress: Progress, *, wait: bool = True) -> None:
-        super().__init__(testbed, "nic", "guest", progress, wait)
+    def __init__(
+        self, testbed: "spec.QemuTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
+    ) -> None:
+        super().__init__(testbed, "nic", "guest", progress, wait, sharing)
         self._kernels = {host.name: host.kernel for host in testbed.hosts}
         self._guests: GuestMachines | None = None
         self._qemu = testbed

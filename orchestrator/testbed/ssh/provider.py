@@ -150,6 +150,7 @@ class HostsTestbed:
             host.name: {str(link): nic for link, nic in host.nics.items()} for host in testbed.hosts
         }
         self.cpus: dict[str, Sequence[int]] = {}
+        self._interrupted = False
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -226,7 +227,7 @@ class HostsTestbed:
                 agent.request("clock")
                 break
             except HostLost as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._interrupted:
                     raise
                 self._progress.detail(f"waiting until {name} is back ({error})")
                 time.sleep(_POLL_S)
@@ -361,6 +362,11 @@ class HostsTestbed:
                 return True
             if time.monotonic() > deadline:
                 return False
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        for agent in list(self._hosts.agents.values()):
+            agent.close()
 
     def environment(self) -> Mapping[str, Any]:
         """What the hosts are, as far as it can change a result."""

@@ -8,7 +8,7 @@ from orchestrator.progress import Progress
 from orchestrator.spec import crossing_links
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lab.testbed import LabTestbed, module_file
-from orchestrator.testbed.protocol import ModuleFile
+from orchestrator.testbed.protocol import ModuleFile, Sharing
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products
 from orchestrator.testbed.uml.machine import Machine, boot
 
@@ -38,8 +38,10 @@ class UmlTestbed(LabTestbed):
 
     provider = "uml"
 
-    def __init__(self, testbed: "spec.UmlTestbed", progress: Progress, *, wait: bool = True) -> None:
-        super().__init__(testbed, "vec", "machine", progress, wait)
+    def __init__(
+        self, testbed: "spec.UmlTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
+    ) -> None:
+        super().__init__(testbed, "vec", "machine", progress, wait, sharing)
         self._uml = testbed
         self._products: LabProducts | None = None
 

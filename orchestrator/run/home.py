@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This process as the place from which testbeds are used: it looks at them, opens them, and does the work on them."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol, Self
+
+from orchestrator.run.executor import Executor, Here, Threads
+from orchestrator.run.progress import CampaignProgress, Named
+from orchestrator.spec import Testbed
+from orchestrator.store import new_run_id
+from orchestrator.testbed import open_testbed
+from orchestrator.testbed.pool import Seen, look, sharing_of
+
+
+class Place(Protocol):
+    """From where testbeds are used. Use it as a context manager."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def look(self, testbeds: Sequence[Testbed]) -> dict[str, Seen]:
+        """Look at testbeds; nothing is changed or started. Raises TestbedError."""
+        ...
+
+    def open(
+        self, testbeds: Sequence[Testbed], seen: dict[str, Seen], progress: CampaignProgress, *, wait: bool
+    ) -> contextlib.AbstractContextManager[Executor]:
+        """An executor on these testbeds, which are open until the context is left. Raises TestbedError.
+
+        ``seen``: of `look`; ``wait``: for other runs that use them.
+        """
+        ...
+
+
+class Home:
+    """This process."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def look(self, testbeds: Sequence[Testbed]) -> dict[str, Seen]:
+        return {testbed.testbed: look(testbed) for testbed in testbeds}
+
+    @contextlib.contextmanager
+    def open(
+        self, testbeds: Sequence[Testbed], seen: dict[str, Seen], progress: CampaignProgress, *, wait: bool
+    ) -> Iterator[Executor]:
+        if len(testbeds) == 1:
+            with open_testbed(testbeds[0], progress, wait=wait) as opened:
+                yield Here(opened)
+            return
+        sharing = sharing_of(seen, new_run_id())
+        with contextlib.ExitStack() as stack:
+            all_opened = {}
+            for testbed in testbeds:
+                name = testbed.testbed
+                here = open_testbed(testbed, Named(progress, name), wait=wait, sharing=sharing.get(name))
+                all_opened[name] = stack.enter_context(here)
+            computers = {name: str(seen[name].computer) for name in sharing}
+            with Threads(all_opened, computers) as executor:
+                yield executor

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The testbeds of a run, side by side. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.run.work import Opened
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One testbed of a run, which carries one block at a time. ``beside``: the testbeds of this run, by name, whose
+    machines are on the same computer."""
+
+    opened: Opened
+    beside: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The testbed's."""
+        return self.opened.name
+
+
+def lanes_of(opened: Mapping[str, Opened], computers: Mapping[str, str]) -> list[Lane]:
+    """A lane for each testbed. ``computers``: of those that share one, which."""
+    return [
+        Lane(one, tuple(sorted(other for other in computers if other != name and computers[other] == computers[name])))
+        if name in computers
+        else Lane(one)
+        for name, one in opened.items()
+    ]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has done on a testbed: pieces of work that can be sent to where it is, and what they give back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.kernel.variants import Variant
+from orchestrator.plan import Trial
+from orchestrator.run.attempt import run_attempt
+from orchestrator.run.layout import Net
+from orchestrator.run.roles import make_links
+from orchestrator.run.scene import Conditions, Outcome
+from orchestrator.spec import GATEWAYS
+from orchestrator.testbed.computer import describe
+from orchestrator.testbed.protocol import State, Testbed
+
+Tell = Callable[[str], None]  # "" when a trial's traffic is about to begin, then how the bounds of a search stand
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is known of a testbed that a run uses. ``builds``: the build ids, of each build of the module, on the
+    gateways; where they have different kernels, all of them. ``computer``: what the computer is that talks to it."""
+
+    name: str
+    provider: str
+    label: str
+    emulated: bool
+    hosts: tuple[tuple[str, tuple[str, ...]], ...]
+    builds: Mapping[str, str]
+    environment: Mapping[str, Any]
+    computer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Say what the testbed is, with these builds of the module. Gives Opened."""
+
+    builds: tuple[str, ...]
+
+    def carry_out(self, testbed: Testbed, tell: Tell) -> Opened:
+        gateways = [host for host, roles in testbed.hosts if set(roles) & set(GATEWAYS)]
+        found = {
+            build: ", ".join(sorted({testbed.module(build, host).build_id for host in gateways}))
+            for build in self.builds
+        }
+        hosts = tuple((name, tuple(roles)) for name, roles in testbed.hosts)
+        about = (testbed.name, testbed.provider, testbed.label, testbed.emulated)
+        return Opened(*about, hosts, found, dict(testbed.environment()), describe())
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back."""
+
+    cores: int
+    net: Net
+    tunnels: int
+
+    def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
+        facts = testbed.prepare(State(self.cores))
+        make_links(testbed, self.net, self.tunnels)
+        return facts
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Execute a trial once. Gives an Outcome."""
+
+    trial: Trial
+    variant: Variant | None
+    conditions: Conditions
+
+    def carry_out(self, testbed: Testbed, tell: Tell) -> Outcome:
+        return run_attempt(testbed, self.trial, self.variant, lambda: tell(""), self.conditions, tell)
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Wait, ``most_s`` seconds at most, until other load uses less than ``share`` of a core. Gives whether it does."""
+
+    share: float
+    most_s: float
+
+    def carry_out(self, testbed: Testbed, tell: Tell) -> bool:
+        return testbed.settle(self.share, self.most_s)
+
+
+Work = Describe | Prepare | Attempt | Settle

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several testbeds can do as one, and which of them are on the same computer."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator import spec
+from orchestrator.errors import TestbedError
+from orchestrator.plan import Capabilities
+from orchestrator.testbed import capabilities, usable_cores
+from orchestrator.testbed.protocol import Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a testbed can do by itself, seen from where it is reached.
+
+    ``computer``: what tells the computer that its machines are on from all others; None for hosts elsewhere.
+    ``computer_cores``: how many of that computer's it may use; ``machines``: how many machines it has.
+    """
+
+    capabilities: Capabilities
+    computer: str | None
+    computer_cores: int
+    machines: int
+
+
+def look(testbed: "spec.Testbed") -> Seen:
+    """Look at a testbed from this computer; nothing is changed or started. Raises TestbedError."""
+    found, cores = capabilities(testbed), usable_cores()
+    here = None if isinstance(testbed, spec.SshTestbed) else boot_of_computer()
+    return Seen(found, here, cores, len(testbed.hosts))
+
+
+def boot_of_computer() -> str:
+    """What tells this computer from all others: its kernel's random number of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
+    """The testbeds, by name, that have others of the pool beside them on their computer."""
+    how_many = Counter(one.computer for one in seen.values())
+    machines = _machines(seen)
+    return {
+        name: Sharing(run, machines[one.computer])
+        for name, one in seen.items()
+        if one.computer is not None and how_many[one.computer] > 1
+    }
+
+
+def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
+    """How many machines are on each computer."""
+    machines: Counter[str] = Counter()
+    for one in seen.values():
+        if one.computer is not None:
+            machines[one.computer] += one.machines
+    return machines
+
+
+def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
+    """What each of the testbeds can do, so that any of them can carry any block; the reasons say whose limit one is.
+
+    Machines on the same computer work at the same time and never have more virtual CPUs together than it has cores.
+    Raises TestbedError where they have no number of cores, or no topology, in common.
+    """
+    limited = {name: _beside_others(one, seen) for name, one in seen.items()}
+    if len(limited) == 1:
+        return next(iter(limited.values()))
+    fewest = min(limited, key=lambda name: limited[name].max_cores)
+    most_least = max(limited, key=lambda name: limited[name].min_cores)
+    cores, least = limited[fewest].max_cores, limited[most_least].min_cores
+    variants = [set(one.variants) for one in limited.values()]
+    topologies = [set(one.topologies) for one in limited.values()]
+    every_variant, every_topology = set.intersection(*variants), set.intersection(*topologies)
+    if least > cores or not every_topology:
+        raise TestbedError(
+            f"The testbeds {', '.join(seen)} have no number of cores, or no topology, in common: any of them must be "
+            f"able to carry any block. {most_least} uses {least} cores at least, and {fewest} has {cores}."
+        )
+    lacking = next((name for name, one in limited.items() if set(one.variants) != set.union(*variants)), fewest)
+    reasons = {}
+    for reason, name in (("cores", fewest), ("few_cores", most_least), ("variants", lacking)):
+        if reason in limited[name].reasons:
+            reasons[reason] = f"of the pool's testbeds, {name}: {limited[name].reasons[reason]}"
+    first = next(iter(limited.values()))
+    return Capabilities(
+        max_cores=cores,
+        cores_by=first.cores_by,
+        topologies=tuple(topology for topology in first.topologies if topology in every_topology),
+        variants=tuple(variant for variant in first.variants if variant in every_variant),
+        reasons=reasons,
+        min_cores=least,
+        testbeds=len(seen),
+    )
+
+
+def _beside_others(one: Seen, seen: Mapping[str, Seen]) -> Capabilities:
+    """What a testbed can do while the others on its computer work."""
+    if one.computer is None:
+        return one.capabilities
+    machines = _machines(seen)[one.computer]
+    if machines == one.machines:
+        return one.capabilities
+    cores = one.computer_cores // machines
+    have = f"this computer has {one.computer_cores} core{'s' * (one.computer_cores != 1)} for {machines} machines"
+    if cores < 1:
+        raise TestbedError(f"These testbeds cannot work at the same time: {have}. Name fewer in the pool.")
+    if cores >= one.capabilities.max_cores:
+        return one.capabilities
+    return replace(one.capabilities, max_cores=cores, reasons={**one.capabilities.reasons, "cores": have})
