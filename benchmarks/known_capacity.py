@@ -38,13 +38,14 @@ class KnownLink:
 
     def __init__(self, testbed: UmlTestbed) -> None:
         testbed.prepare(State(1))
-        make_links(testbed, layout.SITE_TO_SITE, 1)
+        net = layout.Net(layout.SITE_TO_SITE)
+        make_links(testbed, net, 1)
         self._testbed = testbed
         traffic = Traffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
         levels = Levels(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
         self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
-        plain = {role: layout.plain_routes(trial.topology, role, 1) for role in GATEWAYS}
+        plain = {role: layout.plain_routes(net, role, 1) for role in GATEWAYS}
         split = self.scene.placement.split(plain)
         together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         shake_hands(testbed, trial.topology, 1)
