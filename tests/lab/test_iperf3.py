@@ -50,6 +50,14 @@ def attempted(testbed: UmlTestbed, topology: str, variant: str = "vanilla", **tr
     return run_attempt(testbed, trial, load_variants().get(variant), lambda: None, CONDITIONS)
 
 
+def client_reports(outcome: Outcome) -> list[dict[str, Any]]:
+    return [
+        json.loads(text)
+        for name, text in sorted(outcome.raw.items())
+        if name.startswith("client-") and name.endswith(".json")
+    ]
+
+
 def seen(outcome: Outcome, traffic: dict[str, Any]) -> None:
     """The outcome is ok, each direction has a number, both tunnels carried something, and packets are as asked for."""
     assert outcome.status == "ok", outcome.reasons
@@ -67,8 +75,7 @@ def seen(outcome: Outcome, traffic: dict[str, Any]) -> None:
         devices = outcome.probes["interfaces"]["gateway-a"]
         carried = sum(devices[f"wg{i}"][f"{way}_bytes"] for i in (1, 2) for way in ("rx", "tx"))
         assert carried > measured["throughput_bps"] / 8 / 5
-    reports = [json.loads(text) for name, text in outcome.raw.items() if name.startswith("client-")]
-    for report in reports:
+    for report in client_reports(outcome):
         assert report["start"]["test_start"]["protocol"] == traffic.get("protocol", "tcp").upper()
         version = 6 if ":" in report["start"]["connected"][0]["remote_host"] else 4
         assert version == traffic.get("ip_version", 4)
@@ -104,11 +111,11 @@ def test_every_option_of_iperf3_and_all_paths_are_measured(
 ) -> None:
     outcome = attempted(testbed, topology, **traffic)
     seen(outcome, traffic)
-    report = json.loads(next(text for name, text in sorted(outcome.raw.items()) if name.startswith("client-")))
+    report, *others = client_reports(outcome)
     assert report["start"]["test_start"]["num_streams"] == traffic["streams"]
     if "congestion" in traffic:
         assert report["end"]["sender_tcp_congestion"] == traffic["congestion"]
-        assert len([name for name in outcome.raw if name.startswith("client-")]) == TUNNELS * traffic["processes"]
+        assert len([report, *others]) == TUNNELS * traffic["processes"]
         assert report["start"]["tcp_mss"] == 1000
         assert outcome.measurements["directions"]["forward"] < 1.2 * TUNNELS * 200e6
     if "datagram" in traffic:
