@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Searches in the lab, of a capacity that is known: a token bucket between the gateways (benchmarks/search.py)."""
+"""Searches in the lab, of a capacity that is known: a token bucket between the gateways. See benchmarks/search.py."""
 
 from collections.abc import Iterator
 

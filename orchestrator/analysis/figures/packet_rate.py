@@ -42,6 +42,7 @@ def packet_rate(run: Run) -> Drawing:
         captions.sample_note([int(n) for n in here.loc[here["n"] > 0, "n"]], explained=False),
         _meaning(wanted),
         captions.bound_note(here),
+        _open_note(here),
         lost,
         "Sizes are those of the IP packets in the tunnel." + _mixture(places),
         "Dotted: the same without a tunnel, where the axis reaches so far."
@@ -100,6 +101,12 @@ def _mixture(places: Mapping[str, float]) -> str:
     return " imix: 7 of 64, 4 of 576 and 1 of 1420." if "imix" in places else ""
 
 
+def _open_note(cells: pd.DataFrame) -> str:
+    if not bool((cells["upper_pps"].isna() & (cells["n"] > 0)).any()):
+        return ""
+    return "↑: no upper bound, since the generator could send no more; where it shares the CPUs it gives way."
+
+
 def _invalid(run: Run) -> pd.DataFrame:
     attempts = run.attempts
     return attempts[(attempts["kind"] == "measure") & (attempts["status"] == "invalid")]
@@ -138,9 +145,10 @@ def _panel(
             scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]
             dashes = parts.draw_medians(axes, cell["place"] + aside, *scaled)
             numbers.carry_rows(dashes, cell, _cell_text)
-        for row in cell[cell["generator_bound"]].to_dict("records"):
+        for row in cell.to_dict("records"):
+            words = "†" * bool(row["generator_bound"]) + "↑" * bool(pd.isna(row["upper_pps"]))
             top = (row["place"] + aside, row["high_pps"] / unit)
-            axes.annotate("†", top, (0, 2), textcoords="offset points", ha="center", color=colour)
+            axes.annotate(words, top, (0, 2), textcoords="offset points", ha="center", color=colour)
 
 
 def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], unit: float) -> bool:
@@ -172,4 +180,6 @@ def _cell_text(row: Mapping[str, Any]) -> str:
 
 
 def _bounds(lower: float, upper: float) -> str:
+    if pd.isna(upper):
+        return f"{lower / _K:.4g} kpps, no upper bound"
     return f"{lower / _K:.4g} kpps" if lower == upper else f"{lower / _K:.4g} to {upper / _K:.4g} kpps"

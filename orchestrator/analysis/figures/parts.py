@@ -100,7 +100,8 @@ def are_many(rows: pd.DataFrame) -> bool:
 def jitter(rows: pd.DataFrame) -> pd.Series:
     """-0.5 to 0.5, a trial's place among those of its block by its round: trials of a cell lie side by side."""
     turns = rows["round"].astype("float64")
-    return (turns - turns.min()) / max(1.0, float(turns.max() - turns.min())) - 0.5 if len(turns) > 1 else turns * 0.0
+    across = float(turns.max() - turns.min()) if len(turns) else 0.0
+    return (turns - turns.min()) / across - 0.5 if across else turns * 0.0
 
 
 def draw_variants(
