@@ -3,13 +3,15 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.cells import LEVELS, Key, throughputs
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.packets import goals, packet_trials
+from orchestrator.errors import UserError
 from orchestrator.stats import holm, quotient, rank_test, smallest_p, summarize
 from orchestrator.store.changes import Change, changes_between, differences
 
@@ -39,7 +41,8 @@ class Comparison:
     b: Run
     cells: pd.DataFrame
     speed_ups: pd.DataFrame
-    differences: tuple[Change, ...] = field(default=())
+    differences: tuple[Change, ...] = ()
+    goal: str = ""
 
     def count(self, outcome: str, of_speed_ups: bool = False) -> int:
         """How many cells (or speed-ups) have an outcome."""
@@ -66,6 +69,7 @@ class Comparison:
         return {
             "a": self.a.meta.get("run_id"),
             "b": self.b.meta.get("run_id"),
+            "quantity": self.goal or "throughput",
             "method": METHOD,
             "sentence": self.sentence,
             "cells": _records(self.cells),
@@ -81,13 +85,38 @@ class Comparison:
 
 def compare(a: Run, b: Run) -> Comparison:
     """Compare run ``b`` with run ``a``; see `Comparison` and, for how, METHOD."""
-    one, other = ({key: list(mine.values()) for key, mine in throughputs(run.measured).items()} for run in (a, b))
+    goal = _goal(a, b)
+    values = [_values(run, goal) for run in (a, b)]
+    one, other = ({key: list(mine.values()) for key, mine in side.items()} for side in values)
     planned = [_planned(run) for run in (a, b)]
-    cells = _compared(one, other, planned, "median_{}_bps")
-    first, second = (_paired(run, a.reference) for run in (a, b))
+    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps")
+    first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
     speed_ups = _compared(first, second, kept, "speed_up_{}")
-    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)))
+    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal)
+
+
+def _goal(a: Run, b: Run) -> str:
+    """Which packet rate is compared; empty for throughput. Raises UserError where the runs have nothing in common."""
+    if a.counts_packets != b.counts_packets:
+        raise UserError("One run has the throughput of TCP and the other packet rates. These do not compare.")
+    if not a.counts_packets:
+        return ""
+    shared = [goal for goal in goals(a) if goal in goals(b)]
+    if not shared:
+        raise UserError("One run has searched for the highest packet rate and the other has not. These do not compare.")
+    return shared[0]
+
+
+def _values(run: Run, goal: str) -> dict[Key, dict[Hashable, float]]:
+    """{cell: {(block, round): throughput in bit/s, or the lower bound of a packet rate}}"""
+    if not goal:
+        return throughputs(run.measured)
+    trials = packet_trials(run)
+    found: dict[Key, dict[Hashable, float]] = {}
+    for row in trials[trials["goal"] == goal].to_dict("records"):
+        found.setdefault(Key.of(row), {})[row["block"], row["round"]] = float(row["lower_pps"])
+    return found
 
 
 def _planned(run: Run) -> set[Key]:
@@ -95,12 +124,11 @@ def _planned(run: Run) -> set[Key]:
     return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
 
 
-def _paired(run: Run, reference: str | None) -> dict[Key, list[float]]:
+def _paired(values: Mapping[Key, Mapping[Hashable, float]], reference: str | None) -> dict[Key, list[float]]:
     """{cell: its ratios to the reference variant, one for each round that has both}"""
-    values = throughputs(run.measured)
     found: dict[Key, list[float]] = {}
     for key, mine in values.items():
-        below: Mapping[Hashable, float] = values.get(key._replace(variant=str(reference)), {})
+        below = values.get(key._replace(variant=str(reference)), {})
         if key.variant != reference:
             found[key] = [value / below[turn] for turn, value in mine.items() if below.get(turn, 0) > 0]
     return {key: mine for key, mine in found.items() if mine}

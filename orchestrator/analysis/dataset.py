@@ -183,10 +183,14 @@ class Run:
         return f"<Run {self.run_id}: {self.title}>"
 
     def _repr_html_(self) -> str:
-        medians = self.cells()
-        table = medians[["variant", "cores", "tunnels", "n"]].copy()
+        from orchestrator.analysis.packets import packet_cells
+
+        quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else ("bps", "Gbit/s", 1e9)
+        medians = packet_cells(self) if self.counts_packets else self.cells()
+        names = ("variant", "cores", "tunnels", "packet_size", "goal", "n")
+        table = medians[[name for name in names if name in medians and medians[name].notna().any()]].copy()
         for name in ("median", "low", "high"):
-            table[f"{name}, Gbit/s"] = (medians[f"{name}_bps"] / 1e9).round(2)
+            table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2)
         table["interval"] = medians["interval"]
         shown = table.to_html(index=False, na_rep="", border=0)
         more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"

@@ -134,8 +134,8 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     if run.counts_packets:
         return Headline(_packets(run), None, [], [])
     if not found:
-        planned = int((run.trials["kind"] == "measure").sum())
-        return Headline(f"Nothing came out: none of the {planned} planned trials is valid.", None, [], [])
+        planned = run.trials[run.trials["kind"] == "measure"]
+        return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.", None, [], [])
     standing = _chosen(found)
     leads = _matter(run, standing)
     return Headline(_verdict(standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])

@@ -54,13 +54,18 @@ def show(comparison: "Comparison") -> None:
     from rich.markup import escape
 
     from orchestrator.analysis.comparing import METHOD
+    from orchestrator.analysis.packets import GOALS
 
     console = Console(highlight=False)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
     against = f"Speed-up against {comparison.a.reference}, in which the speed of the hosts cancels"
+    measured = ("Throughput, median in Gbit/s", comparison.cells, ("median_a_bps", "median_b_bps"), 1e9)
+    if comparison.goal:
+        title = f"Packets, median in Mpps: {GOALS[comparison.goal][2]}"
+        measured = (title, comparison.cells, ("median_a_pps", "median_b_pps"), 1e6)
     for title, frame, medians, unit in (
-        ("Throughput, median in Gbit/s", comparison.cells, ("median_a_bps", "median_b_bps"), 1e9),
+        measured,
         (against, comparison.speed_ups, ("speed_up_a", "speed_up_b"), 1.0),
     ):
         if len(frame):

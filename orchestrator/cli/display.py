@@ -284,8 +284,8 @@ class LiveDisplay:
 
     def attempt(self, trial: Trial, attempt: int) -> None:
         _, work = self._tracker.of(trial)
-        work.trial, work.bounds = trial, ""
-        work.text = "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
+        work.bounds = ""
+        work.trial, work.text = trial, "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
 
     def traffic(self, trial: Trial) -> None:
         self._tracker.of(trial)[1].traffic = True

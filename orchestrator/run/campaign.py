@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from orchestrator.run.executor import Executor
 from orchestrator.run.lane import Lane, lanes_of
 from orchestrator.run.opening import open_run
 from orchestrator.run.session import Campaign, Session
-from orchestrator.run.work import Attempt, Tell, Work
+from orchestrator.run.work import Attempt, Work
 from orchestrator.store import StoreError, read_stopping
 from orchestrator.store.tables import needed_trials
 
@@ -142,14 +143,13 @@ class _Blocks:
             del self._runs[lane]
             self._put_back(lane, waiting, unreachable)
             return
-        self._in_hand[self._executor.submit(lane.name, work, self._teller(work))] = lane
+        self._in_hand[self._executor.submit(lane.name, work, partial(self._tell, work))] = lane
 
-    def _teller(self, work: Work) -> Tell:
-        """What is told when the traffic of an attempt begins, and how the bounds of a search close."""
-        if not isinstance(work, Attempt):
-            return lambda text: None
-        progress, trial = self._session.progress, work.trial
-        return lambda text: progress.bounds(trial, text) if text else progress.traffic(trial)
+    def _tell(self, work: Work, text: str) -> None:
+        """What is told while a trial is measured; see `orchestrator.run.work.Tell`."""
+        if isinstance(work, Attempt):
+            progress = self._session.progress
+            progress.bounds(work.trial, text) if text else progress.traffic(work.trial)
 
     def _put_back(self, lane: Lane, waiting: _Waiting, error: BlockUnreachable) -> None:
         """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""

@@ -182,8 +182,7 @@ class Remote(Lanes):
         """What a worker tells."""
         _, told = event
         if told["call"] == "traffic":
-            tell = self._tells.get(testbed)
-            if tell is not None:
+            if tell := self._tells.get(testbed):
                 tell(told["text"])
         elif told["call"] == "detail":
             self._progress[testbed].detail(told["text"])

@@ -48,7 +48,7 @@ def measure_goodput(scene: Scene) -> None:
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     with testbed.boost(seconds + grace_s + 5) as boost:
         cpus = testbed.cpus[sender], testbed.cpus[receiver]
-        clients = iperf3.clients(ends.sender, pairs, traffic, trial.levels.packet_size, cpus)
+        clients = iperf3.clients(ends.sender, pairs, traffic, cpus)
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
             host: {
@@ -90,7 +90,6 @@ def _prepared(scene: Scene) -> list[iperf3.Pair]:
     """The pairs of processes, when both ends have what they need. Raises AgentFailure where they do not."""
     traffic, placement, ends = scene.trial.traffic, scene.placement, scene.ends
     try:
-        iperf3.check_size(traffic, scene.trial.levels.packet_size)
         pairs = iperf3.pairs(scene.trial.levels.tunnels, traffic)
         roles = placement.split({ends.sender: None, ends.receiver: None})
         wanted = {"tool": "iperf3", "congestion": traffic.congestion}
@@ -136,7 +135,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         passages=_passages(scene, streams),
         baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
-        segment_bytes=iperf3.segment(traffic, trial.levels.packet_size),
+        segment_bytes=iperf3.segment(traffic),
         carried=carried,
         flows=_flows(traffic, trial.levels.tunnels),
     )

@@ -19,7 +19,6 @@ THREADS_SINCE = (3, 16)  # from here on, each stream of a process has a thread
 # The first version that knows an option; what is older than all of them is not looked for. (RELNOTES.md of iperf3)
 _SINCE = {"--bidir": (3, 7), "--idle-timeout": (3, 10)}
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
-LEAST = {"tcp": 88, "udp": 16}  # bytes of a segment that Linux allows, of a datagram that iperf3 does
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
 
@@ -88,7 +87,6 @@ def clients(
     role: str,
     wanted: Iterable[Pair],
     traffic: Traffic,
-    packet_size: int | str | None = None,
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
     """The agent's ``clients``, one a pair.
@@ -96,7 +94,7 @@ def clients(
     ``cpus``: those of the sender's and of the receiver's host, which processes take in turn where traffic has affinity.
     iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
     """
-    options = _options(traffic, packet_size)
+    options = _options(traffic)
     return [
         {
             "role": role,
@@ -113,31 +111,18 @@ def clients(
     ]
 
 
-def _options(traffic: Traffic, packet_size: int | str | None) -> list[str]:
+def _options(traffic: Traffic) -> list[str]:
     """What every client of a trial is told beside addresses and times."""
     options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
     if traffic.protocol == "udp":
-        options += ["--udp", "--length", str(datagram(traffic, packet_size))]
+        options += ["--udp", "--length", str(datagram(traffic))]
     if traffic.bitrate_bps is not None:
         each = traffic.bitrate_bps / (traffic.processes * traffic.streams)
         options += ["--bitrate", str(max(1, round(each)))]  # 0 would be without a limit
-    segment = _asked_segment(traffic, packet_size)
-    valued = {"--window": traffic.window_bytes, "--congestion": traffic.congestion, "--set-mss": segment}
+    valued = {"--window": traffic.window_bytes, "--congestion": traffic.congestion, "--set-mss": traffic.mss_bytes}
     for option, value in valued.items():
         options += [option, str(value)] if value is not None else []
     return [*options, *(["--zerocopy"] if traffic.zerocopy else [])]
-
-
-def check_size(traffic: Traffic, packet_size: int | str | None) -> None:
-    """See that iperf3 can make packets of a cell's size. Raises Unsuitable."""
-    if packet_size is None:
-        return
-    least = LEAST[traffic.protocol] + _HEADERS[traffic.protocol, traffic.ip_version]
-    if not isinstance(packet_size, int) or packet_size < least:
-        about = f"{traffic.protocol} over IPv{traffic.ip_version}"
-        raise Unsuitable(
-            f"iperf3 makes no packets of packet_size {packet_size} with {about}: it takes a number from {least} on."
-        )
 
 
 def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[str, str]:
@@ -145,23 +130,15 @@ def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[st
     return "--affinity", f"{client},{server}"
 
 
-def datagram(traffic: Traffic, packet_size: int | str | None) -> int:
-    """Bytes in each UDP datagram: as asked for, else what fills an IP packet of the cell's size or of the tunnel's."""
-    size = packet_size if isinstance(packet_size, int) else WIREGUARD_MTU
-    return traffic.datagram_bytes or size - _HEADERS["udp", traffic.ip_version]
+def datagram(traffic: Traffic) -> int:
+    """Bytes in each UDP datagram: as asked for, else what fits in a packet of a tunnel."""
+    return traffic.datagram_bytes or WIREGUARD_MTU - _HEADERS["udp", traffic.ip_version]
 
 
-def _asked_segment(traffic: Traffic, packet_size: int | str | None) -> int | None:
-    """The maximum segment size of TCP that a trial asks for, time stamps included; None where it takes what comes."""
-    if traffic.protocol != "tcp" or not isinstance(packet_size, int):
-        return traffic.mss_bytes
-    return traffic.mss_bytes or packet_size - _HEADERS["tcp", traffic.ip_version]
-
-
-def segment(traffic: Traffic, packet_size: int | str | None = None) -> int:
+def segment(traffic: Traffic) -> int:
     """Bytes that a TCP segment carries in a tunnel."""
     most = WIREGUARD_MTU - _HEADERS["tcp", traffic.ip_version]
-    return min(_asked_segment(traffic, packet_size) or most, most) - _TIME_STAMPS
+    return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 
 def version(said: str | None) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from orchestrator.run.aftermath import look_back
 from orchestrator.run.judge import Evidence, Verdict, judge
 from orchestrator.run.pktgen import Load, end_loads, largest_packet, offer
 from orchestrator.run.scene import Scene
-from orchestrator.run.tunnels import make_tunnels, remove_tunnels, shake_hands
+from orchestrator.run.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
@@ -45,12 +45,8 @@ class Loads:
         return load
 
     def _renew(self) -> None:
-        scene, levels = self._scene, self._scene.trial.levels
-        assert scene.variant is not None
-        end_loads(scene)  # else the receiver answers no handshake's datagram
-        remove_tunnels(scene.testbed, levels.tunnels)
-        make_tunnels(scene.testbed, scene.net, levels.tunnels, scene.variant)
-        shake_hands(scene.testbed, scene.trial.topology, levels.tunnels, largest_packet(levels.packet_size))
+        end_loads(self._scene)  # else the receiver answers no handshake's datagram
+        renew_tunnels(self._scene, largest_packet(self._scene.trial.levels.packet_size))
         self._renewed_at = time.monotonic()
 
 

@@ -67,11 +67,7 @@ def keep_young(scene: Scene) -> None:
         return
     if _oldest(scene.testbed) + needed < REKEY_AFTER_S:
         return
-    assert scene.variant is not None
-    tunnels = scene.trial.levels.tunnels
-    remove_tunnels(scene.testbed, tunnels)
-    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
-    shake_hands(scene.testbed, scene.trial.topology, tunnels)
+    renew_tunnels(scene)
     scene.phases.done("handshakes again")
     oldest = _oldest(scene.testbed)
     if oldest + needed >= REKEY_AFTER_S:
@@ -80,6 +76,15 @@ def keep_young(scene: Scene) -> None:
             f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer "
             "tunnels, or allow it: limits.report_only: [rekey]."
         )
+
+
+def renew_tunnels(scene: Scene, packet_size: int | None = None) -> None:
+    """Make a trial's tunnels anew, with new keys and handshakes; ``packet_size`` as in `shake_hands`."""
+    assert scene.variant is not None
+    tunnels = scene.trial.levels.tunnels
+    remove_tunnels(scene.testbed, tunnels)
+    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
+    shake_hands(scene.testbed, scene.trial.topology, tunnels, packet_size)
 
 
 def _oldest(testbed: Testbed) -> float:

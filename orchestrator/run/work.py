@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
@@ -15,7 +16,7 @@ from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed
 
-Tell = Callable[[str], None]  # "" when a trial's traffic is about to begin, then how the bounds of a search stand
+Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Attempt:
     conditions: Conditions
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Outcome:
-        return run_attempt(testbed, self.trial, self.variant, lambda: tell(""), self.conditions, tell)
+        return run_attempt(testbed, self.trial, self.variant, partial(tell, ""), self.conditions, tell)
 
 
 @dataclass(frozen=True)

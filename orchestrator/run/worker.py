@@ -38,7 +38,8 @@ class Relay:
         self._send = send
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        self._send({"call": "detail", "text": title})
+        if title:  # also that it waits for another run
+            self._send({"call": "message", "text": title})
 
     def detail(self, text: str) -> None:
         self._send({"call": "detail", "text": text})

@@ -67,7 +67,7 @@ def _packet_sizes(tree: Mapping, tool: str, traffic: Mapping) -> Iterator[Proble
         message = "pktgen sends packets of given sizes. Add the factor packet_size, such as [64, 512, 1420], or [imix]."
         yield Problem(message, traffic.keys["tool"])
     if tool != "pktgen" and sizes:
-        message = f"The factor packet_size goes with tool pktgen: with {tool}, TCP decides how large its packets are."
+        message = f"The factor packet_size goes with tool pktgen: {tool} has mss and datagram."
         yield Problem(f"{message} Leave it out.", factors.keys[_PACKET_SIZE])
     for rules, wanted in (("include", sizes), ("exclude", None)):
         for cell in _items(tree.entries.get(rules)):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who won: said as strongly as the numbers allow, and no more."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.headline import headline, standings
+from orchestrator.analysis.page import render
+from orchestrator.paths import CHECKOUT, RESULTS
 from tests.unit.synthetic_run import write_run
 
 
@@ -60,6 +63,15 @@ def test_invalid_attempts_and_variants_without_a_number_are_beside_it(tmp_path: 
     assert "Without a valid trial there: threaded." in found.remarks
 
 
+def test_the_readme_says_what_the_example_run_says() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    found = headline(load(RESULTS / "example"))
+    assert found.verdict.removesuffix(" won.") in readme
+    for lead in found.leads:
+        assert f"{lead.median:.2f} times" in readme
+        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}" in readme
+
+
 def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:
     alone = headline(load(write_run(tmp_path / "a", variants=["vanilla"], rounds=6, speed=by_rank)))
     assert alone.verdict == "vanilla carried 2.00 Gbit/s with 2 tunnels on 2 cores; nothing to compare it with."
@@ -67,3 +79,13 @@ def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "b", fate=lambda trial: ["invalid"]))
     assert standings(run) == []
     assert headline(run).verdict == "Nothing came out: none of the 24 planned trials is valid."
+
+
+def test_packet_rates_are_no_throughput(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    text = (path / "run.json").read_text()
+    (path / "run.json").write_text(text.replace('"tool": "iperf3"', '"tool": "pktgen"'))
+    run = load(path)
+    run = dataclasses.replace(run, trials=run.trials.assign(throughput_bps=float("nan")))
+    assert headline(run).verdict == "Nothing came out: none of the 24 planned trials is valid."
+    assert 'id="throughput"' not in render(run, path, [])

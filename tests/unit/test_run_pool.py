@@ -24,7 +24,7 @@ from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.cluster import Cluster
 from orchestrator.run.executor import Here, Threads, WorkerLost
 from orchestrator.run.session import Campaign
-from orchestrator.run.work import Attempt, Prepare, Work
+from orchestrator.run.work import Attempt, Prepare, Settle, Work
 from orchestrator.spec import Experiment, Pool, load_testbed
 from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
 from tests.unit.test_run_campaign import FakeTestbed, Quiet, bad, ok
@@ -450,4 +450,4 @@ def test_a_worker_closes_its_testbed_when_nothing_is_heard_of_the_owner(monkeypa
         time.sleep(0.05)
     assert left == ["lab-a"]
     with pytest.raises(WorkerLost, match="another process answers in its place"):
-        worker.work_there("o", Prepare(1, "site-to-site", 1))
+        worker.work_there("o", Settle(0.1, 1.0))

@@ -66,8 +66,8 @@ def _panel(axes: "Axes", run: Run, name: str, seconds: pd.DataFrame, found: pd.D
     for at_s in sorted(set(found["at_s"])):
         axes.axvline(at_s, color=GREY, linewidth=0.7, linestyle=":", zorder=1)
     for _, trial in seconds.groupby("trial_id", sort=False):
-        # A rate belongs to the whole second before its end.
-        axes.step(trial["second"], trial["rate_bps"] / 1e9, where="pre", color=colour, linewidth=0.8, alpha=0.8)
+        edges = [0, *trial["second"]]
+        axes.stairs(trial["rate_bps"] / 1e9, edges, baseline=None, color=colour, linewidth=0.8, alpha=0.8)
 
 
 def _samples(counts: pd.Series) -> str:
