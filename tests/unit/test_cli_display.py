@@ -109,3 +109,20 @@ def test_of_a_pool_it_is_shown_what_runs_where() -> None:
     Console(file=shown, width=120).print(live)
     (row,) = [row for row in shown.getvalue().splitlines() if "block 1/2" in row]
     assert row.split()[0] == "lab-b"
+
+
+def test_the_bounds_of_a_search_are_seen_to_close() -> None:
+    stream = io.StringIO()
+    display, planned = LineDisplay("uml", stream), plan()
+    display.plan(planned, [])
+    display.bounds(planned.trials[1], "ndr 290 kpps to 310 kpps; load 7: 290 kpps, 0.000% lost")
+    assert "1 core, 1 tunnel: ndr 290 kpps to 310 kpps; load 7" in stream.getvalue()
+    shown = io.StringIO()
+    with LiveDisplay("uml", Console(file=shown, force_terminal=True, width=120)) as live:
+        live.plan(planned, [])
+        live.block(planned.blocks[0])
+        live.attempt(planned.trials[1], 1)
+        live.traffic(planned.trials[1])
+        live.bounds(planned.trials[1], "ndr 290 kpps to 310 kpps")
+        assert "ndr 290 kpps to 310 kpps" in shown.getvalue()
+        live.result(planned.trials[1], 1, outcome())

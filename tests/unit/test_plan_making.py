@@ -166,3 +166,18 @@ def test_estimate() -> None:
     assert (found.trials, found.boots) == (5, 1)
     assert found.seconds == pytest.approx(2 + 5 * (3 + 1 + 0.5))
     assert 2 <= found.loads <= 4
+
+
+def test_a_search_is_in_the_identity_and_takes_no_longer_than_its_limit() -> None:
+    def plan_of(**search: Any) -> Plan:
+        sizes = {"variant": ("vanilla",), "cores": (1,), "tunnels": (1,), "packet_size": (64,)}
+        traffic = {"tool": "pktgen", "search": search, "warm_up": "1s", "duration": "4s"}
+        return planned(experiment(factors=sizes, traffic=traffic, repetitions=1))
+
+    def seconds(**search: Any) -> float:
+        return estimate(plan_of(**search), Lessons(overhead_s=0.0, prepare_s=0.0)).seconds
+
+    assert plan_of().trials[0].trial_id != plan_of(width="1%").trials[0].trial_id
+    assert plan_of() == Plan.from_json(json.loads(json.dumps(plan_of().to_json())))
+    assert seconds() < seconds(tries=3) < seconds(method="binary")
+    assert seconds(method="binary", time_limit="7s") == 2 * (1 + 7)
