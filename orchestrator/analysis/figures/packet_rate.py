@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """F6: packet rate against packet size, a line a variant, a column of panels a core count; below it, the rate a core."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,6 @@ def _cell_text(row: Mapping[str, Any]) -> str:
 
 
 def _bounds(lower: float, upper: float) -> str:
-    if pd.isna(upper):
+    if math.isnan(upper):
         return f"{lower / _K:.4g} kpps, no upper bound"
     return f"{lower / _K:.4g} kpps" if lower == upper else f"{lower / _K:.4g} to {upper / _K:.4g} kpps"
