@@ -25,6 +25,7 @@ from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
 
+NET = layout.Net(layout.SITE_TO_SITE)
 TUNNELS, FLOWS = 3, 8
 FIRST = 1024  # the source port of a tunnel's first flow
 EACH = 250  # packets of a flow in a load
@@ -48,7 +49,7 @@ DROPS = [
 def testbed() -> Iterator[UmlTestbed]:
     with UmlTestbed(load_testbed("lab"), Silent()) as entered:
         entered.prepare(State(1))
-        make_links(entered, layout.SITE_TO_SITE, TUNNELS)
+        make_links(entered, NET, TUNNELS)
         yield entered
 
 
@@ -68,11 +69,11 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
     )
     if variant != NO_VARIANT:
         load_variant(testbed, load_variants()[variant])
-        make_tunnels(testbed, layout.SITE_TO_SITE, TUNNELS, load_variants()[variant])
+        make_tunnels(testbed, NET, TUNNELS, load_variants()[variant])
     else:
         agent = testbed.agents["lab1"]
         gateways = ("gateway-a", "gateway-b")
-        agent.request("routes", roles={r: layout.plain_routes(layout.SITE_TO_SITE, r, TUNNELS) for r in gateways})
+        agent.request("routes", roles={r: layout.plain_routes(NET, r, TUNNELS) for r in gateways})
     shake_hands(testbed, layout.SITE_TO_SITE, TUNNELS, 128)
     made = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
     try:
