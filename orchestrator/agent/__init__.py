@@ -10,6 +10,7 @@ from pathlib import Path
 # Its files, each after those that it imports.
 _PARTS = (
     "host",
+    "echo",
     "ethtool",
     "netlink",
     "cpus",
@@ -22,6 +23,8 @@ _PARTS = (
     "tunnels",
     "probes",
     "polls",
+    "pktgen",
+    "hops",
     "traffic",
     "survey",
     "tuning",

@@ -18,11 +18,13 @@ import sys
 import time
 
 from orchestrator.agent.cpus import confine
+from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
+from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import clock, kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
@@ -38,6 +40,7 @@ def leave(request):
     ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back.
     """
     TRAFFIC.stop()
+    GENERATOR.leave()
     done = []
     if "made" in LINKS or request.get("leftovers"):
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
@@ -80,6 +83,10 @@ OPERATIONS = {
         handshake_times,
         serve,
         measure,
+        pktgen,
+        sink,
+        remove_sink,
+        hops,
         kernel_log,
     )
 }

@@ -4,9 +4,9 @@
 import contextlib
 import os
 import socket
-import struct
 import time
 
+from orchestrator.agent.echo import echo_answer, echo_request
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, call, inside, set_and_check, sysfs_of
 from orchestrator.agent.nics import give_nics_back, take_nic
 from orchestrator.agent.settings import write_interrupts_again
@@ -84,7 +84,7 @@ def neighbours(request):
     return {}
 
 
-ICMP_HEADER, IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 8, 20, 10, 2
+IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
 PATIENCE_S = 15
 
 
@@ -121,17 +121,10 @@ def reach(role, address, mtu):
 def exchanged(echo, address, size, number):
     """Whether an echo request of so many bytes is answered."""
     identity = os.getpid() & 0xFFFF
-    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    total = (total & 0xFFFF) + (total >> 16)
-    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     try:
-        echo.sendto(data[:2] + struct.pack("!H", total) + data[4:], (address, 0))
+        echo.sendto(echo_request(identity, number, size), (address, 0))
         while True:
-            answer = echo.recv(65536)
-            header = (answer[0] & 15) * 4
-            kind, _, _, who, which = struct.unpack_from("!BBHHH", answer, header)
-            if (kind, who, which) == (0, identity, number & 0xFFFF) and len(answer) - header == size:
+            if echo_answer(echo.recv(65536), identity) == (number & 0xFFFF, size):
                 return True
     except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
         time.sleep(0.05)

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 
+from orchestrator.agent.echo import Echoes
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
 from orchestrator.agent.load import process_seconds, used_between
+from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import sample, surroundings
 
@@ -144,13 +146,26 @@ def measure(request):
     ``clients``: [{"role", "name", "arguments"}], of which another host may have all; ``start_at``: seconds of this
     host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
-    ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic.
+    ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
+    ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
+    round trips that are timed meanwhile, as `Echoes` takes them, or null.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
     after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
-    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null.
+    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null; ``pktgen``: of
+    `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null.
     """
     with PollTrace() if request.get("trace_polls") else contextlib.nullcontext() as trace:
         return measure_with(request, trace)
+
+
+def generating(loads):
+    """What has the generator send while it is entered, where this host has it."""
+    return GENERATOR.sending(loads) if loads else contextlib.nullcontext()
+
+
+def echoing(request):
+    """What times round trips while it is entered, where this host does."""
+    return Echoes(request) if request else contextlib.nullcontext()
 
 
 def measure_with(request, trace):
@@ -168,14 +183,17 @@ def measure_with(request, trace):
         TRAFFIC.start(client["role"], client["name"], client["arguments"])
     deadline = began + request["patience_s"]
     samples = []
-    wait_or_leave(began + request["warm_up_s"])
-    samples.append(sample(request["sample_roles"]))
-    if trace:
-        trace.start()
-    wait_or_leave(began + request["warm_up_s"] + request["duration_s"])
-    if trace:
-        trace.stop()
-    samples.append(sample(request["sample_roles"]))
+    with generating(request.get("pktgen")) as sending, echoing(request.get("echoes")) as echoes:
+        wait_or_leave(began + request["warm_up_s"])
+        samples.append(sample(request["sample_roles"]))
+        if trace:
+            trace.start()
+        wait_or_leave(began + request["warm_up_s"] + request["duration_s"])
+        if trace:
+            trace.stop()
+        samples.append(sample(request["sample_roles"]))
+        if sending is not None:
+            GENERATOR.wait(sending, began + request["warm_up_s"] + request["duration_s"] + SLACK_S)
     others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
@@ -188,6 +206,8 @@ def measure_with(request, trace):
         "others": others,
         "processes": TRAFFIC.stop(),
         "polls": trace.result() if trace else None,
+        "pktgen": GENERATOR.results() if request.get("pktgen") else None,
+        "echoes": echoes.result() if echoes else None,
         "clock_s": time.time(),
     }
 

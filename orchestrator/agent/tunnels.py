@@ -53,6 +53,7 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
+from orchestrator.agent.roles import IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO
 
 
 def set_routes(role, wanted):
@@ -166,7 +167,7 @@ def remove_group(role, group):
         link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
-IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE = 8, 11, 0x2000
+IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
 AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25
 
@@ -175,44 +176,71 @@ def handshakes(request):
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
     From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``. ip(7), IP_RECVERR
+    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of an IP packet that must
+    pass whole as well, or null. ip(7), IP_RECVERR
     """
-    deadline = time.monotonic() + request["patience_s"]
-    due = list(reversed(request["paths"]))
-    waiting = {}  # type: dict[str, tuple[bytes, float]]
     with inside(request["role"]):
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     with probe:
         probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-        poller = select.poll()
-        poller.register(probe, select.POLLERR)
-        while due or waiting:
-            while due and len(waiting) < AT_ONCE:
-                source, destination = due.pop()
-                waiting[destination] = (struct.pack("=I", 0) + socket.inet_aton(source) + bytes(4), 0.0)
-            now = time.monotonic()
-            for destination, (source, sent_at) in waiting.items():
-                if now - sent_at > AGAIN_S:
-                    knock(probe, source, destination)
-                    waiting[destination] = (source, now)
-            poller.poll(50)
-            for destination in refusals(probe):
-                waiting.pop(destination, None)
-            if waiting and time.monotonic() > deadline:
-                left = [*waiting, *(destination for _, destination in due)]
-                raise AgentError(
-                    "%d of %d tunnels carried nothing within %g s: no handshake with %s."
-                    % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
-                )
+        probe.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        left = unanswered(probe, request["paths"], b"orch", request["patience_s"])
+        if left:
+            raise AgentError(
+                "%d of %d tunnels carried nothing within %g s: no handshake with %s."
+                % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
+            )
+        if request["size"] is not None:
+            payload = bytes(request["size"] - IP_HEADER - UDP_HEADER)
+            left = unanswered(probe, request["paths"], payload, request["patience_s"])
+            if left:
+                raise too_long(sorted(left)[0])
     return {}
 
 
-def knock(probe, source, destination):
+def unanswered(probe, paths, payload, patience_s):
+    """Send a datagram on each path until it is refused; the destinations that did not refuse one in time."""
+    deadline = time.monotonic() + patience_s
+    due = list(reversed(paths))
+    waiting = {}  # type: dict[str, tuple[bytes, float]]
+    poller = select.poll()
+    poller.register(probe, select.POLLERR)
+    while due or waiting:
+        while due and len(waiting) < AT_ONCE:
+            source, destination = due.pop()
+            waiting[destination] = (struct.pack("=I", 0) + socket.inet_aton(source) + bytes(4), 0.0)
+        now = time.monotonic()
+        for destination, (source, sent_at) in waiting.items():
+            if now - sent_at > AGAIN_S:
+                knock(probe, source, destination, payload)
+                waiting[destination] = (source, now)
+        poller.poll(50)
+        for destination in refusals(probe):
+            waiting.pop(destination, None)
+        if waiting and time.monotonic() > deadline:
+            break
+    return [*waiting, *(destination for _, destination in due)]
+
+
+def knock(probe, source, destination, payload):
     """Send a datagram; what was refused before is reported at the next call of a socket, and is no failure of it."""
     for _ in range(3):
         with contextlib.suppress(ConnectionRefusedError):
-            probe.sendmsg([b"orch"], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (destination, 9))
+            try:
+                probe.sendmsg([payload], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (destination, 9))
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    raise too_long(destination) from error
+                raise
             return
+
+
+def too_long(destination):
+    """A router on the way said so, or the interface."""
+    return AgentError(
+        "packets of the size that is asked for do not pass whole on the way to %s: raise the MTU along the path, or "
+        "send smaller ones." % destination
+    )
 
 
 def refusals(probe):
@@ -226,6 +254,8 @@ def refusals(probe):
         except BlockingIOError:
             return found
         errors = [struct.unpack_from("=I", data)[0] for _, kind, data in ancillary if kind == IP_RECVERR]
+        if errno.EMSGSIZE in errors:
+            raise too_long(address[0])
         if errno.ECONNREFUSED in errors:
             found.append(address[0])
 

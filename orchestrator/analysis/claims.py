@@ -12,18 +12,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import paths
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
-from orchestrator.spec import Claim, ClaimTest, load_claim
+from orchestrator.spec import Claim, ClaimTest, Limits, load_claim
 from orchestrator.spec.fields import PER_CORE
 from orchestrator.spec.problems import did_you_mean
 from orchestrator.stats import FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL, Interval, paired_ratio, parallel_efficiency
 from orchestrator.stats.intervals import CONFIDENCE
 from orchestrator.store.files import replace_file, to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "claims.json"
 REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "not reproduced", "not testable here"
@@ -275,17 +278,25 @@ class _Judge:
             yield f"generator-bound: {' and '.join(bound)} came close to the baseline without a tunnel"
         if test.statistic == "ratio" and not self._is_unpatched(to.variant):
             yield f"the run does not say that {to.variant} is an unpatched module, which a ratio is to be against"
-        if any(self._builds(key) > 1 for key in (of, to)):
+        if any(self._trials(key)["variant_build"].nunique() > 1 for key in (of, to)):
             yield "the trials of a cell are of different builds of its module"
+        relaxed = [name for name in self._report_only() if name not in Limits().report_only]
+        marked = sum(int(self._trials(key)["marks"].fillna("").ne("").sum()) for key in {of, to})
+        if relaxed and marked:
+            yield f"relaxed limits: the spec only reports {', '.join(relaxed)}, and {marked} of its trials are marked"
 
     def _is_unpatched(self, variant: str) -> bool:
         described = (self.run.meta.get("variants") or {}).get(variant) or {}
         return bool(described.get("build") == _UNPATCHED)
 
-    def _builds(self, key: Key) -> int:
+    def _report_only(self) -> Sequence[str]:
+        return ((self.run.meta.get("spec") or {}).get("limits") or {}).get("report_only") or ()
+
+    def _trials(self, key: Key) -> "pd.DataFrame":
+        """The ok trials of a cell."""
         trials = self.run.measured
         mine = trials[(trials["variant"] == key.variant) & (trials["cores"] == key.cores)]
-        return int(mine.loc[mine["tunnels"] == key.tunnels, "variant_build"].nunique())
+        return mine[mine["tunnels"] == key.tunnels]
 
 
 def _accepted(low: float, high: float) -> str:

@@ -18,8 +18,8 @@ _ALPHA = 0.05
 METHOD = (
     "Ratio of the medians, B over A, with an interval in which the truth lies with 95 % (from 7 trials on each side; "
     "below that, the range). A cell differs if the exact rank-sum test of its trials says so at 5 % after Holm's "
-    "correction for the number of cells. The noise is that of trials inside a run: two boots of the same host can "
-    "differ by more, and that counts as a difference here."
+    "correction for the number of cells (p is the corrected one). The noise is that of trials inside a run: two boots "
+    "of the same host can differ by more, and that counts as a difference here."
 )
 _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
 
@@ -53,9 +53,13 @@ class Comparison:
             told = frame[frame["outcome"] != CANNOT_TELL]
             differ = int(told["outcome"].eq(DIFFERS).sum())
             rest = len(frame) - len(told)
-            text = f"{differ} of {len(told)} {name} differ by more than noise"
-            said.append(text + (f" ({rest} more cannot be told)" if rest else ""))
-        return "; ".join(said) + "."
+            if len(told):
+                text = f"{differ} of {len(told)} {name} differ by more than noise"
+                said.append(text + (f" (of {rest} more one cannot tell)" if rest else ""))
+            elif len(frame):
+                said.append(f"of none of {len(frame)} {name} one can tell whether they differ")
+        text = "; ".join(said) or "there is no cell"
+        return f"{text[0].upper()}{text[1:]}."
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -147,7 +151,7 @@ def _why_not(key: Key, a: Samples, b: Samples, planned: Sequence[set[Key]]) -> s
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
     found = changes_between(a, b)
-    for name in ("versions", "source", "arguments"):
+    for name in ("versions", "source"):
         for path, was, now in differences(a.get(name) or {}, b.get(name) or {}):
             if path not in ("tree_hash", "program_hash"):  # said by the commit, and as the program that measures
                 found.append(Change(f"{name}: {path}", was, now, ()))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMN = "packet_size"
+_NEWEST_COLUMN = "pdr_upper_pps"
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
 
@@ -98,6 +98,12 @@ class Run:
     def reference(self) -> str | None:
         """The variant that ratios are against: vanilla, else the first; None without a variant."""
         return "vanilla" if "vanilla" in self.variants else next(iter(self.variants), None)
+
+    @property
+    def counts_packets(self) -> bool:
+        """Whether what was measured are packet rates, which pktgen's trials give, and no throughput."""
+        blocks = (self.meta.get("plan") or {}).get("blocks") or ()
+        return any(trial["traffic"].get("tool") == "pktgen" for block in blocks for trial in block["trials"][:1])
 
     @property
     def topology(self) -> str:
@@ -210,5 +216,6 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
 
 def _frame(table: "pa.Table") -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
-    frame["throughput_bps"] = frame["throughput_bps"].astype("float64")
+    numbers = [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]
+    frame[numbers] = frame[numbers].astype("float64")
     return frame

@@ -53,23 +53,22 @@ class Lead:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The variants that have a number at a place, the best first: ``rows`` of `cells`, with the ``leads`` of the first
-    over each other, in their order; a variant that shares no round with it has none."""
+    over each other, in their order; a variant that shares no round with it has none. ``key``: the best one's cell."""
 
-    cores: int
-    tunnels: int
+    key: Key
     rows: Sequence[Mapping[str, Any]]
     leads: Sequence[Lead]
 
     @property
     def where(self) -> str:
         """The place in words."""
-        tunnels, cores = (f"{n} {noun}{'s' * (n != 1)}" for n, noun in ((self.tunnels, "tunnel"), (self.cores, "core")))
-        return f"{tunnels} on {cores}"
+        _, cores, tunnels, *packets = str(self.key).split(", ")
+        return ", ".join([f"{tunnels} on {cores}", *packets])
 
     @property
     def best(self) -> str:
         """The variant with the highest median."""
-        return str(self.rows[0]["variant"])
+        return self.key.variant
 
     @property
     def outcome(self) -> str:
@@ -111,21 +110,20 @@ class Headline:
 def standings(run: Run) -> list[Standing]:
     """Who is how far at each place that has a valid trial, in the order of cores and tunnels."""
     values = throughputs(run.measured)
-    places: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    records: Any = cells(run).to_dict("records")
-    for row in records:
+    places: dict[Any, list[Any]] = {}
+    for row in cells(run).to_dict("records"):
         if row["n"] > 0:
-            places.setdefault((int(row["cores"]), int(row["tunnels"])), []).append(row)
+            places.setdefault(Key.of(row).place, []).append(row)
     found = []
-    for (cores, tunnels), rows in places.items():
+    for rows in places.values():
         rows.sort(key=lambda row: -row["median_bps"])
-        best = Key(str(rows[0]["variant"]), cores, tunnels)
+        best = Key.of(rows[0])
         leads = []
         for row in rows[1:]:
             ratio = paired_ratio(values[best], values[Key.of(row)])
             if ratio is not None:
                 leads.append(Lead(best.variant, str(row["variant"]), ratio.n, ratio.median, ratio.interval))
-        found.append(Standing(cores, tunnels, rows, leads))
+        found.append(Standing(best, rows, leads))
     return found
 
 
@@ -141,10 +139,10 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
 
 
 def _chosen(found: Sequence[Standing]) -> Standing:
-    cores = max(standing.cores for standing in found)
-    there = [standing for standing in found if standing.cores == cores]
-    per_core = [standing for standing in there if standing.tunnels == cores]
-    return per_core[0] if per_core else max(there, key=lambda standing: standing.tunnels)
+    cores = max(standing.key.cores for standing in found)
+    there = [standing for standing in found if standing.key.cores == cores]
+    per_core = [standing for standing in there if standing.key.tunnels == cores]
+    return per_core[0] if per_core else max(there, key=lambda standing: standing.key.tunnels)
 
 
 def _matter(run: Run, standing: Standing) -> list[Lead]:
@@ -178,15 +176,11 @@ def _remarks(run: Run, standing: Standing, leads: Sequence[Lead]) -> list[str]:
     said = []
     if standing.leads and any(lead.interval.is_range for lead in standing.leads):
         said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
+    place = standing.key.place
+    here = [row for row in cells(run).to_dict("records") if Key.of(row).place == place]
     if leads:
-        here = run.attempts
-        here = here[(here["kind"] == "measure") & (here["cores"] == standing.cores)]
-        invalid = int(((here["tunnels"] == standing.tunnels) & (here["status"] == "invalid")).sum())
-        said.append(f"Invalid attempts in these cells: {invalid or 'none'}.")
-    measured = {str(row["variant"]) for row in standing.rows}
-    planned = run.trials[(run.trials["kind"] == "measure") & (run.trials["cores"] == standing.cores)]
-    planned = planned[planned["tunnels"] == standing.tunnels]
-    absent = [name for name in run.variants if name in set(planned["variant"]) - measured]
+        said.append(f"Invalid attempts in these cells: {sum(row['invalid_attempts'] for row in here) or 'none'}.")
+    absent = [str(row["variant"]) for row in here if row["n"] == 0]
     if absent:
         said.append(f"Without a valid trial there: {listed(absent)}.")
     bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]

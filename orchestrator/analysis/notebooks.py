@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "kernelspec": KERNEL,
     "language_info": {"name": "python"},
     "jupytext": {"formats": "ipynb,py:percent"},
 }

@@ -93,10 +93,16 @@ def _bars(first: Headline) -> list[dict[str, Any]]:
 
 def _places(found: Sequence[Standing]) -> dict[str, Any]:
     """``columns``: the core counts; ``rows``: for each number of tunnels its standings, None where there is none."""
-    columns = sorted({standing.cores for standing in found})
-    by_place = {(standing.tunnels, standing.cores): standing for standing in found}
-    tunnels = sorted({standing.tunnels for standing in found})
-    rows = [{"tunnels": t, "standings": [by_place.get((t, cores)) for cores in columns]} for t in tunnels]
+    columns = sorted({standing.key.cores for standing in found})
+    by_place = {standing.key[1:]: standing for standing in found}
+    levels = {standing.key.place[1:]: standing.key[2:] for standing in found}
+    rows = [
+        {
+            "name": f"{tunnels}" if size is None else f"{tunnels}, packets of {size} B",
+            "standings": [by_place.get((cores, tunnels, size)) for cores in columns],
+        }
+        for _, (tunnels, size) in sorted(levels.items())
+    ]
     return {"columns": columns, "rows": rows}
 
 

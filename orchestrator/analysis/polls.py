@@ -44,7 +44,7 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
     stays on a CPU.
     """
     rows = []
-    for key, mine in frame.groupby([*LEVELS, "role"]):
+    for key, mine in frame.groupby([*LEVELS, "role"], dropna=False):
         total = int(mine["polls"].sum())
         moments = mine.groupby(["trial_id", "time_s", "cpu"])["polls"].sum().groupby(level=[0, 1]).max().sum()
         alone = mine.groupby(["trial_id", "time_s", "tunnel"])["polls"].max().sum()

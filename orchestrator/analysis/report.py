@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is derived from a run: its tables, executed notebooks, figures and report.html."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.analysis.dataset import Run
 
 NAME = "report.html"
-# Which families of figures a run has something for; a spec's `notebooks` are executed besides.
-_FAMILIES: Mapping[str, Callable[["Run"], bool]] = {
-    "scaling": lambda run: True,
-    "speedups": lambda run: len(run.variants) > 1,
-}
 
 
 def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) -> Path:
@@ -52,7 +47,8 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
 
 
 def notebooks_of(run: "Run") -> list[str]:
-    """The notebooks that draw a run: of the families that it has something for, then others that its spec names."""
-    fitting = [name for name, fits in _FAMILIES.items() if fits(run)]
-    named = (run.meta.get("spec") or {}).get("notebooks") or ()
-    return list(dict.fromkeys([*fitting, *map(str, named)]))
+    """The notebooks that draw a run: those that its spec names, and the speed-ups of a run of several variants."""
+    usual = ["packet-rate" if run.counts_packets else "scaling"]
+    named = (run.meta.get("spec") or {}).get("notebooks") or usual
+    compared = len(run.variants) > 1 and not run.counts_packets
+    return list(dict.fromkeys([*map(str, named), *(["speedups"] if compared else [])]))

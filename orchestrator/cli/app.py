@@ -46,6 +46,7 @@ COMMANDS = {
     "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),
     "compare": Entry("compare", "compare", "Compare two runs, cell by cell."),
     "rerun": Entry("rerun", "rerun", "Run again what a run ran, and compare both."),
+    "notebook": Entry("notebook", "notebook", "Open JupyterLab on a run."),
     "export": Entry("export", "export", "Write a run to one file for an archive."),
     "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
     "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),

@@ -3,6 +3,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 CANNOT_TELL_STATUS = 4
 _MOST_DIFFERENCES = 40
+_LONG = 100
 
 
 def compare(
@@ -56,11 +58,16 @@ def show(comparison: "Comparison") -> None:
     console = Console(highlight=False)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
-    console.print("\nThroughput, median in Gbit/s:")
-    console.print(_table(comparison.cells, ("median_a_bps", "median_b_bps"), 1e9))
-    if len(comparison.speed_ups):
-        console.print(f"\nSpeed-up against {comparison.a.reference}, in which the speed of the hosts cancels:")
-        console.print(_table(comparison.speed_ups, ("speed_up_a", "speed_up_b"), 1.0))
+    against = f"Speed-up against {comparison.a.reference}, in which the speed of the hosts cancels"
+    for title, frame, medians, unit in (
+        ("Throughput, median in Gbit/s", comparison.cells, ("median_a_bps", "median_b_bps"), 1e9),
+        (against, comparison.speed_ups, ("speed_up_a", "speed_up_b"), 1.0),
+    ):
+        if len(frame):
+            console.print(f"\n{title}:")
+            console.print(_table(frame, medians, unit))
+            for line in _reasons(frame):
+                console.print(line, style="dim")
     console.print(f"\n[bold]{comparison.sentence}[/]")
     console.print(f"[dim]{METHOD}[/]")
     differences = comparison.differences
@@ -68,35 +75,53 @@ def show(comparison: "Comparison") -> None:
         "\nThe same spec, variants, environment and versions." if not differences else "\nWhat differs, A -> B:"
     )
     for change in differences[:_MOST_DIFFERENCES]:
-        console.print(f"  {escape(str(change))}", soft_wrap=True)
+        console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
     if len(differences) > _MOST_DIFFERENCES:
         console.print(f"  and {len(differences) - _MOST_DIFFERENCES} more; --json has all")
 
 
-_STYLES = {"differs": "red", "no difference seen": "green", "cannot tell": "yellow"}
+_WORDS = {"differs": "[red]yes[/]", "no difference seen": "[green]no[/]", "cannot tell": "[yellow]cannot tell[/]"}
 
 
 def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Table":
     from rich.table import Table
 
     sizes = bool(frame["packet_size"].notna().any())
-    table = Table(box=None)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for name in ("cores", "tunnels", *(["packets"] if sizes else [])):
-        table.add_column(name, justify="right")
-    table.add_column("variant")
-    for name in ("n", "A", "B", "B / A", "interval", "p (Holm)"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("outcome")
+    table.add_column("variant", overflow="fold")
+    for name in ("n", "A", "B", "B / A", "interval", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("differs?", no_wrap=True)
     for row in frame.to_dict("records"):
         levels = [row["cores"], row["tunnels"], *([row["packet_size"] or ""] if sizes else []), row["variant"]]
-        spans = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
-        if row["interval"] == "range":
-            spans += " (range)"
+        span = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
+        span += "*" if row["interval"] == "range" else " "
         numbers = [f"{row['n_a']}, {row['n_b']}", *(_number(row[name] / unit) for name in medians)]
-        numbers += [_number(row["ratio"]), spans, _p(row["p_holm"])]
-        outcome = f"[{_STYLES[str(row['outcome'])]}]{row['outcome']}[/]"
-        table.add_row(*map(str, levels), *numbers, outcome + (f": {row['reason']}" if row["reason"] else ""))
+        table.add_row(
+            *map(str, levels), *numbers, _number(row["ratio"]), span, _p(row["p_holm"]), _WORDS[row["outcome"]]
+        )
     return table
+
+
+def _reasons(frame: "pd.DataFrame") -> Iterator[str]:
+    """What the table's marks mean: why one cannot tell, and of how many rows."""
+    if frame["interval"].eq("range").any():
+        yield "*: the range, not an interval of 95 %"
+    for reason, count in frame.loc[frame["reason"] != "", "reason"].value_counts(sort=False).items():
+        yield f"cannot tell, {count} of {len(frame)}: {reason}"
+
+
+def _difference(was: str, now: str) -> str:
+    """Both texts; of long ones the words that are only in one."""
+    if max(len(was), len(now)) <= _LONG:
+        return f"{was} -> {now}"
+    before, after = (dict.fromkeys(text.split()) for text in (was, now))
+    gone, new = (
+        " ".join(word for word in one if word not in other) for one, other in ((before, after), (after, before))
+    )
+    return "; ".join(f"only in {name}: {words}" for name, words in (("A", gone), ("B", new)) if words)
 
 
 def _number(value: Any) -> str:

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
-from orchestrator.plan import Block, Plan, Trial
+from orchestrator.plan import Block, Plan, Trial, traffic_seconds
 from orchestrator.run.scene import Outcome
+from orchestrator.store import headline
 
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -36,9 +37,9 @@ def about(seconds: float) -> str:
     return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
-def rate(bits_per_second: float | None) -> str:
-    """A throughput for reading."""
-    return "-" if bits_per_second is None else f"{bits_per_second / 1e9:.2f} Gbit/s"
+def rate(outcome: Outcome) -> str:
+    """What an attempt carried, for reading."""
+    return str(headline(outcome.measurements) or "-")
 
 
 def cell(trial: Trial) -> str:
@@ -79,7 +80,7 @@ class Tracker:
                 self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
-        return trial.traffic.warm_up_s + trial.traffic.duration_s + self._lessons.overhead_s
+        return traffic_seconds(trial.traffic) + self._lessons.overhead_s
 
     def prepared(self) -> None:
         self._remaining_s -= self._lessons.prepare_s
@@ -155,13 +156,16 @@ class LineDisplay:
 
     def traffic(self, trial: Trial) -> None: ...
 
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._say(f"    {cell(trial)}: {text}")
+
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._tracker.finished(trial)
         where = f"{trial.order}/{self._tracker.total} round {trial.round}"
         again = f", attempt {attempt}" if attempt > 1 else ""
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
         marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
-        value = rate(outcome.measurements.get("throughput_bps"))
+        value = rate(outcome)
         self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}")
 
 
@@ -178,6 +182,7 @@ class LiveDisplay:
         self._detail = ""
         self._trial: Trial | None = None
         self._traffic_began: float | None = None
+        self._bounds = ""
         self._recent: deque[Text] = deque(maxlen=8)
         self._live = Live(self, console=console, refresh_per_second=8, transient=True)
 
@@ -232,13 +237,17 @@ class LiveDisplay:
         self._trial, self._traffic_began = None, None
 
     def attempt(self, trial: Trial, attempt: int) -> None:
-        self._trial, self._traffic_began = trial, None
+        self._trial, self._traffic_began, self._bounds = trial, None, ""
         self._detail = "setting up" + (f", attempt {attempt}" if attempt > 1 else "")
 
     def traffic(self, trial: Trial) -> None:
         self._traffic_began = time.monotonic()
         self._live.refresh()  # the last one before the traffic: drawing costs processor time that the lab needs
         self._live.auto_refresh = False
+
+    def bounds(self, trial: Trial, text: str) -> None:
+        self._bounds = text
+        self._live.refresh()  # between two loads
 
     def result(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
         self._live.auto_refresh = True
@@ -247,7 +256,7 @@ class LiveDisplay:
         mark, style = _MARKS[outcome.status]
         line = Text(f"{mark} ", style=style)
         line.append(f"{cell(trial):<42}", style="default")
-        line.append(f"{rate(outcome.measurements.get('throughput_bps')):>14}", style="bold")
+        line.append(f"{rate(outcome):>14}", style="bold")
         if outcome.reasons:
             line.append(f"  {outcome.status}: {'; '.join(outcome.reasons)}", style=style)
         self._recent.append(line)
@@ -293,6 +302,6 @@ class LiveDisplay:
         )
         what = self._detail
         if trial:
-            state = "traffic" if self._traffic_began else self._detail
+            state = (self._bounds or "traffic") if self._traffic_began else self._detail
             what = f"{cell(trial)}: {state}"
         return Group(row, Text(f"  {what}", style="dim"))

@@ -1,47 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run measured, as a table on the terminal."""
+"""What a run came to, on the terminal: who won, a bar a cell, the ratios that matter, what is not ok."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from orchestrator.analysis.dataset import Run
 
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_SHORTEST_BAR, _LONGEST_BAR = 6, 40
 
-def print_summary(run_dir: Path) -> None:
-    """Print the median throughput of every cell, beside its ratio to the reference variant, and what is not ok."""
+
+def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
+    """Print what a run came to, as wide as the terminal is. ``console``: by default standard output."""
     from rich.console import Console
 
     from orchestrator.analysis.dataset import load
+    from orchestrator.analysis.headline import headline
 
     run = load(run_dir)
-    console = Console()
-    console.print(f"Median throughput in Gbit/s, and how many times that of {run.reference}:")
-    console.print(_table(run))
+    console = console or Console(highlight=False)
+    first = headline(run)
+    console.print()
+    console.print(first.verdict, style="bold", markup=False)
+    for sentence in filter(None, (first.ratios, *first.remarks)):
+        console.print(sentence, markup=False)
+    console.print()
+    if not run.cells().empty:
+        console.print(_table(run, console))
+        if bool(run.cells()["generator_bound"].any()):
+            console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
+        console.print()
+    for name, what in _claims(run).items():
+        console.print(f"Claims {name}: {', '.join(what)}. `orch verify` says why.", markup=False)
     counts = run.counts()
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if number and status != "ok")
     console.print(f"{counts['ok']} of {sum(counts.values())} trials are ok" + (f"; {others}." if others else "."))
 
 
-def _table(run: "Run") -> "Table":
+def _claims(run: "Run") -> dict[str, list[str]]:
+    """The names of the claims by verdict."""
+    found: dict[str, list[str]] = {}
+    for verdict in run.verify():
+        found.setdefault(verdict.verdict, []).append(verdict.claim)
+    return found
+
+
+def _table(run: "Run", console: "Console") -> "Table":
+    """A row a cell: its median as a number and as a bar, its spread, and how many times the reference's it is."""
     from rich.table import Table
+    from rich.text import Text
 
-    from orchestrator.analysis.cells import cells, ratios
+    from orchestrator.analysis.cells import Key
+    from orchestrator.analysis.figures.style import BLACK, look
 
-    table = Table(box=None)
-    for name in ("cores", "tunnels", *run.variants):
-        table.add_column(name, justify="right")
-    against = {(row["variant"], row["cores"], row["tunnels"]): row["median"] for row in ratios(run).to_dict("records")}
-    every = cells(run)
-    for cores, tunnels in sorted({(int(c), int(t)) for c, t in zip(every["cores"], every["tunnels"], strict=True)}):
-        rows = every[(every["cores"] == cores) & (every["tunnels"] == tunnels) & (every["n"] > 0)]
-        medians = dict(zip(rows["variant"], rows["median_bps"].astype(float), strict=True))
-        texts = []
-        for name in run.variants:
-            ratio = against.get((name, cores, tunnels))
-            value = f"{medians[name] / 1e9:.2f}" if name in medians else "-"
-            texts.append(value + (f" [dim]({ratio:.2f})[/]" if ratio is not None else ""))
-        table.add_row(str(cores), str(tunnels), *texts)
+    rows: Any = run.cells().to_dict("records")
+    ratios: dict[Key, Any] = {Key.of(row): row for row in run.ratios().to_dict("records")}
+    colours = {name: "" if colour == BLACK else colour for name, (colour, _, _) in look(run.variants).items()}
+    sized = any(Key.of(row).packet_size is not None for row in rows)
+    headings = ["cores", "tunnels", *(["bytes"] if sized else []), "variant", "Gbit/s", "", "spread", "n"]
+    headings += [f"times {run.reference}"] if len(run.variants) > 1 else []
+    top = max((row["high_bps"] for row in rows if row["n"]), default=1.0) or 1.0
+    lines: list[tuple[list[str], float, str]] = []  # the texts, how long the bar is (0 to 1), and its variant
+    before: Key | None = None
+    for row in rows:
+        key = Key.of(row)
+        place = [str(key.cores), str(key.tunnels), *([key.packet_size or "-"] if sized else [])]
+        shown = ["" for _ in place] if before and before.place == key.place else place
+        before = key
+        ratio = ratios.get(key)
+        lost = [f"{row[status]} {status}" for status in ("failed", "invalid", "missing") if row[status]]
+        number = f"{row['median_bps'] / 1e9:.2f}{'*' if row['generator_bound'] else ''}" if row["n"] else "-"
+        spread = f"{row['low_bps'] / 1e9:.2f} to {row['high_bps'] / 1e9:.2f}" if row["n"] > 1 else ""
+        texts = [*shown, key.variant, number, "" if row["n"] else ", ".join(lost), spread, str(row["n"])]
+        texts += [f"{ratio['median']:.2f}" if ratio else ""] * (len(headings) - len(texts))
+        lines.append((texts, row["median_bps"] / top if row["n"] else 0.0, key.variant))
+    at = headings.index("")
+    widths = [
+        max(len(line[place]) for line in (headings, *(texts for texts, _, _ in lines)))
+        for place in range(len(headings))
+    ]
+    if console.width - sum(widths) + widths[at] - 2 * len(headings) < _SHORTEST_BAR:  # a narrow terminal
+        drop = headings.index("spread")
+        columns: list[list[Any]] = [headings, widths, *(texts for texts, _, _ in lines)]
+        for column in columns:
+            del column[drop]
+    in_full = console.encoding.lower().startswith("utf")
+    room = console.width - sum(widths) + widths[at] - 2 * len(headings)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in headings:
+        side: Any = "left" if heading in ("variant", "") else "right"
+        table.add_column(heading, justify=side, no_wrap=True, overflow="crop")
+    for texts, share, variant in lines:
+        drawn = Text(texts[at], style="red")
+        if share:
+            drawn = Text(_bar(share, min(_LONGEST_BAR, max(room, _SHORTEST_BAR)), in_full), style=colours[variant])
+        table.add_row(*texts[:at], drawn, *texts[at + 1 :])
     return table
+
+
+def _bar(share: float, width: int, in_full: bool) -> str:
+    """A bar of so much of ``width`` columns; in eighths of one where the terminal can show them."""
+    if not in_full:
+        return "#" * round(share * width)
+    eighths = round(share * width * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

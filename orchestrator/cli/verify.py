@@ -76,28 +76,27 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         console.print()
         head = Text.assemble((verdict.claim, "bold"), "  ", (verdict.verdict, f"bold {styles[verdict.verdict]}"))
         console.print(head + Text(f": {verdict.title}"))
-        lines = [Text(f"Why: {verdict.reason}.")]
+        lines = [(4, Text(f"Why: {verdict.reason}."))]
         for one in verdict.evidence:
-            lines += [Text(f"{one.name}:", style="bold"), *(Text(f"  {line}") for line in _lines(one))]
-        lines += [Text(f"Also published, for its own hardware: {text}.") for text in verdict.also_published]
-        lines.append(Text(f"Published in: {verdict.source}.", style="dim"))
+            lines += [(4, Text(f"{one.name}:", style="bold")), *((indent, Text(text)) for indent, text in _lines(one))]
+        lines += [(4, Text(f"Also published, for its own hardware: {text}.")) for text in verdict.also_published]
+        lines.append((4, Text(f"Published in: {verdict.source}.", style="dim")))
         if verdict.remarks:
-            lines.append(Text(verdict.remarks, style="dim"))
-        for line in lines:
-            console.print(Padding(line, (0, 0, 0, 4)))
+            lines.append((4, Text(verdict.remarks, style="dim")))
+        for indent, line in lines:
+            console.print(Padding(line, (0, 0, 0, indent)))
     console.print()
     counts = ", ".join(f"{sum(v.verdict == name for v in verdicts)} {name}" for name in styles)
     console.print(f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {counts}.")
 
 
-def _lines(one: "Evidence") -> list[str]:
-    accepted = [f"{value:.2f}" if value is not None else "" for value in (one.accepted_low, one.accepted_high)]
-    agrees = f"at most {accepted[1]}" if not accepted[0] else f"from {accepted[0]}"
-    if all(accepted):
-        agrees = f"{accepted[0]} to {accepted[1]}"
-    lines = [f"published  {one.published} (agrees: {agrees})"]
+def _lines(one: "Evidence") -> list[tuple[int, str]]:
+    """(indent, text) of what is published and what was measured."""
+    low, high = (None if value is None else f"{value:.2f}" for value in (one.accepted_low, one.accepted_high))
+    agrees = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
+    lines = [(6, f"published  {one.published} (agrees: {agrees})")]
     if one.median is None:
-        return [*lines, "measured   nothing"]
-    span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}"
-    lines.append(f"measured   {one.median:.2f} {one.unit} ({span}); invalid attempts: {one.invalid_attempts}")
-    return [*lines, f"           {one.of}, against {one.to}"]
+        return [*lines, (6, "measured   nothing")]
+    span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}" if one.n > 1 else "n = 1"
+    lines.append((6, f"measured   {one.median:.2f} {one.unit} ({span}); invalid attempts: {one.invalid_attempts}"))
+    return [*lines, (17, f"{one.of}, against {one.to}")]

@@ -10,7 +10,8 @@ from orchestrator.finding import Observation
 from orchestrator.paths import CHECKOUT
 
 FILE = CHECKOUT / "system-packages.txt"
-USES = ("environment", "run", "build")
+USES = ("environment", "run", "build", "test")
+_OF_THE_LAB = ("run", "build")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class SystemPackage:
 
 
 def system_packages(file: Path = FILE) -> list[SystemPackage]:
-    """Every package of the list but those of the Python environment, which is there when this runs."""
+    """The packages of the list that the lab needs."""
     found = []
     for line in file.read_text().splitlines():
         text = line.split("#")[0].split()
@@ -38,6 +39,6 @@ def system_packages(file: Path = FILE) -> list[SystemPackage]:
             name, mark, use = text
             if use not in USES:
                 raise ValueError(f"{file.name}: {name} is for {use!r}, which is none of {', '.join(USES)}")
-            if use != "environment":
+            if use in _OF_THE_LAB:
                 found.append(SystemPackage(name, mark, use))
     return found

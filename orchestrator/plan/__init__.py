@@ -2,7 +2,7 @@
 """Plans: an experiment and a testbed's capabilities in, ordered trials out. Nothing here reads or writes anything."""
 
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities
-from orchestrator.plan.estimate import Estimate, Lessons, block_estimate, estimate
+from orchestrator.plan.estimate import Estimate, Lessons, block_estimate, estimate, traffic_seconds
 from orchestrator.plan.making import ORDERS, make_plan
 from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
 
@@ -22,4 +22,5 @@ __all__ = [
     "estimate",
     "lab_capabilities",
     "make_plan",
+    "traffic_seconds",
 ]

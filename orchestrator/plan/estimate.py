@@ -4,6 +4,11 @@
 from dataclasses import dataclass
 
 from orchestrator.plan.trials import NO_VARIANT, Block, Plan
+from orchestrator.spec import Traffic
+
+# How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
+_SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
+_MORE_TRIES = 2.5  # for each more than one
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,17 @@ class Estimate:
     disk_bytes: int
 
 
+def traffic_seconds(traffic: Traffic) -> float:
+    """How long a trial's traffic takes: known, or of a search about."""
+    duration_s = traffic.duration_s
+    latency_s = duration_s * len(traffic.latency.at) if traffic.latency else 0.0
+    search = traffic.search
+    if search is None:
+        return traffic.warm_up_s + duration_s + latency_s
+    durations = _SEARCH_DURATIONS[search.method] + _MORE_TRIES * (search.tries - 1)
+    return traffic.warm_up_s + min(search.time_limit_s, durations * duration_s) + latency_s
+
+
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:
     """Of one block, or of its first rounds."""
     loads, loaded, trials, traffic_s = 0, NO_VARIANT, 0, 0.0
@@ -34,7 +50,7 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
         if rounds is not None and trial.round > rounds:
             break
         trials += 1
-        traffic_s += trial.traffic.warm_up_s + trial.traffic.duration_s
+        traffic_s += traffic_seconds(trial.traffic)
         loads += trial.levels.variant not in (loaded, NO_VARIANT)
         loaded = trial.levels.variant
     seconds = lessons.prepare_s + traffic_s + lessons.overhead_s * trials

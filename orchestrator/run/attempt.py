@@ -12,6 +12,8 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Trial
 from orchestrator.run import layout
 from orchestrator.run.goodput import measure_goodput
+from orchestrator.run.packet_rate import measure_packet_rate
+from orchestrator.run.pktgen import end_loads, largest_packet
 from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.run.streams import BadReport
 from orchestrator.run.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
@@ -20,7 +22,7 @@ from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
 
 # What measures over tunnels that are ready, by the tool of a trial's traffic.
-MEASURE: Mapping[str, Callable[[Scene], None]] = {"iperf3": measure_goodput}
+MEASURE: Mapping[str, Callable[[Scene], None]] = {"iperf3": measure_goodput, "pktgen": measure_packet_rate}
 
 
 def run_attempt(
@@ -29,13 +31,14 @@ def run_attempt(
     variant: Variant | None,
     on_traffic: Callable[[], None],
     conditions: Conditions | None = None,
+    on_bounds: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Execute a trial once. Never raises for what can go wrong on a host; the outcome says what did."""
     outcome = Outcome()
     began = time.monotonic()
     phases = Phases()
     try:
-        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic), variant)
+        _run(Scene(testbed, trial, conditions or Conditions(), outcome, phases, on_traffic, on_bounds, variant))
     except (AgentFailure, BadReport) as error:
         outcome.status = "failed"
         outcome.reasons.append(str(error))
@@ -44,15 +47,16 @@ def run_attempt(
         outcome.reasons.append(str(error))
     total = time.monotonic() - began
     planned = trial.traffic.warm_up_s + trial.traffic.duration_s
+    traffic_s = planned if outcome.traffic_s is None else outcome.traffic_s
     outcome.measurements["phases_s"] = phases.seconds
-    outcome.measurements["overhead_s"] = round(total - planned, 4)
+    outcome.measurements["overhead_s"] = round(total - traffic_s, 4)
     if outcome.status != "ok":
         outcome.measurements.setdefault("throughput_bps", None)
     return outcome
 
 
-def _run(scene: Scene, variant: Variant | None) -> None:
-    testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
+def _run(scene: Scene) -> None:
+    testbed, trial, outcome, variant = scene.testbed, scene.trial, scene.outcome, scene.variant
     tunnels = trial.levels.tunnels
     try:
         if scene.baseline:
@@ -65,7 +69,7 @@ def _run(scene: Scene, variant: Variant | None) -> None:
             scene.phases.done("variant")
             make_tunnels(testbed, trial.topology, tunnels, variant)
         scene.phases.done("tunnels")
-        shake_hands(testbed, trial.topology, tunnels)
+        shake_hands(testbed, trial.topology, tunnels, largest_packet(trial.levels.packet_size))
         scene.phases.done("handshakes")
         MEASURE[trial.traffic.tool](scene)
     except (AgentFailure, BadReport):
@@ -82,7 +86,11 @@ def _clean_up(scene: Scene) -> None:
     """Remove the trial's devices; what cannot be removed spoils the block, so the host counts as lost. A baseline has
     none, and its routes are replaced by the next trial's."""
     outcome = scene.outcome
-    if scene.baseline or outcome.host_lost:
+    if outcome.host_lost:
+        return
+    if scene.trial.traffic.tool == "pktgen":
+        end_loads(scene)
+    if scene.baseline:
         return
     try:
         remove_tunnels(scene.testbed, scene.trial.levels.tunnels)

@@ -100,7 +100,8 @@ class BlockRun:
             trial,
             self._session.variants.get(trial.levels.variant),
             partial(self._session.progress.traffic, trial),
-            Conditions(self._session.spec.limits, self._session.ledger.baseline_bps(self._block)),
+            Conditions(self._session.spec.limits, self._session.ledger.baseline(self._block, trial.levels.packet_size)),
+            partial(self._session.progress.bounds, trial),
         )
         attempt = self._record(trial, number, outcome, started_at)
         self._session.folder.add_attempt(attempt, outcome.raw)

@@ -107,7 +107,7 @@ def _evaluate(scene: Scene, processes: Mapping[str, Any], after: Aftermath) -> N
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
         passages=_passages(streams, outcome.probes["interfaces"], scene.ends.receiver, scene.baseline),
-        baseline_bps=None if scene.baseline else scene.conditions.baseline_bps,
+        baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
     )
     outcome.take(judge(evidence, scene.conditions.limits))

@@ -4,10 +4,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.run.streams import Stream
 from orchestrator.spec import Limits
+
+if TYPE_CHECKING:
+    from orchestrator.run.pktgen import Load
 
 REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 # Starting and ending a process takes this much beside the share that a limit allows.
@@ -31,7 +34,8 @@ class Evidence:
     """What is known of an attempt when its traffic has ended.
 
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
-    ``baseline_bps``: what the block carried without a tunnel, where it was measured and this is no baseline;
+    ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
+    of the tool; ``carried``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
     ``clock_skew_s``: the host's clock less the controller's.
     """
 
@@ -42,7 +46,9 @@ class Evidence:
     rekeyed: Sequence[str] = ()
     kernel_log: Sequence[str] = ()
     passages: Sequence[Passage] = ()
-    baseline_bps: float | None = None
+    baseline: float | None = None
+    carried: float | None = None
+    loads: Sequence["Load"] = ()
     clock_skew_s: float = 0.0
 
 
@@ -65,6 +71,7 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
         else:
             verdict.broken.append(sentence)
             verdict.names.append(name)
+    verdict.marks += _remarks(evidence)
     return verdict
 
 
@@ -81,6 +88,7 @@ def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     yield from _tunnels(evidence, limits)
     yield from _processors(evidence, limits)
     yield from _packets(evidence, limits)
+    yield from _loads(evidence.loads, limits)
     if evidence.kernel_log:
         yield "kernel_log", f"the kernel complained: {evidence.kernel_log[0]}"
 
@@ -118,9 +126,9 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         # Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
-    total = sum(stream.throughput_bps for stream in evidence.streams)
-    if evidence.baseline_bps and total > evidence.baseline_bps * (1 - limits.headroom):
-        share = total / evidence.baseline_bps
+    total = sum(stream.throughput_bps for stream in evidence.streams) if evidence.carried is None else evidence.carried
+    if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):
+        share = total / evidence.baseline
         yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
 
 
@@ -170,7 +178,8 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if segments > 0 and retransmits > limits.retransmits * segments:
         share = retransmits / segments
         yield "retransmits", f"{share:.1%} of the segments were sent again; the limit is {limits.retransmits:.1%}"
-    for role, devices in (evidence.probes.get("interfaces") or {}).items():
+    # Where losses are what is measured, each has its place, and a share of them is no fault.
+    for role, devices in (evidence.probes.get("interfaces") or {}).items() if not evidence.loads else ():
         for device, counts in devices.items():
             for way in ("rx", "tx"):
                 dropped, packets = counts.get(f"{way}_drops", 0), counts.get(f"{way}_packets", 0)
@@ -186,3 +195,21 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
             "variation",
             f"the throughput varied by {found:.0%} from second to second; the limit is {limits.variation:.0%}",
         )
+
+
+def _loads(loads: Sequence["Load"], limits: Limits) -> Iterator[tuple[str, str]]:
+    for load in loads:
+        if load.unexplained > 0:
+            where = f"at {load.offered_pps / 1e3:.0f} kpps, and no counter says where"
+            yield "unexplained", f"{load.unexplained} of {load.sent} packets were lost {where}"
+        if load.rate_pps is not None and load.offered_pps < load.rate_pps * (1 - limits.headroom):
+            asked = f"the {load.rate_pps / 1e3:.0f} that were asked for"
+            yield "headroom", f"generator-bound: it sent {load.offered_pps / 1e3:.0f} kpps of {asked}"
+
+
+def _remarks(evidence: Evidence) -> Iterator[str]:
+    """What a reader should know, and breaks no limit."""
+    for load in evidence.loads:
+        if load.unexplained < 0:
+            more = f"{-load.unexplained} packets more were dropped than were lost"
+            yield f"by the counters, {more}: others' packets are among them"

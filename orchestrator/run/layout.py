@@ -56,6 +56,11 @@ def receiver_address(tunnel: int) -> str:
     return _subnet(1, tunnel) + ".1"
 
 
+def receiver_subnet(tunnel: int) -> str:
+    """The address of the network, of 24 bits, at the receiving end of a tunnel."""
+    return _subnet(1, tunnel) + ".0"
+
+
 def device(tunnel: int) -> str:
     """The WireGuard device of a tunnel, on either gateway."""
     return f"wg{tunnel}"
@@ -87,6 +92,11 @@ class Placement:
 def _device_of(link: str) -> str:
     """What a link's device is called in the namespaces at its ends."""
     return "wan0" if link == "wan" else "lan0"
+
+
+def generator_device(role: str) -> str:
+    """The interface over which a role at an end of the topology reaches its gateway."""
+    return _device_of(next(link for link, roles in LINKS.items() if role in roles))
 
 
 def _addresses(topology: str, tunnels: int) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.plan import Block, Levels, Repetitions
 from orchestrator.stats import is_narrow, relative_width
+from orchestrator.store import headline
 
 
 class Ledger:
@@ -14,7 +15,7 @@ class Ledger:
 
     def __init__(self, attempts: Iterable[Mapping[str, Any]] = ()) -> None:
         self._status: dict[str, str] = {}
-        self._throughput: dict[str, float] = {}
+        self._carried: dict[str, float] = {}
         for attempt in sorted(attempts, key=lambda attempt: int(attempt["attempt"])):
             self.add(attempt)
 
@@ -24,8 +25,9 @@ class Ledger:
         if self.is_ok(trial_id):
             return
         self._status[trial_id] = attempt["status"]
-        if attempt["status"] == "ok":
-            self._throughput[trial_id] = float(attempt["measurements"]["throughput_bps"])
+        found = headline(attempt["measurements"]) if attempt["status"] == "ok" else None
+        if found is not None:
+            self._carried[trial_id] = found.value
 
     def is_ok(self, trial_id: str) -> bool:
         """Whether a trial has an ok attempt."""
@@ -38,19 +40,20 @@ class Ledger:
     def __contains__(self, trial_id: object) -> bool:
         return trial_id in self._status
 
-    def baseline_bps(self, block: Block) -> float | None:
-        """What a block carried without a tunnel, where that was measured."""
-        first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with it
-        return next((self._throughput[t.trial_id] for t in first if t.trial_id in self._throughput), None)
+    def baseline(self, block: Block, packet_size: int | str | None) -> float | None:
+        """What a block carried without a tunnel, in packets of that size, where that was measured."""
+        first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with them
+        mine = (trial.trial_id for trial in first if trial.levels.packet_size == packet_size)
+        return next((self._carried[trial_id] for trial_id in mine if trial_id in self._carried), None)
 
     def values(self, block: Block, last_round: int) -> dict[Levels, list[float]]:
-        """The throughput of each cell's ok trials up to a round, in the order of the rounds; in bit/s."""
+        """What each cell's ok trials carried up to a round, in the order of the rounds; all in the same unit."""
         values: dict[Levels, list[float]] = {}
         for trial in block.trials:
             if trial.kind == "measure" and trial.round <= last_round:
                 mine = values.setdefault(trial.levels, [])
-                if trial.trial_id in self._throughput:
-                    mine.append(self._throughput[trial.trial_id])
+                if trial.trial_id in self._carried:
+                    mine.append(self._carried[trial.trial_id])
         return values
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orchestrator.kernel.variants import Variant
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.run import layout
 from orchestrator.run.judge import Verdict
@@ -21,7 +22,8 @@ class Outcome:
 
     ``broken``: the limits, by name, that made it invalid; ``marks``: a sentence on each that only marks it.
     ``crypto``: which code encrypted, in the kernel's words. ``host_lost``: the host no longer answers, so nothing more
-    can be measured before it is prepared again.
+    can be measured before it is prepared again. ``traffic_s``: how long loads were offered, where the spec does not
+    say.
     """
 
     status: str = "failed"
@@ -35,6 +37,7 @@ class Outcome:
     boost: Boost = field(default_factory=lambda: Boost(False, {}))
     raw: dict[str, str] = field(default_factory=dict)
     host_lost: bool = False
+    traffic_s: float | None = None
 
     def take(self, verdict: Verdict) -> None:
         """Be ok or invalid, by a verdict."""
@@ -45,10 +48,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What an attempt is held against. ``baseline_bps``: what its block carried without a tunnel, where measured."""
+    """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
+    in the unit of the tool."""
 
     limits: Limits = field(default_factory=Limits)
-    baseline_bps: float | None = None
+    baseline: float | None = None
 
 
 class Phases:
@@ -66,7 +70,8 @@ class Phases:
 
 @dataclass(frozen=True)
 class Scene:
-    """One attempt on its way. ``on_traffic`` is called when its traffic is about to begin."""
+    """One attempt on its way. ``on_traffic`` is called when its traffic is about to begin, ``on_bounds`` with a text
+    when a search knows more. ``variant``: of its tunnels, where it has any."""
 
     testbed: Testbed
     trial: Trial
@@ -74,6 +79,8 @@ class Scene:
     outcome: Outcome
     phases: Phases
     on_traffic: Callable[[], None]
+    on_bounds: Callable[[str], None] = lambda text: None
+    variant: Variant | None = None
 
     @property
     def baseline(self) -> bool:

@@ -38,13 +38,17 @@ def make_tunnels(testbed: Testbed, topology: str, tunnels: int, variant: Variant
     together(testbed.agents, "peers", wanted, patience_s)
 
 
-def shake_hands(testbed: Testbed, topology: str, tunnels: int) -> None:
-    """See that a datagram crosses every path both ways, which completes its tunnel's handshake."""
+def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
+    """See that a datagram crosses every path both ways, which completes its tunnel's handshake.
+
+    ``packet_size``: bytes of its IP packet, which must pass whole.
+    """
     ends = layout.ends(topology)
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
     patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
-    agent.request("handshakes", timeout_s=patience_s + 20, role=ends.sender, paths=paths, patience_s=patience_s)
+    asked = {"role": ends.sender, "paths": paths, "patience_s": patience_s, "size": packet_size}
+    agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
 
 
 def handshake_ages(testbed: Testbed) -> dict[str, dict[str, float | None]]:

@@ -4,11 +4,12 @@
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
-from orchestrator.spec.fields import MOST_TUNNELS
+from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS
 from orchestrator.spec.limits import LIMIT_NAMES, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
+from orchestrator.spec.searching import Latency, Search
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
@@ -32,8 +33,10 @@ from orchestrator.spec.tuning import Tuning
 __all__ = [
     "AUTO",
     "GATEWAYS",
+    "IMIX",
     "LIMIT_NAMES",
     "LINKS",
+    "MAX",
     "MOST_TUNNELS",
     "PROVIDERS",
     "ROLES",
@@ -42,12 +45,14 @@ __all__ = [
     "Experiment",
     "Factors",
     "Host",
+    "Latency",
     "Limits",
     "Link",
     "Problem",
     "QemuHost",
     "QemuTestbed",
     "Role",
+    "Search",
     "SpecError",
     "SshHost",
     "SshTestbed",

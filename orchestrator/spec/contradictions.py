@@ -11,6 +11,7 @@ from orchestrator.spec.cells import cells, deciding_maxima, excluded
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
+from orchestrator.spec.tools import misused
 from orchestrator.spec.validation import build
 
 MOST_TRIALS = 1_000_000
@@ -18,7 +19,7 @@ MOST_TRIALS = 1_000_000
 
 def contradictions(tree: Mapping) -> list[Problem]:
     """The problems of one resolved spec, except rules without effect."""
-    problems = [*_unknown_names(tree), *_repeated_levels(tree)]
+    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree)]
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems

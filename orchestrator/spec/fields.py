@@ -115,6 +115,27 @@ Interval = Annotated[
     _quantity(units.seconds, "a time, such as 500 ms"),
     _text_schema("A time.", "500 ms", "2s"),
 ]
+
+
+def _packet_rate(value: Any, info: ValidationInfo) -> float | str:
+    if value == MAX or info.context == STORED:
+        return value  # type: ignore[no-any-return]
+    try:
+        return units.packets_per_second(value)
+    except ValueError as error:
+        raise expected(f"a packet rate, such as 200 kpps, or {MAX}", because=str(error)) from error
+
+
+PacketRate = Annotated[
+    float | Literal["max"],
+    PlainValidator(_packet_rate),
+    _text_schema("Packets per second, over all tunnels; max: as fast as the generator can.", "200 kpps", MAX),
+]
+NumberedRate = Annotated[
+    float,
+    _quantity(units.packets_per_second, "a packet rate, such as 200 kpps"),
+    _text_schema("Packets per second.", "200 kpps"),
+]
 Memory = Annotated[
     int,
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),

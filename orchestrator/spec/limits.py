@@ -24,6 +24,8 @@ LimitName = Literal[
     "drops",
     "variation",
     "headroom",
+    "unexplained",
+    "bounds",
     "kernel_log",
 ]
 LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
@@ -32,9 +34,9 @@ LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
 class Limits(Strict):
     """An attempt that breaks a limit is invalid, and says which; one of ``report_only`` only marks it.
 
-    Shares are of 1. The same limits hold in every tier. Five limits have no number: no other traffic may pass before
-    the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, and the
-    kernel may not complain.
+    Shares are of 1. The same limits hold in every tier. Seven limits have no number: no other traffic may pass before
+    the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, no packet
+    may be lost where no counter says so, a search must find a lower bound, and the kernel may not complain.
     """
 
     duration: Share = Field(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '1420 B', '1 GiB', '5 %'."""
+"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '200 kpps', '1420 B', '1 GiB', '5 %'."""
 
 import re
 from collections.abc import Mapping
@@ -20,14 +20,16 @@ SIZES: Mapping[str, Fraction] = {
     **{f"{prefix}B": Fraction(1000**power) for power, prefix in enumerate("kMGT", start=1)},
     **{f"{prefix}iB": Fraction(1024**power) for power, prefix in enumerate("KMGT", start=1)},
 }
-
+PACKET_RATES: Mapping[str, Fraction] = {
+    f"{prefix}pps": Fraction(1000**power) for power, prefix in enumerate(("", "k", "M"))
+}
 SHARES: Mapping[str, Fraction] = {"%": Fraction(1, 100)}
 
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z/]+|%)", re.ASCII)
 
 
 def parse_quantity(value: object, units: Mapping[str, Fraction]) -> Fraction:
-    """A non-negative number and one of ``units``, in the base unit (s, bit/s, B, a share of 1).
+    """A non-negative number and one of ``units``, in the base unit (s, bit/s, packets/s, B, a share of 1).
 
     Raises ValueError, whose message says what is wrong with the value. A number without a unit is refused, because
     nothing says whether 500 is seconds or milliseconds; so is a unit in another case ('1 GB' is not '1 Gb').
@@ -53,6 +55,14 @@ def seconds(value: object) -> float:
 def bits_per_second(value: object) -> float:
     """A rate in bit/s."""
     return float(parse_quantity(value, RATES))
+
+
+def packets_per_second(value: object) -> float:
+    """A rate in packets per second; ValueError when it is none at all."""
+    rate = parse_quantity(value, PACKET_RATES)
+    if not rate:
+        raise ValueError("it is no rate")
+    return float(rate)
 
 
 def whole_bytes(value: object) -> int:

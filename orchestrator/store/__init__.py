@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's directory: what is in it, how it is written so that nothing is lost, and how it is read."""
 
+from orchestrator.store.headline import Headline, headline
 from orchestrator.store.reading import find_run, is_run, read_attempts, read_run, read_stopping
 from orchestrator.store.tables import tables, write_tables
 from orchestrator.store.writing import RunDirectory, StoreError, new_run_id
 
 __all__ = [
+    "Headline",
     "RunDirectory",
     "StoreError",
     "find_run",
+    "headline",
     "is_run",
     "new_run_id",
     "read_attempts",

@@ -86,16 +86,18 @@ def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, before, after) of all values that differ; lists are compared whole."""
+    """(path, before, after) of all values that differ; lists are compared whole, and what is absent is like None."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*before, *(key for key in after if key not in before)]:
             below = f"{path}.{key}" if path else str(key)
-            yield from differences(before.get(key, _ABSENT), after.get(key, _ABSENT), below)
+            yield from differences(before.get(key), after.get(key), below)
     elif before != after:
         yield path, _text(before), _text(after)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return _ABSENT
     if isinstance(value, list):
         return "[" + ", ".join(_text(item) for item in value) + "]"
     if isinstance(value, Mapping):

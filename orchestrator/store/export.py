@@ -50,14 +50,14 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
     where the archive cannot be.
     """
     _check_target(run, target)
-    meta = read_run(run)
-    doubts = tuple(_doubts(meta))
-    if doubts and DIRTY not in allow:
-        raise UserError(
-            f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
-            f"{DIRTY}: then the archive says so."
-        )
     with _not_written(run):
+        meta = read_run(run)
+        doubts = tuple(_doubts(meta))
+        if doubts and DIRTY not in allow:
+            raise UserError(
+                f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
+                f"{DIRTY}: then the archive says so."
+            )
         files = _files(run)
         added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
         added[crate.LICENSE] = (CHECKOUT / "LICENSE").read_bytes()
@@ -139,7 +139,8 @@ def _examine(
     sizes, sums = {}, {}
     secret: list[Finding] = []
     personal: list[Finding] = []
-    folders = [str(folder) for folder in (CHECKOUT, Path.home()) if len(folder.parts) > 2]
+    # Without a home folder it stays "~"; /root names nobody.
+    folders = [folder for folder in (str(CHECKOUT), os.path.expanduser("~")) if folder.count("/") > 1]
     for name in sorted([*files, *added]):
         data = added[name] if name in added else files[name].read_bytes()
         sizes[name], sums[name] = len(data), hashlib.sha256(data).hexdigest()

@@ -60,7 +60,7 @@ _RULES = (
         rb"sk-[A-Za-z0-9_-]{32,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)",
     ),
     _rule("credentials", "authorization", rb"(?i)authorization" + _IS + rb"(?:bearer|basic)\s+[^\s\"'\\]{8,}"),
-    _rule("an address with a password", "://", rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'<>\\]+:[^\s/@\"'<>\\]+@"),
+    _rule("an address with a password", "://", rb"(?<=[A-Za-z0-9])://[^\s/:@\"'<>\\]+:[^\s/@\"'<>\\]+@"),
     _rule(
         "a password or token",
         "passw passphrase secret token api_key api-key apikey",

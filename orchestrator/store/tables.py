@@ -13,6 +13,12 @@ from orchestrator.store.reading import read_attempts, read_run, read_stopping
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of trials with pktgen: what one rate carried, or the bounds of the rates that a search found.
+_PACKET_RATES = (
+    *("sent_pps", "received_pps", "loss_ratio"),
+    *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
+)
+
 
 def _columns() -> list[tuple[str, "pa.DataType"]]:
     """The columns that both tables share. Units are in the names."""
@@ -33,6 +39,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("reasons", pa.string()),
         ("marks", pa.string()),
         ("throughput_bps", pa.float64()),
+        *((name, pa.float64()) for name in _PACKET_RATES),
         ("duration_s", pa.float64()),
         ("warm_up_s", pa.float64()),
         ("planned_duration_s", pa.float64()),
@@ -80,7 +87,10 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": "; ".join(attempt["reasons"]),
         **{
             key: measurements.get(key)
-            for key in ("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s")
+            for key in (
+                *("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s"),
+                *_PACKET_RATES,
+            )
         },
         **{key: attempt.get(key) for key in ("realtime", "crypto", "variant_build", "kernel_release")},
         "started_at": datetime.fromisoformat(attempt["started_at"]),

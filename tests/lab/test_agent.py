@@ -166,7 +166,7 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent.request("peers", gateways=layout.tunnel_peers(layout.SITE_TO_SITE, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
-        agent.request("handshakes", role="client", paths=paths, patience_s=1.0)
+        agent.request("handshakes", role="client", paths=paths, patience_s=1.0, size=None)
 
 
 def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:

@@ -2,6 +2,8 @@
 """From invented attempts to frames, figures and a report: what is drawn is what was written, and nothing is lost."""
 
 import json
+import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,23 @@ import pytest
 from orchestrator.analysis import figures, make_report
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import load
+from orchestrator.analysis.figures.numbers import SVG, for_page
 from orchestrator.analysis.notebooks import pair
 from orchestrator.analysis.page import render
 from orchestrator.errors import UserError
 from orchestrator.paths import NOTEBOOKS, RESULTS
 from tests.unit.synthetic_run import write_run
 
-FIGURES = (figures.one_tunnel, figures.throughput_tunnels, figures.one_tunnel_a_core, figures.per_core_load)
+FIGURES = (
+    figures.one_tunnel,
+    figures.throughput_tunnels,
+    figures.one_tunnel_a_core,
+    figures.per_core_load,
+    figures.speed_ups,
+    figures.published,
+    figures.scheduling,
+    figures.where_polls_ran,
+)
 
 
 def exact(variant: str, cores: int, tunnels: int, rng: Any) -> float:
@@ -79,9 +91,9 @@ def test_shares_of_a_cpus_time_are_whole(tmp_path: Path) -> None:
 def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, figure: Any, shape: dict[str, Any]) -> None:
     run = load(write_run(tmp_path, **shape))
     drawing = figure(run)
-    drawing.save(tmp_path)
-    for suffix in ("pdf", "png", "svg", "txt"):
-        assert (tmp_path / f"{drawing.name}.{suffix}").stat().st_size > 0
+    svg = drawing.rendered("svg")
+    ids = re.findall(r'\bid="([^"]+)"', for_page(svg, "one")[0] + for_page(svg, "two")[0])
+    assert len(ids) == len(set(ids))  # on a page, no figure refers to what is another's
     assert run.topology.lower() in drawing.caption.lower()
     assert ("Emulated" in drawing.caption) == bool(shape.get("emulated"))
 
@@ -89,10 +101,46 @@ def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, figure: Any, sha
 def test_every_trial_is_a_point(tmp_path: Path) -> None:
     run = load(write_run(tmp_path, rounds=4))
     figures.throughput_tunnels(run).save(tmp_path)
-    svg = ElementTree.parse(tmp_path / "f2-throughput-tunnels.svg")
-    collections = [e for e in svg.iter() if str(e.get("id", "")).startswith("PathCollection")]
-    points = sum(len([e for e in group.iter() if e.tag.endswith("use")]) for group in collections)
-    assert points >= len(run.measured) + len(cells(run))
+    svg = (tmp_path / "f2-throughput-tunnels.svg").read_text(encoding="utf-8")
+    titles = [title.text or "" for title in ElementTree.fromstring(svg).iter(f"{{{SVG}}}title")]
+    for trial in run.measured.to_dict("records"):
+        (mine,) = (title for title in titles if trial["trial_id"] in title)
+        assert f"{trial['throughput_bps'] / 1e9:.3g} Gbit/s" in mine
+    assert sum("median" in title for title in titles) == len(cells(run))
+
+
+def test_a_line_has_a_gap_where_a_planned_cell_has_no_valid_trial(tmp_path: Path) -> None:
+    def only_the_ends(trial: dict[str, Any]) -> list[str]:
+        return ["failed"] if trial["levels"]["tunnels"] == 2 and trial["kind"] == "measure" else ["ok"]
+
+    run = load(write_run(tmp_path, cores=(4,), tunnels=(1, 2, 4), fate=only_the_ends))
+    for figure in (figures.throughput_tunnels(run), figures.speed_ups(run)):
+        lines = [line for line in figure.figure.axes[0].lines if len(line.get_xdata()) == 3]
+        assert lines
+        assert all(math.isnan(line.get_ydata()[1]) for line in lines)
+
+
+def test_speed_ups_are_paired_and_published_values_come_from_the_claims(tmp_path: Path) -> None:
+    run = load(
+        write_run(tmp_path, variants=["vanilla", "threaded", "inline"], speed=steady, cores=(4,), tunnels=(1, 0))
+    )
+    drawing = figures.published(run)
+    svg = ElementTree.fromstring(drawing.rendered("svg"))
+    titles = [title.text or "" for title in svg.iter(f"{{{SVG}}}title")]
+    for verdict in run.verify():
+        for one in verdict.evidence:
+            if one.statistic == "ratio" and one.published_value:
+                about = f"{verdict.claim}, {one.name}\n"
+                assert any(t.startswith(f"{about}published: {one.published}\n{verdict.source}") for t in titles)
+                assert any(t.startswith(f"{about}measured here: {one.median:.3g} times") for t in titles)
+    assert "as published, for other hardware" in drawing.caption
+    pairs = figures.speed_ups(run).figure.axes[0].collections
+    assert {round(float(y), 6) for points in pairs for _, y in points.get_offsets()} >= {2.0, 3.0}
+
+
+def steady(variant: str, cores: int, tunnels: int, rng: Any) -> float:
+    """Threaded is twice vanilla and inline three times, whatever the place."""
+    return {"none": 9e9, "vanilla": 1e9, "threaded": 2e9, "inline": 3e9}[variant]
 
 
 def test_a_report_shows_what_failed_and_takes_nothing_as_markup(tmp_path: Path) -> None:
@@ -100,13 +148,14 @@ def test_a_report_shows_what_failed_and_takes_nothing_as_markup(tmp_path: Path) 
     meta = json.loads((path / "run.json").read_text())
     meta["description"] = "<script>alert(1)</script>"
     (path / "run.json").write_text(json.dumps(meta))
-    page = render(load(path), path)
-    assert "<script" not in page
+    run = load(path)
+    page = render(run, path, run.verify())
+    assert "alert(1)" in page
+    assert page.count("<script") == 1  # its own
     assert "&lt;refused&gt; &amp; gone" in page
     assert "a new handshake fell into the trial" in page
     assert "this computer has 2 cores" in page
-    assert "http://" not in page
-    assert "https://" not in page
+    assert not re.findall(r"(?:src|href|action|data)=[\"'](?!#)", page)  # nothing is loaded, nothing leads away
 
 
 def test_a_run_that_was_cut_off_is_readable_and_says_so(tmp_path: Path) -> None:
@@ -118,7 +167,7 @@ def test_a_run_that_was_cut_off_is_readable_and_says_so(tmp_path: Path) -> None:
         shutil.rmtree(folder)
     run = load(path)
     assert run.counts()["missing"] in (3, 4)
-    assert "ended from outside" in render(run, path)
+    assert "ended from outside" in render(run, path, [])
 
 
 def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tmp_path: Path) -> None:
@@ -126,11 +175,13 @@ def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tm
     page = make_report(path)
     assert page == path / "report.html"
     text = page.read_text()
-    assert text.count("data:image/svg+xml;base64,") == 4
+    assert text.count("<svg ") == 6
     executed = json.loads((path / "notebooks" / "scaling.ipynb").read_text())
     outputs = [cell for cell in executed["cells"] if cell["cell_type"] == "code" and cell.get("outputs")]
     assert len(outputs) >= 7
-    for name in ("f1-throughput-one-tunnel", "f2-throughput-tunnels", "f3-throughput-cores", "per-core-load"):
+    assert json.loads((path / "claims.json").read_text())["verdicts"][0]["claim"] == "C1"
+    names = ["f1-throughput-one-tunnel", "f2-throughput-tunnels", "f3-throughput-cores", "per-core-load"]
+    for name in (*names, "f5-speed-ups", "f5-speed-ups-published"):
         assert {file.suffix for file in (path / "figures").glob(f"{name}.*")} == {".pdf", ".png", ".svg", ".txt"}
     before = {file.name: file.read_bytes() for file in (path / "figures").iterdir()}
     make_report(path)

@@ -106,6 +106,20 @@ def test_a_ratio_against_a_patched_module_decides_nothing(tmp_path: Path) -> Non
     assert "threaded is an unpatched module" in verdict.reason
 
 
+def test_trials_that_broke_a_limit_which_is_only_reported_decide_nothing(tmp_path: Path) -> None:
+    path = write_run(tmp_path, speed=as_published, variants=VARIANTS, cores=(32,), tunnels=(1, 0), rounds=8)
+    meta = json.loads((path / "run.json").read_text())
+    meta["spec"]["limits"] = {"report_only": ["headroom", "clock_skew", "competing_load"]}
+    (path / "run.json").write_text(json.dumps(meta))
+    assert {verdict.claim: verdict.verdict for verdict in verify(load(path))}["C4"] == REPRODUCED
+    for file in path.glob("trials/*/1/attempt.json"):
+        attempt = json.loads(file.read_text())
+        file.write_text(json.dumps({**attempt, "marks": ["other programs used 50% of a core"]}))
+    verdict = next(verdict for verdict in verify(load(path)) if verdict.claim == "C4")
+    assert verdict.verdict == NOT_TESTABLE
+    assert "relaxed limits: the spec only reports competing_load, and 16 of its trials are marked" in verdict.reason
+
+
 def test_invalid_attempts_stand_beside_the_number(tmp_path: Path) -> None:
     def fate(trial: dict[str, Any]) -> list[str]:
         return ["invalid", "ok"] if trial["levels"]["variant"] == "inline" and trial["round"] < 4 else ["ok"]

@@ -116,7 +116,7 @@ def computer(tmp_path: Path) -> Computer:
         "thing==1 \\\n    --hash=sha256:1\nuv==2 \\\n    --hash=sha256:2\n"
     )
     (made.checkout / "system-packages.txt").write_text(
-        "# a comment\npython3-venv - environment\nalpha alpha run\nbeta /nowhere/beta.* build\n"
+        "# a comment\npython3-venv - environment\nalpha alpha run\nbeta /nowhere/beta.* build\ngamma gamma test\n"
     )
     for name in REAL:
         (made.bin / name).symlink_to(shutil.which(name) or name)
@@ -271,11 +271,28 @@ def test_missing_packages_are_installed_when_that_is_allowed(
     assert done.stdout == "".join(f"<{argument}>" for argument in arguments)
     assert all(call.startswith("sudo -n env ") for call in computer.calls("sudo"))
     # The lists are fetched when an installation without them fails; a source that does not answer is no obstacle.
-    assert [("update" in call, "alpha beta" in call) for call in computer.calls("apt-get")] == [
+    calls = computer.calls("apt-get")
+    assert [("update" in call, "alpha beta" in call) for call in calls[:3]] == [
         (False, True),
         (True, False),
         (False, True),
     ]
+    assert [call.endswith("install gamma") for call in calls[3:]] == [True] * ("test" in arguments)
+
+
+def test_without_what_only_tests_need_the_tests_run_but_in_ci(computer: Computer) -> None:
+    for name in ("alpha", "beta"):
+        computer.program(name, "#!/bin/sh\n")
+    (computer.checkout / "system-packages.txt").write_text("alpha alpha run\ngamma gamma test\n")
+    (computer.root / "state" / "gone").touch()
+    assert computer.run("test").stdout == "<test>"
+    assert not computer.calls("apt-get")  # nobody allowed it
+    done = computer.run("test", "--yes")
+    assert (done.returncode, done.stdout) == (0, "<test><--yes>")
+    assert "the tests that need gamma are left out" in done.stderr
+    done = computer.run("test", CI="true")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert computer.run("run", CI="true").stdout == "<run>"
 
 
 def test_what_only_a_build_needs_is_not_asked_for_where_a_lab_came_ready_made(computer: Computer) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.run import iperf3, probes
 from orchestrator.run.judge import Evidence, Passage, Verdict, judge, variation
+from orchestrator.run.pktgen import Load
 from orchestrator.run.streams import BadReport, Stream
 from orchestrator.spec import LIMIT_NAMES, Limits
 
@@ -125,6 +126,11 @@ def test_a_good_attempt_breaks_no_limit() -> None:
     assert verdict == Verdict()
 
 
+def load(**changes: Any) -> Load:
+    whole = Load(1e5, 1000, 900, 0.01, {"gateway-a/wan0 rx": 100}, 0, 1e5)
+    return replace(whole, **changes)
+
+
 BROKEN = [
     (evidence([stream(2.0)]), "duration", "received over 2.00 s"),
     (evidence(window_s=4.0), "window", "sampled over 4.00 s"),
@@ -149,6 +155,11 @@ BROKEN = [
     (evidence([stream(retransmits=30)]), "retransmits", "3.0% of the segments"),
     (evidence(interfaces=interfaces(tx_drops=100)), "drops", "gateway-a/wg1 dropped 50.0%"),
     (evidence([stream(rates_bps=(1e9, 0.0, 1e9, 0.0))]), "variation", "varied by 100%"),
+    (
+        evidence([], loads=[load(unexplained=3)]),
+        "unexplained",
+        "3 of 1000 packets were lost at 100 kpps",
+    ),
 ]
 
 
@@ -169,9 +180,20 @@ def test_every_limit_of_a_spec_can_be_broken() -> None:
 
 
 def test_what_only_marks_leaves_an_attempt_valid() -> None:
-    verdict = judge(evidence(baseline_bps=1.05e9, clock_skew_s=-3600.0), Limits())
+    verdict = judge(evidence(baseline=1.05e9, clock_skew_s=-3600.0), Limits())
     assert verdict.broken == []
     assert ["95%" in verdict.marks[1], "-3600.00 s" in verdict.marks[0]] == [True, True]
+
+
+def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_marked() -> None:
+    lossy = evidence([], loads=[load()], interfaces=interfaces(tx_drops=100))
+    assert judge(lossy, Limits()) == Verdict()
+    slow = judge(evidence([], loads=[load(offered_pps=5e4, unexplained=-2)]), Limits())
+    assert slow.broken == []
+    assert "it sent 50 kpps of the 100 that were asked for" in slow.marks[0]
+    assert "2 packets more were dropped than were lost" in slow.marks[1]
+    near = judge(evidence([], loads=[load()], carried=9e4, baseline=9.1e4), Limits())
+    assert "generator-bound: 99%" in near.marks[0]
 
 
 def test_below_three_seconds_nothing_is_said_of_the_variation() -> None:

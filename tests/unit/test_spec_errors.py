@@ -42,6 +42,35 @@ def test_a_good_spec(tmp_path: Path) -> None:
     assert "\n" not in check_file(tmp_path / "spec.yaml")
 
 
+PKTGEN = GOOD.replace("{duration", "{tool: pktgen, rate: 100 kpps, duration").replace(
+    "traffic:", "  packet_size: [64, imix]\ntraffic:"
+)
+
+
+def test_a_good_spec_of_packets(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(PKTGEN)
+    assert "\n" not in check_file(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "says"),
+    [
+        ("rate: 100 kpps, ", "", 7, 1, 'Add "rate"'),
+        ("100 kpps", "100 kbps", 7, 31, '"kbps" is not a unit here'),
+        ("100 kpps", "0 pps", 7, 31, "it is no rate"),
+        ("rate:", "streams: 2, rate:", 7, 25, "goes with tool iperf3"),
+        ("[64,", "[63,", 6, 17, "from 64 to 1420, or imix"),
+        ("tiers:", "topology: gateway-to-gateway\ntiers:", 8, 1, "Use topology site-to-site"),
+        ("tiers:", "trace: polls\ntiers:", 8, 1, "with tool iperf3 only"),
+        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1}]\ntiers:", 8, 11, "has no packet_size"),
+    ],
+)
+def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, column: int, says: str) -> None:
+    ((found_line, found_column, message),) = mistakes(tmp_path, PKTGEN.replace(old, new, 1))
+    assert (found_line, found_column) == (line, column)
+    assert says in message
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "column", "says"),
     [
@@ -76,6 +105,10 @@ def test_a_good_spec(tmp_path: Path) -> None:
         ("tiers:", "exclude: [{cores: 3, tunnels: 2}]\ntiers:", 7, 11, "means no cell"),
         ("tiers:", "exclude: [{}]\ntiers:", 7, 11, "leave out everything"),
         ("tiers:", "exclude: [{variant: [vanilla, threaded]}]\ntiers:", 7, 1, "nothing to measure"),
+        ("{duration", "{rate: 1 kpps, duration", 6, 11, "goes with tool pktgen"),
+        ("  tunnels:", "  packet_size: [64]\n  tunnels:", 5, 3, "goes with tool pktgen"),
+        ("{duration", "{tool: pktgen, rate: max, duration", 6, 11, "Add the factor packet_size"),
+        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1, packet_size: 64}]\ntiers:", 7, 52, "no factor"),
         ("tiers:", "repetitions: 100000\nseed: &a 1\nretries: *a\ntiers:", 8, 7, "Anchors"),
         ("one: {", "one: {exclude: [{variant: [vanilla, threaded]}], ", 8, 9, "nothing to measure"),
         ("one: {", "One: {", 8, 3, "cannot be used"),

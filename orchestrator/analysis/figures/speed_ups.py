@@ -32,7 +32,7 @@ def pairs(run: Run, reference: str) -> pd.DataFrame:
     """One row a pair: the levels, block, round, ratio, and reference, whose throughput in that round it is over."""
     trials = run.measured[[*LEVELS, "block", "round", "throughput_bps"]]
     below = trials[(trials["variant"] == reference) & (trials["throughput_bps"] > 0)].drop(columns="variant")
-    shared = ["cores", "tunnels", "block", "round"]
+    shared = [*LEVELS[1:], "block", "round"]
     both = trials[trials["variant"] != reference].merge(below, on=shared, suffixes=("", "_of_reference"))
     return both.assign(ratio=both["throughput_bps"] / both["throughput_bps_of_reference"], reference=reference)
 
@@ -60,7 +60,7 @@ def speed_ups(run: Run) -> Drawing:
         across = panels.columns(len(counts))
         for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
             here, mine = table[table["cores"] == cores], points[points["cores"] == cores]
-            levels = sorted({int(tunnels) for tunnels in here["tunnels"]})
+            levels = sorted({int(tunnels) for tunnels in planned.loc[planned["cores"] == cores, "tunnels"]})
             places = panels.places_of(levels)
             axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
             for index, variant in enumerate(others):
@@ -72,12 +72,12 @@ def speed_ups(run: Run) -> Drawing:
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:
             axes = grid[across - 1]
-            levels = sorted({int(tunnels) for tunnels in last["tunnels"]})
+            rightmost = planned.loc[planned["cores"] == counts[across - 1], "tunnels"].nunique() - 1.0
             ends = {
                 variant: float(rows.sort_values("tunnels")["median"].iloc[-1])
                 for variant, rows in last.groupby("variant")
             }
-            parts.label_ends(axes, run, {str(name): end for name, end in ends.items()}, len(levels) - 1.0, 1.0)
+            parts.label_ends(axes, run, {str(name): end for name, end in ends.items()}, rightmost, 1.0)
         else:
             handles = [*parts.variant_handles(run, set(table["variant"])), *handles]
         parts.legend(figure, handles)
@@ -101,7 +101,7 @@ def _draw_ratios(
         return
     x = mine["tunnels"].map(places).astype("float64") + aside + parts.jitter(mine) * 0.7 * width
     style: dict[str, Any] = {"s": 9, "marker": marker, "color": colour, "linewidths": 0, "alpha": 0.55, "zorder": 4}
-    drawn = axes.scatter(x, mine["ratio"], rasterized=parts.are_many(mine), **style)
+    drawn = axes.scatter(x, mine["ratio"], rasterized=parts.are_many(points), **style)
     numbers.carry_rows(drawn, mine, _pair_text)
     x = rows["tunnels"].map(places).astype("float64") + aside
     every = rows.set_index("tunnels")["median"].reindex(list(places))  # with a gap where there is no pair

@@ -1,0 +1,55 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Packet rate
+#
+# How many packets per second pass the tunnels, by the size of the packets: what was found by a search with bounds, or
+# what arrived of a given rate. Loss-bounded rates and TCP's throughput are different quantities, so no figure has both.
+#
+# Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to a run of
+# `exp/packet-rate.yaml`.
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import orchestrator as orch
+from orchestrator.analysis import figures, packets
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## Packet rate against packet size (F6)
+
+# %%
+show(figures.packet_rate(run))
+
+# %%
+packets.packet_cells(run)
+
+# %% [markdown]
+# ## Where the time went
+
+# %%
+show(figures.per_core_load(run))

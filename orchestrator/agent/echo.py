@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Echo requests, which the kernel at the other end answers: whether one passes, and how long it takes. icmp(7), RFC 792
+
+The times are those of this process: they hold its system calls, which take microseconds on real processors and about
+55 us each on the lab's machines.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+import time
+
+from orchestrator.agent.host import inside
+
+ICMP_HEADER = 8
+SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0
+PROBE_SIZE = 64  # bytes of a probe's ICMP message: an IP packet of 84, as ping's
+LATE_S = 1.0  # how long the answers to the last probes are waited for
+
+
+def echo_request(identity, number, size):
+    """An ICMP echo request of so many bytes."""
+    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return data[:2] + struct.pack("!H", total) + data[4:]
+
+
+def echo_answer(packet, identity):
+    """(number, bytes of the message) where an IP packet answers one of our requests, else None."""
+    header = (packet[0] & 15) * 4
+    kind, _, _, who, number = struct.unpack_from("!BBHHH", packet, header)
+    return (number, len(packet) - header) if (kind, who) == (ECHO_REPLY, identity) else None
+
+
+class Echoes:
+    """Round trips from a role to an address, at an even pace, in a thread, while it is entered.
+
+    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}.
+    """
+
+    def __init__(self, request):
+        self.request = request
+        self.identity = (os.getpid() + 1) & 0xFFFF  # not that of `reach`
+        self.sent = 0
+        self.rtts_s = []  # type: list[float]
+        self.leaving = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        with inside(self.request["role"]):
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+        self.socket.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF))
+        self.socket.bind((self.request["source"], 0))
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.leaving.set()
+        self.thread.join()
+        self.socket.close()
+
+    def run(self):
+        """Send what is due, take what comes; a probe that is due while another waits for the CPU is sent late."""
+        gap_s, count = 1 / self.request["pace_pps"], round(self.request["pace_pps"] * self.request["duration_s"])
+        began = time.monotonic()
+        waiting = {}  # type: dict[int, float]
+        end = began + self.request["duration_s"] + LATE_S
+        while True:
+            now = time.monotonic()
+            more = self.sent < count and not self.leaving.is_set()
+            due = began + self.sent * gap_s if more else end
+            if more and now >= due:
+                message = echo_request(self.identity, self.sent, PROBE_SIZE)
+                waiting[self.sent & 0xFFFF] = time.monotonic()
+                self.sent += 1
+                with contextlib.suppress(OSError):  # a full queue: it is one that is lost
+                    self.socket.sendto(message, (self.request["destination"], 0))
+                continue
+            if now >= end or not (more or waiting):
+                return
+            if select.select([self.socket], [], [], min(max(0.0, due - now), 0.2))[0]:
+                self.take(waiting)
+
+    def take(self, waiting):
+        with contextlib.suppress(OSError):
+            packet = self.socket.recv(2048)
+            now = time.monotonic()
+            answer = echo_answer(packet, self.identity)
+            if answer is not None and answer[0] in waiting:
+                self.rtts_s.append(now - waiting.pop(answer[0]))
+
+    def result(self):
+        """{"sent", "rtts_s"}: of the answers that came, in their order."""
+        return {"sent": self.sent, "rtts_s": [round(rtt, 7) for rtt in self.rtts_s]}

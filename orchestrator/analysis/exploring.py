@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A notebook to explore one run in: made once in the run's folder, then the user's own."""
+
+from pathlib import Path
+
+from orchestrator.analysis.notebooks import KERNEL
+
+NAME = "explore.ipynb"
+
+_TEXT = """
+# # {title}
+#
+# This notebook is yours: `orch notebook` made it once and leaves it as it is. It reads the run around it.
+
+# %%
+import orchestrator as orch
+
+run = orch.load("..")
+run
+
+# %% [markdown]
+# ## Cells, ratios, scaling
+#
+# Medians with their intervals; below six trials it is the range, and is called so.
+
+# %%
+run.cells()
+
+# %%
+run.ratios()
+
+# %%
+run.efficiencies()
+
+# %%
+run.fits()
+
+# %% [markdown]
+# ## Claims
+
+# %%
+for verdict in run.verify():
+    print(f"{{verdict.claim}}  {{verdict.verdict}}: {{verdict.reason}}")
+
+# %% [markdown]
+# ## Every trial
+#
+# `run.attempts` has those that failed or are invalid, with the reasons; `run.per_core` what each CPU did. Against
+# another run: `run.compare("../../OTHER-RUN")`.
+
+# %%
+run.measured.head()
+
+# %%
+from orchestrator.analysis import figures
+
+figures.throughput_tunnels(run)
+"""
+
+
+def notebook_of(run_dir: Path, title: str) -> Path:
+    """The path of a run's notebook to explore it in, made if it is not there. Raises OSError where it cannot be."""
+    import jupytext
+    import nbformat
+
+    path = run_dir / "notebooks" / NAME
+    if not path.exists():
+        notebook = jupytext.reads("# %% [markdown]" + _TEXT.format(title=title), fmt="py:percent")
+        notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    return path

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F6: packet rate against packet size, a line a variant, a column of panels a core count; below it, the rate a core."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from orchestrator.analysis.cells import Key
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, STYLE, look
+from orchestrator.analysis.packets import GOALS, goals, packet_cells, packet_trials
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "f6-packet-rate"
+TITLE = "Packet rate against packet size"
+_K = 1e3  # axes are in kpps
+_FAINT = 0.35  # of the colour, for rates without a loss beside those with few
+
+
+def packet_rate(run: Run) -> Drawing:
+    """F6 of a run. Of each core count the cells with one tunnel a core, where there are such, else the most tunnels."""
+    every = packet_cells(run)
+    planned = run.trials[run.trials["kind"] == "measure"]
+    lost = captions.loss_note(planned, _invalid(run), drawn=False)
+    shown = every[every["n"] > 0]
+    if shown.empty:
+        return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a packet rate.", [lost])
+    chosen = {int(cores): _tunnels(shown[shown["cores"] == cores], int(cores)) for cores in shown["cores"].unique()}
+    columns = sorted(chosen)[-4:]
+    here = pd.concat([every[(every["cores"] == c) & (every["tunnels"] == chosen[c])] for c in columns])
+    sizes = sorted({Key.of(row).place[2:] for row in here.to_dict("records")}, key=_last_if_mixed)
+    places = {name: float(place) for place, (_, name) in enumerate(sizes)}
+    wanted = goals(run)
+    face = [
+        captions.sample_note([int(n) for n in here.loc[here["n"] > 0, "n"]], explained=False),
+        _meaning(wanted),
+        captions.bound_note(here),
+        lost,
+        "Sizes are those of the IP packets in the tunnel." + _mixture(places),
+        *captions.context_notes(run),
+    ]
+    face = [note for note in face if note]
+    width = COLUMN_IN if len(columns) < 3 else PAGE_IN
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(width, 3.6, face)
+        grid = figure.subplots(2, len(columns), squeeze=False, sharey="row", sharex=True)
+        lines = False
+        for column, cores in enumerate(columns):
+            cells = here[here["cores"] == cores]
+            trials = packet_trials(run)
+            trials = trials[(trials["cores"] == cores) & (trials["tunnels"] == chosen[cores])]
+            for axes, share in ((grid[0][column], 1), (grid[1][column], cores)):
+                _panel(axes, run, cells, trials, places, wanted, share * _K)
+                lines |= _baseline(axes, cells[cells["goal"] == wanted[0]], places, share * _K)
+            grid[0][column].set_title(f"{captions.count(cores, 'core')}, {captions.count(chosen[cores], 'tunnel')}")
+            grid[1][column].set_xticks(list(places.values()), list(places))
+            grid[1][column].set_xlim(-0.5, len(places) - 0.5)
+            grid[1][column].set_xlabel("Bytes of a packet")
+        for row, quantity in ((0, "Packet rate in kpps"), (1, "kpps a core")):
+            grid[row][0].set_ylabel(quantity)
+            grid[row][0].set_ylim(0, _top(here, [1] * len(here) if row == 0 else list(here["cores"])))
+        drawn = {str(name) for name in here.loc[here["n"] > 0, "variant"]}
+        handles = parts.variant_handles(run, drawn)
+        if len(wanted) > 1:
+            handles.append(Line2D([], [], color=GREY, alpha=_FAINT, linewidth=3, label="without a loss"))
+        if lines:
+            handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="no tunnel"))
+        parts.legend(figure, handles)
+    return Drawing(NAME, TITLE, figure, face)
+
+
+def _tunnels(cells: pd.DataFrame, cores: int) -> int:
+    numbers_of = {int(tunnels) for tunnels in cells["tunnels"]}
+    return cores if cores in numbers_of else max(numbers_of)
+
+
+def _last_if_mixed(size: tuple[int, str]) -> tuple[bool, int, str]:
+    number, name = size
+    return not name.isdigit(), number, name
+
+
+def _meaning(wanted: Sequence[str]) -> str:
+    if wanted == ["received"]:
+        return f"Rate: {GOALS['received'][2]}."
+    goal = " and, faint, ".join(GOALS[goal][2] for goal in wanted)
+    return f"Rate: {goal}; bars: from the lower to the upper bound of each search; dashes: medians of the lower ones."
+
+
+def _mixture(places: Mapping[str, float]) -> str:
+    return " imix: 7 of 64, 4 of 576 and 1 of 1420." if "imix" in places else ""
+
+
+def _invalid(run: Run) -> pd.DataFrame:
+    attempts = run.attempts
+    return attempts[(attempts["kind"] == "measure") & (attempts["status"] == "invalid")]
+
+
+def _panel(
+    axes: "Axes",
+    run: Run,
+    cells: pd.DataFrame,
+    trials: pd.DataFrame,
+    places: Mapping[str, float],
+    wanted: Sequence[str],
+    unit: float,
+) -> None:
+    """Bars of every trial, medians of lower bounds joined by a line; ``unit``: packets a second that are 1 here."""
+    names = run.variants
+    for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
+        aside = parts.shift(index, len(names), 1.0)
+        for goal in reversed(wanted):
+            faint = goal != wanted[0]
+            mine = trials[(trials["variant"] == name) & (trials["goal"] == goal)]
+            x = mine["packet_size"].map(places).astype("float64") + aside
+            x += parts.jitter(mine) * 0.7 * parts.slot(len(names))
+            low, high = mine["lower_pps"] / unit, mine["upper_pps"] / unit
+            axes.vlines(x, low, high, color=colour, linewidth=2.2, alpha=_FAINT if faint else 0.8, zorder=4 - faint)
+            if goal == "received" or not faint:
+                marks = axes.scatter(x, low, s=7, marker=marker, color=colour, linewidths=0, alpha=0.55, zorder=4)
+                numbers.carry_rows(marks, mine, _trial_text)
+        cell = cells[(cells["variant"] == name) & (cells["goal"] == wanted[0])]
+        cell = cell.assign(place=cell["packet_size"].map(places).astype("float64")).sort_values("place")
+        middle = cell["median_pps"] / unit  # a line has a gap where a cell has no valid trial
+        axes.plot(cell["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3, label=name)
+        cell = cell[cell["n"] > 0]
+        if len(cell):
+            scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]
+            dashes = parts.draw_medians(axes, cell["place"] + aside, *scaled)
+            numbers.carry_rows(dashes, cell, _cell_text)
+        for row in cell[cell["generator_bound"]].to_dict("records"):
+            top = (row["place"] + aside, row["high_pps"] / unit)
+            axes.annotate("†", top, (0, 2), textcoords="offset points", ha="center", color=colour)
+
+
+def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], unit: float) -> bool:
+    """Short dotted lines at what passes without a tunnel, for each size; they may lie beyond the axis."""
+    for size, rows in cells.groupby("packet_size"):
+        value = rows["baseline_pps"].max()
+        if pd.notna(value):
+            place = places[str(size)]
+            axes.hlines(value / unit, place - 0.4, place + 0.4, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
+    return bool(cells["baseline_pps"].notna().any())
+
+
+def _top(cells: pd.DataFrame, cores: Sequence[int]) -> float:
+    """The upper end of an axis: all that tunnels carried, and what passes without one unless that flattens them."""
+    shares = pd.Series(list(cores), index=cells.index)
+    own = float((cells[["high_pps", "upper_pps"]].max(axis=1) / shares).max()) / _K * 1.12
+    plain = float((cells["baseline_pps"] / shares).max()) / _K * 1.06
+    return plain if own < plain <= 1.6 * own else own
+
+
+def _trial_text(row: Mapping[str, Any]) -> str:
+    where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
+    return f"{Key.of(row)}\n{_bounds(row['lower_pps'], row['upper_pps'])}\n{where}"
+
+
+def _cell_text(row: Mapping[str, Any]) -> str:
+    spread = captions.spread_text({**row, "low": row["low_pps"], "high": row["high_pps"]}, _K)
+    return f"{Key.of(row)}\nmedian {_bounds(row['median_pps'], row['upper_pps'])}\n{spread}"
+
+
+def _bounds(lower: float, upper: float) -> str:
+    return f"{lower / _K:.4g} kpps" if lower == upper else f"{lower / _K:.4g} to {upper / _K:.4g} kpps"

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packet rate: how many packets per second reach the server at the rate that the spec asks for, or the highest rate
+whose losses stay within a goal; and how long a packet takes beside such loads."""
+
+from orchestrator.run import layout
+from orchestrator.run.aftermath import look_back
+from orchestrator.run.judge import Evidence, judge
+from orchestrator.run.latency import round_trips
+from orchestrator.run.rate_search import Loads, search_rate
+from orchestrator.run.scene import Scene
+from orchestrator.spec import MAX
+
+
+def measure_packet_rate(scene: Scene) -> None:
+    """Offer a trial's loads over tunnels that are ready; the outcome gets measurements, probes and a verdict.
+
+    Raises TestbedError where a host does not answer, or the generator sends nothing.
+    """
+    scene.on_traffic()
+    loads = Loads(scene)
+    rate = _offer_rate(scene, loads) if scene.trial.traffic.search is None else search_rate(scene, loads)
+    if scene.trial.traffic.latency is not None and rate:
+        _time_round_trips(scene, loads, rate)
+    scene.outcome.traffic_s = loads.seconds
+
+
+def _offer_rate(scene: Scene, loads: Loads) -> float:
+    """Returns what was received, in packets/s, where the rate is as fast as it can, else the rate."""
+    trial, outcome = scene.trial, scene.outcome
+    traffic = trial.traffic
+    assert traffic.rate is not None
+    rate = None if traffic.rate == MAX else float(traffic.rate)
+    if traffic.warm_up_s:
+        loads.offer(rate, traffic.warm_up_s)
+    scene.phases.done("warm-up")
+    load = loads.offer(rate, traffic.duration_s)
+    scene.phases.done("traffic")
+    after = look_back(scene, traffic.warm_up_s + traffic.duration_s)
+    outcome.probes = {**load.probes, "clock_skew_s": 0.0}
+    outcome.measurements.update(
+        throughput_bps=None,
+        sent_pps=load.offered_pps,
+        received_pps=load.received_pps,
+        loss_ratio=load.loss_ratio,
+        duration_s=round(load.seconds, 4),
+        handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
+        loads=[load.to_json()],
+    )
+    evidence = Evidence(
+        streams=(),
+        probes=outcome.probes,
+        duration_s=traffic.duration_s,
+        handshake_age_s=after.handshake_age_s,
+        rekeyed=after.rekeyed,
+        kernel_log=after.complaints,
+        baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
+        carried=load.received_pps,
+        loads=[load],
+        clock_skew_s=0.0,
+    )
+    outcome.take(judge(evidence, scene.conditions.limits))
+    return load.received_pps if rate is None else rate
+
+
+def _time_round_trips(scene: Scene, loads: Loads, rate_pps: float) -> None:
+    """Echo requests through the first tunnel beside shares of a rate; the outcome gets ``latency``, a row a share."""
+    traffic = scene.trial.traffic
+    assert traffic.latency is not None
+    rows = []
+    for share in traffic.latency.at:
+        asked = {
+            "role": scene.ends.sender,
+            "source": layout.sender_address(1),
+            "destination": layout.receiver_address(1),
+            "pace_pps": traffic.latency.rate_pps,
+            "duration_s": traffic.duration_s,
+        }
+        load = loads.offer(rate_pps * share, traffic.duration_s, asked)
+        assert load.echoes is not None
+        row = {"at": share, "offered_pps": round(load.offered_pps, 1), "loss_ratio": load.loss_ratio}
+        rows.append({**row, **round_trips(load.echoes["sent"], load.echoes["rtts_s"])})
+    scene.outcome.measurements["latency"] = rows
+    scene.phases.done("latency")

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads of packets: the kernel's generator on the client, a count at the server, and a place for every loss."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.run import layout, probes
+from orchestrator.run.losses import growth, lost
+from orchestrator.run.scene import Scene
+from orchestrator.spec import IMIX, LINKS
+from orchestrator.testbed.remote import AgentFailure, together
+
+# The mixture: 7 small, 4 middle and 1 large packet of 12, bytes of the IP packet and weight. It is the "simple IMIX" of
+# 40, 576 and 1500 bytes in the proportions 7:4:1 (RFC 6985, section 1, on the mixtures in use), fitted to a tunnel: the
+# smallest has room for pktgen's own header, the largest is what passes a tunnel whole.
+IMIX_SIZES = ((64, 7), (576, 4), (1420, 1))
+_FIRST_PORT = 1024
+_LONGEST_GAP_NS = 0x7FFFFFFE  # one more means "never" to pktgen
+_DRAIN_AGAIN_S = 0.05  # between two readings that must be alike
+_DRAIN_MOST_S = 2.0  # for real processors, and longer on a testbed that needs patience
+_PATIENCE_S = 15.0
+
+
+def largest_packet(packet_size: int | str | None) -> int | None:
+    """Bytes of the largest IP packet of a level; None where it is no factor."""
+    if packet_size == IMIX:
+        return max(size for size, _ in IMIX_SIZES)
+    return None if packet_size is None else int(packet_size)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load that was offered. ``rate_pps``: as asked for, None for as fast as it can; ``offered_pps``: as sent.
+
+    ``sent``: packets that the client gave to its interface; ``received``: those that came to the server, with
+    ``received_bytes`` of IP; ``seconds``: from the first to the last. ``drops``: packets by ROLE/COUNTER; of these
+    ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: lost, and no counter says where; below 0 where
+    counters say more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: of the hosts, over the load.
+    """
+
+    rate_pps: float | None
+    sent: int
+    received: int
+    seconds: float
+    drops: Mapping[str, int]
+    unexplained: int
+    offered_pps: float
+    received_bytes: int = 0
+    backlog_dropped: int = 0
+    tunnels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    probes: Mapping[str, Any] = field(default_factory=dict)
+    echoes: Mapping[str, Any] | None = None
+
+    @property
+    def received_pps(self) -> float:
+        """Packets per second that came to the server."""
+        return self.received / self.seconds
+
+    @property
+    def loss_ratio(self) -> float:
+        """The share of the sent packets that did not come."""
+        return (self.sent - self.received) / self.sent
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, but for the probes."""
+        return {
+            "rate_pps": self.rate_pps,
+            "offered_pps": round(self.offered_pps, 1),
+            "received_pps": round(self.received_pps, 1),
+            "sent": self.sent,
+            "received": self.received,
+            "received_bytes": self.received_bytes,
+            "seconds": round(self.seconds, 6),
+            "loss_ratio": self.loss_ratio,
+            "drops": dict(self.drops),
+            "backlog_dropped": self.backlog_dropped,
+            "unexplained": self.unexplained,
+            "tunnels": [
+                {"tunnel": tunnel, "sent": sent, "received": received}
+                for tunnel, (sent, received) in self.tunnels.items()
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One of pktgen's devices: the flows of a tunnel that one CPU sends, on UDP source ports from ``port`` on."""
+
+    name: str
+    cpu: int
+    tunnel: int
+    port: int
+    flows: int
+
+
+def senders(device: str, cpus: Sequence[int], tunnels: int, flows: int) -> list[Sender]:
+    """Spread ``flows`` a tunnel over CPUs: a flow has one CPU, and flow f of tunnel t has CPU number t + f, counted
+    round. So one flow a tunnel means a CPU a tunnel, and with more flows every CPU sends to every tunnel."""
+    found: list[Sender] = []
+    for tunnel in range(1, tunnels + 1):
+        counts = [0] * len(cpus)
+        for flow in range(flows):
+            counts[(tunnel - 1 + flow) % len(cpus)] += 1
+        port = _FIRST_PORT
+        for cpu, count in zip(cpus, counts, strict=True):
+            if count:
+                found.append(Sender(f"{device}@{len(found)}", cpu, tunnel, port, count))
+                port += count
+    return found
+
+
+def paces(
+    sending: Sequence[Sender], rate_pps: float | None, duration_s: float, burst: int
+) -> dict[str, tuple[int, int]]:
+    """{device: (packets, nanoseconds between two bursts)}: flows share a rate equally. Without a rate: as fast as it
+    can until it is stopped; one nanosecond lets the devices of a CPU take turns."""
+    if rate_pps is None:
+        return {sender.name: (0, 1) for sender in sending}
+    flows = sum(sender.flows for sender in sending)
+    found = {}
+    due = 0.0
+    for sender in sending:
+        rate = rate_pps * sender.flows / flows
+        begun, due = round(due), due + rate * duration_s  # rounding does not add up
+        gap = min(_LONGEST_GAP_NS, max(1, round(1e9 * burst / rate)))
+        found[sender.name] = (max(1, round(due) - begun), gap)
+    return found
+
+
+def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
+    """Offer one load over tunnels that are ready, for about ``duration_s``; None: as fast as it can.
+
+    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them.
+    Counters are read before, and after the packets under way have arrived. A generator that cannot send so fast sends
+    less: compare ``offered_pps``. Raises AgentFailure where nothing could be sent, TestbedError where a host does not
+    answer.
+    """
+    testbed, agents, placement = scene.testbed, scene.testbed.agents, scene.placement
+    traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+    sending = _make_ready(scene)
+    loads = paces(sending, rate_pps, duration_s, traffic.burst)
+    together(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in scene.hosts})
+    before = _hops(scene)
+    sender = placement.host_of(scene.ends.sender)
+    with testbed.boost(duration_s + _PATIENCE_S) as boost:
+        measured = together(
+            agents,
+            "measure",
+            {
+                host: {
+                    "clients": [],
+                    "start_at": None,
+                    "warm_up_s": 0.0,
+                    "duration_s": duration_s,
+                    "patience_s": duration_s + _PATIENCE_S,
+                    "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
+                    "pktgen": loads if host == sender else None,
+                    "echoes": echoes if host == sender else None,
+                }
+                for host in scene.hosts
+            },
+            timeout_s=duration_s + 2 * _PATIENCE_S,
+        )
+        after = _drained(scene)
+    scene.outcome.boost = boost.value
+    results = measured[sender]["pktgen"]
+    given = {result["name"]: result["sent"] + result["errors"] for result in results}
+    sent = sum(given.values())
+    if not sent:
+        raise AgentFailure(f"{sender}: pktgen sent nothing within {duration_s:g} s.")
+    seconds = max(result["stopped_s"] for result in results) - min(result["started_s"] for result in results)
+    roles = {role: counters for answer in before.values() for role, counters in answer["hops"].items()}
+    grown = {
+        role: growth(roles[role], counters) for answer in after.values() for role, counters in answer["hops"].items()
+    }
+    arrived = {int(tunnel): counts for tunnel, counts in grown[scene.ends.receiver]["sink"].items()}
+    received = sum(packets for packets, _ in arrived.values())
+    virtual = [link for link, (one, other) in LINKS.items() if placement.host_of(one) == placement.host_of(other)]
+    drops = lost(grown, sent, virtual, tunnels=not scene.baseline)
+    by_tunnel = dict.fromkeys(range(1, tunnels + 1), 0)
+    for one in sending:
+        by_tunnel[one.tunnel] += given[one.name]
+    return Load(
+        rate_pps=rate_pps,
+        sent=sent,
+        received=received,
+        seconds=seconds,
+        drops=drops,
+        unexplained=sent - received - sum(drops.values()),
+        offered_pps=sent / seconds,
+        received_bytes=sum(octets for _, octets in arrived.values()),
+        backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
+        tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
+        probes={**probes.of_hosts(measured, duration_s), "computer": boost.value.computer},
+        echoes=measured[sender]["echoes"],
+    )
+
+
+def _make_ready(scene: Scene) -> list[Sender]:
+    """The generator and the sink, for this trial; ready ones stay as they are."""
+    trial, placement, agents = scene.trial, scene.placement, scene.testbed.agents
+    traffic, levels, ends = trial.traffic, trial.levels, scene.ends
+    host = placement.host_of(ends.sender)
+    cpus = list(scene.testbed.cpus[host])[: traffic.threads]
+    device = layout.generator_device(ends.sender)
+    sending = senders(device, cpus, levels.tunnels, traffic.flows)
+    size = levels.packet_size
+    assert size is not None
+    agents[host].request(
+        "pktgen",
+        timeout_s=30 + 0.1 * len(sending),
+        role=ends.sender,
+        device=device,
+        gateway=layout.neighbours(trial.topology)[ends.sender][0],
+        sizes=IMIX_SIZES if size == IMIX else [[size, 1]],
+        clone=traffic.clone,
+        burst=traffic.burst,
+        devices=[
+            {
+                "name": sender.name,
+                "cpu": sender.cpu,
+                "source": layout.sender_address(sender.tunnel),
+                "destination": layout.receiver_address(sender.tunnel),
+                "ports": [sender.port, sender.flows],
+            }
+            for sender in sending
+        ],
+    )
+    subnets = {str(tunnel): layout.receiver_subnet(tunnel) for tunnel in range(1, levels.tunnels + 1)}
+    agents[placement.host_of(ends.receiver)].request("sink", role=ends.receiver, subnets=subnets)
+    return sending
+
+
+def end_loads(scene: Scene) -> None:
+    """Let packets reach the receiver again."""
+    receiver = scene.ends.receiver
+    scene.testbed.agents[scene.placement.host_of(receiver)].request("remove_sink", role=receiver)
+
+
+def _hops(scene: Scene) -> dict[str, dict[str, Any]]:
+    roles = {host: [r for r in scene.roles if scene.placement.host_of(r) == host] for host in scene.hosts}
+    return together(scene.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
+
+
+def _drained(scene: Scene) -> dict[str, dict[str, Any]]:
+    """What the hops counted when no more packets are under way: nothing arrives between two readings."""
+    deadline = time.monotonic() + _DRAIN_MOST_S * scene.slowness
+    now = _hops(scene)
+    while True:
+        time.sleep(_DRAIN_AGAIN_S)
+        last, now = now, _hops(scene)
+        alike = all(_passed(last[host]) == _passed(now[host]) for host in now)
+        if alike or time.monotonic() > deadline:
+            return now
+
+
+def _passed(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a host's counters, those that grow while packets are under way."""
+    return {
+        role: (counters["sink"], counters["protocols"]["Ip"]["ForwDatagrams"], counters["protocols"]["Udp"])
+        for role, counters in answer["hops"].items()
+    }

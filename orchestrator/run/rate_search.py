@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search of a packet rate over tunnels that are ready: its loads, what it found, and whether that counts."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.run.aftermath import look_back
+from orchestrator.run.judge import REKEY_AFTER_S, Evidence, Verdict, judge
+from orchestrator.run.pktgen import Load, end_loads, largest_packet, offer
+from orchestrator.run.scene import Scene
+from orchestrator.run.tunnels import make_tunnels, remove_tunnels, shake_hands
+from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
+from orchestrator.spec import Search
+from orchestrator.testbed.remote import AgentFailure
+
+LEAST_SHARE = 0.005  # of the highest load: the least, where the spec names none
+_CEILING_S = 1.0  # of the load that shows what the generator can do
+_OVERHEAD_S = 3.0  # what a load takes beside its duration, at most
+
+
+class Loads:
+    """Loads one after the other. Where a tunnel would rekey during one, the tunnels are made anew before."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.offered: list[tuple[Load, float]] = []  # with the duration that was asked for
+        self.seconds = 0.0
+        self._scene = scene
+        self._renewed_at = time.monotonic()
+
+    @property
+    def since_handshakes_s(self) -> float:
+        """How old the tunnels' handshakes are, at least."""
+        return time.monotonic() - self._renewed_at
+
+    def offer(self, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
+        """Offer one. Raises AgentFailure and TestbedError."""
+        old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
+        if old and self.seconds and not self._scene.baseline:
+            self._renew()
+        load = offer(self._scene, rate_pps, duration_s, echoes)
+        self.offered.append((load, duration_s))
+        self.seconds += duration_s
+        return load
+
+    def _renew(self) -> None:
+        scene, levels = self._scene, self._scene.trial.levels
+        assert scene.variant is not None
+        end_loads(scene)  # else the receiver answers no handshake's datagram
+        remove_tunnels(scene.testbed, levels.tunnels)
+        make_tunnels(scene.testbed, scene.trial.topology, levels.tunnels, scene.variant)
+        shake_hands(scene.testbed, scene.trial.topology, levels.tunnels, largest_packet(levels.packet_size))
+        self._renewed_at = time.monotonic()
+
+
+def goals_of(search: Search) -> list[Goal]:
+    """The goals that a spec names, the stricter first."""
+    known = {**GOALS, "pdr": Goal("pdr", search.pdr_loss)}
+    return [known[name] for name in known if name in search.goals]
+
+
+def search_rate(scene: Scene, loads: Loads) -> float:
+    """Search as the trial's traffic says; the outcome gets measurements, probes and a verdict.
+
+    Returns the rate that was found, in packets/s: the lower bound of the widest goal that has one, else 0. Raises
+    AgentFailure where there is nothing to search in, and TestbedError where a host does not answer.
+    """
+    traffic, outcome = scene.trial.traffic, scene.outcome
+    search = traffic.search
+    assert search is not None
+    most = search.max_rate_pps
+    if traffic.warm_up_s or most is None:
+        ceiling = loads.offer(None, traffic.warm_up_s or _CEILING_S)
+        most = most or ceiling.offered_pps
+    least = search.min_rate_pps or most * LEAST_SHARE
+    scene.phases.done("warm-up")
+    if least >= most:
+        raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's most is {kpps(most)}.")
+    goals = goals_of(search)
+    space = Space(least, most, search.width, traffic.duration_s, search.time_limit_s, search.tries)
+    tried: list[Load] = []
+
+    def measure(rate_pps: float, duration_s: float) -> Offered:
+        load = loads.offer(rate_pps, duration_s)
+        tried.append(load)
+        return Offered(load.sent, max(0, load.sent - load.received), load.offered_pps)
+
+    def progress(samples: Sequence[Sample]) -> None:
+        scene.on_bounds(closing(samples, goals))
+
+    began = time.monotonic()
+    found = SEARCHES[search.method](measure, goals, space, progress)
+    took_s = time.monotonic() - began
+    if not tried:
+        raise AgentFailure(f"The search had {search.time_limit_s:g} s, too little for one load: raise time_limit.")
+    scene.phases.done("search")
+    lowers = [one.lower_pps for one in found if one.lower_pps is not None]
+    outcome.measurements.update(
+        throughput_bps=None,
+        **{f"{one.goal.name}_lower_pps": one.lower_pps for one in found},
+        **{f"{one.goal.name}_upper_pps": one.upper_pps for one in found},
+        search={
+            "min_pps": least,
+            "max_pps": most,
+            "seconds": round(took_s, 3),
+            "goals": [_to_json(one) for one in found],
+        },
+        loads=[load.to_json() for load, _ in loads.offered],
+    )
+    beside = {
+        one.goal.name: {
+            side: None if bound is None else min(tried, key=lambda load: abs(load.offered_pps - bound))
+            for side, bound in (("lower", one.lower_pps), ("upper", one.upper_pps))
+        }
+        for one in found
+    }
+    _evaluate(scene, loads, found, [load for sides in beside.values() for load in sides.values() if load is not None])
+    outcome.probes["bounds"] = {
+        goal: {side: None if load is None else load.probes for side, load in sides.items()}
+        for goal, sides in beside.items()
+    }
+    return max(lowers, default=0.0)
+
+
+def kpps(rate_pps: float | None) -> str:
+    """A rate for reading."""
+    return "?" if rate_pps is None else f"{rate_pps / 1e3:.5g} kpps"
+
+
+def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
+    """How far a search is: the bounds of each goal as the loads so far show them, and the last load."""
+    parts = []
+    for goal in goals:
+        lower, upper = known_bounds(samples, goal)
+        parts.append(f"{goal.name} {kpps(lower)} to {kpps(upper)}")
+    last = samples[-1]
+    return f"{', '.join(parts)}; load {len(samples)}: {kpps(last.rate_pps)}, {last.loss_ratio:.3%} lost"
+
+
+def sentence(found: Found, loads: Iterable[Load]) -> str | None:
+    """What is to be said of a goal's bounds, where they are not as narrow as was asked."""
+    name = f"{found.goal.name} ({found.goal.loss_ratio:.2%} lost)"
+    if found.reason == "minimum":
+        least = min(loads, key=lambda load: load.offered_pps)
+        lost = f"{least.sent - least.received} of {least.sent} packets were lost"
+        return f"{name} has no lower bound: at the least load, {kpps(least.offered_pps)}, {lost} already"
+    if found.reason == "time":
+        known = f"known by then: {kpps(found.lower_pps)} to {kpps(found.upper_pps)}"
+        return f"the time limit ended the search of {name}; {known}"
+    if found.reason == "maximum":
+        return f"generator-bound: {name} has no upper bound, the highest load ({kpps(found.lower_pps)}) meets it"
+    if found.reason == "generator":
+        return f"generator-bound: above {kpps(found.lower_pps)}, the lower bound of {name}, it could not send as asked"
+    return None
+
+
+def _to_json(found: Found) -> dict[str, Any]:
+    return {
+        "goal": found.goal.name,
+        "loss_ratio": found.goal.loss_ratio,
+        "lower_pps": found.lower_pps,
+        "upper_pps": found.upper_pps,
+        "reason": found.reason,
+    }
+
+
+def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequence[Load]) -> None:
+    """A verdict: all loads' losses have a place, and what surrounds the bounds broke no limit."""
+    outcome, limits = scene.outcome, scene.conditions.limits
+    after = look_back(scene, loads.since_handshakes_s)
+    durations = {id(load): duration for load, duration in loads.offered}
+    main = decisive[0] if decisive else loads.offered[-1][0]
+    outcome.probes = {**main.probes, "clock_skew_s": 0.0}
+    age = after.handshake_age_s
+    carried = outcome.measurements.get("pdr_lower_pps") or outcome.measurements.get("ndr_lower_pps") or 0.0
+    outcome.measurements.update(
+        duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
+    )
+    verdicts = [
+        judge(
+            Evidence(
+                streams=(),
+                probes=main.probes,
+                duration_s=durations[id(main)],
+                handshake_age_s=age,
+                rekeyed=after.rekeyed,
+                kernel_log=after.complaints,
+                baseline=None if scene.baseline else scene.conditions.baseline,
+                carried=carried,
+                loads=[load for load, _ in loads.offered],
+            ),
+            limits,
+        )
+    ]
+    for load in decisive:
+        verdicts.append(
+            judge(Evidence(streams=(), probes=load.probes, duration_s=durations[id(load)], loads=[load]), limits)
+        )
+    outcome.take(_together(verdicts, _unbounded(found, [load for load, _ in loads.offered], limits.report_only)))
+
+
+def _unbounded(found: Sequence[Found], loads: Sequence[Load], report_only: Sequence[str]) -> Verdict:
+    """What the bounds themselves say: without a lower one there is no result."""
+    verdict = Verdict()
+    for one in found:
+        said = sentence(one, loads)
+        if said is None:
+            continue
+        if one.lower_pps is None and "bounds" not in report_only:
+            verdict.broken.append(said)
+            verdict.names.append("bounds")
+        else:
+            verdict.marks.append(said)
+    return verdict
+
+
+def _together(verdicts: Sequence[Verdict], bounds: Verdict) -> Verdict:
+    """One verdict of several: of each limit the first sentence, since loads repeat them."""
+    whole = Verdict(list(bounds.broken), list(bounds.marks), list(bounds.names))
+    seen: set[str] = set()
+    for verdict in verdicts:
+        for name, said in zip(verdict.names, verdict.broken, strict=True):
+            if name not in seen:
+                seen.add(name)
+                whole.names.append(name)
+                whole.broken.append(said)
+    whole.marks += _distinct([mark for verdict in verdicts for mark in verdict.marks])
+    return whole
+
+
+def _distinct(marks: Iterable[str]) -> list[str]:
+    """Marks that differ in more than their numbers, the first of each."""
+    kept: dict[str, str] = {}
+    for mark in marks:
+        kept.setdefault("".join(character for character in mark if not character.isdigit()), mark)
+    return list(kept.values())

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searching the highest packet rate whose loss stays within a goal: bounds, not one number. Pure: what measures a load
+is passed in."""
+
+from orchestrator.search.binary import search_binary
+from orchestrator.search.bounds import known_bounds
+from orchestrator.search.goals import GOALS, Found, Goal, Offered, Progress, Sample, Space
+from orchestrator.search.mlr import search_mlr
+
+SEARCHES = {"mlrsearch": search_mlr, "binary": search_binary}
+
+__all__ = [
+    "GOALS",
+    "SEARCHES",
+    "Found",
+    "Goal",
+    "Offered",
+    "Progress",
+    "Sample",
+    "Space",
+    "known_bounds",
+    "search_binary",
+    "search_mlr",
+]

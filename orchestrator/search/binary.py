@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Binary search: a load is offered once, and the interval is halved. Source: RFC 2544, sections 24 and 26.1.
+
+Halved in the logarithm, because the width that ends it is relative. What was offered for one goal counts for the next.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from orchestrator.search.bounds import found, known_bounds
+from orchestrator.search.goals import Found, Goal, Measure, OutOfTime, Progress, Space, Trials
+
+
+def search_binary(
+    measure: Measure,
+    goals: Sequence[Goal],
+    space: Space,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Found]:
+    """The bounds of each goal, in their order. Takes no more time than the limit, and what a load takes beyond its
+    duration. ``space.tries`` is not used: one load a rate decides."""
+    trials = Trials(measure, space, progress, clock)
+    in_time = False
+    with contextlib.suppress(OutOfTime):
+        trials.offer(space.max_pps, space.duration_s)
+        for goal in goals:
+            _halve(goal, trials, space)
+        in_time = True
+    return [found(goal, *known_bounds(trials.samples, goal), trials, space, in_time) for goal in goals]
+
+
+def _halve(goal: Goal, trials: Trials, space: Space) -> None:
+    while True:
+        lower, upper = known_bounds(trials.samples, goal)
+        if upper is None or upper <= space.min_pps:
+            return
+        if lower is None:
+            trials.offer(space.min_pps, space.duration_s)
+        elif upper / lower - 1 > space.width:
+            trials.offer(math.sqrt(lower * upper), space.duration_s)
+        else:
+            return

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLRsearch: all goals at once, short loads first, and a load counts by the majority of its tries.
+
+The algorithm is that of the CSIT project's package MLRsearch, described in draft-ietf-bmwg-mlrsearch ("Multiple Loss
+Ratio Search"). It begins at the highest load and goes to the rate that came through, so it needs fewer loads than
+halving; and one unlucky load does not decide.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from MLRsearch import (
+    AbstractMeasurer,
+    Config,
+    MeasurementResult,
+    MultipleLossRatioSearch,
+    SearchGoal,
+)
+
+from orchestrator.search.bounds import found
+from orchestrator.search.goals import Found, Goal, Measure, OutOfTime, Progress, Space, Trials
+
+SHORTEST_S = 1.0  # of the loads that only find out where to look
+_COARSER = 2  # searches with wider goals before the one with the goal's own width
+_MAJORITY = 0.5
+_NEVER_S = 1e9  # the package's own limit raises in place of saying what is known
+
+
+def search_mlr(
+    measure: Measure,
+    goals: Sequence[Goal],
+    space: Space,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Found]:
+    """The bounds of each goal, in their order. Takes no more time than the limit, and what a load takes beyond its
+    duration."""
+    trials = Trials(measure, space, progress, clock)
+    wanted = {goal: _search_goal(goal, space) for goal in goals}
+    config = Config()
+    config.goals = list(wanted.values())
+    config.max_load = max(space.max_pps, config.min_load * 2)
+    config.min_load = space.min_pps
+    config.max_load = space.max_pps
+    config.search_duration_max = _NEVER_S
+    config.warmup_duration = None
+    search = MultipleLossRatioSearch(config)
+    in_time = False
+    with contextlib.suppress(OutOfTime):
+        search.search(_Measurer(trials), debug=lambda _: None)
+        in_time = True
+    results = []
+    for goal in goals:
+        bounds = search.database.get_relevant_bounds(search.scaling.goal_to_final_target[wanted[goal]])
+        lower, upper = (None if bound is None else float(bound) for bound in (bounds.clo, bounds.chi))
+        results.append(found(goal, lower, upper, trials, space, in_time))
+    return results
+
+
+def _search_goal(goal: Goal, space: Space) -> SearchGoal:
+    return SearchGoal(
+        loss_ratio=goal.loss_ratio,
+        exceed_ratio=_MAJORITY if space.tries > 1 else 0.0,
+        relative_width=space.width / (1 + space.width),  # the package's is (upper - lower) / upper
+        initial_trial_duration=min(SHORTEST_S, space.duration_s),
+        final_trial_duration=space.duration_s,
+        duration_sum=space.duration_s * space.tries,
+        preceding_targets=_COARSER,
+        fail_fast=False,
+    )
+
+
+class _Measurer(AbstractMeasurer):  # type: ignore[misc]
+    """Offers loads for the package."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+
+    def measure(self, intended_duration: float, intended_load: float) -> MeasurementResult:
+        sample = self._trials.offer(intended_load, intended_duration)
+        # What the generator did not send counts as lost, where it fell short of the rate.
+        intended = round(intended_load * intended_duration) if sample.short else sample.offered.sent
+        return MeasurementResult(
+            intended_duration=intended_duration,
+            intended_load=intended_load,
+            offered_count=sample.offered.sent,
+            loss_count=sample.offered.lost,
+            intended_count=max(intended, sample.offered.sent),
+        )

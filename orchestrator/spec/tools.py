@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a spec asks of its traffic's tool that the tool does not do, or needs and does not get."""
+
+from collections.abc import Iterator
+
+from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.searching import Search
+from orchestrator.spec.traffic import OF_TOOL, Traffic
+from orchestrator.spec.validation import build
+
+_PACKET_SIZE = "packet_size"
+
+
+def misused(tree: Mapping) -> Iterator[Problem]:
+    """The problems of one resolved spec."""
+    traffic = tree.entries.get("traffic")
+    if not isinstance(traffic, Mapping):
+        return
+    tool = _text(traffic.entries.get("tool")) or Traffic.model_fields["tool"].default
+    if tool not in OF_TOOL:
+        return  # which is a problem of its own
+    for key, span in traffic.keys.items():
+        others = [other for other, names in OF_TOOL.items() if key in names]
+        if others and tool not in others:
+            yield Problem(f"traffic.{key} goes with tool {others[0]}, and the tool is {tool}. Leave it out.", span)
+    yield from _packet_sizes(tree, tool, traffic)
+    if tool != "pktgen":
+        return
+    if _text(tree.entries.get("topology")) == "gateway-to-gateway":
+        message = "pktgen writes to an interface, past the routes and tunnels of its host: a gateway cannot use it."
+        yield Problem(f"{message} Use topology site-to-site, where the client sends.", tree.keys["topology"])
+    if "rate" not in traffic.entries and "search" not in traffic.entries:
+        message = 'pktgen needs a rate. Add "rate", packets per second such as 200 kpps, or max: as fast as it can.'
+        yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])
+    yield from _searches(traffic)
+    if "trace" in tree.entries:
+        yield Problem("Polls are traced with tool iperf3 only. Leave trace out.", tree.keys["trace"])
+
+
+def _searches(traffic: Mapping) -> Iterator[Problem]:
+    search = traffic.entries.get("search")
+    if not isinstance(search, Mapping):
+        return
+    if "rate" in traffic.entries:
+        yield Problem("A rate is offered or searched, not both. Leave rate or search out.", traffic.keys["rate"])
+    found, _ = build(Search, search)
+    if found is None:
+        return  # which is a problem of its own
+    least, most = found.min_rate_pps, found.max_rate_pps
+    if least is not None and most is not None and least >= most:
+        message = "traffic.search.min_rate is not below max_rate, so that there is nothing to search. Lower it."
+        yield Problem(message, search.keys["min_rate"])
+    if found.method == "binary" and found.tries > 1:
+        message = "traffic.search.tries goes with method mlrsearch: binary offers each load once. Leave it out."
+        yield Problem(message, search.keys["tries"])
+    if len(set(found.goals)) < len(found.goals):
+        yield Problem("traffic.search.goals names a goal twice. Keep one.", search.entries["goals"].span)
+
+
+def _packet_sizes(tree: Mapping, tool: str, traffic: Mapping) -> Iterator[Problem]:
+    factors = tree.entries.get("factors")
+    if not isinstance(factors, Mapping):
+        return
+    sizes = _PACKET_SIZE in factors.entries
+    if tool == "pktgen" and not sizes:
+        message = "pktgen sends packets of given sizes. Add the factor packet_size, such as [64, 512, 1420], or [imix]."
+        yield Problem(message, traffic.keys["tool"])
+    if tool != "pktgen" and sizes:
+        message = f"The factor packet_size goes with tool pktgen: with {tool}, TCP decides how large its packets are."
+        yield Problem(f"{message} Leave it out.", factors.keys[_PACKET_SIZE])
+    for rules, wanted in (("include", sizes), ("exclude", None)):
+        for cell in _items(tree.entries.get(rules)):
+            if not isinstance(cell, Mapping):
+                continue
+            has = _PACKET_SIZE in cell.entries
+            if has and not sizes:
+                message = "packet_size is no factor here. Name it under factors, or leave it out."
+                yield Problem(message, cell.keys[_PACKET_SIZE])
+            elif wanted and not has:
+                yield Problem("This cell has no packet_size, which is a factor. Add it.", cell.span)
+
+
+def _text(node: Node | None) -> str | None:
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
+def _items(node: Node | None) -> list[Node]:
+    return node.items if isinstance(node, Items) else []
