@@ -66,7 +66,7 @@ def main() -> None:
     agent, playbook = [], []
     with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
-        make_links(testbed, layout.GATEWAY_TO_GATEWAY, max(TUNNELS))
+        make_links(testbed, layout.Net(layout.GATEWAY_TO_GATEWAY), max(TUNNELS))
         target = Target(testbed.hosts[0][0], "root", testbed.lab.ssh_options())
         name = Path("..") / "benchmarks" / "overhead-trial"
         assert (CHECKOUT / "benchmarks" / "overhead-trial.yml").is_file()

@@ -41,7 +41,7 @@ def main() -> None:
     cores = min(2, usable_cores())
     with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
-        make_links(testbed, layout.SITE_TO_SITE, max(TUNNELS))
+        make_links(testbed, layout.Net(layout.SITE_TO_SITE), max(TUNNELS))
         load_variant(testbed, load_variants()["vanilla"])
         for tunnels in TUNNELS:
             rows = [once(testbed, tunnels) for _ in range(repetitions)]

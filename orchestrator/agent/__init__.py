@@ -22,6 +22,7 @@ _PARTS = (
     "roles",
     "tunnels",
     "probes",
+    "generators",
     "polls",
     "pktgen",
     "hops",

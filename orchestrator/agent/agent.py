@@ -18,6 +18,7 @@ import sys
 import time
 
 from orchestrator.agent.cpus import confine
+from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.lease import LEASE, break_lease, lease
@@ -81,6 +82,7 @@ OPERATIONS = {
         remove_tunnels,
         handshakes,
         handshake_times,
+        generator,
         serve,
         measure,
         pktgen,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Echo requests, which the kernel at the other end answers: whether one passes, and how long it takes. icmp(7), RFC 792
+"""Echo requests, which the kernel at the other end answers: whether one passes, and how long it takes.
+
+icmp(7), RFC 792, RFC 4443.
 
 The times are those of this process: they hold its system calls, which take microseconds on real processors and about
 55 us each on the lab's machines.
@@ -16,25 +18,27 @@ import time
 from orchestrator.agent.host import inside
 
 ICMP_HEADER = 8
+PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}  # request, reply
 SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0
 PROBE_SIZE = 64  # bytes of a probe's ICMP message: an IP packet of 84, as ping's
 LATE_S = 1.0  # how long the answers to the last probes are waited for
 
 
-def echo_request(identity, number, size):
-    """An ICMP echo request of so many bytes."""
-    data = struct.pack("!BBHHH", 8, 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
+def echo_request(identity, number, size, family=socket.AF_INET):
+    """An ICMP echo request of so many bytes. Over IPv6 the kernel puts its own checksum in."""
+    data = struct.pack("!BBHHH", ECHO[family][0], 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     total = (total & 0xFFFF) + (total >> 16)
     total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     return data[:2] + struct.pack("!H", total) + data[4:]
 
 
-def echo_answer(packet, identity):
-    """(number, bytes of the message) where an IP packet answers one of our requests, else None."""
-    header = (packet[0] & 15) * 4
+def echo_answer(packet, identity, family=socket.AF_INET):
+    """(number, bytes of the message) where what a raw socket got answers one of our requests, else None."""
+    header = (packet[0] & 15) * 4 if family == socket.AF_INET else 0  # which IPv6 leaves out
     kind, _, _, who, number = struct.unpack_from("!BBHHH", packet, header)
-    return (number, len(packet) - header) if (kind, who) == (ECHO_REPLY, identity) else None
+    return (number, len(packet) - header) if (kind, who) == (ECHO[family][1], identity) else None
 
 
 class Echoes:

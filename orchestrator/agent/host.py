@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import os
 import re
+import socket
 import subprocess
 
 PROTOCOL = 1
@@ -62,6 +63,15 @@ def call(arguments, text=None, timeout=30):
         said = (done.stderr or done.stdout).strip().replace("\n", " | ")
         raise AgentError("`%s` failed with status %d: %s" % (" ".join(arguments), done.returncode, said[:500]))
     return done.stdout
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def packed(address):
+    """An IPv4 or IPv6 address in the bytes that the kernel takes."""
+    return socket.inet_pton(family_of(address), address)
 
 
 def sysfs_of(role):

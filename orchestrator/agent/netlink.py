@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-from orchestrator.agent.host import AgentError
+from orchestrator.agent.host import AgentError, family_of, packed
 
 # They mark the devices of a trial, so that each group can be removed in one go, and all groups at the same time.
 DEVICE_GROUPS = range(51820, 51820 + 48)
@@ -17,7 +17,7 @@ NLA_F_NESTED, NLA_TYPE = 0x8000, 0x3FFF
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWROUTE = 16, 17, 24
 IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_GROUP, IFLA_INFO_KIND = 3, 4, 18, 27, 1
 IFF_UP = 1
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 4, 5, 7
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_MULTIPATH = 1, 4, 5, 7, 9
 RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST, SCOPE_UNIVERSE, SCOPE_LINK = 254, 3, 1, 0, 253
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 16, 3, 1, 2
 WG_CMD_GET_DEVICE, WG_CMD_SET_DEVICE = 0, 1
@@ -121,8 +121,8 @@ def allowed_ip(network):
     address, length = network.split("/")
     return nested(
         0,
-        attribute(WGALLOWEDIP_FAMILY, struct.pack("=H", socket.AF_INET)),
-        attribute(WGALLOWEDIP_IPADDR, socket.inet_aton(address)),
+        attribute(WGALLOWEDIP_FAMILY, struct.pack("=H", family_of(address))),
+        attribute(WGALLOWEDIP_IPADDR, packed(address)),
         attribute(WGALLOWEDIP_CIDR_MASK, bytes([int(length)])),
     )
 

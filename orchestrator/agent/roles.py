@@ -6,8 +6,17 @@ import os
 import socket
 import time
 
-from orchestrator.agent.echo import echo_answer, echo_request
-from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, call, inside, set_and_check, sysfs_of
+from orchestrator.agent.echo import PROTOCOL, echo_answer, echo_request
+from orchestrator.agent.host import (
+    NAMESPACES,
+    RUNTIME,
+    AgentError,
+    call,
+    family_of,
+    inside,
+    set_and_check,
+    sysfs_of,
+)
 from orchestrator.agent.nics import give_nics_back, take_nic
 from orchestrator.agent.settings import write_interrupts_again
 
@@ -84,22 +93,29 @@ def neighbours(request):
     return {}
 
 
-IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
+# Of each family: bytes of the IP header; level and option that set whether packets may be fragmented. ip(7), ipv6(7)
+WHOLE = {
+    socket.AF_INET: (20, socket.IPPROTO_IP, 10),
+    socket.AF_INET6: (40, socket.IPPROTO_IPV6, 23),
+}
+PMTUDISC_DO = 2
 PATIENCE_S = 15
 
 
 def reach(role, address, mtu):
-    """Exchange echo packets of full size, which nobody may fragment, with a neighbour. icmp(7), RFC 792"""
+    """Exchange echo packets of full size, which nobody may fragment, with a neighbour."""
     deadline = time.monotonic() + PATIENCE_S
+    family = family_of(address)
+    header, level, discover = WHOLE[family]
     with inside(role):
-        echo = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        echo = socket.socket(family, socket.SOCK_RAW, PROTOCOL[family])
     with echo:
-        echo.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        echo.setsockopt(level, discover, PMTUDISC_DO)
         echo.settimeout(0.25)
         small_passed = False
         number = 0
         while time.monotonic() < deadline:
-            for size in (64, mtu - IP_HEADER):
+            for size in (64, mtu - header):
                 number += 1
                 if exchanged(echo, address, size, number):
                     if size > 64:
@@ -122,9 +138,9 @@ def exchanged(echo, address, size, number):
     """Whether an echo request of so many bytes is answered."""
     identity = os.getpid() & 0xFFFF
     try:
-        echo.sendto(echo_request(identity, number, size), (address, 0))
+        echo.sendto(echo_request(identity, number, size, echo.family), (address, 0))
         while True:
-            if echo_answer(echo.recv(65536), identity) == (number & 0xFFFF, size):
+            if echo_answer(echo.recv(65536), identity, echo.family) == (number & 0xFFFF, size):
                 return True
     except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
         time.sleep(0.05)

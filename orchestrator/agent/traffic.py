@@ -4,14 +4,13 @@
 import contextlib
 import os
 import select
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 from orchestrator.agent.echo import Echoes
-from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, read_text
+from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
@@ -101,15 +100,16 @@ TRAFFIC = Traffic()
 
 
 def listening(role):
-    """(address, port) of every TCP socket over IPv4 that listens in a role's namespace. proc_net(5)"""
+    """(packed address, port) of every TCP socket that listens in a role's namespace. proc_net(5)"""
     found = set()
     with inside(role):
-        for line in read_text("/proc/thread-self/net/tcp").splitlines()[1:]:
+        tables = [path for path in ("/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6") if os.path.exists(path)]
+        for line in [line for path in tables for line in read_text(path).splitlines()[1:]]:
             fields = line.split()
             if fields[3] == "0A":
                 address, port = fields[1].split(":")
-                in_network_order = int(address, 16).to_bytes(4, sys.byteorder)
-                found.add((socket.inet_ntoa(in_network_order), int(port, 16)))
+                words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+                found.add((b"".join(word.to_bytes(4, sys.byteorder) for word in words), int(port, 16)))
     return found
 
 
@@ -121,10 +121,10 @@ def serve(request):
     TRAFFIC.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
         raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
-    waiting = {}  # type: dict[str, set[tuple[str, int]]]
+    waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
     for server in request["servers"]:
         TRAFFIC.start(server["role"], server["name"], server["arguments"])
-        waiting.setdefault(server["role"], set()).add((server["address"], server["port"]))
+        waiting.setdefault(server["role"], set()).add((packed(server["address"]), server["port"]))
     deadline = time.monotonic() + request["patience_s"]
     while waiting:
         for role in list(waiting):

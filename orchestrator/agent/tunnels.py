@@ -12,7 +12,16 @@ import struct
 import time
 
 from orchestrator.agent.cpus import CONFINED, confine_polls, confine_work, cpu_list
-from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, short_grace_periods, sysfs_of
+from orchestrator.agent.host import (
+    AgentError,
+    family_of,
+    inside,
+    packed,
+    read_text,
+    set_and_check,
+    short_grace_periods,
+    sysfs_of,
+)
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
     IFLA_GROUP,
@@ -27,6 +36,7 @@ from orchestrator.agent.netlink import (
     RT_TABLE_MAIN,
     RTA_DST,
     RTA_GATEWAY,
+    RTA_MULTIPATH,
     RTA_OIF,
     RTA_PREFSRC,
     RTM_DELLINK,
@@ -53,23 +63,29 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
-from orchestrator.agent.roles import IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO
 
 
 def set_routes(role, wanted):
-    """Set routes in a role: [{"to": network, "device", "via": address or null, "source": address or null}]."""
-    devices = sysfs_of(role) + "/class/net/"
+    """Set routes in a role: [{"to": network, "devices", "via": address or null, "source": address or null}].
+
+    Over several devices it is a multipath route, all of the same weight. ip-route(8), rtnetlink(7)
+    """
+    folder = sysfs_of(role) + "/class/net/"
     with inside(role), Netlink(NETLINK_ROUTE) as link:
         for route in wanted:
             network, length = route["to"].split("/")
             scope = SCOPE_LINK if route["via"] is None else SCOPE_UNIVERSE
-            head = (socket.AF_INET, int(length), 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
-            parts = [attribute(RTA_DST, socket.inet_aton(network))]
-            index = int(read_text(devices + route["device"] + "/ifindex"))
-            parts.append(attribute(RTA_OIF, struct.pack("=I", index)))
-            for kind, address in ((RTA_GATEWAY, route["via"]), (RTA_PREFSRC, route["source"])):
-                if address is not None:
-                    parts.append(attribute(kind, socket.inet_aton(address)))
+            head = (family_of(network), int(length), 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
+            parts = [attribute(RTA_DST, packed(network))]
+            indices = [int(read_text(folder + device + "/ifindex")) for device in route["devices"]]
+            via = b"" if route["via"] is None else attribute(RTA_GATEWAY, packed(route["via"]))
+            if len(indices) == 1:
+                parts += [attribute(RTA_OIF, struct.pack("=I", indices[0])), via]
+            else:
+                hops = [struct.pack("=HBBi", 8 + len(via), 0, 0, index) + via for index in indices]
+                parts.append(attribute(RTA_MULTIPATH, b"".join(hops)))
+            if route["source"] is not None:
+                parts.append(attribute(RTA_PREFSRC, packed(route["source"])))
             payload = struct.pack("=BBBBBBBBI", *head) + b"".join(parts)
             what = "setting the route to %s on %s" % (route["to"], role)
             link.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload, what)
@@ -116,7 +132,7 @@ def peers(request):
                     0,
                     attribute(WGPEER_PUBLIC_KEY, base64.b64decode(peer["public_key"])),
                     attribute(WGPEER_ENDPOINT, endpoint(peer["endpoint"])),
-                    nested(WGPEER_ALLOWEDIPS, allowed_ip(peer["allowed_ips"])),
+                    nested(WGPEER_ALLOWEDIPS, *map(allowed_ip, peer["allowed_ips"])),
                 )
                 wireguard.set(peer["device"], nested(WGDEVICE_PEERS, own))
                 up = link_message(name_attribute(IFLA_IFNAME, peer["device"]), up=True)
@@ -167,6 +183,7 @@ def remove_group(role, group):
         link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
+IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
 IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
 AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25
@@ -261,7 +278,10 @@ def refusals(probe):
 
 
 def handshake_times(request):
-    """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never."""
+    """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never.
+
+    ``clock_s``: this host's clock now.
+    """
     ages = {}  # type: dict[str, dict[str, float | None]]
     now = time.time()
     for role in request["roles"]:
@@ -273,4 +293,4 @@ def handshake_times(request):
                     seconds, nanoseconds = struct.unpack("=qq", peer[WGPEER_LAST_HANDSHAKE])
                     at = seconds + nanoseconds / 1e9
                     ages[role][device] = now - at if at else None
-    return {"ages_s": ages}
+    return {"ages_s": ages, "clock_s": now}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the hosts when a trial's traffic has ended: handshakes, the kernel's log, what encrypted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.run.scene import Scene
 from orchestrator.run.tunnels import handshake_ages
@@ -13,19 +14,22 @@ from orchestrator.testbed.remote import AgentFailure, together
 @dataclass(frozen=True, slots=True)
 class Aftermath:
     """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
-    inside the traffic; ``complaints``: lines of the kernels' logs that a person should see."""
+    inside the traffic; ``rekeys``: the last of each such, [{"gateway", "device", "at_s"}], in seconds after the
+    warm-up; ``complaints``: lines of the kernels' logs that a person should see."""
 
     handshake_age_s: float | None
     rekeyed: Sequence[str]
     complaints: Sequence[str]
+    rekeys: Sequence[Mapping[str, Any]] = ()
 
 
-def look_back(scene: Scene, traffic_s: float) -> Aftermath:
+def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
     """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
 
+    ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
-    ages = {} if scene.baseline else handshake_ages(scene.testbed)
+    ages, asked_at = ({}, {}) if scene.baseline else handshake_ages(scene.testbed)
     logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
     if not scene.baseline:
         scene.outcome.crypto = logs[scene.placement.host_of(GATEWAYS[0])]["crypto"]
@@ -34,11 +38,18 @@ def look_back(scene: Scene, traffic_s: float) -> Aftermath:
     if never:
         raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
     # Ages are in whole seconds; one younger than the traffic was made during it.
-    rekeyed = [
-        f"{role}/{name}"
+    inside = [
+        (role, name, age)
         for role, devices in ages.items()
         for name, age in devices.items()
         if age is not None and age < traffic_s - 1.0
     ]
+    host_of = scene.placement.host_of
+    rekeys = [
+        {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - began_at[host_of(role)], 1)}
+        for role, name, age in inside
+        if began_at is not None
+    ]
     complaints = [line for log in logs.values() for line in log["complaints"]]
-    return Aftermath(max(known) if known else None, rekeyed, complaints)
+    rekeyed = [f"{role}/{name}" for role, name, _ in inside]
+    return Aftermath(max(known) if known else None, rekeyed, complaints, rekeys)

@@ -56,18 +56,18 @@ def run_attempt(
 
 
 def _run(scene: Scene) -> None:
-    testbed, trial, outcome, variant = scene.testbed, scene.trial, scene.outcome, scene.variant
+    testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
     tunnels = trial.levels.tunnels
     try:
         if scene.baseline:
-            plain = {role: layout.plain_routes(trial.topology, role, tunnels) for role in GATEWAYS}
+            plain = {role: layout.plain_routes(scene.net, role, tunnels) for role in GATEWAYS}
             split = scene.placement.split(plain)
             together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         else:
-            assert variant is not None
-            outcome.variant_build = load_variant(testbed, variant)
+            assert scene.variant is not None
+            outcome.variant_build = load_variant(testbed, scene.variant)
             scene.phases.done("variant")
-            make_tunnels(testbed, trial.topology, tunnels, variant)
+            make_tunnels(testbed, scene.net, tunnels, scene.variant)
         scene.phases.done("tunnels")
         shake_hands(testbed, trial.topology, tunnels, largest_packet(trial.levels.packet_size))
         scene.phases.done("handshakes")

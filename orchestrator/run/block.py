@@ -12,6 +12,7 @@ from orchestrator import cache
 from orchestrator.errors import TestbedError
 from orchestrator.plan import Block, Trial
 from orchestrator.run.attempt import run_attempt
+from orchestrator.run.layout import net_of
 from orchestrator.run.ledger import enough, stopping_of
 from orchestrator.run.roles import make_links
 from orchestrator.run.scene import Conditions, Outcome
@@ -131,7 +132,7 @@ class BlockRun:
         self._session.progress.detail(f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         self._facts = self._session.testbed.prepare(State(block.cores))
         most = max(trial.levels.tunnels for trial in block.trials)
-        make_links(self._session.testbed, self._session.plan.topology, most)
+        make_links(self._session.testbed, net_of(block.trials[0]), most)
         seconds = time.monotonic() - began
         cache.learn(f"prepare/{self._session.testbed.provider}", seconds)
         self._session.folder.journal(

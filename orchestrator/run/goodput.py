@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.run import iperf3, layout, polls, probes
+from orchestrator.run import iperf3, iperf3_report, layout, polls, probes, shares
 from orchestrator.run.aftermath import Aftermath, look_back
-from orchestrator.run.judge import Evidence, Passage, judge, variation
+from orchestrator.run.judge import Evidence, Passage, judge, total_rates, variation
 from orchestrator.run.scene import Scene
 from orchestrator.run.streams import Stream
-from orchestrator.spec import GATEWAYS
-from orchestrator.testbed.remote import together
+from orchestrator.run.tunnels import keep_young
+from orchestrator.spec import GATEWAYS, Traffic
+from orchestrator.testbed.remote import AgentFailure, together
 
 # Each is for real processors, and longer on a testbed that needs patience.
 SERVERS_TIMEOUT_S = 15.0
@@ -26,12 +27,13 @@ def measure_goodput(scene: Scene) -> None:
     Raises BadReport where a report is no number, and TestbedError where a host does not answer.
     """
     testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
-    tunnels, traffic = trial.levels.tunnels, trial.traffic
+    traffic = trial.traffic
     ends, placement, hosts = scene.ends, scene.placement, scene.hosts
     seconds = traffic.warm_up_s + traffic.duration_s
     grace_s = GRACE_S * scene.slowness
     sender, receiver = placement.host_of(ends.sender), placement.host_of(ends.receiver)
-    servers = iperf3.servers(ends.receiver, tunnels)
+    pairs = _prepared(scene)
+    servers = iperf3.servers(ends.receiver, pairs)
     serving = {
         host: {
             "servers": servers if host == receiver else [],
@@ -41,10 +43,12 @@ def measure_goodput(scene: Scene) -> None:
     }
     together(testbed.agents, "serve", serving)
     scene.phases.done("servers")
+    keep_young(scene)
     scene.on_traffic()
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     with testbed.boost(seconds + grace_s + 5) as boost:
-        clients = iperf3.clients(ends.sender, tunnels, traffic.streams, traffic.warm_up_s, traffic.duration_s)
+        cpus = testbed.cpus[sender], testbed.cpus[receiver]
+        clients = iperf3.clients(ends.sender, pairs, traffic, trial.levels.packet_size, cpus)
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
             host: {
@@ -76,28 +80,51 @@ def measure_goodput(scene: Scene) -> None:
     if trial.kind == "trace":
         outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], scene.placement))
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
-    _evaluate(scene, processes, look_back(scene, traffic_s))
+    streams = [stream for pair in pairs for stream in iperf3_report.read_pair(pair, traffic, processes)]
+    outcome.measurements["iperf3"] = iperf3_report.versions(processes)
+    began_at = {host: answer["started_at"] + traffic.warm_up_s for host, answer in measured.items()}
+    _evaluate(scene, streams, look_back(scene, traffic_s, began_at))
+
+
+def _prepared(scene: Scene) -> list[iperf3.Pair]:
+    """The pairs of processes, when both ends have what they need. Raises AgentFailure where they do not."""
+    traffic, placement, ends = scene.trial.traffic, scene.placement, scene.ends
+    try:
+        iperf3.check_size(traffic, scene.trial.levels.packet_size)
+        pairs = iperf3.pairs(scene.trial.levels.tunnels, traffic)
+        roles = placement.split({ends.sender: None, ends.receiver: None})
+        wanted = {"tool": "iperf3", "congestion": traffic.congestion}
+        found = together(
+            scene.testbed.agents, "generator", {host: {**wanted, "roles": list(here)} for host, here in roles.items()}
+        )
+        said = {host: answer["version"] for host, answer in found.items()}
+        scene.outcome.marks += iperf3.check(said, traffic)
+    except iperf3.Unsuitable as error:
+        raise AgentFailure(str(error)) from error
+    return pairs
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:
     return max(skews_s.values(), key=lambda skew: abs(skew))
 
 
-def _evaluate(scene: Scene, processes: Mapping[str, Any], after: Aftermath) -> None:
-    """Turn what the agents returned into measurements and a verdict."""
-    trial, outcome = scene.trial, scene.outcome
-    tunnels, traffic = trial.levels.tunnels, trial.traffic
-    streams = [iperf3.read_stream(i, processes) for i in range(1, tunnels + 1)]
+def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None:
+    """Turn what the receivers counted into measurements and a verdict."""
+    trial, outcome, traffic = scene.trial, scene.outcome, scene.trial.traffic
     varied = variation(streams)
+    carried = {} if scene.baseline else shares.carried(outcome.probes["interfaces"], trial.levels.tunnels)
     outcome.measurements.update(
         throughput_bps=sum(stream.throughput_bps for stream in streams),
         duration_s=round(max(stream.duration_s for stream in streams), 4),
-        retransmits=sum(stream.retransmits for stream in streams),
+        retransmits=sum(stream.retransmits for stream in streams) if traffic.protocol == "tcp" else None,
         handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
         variation=None if varied is None else round(varied, 4),
-        streams=[
-            {"tunnel": s.tunnel, "throughput_bps": s.throughput_bps, "retransmits": s.retransmits} for s in streams
-        ],
+        streams=[_row(stream) for stream in streams],
+        directions=_directions(streams),
+        rates_bps=[round(rate) for rate in total_rates(streams)],
+        shares=shares.shares(carried),
+        handshakes_in_traffic=after.rekeys,
+        **(_of_udp(streams) if traffic.protocol == "udp" else {}),
     )
     evidence = Evidence(
         streams=streams,
@@ -106,24 +133,69 @@ def _evaluate(scene: Scene, processes: Mapping[str, Any], after: Aftermath) -> N
         handshake_age_s=after.handshake_age_s,
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
-        passages=_passages(streams, outcome.probes["interfaces"], scene.ends.receiver, scene.baseline),
+        passages=_passages(scene, streams),
         baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
+        segment_bytes=iperf3.segment(traffic, trial.levels.packet_size),
+        carried=carried,
+        flows=_flows(traffic, trial.levels.tunnels),
     )
     outcome.take(judge(evidence, scene.conditions.limits))
 
 
-def _passages(streams: Sequence[Stream], counted: Mapping[str, Any], receiver: str, baseline: bool) -> list[Passage]:
-    """What each receiver reports beside what the interfaces counted on its way."""
-    if baseline:
-        wire = sum(c["rx_bytes"] for name, c in counted[receiver].items() if name.startswith(("lan", "wan")))
-        return [Passage("the link", sum(stream.received_bytes for stream in streams), wire)]
-    devices = counted[GATEWAYS[1]]
-    return [
-        Passage(
-            f"tunnel {stream.tunnel}",
-            stream.received_bytes,
-            devices.get(layout.device(stream.tunnel), {}).get("rx_bytes", 0),
-        )
-        for stream in streams
-    ]
+def _row(stream: Stream) -> dict[str, Any]:
+    """What is stored of one pair in one direction."""
+    names = ["tunnel", "where", "direction", "throughput_bps"]
+    names += ["retransmits"] if stream.jitter_s is None else ["packets", "lost", "jitter_s"]
+    return {name: getattr(stream, name) for name in names}
+
+
+def _directions(streams: Sequence[Stream]) -> dict[str, float]:
+    """Bits per second that the receivers of each direction counted."""
+    found = dict.fromkeys((stream.direction for stream in streams), 0.0)
+    for stream in streams:
+        found[stream.direction] += stream.throughput_bps
+    return found
+
+
+def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:
+    """The share of datagrams that did not come, and the mean of the flows' jitter at the end (RFC 3550)."""
+    packets = sum(stream.packets for stream in streams)
+    jitters = [stream.jitter_s for stream in streams if stream.jitter_s is not None]
+    return {
+        "loss_ratio": sum(stream.lost for stream in streams) / packets if packets else None,
+        "jitter_s": sum(jitters) / len(jitters) if jitters else None,
+    }
+
+
+def _flows(traffic: Traffic, tunnels: int) -> int | None:
+    """How many flows a hash spreads; None where each tunnel has its own."""
+    if traffic.paths == "subnets":
+        return None
+    return tunnels * traffic.processes * traffic.streams * (2 if traffic.direction == "both" else 1)
+
+
+def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:
+    """What the receivers report beside what the interfaces counted on their way."""
+    counted, ends = scene.outcome.probes["interfaces"], scene.ends
+    found = []
+    for direction, role, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
+        there = [stream for stream in streams if stream.direction == direction]
+        if not there:
+            continue
+        # Of each tunnel, or of all together where flows share them; without tunnels, of the link.
+        groups: dict[str, tuple[int, int]] = {}
+        for stream in there:
+            if scene.baseline:
+                where = "the link"
+                came_in = sum(c["rx_bytes"] for n, c in counted[role].items() if n.startswith(("lan", "wan")))
+            elif stream.tunnel is None:
+                where = "all tunnels"
+                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith("wg"))
+            else:
+                where = f"tunnel {stream.tunnel}"
+                came_in = counted[gateway].get(layout.device(stream.tunnel), {}).get("rx_bytes", 0)
+            groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
+        back = " in reverse" if direction == "reverse" else ""
+        found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]
+    return found

@@ -1,121 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The iperf3 driver: command lines for a trial, and the numbers in what iperf3 printed. Pure.
+"""The iperf3 driver: which processes a trial has, and their command lines. Pure.
 
-One server and one client process a tunnel: the threads of one process share a core in the lab, and iperf3 before 3.16
-is single-threaded anywhere.
+At least one server and one client process a tunnel: the threads of one process share a core in the lab, and iperf3
+before 3.16 is single-threaded anywhere.
 """
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.run.layout import receiver_address, sender_address
-from orchestrator.run.streams import BadReport, Stream
+from orchestrator.run.layout import SHARED, WIREGUARD_MTU, receiver_address, sender_address
+from orchestrator.spec import Traffic
 
 FIRST_PORT = 5201
+MOST_PAIRS = 50_000  # to one address: each has a port of its own
+THREADS_SINCE = (3, 16)  # from here on, each stream of a process has a thread
+# The first version that knows an option; what is older than all of them is not looked for. (RELNOTES.md of iperf3)
+_SINCE = {"--bidir": (3, 7), "--idle-timeout": (3, 10)}
+_HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
+LEAST = {"tcp": 88, "udp": 16}  # bytes of a segment that Linux allows, of a datagram that iperf3 does
+_TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
 
-def servers(role: str, tunnels: int) -> list[dict[str, Any]]:
-    """The agent's ``servers``, one a tunnel."""
+class Unsuitable(Exception):
+    """The iperf3 of a host, or the experiment, does not allow a trial: a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A client and a server process. ``name``: 1 or 1-2 (tunnel 1, process 2); ``number`` counts all, from 1.
+
+    ``tunnel``: the one that they have, None where flows are spread over all.
+    """
+
+    number: int
+    name: str
+    tunnel: int | None
+    sender: str
+    receiver: str
+    port: int
+
+    @property
+    def where(self) -> str:
+        """What a sentence calls it."""
+        return f"pair {self.number}" if self.tunnel is None else f"tunnel {self.name}"
+
+
+def pairs(tunnels: int, traffic: Traffic) -> list[Pair]:
+    """The processes of a trial: ``processes`` pairs in each tunnel, or as many without a tunnel of their own."""
+    version = traffic.ip_version
+    found = []
+    if traffic.paths == "ecmp" and tunnels * traffic.processes > MOST_PAIRS:
+        asked = f"{tunnels} tunnels with {traffic.processes} processes"
+        raise Unsuitable(f"{asked} want more than {MOST_PAIRS} ports of one address: ask for fewer.")
+    for number in range(1, tunnels * traffic.processes + 1):
+        tunnel, process = divmod(number - 1, traffic.processes)
+        tunnel += 1
+        if traffic.paths == "ecmp":
+            ends = sender_address(SHARED, version), receiver_address(SHARED, version)
+            found.append(Pair(number, str(number), None, *ends, FIRST_PORT + number - 1))
+            continue
+        ends = sender_address(tunnel, version), receiver_address(tunnel, version)
+        name = f"{tunnel}-{process + 1}" if traffic.processes > 1 else str(tunnel)
+        found.append(Pair(number, name, tunnel, *ends, FIRST_PORT + process))
+    return found
+
+
+def servers(role: str, wanted: Iterable[Pair]) -> list[dict[str, Any]]:
+    """The agent's ``servers``, one a pair."""
     return [
         {
             "role": role,
-            "name": f"server-{i}",
-            "address": receiver_address(i),
-            "port": FIRST_PORT,
+            "name": f"server-{pair.name}",
+            "address": pair.receiver,
+            "port": pair.port,
             "arguments": [
-                *("iperf3", "--server", "--one-off", "--json", "--bind", receiver_address(i)),
-                *("--port", str(FIRST_PORT), "--idle-timeout", "30"),
+                *("iperf3", "--server", "--one-off", "--json", "--bind", pair.receiver),
+                *("--port", str(pair.port), "--idle-timeout", "30"),
             ],
         }
-        for i in range(1, tunnels + 1)
+        for pair in wanted
     ]
 
 
-def clients(role: str, tunnels: int, streams: int, warm_up_s: float, duration_s: float) -> list[dict[str, Any]]:
-    """The agent's ``clients``: TCP from the sender to the receiver of each tunnel, ``streams`` connections each.
+def clients(
+    role: str,
+    wanted: Iterable[Pair],
+    traffic: Traffic,
+    packet_size: int | str | None = None,
+    cpus: tuple[Sequence[int], Sequence[int]] | None = None,
+) -> list[dict[str, Any]]:
+    """The agent's ``clients``, one a pair.
 
+    ``cpus``: those of the sender's and of the receiver's host, which processes take in turn where traffic has affinity.
     iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
     """
+    options = _options(traffic, packet_size)
     return [
         {
             "role": role,
-            "name": f"client-{i}",
+            "name": f"client-{pair.name}",
             "arguments": [
-                *(
-                    "iperf3",
-                    "--client",
-                    receiver_address(i),
-                    "--bind",
-                    sender_address(i),
-                    "--port",
-                    str(FIRST_PORT),
-                ),
-                *("--json", "--omit", str(round(warm_up_s)), "--time", str(round(duration_s))),
-                *("--parallel", str(streams), "--connect-timeout", "5000"),
+                *("iperf3", "--client", pair.receiver, "--bind", pair.sender, "--port", str(pair.port)),
+                *("--json", "--omit", str(round(traffic.warm_up_s)), "--time", str(round(traffic.duration_s))),
+                *("--parallel", str(traffic.streams), "--connect-timeout", "5000"),
+                *options,
+                *(_affinity(pair, cpus) if traffic.affinity and cpus else ()),
             ],
         }
-        for i in range(1, tunnels + 1)
+        for pair in wanted
     ]
 
 
-def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
-    if process["status"] is None:
-        raise BadReport(f"iperf3 {name} did not end in time and was stopped.")
-    try:
-        value = json.loads(process["out"])
-    except ValueError:
-        said = (process["err"] or process["out"]).strip()[-200:] or "nothing"
-        raise BadReport(f"iperf3 {name} (status {process['status']}) gave no report; it printed {said!r}.") from None
-    if not isinstance(value, dict):
-        raise BadReport(f"iperf3 {name} printed something that is no report.")
-    if value.get("error"):
-        raise BadReport(f"iperf3 {name} says: {value['error']}.")
-    if process["status"] != 0:
-        raise BadReport(f"iperf3 {name} ended with status {process['status']}: {process['err'].strip()[-200:]}")
-    return value
+def _options(traffic: Traffic, packet_size: int | str | None) -> list[str]:
+    """What every client of a trial is told beside addresses and times."""
+    options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
+    if traffic.protocol == "udp":
+        options += ["--udp", "--length", str(datagram(traffic, packet_size))]
+    if traffic.bitrate_bps is not None:
+        each = traffic.bitrate_bps / (traffic.processes * traffic.streams)
+        options += ["--bitrate", str(max(1, round(each)))]  # 0 would be without a limit
+    segment = _asked_segment(traffic, packet_size)
+    valued = {"--window": traffic.window_bytes, "--congestion": traffic.congestion, "--set-mss": segment}
+    for option, value in valued.items():
+        options += [option, str(value)] if value is not None else []
+    return [*options, *(["--zerocopy"] if traffic.zerocopy else [])]
 
 
-def _number(report: Mapping[str, Any], name: str, section: str, key: str) -> float:
-    end = report.get("end")
-    part = end.get(section) if isinstance(end, dict) else None
-    value = part.get(key) if isinstance(part, dict) else None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e18:
-        raise BadReport(f"The report of iperf3 {name} has no end.{section}.{key}.")
-    return float(value)
+def check_size(traffic: Traffic, packet_size: int | str | None) -> None:
+    """See that iperf3 can make packets of a cell's size. Raises Unsuitable."""
+    if packet_size is None:
+        return
+    least = LEAST[traffic.protocol] + _HEADERS[traffic.protocol, traffic.ip_version]
+    if not isinstance(packet_size, int) or packet_size < least:
+        about = f"{traffic.protocol} over IPv{traffic.ip_version}"
+        raise Unsuitable(
+            f"iperf3 makes no packets of packet_size {packet_size} with {about}: it takes a number from {least} on."
+        )
 
 
-def read_stream(tunnel: int, processes: Mapping[str, Mapping[str, Any]]) -> Stream:
-    """The result of one tunnel from the processes that the agent returned. Raises BadReport."""
-    for name in (f"client-{tunnel}", f"server-{tunnel}"):
-        if name not in processes:
-            raise BadReport(f"iperf3 {name} left no trace.")
-    client = _report(f"client-{tunnel}", processes[f"client-{tunnel}"])
-    server = _report(f"server-{tunnel}", processes[f"server-{tunnel}"])
-    name = f"server-{tunnel}"
-    seconds = _number(server, name, "sum_received", "seconds")
-    received = _number(server, name, "sum_received", "bytes")
-    if seconds <= 0 or received <= 0:
-        raise BadReport(f"iperf3 {name} counted {received:.0f} bytes in {seconds:g} s.")
-    return Stream(
-        tunnel=tunnel,
-        throughput_bps=received * 8 / seconds,
-        duration_s=seconds,
-        received_bytes=int(received),
-        retransmits=int(_number(client, f"client-{tunnel}", "sum_sent", "retransmits")),
-        sent_bytes=int(_number(client, f"client-{tunnel}", "sum_sent", "bytes")),
-        rates_bps=_rates(server),
-    )
+def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[str, str]:
+    client, server = (each[(pair.number - 1) % len(each)] for each in cpus)
+    return "--affinity", f"{client},{server}"
 
 
-def _rates(server: Mapping[str, Any]) -> tuple[float, ...]:
-    """What the receiver counted in each whole interval (1 s) after the warm-up; empty where the report has none."""
-    intervals = server.get("intervals")
-    rates = []
-    for interval in intervals if isinstance(intervals, list) else ():
-        part = interval.get("sum") if isinstance(interval, dict) else None
-        if isinstance(part, dict) and not part.get("omitted"):
-            seconds, rate = part.get("seconds"), part.get("bits_per_second")
-            if isinstance(seconds, int | float) and isinstance(rate, int | float) and seconds > 0.9:
-                rates.append(float(rate))
-    return tuple(rates)
+def datagram(traffic: Traffic, packet_size: int | str | None) -> int:
+    """Bytes in each UDP datagram: as asked for, else what fills an IP packet of the cell's size or of the tunnel's."""
+    size = packet_size if isinstance(packet_size, int) else WIREGUARD_MTU
+    return traffic.datagram_bytes or size - _HEADERS["udp", traffic.ip_version]
+
+
+def _asked_segment(traffic: Traffic, packet_size: int | str | None) -> int | None:
+    """The maximum segment size of TCP that a trial asks for, time stamps included; None where it takes what comes."""
+    if traffic.protocol != "tcp" or not isinstance(packet_size, int):
+        return traffic.mss_bytes
+    return traffic.mss_bytes or packet_size - _HEADERS["tcp", traffic.ip_version]
+
+
+def segment(traffic: Traffic, packet_size: int | str | None = None) -> int:
+    """Bytes that a TCP segment carries in a tunnel."""
+    most = WIREGUARD_MTU - _HEADERS["tcp", traffic.ip_version]
+    return min(_asked_segment(traffic, packet_size) or most, most) - _TIME_STAMPS
+
+
+def version(said: str | None) -> tuple[int, int] | None:
+    """The version in what iperf3 says of itself, such as iperf 3.12 (cJSON 1.7.15); None where it says none."""
+    found = re.match(r"iperf (\d{1,4})\.(\d{1,4})(?!\d)", said or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
+    """What a person should know of the hosts' iperf3 versions, a sentence each. Raises Unsuitable."""
+    wanted = ["--idle-timeout", *(["--bidir"] if traffic.direction == "both" else [])]
+    marks = []
+    for host, text in said.items():
+        known = version(text)
+        if known is None:  # not there, or another program: what it prints when it is used says more
+            continue
+        name = ".".join(map(str, known))
+        for option in wanted:
+            if known < _SINCE[option]:
+                least = ".".join(map(str, _SINCE[option]))
+                raise Unsuitable(f"iperf3 {name} of {host} has no {option}; it takes {least} or later. Update iperf3.")
+        if traffic.streams > 1 and known < THREADS_SINCE:
+            single = f"iperf3 {name} of {host} has one thread for all {traffic.streams} streams of a process"
+            marks.append(f"{single}: traffic.processes makes more processes.")
+    return marks

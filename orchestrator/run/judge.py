@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.run import shares
 from orchestrator.run.streams import Stream
-from orchestrator.spec import Limits
+from orchestrator.spec import REKEY_AFTER_S, Limits
 
 if TYPE_CHECKING:
     from orchestrator.run.pktgen import Load
 
-REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
 _WINDOW_S = 0.2
 _STRAY_PACKETS = 100  # a keepalive or a late answer is no traffic
 _FEWEST_SECONDS = 3  # of which a variation says anything
-MSS = 1368  # bytes of a TCP segment in a tunnel: 1420 less IPv4 and TCP headers with time stamps
 
 
 class Passage(NamedTuple):
@@ -35,8 +34,10 @@ class Evidence:
 
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
     ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
-    of the tool; ``carried``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
-    ``clock_skew_s``: the host's clock less the controller's.
+    of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
+    ``clock_skew_s``: the host's clock less the controller's; ``segment_bytes``: what a TCP segment carries;
+    ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels, None where each tunnel
+    had its own.
     """
 
     streams: Sequence[Stream]
@@ -47,9 +48,12 @@ class Evidence:
     kernel_log: Sequence[str] = ()
     passages: Sequence[Passage] = ()
     baseline: float | None = None
-    carried: float | None = None
+    rate_pps: float | None = None
     loads: Sequence["Load"] = ()
     clock_skew_s: float = 0.0
+    segment_bytes: int = 1368
+    carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
+    flows: int | None = None
 
 
 @dataclass
@@ -63,10 +67,11 @@ class Verdict:
 
 
 def judge(evidence: Evidence, limits: Limits) -> Verdict:
-    """Hold an attempt against all limits."""
+    """Hold an attempt against all limits. Where each tunnel has its own flows, how even they are is a result."""
     verdict = Verdict()
+    report_only = {*limits.report_only, *(["spread"] if evidence.flows is None else [])}
     for name, sentence in _breaches(evidence, limits):
-        if name in limits.report_only:
+        if name in report_only:
             verdict.marks.append(sentence)
         else:
             verdict.broken.append(sentence)
@@ -75,9 +80,14 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     return verdict
 
 
+def total_rates(streams: Sequence[Stream]) -> list[float]:
+    """The throughput of all streams together, second by second."""
+    return [sum(rates) for rates in zip(*(stream.rates_bps for stream in streams), strict=False)]
+
+
 def variation(streams: Sequence[Stream]) -> float | None:
     """The coefficient of variation of all streams' throughput together, second by second; None below 3 s."""
-    seconds = [sum(rates) for rates in zip(*(stream.rates_bps for stream in streams), strict=False)]
+    seconds = total_rates(streams)
     if len(seconds) < _FEWEST_SECONDS or fmean(seconds) <= 0:
         return None
     return float(pstdev(seconds) / fmean(seconds))
@@ -100,7 +110,7 @@ def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         if abs(stream.duration_s - planned) > slack:
             yield (
                 "duration",
-                f"tunnel {stream.tunnel}: received over {stream.duration_s:.2f} s instead of {planned:g} s",
+                f"{stream.where}: received over {stream.duration_s:.2f} s instead of {planned:g} s",
             )
     if abs(probes["window_s"] - planned) > max(limits.window * planned, _WINDOW_S):
         yield "window", f"the host was sampled over {probes['window_s']:.2f} s instead of {planned:g} s"
@@ -126,10 +136,31 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         # Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
-    total = sum(stream.throughput_bps for stream in evidence.streams) if evidence.carried is None else evidence.carried
+    yield from _spread(evidence, limits)
+    total = evidence.rate_pps
+    if total is None:
+        total = sum(stream.throughput_bps for stream in evidence.streams)
     if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):
         share = total / evidence.baseline
         yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
+
+
+def _spread(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    """A hash spreads flows unevenly by chance, which is no mistake: only what is beyond that breaks the limit."""
+    found = shares.fullest(evidence.carried)
+    if found is None:
+        return
+    gateway, tunnel, share = found
+    tunnels = len(evidence.carried[gateway])
+    most, why = (1 + limits.spread) / tunnels, ""
+    if evidence.flows is not None:
+        chance = shares.by_chance(evidence.flows, tunnels)
+        most, why = max(most, chance), f", and by chance {evidence.flows} flows give {chance:.0%} at most"
+    if share > most:
+        yield (
+            "spread",
+            f"tunnel {tunnel} carried {share:.0%} of the bytes of {gateway}; an equal share is {1 / tunnels:.0%}{why}",
+        )
 
 
 def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
@@ -173,7 +204,7 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
 
 
 def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
-    segments = sum(stream.sent_bytes for stream in evidence.streams) / MSS
+    segments = sum(stream.sent_bytes for stream in evidence.streams) / evidence.segment_bytes
     retransmits = sum(stream.retransmits for stream in evidence.streams)
     if segments > 0 and retransmits > limits.retransmits * segments:
         share = retransmits / segments

@@ -5,13 +5,18 @@ site-to-site:        client --lan-- gateway-a ==wan== gateway-b --lan-- server
 gateway-to-gateway:                 gateway-a ==wan== gateway-b
 
 Tunnel i (from 1) is a pair of WireGuard devices ``wg<i>`` on the gateways and carries one subnet a side. Links use the
-range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on side a, 10.128.0.0/11 on b.
+range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on side a, 10.128.0.0/11 on b. With
+paths ecmp, subnet 0 of either side (``SHARED``) is behind all tunnels at once, and the others remain for handshakes.
+Where the traffic is IPv6, everything has an address in fd6f:7263:6800::/40 (RFC 4193) as well; tunnels' outer packets
+are IPv4.
 """
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, LINKS
 
 SITE_TO_SITE = "site-to-site"
@@ -22,6 +27,12 @@ WIREGUARD_MTU = 1420  # 1500 less 80 bytes for IPv6, UDP and WireGuard's headers
 _WAN = {"gateway-a": "198.18.0.1", "gateway-b": "198.18.0.2"}
 _LAN_GATEWAY = {"gateway-a": "198.18.1.1", "gateway-b": "198.18.2.1"}
 _LAN_END = {"client": "198.18.1.2", "server": "198.18.2.2"}
+_PREFIX6 = "fd6f:7263:68"  # and the side, or ff for links
+_LINK6 = {"198.18.0.": "0", "198.18.1.": "1", "198.18.2.": "2"}
+# What a route over a tunnel names as the next hop, which IPv6 wants for more than one (RFC 4291); WireGuard has no use
+# for it.
+_ANY_HOP6 = "fe80::1"
+SHARED = 0  # the subnet that is behind all tunnels
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +53,61 @@ def roles(topology: str) -> tuple[str, ...]:
     return ("client", *GATEWAYS, "server") if topology == SITE_TO_SITE else GATEWAYS
 
 
-def _subnet(side: int, tunnel: int) -> str:
-    return f"10.{(64, 128)[side] + tunnel // 256}.{tunnel % 256}"
+def _address(side: int, tunnel: int, version: int) -> str:
+    if version == 6:
+        return str(ipaddress.IPv6Address(f"{_PREFIX6}{side:02x}:{tunnel:x}::1"))
+    return f"10.{(64, 128)[side] + tunnel // 256}.{tunnel % 256}.1"
 
 
-def sender_address(tunnel: int) -> str:
+def _network(side: int, tunnel: int, version: int) -> str:
+    length = 64 if version == 6 else 24
+    return str(ipaddress.ip_network(f"{_address(side, tunnel, version)}/{length}", strict=False))
+
+
+def sender_address(tunnel: int, version: int = 4) -> str:
     """The inner address at the sending end of a tunnel."""
-    return _subnet(0, tunnel) + ".1"
+    return _address(0, tunnel, version)
 
 
-def receiver_address(tunnel: int) -> str:
+def receiver_address(tunnel: int, version: int = 4) -> str:
     """The inner address at the receiving end of a tunnel."""
-    return _subnet(1, tunnel) + ".1"
+    return _address(1, tunnel, version)
+
+
+def _on_link(address: str, version: int) -> str:
+    """An address of a link, or its counterpart in IPv6."""
+    if version == 4:
+        return address
+    start, _, end = address.rpartition(".")
+    return str(ipaddress.IPv6Address(f"{_PREFIX6}ff:{_LINK6[start + '.']}::{end}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version."""
+
+    topology: str
+    paths: str = "subnets"
+    version: int = 4
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions in which everything has addresses."""
+        return (4,) if self.version == 4 else (4, 6)
+
+    def subnets(self, tunnels: int) -> range:
+        """The numbers of the subnets on either side."""
+        return range(SHARED if self.paths == "ecmp" else 1, tunnels + 1)
+
+
+def net_of(trial: Trial) -> Net:
+    """The addresses and routes that a trial wants."""
+    return Net(trial.topology, trial.traffic.paths, trial.traffic.ip_version)
 
 
 def receiver_subnet(tunnel: int) -> str:
     """The address of the network, of 24 bits, at the receiving end of a tunnel."""
-    return _subnet(1, tunnel) + ".0"
+    return _network(1, tunnel, 4).partition("/")[0]
 
 
 def device(tunnel: int) -> str:
@@ -99,42 +148,70 @@ def generator_device(role: str) -> str:
     return _device_of(next(link for link, roles in LINKS.items() if role in roles))
 
 
-def _addresses(topology: str, tunnels: int) -> dict[str, dict[str, Any]]:
-    """What each role's namespace has: {role: {"sysctl", "ip"}}."""
-    numbers = range(1, tunnels + 1)
-    forwarding = {
+def _sysctls(net: Net) -> dict[str, str]:
+    """What a gateway's namespace is set to: it forwards, and hashes flows on ports where they are to be spread."""
+    ecmp = net.paths == "ecmp"
+    return {
         "net.ipv4.ip_forward": "1",
         "net.ipv4.conf.all.rp_filter": "0",
         "net.ipv4.conf.default.rp_filter": "0",
+        **({"net.ipv4.fib_multipath_hash_policy": "1"} if ecmp else {}),
+        **({"net.ipv6.conf.all.forwarding": "1"} if net.version == 6 else {}),
+        **({"net.ipv6.fib_multipath_hash_policy": "1"} if ecmp and net.version == 6 else {}),
     }
-    inner = [[f"address add {end(i)}/32 dev lo" for i in numbers] for end in (sender_address, receiver_address)]
+
+
+_ALONE = {4: 32, 6: 128}
+
+
+def _add(address: str, address6: str, length: Mapping[int, int], device_name: str, net: Net) -> list[str]:
+    """Lines that give a device its address in each version. Nobody else has it, so it need not be asked for (nodad)."""
+    lines = [f"address add {address}/{length[4]} dev {device_name}"]
+    return lines + [f"address add {address6}/{length[6]} dev {device_name} nodad"] * (6 in net.versions)
+
+
+def _add_link(address: str, length: int, device_name: str, net: Net) -> list[str]:
+    return _add(address, _on_link(address, 6), {4: length, 6: 64}, device_name, net)
+
+
+def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
+    """What each role's namespace has: {role: {"sysctl", "ip"}}."""
+    numbers = net.subnets(tunnels)
+    inner = [
+        [line for i in numbers for line in _add(_address(side, i, 4), _address(side, i, 6), _ALONE, "lo", net)]
+        for side in (0, 1)
+    ]
     namespaces: dict[str, dict[str, Any]] = {}
     for side, gateway in enumerate(GATEWAYS):
-        lines = ["link set lo up", f"address add {_WAN[gateway]}/30 dev wan0", "link set wan0 up"]
-        namespaces[gateway] = {"sysctl": forwarding, "ip": lines}
-        if topology == GATEWAY_TO_GATEWAY:
+        lines = ["link set lo up", *_add_link(_WAN[gateway], 30, "wan0", net), "link set wan0 up"]
+        namespaces[gateway] = {"sysctl": _sysctls(net), "ip": lines}
+        if net.topology == GATEWAY_TO_GATEWAY:
             lines += inner[side]
             continue
         end = ("client", "server")[side]
-        lines += [f"address add {_LAN_GATEWAY[gateway]}/24 dev lan0", "link set lan0 up"]
-        lines += [f"route add {_subnet(side, i)}.0/24 via {_LAN_END[end]} dev lan0" for i in numbers]
-        lines = ["link set lo up", f"address add {_LAN_END[end]}/24 dev lan0", "link set lan0 up"]
-        lines += [*inner[side], f"route add default via {_LAN_GATEWAY[gateway]}"]
+        lines += [*_add_link(_LAN_GATEWAY[gateway], 24, "lan0", net), "link set lan0 up"]
+        lines += [
+            f"route add {_network(side, i, version)} via {_on_link(_LAN_END[end], version)} dev lan0"
+            for version in net.versions
+            for i in numbers
+        ]
+        lines = ["link set lo up", *_add_link(_LAN_END[end], 24, "lan0", net), "link set lan0 up", *inner[side]]
+        lines += [f"route add default via {_on_link(_LAN_GATEWAY[gateway], version)}" for version in net.versions]
         namespaces[end] = {"sysctl": {}, "ip": lines}
     return namespaces
 
 
-def links_requests(topology: str, tunnels: int, placement: Placement) -> dict[str, dict[str, Any]]:
+def links_requests(net: Net, tunnels: int, placement: Placement) -> dict[str, dict[str, Any]]:
     """The agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
 
     A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces.
     """
     requests: dict[str, dict[str, Any]] = {
         host: {"namespaces": namespaces, "veth": [], "nics": []}
-        for host, namespaces in placement.split(_addresses(topology, tunnels)).items()
+        for host, namespaces in placement.split(_addresses(net, tunnels)).items()
     }
     for link, ends_of_link in LINKS.items():
-        if not set(ends_of_link) <= set(roles(topology)):
+        if not set(ends_of_link) <= set(roles(net.topology)):
             continue
         device_name = _device_of(link)
         first, second = (placement.host_of(role) for role in ends_of_link)
@@ -146,8 +223,13 @@ def links_requests(topology: str, tunnels: int, placement: Placement) -> dict[st
     return requests
 
 
-def neighbours(topology: str) -> dict[str, list[str]]:
+def neighbours(net: Net) -> dict[str, list[str]]:
     """The addresses that each role must reach at the other end of its links, before any tunnel: {role: [address]}."""
+    reached = _neighbours(net.topology)
+    return {role: [_on_link(a, version) for version in net.versions for a in near] for role, near in reached.items()}
+
+
+def _neighbours(topology: str) -> dict[str, list[str]]:
     reached: dict[str, list[str]] = {GATEWAYS[0]: [_WAN[GATEWAYS[1]]], GATEWAYS[1]: [_WAN[GATEWAYS[0]]]}
     if topology == SITE_TO_SITE:
         for gateway, end in zip(GATEWAYS, ("client", "server"), strict=True):
@@ -160,23 +242,39 @@ def _far_side(gateway: str) -> int:
     return 1 - GATEWAYS.index(gateway)
 
 
-def _route(topology: str, gateway: str, tunnel: int, device_name: str, via: str | None) -> dict[str, Any]:
-    """To the far side's subnet of a tunnel. In gateway-to-gateway, traffic starts at the gateway, from the tunnel's
-    inner address."""
-    starts_here = topology == GATEWAY_TO_GATEWAY
-    source = f"{_subnet(GATEWAYS.index(gateway), tunnel)}.1" if starts_here else None
-    return {"to": f"{_subnet(_far_side(gateway), tunnel)}.0/24", "device": device_name, "via": via, "source": source}
+def _route(
+    net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None
+) -> dict[str, Any]:
+    """To a subnet of the far side. In gateway-to-gateway, traffic starts at the gateway, from its inner address."""
+    source = _address(GATEWAYS.index(gateway), subnet, version) if net.topology == GATEWAY_TO_GATEWAY else None
+    return {"to": _network(_far_side(gateway), subnet, version), "devices": devices, "via": via, "source": source}
 
 
-def tunnel_routes(topology: str, gateway: str, tunnels: int) -> list[dict[str, Any]]:
-    """Routes that send each tunnel's traffic through its device."""
-    return [_route(topology, gateway, i, device(i), None) for i in range(1, tunnels + 1)]
+def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
+    """Routes that send each tunnel's traffic through its device, and that to the shared subnet through all."""
+    everywhere = [device(i) for i in range(1, tunnels + 1)]
+    return [
+        _route(
+            net,
+            gateway,
+            i,
+            version,
+            everywhere if i == SHARED else [device(i)],
+            _ANY_HOP6 if i == SHARED and version == 6 and tunnels > 1 else None,
+        )
+        for version in net.versions
+        for i in net.subnets(tunnels)
+    ]
 
 
-def plain_routes(topology: str, gateway: str, tunnels: int) -> list[dict[str, Any]]:
+def plain_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send the same traffic over the link between the gateways, without a tunnel."""
     other = _WAN[GATEWAYS[_far_side(gateway)]]
-    return [_route(topology, gateway, i, "wan0", other) for i in range(1, tunnels + 1)]
+    return [
+        _route(net, gateway, i, version, ["wan0"], _on_link(other, version))
+        for version in net.versions
+        for i in net.subnets(tunnels)
+    ]
 
 
 def port(gateway: str, tunnel: int) -> int:
@@ -193,13 +291,15 @@ def tunnel_devices(tunnels: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def tunnel_peers(
-    topology: str,
+    net: Net,
     public_keys: Mapping[str, Sequence[str]],
     threaded: bool,
     device_settings: Mapping[str, str],
     pinned_to: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The agent's ``peers``, by gateway: its devices get the other's public key, its endpoint and its subnet.
+    """The agent's ``peers``, by gateway: its devices get the other's public key, its endpoint and its subnets.
+
+    Each device allows the shared subnet, if there is one: what a device allows is its own matter.
 
     ``pinned_to``: {gateway: its CPUs}, which the tunnels take in turn, one each, for their queued work.
     """
@@ -212,14 +312,18 @@ def tunnel_peers(
                 "device": device(i),
                 "public_key": key,
                 "endpoint": f"{_WAN[far]}:{port(far, i)}",
-                "allowed_ips": f"{_subnet(_far_side(gateway), i)}.0/24",
+                "allowed_ips": [
+                    _network(_far_side(gateway), subnet, version)
+                    for version in net.versions
+                    for subnet in (i, *([SHARED] if SHARED in net.subnets(i) else []))
+                ],
                 "cpus": None if cpus is None else str(cpus[(i - 1) % len(cpus)]),
             }
             for i, key in enumerate(public_keys[far], start=1)
         ]
         gateways[gateway] = {
             "peers": peers,
-            "routes": tunnel_routes(topology, gateway, len(peers)),
+            "routes": tunnel_routes(net, gateway, len(peers)),
             "threaded": "1" if threaded else "0",
             "device_settings": dict(device_settings),
         }

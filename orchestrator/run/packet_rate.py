@@ -54,7 +54,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
         baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
-        carried=load.received_pps,
+        rate_pps=load.received_pps,
         loads=[load],
         clock_skew_s=0.0,
     )

@@ -213,7 +213,7 @@ def _make_ready(scene: Scene) -> list[Sender]:
         timeout_s=30 + 0.1 * len(sending),
         role=ends.sender,
         device=device,
-        gateway=layout.neighbours(trial.topology)[ends.sender][0],
+        gateway=layout.neighbours(scene.net)[ends.sender][0],
         sizes=IMIX_SIZES if size == IMIX else [[size, 1]],
         clone=traffic.clone,
         burst=traffic.burst,

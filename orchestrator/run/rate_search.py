@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.run.aftermath import look_back
-from orchestrator.run.judge import REKEY_AFTER_S, Evidence, Verdict, judge
+from orchestrator.run.judge import Evidence, Verdict, judge
 from orchestrator.run.pktgen import Load, end_loads, largest_packet, offer
 from orchestrator.run.scene import Scene
 from orchestrator.run.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
-from orchestrator.spec import Search
+from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
 
 LEAST_SHARE = 0.005  # of the highest load: the least, where the spec names none
@@ -48,7 +48,7 @@ class Loads:
         assert scene.variant is not None
         end_loads(scene)  # else the receiver answers no handshake's datagram
         remove_tunnels(scene.testbed, levels.tunnels)
-        make_tunnels(scene.testbed, scene.trial.topology, levels.tunnels, scene.variant)
+        make_tunnels(scene.testbed, scene.net, levels.tunnels, scene.variant)
         shake_hands(scene.testbed, scene.trial.topology, levels.tunnels, largest_packet(levels.packet_size))
         self._renewed_at = time.monotonic()
 
@@ -186,7 +186,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 rekeyed=after.rekeyed,
                 kernel_log=after.complaints,
                 baseline=None if scene.baseline else scene.conditions.baseline,
-                carried=carried,
+                rate_pps=carried,
                 loads=[load for load, _ in loads.offered],
             ),
             limits,

@@ -2,7 +2,7 @@
 """The roles of a topology on the hosts of a prepared testbed."""
 
 from orchestrator.run import layout
-from orchestrator.run.layout import Placement
+from orchestrator.run.layout import Net, Placement
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import together
 
@@ -12,14 +12,14 @@ def placement_of(testbed: Testbed) -> Placement:
     return Placement(testbed.hosts, testbed.nics)
 
 
-def make_links(testbed: Testbed, topology: str, tunnels: int) -> None:
+def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     """Make the roles' namespaces and the links between them, for up to ``tunnels`` tunnels, and see that packets pass.
 
     Raises TestbedError: a host does not answer, or two roles do not reach each other.
     """
     placement = placement_of(testbed)
-    links = layout.links_requests(topology, tunnels, placement)
+    links = layout.links_requests(net, tunnels, placement)
     together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
-    near = {role: {"addresses": reached} for role, reached in layout.neighbours(topology).items()}
+    near = {role: {"addresses": reached} for role, reached in layout.neighbours(net).items()}
     asked = {host: {"roles": roles, "mtu": layout.LINK_MTU} for host, roles in placement.split(near).items()}
     together(testbed.agents, "neighbours", asked, timeout_s=60)

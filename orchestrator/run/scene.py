@@ -42,7 +42,7 @@ class Outcome:
     def take(self, verdict: Verdict) -> None:
         """Be ok or invalid, by a verdict."""
         self.reasons += verdict.broken
-        self.broken, self.marks = verdict.names, verdict.marks
+        self.broken, self.marks = verdict.names, [*self.marks, *verdict.marks]
         self.status = "invalid" if self.reasons else "ok"
 
 
@@ -86,6 +86,11 @@ class Scene:
     def baseline(self) -> bool:
         """Whether there is no tunnel."""
         return self.trial.levels.variant == NO_VARIANT
+
+    @cached_property
+    def net(self) -> layout.Net:
+        """The addresses and routes of the trial."""
+        return layout.net_of(self.trial)
 
     @cached_property
     def ends(self) -> layout.Ends:

@@ -10,16 +10,23 @@ class BadReport(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one tunnel's iperf3 pair measured, after the warm-up.
+    """What one iperf3 pair measured in one direction, after the warm-up.
 
+    ``tunnel``: None where its flows are spread over all; ``where``: what a sentence calls it.
     ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted;
-    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP.
+    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP or UDP.
+    ``packets``: UDP datagrams that were due at the receiver, of which ``lost`` did not come.
     """
 
-    tunnel: int
+    tunnel: int | None
     throughput_bps: float
     duration_s: float
     received_bytes: int
     retransmits: int
     sent_bytes: int = 0
     rates_bps: tuple[float, ...] = ()
+    where: str = "tunnel 1"
+    direction: str = "forward"
+    packets: int = 0
+    lost: int = 0
+    jitter_s: float | None = None

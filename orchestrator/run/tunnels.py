@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tunnels of a trial: the variant's module, devices, peers, handshakes, and their end."""
 
+import math
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.run import layout
 from orchestrator.run.roles import placement_of
-from orchestrator.spec import GATEWAYS
+from orchestrator.run.scene import Scene
+from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.testbed.protocol import Testbed, patience
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import AgentFailure, together
 
 # Each is for real processors, and longer on a testbed that needs patience.
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -25,7 +27,7 @@ def load_variant(testbed: Testbed, variant: Variant) -> str:
     return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
 
-def make_tunnels(testbed: Testbed, topology: str, tunnels: int, variant: Variant) -> None:
+def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
     """Make and configure so many tunnels between the gateways, whose kernels have the variant's module."""
     placement = placement_of(testbed)
     patience_s = 30 + 0.2 * tunnels
@@ -33,7 +35,7 @@ def make_tunnels(testbed: Testbed, topology: str, tunnels: int, variant: Variant
     made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
     keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
     pinned = {role: testbed.cpus[placement.host_of(role)] for role in GATEWAYS} if variant.pinned else None
-    peers = layout.tunnel_peers(topology, keys, variant.threaded, variant.settings, pinned)
+    peers = layout.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
     wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
     together(testbed.agents, "peers", wanted, patience_s)
 
@@ -51,10 +53,47 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
     agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
 
 
-def handshake_ages(testbed: Testbed) -> dict[str, dict[str, float | None]]:
-    """Seconds since each tunnel's last handshake, by gateway and device; None for never."""
+def keep_young(scene: Scene) -> None:
+    """See that no handshake falls due while traffic runs: make the tunnels anew where one is too old for that.
+
+    The time since the first one bounds their age, so that the gateways are asked only where it might not do. Raises
+    AgentFailure where even new handshakes would be too old. Nothing is done where the spec allows rekeys.
+    """
+    if scene.baseline or "rekey" in scene.conditions.limits.report_only:
+        return
+    traffic, seconds = scene.trial.traffic, scene.phases.seconds
+    needed = traffic.warm_up_s + traffic.duration_s + REKEY_MARGIN_S
+    if sum(seconds.get(name, 0.0) for name in ("tunnels", "handshakes", "servers")) + needed < REKEY_AFTER_S:
+        return
+    if _oldest(scene.testbed) + needed < REKEY_AFTER_S:
+        return
+    assert scene.variant is not None
+    tunnels = scene.trial.levels.tunnels
+    remove_tunnels(scene.testbed, tunnels)
+    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
+    shake_hands(scene.testbed, scene.trial.topology, tunnels)
+    scene.phases.done("handshakes again")
+    oldest = _oldest(scene.testbed)
+    if oldest + needed >= REKEY_AFTER_S:
+        raise AgentFailure(
+            f"The oldest handshake is {oldest:.0f} s old and the traffic takes {needed - REKEY_MARGIN_S:g} s: a rekey "
+            f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer "
+            "tunnels, or allow it: limits.report_only: [rekey]."
+        )
+
+
+def _oldest(testbed: Testbed) -> float:
+    """Seconds since the oldest of the tunnels' handshakes; infinite where one has none."""
+    ages = [age for devices in handshake_ages(testbed)[0].values() for age in devices.values()]
+    return max((math.inf if age is None else age for age in ages), default=math.inf)
+
+
+def handshake_ages(testbed: Testbed) -> tuple[dict[str, dict[str, float | None]], dict[str, float]]:
+    """Seconds since each tunnel's last handshake, by gateway and device, None for never; and, by gateway, the time on
+    its host's clock when that was read."""
     told = _of_gateways(testbed, "handshake_times")
-    return {role: devices for answer in told.values() for role, devices in answer["ages_s"].items()}
+    ages = {role: devices for answer in told.values() for role, devices in answer["ages_s"].items()}
+    return ages, {role: answer["clock_s"] for answer in told.values() for role in answer["ages_s"]}
 
 
 def remove_tunnels(testbed: Testbed, tunnels: int) -> None:

@@ -5,7 +5,7 @@ from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS
-from orchestrator.spec.limits import LIMIT_NAMES, Limits
+from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
@@ -39,6 +39,8 @@ __all__ = [
     "MAX",
     "MOST_TUNNELS",
     "PROVIDERS",
+    "REKEY_AFTER_S",
+    "REKEY_MARGIN_S",
     "ROLES",
     "Claim",
     "ClaimTest",

@@ -10,8 +10,10 @@ from orchestrator.spec import catalog
 from orchestrator.spec.cells import cells, deciding_maxima, excluded
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
+from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.tools import misused
+from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
 
 MOST_TRIALS = 1_000_000
@@ -19,7 +21,7 @@ MOST_TRIALS = 1_000_000
 
 def contradictions(tree: Mapping) -> list[Problem]:
     """The problems of one resolved spec, except rules without effect."""
-    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree)]
+    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree)]
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
@@ -112,6 +114,24 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     for name, span in _names([entries.get("default_tier")]):
         if name not in known:
             yield Problem(f"There is no tier {name}.{did_you_mean(name, known)}", span)
+
+
+def _rekeys(tree: Mapping) -> Iterator[Problem]:
+    """Traffic that lasts until new keys are made is refused by the limit on rekeys, unless that only marks."""
+    traffic, limits = tree.entries.get("traffic"), tree.entries.get("limits")
+    found = build(Traffic, traffic)[0] if traffic else None
+    allowed = build(Limits, limits)[0] if limits else Limits()
+    if found is None or allowed is None or "rekey" in allowed.report_only:
+        return
+    seconds = found.warm_up_s + found.duration_s
+    if seconds + REKEY_MARGIN_S >= REKEY_AFTER_S:
+        node = _below(traffic, "duration")
+        yield Problem(
+            f"traffic.duration: WireGuard makes new keys {REKEY_AFTER_S:g} s after a handshake, and traffic that takes "
+            f"{seconds:g} s has that inside. Ask for less than {REKEY_AFTER_S - REKEY_MARGIN_S:g} s with the warm-up, "
+            "or allow it: limits: {report_only: [rekey]}.",
+            node.span if node else tree.keys["traffic"],
+        )
 
 
 def _repeated_levels(tree: Mapping) -> Iterator[Problem]:

@@ -136,6 +136,16 @@ NumberedRate = Annotated[
     _quantity(units.packets_per_second, "a packet rate, such as 200 kpps"),
     _text_schema("Packets per second.", "200 kpps"),
 ]
+BitRate = Annotated[
+    float,
+    _quantity(units.bits_per_second, "a rate, such as 500 Mbit/s"),
+    _text_schema("Bits of payload a second.", "500 Mbit/s", "2 Gbit/s"),
+]
+Size = Annotated[
+    int,
+    _quantity(units.whole_bytes, "a size, such as 1200 B"),
+    _text_schema("A size.", "1200 B", "4 MiB"),
+]
 Memory = Annotated[
     int,
     _quantity(units.whole_bytes, "a size, such as 1 GiB"),

@@ -5,27 +5,40 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from orchestrator.spec.fields import STORED, Duration, PacketRate, Strict, WarmUp
+from orchestrator.spec.fields import STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
 from orchestrator.spec.searching import Latency, Search
 
 Tool = Literal["iperf3", "pktgen"]
-Protocol = Literal["tcp"]
+Protocol = Literal["tcp", "udp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
-# Which tool a field goes with, where not all have it.
+Paths = Literal["subnets", "ecmp"]
+Direction = Literal["forward", "reverse", "both"]
+# Which tool a key goes with, where not all have it.
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
-    "iperf3": ("protocol", "streams"),
+    "iperf3": (
+        *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate", "datagram", "window"),
+        *("congestion", "mss", "zerocopy", "affinity"),
+    ),
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
 }
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
 _TIMES = ("warm_up_s", "duration_s")
+# What goes with one protocol only, where it is not off.
+_OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
+_OF_UDP = ("datagram_bytes",)
 
 
 class Traffic(Strict):
-    """The traffic of every trial. ``streams``: TCP connections in each tunnel; ``flows``: UDP flows in each tunnel."""
+    """The traffic of every trial. ``streams``: TCP connections (or UDP flows) of each pair of iperf3 processes;
+    ``flows``: UDP flows of pktgen in each tunnel.
+
+    With iperf3 there are ``processes`` pairs in each tunnel; with ``paths`` ecmp there are as many pairs, and none has
+    a tunnel of its own.
+    """
 
     tool: Tool = "iperf3"
     protocol: Protocol = "tcp"
@@ -43,8 +56,51 @@ class Traffic(Strict):
     clone: int = Field(
         default=0, ge=0, le=100_000, description="How often a packet is sent again, itself; more than 0 not over veth."
     )
+    paths: Paths = Field(
+        default="subnets",
+        description="How flows find tunnels. subnets: each tunnel has a subnet; ecmp: one destination, with routes "
+        "over all tunnels, hashed on addresses and ports.",
+    )
+    ip_version: Literal[4, 6] = Field(default=4, description="Of the packets inside the tunnels.")
+    direction: Direction = Field(
+        default="forward", description="forward: from the client's side; reverse: from the server's; both: at once."
+    )
+    processes: int = Field(
+        default=1, ge=1, le=64, description="Pairs of iperf3 processes in each tunnel; before 3.16 each has one thread."
+    )
+    bitrate_bps: BitRate | None = Field(
+        default=None, gt=0, alias="bitrate", description="Offered to each tunnel, in each direction; udp needs it."
+    )
+    datagram_bytes: Size | None = Field(
+        default=None, ge=16, le=65507, alias="datagram", description="Of udp; without: what fits in one packet."
+    )
+    window_bytes: Size | None = Field(
+        default=None, ge=1024, le=512 * 1024**2, alias="window", description="Socket buffers of tcp."
+    )
+    congestion: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,15}$")] | None = Field(
+        default=None, description="The congestion control of tcp, such as cubic or bbr."
+    )
+    mss_bytes: Size | None = Field(default=None, ge=88, le=9000, alias="mss", description="Segments of tcp.")
+    zerocopy: bool = Field(default=False, description="Whether tcp sends with sendfile.")
+    affinity: bool = Field(
+        default=False, description="Whether each process is bound to one CPU, in turn; without: to none."
+    )
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")
+
+    @field_validator(*_OF_TCP, *_OF_UDP)
+    @classmethod
+    def _goes_with_the_protocol(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = "tcp" if info.field_name in _OF_TCP else "udp"
+        if value and info.data.get("protocol", wanted) != wanted:
+            raise expected(f"protocol {wanted} beside it, or nothing here", because=f"it goes with {wanted} only")
+        return value
+
+    @model_validator(mode="after")
+    def _says_how_fast(self) -> "Traffic":
+        if self.protocol == "udp" and self.bitrate_bps is None:
+            raise expected("a bitrate, such as 500 Mbit/s", because="udp sends as fast as it is told to, and no faster")
+        return self
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
 
+NET = layout.Net(layout.SITE_TO_SITE)
+
 TRIAL = Trial(
     trial_id="0" * 16,
     kind="measure",
@@ -44,6 +46,7 @@ TRIAL = Trial(
 )
 
 
+SERVERS = iperf3.servers("server", iperf3.pairs(2, TRIAL.traffic))
 # What else this computer does is not what these tests are about, and it may be busy.
 BESIDE_OTHERS = Conditions(Limits(report_only=("headroom", "clock_skew", "competing_load", "steal")))
 
@@ -61,7 +64,7 @@ def entered() -> Iterator[UmlTestbed]:
 @pytest.fixture
 def testbed(entered: UmlTestbed) -> UmlTestbed:
     entered.prepare(State(1))
-    make_links(entered, layout.SITE_TO_SITE, 2)
+    make_links(entered, NET, 2)
     return entered
 
 
@@ -147,7 +150,7 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
-    peers = layout.tunnel_peers(layout.SITE_TO_SITE, first["public_keys"], variant.threaded, {})
+    peers = layout.tunnel_peers(NET, first["public_keys"], variant.threaded, {})
     agent.request("peers", gateways=peers)
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
@@ -163,26 +166,25 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
     keys = agent.request("tunnels", gateways=layout.tunnel_devices(1))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
-    agent.request("peers", gateways=layout.tunnel_peers(layout.SITE_TO_SITE, strangers, False, {}))
+    agent.request("peers", gateways=layout.tunnel_peers(NET, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
         agent.request("handshakes", role="client", paths=paths, patience_s=1.0, size=None)
 
 
 def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:
-    servers = iperf3.servers("server", 2)
+    servers = [SERVERS[0], {**SERVERS[1], "arguments": ["sleep", "30"]}]
     # Another program has the second one's place: the first one, on the same port, must not be taken for it.
-    servers[1]["arguments"] = ["sleep", "30"]
     with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
         testbed.agents["lab1"].request("serve", servers=servers, patience_s=1.0)
-    testbed.agents["lab1"].request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    testbed.agents["lab1"].request("serve", servers=SERVERS, patience_s=10.0)
     shown = in_the_machine(testbed, "ip netns exec server ss -Hltn")
     assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
 
 
 def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
-    agent.request("serve", servers=iperf3.servers("server", 2), patience_s=10.0)
+    agent.request("serve", servers=SERVERS, patience_s=10.0)
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
     agent.close()
     deadline = time.monotonic() + 10

@@ -3,18 +3,25 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run import iperf3, probes
+from orchestrator.run import iperf3, iperf3_report, probes, shares
 from orchestrator.run.judge import Evidence, Passage, Verdict, judge, variation
 from orchestrator.run.pktgen import Load
 from orchestrator.run.streams import BadReport, Stream
-from orchestrator.spec import LIMIT_NAMES, Limits
+from orchestrator.spec import LIMIT_NAMES, Limits, Traffic
+
+TCP = Traffic(duration="2s")
+UDP = Traffic(protocol="udp", bitrate="1 Mbit/s", duration="2s")
+REVERSE, BOTH = Traffic(direction="reverse", duration="2s"), Traffic(direction="both", duration="2s")
+UDP_BOTH = Traffic(protocol="udp", bitrate="1 Mbit/s", direction="both", duration="2s")
 
 
 def report(section: str, **values: Any) -> str:
@@ -30,11 +37,78 @@ def processes(client: str | None = None, server: str | None = None, status: int 
     }
 
 
+def read(traffic: Traffic, given_processes: dict[str, Any]) -> list[Stream]:
+    (pair,) = iperf3.pairs(1, traffic)
+    return iperf3_report.read_pair(pair, traffic, given_processes)
+
+
 def test_the_receivers_count_is_the_throughput() -> None:
-    stream = iperf3.read_stream(1, processes())
+    (stream,) = read(TCP, processes())
     assert stream.throughput_bps == 4000
     assert stream.duration_s == 2.0
     assert stream.retransmits == 7
+    assert stream.jitter_s is None
+
+
+def counted(received: int, sent: int, **more: Any) -> dict[str, Any]:
+    """Both sums of a direction, as the one who counts has them; the other one counts nothing."""
+    return {"sum_received": {"seconds": 2.0, "bytes": received, **more}, "sum_sent": {"bytes": sent, **more}}
+
+
+# What each side's report ends with when both directions are used: iperf3 3.12 and 3.18 agree in it.
+CLIENT = {
+    **counted(0, 5000, retransmits=3, packets=1 << 64),
+    **{
+        f"{name}_bidir_reverse": part
+        for name, part in counted(2000, 0, packets=10, lost_packets=5, jitter_ms=2.0).items()
+    },
+}
+SERVER = {
+    **counted(1000, 0, packets=10, lost_packets=1, jitter_ms=0.5),
+    **{f"{name}_bidir_reverse": part for name, part in counted(0, 7000, retransmits=4, packets=1 << 64).items()},
+}
+
+
+def in_both_directions() -> dict[str, Any]:
+    def intervals(forward: float, reverse: float) -> list[dict[str, Any]]:
+        rows = [
+            {"sum": {"bits_per_second": forward}, "sum_bidir_reverse": {"bits_per_second": reverse}} for _ in range(3)
+        ]
+        for number, row in enumerate(rows):
+            for part in row.values():
+                part.update(seconds=1.0, omitted=number == 0)
+        return rows
+
+    client = {"start": {"version": "iperf 3.12"}, "intervals": intervals(1, 2), "end": CLIENT}
+    server = {"start": {"version": "iperf 3.18"}, "intervals": intervals(3, 4), "end": SERVER}
+    return processes(client=json.dumps(client), server=json.dumps(server))
+
+
+def test_each_direction_is_what_its_own_receiver_counted() -> None:
+    forward, reverse = read(BOTH, in_both_directions())
+    assert (forward.direction, reverse.direction) == ("forward", "reverse")
+    assert (forward.received_bytes, forward.sent_bytes, forward.retransmits) == (1000, 5000, 3)
+    assert (reverse.received_bytes, reverse.sent_bytes, reverse.retransmits) == (2000, 7000, 4)
+    assert (forward.rates_bps, reverse.rates_bps) == ((3.0, 3.0), (2.0, 2.0))
+    assert iperf3_report.versions(in_both_directions()) == ["iperf 3.12", "iperf 3.18"]
+
+
+def test_in_reverse_the_client_counts_and_the_server_sends() -> None:
+    client, server = report("sum_received", seconds=2.0, bytes=500), report("sum_sent", bytes=900, retransmits=2)
+    (stream,) = read(REVERSE, processes(client=client, server=server))
+    assert (stream.throughput_bps, stream.retransmits, stream.direction) == (2000, 2, "reverse")
+
+
+def test_udp_has_loss_and_jitter_and_no_retransmits() -> None:
+    forward, reverse = read(UDP_BOTH, in_both_directions())
+    assert (forward.packets, forward.lost, forward.jitter_s, forward.retransmits) == (10, 1, 0.0005, 0)
+    assert (reverse.packets, reverse.lost, reverse.jitter_s) == (10, 5, 0.002)
+
+
+def test_datagrams_that_come_late_across_the_end_of_the_warm_up_are_not_a_loss() -> None:
+    server = report("sum_received", seconds=2.0, bytes=1000, packets=9, lost_packets=-2, jitter_ms=0.1)
+    (stream,) = read(UDP, processes(server=server))
+    assert stream.lost == 0
 
 
 @pytest.mark.parametrize(
@@ -42,6 +116,7 @@ def test_the_receivers_count_is_the_throughput() -> None:
     [
         (processes(client=""), "gave no report"),
         (processes(server="{"), "gave no report"),
+        (processes(server="[" * 100_000), "gave no report"),
         (processes(client="[]"), "no report"),
         (processes(client='{"error": "unable to connect"}'), "unable to connect"),
         (processes(status=1), "status 1"),
@@ -57,13 +132,13 @@ def test_the_receivers_count_is_the_throughput() -> None:
 )
 def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadReport, match=sentence):
-        iperf3.read_stream(1, given_processes)
+        read(TCP, given_processes)
 
 
 @given(st.text())
 def test_whatever_iperf3_prints_is_a_number_or_a_reason(text: str) -> None:
     try:
-        stream = iperf3.read_stream(1, processes(server=text))
+        (stream,) = read(TCP, processes(server=text))
     except BadReport:
         return
     assert stream.throughput_bps > 0
@@ -82,21 +157,152 @@ def test_a_report_of_any_form_is_a_number_or_a_reason(client: Any, intervals: An
         processes(server=json.dumps(client)),
         processes(server=json.dumps(server)),
     ):
+        iperf3_report.versions(reports)
         try:
-            found = iperf3.read_stream(1, reports)
+            (found,) = read(TCP, reports)
         except BadReport:
             continue
         assert 0 < found.throughput_bps < math.inf
 
 
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place inside a value of JSON."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, inner in parts for place in paths_in(inner, (*path, key)))]
+
+
+@given(st.data(), st.sampled_from([TCP, UDP, REVERSE, BOTH, UDP_BOTH]), st.sampled_from(["client-1", "server-1"]))
+def test_a_mutilated_report_is_what_it_was_or_a_reason(data: st.DataObject, traffic: Traffic, name: str) -> None:
+    """Of good reports, one part is replaced by anything, or one report is cut off: no number comes from what is left
+    but one that is possible, and nothing else is raised."""
+    good = in_both_directions()
+    if data.draw(st.booleans()):
+        text = good[name]["out"]
+        good[name]["out"] = text[: data.draw(st.integers(0, len(text) - 1))]
+    else:
+        content = json.loads(good[name]["out"])
+        path = data.draw(st.sampled_from([place for place in paths_in(content) if place]))
+        holder = content
+        for key in path[:-1]:
+            holder = holder[key]
+        if data.draw(st.booleans()):
+            holder[path[-1]] = data.draw(VALUES)
+        else:
+            del holder[path[-1]]
+        good[name]["out"] = json.dumps(content)
+    try:
+        streams = read(traffic, good)
+    except BadReport:
+        return
+    for stream in streams:
+        assert 0 < stream.throughput_bps < math.inf
+        assert 0 <= stream.lost <= stream.packets or traffic.protocol == "tcp"
+        assert stream.retransmits >= 0
+
+
 def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
-    (client,) = iperf3.clients("client", 1, 4, 1.0, 3.0)
+    traffic = Traffic(streams=4, warm_up="1s", duration="3s")
+    pairs = iperf3.pairs(1, traffic)
+    (client,) = iperf3.clients("client", pairs, traffic)
     words = client["arguments"]
     assert words[words.index("--omit") + 1] == "1"
     assert words[words.index("--time") + 1] == "3"
     assert words[words.index("--parallel") + 1] == "4"
-    (server,) = iperf3.servers("server", 1)
+    assert words[words.index("--bind") + 1] == "10.64.1.1"
+    (server,) = iperf3.servers("server", pairs)
     assert "--one-off" in server["arguments"]
+
+
+OPTIONS: list[tuple[dict[str, Any], int | None, list[str]]] = [
+    ({}, None, []),
+    ({"direction": "reverse"}, None, ["--reverse"]),
+    ({"direction": "both"}, None, ["--bidir"]),
+    ({"protocol": "udp", "bitrate": "1 Mbit/s"}, None, ["--udp", "--length", "1392", "--bitrate", "1000000"]),
+    ({"protocol": "udp", "bitrate": "1 Mbit/s", "ip_version": 6}, None, ["--length", "1372"]),
+    ({"protocol": "udp", "bitrate": "1 Mbit/s"}, 64, ["--length", "36"]),
+    ({"protocol": "udp", "bitrate": "1 Mbit/s", "datagram": "100 B"}, None, ["--length", "100"]),
+    ({"protocol": "udp", "bitrate": "1 Mbit/s", "streams": 2, "processes": 5}, None, ["--bitrate", "100000"]),
+    ({"bitrate": "1 bit/s", "streams": 9}, None, ["--bitrate", "1"]),
+    ({"window": "1 MiB"}, None, ["--window", "1048576"]),
+    ({"congestion": "bbr"}, None, ["--congestion", "bbr"]),
+    ({"mss": "1000 B"}, None, ["--set-mss", "1000"]),
+    ({}, 512, ["--set-mss", "472"]),
+    ({"ip_version": 6}, 512, ["--set-mss", "452"]),
+    ({"zerocopy": True}, None, ["--zerocopy"]),
+    ({"affinity": True}, None, ["--affinity", "2,5"]),
+]
+
+
+@pytest.mark.parametrize(("given_traffic", "packet_size", "words"), OPTIONS)
+def test_each_option_of_the_traffic_is_one_of_iperf3(
+    given_traffic: dict[str, Any], packet_size: int | None, words: list[str]
+) -> None:
+    traffic = Traffic(duration="3s", **given_traffic)
+    client = iperf3.clients("client", iperf3.pairs(1, traffic), traffic, packet_size, ([2, 3], [5]))[0]
+    said = client["arguments"]
+    for option, value in zip(words, [*words[1:], "--"], strict=False):
+        assert option in said
+        if option.startswith("--") and not value.startswith("--"):
+            assert said[said.index(option) + 1] == value
+
+
+def test_processes_take_ports_and_cpus_in_turn_and_ecmp_has_one_address() -> None:
+    own = iperf3.pairs(2, Traffic(duration="3s", processes=2))
+    assert [(pair.name, pair.tunnel, pair.port) for pair in own] == [
+        ("1-1", 1, 5201),
+        ("1-2", 1, 5202),
+        ("2-1", 2, 5201),
+        ("2-2", 2, 5202),
+    ]
+    traffic = Traffic(duration="3s", processes=2, paths="ecmp", affinity=True)
+    shared = iperf3.pairs(2, traffic)
+    assert {pair.tunnel for pair in shared} == {None}
+    assert len({pair.receiver for pair in shared}) == 1
+    assert [pair.port for pair in shared] == [5201, 5202, 5203, 5204]
+    clients = iperf3.clients("client", shared, traffic, None, ([0, 1], [7]))
+    assert [client["arguments"][-1] for client in clients] == ["0,7", "1,7", "0,7", "1,7"]
+    with pytest.raises(iperf3.Unsuitable, match="more than 50000 ports"):
+        iperf3.pairs(8191, Traffic(duration="3s", processes=64, paths="ecmp"))
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("iperf 3.12 (cJSON 1.7.15)", (3, 12)),
+        ("iperf 3.9 (cJSON 1.7.13)", (3, 9)),
+        ("iperf 3.17.1+", (3, 17)),
+        ("iperf 3.20", (3, 20)),
+        ("iperf version 2.1.8", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_version_is_read_or_unknown(said: str | None, found: tuple[int, int] | None) -> None:
+    assert iperf3.version(said) == found
+
+
+def test_what_an_old_iperf3_cannot_do_is_said() -> None:
+    simple = Traffic(duration="3s")
+    with pytest.raises(iperf3.Unsuitable, match=r"3\.9 of left has no --idle-timeout; it takes 3\.10"):
+        iperf3.check({"left": "iperf 3.9"}, simple)
+    assert iperf3.check({"left": None, "right": "iperf 3.12"}, simple) == []
+    (mark,) = iperf3.check({"left": "iperf 3.12", "right": "iperf 3.18"}, Traffic(duration="3s", streams=4))
+    assert "iperf3 3.12 of left has one thread for all 4 streams" in mark
+
+
+@pytest.mark.parametrize(("packet_size", "protocol"), [("imix", "tcp"), (64, "tcp"), (127, "tcp"), (43, "udp")])
+def test_packets_that_iperf3_cannot_make_are_refused(packet_size: int | str, protocol: str) -> None:
+    traffic = Traffic(duration="3s", protocol=protocol, bitrate="1 Mbit/s")
+    with pytest.raises(iperf3.Unsuitable, match="makes no packets"):
+        iperf3.check_size(traffic, packet_size)
+
+
+def test_a_tunnels_segments_carry_what_headers_leave() -> None:
+    assert iperf3.segment(Traffic(duration="3s")) == 1368
+    assert iperf3.segment(Traffic(duration="3s", ip_version=6)) == 1348
+    assert iperf3.segment(Traffic(duration="3s", mss="500 B")) == 488
+    assert iperf3.segment(Traffic(duration="3s", mss="9 kB")) == 1368
+    assert iperf3.segment(Traffic(duration="3s"), 540) == 488
 
 
 def stream(duration_s: float = 3.0, **changes: Any) -> Stream:
@@ -117,6 +323,11 @@ def computer(**changes: float) -> dict[str, Any]:
 
 def interfaces(**counts: int) -> dict[str, Any]:
     return {"gateway-a": {"wg1": {"rx_packets": 100, "tx_packets": 100, "rx_drops": 0, "tx_drops": 0, **counts}}}
+
+
+def carried(*by_tunnel: int) -> dict[str, list[dict[str, int]]]:
+    rows = [{"tunnel": i, "bytes": n, "packets": n} for i, n in enumerate(by_tunnel, start=1)]
+    return {"gateway-a": rows, "gateway-b": rows}
 
 
 def test_a_good_attempt_breaks_no_limit() -> None:
@@ -154,6 +365,7 @@ BROKEN = [
     (evidence(interrupts_moved=["24"]), "interrupts", "24"),
     (evidence([stream(retransmits=30)]), "retransmits", "3.0% of the segments"),
     (evidence(interfaces=interfaces(tx_drops=100)), "drops", "gateway-a/wg1 dropped 50.0%"),
+    (evidence(carried=carried(99, 1), flows=64), "spread", "tunnel 1 carried 99% of the bytes of gateway-a"),
     (evidence([stream(rates_bps=(1e9, 0.0, 1e9, 0.0))]), "variation", "varied by 100%"),
     (
         evidence([], loads=[load(unexplained=3)]),
@@ -192,8 +404,43 @@ def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_
     assert slow.broken == []
     assert "it sent 50 kpps of the 100 that were asked for" in slow.marks[0]
     assert "2 packets more were dropped than were lost" in slow.marks[1]
-    near = judge(evidence([], loads=[load()], carried=9e4, baseline=9.1e4), Limits())
+    near = judge(evidence([], loads=[load()], rate_pps=9e4, baseline=9.1e4), Limits())
     assert "generator-bound: 99%" in near.marks[0]
+
+
+@pytest.mark.parametrize(("flows", "breaks"), [(None, False), (4, False), (16, True), (10_000, True)])
+def test_an_uneven_spread_breaks_the_limit_only_where_chance_does_not_explain_it(
+    flows: int | None, breaks: bool
+) -> None:
+    verdict = judge(evidence(carried=carried(9, 1, 0, 0), flows=flows), Limits())
+    assert (verdict.names == ["spread"]) == breaks
+    assert len(verdict.marks) == (flows is None)  # tunnels with their own flows: a result
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 400), st.integers(2, 40), st.integers())
+def test_chance_alone_seldom_breaks_the_spread(flows: int, tunnels: int, seed: int) -> None:
+    bound = shares.by_chance(flows, tunnels)
+    assert 1 / tunnels <= bound <= 1
+    over, random = 0, Random(seed)
+    for _ in range(20):
+        counts = Counter(random.randrange(tunnels) for _ in range(flows))
+        over += max(counts.values()) / flows > bound
+    assert over <= 3  # of 20, each with a probability of 0.001 at most
+
+
+def test_the_bound_of_chance_is_that_of_the_binomial() -> None:
+    # 16 flows, 2 tunnels: P(15 or more in either) = 2 * 17 / 2**16 = 0.0005, and 14 or more is 2 * 137 / 2**16 = 0.004.
+    assert shares.by_chance(16, 2) == 14 / 16
+    assert shares.by_chance(1, 9) == shares.by_chance(5, 1) == 1.0
+
+
+def test_shares_are_of_a_gateways_sum_and_silent_tunnels_have_none() -> None:
+    counted = shares.carried({"gateway-a": {"wg1": {"rx_bytes": 1, "tx_bytes": 2, "tx_packets": 1}}}, 2)
+    assert shares.shares(counted) == {
+        "gateway-a": [{"tunnel": 1, "bytes": 1.0, "packets": 1.0}, {"tunnel": 2, "bytes": 0.0, "packets": 0.0}],
+        "gateway-b": [{"tunnel": i, "bytes": None, "packets": None} for i in (1, 2)],
+    }
 
 
 def test_below_three_seconds_nothing_is_said_of_the_variation() -> None:

@@ -46,7 +46,7 @@ def test_inner_addresses_are_private_and_apart_from_the_links(number: int) -> No
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_every_role_gets_a_namespace_and_every_veth_ends_in_one(topology: str) -> None:
-    request = layout.links_requests(topology, 3, ONE)["one"]
+    request = layout.links_requests(layout.Net(topology), 3, ONE)["one"]
     assert set(request["namespaces"]) == set(layout.roles(topology))
     for role_a, _, role_b, _ in request["veth"]:
         assert {role_a, role_b} <= set(layout.roles(topology))
@@ -59,7 +59,7 @@ def test_every_role_gets_a_namespace_and_every_veth_ends_in_one(topology: str) -
 def test_each_link_between_hosts_has_an_interface_at_both_ends_and_no_host_gets_another_ones_role(
     topology: str, placement: layout.Placement
 ) -> None:
-    requests = layout.links_requests(topology, 2, placement)
+    requests = layout.links_requests(layout.Net(topology), 2, placement)
     roles = layout.roles(topology)
     assert set(requests) == {placement.host_of(role) for role in roles}
     ends = [(nic["role"], nic["device"]) for request in requests.values() for nic in request["nics"]]
@@ -75,7 +75,7 @@ def test_each_link_between_hosts_has_an_interface_at_both_ends_and_no_host_gets_
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_neighbours_are_on_the_same_link(topology: str) -> None:
-    requests = layout.links_requests(topology, 1, ONE)["one"]["namespaces"]
+    requests = layout.links_requests(layout.Net(topology), 1, ONE)["one"]["namespaces"]
     own = {
         role: [
             ipaddress.ip_interface(line.split()[2])
@@ -84,7 +84,7 @@ def test_neighbours_are_on_the_same_link(topology: str) -> None:
         ]
         for role, request in requests.items()
     }
-    near = layout.neighbours(topology)
+    near = layout.neighbours(layout.Net(topology))
     assert set(near) == set(layout.roles(topology))
     for role, addresses in near.items():
         assert all(any(ipaddress.ip_address(a) in mine.network for mine in own[role]) for a in addresses)
@@ -92,7 +92,7 @@ def test_neighbours_are_on_the_same_link(topology: str) -> None:
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_the_ends_have_the_inner_addresses(topology: str) -> None:
-    namespaces = layout.links_requests(topology, 2, ONE)["one"]["namespaces"]
+    namespaces = layout.links_requests(layout.Net(topology), 2, ONE)["one"]["namespaces"]
     ends = layout.ends(topology)
     assert f"address add {layout.sender_address(2)}/32 dev lo" in namespaces[ends.sender]["ip"]
     assert f"address add {layout.receiver_address(2)}/32 dev lo" in namespaces[ends.receiver]["ip"]
@@ -100,11 +100,11 @@ def test_the_ends_have_the_inner_addresses(topology: str) -> None:
 
 def test_each_peer_gets_the_other_sides_key_endpoint_and_subnet() -> None:
     keys = {"gateway-a": ["A1", "A2"], "gateway-b": ["B1", "B2"]}
-    gateways = layout.tunnel_peers(layout.SITE_TO_SITE, keys, True, {"transmit": "inline"})
+    gateways = layout.tunnel_peers(layout.Net(layout.SITE_TO_SITE), keys, True, {"transmit": "inline"})
     second = gateways["gateway-a"]["peers"][1]
     assert second["public_key"] == "B2"
     assert second["endpoint"] == f"198.18.0.2:{layout.port('gateway-b', 2)}"
-    network = ipaddress.ip_network(second["allowed_ips"])
+    (network,) = map(ipaddress.ip_network, second["allowed_ips"])
     assert ipaddress.ip_address(layout.receiver_address(2)) in network
     assert gateways["gateway-b"]["threaded"] == "1"
     assert gateways["gateway-b"]["device_settings"] == {"transmit": "inline"}
@@ -114,7 +114,7 @@ def test_each_peer_gets_the_other_sides_key_endpoint_and_subnet() -> None:
 def test_pinned_tunnels_take_the_cpus_of_their_gateway_in_turn() -> None:
     keys = {gateway: ["x"] * 5 for gateway in GATEWAYS}
     pinned_to = {"gateway-a": range(2), "gateway-b": [4, 6]}
-    gateways = layout.tunnel_peers(layout.SITE_TO_SITE, keys, False, {}, pinned_to=pinned_to)
+    gateways = layout.tunnel_peers(layout.Net(layout.SITE_TO_SITE), keys, False, {}, pinned_to=pinned_to)
     assert [peer["cpus"] for peer in gateways["gateway-a"]["peers"]] == ["0", "1", "0", "1", "0"]
     assert [peer["cpus"] for peer in gateways["gateway-b"]["peers"]] == ["4", "6", "4", "6", "4"]
 
@@ -122,6 +122,42 @@ def test_pinned_tunnels_take_the_cpus_of_their_gateway_in_turn() -> None:
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_a_baselines_routes_avoid_the_tunnels_and_a_measurements_use_them(topology: str) -> None:
     for gateway in GATEWAYS:
-        assert all(route["device"] == "wan0" for route in layout.plain_routes(topology, gateway, 4))
-        tunnelled = layout.tunnel_routes(topology, gateway, 4)
-        assert [route["device"] for route in tunnelled] == ["wg1", "wg2", "wg3", "wg4"]
+        assert all(route["devices"] == ["wan0"] for route in layout.plain_routes(layout.Net(topology), gateway, 4))
+        tunnelled = layout.tunnel_routes(layout.Net(topology), gateway, 4)
+        assert [route["devices"] for route in tunnelled] == [["wg1"], ["wg2"], ["wg3"], ["wg4"]]
+
+
+@given(tunnel_numbers, tunnel_numbers)
+def test_addresses_of_version_6_are_as_different_as_those_of_version_4(first: int, second: int) -> None:
+    addresses = {f(i, 6) for i in (first, second) for f in (layout.sender_address, layout.receiver_address)}
+    assert len(addresses) == (2 if first == second else 4)
+    local = ipaddress.ip_network("fd00::/8")
+    assert all(ipaddress.ip_address(address) in local for address in addresses)
+    assert all(str(ipaddress.ip_address(address)) == address for address in addresses)  # as the agent reads it back
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("tunnels", [1, 3])
+def test_with_ecmp_one_subnet_is_behind_all_tunnels_and_each_keeps_its_own(
+    topology: str, version: int, tunnels: int
+) -> None:
+    net = layout.Net(topology, "ecmp", version)
+    names = [f"wg{i}" for i in range(1, tunnels + 1)]
+    for gateway, far_end in (("gateway-a", layout.receiver_address), ("gateway-b", layout.sender_address)):
+        for family in net.versions:
+            shared = ipaddress.ip_address(far_end(layout.SHARED, family))
+            routes = layout.tunnel_routes(net, gateway, tunnels)
+            over = [route for route in routes if shared in ipaddress.ip_network(route["to"])]
+            assert [route["devices"] for route in over] == [names]
+            assert bool(over[0]["via"]) == (family == 6 and tunnels > 1)  # IPv6 wants a next hop on each
+            own = [route["devices"] for route in routes if ":" in route["to"] if family == 6 and len(names) > 1]
+            assert own in ([], [names, *([name] for name in names)])
+    keys = {gateway: ["x"] * tunnels for gateway in GATEWAYS}
+    for gateway in layout.tunnel_peers(net, keys, False, {}).values():
+        allowed = [set(peer["allowed_ips"]) for peer in gateway["peers"]]
+        assert len(set.intersection(*allowed)) == len(net.versions) * (1 if tunnels > 1 else 2)
+        assert all(len(networks) == 2 * len(net.versions) for networks in allowed)
+    sysctls = layout.links_requests(net, tunnels, ONE)["one"]["namespaces"]["gateway-a"]["sysctl"]
+    hashed = {name for name, value in sysctls.items() if name.endswith("multipath_hash_policy") and value == "1"}
+    assert len(hashed) == len(net.versions)

@@ -1,0 +1,55 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What a rekey costs
+#
+# WireGuard makes new keys 120 s after a handshake. Here trials last until then, and their rate is drawn second by
+# second with the moment of the handshake.
+#
+# Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to a run of
+# `exp/rekey.yaml`.
+
+# %% tags=["parameters"]
+run_dir = "../results/example"
+figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+
+# %%
+import orchestrator as orch
+from orchestrator.analysis import figures, rekeys
+
+run = orch.load(run_dir)
+
+
+def show(drawing: figures.Drawing) -> figures.Drawing:
+    if figures_dir:
+        drawing.save(figures_dir)
+    return drawing
+
+
+run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+
+# %% [markdown]
+# ## Second by second
+
+# %%
+show(figures.rekey(run))
+
+# %% [markdown]
+# ## What was lost
+#
+# `remains`: the lowest second at the rekey as a share of the trial's median second. `lowest_elsewhere`: the same of all
+# other seconds. A rekey costs something where the first is clearly below the second.
+
+# %%
+rekeys.cost(run)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host's generators can do: read before a trial relies on it."""
+
+import functools
+import socket
+import subprocess
+
+from orchestrator.agent.host import AgentError, inside, read_text, tool_version
+
+AVAILABLE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+
+
+@functools.lru_cache(maxsize=None)
+def version_of(tool):
+    """The first line of what a tool says of its version; None where it is missing or says nothing."""
+    try:
+        return tool_version([tool, "--version"])
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def generator(request):
+    """Read a tool's version once, and see that TCP in some roles can have a congestion control.
+
+    {"tool", "roles": [role], "congestion": name or null} -> {"version"}. A module that the kernel has is loaded.
+    """
+    for role in request["roles"] if request["congestion"] is not None else ():
+        see_congestion_control(role, request["congestion"])
+    return {"version": version_of(request["tool"])}
+
+
+def see_congestion_control(role, name):
+    with inside(role), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+        except OSError as error:
+            raise AgentError(
+                "%s has no congestion control %s; it has %s. Change traffic.congestion, or load its module."
+                % (role, name, ", ".join(read_text(AVAILABLE).split()))
+            ) from error

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Throughput second by second, and what it was around a rekey: ok trials of a run as tidy frames."""
+
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.cells import LEVELS
+from orchestrator.analysis.dataset import Run
+from orchestrator.store.reading import read_attempts
+
+_KEYS = ["trial_id", *LEVELS, "round"]
+NEAR_S = 2  # seconds before and after a rekey that count as being at it
+
+
+def _accepted(run: Run) -> list[dict[str, Any]]:
+    """The ok attempt of each measured trial, with its keys beside what was measured."""
+    found: dict[str, dict[str, Any]] = {}
+    for attempt in read_attempts(run.path, run.meta):
+        if attempt["kind"] == "measure" and attempt["status"] == "ok":
+            keys = {"trial_id": attempt["trial_id"], "round": attempt["round"], **attempt["levels"]}
+            found.setdefault(
+                attempt["trial_id"], {**{key: keys.get(key) for key in _KEYS}, "measured": attempt["measurements"]}
+            )
+    return list(found.values())
+
+
+def rates(run: Run) -> pd.DataFrame:
+    """One row a second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all tunnels)."""
+    rows = [
+        [*(trial[key] for key in _KEYS), second, float(rate)]
+        for trial in _accepted(run)
+        for second, rate in enumerate(trial["measured"].get("rates_bps") or (), start=1)
+    ]
+    return pd.DataFrame(rows, columns=[*_KEYS, "second", "rate_bps"])
+
+
+def rekeys(run: Run) -> pd.DataFrame:
+    """One row a handshake that fell into a trial, as the gateways saw it; of several on one device, the last.
+
+    Columns: trial_id, the levels, round, gateway, device, at_s (seconds after the warm-up).
+    """
+    rows = [
+        [*(trial[key] for key in _KEYS), found["gateway"], found["device"], float(found["at_s"])]
+        for trial in _accepted(run)
+        for found in trial["measured"].get("handshakes_in_traffic") or ()
+        if found["at_s"] > 0
+    ]
+    return pd.DataFrame(rows, columns=[*_KEYS, "gateway", "device", "at_s"])
+
+
+def cost(run: Run) -> pd.DataFrame:
+    """What a rekey cost, a row a trial that had one.
+
+    Columns: trial_id, the levels, round, rekeys (how many tunnels), at_s (of the first); ``usual_bps``: the median of
+    the seconds that are not at a rekey, ``lowest_bps``: the lowest of those that are (``NEAR_S`` before and after);
+    ``remains``: lowest through usual, 1 where nothing is seen; ``lowest_elsewhere``: the same of the other seconds,
+    which is what a dip without a rekey looks like.
+    """
+    rows = []
+    seconds, found = rates(run), rekeys(run)
+    for trial_id, mine in found.groupby("trial_id", sort=False):
+        here = seconds[seconds["trial_id"] == trial_id]
+        near = pd.Series(False, index=here.index)
+        for at_s in mine["at_s"]:
+            # Second n is the time from n - 1 to n after the warm-up.
+            near |= (here["second"] > at_s - NEAR_S) & (here["second"] - 1 < at_s + NEAR_S)
+        at, elsewhere = here.loc[near, "rate_bps"], here.loc[~near, "rate_bps"]
+        if at.empty or elsewhere.empty or elsewhere.median() <= 0:
+            continue
+        usual = float(elsewhere.median())
+        keys = [mine.iloc[0][key] for key in _KEYS]
+        tunnels = mine["device"].nunique()
+        rows.append(
+            [
+                *keys,
+                tunnels,
+                float(mine["at_s"].min()),
+                usual,
+                float(at.min()),
+                float(at.min()) / usual,
+                float(elsewhere.min()) / usual,
+            ]
+        )
+    columns = [*_KEYS, "rekeys", "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
+    return pd.DataFrame(rows, columns=columns)

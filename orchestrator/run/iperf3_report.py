@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers in what the iperf3 processes of a pair printed. Pure.
+
+Whoever receives counts: the server what the client sends (forward), the client what the server sends (reverse). Both
+count with --bidir, and call the second direction *_bidir_reverse.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.run.iperf3 import Pair
+from orchestrator.run.streams import BadReport, Stream
+from orchestrator.spec import Traffic
+
+
+def read_pair(pair: Pair, traffic: Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:
+    """The result of a pair in each direction, from the processes that the agents returned. Raises BadReport."""
+    names = {"client": f"client-{pair.name}", "server": f"server-{pair.name}"}
+    for name in names.values():
+        if name not in processes:
+            raise BadReport(f"iperf3 {name} left no trace.")
+    reports = {end: _report(name, processes[name]) for end, name in names.items()}
+    directions = ("forward", "reverse") if traffic.direction == "both" else (traffic.direction,)
+    return [_stream(pair, traffic, direction, names, reports) for direction in directions]
+
+
+def versions(processes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The versions of iperf3 that made the reports, as they call themselves."""
+    found = set()
+    for process in processes.values():
+        try:
+            said = json.loads(process["out"])["start"]["version"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        found.add(str(said))
+    return sorted(found)
+
+
+def _stream(
+    pair: Pair, traffic: Traffic, direction: str, names: Mapping[str, str], reports: Mapping[str, dict[str, Any]]
+) -> Stream:
+    sender, receiver = ("client", "server") if direction == "forward" else ("server", "client")
+    second = "_bidir_reverse" if traffic.direction == "both" and direction == "reverse" else ""
+    got, sent = _Part(names[receiver], reports[receiver]), _Part(names[sender], reports[sender])
+    section, sum_sent = f"sum_received{second}", f"sum_sent{second}"
+    seconds, received = got.number(section, "seconds"), got.number(section, "bytes")
+    if seconds <= 0 or received <= 0:
+        raise BadReport(f"iperf3 {names[receiver]} counted {received:.0f} bytes in {seconds:g} s.")
+    tcp = traffic.protocol == "tcp"
+    packets = 0 if tcp else int(got.number(section, "packets"))
+    # A datagram that comes after a later one was counted as lost, and is taken off again: from the wrong side of the
+    # warm-up's end it makes a number below 0.
+    lost = 0 if tcp else int(got.number(section, "lost_packets", least=-packets))
+    return Stream(
+        tunnel=pair.tunnel,
+        throughput_bps=received * 8 / seconds,
+        duration_s=seconds,
+        received_bytes=int(received),
+        retransmits=int(sent.number(sum_sent, "retransmits")) if tcp else 0,
+        sent_bytes=int(sent.number(sum_sent, "bytes")),
+        rates_bps=_rates(reports[receiver], f"sum{second}"),
+        where=pair.where,
+        direction=direction,
+        packets=packets,
+        lost=max(0, lost),
+        jitter_s=None if tcp else got.number(section, "jitter_ms") / 1e3,
+    )
+
+
+def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
+    if process["status"] is None:
+        raise BadReport(f"iperf3 {name} did not end in time and was stopped.")
+    try:
+        value = json.loads(process["out"])
+    except (ValueError, RecursionError):
+        said = (process["err"] or process["out"]).strip()[-200:] or "nothing"
+        raise BadReport(f"iperf3 {name} (status {process['status']}) gave no report; it printed {said!r}.") from None
+    if not isinstance(value, dict):
+        raise BadReport(f"iperf3 {name} printed something that is no report.")
+    if value.get("error"):
+        raise BadReport(f"iperf3 {name} says: {value['error']}.")
+    if process["status"] != 0:
+        raise BadReport(f"iperf3 {name} ended with status {process['status']}: {process['err'].strip()[-200:]}")
+    return value
+
+
+class _Part:
+    """A report with the name of the process that printed it."""
+
+    def __init__(self, name: str, report: Mapping[str, Any]) -> None:
+        self._name, self._report = name, report
+
+    def number(self, section: str, key: str, least: float = 0) -> float:
+        """A number of the report's end. Raises BadReport where there is none."""
+        end = self._report.get("end")
+        part = end.get(section) if isinstance(end, dict) else None
+        value = part.get(key) if isinstance(part, dict) else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value < 1e18:
+            raise BadReport(f"The report of iperf3 {self._name} has no end.{section}.{key}.")
+        return float(value)
+
+
+def _rates(report: Mapping[str, Any], section: str) -> tuple[float, ...]:
+    """What the receiver counted in each whole interval (1 s) after the warm-up; empty where the report has none."""
+    intervals = report.get("intervals")
+    rates = []
+    for interval in intervals if isinstance(intervals, list) else ():
+        part = interval.get(section) if isinstance(interval, dict) else None
+        if isinstance(part, dict) and not part.get("omitted"):
+            seconds, rate = part.get("seconds"), part.get("bits_per_second")
+            if isinstance(seconds, int | float) and isinstance(rate, int | float) and seconds > 0.9:
+                rates.append(float(rate))
+    return tuple(rates)

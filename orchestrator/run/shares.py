@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What share of the traffic each tunnel carried, and how uneven chance alone may make it. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.run import layout
+from orchestrator.spec import GATEWAYS
+
+CHANCE = 1e-3  # how often chance alone may look like a broken spread
+
+
+def carried(interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], tunnels: int) -> dict[str, list[dict[str, int]]]:
+    """What each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}], of every tunnel.
+
+    ``interfaces``: the counters of `orchestrator.run.probes`, which leave out devices without traffic.
+    """
+    return {
+        gateway: [
+            {
+                "tunnel": i,
+                **{
+                    what: sum(counted.get(layout.device(i), {}).get(f"{way}_{what}", 0) for way in ("rx", "tx"))
+                    for what in ("bytes", "packets")
+                },
+            }
+            for i in range(1, tunnels + 1)
+        ]
+        for gateway, counted in ((gateway, interfaces.get(gateway, {})) for gateway in GATEWAYS)
+    }
+
+
+def shares(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, list[dict[str, Any]]]:
+    """The same as shares of a gateway's sum (0 to 1); None where nothing was carried."""
+    return {
+        gateway: [
+            {
+                "tunnel": row["tunnel"],
+                **{what: _share(row[what], sum(other[what] for other in rows)) for what in ("bytes", "packets")},
+            }
+            for row in rows
+        ]
+        for gateway, rows in counted.items()
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def fullest(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> tuple[str, int, float] | None:
+    """The gateway, the tunnel and the share of the tunnel that carried the largest share of bytes; None without any."""
+    found = [
+        (gateway, row["tunnel"], share)
+        for gateway, rows in shares(counted).items()
+        for row in rows
+        if (share := row["bytes"]) is not None
+    ]
+    return max(found, key=lambda one: one[2], default=None)
+
+
+def by_chance(flows: int, tunnels: int, chance: float = CHANCE) -> float:
+    """The share of flows that the fullest tunnel exceeds with at most this probability, if each flow takes any tunnel.
+
+    The number of flows in one tunnel is binomial(flows, 1/tunnels); that any of the tunnels has more than k is at most
+    ``tunnels`` times as likely as that one has (Bonferroni). Returns k / flows for the smallest such k.
+    """
+    if tunnels <= 1 or flows < 1:
+        return 1.0
+    p, tail = 1 / tunnels, 0.0
+    for k in range(flows, -1, -1):  # from the far end, where terms are small and add up without loss
+        logarithm = math.lgamma(flows + 1) - math.lgamma(k + 1) - math.lgamma(flows - k + 1)
+        tail += math.exp(logarithm + k * math.log(p) + (flows - k) * math.log1p(-p))
+        if tail * tunnels > chance:  # more than k - 1 flows in a tunnel is likelier than that
+            return k / flows
+    return 1.0

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of the traffic of iperf3, and both kinds of paths, on a real lab machine."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator.kernel.variants import load_variants
+from orchestrator.plan import NO_VARIANT, Levels, Trial
+from orchestrator.progress import Silent
+from orchestrator.run import layout
+from orchestrator.run.attempt import run_attempt
+from orchestrator.run.roles import make_links
+from orchestrator.run.scene import Conditions, Outcome
+from orchestrator.spec import LIMIT_NAMES, Limits, Traffic, load_testbed
+from orchestrator.testbed.protocol import State
+from orchestrator.testbed.uml.provider import UmlTestbed
+
+pytestmark = pytest.mark.lab
+
+TUNNELS = 2
+# These say where traffic went, which must be right however busy this computer is.
+HELD = {"counters", "rekey", "kernel_log", "stray_traffic", "spread", "clock_step"}
+CONDITIONS = Conditions(Limits(report_only=tuple(name for name in LIMIT_NAMES if name not in HELD)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[UmlTestbed]:
+    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+        entered.prepare(State(1))
+        yield entered
+
+
+def attempted(testbed: UmlTestbed, topology: str, variant: str = "vanilla", **traffic: Any) -> Outcome:
+    trial = Trial(
+        trial_id="0" * 16,
+        kind="baseline" if variant == NO_VARIANT else "measure",
+        block=1,
+        round=1,
+        order=1,
+        levels=Levels(variant=variant, cores=1, tunnels=TUNNELS),
+        repetition=1,
+        traffic=Traffic(warm_up="0s", duration="1s", **traffic),
+        topology=topology,
+    )
+    make_links(testbed, layout.net_of(trial), TUNNELS)
+    return run_attempt(testbed, trial, load_variants().get(variant), lambda: None, CONDITIONS)
+
+
+def seen(outcome: Outcome, traffic: dict[str, Any]) -> None:
+    """The outcome is ok, each direction has a number, both tunnels carried something, and packets are as asked for."""
+    assert outcome.status == "ok", outcome.reasons
+    direction = traffic.get("direction", "forward")
+    wanted = {"forward", "reverse"} if direction == "both" else {direction}
+    measured = outcome.measurements
+    assert set(measured["directions"]) == wanted
+    assert all(rate > 0 for rate in measured["directions"].values())
+    assert measured["throughput_bps"] == pytest.approx(sum(measured["directions"].values()))
+    for rows in measured["shares"].values():
+        assert [row["tunnel"] for row in rows] == [1, 2]
+        assert all(row["bytes"] > 0 for row in rows)
+        assert sum(row["bytes"] for row in rows) == pytest.approx(1, abs=1e-4)
+    reports = [json.loads(text) for name, text in outcome.raw.items() if name.startswith("client-")]
+    for report in reports:
+        assert report["start"]["test_start"]["protocol"] == traffic.get("protocol", "tcp").upper()
+        version = 6 if ":" in report["start"]["connected"][0]["remote_host"] else 4
+        assert version == traffic.get("ip_version", 4)
+    if traffic.get("protocol") == "udp":
+        assert 0 <= measured["loss_ratio"] < 1
+        assert measured["jitter_s"] >= 0
+        assert measured["retransmits"] is None
+
+
+# Few trials that have every option between them.
+TRIED: list[tuple[str, dict[str, Any]]] = [
+    (
+        layout.SITE_TO_SITE,
+        {
+            **{"direction": "both", "ip_version": 6, "processes": 2, "streams": 2, "bitrate": "200 Mbit/s"},
+            **{"window": "256 KiB", "congestion": "reno", "mss": "1000 B", "zerocopy": True, "affinity": True},
+        },
+    ),
+    (
+        layout.SITE_TO_SITE,
+        {
+            **{"protocol": "udp", "bitrate": "20 Mbit/s", "datagram": "1000 B", "direction": "reverse"},
+            **{"paths": "ecmp", "streams": 16},
+        },
+    ),
+    (layout.GATEWAY_TO_GATEWAY, {"paths": "ecmp", "ip_version": 6, "streams": 16}),
+]
+
+
+@pytest.mark.parametrize(("topology", "traffic"), TRIED)
+def test_every_option_of_iperf3_and_all_paths_are_measured(
+    testbed: UmlTestbed, topology: str, traffic: dict[str, Any]
+) -> None:
+    outcome = attempted(testbed, topology, **traffic)
+    seen(outcome, traffic)
+    report = json.loads(next(text for name, text in sorted(outcome.raw.items()) if name.startswith("client-")))
+    assert report["start"]["test_start"]["num_streams"] == traffic["streams"]
+    if "congestion" in traffic:
+        assert report["end"]["sender_tcp_congestion"] == traffic["congestion"]
+        assert len([name for name in outcome.raw if name.startswith("client-")]) == TUNNELS * traffic["processes"]
+        # What a stream of this length and rate sends, in segments of the size that was asked for, and not of another.
+        wire = outcome.probes["interfaces"]["gateway-a"]["lan0"]
+        assert wire["rx_bytes"] / wire["rx_packets"] < 1100
+        assert 0.5 < outcome.measurements["directions"]["forward"] / (TUNNELS * 200e6) < 1.2
+    if "datagram" in traffic:
+        assert report["start"]["test_start"]["blksize"] == 1000
+
+
+def test_a_congestion_control_that_the_kernel_does_not_have_is_a_sentence(testbed: UmlTestbed) -> None:
+    outcome = attempted(testbed, layout.SITE_TO_SITE, congestion="vegas")
+    assert outcome.status == "failed"
+    assert "client has no congestion control vegas; it has reno" in outcome.reasons[0]
+
+
+MATRIX = list(
+    itertools.product(
+        (layout.SITE_TO_SITE, layout.GATEWAY_TO_GATEWAY),
+        ("vanilla", NO_VARIANT),
+        ("tcp", "udp"),
+        (4, 6),
+        ("forward", "reverse", "both"),
+        ("subnets", "ecmp"),
+    )
+)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("topology", "variant", "protocol", "version", "direction", "paths"), MATRIX)
+def test_each_combination_of_protocol_version_direction_and_paths(
+    testbed: UmlTestbed, topology: str, variant: str, protocol: str, version: int, direction: str, paths: str
+) -> None:
+    traffic = {"protocol": protocol, "ip_version": version, "direction": direction, "paths": paths, "streams": 16}
+    if protocol == "udp":
+        traffic["bitrate"] = "20 Mbit/s"
+    seen(attempted(testbed, topology, variant, **traffic), traffic)
