@@ -116,6 +116,12 @@ def _first_line(path: str) -> str | None:
         return None
 
 
+def for_the_kernel(line: str) -> str:
+    """What a kernel command line says to the kernel: what follows a lone -- goes to the first program, whose arguments
+    change no result and may name where a computer stands."""
+    return f" {line} ".partition(" -- ")[0].strip()
+
+
 def describe() -> dict[str, Any]:
     """What this computer is, as far as it can change a result; unreadable things are null."""
     cpuinfo = Path("/proc/cpuinfo").read_text(errors="replace")
@@ -124,7 +130,7 @@ def describe() -> dict[str, Any]:
     vulnerabilities = Path("/sys/devices/system/cpu/vulnerabilities")
     return {
         "kernel_release": platform.release(),
-        "kernel_command_line": _first_line("/proc/cmdline"),
+        "kernel_command_line": for_the_kernel(_first_line("/proc/cmdline") or ""),
         "cpus": len(os.sched_getaffinity(0)),
         "cpu_models": models,
         "microcode": microcode,

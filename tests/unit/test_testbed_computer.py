@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is stored of the computer that a run was made on."""
+
+import pytest
+
+from orchestrator.testbed.computer import for_the_kernel
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("quiet isolcpus=2-3 -- --listen 2024", "quiet isolcpus=2-3"),
+        ("quiet --", "quiet"),
+        ("a=b--c quiet", "a=b--c quiet"),
+        ("", ""),
+    ],
+)
+def test_of_a_command_line_only_what_is_for_the_kernel_is_stored(line: str, kept: str) -> None:
+    assert for_the_kernel(line) == kept
