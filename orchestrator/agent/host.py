@@ -57,7 +57,14 @@ def set_and_check(path, text):
 def call(arguments, text=None, timeout=30):
     """Run a command; its output, or an AgentError with what it printed."""
     done = subprocess.run(
-        arguments, input=text, capture_output=True, text=True, timeout=timeout, check=False, close_fds=False
+        arguments,
+        input=text,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+        close_fds=False,
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().replace("\n", " | ")
@@ -116,7 +123,7 @@ def short_grace_periods():
 
 def tool_version(arguments):
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", timeout=10, check=False)
     except OSError:
         return None
     return (done.stdout or done.stderr).strip().split("\n")[0]

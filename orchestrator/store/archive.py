@@ -89,7 +89,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     remedy = "Get it again, and compare its checksum with the one where it was published."
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = [member for member in packed.infolist() if not member.is_dir()]
+            members = [member for member in packed.infolist() if not member.filename.endswith("/")]
             _check(archive, members, folder)
             sums = {member.filename: _extract(packed, member, folder) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, UnicodeError) as error:
