@@ -27,7 +27,7 @@ GOAL_S = 20.0
 def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
     """Seconds of configuring, of the handshakes, of removing."""
     began = time.monotonic()
-    make_tunnels(testbed, layout.SITE_TO_SITE, tunnels, load_variants()["vanilla"])
+    make_tunnels(testbed, layout.Net(layout.SITE_TO_SITE), tunnels, load_variants()["vanilla"])
     configured = time.monotonic()
     shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
     ready = time.monotonic()
