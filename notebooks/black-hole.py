@@ -23,7 +23,7 @@
 # `exp/black-hole.yaml`.
 
 # %% tags=["parameters"]
-run_dir = "../results/example"
+run_dir = "../results/example-black-hole"
 figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
 
 # %%

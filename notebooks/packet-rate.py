@@ -21,7 +21,7 @@
 # `exp/packet-rate.yaml`.
 
 # %% tags=["parameters"]
-run_dir = "../results/example"
+run_dir = "../results/example-packet-rate"
 figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
 
 # %%

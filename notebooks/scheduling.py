@@ -21,7 +21,7 @@
 # `exp/scheduling.yaml`.
 
 # %% tags=["parameters"]
-run_dir = "../results/example"
+run_dir = "../results/example-scheduling"
 figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
 
 # %%
