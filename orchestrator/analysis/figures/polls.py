@@ -47,7 +47,7 @@ def where_polls_ran(run: Run) -> Drawing:
     times = times[times["host"].isin(frame["host"])]
     cpus = sorted({int(cpu) for cpu in times["cpu"]} | {int(cpu) for cpu in frame["cpu"]})
     notes = [
-        f"{cores} core{'s' * (cores != 1)}, {tunnels} tunnel{'s' * (tunnels != 1)}; one trial a variant, apart from "
+        f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}; one trial a variant, apart from "
         "those that are measured, since recording takes time.",
         "Upper row: a line a tunnel; its colour is the CPU that polled it in that tenth of a second, mixed where "
         "several did. White: no poll, or the record was full.",

@@ -39,7 +39,7 @@ def scheduling(run: Run) -> Drawing:
     reference = ratios(run)
     face = [
         captions.sample_note([int(n) for n in drawn["n"]], explained=False),
-        f"Numbers: against {run.reference}, paired by round; at {cores} core{'s' * (cores != 1)}.",
+        f"Numbers: against {run.reference}, paired by round; at {captions.count(cores, 'core')}.",
         captions.bound_note(here),
         lost,
         *captions.context_notes(run),
@@ -50,7 +50,7 @@ def scheduling(run: Run) -> Drawing:
         grid = figure.subplots(1, len(levels), squeeze=False, sharey=True, sharex=True)[0]
         for axes, tunnels in zip(grid, levels, strict=True):
             _panel(axes, run, here[here["tunnels"] == tunnels], reference, names)
-            axes.set_title(f"{tunnels} tunnel{'s' * (tunnels != 1)}")
+            axes.set_title(captions.count(tunnels, "tunnel"))
             axes.set_xlabel("Throughput in Gbit/s")
         everything = [drawn["high_bps"], run.measured["throughput_bps"]]
         grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with room for a number beside the longest
@@ -95,7 +95,9 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
             numbers.carry_rows(points, mine, parts.trial_text)
         cell = cells[(cells["variant"] == name) & (cells["n"] > 0)]
         if cell.empty:
-            axes.text(0.02, place, "no valid trial", fontsize=6, color=GREY, va="center", transform=_across(axes))
+            axes.text(
+                0.02, place, "no valid trial", fontsize=6, color=GREY, va="center", transform=axes.get_yaxis_transform()
+            )
             continue
         row = cell.iloc[0]
         median, low, high = (gbit(float(row[column])) for column in ("median_bps", "low_bps", "high_bps"))
@@ -118,8 +120,3 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
         )
     axes.grid(True, axis="x")
     axes.grid(False, axis="y")
-
-
-def _across(axes: "Axes") -> Any:
-    """x as a share of the panel, y as it is."""
-    return axes.get_yaxis_transform()
