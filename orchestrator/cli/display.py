@@ -40,7 +40,7 @@ def about(seconds: float) -> str:
 
 def rate(outcome: Outcome) -> str:
     """What an attempt carried, for reading."""
-    return str(headline(outcome.measurements) or "-")
+    return str(headline(outcome.measurements, virtual="virtual_time" in outcome.probes) or "-")
 
 
 def cell(trial: Trial) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.store.clock import clock_of
+
 # Parts of a spec that decide neither what is measured nor how it is judged: taken over without a question.
 _FREE = ("notebooks", "retries", "on_failure", "description")
 _ABSENT = "nothing"
@@ -68,13 +70,21 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     for name in sorted(old.keys() | new.keys()):  # of a pool
         for path, was, now in differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
             yield Change(f"testbed {name}: {path}", was, now, None)
-    old, new = (side.get("testbed") or {} for side in (before, after))
+    old, new = (_with_clock(side.get("testbed") or {}) for side in (before, after))
     for path, was, now in differences(old, new):
         if path != "max_cores":  # follows from the plan
             yield Change(f"testbed: {path}", was, now, None)
     old, new = ((side.get("source") or {}).get("program_hash") for side in (before, after))
     if old != new:
         yield Change("the program that measures", str(old), str(new), None)
+
+
+def _with_clock(testbed: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says of a testbed. Older versions say nothing about its clock, which is then real."""
+    told: dict[str, Any] = {**testbed, "clock": clock_of(testbed)}
+    if isinstance(testbed.get("members"), Mapping):  # of a pool
+        told["members"] = {name: _with_clock(member) for name, member in testbed["members"].items()}
+    return told
 
 
 def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from orchestrator.store.clock import virtual_time
+
 METADATA = "ro-crate-metadata.json"
 README = "README.md"
 SPEC = "spec.yaml"
@@ -74,6 +76,8 @@ def _description(run: Mapping[str, Any], doubts: Sequence[str]) -> str:
         f"{str(run.get('description') or 'no description').rstrip('.')}.",
         f"Measured on the testbed {testbed.get('name')} ({testbed.get('provider')}; {testbed.get('label')}).",
     ]
+    if found := virtual_time(run):
+        parts += found.notes
     if testbed.get("emulated"):
         parts.append("Its hosts were emulated: this shows that something works, and not how fast.")
     if run.get("state") != "finished":

@@ -14,20 +14,22 @@ _BY_UNIT = (
 
 
 class Headline(NamedTuple):
-    """A value and its unit: bit/s, or packets/s."""
+    """A value and its unit: bit/s, or packets/s; and whether a second of it is one of virtual time."""
 
     value: float
     unit: str
+    virtual: bool = False
 
     def __str__(self) -> str:
+        time = " (virtual time)" * self.virtual
         if self.unit == "bit/s":
-            return f"{self.value / 1e9:.2f} Gbit/s"
-        return f"{self.value / 1e3:.4g} kpps"
+            return f"{self.value / 1e9:.2f} Gbit/s{time}"
+        return f"{self.value / 1e3:.4g} kpps{time}"
 
 
-def headline(measurements: Mapping[str, Any]) -> Headline | None:
-    """Of an attempt's measurements; None where it has no such number."""
+def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> Headline | None:
+    """Of an attempt's measurements; None where it has no such number. ``virtual``: whether it is in virtual time."""
     for name, unit in _BY_UNIT:
         if measurements.get(name) is not None:
-            return Headline(float(measurements[name]), unit)
+            return Headline(float(measurements[name]), unit, virtual)
     return None

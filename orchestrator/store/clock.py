@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every label of a run in virtual time says. These words are made here and nowhere else.
+
+In virtual time a lab machine has more virtual CPUs than the computer lends it cores, and each virtual CPU has a clock
+that advances only while it runs: `docs/virtual-time.md`. A run that says nothing about its clock was in real time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REAL, VIRTUAL = "real", "virtual"
+REAL_TIME = "real time"
+MEANING = "Shapes and ratios are the result; Gbit/s are those of one core of the computer that measured."
+NOT_MODELLED = (
+    "Not modelled: caches, memory bandwidth, the cost of moving cache lines between cores, NUMA, CPU frequency, "
+    "network cards and PCIe."
+)
+_SUFFIX = " of virtual time"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualTime:
+    """The virtual time of a run.
+
+    ``cpus``: the most virtual CPUs that a cell of the run has. ``slots``: how many of them run at a time, which is the
+    number of cores that the computer lends; ``quanta_s``: how far a clock may run ahead of the others, in seconds. Both
+    are ascending, have several values only where the testbeds of a pool differ, and are empty where the run does not
+    say.
+    """
+
+    cpus: int
+    slots: tuple[int, ...]
+    quanta_s: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """virtual time, 16 virtual CPUs on 2 cores."""
+        cores = " or ".join(map(str, self.slots)) or "an unknown number of"
+        cores += " core" if self.slots == (1,) else " cores"
+        return f"virtual time, {self.cpus} virtual CPU{'s' * (self.cpus != 1)} on {cores}"
+
+    @property
+    def sentence(self) -> str:
+        """The label as a sentence."""
+        return f"{self.label[0].upper()}{self.label[1:]}."
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for captions and pages: the label, what the numbers mean, and what is not modelled."""
+        return [self.sentence, MEANING, NOT_MODELLED]
+
+    @property
+    def quantum(self) -> str:
+        """The quantum in words, such as 20 µs."""
+        return " or ".join(map(duration, self.quanta_s)) or "an unknown quantum"
+
+
+def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
+    """The virtual time of a run from the content of its run.json; None for a run in real time."""
+    testbed = run.get("testbed") or {}
+    every = [testbed, *(testbed.get("members") or {}).values()]  # of a pool; its testbeds have the same clock
+    virtual = [one for one in every if clock_of(one) == VIRTUAL]
+    if not virtual:
+        return None
+    blocks = (run.get("plan") or {}).get("blocks") or ()
+    cpus = max((int(block["cores"]) for block in blocks), default=0)
+    cpus = cpus or max(int(one.get("cores") or 0) for one in virtual)
+    return VirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"))
+
+
+def clock_of(testbed: Mapping[str, Any]) -> str:
+    """The clock of a testbed as run.json describes it: real or virtual."""
+    return VIRTUAL if testbed.get("clock") == VIRTUAL else REAL
+
+
+def label_of(found: VirtualTime | None) -> str:
+    """The label of a run in virtual time; real time for one in real time."""
+    return found.label if found else REAL_TIME
+
+
+def in_its_time(found: VirtualTime | None, quantity: str) -> str:
+    """The name of a quantity that ends with a unit: Gbit/s become Gbit/s of virtual time where it is virtual."""
+    return quantity + _SUFFIX if found else quantity
+
+
+def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
+    """What two runs, A and B, have to say about their clocks before they are compared, in sentences."""
+    if a is None and b is None:
+        return []
+    said = [f"A: {label_of(a)}; B: {label_of(b)}."]
+    if a is None or b is None:
+        said.append(
+            "A and B have different clocks, so absolute throughput is not compared: Gbit/s of virtual time are those "
+            "of cores that virtual CPUs take turns on, and what cores of their own cost in caches and memory is not "
+            "modelled. Only ratios to the reference variant are compared."
+        )
+        return said
+    if a.slots != b.slots:
+        said.append("The number of slots differs: virtual CPUs that share a core also share its caches.")
+    if a.quanta_s != b.quanta_s:
+        said.append(
+            f"The quantum differs, {a.quantum} and {b.quantum}: with a longer one, packets cross between virtual CPUs "
+            "in larger batches."
+        )
+    return [*said, MEANING]
+
+
+def duration(seconds: float) -> str:
+    """A short duration in words: 20 µs, 1.5 ms, 2 s."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(seconds) >= scale:
+            return f"{round(seconds / scale, 3):g} {unit}"
+    return f"{round(seconds / 1e-9, 3):g} ns"
+
+
+def _known(testbeds: Iterable[Mapping[str, Any]], name: str) -> tuple[Any, ...]:
+    return tuple(sorted({one[name] for one in testbeds if one.get(name) is not None}))
