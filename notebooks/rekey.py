@@ -37,7 +37,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.meta["run_id"], run.topology, run.testbed.get("label"), run.counts()
+run.run_id, run.title, run.counts()
 
 # %% [markdown]
 # ## Second by second

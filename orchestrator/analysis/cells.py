@@ -55,7 +55,8 @@ def cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; n (ok trials), failed, invalid, missing (trials), invalid_attempts (all attempts, those that a
     later one made good included); median_bps, low_bps, high_bps, interval (its name); baseline_bps, of_baseline
-    (share), generator_bound. Without an ok trial the numbers are missing (NaN, interval "").
+    (share), generator_bound, measured_in (the run's clock, in words). Without an ok trial the numbers are missing (NaN,
+    interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]
@@ -83,7 +84,7 @@ def cells(run: Run) -> pd.DataFrame:
             row["generator_bound"] = bool(row["of_baseline"] > 1 - headroom)
         rows.append(row)
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS])
+    return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
 
 
 _CELL_COLUMNS = ["n", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps", "high_bps"]
@@ -93,8 +94,8 @@ _CELL_COLUMNS += ["interval", "baseline_bps", "of_baseline", "generator_bound"]
 def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     """How many times the reference variant's throughput another carries, cell by cell, paired by block and round.
 
-    Columns: the levels, reference, n (pairs), unpaired (trials without a counterpart), median, low, high, interval.
-    Cells without a pair are absent. ``reference``: by default vanilla.
+    Columns: the levels, reference, n (pairs), unpaired (trials without a counterpart), median, low, high, interval,
+    measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
     """
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
@@ -108,13 +109,15 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
             row = {**key._asdict(), "reference": reference, "n": ratio.n, "unpaired": ratio.unpaired}
             rows.append({**row, **bounds(ratio.median, ratio.interval)})
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    return pd.DataFrame(rows, columns=[*LEVELS, "reference", "n", "unpaired", "median", "low", "high", "interval"])
+    columns = [*LEVELS, "reference", "n", "unpaired", "median", "low", "high", "interval"]
+    return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
     """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count, on one testbed.
 
-    Columns: the levels, reference_cores, n, median, low, high, interval. The smallest core count itself has no row.
+    Columns: the levels, reference_cores, n, median, low, high, interval, measured_in. The smallest core count itself
+    has no row.
     """
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
@@ -127,7 +130,8 @@ def efficiencies(run: Run) -> pd.DataFrame:
             if result is not None:
                 row = {**key._asdict(), "reference_cores": first.cores, "n": result.n_numerator}
                 rows.append({**row, **bounds(result.value, result.interval)})
-    return pd.DataFrame(rows, columns=[*LEVELS, "reference_cores", "n", "median", "low", "high", "interval"])
+    columns = [*LEVELS, "reference_cores", "n", "median", "low", "high", "interval"]
+    return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
 def fits(run: Run) -> pd.DataFrame:
@@ -136,7 +140,7 @@ def fits(run: Run) -> pd.DataFrame:
     One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
     more than one core count. Columns: variant, tunnels, law, core_counts, n (trials), fitted, reason (of what was not
     fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN below six trials at a core count), and
-    largest_deviation, of a median from the curve. `curve_bps` draws one.
+    largest_deviation, of a median from the curve, and measured_in. `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
     trials = on_one_testbed(run.measured)
@@ -149,7 +153,7 @@ def fits(run: Run) -> pd.DataFrame:
         for name, by_cores in series.items():
             if len(by_cores) > 1:
                 rows += [_fit_row(variant, name, fit(by_cores)) for fit in (fit_amdahl, fit_usl)]
-    return pd.DataFrame(rows, columns=_FIT_COLUMNS)
+    return pd.DataFrame(rows, columns=_FIT_COLUMNS).assign(measured_in=run.measured_in)
 
 
 _PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
 from orchestrator.store.reading import find_run, read_attempts, read_run
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps"}
+_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
-_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, "variant", "cores", "tunnels", "attempt", "host", "cpu", *CPU_KINDS)
+_PER_CORE_LEVELS = ("variant", "cores", "tunnels", "attempt", "host", "cpu")
+_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, *_PER_CORE_LEVELS, *CPU_KINDS, "measured_in")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +53,7 @@ class Run:
                 continue
             seen.add(attempt["trial_id"])
             about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
-            about["attempt"] = attempt["attempt"]
+            about |= {"attempt": attempt["attempt"], "measured_in": self.measured_in}
             for cpu in (attempt.get("probes") or {}).get("per_cpu") or ():
                 spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
                 total = sum(spent.values())
@@ -111,6 +113,25 @@ class Run:
         """Whether what was measured are packet rates, which pktgen's trials give, and no throughput."""
         blocks = (self.meta.get("plan") or {}).get("blocks") or ()
         return any(trial["traffic"].get("tool") == "pktgen" for block in blocks for trial in block["trials"][:1])
+
+    @cached_property
+    def virtual_time(self) -> VirtualTime | None:
+        """The virtual time that the run was measured in; None where it was real time."""
+        return virtual_time(self.meta)
+
+    @property
+    def clock(self) -> str:
+        """real or virtual: the clock by which the run was measured."""
+        return VIRTUAL if self.virtual_time else REAL
+
+    @property
+    def measured_in(self) -> str:
+        """In words, such as: virtual time, 16 virtual CPUs on 2 cores; or real time."""
+        return label_of(self.virtual_time)
+
+    def in_its_time(self, quantity: str) -> str:
+        """The name of a quantity that ends with a unit: Gbit/s become Gbit/s of virtual time where it is virtual."""
+        return in_its_time(self.virtual_time, quantity)
 
     @property
     def topology(self) -> str:
@@ -176,6 +197,7 @@ class Run:
         tier = f", tier {self.meta['tier']}" if self.meta.get("tier") else ""
         where = f"{self.testbed.get('name', '?')} ({self.testbed.get('label', '')})"
         emulated = ", emulated" if self.testbed.get("emulated") else ""
+        emulated += f", {self.measured_in}" if self.virtual_time else ""
         trials = f"{counts['ok']} of {sum(counts.values())} trials ok"
         return f"{self.meta.get('experiment')}{tier}, {self.topology} on {where}{emulated}: {trials}"
 
@@ -186,15 +208,20 @@ class Run:
         from orchestrator.analysis.packets import packet_cells
 
         quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else ("bps", "Gbit/s", 1e9)
+        unit = self.in_its_time(unit)
         medians = packet_cells(self) if self.counts_packets else self.cells()
         names = ("variant", "cores", "tunnels", "packet_size", "goal", "n")
         table = medians[[name for name in names if name in medians and medians[name].notna().any()]].copy()
         for name in ("median", "low", "high"):
             table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2)
         table["interval"] = medians["interval"]
+        if self.virtual_time:
+            table["measured in"] = self.measured_in
         shown = table.to_html(index=False, na_rep="", border=0)
+        notes = " ".join(self.virtual_time.notes) if self.virtual_time else ""
+        notes = f"<p><b>{escape(notes)}</b></p>" if notes else ""
         more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"
-        return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{shown}<p>More: {more}</p>"
+        return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{notes}{shown}<p>More: {more}</p>"
 
 
 def on_one_testbed(trials: pd.DataFrame) -> pd.DataFrame:

@@ -9,13 +9,14 @@ looked at: the most cores, and there one tunnel a core, else the most tunnels.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import in_order, packet_cells
 from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
+from orchestrator.store.clock import MEANING, NOT_MODELLED
 
 _UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
 
@@ -131,6 +132,15 @@ def standings(run: Run) -> list[Standing]:
 def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     """What a run came to. ``found``: its `standings`, where they are at hand."""
     found = standings(run) if found is None else found
+    first = _of(run, found)
+    time = run.virtual_time
+    if time is None or not (found or run.counts_packets):
+        return first
+    verdict = f"{first.verdict.removesuffix('.')} ({time.label})."
+    return replace(first, verdict=verdict, remarks=[*first.remarks, MEANING, NOT_MODELLED])
+
+
+def _of(run: Run, found: Sequence[Standing]) -> Headline:
     if run.counts_packets:
         return Headline(_packets(run), None, [], [])
     if not found:
@@ -138,7 +148,7 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
         return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.", None, [], [])
     standing = _chosen(found)
     leads = _matter(run, standing)
-    return Headline(_verdict(standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])
+    return Headline(_verdict(run, standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])
 
 
 def _packets(run: Run) -> str:
@@ -154,8 +164,9 @@ def _packets(run: Run) -> str:
     there = sorted((row for row in there if row["packet_size"] == smallest), key=lambda row: -row["median_pps"])
     said = [f"{row['variant']} {row['median_pps'] / 1e3:.3g}" for row in there]
     size = f"packets of {smallest} bytes" if str(smallest).isdigit() else f"the mixture {smallest}"
+    unit = run.in_its_time("kpps")
     place = f"{tunnels} tunnel{'s' * (tunnels != 1)} on {cores} core{'s' * (cores != 1)}"
-    return f"With {place} and {size}, kpps in the median: {listed(said)}."
+    return f"With {place} and {size}, {unit} in the median: {listed(said)}."
 
 
 def _chosen(found: Sequence[Standing]) -> Standing:
@@ -179,11 +190,12 @@ def _matter(run: Run, standing: Standing) -> list[Lead]:
     return [*unpatched, *(lead for lead in standing.leads[:1] if lead not in unpatched)]
 
 
-def _verdict(standing: Standing) -> str:
+def _verdict(run: Run, standing: Standing) -> str:
     best, outcome = standing.best, standing.outcome
     if outcome == "alone":
         row = standing.rows[0]
-        return f"{best} carried {row['median_bps'] / 1e9:.2f} Gbit/s with {standing.where}; nothing to compare it with."
+        carried = run.in_its_time(f"{row['median_bps'] / 1e9:.2f} Gbit/s")
+        return f"{best} carried {carried} with {standing.where}; nothing to compare it with."
     if outcome == "won":
         return f"{best} won."
     if outcome == "ahead":

@@ -42,7 +42,7 @@ def latencies(run: Run) -> pd.DataFrame:
 
 def latency_cells(run: Run) -> pd.DataFrame:
     """One row a cell and load: trials, answers (of all), and of each quantile the median of the trials, in ms;
-    of max_ms the highest."""
+    of max_ms the highest; and measured_in."""
     found = latencies(run)
     groups = found.groupby([*LEVELS, "at"], sort=True)
     table = groups.agg(
@@ -52,4 +52,4 @@ def latency_cells(run: Run) -> pd.DataFrame:
         **{name: (name, "median") for name in _TIMES[:-1]},
         max_ms=("max_ms", "max"),
     )
-    return table.reset_index()
+    return table.reset_index().assign(measured_in=run.measured_in)

@@ -49,7 +49,8 @@ def packet_cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; goal; n (ok trials), failed, invalid, missing; median_pps, low_pps, high_pps, interval: of the
     lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
-    baseline_pps: the highest without a tunnel; of_baseline, generator_bound: not where a rate was given.
+    baseline_pps: the highest without a tunnel; of_baseline, generator_bound: not where a rate was given;
+    measured_in.
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")
@@ -78,7 +79,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
                     row["generator_bound"] = bool(row["of_baseline"] > 1 - _HEADROOM)
             rows.append(row)
     rows.sort(key=lambda row: (in_order(Key.of(row)), order[row["variant"]]))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=_COLUMNS).assign(measured_in=run.measured_in)
 
 
 def in_order(key: Key) -> tuple[int, int, bool, int]:

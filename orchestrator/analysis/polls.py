@@ -10,14 +10,14 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
 
 _KEYS = ["trial_id", *LEVELS]
-COLUMNS = [*_KEYS, "host", "role", "tunnel", "time_s", "cpu", "polls", "packets"]
+COLUMNS = [*_KEYS, "host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "measured_in"]
 
 
 def polls(run: Run) -> pd.DataFrame:
     """One row for each ok traced trial, device, CPU and bin of time in which there were polls of a tunnel's device.
 
     Columns: trial_id, the levels, host, role, tunnel (its number), time_s (where the bin begins, from the first poll
-    on), cpu, polls, packets (that these polls took). Raises UserError where a file of the run is damaged.
+    on), cpu, polls, packets (that these polls took), measured_in. Raises UserError where a file of the run is damaged.
     """
     parts: list[pd.DataFrame] = []
     rows = run.attempts[(run.attempts["kind"] == "trace") & (run.attempts["status"] == "ok")]
@@ -31,7 +31,7 @@ def polls(run: Run) -> pd.DataFrame:
         frame = frame[frame["role"] != ""]
         frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
         frame["time_s"] = frame["bin"] * found["bin_s"]
-        parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}))
+        parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}, measured_in=run.measured_in))
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
 
 
@@ -41,13 +41,14 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
     Columns: the levels, role, polls, packets_per_poll; ``busiest_cpu``: the share (0 to 1) of all polls that the CPU
     with the most of them had, a moment (bin) with another, which is 1 where all tunnels are polled on one CPU at a
     time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main CPU had, which is 1 where a tunnel
-    stays on a CPU.
+    stays on a CPU; and measured_in.
     """
     rows = []
-    for key, mine in frame.groupby([*LEVELS, "role"], dropna=False):
+    for (*key, measured_in), mine in frame.groupby([*LEVELS, "role", "measured_in"], dropna=False):
         total = int(mine["polls"].sum())
         moments = mine.groupby(["trial_id", "time_s", "cpu"])["polls"].sum().groupby(level=[0, 1]).max().sum()
         alone = mine.groupby(["trial_id", "time_s", "tunnel"])["polls"].max().sum()
         shares = {"busiest_cpu": moments / total, "one_cpu": alone / total}
-        rows.append([*key, total, mine["packets"].sum() / total, *shares.values()])
-    return pd.DataFrame(rows, columns=[*LEVELS, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu"])
+        rows.append([*key, total, mine["packets"].sum() / total, *shares.values(), measured_in])
+    columns = [*LEVELS, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu", "measured_in"]
+    return pd.DataFrame(rows, columns=columns)

@@ -26,19 +26,20 @@ def _accepted(run: Run) -> list[dict[str, Any]]:
 
 
 def rates(run: Run) -> pd.DataFrame:
-    """One row a second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all tunnels)."""
+    """One row a second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all tunnels),
+    measured_in."""
     rows = [
         [*(trial[key] for key in _KEYS), second, float(rate)]
         for trial in _accepted(run)
         for second, rate in enumerate(trial["measured"].get("rates_bps") or (), start=1)
     ]
-    return pd.DataFrame(rows, columns=[*_KEYS, "second", "rate_bps"])
+    return pd.DataFrame(rows, columns=[*_KEYS, "second", "rate_bps"]).assign(measured_in=run.measured_in)
 
 
 def rekeys(run: Run) -> pd.DataFrame:
     """One row a handshake that fell into a trial, as the gateways saw it; of several on one device, the last.
 
-    Columns: trial_id, the levels, round, gateway, device, at_s (seconds after the warm-up).
+    Columns: trial_id, the levels, round, gateway, device, at_s (seconds after the warm-up), measured_in.
     """
     rows = [
         [*(trial[key] for key in _KEYS), found["gateway"], found["device"], float(found["at_s"])]
@@ -46,7 +47,7 @@ def rekeys(run: Run) -> pd.DataFrame:
         for found in trial["measured"].get("handshakes_in_traffic") or ()
         if found["at_s"] > 0
     ]
-    return pd.DataFrame(rows, columns=[*_KEYS, "gateway", "device", "at_s"])
+    return pd.DataFrame(rows, columns=[*_KEYS, "gateway", "device", "at_s"]).assign(measured_in=run.measured_in)
 
 
 def cost(run: Run) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def cost(run: Run) -> pd.DataFrame:
     Columns: trial_id, the levels, round, rekeys (how many tunnels), at_s (of the first); ``usual_bps``: the median of
     the seconds that are not at a rekey, ``lowest_bps``: the lowest of those that are (``NEAR_S`` before and after);
     ``remains``: lowest through usual, 1 where nothing is seen; ``lowest_elsewhere``: the same of the other seconds,
-    which is what a dip without a rekey looks like.
+    which is what a dip without a rekey looks like; measured_in.
     """
     rows = []
     seconds, found = rates(run), rekeys(run)
@@ -83,4 +84,4 @@ def cost(run: Run) -> pd.DataFrame:
             ]
         )
     columns = [*_KEYS, "rekeys", "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)

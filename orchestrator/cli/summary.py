@@ -30,10 +30,12 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
         console.print(sentence, markup=False)
     console.print()
     if run.counts_packets:
-        console.print("Median packet rate in kpps:")
+        console.print(f"Median packet rate in {run.in_its_time('kpps')}:")
         console.print(_packets(run))
         console.print()
     elif not run.cells().empty:
+        if run.virtual_time:
+            console.print(f"Throughput in Gbit/s, {run.measured_in}:")
         console.print(_table(run, console))
         if bool(run.cells()["generator_bound"].any()):
             console.print("*: close to the baseline, so the generator may be the limit.", markup=False)

@@ -4,11 +4,12 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 NONE = "none"
+VIRTUAL = {"clock": "virtual", "slots": 2, "cores": 32, "quantum_s": 2e-5, "computer_cores": 2}
 _UNPATCHED = ("vanilla", "threaded")
 Fate = Callable[[dict[str, Any]], list[str]]
 
@@ -41,11 +42,13 @@ def write_run(
     traced: bool = False,
     packet_sizes: Iterable[int | str] = (),
     searched: bool = True,
+    virtual: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write run.json and the attempts; returns the run's directory.
 
     ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
-    With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given.
+    With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
+    says about virtual time, such as `VIRTUAL`; None for a run in real time.
     """
     run_id = "20260102T030405Z-test"
     path = root / "synthetic" / run_id
@@ -88,10 +91,23 @@ def write_run(
             trials.append(trial)
             for attempt, status in enumerate(fate(trial), 1):
                 bps = speed(variant, count, number, rng)
-                _write_attempt(path, trial, attempt, status, bps, realtime, rng, searched)
+                _write_attempt(path, trial, attempt, status, bps, realtime, rng, searched, virtual)
         blocks.append({"index": index, "cores": count, "trials": trials})
-    _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated))
+    _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated, virtual))
     return path
+
+
+def _virtual_time(cores: int, virtual: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """What an attempt records of virtual time: 3 s of it, all CPUs busy."""
+    slots = virtual["slots"]
+    dilation = max(1.0, cores / slots * 1.3) * rng.uniform(0.95, 1.05)
+    lent_s = 0.002 * cores * rng.uniform(0.5, 1.5)
+    return {
+        **{"slots": slots, "cpus": cores, "quantum_s": virtual["quantum_s"]},
+        **{"virtual_s": 3.0, "wall_s": 3.0 * dilation, "dilation": dilation},
+        **{"lent_s": lent_s, "lent_share": lent_s / (2.4 * cores), "forced": 0},
+        **{"skew_s": 2.5e-5 * rng.uniform(1, 2), "stolen_s": 0.01, "switches": 1000 * cores},
+    }
 
 
 def _write(path: Path, value: Any) -> None:
@@ -153,6 +169,7 @@ def _write_attempt(
     realtime: bool,
     rng: random.Random,
     searched: bool = True,
+    virtual: Mapping[str, Any] | None = None,
 ) -> None:
     levels = trial["levels"]
     reasons = {
@@ -167,6 +184,8 @@ def _write_attempt(
         measurements |= {"retransmits": 12, "handshake_age_s": None if trial["kind"] == "baseline" else 2.0}
         probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng), "window_s": 3.0, "clock_step_s": 0.0}
         probes |= {"interfaces": _interfaces(levels["tunnels"], int(bps))}
+        if virtual:
+            probes["virtual_time"] = _virtual_time(levels["cores"], virtual, rng)
         if "packet_size" in levels:
             measurements |= {"throughput_bps": None, "retransmits": None, **_packet_rates(levels, bps, searched)}
             measurements |= {"latency": [_round_trips(share) for share in (0.5, 0.9)]} if searched else {}
@@ -195,7 +214,14 @@ def _write_attempt(
 
 
 def _description(
-    run_id: str, rounds: int, blocks: list[Any], variants: list[str], topology: str, provider: str, emulated: bool
+    run_id: str,
+    rounds: int,
+    blocks: list[Any],
+    variants: list[str],
+    topology: str,
+    provider: str,
+    emulated: bool,
+    virtual: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     most = max((block["cores"] for block in blocks), default=1)
     left = [{"what": "cores 64", "reason": "this computer has 2 cores"}]
@@ -225,7 +251,8 @@ def _description(
         "versions": {"orch": "0.1.0", "python": "3.11"},
         "source": {"commit": "c" * 40, "dirty": False, "tree_hash": "d" * 64},
         "testbed": {"name": "lab", "provider": provider, "hosts": [{"name": "lab1", "roles": roles}]}
-        | {"label": "one machine, all four roles", "emulated": emulated, "max_cores": most},
+        | {"label": "one machine, all four roles", "emulated": emulated, "max_cores": most}
+        | dict(virtual or {}),
         "environment": {
             "computer": {
                 "cpu_models": ["Synthetic CPU"],

@@ -11,11 +11,12 @@ from orchestrator.stats import FEWEST_FOR_INTERVAL
 
 
 def context_notes(run: Run) -> list[str]:
-    """Where the numbers come from: topology, testbed, priority, what the setting cannot show."""
+    """Where the numbers come from: virtual time, topology, testbed, priority, what the setting cannot show."""
     testbed = run.testbed
     label = testbed.get("label") or "placement not recorded"
     where = f"{run.topology} on {testbed.get('name', 'an unnamed testbed')} ({label}); {realtime_note(run.trials)}."
-    notes = ["Emulated: no real hardware behind these numbers."] if testbed.get("emulated") else []
+    notes = list(run.virtual_time.notes) if run.virtual_time else []
+    notes += ["Emulated: no real hardware behind these numbers."] if testbed.get("emulated") else []
     notes.append(where[0].upper() + where[1:])
     if testbed.get("provider") == "uml":
         notes.append("Links are veth: there is no RSS, and receive processing runs on the sender's CPU.")

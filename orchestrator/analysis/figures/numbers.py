@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SVG = "http://www.w3.org/2000/svg"
 for _prefix, _space in (("", SVG), ("xlink", "http://www.w3.org/1999/xlink")):
     ElementTree.register_namespace(_prefix, _space)
-FOOTER = "footer"  # the id of the text at a sheet's foot
+FOOTER, HEAD = "footer", "head"  # the ids of the texts at a sheet's foot and head
 _TEXTS: "WeakKeyDictionary[Artist, list[str]]" = WeakKeyDictionary()
 
 

@@ -54,7 +54,7 @@ def packet_rate(run: Run) -> Drawing:
     face = [note for note in face if note]
     width = COLUMN_IN if len(columns) < 3 else PAGE_IN
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(width, 3.6, face)
+        figure = parts.sheet(run, width, 3.6, face)
         grid = figure.subplots(2, len(columns), squeeze=False, sharey="row", sharex=True)
         lines = False
         for column, cores in enumerate(columns):
@@ -68,7 +68,8 @@ def packet_rate(run: Run) -> Drawing:
             grid[1][column].set_xticks(list(places.values()), list(places))
             grid[1][column].set_xlim(-0.5, len(places) - 0.5)
             grid[1][column].set_xlabel("Bytes of a packet")
-        for row, quantity in ((0, "Packet rate in kpps"), (1, "kpps a core")):
+        shares = f"{run.in_its_time('kpps')}\na core" if run.virtual_time else "kpps a core"
+        for row, quantity in ((0, parts.rate_label(run, "Packet rate in kpps")), (1, shares)):
             grid[row][0].set_ylabel(quantity)
             grid[row][0].set_ylim(0, _top(here, [1] * len(here) if row == 0 else list(here["cores"])))
         drawn = {str(name) for name in here.loc[here["n"] > 0, "variant"]}

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN
 
@@ -18,11 +19,11 @@ def columns(count: int) -> int:
     return min(count, 2 if count in (2, 4) else 3)
 
 
-def sheet_of(counts: Sequence[int], footer: Sequence[str]) -> "tuple[Figure, list[Axes]]":
+def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str]) -> "tuple[Figure, list[Axes]]":
     """A sheet with a panel for each of the core counts, in their order; the panels of a row share the y axis."""
     across = columns(len(counts))
     rows = math.ceil(len(counts) / across)
-    figure = parts.sheet(COLUMN_IN if across < 3 else PAGE_IN, 0.3 + 1.8 * rows, footer)
+    figure = parts.sheet(run, COLUMN_IN if across < 3 else PAGE_IN, 0.3 + 1.8 * rows, footer)
     grid = list(figure.subplots(rows, across, squeeze=False, sharey="row").ravel())
     for axes in grid[len(counts) :]:
         axes.set_visible(False)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the figures share: sheets with a footer, lines of medians with every trial, names and legends."""
 
+import math
 import textwrap
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
@@ -23,35 +25,38 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
 
 _MANY_POINTS = 2000  # from here on points are drawn as pixels, so that vector files stay small
-_FOOTER_PT = 5.6
+_FOOTER_PT, _HEAD_PT = 5.6, 7.0
+_BOLD = 1.15  # how much wider than the regular font its bold one is
 
 
-def sheet(width: float, height: float, footer: Sequence[str]) -> Figure:
+def sheet(run: Run, width: float, height: float, footer: Sequence[str]) -> Figure:
     """An empty figure with ``footer`` at its foot, a sentence after another; axes keep clear of it.
 
-    ``height`` is that of the plot alone, in inches: the footer is added below it.
+    A run in virtual time says so in bold at the head, wherever the figure is seen without its caption. ``height`` is
+    that of the plot alone, in inches: head and footer are added to it.
     """
-    lines = _wrapped(" ".join(filter(None, footer)), width * 72 - 8)
+    lines = _wrapped(" ".join(filter(None, footer)), width * 72 - 8, _FOOTER_PT)
     foot = (len(lines) * _FOOTER_PT * 1.3 + 5) / 72
-    figure = Figure(figsize=(width, height + foot), layout="constrained")
-    bottom = foot / (height + foot)
+    label = run.virtual_time.sentence.removesuffix(".") if run.virtual_time else ""
+    above = _wrapped(label, width * 72 - 8, _HEAD_PT * _BOLD)
+    head = (len(above) * _HEAD_PT * 1.3 + 4) / 72 if above else 0.0
+    whole = height + foot + head
+    figure = Figure(figsize=(width, whole), layout="constrained")
+    bottom, top = foot / whole, head / whole
     layout: Any = figure.get_layout_engine()
-    layout.set(rect=(0.0, bottom, 1.0, 1.0 - bottom), w_pad=0.04, h_pad=0.04)
-    figure.text(
-        4 / (72 * width),
-        3 / (72 * (height + foot)),
-        "\n".join(lines),
-        fontsize=_FOOTER_PT,
-        color="#444444",
-        va="bottom",
-        gid=numbers.FOOTER,
-    )
+    layout.set(rect=(0.0, bottom, 1.0, 1.0 - bottom - top), w_pad=0.04, h_pad=0.04)
+    text = "\n".join(lines)
+    style: dict[str, Any] = {"fontsize": _FOOTER_PT, "color": "#444444", "va": "bottom", "gid": numbers.FOOTER}
+    figure.text(4 / (72 * width), 3 / (72 * whole), text, **style)
+    if above:
+        style = {"fontsize": _HEAD_PT, "fontweight": "bold", "color": BLACK, "va": "top", "ha": "center"}
+        figure.text(0.5, 1 - 3 / (72 * whole), "\n".join(above), gid=numbers.HEAD, **style)
     return figure
 
 
-def _wrapped(text: str, width_pt: float) -> list[str]:
-    """The footer's lines: as many words in each as its width has room for."""
-    font = FontProperties(family=STYLE["font.sans-serif"], size=_FOOTER_PT)
+def _wrapped(text: str, width_pt: float, size_pt: float) -> list[str]:
+    """Lines of a text: as many words in each as its width has room for."""
+    font = FontProperties(family=STYLE["font.sans-serif"], size=size_pt)
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else ""
@@ -68,11 +73,11 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
         why = "every valid trial had another testbed of the run beside it on the same computer (shared_computer)."
     notes = [*filter(None, footer), *captions.context_notes(run)]
     with mpl.rc_context(STYLE):
-        figure = sheet(COLUMN_IN, 1.1, notes)
+        figure = sheet(run, COLUMN_IN, 1.1, notes)
         message = "\n".join(textwrap.wrap(f"Nothing to draw: {why}", 52))
         figure.text(
             0.5,
-            1 - 0.55 / figure.get_size_inches()[1],
+            1 - (0.55 + 0.18 * bool(run.virtual_time)) / figure.get_size_inches()[1],
             message,
             ha="center",
             va="center",
@@ -192,17 +197,18 @@ def label_lines(
 
 def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, gap: float) -> None:
     """Each variant's name right of its line, which ends at the height ``ends``; moved apart where two would touch."""
-    low, high = axes.get_ylim()
+    is_log = axes.get_yscale() == "log"
+    low, high = map(math.log, axes.get_ylim()) if is_log else axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72
     least = (high - low) * 8.5 / max(height, 30)
     colours = {name: colour for name, (colour, _, _) in look(run.variants).items()}
     right += shift(len(run.variants) - 1, len(run.variants), gap)
     free = -least
-    for y, name in sorted((y, name) for name, y in ends.items()):
+    for y, name in sorted((math.log(y) if is_log else y, name) for name, y in ends.items()):
         free = max(y, free + least)
         axes.annotate(
             name,
-            (right, free),
+            (right, math.exp(free) if is_log else free),
             (9, 0),
             textcoords="offset points",
             va="center",
@@ -280,11 +286,18 @@ def variant_handles(run: Run, drawn: Container[str]) -> list[Line2D]:
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     """A legend above the axes, in as many columns as the figure is wide for."""
     columns = 6 if figure.get_size_inches()[0] > COLUMN_IN else 4 if len(handles) == 4 else 3
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper center",
-        ncols=columns,
-        handlelength=2.4,
-        columnspacing=1.0,
-        handletextpad=0.5,
-    )
+    legend_above(figure, handles, columns, handlelength=2.4, columnspacing=1.0, handletextpad=0.5)
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist], columns: int, **style: float) -> None:
+    """A legend above the axes and below the sheet's head."""
+    head = next((text for text in figure.texts if text.get_gid() == numbers.HEAD), None)
+    lines = head.get_text().count("\n") + 1 if head else 0
+    # With an anchor of its own, no room would be made for it: so the head is a part of its distance from the edge.
+    away: Any = {"borderaxespad": 0.5 + (lines * _HEAD_PT * 1.3 + 1) / STYLE["legend.fontsize"]} if head else {}
+    figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **away, **style)
+
+
+def rate_label(run: Run, quantity: str) -> str:
+    """The name of an axis: a quantity that ends with its unit; in two lines where it says virtual time."""
+    return run.in_its_time(quantity.replace(" in ", " in\n", 1) if run.virtual_time else quantity)

@@ -81,7 +81,7 @@ def per_core_load(run: Run) -> Drawing:
     kinds = [kind for kind in KINDS if rows[kind].max() >= 0.001]
     width = COLUMN_IN if len(names) * cores <= 24 else PAGE_IN
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(width, 2.1, notes)
+        figure = parts.sheet(run, width, 2.1, notes)
         grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for axes, name in zip(grid, names, strict=True):
             draw_shares(axes, name, rows[rows["variant"] == name], kinds)
@@ -89,8 +89,8 @@ def per_core_load(run: Run) -> Drawing:
             axes.set_xlabel("CPU")
         grid[0].set_ylim(0, 1.02)
         grid[0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-        grid[0].set_ylabel("Share of the CPU's time")
-        figure.legend(handles=kind_handles(kinds), loc="outside upper center", ncols=5, handlelength=1.6)
+        grid[0].set_ylabel("Share of the CPU's virtual time" if run.virtual_time else "Share of the CPU's time")
+        parts.legend_above(figure, kind_handles(kinds), 5, handlelength=1.6)
     return Drawing(NAME, TITLE, figure, notes)
 
 

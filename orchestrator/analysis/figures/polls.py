@@ -23,7 +23,8 @@ NAME = "f4-polls"
 TITLE = "On which CPU each tunnel was polled, moment by moment, at the gateway that decrypts"
 _RECEIVER = "gateway-b"  # traffic goes from site a to site b
 _COLOURS = "cividis"  # its lightness grows evenly, so that CPUs are told apart in grey and with any colour vision
-_NAMED_CPUS = 8  # of more, the legend names the first and the last
+_NAMED_CPUS = 8  # of more, the legend names four
+_MIXED_CPUS = 4  # of more, mixed colours would look like those of the CPUs between
 
 
 def where_polls_ran(run: Run) -> Drawing:
@@ -46,11 +47,14 @@ def where_polls_ran(run: Run) -> Drawing:
     times = times[(times["kind"] == "trace") & times["trial_id"].isin(frame["trial_id"])]
     times = times[times["host"].isin(frame["host"])]
     cpus = sorted({int(cpu) for cpu in times["cpu"]} | {int(cpu) for cpu in frame["cpu"]})
+    several = "mixed where several did"
+    if len(cpus) > _MIXED_CPUS:
+        several = "or that had the most polls of it, paler the fewer these were"
     notes = [
         f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}; one trial a variant, apart from "
         "those that are measured, since recording takes time.",
-        "Upper row: a line a tunnel; its colour is the CPU that polled it in that tenth of a second, mixed where "
-        "several did. White: no poll, or the record was full.",
+        f"Upper row: a line a tunnel; its colour is the CPU that polled it in that tenth of a second, {several}. "
+        "White: no poll, or the record was full.",
         f"Busiest CPU: its share of all polls at a time. 100 % is all tunnels on one CPU, {1 / len(cpus):.0%} an even "
         "spread. Own CPU: the share of a tunnel's polls at a time that one CPU had.",
         "Lower row: how the CPUs spent that time. Threaded polls count as system time.",
@@ -61,7 +65,7 @@ def where_polls_ran(run: Run) -> Drawing:
     kinds = [kind for kind in KINDS if times[kind].max() >= 0.001]
     height = 0.08 * min(max(tunnels, 6), 32)
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(PAGE_IN, 2.6 + height, notes)
+        figure = parts.sheet(run, PAGE_IN, 2.6 + height, notes)
         grid = figure.subplots(2, len(names), squeeze=False, sharey="row", height_ratios=[height + 0.6, 1.1])
         last = float(frame["time_s"].max()) + _bin_s(frame)
         for column, name in enumerate(names):
@@ -69,7 +73,7 @@ def where_polls_ran(run: Run) -> Drawing:
             mine = frame[frame["variant"] == name]
             _draw_map(upper, mine, cpus, tunnels)
             upper.set_title(f"{name}\n{_in_words(mine)}")
-            upper.set_xlabel("Time in s")
+            upper.set_xlabel("Virtual time in s" if run.virtual_time else "Time in s")
             upper.set_xlim(0, last)
             draw_shares(lower, name, times[times["trial_id"].isin(mine["trial_id"])], kinds)
             lower.set_xlabel("CPU")
@@ -78,7 +82,7 @@ def where_polls_ran(run: Run) -> Drawing:
         grid[1][0].set_ylim(0, 1.02)
         grid[1][0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         handles = [*_cpu_handles(cpus), *kind_handles(kinds)]
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 10), handlelength=1.4)
+        parts.legend_above(figure, handles, min(len(handles), 10), handlelength=1.4)
     return Drawing(NAME, TITLE, figure, notes)
 
 
@@ -104,7 +108,8 @@ def _colours(cpus: Sequence[int]) -> Any:
 
 
 def _draw_map(axes: "Axes", mine: pd.DataFrame, cpus: Sequence[int], tunnels: int) -> None:
-    """A picture of tunnels by bins, each point the mean of the CPUs' colours, weighted with their shares of polls."""
+    """A picture of tunnels by bins. Of few CPUs, each point is the mean of their colours, weighted with their shares of
+    polls; of many, the colour of the one with the most polls, paler the smaller its share is."""
     bin_s = _bin_s(mine)
     bins = round(float(mine["time_s"].max()) / bin_s) + 1
     counts = np.zeros((tunnels, bins, len(cpus)))
@@ -113,7 +118,12 @@ def _draw_map(axes: "Axes", mine: pd.DataFrame, cpus: Sequence[int], tunnels: in
     np.add.at(counts, (mine["tunnel"].astype(int) - 1, at, mine["cpu"].map(places).astype(int)), mine["polls"])
     total = counts.sum(axis=2, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-    picture = np.where(total > 0, shares @ _colours(cpus), 1.0)
+    if len(cpus) > _MIXED_CPUS:
+        strength = 0.3 + 0.7 * shares.max(axis=2, keepdims=True)
+        mixed = strength * _colours(cpus)[shares.argmax(axis=2)] + 1.0 - strength
+    else:
+        mixed = shares @ _colours(cpus)
+    picture = np.where(total > 0, mixed, 1.0)
     axes.imshow(picture, extent=(0, bins * bin_s, tunnels + 0.5, 0.5), aspect="auto", interpolation="nearest")
     axes.grid(False)
     axes.set_yticks(range(1, tunnels + 1, max(1, tunnels // 8)))
@@ -121,5 +131,6 @@ def _draw_map(axes: "Axes", mine: pd.DataFrame, cpus: Sequence[int], tunnels: in
 
 def _cpu_handles(cpus: Sequence[int]) -> list[Patch]:
     colours = _colours(cpus)
-    shown = range(len(cpus)) if len(cpus) <= _NAMED_CPUS else (0, len(cpus) - 1)
+    last = len(cpus) - 1
+    shown = range(last + 1) if last < _NAMED_CPUS else (0, round(last / 3), round(2 * last / 3), last)
     return [Patch(facecolor=tuple(colours[place]), label=f"CPU {cpus[place]}") for place in shown]

@@ -44,7 +44,8 @@ def rekey(run: Run) -> Drawing:
     face = [note for note in face if note]
     with mpl.rc_context(STYLE):
         width = COLUMN_IN if len(levels) == 1 else PAGE_IN
-        figure = parts.sheet(width, 0.45 + _ROW_IN * len(names), face)
+        rate = run.in_its_time("Gbit/s").replace(" of ", "\nof ")
+        figure = parts.sheet(run, width, 0.45 + _ROW_IN * len(names), face)
         grid = figure.subplots(len(names), len(levels), squeeze=False, sharex=True, sharey="row")
         for row, name in zip(grid, names, strict=True):
             for axes, tunnels in zip(row, levels, strict=True):
@@ -54,8 +55,10 @@ def rekey(run: Run) -> Drawing:
                 if name == names[0]:
                     axes.set_title(f"{tunnels} tunnel{'s' * (tunnels != 1)}")
                 if name == names[-1]:
-                    axes.set_xlabel("Seconds after the warm-up")
-            row[0].set_ylabel(f"{name}\nGbit/s")
+                    axes.set_xlabel(
+                        "Virtual seconds after the warm-up" if run.virtual_time else "Seconds after the warm-up"
+                    )
+            row[0].set_ylabel(f"{name}\n{rate}")
             row[0].set_ylim(bottom=0)
         grid[0][0].set_xlim(0, float(seconds["second"].max()))
     return Drawing(NAME, TITLE, figure, face)

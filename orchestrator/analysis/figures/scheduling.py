@@ -46,12 +46,12 @@ def scheduling(run: Run) -> Drawing:
     ]
     face = [note for note in face if note]
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(PAGE_IN, 0.75 + _LINE_IN * len(names), face)
+        figure = parts.sheet(run, PAGE_IN, 0.75 + _LINE_IN * len(names), face)
         grid = figure.subplots(1, len(levels), squeeze=False, sharey=True, sharex=True)[0]
         for axes, tunnels in zip(grid, levels, strict=True):
             _panel(axes, run, here[here["tunnels"] == tunnels], reference, names)
             axes.set_title(captions.count(tunnels, "tunnel"))
-            axes.set_xlabel("Throughput in Gbit/s")
+            axes.set_xlabel(run.in_its_time("Throughput in Gbit/s"))
         everything = [drawn["high_bps"], run.measured["throughput_bps"]]
         grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with room for a number beside the longest
         grid[0].set_ylim(len(names) - 0.5, -0.5)

@@ -56,7 +56,7 @@ def speed_ups(run: Run) -> Drawing:
     others = [variant for variant in run.variants if variant != reference]
     top = float(max(table["high"].max(), points["ratio"].max(), 1.0)) * 1.12
     with mpl.rc_context(STYLE):
-        figure, grid = panels.sheet_of(counts, face)
+        figure, grid = panels.sheet_of(run, counts, face)
         across = panels.columns(len(counts))
         for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
             here, mine = table[table["cores"] == cores], points[points["cores"] == cores]
@@ -159,7 +159,7 @@ def published(run: Run) -> Drawing:
     values = throughputs(run.measured)
     by_name = {str(key): value for key, value in values.items()}
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(COLUMN_IN, 0.55 + _ROW_IN * len(measured), face)
+        figure = parts.sheet(run, COLUMN_IN, 0.55 + _ROW_IN * len(measured), face)
         axes = figure.subplots()
         extremes = [1.0]
         for place, (verdict, evidence) in enumerate(measured):

@@ -2,12 +2,15 @@
 """F1 and F3: throughput against cores, with one tunnel in all and with one tunnel a core."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from orchestrator.analysis.cells import Key, efficiencies
 from orchestrator.analysis.cells import cells as cells_of
@@ -57,7 +60,8 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     measured = sorted({int(c) for c in shown["cores"]})
     sizes = [int(n) for n in shown["n"]]
     face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells), lost]
-    face += captions.context_notes(run)
+    cores = sorted({int(c) for c in cells["cores"]})
+    face += [_axis_note(cores, per_core=per_core), *captions.context_notes(run)]
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
     notes = [captions.sample_note(sizes)]
     if per_core and not shown.empty:
@@ -70,23 +74,24 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             face.append(_ABOVE_IDEAL)
     notes = [note for note in [*notes, *face[1:]] if note]
     with mpl.rc_context(STYLE):
-        figure, axes, below = _axes(face, bool(len(table)))
-        cores = sorted({int(c) for c in cells["cores"]})
-        places = {count: float(count) for count in cores}
-        gap = min((b - a for a, b in itertools.pairwise(cores)), default=1)
-        ideal = _ideal_lines(axes, run, shown, cores, float(gap)) if per_core else 0.0
+        figure, axes, below = _axes(run, face, bool(len(table)))
+        places = _places_of(cores)
+        gap = min((b - a for a, b in itertools.pairwise(places.values())), default=1.0)
+        ideal = _ideal_lines(axes, run, shown, places, gap) if per_core else 0.0
         top = max(parts.top_of(trials["throughput_bps"], invalid["throughput_bps"], shown["high_bps"]), ideal * 1.05)
-        axes.set_ylim(0, top)
-        axes.set_xlim(*_limits(cores, gap))
-        parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", float(gap))
-        axes.set_ylabel("Throughput in Gbit/s")
-        _ticks(below or axes, cores)
-        (below or axes).set_xlabel("Cores" + (" (one tunnel each)" if per_core else ""))
+        doubling = per_core and places[cores[-1]] != cores[-1]
+        _limit_rates(axes, top, trials["throughput_bps"] if doubling and len(trials) else None)
+        axes.set_xlim(*_limits(list(places.values()), gap))
+        parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
+        axes.set_ylabel(parts.rate_label(run, "Throughput in Gbit/s"))
+        (below or axes).set_xticks(list(places.values()), [str(count) for count in cores])
+        remarks = [*(["virtual CPUs"] if run.virtual_time else []), *(["one tunnel each"] if per_core else [])]
+        (below or axes).set_xlabel("Cores" + (f" ({', '.join(remarks)})" if remarks else ""))
         if below is not None:
-            _draw_efficiency(below, run, table, cores, float(gap))
+            _draw_efficiency(below, run, table, places, gap)
         handles = parts.legend_handles(run, cells, invalid, baseline=False)
         if len(cores) > 1:
-            parts.label_lines(axes, run, cells, "cores", places, float(gap))
+            parts.label_lines(axes, run, cells, "cores", places, gap)
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if ideal:
             handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: as much a core as the first"))
@@ -102,35 +107,62 @@ def _scaling_note(cores: Sequence[int]) -> str:
     return f"{counts} with valid trials: no claim about scaling, which takes {FEWEST_CORE_COUNTS} or more."
 
 
-def _axes(notes: Sequence[str], two: bool) -> "tuple[Figure, Axes, Axes | None]":
-    figure = parts.sheet(COLUMN_IN, 3.1 if two else 2.2, notes)
+def _axes(run: Run, notes: Sequence[str], two: bool) -> "tuple[Figure, Axes, Axes | None]":
+    figure = parts.sheet(run, COLUMN_IN, 3.1 if two else 2.2, notes)
     if not two:
         return figure, figure.subplots(), None
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
     return figure, upper, lower
 
 
-def _limits(cores: Sequence[int], gap: float) -> tuple[float, float]:
-    margin = max(0.5 * gap, 0.06 * (cores[-1] - cores[0]))
-    return cores[0] - margin, cores[-1] + margin
+def _places_of(cores: Sequence[int]) -> dict[int, float]:
+    """Where each core count lies on the x axis: at its number, or at its binary logarithm where they grow by doubling,
+    so that the small ones do not lie on one another."""
+    steps = [b - a for a, b in itertools.pairwise(cores)]
+    doubling = bool(steps) and cores[-1] >= 8 * cores[0] and max(steps) >= 4 * min(steps)
+    return {count: math.log2(count) if doubling else float(count) for count in cores}
 
 
-def _ticks(axes: "Axes", cores: Sequence[int]) -> None:
-    axes.set_xticks(cores, [str(count) for count in cores])
+def _axis_note(cores: Sequence[int], *, per_core: bool) -> str:
+    if not cores or _places_of(cores)[cores[-1]] == cores[-1]:
+        return ""
+    return "The axes of cores and throughput are logarithmic." if per_core else "The axis of cores is logarithmic."
 
 
-def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, cores: Sequence[int], gap: float) -> float:
+def _limit_rates(axes: "Axes", top: float, trials: pd.Series | None) -> None:
+    """The throughput axis, from 0 to ``top`` in Gbit/s; from the lowest of ``trials`` on, and logarithmic, where these
+    are given: beside core counts that double, what is linear is a straight line then."""
+    if trials is None:
+        axes.set_ylim(0, top)
+        return
+    bottom = gbit(float(trials.min())) / 1.3
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(bottom, top * 1.1)
+    axes.yaxis.set_major_locator(FixedLocator([2.0**power for power in range(-10, 12)]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _limits(places: Sequence[float], gap: float) -> tuple[float, float]:
+    margin = max(0.5 * gap, 0.06 * (places[-1] - places[0]))
+    return places[0] - margin, places[-1] + margin
+
+
+def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, places: Mapping[int, float], gap: float) -> float:
     """A line a variant from its smallest core count on; returns the highest point drawn, in Gbit/s."""
     highest = 0.0
+    cores = list(places)
     for index, name in enumerate(run.variants):
         mine = shown[shown["variant"] == name].sort_values("cores")
         if len(mine) == 0 or int(mine.iloc[0]["cores"]) == cores[-1]:
             continue
         first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0]["median_bps"])
-        ends = [gbit(ideal_throughput(start, first, count)) for count in (first, cores[-1])]
         aside = parts.shift(index, len(run.variants), gap)
-        axes.plot([first + aside, cores[-1] + aside], ends, color=_IDEAL, linewidth=0.8, zorder=1)
-        highest = max(highest, ends[1])
+        # Many points between the ends: where the x axis is logarithmic the line is a curve.
+        along = np.linspace(places[first], places[cores[-1]], 64)
+        counts = along if places[first] == first else 2.0**along
+        ideal = [gbit(ideal_throughput(start, first, float(count))) for count in counts]
+        axes.plot(along + aside, ideal, color=_IDEAL, linewidth=0.8, zorder=1)
+        highest = max(highest, ideal[-1])
     return highest
 
 
@@ -139,20 +171,20 @@ def _efficiency_text(row: Mapping[str, Any]) -> str:
     return f"{Key.of(row)}\nefficiency {row['median']:.3g} {against}\n{captions.spread_text(row)}"
 
 
-def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, cores: Sequence[int], gap: float) -> None:
+def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, places: Mapping[int, float], gap: float) -> None:
     names = run.variants
     axes.axhline(1.0, color=_IDEAL, linewidth=0.8, zorder=1)
-    places: Mapping[str, float] = {name: parts.shift(i, len(names), gap) for i, name in enumerate(names)}
+    asides: Mapping[str, float] = {name: parts.shift(i, len(names), gap) for i, name in enumerate(names)}
     for name, (colour, marker, line) in look(names).items():
         mine = table[table["variant"] == name].sort_values("cores")
         if mine.empty:
             continue
-        x = mine["cores"] + places[name]
+        x = mine["cores"].map(places).astype("float64") + asides[name]
         spread = [mine["median"] - mine["low"], mine["high"] - mine["median"]]
         axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=4)
-        every = mine.set_index("cores")["median"].reindex(list(cores))  # with a gap where there is no efficiency
+        every = mine.set_index("cores")["median"].reindex(list(places))  # with a gap where there is no efficiency
         every[int(mine["reference_cores"].iloc[0])] = 1.0
-        axes.plot(every.index + places[name], every, color=colour, linestyle=line, zorder=3)
+        axes.plot([place + asides[name] for place in places.values()], every, color=colour, linestyle=line, zorder=3)
         marks = axes.scatter(x, mine["median"], s=14, marker=marker, color=colour, linewidths=0, zorder=5)
         numbers.carry_rows(marks, mine, _efficiency_text)
     top = max(1.25, float(table["high"].max()) * 1.08)

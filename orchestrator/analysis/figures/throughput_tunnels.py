@@ -36,14 +36,14 @@ def throughput_tunnels(run: Run) -> Drawing:
     ]
     notes = [captions.sample_note(sizes)]
     bare = [cores for cores in counts if cores not in {int(c) for c in run.baselines["cores"]}]
-    line = "No tunnel: the same traffic without one (baseline), in Gbit/s"
+    line = run.in_its_time("No tunnel: the same traffic without one (baseline), in Gbit/s")
     notes.append(f"{line}; none is valid for {', '.join(map(str, bare))} cores." if bare else f"{line}.")
     if absent:
         notes.append(f"No valid trial with {', '.join(map(str, absent))} cores: no panel.")
     notes = [note for note in [*notes, *face[1:]] if note]
 
     with mpl.rc_context(STYLE):
-        figure, grid = panels.sheet_of(counts, face)
+        figure, grid = panels.sheet_of(run, counts, face)
         across = panels.columns(len(counts))
         lines = False
         for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
@@ -55,7 +55,7 @@ def throughput_tunnels(run: Run) -> Drawing:
             parts.draw_variants(axes, run, here, trials, invalid, panels.places_of(levels), "tunnels", 1.0)
             axes.set_ylim(0, top)
             lines |= parts.draw_baseline(axes, here["baseline_bps"], top)
-            panels.finish(axes, place, counts, levels, "Throughput in Gbit/s")
+            panels.finish(axes, place, counts, levels, parts.rate_label(run, "Throughput in Gbit/s"))
         handles = parts.legend_handles(run, cells, run.invalid, lines)
         last = cells[cells["cores"] == counts[across - 1]]
         if parts.ends_are_labelled(cells, last, "tunnels"):
