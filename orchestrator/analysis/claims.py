@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run shows about the paper's claims: reproduced, not reproduced, or not testable here, and why.
 
+A run in virtual time never says plainly that a claim is reproduced: it is reproduced in virtual time, or not reproduced
+in virtual time. A claim that needs cores is tested with virtual CPUs there.
+
 A verdict is careful in one direction. A claim is reproduced only if the whole 95 % interval of every number that it is
 tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. Everything
 else is not testable here: an interval that does both says nothing, nor does a run that was emulated, has another
@@ -23,6 +26,7 @@ from orchestrator.spec.fields import PER_CORE
 from orchestrator.spec.problems import did_you_mean
 from orchestrator.stats import FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL, Interval, paired_ratio, parallel_efficiency
 from orchestrator.stats.intervals import CONFIDENCE
+from orchestrator.store.clock import REAL, REAL_TIME, VIRTUAL
 from orchestrator.store.files import replace_file, to_json
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 NAME = "claims.json"
 REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "not reproduced", "not testable here"
+REPRODUCED_VIRTUALLY, NOT_REPRODUCED_VIRTUALLY = "reproduced in virtual time", "not reproduced in virtual time"
+_AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, NOT_TESTABLE: None}
 _TOPOLOGY = "site-to-site"
 _UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
 
@@ -68,9 +74,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a run shows about one claim. ``verdict``: reproduced, not reproduced or not testable here.
+    """What a run shows about one claim. ``verdict``: one of `statuses_of` the run's clock.
 
-    ``reason``: why, in a sentence or two. ``evidence``: a row for each number that the claim is tested by.
+    ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict by either clock, True
+    where the claim is reproduced, False where it is not, None where it is not testable. ``reason``: why, in a sentence
+    or two. ``evidence``: a row for each number that the claim is tested by.
     """
 
     claim: str
@@ -86,10 +94,20 @@ class Verdict:
     needs_because: str
     also_published: tuple[str, ...] = ()
     remarks: str = ""
+    clock: str = REAL
+    measured_in: str = REAL_TIME
+    agrees: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for claims.json and --json."""
         return asdict(self)
+
+
+def statuses_of(clock: str) -> tuple[str, str, str]:
+    """What a verdict can be with a clock, real or virtual: the claim is reproduced, is not, or cannot be tested."""
+    if clock == VIRTUAL:
+        return REPRODUCED_VIRTUALLY, NOT_REPRODUCED_VIRTUALLY, NOT_TESTABLE
+    return REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE
 
 
 @cache
@@ -118,7 +136,8 @@ def verify(run: Run, claims: Iterable[Claim] | None = None) -> list[Verdict]:
 
 def write_verdicts(run: Run, verdicts: Sequence[Verdict]) -> Path:
     """Write the claims.json of a run. Raises OSError where it cannot be written."""
-    content = {"schema": 1, "run_id": run.meta.get("run_id"), "verdicts": [verdict.to_json() for verdict in verdicts]}
+    about = {"schema": 1, "run_id": run.meta.get("run_id"), "clock": run.clock, "measured_in": run.measured_in}
+    content = {**about, "verdicts": [verdict.to_json() for verdict in verdicts]}
     replace_file(run.path / NAME, to_json(content))
     return run.path / NAME
 
@@ -142,7 +161,7 @@ class _Judge:
             claim.claim,
             claim.title,
             claim.statement,
-            found,
+            dict(zip(_AGREES, statuses_of(self.run.clock), strict=True))[found],
             reason,
             evidence,
             claim.source.text,
@@ -152,6 +171,9 @@ class _Judge:
             claim.needs.because,
             tuple(published.text for published in claim.also_published),
             claim.remarks or "",
+            self.run.clock,
+            self.run.measured_in,
+            _AGREES[found],
         )
 
     def _conclusion(self, claim: Claim, evidence: Sequence[Evidence]) -> tuple[str, str]:

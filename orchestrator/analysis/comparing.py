@@ -4,6 +4,7 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from orchestrator.analysis.packets import goals, packet_trials
 from orchestrator.errors import UserError
 from orchestrator.stats import holm, quotient, rank_test, smallest_p, summarize
 from orchestrator.store.changes import Change, changes_between, differences
+from orchestrator.store.clock import difference
 
 DIFFERS, SAME, CANNOT_TELL = "differs", "no difference seen", "cannot tell"
 _ALPHA = 0.05
@@ -35,6 +37,9 @@ class Comparison:
     one cannot tell, the reason. ``speed_ups``: the same for the ratios to the reference variant, paired by block and
     round, in which the speed of the hosts cancels: speed_up_a, speed_up_b. ``differences``: of spec, variants,
     environment and versions.
+
+    Where one run is in virtual time and the other is not, no cell is compared: its ratio, interval and p are missing.
+    ``clocks``: what there is to say about the runs' clocks first, in sentences; empty where both are in real time.
     """
 
     a: Run
@@ -43,6 +48,17 @@ class Comparison:
     speed_ups: pd.DataFrame
     differences: tuple[Change, ...] = ()
     goal: str = ""
+    clocks: tuple[str, ...] = ()
+
+    @property
+    def of_different_clocks(self) -> bool:
+        """Whether one run is in virtual time and the other in real time."""
+        return self.a.clock != self.b.clock
+
+    @property
+    def decisive(self) -> pd.DataFrame:
+        """What the comparison rests on: the cells, or of runs with different clocks the speed-ups."""
+        return self.speed_ups if self.of_different_clocks else self.cells
 
     def count(self, outcome: str, of_speed_ups: bool = False) -> int:
         """How many cells (or speed-ups) have an outcome."""
@@ -52,7 +68,8 @@ class Comparison:
     def sentence(self) -> str:
         """What came out, for a person."""
         said = []
-        for name, frame in (("cells", self.cells), ("speed-ups", self.speed_ups)):
+        frames = (("cells", self.cells), ("speed-ups", self.speed_ups))
+        for name, frame in frames[self.of_different_clocks :]:
             told = frame[frame["outcome"] != CANNOT_TELL]
             differ = int(told["outcome"].eq(DIFFERS).sum())
             rest = len(frame) - len(told)
@@ -61,8 +78,11 @@ class Comparison:
                 said.append(text + (f" (of {rest} more one cannot tell)" if rest else ""))
             elif len(frame):
                 said.append(f"of none of {len(frame)} {name} one can tell whether they differ")
-        text = "; ".join(said) or "there is no cell"
-        return f"{text[0].upper()}{text[1:]}."
+        text = "; ".join(said) or f"there is no {'speed-up' if self.of_different_clocks else 'cell'} to compare"
+        text = f"{text[0].upper()}{text[1:]}."
+        if self.of_different_clocks:
+            text += " Throughput is not compared: one run is in virtual time, and the other in real time."
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -70,6 +90,9 @@ class Comparison:
             "a": self.a.meta.get("run_id"),
             "b": self.b.meta.get("run_id"),
             "quantity": self.goal or "throughput",
+            "clocks": {"a": self.a.clock, "b": self.b.clock},
+            "measured_in": {"a": self.a.measured_in, "b": self.b.measured_in},
+            "notes": list(self.clocks),
             "method": METHOD,
             "sentence": self.sentence,
             "cells": _records(self.cells),
@@ -80,7 +103,8 @@ class Comparison:
     def _repr_html_(self) -> str:
         frames = (part.drop(columns=["p"]).dropna(axis=1, how="all") for part in (self.cells, self.speed_ups))
         shown = [frame.to_html(index=False, na_rep="", border=0) for frame in frames]
-        return f"<p>{self.sentence}</p>{shown[0]}<p>Against {self.b.reference}:</p>{shown[1]}"
+        notes = f"<p><b>{escape(' '.join(self.clocks))}</b></p>" if self.clocks else ""
+        return f"{notes}<p>{self.sentence}</p>{shown[0]}<p>Against {self.b.reference}:</p>{shown[1]}"
 
 
 def compare(a: Run, b: Run) -> Comparison:
@@ -89,11 +113,13 @@ def compare(a: Run, b: Run) -> Comparison:
     values = [_values(run, goal) for run in (a, b)]
     one, other = ({key: list(mine.values()) for key, mine in side.items()} for side in values)
     planned = [_planned(run) for run in (a, b)]
-    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps")
+    refused = "different clocks: a rate in virtual time is not one in real time" if a.clock != b.clock else ""
+    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", refused)
     first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
     speed_ups = _compared(first, second, kept, "speed_up_{}")
-    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal)
+    clocks = tuple(difference(a.virtual_time, b.virtual_time))
+    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal, clocks)
 
 
 def _goal(a: Run, b: Run) -> str:
@@ -137,9 +163,12 @@ def _paired(values: Mapping[Key, Mapping[Hashable, float]], reference: str | Non
 Samples = Mapping[Key, Sequence[float]]
 
 
-def _compared(a: Samples, b: Samples, planned: Sequence[set[Key]], median_column: str) -> pd.DataFrame:
+def _compared(
+    a: Samples, b: Samples, planned: Sequence[set[Key]], median_column: str, refused: str = ""
+) -> pd.DataFrame:
+    """``refused``: why no cell may be compared; empty where they may."""
     keys = sorted(planned[0] | planned[1], key=lambda key: (key.place, key.variant))
-    both = [key for key in keys if key in a and key in b]
+    both = [key for key in keys if key in a and key in b and not refused]
     tests = {key: rank_test(a[key], b[key]) for key in both}
     adjusted = dict(zip(both, holm(list(tests.values())), strict=True))
     rows = []
@@ -148,7 +177,7 @@ def _compared(a: Samples, b: Samples, planned: Sequence[set[Key]], median_column
         for side, values in (("a", a), ("b", b)):
             row[median_column.format(side)] = summarize(values[key]).median if key in values else math.nan
         row |= dict.fromkeys(("ratio", "low", "high", "p", "p_holm"), math.nan) | {"interval": ""}
-        row["outcome"], row["reason"] = CANNOT_TELL, _why_not(key, a, b, planned)
+        row["outcome"], row["reason"] = CANNOT_TELL, refused or _why_not(key, a, b, planned)
         result = quotient(b[key], a[key]) if key in tests else None
         if result is not None:
             row |= {"ratio": result.value, "low": result.interval.low, "high": result.interval.high}

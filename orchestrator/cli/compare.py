@@ -28,7 +28,7 @@ def compare(
     """Show what differs between two runs: throughput by cell, speed-ups between variants, spec and environment.
 
     The exit status is 0 when no cell differs by more than noise, 1 when one does, 4 when no cell can be compared, 2 for
-    bad input.
+    bad input. Of a run in virtual time and one in real time only speed-ups are compared, and the status is about them.
     """
     from orchestrator.analysis.dataset import load
 
@@ -44,7 +44,7 @@ def status_of(comparison: "Comparison") -> int:
     """The exit status that a comparison makes: 0, 1 or 4; see `compare`."""
     from orchestrator.analysis.comparing import DIFFERS, SAME
 
-    outcomes = set(comparison.cells["outcome"])
+    outcomes = set(comparison.decisive["outcome"])
     return 1 if DIFFERS in outcomes else 0 if SAME in outcomes else CANNOT_TELL_STATUS
 
 
@@ -59,16 +59,23 @@ def show(comparison: "Comparison") -> None:
     console = Console(highlight=False)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
+    for sentence in comparison.clocks:
+        console.print(f"[bold]{escape(sentence)}[/]")
     against = f"Speed-up against {comparison.a.reference}, in which the speed of the hosts cancels"
-    measured = ("Throughput, median in Gbit/s", comparison.cells, ("median_a_bps", "median_b_bps"), 1e9)
+    measured = (
+        comparison.a.in_its_time("Throughput, median in Gbit/s"),
+        comparison.cells,
+        ("median_a_bps", "median_b_bps"),
+        1e9,
+    )
     if comparison.goal:
-        title = f"Packets, median in Mpps: {GOALS[comparison.goal][2]}"
+        title = f"Packets, median in {comparison.a.in_its_time('Mpps')}: {GOALS[comparison.goal][2]}"
         measured = (title, comparison.cells, ("median_a_pps", "median_b_pps"), 1e6)
     for title, frame, medians, unit in (
         measured,
         (against, comparison.speed_ups, ("speed_up_a", "speed_up_b"), 1.0),
     ):
-        if len(frame):
+        if len(frame) and not (comparison.of_different_clocks and frame is comparison.cells):
             console.print(f"\n{title}:")
             console.print(_table(frame, medians, unit))
             for line in _reasons(frame):

@@ -25,7 +25,8 @@ def reproduce(
     """Run the experiment that a claim needs, and give the verdict beside the published value.
 
     The exit status is 0 when it is reproduced, 1 when it is not, 4 when it cannot be tested here, and that of
-    `orch run` when the run did not come to its end (2, 3, 130).
+    `orch run` when the run did not come to its end (2, 3, 130). On a testbed in virtual time it is 5 instead of 0 and 6
+    instead of 1: reproduced in virtual time, and not reproduced in virtual time.
     """
     from orchestrator.analysis.claims import claim_named
     from orchestrator.analysis.dataset import load
@@ -37,6 +38,8 @@ def reproduce(
     print(f"orch: {wanted.claim}: {wanted.statement}", file=sys.stderr)
     needs = f"It can be tested with {wanted.needs.cores} cores at least: {wanted.needs.because}."
     print(f"orch: {needs} With fewer, it is measured and not judged.", file=sys.stderr)
+    virtually = "Virtual CPUs count as cores (--testbed virtual-lab); the verdict then says “in virtual time”."
+    print(f"orch: {virtually}", file=sys.stderr)
     summary = measure(Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes))
     if summary.interrupted or summary.stopped or summary.unusable or not summary.statuses["ok"]:
         return conclude(summary, f"orch reproduce {wanted.claim}", json_output)

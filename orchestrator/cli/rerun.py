@@ -26,7 +26,8 @@ def rerun(
     """Run again what a run ran, from the spec, tier, overrides and seed that it stored, and compare both.
 
     The exit status is that of `orch compare` (0 when no cell differs by more than noise, 1 when one does, 4 when no
-    cell can be compared), and that of `orch run` when the run did not come to its end (2, 3, 130).
+    cell can be compared; where one run is in virtual time and the other is not, speed-ups instead of cells), and that
+    of `orch run` when the run did not come to its end (2, 3, 130).
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.compare import show, status_of

@@ -3,6 +3,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.claims import Evidence, Verdict
     from orchestrator.analysis.dataset import Run
 
-NOT_TESTABLE_STATUS = 4
+NOT_TESTABLE_STATUS, REPRODUCED_VIRTUALLY_STATUS, NOT_REPRODUCED_VIRTUALLY_STATUS = 4, 5, 6
 
 
 def verify(
@@ -24,7 +25,8 @@ def verify(
     """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json.
 
     The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when none of them
-    can be tested with this run, 2 for bad input.
+    can be tested with this run, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
+    reproduced in virtual time, and not reproduced in virtual time.
     """
     from orchestrator.analysis.dataset import load
 
@@ -45,7 +47,13 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool) -> int:
     if json_output:
         print(
             json.dumps(
-                {"run": str(run.path), "run_id": run.run_id, "verdicts": [verdict.to_json() for verdict in shown]}
+                {
+                    "run": str(run.path),
+                    "run_id": run.run_id,
+                    "clock": run.clock,
+                    "measured_in": run.measured_in,
+                    "verdicts": [verdict.to_json() for verdict in shown],
+                }
             )
         )
     else:
@@ -54,11 +62,16 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool) -> int:
 
 
 def status_of(verdicts: "Sequence[Verdict]") -> int:
-    """The exit status that verdicts make: 0, 1 or 4; see `verify`."""
-    from orchestrator.analysis.claims import NOT_REPRODUCED, REPRODUCED
+    """The exit status that verdicts of one run make: 0, 1, 4, 5 or 6; see `verify`."""
+    from orchestrator.store.clock import VIRTUAL
 
-    found = {verdict.verdict for verdict in verdicts}
-    return 1 if NOT_REPRODUCED in found else 0 if REPRODUCED in found else NOT_TESTABLE_STATUS
+    agreeing = {verdict.agrees for verdict in verdicts}
+    virtual = any(verdict.clock == VIRTUAL for verdict in verdicts)
+    if False in agreeing:
+        return NOT_REPRODUCED_VIRTUALLY_STATUS if virtual else 1
+    if True in agreeing:
+        return REPRODUCED_VIRTUALLY_STATUS if virtual else 0
+    return NOT_TESTABLE_STATUS
 
 
 def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
@@ -67,14 +80,16 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from orchestrator.analysis.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+    from orchestrator.analysis.claims import statuses_of
 
     console = Console(highlight=False)
     console.print(Text(run.title, style="bold"))
-    styles = {REPRODUCED: "green", NOT_REPRODUCED: "red", NOT_TESTABLE: "yellow"}
+    for sentence in run.virtual_time.notes if run.virtual_time else ():
+        console.print(sentence)
+    styles = {True: "green", False: "red", None: "yellow"}
     for verdict in verdicts:
         console.print()
-        head = Text.assemble((verdict.claim, "bold"), "  ", (verdict.verdict, f"bold {styles[verdict.verdict]}"))
+        head = Text.assemble((verdict.claim, "bold"), "  ", (verdict.verdict, f"bold {styles[verdict.agrees]}"))
         console.print(head + Text(f": {verdict.title}"))
         lines = [(4, Text(f"Why: {verdict.reason}."))]
         for one in verdict.evidence:
@@ -86,7 +101,8 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         for indent, line in lines:
             console.print(Padding(line, (0, 0, 0, indent)))
     console.print()
-    counts = ", ".join(f"{sum(v.verdict == name for v in verdicts)} {name}" for name in styles)
+    number = Counter(verdict.verdict for verdict in verdicts)
+    counts = ", ".join(f"{number[status]} {status}" for status in statuses_of(run.clock))
     console.print(f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {counts}.")
 
 
