@@ -21,6 +21,8 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.analysis.packets import GOALS, packet_cells
+from orchestrator.analysis.virtual import lent_share, summary
+from orchestrator.store.clock import MEANING, NOT_MODELLED, duration
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": _number, "percent": _percent, "count_of": count}
+    environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     meta = run.meta
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
@@ -77,6 +80,10 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         realtime=realtime_note(run.trials),
         crypto=_crypto(run.trials),
         computer=(meta.get("environment") or {}).get("computer") or {},
+        time=run.virtual_time,
+        time_notes=[MEANING, NOT_MODELLED] if run.virtual_time else [],
+        bent=summary(run),
+        dilated=_dilated(run),
         host=(meta.get("environment") or {}).get("testbed") or {},
     )
 
@@ -229,6 +236,26 @@ def _took(meta: Mapping[str, Any]) -> str:
     if not seconds:
         return ""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _dilated(run: Run) -> "Sequence[Mapping[Any, Any]]":
+    """The attempts of a run in virtual time with what they recorded of it; empty in real time."""
+    if run.virtual_time is None:
+        return []
+    return run.attempts.assign(lent_share=lent_share(run.attempts)).sort_values(["order", "attempt"]).to_dict("records")
+
+
+def _share(share: float | None) -> str:
+    """A share in percent with three significant digits; a dash for what is missing."""
+    return "-" if share is None or math.isnan(share) else f"{share:.3%}" if share < 0.0995 else f"{share:.1%}"
+
+
+def _whole(number: float | None) -> str:
+    return "-" if number is None or math.isnan(number) else f"{number:.0f}"
+
+
+def _duration(seconds: float | None) -> str:
+    return "-" if seconds is None or math.isnan(seconds) else duration(seconds)
 
 
 def _crypto(trials: "pd.DataFrame") -> list[str]:

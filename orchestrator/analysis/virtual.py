@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How virtual time went in a run: how much slower than real time it was, and what the lab kernel had to bend."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from orchestrator.analysis.dataset import Run
+
+COLUMNS = ("clock", "slots", "quantum_s", "lent_s", "forced", "skew_s", "dilation")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The median, the smallest and the largest of a column."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The virtual time of a run's attempts that recorded it.
+
+    ``attempts``: how many there are; ``dilation``: wall seconds of a virtual second; ``lent_share``: virtual time lent
+    beyond the quantum, as a share of the time in which virtual CPUs were busy, in each attempt; ``forced``: how often a
+    virtual CPU lost its slot although it held a lock, in all of them; ``skew_s``: the largest difference between the
+    clocks of two busy virtual CPUs. What no attempt recorded is None.
+    """
+
+    attempts: int
+    dilation: Range | None
+    lent_share: Range | None
+    forced: int | None
+    skew_s: float | None
+
+
+def lent_share(rows: pd.DataFrame) -> "pd.Series[float]":
+    """Of each row of a run's trials or attempts: the share of its virtual CPUs' busy time that was lent beyond the
+    quantum, as cpu_busy and duration_s tell that time; NaN where the row does not say."""
+    busy_s = (rows["cpu_busy"] * rows["cores"] * rows["duration_s"]).astype("float64")
+    return rows["lent_s"].astype("float64") / busy_s.where(busy_s > 0)
+
+
+def summary(run: Run) -> Summary | None:
+    """What a run's attempts recorded of virtual time; None for a run in real time."""
+    if run.virtual_time is None:
+        return None
+    rows = run.attempts[run.attempts["dilation"].notna()]
+    forced, skew_s = rows["forced"].dropna(), rows["skew_s"].dropna()
+    return Summary(
+        attempts=len(rows),
+        dilation=_range(rows["dilation"]),
+        lent_share=_range(lent_share(rows)),
+        forced=int(forced.sum()) if len(forced) else None,
+        skew_s=float(skew_s.max()) if len(skew_s) else None,
+    )
+
+
+def _range(values: "pd.Series[float]") -> Range | None:
+    known = values.dropna()
+    return Range(float(known.median()), float(known.min()), float(known.max())) if len(known) else None
