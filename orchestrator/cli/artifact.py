@@ -33,6 +33,7 @@ def appendix() -> str:
     from orchestrator.paths import EXPERIMENTS
     from orchestrator.spec import load_experiment
     from orchestrator.spec.catalog import known_specs
+    from orchestrator.store.clock import NOT_MODELLED
 
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"cells": _cells, "accepted": _accepted}
@@ -54,6 +55,7 @@ def appendix() -> str:
         cores=_CORES,
         rows=list(_sizes(specs)),
         specs=specs,
+        not_modelled=NOT_MODELLED,
     )
 
 
