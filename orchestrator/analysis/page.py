@@ -21,7 +21,7 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.analysis.packets import GOALS, packet_cells
-from orchestrator.analysis.virtual import lent_share, summary
+from orchestrator.analysis.virtual import controls, lent_share, summary
 from orchestrator.store.clock import MEANING, NOT_MODELLED, duration
 from orchestrator.store.reading import read_stopping
 
@@ -83,6 +83,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         time=run.virtual_time,
         time_notes=[MEANING, NOT_MODELLED] if run.virtual_time else [],
         bent=summary(run),
+        controls=controls(run).to_dict("records") if run.virtual_time else [],
         dilated=_dilated(run),
         host=(meta.get("environment") or {}).get("testbed") or {},
     )

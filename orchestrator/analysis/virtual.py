@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How virtual time went in a run: how much slower than real time it was, and what the lab kernel had to bend."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
-
-COLUMNS = ("clock", "slots", "quantum_s", "lent_s", "forced", "skew_s", "dilation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,39 @@ def summary(run: Run) -> Summary | None:
         forced=int(forced.sum()) if len(forced) else None,
         skew_s=float(skew_s.max()) if len(skew_s) else None,
     )
+
+
+def controls(run: Run) -> pd.DataFrame:
+    """The controls of a run in virtual time, one row each time that a block's machine was started, in that order.
+
+    Loops that only compute, one on each virtual CPU, must do together as many times the work of one. Columns: block,
+    testbed, cpus (how many loops), times_one (how many times the work of one they did), off (by which share that is
+    more than cpus; negative where it is less), measured_in. Empty where the run's journal has none.
+    """
+    rows = []
+    for event in _journal(run):
+        if event.get("event") == "prepared":
+            for host in (event.get("hosts") or {}).values():
+                if found := host.get("control"):
+                    cpus, times_one = int(found["cpus"]), float(found["times_one"])
+                    rows.append([event.get("block"), event.get("testbed"), cpus, times_one, times_one / cpus - 1])
+    columns = ["block", "testbed", "cpus", "times_one", "off"]
+    return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
+
+
+def _journal(run: Run) -> Iterator[dict[str, Any]]:
+    """The events of a run's journal; a line that was cut off is none, and a run without a journal has none."""
+    try:
+        lines = (run.path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 def _range(values: "pd.Series[float]") -> Range | None:

@@ -94,7 +94,16 @@ def write_run(
                 _write_attempt(path, trial, attempt, status, bps, realtime, rng, searched, virtual)
         blocks.append({"index": index, "cores": count, "trials": trials})
     _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated, virtual))
+    if virtual:
+        started = [{"at": "", "event": "prepared", **_control(block["index"], block["cores"], rng)} for block in blocks]
+        (path / "journal.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in started), encoding="utf-8")
     return path
+
+
+def _control(block: int, cores: int, rng: random.Random) -> dict[str, Any]:
+    """What the journal says of the start of a block's machine: here only its control."""
+    told = {"cpus": cores, "times_one": round(cores * rng.uniform(0.98, 1.0), 4)}
+    return {"block": block, "testbed": "lab", "hosts": {"lab1": {"cpus_online": cores, "control": told}}}
 
 
 def _virtual_time(cores: int, virtual: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -194,6 +203,7 @@ def _write_attempt(
         "schema": 1,
         "attempt": number,
         "testbed": "lab",
+        **(virtual or {}),
         "status": status,
         "reasons": reasons,
         "session": 1,

@@ -18,7 +18,7 @@ from orchestrator.analysis.comparing import CANNOT_TELL, DIFFERS, SAME
 from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
-from orchestrator.analysis.virtual import summary
+from orchestrator.analysis.virtual import controls, summary
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.store import clock, crate
@@ -191,6 +191,19 @@ def test_the_page_has_a_box_and_every_attempt(run: Run) -> None:
     assert 'id="virtual-attempts"' in page
     assert page.count("<td>virtual</td>") == len(run.attempts)
     assert clock.NOT_MODELLED in page
+
+
+def test_the_controls_are_read_from_the_journal(run: Run, tmp_path: Path) -> None:
+    table = controls(run)
+    assert list(table["cpus"]) == [1, 2, 4, 8, 16, 32]
+    assert list(table["off"]) == pytest.approx(list(table["times_one"] / table["cpus"] - 1))
+    assert "32 loops did 3" in render(run, run.path / "figures", [])
+    path = write_run(tmp_path, virtual=VIRTUAL)
+    for text in ('{"event": "run-started"}\n{"event": "prepa', "[]\n"):
+        (path / "journal.jsonl").write_text(text)
+        assert controls(load(path)).empty
+    (path / "journal.jsonl").unlink()
+    assert "not recorded" in render(load(path), path, [])
 
 
 def test_the_page_of_a_run_in_real_time_has_neither(tmp_path: Path) -> None:
