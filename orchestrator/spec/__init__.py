@@ -4,7 +4,7 @@
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
-from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS
+from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
@@ -14,7 +14,10 @@ from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
     PROVIDERS,
+    REAL_CLOCK,
     ROLES,
+    VIRTUAL_CLOCK,
+    Clock,
     Host,
     Link,
     Pool,
@@ -26,6 +29,7 @@ from orchestrator.spec.testbed import (
     Testbed,
     UmlHost,
     UmlTestbed,
+    clock_of,
     crossing_links,
     members_of,
 )
@@ -40,12 +44,16 @@ __all__ = [
     "LINKS",
     "MAX",
     "MOST_TUNNELS",
+    "MOST_VIRTUAL_CPUS",
     "PROVIDERS",
+    "REAL_CLOCK",
     "REKEY_AFTER_S",
     "REKEY_MARGIN_S",
     "ROLES",
+    "VIRTUAL_CLOCK",
     "Claim",
     "ClaimTest",
+    "Clock",
     "Experiment",
     "Factors",
     "Host",
@@ -68,6 +76,7 @@ __all__ = [
     "UmlTestbed",
     "check_file",
     "claim_schema",
+    "clock_of",
     "crossing_links",
     "experiment_schema",
     "load_claim",

@@ -25,6 +25,7 @@ STORED = "stored"  # the context in which values are read that were checked when
 MOST_CORES = 4096
 MOST_TUNNELS = 8191  # a /24 for each tunnel out of a /11 on either side
 LONGEST_TRAFFIC_S = 86400  # iperf3 refuses more
+MOST_VIRTUAL_CPUS = 64  # of a lab machine in virtual time
 SMALLEST_PACKET, LARGEST_PACKET = 64, 1420  # bytes; the largest is what a tunnel carries over links of 1500
 
 
@@ -114,6 +115,30 @@ Interval = Annotated[
     float,
     _quantity(units.seconds, "a time, such as 500 ms"),
     _text_schema("A time.", "500 ms", "2s"),
+]
+
+SHORTEST_QUANTUM_S, LONGEST_QUANTUM_S = 5e-6, 1e-2
+
+
+def _quantum(value: Any, info: ValidationInfo) -> float:
+    what = "a time from 5us to 10ms, such as 20us"
+    if info.context == STORED:
+        return float(value)
+    try:
+        found = units.seconds(value)
+    except ValueError as error:
+        raise expected(what, because=str(error)) from error
+    if not SHORTEST_QUANTUM_S <= found <= LONGEST_QUANTUM_S:
+        raise expected(what)
+    if round(found * 1e6) != round(found * 1e6, 6):
+        raise expected(what, because="the lab kernel takes whole microseconds")
+    return found
+
+
+Quantum = Annotated[
+    float,
+    PlainValidator(_quantum),
+    _text_schema("In virtual time: how far a virtual CPU's clock may run ahead of the others'.", "20us", "200us"),
 ]
 
 

@@ -28,6 +28,9 @@ LimitName = Literal[
     "unexplained",
     "bounds",
     "kernel_log",
+    "skew",
+    "lent",
+    "control",
 ]
 REKEY_AFTER_S = 120.0  # REKEY_AFTER_TIME in WireGuard's protocol
 REKEY_MARGIN_S = 5.0  # between the end of the planned traffic and the next handshake
@@ -39,7 +42,10 @@ class Limits(Strict):
 
     Shares are of 1. The same limits hold in every tier. Seven limits have no number: no other traffic may pass before
     the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, no packet
-    may be lost where no counter says so, a search must find a lower bound, and the kernel may not complain.
+    may be lost where no counter says so, a search must find a lower bound, and the kernel may not complain. In virtual
+    time other programs make a trial longer and not wrong, and the machine's clock falls behind by design: there,
+    clock_skew and what other programs and a hypervisor took from the computer break no limit. The limits skew, lent and
+    control apply only there.
     """
 
     duration: Share = Field(
@@ -78,6 +84,22 @@ class Limits(Strict):
     )
     headroom: Share = Field(
         default=0.10, description="Below the block's baseline: above that, the generator may be what limits."
+    )
+    skew_s: Interval = Field(
+        default=2e-3,
+        alias="skew",
+        description="In virtual time: by how much the clocks of two busy virtual CPUs may differ. A longer quantum "
+        "needs a larger limit.",
+    )
+    lent: Share = Field(
+        default=0.10,
+        description="In virtual time, of the time for which virtual CPUs were busy: how much they may run beyond their "
+        "quantum, because others waited for a lock that they held.",
+    )
+    control: Share = Field(
+        default=0.03,
+        description="In virtual time: by how much the work of loops that only compute, one on each virtual CPU, may "
+        "differ from as many times the work of one. It is measured at the start of each block.",
     )
     report_only: Annotated[
         tuple[LimitName, ...], Field(description="Limits that mark an attempt and do not make it invalid.")

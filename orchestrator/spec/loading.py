@@ -13,7 +13,7 @@ from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
-from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed
+from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, clock_of
 from orchestrator.spec.validation import build
 
 
@@ -116,7 +116,15 @@ def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Proble
 
 
 def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
-    """Why a testbed cannot be in a pool with others: a host, or a name, can be used once at a time."""
+    """Why a testbed cannot be in a pool with others: a host, or a name, can be used once at a time, and all have the
+    same clock."""
+    others = list(others)
+    if others and clock_of(testbed) != clock_of(others[0]):
+        yield (
+            f"{testbed.testbed} has a {clock_of(testbed)} clock and {others[0].testbed} a {clock_of(others[0])} one. "
+            "What is measured in virtual time cannot be compared with what is measured in real time, so all testbeds "
+            "of a pool have the same clock."
+        )
     for other in others:
         if other.testbed == testbed.testbed:
             yield f"The testbed {testbed.testbed} is in this pool already. Name each once."

@@ -4,10 +4,20 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from orchestrator.spec import catalog
-from orchestrator.spec.fields import CpuOrder, Memory, Name, SettingName, Strict, TestbedName, expected
+from orchestrator.spec.fields import (
+    MOST_VIRTUAL_CPUS,
+    CpuOrder,
+    Memory,
+    Name,
+    Quantum,
+    SettingName,
+    Strict,
+    TestbedName,
+    expected,
+)
 from orchestrator.spec.tuning import Tuning
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
@@ -77,15 +87,71 @@ class UmlHost(Host):
     memory: Memory = 2**30
 
 
+Clock = Literal["real", "virtual"]
+REAL_CLOCK: Clock = "real"
+VIRTUAL_CLOCK: Clock = "virtual"
+DEFAULT_QUANTUM_S = 20e-6
+_VirtualCpus = Annotated[int, Field(ge=1, le=MOST_VIRTUAL_CPUS)]
+
+
 class UmlTestbed(_Testbed):
-    """The embedded lab: machines on this computer."""
+    """The embedded lab: machines on this computer.
+
+    With ``clock: virtual`` a machine has up to ``cores`` virtual CPUs, of which ``slots`` run at a time; each has a
+    clock that advances only while it runs. ``quantum_s`` (seconds) is how far one of these clocks may run ahead of the
+    others. ``slots`` None: as many as this process may use cores of the computer.
+    """
 
     provider: Literal["uml"]
+    clock: Clock = Field(
+        default=REAL_CLOCK,
+        description="virtual: a machine may have more virtual CPUs than the computer has cores, and each has a clock "
+        "that advances only while it runs.",
+    )
+    cores: _VirtualCpus | None = Field(
+        default=None, description="In virtual time: how many virtual CPUs a machine may have at most."
+    )
+    slots: _VirtualCpus | None = Field(
+        default=None,
+        description="In virtual time: how many virtual CPUs run at a time, each on a core of this computer; by default "
+        "all cores.",
+    )
+    quantum_s: Quantum = Field(default=DEFAULT_QUANTUM_S, alias="quantum")
     hosts: Annotated[tuple[UmlHost, ...], Field(min_length=1, max_length=len(ROLES))]
+
+    @field_validator("cores", "slots", "quantum_s")
+    @classmethod
+    def _only_in_virtual_time(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("clock") == REAL_CLOCK:
+            name = str(info.field_name).removesuffix("_s")
+            raise expected(
+                f"no {name}, or clock: {VIRTUAL_CLOCK} beside it", because=f"{name} is a setting of virtual time"
+            )
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _one_clock(cls, hosts: tuple[UmlHost, ...], info: ValidationInfo) -> tuple[UmlHost, ...]:
+        if len(hosts) > 1 and info.data.get("clock") == VIRTUAL_CLOCK:
+            raise expected(
+                f"one host with all roles, or clock: {REAL_CLOCK}",
+                because=f"with clock: {VIRTUAL_CLOCK} each machine has a virtual time of its own, so that packets "
+                "between two machines would cross between two clocks",
+            )
+        return hosts
 
     @model_validator(mode="after")
     def _each_role_once(self) -> "UmlTestbed":
         self._check_roles(self.hosts, ROLES)
+        return self
+
+    @model_validator(mode="after")
+    def _virtual_cpus(self) -> "UmlTestbed":
+        if self.clock == VIRTUAL_CLOCK and self.cores is None:
+            raise expected(
+                "the most virtual CPUs that a machine may have, such as cores: 16",
+                because=f"with clock: {VIRTUAL_CLOCK} their number does not follow from the computer's",
+            )
         return self
 
 
@@ -249,6 +315,12 @@ PROVIDER_HELP = {
 def members_of(testbed: Testbed | Pool) -> tuple[Testbed, ...]:
     """The testbeds of a pool; of another testbed, itself alone."""
     return testbed.members if isinstance(testbed, Pool) else (testbed,)
+
+
+def clock_of(testbed: Testbed | Pool) -> Clock:
+    """The clock by which a testbed's trials are timed; of a pool, that of its testbeds, which have the same."""
+    first = members_of(testbed)[0]
+    return first.clock if isinstance(first, UmlTestbed) else REAL_CLOCK
 
 
 def crossing_links(hosts: Sequence[Host], host: Host) -> list[Link]:
