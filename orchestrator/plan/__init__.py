@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans: an experiment and a testbed's capabilities in, ordered trials out. Nothing here reads or writes anything."""
 
-from orchestrator.plan.capabilities import Capabilities, lab_capabilities
-from orchestrator.plan.estimate import Estimate, Lessons, block_estimate, estimate, traffic_seconds
+from orchestrator.plan.capabilities import Capabilities, lab_capabilities, virtual_lab_capabilities
+from orchestrator.plan.estimate import (
+    Estimate,
+    Lessons,
+    block_estimate,
+    dilation,
+    estimate,
+    lessons_key,
+    traffic_seconds,
+    trial_seconds,
+)
 from orchestrator.plan.making import ORDERS, make_plan
 from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
 
@@ -19,8 +28,12 @@ __all__ = [
     "Repetitions",
     "Trial",
     "block_estimate",
+    "dilation",
     "estimate",
     "lab_capabilities",
+    "lessons_key",
     "make_plan",
     "traffic_seconds",
+    "trial_seconds",
+    "virtual_lab_capabilities",
 ]

@@ -4,6 +4,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.spec import REAL_CLOCK, VIRTUAL_CLOCK, Clock
+
+_LAB_TOPOLOGIES = ("site-to-site", "gateway-to-gateway")
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -13,7 +17,8 @@ class Capabilities:
     number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
     goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
     variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
-    than one in a pool.
+    than one in a pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time,
+    else None.
     """
 
     max_cores: int
@@ -23,15 +28,27 @@ class Capabilities:
     reasons: Mapping[str, str] = field(default_factory=dict)
     min_cores: int = 1
     testbeds: int = 1
+    clock: Clock = REAL_CLOCK
+    slots: int | None = None
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:
-    """Of the embedded lab with so many machines on a computer with so many usable cores.
+    """Capabilities of the embedded lab in real time, given how many machines it has and how many cores this process may
+    use.
 
-    Lab machines never get more virtual CPUs than there are cores: they would measure the computer's scheduler.
+    Machines never get more virtual CPUs than there are cores, because they would then measure the computer's scheduler.
     """
     cores = f"this computer has {computer_cores} core{'s' * (computer_cores != 1)}"
     if machines > 1:
         cores += f" for {machines} machines"
-    topologies = ("site-to-site", "gateway-to-gateway")
-    return Capabilities(max(1, computer_cores // machines), "boot", topologies, tuple(variants), {"cores": cores})
+    most = max(1, computer_cores // machines)
+    return Capabilities(most, "boot", _LAB_TOPOLOGIES, tuple(variants), {"cores": cores})
+
+
+def virtual_lab_capabilities(cores: int, slots: int, variants: Sequence[str]) -> Capabilities:
+    """Capabilities of the embedded lab in virtual time. ``cores``: the most virtual CPUs that its testbed file allows;
+    ``slots``: how many of them run at a time."""
+    reason = f"the testbed file allows {cores} virtual CPU{'s' * (cores != 1)} (cores: {cores})"
+    return Capabilities(
+        cores, "boot", _LAB_TOPOLOGIES, tuple(variants), {"cores": reason}, clock=VIRTUAL_CLOCK, slots=slots
+    )

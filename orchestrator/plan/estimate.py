@@ -3,21 +3,31 @@
 
 from dataclasses import dataclass
 
-from orchestrator.plan.trials import NO_VARIANT, Block, Plan
-from orchestrator.spec import Traffic
+from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
+from orchestrator.spec import REAL_CLOCK, Clock, Traffic
 
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
 _MORE_TRIES = 2.5  # for each more than one
+# In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver), and what switching
+# between virtual CPUs costs, as a factor.
+_CPUS_OF_A_TUNNEL = 4
+_COST_OF_SLOTS = 1.3
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Of a trial: seconds beyond its warm-up and duration, and bytes stored. Of a block: seconds to prepare hosts."""
+    """What earlier runs taught about a kind of testbed, and how many slots this one has.
+
+    ``overhead_s``: seconds that a trial takes beyond its warm-up and duration; ``prepare_s``: seconds that a block
+    takes to prepare its hosts; ``trial_bytes``: what a trial stores. ``slots``: in virtual time, how many virtual CPUs
+    run at a time; None in real time.
+    """
 
     overhead_s: float
     prepare_s: float
     trial_bytes: float = 0.0
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +42,33 @@ class Estimate:
     disk_bytes: int
 
 
+def lessons_key(what: str, provider: str, clock: Clock = REAL_CLOCK) -> str:
+    """The name under which a lesson about a kind of testbed is kept; the two clocks teach nothing about each other."""
+    return f"{what}/{provider}" if clock == REAL_CLOCK else f"{what}/{provider}-{clock}"
+
+
+def dilation(cores: int, tunnels: int, slots: int | None) -> float:
+    """Wall seconds that a second of a trial's traffic takes, as an estimate; 1 in real time (``slots`` None).
+
+    In virtual time ``slots`` virtual CPUs run at a time, so that busy ones take turns. A tunnel keeps about four of
+    them busy (sender, two gateways, receiver), and switching between them costs about 30 % more. With a slot for each
+    busy CPU, a virtual second takes at least a real one, because virtual time never runs ahead of real time.
+    """
+    if slots is None:
+        return 1.0
+    busy = min(cores, _CPUS_OF_A_TUNNEL * tunnels)
+    return max(1.0, busy / slots * _COST_OF_SLOTS)
+
+
+def trial_seconds(trial: Trial, lessons: Lessons) -> float:
+    """How many wall seconds a trial takes, as an estimate."""
+    levels = trial.levels
+    slower = dilation(levels.cores, levels.tunnels, lessons.slots)
+    return traffic_seconds(trial.traffic) * slower + lessons.overhead_s
+
+
 def traffic_seconds(traffic: Traffic) -> float:
-    """How long a trial's traffic takes: known, or of a search about."""
+    """How many seconds a trial's traffic takes by the hosts' clock: exact for a given load, an estimate for a search."""
     duration_s = traffic.duration_s
     latency_s = duration_s * len(traffic.latency.at) if traffic.latency else 0.0
     search = traffic.search
@@ -45,15 +80,14 @@ def traffic_seconds(traffic: Traffic) -> float:
 
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:
     """Of one block, or of its first rounds."""
-    loads, loaded, trials, traffic_s = 0, NO_VARIANT, 0, 0.0
+    loads, loaded, trials, seconds = 0, NO_VARIANT, 0, lessons.prepare_s
     for trial in block.trials:
         if rounds is not None and trial.round > rounds:
             break
         trials += 1
-        traffic_s += traffic_seconds(trial.traffic)
+        seconds += trial_seconds(trial, lessons)
         loads += trial.levels.variant not in (loaded, NO_VARIANT)
         loaded = trial.levels.variant
-    seconds = lessons.prepare_s + traffic_s + lessons.overhead_s * trials
     return Estimate(seconds, trials, 1, loads, round(lessons.trial_bytes * trials))
 
 
