@@ -24,7 +24,7 @@ class Range:
 class Summary:
     """The virtual time of a run's attempts that recorded it.
 
-    ``attempts``: how many there are; ``dilation``: wall seconds of a virtual second; ``lent_share``: virtual time lent
+    ``attempts``: how many there are; ``dilation``: wall seconds per virtual second; ``lent_share``: virtual time lent
     beyond the quantum, as a share of the time in which virtual CPUs were busy, in each attempt; ``forced``: how often a
     virtual CPU lost its slot although it held a lock, in all of them; ``skew_s``: the largest difference between the
     clocks of two busy virtual CPUs. What no attempt recorded is None.

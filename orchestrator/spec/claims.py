@@ -32,7 +32,7 @@ class Source(Strict):
 
 
 class Needs(Strict):
-    """What a run must have so that it can test a claim: cells with so many cores at least."""
+    """What a run must have so that it can test a claim: cells with at least so many cores, or virtual CPUs."""
 
     cores: Annotated[int, Field(ge=1, le=MOST_CORES)]
     because: Prose

@@ -107,11 +107,12 @@ def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
 
 
 def duration(seconds: float) -> str:
-    """A short duration in words: 20 µs, 1.5 ms, 2 s."""
+    """A short duration in words, with three significant digits: 20 µs, 1.53 ms, 2 s."""
+    rounded = float(f"{seconds:.3g}")
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(seconds) >= scale:
-            return f"{round(seconds / scale, 3):g} {unit}"
-    return f"{round(seconds / 1e-9, 3):g} ns"
+        if abs(rounded) >= scale:
+            return f"{float(f'{rounded / scale:.3g}'):g} {unit}"
+    return f"{float(f'{rounded / 1e-9:.3g}'):g} ns"
 
 
 def _known(testbeds: Iterable[Mapping[str, Any]], name: str) -> tuple[Any, ...]:

@@ -67,6 +67,7 @@ def test_the_label_has_the_most_virtual_cpus_and_the_slots(meta: dict[str, Any],
 def test_short_durations_have_the_unit_that_fits(number: int) -> None:
     units = [clock.duration(number * scale) for scale in (1e-9, 1e-6, 1e-3, 1.0)]
     assert units == [f"{number} {unit}" for unit in ("ns", "µs", "ms", "s")]
+    assert [clock.duration(seconds) for seconds in (4.9903e-5, 0.0009996, 1234.5)] == ["49.9 µs", "1 ms", "1230 s"]
 
 
 def test_a_run_from_before_there_was_virtual_time_is_in_real_time(tmp_path: Path) -> None:
