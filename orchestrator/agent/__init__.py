@@ -14,6 +14,7 @@ _PARTS = (
     "ethtool",
     "netlink",
     "cpus",
+    "control",
     "lease",
     "load",
     "settings",

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+from orchestrator.agent.control import control
 from orchestrator.agent.cpus import confine
 from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
@@ -26,7 +27,7 @@ from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
-from orchestrator.agent.probes import clock, kernel_log
+from orchestrator.agent.probes import clock, kernel_log, pause
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
 from orchestrator.agent.survey import hello, provisioned, survey
@@ -61,6 +62,8 @@ OPERATIONS = {
     f.__name__: f
     for f in (
         clock,
+        pause,
+        control,
         hello,
         survey,
         busy,

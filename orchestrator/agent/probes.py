@@ -7,17 +7,44 @@ import glob
 import os
 import time
 
-from orchestrator.agent.host import inside, read_text
+from orchestrator.agent.host import inside, read_text, write_text
+
+VIRTUAL_TIME = "/proc/virtual_time"
 
 
 def clock(request):
-    """This host's clock: {"clock_s": seconds of the epoch}."""
+    """This host's clock: {"clock_s": seconds of the epoch, "monotonic_s": of CLOCK_MONOTONIC}."""
     del request
-    return {"clock_s": time.time()}
+    return {"clock_s": time.time(), "monotonic_s": time.monotonic()}
+
+
+def pause(request):
+    """Wait by this host's clock: {"seconds"}."""
+    time.sleep(request["seconds"])
+    return {}
+
+
+def virtual_time():
+    """What the kernel says of its virtual time, {name: number}; None where its time is real.
+
+    ``cpuN_busy_ns`` is how long virtual CPU N was busy since it booted. The other names are those of the file, see
+    docs/virtual-time.md.
+    """
+    try:
+        text = read_text(VIRTUAL_TIME)
+    except FileNotFoundError:
+        return None
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+
+
+def forget_skew():
+    """Have the kernel look for the largest skew between virtual CPUs from now on; nothing in real time."""
+    if os.path.exists(VIRTUAL_TIME):
+        write_text(VIRTUAL_TIME, "0")
 
 
 def sample(roles):
-    """Raw counters of this host now: per-CPU clock ticks, softirqs a CPU, counters an interface."""
+    """Raw counters of this host now: clock ticks and softirqs of each CPU, counters of each interface, virtual time."""
     cpus = [line.split() for line in read_text("/proc/stat").splitlines() if line.startswith("cpu") and line[3] != " "]
     interfaces = {}
     for role in roles:
@@ -30,6 +57,7 @@ def sample(roles):
         "softirqs": read_text("/proc/softirqs"),
         "interfaces": interfaces,
         "clock_s": time.time(),
+        "virtual_time": virtual_time(),
     }
 
 

@@ -26,10 +26,11 @@ from orchestrator.agent.lease import holder_of_lease
 from orchestrator.agent.load import busy_processes
 from orchestrator.agent.netlink import IFF_UP
 from orchestrator.agent.nics import nic_trouble
+from orchestrator.agent.probes import virtual_time
 
 
 def hello(request):
-    """Who this host is: kernel, processors, tools; recorded with the run."""
+    """Who this host is: kernel, processors, virtual time, tools; recorded with the run."""
     del request
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         models = sorted({line.split(":", 1)[1].strip() for line in file if line.startswith("model name")})
@@ -42,6 +43,7 @@ def hello(request):
         "cpus_online": os.sysconf("SC_NPROCESSORS_ONLN"),
         "cpus_usable": len(os.sched_getaffinity(0)),
         "cpu_models": models,
+        "virtual_time": virtual_time(),
         "memory_kib": int(read_text("/proc/meminfo").split(":", 1)[1].split()[0]),
         "python": platform.python_version(),
         "tools": {

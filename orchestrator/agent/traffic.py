@@ -14,7 +14,7 @@ from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, pac
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
-from orchestrator.agent.probes import sample, surroundings
+from orchestrator.agent.probes import forget_skew, sample, surroundings
 
 QUIET_SINCE = {}  # type: dict[str, float]
 
@@ -185,6 +185,7 @@ def measure_with(request, trace):
     samples = []
     with generating(request.get("pktgen")) as sending, echoing(request.get("echoes")) as echoes:
         wait_or_leave(began + request["warm_up_s"])
+        forget_skew()
         samples.append(sample(request["sample_roles"]))
         if trace:
             trace.start()

@@ -68,7 +68,7 @@ def trial_seconds(trial: Trial, lessons: Lessons) -> float:
 
 
 def traffic_seconds(traffic: Traffic) -> float:
-    """How many seconds a trial's traffic takes by the hosts' clock: exact for a given load, an estimate for a search."""
+    """How many seconds a trial's traffic takes by the hosts' clock; for a search, an estimate."""
     duration_s = traffic.duration_s
     latency_s = duration_s * len(traffic.latency.at) if traffic.latency else 0.0
     search = traffic.search

@@ -48,6 +48,10 @@ def run_attempt(
     total = time.monotonic() - began
     planned = trial.traffic.warm_up_s + trial.traffic.duration_s
     traffic_s = planned if outcome.traffic_s is None else outcome.traffic_s
+    # In virtual time the traffic took longer than its own seconds, by as much as the measured window did.
+    traffic_s *= (outcome.probes.get("virtual_time") or {}).get("dilation") or 1.0
+    if conditions is not None and conditions.control is not None and outcome.probes:
+        outcome.probes["control"] = dict(conditions.control)
     outcome.measurements["phases_s"] = phases.seconds
     outcome.measurements["overhead_s"] = round(total - traffic_s, 4)
     if outcome.status != "ok":

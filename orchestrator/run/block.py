@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
-from orchestrator.plan import Block, Trial
+from orchestrator.plan import Block, Trial, lessons_key
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.lane import Lane
 from orchestrator.run.layout import net_of
@@ -18,6 +18,7 @@ from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.run.session import Session
 from orchestrator.run.work import Attempt, Prepare, Settle, Work
 from orchestrator.spec import Limits
+from orchestrator.store.tables import CLOCK_FIELDS
 from orchestrator.store.writing import now
 
 PREPARE_TRIES = 2
@@ -71,12 +72,17 @@ class BlockRun:
                     break
         finally:
             if self._overheads:  # teaches the next plan's estimate
-                cache.learn(f"overhead/{self._lane.opened.provider}", median(self._overheads))
-                cache.learn(f"disk/{self._lane.opened.provider}", fmean(self._stored_bytes))
+                self._teach("overhead", median(self._overheads))
+                self._teach("disk", fmean(self._stored_bytes))
         self._session.progress.skipped([trial for trial in block.trials if trial.round > rounds])
         rows = stopping_of(block, self._session.ledger.values(block, rounds), rounds, rule)
         self._session.folder.journal("block-ended", block=block.index, testbed=self._lane.name, rounds=rounds)
         return rows
+
+    def _teach(self, what: str, amount: float) -> None:
+        """Remember how much something took on this kind of testbed."""
+        opened = self._lane.opened
+        cache.learn(lessons_key(what, opened.provider, opened.clock), amount)
 
     def _measure(self, trial: Trial) -> Generator[Work, Any, None]:
         """Attempts of one trial, until one is ok or there are no more retries. A lost worker uses up none of them."""
@@ -121,7 +127,8 @@ class BlockRun:
         beside = self._lane.beside
         if beside:
             limits = _beside_others(limits)
-        conditions = Conditions(limits, session.ledger.baseline(self._block, trial.levels.packet_size))
+        baseline = session.ledger.baseline(self._block, trial.levels.packet_size)
+        conditions = Conditions(limits, baseline, self._control)
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)
@@ -138,9 +145,17 @@ class BlockRun:
         if outcome.status == "ok" and not beside:
             self._overheads.append(outcome.measurements["overhead_s"])
             self._stored_bytes.append(session.folder.stored_bytes[-1])
-        self._ready = not outcome.host_lost
+        # A control that broke its limit is repeated, with the boot before it.
+        self._ready = not outcome.host_lost and "control" not in outcome.broken
         session.folder.check_room()
         return outcome, worker_lost
+
+    @property
+    def _control(self) -> Mapping[str, Any] | None:
+        """What the control at the start of the block gave, on the one host that a testbed in virtual time has; None in
+        real time."""
+        found: list[Mapping[str, Any]] = [facts["control"] for facts in self._facts.values() if "control" in facts]
+        return found[0] if found else None
 
     def _prepare(self) -> Generator[Work, Any, None]:
         """Bring the hosts into the block's state; a second try may find them restarted. Raises BlockUnreachable."""
@@ -164,7 +179,7 @@ class BlockRun:
         self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most)
         seconds = time.monotonic() - began
         if not self._lane.beside:
-            cache.learn(f"prepare/{self._lane.opened.provider}", seconds)
+            self._teach("prepare", seconds)
         told = {"cores": block.cores, "seconds": round(seconds, 3), "hosts": self._facts}
         self._session.folder.journal("prepared", block=block.index, testbed=name, **told)
         self._ready = True
@@ -179,6 +194,7 @@ class BlockRun:
             **{name: getattr(trial, name) for name in ("kind", "block", "round", "order", "repetition", "topology")},
             "levels": levels.to_json(),
             "testbed": self._lane.name,
+            **{name: value for name, value in self._lane.opened.clock_json.items() if name in CLOCK_FIELDS},
             "status": outcome.status,
             "reasons": outcome.reasons,
             "broken_limits": outcome.broken,

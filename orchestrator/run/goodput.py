@@ -15,7 +15,7 @@ from orchestrator.run.tunnels import keep_young
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.remote import AgentFailure, together
 
-# Each is for real processors, and longer on a testbed that needs patience.
+# Each is for real processors, and longer on slow hosts.
 SERVERS_TIMEOUT_S = 15.0
 GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
 _START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
@@ -135,6 +135,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         passages=_passages(scene, streams),
         baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
+        control=scene.conditions.control,
         segment_bytes=iperf3.segment(traffic),
         carried=carried,
         flows=_flows(traffic, trial.levels.tunnels),

@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.run import shares
+from orchestrator.run.control import within
 from orchestrator.run.streams import Stream
 from orchestrator.spec import REKEY_AFTER_S, Limits
 
@@ -37,7 +38,7 @@ class Evidence:
     of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
     ``clock_skew_s``: the host's clock less the controller's; ``segment_bytes``: what a TCP segment carries;
     ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels, None where each tunnel
-    had its own.
+    had its own; ``control``: of `orchestrator.run.control`, None in real time.
     """
 
     streams: Sequence[Stream]
@@ -54,6 +55,12 @@ class Evidence:
     segment_bytes: int = 1368
     carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     flows: int | None = None
+    control: Mapping[str, Any] | None = None
+
+    @property
+    def in_virtual_time(self) -> bool:
+        """Whether the hosts' clock was virtual."""
+        return self.probes.get("virtual_time") is not None
 
 
 @dataclass
@@ -99,6 +106,7 @@ def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     yield from _processors(evidence, limits)
     yield from _packets(evidence, limits)
     yield from _loads(evidence.loads, limits)
+    yield from _virtual_time(evidence, limits)
     if evidence.kernel_log:
         yield "kernel_log", f"the kernel complained: {evidence.kernel_log[0]}"
 
@@ -116,7 +124,8 @@ def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         yield "window", f"the host was sampled over {probes['window_s']:.2f} s instead of {planned:g} s"
     if abs(probes["clock_step_s"]) > limits.clock_step_s:
         yield "clock_step", f"the host's clock jumped by {probes['clock_step_s']:+.2f} s inside the window"
-    if abs(evidence.clock_skew_s) > limits.clock_skew_s:
+    # In virtual time a host's clock falls behind whenever the host is busy.
+    if abs(evidence.clock_skew_s) > limits.clock_skew_s and not evidence.in_virtual_time:
         yield "clock_skew", f"the host's clock differs by {evidence.clock_skew_s:+.2f} s from the controller's"
 
 
@@ -167,7 +176,8 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
     probes = evidence.probes
     computer = probes.get("computer") or {}
     elapsed = computer.get("elapsed_s") or 0.0
-    if elapsed > 0:
+    # In virtual time what others take makes a trial longer and not wrong: processor time is charged, not wall time.
+    if elapsed > 0 and not evidence.in_virtual_time:
         other, steal = computer["other_s"] / elapsed, computer["steal_s"] / elapsed
         if other > limits.competing_load:
             yield (
@@ -186,7 +196,7 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
             yield "competing_load", f"{used}; the limit is {limits.competing_load:.0%}"
     window = probes["window_s"]
     stolen = sum(cpu.get("steal_s", 0.0) for cpu in probes.get("per_cpu") or ()) / window if window > 0 else 0.0
-    if stolen > limits.steal:
+    if stolen > limits.steal and not evidence.in_virtual_time:
         yield "steal", f"a hypervisor took {stolen:.0%} of a core from the host; the limit is {limits.steal:.0%}"
     for whose, events in (("this computer's", computer.get("throttled")), ("the host's", probes.get("throttled"))):
         if events:
@@ -201,6 +211,29 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
             )
     if moved := probes.get("interrupts_moved"):
         yield "interrupts", f"interrupts moved to other CPUs during the trial: {', '.join(moved[:5])}"
+
+
+def _virtual_time(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    if found := evidence.probes.get("virtual_time"):
+        if found["skew_s"] > limits.skew_s:
+            yield (
+                "skew",
+                f"the clocks of two busy virtual CPUs differed by {found['skew_s'] * 1e3:.2f} ms; the limit is "
+                f"{limits.skew_s * 1e3:g} ms",
+            )
+        if found["lent_share"] > limits.lent:
+            yield (
+                "lent",
+                f"virtual CPUs ran beyond their quantum for {found['lent_share']:.1%} of their busy time, since others "
+                f"waited for their locks; the limit is {limits.lent:.1%}",
+            )
+    if evidence.control is not None and not within(evidence.control, limits.control):
+        cpus, done = evidence.control["cpus"], evidence.control["times_one"]
+        yield (
+            "control",
+            f"at the start of the block, {cpus} loops that only compute did {done:.2f} times the work of one; the "
+            f"limit is {limits.control:.1%} from {cpus}",
+        )
 
 
 def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:

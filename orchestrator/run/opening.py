@@ -171,11 +171,14 @@ def _of_testbed(testbed: Opened) -> dict[str, Any]:
         "hosts": [{"name": name, "roles": list(roles)} for name, roles in testbed.hosts],
         "label": testbed.label,
         "emulated": testbed.emulated,
+        **testbed.clock_json,
     }
 
 
 def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, str]) -> dict[str, Any]:
-    """As of a testbed; ``members``: each by itself. ``provider``: theirs where they have one in common, else pool."""
+    """As of a testbed; ``members``: each by itself. ``provider``: theirs where they have one in common, else pool. All
+    have the same clock; the settings of virtual time that stand here are those of the testbed with the fewest slots."""
+    fewest = min(testbeds.values(), key=lambda one: one.virtual.slots if one.virtual else 0)
     members = {one.name: _of_testbed(one) for one in testbeds.values()}
     providers = {one.provider for one in testbeds.values()}
     label = f"{len(testbeds)} testbeds at once; {'; '.join(f'{one.name}: {one.label}' for one in testbeds.values())}"
@@ -187,6 +190,7 @@ def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, 
         "hosts": [{**host, "testbed": one} for one, member in members.items() for host in member["hosts"]],
         "label": label,
         "emulated": any(one.emulated for one in testbeds.values()),
+        **fewest.clock_json,
         "members": members,
     }
 

@@ -57,6 +57,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         rate_pps=load.received_pps,
         loads=[load],
         clock_skew_s=0.0,
+        control=scene.conditions.control,
     )
     outcome.take(judge(evidence, scene.conditions.limits))
     return load.received_pps if rate is None else rate

@@ -247,10 +247,10 @@ def _hops(scene: Scene) -> dict[str, dict[str, Any]]:
 
 def _drained(scene: Scene) -> dict[str, dict[str, Any]]:
     """What the hops counted when no more packets are under way: nothing arrives between two readings."""
-    deadline = time.monotonic() + _DRAIN_MOST_S * scene.slowness
+    deadline = time.monotonic() + _DRAIN_MOST_S * scene.patience
     now = _hops(scene)
     while True:
-        time.sleep(_DRAIN_AGAIN_S)
+        scene.sleep(_DRAIN_AGAIN_S)
         last, now = now, _hops(scene)
         alike = all(_passed(last[host]) == _passed(now[host]) for host in now)
         if alike or time.monotonic() > deadline:

@@ -76,6 +76,37 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     return result
 
 
+def virtual_time(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, Any]:
+    """What happened in virtual time between two readings of a host's /proc/virtual_time, in seconds and numbers.
+
+    ``virtual_s``, ``wall_s``: how much time passed for the host's virtual CPUs and for the computer that runs them;
+    ``dilation``: wall_s per virtual_s. ``lent_s``: how long virtual CPUs ran beyond their quantum, and ``lent_share``
+    of the time for which they were busy. ``forced``: how often one lost its slot although it held a lock. ``skew_s``:
+    the largest difference between the clocks of two busy ones since the first reading. ``stolen_s``: for how long the
+    computer did not run one that had a slot. ``switches``: how often a slot was given.
+    """
+
+    def grown(name: str) -> int:
+        return after[name] - before[name]
+
+    busy_ns = sum(grown(name) for name in after if name.startswith("cpu") and name.endswith("_busy_ns"))
+    virtual_s, wall_s = grown("virtual_ns") / 1e9, grown("host_ns") / 1e9
+    return {
+        "slots": after["slots"],
+        "cpus": after["cpus"],
+        "quantum_s": after["quantum_ns"] / 1e9,
+        "virtual_s": round(virtual_s, 6),
+        "wall_s": round(wall_s, 6),
+        "dilation": round(wall_s / virtual_s, 4) if virtual_s > 0 else None,
+        "lent_s": round(grown("lent_ns") / 1e9, 6),
+        "lent_share": round(grown("lent_ns") / busy_ns, 6) if busy_ns > 0 else 0.0,
+        "forced": grown("forced"),
+        "skew_s": after["skew_ns"] / 1e9,
+        "stolen_s": round(grown("stolen_ns") / 1e9, 6),
+        "switches": grown("switches"),
+    }
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
@@ -84,7 +115,9 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
     """The probes of one host from the two samples around the measured window, and what was around all traffic."""
     before, after = samples
     first, last = surroundings
+    began, ended = before.get("virtual_time"), after.get("virtual_time")
     return {
+        "virtual_time": virtual_time(began, ended) if began and ended else None,
         "window_s": round(after["at_monotonic_s"] - before["at_monotonic_s"], 4),
         "clock_step_s": round(
             (after["clock_s"] - before["clock_s"]) - (after["at_monotonic_s"] - before["at_monotonic_s"]), 4
@@ -107,7 +140,8 @@ def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> di
     """The probes of an attempt of a planned duration from what the agents' ``measure`` answered, by host.
 
     Rows of CPUs say their host. Of what is one number a host, the worst counts: the window and the step of the clock
-    that are farthest off, the lowest frequency after; packets and throttling are added up.
+    that are farthest off, the lowest frequency after; packets and throttling are added up. ``virtual_time`` is that of
+    the one host that a testbed in virtual time has, and absent in real time.
     """
     parts = {host: between(answer["samples"], answer["surroundings"]) for host, answer in measured.items()}
     rows = {
@@ -118,7 +152,9 @@ def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> di
     slowed = min(parts.values(), key=_slowing)
     before = [answer["before"] for answer in measured.values()]
     alone = len(parts) == 1
+    virtual = [part["virtual_time"] for part in parts.values() if part["virtual_time"] is not None]
     return {
+        **({"virtual_time": virtual[0]} if virtual else {}),
         "window_s": max((part["window_s"] for part in parts.values()), key=lambda window: abs(window - duration_s)),
         "clock_step_s": max((part["clock_step_s"] for part in parts.values()), key=abs),
         **rows,

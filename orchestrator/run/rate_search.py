@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search of a packet rate over tunnels that are ready: its loads, what it found, and whether that counts."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,12 +26,12 @@ class Loads:
         self.offered: list[tuple[Load, float]] = []  # with the duration that was asked for
         self.seconds = 0.0
         self._scene = scene
-        self._renewed_at = time.monotonic()
+        self._renewed_at = scene.clock_s()
 
     @property
     def since_handshakes_s(self) -> float:
         """How old the tunnels' handshakes are, at least."""
-        return time.monotonic() - self._renewed_at
+        return self._scene.clock_s() - self._renewed_at
 
     def offer(self, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
         """Offer one. Raises AgentFailure and TestbedError."""
@@ -47,7 +46,7 @@ class Loads:
     def _renew(self) -> None:
         end_loads(self._scene)  # else the receiver answers no handshake's datagram
         renew_tunnels(self._scene, largest_packet(self._scene.trial.levels.packet_size))
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self._scene.clock_s()
 
 
 def goals_of(search: Search) -> list[Goal]:
@@ -85,9 +84,9 @@ def search_rate(scene: Scene, loads: Loads) -> float:
     def progress(samples: Sequence[Sample]) -> None:
         scene.on_bounds(closing(samples, goals))
 
-    began = time.monotonic()
-    found = SEARCHES[search.method](measure, goals, space, progress)
-    took_s = time.monotonic() - began
+    began = scene.clock_s()
+    found = SEARCHES[search.method](measure, goals, space, progress, scene.clock_s)
+    took_s = scene.clock_s() - began
     if not tried:
         raise AgentFailure(f"The search had {search.time_limit_s:g} s, too little for one load: raise time_limit.")
     scene.phases.done("search")
@@ -184,6 +183,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 kernel_log=after.complaints,
                 baseline=None if scene.baseline else scene.conditions.baseline,
                 rate_pps=carried,
+                control=scene.conditions.control,
                 # Of loads far from the bounds it does not matter whether the generator kept their rate.
                 loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),

@@ -2,7 +2,7 @@
 """What one attempt has at hand, and what it gives: the testbed with its roles, the trial, the outcome as it grows."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,8 @@ from orchestrator.run import layout
 from orchestrator.run.judge import Verdict
 from orchestrator.run.roles import placement_of
 from orchestrator.spec import Limits
-from orchestrator.testbed.protocol import Boost, Testbed, patience
+from orchestrator.testbed.protocol import Boost, Testbed, patience, slowness
+from orchestrator.testbed.remote import Agent
 
 
 @dataclass
@@ -49,10 +50,12 @@ class Outcome:
 @dataclass(frozen=True)
 class Conditions:
     """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
-    in the unit of the tool."""
+    in the unit of the tool. ``control``: in virtual time, what the block's control gave (`orchestrator.run.control`).
+    """
 
     limits: Limits = field(default_factory=Limits)
     baseline: float | None = None
+    control: Mapping[str, Any] | None = None
 
 
 class Phases:
@@ -114,5 +117,28 @@ class Scene:
 
     @cached_property
     def slowness(self) -> float:
-        """How many times longer than on real processors something may take here."""
+        """How many times longer than on real processors something may take here, by the hosts' clock."""
+        return slowness(self.testbed)
+
+    @cached_property
+    def patience(self) -> float:
+        """The same by the controller's clock."""
         return patience(self.testbed)
+
+    def clock_s(self) -> float:
+        """Seconds of a clock that runs as the traffic's does: the controller's, or in virtual time that of the sender's
+        host. Raises TestbedError where that host does not answer."""
+        if self.testbed.virtual is None:
+            return time.monotonic()
+        return float(self._sender.request("clock")["monotonic_s"])
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds of that clock. Raises TestbedError where the host does not answer."""
+        if self.testbed.virtual is None:
+            time.sleep(seconds)
+        else:
+            self._sender.request("pause", timeout_s=30 + seconds, seconds=seconds)
+
+    @property
+    def _sender(self) -> Agent:
+        return self.testbed.agents[self.placement.host_of(self.ends.sender)]

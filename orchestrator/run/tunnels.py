@@ -9,10 +9,10 @@ from orchestrator.run import layout
 from orchestrator.run.roles import placement_of
 from orchestrator.run.scene import Scene
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
-from orchestrator.testbed.protocol import Testbed, patience
+from orchestrator.testbed.protocol import Testbed, slowness
 from orchestrator.testbed.remote import AgentFailure, together
 
-# Each is for real processors, and longer on a testbed that needs patience.
+# Each is for real processors, and longer on slow hosts.
 HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.05  # and so much more for each tunnel
 
@@ -47,7 +47,7 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
     """
     ends = layout.ends(topology)
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
-    patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * patience(testbed)
+    patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * slowness(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
     asked = {"role": ends.sender, "paths": paths, "patience_s": patience_s, "size": packet_size}
     agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)

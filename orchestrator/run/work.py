@@ -8,13 +8,15 @@ from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Trial
+from orchestrator.run import control
 from orchestrator.run.attempt import run_attempt
 from orchestrator.run.layout import Net
 from orchestrator.run.roles import make_links
 from orchestrator.run.scene import Conditions, Outcome
-from orchestrator.spec import GATEWAYS
+from orchestrator.spec import GATEWAYS, REAL_CLOCK, VIRTUAL_CLOCK, Clock
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed
+from orchestrator.testbed.virtual import VirtualTime
 
 Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
 
@@ -22,7 +24,8 @@ Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, b
 @dataclass(frozen=True)
 class Opened:
     """What is known of a testbed that a run uses. ``builds``: the build ids, of each build of the module, on the
-    gateways; where they have different kernels, all of them. ``computer``: what the computer is that talks to it."""
+    gateways; where they have different kernels, all of them. ``computer``: what the computer is that talks to it.
+    ``virtual``: its virtual time, None in real time."""
 
     name: str
     provider: str
@@ -32,6 +35,17 @@ class Opened:
     builds: Mapping[str, str]
     environment: Mapping[str, Any]
     computer: Mapping[str, Any]
+    virtual: VirtualTime | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """By which clock its trials are timed."""
+        return REAL_CLOCK if self.virtual is None else VIRTUAL_CLOCK
+
+    @property
+    def clock_json(self) -> dict[str, Any]:
+        """What run.json says of that clock."""
+        return {"clock": self.clock, **(self.virtual.to_json() if self.virtual else {})}
 
 
 @dataclass(frozen=True)
@@ -48,12 +62,16 @@ class Describe:
         }
         hosts = tuple((name, tuple(roles)) for name, roles in testbed.hosts)
         about = (testbed.name, testbed.provider, testbed.label, testbed.emulated)
-        return Opened(*about, hosts, found, dict(testbed.environment()), describe())
+        return Opened(*about, hosts, found, dict(testbed.environment()), describe(), testbed.virtual)
 
 
 @dataclass(frozen=True)
 class Prepare:
-    """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back."""
+    """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back.
+
+    In virtual time each state has ``control``: what `orchestrator.run.control.evaluate` makes of the control that
+    begins a block.
+    """
 
     cores: int
     net: Net
@@ -61,6 +79,9 @@ class Prepare:
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores))
+        if testbed.virtual is not None:
+            told = {host: agent.request("control", seconds=control.SECONDS) for host, agent in testbed.agents.items()}
+            facts = {host: {**facts[host], "control": control.evaluate(one)} for host, one in told.items()}
         make_links(testbed, self.net, self.tunnels)
         return facts
 

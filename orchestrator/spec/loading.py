@@ -121,9 +121,9 @@ def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
     others = list(others)
     if others and clock_of(testbed) != clock_of(others[0]):
         yield (
-            f"{testbed.testbed} has a {clock_of(testbed)} clock and {others[0].testbed} a {clock_of(others[0])} one. "
-            "What is measured in virtual time cannot be compared with what is measured in real time, so all testbeds "
-            "of a pool have the same clock."
+            f"{testbed.testbed} has a {clock_of(testbed)} clock, and {others[0].testbed} has a {clock_of(others[0])} "
+            "one. What is measured in virtual time cannot be compared with what is measured in real time, so all "
+            "testbeds of a pool have the same clock."
         )
     for other in others:
         if other.testbed == testbed.testbed:

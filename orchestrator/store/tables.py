@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.store.clock import clock_of
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import read_attempts, read_run, read_stopping
 
@@ -18,6 +19,10 @@ _PACKET_RATES = (
     *("sent_pps", "received_pps", "loss_ratio"),
     *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
+# By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
+CLOCK_FIELDS = ("clock", "slots", "quantum_s")
+# What happened in virtual time inside the measured window.
+_VIRTUAL_TIME = ("lent_s", "forced", "skew_s", "dilation")
 
 
 def _columns() -> list[tuple[str, "pa.DataType"]]:
@@ -56,6 +61,13 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("cpu_busy", pa.float64()),
         ("session", pa.int32()),
         ("shared_computer", pa.bool_()),
+        ("clock", pa.string()),
+        ("slots", pa.int32()),
+        ("quantum_s", pa.float64()),
+        ("lent_s", pa.float64()),
+        ("forced", pa.int64()),
+        ("skew_s", pa.float64()),
+        ("dilation", pa.float64()),
     ]
 
 
@@ -80,8 +92,14 @@ def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict
     }
 
 
+def _clock_fields(of: Mapping[str, Any]) -> dict[str, Any]:
+    """The clock of an attempt or a testbed, as it is stored; what older versions stored was timed by a real one."""
+    return {**{name: of.get(name) for name in CLOCK_FIELDS}, "clock": clock_of(of)}
+
+
 def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
     measurements = attempt.get("measurements") or {}
+    virtual = (attempt.get("probes") or {}).get("virtual_time") or {}
     return {
         **_trial_fields(attempt, attempt["topology"], attempt["testbed"]),
         "status": attempt["status"],
@@ -100,6 +118,8 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "session": attempt.get("session", 1),
         "marks": "; ".join(attempt.get("marks") or ()),
         "shared_computer": bool(attempt.get("shared_computer")),
+        **_clock_fields(attempt),
+        **{name: virtual.get(name) for name in _VIRTUAL_TIME},
     }
 
 
@@ -152,7 +172,8 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     for trial in needed_trials(plan, by_trial, read_stopping(path)):
         mine = by_trial.get(trial["trial_id"], [])
         reason = given_up.get(trial["block"], "it was not attempted")
-        found = accepted(mine) or {"status": "missing", "reasons": reason}
+        missing = {"status": "missing", "reasons": reason, **_clock_fields(run["testbed"])}
+        found = accepted(mine) or missing
         testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
         fields = _trial_fields(trial, plan["topology"], testbed)
         trial_rows.append({**found, **fields, "attempts": len(mine)})

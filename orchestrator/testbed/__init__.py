@@ -17,10 +17,12 @@ def usable_cores() -> int:
 
 
 def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
-    """What a testbed can do, found without changing or starting anything."""
+    """What a testbed can do, found without changing or starting anything. Raises TestbedError where it cannot be used
+    as its file says."""
     from orchestrator import spec
     from orchestrator.kernel.variants import load_variants
-    from orchestrator.plan.capabilities import lab_capabilities
+    from orchestrator.plan.capabilities import lab_capabilities, virtual_lab_capabilities
+    from orchestrator.testbed.virtual import virtual_time_of
 
     if isinstance(testbed, spec.SshTestbed):
         from orchestrator.testbed.ssh.provider import hosts_capabilities
@@ -30,6 +32,8 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
         from orchestrator.testbed.qemu.provider import guests_capabilities
 
         return guests_capabilities(testbed, usable_cores())
+    if virtual := virtual_time_of(testbed, tuple(os.sched_getaffinity(0))):
+        return virtual_lab_capabilities(virtual.cores, virtual.slots, tuple(load_variants()))
     return lab_capabilities(usable_cores(), tuple(load_variants()), len(testbed.hosts))
 
 
@@ -62,8 +66,9 @@ def machines_of(testbed: "spec.UmlTestbed | spec.QemuTestbed", progress: "Progre
 
         return GuestMachines(testbed, progress)
     from orchestrator.testbed.uml.provider import UmlMachines
+    from orchestrator.testbed.virtual import virtual_time_of
 
-    return UmlMachines(testbed, progress)
+    return UmlMachines(testbed, progress, virtual_time_of(testbed, tuple(os.sched_getaffinity(0))))
 
 
 def restore(testbed: "spec.Testbed", *, force: bool = False) -> list[str]:

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 # The kernel finds out that a host is gone, in about 11 s, without waking the controller while traffic runs. tcp(7)
 _KEEPALIVE = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+}
+# Seconds, and milliseconds; longer for a host that is slow. An answer to a probe needs little of the host, so not by as
+# much as its programs are slow: a host that is gone must not be waited for too long.
+_KEEPALIVE_TIMES = {
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,  # milliseconds
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,
 }
+_MOST_KEEPALIVE_PATIENCE = 4.0
 ANSWER_TIMEOUT_S = 20
 # What precedes a command, so that it runs as root: never with a question.
 BECOME = {"none": (), "sudo": ("sudo", "-n")}
@@ -59,8 +64,9 @@ class Login:
     when_unknown: str = ""
     when_changed: str = ""
 
-    def connect(self) -> "fabric.Connection":
-        """A connection that is open. Raises HostLost where nobody answers, LoginRefused."""
+    def connect(self, patience: float = 1.0) -> "fabric.Connection":
+        """A connection that is open. ``patience``: all time-outs are so many times as long. Raises HostLost where
+        nobody answers, LoginRefused."""
         import fabric
         import paramiko
 
@@ -69,7 +75,7 @@ class Login:
             sock = self.open_socket()
         except OSError as error:
             raise HostLost(f"{self.host}: no SSH connection ({error}).") from error
-        keep_alive(sock)
+        keep_alive(sock, patience)
         connection = fabric.Connection(
             host=self.alias,
             user=self.user,
@@ -79,8 +85,8 @@ class Login:
                 "key_filename": [str(path) for path in self.keys],
                 "look_for_keys": False,
                 "allow_agent": self.use_ssh_agent,
-                "banner_timeout": ANSWER_TIMEOUT_S,
-                "auth_timeout": ANSWER_TIMEOUT_S,
+                "banner_timeout": ANSWER_TIMEOUT_S * patience,
+                "auth_timeout": ANSWER_TIMEOUT_S * patience,
             },
         )
         connection.client.set_missing_host_key_policy(_Unknown())
@@ -133,11 +139,14 @@ class _Unknown:
         raise _UnknownKey(fingerprint(key))
 
 
-def keep_alive(sock: socket.socket) -> None:
-    """Have the kernel notice that the other end is gone."""
+def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
+    """Have the kernel notice that the other end is gone; ``patience``: so many times later, 4 times at most."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
+        slower = min(max(1.0, patience), _MOST_KEEPALIVE_PATIENCE)
         for option, value in _KEEPALIVE.items():
             sock.setsockopt(*option, value)
+        for option, value in _KEEPALIVE_TIMES.items():
+            sock.setsockopt(*option, round(value * slower))
 
 
 def fingerprint(key: "paramiko.PKey") -> str:

@@ -11,6 +11,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.plan import Capabilities
 from orchestrator.testbed import capabilities, usable_cores
 from orchestrator.testbed.protocol import Sharing
+from orchestrator.testbed.virtual import shares_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +19,23 @@ class Seen:
     """What a testbed can do by itself, seen from where it is reached.
 
     ``computer``: what tells the computer that its machines are on from all others; None for hosts elsewhere.
-    ``computer_cores``: how many of that computer's it may use; ``machines``: how many machines it has.
+    ``computer_cores``: how many of that computer's it may use; ``machines``: how many machines it has; ``slots``: in
+    virtual time, how many its file asks for, None for as many as it can have.
     """
 
     capabilities: Capabilities
     computer: str | None
     computer_cores: int
     machines: int
+    slots: int | None = None
 
 
 def look(testbed: "spec.Testbed") -> Seen:
     """Look at a testbed from this computer; nothing is changed or started. Raises TestbedError."""
     found, cores = capabilities(testbed), usable_cores()
     here = None if isinstance(testbed, spec.SshTestbed) else boot_of_computer()
-    return Seen(found, here, cores, len(testbed.hosts))
+    slots = testbed.slots if isinstance(testbed, spec.UmlTestbed) else None
+    return Seen(found, here, cores, len(testbed.hosts), slots)
 
 
 def boot_of_computer() -> str:
@@ -42,12 +46,23 @@ def boot_of_computer() -> str:
 def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
     """The testbeds, by name, that have others of the pool beside them on their computer."""
     how_many = Counter(one.computer for one in seen.values())
-    machines = _machines(seen)
+    machines, slots = _machines(seen), _slots(seen)
     return {
-        name: Sharing(run, machines[one.computer])
+        name: Sharing(run, machines[one.computer], slots.get(name))
         for name, one in seen.items()
         if one.computer is not None and how_many[one.computer] > 1
     }
+
+
+def _slots(seen: Mapping[str, Seen]) -> dict[str, tuple[int, int]]:
+    """The slots of each testbed in virtual time, as `shares_of` gives them, computer by computer."""
+    virtual = {name: one for name, one in seen.items() if one.capabilities.slots is not None}
+    shares = {}
+    for computer in {one.computer for one in virtual.values()}:
+        here = {name: one for name, one in virtual.items() if one.computer == computer}
+        fewest = min(one.computer_cores for one in here.values())
+        shares.update(shares_of({name: one.slots for name, one in here.items()}, fewest))
+    return shares
 
 
 def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
@@ -62,10 +77,15 @@ def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
 def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
     """What each of the testbeds can do, so that any of them can carry any block; the reasons say whose limit one is.
 
-    Machines on the same computer work at the same time and never have more virtual CPUs together than it has cores.
+    Machines on the same computer work at the same time. In real time they never have more virtual CPUs together than it
+    has cores; in virtual time they share its cores as slots.
     Raises TestbedError where they have no number of cores, or no topology, in common.
     """
-    limited = {name: _beside_others(one, seen) for name, one in seen.items()}
+    slots = _slots(seen) if len(seen) > 1 else {}
+    limited = {
+        name: replace(one.capabilities, slots=slots[name][1]) if name in slots else _beside_others(one, seen)
+        for name, one in seen.items()
+    }
     if len(limited) == 1:
         return next(iter(limited.values()))
     fewest = min(limited, key=lambda name: limited[name].max_cores)
@@ -93,12 +113,14 @@ def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
         reasons=reasons,
         min_cores=least,
         testbeds=len(seen),
+        clock=first.clock,
+        slots=None if first.slots is None else min(one.slots or first.slots for one in limited.values()),
     )
 
 
 def _beside_others(one: Seen, seen: Mapping[str, Seen]) -> Capabilities:
     """What a testbed can do while the others on its computer work."""
-    if one.computer is None:
+    if one.computer is None or one.capabilities.slots is not None:
         return one.capabilities
     machines = _machines(seen)[one.computer]
     if machines == one.machines:

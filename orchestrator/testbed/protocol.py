@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.virtual import VirtualTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,12 @@ class Boost:
 @dataclass(frozen=True, slots=True)
 class Sharing:
     """That testbeds of one run have their machines on the same computer. ``run``: what names the run there;
-    ``machines``: of all these testbeds together."""
+    ``machines``: of all these testbeds together; ``slots``: of this one in virtual time, the place of its first slot
+    among the computer's CPUs, and their number."""
 
     run: str
     machines: int
+    slots: tuple[int, int] | None = None
 
 
 class Testbed(Protocol):
@@ -53,6 +56,7 @@ class Testbed(Protocol):
     provider: str
     label: str  # for figures: 'one machine, all four roles'
     emulated: bool
+    virtual: VirtualTime | None  # its virtual time; None where its clock is real
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -115,9 +119,20 @@ class Testbed(Protocol):
 _EMULATED_PATIENCE = 6.0  # measured: logging in, loading a module or a handshake takes 5 to 20 times as long, mostly 5
 
 
-def patience(testbed: Testbed) -> float:
-    """How many times longer than on real processors something may take on a testbed before it counts as failed."""
+def slowness(testbed: Testbed) -> float:
+    """How many times longer than on real processors something may take before it counts as failed, by the clock of the
+    testbed's hosts. Virtual time makes no difference: there the hosts' clock is as slow as the hosts are."""
     return _EMULATED_PATIENCE if testbed.emulated else 1.0
+
+
+def patience(testbed: Testbed) -> float:
+    """How many times longer than on real processors something may take before it counts as failed, by the clock of the
+    controller, which waits for the hosts. In virtual time many of its seconds pass for one of a host with many busy
+    virtual CPUs; how many depends on the CPUs that a block has, and is known once its hosts are being prepared."""
+    if testbed.virtual is None:
+        return slowness(testbed)
+    cores = max((len(cpus) for cpus in testbed.cpus.values()), default=testbed.virtual.cores)
+    return slowness(testbed) * testbed.virtual.patience(cores)
 
 
 class BoostResult:

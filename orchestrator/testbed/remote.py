@@ -31,21 +31,22 @@ class Agent:
     """The agent on one host. Requests are JSON lines; see orchestrator/agent for the operations."""
 
     def __init__(self, login: Login, patience: float = 1.0) -> None:
-        """Log in and start it. ``patience``: all time-outs of requests are so many times as long. Raises HostLost,
+        """Log in and start it. ``patience``: all its time-outs are so many times as long. Raises HostLost,
         LoginRefused."""
-        self._patience = patience
+        self.patience = patience
         self.name = login.host
         self._become = login.become
         self._pending = b""
         self._asked: list[str] = []
         command, source = program()
-        self._connection: fabric.Connection = login.connect()
+        self._connection: fabric.Connection = login.connect(patience)
         try:
             transport = self._connection.client.get_transport()
             if transport is None:
                 raise HostLost(f"{self.name}: the SSH connection closed at once.")
-            with _deadline(ANSWER_TIMEOUT_S, transport.close):
-                self._channel: paramiko.Channel = transport.open_session(timeout=ANSWER_TIMEOUT_S)
+            timeout_s = ANSWER_TIMEOUT_S * patience
+            with _deadline(timeout_s, transport.close):
+                self._channel: paramiko.Channel = transport.open_session(timeout=timeout_s)
                 self._channel.exec_command(f"exec {shlex.join([*BECOME[login.become], *command])}")
                 with contextlib.suppress(OSError):  # if it has ended, the first request says why
                     self._channel.sendall(source)
@@ -57,8 +58,9 @@ class Agent:
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
         """Ask for an operation and wait for its answer.
 
-        Raises AgentFailure when the operation failed on the host, HostLost when no answer came within ``timeout_s``
-        (seconds) or the connection broke; after HostLost the conversation is over.
+        ``timeout_s``: seconds on real processors; the agent's patience makes them longer. Raises AgentFailure when the
+        operation failed on the host, HostLost when no answer came in time or the connection broke; after HostLost the
+        conversation is over.
         """
         self.ask(operation, **arguments)
         return self.answer(timeout_s)
@@ -66,7 +68,7 @@ class Agent:
     def ask(self, operation: str, **arguments: Any) -> None:
         """Ask without waiting; each `ask` is followed by one `answer`. Raises HostLost."""
         try:
-            self._channel.settimeout(ANSWER_TIMEOUT_S)
+            self._channel.settimeout(ANSWER_TIMEOUT_S * self.patience)
             self._channel.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
         except (OSError, EOFError) as error:
             raise self._gone(operation, error) from error
@@ -75,6 +77,7 @@ class Agent:
     def answer(self, timeout_s: float = 30) -> dict[str, Any]:
         """The answer to the oldest request that has none yet; see `request`."""
         operation = self._asked[0]
+        timeout_s *= self.patience
         try:
             answer = json.loads(self._line(time.monotonic() + timeout_s))
         except TimeoutError as error:
@@ -161,7 +164,8 @@ def together(
 ) -> dict[str, dict[str, Any]]:
     """One operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.
 
-    All are waited for; of several failures the one that lost a host is raised, else the first.
+    ``timeout_s``: as for `Agent.request`. All are waited for; of several failures the one that lost a host is raised,
+    else the first.
     """
     asked, failures, answers = [], [], {}
     for host, arguments in requests.items():
@@ -170,10 +174,11 @@ def together(
             asked.append(host)
         except TestbedError as error:
             failures.append(error)
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     for host in asked:
+        spent_s = (time.monotonic() - began) / agents[host].patience
         try:
-            answers[host] = agents[host].answer(max(0.1, deadline - time.monotonic()))
+            answers[host] = agents[host].answer(max(0.1, timeout_s - spent_s))
         except TestbedError as error:
             failures.append(error)
     if failures:

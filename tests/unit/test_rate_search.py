@@ -21,8 +21,25 @@ from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.spec import Limits, Traffic, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
+from orchestrator.testbed.virtual import VirtualTime
 
 QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}
+
+
+class Bed:
+    """In place of a testbed. In virtual time one of its hosts says what time it is, which only loads make pass."""
+
+    hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
+    nics: Mapping[str, Any] = {}
+
+    def __init__(self, *, virtual: bool) -> None:
+        self.virtual = VirtualTime(16, (0,), 2e-5, 1) if virtual else None
+        self.agents = {"a": self}
+        self.now_s = 1000.0
+
+    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        assert operation == "clock"
+        return {"monotonic_s": self.now_s}
 
 
 class Lab:
@@ -36,7 +53,10 @@ class Lab:
         most_pps: float = 1e6,
         hidden: int = 0,
         probes: Mapping[str, Any] | None = None,
+        *,
+        virtual: bool = False,
     ) -> None:
+        self.bed = Bed(virtual=virtual)
         self.capacity_pps, self.loss, self.most_pps, self.hidden = capacity_pps, loss, most_pps, hidden
         self.probes = {**QUIET, **(probes or {})}
         self.asked: list[tuple[float | None, float]] = []
@@ -50,6 +70,7 @@ class Lab:
         self, scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None
     ) -> Load:
         self.asked.append((rate_pps, duration_s))
+        self.bed.now_s += duration_s
         if echoes is not None:
             self.echoes.append(echoes)
         offered = self.most_pps if rate_pps is None else min(rate_pps, self.most_pps)
@@ -74,7 +95,7 @@ class Lab:
         levels = Levels("none", 1, 1, 64)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, found, "site-to-site")
         conditions = Conditions(limits or Limits())
-        scene = Scene(None, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
+        scene = Scene(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
         measure_packet_rate(scene)
         return outcome
 
@@ -140,6 +161,16 @@ def test_a_search_that_has_no_time_says_what_is_known(monkeypatch: pytest.Monkey
         Lab(monkeypatch).measure(search={"time_limit": "1s"})
     with pytest.raises(AgentFailure, match="begins at 3000 kpps, and the generator's most is 1000 kpps"):
         Lab(monkeypatch).measure(search={"min_rate": "3 Mpps"})
+
+
+def test_in_virtual_time_the_hosts_clock_decides_how_long_a_search_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loads(time_limit: str) -> float:
+        lab = Lab(monkeypatch, virtual=True)
+        lab.measure(search={"method": "binary", "time_limit": time_limit})
+        return sum(duration_s for _, duration_s in lab.asked[1:])  # without the warm-up
+
+    assert 4.0 < loads("7s") <= 7.0
+    assert loads("7s") < loads("300s")
 
 
 def test_a_loss_without_a_counter_in_any_load_makes_the_attempt_invalid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment
 from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import ModuleFile, State
+from orchestrator.testbed.virtual import VirtualTime
 
 Script = Callable[[Any, int], Outcome]
 
@@ -47,6 +48,7 @@ class FakeTestbed:
     """Hosts that are only names. ``broken``: how often preparing a number of cores fails."""
 
     name, provider, label, emulated = "fake", "fake", "no machine", False
+    virtual: VirtualTime | None = None
     hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
     nics: Mapping[str, Any] = {}
 
@@ -93,12 +95,14 @@ class Lab:
         self.script: Script = lambda trial, n: ok()
         self.count: Counter[str] = Counter()
         self.progress = Quiet()
+        self.conditions: list[Any] = []
         patch.setattr("orchestrator.run.work.run_attempt", self._attempt)
         patch.setattr("orchestrator.run.work.make_links", lambda *arguments: None)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
     def _attempt(self, testbed: Any, trial: Any, *rest: Any) -> Outcome:
         self.count[trial.trial_id] += 1
+        self.conditions.append(rest[2])
         return self.script(trial, self.count[trial.trial_id])
 
     def run(
@@ -346,3 +350,59 @@ def test_however_often_it_is_interrupted_every_trial_is_ok_once(
         counted = Counter(a["trial_id"] for a in store.read_attempts(summary.path) if a["status"] == "ok")
         assert set(counted.values()) == {1}
         assert len(counted) == 10
+
+
+class Loops:
+    """An agent whose loops of the control do some times the work of one, a number for each time that it is asked."""
+
+    def __init__(self, *times_one: float) -> None:
+        self.times_one = list(times_one)
+
+    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        assert operation == "control"
+        done = self.times_one.pop(0) if len(self.times_one) > 1 else self.times_one[0]
+        return {"alone": 100.0, "together": [100.0 * done / 2] * 2}
+
+
+def virtual_testbed(*times_one: float, slots: int = 1) -> FakeTestbed:
+    testbed = FakeTestbed()
+    testbed.virtual = VirtualTime(2, tuple(range(slots)), 2e-5, 4)
+    testbed.agents = {"a": Loops(*times_one)}
+    return testbed
+
+
+def test_a_run_in_virtual_time_says_so_and_holds_its_trials_against_the_control(lab: Lab) -> None:
+    run = lab.run(virtual_testbed(1.99)).path
+    stored = store.read_run(run)["testbed"]
+    expected = {"clock": "virtual", "slots": 1, "cores": 2, "quantum_s": 2e-5, "computer_cores": 4}
+    assert {name: stored[name] for name in expected} == expected
+    assert {one.control["times_one"] for one in lab.conditions} == {1.99}
+    journal = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    prepared = [event["hosts"]["a"]["control"] for event in journal if event["event"] == "prepared"]
+    assert [one["times_one"] for one in prepared] == [1.99, 1.99]
+    (first, *_) = store.read_attempts(run)
+    assert (first["clock"], first["slots"], first["quantum_s"]) == ("virtual", 1, 2e-5)
+    assert store.read_run(lab.run().path)["testbed"]["clock"] == "real"
+
+
+def test_a_control_that_broke_its_limit_is_repeated_with_its_boot(lab: Lab) -> None:
+    testbed = virtual_testbed(1.5, 2.0)
+    lab.script = lambda trial, n: (
+        ok() if lab.conditions[-1].control["times_one"] == 2.0 else bad("invalid", broken=["control"])
+    )
+    summary = lab.run(testbed)
+    assert set(summary.statuses) == {"ok"}
+    assert testbed.prepared == [1, 1, 2]
+
+
+def test_another_clock_or_number_of_slots_is_a_change_of_the_testbed(lab: Lab) -> None:
+    run = lab.run(virtual_testbed(2.0)).path
+    for testbed, what in (
+        (virtual_testbed(2.0, slots=2), "testbed: slots: 1 -> 2"),
+        (FakeTestbed(), "testbed: clock: virtual -> real"),
+    ):
+        seen: list[Change] = []
+        with pytest.raises(UserError, match=what):
+            lab.run(testbed, resume=run, seen=seen)
+        assert all(change.concerns is None for change in seen)
+    assert set(lab.run(virtual_testbed(2.0), resume=run).statuses) == {"ok"}

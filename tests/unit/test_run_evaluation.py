@@ -324,6 +324,16 @@ def test_a_good_attempt_breaks_no_limit() -> None:
     assert verdict == Verdict()
 
 
+def in_virtual_time(**changes: Any) -> dict[str, Any]:
+    """What a good attempt's window in virtual time was like, but for ``changes``."""
+    window = {"slots": 2, "cpus": 16, "quantum_s": 2e-5, "virtual_s": 3.0, "wall_s": 30.0, "dilation": 10.0}
+    return {**window, "lent_s": 0.1, "lent_share": 0.002, "forced": 0, "skew_s": 4e-5, "stolen_s": 9.0, **changes}
+
+
+def control_of(times_one: float) -> dict[str, Any]:
+    return {"cpus": 16, "alone_per_s": 1e6, "together_per_s": 1e6 * times_one, "times_one": times_one}
+
+
 def load(**changes: Any) -> Load:
     whole = Load(1e5, 1000, 900, 0.01, {"gateway-a/wan0 rx": 100}, 0, 1e5)
     return replace(whole, **changes)
@@ -359,6 +369,13 @@ BROKEN = [
         "unexplained",
         "3 of 1000 packets were lost at 100 kpps",
     ),
+    (evidence(virtual_time=in_virtual_time(skew_s=0.0031)), "skew", "differed by 3.10 ms; the limit is 2 ms"),
+    (evidence(virtual_time=in_virtual_time(lent_share=0.2)), "lent", "for 20.0% of their busy time"),
+    (
+        evidence(virtual_time=in_virtual_time(), control=control_of(14.9)),
+        "control",
+        "16 loops that only compute did 14.90 times the work of one; the limit is 3.0% from 16",
+    ),
 ]
 
 
@@ -370,6 +387,23 @@ def test_each_broken_limit_is_named(given_evidence: Evidence, name: str, words: 
     assert verdict.names == [name]
     marked = judge(given_evidence, Limits(report_only=(name,)))
     assert (marked.broken, marked.marks) == ([], [sentence])
+
+
+def test_in_virtual_time_other_programs_make_an_attempt_longer_and_not_invalid() -> None:
+    disturbed: dict[str, Any] = {
+        "computer": computer(other_s=4.0, steal_s=4.0),
+        "per_cpu": [{"cpu": 0, "steal_s": 2.0}],
+        "clock_skew_s": -40.0,
+    }
+    assert set(judge(evidence(**disturbed), Limits()).names) == {"competing_load", "steal"}
+    found = judge(evidence(virtual_time=in_virtual_time(), control=control_of(15.9), **disturbed), Limits())
+    assert found == Verdict()
+
+
+@pytest.mark.parametrize("broken", [{"computer": computer(throttled=2)}, {"frequency_khz_before": 3e6}])
+def test_a_computer_that_becomes_slower_counts_in_virtual_time_too(broken: dict[str, Any]) -> None:
+    given_evidence = evidence(virtual_time=in_virtual_time(), frequency_khz_after=1e6, **broken)
+    assert len(judge(given_evidence, Limits()).broken) == 1
 
 
 def test_every_limit_of_a_spec_can_be_broken() -> None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
+from orchestrator.spec import UmlTestbed
 from orchestrator.store.files import replace_file, to_json
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lab.testbed import Machines, check_cores
+from orchestrator.testbed.virtual import virtual_time_of
 
 if TYPE_CHECKING:
-    from orchestrator.spec import QemuTestbed, UmlTestbed
+    from orchestrator.spec import QemuTestbed
 
 
 INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible reads
@@ -74,7 +76,9 @@ def bring_up(
     already."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
-    check_cores(len(testbed.hosts), cores)
+    usable = tuple(os.sched_getaffinity(0))
+    virtual = virtual_time_of(testbed, usable) if isinstance(testbed, UmlTestbed) else None
+    check_cores(len(testbed.hosts), cores, virtual)
     machines = obtain()
     progress.stage("Starting the lab", 3)
     lab = Lab.start(detached_in=_folder())

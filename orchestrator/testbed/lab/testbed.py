@@ -20,6 +20,7 @@ from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, Sharing, State, patience
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
+from orchestrator.testbed.virtual import VirtualTime, check_kernel
 
 if TYPE_CHECKING:
     from orchestrator import spec
@@ -55,9 +56,20 @@ def restore(testbed: "spec.UmlTestbed | spec.QemuTestbed") -> list[str]:
         return forget_ended(SettingsJournal(testbed.testbed))
 
 
-def check_cores(machines: int, cores: int) -> None:
-    """Refuse more virtual CPUs than this computer has cores, for all machines of a run: they would measure its
-    scheduler (four on two cores carried a twentieth of the traffic). Raises TestbedError."""
+def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -> None:
+    """Refuse more virtual CPUs than machines can have. Raises TestbedError.
+
+    ``machines``: of the run, with so many ``cores`` each. In real time they may have as many as this computer has
+    cores, because more would measure its scheduler (four on two cores carried a twentieth of the traffic); in virtual
+    time, as many as the testbed's file allows.
+    """
+    if virtual is not None:
+        if cores > virtual.cores:
+            raise TestbedError(
+                f"{cores} virtual CPUs were asked for, and the testbed file allows {virtual.cores} (cores: "
+                f"{virtual.cores}). Ask for fewer, or raise cores in the file."
+            )
+        return
     available = len(os.sched_getaffinity(0))
     if cores * machines > available:
         each = f"{machines} machines with {cores}" if machines > 1 else f"{cores}"
@@ -78,7 +90,8 @@ class LabTestbed(ABC):
 
     ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller. ``sharing``:
     where other testbeds of the run have their machines on this computer too. The lab then has no real-time priority,
-    with which one of them would keep the others from working.
+    with which one of them would keep the others from working. ``virtual``: its virtual time; None where its clock is
+    real.
     """
 
     provider: str
@@ -92,7 +105,9 @@ class LabTestbed(ABC):
         progress: Progress,
         wait: bool,
         sharing: Sharing | None,
+        virtual: VirtualTime | None = None,
     ) -> None:
+        self.virtual = virtual
         self.name = testbed.testbed
         self._spec = testbed
         self._progress = progress
@@ -156,8 +171,9 @@ class LabTestbed(ABC):
         self._lease.close()
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Boot each machine with so many virtual CPUs; more than this computer has cores are refused."""
-        check_cores(self._sharing.machines if self._sharing else len(self._spec.hosts), state.cores)
+        """Boot each machine with so many virtual CPUs; more than `check_cores` allows are refused."""
+        machines = self._sharing.machines if self._sharing else len(self._spec.hosts)
+        check_cores(machines, state.cores, self.virtual)
         assert self._lab is not None
         assert self._machines is not None
         self._hosts.stop_agents()
@@ -178,6 +194,8 @@ class LabTestbed(ABC):
         found = self._hosts.start_agent(name, self.lab.login(name), patience(self))
         if found["cpus_online"] != cores:
             raise TestbedError(f"{name} came up with {found['cpus_online']} CPUs, not {cores}.")
+        if self.virtual is not None:
+            check_kernel(name, self.name, self.virtual, found["virtual_time"])
         # Where things are on this computer says who uses it, and is nobody's business who reads the results.
         line = str(found["kernel_command_line"])
         for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):
@@ -189,13 +207,14 @@ class LabTestbed(ABC):
         """Real-time priority for the lab, the controller above it and the keeper, which has the watchdog, on top.
 
         Not for emulated machines, which nobody measures, and which would hold the computer's cores for long; nor
-        beside other testbeds of the run.
+        beside other testbeds of the run; nor in virtual time, in which other programs make a trial longer and not
+        wrong.
         """
         assert self._lab is not None
         result = BoostResult()
         computer = Computer.now()
         lab_before = self._lab.request("usage")["cpu_s"]
-        ordinary = self.emulated or self._sharing is not None
+        ordinary = self.emulated or self._sharing is not None or self.virtual is not None
         with contextlib.nullcontext(False) if ordinary else own_realtime(CONTROLLER_PRIORITY) as allowed:
             realtime = allowed and self._lab.request("boost", priority=LAB_PRIORITY, seconds=seconds)["realtime"]
             try:
@@ -209,7 +228,8 @@ class LabTestbed(ABC):
                     result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
 
     def settle(self, share: float, most_s: float) -> bool:
-        return wait_until_quiet(share, most_s)
+        """In virtual time there is nothing to wait for: other programs make a trial longer and not wrong."""
+        return self.virtual is not None or wait_until_quiet(share, most_s)
 
     def interrupt(self) -> None:
         self._interrupted = True

@@ -25,6 +25,7 @@ from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, hol
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.tuning import after_queues, before_links
+from orchestrator.testbed.virtual import VirtualTime
 
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
 _TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
@@ -134,6 +135,7 @@ class HostsTestbed:
 
     provider = "ssh"
     emulated = False
+    virtual: VirtualTime | None = None
 
     def __init__(self, testbed: SshTestbed, progress: Progress, *, wait: bool = True) -> None:
         self.name = testbed.testbed

@@ -13,6 +13,7 @@ class Machine:
     """What is needed to boot a lab machine.
 
     ``links``: names of links that it is on; they are its devices vec1, vec2 and so on. vec0 is for the controller.
+    ``arguments``: more of the kernel's command line.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Machine:
     memory_bytes: int
     writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
     links: Sequence[str] = ()
+    arguments: Sequence[str] = ()
 
 
 def boot(lab: Lab, machine: Machine) -> str:
@@ -51,6 +53,7 @@ def boot(lab: Lab, machine: Machine) -> str:
         f"orch.name={machine.name}",
         f"orch.address={address_of(machine.number)}/24",
     ]
+    arguments += machine.arguments
     bridges = [MANAGEMENT, *machine.links]
     for index in range(len(bridges)):
         mac = f"02:00:00:00:{index:02x}:{machine.number:02x}"

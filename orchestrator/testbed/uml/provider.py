@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider ``uml``: the embedded lab as a testbed."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +12,35 @@ from orchestrator.testbed.lab.testbed import LabTestbed, module_file
 from orchestrator.testbed.protocol import ModuleFile, Sharing
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, LabProducts, lab_products
 from orchestrator.testbed.uml.machine import Machine, boot
+from orchestrator.testbed.virtual import VirtualTime, virtual_time_of
 
 if TYPE_CHECKING:
     from orchestrator import spec
 
 
 class UmlMachines:
-    """The lab machines of a testbed. Making one makes what they boot from, where the cache has none."""
+    """The lab machines of a testbed. Making one makes what they boot from, where the cache has none.
 
-    def __init__(self, testbed: "spec.UmlTestbed", progress: Progress) -> None:
+    ``virtual``: their virtual time; None where their clock is real.
+    """
+
+    def __init__(self, testbed: "spec.UmlTestbed", progress: Progress, virtual: VirtualTime | None = None) -> None:
         self._spec = testbed
+        self._virtual = virtual
+        self._patience = 1.0
         self.products: LabProducts = lab_products(progress)
 
     def boot(self, lab: Lab, number: int, cores: int) -> None:
         host = self._spec.hosts[number - 1]
         links = crossing_links(self._spec.hosts, host)
         kernel, disk = self.products.kernel_file, self.products.disk_file
-        boot(lab, Machine(host.name, number, kernel, disk, cores, host.memory, links=links))
+        virtual = self._virtual
+        self._patience = 1.0 if virtual is None else virtual.patience(cores)
+        arguments = () if virtual is None else (virtual.argument,)
+        boot(lab, Machine(host.name, number, kernel, disk, cores, host.memory, links=links, arguments=arguments))
 
     def wait(self, lab: Lab, name: str) -> None:
-        lab.wait_for_ssh(name, BOOT_TIMEOUT_S)
+        lab.wait_for_ssh(name, BOOT_TIMEOUT_S * self._patience)
 
 
 class UmlTestbed(LabTestbed):
@@ -41,12 +51,14 @@ class UmlTestbed(LabTestbed):
     def __init__(
         self, testbed: "spec.UmlTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
     ) -> None:
-        super().__init__(testbed, "vec", "machine", progress, wait, sharing)
+        share = sharing.slots if sharing else None
+        virtual = virtual_time_of(testbed, tuple(os.sched_getaffinity(0)), share)
+        super().__init__(testbed, "vec", "machine", progress, wait, sharing, virtual)
         self._uml = testbed
         self._products: LabProducts | None = None
 
     def _obtain(self) -> UmlMachines:
-        machines = UmlMachines(self._uml, self._progress)
+        machines = UmlMachines(self._uml, self._progress, self.virtual)
         self._products = machines.products
         return machines
 

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual time of the embedded lab: which cores of this computer lend their time to a machine's virtual CPUs. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.plan import dilation
+from orchestrator.spec import VIRTUAL_CLOCK
+
+if TYPE_CHECKING:
+    from orchestrator import spec
+
+# What else runs on a computer may make a trial so much longer than its estimate before it counts as failed.
+_MARGIN = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualTime:
+    """The virtual time of an opened testbed.
+
+    ``cores``: the most virtual CPUs of a machine; ``cpus``: the CPUs of this computer that run them, one for each slot;
+    ``quantum_s``: how far a virtual CPU's clock may run ahead of the others', in seconds; ``computer_cores``: how many
+    CPUs of the computer this process may use.
+    """
+
+    cores: int
+    cpus: tuple[int, ...]
+    quantum_s: float
+    computer_cores: int
+
+    @property
+    def slots(self) -> int:
+        """How many virtual CPUs run at a time."""
+        return len(self.cpus)
+
+    @property
+    def argument(self) -> str:
+        """What the lab kernel is told on its command line."""
+        return f"virtual_time={self.quantum_s * 1e6:.0f}:{','.join(map(str, self.cpus))}"
+
+    def patience(self, cores: int) -> float:
+        """How many times longer than in real time a controller waits for a machine with so many virtual CPUs before it
+        gives up."""
+        return _MARGIN * dilation(cores, cores, self.slots)
+
+    def to_json(self) -> dict[str, Any]:
+        """What run.json says of it, beside the clock's name."""
+        return {
+            "slots": self.slots,
+            "cores": self.cores,
+            "quantum_s": self.quantum_s,
+            "computer_cores": self.computer_cores,
+        }
+
+
+def virtual_time_of(
+    testbed: "spec.UmlTestbed", usable: Sequence[int], share: tuple[int, int] | None = None
+) -> VirtualTime | None:
+    """The virtual time of a testbed; None where its clock is real.
+
+    ``usable``: the CPUs of this computer that this process may use; ``share``: in a pool, the place among them of the
+    testbed's first slot and its number of slots, as `shares_of` gives it. Raises TestbedError where the testbed asks
+    for more slots than there are CPUs.
+    """
+    if testbed.clock != VIRTUAL_CLOCK:
+        return None
+    assert testbed.cores is not None
+    ordered = sorted(usable)
+    wanted = testbed.slots or min(len(ordered), testbed.cores)
+    if wanted > len(ordered):
+        raise TestbedError(
+            f"The testbed {testbed.testbed} asks for {wanted} slots, and this process may use {_cores(len(ordered))} "
+            "of this computer; each slot needs a core. Ask for fewer slots, or leave them out to use all cores."
+        )
+    first, slots = share or (0, wanted)
+    cpus = tuple(ordered[(first + i) % len(ordered)] for i in range(slots))
+    return VirtualTime(testbed.cores, cpus, testbed.quantum_s, len(ordered))
+
+
+def shares_of(wanted: Mapping[str, int | None], computer_cores: int) -> dict[str, tuple[int, int]]:
+    """How the virtual testbeds of a pool share a computer's cores: {testbed: (place of its first slot, slots)}.
+
+    ``wanted``: the slots that each testbed's file asks for, None for as many as possible. Those share what the others
+    leave, equally, and have one slot at least. Testbeds have cores of their own as long as there are enough; after that
+    they begin again with the first core.
+    """
+    asked = sum(slots for slots in wanted.values() if slots is not None)
+    open_ended = sum(slots is None for slots in wanted.values())
+    each = max(1, (computer_cores - asked) // open_ended) if open_ended else 0
+    shares, first = {}, 0
+    for name, slots in wanted.items():
+        mine = slots or each
+        shares[name] = (first % computer_cores, mine)
+        first += mine
+    return shares
+
+
+def check_kernel(name: str, testbed: str, virtual: VirtualTime, found: Mapping[str, Any] | None) -> None:
+    """See that a machine came up in the virtual time that its testbed asks for.
+
+    ``found``: what the agent read from /proc/virtual_time; None where there is no such file. Raises TestbedError.
+    """
+    if found is None:
+        raise TestbedError(
+            f"{name} came up in real time although the testbed {testbed} says clock: {VIRTUAL_CLOCK}: the lab kernel "
+            "in the cache is too old to know virtual time. `orch cache prune --all` removes it, and the next run "
+            "builds that of this checkout."
+        )
+    asked = (virtual.slots, round(virtual.quantum_s * 1e9))
+    if (found["slots"], found["quantum_ns"]) != asked:
+        raise TestbedError(
+            f"{name} came up with {found['slots']} slots and a quantum of {found['quantum_ns'] / 1e3:g} us, and the "
+            f"testbed {testbed} asks for {asked[0]} and {asked[1] / 1e3:g} us."
+        )
+
+
+def _cores(number: int) -> str:
+    return f"{number} core{'s' * (number != 1)}"
