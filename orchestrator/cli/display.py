@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
-from orchestrator.plan import Block, Plan, Trial, traffic_seconds
+from orchestrator.plan import Block, Plan, Trial, trial_seconds
 from orchestrator.run.scene import Outcome
 from orchestrator.store import headline
 
@@ -85,8 +85,8 @@ class Work:
 class Tracker:
     """How far a campaign is, what each of its testbeds does, and when it should end."""
 
-    def __init__(self, provider: str) -> None:
-        self._lessons = lessons(provider)
+    def __init__(self, provider: str, slots: int | None = None) -> None:
+        self._lessons = lessons(provider, slots)
         self.plan: Plan | None = None
         self.testbeds = 1
         self.works: dict[str, Work] = {}
@@ -109,7 +109,7 @@ class Tracker:
                 self._remaining_s -= self._seconds(trial)
 
     def _seconds(self, trial: Trial) -> float:
-        return traffic_seconds(trial.traffic) + self._lessons.overhead_s
+        return trial_seconds(trial, self._lessons)
 
     def begin(self, block: Block, testbed: str) -> None:
         for name, work in self.works.items():
@@ -140,12 +140,12 @@ class Tracker:
 
 
 class LineDisplay:
-    """A line an event, with the time since the start: for logs and pipes."""
+    """A line an event, with the time since the start: for logs and pipes. ``slots``: of a testbed in virtual time."""
 
-    def __init__(self, provider: str, stream: TextIO | None = None) -> None:
+    def __init__(self, provider: str, stream: TextIO | None = None, slots: int | None = None) -> None:
         self._stream = stream or sys.stderr
         self._began = time.monotonic()
-        self._tracker = Tracker(provider)
+        self._tracker = Tracker(provider, slots)
 
     def __enter__(self) -> "LineDisplay":
         return self
@@ -212,11 +212,12 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results."""
+    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results. ``slots``: of a
+    testbed in virtual time."""
 
-    def __init__(self, provider: str, console: Console) -> None:
+    def __init__(self, provider: str, console: Console, slots: int | None = None) -> None:
         self._console = console
-        self._tracker = Tracker(provider)
+        self._tracker = Tracker(provider, slots)
         self._began = time.monotonic()
         self._stage = ""
         self._stage_began = self._began

@@ -5,12 +5,15 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.doctor import Finding, Need, examine
+from orchestrator.doctor import Finding, Need, examine, requirements
 from orchestrator.errors import TestbedError
+
+if TYPE_CHECKING:
+    from orchestrator.spec import UmlTestbed
 
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
@@ -23,12 +26,13 @@ def doctor(
 ) -> None:
     """Show what the lab needs of this computer, what is missing, and what to do about it. Nothing is changed.
 
-    With --testbed, the same of the hosts of a testbed of the provider ssh. Ends with status 3 when something required
-    is missing.
+    With --testbed, the same of the hosts of a testbed of the provider ssh, or for a testbed in virtual time. Ends with
+    status 3 when something required is missing.
     """
     if testbed is not None and _examine_hosts(testbed, as_json):
         return
-    findings = examine()
+    virtual = [] if testbed is None else _in_virtual_time(testbed)
+    findings = examine(requirements(virtual)) if virtual else examine()
     blocking = [finding for finding in findings if finding.blocks]
     if as_json:
         rows = [dataclasses.asdict(finding) for finding in findings]
@@ -39,6 +43,14 @@ def doctor(
         print(f"orch: {finding.sentence()}", file=sys.stderr)
     if blocking:
         raise typer.Exit(TestbedError.exit_status)
+
+
+def _in_virtual_time(name: str) -> "list[UmlTestbed]":
+    """The testbeds in virtual time that a testbed or a pool is."""
+    from orchestrator.spec import VIRTUAL_CLOCK, UmlTestbed, load_testbed, members_of
+
+    beds = members_of(load_testbed(name))
+    return [bed for bed in beds if isinstance(bed, UmlTestbed) and bed.clock == VIRTUAL_CLOCK]
 
 
 def _examine_hosts(name: str, as_json: bool) -> bool:

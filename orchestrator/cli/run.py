@@ -70,6 +70,7 @@ class Request:
 
 def measure(request: Request) -> "Summary":
     """The whole way from a request to a run with its tables and, where it came to its end, its report."""
+    from orchestrator.cli.spec import clock_sentence
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
@@ -98,12 +99,15 @@ def measure(request: Request) -> "Summary":
     beds = members_of(bed)
     with _terminated_as_interrupted(), place:
         seen = place.look(beds)
-        plan = make_plan(experiment, pool_capabilities(seen), order=chosen_order, testbed=bed.testbed)
+        able = pool_capabilities(seen)
+        plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
         if found is None:
             _check_results(results)
-        with open_display(beds[0].provider) as display:
+        with open_display(beds[0].provider, able.slots) as display:
             if why:
                 display.message(why)
+            if clock := clock_sentence(plan, able):
+                display.message(clock)
             for left in plan.left_out:
                 display.message(f"Left out: {left.what}: {left.reason}")
 
@@ -170,14 +174,15 @@ def _check_results(folder: Path) -> None:
         ) from error
 
 
-def open_display(provider: str) -> "LineDisplay | LiveDisplay":
-    """The display of long operations: live on a terminal, lines elsewhere; on standard error."""
+def open_display(provider: str, slots: int | None = None) -> "LineDisplay | LiveDisplay":
+    """The display of long operations: live on a terminal, lines elsewhere; on standard error. ``slots``: of a testbed
+    in virtual time."""
     from rich.console import Console
 
     from orchestrator.cli.display import LineDisplay, LiveDisplay
 
     console = Console(stderr=True)
-    return LiveDisplay(provider, console) if console.is_terminal else LineDisplay(provider)
+    return LiveDisplay(provider, console, slots) if console.is_terminal else LineDisplay(provider, slots=slots)
 
 
 @contextlib.contextmanager

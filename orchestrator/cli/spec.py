@@ -13,7 +13,7 @@ import typer
 from orchestrator.errors import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Lessons, Plan, Trial
+    from orchestrator.plan import Capabilities, Lessons, Plan, Trial
 
 
 def validate(
@@ -34,7 +34,7 @@ def validate(
 
 def plan(
     spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
-    tier: Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full.")] = None,
+    tier: Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full, or another tier.")] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
@@ -57,12 +57,21 @@ def plan(
     beds = members_of(bed)
     able = pool_capabilities({one.testbed: look(one) for one in beds})
     planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
-    learned = lessons(beds[0].provider)
+    learned = lessons(beds[0].provider, able.slots)
     if json_output:
-        for part in _json_parts(planned, learned, able.testbeds):
+        for part in _json_parts(planned, learned, able):
             sys.stdout.write(part)
     else:
-        _show(planned, learned, able.testbeds)
+        _show(planned, learned, able)
+
+
+def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
+    """What a plan's clock is, in virtual time, as a sentence; empty in real time."""
+    from orchestrator.store.clock import VirtualTime
+
+    if able.slots is None:
+        return ""
+    return VirtualTime(max(block.cores for block in planned.blocks), (able.slots,), ()).sentence
 
 
 def _shared_fields(trial: "Trial") -> str:
@@ -78,12 +87,13 @@ def _shared_fields(trial: "Trial") -> str:
     return json.dumps(fields)[1:]
 
 
-def _json_parts(planned: "Plan", lessons: "Lessons", testbeds: int) -> Iterator[str]:
+def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> Iterator[str]:
     """One JSON object, piece by piece: a hundred thousand trials need not be in memory as text."""
     from orchestrator.plan import block_estimate, estimate
 
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
-    head = {name: getattr(planned, name) for name in names}
+    testbeds = able.testbeds
+    head = {name: getattr(planned, name) for name in names} | {"clock": able.clock, "slots": able.slots}
     head["expected"] = asdict(estimate(planned, lessons, testbeds=testbeds))
     if planned.repetitions.width is not None:
         head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))
@@ -122,7 +132,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
+def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -131,7 +141,7 @@ def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
     from orchestrator.plan import block_estimate, estimate
 
     rule = planned.repetitions
-    total, least = (estimate(planned, lessons, rounds, testbeds) for rounds in (None, rule.min))
+    total, least = (estimate(planned, lessons, rounds, able.testbeds) for rounds in (None, rule.min))
 
     def span(least: str, most: str) -> str:
         return most if least == most else f"{least} - {most}"
@@ -141,6 +151,8 @@ def _show(planned: "Plan", lessons: "Lessons", testbeds: int) -> None:
     console.print(
         f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}"
     )
+    if clock := clock_sentence(planned, able):
+        console.print(f"{clock} The expected times are those of this computer's clock.", soft_wrap=True)
     order = f"seed {planned.seed}" if planned.order == "random" else "in the order of the spec"
     console.print(
         f"Every block starts with a baseline without a tunnel; order of the cells in a round: {order}.", soft_wrap=True

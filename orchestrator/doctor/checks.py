@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.debian import keyring, mirror
-from orchestrator.errors import UserError
+from orchestrator.errors import TestbedError, UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
+from orchestrator.spec import MOST_VIRTUAL_CPUS, UmlTestbed
 from orchestrator.testbed.lab.lab import own_namespaces
 from orchestrator.testbed.qemu.probe import known_accelerator
+from orchestrator.testbed.virtual import virtual_time_of
 
 GIB = 2**30
 DISK_NEEDED = 6 * GIB  # kernel source and build 4, image, disk and modules 1, and room for results
@@ -165,10 +167,36 @@ def archive_keys() -> Observation:
 
 
 def cores() -> Observation:
-    """How many virtual CPUs a lab machine can have."""
+    """How many virtual CPUs a lab machine can have in real time."""
     count = len(os.sched_getaffinity(0))
-    what = f"{count} core{'s' if count > 1 else ''}: cells with more are left out"
+    what = f"{count} core{'s' if count > 1 else ''}: in real time, cells with more are left out"
     return Observation(count > 1, what)
+
+
+def virtual_time() -> Observation:
+    """What virtual time can do on this computer."""
+    count = len(os.sched_getaffinity(0))
+    slots = f"{count} core{'s' * (count != 1)}"
+    return Observation(
+        True,
+        f"up to {MOST_VIRTUAL_CPUS} virtual CPUs on {slots} (`--testbed virtual-lab`); it needs no idle computer and "
+        "no real-time priority: other programs make a trial longer, not wrong",
+    )
+
+
+def virtual_testbed(testbed: UmlTestbed) -> Observation:
+    """What a testbed in virtual time has on this computer."""
+    try:
+        found = virtual_time_of(testbed, tuple(os.sched_getaffinity(0)))
+    except TestbedError as error:
+        return Observation(False, "cannot be used here", str(error))
+    assert found is not None
+    slots = f"{found.slots} core{'s' * (found.slots != 1)}"
+    return Observation(
+        True,
+        f"{testbed.testbed}: up to {found.cores} virtual CPUs on {slots}, quantum {found.quantum_s * 1e6:g} us; it "
+        "needs no idle computer and no real-time priority",
+    )
 
 
 def realtime() -> Observation:

@@ -3,11 +3,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from orchestrator import cache
 from orchestrator.doctor import checks
 from orchestrator.doctor.packages import SystemPackage, system_packages
 from orchestrator.finding import Finding, Need, Observation, Requirement
+from orchestrator.spec import UmlTestbed
 
 _COMPUTER = (
     Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),
@@ -38,6 +40,9 @@ _MEASURING = (
     ),
     Requirement("Cores", Need.ADVICE, checks.cores, "Scaling shows from two cores on."),
     Requirement("Idle computer", Need.ADVICE, checks.idle, "End other programs before you measure."),
+)
+_INFORMATION = (
+    Requirement("Virtual time", Need.INFORMATION, checks.virtual_time),
     Requirement("KVM", Need.INFORMATION, checks.kvm),
 )
 
@@ -49,10 +54,13 @@ def _package_requirement(package: SystemPackage) -> Requirement:
     return Requirement(name, need, package.look)
 
 
-def requirements() -> list[Requirement]:
-    """Every requirement of the lab."""
+def requirements(virtual: Sequence[UmlTestbed] = ()) -> list[Requirement]:
+    """Every requirement of the lab; of testbeds in virtual time, without what only real time needs."""
     packages = [_package_requirement(package) for package in system_packages()]
-    return [*_COMPUTER, *packages, *_DEBIAN, *_MEASURING]
+    measuring = [
+        Requirement("Virtual time", Need.REQUIRED, partial(checks.virtual_testbed, testbed)) for testbed in virtual
+    ]
+    return [*_COMPUTER, *packages, *_DEBIAN, *(measuring or [*_MEASURING, *_INFORMATION])]
 
 
 def lab_is_built() -> bool:
