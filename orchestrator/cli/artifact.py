@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).with_name("artifact.md.j2")
 _LAPTOP_CORES = 2
 _CORES = (_LAPTOP_CORES, 8, 32)
+_VIRTUAL_CPUS = 32
 
 
 def artifact() -> None:
@@ -53,6 +54,7 @@ def appendix() -> str:
         sources=sources,
         steps=list(_steps(claims)),
         cores=_CORES,
+        virtual_cpus=_VIRTUAL_CPUS,
         rows=list(_sizes(specs)),
         specs=specs,
         not_modelled=NOT_MODELLED,
@@ -89,25 +91,30 @@ def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:
             spec = load_experiment(base.path, tier=tier or None)
             what = base.tiers[tier].description if tier else ""
             spans = [", ".join(filter(None, _times_and_disk(spec, cores))) for cores in _CORES]
+            spans.append(", ".join(filter(None, _times_and_disk(spec, _VIRTUAL_CPUS, _LAPTOP_CORES))))
             yield {"name": name, "tier": tier, "what": what, "spans": spans}
 
 
-def _times_and_disk(spec: "Experiment", cores: int) -> tuple[str, str]:
-    """What an experiment takes in the lab of a computer with so many cores.
+def _times_and_disk(spec: "Experiment", cores: int, slots: int | None = None) -> tuple[str, str]:
+    """What an experiment takes in the lab of a computer with so many cores; with ``slots``, in virtual time, with at
+    most ``cores`` virtual CPUs on so many cores.
 
     A time, or two where the number of rounds depends on what is measured; and disk.
     """
-    from orchestrator.cli.lessons import UNTAUGHT
+    from orchestrator.cli.lessons import untaught
     from orchestrator.cli.spec import duration, size
     from orchestrator.errors import UserError
-    from orchestrator.plan import estimate, lab_capabilities, make_plan
+    from orchestrator.plan import estimate, lab_capabilities, make_plan, virtual_lab_capabilities
     from orchestrator.spec.catalog import known_variants
 
     try:
-        plan = make_plan(spec, lab_capabilities(cores, known_variants()))
+        variants = known_variants()
+        able = lab_capabilities(cores, variants) if slots is None else virtual_lab_capabilities(cores, slots, variants)
+        plan = make_plan(spec, able)
     except UserError:
         return "nothing to measure", ""
-    most = estimate(plan, UNTAUGHT)
-    least = estimate(plan, UNTAUGHT, plan.repetitions.min) if plan.repetitions.width is not None else most
+    lessons = untaught(slots)
+    most = estimate(plan, lessons)
+    least = estimate(plan, lessons, plan.repetitions.min) if plan.repetitions.width is not None else most
     times = dict.fromkeys(duration(part.seconds) for part in (least, most))
     return " to ".join(times), size(most.disk_bytes)

@@ -28,4 +28,6 @@ def _lessons(taught: Mapping[str, float], slots: int | None) -> Lessons:
     return Lessons(taught["overhead"], taught["prepare"], taught["disk"], slots)
 
 
-UNTAUGHT = _lessons(_DEFAULTS[REAL_CLOCK], None)  # for testbeds in real time
+def untaught(slots: int | None = None) -> Lessons:
+    """What is assumed on a computer that no run has taught yet; ``slots`` as in `lessons`."""
+    return _lessons(_DEFAULTS[REAL_CLOCK if slots is None else VIRTUAL_CLOCK], slots)
