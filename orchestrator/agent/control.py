@@ -16,7 +16,7 @@ from orchestrator.agent.host import LIBC, AgentError
 
 CONTROLLER = 0  # the descriptor whose end says that the controller is gone
 PR_SET_PDEATHSIG = 1
-TURN = 2000  # rounds between two looks at the clock: short beside the loops' time, long beside what a look takes
+TURN = 20000  # rounds between two looks at the clock: short beside the loops' time, long beside what a look takes
 START_IN_S = 0.05  # from when all loops are ready
 READY = b"r"
 RESULT = struct.Struct("=Qd")  # rounds, seconds

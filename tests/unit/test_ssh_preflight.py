@@ -64,6 +64,10 @@ def test_good_hosts_have_nothing_in_the_way() -> None:
 
 
 BAD = [
+    (
+        {"virtual_time": {"slots": 2}},
+        "left: Virtual time: its clock is virtual, and a host's must be real.",
+    ),
     ({"uid": 1000}, "left: Root: user id 1000. Log in as root, or with sudo"),
     ({"python": "3.8.1"}, "left: Python: 3.8.1. It takes Python 3.9"),
     ({"secure_boot": True}, "Secure Boot is on. Switch Secure Boot off"),

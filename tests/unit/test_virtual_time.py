@@ -3,12 +3,13 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import cache, store
@@ -19,7 +20,15 @@ from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.lessons import lessons
 from orchestrator.doctor import checks, requirements
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.plan import dilation, lab_capabilities, lessons_key, make_plan, virtual_lab_capabilities
+from orchestrator.plan import (
+    Lessons,
+    dilation,
+    estimate,
+    lab_capabilities,
+    lessons_key,
+    make_plan,
+    virtual_lab_capabilities,
+)
 from orchestrator.run import control, probes
 from orchestrator.spec import Experiment, Pool, SpecError, UmlTestbed, clock_of, load_experiment, load_testbed
 from orchestrator.testbed import capabilities
@@ -121,6 +130,7 @@ def test_slots_are_cores_that_this_process_may_use(tmp_path: Path) -> None:
         virtual_time_of(two, [3])
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text("abcdef", min_size=1), st.none() | st.integers(1, 8), min_size=1, max_size=6),
     st.integers(1, 32),
@@ -191,6 +201,7 @@ def test_a_machine_with_an_old_kernel_is_refused() -> None:
 # --- how long things take ---
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 64))
 def test_more_cores_and_tunnels_take_longer_and_more_slots_do_not(cores: int, tunnels: int, slots: int) -> None:
     found = dilation(cores, tunnels, slots)
@@ -261,8 +272,6 @@ def test_the_plan_and_the_display_count_wall_seconds(capsys: Capture, tmp_path: 
 
 @pytest.mark.parametrize(("tier", "most_s"), [("smoke", 4 * 60), ("quick", 60 * 60), ("paper", 9 * 3600)])
 def test_the_tiers_of_scaling_end_in_their_time_on_two_cores(tier: str, most_s: float) -> None:
-    from orchestrator.plan import Lessons, estimate
-
     spec = load_experiment("exp/scaling.yaml", tier)
     plan = make_plan(spec, virtual_lab_capabilities(32, 2, ("vanilla", "threaded", "inline")))
     assert {block.cores for block in plan.blocks} >= {1, 16}
@@ -336,6 +345,7 @@ def test_the_window_in_virtual_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # --- the control ---
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.floats(1e3, 1e9), st.floats(0.5, 1.5))
 def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, alone: float, share: float) -> None:
     result = control.evaluate({"alone": alone, "together": [alone * share] * cpus})
@@ -355,8 +365,6 @@ def test_one_slow_loop_shows() -> None:
 
 
 def test_the_agents_loops_run_on_their_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     there, stay = os.pipe()
     monkeypatch.setattr(loops, "CONTROLLER", there)
     try:

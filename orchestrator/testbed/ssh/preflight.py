@@ -105,6 +105,9 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
     what = f"{survey.skew_s:+.2f} s from this computer's, {kept[facts['clock_synchronized']]}"
     yield _finding("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
+    if facts.get("virtual_time") is not None:
+        remedy = "Name a testbed of the provider uml with clock: virtual instead."
+        yield _finding("Virtual time", Need.REQUIRED, False, "its clock is virtual, and a host's must be real", remedy)
     busy = facts["busy"]
     by = f" ({', '.join(busy['names'])})" if busy["names"] and busy["cores"] > _BUSY_CORES else ""
     what = f"other programs use {busy['cores']:.1f} of a core now{by}"
