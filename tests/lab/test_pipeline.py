@@ -41,7 +41,7 @@ def test_the_smoke_tier_goes_all_the_way(tmp_path: Path) -> None:
         assert row["status"] == "ok"
         assert row["throughput_bps"] > 50e6
         assert abs(row["duration_s"] - 1.0) < 0.2
-    assert {row["cores"] for row in rows.values()} == {1, CORES}
+    assert {row["cores"] for row in rows.values()} == {cores for cores in (1, 2, 16) if cores <= CORES}
     assert lab_processes() == []
 
 
