@@ -13,7 +13,7 @@ from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
-from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, clock_of
+from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, UmlTestbed, clock_of
 from orchestrator.spec.validation import build
 
 
@@ -117,8 +117,17 @@ def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Proble
 
 def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
     """Why a testbed cannot be in a pool with others: a host, or a name, can be used once at a time, and all have the
-    same clock."""
+    same clock, and divide and steer in the same way."""
     others = list(others)
+    first = others[0] if others else testbed
+    if isinstance(testbed, UmlTestbed) and isinstance(first, UmlTestbed):
+        for name in ("role_cpus", "links"):
+            mine, theirs = getattr(testbed, name), getattr(first, name)
+            if mine != theirs and testbed.clock == first.clock:
+                yield (
+                    f"{testbed.testbed} has {name}: {mine}, and {first.testbed} has {name}: {theirs}. Cores mean "
+                    "something else with each, so all testbeds of a pool have the same."
+                )
     if others and clock_of(testbed) != clock_of(others[0]):
         yield (
             f"{testbed.testbed} has a {clock_of(testbed)} clock, and {others[0].testbed} has a {clock_of(others[0])} "
