@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).with_name("artifact.md.j2")
 _LAPTOP_CORES = 2
 _CORES = (_LAPTOP_CORES, 8, 32)
-_VIRTUAL_CPUS = 32
+_VIRTUAL_CORES = 32
 
 
 def artifact() -> None:
@@ -32,7 +32,7 @@ def appendix() -> str:
     from orchestrator.analysis.claims import load_claims
     from orchestrator.doctor.checks import DISK_NEEDED, GIB, MEMORY_NEEDED, PYTHONS
     from orchestrator.paths import EXPERIMENTS
-    from orchestrator.spec import load_experiment
+    from orchestrator.spec import OWN_CPUS, load_experiment, machine_cpus
     from orchestrator.spec.catalog import known_specs
     from orchestrator.store.clock import NOT_MODELLED
 
@@ -54,7 +54,8 @@ def appendix() -> str:
         sources=sources,
         steps=list(_steps(claims)),
         cores=_CORES,
-        virtual_cpus=_VIRTUAL_CPUS,
+        virtual_cores=_VIRTUAL_CORES,
+        virtual_cpus=machine_cpus(_VIRTUAL_CORES, OWN_CPUS),
         rows=list(_sizes(specs)),
         specs=specs,
         not_modelled=NOT_MODELLED,
@@ -91,13 +92,13 @@ def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:
             spec = load_experiment(base.path, tier=tier or None)
             what = base.tiers[tier].description if tier else ""
             spans = [", ".join(filter(None, _times_and_disk(spec, cores))) for cores in _CORES]
-            spans.append(", ".join(filter(None, _times_and_disk(spec, _VIRTUAL_CPUS, _LAPTOP_CORES))))
+            spans.append(", ".join(filter(None, _times_and_disk(spec, _VIRTUAL_CORES, _LAPTOP_CORES))))
             yield {"name": name, "tier": tier, "what": what, "spans": spans}
 
 
 def _times_and_disk(spec: "Experiment", cores: int, slots: int | None = None) -> tuple[str, str]:
     """What an experiment takes in the lab of a computer with so many cores; with ``slots``, in virtual time, with at
-    most ``cores`` virtual CPUs on so many cores.
+    most ``cores`` virtual CPUs in each gateway, on so many cores of the computer.
 
     A time, or two where the number of rounds depends on what is measured; and disk.
     """
@@ -105,15 +106,18 @@ def _times_and_disk(spec: "Experiment", cores: int, slots: int | None = None) ->
     from orchestrator.cli.spec import duration, size
     from orchestrator.errors import UserError
     from orchestrator.plan import estimate, lab_capabilities, make_plan, virtual_lab_capabilities
+    from orchestrator.spec import OWN_CPUS
     from orchestrator.spec.catalog import known_variants
 
     try:
         variants = known_variants()
-        able = lab_capabilities(cores, variants) if slots is None else virtual_lab_capabilities(cores, slots, variants)
+        able = lab_capabilities(cores, variants)
+        if slots is not None:
+            able = virtual_lab_capabilities(cores, slots, variants, OWN_CPUS)
         plan = make_plan(spec, able)
     except UserError:
         return "nothing to measure", ""
-    lessons = untaught(slots)
+    lessons = untaught(slots, able.role_cpus)
     most = estimate(plan, lessons)
     least = estimate(plan, lessons, plan.repetitions.min) if plan.repetitions.width is not None else most
     times = dict.fromkeys(duration(part.seconds) for part in (least, most))

@@ -20,6 +20,7 @@ from rich.text import Text
 from orchestrator.cli.lessons import lessons
 from orchestrator.plan import Block, Plan, Trial, trial_seconds
 from orchestrator.run.scene import Outcome
+from orchestrator.spec import SHARED_CPUS, RoleCpus
 from orchestrator.store import headline
 
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
@@ -85,8 +86,8 @@ class Work:
 class Tracker:
     """How far a campaign is, what each of its testbeds does, and when it should end."""
 
-    def __init__(self, provider: str, slots: int | None = None) -> None:
-        self._lessons = lessons(provider, slots)
+    def __init__(self, provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> None:
+        self._lessons = lessons(provider, slots, role_cpus)
         self.plan: Plan | None = None
         self.testbeds = 1
         self.works: dict[str, Work] = {}
@@ -140,12 +141,19 @@ class Tracker:
 
 
 class LineDisplay:
-    """A line an event, with the time since the start: for logs and pipes. ``slots``: of a testbed in virtual time."""
+    """A line an event, with the time since the start: for logs and pipes. ``slots``, ``role_cpus``: of a testbed in
+    virtual time."""
 
-    def __init__(self, provider: str, stream: TextIO | None = None, slots: int | None = None) -> None:
+    def __init__(
+        self,
+        provider: str,
+        stream: TextIO | None = None,
+        slots: int | None = None,
+        role_cpus: RoleCpus = SHARED_CPUS,
+    ) -> None:
         self._stream = stream or sys.stderr
         self._began = time.monotonic()
-        self._tracker = Tracker(provider, slots)
+        self._tracker = Tracker(provider, slots, role_cpus)
 
     def __enter__(self) -> "LineDisplay":
         return self
@@ -212,12 +220,14 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results. ``slots``: of a
-    testbed in virtual time."""
+    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results. ``slots``,
+    ``role_cpus``: of a testbed in virtual time."""
 
-    def __init__(self, provider: str, console: Console, slots: int | None = None) -> None:
+    def __init__(
+        self, provider: str, console: Console, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS
+    ) -> None:
         self._console = console
-        self._tracker = Tracker(provider, slots)
+        self._tracker = Tracker(provider, slots, role_cpus)
         self._began = time.monotonic()
         self._stage = ""
         self._stage_began = self._began

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from orchestrator import cache
 from orchestrator.plan import Lessons, lessons_key
-from orchestrator.spec import REAL_CLOCK, VIRTUAL_CLOCK, Clock
+from orchestrator.spec import REAL_CLOCK, SHARED_CPUS, VIRTUAL_CLOCK, Clock, RoleCpus
 
 # Until a run on this computer has taught better, by the testbed's clock: measured on the lab with two cores. Where many
 # virtual CPUs share them, setting up a trial and starting a machine take longer.
@@ -15,19 +15,19 @@ _DEFAULTS: dict[Clock, dict[str, float]] = {
 }
 
 
-def lessons(provider: str, slots: int | None = None) -> Lessons:
+def lessons(provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> Lessons:
     """What is known of testbeds of a provider. ``slots``: in virtual time, how many virtual CPUs run at a time; None in
-    real time."""
+    real time. ``role_cpus``: whether all roles share them."""
     clock = REAL_CLOCK if slots is None else VIRTUAL_CLOCK
     defaults = _DEFAULTS[clock]
     known = {name: cache.learned(lessons_key(name, provider, clock), value) for name, value in defaults.items()}
-    return _lessons({name: value or defaults[name] for name, value in known.items()}, slots)
+    return _lessons({name: value or defaults[name] for name, value in known.items()}, slots, role_cpus)
 
 
-def _lessons(taught: Mapping[str, float], slots: int | None) -> Lessons:
-    return Lessons(taught["overhead"], taught["prepare"], taught["disk"], slots)
+def _lessons(taught: Mapping[str, float], slots: int | None, role_cpus: RoleCpus) -> Lessons:
+    return Lessons(taught["overhead"], taught["prepare"], taught["disk"], slots, role_cpus)
 
 
-def untaught(slots: int | None = None) -> Lessons:
-    """What is assumed on a computer that no run has taught yet; ``slots`` as in `lessons`."""
-    return _lessons(_DEFAULTS[REAL_CLOCK if slots is None else VIRTUAL_CLOCK], slots)
+def untaught(slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> Lessons:
+    """What is assumed on a computer that no run has taught yet; the arguments are those of `lessons`."""
+    return _lessons(_DEFAULTS[REAL_CLOCK if slots is None else VIRTUAL_CLOCK], slots, role_cpus)

@@ -20,7 +20,7 @@ from orchestrator.paths import RESULTS
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
     from orchestrator.run.campaign import Summary
-    from orchestrator.spec import Pool, Testbed
+    from orchestrator.spec import Pool, RoleCpus, Testbed
     from orchestrator.store.changes import Change
 
 
@@ -103,7 +103,7 @@ def measure(request: Request) -> "Summary":
         plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
         if found is None:
             _check_results(results)
-        with open_display(beds[0].provider, able.slots) as display:
+        with open_display(beds[0].provider, able.slots, able.role_cpus) as display:
             if why:
                 display.message(why)
             if clock := clock_sentence(plan, able):
@@ -174,15 +174,19 @@ def _check_results(folder: Path) -> None:
         ) from error
 
 
-def open_display(provider: str, slots: int | None = None) -> "LineDisplay | LiveDisplay":
-    """The display of long operations: live on a terminal, lines elsewhere; on standard error. ``slots``: of a testbed
-    in virtual time."""
+def open_display(
+    provider: str, slots: int | None = None, role_cpus: "RoleCpus" = "shared"
+) -> "LineDisplay | LiveDisplay":
+    """The display of long operations: live on a terminal, lines elsewhere; on standard error. ``slots``,
+    ``role_cpus``: of a testbed in virtual time."""
     from rich.console import Console
 
     from orchestrator.cli.display import LineDisplay, LiveDisplay
 
     console = Console(stderr=True)
-    return LiveDisplay(provider, console, slots) if console.is_terminal else LineDisplay(provider, slots=slots)
+    if console.is_terminal:
+        return LiveDisplay(provider, console, slots, role_cpus)
+    return LineDisplay(provider, slots=slots, role_cpus=role_cpus)
 
 
 @contextlib.contextmanager

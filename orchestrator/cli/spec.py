@@ -57,7 +57,7 @@ def plan(
     beds = members_of(bed)
     able = pool_capabilities({one.testbed: look(one) for one in beds})
     planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
-    learned = lessons(beds[0].provider, able.slots)
+    learned = lessons(beds[0].provider, able.slots, able.role_cpus)
     if json_output:
         for part in _json_parts(planned, learned, able):
             sys.stdout.write(part)
@@ -66,12 +66,16 @@ def plan(
 
 
 def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
-    """What a plan's clock is, in virtual time, as a sentence; empty in real time."""
+    """What a plan's clock is, in virtual time, as a sentence or two; empty in real time."""
+    from orchestrator.spec import OWN_CPUS, machine_cpus
     from orchestrator.store.clock import VirtualTime
 
     if able.slots is None:
         return ""
-    return VirtualTime(max(block.cores for block in planned.blocks), (able.slots,), ()).sentence
+    cores = max(block.cores for block in planned.blocks)
+    each = cores if able.role_cpus == OWN_CPUS else None
+    time = VirtualTime(machine_cpus(cores, able.role_cpus), (able.slots,), (), each)
+    return f"{time.sentence} {time.whose}".rstrip()
 
 
 def _shared_fields(trial: "Trial") -> str:
@@ -94,6 +98,7 @@ def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> It
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
     testbeds = able.testbeds
     head = {name: getattr(planned, name) for name in names} | {"clock": able.clock, "slots": able.slots}
+    head["role_cpus"] = able.role_cpus
     head["expected"] = asdict(estimate(planned, lessons, testbeds=testbeds))
     if planned.repetitions.width is not None:
         head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))

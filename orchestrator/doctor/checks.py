@@ -15,7 +15,7 @@ from orchestrator.debian import keyring, mirror
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
-from orchestrator.spec import MOST_VIRTUAL_CPUS, UmlTestbed
+from orchestrator.spec import MOST_CORES_OF_OWN, UmlTestbed
 from orchestrator.testbed.lab.lab import own_namespaces
 from orchestrator.testbed.qemu.probe import known_accelerator
 from orchestrator.testbed.virtual import virtual_time_of
@@ -179,8 +179,8 @@ def virtual_time() -> Observation:
     slots = f"{count} core{'s' * (count != 1)}"
     return Observation(
         True,
-        f"up to {MOST_VIRTUAL_CPUS} virtual CPUs on {slots} (`--testbed virtual-lab`); it needs no idle computer and "
-        "no real-time priority: other programs make a trial longer, not wrong",
+        f"up to {MOST_CORES_OF_OWN} virtual CPUs in each gateway on {slots} (`--testbed virtual-lab`); it needs no "
+        "idle computer and no real-time priority: other programs make a trial longer, not wrong",
     )
 
 
@@ -191,11 +191,12 @@ def virtual_testbed(testbed: UmlTestbed) -> Observation:
     except TestbedError as error:
         return Observation(False, "cannot be used here", str(error))
     assert found is not None
+    each = f" ({found.cores} in each gateway)" if found.own_cpus else ""
     slots = f"{found.slots} core{'s' * (found.slots != 1)}"
     return Observation(
         True,
-        f"{testbed.testbed}: up to {found.cores} virtual CPUs on {slots}, quantum {found.quantum_s * 1e6:g} us; it "
-        "needs no idle computer and no real-time priority",
+        f"{testbed.testbed}: up to {found.machine_cpus(found.cores)} virtual CPUs{each} on {slots}, quantum "
+        f"{found.quantum_s * 1e6:g} us; it needs no idle computer and no real-time priority",
     )
 
 

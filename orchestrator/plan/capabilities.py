@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.spec import REAL_CLOCK, VIRTUAL_CLOCK, Clock
+from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, VIRTUAL_CLOCK, Clock, RoleCpus
 
 _LAB_TOPOLOGIES = ("site-to-site", "gateway-to-gateway")
 
@@ -18,7 +18,7 @@ class Capabilities:
     goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
     variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
     than one in a pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time,
-    else None.
+    else None. ``role_cpus``: whether roles on a machine share its CPUs, or each has its own.
     """
 
     max_cores: int
@@ -30,6 +30,7 @@ class Capabilities:
     testbeds: int = 1
     clock: Clock = REAL_CLOCK
     slots: int | None = None
+    role_cpus: RoleCpus = SHARED_CPUS
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:
@@ -45,10 +46,20 @@ def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int
     return Capabilities(most, "boot", _LAB_TOPOLOGIES, tuple(variants), {"cores": cores})
 
 
-def virtual_lab_capabilities(cores: int, slots: int, variants: Sequence[str]) -> Capabilities:
-    """Capabilities of the embedded lab in virtual time. ``cores``: the most virtual CPUs that its testbed file allows;
-    ``slots``: how many of them run at a time."""
-    reason = f"the testbed file allows {cores} virtual CPU{'s' * (cores != 1)} (cores: {cores})"
+def virtual_lab_capabilities(
+    cores: int, slots: int, variants: Sequence[str], role_cpus: RoleCpus = SHARED_CPUS
+) -> Capabilities:
+    """Capabilities of the embedded lab in virtual time. ``cores``: the most virtual CPUs that its testbed file allows,
+    in each gateway where roles have their own; ``slots``: how many run at a time."""
+    whose = " in each gateway" if role_cpus == OWN_CPUS else ""
+    reason = f"the testbed file allows {cores} virtual CPU{'s' * (cores != 1)}{whose} (cores: {cores})"
     return Capabilities(
-        cores, "boot", _LAB_TOPOLOGIES, tuple(variants), {"cores": reason}, clock=VIRTUAL_CLOCK, slots=slots
+        cores,
+        "boot",
+        _LAB_TOPOLOGIES,
+        tuple(variants),
+        {"cores": reason},
+        clock=VIRTUAL_CLOCK,
+        slots=slots,
+        role_cpus=role_cpus,
     )

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
-from orchestrator.spec import REAL_CLOCK, Clock, Traffic
+from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Clock, RoleCpus, Traffic
 
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
@@ -12,6 +12,9 @@ _MORE_TRIES = 2.5  # for each more than one
 # In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver), and what switching
 # between virtual CPUs costs, as a factor.
 _CPUS_OF_A_TUNNEL = 4
+# The same where each role has CPUs of its own, over which a tunnel's work spreads; and how many are busy for each core
+# of a gateway when all of those are.
+_OWN_CPUS_OF_A_TUNNEL, _BUSY_FOR_A_CORE = 5, 2.3
 _COST_OF_SLOTS = 1.3
 
 
@@ -21,13 +24,14 @@ class Lessons:
 
     ``overhead_s``: seconds that a trial takes beyond its warm-up and duration; ``prepare_s``: seconds that a block
     takes to prepare its hosts; ``trial_bytes``: what a trial stores. ``slots``: in virtual time, how many virtual CPUs
-    run at a time; None in real time.
+    run at a time; None in real time. ``role_cpus``: whether roles on a machine share its CPUs.
     """
 
     overhead_s: float
     prepare_s: float
     trial_bytes: float = 0.0
     slots: int | None = None
+    role_cpus: RoleCpus = SHARED_CPUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +51,27 @@ def lessons_key(what: str, provider: str, clock: Clock = REAL_CLOCK) -> str:
     return f"{what}/{provider}" if clock == REAL_CLOCK else f"{what}/{provider}-{clock}"
 
 
-def dilation(cores: int, tunnels: int, slots: int | None) -> float:
+def dilation(cores: int, tunnels: int, slots: int | None, role_cpus: RoleCpus = SHARED_CPUS) -> float:
     """Wall seconds that a second of a trial's traffic takes, as an estimate; 1 in real time (``slots`` None).
 
     In virtual time ``slots`` virtual CPUs run at a time, so that busy ones take turns. A tunnel keeps about four of
-    them busy (sender, two gateways, receiver), and switching between them costs about 30 % more. With a slot for each
-    busy CPU, a virtual second takes at least a real one, because virtual time never runs ahead of real time.
+    them busy (sender, two gateways, receiver), and switching between them costs about 30 % more. Where each role has
+    CPUs of its own, one tunnel keeps about five busy, and a tunnel for each core 2.3 for each core. With a slot for
+    each busy CPU, a virtual second takes at least a real one, because virtual time never runs ahead of real time.
     """
     if slots is None:
         return 1.0
-    busy = min(cores, _CPUS_OF_A_TUNNEL * tunnels)
+    if role_cpus == OWN_CPUS:
+        busy = min(_BUSY_FOR_A_CORE * cores, _OWN_CPUS_OF_A_TUNNEL * tunnels)
+    else:
+        busy = min(cores, _CPUS_OF_A_TUNNEL * tunnels)
     return max(1.0, busy / slots * _COST_OF_SLOTS)
 
 
 def trial_seconds(trial: Trial, lessons: Lessons) -> float:
     """How many wall seconds a trial takes, as an estimate."""
     levels = trial.levels
-    slower = dilation(levels.cores, levels.tunnels, lessons.slots)
+    slower = dilation(levels.cores, levels.tunnels, lessons.slots, lessons.role_cpus)
     return traffic_seconds(trial.traffic) * slower + lessons.overhead_s
 
 
