@@ -18,7 +18,7 @@ import sys
 import time
 
 from orchestrator.agent.control import control
-from orchestrator.agent.cpus import confine
+from orchestrator.agent.cpus import confine, place
 from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
@@ -71,6 +71,7 @@ OPERATIONS = {
         lease,
         break_lease,
         confine,
+        place,
         tunables,
         read_settings,
         write_settings,

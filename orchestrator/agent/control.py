@@ -23,12 +23,13 @@ RESULT = struct.Struct("=Qd")  # rounds, seconds
 
 
 def control(request):
-    """How much loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC}.
+    """How much loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "cpus": on which CPUs, null for
+    all that this agent may use}.
 
     {"alone": rounds per second of one loop on the first CPU while the others have nothing to do, "together": [rounds
     per second of each of as many loops as there are CPUs, each on its own, all at the same time]}.
     """
-    cpus = sorted(os.sched_getaffinity(0))
+    cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))
     (alone,) = loops(cpus[:1], request["seconds"])
     return {"alone": alone, "together": loops(cpus, request["seconds"])}
 

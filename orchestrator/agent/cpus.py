@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeping what belongs to trials to some of this host's CPUs, while the others stay on line.
+"""Which of this host's CPUs trials use: some, while the others stay on line, or for each role its own.
 
-What trials start inherits the CPUs of this agent. WireGuard's own work is apart from that: threads that poll are moved,
-and queued work goes where a device's attribute ``cpus`` says, which only this project's module has.
+What trials start inherits the CPUs of this agent, or those of the role in which it is started. WireGuard's own work is
+apart from that: threads that poll are moved, and queued work goes where a device's attribute ``cpus`` says, which only
+this project's module has.
 """
 
+import contextlib
 import glob
 import os
 
-from orchestrator.agent.host import AgentError, read_text, set_and_check
+from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, write_text
 
 CONFINED = {}  # type: dict[str, list[int]]
+PLACED = {}  # type: dict[str, list[int]]
+HOME = "client"  # the role with whose CPUs everything stays that belongs to no other
+WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
 
 
 def confine(request):
@@ -22,6 +27,71 @@ def confine(request):
         raise AgentError("the CPUs %s were asked for, and %s can be used." % (cpu_list(wanted), cpu_list(found)))
     CONFINED["cpus"] = wanted
     return {}
+
+
+def place(request):
+    """From now on, each role has CPUs of its own: {"roles": {role: [numbers]}}, no CPU twice.
+
+    Everything else keeps to the client's: this agent, all that runs here by now, and work queued for any CPU. What a
+    group's CPUs do for WireGuard is the kernel's matter (its argument cpu_groups). Nothing is put back: this is for lab
+    machines, which end with their block.
+    """
+    PLACED.clear()
+    PLACED.update(request["roles"])
+    home = PLACED[HOME]
+    move_everything(home)
+    found = sorted(os.sched_getaffinity(0))
+    if found != sorted(home):
+        raise AgentError("the CPUs %s were asked for, and %s can be used." % (cpu_list(home), cpu_list(found)))
+    if os.path.exists(WORKQUEUES):
+        set_mask(WORKQUEUES, home)
+    return {}
+
+
+def move_everything(cpus):
+    """Move all threads of this host to some CPUs, but for those that belong to one CPU, which the kernel refuses."""
+    for path in glob.glob("/proc/[0-9]*/task/[0-9]*"):
+        with contextlib.suppress(OSError):  # refused, or it has just ended
+            os.sched_setaffinity(int(path.rpartition("/")[2]), cpus)
+
+
+@contextlib.contextmanager
+def acting_as(role):
+    """Be in a role's network namespace, and on its CPUs where it has its own; what is started inside stays there."""
+    with inside(role):
+        if role not in PLACED:
+            yield
+            return
+        before = os.sched_getaffinity(0)  # of this thread
+        os.sched_setaffinity(0, PLACED[role])
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
+
+
+def cpu_mask(cpus):
+    """Numbers as the kernel writes a mask of CPUs: hexadecimal, a comma before every 32 bits. cpumask_parse()"""
+    bits = sum(1 << cpu for cpu in set(cpus))
+    words = []  # type: list[str]
+    while bits or not words:
+        words.append("%08x" % (bits & 0xFFFFFFFF))
+        bits >>= 32
+    return ",".join(reversed(words))
+
+
+def cpus_in(mask):
+    """The numbers in a mask of CPUs, however many leading zeros the kernel writes."""
+    bits = int(mask.strip().replace(",", ""), 16)
+    return [cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1]
+
+
+def set_mask(path, cpus):
+    """Write a mask of CPUs and read it back."""
+    write_text(path, cpu_mask(cpus))
+    found = cpus_in(read_text(path))
+    if found != sorted(cpus):
+        raise AgentError("%s was set to the CPUs %s and reads back %s." % (path, cpu_list(cpus), cpu_list(found)))
 
 
 def cpu_list(cpus):
@@ -43,6 +113,28 @@ def confine_work(attribute, cpus):
             % cpus
         )
     set_and_check(attribute, cpus)
+
+
+def processes():
+    """The numbers of all processes now, the kernel's threads among them."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def place_polls(role, before, fewest):
+    """Move the threads that poll a role's WireGuard peers to the role's CPUs.
+
+    Both gateways' threads have the same names, so they are told by when they came: after ``before`` (of `processes`),
+    while the role's devices were told to poll in threads. (The kernel's netlink interface to NAPI leaves WireGuard's
+    out, since they have no NAPI id.) ``fewest``: how many there must be.
+    """
+    moved = 0
+    for pid in processes() - before:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if read_text("/proc/%d/comm" % pid).startswith("napi/wg"):
+                os.sched_setaffinity(pid, PLACED[role])
+                moved += 1
+    if moved < fewest:
+        raise AgentError("%s has %d devices that poll in threads, and only %d new threads." % (role, fewest, moved))
 
 
 def confine_polls():

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 
+from orchestrator.agent.cpus import set_mask
 from orchestrator.agent.echo import PROTOCOL, echo_answer, echo_request
 from orchestrator.agent.host import (
     NAMESPACES,
@@ -47,7 +48,8 @@ def links(request):
     """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
 
     ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
-    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them.
+    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them;
+    ``steering``: {role: see `steer`}, which may be left out.
     """
     remove_namespaces()
     LINKS["made"] = True
@@ -72,8 +74,31 @@ def links(request):
             for name, value in wanted["sysctl"].items():
                 set_and_check("/proc/sys/" + name.replace(".", "/"), value)
         ip_batch(role, wanted["ip"])
+    for role, wanted in request.get("steering", {}).items():
+        steer(role, wanted)
     write_interrupts_again()
     return {}
+
+
+FLOWS = "4096"  # that receive flow steering remembers, of each queue and in all
+
+
+def steer(role, wanted):
+    """Say to which CPUs the packets go that a role's virtual links receive.
+
+    {"devices": [name], "cpus": [numbers], "receive_hash": what of a packet chooses among the CPUs, or null to leave
+    that as it is; "to_reader": whether packets go to the CPU on which the process runs that reads them, where it is one
+    of these}. Documentation/networking/scaling.rst, on RPS and RFS.
+    """
+    if wanted["to_reader"]:
+        set_and_check("/proc/sys/net/core/rps_sock_flow_entries", FLOWS)  # of the whole host
+    for device in wanted["devices"]:
+        folder = "%s/class/net/%s/" % (sysfs_of(role), device)
+        if wanted["receive_hash"] is not None:
+            set_and_check(folder + "veth/receive_hash", wanted["receive_hash"])
+        set_mask(folder + "queues/rx-0/rps_cpus", wanted["cpus"])
+        if wanted["to_reader"]:
+            set_and_check(folder + "queues/rx-0/rps_flow_cnt", FLOWS)
 
 
 def ip_batch(role, lines):

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+from orchestrator.agent.cpus import acting_as
 from orchestrator.agent.echo import Echoes
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
 from orchestrator.agent.load import process_seconds, used_between
@@ -45,7 +46,7 @@ class Traffic:
         if self.folder is None:
             self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
         base = os.path.join(self.folder.name, name)
-        with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, inside(role):
+        with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
             self.processes[name] = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, close_fds=False
             )

@@ -11,7 +11,16 @@ import socket
 import struct
 import time
 
-from orchestrator.agent.cpus import CONFINED, confine_polls, confine_work, cpu_list
+from orchestrator.agent.cpus import (
+    CONFINED,
+    PLACED,
+    acting_as,
+    confine_polls,
+    confine_work,
+    cpu_list,
+    place_polls,
+    processes,
+)
 from orchestrator.agent.host import (
     AgentError,
     family_of,
@@ -99,7 +108,7 @@ def tunnels(request):
     keys = {}  # type: dict[str, list[str]]
     for role, devices in request["gateways"].items():
         keys[role] = []
-        with inside(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for number, device in enumerate(devices):
                 message = link_message(
                     name_attribute(IFLA_IFNAME, device["device"]),
@@ -126,7 +135,7 @@ def peers(request):
     "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
     """
     for role, wanted in request["gateways"].items():
-        with inside(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for peer in wanted["peers"]:
                 own = nested(
                     0,
@@ -138,19 +147,28 @@ def peers(request):
                 up = link_message(name_attribute(IFLA_IFNAME, peer["device"]), up=True)
                 link.ask(RTM_NEWLINK, 0, up, "bringing %s up on %s" % (peer["device"], role))
         set_routes(role, wanted["routes"])
-        for peer in wanted["peers"]:
-            settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
-            set_and_check(settings + "threaded", wanted["threaded"])
-            cpus = peer["cpus"] or (cpu_list(CONFINED["cpus"]) if CONFINED else None)
-            if cpus is not None:
-                confine_work(settings + "wireguard/cpus", cpus)
-            for name, value in wanted["device_settings"].items():
-                found = read_text("%swireguard/%s" % (settings, name)).strip()
-                if found != value:
-                    raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+        with acting_as(role):
+            set_devices(role, wanted)
     if CONFINED:
         confine_polls()
     return {}
+
+
+def set_devices(role, wanted):
+    """What a role's devices are set to besides their peers, from a role of `peers`."""
+    before = processes() if PLACED else set()
+    for peer in wanted["peers"]:
+        settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
+        set_and_check(settings + "threaded", wanted["threaded"])
+        cpus = peer["cpus"] or (cpu_list(CONFINED["cpus"]) if CONFINED else None)
+        if cpus is not None:
+            confine_work(settings + "wireguard/cpus", cpus)
+        for name, value in wanted["device_settings"].items():
+            found = read_text("%swireguard/%s" % (settings, name)).strip()
+            if found != value:
+                raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
+    if PLACED and wanted["threaded"] == "1":
+        place_polls(role, before, len(wanted["peers"]))
 
 
 def routes(request):
@@ -179,7 +197,7 @@ def groups_in(role):
 
 def remove_group(role, group):
     message = link_message(attribute(IFLA_GROUP, struct.pack("=I", group)))
-    with inside(role), Netlink(NETLINK_ROUTE) as link:
+    with acting_as(role), Netlink(NETLINK_ROUTE) as link:
         link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
@@ -196,9 +214,7 @@ def handshakes(request):
     tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of an IP packet that must
     pass whole as well, or null. ip(7), IP_RECVERR
     """
-    with inside(request["role"]):
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    with probe:
+    with acting_as(request["role"]), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         probe.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
         left = unanswered(probe, request["paths"], b"orch", request["patience_s"])
