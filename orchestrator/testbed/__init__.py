@@ -33,7 +33,7 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
 
         return guests_capabilities(testbed, usable_cores())
     if virtual := virtual_time_of(testbed, tuple(os.sched_getaffinity(0))):
-        return virtual_lab_capabilities(virtual.cores, virtual.slots, tuple(load_variants()))
+        return virtual_lab_capabilities(virtual.cores, virtual.slots, tuple(load_variants()), virtual.role_cpus)
     return lab_capabilities(usable_cores(), tuple(load_variants()), len(testbed.hosts))
 
 

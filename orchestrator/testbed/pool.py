@@ -115,6 +115,7 @@ def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
         testbeds=len(seen),
         clock=first.clock,
         slots=None if first.slots is None else min(one.slots or first.slots for one in limited.values()),
+        role_cpus=first.role_cpus,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from orchestrator.spec import LinkKind
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.virtual import VirtualTime
 
@@ -57,6 +58,7 @@ class Testbed(Protocol):
     label: str  # for figures: 'one machine, all four roles'
     emulated: bool
     virtual: VirtualTime | None  # its virtual time; None where its clock is real
+    links: LinkKind  # how packets come to the CPUs of the roles that share a machine
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -75,7 +77,7 @@ class Testbed(Protocol):
 
     @property
     def cpus(self) -> Mapping[str, Sequence[int]]:
-        """The CPUs that trials use on every host, while the hosts are prepared."""
+        """The CPUs that trials use for every role, while the hosts are prepared: all of its host's, or its own."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -114,6 +116,11 @@ class Testbed(Protocol):
         The testbed can only be left after that.
         """
         ...
+
+
+def own_cpus(testbed: Testbed) -> bool:
+    """Whether each role has CPUs of its own although all roles are on one machine."""
+    return testbed.virtual is not None and testbed.virtual.own_cpus
 
 
 _EMULATED_PATIENCE = 6.0  # measured: logging in, loading a module or a handshake takes 5 to 20 times as long, mostly 5

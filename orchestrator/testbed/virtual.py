@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time of the embedded lab: which cores of this computer lend their time to a machine's virtual CPUs. Pure."""
+"""Virtual time of the embedded lab: which cores of this computer lend their time to a machine's virtual CPUs, and whose
+these are. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.plan import dilation
-from orchestrator.spec import VIRTUAL_CLOCK
+from orchestrator.spec import OWN_CPUS, ROLES, SHARED_CPUS, VIRTUAL_CLOCK, RoleCpus, groups, machine_cpus
 
 if TYPE_CHECKING:
     from orchestrator import spec
@@ -20,30 +21,48 @@ _MARGIN = 3.0
 class VirtualTime:
     """The virtual time of an opened testbed.
 
-    ``cores``: the most virtual CPUs of a machine; ``cpus``: the CPUs of this computer that run them, one for each slot;
-    ``quantum_s``: how far a virtual CPU's clock may run ahead of the others', in seconds; ``computer_cores``: how many
-    CPUs of the computer this process may use.
+    ``cores``: the most virtual CPUs of a cell, in each gateway where roles have their own; ``cpus``: the CPUs of this
+    computer that run them, one for each slot; ``quantum_s``: how far a virtual CPU's clock may run ahead of the
+    others', in seconds; ``computer_cores``: how many CPUs of the computer this process may use; ``role_cpus``: whether
+    all roles share the machine's virtual CPUs, or each has its own.
     """
 
     cores: int
     cpus: tuple[int, ...]
     quantum_s: float
     computer_cores: int
+    role_cpus: RoleCpus = SHARED_CPUS
+
+    @property
+    def own_cpus(self) -> bool:
+        """Whether each role has virtual CPUs of its own."""
+        return self.role_cpus == OWN_CPUS
 
     @property
     def slots(self) -> int:
         """How many virtual CPUs run at a time."""
         return len(self.cpus)
 
-    @property
-    def argument(self) -> str:
-        """What the lab kernel is told on its command line."""
-        return f"virtual_time={self.quantum_s * 1e6:.0f}:{','.join(map(str, self.cpus))}"
+    def machine_cpus(self, cores: int) -> int:
+        """How many virtual CPUs a machine has in a cell with so many cores."""
+        return machine_cpus(cores, self.role_cpus)
+
+    def cpus_by_role(self, cores: int) -> dict[str, range]:
+        """The virtual CPUs of each role in a cell with so many cores."""
+        return cpus_by_role(cores, self.role_cpus)
+
+    def arguments(self, cores: int) -> list[str]:
+        """What the lab kernel is told on its command line in a cell with so many cores. ``cpu_groups`` are the numbers
+        of CPUs of the client, gateway-a, gateway-b and the server, from CPU 0 on."""
+        clock = f"virtual_time={self.quantum_s * 1e6:.0f}:{','.join(map(str, self.cpus))}"
+        if not self.own_cpus:
+            return [clock]
+        return [clock, f"cpu_groups={','.join(str(len(group)) for group in groups(cores))}"]
 
     def patience(self, cores: int) -> float:
         """How many times longer than in real time a controller waits for a machine with so many virtual CPUs before it
         gives up."""
-        return _MARGIN * dilation(cores, cores, self.slots)
+        return _MARGIN * dilation(cores, cores, self.slots, self.role_cpus)
 
     def to_json(self) -> dict[str, Any]:
         """What run.json says of it, beside the clock's name."""
@@ -52,7 +71,15 @@ class VirtualTime:
             "cores": self.cores,
             "quantum_s": self.quantum_s,
             "computer_cores": self.computer_cores,
+            "role_cpus": self.role_cpus,
         }
+
+
+def cpus_by_role(cores: int, role_cpus: RoleCpus = SHARED_CPUS) -> dict[str, range]:
+    """The CPUs of each role on a machine that has all of them, in a cell with so many cores."""
+    if role_cpus == OWN_CPUS:
+        return dict(zip(ROLES, groups(cores), strict=True))
+    return dict.fromkeys(ROLES, range(cores))
 
 
 def virtual_time_of(
@@ -68,7 +95,7 @@ def virtual_time_of(
         return None
     assert testbed.cores is not None
     ordered = sorted(usable)
-    wanted = testbed.slots or min(len(ordered), testbed.cores)
+    wanted = testbed.slots or min(len(ordered), machine_cpus(testbed.cores, testbed.role_cpus))
     if wanted > len(ordered):
         raise TestbedError(
             f"The testbed {testbed.testbed} asks for {wanted} slots, and this process may use {_cores(len(ordered))} "
@@ -76,7 +103,7 @@ def virtual_time_of(
         )
     first, slots = share or (0, wanted)
     cpus = tuple(ordered[(first + i) % len(ordered)] for i in range(slots))
-    return VirtualTime(testbed.cores, cpus, testbed.quantum_s, len(ordered))
+    return VirtualTime(testbed.cores, cpus, testbed.quantum_s, len(ordered), testbed.role_cpus)
 
 
 def shares_of(wanted: Mapping[str, int | None], computer_cores: int) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.provision import installed_at
-from orchestrator.spec import crossing_links
+from orchestrator.spec import VETH, LinkKind, UmlTestbed, crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lab.lab import Lab
@@ -20,7 +20,7 @@ from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, Sharing, State, patience
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
-from orchestrator.testbed.virtual import VirtualTime, check_kernel
+from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role
 
 if TYPE_CHECKING:
     from orchestrator import spec
@@ -108,6 +108,7 @@ class LabTestbed(ABC):
         virtual: VirtualTime | None = None,
     ) -> None:
         self.virtual = virtual
+        self.links: LinkKind = testbed.links if isinstance(testbed, UmlTestbed) else VETH
         self.name = testbed.testbed
         self._spec = testbed
         self._progress = progress
@@ -184,7 +185,7 @@ class LabTestbed(ABC):
             self._lab = Lab.start()
         for number in range(1, len(self._spec.hosts) + 1):
             self._machines.boot(self._lab, number, state.cores)
-        self.cpus = {host.name: range(state.cores) for host in self._spec.hosts}
+        self.cpus = self.virtual.cpus_by_role(state.cores) if self.virtual else cpus_by_role(state.cores)
         return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
 
     def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
@@ -192,10 +193,14 @@ class LabTestbed(ABC):
         assert self._machines is not None
         self._machines.wait(self.lab, name)
         found = self._hosts.start_agent(name, self.lab.login(name), patience(self))
-        if found["cpus_online"] != cores:
-            raise TestbedError(f"{name} came up with {found['cpus_online']} CPUs, not {cores}.")
+        wanted = self.virtual.machine_cpus(cores) if self.virtual else cores
+        if found["cpus_online"] != wanted:
+            raise TestbedError(f"{name} came up with {found['cpus_online']} CPUs, not {wanted}.")
         if self.virtual is not None:
             check_kernel(name, self.name, self.virtual, found["virtual_time"])
+            if self.virtual.own_cpus:
+                placed = {role: list(cpus) for role, cpus in self.cpus.items()}
+                self._hosts.agents[name].request("place", roles=placed)
         # Where things are on this computer says who uses it, and is nobody's business who reads the results.
         line = str(found["kernel_command_line"])
         for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):

@@ -12,7 +12,7 @@ from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
-from orchestrator.spec import SshHost, SshTestbed
+from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
 from orchestrator.testbed.cpus import FREE, cpu_order, online_states
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import holder_now, lease
@@ -136,6 +136,7 @@ class HostsTestbed:
     provider = "ssh"
     emulated = False
     virtual: VirtualTime | None = None
+    links: LinkKind = VETH  # between roles of one host
 
     def __init__(self, testbed: SshTestbed, progress: Progress, *, wait: bool = True) -> None:
         self.name = testbed.testbed
@@ -324,7 +325,7 @@ class HostsTestbed:
         found = agent.request("hello")
         if has_gateway(host) and found["cpus_usable"] != cores:
             raise TestbedError(f"{host.name} has {found['cpus_usable']} CPUs for trials, not {cores}.")
-        self.cpus[host.name] = chosen
+        self.cpus.update(dict.fromkeys(host.roles, chosen))
         kept = ("system", "boot_id", "nics", "cpus")
         used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
         return {**found, **{name: facts[name] for name in kept}, **used, **settings}

@@ -12,15 +12,15 @@ from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
 class Machine:
     """What is needed to boot a lab machine.
 
-    ``links``: names of links that it is on; they are its devices vec1, vec2 and so on. vec0 is for the controller.
-    ``arguments``: more of the kernel's command line.
+    ``cpus``: how many virtual CPUs it has; ``links``: names of links that it is on; they are its devices vec1, vec2 and
+    so on. vec0 is for the controller. ``arguments``: more of the kernel's command line.
     """
 
     name: str
     number: int
     kernel: Path
     disk: Path
-    cores: int
+    cpus: int
     memory_bytes: int
     writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
     links: Sequence[str] = ()
@@ -38,7 +38,7 @@ def boot(lab: Lab, machine: Machine) -> str:
         disk = f"{cow},{machine.disk}"
     arguments = [
         f"mem={machine.memory_bytes // 2**20}M",
-        f"ncpus={machine.cores}",
+        f"ncpus={machine.cpus}",
         "seccomp=on",
         "root=/dev/ubda",
         "rootfstype=ext4",

@@ -36,8 +36,9 @@ class UmlMachines:
         kernel, disk = self.products.kernel_file, self.products.disk_file
         virtual = self._virtual
         self._patience = 1.0 if virtual is None else virtual.patience(cores)
-        arguments = () if virtual is None else (virtual.argument,)
-        boot(lab, Machine(host.name, number, kernel, disk, cores, host.memory, links=links, arguments=arguments))
+        arguments = () if virtual is None else virtual.arguments(cores)
+        cpus = cores if virtual is None else virtual.machine_cpus(cores)
+        boot(lab, Machine(host.name, number, kernel, disk, cpus, host.memory, links=links, arguments=arguments))
 
     def wait(self, lab: Lab, name: str) -> None:
         lab.wait_for_ssh(name, BOOT_TIMEOUT_S * self._patience)
