@@ -13,6 +13,7 @@ from orchestrator.run.scene import Scene
 from orchestrator.run.streams import Stream
 from orchestrator.run.tunnels import keep_young
 from orchestrator.spec import GATEWAYS, Traffic
+from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
 
 # Each is for real processors, and longer on slow hosts.
@@ -47,7 +48,8 @@ def measure_goodput(scene: Scene) -> None:
     scene.on_traffic()
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     with testbed.boost(seconds + grace_s + 5) as boost:
-        cpus = testbed.cpus[sender], testbed.cpus[receiver]
+        pinned = traffic.affinity or own_cpus(testbed)
+        cpus = (testbed.cpus[ends.sender], testbed.cpus[ends.receiver]) if pinned else None
         clients = iperf3.clients(ends.sender, pairs, traffic, cpus)
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
@@ -73,7 +75,7 @@ def measure_goodput(scene: Scene) -> None:
         if process["err"]:
             outcome.raw[f"{name}.err"] = process["err"]
     outcome.probes = {
-        **probes.of_hosts(measured, traffic.duration_s),
+        **probes.of_hosts(measured, traffic.duration_s, scene.cpu_owners),
         "computer": boost.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }

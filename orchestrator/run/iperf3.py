@@ -91,7 +91,7 @@ def clients(
 ) -> list[dict[str, Any]]:
     """The agent's ``clients``, one a pair.
 
-    ``cpus``: those of the sender's and of the receiver's host, which processes take in turn where traffic has affinity.
+    ``cpus``: those of the sender and of the receiver, which processes take in turn; None: they may run on any of them.
     iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
     """
     options = _options(traffic)
@@ -104,7 +104,7 @@ def clients(
                 *("--json", "--omit", str(round(traffic.warm_up_s)), "--time", str(round(traffic.duration_s))),
                 *("--parallel", str(traffic.streams), "--connect-timeout", "5000"),
                 *options,
-                *(_affinity(pair, cpus) if traffic.affinity and cpus else ()),
+                *(_affinity(pair, cpus) if cpus else ()),
             ],
         }
         for pair in wanted

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.plan import Trial
-from orchestrator.spec import GATEWAYS, LINKS
+from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
@@ -201,10 +201,41 @@ def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
     return namespaces
 
 
-def links_requests(net: Net, tunnels: int, placement: Placement) -> dict[str, dict[str, Any]]:
+# What veth makes the hash of that chooses among a gateway's CPUs: the outer headers of each packet, as a NIC does, or
+# nothing, since flows take the CPUs in turn.
+_RECEIVE_HASH: Mapping[LinkKind, str] = {RSS: "headers", STEERED: "turns"}
+
+
+def _steering(
+    kind: LinkKind, ends_of_links: Sequence[Sequence[str]], cpus: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, Any]]:
+    """{role: what the agent's ``links`` does so that packets come to the role's CPUs}.
+
+    ``ends_of_links``: (role, device, role, device) of each pair of veth devices. To a client or server, which is no
+    matter of the experiment, they come on the CPU on which they are read.
+    """
+    steering: dict[str, dict[str, Any]] = {}
+    for one, device, other, device_there in ends_of_links:
+        for role, name in ((one, device), (other, device_there)):
+            gateway = role in GATEWAYS
+            wanted: dict[str, Any] = {"devices": [], "cpus": list(cpus[role]), "to_reader": not gateway}
+            wanted["receive_hash"] = _RECEIVE_HASH[kind] if gateway else None
+            steering.setdefault(role, wanted)["devices"].append(name)
+    return steering
+
+
+def links_requests(
+    net: Net,
+    tunnels: int,
+    placement: Placement,
+    kind: LinkKind = VETH,
+    cpus: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, dict[str, Any]]:
     """The agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
 
-    A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces.
+    A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces. ``kind``: how
+    packets come to the CPUs of a role over veth; ``cpus``: those of each role, where they are not to stay on the CPU
+    that sent them.
     """
     requests: dict[str, dict[str, Any]] = {
         host: {"namespaces": namespaces, "veth": [], "nics": []}
@@ -220,6 +251,10 @@ def links_requests(net: Net, tunnels: int, placement: Placement) -> dict[str, di
             continue
         for role, host in zip(ends_of_link, (first, second), strict=True):
             requests[host]["nics"].append({"nic": placement.nics[host][link], "role": role, "device": device_name})
+    if kind != VETH:
+        assert cpus is not None
+        for request in requests.values():
+            request["steering"] = _steering(kind, request["veth"], cpus)
     return requests
 
 

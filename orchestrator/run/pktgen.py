@@ -194,7 +194,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
         received_bytes=sum(octets for _, octets in arrived.values()),
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
-        probes={**probes.of_hosts(measured, duration_s), "computer": boost.value.computer},
+        probes={**probes.of_hosts(measured, duration_s, scene.cpu_owners), "computer": boost.value.computer},
         echoes=measured[sender]["echoes"],
     )
 
@@ -204,7 +204,7 @@ def _make_ready(scene: Scene) -> list[Sender]:
     trial, placement, agents = scene.trial, scene.placement, scene.testbed.agents
     traffic, levels, ends = trial.traffic, trial.levels, scene.ends
     host = placement.host_of(ends.sender)
-    cpus = list(scene.testbed.cpus[host])[: traffic.threads]
+    cpus = list(scene.testbed.cpus[ends.sender])[: traffic.threads]
     device = layout.generator_device(ends.sender)
     sending = senders(device, cpus, levels.tunnels, traffic.flows)
     size = levels.packet_size

@@ -136,16 +136,19 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
     }
 
 
-def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> dict[str, Any]:
+def of_hosts(
+    measured: Mapping[str, Mapping[str, Any]], duration_s: float, owners: Mapping[int, str] | None = None
+) -> dict[str, Any]:
     """The probes of an attempt of a planned duration from what the agents' ``measure`` answered, by host.
 
-    Rows of CPUs say their host. Of what is one number a host, the worst counts: the window and the step of the clock
-    that are farthest off, the lowest frequency after; packets and throttling are added up. ``virtual_time`` is that of
-    the one host that a testbed in virtual time has, and absent in real time.
+    Rows of CPUs say their host, and their role where CPUs belong to roles (``owners``: {cpu: role}). Of what is one
+    number a host, the worst counts: the window and the step of the clock that are farthest off, the lowest frequency
+    after; packets and throttling are added up. ``virtual_time`` is that of the one host that a testbed in virtual time
+    has, and absent in real time.
     """
     parts = {host: between(answer["samples"], answer["surroundings"]) for host, answer in measured.items()}
     rows = {
-        name: [{"host": host, **row} for host, part in parts.items() for row in part[name]]
+        name: [{"host": host, **_owner(row, owners), **row} for host, part in parts.items() for row in part[name]]
         for name in ("per_cpu", "softirqs")
     }
     throttled = [part["throttled"] for part in parts.values() if part["throttled"] is not None]
@@ -173,6 +176,10 @@ def of_hosts(measured: Mapping[str, Mapping[str, Any]], duration_s: float) -> di
             "packets": sum(part["packets"] for part in before),
         },
     }
+
+
+def _owner(row: Mapping[str, Any], owners: Mapping[int, str] | None) -> dict[str, str | None]:
+    return {"role": owners.get(int(row["cpu"]))} if owners else {}
 
 
 def _slowing(part: Mapping[str, Any]) -> float:

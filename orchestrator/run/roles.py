@@ -18,7 +18,7 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     Raises TestbedError: a host does not answer, or two roles do not reach each other.
     """
     placement = placement_of(testbed)
-    links = layout.links_requests(net, tunnels, placement)
+    links = layout.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
     together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
     near = {role: {"addresses": reached} for role, reached in layout.neighbours(net).items()}
     asked = {host: {"roles": roles, "mtu": layout.LINK_MTU} for host, roles in placement.split(near).items()}

@@ -13,7 +13,7 @@ from orchestrator.run import layout
 from orchestrator.run.judge import Verdict
 from orchestrator.run.roles import placement_of
 from orchestrator.spec import Limits
-from orchestrator.testbed.protocol import Boost, Testbed, patience, slowness
+from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
 
@@ -114,6 +114,12 @@ class Scene:
     def hosts(self) -> Sequence[str]:
         """The hosts that have a role."""
         return self.placement.hosts_of(self.roles)
+
+    @cached_property
+    def cpu_owners(self) -> Mapping[int, str]:
+        """The role of each CPU, where roles on one machine have CPUs of their own; else empty."""
+        cpus = self.testbed.cpus if own_cpus(self.testbed) else {}
+        return {cpu: role for role, mine in cpus.items() for cpu in mine}
 
     @cached_property
     def slowness(self) -> float:

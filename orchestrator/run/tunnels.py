@@ -34,7 +34,7 @@ def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Varia
     devices = placement.split(layout.tunnel_devices(tunnels))
     made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
     keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
-    pinned = {role: testbed.cpus[placement.host_of(role)] for role in GATEWAYS} if variant.pinned else None
+    pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None
     peers = layout.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
     wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
     together(testbed.agents, "peers", wanted, patience_s)

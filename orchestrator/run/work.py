@@ -13,9 +13,9 @@ from orchestrator.run.attempt import run_attempt
 from orchestrator.run.layout import Net
 from orchestrator.run.roles import make_links
 from orchestrator.run.scene import Conditions, Outcome
-from orchestrator.spec import GATEWAYS, REAL_CLOCK, VIRTUAL_CLOCK, Clock
+from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe
-from orchestrator.testbed.protocol import State, Testbed
+from orchestrator.testbed.protocol import State, Testbed, own_cpus
 from orchestrator.testbed.virtual import VirtualTime
 
 Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
@@ -25,7 +25,8 @@ Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, b
 class Opened:
     """What is known of a testbed that a run uses. ``builds``: the build ids, of each build of the module, on the
     gateways; where they have different kernels, all of them. ``computer``: what the computer is that talks to it.
-    ``virtual``: its virtual time, None in real time."""
+    ``virtual``: its virtual time, None in real time; ``links``: how packets come to the CPUs of the roles that share a
+    machine."""
 
     name: str
     provider: str
@@ -36,6 +37,7 @@ class Opened:
     environment: Mapping[str, Any]
     computer: Mapping[str, Any]
     virtual: VirtualTime | None = None
+    links: LinkKind = VETH
 
     @property
     def clock(self) -> Clock:
@@ -44,8 +46,10 @@ class Opened:
 
     @property
     def clock_json(self) -> dict[str, Any]:
-        """What run.json says of that clock."""
-        return {"clock": self.clock, **(self.virtual.to_json() if self.virtual else {})}
+        """What run.json says of that clock, and of whose CPUs are whose and how packets come to them."""
+        if self.virtual is None:
+            return {"clock": self.clock, **({"links": self.links} if self.links != VETH else {})}
+        return {"clock": self.clock, **self.virtual.to_json(), "links": self.links}
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Describe:
         }
         hosts = tuple((name, tuple(roles)) for name, roles in testbed.hosts)
         about = (testbed.name, testbed.provider, testbed.label, testbed.emulated)
-        return Opened(*about, hosts, found, dict(testbed.environment()), describe(), testbed.virtual)
+        return Opened(*about, hosts, found, dict(testbed.environment()), describe(), testbed.virtual, testbed.links)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Prepare:
     """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back.
 
     In virtual time each state has ``control``: what `orchestrator.run.control.evaluate` makes of the control that
-    begins a block.
+    begins a block, on the CPUs of gateway-a where roles have their own.
     """
 
     cores: int
@@ -80,7 +84,11 @@ class Prepare:
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores))
         if testbed.virtual is not None:
-            told = {host: agent.request("control", seconds=control.SECONDS) for host, agent in testbed.agents.items()}
+            cpus = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
+            told = {
+                host: agent.request("control", seconds=control.SECONDS, cpus=cpus)
+                for host, agent in testbed.agents.items()
+            }
             facts = {host: {**facts[host], "control": control.evaluate(one)} for host, one in told.items()}
         make_links(testbed, self.net, self.tunnels)
         return facts
