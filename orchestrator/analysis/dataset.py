@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's directory as tidy pandas frames, with units in the columns' names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
 
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
-_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock"}
+_NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
-_PER_CORE_LEVELS = ("variant", "cores", "tunnels", "attempt", "host", "cpu")
+_PER_CORE_LEVELS = ("variant", "cores", "tunnels", "attempt", "host", "role", "cpu")
 _PER_CORE_COLUMNS = (*_PER_CORE_KEYS, *_PER_CORE_LEVELS, *CPU_KINDS, "measured_in")
 
 
@@ -43,7 +43,9 @@ class Run:
     def per_core(self) -> pd.DataFrame:
         """One row a CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
 
-        Without trials that are `shared`. Read from the attempts' own files when it is first asked for.
+        ``role``: whose CPU it is where each role has its own; ``cpu`` is then its number among those of the role, from
+        0 on. Else ``role`` is empty, and ``cpu`` the host's number. Without trials that are `shared`. Read from the
+        attempts' own files when it is first asked for.
         """
         rows: list[dict[str, Any]] = []
         only = next((host["name"] for host in self.meta["testbed"].get("hosts", ())), "")  # of runs with one host
@@ -54,12 +56,20 @@ class Run:
             seen.add(attempt["trial_id"])
             about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
             about |= {"attempt": attempt["attempt"], "measured_in": self.measured_in}
-            for cpu in (attempt.get("probes") or {}).get("per_cpu") or ():
+            stored = (attempt.get("probes") or {}).get("per_cpu") or ()
+            places = places_of_cpus(stored)
+            for cpu in stored:
                 spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
                 total = sum(spent.values())
                 if total > 0:
                     shares = {kind: seconds / total for kind, seconds in spent.items()}
-                    rows.append({**about, "host": cpu.get("host", only), "cpu": cpu["cpu"], **shares})
+                    role = cpu.get("role") or ""
+                    where = {
+                        "host": cpu.get("host", only),
+                        "role": role,
+                        "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
+                    }
+                    rows.append({**about, **where, **shares})
         return pd.DataFrame(rows, columns=list(_PER_CORE_COLUMNS))
 
     def hosts_of(self, role: str) -> list[str]:
@@ -222,6 +232,16 @@ class Run:
         notes = f"<p><b>{escape(notes)}</b></p>" if notes else ""
         more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"
         return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{notes}{shown}<p>More: {more}</p>"
+
+
+def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], int]:
+    """{(role, the host's number of a CPU): its number among those of the role}, from an attempt's ``per_cpu``; empty
+    where all roles share them."""
+    of_roles: dict[str, list[int]] = {}
+    for row in per_cpu:
+        if role := row.get("role"):
+            of_roles.setdefault(role, []).append(row["cpu"])
+    return {(role, cpu): place for role, cpus in of_roles.items() for place, cpu in enumerate(sorted(cpus))}
 
 
 def on_one_testbed(trials: pd.DataFrame) -> pd.DataFrame:

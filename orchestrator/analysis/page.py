@@ -21,8 +21,8 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.analysis.packets import GOALS, packet_cells
-from orchestrator.analysis.virtual import controls, lent_share, summary
-from orchestrator.store.clock import MEANING, NOT_MODELLED, duration
+from orchestrator.analysis.virtual import controls, summary
+from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         crypto=_crypto(run.trials),
         computer=(meta.get("environment") or {}).get("computer") or {},
         time=run.virtual_time,
-        time_notes=[MEANING, NOT_MODELLED] if run.virtual_time else [],
+        time_notes=run.virtual_time.notes[1:] if run.virtual_time else [],
+        links_note=links_note(run.testbed),
         bent=summary(run),
         controls=controls(run).to_dict("records") if run.virtual_time else [],
         dilated=_dilated(run),
@@ -243,7 +244,7 @@ def _dilated(run: Run) -> "Sequence[Mapping[Any, Any]]":
     """The attempts of a run in virtual time with what they recorded of it; empty in real time."""
     if run.virtual_time is None:
         return []
-    return run.attempts.assign(lent_share=lent_share(run.attempts)).sort_values(["order", "attempt"]).to_dict("records")
+    return run.attempts.sort_values(["order", "attempt"]).to_dict("records")
 
 
 def _share(share: float | None) -> str:

@@ -6,9 +6,10 @@ import json
 import pandas as pd
 
 from orchestrator.analysis.cells import LEVELS
-from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.dataset import Run, places_of_cpus
 from orchestrator.errors import UserError
 
+OTHERS = -1  # for a number of a CPU: it belongs to another role
 _KEYS = ["trial_id", *LEVELS]
 COLUMNS = [*_KEYS, "host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "measured_in"]
 
@@ -17,18 +18,25 @@ def polls(run: Run) -> pd.DataFrame:
     """One row for each ok traced trial, device, CPU and bin of time in which there were polls of a tunnel's device.
 
     Columns: trial_id, the levels, host, role, tunnel (its number), time_s (where the bin begins, from the first poll
-    on), cpu, polls, packets (that these polls took), measured_in. Raises UserError where a file of the run is damaged.
+    on), cpu, polls, packets (that these polls took), measured_in. Where each role has CPUs of its own, cpu is a number
+    among those of the role, from 0 on, as in `Run.per_core`, and OTHERS for another role's CPU. Raises UserError where
+    a file of the run is damaged.
     """
     parts: list[pd.DataFrame] = []
     rows = run.attempts[(run.attempts["kind"] == "trace") & (run.attempts["status"] == "ok")]
     for attempt in rows.drop_duplicates("trial_id").to_dict("records"):
-        file = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"]) / "polls.json"
+        folder = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"])
+        file = folder / "polls.json"
         try:
             found = json.loads(file.read_text())
             frame = pd.DataFrame(found["rows"], columns=found["columns"])
+            probes = json.loads((folder / "attempt.json").read_text()).get("probes") or {}
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
         frame = frame[frame["role"] != ""]
+        if places := places_of_cpus(probes.get("per_cpu") or ()):
+            where = zip(frame["role"], frame["cpu"], strict=True)
+            frame["cpu"] = [places.get((role, int(cpu)), OTHERS) for role, cpu in where]
         frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
         frame["time_s"] = frame["bin"] * found["bin_s"]
         parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}, measured_in=run.measured_in))

@@ -37,13 +37,6 @@ class Summary:
     skew_s: float | None
 
 
-def lent_share(rows: pd.DataFrame) -> "pd.Series[float]":
-    """Of each row of a run's trials or attempts: the share of its virtual CPUs' busy time that was lent beyond the
-    quantum, as cpu_busy and duration_s tell that time; NaN where the row does not say."""
-    busy_s = (rows["cpu_busy"] * rows["cores"] * rows["duration_s"]).astype("float64")
-    return rows["lent_s"].astype("float64") / busy_s.where(busy_s > 0)
-
-
 def summary(run: Run) -> Summary | None:
     """What a run's attempts recorded of virtual time; None for a run in real time."""
     if run.virtual_time is None:
@@ -53,7 +46,7 @@ def summary(run: Run) -> Summary | None:
     return Summary(
         attempts=len(rows),
         dilation=_range(rows["dilation"]),
-        lent_share=_range(lent_share(rows)),
+        lent_share=_range(rows["lent_share"]),
         forced=int(forced.sum()) if len(forced) else None,
         skew_s=float(skew_s.max()) if len(skew_s) else None,
     )
@@ -62,7 +55,8 @@ def summary(run: Run) -> Summary | None:
 def controls(run: Run) -> pd.DataFrame:
     """The controls of a run in virtual time, one row each time that a block's machine was started, in that order.
 
-    Loops that only compute, one on each virtual CPU, must do together as many times the work of one. Columns: block,
+    Loops that only compute, one on each virtual CPU (of gateway-a, where roles have their own), must do together as
+    many times the work of one. Columns: block,
     testbed, cpus (how many loops), times_one (how many times the work of one they did), off (by which share that is
     more than cpus; negative where it is less), measured_in. Empty where the run's journal has none.
     """

@@ -80,8 +80,9 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 
 
 def _with_clock(testbed: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says of a testbed. Older versions say nothing about its clock, which is then real."""
-    told: dict[str, Any] = {**testbed, "clock": clock_of(testbed)}
+    """What run.json says of a testbed. Older versions say nothing about its clock, which is then real, nor about its
+    CPUs and links, which are then shared and plain veth."""
+    told: dict[str, Any] = {"role_cpus": "shared", "links": "veth", **testbed, "clock": clock_of(testbed)}
     if isinstance(testbed.get("members"), Mapping):  # of a pool
         told["members"] = {name: _with_clock(member) for name, member in testbed["members"].items()}
     return told

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.spec.role_cpus import machine_cpus
+
 REAL, VIRTUAL = "real", "virtual"
 REAL_TIME = "real time"
 MEANING = "Shapes and ratios are the result; Gbit/s are those of one core of the computer that measured."
@@ -17,21 +19,29 @@ NOT_MODELLED = (
     "network cards and PCIe."
 )
 _SUFFIX = " of virtual time"
+_LINKS = {
+    "veth": "Links are veth: there is no RSS, and receive processing runs on the sender's CPU.",
+    "rss": "Links are veth, and a gateway spreads the packets that it receives over its CPUs by a hash of their outer "
+    "headers, as a NIC with RSS does.",
+    "steered": "Links are veth, and the flows that a gateway receives take its CPUs in turn, as they do with explicit "
+    "flow rules of a NIC.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualTime:
     """The virtual time of a run.
 
-    ``cpus``: the most virtual CPUs that a cell of the run has. ``slots``: how many of them run at a time, which is the
-    number of cores that the computer lends; ``quanta_s``: how far a clock may run ahead of the others, in seconds. Both
-    are ascending, have several values only where the testbeds of a pool differ, and are empty where the run does not
-    say.
+    ``cpus``: the most virtual CPUs that a machine of the run has. ``slots``: how many of them run at a time, which is
+    the number of cores that the computer lends; ``quanta_s``: how far a clock may run ahead of the others, in seconds.
+    Both are ascending, have several values only where the testbeds of a pool differ, and are empty where the run does
+    not say. ``each``: how many of the virtual CPUs belong to each gateway; None where all roles share them.
     """
 
     cpus: int
     slots: tuple[int, ...]
     quanta_s: tuple[float, ...]
+    each: int | None = None
 
     @property
     def label(self) -> str:
@@ -47,8 +57,17 @@ class VirtualTime:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences for captions and pages: the label, what the numbers mean, and what is not modelled."""
-        return [self.sentence, MEANING, NOT_MODELLED]
+        """Sentences for captions and pages: the label, whose the virtual CPUs are, what the numbers mean, and what is
+        not modelled."""
+        return [self.sentence, *([self.whose] if self.whose else []), MEANING, NOT_MODELLED]
+
+    @property
+    def whose(self) -> str:
+        """A sentence on whose the virtual CPUs are; empty where all roles share them."""
+        if self.each is None:
+            return ""
+        ends = (self.cpus - 2 * self.each) // 2
+        return f"Each gateway has {self.each} of them, the client and the server {ends} each."
 
     @property
     def quantum(self) -> str:
@@ -64,9 +83,16 @@ def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
     if not virtual:
         return None
     blocks = (run.get("plan") or {}).get("blocks") or ()
-    cpus = max((int(block["cores"]) for block in blocks), default=0)
-    cpus = cpus or max(int(one.get("cores") or 0) for one in virtual)
-    return VirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"))
+    cores = max((int(block["cores"]) for block in blocks), default=0)
+    cores = cores or max(int(one.get("cores") or 0) for one in virtual)
+    own = virtual[0].get("role_cpus") == "own"
+    cpus = machine_cpus(cores, "own" if own else "shared")
+    return VirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"), cores if own else None)
+
+
+def links_note(testbed: Mapping[str, Any]) -> str:
+    """How packets come to the CPUs that receive them in the lab, as a sentence; runs that do not say had plain veth."""
+    return _LINKS[str(testbed.get("links") or "veth")]
 
 
 def clock_of(testbed: Mapping[str, Any]) -> str:
@@ -96,6 +122,11 @@ def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
             "modelled. Only ratios to the reference variant are compared."
         )
         return said
+    if (a.each is None) != (b.each is None):
+        said.append(
+            "In one run all roles share the virtual CPUs, and in the other each role has its own: their cores are not "
+            "the same thing."
+        )
     if a.slots != b.slots:
         said.append("The number of slots differs: virtual CPUs that share a core also share its caches.")
     if a.quanta_s != b.quanta_s:

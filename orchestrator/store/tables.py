@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.spec import GATEWAYS
 from orchestrator.store.clock import clock_of
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import read_attempts, read_run, read_stopping
@@ -22,7 +23,7 @@ _PACKET_RATES = (
 # By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
 CLOCK_FIELDS = ("clock", "slots", "quantum_s")
 # What happened in virtual time inside the measured window.
-_VIRTUAL_TIME = ("lent_s", "forced", "skew_s", "dilation")
+_VIRTUAL_TIME = ("lent_s", "lent_share", "forced", "skew_s", "dilation")
 
 
 def _columns() -> list[tuple[str, "pa.DataType"]]:
@@ -65,6 +66,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("slots", pa.int32()),
         ("quantum_s", pa.float64()),
         ("lent_s", pa.float64()),
+        ("lent_share", pa.float64()),
         ("forced", pa.int64()),
         ("skew_s", pa.float64()),
         ("dilation", pa.float64()),
@@ -72,8 +74,10 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
 
 
 def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
-    """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window."""
+    """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window; of the gateways' CPUs where
+    roles have CPUs of their own."""
     rows = attempt.get("probes", {}).get("per_cpu") or []
+    rows = [row for row in rows if row.get("role") in (None, *GATEWAYS)]
     total = sum(value for row in rows for key, value in row.items() if key.endswith("_s"))
     idle = sum(row.get("idle_s", 0.0) + row.get("iowait_s", 0.0) for row in rows)
     return 1 - idle / total if total > 0 else None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.stats import FEWEST_FOR_INTERVAL
+from orchestrator.store.clock import links_note
 
 
 def context_notes(run: Run) -> list[str]:
@@ -19,7 +20,7 @@ def context_notes(run: Run) -> list[str]:
     notes += ["Emulated: no real hardware behind these numbers."] if testbed.get("emulated") else []
     notes.append(where[0].upper() + where[1:])
     if testbed.get("provider") == "uml":
-        notes.append("Links are veth: there is no RSS, and receive processing runs on the sender's CPU.")
+        notes.append(links_note(testbed))
     return notes
 
 

@@ -60,6 +60,9 @@ def per_core_load(run: Run) -> Drawing:
     hosts = run.hosts_of("gateway-a")
     if several:
         frame = frame[frame["host"].isin(hosts)]
+    own = bool((frame["role"] != "").any())
+    if own:
+        frame = frame[frame["role"] == "gateway-a"]
     rows = frame[(frame["kind"] == "measure") & (frame["cores"] == cores) & (frame["tunnels"] == tunnels)]
     planned = run.trials[run.trials["kind"] == "measure"]
     planned = planned[(planned["cores"] == cores) & (planned["tunnels"] == tunnels)]
@@ -72,6 +75,8 @@ def per_core_load(run: Run) -> Drawing:
     notes = [f"{where}. Bars: mean shares over {n} trials a variant."]
     if several:
         notes.append(f"The CPUs of {' and '.join(hosts)}, which has the gateway that encrypts.")
+    if own:
+        notes.append("The CPUs of gateway-a, which encrypts; each role has CPUs of its own.")
     notes.append("Dots: the busy share of each trial. White: idle.")
     notes.append("Threaded polls count as system time, polls in softirq as softirq time: compare the whole bars.")
     if absent:

@@ -14,7 +14,7 @@ from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles
 from orchestrator.analysis.figures.style import PAGE_IN, STYLE
-from orchestrator.analysis.polls import polls, spread
+from orchestrator.analysis.polls import OTHERS, polls, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,9 @@ def where_polls_ran(run: Run) -> Drawing:
     times = run.per_core
     times = times[(times["kind"] == "trace") & times["trial_id"].isin(frame["trial_id"])]
     times = times[times["host"].isin(frame["host"])]
+    own = bool((times["role"] != "").any())
+    if own:
+        times = times[times["role"] == _RECEIVER]
     cpus = sorted({int(cpu) for cpu in times["cpu"]} | {int(cpu) for cpu in frame["cpu"]})
     several = "mixed where several did"
     if len(cpus) > _MIXED_CPUS:
@@ -59,6 +62,8 @@ def where_polls_ran(run: Run) -> Drawing:
         "spread. Own CPU: the share of a tunnel's polls at a time that one CPU had.",
         "Lower row: how the CPUs spent that time. Threaded polls count as system time.",
     ]
+    if own:
+        notes.append(f"CPUs are those of {_RECEIVER} alone: each role has its own.")
     if absent:
         notes.append(f"Without a valid trace: {', '.join(absent)}.")
     notes += captions.context_notes(run)
@@ -133,4 +138,8 @@ def _cpu_handles(cpus: Sequence[int]) -> list[Patch]:
     colours = _colours(cpus)
     last = len(cpus) - 1
     shown = range(last + 1) if last < _NAMED_CPUS else (0, round(last / 3), round(2 * last / 3), last)
-    return [Patch(facecolor=tuple(colours[place]), label=f"CPU {cpus[place]}") for place in shown]
+    return [Patch(facecolor=tuple(colours[place]), label=_name(cpus[place])) for place in shown]
+
+
+def _name(cpu: int) -> str:
+    return "another role's CPU" if cpu == OTHERS else f"CPU {cpu}"
