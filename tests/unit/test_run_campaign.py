@@ -19,7 +19,7 @@ from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.executor import Here
 from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
-from orchestrator.spec import Experiment
+from orchestrator.spec import Experiment, LinkKind
 from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.virtual import VirtualTime
@@ -49,6 +49,7 @@ class FakeTestbed:
 
     name, provider, label, emulated = "fake", "fake", "no machine", False
     virtual: VirtualTime | None = None
+    links: LinkKind = "veth"
     hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
     nics: Mapping[str, Any] = {}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.run import layout
-from orchestrator.spec import GATEWAYS, MOST_TUNNELS, ROLES
+from orchestrator.spec import GATEWAYS, MOST_TUNNELS, ROLES, LinkKind
 
 ONE = layout.Placement([("one", ROLES)], {})
 TWO = layout.Placement(
@@ -52,6 +52,26 @@ def test_every_role_gets_a_namespace_and_every_veth_ends_in_one(topology: str) -
         assert {role_a, role_b} <= set(layout.roles(topology))
     assert len(request["veth"]) == len(layout.roles(topology)) - 1
     assert request["nics"] == []
+
+
+CPUS = {"client": [0], "gateway-a": [1, 2], "gateway-b": [3, 4], "server": [5]}
+
+
+def test_plain_links_are_not_steered() -> None:
+    assert "steering" not in layout.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, "veth", CPUS)["one"]
+
+
+@pytest.mark.parametrize(("kind", "receive_hash"), [("rss", "headers"), ("steered", "turns")])
+def test_gateways_spread_what_they_receive_and_ends_read_it_where_it_comes(kind: LinkKind, receive_hash: str) -> None:
+    steering = layout.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, kind, CPUS)["one"]["steering"]
+    assert {role: wanted["cpus"] for role, wanted in steering.items()} == CPUS
+    for role, wanted in steering.items():
+        gateway = role in GATEWAYS
+        assert sorted(wanted["devices"]) == (["lan0", "wan0"] if gateway else ["lan0"])
+        assert wanted["receive_hash"] == (receive_hash if gateway else None)
+        assert wanted["to_reader"] is not gateway
+    alone = layout.links_requests(layout.Net(layout.GATEWAY_TO_GATEWAY), 1, ONE, kind, CPUS)["one"]["steering"]
+    assert {role: wanted["devices"] for role, wanted in alone.items()} == {role: ["wan0"] for role in GATEWAYS}
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)

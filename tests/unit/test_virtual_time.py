@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual time: testbed files, slots and their cores, how long trials take, what the kernel says, and the control."""
 
+import contextlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from orchestrator import cache, store
 from orchestrator.agent import control as loops
+from orchestrator.agent import cpus as agent_cpus
 from orchestrator.agent import probes as agent_probes
+from orchestrator.agent.host import AgentError
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.lessons import lessons
@@ -30,17 +33,30 @@ from orchestrator.plan import (
     virtual_lab_capabilities,
 )
 from orchestrator.run import control, probes
-from orchestrator.spec import Experiment, Pool, SpecError, UmlTestbed, clock_of, load_experiment, load_testbed
+from orchestrator.spec import (
+    GATEWAYS,
+    MOST_CORES_OF_OWN,
+    Experiment,
+    Pool,
+    SpecError,
+    UmlTestbed,
+    clock_of,
+    load_experiment,
+    load_testbed,
+    machine_cpus,
+)
+from orchestrator.spec import ROLES as ROLE_NAMES
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.lab.testbed import check_cores
 from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
 from orchestrator.testbed.protocol import Sharing, patience, slowness
 from orchestrator.testbed.uml import machine
-from orchestrator.testbed.virtual import VirtualTime, check_kernel, shares_of, virtual_time_of
+from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role, shares_of, virtual_time_of
 
 VARIANTS = ("vanilla", "inline")
 ROLES = "roles: [client, gateway-a, gateway-b, server]"
 FILE = f"testbed: v\nprovider: uml\nclock: virtual\ncores: 16\nhosts:\n  - {{name: a, {ROLES}}}\n"
+SHARED = FILE.replace("cores: 16", "cores: 16\nrole_cpus: shared")
 Capture = pytest.CaptureFixture[str]
 
 
@@ -61,8 +77,17 @@ testbed_of.__test__ = False  # type: ignore[attr-defined]
 def test_a_testbed_in_virtual_time_has_a_short_quantum_and_all_cores(tmp_path: Path) -> None:
     bed = testbed_of(FILE, tmp_path)
     assert (bed.clock, bed.cores, bed.slots, bed.quantum_s) == ("virtual", 16, None, 2e-5)
-    more = testbed_of(FILE.replace("cores: 16", "cores: 64\nslots: 3\nquantum: 1 ms"), tmp_path)
+    assert (bed.role_cpus, bed.links) == ("own", "steered")
+    more = testbed_of(SHARED.replace("cores: 16", "cores: 64\nslots: 3\nquantum: 1 ms"), tmp_path)
     assert (more.cores, more.slots, more.quantum_s) == (64, 3, 1e-3)
+    assert (more.role_cpus, more.links) == ("shared", "steered")
+    for name in ("lab", "two-machines"):
+        real = load_testbed(name)
+        assert isinstance(real, UmlTestbed)
+        assert (real.role_cpus, real.links) == ("shared", "veth")
+    alike = load_testbed("virtual-shared")
+    assert isinstance(alike, UmlTestbed)
+    assert (alike.clock, alike.role_cpus, alike.links, alike.cores) == ("virtual", "shared", "veth", 16)
     assert clock_of(load_testbed("lab")) == "real"
     assert clock_of(load_testbed("virtual-lab")) == "virtual"
 
@@ -75,6 +100,15 @@ def test_a_testbed_in_virtual_time_has_a_short_quantum_and_all_cores(tmp_path: P
         ("clock: virtual\ncores: 16", "quantum: 20us", "3:10", "quantum is a setting of virtual time"),
         ("cores: 16\n", "", "1:1", "Expected the most virtual CPUs"),
         ("cores: 16", "cores: 65", "4:8", "at most 64"),
+        (
+            "cores: 16",
+            "cores: 43",
+            "4:8",
+            "take 130 virtual CPUs in all, and a lab machine has at most 128. Expected at",
+        ),
+        ("clock: virtual\ncores: 16", "role_cpus: own", "3:12", "Expected role_cpus: shared, or clock: virtual"),
+        ("cores: 16", "cores: 16\nrole_cpus: owned", "5:12", "Did you mean own?"),
+        ("cores: 16", "cores: 16\nlinks: rsss", "5:8", "Did you mean rss?"),
         ("cores: 16", "cores: 0", "4:8", "at least 1"),
         ("cores: 16", "cores: 16\nslots: 0", "5:8", "at least 1"),
         ("cores: 16", "cores: 16\nquantum: 4us", "5:10", "Expected a time from 5us to 10ms"),
@@ -110,19 +144,45 @@ def test_the_testbeds_of_a_pool_have_the_same_clock(tmp_path: Path) -> None:
     assert problem.span.place.endswith("pool.yaml:3:24")
 
 
+def test_links_between_two_machines_are_not_steered(tmp_path: Path) -> None:
+    two = FILE.replace("clock: virtual\ncores: 16", "links: rss")
+    assert testbed_of(two, tmp_path).links == "rss"
+    with pytest.raises(SpecError, match=r"between two\n? ?machines is none|Expected one host with all roles, or links"):
+        testbed_of(
+            two.replace(ROLES, "roles: [client, gateway-a]}\n  - {name: b, roles: [gateway-b, server]"), tmp_path
+        )
+
+
+def test_the_testbeds_of_a_pool_divide_and_steer_alike(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(FILE.replace("testbed: v", "testbed: one"))
+    (tmp_path / "two.yaml").write_text(SHARED.replace("testbed: v", "testbed: two"))
+    file = tmp_path / "pool.yaml"
+    file.write_text("testbed: all\nprovider: pool\ntestbeds: [./one.yaml, ./two.yaml]\n")
+    with pytest.raises(SpecError, match="two has role_cpus: shared, and one has role_cpus: own"):
+        load_testbed(file)
+
+
 # --- slots and the computer's cores ---
 
 
 def test_slots_are_cores_that_this_process_may_use(tmp_path: Path) -> None:
     bed = testbed_of(FILE, tmp_path)
     found = virtual_time_of(bed, [7, 2, 5])
-    assert found == VirtualTime(16, (2, 5, 7), 2e-5, 3)
-    assert found.argument == "virtual_time=20:2,5,7"
-    assert found.to_json() == {"slots": 3, "cores": 16, "quantum_s": 2e-5, "computer_cores": 3}
-    two = testbed_of(FILE.replace("cores: 16", "cores: 16\nslots: 2\nquantum: 1ms"), tmp_path)
+    assert found == VirtualTime(16, (2, 5, 7), 2e-5, 3, "own")
+    assert found.arguments(16) == ["virtual_time=20:2,5,7", "cpu_groups=8,16,16,8"]
+    assert found.machine_cpus(16) == 48
+    about = {"slots": 3, "cores": 16, "quantum_s": 2e-5, "computer_cores": 3}
+    assert found.to_json() == {**about, "role_cpus": "own"}
+    shared = virtual_time_of(testbed_of(SHARED, tmp_path), [7, 2, 5])
+    assert shared == VirtualTime(16, (2, 5, 7), 2e-5, 3)
+    assert shared.arguments(16) == ["virtual_time=20:2,5,7"]
+    assert shared.machine_cpus(16) == 16
+    two = testbed_of(SHARED.replace("cores: 16", "cores: 16\nslots: 2\nquantum: 1ms"), tmp_path)
     assert virtual_time_of(two, [7, 2, 5]) == VirtualTime(16, (2, 5), 1e-3, 3)
-    few = testbed_of(FILE.replace("cores: 16", "cores: 2"), tmp_path)
+    few = testbed_of(SHARED.replace("cores: 16", "cores: 2"), tmp_path)
     assert virtual_time_of(few, range(8)) == VirtualTime(2, (0, 1), 2e-5, 8)
+    own = testbed_of(FILE.replace("cores: 16", "cores: 2"), tmp_path)
+    assert virtual_time_of(own, range(8)) == VirtualTime(2, tuple(range(6)), 2e-5, 8, "own")
     real = load_testbed("lab")
     assert isinstance(real, UmlTestbed)
     assert virtual_time_of(real, [0, 1]) is None
@@ -217,6 +277,74 @@ def test_one_tunnel_keeps_about_four_cpus_busy() -> None:
     assert dilation(16, 16, 2) == pytest.approx(10.4)
 
 
+def test_with_cpus_of_its_own_for_each_role_more_are_busy() -> None:
+    assert dilation(16, 1, 2, "own") == pytest.approx(5 / 2 * 1.3)
+    assert dilation(16, 16, 2, "own") == pytest.approx(2.3 * 16 / 2 * 1.3)
+    assert dilation(1, 1, 1, "own") == pytest.approx(2.3 * 1.3)
+    assert dilation(16, 16, None, "own") == 1.0
+
+
+# --- whose a machine's virtual CPUs are ---
+
+
+@given(st.integers(1, MOST_CORES_OF_OWN))
+def test_roles_have_cpus_of_their_own_and_a_machine_none_beside(cores: int) -> None:
+    found = cpus_by_role(cores, "own")
+    assert list(found) == list(ROLE_NAMES)
+    assert [cpu for cpus in found.values() for cpu in cpus] == list(range(machine_cpus(cores, "own")))
+    assert machine_cpus(cores, "own") <= 128
+    assert [len(found[role]) for role in GATEWAYS] == [cores, cores]
+    assert len(found["client"]) == len(found["server"]) == max(1, (cores + 1) // 2)
+    assert cpus_by_role(cores) == dict.fromkeys(ROLE_NAMES, range(cores))
+    assert machine_cpus(cores, "shared") == cores
+
+
+def test_a_machine_with_the_most_cores_has_nearly_all_cpus_of_the_kernel() -> None:
+    assert (MOST_CORES_OF_OWN, machine_cpus(MOST_CORES_OF_OWN, "own")) == (42, 126)
+
+
+@given(st.sets(st.integers(0, 200)))
+def test_masks_are_read_as_they_were_written(cpus: set[int]) -> None:
+    mask = agent_cpus.cpu_mask(cpus)
+    assert agent_cpus.cpus_in(mask) == sorted(cpus)
+    assert agent_cpus.cpus_in(f"0000,{mask}\n") == sorted(cpus)
+    assert all(len(word) == 8 for word in mask.split(","))
+
+
+def test_a_mask_is_written_as_the_kernel_reads_it(tmp_path: Path) -> None:
+    assert agent_cpus.cpu_mask(range(16, 48)) == "0000ffff,ffff0000"
+    file = tmp_path / "rps_cpus"
+    agent_cpus.set_mask(str(file), [0, 33])
+    assert file.read_text() == "00000002,00000001"
+
+
+def test_what_is_done_for_a_role_is_done_on_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.sched_getaffinity(0)
+    one = min(here)
+    entered: list[str] = []
+
+    @contextlib.contextmanager
+    def inside(role: str) -> Iterator[None]:
+        entered.append(role)
+        yield
+
+    monkeypatch.setattr(agent_cpus, "inside", inside)
+    with agent_cpus.acting_as("gateway-a"):
+        assert os.sched_getaffinity(0) == here
+    monkeypatch.setitem(agent_cpus.PLACED, "gateway-a", [one])
+    with contextlib.suppress(KeyError), agent_cpus.acting_as("gateway-a"):
+        assert os.sched_getaffinity(0) == {one}
+        raise KeyError
+    assert os.sched_getaffinity(0) == here
+    assert entered == ["gateway-a"] * 2
+
+
+def test_missing_polling_threads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(agent_cpus.PLACED, "gateway-a", [0])
+    with pytest.raises(AgentError, match="gateway-a has 2 devices that poll in threads, and only 0 new threads"):
+        agent_cpus.place_polls("gateway-a", agent_cpus.processes(), 2)
+
+
 class Bed:
     """A testbed, as far as time-outs look at one."""
 
@@ -253,10 +381,14 @@ def test_the_plan_and_the_display_count_wall_seconds(capsys: Capture, tmp_path: 
     (tmp_path / "two.yaml").write_text(FILE.replace("cores: 16", "cores: 16\nslots: 1"))
     arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--testbed", str(tmp_path / "two.yaml")]
     assert run_command(arguments) == 0
-    assert "Virtual time, 16 virtual CPUs on 1 core." in plan_words(capsys.readouterr().out)
+    said_of_it = plan_words(capsys.readouterr().out)
+    assert (
+        "Virtual time, 48 virtual CPUs on 1 core. Each gateway has 16 of them, the client and the server 8"
+        in said_of_it
+    )
     assert run_command([*arguments, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["clock"], shown["slots"]) == ("virtual", 1)
+    assert (shown["clock"], shown["slots"], shown["role_cpus"]) == ("virtual", 1, "own")
     one, *_, sixteen = shown["blocks"]
     assert sixteen["seconds"] > 5 * one["seconds"]
 
@@ -270,22 +402,23 @@ def test_the_plan_and_the_display_count_wall_seconds(capsys: Capture, tmp_path: 
     assert minutes[0] > 3 * minutes[1]
 
 
-@pytest.mark.parametrize(("tier", "most_s"), [("smoke", 4 * 60), ("quick", 60 * 60), ("paper", 9 * 3600)])
+@pytest.mark.parametrize(("tier", "most_s"), [("smoke", 4.5 * 60), ("quick", 60 * 60), ("paper", 9 * 3600)])
 def test_the_tiers_of_scaling_end_in_their_time_on_two_cores(tier: str, most_s: float) -> None:
     spec = load_experiment("exp/scaling.yaml", tier)
-    plan = make_plan(spec, virtual_lab_capabilities(32, 2, ("vanilla", "threaded", "inline")))
+    plan = make_plan(spec, virtual_lab_capabilities(32, 2, ("vanilla", "threaded", "inline"), "own"))
     assert {block.cores for block in plan.blocks} >= {1, 16}
     assert max(block.cores for block in plan.blocks) == (32 if tier == "paper" else 16)
-    assert estimate(plan, Lessons(3.0, 15.0, slots=2)).seconds < most_s
+    assert estimate(plan, Lessons(3.0, 15.0, slots=2, role_cpus="own")).seconds < most_s
     here = make_plan(spec, lab_capabilities(2, ("vanilla", "threaded", "inline")))
     assert {block.cores for block in here.blocks} == {1, 2}
 
 
 def test_doctor_says_what_virtual_time_can_do(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3})
-    assert "up to 64 virtual CPUs on 2 cores" in checks.virtual_time().what
+    assert "up to 42 virtual CPUs in each gateway on 2 cores" in checks.virtual_time().what
+    assert "up to 16 virtual CPUs on 2 cores" in checks.virtual_testbed(testbed_of(SHARED, tmp_path)).what
     bed = testbed_of(FILE, tmp_path)
-    assert "up to 16 virtual CPUs on 2 cores" in checks.virtual_testbed(bed).what
+    assert "up to 48 virtual CPUs (16 in each gateway) on 2 cores" in checks.virtual_testbed(bed).what
     names = {requirement.name for requirement in requirements([bed])}
     assert "Virtual time" in names
     assert names.isdisjoint({"Idle computer", "Real-time priority"})
@@ -374,6 +507,34 @@ def test_the_agents_loops_run_on_their_cpus(monkeypatch: pytest.MonkeyPatch) -> 
         os.close(stay)
     assert len(told["together"]) == len(os.sched_getaffinity(0))
     assert all(rate > 0 for rate in (told["alone"], *told["together"]))
+
+
+def test_the_agents_loops_run_on_the_cpus_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_cpus: list[list[int]] = []
+    monkeypatch.setattr(loops, "loops", lambda cpus, seconds: seen_cpus.append(cpus) or [1.0] * len(cpus))
+    told = loops.control({"seconds": 0.1, "cpus": [9, 8]})
+    assert seen_cpus == [[8], [8, 9]]
+    assert told == {"alone": 1.0, "together": [1.0, 1.0]}
+
+
+# --- per CPU ---
+
+
+def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:
+    def sampled(at_s: float, ticks: int) -> dict[str, Any]:
+        cpus = {str(cpu): [ticks * cpu, *[0] * 7] for cpu in range(6)}
+        softirqs = "CPU0 CPU1 CPU2 CPU3 CPU4 CPU5\nNET_RX: 0 0 0 0 0 0\n"
+        fields = {"cpus": cpus, "ticks_per_s": 100, "softirqs": softirqs, "interfaces": {}, "clock_s": at_s}
+        return {"at_monotonic_s": at_s, "virtual_time": None, **fields}
+
+    around = {"interrupts": {}, "throttled": None, "frequency_khz": []}
+    answer = {"samples": [sampled(0.0, 0), sampled(1.0, 10)], "surroundings": [around, around]}
+    answer |= {"others": {}, "before": {"seconds": 1.0, "packets": 0}}
+    owners = {cpu: role for role, cpus in cpus_by_role(2, "own").items() for cpu in cpus}
+    rows = probes.of_hosts({"a": answer}, 1.0, owners)
+    for name in ("per_cpu", "softirqs"):
+        assert [row["role"] for row in rows[name]] == ["client", *["gateway-a"] * 2, *["gateway-b"] * 2, "server"]
+    assert "role" not in probes.of_hosts({"a": answer}, 1.0)["per_cpu"][0]
 
 
 # --- what is stored ---
