@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.spec import ROLES, groups
+
 NONE = "none"
 VIRTUAL = {"clock": "virtual", "slots": 2, "cores": 32, "quantum_s": 2e-5, "computer_cores": 2}
+OWN_CPUS = {**VIRTUAL, "role_cpus": "own", "links": "steered"}
 _UNPATCHED = ("vanilla", "threaded")
 Fate = Callable[[dict[str, Any]], list[str]]
 
@@ -48,7 +51,7 @@ def write_run(
 
     ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
     With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
-    says about virtual time, such as `VIRTUAL`; None for a run in real time.
+    says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time.
     """
     run_id = "20260102T030405Z-test"
     path = root / "synthetic" / run_id
@@ -135,10 +138,22 @@ def _per_cpu(variant: str, cores: int, rng: random.Random) -> list[dict[str, flo
     return rows
 
 
-def _polls(variant: str, cores: int, tunnels: int) -> dict[str, Any]:
+def _of_roles(variant: str, cores: int, rng: random.Random) -> list[dict[str, Any]]:
+    """The same where each role has CPUs of its own."""
+    rows: list[dict[str, Any]] = []
+    for role, cpus in zip(ROLES, groups(cores), strict=True):
+        rows += [
+            {"host": "lab1", "role": role, **row, "cpu": cpus[int(row["cpu"])]}
+            for row in _per_cpu(variant, len(cpus), rng)
+        ]
+    return rows
+
+
+def _polls(variant: str, cores: int, tunnels: int, own: bool) -> dict[str, Any]:
     """One second of polls: of vanilla all on CPU 0, else each tunnel on its own CPU."""
+    first = {role: cpus[0] if own else 0 for role, cpus in zip(ROLES, groups(cores), strict=True)}
     rows = [
-        ["lab1", role, f"wg{t}", at, 0 if variant == "vanilla" else t % cores, 100, 1000]
+        ["lab1", role, f"wg{t}", at, first[role] + (0 if variant == "vanilla" else t % cores), 100, 1000]
         for role in ("gateway-a", "gateway-b")
         for t in range(1, tunnels + 1)
         for at in range(10)
@@ -180,7 +195,7 @@ def _write_attempt(
     searched: bool = True,
     virtual: Mapping[str, Any] | None = None,
 ) -> None:
-    levels = trial["levels"]
+    levels, own = trial["levels"], (virtual or {}).get("role_cpus") == "own"
     reasons = {
         "ok": [],
         "invalid": ["a new handshake fell into the trial on gateway-a/wg1"],
@@ -191,7 +206,8 @@ def _write_attempt(
     if status != "failed":
         measurements |= {"throughput_bps": bps * (0.6 if status == "invalid" else 1), "duration_s": 3.0}
         measurements |= {"retransmits": 12, "handshake_age_s": None if trial["kind"] == "baseline" else 2.0}
-        probes = {"per_cpu": _per_cpu(levels["variant"], levels["cores"], rng), "window_s": 3.0, "clock_step_s": 0.0}
+        spent = _of_roles if own else _per_cpu
+        probes = {"per_cpu": spent(levels["variant"], levels["cores"], rng), "window_s": 3.0, "clock_step_s": 0.0}
         probes |= {"interfaces": _interfaces(levels["tunnels"], int(bps))}
         if virtual:
             probes["virtual_time"] = _virtual_time(levels["cores"], virtual, rng)
@@ -220,7 +236,7 @@ def _write_attempt(
     folder = path / "trials" / trial["trial_id"] / str(number)
     _write(folder / "attempt.json", attempt)
     if trial["kind"] == "trace" and status != "failed":
-        _write(folder / "polls.json", _polls(levels["variant"], levels["cores"], levels["tunnels"]))
+        _write(folder / "polls.json", _polls(levels["variant"], levels["cores"], levels["tunnels"], own))
 
 
 def _description(

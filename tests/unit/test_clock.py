@@ -23,7 +23,7 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.store import clock, crate
 from orchestrator.store.changes import changes_between
-from tests.unit.synthetic_run import VIRTUAL, invented_bps, write_run
+from tests.unit.synthetic_run import OWN_CPUS, VIRTUAL, invented_bps, write_run
 from tests.unit.test_claims import VARIANTS, as_published, slower
 
 Output = pytest.CaptureFixture[str]
@@ -48,6 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     [
         (described(**VIRTUAL), "virtual time, 16 virtual CPUs on 2 cores"),
         (described(most=1, **{**VIRTUAL, "slots": 1}), "virtual time, 1 virtual CPU on 1 core"),
+        (described(**OWN_CPUS), "virtual time, 48 virtual CPUs on 2 cores"),
+        (described(members=(OWN_CPUS, OWN_CPUS)), "virtual time, 48 virtual CPUs on 2 cores"),
         (described(members=(VIRTUAL, VIRTUAL)), "virtual time, 16 virtual CPUs on 2 cores"),
         (described(members=(VIRTUAL, {**VIRTUAL, "slots": 1})), "virtual time, 16 virtual CPUs on 1 or 2 cores"),
         (described(clock="virtual"), "virtual time, 16 virtual CPUs on an unknown number of cores"),
@@ -126,6 +128,49 @@ def test_the_head_of_a_figure_stays_on_the_page_and_its_legend_clear_of_it(run: 
     boxes = [head.get_window_extent(), *(legend.get_window_extent() for legend in drawing.figure.legends)]
     boxes += [axes.title.get_window_extent() for axes in drawing.figure.axes]
     assert not any(one.overlaps(other) for one in boxes[:2] for other in boxes if one is not other)
+
+
+def test_where_roles_have_their_own_cpus_tables_and_figures_show_the_gateways(tmp_path: Path) -> None:
+    own = load(write_run(tmp_path, cores=(1, 16), tunnels=(1, 0), traced=True, virtual=OWN_CPUS))
+    whose = "Each gateway has 16 of them, the client and the server 8 each."
+    assert own.measured_in == "virtual time, 48 virtual CPUs on 2 cores"
+    rows = own.per_core[own.per_core["cores"] == 16]
+    for role, many in (("client", 8), ("gateway-a", 16), ("gateway-b", 16), ("server", 8)):
+        assert sorted(set(rows.loc[rows["role"] == role, "cpu"])) == list(range(many))
+    (first, *_) = (row for row in own.trials.to_dict("records") if row["kind"] == "measure" and row["cores"] == 16)
+    mine = rows[(rows["trial_id"] == first["trial_id"]) & rows["role"].isin(["gateway-a", "gateway-b"])]
+    assert first["cpu_busy"] == pytest.approx((1 - mine["idle"] - mine["iowait"]).mean(), abs=1e-3)
+    traced = polls.polls(own)
+    assert set(traced.loc[traced["cores"] == 16, "cpu"]) <= set(range(16))
+    for drawing, which in ((figures.per_core_load(own), "gateway-a"), (figures.where_polls_ran(own), "gateway-b")):
+        assert whose in drawing.caption
+        assert which in drawing.caption
+        assert "take its CPUs in turn" in drawing.caption
+        assert "there is no RSS" not in drawing.caption
+        labels = {text.get_text() for axes in drawing.figure.axes for text in axes.get_xticklabels()}
+        assert "48" not in labels
+    page = render(own, own.path / "figures", [])
+    assert whose in page
+    assert "take its CPUs in turn" in page
+
+
+def test_a_poll_on_another_roles_cpu_is_told_from_the_gateways(tmp_path: Path) -> None:
+    path = write_run(tmp_path, cores=(2,), tunnels=(2,), traced=True, virtual=OWN_CPUS)
+    for file in path.glob("trials/*/*/polls.json"):
+        content = json.loads(file.read_text())
+        content["rows"] = [[*row[:4], 0, *row[5:]] for row in content["rows"]]  # the client's
+        file.write_text(json.dumps(content))
+    drawing = figures.where_polls_ran(load(path))
+    names = [text.get_text() for legend in drawing.figure.legends for text in legend.get_texts()]
+    assert "another role's CPU" in names
+
+
+@pytest.mark.parametrize(
+    ("links", "said"),
+    [(None, "there is no RSS"), ("veth", "there is no RSS"), ("rss", "hash of their outer"), ("steered", "in turn")],
+)
+def test_it_is_said_how_links_were_steered(links: str | None, said: str) -> None:
+    assert said in clock.links_note({"provider": "uml", **({"links": links} if links else {})})
 
 
 @pytest.mark.parametrize("draw", [figures.one_tunnel, figures.one_tunnel_a_core])
@@ -285,6 +330,7 @@ def threaded_is_faster(variant: str, cores: int, tunnels: int, rng: random.Rando
     [
         ({"slots": 1}, "The number of slots differs"),
         ({"quantum_s": 5e-5}, "The quantum differs, 20 µs and 50 µs"),
+        ({"role_cpus": "own"}, "in the other each role has its own"),
         ({}, ""),
     ],
 )
@@ -298,6 +344,14 @@ def test_two_virtual_times_that_differ_are_said_to(tmp_path: Path, change: dict[
 def test_a_run_that_says_nothing_about_its_clock_has_not_changed_it() -> None:
     old, new = ({"testbed": {"name": "lab", **clock}} for clock in ({}, {"clock": "real"}))
     assert changes_between(old, new) == []
+    before = {"testbed": {"name": "lab", **VIRTUAL}}
+    same = {"testbed": {"name": "lab", **VIRTUAL, "role_cpus": "shared", "links": "veth"}}
+    assert changes_between(before, same) == []
+    changed = changes_between(before, {"testbed": {"name": "lab", **OWN_CPUS}})
+    assert {str(change) for change in changed} == {
+        "testbed: role_cpus: shared -> own",
+        "testbed: links: veth -> steered",
+    }
     pools = ({"testbed": {"members": {"a": side["testbed"]}}} for side in (old, new))
     assert changes_between(*pools) == []
     (change,) = changes_between(old, {"testbed": {"name": "lab", "clock": "virtual"}})
