@@ -17,6 +17,7 @@ from orchestrator import cache, store
 from orchestrator.agent import control as loops
 from orchestrator.agent import cpus as agent_cpus
 from orchestrator.agent import probes as agent_probes
+from orchestrator.agent import roles
 from orchestrator.agent.host import AgentError
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
@@ -337,6 +338,26 @@ def test_what_is_done_for_a_role_is_done_on_its_cpus(monkeypatch: pytest.MonkeyP
         raise KeyError
     assert os.sched_getaffinity(0) == here
     assert entered == ["gateway-a"] * 2
+
+
+def test_links_are_steered_as_they_are_asked_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: dict[str, str] = {}
+    monkeypatch.setattr(roles, "sysfs_of", lambda role: f"{tmp_path}/{role}")
+    monkeypatch.setattr(roles, "set_and_check", written.__setitem__)
+    monkeypatch.setattr(roles, "set_mask", lambda path, cpus: written.update({path: agent_cpus.cpu_list(cpus)}))
+    gateway = {"devices": ["lan0", "wan0"], "cpus": [2, 3], "receive_hash": "turns", "to_reader": False}
+    roles.steer("gateway-a", gateway)
+    base = f"{tmp_path}/gateway-a/class/net"
+    assert written == {
+        f"{base}/{device}/{name}": value
+        for device in ("lan0", "wan0")
+        for name, value in (("veth/receive_hash", "turns"), ("queues/rx-0/rps_cpus", "2-3"))
+    }
+    written.clear()
+    roles.steer("client", {"devices": ["lan0"], "cpus": [0, 1], "receive_hash": None, "to_reader": True})
+    base = f"{tmp_path}/client/class/net/lan0/queues/rx-0"
+    flows = {"/proc/sys/net/core/rps_sock_flow_entries": "4096", f"{base}/rps_flow_cnt": "4096"}
+    assert written == {**flows, f"{base}/rps_cpus": "0-1"}
 
 
 def test_missing_polling_threads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

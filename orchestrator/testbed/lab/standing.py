@@ -88,7 +88,8 @@ def bring_up(
             machines.boot(lab, number, cores)
         for host in testbed.hosts:
             machines.wait(lab, host.name)
-        state = {"testbed": testbed.testbed, "cores": cores, "hosts": [host.name for host in testbed.hosts]}
+        cpus = virtual.machine_cpus(cores) if virtual else cores
+        state = {"testbed": testbed.testbed, "cores": cpus, "hosts": [host.name for host in testbed.hosts]}
         replace_file(lab.folder / "lab.json", to_json(state))
         replace_file(lab.folder / INVENTORY, to_json(_inventory(lab, [host.name for host in testbed.hosts])))
     except BaseException:
