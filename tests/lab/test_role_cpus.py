@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In virtual time each role has CPUs of its own: what belongs to a gateway runs on that gateway's CPUs and nowhere else."""
+"""In virtual time each role has CPUs of its own: a gateway works on its own CPUs, and nothing else does."""
 
 import json
 from pathlib import Path
