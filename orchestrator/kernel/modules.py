@@ -21,12 +21,16 @@ from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
 
 UPSTREAM = "upstream"
+# With it the code sees only the CPUs of its own group as on line, where the lab kernel was given groups (cpu_groups= on
+# its command line); elsewhere nothing changes.
+FLAGS = "KCFLAGS=-include asm/cpu-groups.h"
 BUILDS = {UPSTREAM: None, "multitunnel": KERNEL / "wireguard"}
 
 
 def _inputs(kernel: cache.Product, build: str) -> dict[str, Any]:
     folder = BUILDS[build]
-    return {"kernel": kernel.key, "build": build, "own": cache.hash_tree(folder) if folder else ""}
+    own = cache.hash_tree(folder) if folder else ""
+    return {"kernel": kernel.key, "build": build, "own": own, "flags": FLAGS}
 
 
 def check_build(build: str) -> None:
@@ -69,7 +73,7 @@ def _build(kernel: cache.Product, build: str, folder: Path) -> Mapping[str, Any]
         if (own / "src").is_dir():
             shutil.copytree(own / "src", module, dirs_exist_ok=True)
         apply_series(own / "series", tree, log, kept, kernel.description["facts"]["source_version"])
-    arguments = ["make", "-C", str(kernel.path / "headers"), ARCHITECTURE, f"M={module}", "CONFIG_WIREGUARD=m"]
+    arguments = ["make", "-C", str(kernel.path / "headers"), ARCHITECTURE, FLAGS, f"M={module}", "CONFIG_WIREGUARD=m"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     what = f"Building the wireguard module ({build})"
     run_logged([*arguments, jobs, "modules"], log, what=what, keep_log=kept)
