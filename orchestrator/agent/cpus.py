@@ -124,8 +124,8 @@ def place_polls(role, before, fewest):
     """Move the threads that poll a role's WireGuard peers to the role's CPUs.
 
     Both gateways' threads have the same names, so they are told by when they came: after ``before`` (of `processes`),
-    while the role's devices were told to poll in threads. (The kernel's netlink interface to NAPI leaves WireGuard's
-    out, since they have no NAPI id.) ``fewest``: how many there must be.
+    while the role's devices got their peers and were told to poll in threads. (The kernel's netlink interface to NAPI
+    leaves WireGuard's out, since they have no NAPI id.) ``fewest``: how many there must be.
     """
     moved = 0
     for pid in processes() - before:

@@ -135,6 +135,7 @@ def peers(request):
     "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
     """
     for role, wanted in request["gateways"].items():
+        before = processes() if PLACED else set()  # where threads poll by default, a peer brings its thread along
         with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for peer in wanted["peers"]:
                 own = nested(
@@ -149,6 +150,8 @@ def peers(request):
         set_routes(role, wanted["routes"])
         with acting_as(role):
             set_devices(role, wanted)
+        if PLACED and wanted["threaded"] == "1":
+            place_polls(role, before, len(wanted["peers"]))
     if CONFINED:
         confine_polls()
     return {}
@@ -156,7 +159,6 @@ def peers(request):
 
 def set_devices(role, wanted):
     """What a role's devices are set to besides their peers, from a role of `peers`."""
-    before = processes() if PLACED else set()
     for peer in wanted["peers"]:
         settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
         set_and_check(settings + "threaded", wanted["threaded"])
@@ -167,8 +169,6 @@ def set_devices(role, wanted):
             found = read_text("%swireguard/%s" % (settings, name)).strip()
             if found != value:
                 raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
-    if PLACED and wanted["threaded"] == "1":
-        place_polls(role, before, len(wanted["peers"]))
 
 
 def routes(request):
