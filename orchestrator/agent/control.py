@@ -23,15 +23,20 @@ RESULT = struct.Struct("=Qd")  # rounds, seconds
 
 
 def control(request):
-    """How much loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "cpus": on which CPUs, null for
-    all that this agent may use}.
+    """How much loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "times": how often that is
+    done; "cpus": on which CPUs, null for all that this agent may use}.
 
-    {"alone": rounds per second of one loop on the first CPU while the others have nothing to do, "together": [rounds
-    per second of each of as many loops as there are CPUs, each on its own, all at the same time]}.
+    {"alone": [each time, rounds per second of one loop on the first CPU while the others have nothing to do],
+    "together": [each time, [rounds per second of each of as many loops as there are CPUs, each on its own, all at the
+    same time]]}. Both are measured in turn, since the speed of a computer's cores changes from second to second where
+    others use them too.
     """
     cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))
-    (alone,) = loops(cpus[:1], request["seconds"])
-    return {"alone": alone, "together": loops(cpus, request["seconds"])}
+    alone, together = [], []
+    for _ in range(request["times"]):
+        alone += loops(cpus[:1], request["seconds"])
+        together.append(loops(cpus, request["seconds"]))
+    return {"alone": alone, "together": together}
 
 
 def loops(cpus, seconds):

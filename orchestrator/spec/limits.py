@@ -86,7 +86,7 @@ class Limits(Strict):
         default=0.10, description="Below the block's baseline: above that, the generator may be what limits."
     )
     skew_s: Interval = Field(
-        default=2e-3,
+        default=1e-2,
         alias="skew",
         description="In virtual time: by how much the clocks of two busy virtual CPUs may differ. A longer quantum "
         "needs a larger limit.",
