@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual time against real time, and against itself with other slots and another quantum.
+
+The same cells (2 CPUs that all roles share; 1 and 2 tunnels; vanilla, threaded, inline) are measured in each way in
+turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, and with half
+and twice the quantum. For each way it prints the throughput, the ratios over vanilla, and how the ratios compare with real
+time (ratio of ratios) or the throughput with that of the usual quantum, as medians over the rounds with their range.
+
+Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS]. A round takes about four
+minutes. docs/virtual-time.md has what came out.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+import yaml
+from measuring import CHECKOUT
+
+from orchestrator.analysis import load
+from orchestrator.paths import TESTBEDS
+
+CELLS = {"factors.cores": "[2]", "factors.tunnels": "[1, 2]", "repetitions": "1", "traffic.duration": "2s"}
+QUANTUM_US = 20
+REAL = "real time"
+VIRTUAL = f"2 slots, {QUANTUM_US} us"
+Cell = tuple[str, int]  # variant, tunnels
+Round = Mapping[Cell, float]  # bit/s
+
+
+def ways(folder: Path) -> dict[str, str]:
+    """How the cells are measured: a name, and the testbed that does it."""
+    shared = yaml.safe_load((TESTBEDS / "virtual-shared.yaml").read_text())
+    found = {REAL: "lab"}
+    for slots, quantum_us in ((2, QUANTUM_US), (1, QUANTUM_US), (2, QUANTUM_US // 2), (2, 2 * QUANTUM_US)):
+        name = f"{slots} slot{'s' * (slots > 1)}, {quantum_us} us"
+        file = folder / f"{slots}-{quantum_us}.yaml"
+        changed = {**shared, "testbed": f"shared-{slots}-{quantum_us}", "slots": slots, "quantum": f"{quantum_us}us"}
+        file.write_text(yaml.safe_dump(changed))
+        found[name] = str(file)
+    return found
+
+
+def measure(testbed: str, folder: Path) -> Round:
+    """Measure every cell once on a testbed."""
+    command = [
+        str(Path(sys.executable).with_name("orch")),
+        "run",
+        "exp/scaling.yaml",
+        "--testbed",
+        testbed,
+        "--no-report",
+    ]
+    command += [
+        "--tier",
+        "smoke",
+        "--results",
+        str(folder),
+        *(part for pair in CELLS.items() for part in ("--set", "=".join(pair))),
+    ]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, env=dict(os.environ))
+    if done.returncode:
+        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
+    rows = load(folder).measured.to_dict("records")
+    return {(row["variant"], row["tunnels"]): row["throughput_bps"] for row in rows}
+
+
+def told(values: list[float], form: Callable[[float], str]) -> str:
+    """The median of values, with their range."""
+    return f"{form(median(values))} ({form(min(values))} to {form(max(values))})" if values else "-"
+
+
+def gigabits(value: float) -> str:
+    return f"{value / 1e9:.2f}"
+
+
+def times(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def quotients(above: list[Round], below: list[Round], of: Cell, to: Cell) -> list[float]:
+    """In each round that has both cells, one over the other."""
+    return [a[of] / b[to] for a, b in zip(above, below, strict=True) if of in a and to in b]
+
+
+def report(measured: Mapping[str, list[Round]]) -> None:
+    rounds = len(measured[REAL])
+    print(f"\n{rounds} rounds; medians, and in brackets the range.\n")
+    cells = [(variant, tunnels) for tunnels in (1, 2) for variant in ("vanilla", "threaded", "inline")]
+    for cell in cells:
+        variant, tunnels = cell
+        print(f"{variant}, {tunnels} tunnel{'s' * (tunnels > 1)}:")
+        for way, found in measured.items():
+            parts = [f"Gbit/s {told([one[cell] for one in found if cell in one], gigabits)}"]
+            if variant != "vanilla":
+                over = quotients(found, found, cell, ("vanilla", tunnels))
+                parts.append(f"over vanilla {told(over, times)}")
+                really = quotients(measured[REAL], measured[REAL], cell, ("vanilla", tunnels))
+                if way != REAL and over and really:
+                    parts.append(f"to real time {median(over) / median(really):.2f}")
+            if way not in (REAL, VIRTUAL):
+                parts.append(f"to {VIRTUAL} {told(quotients(found, measured[VIRTUAL], cell, cell), times)}")
+            print(f"  {way:<16} {'; '.join(parts)}")
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
+    measured: dict[str, list[Round]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        testbeds = ways(folder)
+        for number in range(rounds):
+            for way, testbed in testbeds.items():
+                found = measure(testbed, folder / f"{number}-{len(measured.get(way, ()))}-{Path(testbed).stem}")
+                measured.setdefault(way, []).append(found)
+                said = ", ".join(
+                    f"{variant} {tunnels}: {gigabits(value)}" for (variant, tunnels), value in found.items()
+                )
+                print(f"round {number + 1}, {way}: {said}", flush=True)
+    report(measured)
+
+
+if __name__ == "__main__":
+    main()
