@@ -2,9 +2,10 @@
 """Virtual time against real time, and against itself with other slots and another quantum.
 
 The same cells (2 CPUs that all roles share; 1 and 2 tunnels; vanilla, threaded, inline) are measured in each way in
-turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, and with half
-and twice the quantum. For each way it prints the throughput, the ratios over vanilla, and how the ratios compare with real
-time (ratio of ratios) or the throughput with that of the usual quantum, as medians over the rounds with their range.
+turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, and with
+half and twice the quantum. For each way it prints the throughput, the ratios over vanilla, and how the ratios compare
+with real time (ratio of ratios) or the throughput with that of the usual quantum, as medians over the rounds with
+their range.
 
 Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS]. A round takes about four
 minutes. docs/virtual-time.md has what came out.

@@ -16,8 +16,14 @@ _DEVICE_FIELDS = {
 
 
 def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Seconds that each CPU spent in each state; ``nice`` is counted as ``user``."""
+    """Seconds that each CPU spent in each state; ``nice`` is counted as ``user``.
+
+    In virtual time the kernel knows exactly for how long each CPU was busy, and what its ticks missed of that counts
+    as ``softirq``: an idle CPU has no ticks, so an interrupt that ends its idleness, with all the packets that it
+    receives, is in none of the states.
+    """
     rate = before["ticks_per_s"]
+    began, ended = before.get("virtual_time") or {}, after.get("virtual_time") or {}
     rows = []
     for cpu in sorted(after["cpus"], key=int):
         if cpu not in before["cpus"]:
@@ -25,6 +31,10 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
         pairs = zip(_CPU_FIELDS, before["cpus"][cpu], after["cpus"][cpu], strict=True)
         spent = {name: (new - old) / rate for name, old, new in pairs}
         spent["user"] += spent.pop("nice")
+        exact = f"cpu{cpu}_busy_ns"
+        if exact in began and exact in ended:
+            seen = sum(spent[name] for name in ("user", "system", "irq", "softirq"))
+            spent["softirq"] += max(0.0, (ended[exact] - began[exact]) / 1e9 - seen)
         rows.append({"cpu": int(cpu), **{f"{name}_s": round(value, 4) for name, value in spent.items()}})
     return rows
 

@@ -546,6 +546,19 @@ def test_the_agents_loops_run_on_the_cpus_that_are_named(monkeypatch: pytest.Mon
 # --- per CPU ---
 
 
+def test_what_ticks_miss_of_a_busy_cpu_counts_as_softirq() -> None:
+    def sampled(ticks: list[int], busy_ns: dict[str, int]) -> dict[str, Any]:
+        return {"ticks_per_s": 100, "cpus": {"0": ticks, "1": ticks}, "virtual_time": busy_ns}
+
+    before = sampled([0] * 8, {"cpu0_busy_ns": 5 * 10**9, "cpu1_busy_ns": 0})
+    after = sampled([10, 0, 20, 0, 0, 0, 10, 0], {"cpu0_busy_ns": 6 * 10**9, "cpu1_busy_ns": 3 * 10**8})
+    idle, seen = probes.per_cpu_seconds(before, after)
+    assert (idle["user_s"], idle["system_s"], idle["softirq_s"]) == (0.1, 0.2, 0.7)
+    assert seen["softirq_s"] == 0.1  # ticks saw more than there was, which rounding to ticks does
+    real = [{**sample, "virtual_time": None} for sample in (before, after)]
+    assert [row["softirq_s"] for row in probes.per_cpu_seconds(*real)] == [0.1, 0.1]
+
+
 def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:
     def sampled(at_s: float, ticks: int) -> dict[str, Any]:
         cpus = {str(cpu): [ticks * cpu, *[0] * 7] for cpu in range(6)}
