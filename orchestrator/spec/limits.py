@@ -103,4 +103,4 @@ class Limits(Strict):
     )
     report_only: Annotated[
         tuple[LimitName, ...], Field(description="Limits that mark an attempt and do not make it invalid.")
-    ] = ("headroom", "clock_skew")
+    ] = ("headroom", "clock_skew", "control")
