@@ -34,7 +34,7 @@ Round = Mapping[Cell, float]  # bit/s
 
 
 def ways(folder: Path) -> dict[str, str]:
-    """How the cells are measured: a name, and the testbed that does it."""
+    """Return the testbed for each way of measuring, by its name."""
     shared = yaml.safe_load((TESTBEDS / "virtual-shared.yaml").read_text())
     found = {REAL: "lab"}
     for slots, quantum_us in ((2, QUANTUM_US), (1, QUANTUM_US), (2, QUANTUM_US // 2), (2, 2 * QUANTUM_US)):

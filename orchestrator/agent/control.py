@@ -23,7 +23,7 @@ RESULT = struct.Struct("=Qd")  # rounds, seconds
 
 
 def control(request):
-    """How much loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "times": how often that is
+    """Count what loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "times": how often that is
     done; "cpus": on which CPUs, null for all that this agent may use}.
 
     {"alone": [each time, rounds per second of one loop on the first CPU while the others have nothing to do],
@@ -106,7 +106,7 @@ def compute(rounds):
 
 
 def receive(descriptor, size):
-    """So many bytes of what a loop tells; AgentError where it is gone, EOFError when the controller is."""
+    """Read ``size`` bytes from a loop. Raises AgentError where it has ended, EOFError when the controller is gone."""
     data = b""
     while len(data) < size:
         ready = select.select([CONTROLLER, descriptor], [], [])[0]

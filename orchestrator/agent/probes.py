@@ -25,7 +25,7 @@ def pause(request):
 
 
 def virtual_time():
-    """What the kernel says of its virtual time, {name: number}; None where its time is real.
+    """Read the kernel's counters of virtual time: {name: number}; None where its time is real.
 
     ``cpuN_busy_ns`` is how long virtual CPU N was busy since it booted. The other names are those of the file, see
     docs/virtual-time.md.

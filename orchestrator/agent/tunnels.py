@@ -158,7 +158,7 @@ def peers(request):
 
 
 def set_devices(role, wanted):
-    """What a role's devices are set to besides their peers, from a role of `peers`."""
+    """Set what the variant wants of a role's devices; ``wanted``: the role's part of a request of `peers`."""
     for peer in wanted["peers"]:
         settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
         set_and_check(settings + "threaded", wanted["threaded"])

@@ -9,13 +9,12 @@ from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Clock, RoleCpus
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
 _MORE_TRIES = 2.5  # for each more than one
-# In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver), and what switching
-# between virtual CPUs costs, as a factor.
+# In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver).
 _CPUS_OF_A_TUNNEL = 4
 # The same where each role has CPUs of its own, over which a tunnel's work spreads; and how many are busy for each core
 # of a gateway when all of those are.
 _OWN_CPUS_OF_A_TUNNEL, _BUSY_FOR_A_CORE = 5, 2.3
-_COST_OF_SLOTS = 1.3
+_COST_OF_SLOTS = 1.3  # of switching between virtual CPUs, as a factor
 
 
 @dataclass(frozen=True, slots=True)

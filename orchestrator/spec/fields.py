@@ -66,16 +66,21 @@ def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidat
     return BeforeValidator(check)
 
 
+def _seconds(value: Any, what: str) -> float:
+    """A time in seconds; an error that says ``what`` is expected where it is none."""
+    try:
+        return units.seconds(value)
+    except ValueError as error:
+        raise expected(what, because=str(error)) from error
+
+
 def _whole_seconds(least: int) -> PlainValidator:
     what = f"whole seconds from {least} to {LONGEST_TRAFFIC_S}, such as 3s"
 
     def check(value: Any, info: ValidationInfo) -> float:
         if info.context == STORED:
             return float(value)
-        try:
-            found = units.seconds(value)
-        except ValueError as error:
-            raise expected(what, because=str(error)) from error
+        found = _seconds(value, what)
         if found != round(found) or not least <= found <= LONGEST_TRAFFIC_S:
             raise expected(what, because="iperf3 takes whole seconds only" if found != round(found) else "")
         return found
@@ -124,10 +129,7 @@ def _quantum(value: Any, info: ValidationInfo) -> float:
     what = "a time from 5us to 10ms, such as 20us"
     if info.context == STORED:
         return float(value)
-    try:
-        found = units.seconds(value)
-    except ValueError as error:
-        raise expected(what, because=str(error)) from error
+    found = _seconds(value, what)
     if not SHORTEST_QUANTUM_S <= found <= LONGEST_QUANTUM_S:
         raise expected(what)
     if round(found * 1e6) != round(found * 1e6, 6):
