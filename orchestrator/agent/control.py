@@ -16,51 +16,55 @@ from orchestrator.agent.host import LIBC, AgentError
 
 CONTROLLER = 0  # the descriptor whose end says that the controller is gone
 PR_SET_PDEATHSIG = 1
-TURN = 20000  # rounds between two looks at the clock: short beside the loops' time, long beside what a look takes
+TURN = 10000  # rounds between two looks at the clock: short beside a phase, long beside what a look takes
 START_IN_S = 0.05  # from when all loops are ready
+LEAD = 0.1  # share of a phase in which its loops come and others go, which is not counted
 READY = b"r"
-RESULT = struct.Struct("=Qd")  # rounds, seconds
+NUMBER = struct.Struct("=d")
 
 
 def control(request):
-    """Count what loops get done: {"seconds": how long each computes, by CLOCK_MONOTONIC; "times": how often that is
-    done; "cpus": on which CPUs, null for all that this agent may use}.
+    """Count what loops get done: {"seconds": how long a phase is, by CLOCK_MONOTONIC; "pairs": how often that of all
+    loops comes; "cpus": on which CPUs, null for all that this agent may use}.
 
-    {"alone": [each time, rounds per second of one loop on the first CPU while the others have nothing to do],
-    "together": [each time, [rounds per second of each of as many loops as there are CPUs, each on its own, all at the
-    same time]]}. Both are measured in turn, since the speed of a computer's cores changes from second to second where
+    The loop on the first CPU computes in all phases, the others in every second one. So what one does alone is seen
+    just before and just after what all do together: the speed of a computer's cores changes from second to second where
     others use them too.
+
+    {"alone": [rounds per second of the first loop, in each of ``pairs`` + 1 phases], "together": [rounds per second of
+    each loop, in the order of the CPUs, in each of the ``pairs`` phases in between]}
     """
     cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))
-    alone, together = [], []
-    for _ in range(request["times"]):
-        alone += loops(cpus[:1], request["seconds"])
-        together.append(loops(cpus, request["seconds"]))
-    return {"alone": alone, "together": together}
-
-
-def loops(cpus, seconds):
-    """Run a loop on each CPU, from one agreed time on; the rounds per second of each, in the order of the CPUs."""
+    turns = phases_of(len(cpus), request["pairs"])
     started = []  # type: list[tuple[int, int, int]]
     try:
-        for cpu in cpus:
-            started.append(start_loop(cpu, seconds))
+        for number, cpu in enumerate(cpus):
+            started.append(start_loop(cpu, request["seconds"], turns[number]))
         for _, result, _ in started:
             receive(result, 1)
-        start_at = struct.pack("=d", time.monotonic() + START_IN_S)
+        start_at = NUMBER.pack(time.monotonic() + START_IN_S)
         for _, _, begin in started:
             os.write(begin, start_at)
-        counts = [RESULT.unpack(receive(result, RESULT.size)) for _, result, _ in started]
+        rates = []
+        for number, (_, result, _) in enumerate(started):
+            values = len(turns[number])
+            rates.append(struct.unpack("=%dd" % values, receive(result, 8 * values)))
     finally:
         for pid, result, begin in started:
             os.close(result)
             os.close(begin)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    return [rounds / elapsed_s for rounds, elapsed_s in counts]
+    together = [rates[0][1::2], *rates[1:]]
+    return {"alone": rates[0][::2], "together": [[loop[pair] for loop in together] for pair in range(request["pairs"])]}
 
 
-def start_loop(cpu, seconds):
+def phases_of(loops, pairs):
+    """Return in which phases each loop computes: the first in all of them, the others in every second one."""
+    return [range(2 * pairs + 1)] + [range(1, 2 * pairs + 1, 2)] * (loops - 1)
+
+
+def start_loop(cpu, seconds, phases):
     """Fork a process for a loop: (pid, descriptor of what it tells, descriptor to which its start goes)."""
     result, to_result = os.pipe()
     begin, to_begin = os.pipe()
@@ -78,23 +82,30 @@ def start_loop(cpu, seconds):
             gc.disable()
             compute(TURN)  # so that what a first round touches is there
             os.write(to_result, READY)
-            (start_at,) = struct.unpack("=d", os.read(begin, 8))  # a pipe gives whole what was written at once
-            time.sleep(max(0.0, start_at - time.monotonic()))
-            os.write(to_result, RESULT.pack(*count_rounds(seconds)))
+            (start_at,) = NUMBER.unpack(os.read(begin, NUMBER.size))  # a pipe gives whole what was written at once
+            rates = [rate_of_phase(start_at + phase * seconds, seconds) for phase in phases]
+            os.write(to_result, struct.pack("=%dd" % len(rates), *rates))
             status = 0
     finally:
         os._exit(status)
 
 
-def count_rounds(seconds):
-    """(rounds, seconds that they took) of computing for so many seconds."""
+def rate_of_phase(start_at, seconds):
+    """Return how many rounds per second are computed in the phase that starts at this time of CLOCK_MONOTONIC."""
+    time.sleep(max(0.0, start_at - time.monotonic()))
+    count_rounds(start_at + LEAD * seconds)
+    return count_rounds(start_at + seconds)
+
+
+def count_rounds(until):
+    """Compute until then, and return the rounds per second, 0 if that is over."""
     rounds, began = 0, time.monotonic()
     now = began
-    while now - began < seconds:
+    while now < until:
         compute(TURN)
         rounds += TURN
         now = time.monotonic()
-    return rounds, now - began
+    return rounds / (now - began) if rounds else 0.0
 
 
 def compute(rounds):

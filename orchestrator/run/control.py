@@ -3,11 +3,12 @@
 Pure."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-# Of the hosts' clock: how long one loop computes alone, and then all together; and how often that is done.
-SECONDS, TIMES = 0.05, 7
+# Of the hosts' clock: how long one loop computes alone, and then all together; and how many times they all do.
+SECONDS, PAIRS = 0.03, 15
 
 
 def evaluate(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,13 +16,14 @@ def evaluate(told: Mapping[str, Any]) -> dict[str, Any]:
 
     ``cpus``: how many loops ran together; ``alone_per_s``: rounds per second of one loop alone; ``together_per_s``: of
     all loops together; ``least_per_s``: of the slowest of these; ``times_one``: how many times the work of one loop all
-    did, which should be ``cpus``. Each is the median of all times, and ``times_one`` that of what was measured one
-    after the other; of one CPU, where both are the same thing, it is 1.
+    did, which should be ``cpus``. Each is the median of all phases, and ``times_one`` that of what all did divided by
+    the mean of what one did just before and just after; for one CPU, where both are the same thing, it is 1.
     """
     alone = [float(rate) for rate in told["alone"]]
     together = [[float(rate) for rate in rates] for rates in told["together"]]
     cpus = len(together[0])
-    ratios = [sum(rates) / one for one, rates in zip(alone, together, strict=True)]
+    beside = [(before + after) / 2 for before, after in pairwise(alone)]
+    ratios = [sum(rates) / one for one, rates in zip(beside, together, strict=True)]
     return {
         "cpus": cpus,
         "alone_per_s": round(median(alone), 1),

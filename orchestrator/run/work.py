@@ -86,7 +86,7 @@ class Prepare:
         if testbed.virtual is not None:
             cpus = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
             told = {
-                host: agent.request("control", seconds=control.SECONDS, times=control.TIMES, cpus=cpus)
+                host: agent.request("control", seconds=control.SECONDS, pairs=control.PAIRS, cpus=cpus)
                 for host, agent in testbed.agents.items()
             }
             facts = {host: {**facts[host], "control": control.evaluate(one)} for host, one in told.items()}

@@ -362,8 +362,8 @@ class Loops:
     def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
         assert operation == "control"
         done = self.times_one.pop(0) if len(self.times_one) > 1 else self.times_one[0]
-        times = arguments["times"]
-        return {"alone": [100.0] * times, "together": [[100.0 * done / 2] * 2] * times}
+        pairs = arguments["pairs"]
+        return {"alone": [100.0] * (pairs + 1), "together": [[100.0 * done / 2] * 2] * pairs}
 
 
 def virtual_testbed(*times_one: float, slots: int = 1) -> FakeTestbed:

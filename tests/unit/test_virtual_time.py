@@ -502,8 +502,12 @@ def test_the_window_in_virtual_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @settings(deadline=None)
 @given(st.integers(2, 64), st.floats(1e3, 1e9), st.floats(0.5, 1.5))
 def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, alone: float, share: float) -> None:
-    told = {"alone": [alone, 3 * alone, alone / 2], "together": [[alone * share * by] * cpus for by in (1, 3, 0.5)]}
-    result = control.evaluate(told)  # the speed of all cores may change from time to time
+    speeds = [1 + 0.5 * k for k in range(7)]  # of all cores, which may change meanwhile
+    told = {
+        "alone": [alone * by for by in speeds[::2]],
+        "together": [[alone * share * by] * cpus for by in speeds[1::2]],
+    }
+    result = control.evaluate(told)
     assert result["cpus"] == cpus
     assert result["times_one"] == pytest.approx(cpus * share, rel=1e-3, abs=1e-3)
     off = abs(share - 1)
@@ -514,11 +518,11 @@ def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, alone: float, share:
 
 
 def test_one_cpu_has_nothing_to_be_compared_with() -> None:
-    assert control.evaluate({"alone": [100.0], "together": [[60.0]]})["times_one"] == 1.0
+    assert control.evaluate({"alone": [100.0] * 2, "together": [[60.0]]})["times_one"] == 1.0
 
 
 def test_one_slow_loop_shows() -> None:
-    result = control.evaluate({"alone": [100.0], "together": [[100.0] * 15 + [40.0]]})
+    result = control.evaluate({"alone": [90.0, 110.0], "together": [[100.0] * 15 + [40.0]]})
     assert (result["times_one"], result["least_per_s"]) == (15.4, 40.0)
     assert not control.within(result, 0.03)
 
@@ -527,20 +531,17 @@ def test_the_agents_loops_run_on_their_cpus(monkeypatch: pytest.MonkeyPatch) -> 
     there, stay = os.pipe()
     monkeypatch.setattr(loops, "CONTROLLER", there)
     try:
-        told = loops.control({"seconds": 0.02, "times": 2})
+        told = loops.control({"seconds": 0.05, "pairs": 2})
     finally:
         os.close(there)
         os.close(stay)
+    assert len(told["alone"]) == 3
     assert [len(rates) for rates in told["together"]] == [len(os.sched_getaffinity(0))] * 2
     assert all(rate > 0 for rates in (told["alone"], *told["together"]) for rate in rates)
 
 
-def test_the_agents_loops_run_on_the_cpus_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen_cpus: list[list[int]] = []
-    monkeypatch.setattr(loops, "loops", lambda cpus, seconds: seen_cpus.append(cpus) or [1.0] * len(cpus))
-    told = loops.control({"seconds": 0.1, "times": 2, "cpus": [9, 8]})
-    assert seen_cpus == [[8], [8, 9], [8], [8, 9]]
-    assert told == {"alone": [1.0, 1.0], "together": [[1.0, 1.0], [1.0, 1.0]]}
+def test_the_first_loop_computes_in_all_phases_and_the_others_in_every_second() -> None:
+    assert [list(phases) for phases in loops.phases_of(3, 2)] == [[0, 1, 2, 3, 4], [1, 3], [1, 3]]
 
 
 # --- per CPU ---
