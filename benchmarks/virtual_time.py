@@ -5,7 +5,7 @@ The same cells (2 CPUs that all roles share; 1 and 2 tunnels; vanilla, threaded,
 turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, and with
 half and twice the quantum. For each way it prints the throughput, the ratios over vanilla, and how the ratios compare
 with real time (ratio of ratios) or the throughput with that of the usual quantum, as medians over the rounds with
-their range.
+their 95 % interval, or their range below six rounds.
 
 Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS]. A round takes about four
 minutes. docs/virtual-time.md has what came out.
@@ -24,6 +24,7 @@ from measuring import CHECKOUT
 
 from orchestrator.analysis import load
 from orchestrator.paths import TESTBEDS
+from orchestrator.stats.intervals import summarize
 
 CELLS = {"factors.cores": "[2]", "factors.tunnels": "[1, 2]", "repetitions": "1", "traffic.duration": "2s"}
 QUANTUM_US = 20
@@ -71,8 +72,11 @@ def measure(testbed: str, folder: Path) -> Round:
 
 
 def told(values: list[float], form: Callable[[float], str]) -> str:
-    """The median of values, with their range."""
-    return f"{form(median(values))} ({form(min(values))} to {form(max(values))})" if values else "-"
+    """Return the median of values, with its interval."""
+    if not values:
+        return "-"
+    found = summarize(values)
+    return f"{form(found.median)} ({form(found.interval.low)} to {form(found.interval.high)})"
 
 
 def gigabits(value: float) -> str:
@@ -90,7 +94,7 @@ def quotients(above: list[Round], below: list[Round], of: Cell, to: Cell) -> lis
 
 def report(measured: Mapping[str, list[Round]]) -> None:
     rounds = len(measured[REAL])
-    print(f"\n{rounds} rounds; medians, and in brackets the range.\n")
+    print(f"\n{rounds} rounds; medians, and in brackets the {summarize([1.0] * rounds).interval.name}.\n")
     cells = [(variant, tunnels) for tunnels in (1, 2) for variant in ("vanilla", "threaded", "inline")]
     for cell in cells:
         variant, tunnels = cell
@@ -102,7 +106,8 @@ def report(measured: Mapping[str, list[Round]]) -> None:
                 parts.append(f"over vanilla {told(over, times)}")
                 really = quotients(measured[REAL], measured[REAL], cell, ("vanilla", tunnels))
                 if way != REAL and over and really:
-                    parts.append(f"to real time {median(over) / median(really):.2f}")
+                    inside = "inside" if summarize(really).interval.holds(median(over)) else "outside"
+                    parts.append(f"to real time {median(over) / median(really):.2f}, {inside} its interval")
             if way not in (REAL, VIRTUAL):
                 parts.append(f"to {VIRTUAL} {told(quotients(found, measured[VIRTUAL], cell, cell), times)}")
             print(f"  {way:<16} {'; '.join(parts)}")

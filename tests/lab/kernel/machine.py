@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,17 +79,25 @@ class KernelMachine:
         return [line for line in lines if any(mark in line for mark in COMPLAINTS) and "self-tests: pass" not in line]
 
 
+def virtual_clock(quantum_us: int = 20) -> tuple[str, ...]:
+    """What the kernel's command line has for virtual time on the cores that this process may use."""
+    return (f"virtual_time={quantum_us}:{','.join(map(str, sorted(os.sched_getaffinity(0))))}",)
+
+
 @contextmanager
-def machine(cores: int, kernel: str = "lab") -> Iterator[KernelMachine]:
-    """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out."""
+def machine(cores: int, kernel: str = "lab", arguments: Sequence[str] = ()) -> Iterator[KernelMachine]:
+    """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out.
+
+    ``arguments``: more of the kernel's command line, such as `virtual_clock`.
+    """
     products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
     modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
     modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}
     lab = Lab.start()
     try:
-        boot(lab, Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY))
-        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1))
+        boot(lab, Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY, arguments=arguments))
+        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1) * (4 if arguments else 1))
         booted = KernelMachine(lab, product.path / "selftests")
         # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.
         booted.run(f"nohup dmesg --follow >{LOG} 2>&1 </dev/null &")
