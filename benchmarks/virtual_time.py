@@ -22,7 +22,7 @@ from statistics import median
 import yaml
 from measuring import CHECKOUT
 
-from orchestrator.analysis import load
+from orchestrator import load
 from orchestrator.paths import TESTBEDS
 from orchestrator.stats.intervals import summarize
 
