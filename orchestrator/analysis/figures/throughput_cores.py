@@ -18,6 +18,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
+from orchestrator.spec.role_cpus import OWN_CPUS
 from orchestrator.stats import FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ ONE_TUNNEL = ("f1-throughput-one-tunnel", "Throughput of one tunnel against the 
 ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel a core")
 _IDEAL = "#9A9A9A"
 _ABOVE_IDEAL = (
-    "Above ideal: one virtual CPU switches between sender, receiver and workers for every few packets, and a second "
-    "one saves part of that."
+    "Above ideal: one virtual CPU switches between {who} for every few packets, and a second one saves part of that."
 )
 
 
@@ -71,7 +71,8 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             "Efficiency: throughput a core over that at the smallest core count; bounds from both cells' spread."
         )
         if run.testbed.get("provider") == "uml" and float(table["median"].max()) > 1.0:
-            face.append(_ABOVE_IDEAL)
+            alone = run.testbed.get("role_cpus") == OWN_CPUS
+            face.append(_ABOVE_IDEAL.format(who="polls and workers" if alone else "sender, receiver and workers"))
     notes = [note for note in [*notes, *face[1:]] if note]
     with mpl.rc_context(STYLE):
         figure, axes, below = _axes(run, face, bool(len(table)))
