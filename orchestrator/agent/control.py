@@ -98,14 +98,14 @@ def rate_of_phase(start_at, seconds):
 
 
 def count_rounds(until):
-    """Compute until then, and return the rounds per second, 0 if that is over."""
+    """Compute until then, at least one turn, and return the rounds per second."""
     rounds, began = 0, time.monotonic()
-    now = began
-    while now < until:
+    while True:
         compute(TURN)
         rounds += TURN
         now = time.monotonic()
-    return rounds / (now - began) if rounds else 0.0
+        if now >= until:
+            return rounds / (now - began)
 
 
 def compute(rounds):

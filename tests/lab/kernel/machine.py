@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from orchestrator.progress import Silent
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
 from orchestrator.testbed.uml.machine import Machine, boot
+from orchestrator.testbed.virtual import VirtualTime
 
 LOG = "/run/kernel.log"
 GUEST = Path(__file__).with_name("guest")
@@ -79,17 +80,14 @@ class KernelMachine:
         return [line for line in lines if any(mark in line for mark in COMPLAINTS) and "self-tests: pass" not in line]
 
 
-def virtual_clock(quantum_us: int = 20) -> tuple[str, ...]:
-    """What the kernel's command line has for virtual time on the cores that this process may use."""
-    return (f"virtual_time={quantum_us}:{','.join(map(str, sorted(os.sched_getaffinity(0))))}",)
-
-
 @contextmanager
-def machine(cores: int, kernel: str = "lab", arguments: Sequence[str] = ()) -> Iterator[KernelMachine]:
+def machine(cores: int, kernel: str = "lab", *, virtual: bool = False) -> Iterator[KernelMachine]:
     """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out.
 
-    ``arguments``: more of the kernel's command line, such as `virtual_clock`.
+    ``virtual``: in virtual time, with a slot on each core that this process may use and a quantum of 20 us.
     """
+    slots = tuple(sorted(os.sched_getaffinity(0)))
+    arguments = VirtualTime(cores, slots, 20e-6, len(slots)).arguments(cores) if virtual else []
     products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
     modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
@@ -97,7 +95,7 @@ def machine(cores: int, kernel: str = "lab", arguments: Sequence[str] = ()) -> I
     lab = Lab.start()
     try:
         boot(lab, Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY, arguments=arguments))
-        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1) * (4 if arguments else 1))
+        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1) * (4 if virtual else 1))
         booted = KernelMachine(lab, product.path / "selftests")
         # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.
         booted.run(f"nohup dmesg --follow >{LOG} 2>&1 </dev/null &")

@@ -2,12 +2,11 @@
 """WireGuard's own test, tools/testing/selftests/wireguard/netns.sh, unmodified, for every variant."""
 
 import re
-from collections.abc import Sequence
 
 import pytest
 
 from orchestrator.kernel.variants import Variant, load_variants
-from tests.lab.kernel.machine import machine, two_cores, virtual_clock
+from tests.lab.kernel.machine import machine, two_cores
 
 pytestmark = pytest.mark.lab
 
@@ -39,11 +38,11 @@ def test_netns_passes(variant: Variant) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["vanilla", "inline"])
 def test_netns_passes_in_virtual_time(name: str) -> None:
-    passes(load_variants()[name], 8, virtual_clock())
+    passes(load_variants()[name], 8, virtual=True)
 
 
-def passes(variant: Variant, cores: int, arguments: Sequence[str] = ()) -> None:
-    with machine(cores, arguments=arguments) as guest:
+def passes(variant: Variant, cores: int, *, virtual: bool = False) -> None:
+    with machine(cores, virtual=virtual) as guest:
         guest.load(variant.build, variant.settings.get("transmit", ""), variant.settings.get("receive", ""))
         guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
         wrapper = WG.replace("THREADED", str(int(variant.threaded)))

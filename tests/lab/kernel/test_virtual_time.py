@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.lab.kernel.machine import KernelMachine, machine, virtual_clock
+from tests.lab.kernel.machine import KernelMachine, machine
 
 pytestmark = pytest.mark.lab
 
@@ -18,7 +18,7 @@ def counters(guest: KernelMachine) -> dict[str, int]:
 
 
 def test_clocks_charge_what_is_used() -> None:
-    with machine(4, arguments=virtual_clock()) as guest:
+    with machine(4, virtual=True) as guest:
         # A forked process has not paid for what its parent used. Twice is what a busy computer's speed may change by.
         rates = guest.program("forks", 1)
         assert rates["child"] < 2.5 * rates["parent"], rates
@@ -40,7 +40,7 @@ def test_clocks_charge_what_is_used() -> None:
 def test_it_boots_and_carries_traffic_each_time(cores: int) -> None:
     """ORCH_BOOTS machines are booted, and each carries traffic once."""
     for number in range(BOOTS):
-        with machine(cores, arguments=virtual_clock()) as guest:
+        with machine(cores, virtual=True) as guest:
             found = guest.program("traffic", 0.2, timeout_s=300)
             assert found["cpus"] == cores, number
             assert len(found["bytes"]) == cores // 2, number

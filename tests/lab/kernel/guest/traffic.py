@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traffic between two network namespaces through a pair of virtual devices, with a process on each CPU.
+"""Traffic between two network namespaces over their link, with a process on each CPU.
 
 traffic.py SECONDS: how long it lasts. Prints {"cpus", "bytes": [that each pair carried]}.
 """
@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 
+import tunnel
+
 SERVER = """
 import socket
-with socket.create_server(("10.0.0.2", PORT)) as listener:
+with socket.create_server(("ADDRESS", PORT)) as listener:
     peer, _ = listener.accept()
     count = 0
     while data := peer.recv(1 << 18):
@@ -21,7 +23,7 @@ with socket.create_server(("10.0.0.2", PORT)) as listener:
 """
 CLIENT = """
 import socket, time
-with socket.create_connection(("10.0.0.2", PORT)) as peer:
+with socket.create_connection(("ADDRESS", PORT)) as peer:
     data, end = bytes(1 << 18), time.monotonic() + SECONDS
     while time.monotonic() < end:
         peer.sendall(data)
@@ -29,7 +31,7 @@ with socket.create_connection(("10.0.0.2", PORT)) as peer:
 
 
 def start(namespace, cpu, program, **values):
-    for name, value in values.items():
+    for name, value in {"ADDRESS": tunnel.outer("b"), **values}.items():
         program = program.replace(name, str(value))
     command = ["ip", "netns", "exec", namespace, "taskset", "-c", str(cpu), "python3", "-S", "-c", program]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -38,25 +40,16 @@ def start(namespace, cpu, program, **values):
 def main():
     seconds = float(sys.argv[1])
     cpus = sorted(os.sched_getaffinity(0))
-    setup = """netns add one
-netns add two
-link add one netns one type veth peer name two netns two
--n one address add 10.0.0.1/24 dev one
--n two address add 10.0.0.2/24 dev two
--n one link set one up
--n two link set two up"""
-    for line in setup.splitlines():
-        subprocess.run(["ip", *line.split()], check=True)
+    tunnel.set_up()
     pairs = [(5000 + number, cpus[number], cpus[-1 - number]) for number in range(max(1, len(cpus) // 2))]
-    servers = [start("two", cpu, SERVER, PORT=port) for port, _, cpu in pairs]
-    listening = ["ip", "netns", "exec", "two", "ss", "-Hltn"]
-    while subprocess.run(listening, stdout=subprocess.PIPE, check=True).stdout.count(b"LISTEN") < len(pairs):
+    servers = [start("b", cpu, SERVER, PORT=port) for port, _, cpu in pairs]
+    while tunnel.run("ip netns exec b ss -Hltn").count("LISTEN") < len(pairs):
         time.sleep(0.05)
-    clients = [start("one", cpu, CLIENT, PORT=port, SECONDS=seconds) for port, cpu, _ in pairs]
+    clients = [start("a", cpu, CLIENT, PORT=port, SECONDS=seconds) for port, cpu, _ in pairs]
     failed = [client.wait() for client in clients]
     counts = [int(server.communicate()[0]) for server in servers]
-    for name in ("one", "two"):
-        subprocess.run(["ip", "netns", "delete", name], check=True)
+    for end in tunnel.ENDS:
+        tunnel.run("ip netns delete " + end)
     print(json.dumps({"cpus": len(cpus), "bytes": counts if not any(failed) else []}))
 
 
