@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time against real time, and against itself with other slots and another quantum.
+"""Virtual time against real time, and against itself with other slots, another quantum, and a busy computer.
 
 The same cells (2 CPUs that all roles share; 1 and 2 tunnels; vanilla, threaded, inline) are measured in each way in
-turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, and with
-half and twice the quantum. For each way it prints the throughput, the ratios over vanilla, and how the ratios compare
-with real time (ratio of ratios) or the throughput with that of the usual quantum, as medians over the rounds with
-their 95 % interval, or their range below six rounds.
+turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, with half
+and twice the quantum, and beside a program that keeps one of the computer's cores busy. For each way it prints the
+throughput, the ratios over vanilla, and how the ratios compare with real time (ratio of ratios) or the throughput with
+that of the usual quantum on an idle computer, as medians over the rounds with their 95 % interval, or their range below
+six rounds.
 
-Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS]. A round takes about four
-minutes. docs/virtual-time.md has what came out.
+Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS [WAY...]], where the ways
+are named as in what it prints; all of them by default. A round of all ways takes about four minutes.
+docs/virtual-time.md has what came out.
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +34,7 @@ CELLS = {"factors.cores": "[2]", "factors.tunnels": "[1, 2]", "repetitions": "1"
 QUANTUM_US = 20
 REAL = "real time"
 VIRTUAL = f"2 slots, {QUANTUM_US} us"
+BUSY = "one core busy"
 Cell = tuple[str, int]  # variant, tunnels
 Round = Mapping[Cell, float]  # bit/s
 
@@ -44,7 +49,26 @@ def ways(folder: Path) -> dict[str, str]:
         changed = {**shared, "testbed": f"shared-{slots}-{quantum_us}", "slots": slots, "quantum": f"{quantum_us}us"}
         file.write_text(yaml.safe_dump(changed))
         found[name] = str(file)
+    found[BUSY] = found[VIRTUAL]
     return found
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one of the computer's cores busy with a loop of another program."""
+    loop = multiprocessing.Process(target=compute, args=(min(os.sched_getaffinity(0)),), daemon=True)
+    loop.start()
+    try:
+        yield
+    finally:
+        loop.kill()
+        loop.join()
+
+
+def compute(cpu: int) -> None:
+    os.sched_setaffinity(0, {cpu})
+    while True:
+        pass
 
 
 def measure(testbed: str, folder: Path) -> Round:
@@ -93,7 +117,7 @@ def quotients(above: list[Round], below: list[Round], of: Cell, to: Cell) -> lis
 
 
 def report(measured: Mapping[str, list[Round]]) -> None:
-    rounds = len(measured[REAL])
+    rounds = len(next(iter(measured.values())))
     print(f"\n{rounds} rounds; medians, and in brackets the {summarize([1.0] * rounds).interval.name}.\n")
     cells = [(variant, tunnels) for tunnels in (1, 2) for variant in ("vanilla", "threaded", "inline")]
     for cell in cells:
@@ -104,24 +128,29 @@ def report(measured: Mapping[str, list[Round]]) -> None:
             if variant != "vanilla":
                 over = quotients(found, found, cell, ("vanilla", tunnels))
                 parts.append(f"over vanilla {told(over, times)}")
-                really = quotients(measured[REAL], measured[REAL], cell, ("vanilla", tunnels))
+                real = measured.get(REAL, [])
+                really = quotients(real, real, cell, ("vanilla", tunnels))
                 if way != REAL and over and really:
                     inside = "inside" if summarize(really).interval.holds(median(over)) else "outside"
                     parts.append(f"to real time {median(over) / median(really):.2f}, {inside} its interval")
-            if way not in (REAL, VIRTUAL):
+            if way not in (REAL, VIRTUAL) and VIRTUAL in measured:
                 parts.append(f"to {VIRTUAL} {told(quotients(found, measured[VIRTUAL], cell, cell), times)}")
             print(f"  {way:<16} {'; '.join(parts)}")
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
+    chosen = sys.argv[2:]
     measured: dict[str, list[Round]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        testbeds = ways(folder)
+        testbeds = {way: testbed for way, testbed in ways(folder).items() if not chosen or way in chosen}
+        if unknown := set(chosen) - set(testbeds):
+            sys.exit(f"No such way: {', '.join(sorted(unknown))}. There are: {'; '.join(ways(folder))}.")
         for number in range(rounds):
             for way, testbed in testbeds.items():
-                found = measure(testbed, folder / f"{number}-{len(measured.get(way, ()))}-{Path(testbed).stem}")
+                with busy_core() if way == BUSY else nullcontext():
+                    found = measure(testbed, folder / f"{number}-{list(testbeds).index(way)}")
                 measured.setdefault(way, []).append(found)
                 said = ", ".join(
                     f"{variant} {tunnels}: {gigabits(value)}" for (variant, tunnels), value in found.items()

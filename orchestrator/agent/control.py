@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops that only compute, one on each CPU: together they must do as many times the work of one alone.
+"""Loops that only compute, one on each CPU: together they must do as many times the work of one.
 
 They share nothing but the processors, so what is missing is what the host's CPUs do not give: in virtual time, clocks
 that do not charge what they should.
@@ -24,18 +24,16 @@ NUMBER = struct.Struct("=d")
 
 
 def control(request):
-    """Count what loops get done: {"seconds": how long a phase is, by CLOCK_MONOTONIC; "pairs": how often that of all
-    loops comes; "cpus": on which CPUs, null for all that this agent may use}.
+    """Count what loops get done: {"seconds": how long a phase is, by CLOCK_MONOTONIC; "phases": how many loops compute
+    in each phase; "cpus": on which CPUs, null for all that this agent may use}.
 
-    The loop on the first CPU computes in all phases, the others in every second one. So what one does alone is seen
-    just before and just after what all do together: the speed of a computer's cores changes from second to second where
-    others use them too.
+    In a phase of n loops, those on the first n CPUs compute. So phases with different numbers of loops can be held
+    against their neighbours: the speed of a computer's cores changes from second to second where others use them too.
 
-    {"alone": [rounds per second of the first loop, in each of ``pairs`` + 1 phases], "together": [rounds per second of
-    each loop, in the order of the CPUs, in each of the ``pairs`` phases in between]}
+    {"rates": [rounds per second of each loop that computed, in the order of the CPUs, for each phase]}
     """
-    cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))
-    turns = phases_of(len(cpus), request["pairs"])
+    cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))[: max(request["phases"])]
+    turns = [phases_of(number, request["phases"]) for number in range(len(cpus))]
     started = []  # type: list[tuple[int, int, int]]
     try:
         for number, cpu in enumerate(cpus):
@@ -45,23 +43,24 @@ def control(request):
         start_at = NUMBER.pack(time.monotonic() + START_IN_S)
         for _, _, begin in started:
             os.write(begin, start_at)
-        rates = []
+        rates = [[] for _ in request["phases"]]  # type: list[list[float]]
         for number, (_, result, _) in enumerate(started):
             values = len(turns[number])
-            rates.append(struct.unpack("=%dd" % values, receive(result, 8 * values)))
+            told = struct.unpack("=%dd" % values, receive(result, 8 * values))
+            for place, phase in enumerate(turns[number]):
+                rates[phase].append(told[place])
     finally:
         for pid, result, begin in started:
             os.close(result)
             os.close(begin)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    together = [rates[0][1::2], *rates[1:]]
-    return {"alone": rates[0][::2], "together": [[loop[pair] for loop in together] for pair in range(request["pairs"])]}
+    return {"rates": rates}
 
 
-def phases_of(loops, pairs):
-    """Return in which phases each loop computes: the first in all of them, the others in every second one."""
-    return [range(2 * pairs + 1)] + [range(1, 2 * pairs + 1, 2)] * (loops - 1)
+def phases_of(loop, phases):
+    """Return in which phases a loop computes, from how many loops do in each."""
+    return [number for number, loops in enumerate(phases) if loop < loops]
 
 
 def start_loop(cpu, seconds, phases):

@@ -2,6 +2,7 @@
 """How virtual time went in a run: how much slower than real time it was, and what the lab kernel had to bend."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,9 +57,10 @@ def controls(run: Run) -> pd.DataFrame:
     """The controls of a run in virtual time, one row each time that a block's machine was started, in that order.
 
     Loops that only compute, one on each virtual CPU (of gateway-a, where roles have their own), must do together as
-    many times the work of one. Columns: block,
-    testbed, cpus (how many loops), times_one (how many times the work of one they did), off (by which share that is
-    more than cpus; negative where it is less), measured_in. Empty where the run's journal has none.
+    many times the work of one (`orchestrator.run.control`). Columns: block, testbed, cpus (how many loops), times_one
+    (how many times the work of one they did), off (by which share that is more than cpus; negative where it is less),
+    core_alone (how many times the work of one a loop did that had the computer to itself; NaN in runs that did not
+    record it), measured_in. Empty where the run's journal has none.
     """
     rows = []
     for event in _journal(run):
@@ -66,8 +68,11 @@ def controls(run: Run) -> pd.DataFrame:
             for host in (event.get("hosts") or {}).values():
                 if found := host.get("control"):
                     cpus, times_one = int(found["cpus"]), float(found["times_one"])
-                    rows.append([event.get("block"), event.get("testbed"), cpus, times_one, times_one / cpus - 1])
-    columns = ["block", "testbed", "cpus", "times_one", "off"]
+                    alone = float(found.get("core_alone", math.nan))
+                    rows.append(
+                        [event.get("block"), event.get("testbed"), cpus, times_one, times_one / cpus - 1, alone]
+                    )
+    columns = ["block", "testbed", "cpus", "times_one", "off", "core_alone"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 

@@ -2,34 +2,44 @@
 """The control of virtual time: N loops that only compute, one on each virtual CPU, must do N times the work of one.
 Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
-# Of the hosts' clock: how long one loop computes alone, and then all together; and how many times they all do.
-SECONDS, PAIRS = 0.03, 15
+# How long a phase is, of the hosts' clock, and how often all loops compute together.
+SECONDS, REPETITIONS = 0.03, 15
 
 
-def evaluate(told: Mapping[str, Any]) -> dict[str, Any]:
-    """From what the agent counted to the control's result.
+def phases(cpus: int, slots: int) -> list[int]:
+    """Return how many loops compute in each phase of a control.
 
-    ``cpus``: how many loops ran together; ``alone_per_s``: rounds per second of one loop alone; ``together_per_s``: of
-    all loops together; ``least_per_s``: of the slowest of these; ``times_one``: how many times the work of one loop all
-    did, which should be ``cpus``. Each is the median of all phases, and ``times_one`` that of what all did divided by
-    the mean of what one did just before and just after; for one CPU, where both are the same thing, it is 1.
+    Every second phase is one with a loop on each core that the machine has (``slots``), but not more than ``cpus``;
+    in between are in turn all loops and one alone. So each of these has such a phase just before and just after it.
     """
-    alone = [float(rate) for rate in told["alone"]]
-    together = [[float(rate) for rate in rates] for rates in told["together"]]
-    cpus = len(together[0])
-    beside = [(before + after) / 2 for before, after in pairwise(alone)]
-    ratios = [sum(rates) / one for one, rates in zip(beside, together, strict=True)]
+    few = min(cpus, slots)
+    return [few, cpus, few, 1] * REPETITIONS + [few]
+
+
+def evaluate(rates: Sequence[Sequence[float]], cpus: int) -> dict[str, Any]:
+    """From the rounds per second of each loop in each of `phases` to the control's result.
+
+    ``cpus``: how many loops ran together; ``times_one``: how many times the work of one they did, which should be
+    ``cpus``; ``core_alone``: how many times the work of one a loop did that had the computer to itself, which is 1
+    where the computer's cores do not take speed from one another.
+
+    One is the mean of the loops, one on each core, in the phases just before and just after. So all cores are busy in
+    what is compared by ``times_one``, and what they take from one another (shared execution units, caches and power)
+    does not count. Each number is the median over the phases. Where there are no more CPUs than cores, all loops are
+    these very loops, and ``times_one`` is ``cpus``.
+    """
+    few = [mean(rates[phase]) for phase in range(0, len(rates), 2)]
+    one = [(before + after) / 2 for before, after in pairwise(few)]
+    between = [sum(loops) / of for loops, of in zip(rates[1::2], one, strict=True)]
     return {
         "cpus": cpus,
-        "alone_per_s": round(median(alone), 1),
-        "together_per_s": round(median(map(sum, together)), 1),
-        "least_per_s": round(median(map(min, together)), 1),
-        "times_one": round(median(ratios), 4) if cpus > 1 else 1.0,
+        "times_one": round(median(between[::2]), 4) if cpus > len(rates[0]) else float(cpus),
+        "core_alone": round(median(between[1::2]), 4),
     }
 
 

@@ -83,15 +83,16 @@ class Prepare:
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores))
+        found = dict(facts)
         if testbed.virtual is not None:
-            cpus = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
-            told = {
-                host: agent.request("control", seconds=control.SECONDS, pairs=control.PAIRS, cpus=cpus)
-                for host, agent in testbed.agents.items()
-            }
-            facts = {host: {**facts[host], "control": control.evaluate(one)} for host, one in told.items()}
+            for host, agent in testbed.agents.items():
+                own = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
+                cpus = len(own) if own else facts[host]["cpus_usable"]
+                phases = control.phases(cpus, testbed.virtual.slots)
+                told = agent.request("control", seconds=control.SECONDS, phases=phases, cpus=own)
+                found[host] = {**facts[host], "control": control.evaluate(told["rates"], cpus)}
         make_links(testbed, self.net, self.tunnels)
-        return facts
+        return found
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class FakeTestbed:
             self.broken[state.cores] -= 1
             raise TestbedError("the machine does not start")
         self.prepared.append(state.cores)
-        return {"a": {"kernel_release": "7.2"}}
+        return {"a": {"kernel_release": "7.2", "cpus_usable": 2}}
 
     agents: Mapping[str, Any] = {}
 
@@ -362,8 +362,7 @@ class Loops:
     def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
         assert operation == "control"
         done = self.times_one.pop(0) if len(self.times_one) > 1 else self.times_one[0]
-        pairs = arguments["pairs"]
-        return {"alone": [100.0] * (pairs + 1), "together": [[100.0 * done / 2] * 2] * pairs}
+        return {"rates": [[100.0 * (done / 2 if loops == 2 else 1)] * loops for loops in arguments["phases"]]}
 
 
 def virtual_testbed(*times_one: float, slots: int = 1) -> FakeTestbed:

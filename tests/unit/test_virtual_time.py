@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time: testbed files, slots and their cores, how long trials take, what the kernel says, and the control."""
+"""Virtual time: testbed files, slots and their cores, how long trials take, and what the kernel says."""
 
-import contextlib
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import cache, store
-from orchestrator.agent import control as loops
-from orchestrator.agent import cpus as agent_cpus
 from orchestrator.agent import probes as agent_probes
-from orchestrator.agent import roles
-from orchestrator.agent.host import AgentError
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.lessons import lessons
@@ -33,10 +27,8 @@ from orchestrator.plan import (
     make_plan,
     virtual_lab_capabilities,
 )
-from orchestrator.run import control, probes
+from orchestrator.run import probes
 from orchestrator.spec import (
-    GATEWAYS,
-    MOST_CORES_OF_OWN,
     Experiment,
     Pool,
     SpecError,
@@ -44,9 +36,7 @@ from orchestrator.spec import (
     clock_of,
     load_experiment,
     load_testbed,
-    machine_cpus,
 )
-from orchestrator.spec import ROLES as ROLE_NAMES
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.lab.testbed import check_cores
 from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
@@ -285,87 +275,6 @@ def test_with_cpus_of_its_own_for_each_role_more_are_busy() -> None:
     assert dilation(16, 16, None, "own") == 1.0
 
 
-# --- whose a machine's virtual CPUs are ---
-
-
-@given(st.integers(1, MOST_CORES_OF_OWN))
-def test_roles_have_cpus_of_their_own_and_a_machine_none_beside(cores: int) -> None:
-    found = cpus_by_role(cores, "own")
-    assert list(found) == list(ROLE_NAMES)
-    assert [cpu for cpus in found.values() for cpu in cpus] == list(range(machine_cpus(cores, "own")))
-    assert machine_cpus(cores, "own") <= 128
-    assert [len(found[role]) for role in GATEWAYS] == [cores, cores]
-    assert len(found["client"]) == len(found["server"]) == max(1, (cores + 1) // 2)
-    assert cpus_by_role(cores) == dict.fromkeys(ROLE_NAMES, range(cores))
-    assert machine_cpus(cores, "shared") == cores
-
-
-def test_a_machine_with_the_most_cores_has_nearly_all_cpus_of_the_kernel() -> None:
-    assert (MOST_CORES_OF_OWN, machine_cpus(MOST_CORES_OF_OWN, "own")) == (42, 126)
-
-
-@given(st.sets(st.integers(0, 200)))
-def test_masks_are_read_as_they_were_written(cpus: set[int]) -> None:
-    mask = agent_cpus.cpu_mask(cpus)
-    assert agent_cpus.cpus_in(mask) == sorted(cpus)
-    assert agent_cpus.cpus_in(f"0000,{mask}\n") == sorted(cpus)
-    assert all(len(word) == 8 for word in mask.split(","))
-
-
-def test_a_mask_is_written_as_the_kernel_reads_it(tmp_path: Path) -> None:
-    assert agent_cpus.cpu_mask(range(16, 48)) == "0000ffff,ffff0000"
-    file = tmp_path / "rps_cpus"
-    agent_cpus.set_mask(str(file), [0, 33])
-    assert file.read_text() == "00000002,00000001"
-
-
-def test_what_is_done_for_a_role_is_done_on_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = os.sched_getaffinity(0)
-    one = min(here)
-    entered: list[str] = []
-
-    @contextlib.contextmanager
-    def inside(role: str) -> Iterator[None]:
-        entered.append(role)
-        yield
-
-    monkeypatch.setattr(agent_cpus, "inside", inside)
-    with agent_cpus.acting_as("gateway-a"):
-        assert os.sched_getaffinity(0) == here
-    monkeypatch.setitem(agent_cpus.PLACED, "gateway-a", [one])
-    with contextlib.suppress(KeyError), agent_cpus.acting_as("gateway-a"):
-        assert os.sched_getaffinity(0) == {one}
-        raise KeyError
-    assert os.sched_getaffinity(0) == here
-    assert entered == ["gateway-a"] * 2
-
-
-def test_links_are_steered_as_they_are_asked_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: dict[str, str] = {}
-    monkeypatch.setattr(roles, "sysfs_of", lambda role: f"{tmp_path}/{role}")
-    monkeypatch.setattr(roles, "set_and_check", written.__setitem__)
-    monkeypatch.setattr(roles, "set_mask", lambda path, cpus: written.update({path: agent_cpus.cpu_list(cpus)}))
-    gateway = {"devices": ["lan0", "wan0"], "cpus": [2, 3], "receive_hash": "turns", "to_reader": False}
-    roles.steer("gateway-a", gateway)
-    base = f"{tmp_path}/gateway-a/class/net"
-    assert written == {
-        f"{base}/{device}/{name}": value
-        for device in ("lan0", "wan0")
-        for name, value in (("veth/receive_hash", "turns"), ("queues/rx-0/rps_cpus", "2-3"))
-    }
-    written.clear()
-    roles.steer("client", {"devices": ["lan0"], "cpus": [0, 1], "receive_hash": None, "to_reader": True})
-    base = f"{tmp_path}/client/class/net/lan0/queues/rx-0"
-    flows = {"/proc/sys/net/core/rps_sock_flow_entries": "4096", f"{base}/rps_flow_cnt": "4096"}
-    assert written == {**flows, f"{base}/rps_cpus": "0-1"}
-
-
-def test_missing_polling_threads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(agent_cpus.PLACED, "gateway-a", [0])
-    with pytest.raises(AgentError, match="gateway-a has 2 devices that poll in threads, and only 0 new threads"):
-        agent_cpus.place_polls("gateway-a", agent_cpus.processes(), 2)
-
-
 class Bed:
     """A testbed, as far as time-outs look at one."""
 
@@ -494,54 +403,6 @@ def test_the_window_in_virtual_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert probes.virtual_time(after, after)["dilation"] is None
     agent_probes.forget_skew()
     assert file.read_text() == "0"
-
-
-# --- the control ---
-
-
-@settings(deadline=None)
-@given(st.integers(2, 64), st.floats(1e3, 1e9), st.floats(0.5, 1.5))
-def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, alone: float, share: float) -> None:
-    speeds = [1 + 0.5 * k for k in range(7)]  # of all cores, which may change meanwhile
-    told = {
-        "alone": [alone * by for by in speeds[::2]],
-        "together": [[alone * share * by] * cpus for by in speeds[1::2]],
-    }
-    result = control.evaluate(told)
-    assert result["cpus"] == cpus
-    assert result["times_one"] == pytest.approx(cpus * share, rel=1e-3, abs=1e-3)
-    off = abs(share - 1)
-    if off < 0.029:
-        assert control.within(result, 0.03)
-    if off > 0.031:
-        assert not control.within(result, 0.03)
-
-
-def test_one_cpu_has_nothing_to_be_compared_with() -> None:
-    assert control.evaluate({"alone": [100.0] * 2, "together": [[60.0]]})["times_one"] == 1.0
-
-
-def test_one_slow_loop_shows() -> None:
-    result = control.evaluate({"alone": [90.0, 110.0], "together": [[100.0] * 15 + [40.0]]})
-    assert (result["times_one"], result["least_per_s"]) == (15.4, 40.0)
-    assert not control.within(result, 0.03)
-
-
-def test_the_agents_loops_run_on_their_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    there, stay = os.pipe()
-    monkeypatch.setattr(loops, "CONTROLLER", there)
-    try:
-        told = loops.control({"seconds": 0.05, "pairs": 2})
-    finally:
-        os.close(there)
-        os.close(stay)
-    assert len(told["alone"]) == 3
-    assert [len(rates) for rates in told["together"]] == [len(os.sched_getaffinity(0))] * 2
-    assert all(rate > 0 for rates in (told["alone"], *told["together"]) for rate in rates)
-
-
-def test_the_first_loop_computes_in_all_phases_and_the_others_in_every_second() -> None:
-    assert [list(phases) for phases in loops.phases_of(3, 2)] == [[0, 1, 2, 3, 4], [1, 3], [1, 3]]
 
 
 # --- per CPU ---

@@ -46,6 +46,8 @@ def inject(cpu, packets, go, done):
 def main():
     transmit, receive, threaded, count = sys.argv[1], sys.argv[2], sys.argv[3] == "1", int(sys.argv[4])
     tunnel.set_up()
+    with open("/proc/sys/net/core/netdev_max_backlog", "w") as file:
+        file.write(str(10 * count))  # what a CPU has yet to receive, where the computer stood still
     tunnel.make_tunnel((transmit, receive), (transmit, receive), threaded)
     tunnel.wait_for_handshake()
     receiver = tunnel.datagrams("b", port=tunnel.PAYLOAD_PORT)
