@@ -21,7 +21,7 @@ def phases(cpus: int, slots: int) -> list[int]:
     return [few, cpus, few, 1] * REPETITIONS + [few]
 
 
-def evaluate(rates: Sequence[Sequence[float]], cpus: int) -> dict[str, Any]:
+def evaluate(rates: Sequence[Sequence[float]]) -> dict[str, Any]:
     """From the rounds per second of each loop in each of `phases` to the control's result.
 
     ``cpus``: how many loops ran together; ``times_one``: how many times the work of one they did, which should be
@@ -33,7 +33,8 @@ def evaluate(rates: Sequence[Sequence[float]], cpus: int) -> dict[str, Any]:
     does not count. Each number is the median over the phases. Where there are no more CPUs than cores, all loops are
     these very loops, and ``times_one`` is ``cpus``.
     """
-    few = [mean(rates[phase]) for phase in range(0, len(rates), 2)]
+    cpus = len(rates[1])
+    few = [mean(loops) for loops in rates[::2]]
     one = [(before + after) / 2 for before, after in pairwise(few)]
     between = [sum(loops) / of for loops, of in zip(rates[1::2], one, strict=True)]
     return {

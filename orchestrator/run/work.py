@@ -85,12 +85,12 @@ class Prepare:
         facts = testbed.prepare(State(self.cores))
         found = dict(facts)
         if testbed.virtual is not None:
+            own = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
             for host, agent in testbed.agents.items():
-                own = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None
                 cpus = len(own) if own else facts[host]["cpus_usable"]
                 phases = control.phases(cpus, testbed.virtual.slots)
                 told = agent.request("control", seconds=control.SECONDS, phases=phases, cpus=own)
-                found[host] = {**facts[host], "control": control.evaluate(told["rates"], cpus)}
+                found[host] = {**facts[host], "control": control.evaluate(told["rates"])}
         make_links(testbed, self.net, self.tunnels)
         return found
 

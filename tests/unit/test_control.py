@@ -24,7 +24,7 @@ def told(cpus: int, slots: int, share: float = 1.0, alone: float = 1.0, one: flo
 @settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 16), st.floats(1e3, 1e9), st.floats(0.5, 1.5), st.floats(0.5, 1.5))
 def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, slots: int, one: float, share: float, alone: float) -> None:
-    result = control.evaluate(told(cpus, slots, share, alone, one), cpus)
+    result = control.evaluate(told(cpus, slots, share, alone, one))
     assert result["cpus"] == cpus
     assert result["core_alone"] == pytest.approx(alone, rel=1e-3)
     if cpus <= slots:  # nothing to compare with
@@ -42,7 +42,7 @@ def test_one_slow_loop_shows() -> None:
     rates = told(16, 2)
     for phase in rates[1::4]:
         phase[3] *= 0.4
-    result = control.evaluate(rates, 16)
+    result = control.evaluate(rates)
     assert result["times_one"] == pytest.approx(15.4)
     assert not control.within(result, 0.03)
 
