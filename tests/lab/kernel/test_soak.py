@@ -17,8 +17,7 @@ SECONDS = int(os.environ.get("ORCH_SOAK_SECONDS", "600"))
 
 @pytest.mark.parametrize("virtual", [False, True], ids=["real", "virtual"])
 def test_change_under_traffic_leaves_nothing_in_the_log(virtual: bool) -> None:
-    # In virtual time the debug kernel does not boot with four CPUs: docs/virtual-time.md, "What does not work yet".
-    with machine(3 if virtual else two_cores(), "debug", virtual=virtual) as guest:
+    with machine(4 if virtual else two_cores(), "debug", virtual=virtual) as guest:
         guest.load("multitunnel")
         assert guest.run("dmesg").count("self-tests: pass") >= 3  # WireGuard's own
         found = guest.program(
