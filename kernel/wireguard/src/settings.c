@@ -19,7 +19,10 @@
 static const char *const path_names[] = {
 	[WG_PATH_QUEUED] = "queued",
 	[WG_PATH_INLINE] = "inline",
+	[WG_PATH_BATCHED] = "batched",
 };
+
+static enum wg_path transmit = WG_PATH_QUEUED, receive = WG_PATH_QUEUED;
 
 static int path_param_set(const char *text, const struct kernel_param *param)
 {
@@ -27,6 +30,8 @@ static int path_param_set(const char *text, const struct kernel_param *param)
 
 	if (path < 0)
 		return path;
+	if (path == WG_PATH_BATCHED && param->arg == &receive)
+		return -EINVAL;
 	WRITE_ONCE(*(enum wg_path *)param->arg, path);
 	return 0;
 }
@@ -42,10 +47,8 @@ static const struct kernel_param_ops path_ops = {
 	.get = path_param_get,
 };
 
-static enum wg_path transmit = WG_PATH_QUEUED, receive = WG_PATH_QUEUED;
-
 module_param_cb(transmit, &path_ops, &transmit, 0644);
-MODULE_PARM_DESC(transmit, "Where devices created from now on encrypt: queued (default) or inline");
+MODULE_PARM_DESC(transmit, "Where devices created from now on encrypt: queued (default), inline or batched");
 module_param_cb(receive, &path_ops, &receive, 0644);
 MODULE_PARM_DESC(receive, "Where devices created from now on decrypt: queued (default) or inline");
 

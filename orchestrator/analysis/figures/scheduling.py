@@ -68,7 +68,7 @@ def _where(run: Run, name: str) -> str:
         return ""
     settings = known.get("settings") or {}
     queued = "own core" if known.get("pinned") else "any core"
-    encrypts = "sender's core" if settings.get("transmit") == "inline" else queued
+    encrypts = "sender's core" if settings.get("transmit") in ("inline", "batched") else queued
     decrypts = "in the poll" if settings.get("receive") == "inline" else queued
     return f"encrypt {encrypts}, decrypt {decrypts}, poll {'thread' if known.get('threaded') else 'softirq'}"
 

@@ -10,7 +10,7 @@ from tests.lab.kernel.machine import KernelMachine, machine, two_cores
 
 pytestmark = pytest.mark.lab
 
-PATHS = list(itertools.product(("queued", "inline"), repeat=2))
+PATHS = [*itertools.product(("queued", "inline"), repeat=2), ("batched", "inline")]
 
 
 def named(paths: tuple[str, str]) -> str:
@@ -33,7 +33,7 @@ def test_a_device_keeps_what_was_chosen_when_it_was_made(guest: KernelMachine) -
         f"set -e; cat {parameters}/*; echo inline >{parameters}/transmit; ip link add wg7 type wireguard; "
         f"echo queued >{parameters}/transmit; bash -c '{show}'; ip link del wg7; ip link add wg7 type wireguard; "
         f"bash -c '{show}'; ip link del wg7; if echo fast >{parameters}/receive; then exit 1; fi 2>/dev/null; "
-        f"cat {parameters}/receive"
+        f"if echo batched >{parameters}/receive; then exit 1; fi 2>/dev/null; cat {parameters}/receive"
     )
     assert said.split() == ["queued", "queued", "inline", "queued", "queued", "queued", "queued"]
 

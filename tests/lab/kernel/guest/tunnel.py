@@ -48,22 +48,28 @@ def inner(end, number=1):
     return f"10.{number}.0.{ENDS.index(end) + 1}"
 
 
-def datagrams(end, *, port=None):
-    """A socket for datagrams in an end's namespace; with a port, one that receives there, with much room."""
+def datagrams(end, *, port=None, number=1):
+    """A socket for datagrams in an end's namespace; with a port, one that receives there, with much room.
+
+    ``number``: the tunnel that it receives from.
+    """
     with inside(end):
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     if port is not None:
         made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 2**20)
-        made.bind((inner(end), port))
+        made.bind((inner(end, number), port))
     return made
 
 
-def frames(end):
-    """A socket that receives every IPv4 frame that arrives on an end's veth."""
+def frames(end, protocol=0x0800):
+    """A socket that receives every IPv4 frame that arrives on an end's veth.
+
+    ``protocol``: 3 for every frame that leaves it as well, as it was when the device got it.
+    """
     with inside(end):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
         raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 2**20)
-        raw.bind(("veth0", 0x0800))
+        raw.bind(("veth0", protocol))
     return raw
 
 

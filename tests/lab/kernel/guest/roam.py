@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long it takes to give a peer another endpoint, while all other CPUs send to it.
+
+Arguments: TRANSMIT RECEIVE CHANGES. Prints {"cpus", "changes", "longest_s", "median_s"} of `wg set`, by this machine's
+clock.
+"""
+
+import json
+import os
+import socket
+import statistics
+import sys
+import time
+
+import tunnel
+
+UDP_SEGMENT = 103
+SEGMENT_BYTES = 64
+
+
+def send(cpu):
+    os.sched_setaffinity(0, {cpu})
+    sender = tunnel.datagrams("a")
+    sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_BYTES)
+    packet, target = bytes(SEGMENT_BYTES * 64), (tunnel.inner("b"), tunnel.PAYLOAD_PORT)
+    while True:
+        sender.sendto(packet, target)
+
+
+def main():
+    transmit, receive, changes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    tunnel.set_up()
+    tunnel.run("ip -n b addr add 198.18.0.3/24 dev veth0")
+    tunnel.make_tunnel((transmit, receive), (transmit, receive))
+    tunnel.wait_for_handshake()
+    key = tunnel.run("ip netns exec a wg show wg1 peers").strip()
+    here, *others = sorted(os.sched_getaffinity(0))
+    children = []
+    for cpu in others:
+        child = os.fork()
+        if child == 0:
+            send(cpu)
+        children.append(child)
+    os.sched_setaffinity(0, {here})
+    time.sleep(0.2)
+    took = []
+    for number in range(changes):
+        began = time.monotonic()
+        tunnel.run(f"ip netns exec a wg set wg1 peer {key} endpoint 198.18.0.{2 + number % 2}:{tunnel.PORT + 1}")
+        took.append(time.monotonic() - began)
+    for child in children:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    result = {"cpus": 1 + len(others), "changes": changes}
+    print(json.dumps({**result, "longest_s": max(took), "median_s": statistics.median(took)}))
+
+
+main()

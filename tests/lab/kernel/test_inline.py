@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What sending and receiving inline must stand: no worker that runs, many CPUs, peers that move, messages of others."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.kernel.machine import KernelMachine, machine
+
+pytestmark = pytest.mark.lab
+
+TRANSMIT = ["inline", "batched"]
+CHUNK = 16  # packets that get nonces at a time: INLINE_CHUNK in send.c
+
+
+@pytest.fixture(scope="module")
+def many_cpus() -> Iterator[KernelMachine]:
+    with machine(8, virtual=True) as booted:
+        booted.load("multitunnel")
+        yield booted
+        assert booted.complaints() == []
+        booted.run("rmmod wireguard")
+
+
+@pytest.mark.parametrize("transmit", TRANSMIT)
+def test_packets_that_had_to_wait_are_delivered_however_many_pass_them(transmit: str) -> None:
+    # With one CPU, a process with real-time priority keeps every worker from running.
+    with machine(1) as guest:
+        guest.load("multitunnel")
+        found = guest.program("late", transmit, "inline", 50, 12_000)
+        assert found["direct"] >= 12_000
+        assert found["delivered"] == found["nested"]
+        assert guest.complaints() == []
+
+
+@pytest.mark.parametrize("transmit", TRANSMIT)
+def test_packets_are_overtaken_by_no_more_than_a_chunk_of_each_cpu(many_cpus: KernelMachine, transmit: str) -> None:
+    found = many_cpus.program("displaced", transmit, "inline", 60, 120)
+    assert found["captured"] > 0.9 * found["cpus"] * 60 * (120 if transmit == "inline" else 120 / CHUNK)
+    assert 0 < found["displaced"] <= CHUNK * (found["cpus"] - 1)
+
+
+@pytest.mark.parametrize("transmit", TRANSMIT)
+def test_a_peer_can_move_while_every_cpu_sends_to_it(many_cpus: KernelMachine, transmit: str) -> None:
+    found = many_cpus.program("roam", transmit, "inline", 30, timeout_s=300)
+    assert found["longest_s"] < 1.0
+
+
+def test_a_replay_is_not_worth_a_decryption(many_cpus: KernelMachine) -> None:
+    found = many_cpus.program("stale", "inline", "inline", 9, timeout_s=300)
+    assert found["delivered"] == 0
+    assert found["replay_ns"] < 0.85 * found["forgery_ns"]
