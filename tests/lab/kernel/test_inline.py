@@ -33,6 +33,12 @@ def test_packets_that_had_to_wait_are_delivered_however_many_pass_them(transmit:
         assert guest.complaints() == []
 
 
+@pytest.mark.parametrize("transmit", ["queued", *TRANSMIT])
+def test_tunnels_inside_tunnels_carry_packets_however_deep(many_cpus: KernelMachine, transmit: str) -> None:
+    found = many_cpus.program("nested", transmit, "inline", 6, 200)
+    assert (found["delivered"], found["out_of_order"]) == (found["sent"], 0)
+
+
 @pytest.mark.parametrize("transmit", TRANSMIT)
 def test_packets_are_overtaken_by_no_more_than_a_chunk_of_each_cpu(many_cpus: KernelMachine, transmit: str) -> None:
     found = many_cpus.program("displaced", transmit, "inline", 60, 120)

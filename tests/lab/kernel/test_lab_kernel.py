@@ -9,7 +9,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_an_interface_that_is_down_can_be_asked_for_rings_and_statistics() -> None:
-    # vec7 has no interface of the host behind it, so that it never comes up; vec0 carries the SSH connection and comes back.
+    # vec7 has no interface of the host behind it and never comes up; vec0 carries the SSH connection and comes back.
     with machine(1, more=("vec7:transport=raw,ifname=absent",)) as guest:
         guest.run("ethtool -g vec7; ethtool -S vec7")
         guest.run("if ip link set vec7 up; then exit 1; fi; ethtool -g vec7; ethtool -S vec7")

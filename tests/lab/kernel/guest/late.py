@@ -26,10 +26,7 @@ def main():
     tunnel.make_tunnel((transmit, receive), (transmit, receive))
     tunnel.wait_for_handshake()
     tunnel.make_tunnel((transmit, receive), (transmit, receive), number=2)
-    for end in tunnel.ENDS:
-        key = tunnel.run(f"ip netns exec {end} wg show wg2 peers").strip()
-        far = f"{tunnel.inner(tunnel.other(end))}:{tunnel.PORT + 2}"
-        tunnel.run(f"ip netns exec {end} wg set wg2 peer {key} endpoint {far}")
+    tunnel.put_inside(2, 1)
     tunnel.wait_for_handshake(2)
     receiver = tunnel.datagrams("b", port=tunnel.PAYLOAD_PORT, number=2)
     sender, fresh = tunnel.datagrams("a"), tunnel.datagrams("a")

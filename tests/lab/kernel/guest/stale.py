@@ -9,7 +9,6 @@ with a new counter. Virtual time charges each CPU what it used. Arguments: TRANS
 import ctypes
 import json
 import os
-import socket
 import statistics
 import struct
 import sys
@@ -48,7 +47,7 @@ class Message(ctypes.Structure):
 def batch(messages):
     """The messages as an argument of sendmmsg(2)."""
     made = (Message * len(messages))()
-    for one, message in zip(made, messages):
+    for one, message in zip(made, messages, strict=True):
         one.header.vectors = ctypes.pointer(Vector(message, len(message)))
         one.header.vector_count = 1
     return made

@@ -137,6 +137,14 @@ def make_tunnel(settings_a, settings_b, threaded=False, number=1):
     add_peer("b", key_a, number, threaded)
 
 
+def put_inside(number, outside):
+    """Let a tunnel's packets go through another tunnel."""
+    for end in ENDS:
+        key = run(f"ip netns exec {end} wg show wg{number} peers").strip()
+        far = f"{inner(other(end), outside)}:{PORT + number}"
+        run(f"ip netns exec {end} wg set wg{number} peer {key} endpoint {far}")
+
+
 def wait_for_handshake(number=1, patience_s=10.0):
     """Until a datagram from a has come through the tunnel to b."""
     with inside("b"):
