@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run shows about the paper's claims: reproduced, not reproduced, or not testable here, and why.
+"""What a run shows about the paper's claims: reproduced, not reproduced, undecided, or not testable here, and why.
 
 A run in virtual time never says plainly that a claim is reproduced: it is reproduced in virtual time, or not reproduced
 in virtual time. A claim that needs cores is tested with virtual CPUs there.
 
 A verdict is careful in one direction. A claim is reproduced only if the whole 95 % interval of every number that it is
-tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. Everything
-else is not testable here: an interval that does both says nothing, nor does a run that was emulated, has another
-topology or fewer cores than the claim is about. What was measured is given in any case, beside the published value.
+tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. It is
+undecided where an interval does both and nothing else is in the way: more rounds narrow it. Everything else is not
+testable here: a run that was emulated, has another topology or fewer cores than the claim is about says nothing. What
+was measured is given in any case, beside the published value.
 """
 
 import math
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "claims.json"
-REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "not reproduced", "not testable here"
-REPRODUCED_VIRTUALLY, NOT_REPRODUCED_VIRTUALLY = "reproduced in virtual time", "not reproduced in virtual time"
-_AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, NOT_TESTABLE: None}
+REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
+NOT_TESTABLE = "not testable here"
+_AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, UNDECIDED: None, NOT_TESTABLE: None}
 _TOPOLOGY = "site-to-site"
 _UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
 
@@ -48,7 +49,8 @@ class Evidence:
     the number is. ``median``, ``low``, ``high``: in ``unit``; ``interval``: what low and high are ("95 % interval",
     "range"); all None or empty, and ``n`` (pairs, or trials of ``of``) 0, where there is no number.
     ``accepted_low``, ``accepted_high``: what agrees; None where that side is open. ``agrees``: True or False where the
-    whole interval lies inside or outside, None where nothing can be said, and ``reason`` says why.
+    whole interval lies inside or outside, None where nothing can be said, and ``reason`` says why. ``straddles``: an
+    interval that could decide lies partly inside, which is all that is in the way.
     ``invalid_attempts``: of these cells, those that a later attempt made good included.
     """
 
@@ -69,6 +71,7 @@ class Evidence:
     interval: str = ""
     invalid_attempts: int = 0
     agrees: bool | None = None
+    straddles: bool = False
     reason: str = ""
 
 
@@ -77,8 +80,8 @@ class Verdict:
     """What a run shows about one claim. ``verdict``: one of `statuses_of` the run's clock.
 
     ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict by either clock, True
-    where the claim is reproduced, False where it is not, None where it is not testable. ``reason``: why, in a sentence
-    or two. ``evidence``: a row for each number that the claim is tested by.
+    where the claim is reproduced, False where it is not, None where it is undecided or not testable. ``reason``: why,
+    in a sentence or two. ``evidence``: a row for each number that the claim is tested by.
     """
 
     claim: str
@@ -103,11 +106,13 @@ class Verdict:
         return asdict(self)
 
 
-def statuses_of(clock: str) -> tuple[str, str, str]:
-    """What a verdict can be with a clock, real or virtual: the claim is reproduced, is not, or cannot be tested."""
-    if clock == VIRTUAL:
-        return REPRODUCED_VIRTUALLY, NOT_REPRODUCED_VIRTUALLY, NOT_TESTABLE
-    return REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE
+def statuses_of(clock: str) -> tuple[str, ...]:
+    """What a verdict can be with a clock, real or virtual: reproduced, not reproduced, undecided, not testable."""
+    return tuple(_in_words(status, clock) for status in _AGREES)
+
+
+def _in_words(status: str, clock: str) -> str:
+    return f"{status} in virtual time" if clock == VIRTUAL and status != NOT_TESTABLE else status
 
 
 @cache
@@ -161,7 +166,7 @@ class _Judge:
             claim.claim,
             claim.title,
             claim.statement,
-            dict(zip(_AGREES, statuses_of(self.run.clock), strict=True))[found],
+            _in_words(found, self.run.clock),
             reason,
             evidence,
             claim.source.text,
@@ -185,8 +190,9 @@ class _Judge:
             others = [one.name for one in evidence if one.agrees]
             return NOT_REPRODUCED, "; ".join(said) + (f"; {', '.join(others)} agrees" if others else "")
         if unknown:
+            status = UNDECIDED if all(one.straddles for one in unknown) else NOT_TESTABLE
             # One reason that holds for all is said once.
-            return NOT_TESTABLE, unknown[0].reason if len({one.reason for one in evidence}) == 1 else "; ".join(said)
+            return status, unknown[0].reason if len({one.reason for one in evidence}) == 1 else "; ".join(said)
         return REPRODUCED, "; ".join(said)
 
     def _blockers(self, claim: Claim, cores: int) -> Iterator[str]:
@@ -234,7 +240,8 @@ class _Judge:
         outside = interval.high < low or interval.low > high
         span = f"{interval.low:.2f} to {interval.high:.2f}"
         if not why_not and not inside and not outside:
-            why_not.append(f"undecided: the interval {span} is partly in {_accepted(low, high)}; more rounds narrow it")
+            why = f"the interval {span} is partly in {_accepted(low, high)}; more rounds narrow it"
+            return Evidence(**facts, straddles=True, reason=why)
         if why_not:
             return Evidence(**facts, reason="; ".join(why_not))
         where = "in" if inside else "outside"

@@ -24,8 +24,8 @@ def verify(
 ) -> int:
     """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json.
 
-    The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when none of them
-    can be tested with this run, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
+    The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when this run
+    decides none of them, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
     reproduced in virtual time, and not reproduced in virtual time.
     """
     from orchestrator.analysis.dataset import load

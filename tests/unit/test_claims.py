@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from orchestrator import paths
-from orchestrator.analysis.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, Verdict, load_claims, verify
+from orchestrator.analysis.claims import (
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    UNDECIDED,
+    Verdict,
+    load_claims,
+    verify,
+)
 from orchestrator.analysis.dataset import load
 from orchestrator.cli.app import run_command
 from orchestrator.spec import load_claim, load_experiment
@@ -79,7 +87,6 @@ def noisy(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
         ({"tunnels": (64,)}, "has not the cells of inline and threaded"),
         ({"tunnels": (1, 2)}, "the run has those of the claim with 2 cores at most, and it needs 18"),
         ({"fate": lambda trial: ["failed"] if trial["levels"]["variant"] == "inline" else ["ok"]}, "(8 failed)"),
-        ({"speed": noisy}, "undecided: the interval"),
         ({"speed": lambda v, c, t, rng: 1e9 * (2 if v == "inline" else 1)}, "generator-bound: inline, 32 cores"),
     ],
 )
@@ -87,6 +94,14 @@ def test_what_a_run_cannot_show_is_said(tmp_path: Path, changes: dict[str, Any],
     verdict = verdicts(tmp_path, **changes)["C4"]
     assert verdict.verdict == NOT_TESTABLE
     assert reason in verdict.reason
+
+
+def test_an_interval_that_is_partly_accepted_is_undecided(tmp_path: Path) -> None:
+    verdict = verdicts(tmp_path, speed=noisy)["C4"]
+    assert (verdict.verdict, verdict.agrees) == (UNDECIDED, None)
+    assert "is partly in what is accepted" in verdict.reason
+    few = verdicts(tmp_path / "few", speed=noisy, rounds=3)["C4"]
+    assert few.verdict == NOT_TESTABLE
 
 
 def test_two_core_counts_make_no_scaling_claim(tmp_path: Path) -> None:
