@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run shows about the paper's claims: reproduced, not reproduced, undecided, or not testable here, and why.
 
-A run in virtual time never says plainly that a claim is reproduced: it is reproduced in virtual time, or not reproduced
-in virtual time. A claim that needs cores is tested with virtual CPUs there.
+A run in virtual time never says plainly that a claim is reproduced: it says "reproduced in virtual time", and the other
+verdicts in the same way. A claim that needs cores is tested with virtual CPUs there.
 
 A verdict is careful in one direction. A claim is reproduced only if the whole 95 % interval of every number that it is
 tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. It is
@@ -107,7 +107,7 @@ class Verdict:
 
 
 def statuses_of(clock: str) -> tuple[str, ...]:
-    """What a verdict can be with a clock, real or virtual: reproduced, not reproduced, undecided, not testable."""
+    """All verdicts that a run with a clock, real or virtual, can give, in the order in which they are counted."""
     return tuple(_in_words(status, clock) for status in _AGREES)
 
 

@@ -68,8 +68,8 @@ def _where(run: Run, name: str) -> str:
         return ""
     settings = known.get("settings") or {}
     queued = "own core" if known.get("pinned") else "any core"
-    encrypts = "sender's core" if settings.get("transmit") in ("inline", "batched") else queued
-    decrypts = "in the poll" if settings.get("receive") == "inline" else queued
+    encrypts = queued if settings.get("transmit", "queued") == "queued" else "sender's core"
+    decrypts = queued if settings.get("receive", "queued") == "queued" else "in the poll"
     return f"encrypt {encrypts}, decrypt {decrypts}, poll {'thread' if known.get('threaded') else 'softirq'}"
 
 

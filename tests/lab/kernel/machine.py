@@ -87,7 +87,7 @@ def machine(
     """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out.
 
     ``virtual``: in virtual time, with a slot on each core that this process may use and a quantum of 20 us.
-    ``more``: more of the kernel's command line.
+    ``more``: further words of the kernel's command line.
     """
     slots = tuple(sorted(os.sched_getaffinity(0)))
     arguments = [*more, *(VirtualTime(cores, slots, 20e-6, len(slots)).arguments(cores) if virtual else [])]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sending and receiving inline must stand: no worker that runs, many CPUs, peers that move, messages of others."""
+"""The inline paths under stress: starved workers, many CPUs, nested tunnels, roaming peers, replayed messages."""
 
 from collections.abc import Iterator
 
@@ -22,15 +22,20 @@ def many_cpus() -> Iterator[KernelMachine]:
         booted.run("rmmod wireguard")
 
 
+@pytest.fixture(scope="module")
+def one_cpu() -> Iterator[KernelMachine]:
+    """Where a process with real-time priority keeps every worker from running."""
+    with machine(1) as booted:
+        booted.load("multitunnel")
+        yield booted
+        assert booted.complaints() == []
+
+
 @pytest.mark.parametrize("transmit", TRANSMIT)
-def test_packets_that_had_to_wait_are_delivered_however_many_pass_them(transmit: str) -> None:
-    # With one CPU, a process with real-time priority keeps every worker from running.
-    with machine(1) as guest:
-        guest.load("multitunnel")
-        found = guest.program("late", transmit, "inline", 50, 12_000)
-        assert found["direct"] >= 12_000
-        assert found["delivered"] == found["nested"]
-        assert guest.complaints() == []
+def test_packets_that_had_to_wait_are_delivered_however_many_pass_them(one_cpu: KernelMachine, transmit: str) -> None:
+    found = one_cpu.program("late", transmit, "inline", 50, 12_000)
+    assert found["direct"] >= 12_000
+    assert found["delivered"] == found["nested"]
 
 
 @pytest.mark.parametrize("transmit", ["queued", *TRANSMIT])

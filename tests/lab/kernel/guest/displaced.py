@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far packets of one tunnel overtake each other, when every CPU sends long lists through it.
+"""Reordering of one tunnel's packets while every CPU sends long lists through it.
 
 A process on each CPU sends datagrams of many small segments (UDP GSO). What WireGuard sends is captured where the
 sender's device gets it, each CPU's by a socket of its own, as one for all would be what they wait for; then it is
@@ -17,17 +17,14 @@ import time
 
 import tunnel
 
-UDP_SEGMENT = 103
 SEGMENT_BYTES = 64
 SOL_PACKET, PACKET_FANOUT, PACKET_FANOUT_CPU = 263, 18, 2
 SO_TIMESTAMPNS = 35
-ETH_P_ALL = 3
 
 
 def send(cpu, lists, segments, go, ready):
     os.sched_setaffinity(0, {cpu})
-    sender = tunnel.datagrams("a")
-    sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_BYTES)
+    sender = tunnel.datagrams("a", segment=SEGMENT_BYTES)
     os.write(ready, b"r")
     os.read(go, 1)
     for _ in range(lists):
@@ -58,7 +55,7 @@ def main():
     cpus = sorted(os.sched_getaffinity(0))
     sockets = []
     for _ in cpus:
-        raw = tunnel.frames("a", ETH_P_ALL)
+        raw = tunnel.frames("a", tunnel.ETH_P_ALL)
         raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         raw.setsockopt(SOL_PACKET, PACKET_FANOUT, 1 | PACKET_FANOUT_CPU << 16)
         sockets.append(raw)

@@ -15,8 +15,7 @@ import time
 
 import tunnel
 
-UDP_SEGMENT = 103
-SEGMENTS = 100
+SEGMENTS, SEGMENT_BYTES = 100, 16
 STARVED_S = 0.15
 
 
@@ -29,7 +28,7 @@ def main():
     tunnel.put_inside(2, 1)
     tunnel.wait_for_handshake(2)
     receiver = tunnel.datagrams("b", port=tunnel.PAYLOAD_PORT, number=2)
-    sender, fresh = tunnel.datagrams("a"), tunnel.datagrams("a")
+    sender, fresh = tunnel.datagrams("a"), tunnel.datagrams("a", segment=SEGMENT_BYTES)
     with open("/proc/sys/kernel/sched_rt_runtime_us", "w") as file:
         file.write("-1")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -40,9 +39,8 @@ def main():
     sent, enough = 0, time.monotonic() + STARVED_S
     while time.monotonic() < enough:
         pass
-    fresh.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 16)
     while sent < direct:  # without a pause that lets workers run
-        fresh.sendto(bytes(16 * SEGMENTS), socket.MSG_DONTWAIT, (tunnel.inner("b"), tunnel.PAYLOAD_PORT + 1))
+        fresh.sendto(bytes(SEGMENT_BYTES * SEGMENTS), socket.MSG_DONTWAIT, (tunnel.inner("b"), tunnel.PAYLOAD_PORT + 1))
         sent += SEGMENTS
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     receiver.settimeout(2.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long it takes to give a peer another endpoint, while all other CPUs send to it.
+"""How long `wg set` takes to give a peer a new endpoint while all other CPUs send to that peer.
 
 Arguments: TRANSMIT RECEIVE CHANGES. Prints {"cpus", "changes", "longest_s", "median_s"} of `wg set`, by this machine's
 clock.
@@ -7,21 +7,18 @@ clock.
 
 import json
 import os
-import socket
 import statistics
 import sys
 import time
 
 import tunnel
 
-UDP_SEGMENT = 103
 SEGMENT_BYTES = 64
 
 
 def send(cpu):
     os.sched_setaffinity(0, {cpu})
-    sender = tunnel.datagrams("a")
-    sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_BYTES)
+    sender = tunnel.datagrams("a", segment=SEGMENT_BYTES)
     packet, target = bytes(SEGMENT_BYTES * 64), (tunnel.inner("b"), tunnel.PAYLOAD_PORT)
     while True:
         sender.sendto(packet, target)
@@ -33,7 +30,7 @@ def main():
     tunnel.run("ip -n b addr add 198.18.0.3/24 dev veth0")
     tunnel.make_tunnel((transmit, receive), (transmit, receive))
     tunnel.wait_for_handshake()
-    key = tunnel.run("ip netns exec a wg show wg1 peers").strip()
+    key = tunnel.peer_key("a")
     here, *others = sorted(os.sched_getaffinity(0))
     children = []
     for cpu in others:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What messages that must not be delivered cost: replays, and forgeries with a counter that is yet to come.
+"""The CPU time that messages take which must be dropped: replays, and forgeries with a counter not yet seen.
 
 Large messages of a tunnel with jumbo frames are captured, then sent again, many in one system call, as they are or
 with a new counter. Virtual time charges each CPU what it used. Arguments: TRANSMIT RECEIVE ROUNDS. Prints

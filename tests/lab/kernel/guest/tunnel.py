@@ -14,6 +14,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PORT = 51820
 PAYLOAD_PORT = 7000
 SO_RCVBUFFORCE = 33
+UDP_SEGMENT = 103
+ETH_P_IP, ETH_P_ALL = 0x0800, 3
 ENDS = ("a", "b")
 
 
@@ -48,23 +50,26 @@ def inner(end, number=1):
     return f"10.{number}.0.{ENDS.index(end) + 1}"
 
 
-def datagrams(end, *, port=None, number=1):
+def datagrams(end, *, port=None, number=1, segment=None):
     """A socket for datagrams in an end's namespace; with a port, one that receives there, with much room.
 
-    ``number``: the tunnel that it receives from.
+    ``number``: the tunnel that it receives from. ``segment``: the length in bytes of the datagrams that the kernel
+    makes of what is sent at once (UDP GSO).
     """
     with inside(end):
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     if port is not None:
         made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 * 2**20)
         made.bind((inner(end, number), port))
+    if segment is not None:
+        made.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, segment)
     return made
 
 
-def frames(end, protocol=0x0800):
+def frames(end, protocol=ETH_P_IP):
     """A socket that receives every IPv4 frame that arrives on an end's veth.
 
-    ``protocol``: 3 for every frame that leaves it as well, as it was when the device got it.
+    ``protocol``: ETH_P_ALL for every frame that leaves it as well, as it was when the device got it.
     """
     with inside(end):
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
@@ -137,10 +142,15 @@ def make_tunnel(settings_a, settings_b, threaded=False, number=1):
     add_peer("b", key_a, number, threaded)
 
 
+def peer_key(end, number=1):
+    """The public key of the peer that a device knows."""
+    return run(f"ip netns exec {end} wg show wg{number} peers").strip()
+
+
 def put_inside(number, outside):
     """Let a tunnel's packets go through another tunnel."""
     for end in ENDS:
-        key = run(f"ip netns exec {end} wg show wg{number} peers").strip()
+        key = peer_key(end, number)
         far = f"{inner(other(end), outside)}:{PORT + number}"
         run(f"ip netns exec {end} wg set wg{number} peer {key} endpoint {far}")
 
