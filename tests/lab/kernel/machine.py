@@ -82,15 +82,15 @@ class KernelMachine:
 
 @contextmanager
 def machine(
-    cores: int, kernel: str = "lab", *, virtual: bool = False, more: tuple[str, ...] = ()
+    cores: int, kernel: str = "lab", *, virtual: bool = False, quantum_s: float = 20e-6, more: tuple[str, ...] = ()
 ) -> Iterator[KernelMachine]:
     """Boot a machine with a lab kernel (`lab`, or the slow `debug`) and end it on the way out.
 
-    ``virtual``: in virtual time, with a slot on each core that this process may use and a quantum of 20 us.
+    ``virtual``: in virtual time, with a slot on each core that this process may use and a quantum of ``quantum_s``.
     ``more``: further words of the kernel's command line.
     """
     slots = tuple(sorted(os.sched_getaffinity(0)))
-    arguments = [*more, *(VirtualTime(cores, slots, 20e-6, len(slots)).arguments(cores) if virtual else [])]
+    arguments = [*more, *(VirtualTime(cores, slots, quantum_s, len(slots)).arguments(cores) if virtual else [])]
     products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
     modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
