@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run, on_one_testbed
-from orchestrator.stats import Fit, Interval, fit_amdahl, fit_usl, paired_ratio, parallel_efficiency, scaled, summarize
+from orchestrator.stats import (
+    Fit,
+    Interval,
+    by_boot,
+    fit_amdahl,
+    fit_usl,
+    paired_ratio,
+    parallel_efficiency,
+    scaled,
+    summarize,
+    summarize_boots,
+)
 
 
 class Key(NamedTuple):
@@ -53,10 +64,10 @@ def baseline_bps(run: Run) -> dict[int, float]:
 def cells(run: Run) -> pd.DataFrame:
     """One row a planned cell, in the order cores, tunnels, variant.
 
-    Columns: the levels; n (ok trials), failed, invalid, missing (trials), invalid_attempts (all attempts, those that a
-    later one made good included); median_bps, low_bps, high_bps, interval (its name); baseline_bps, of_baseline
-    (share), generator_bound, measured_in (the run's clock, in words). Without an ok trial the numbers are missing (NaN,
-    interval "").
+    Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
+    (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
+    baseline_bps, of_baseline (share), generator_bound, measured_in (the run's clock, in words). Without an ok trial the
+    numbers are missing (NaN, interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]
@@ -69,14 +80,15 @@ def cells(run: Run) -> pd.DataFrame:
     for levels, group in planned.groupby(LEVELS, dropna=False):
         key = Key.of(dict(zip(LEVELS, levels, strict=True)))
         statuses = group["status"].value_counts()
-        row: dict[str, Any] = {**key._asdict(), "n": 0}
+        row: dict[str, Any] = {**key._asdict(), "n": 0, "boots": 0}
         row |= {status: int(statuses.get(status, 0)) for status in ("failed", "invalid", "missing")}
         row["invalid_attempts"] = invalid[key]
         row |= dict.fromkeys(("median_bps", "low_bps", "high_bps", "baseline_bps", "of_baseline"), float("nan"))
         row |= {"interval": "", "generator_bound": False}
-        if mine := list(values.get(key, {}).values()):
-            summary = summarize(mine)
-            row |= {"n": summary.n, "median_bps": summary.median, "interval": summary.interval.name}
+        if mine := boots_of(values.get(key, {})):
+            summary = summarize_boots(mine)
+            row |= {"n": summary.n, "boots": summary.boots, "median_bps": summary.median}
+            row["interval"] = summary.interval.name
             row |= {"low_bps": summary.interval.low, "high_bps": summary.interval.high}
         if baseline := baselines.get(key.cores):
             row["baseline_bps"] = baseline
@@ -87,15 +99,15 @@ def cells(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
 
 
-_CELL_COLUMNS = ["n", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps", "high_bps"]
-_CELL_COLUMNS += ["interval", "baseline_bps", "of_baseline", "generator_bound"]
+_CELL_COLUMNS = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps"]
+_CELL_COLUMNS += ["high_bps", "interval", "baseline_bps", "of_baseline", "generator_bound"]
 
 
 def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     """How many times the reference variant's throughput another carries, cell by cell, paired by block and round.
 
-    Columns: the levels, reference, n (pairs), unpaired (trials without a counterpart), median, low, high, interval,
-    measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
+    Columns: the levels, reference, n (pairs), boots, unpaired (trials without a counterpart), median, low, high,
+    interval, measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
     """
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
@@ -106,31 +118,32 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
             continue
         ratio = paired_ratio(mine, values.get(key._replace(variant=str(reference)), {}))
         if ratio is not None:
-            row = {**key._asdict(), "reference": reference, "n": ratio.n, "unpaired": ratio.unpaired}
+            row = {**key._asdict(), "reference": reference, "n": ratio.n, "boots": ratio.boots}
+            row["unpaired"] = ratio.unpaired
             rows.append({**row, **bounds(ratio.median, ratio.interval)})
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    columns = [*LEVELS, "reference", "n", "unpaired", "median", "low", "high", "interval"]
+    columns = [*LEVELS, "reference", "n", "boots", "unpaired", "median", "low", "high", "interval"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
-    """Parallel efficiency with one tunnel a core, against the variant's own smallest such core count, on one testbed.
+    """Parallel efficiency with one tunnel a core, against the variant's own throughput on one core, on one testbed.
 
-    Columns: the levels, reference_cores, n, median, low, high, interval, measured_in. The smallest core count itself
-    has no row.
+    Columns: the levels, reference_cores (1), n, boots (of the side that has fewer), median, low, high, interval,
+    measured_in. One core itself has no row, nor has a variant that was not measured on one core.
     """
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
         mine = one_tunnel_a_core(run, variant)
-        first = next(iter(mine), None)
-        for key, values in mine.items():
-            if first is None or key == first:
+        one_core = next((boots for key, boots in mine.items() if key.cores == 1), None)
+        for key, boots in mine.items():
+            if one_core is None or key.cores == 1:
                 continue
-            result = parallel_efficiency(values, key.cores, mine[first], first.cores)
+            result = parallel_efficiency(boots, key.cores, one_core)
             if result is not None:
-                row = {**key._asdict(), "reference_cores": first.cores, "n": result.n_numerator}
+                row = {**key._asdict(), "reference_cores": 1, "n": result.n_numerator, "boots": result.boots}
                 rows.append({**row, **bounds(result.value, result.interval)})
-    columns = [*LEVELS, "reference_cores", "n", "median", "low", "high", "interval"]
+    columns = [*LEVELS, "reference_cores", "n", "boots", "median", "low", "high", "interval"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
@@ -185,18 +198,24 @@ def bounds(median: float, interval: Interval) -> dict[str, Any]:
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
 
 
-def throughputs(trials: pd.DataFrame) -> dict[Key, dict[Hashable, float]]:
-    """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once."""
-    found: dict[Key, dict[Hashable, float]] = {}
+def throughputs(trials: pd.DataFrame) -> dict[Key, dict[tuple[Any, ...], float]]:
+    """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once; a testbed and a
+    block are a boot."""
+    found: dict[Key, dict[tuple[Any, ...], float]] = {}
     for row in trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]].to_dict("records"):
         mine = found.setdefault(Key.of(row), {})
         mine[str(row["testbed"]), int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 
-def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, list[float]]:
-    """{cell: throughputs in bit/s} of a variant's cells with as many tunnels as cores, the fewest cores first; on one
-    testbed, since core counts are compared."""
+def boots_of(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, list[float]]:
+    """{boot: [throughputs in bit/s]} of a cell of `throughputs`."""
+    return {boot: list(rounds.values()) for boot, rounds in by_boot(values).items()}
+
+
+def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, dict[Hashable, list[float]]]:
+    """{cell: {boot: throughputs in bit/s}} of a variant's cells with as many tunnels as cores, the fewest cores first;
+    on one testbed, since core counts are compared."""
     cells = throughputs(on_one_testbed(run.measured[run.measured["variant"] == variant]))
-    mine = {key: list(values.values()) for key, values in cells.items() if key.tunnels == key.cores}
+    mine = {key: boots_of(values) for key, values in cells.items() if key.tunnels == key.cores}
     return dict(sorted(mine.items(), key=lambda item: item[0].cores))

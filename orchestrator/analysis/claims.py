@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import paths
-from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.cells import Key, boots_of, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
 from orchestrator.spec import Claim, ClaimTest, Limits, load_claim
@@ -282,7 +282,9 @@ class _Judge:
         else:
             if of == to or self._testbeds(of) != self._testbeds(to):  # core counts are compared on one testbed
                 return None
-            quotient = parallel_efficiency(above.values(), of.cores, below.values(), to.cores)
+            if to.cores != 1:
+                return None
+            quotient = parallel_efficiency(boots_of(above), of.cores, boots_of(below))
             if quotient is None:
                 return None
             n, median, interval = min(quotient.n_numerator, quotient.n_denominator), quotient.value, quotient.interval

@@ -2,7 +2,7 @@
 """Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -134,12 +134,12 @@ def _goal(a: Run, b: Run) -> str:
     return shared[0]
 
 
-def _values(run: Run, goal: str) -> dict[Key, dict[Hashable, float]]:
+def _values(run: Run, goal: str) -> dict[Key, dict[tuple[Any, ...], float]]:
     """{cell: {(block, round): throughput in bit/s, or the lower bound of a packet rate}}"""
     if not goal:
         return throughputs(run.measured)
     trials = packet_trials(run)
-    found: dict[Key, dict[Hashable, float]] = {}
+    found: dict[Key, dict[tuple[Any, ...], float]] = {}
     for row in trials[trials["goal"] == goal].to_dict("records"):
         found.setdefault(Key.of(row), {})[row["block"], row["round"]] = float(row["lower_pps"])
     return found
@@ -150,7 +150,7 @@ def _planned(run: Run) -> set[Key]:
     return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
 
 
-def _paired(values: Mapping[Key, Mapping[Hashable, float]], reference: str | None) -> dict[Key, list[float]]:
+def _paired(values: Mapping[Key, Mapping[tuple[Any, ...], float]], reference: str | None) -> dict[Key, list[float]]:
     """{cell: its ratios to the reference variant, one for each round that has both}"""
     found: dict[Key, list[float]] = {}
     for key, mine in values.items():

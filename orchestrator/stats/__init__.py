@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statistics of repeated trials. Pure: numbers in, numbers out."""
 
+from orchestrator.stats.boots import FEWEST_BOOTS, by_boot, summarize_boots
 from orchestrator.stats.differences import holm, rank_test, smallest_p
 from orchestrator.stats.fits import AMDAHL, USL, Fit, Parameter, fit_amdahl, fit_usl, scaled
 from orchestrator.stats.intervals import (
+    BOOTS,
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
+    ONE_BOOT,
     Interval,
     Summary,
     order_ranks,
     summarize,
 )
-from orchestrator.stats.ratios import PairedRatio, Quotient, paired_ratio, quotient
+from orchestrator.stats.ratios import PairedRatio, Quotient, paired_ratio, quotient, quotient_of_boots
 from orchestrator.stats.scaling import (
     FEWEST_CORE_COUNTS,
     ideal_throughput,
@@ -22,9 +25,12 @@ from orchestrator.stats.stopping import is_narrow, relative_width
 
 __all__ = [
     "AMDAHL",
+    "BOOTS",
     "CONFIDENCE",
+    "FEWEST_BOOTS",
     "FEWEST_CORE_COUNTS",
     "FEWEST_FOR_INTERVAL",
+    "ONE_BOOT",
     "USL",
     "Fit",
     "Interval",
@@ -32,6 +38,7 @@ __all__ = [
     "Parameter",
     "Quotient",
     "Summary",
+    "by_boot",
     "fit_amdahl",
     "fit_usl",
     "holm",
@@ -41,10 +48,12 @@ __all__ = [
     "paired_ratio",
     "parallel_efficiency",
     "quotient",
+    "quotient_of_boots",
     "rank_test",
     "relative_width",
     "scaled",
     "shows_scaling",
     "smallest_p",
     "summarize",
+    "summarize_boots",
 ]

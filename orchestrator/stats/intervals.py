@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The median of a few runs, and how far it can be trusted.
 
-The run is the sample. Below six runs no interval of the median reaches 95 %, whatever the method: even the range
-covers it with probability 1 - 2 (1/2)^n only, 93.8 % at n = 5. So the range is given there, and is called so.
-From six runs on it is the order-statistic (sign test) interval, which assumes no distribution: its bounds are two of
-the values themselves. Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
+Here the run is the sample, which holds within one boot; `orchestrator.stats.boots` treats several. Below six runs no
+interval of the median reaches 95 %, whatever the method: even the range covers it with probability 1 - 2 (1/2)^n only,
+93.8 % at n = 5. So the range is given there, and is called so. From six runs on it is the order-statistic (sign test)
+interval, which assumes no distribution: its bounds are two of the values themselves. Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
 """
 
 import math
@@ -15,19 +15,24 @@ from statistics import median
 
 CONFIDENCE = 0.95
 FEWEST_FOR_INTERVAL = 6
+VALUES, ONE_BOOT, BOOTS = "values", "one boot", "boots"  # what an interval is made of
+_LEVELS = (CONFIDENCE, 0.90)  # confidences that intervals are named by
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """From ``low`` to ``high``, in the unit of the values.
 
-    ``coverage`` is the probability with which such an interval holds the true median, at least, for any continuous
-    distribution; None says that this is the range of the values and no confidence interval.
+    ``coverage`` is the probability with which such an interval holds the true median, at least; None says that this is
+    a range and no confidence interval. ``basis``: what it is made of. VALUES: independent values. ONE_BOOT: trials
+    of one boot, so that it says nothing of another boot. BOOTS: several boots, so that it says what the next one gives.
     """
 
     low: float
     high: float
     coverage: float | None
+    basis: str = VALUES
 
     @property
     def is_range(self) -> bool:
@@ -36,8 +41,12 @@ class Interval:
 
     @property
     def name(self) -> str:
-        """What to call it in a caption or a table."""
-        return "range" if self.coverage is None else f"{math.floor(self.coverage * 100):d} % interval"
+        """What to call it in a caption or a table: a 95 % interval covers 95 % or more."""
+        if self.coverage is None:
+            return "range of boots" if self.basis == BOOTS else "range"
+        level = next((level for level in _LEVELS if self.coverage >= level - _ROUNDING), self.coverage)
+        where = {VALUES: "", ONE_BOOT: " within one boot", BOOTS: " over boots"}[self.basis]
+        return f"{level * 100:.0f} % interval{where}"
 
     def holds(self, value: float) -> bool:
         """True if ``value`` lies inside, bounds included."""
@@ -46,11 +55,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``n`` values, their median and its interval."""
+    """``n`` values of so many ``boots``, their median and its interval.
+
+    With several boots ``median`` is the geometric mean of the boots' medians: see `orchestrator.stats.boots`.
+    """
 
     n: int
     median: float
     interval: Interval
+    boots: int = 1
 
 
 @lru_cache(maxsize=1024)

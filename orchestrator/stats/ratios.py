@@ -2,45 +2,82 @@
 """How many times as much: paired within a round, or of two medians where nothing pairs them."""
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
 
-from orchestrator.stats.intervals import CONFIDENCE, Interval, summarize
+from orchestrator.stats.boots import FEWEST_BOOTS, by_boot, summarize_boots, welch_interval
+from orchestrator.stats.intervals import CONFIDENCE, ONE_BOOT, Interval, summarize
 
 
 @dataclass(frozen=True, slots=True)
 class PairedRatio:
-    """The median of the ratios of ``n`` pairs, its interval, and how many values had no counterpart."""
+    """The ratio of ``n`` pairs of so many ``boots``, its interval, and how many values had no counterpart.
+
+    ``median``: of the pairs' ratios; with several boots the geometric mean of the boots' medians.
+    """
 
     n: int
     median: float
     interval: Interval
     unpaired: int
+    boots: int = 1
 
 
 def paired_ratio(
-    numerator: Mapping[Hashable, float], denominator: Mapping[Hashable, float], confidence: float = CONFIDENCE
+    numerator: Mapping[tuple[Any, ...], float],
+    denominator: Mapping[tuple[Any, ...], float],
+    confidence: float = CONFIDENCE,
 ) -> PairedRatio | None:
     """Ratios of values that share a key, summarized.
 
-    The key is what two values share, here (block, round): what drifts between rounds hits both alike and cancels.
-    Keys on one side only, and pairs whose denominator is not positive, count as unpaired. None without a pair.
+    The key is what two values share, here (testbed, block, round): what drifts between rounds, and the boot, hit both
+    alike and cancel. What stands before the round is the boot. With one boot the interval is that of the ratios within
+    it; with more it is over boots, made of each boot's median ratio: see `orchestrator.stats.boots`. Keys on one side
+    only, and pairs whose denominator is not positive, count as unpaired. None without a pair.
     """
     shared = [key for key in numerator if key in denominator and denominator[key] > 0]
     unpaired = len(numerator) + len(denominator) - 2 * len(shared)
     if not shared:
         return None
-    summary = summarize((numerator[key] / denominator[key] for key in shared), confidence)
-    return PairedRatio(summary.n, summary.median, summary.interval, unpaired)
+    boots = by_boot({key: numerator[key] / denominator[key] for key in shared})
+    summary = summarize_boots({boot: mine.values() for boot, mine in boots.items()}, confidence)
+    return PairedRatio(summary.n, summary.median, summary.interval, unpaired, summary.boots)
 
 
 @dataclass(frozen=True, slots=True)
 class Quotient:
-    """The ratio of two medians, with an interval made of both medians' intervals."""
+    """The ratio of two medians of unpaired values. ``boots``: of the side that has fewer."""
 
     n_numerator: int
     n_denominator: int
     value: float
     interval: Interval
+    boots: int = 1
+
+
+def quotient_of_boots(
+    numerator: Mapping[Hashable, Iterable[float]],
+    denominator: Mapping[Hashable, Iterable[float]],
+    confidence: float = CONFIDENCE,
+) -> Quotient | None:
+    """The ratio of two sets of positive values by boot that nothing pairs, for instance of two core counts.
+
+    With two boots a side or more: the ratio of the geometric means of the boots' medians, and Welch's interval over
+    boots. Where a side has one boot, nothing tells how much another boot would differ: the interval is `quotient`'s,
+    of the values within these boots. None where a side has no value, or one that is not positive.
+    """
+    above, below = ({boot: list(mine) for boot, mine in side.items()} for side in (numerator, denominator))
+    above, below = ({boot: mine for boot, mine in side.items() if mine} for side in (above, below))
+    values = [[value for mine in side.values() for value in mine] for side in (above, below)]
+    boots = min(len(above), len(below))
+    if not all(values) or min(map(min, values)) <= 0:
+        return None
+    if boots < FEWEST_BOOTS:
+        found = quotient(values[0], values[1], confidence)
+        return None if found is None else replace(found, interval=replace(found.interval, basis=ONE_BOOT))
+    value, interval = welch_interval(map(median, above.values()), map(median, below.values()), confidence)
+    return Quotient(len(values[0]), len(values[1]), value, interval, boots)
 
 
 def quotient(

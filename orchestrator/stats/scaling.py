@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How throughput grows with cores."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 
-from orchestrator.stats.intervals import CONFIDENCE, Interval
-from orchestrator.stats.ratios import Quotient, quotient
+from orchestrator.stats.intervals import CONFIDENCE
+from orchestrator.stats.ratios import Quotient, quotient_of_boots
 
 FEWEST_CORE_COUNTS = 3  # two points always lie on a line: they make no scaling claim
 
@@ -20,20 +21,18 @@ def ideal_throughput(reference: float, reference_cores: int, cores: float) -> fl
 
 
 def parallel_efficiency(
-    values: Iterable[float],
+    values: Mapping[Hashable, Iterable[float]],
     cores: int,
-    reference: Iterable[float],
-    reference_cores: int,
+    one_core: Mapping[Hashable, Iterable[float]],
     confidence: float = CONFIDENCE,
 ) -> Quotient | None:
-    """Throughput a core at ``cores``, over throughput a core at ``reference_cores``; 1 is linear scaling.
+    """Throughput a core at ``cores``, over that of one core; 1 is linear scaling.
 
-    ``values`` and ``reference`` are the throughputs of single trials. They come from different boots, so nothing
-    pairs them: the interval is that of `quotient`. None where one of them is empty or not positive.
+    ``values`` and ``one_core``: the throughputs of trials by boot. Core counts are of different boots, so nothing pairs
+    them: the interval is that of `quotient_of_boots`. None where one of them is empty or not positive.
     """
-    whole = quotient(values, reference, confidence)
+    whole = quotient_of_boots(values, one_core, confidence)
     if whole is None:
         return None
-    scale = reference_cores / cores
-    interval = Interval(whole.interval.low * scale, whole.interval.high * scale, whole.interval.coverage)
-    return Quotient(whole.n_numerator, whole.n_denominator, whole.value * scale, interval)
+    interval = replace(whole.interval, low=whole.interval.low / cores, high=whole.interval.high / cores)
+    return replace(whole, value=whole.value / cores, interval=interval)
