@@ -4,7 +4,8 @@
 Here the run is the sample, which holds within one boot; `orchestrator.stats.boots` treats several. Below six runs no
 interval of the median reaches 95 %, whatever the method: even the range covers it with probability 1 - 2 (1/2)^n only,
 93.8 % at n = 5. So the range is given there, and is called so. From six runs on it is the order-statistic (sign test)
-interval, which assumes no distribution: its bounds are two of the values themselves. Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
+interval, which assumes no distribution: its bounds are two of the values themselves. Source: David and Nagaraja, Order
+Statistics, 3rd edition, section 7.1.
 """
 
 import math

@@ -32,7 +32,8 @@ def test_who_won_is_said_against_both_unpatched_modules_at_one_tunnel_a_core(tmp
     assert found.verdict == "inline won."
     assert found.ratios == (
         "With 2 tunnels on 2 cores inline carried 2.00 times as much as vanilla (95 % interval within one boot 2.00 to "
-        "2.00, n = 6 pairs) and 1.33 times as much as threaded (95 % interval within one boot 1.33 to 1.33, n = 6 pairs)."
+        "2.00, n = 6 pairs) and 1.33 times as much as threaded (95 % interval within one boot 1.33 to "
+        "1.33, n = 6 pairs)."
     )
     assert "Of all 6 combinations of cores and tunnels, inline won 6." in found.remarks
 
