@@ -22,6 +22,7 @@ _PARTS = (
     "nics",
     "roles",
     "tunnels",
+    "complaints",
     "probes",
     "generators",
     "polls",
@@ -29,6 +30,7 @@ _PARTS = (
     "hops",
     "traffic",
     "survey",
+    "interrupts",
     "tuning",
     "agent",
 )

@@ -22,12 +22,13 @@ from orchestrator.agent.cpus import confine, place
 from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
+from orchestrator.agent.interrupts import queue_interrupts
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
-from orchestrator.agent.probes import clock, kernel_log, pause
+from orchestrator.agent.probes import clock, kernel_log, pause, watch_kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
 from orchestrator.agent.survey import hello, provisioned, survey
@@ -73,6 +74,7 @@ OPERATIONS = {
         confine,
         place,
         tunables,
+        queue_interrupts,
         read_settings,
         write_settings,
         variant,
@@ -93,6 +95,7 @@ OPERATIONS = {
         sink,
         remove_sink,
         hops,
+        watch_kernel_log,
         kernel_log,
     )
 }

@@ -9,6 +9,7 @@ this project's module has.
 import contextlib
 import glob
 import os
+from collections.abc import Iterable
 
 from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, write_text
 
@@ -94,7 +95,7 @@ def set_mask(path, cpus):
         raise AgentError("%s was set to the CPUs %s and reads back %s." % (path, cpu_list(cpus), cpu_list(found)))
 
 
-def cpu_list(cpus):
+def cpu_list(cpus: Iterable[int]) -> str:
     """Numbers as the kernel writes a list of CPUs: 0-2,5."""
     parts = []  # type: list[list[int]]
     for cpu in sorted(cpus):

@@ -23,19 +23,42 @@ VALUES = {
     "coalesce-rx-usecs": ("-c", "-C", "rx-usecs", "rx-usecs"),
     "coalesce-tx-usecs": ("-c", "-C", "tx-usecs", "tx-usecs"),
     "adaptive-rx": ("-c", "-C", "Adaptive RX", "adaptive-rx"),
-    "adaptive-tx": ("-c", "-C", "TX", "adaptive-tx"),
+    "adaptive-tx": ("-c", "-C", "Adaptive TX", "adaptive-tx"),
 }
+# Features that -K knows by another name than the one under which -k shows them. ethtool(8)
+SHORT_NAMES = {
+    "rx-checksumming": "rx",
+    "tx-checksumming": "tx",
+    "scatter-gather": "sg",
+    "tcp-segmentation-offload": "tso",
+    "udp-fragmentation-offload": "ufo",
+    "generic-segmentation-offload": "gso",
+    "generic-receive-offload": "gro",
+    "large-receive-offload": "lro",
+    "rx-vlan-offload": "rxvlan",
+    "tx-vlan-offload": "txvlan",
+    "ntuple-filters": "ntuple",
+    "receive-hashing": "rxhash",
+}
+NOT_THERE = "n/a"
+CHANNELS = {"combined": "Combined", "rx": "RX", "tx": "TX"}  # the words of -L, and the lines that -l prints
 
 
 def values_of(text):
-    """(most, now) from what -l, -g and -c print: two parts of "name: value" lines, or one, then without a most."""
+    """(most, now) from what -l, -g and -c print: two parts of "name: value" lines, or one, then without a most.
+
+    A line may have two values, the second under the last word of its name: "CQE mode RX: off  TX: on" has CQE mode RX
+    and CQE mode TX.
+    """
     parts = [{}]  # type: list[dict[str, str]]
     for line in text.splitlines():
         if line.startswith(("Pre-set maximums", "Current hardware settings")):
             parts.append({})
             continue
+        common = ""
         for name, value in re.findall(r"([A-Za-z][A-Za-z0-9 -]*?):\s*(\S+)(?=\s|$)", line):
-            parts[-1][name.strip()] = value
+            parts[-1][common + name] = value
+            common = common or name.rpartition(" ")[0] + " "
     return (parts[1], parts[2]) if len(parts) == 3 else ({}, parts[-1])
 
 
@@ -46,7 +69,7 @@ def hash_of(text):
 
 def features_of(text):
     """{feature: on or off} of those that can be changed, from what -k prints."""
-    found = re.findall(r"^\s*([a-z0-9-]+): (on|off)( \[[a-z ]*fixed[a-z ]*\])?", text, re.MULTILINE)
+    found = re.findall(r"^\s*([A-Za-z0-9_.-]+): (on|off)( \[[^]]*fixed[^]]*\])?", text, re.MULTILINE)
     return {name: value for name, value, fixed in found if not fixed}
 
 
@@ -65,10 +88,12 @@ def nic_value(nic, what):
         found = None if text is None else hash_of(text)
     elif what.startswith("feature-"):
         found = features_of(asked("-k", nic) or "").get(what[8:])
+    elif what == "channels":
+        found = channels_text(values_of(asked("-l", nic) or ""))
     elif what in VALUES:
         show, _, line, _ = VALUES[what]
         found = values_of(asked(show, nic) or "")[1].get(line)
-        found = None if found == "n/a" else found
+        found = None if found == NOT_THERE else found
     else:
         found = None
     if found is None:
@@ -76,20 +101,54 @@ def nic_value(nic, what):
     return found
 
 
+def value_or_none(nic, what):
+    """A setting of an interface, as text; None where it has none."""
+    try:
+        return nic_value(nic, what)
+    except AgentError:
+        return None
+
+
 def set_nic_value(nic, what, value):
     if what.startswith("hash-"):
         call(["ethtool", "-N", nic, "rx-flow-hash", what[5:], value])
     elif what.startswith("feature-"):
-        call(["ethtool", "-K", nic, what[8:], value])
+        call(["ethtool", "-K", nic, SHORT_NAMES.get(what[8:], what[8:]), value])
+    elif what == "channels":
+        kinds = channel_kinds(values_of(asked("-l", nic) or "")[0]) or ["combined"]
+        words = value.split() if " " in value else [word for kind in kinds for word in (kind, value)]
+        call(["ethtool", "-L", nic, *words])
     else:
         _, option, _, word = VALUES[what]
         call(["ethtool", option, nic, word, value])
 
 
+def number_of(values, name):
+    """A number among values; 0 where there is none."""
+    text = values.get(name, "")
+    return int(text) if text.isdigit() else 0
+
+
+def channel_kinds(most):
+    """By which words of -L a card's queues are set: combined, where it has such, else rx and tx."""
+    kinds = [kind for kind, line in CHANNELS.items() if number_of(most, line)]
+    return kinds[:1] if "combined" in kinds else kinds
+
+
+def channels_text(values):
+    """How many queues a card has: a number; or of each kind, as -L takes it, where they differ; None without."""
+    most, now = values
+    counts = {kind: number_of(now, CHANNELS[kind]) for kind in channel_kinds(most)}
+    if len(set(counts.values())) <= 1:
+        return next((str(count) for count in counts.values()), None)
+    return " ".join("%s %d" % (kind, count) for kind, count in counts.items())
+
+
 def most_of(nic, what):
-    """(now, most) of a number that an interface has; None where it has none."""
+    """(now, most) of a number that an interface has; None where it has none. Of kinds of queues, the smaller number."""
     show, _, line, _ = VALUES[what]
     most, now = values_of(asked(show, nic) or "")
-    if not (now.get(line, "").isdigit() and most.get(line, "").isdigit()):
+    lines = [CHANNELS[kind] for kind in channel_kinds(most)] if what == "channels" else [line]
+    if not lines or not all(number_of(most, one) and now.get(one, "").isdigit() for one in lines):
         return None
-    return int(now[line]), int(most[line])
+    return min(number_of(now, one) for one in lines), min(number_of(most, one) for one in lines)

@@ -22,9 +22,12 @@ DEVICE_COLUMNS = (
     ("rx_packets", 1),
     ("rx_errors", 2),
     ("rx_dropped", 3),
+    ("rx_fifo", 4),
+    ("rx_frame", 5),
     ("tx_packets", 9),
     ("tx_errors", 10),
     ("tx_dropped", 11),
+    ("tx_fifo", 12),
 )
 # Of /proc/net/snmp and netstat, what says that a packet was forwarded, delivered or dropped.
 PROTOCOL_COUNTERS = {

@@ -16,6 +16,7 @@ RCU_IN_A_HURRY = {  # settings under which grace periods are short
     "/sys/module/rcutree/parameters/jiffies_till_first_fqs": "0",
     "/sys/module/rcutree/parameters/jiffies_till_next_fqs": "1",
 }
+CPUS = "/sys/devices/system/cpu"
 CLONE_NEWNET = 0x40000000
 MODULE = "/sys/module/wireguard"
 LIBC = ctypes.CDLL(None, use_errno=True)

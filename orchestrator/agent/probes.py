@@ -2,12 +2,12 @@
 """What is sampled around a trial: counters, interrupts, clocks, the kernel's log."""
 
 import contextlib
-import functools
 import glob
 import os
 import time
 
-from orchestrator.agent.host import inside, read_text, write_text
+from orchestrator.agent.complaints import is_complaint, records_in
+from orchestrator.agent.host import CPUS, inside, number_in, read_text, write_text
 
 VIRTUAL_TIME = "/proc/virtual_time"
 
@@ -61,10 +61,13 @@ def sample(roles):
     }
 
 
-@functools.lru_cache(maxsize=None)
-def cpu_files(name):
-    """A file of every CPU; none where the host does not have it."""
-    return sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*/" + name))
+def of_cpus(name):
+    """The numbers in a file that CPUs have, of those that are on line: the file of another is gone, or can't be read.
+
+    They are looked for each time, since CPUs come and go.
+    """
+    numbers = [number_in(path) for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/" + name))]
+    return [number for number in numbers if number is not None]
 
 
 def surroundings():
@@ -72,7 +75,7 @@ def surroundings():
 
     ``interrupts``: {number: list of CPUs} of those that have ever come, since reading all takes a lab machine 60 ms;
     ``throttled``: events, null where the host does not count them; ``frequency_khz``: of each CPU now, empty where the
-    host does not say.
+    host does not say. CPUs that are off line are in neither.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:
@@ -81,26 +84,31 @@ def surroundings():
         if number.strip().isdigit() and any(counts):
             with contextlib.suppress(OSError):
                 interrupts[number.strip()] = read_text("/proc/irq/%s/smp_affinity_list" % number.strip()).strip()
-    throttled = [int(read_text(path)) for path in cpu_files("thermal_throttle/core_throttle_count")]
-    frequency = [int(read_text(path)) for path in cpu_files("cpufreq/scaling_cur_freq")]
+    throttled = of_cpus("thermal_throttle/core_throttle_count")
     return {
         "interrupts": interrupts,
         "throttled": sum(throttled) if throttled else None,
-        "frequency_khz": frequency,
+        "frequency_khz": of_cpus("cpufreq/scaling_cur_freq"),
     }
 
 
-COMPLAINTS = ("WARNING", "BUG:", "Oops", "stall", "hung task", "general protection")
+def watch_kernel_log(request):
+    """From now on is what `kernel_log` tells complaints of: a trial begins."""
+    del request
+    KERNEL_LOG.watch()
+    return {}
 
 
 def kernel_log(request):
-    """What this boot's kernel log says: ``complaints``, the last ``most`` lines that a person should see (warnings,
-    bugs, stalls), and ``crypto``, which code encrypts; null where the kernel does not say."""
+    """What the kernel's log says: ``complaints``, at most the first ``most`` lines since `watch_kernel_log` (else since
+    this agent began) that say that something went wrong (see complaints.py); and ``crypto``, which code encrypts, from
+    the whole boot; null where the kernel does not say."""
     crypto = "orch-lab: crypto: "
-    lines = KERNEL_LOG.lines()
+    complaints = [record.text for record in KERNEL_LOG.since_watched() if is_complaint(record)]
+    said = [record.text for record in KERNEL_LOG.records if crypto in record.text]
     return {
-        "complaints": [line for line in lines if any(mark in line for mark in COMPLAINTS)][-request["most"] :],
-        "crypto": ", ".join(line.split(crypto, 1)[1].strip() for line in lines if crypto in line) or None,
+        "complaints": complaints[: request["most"]],
+        "crypto": ", ".join(text.split(crypto, 1)[1].strip() for text in said) or None,
     }
 
 
@@ -109,19 +117,35 @@ class KernelLog:
 
     def __init__(self):
         self.descriptor = None
-        self.read_so_far = []
+        self.records = []
+        self.began_us = time.monotonic() * 1e6  # the kernel's own clock is near this one
+        self.watched_from = None
 
-    def lines(self):
+    def read(self):
+        """Take in what is new."""
         if self.descriptor is None:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         while True:
             try:
-                record = os.read(self.descriptor, 8192).decode(errors="replace")
+                text = os.read(self.descriptor, 8192).decode(errors="replace")
             except BlockingIOError:
-                return self.read_so_far
+                return
             except BrokenPipeError:
                 continue  # records were overwritten before they were read; the next one there is follows
-            self.read_so_far += record.partition(";")[2].splitlines()
+            if not text:
+                return
+            self.records += records_in(text)
+
+    def watch(self):
+        """From the next record on, by its number: over a long boot the kernel's clock and ours drift apart."""
+        self.read()
+        self.watched_from = self.records[-1].sequence + 1 if self.records else 0
+
+    def since_watched(self):
+        self.read()
+        if self.watched_from is None:
+            return [record for record in self.records if record.at_us >= self.began_us]
+        return [record for record in self.records if record.sequence >= self.watched_from]
 
 
 KERNEL_LOG = KernelLog()

@@ -19,7 +19,6 @@ from orchestrator.agent.host import (
     sysfs_of,
 )
 from orchestrator.agent.nics import give_nics_back, take_nic
-from orchestrator.agent.settings import write_interrupts_again
 
 LINKS = {}  # type: dict[str, bool]
 
@@ -76,7 +75,6 @@ def links(request):
         ip_batch(role, wanted["ip"])
     for role, wanted in request.get("steering", {}).items():
         steer(role, wanted)
-    write_interrupts_again()
     return {}
 
 

@@ -11,8 +11,6 @@ import subprocess
 from orchestrator.agent.ethtool import nic_value, set_nic_value
 from orchestrator.agent.host import AgentError, call, read_text, write_text
 
-WRITTEN_IRQS = {}  # type: dict[str, str]
-
 
 def setting_path(name):
     """Where a setting that is a file is: below /sys, an interrupt's, or a sysctl's below /proc/sys."""
@@ -59,10 +57,27 @@ def read_settings(request):
 
 
 def write_settings(request):
-    """{"values": {name: value}}: write each, in this order, and read it back."""
+    """{"values": {name: value}, "may_refuse": [names]}: write each, in this order, and read it back.
+
+    Returns {"refused": {name: {"said", "now"}}}: of those that may refuse, what was said when they did, and the value
+    that they have now, null where that cannot be read. The first refusal of another ends it.
+    """
+    refused = {}
     for name, value in request["values"].items():
-        write_setting(name, value)
-    return {}
+        try:
+            write_setting(name, value)
+        except AgentError as error:
+            if name not in request.get("may_refuse", ()):
+                raise
+            refused[name] = {"said": str(error), "now": value_or_none(name)}
+    return {"refused": refused}
+
+
+def value_or_none(name):
+    try:
+        return setting_value(name)
+    except AgentError:
+        return None
 
 
 def write_setting(name, value):
@@ -74,18 +89,6 @@ def write_setting(name, value):
         call(["systemctl", "start" if value == "active" else "stop", rest], timeout=60)
     else:
         write_text(setting_path(name), value)
-        if kind == "irq":
-            WRITTEN_IRQS[name] = value
     found = setting_value(name)
     if found != " ".join(value.split()):
         raise AgentError("the setting %s was set to %r and reads back %r." % (name, value, found))
-
-
-def write_interrupts_again():
-    """An interface that went down and up may have forgotten where its interrupts go."""
-    for name, value in WRITTEN_IRQS.items():
-        try:
-            if setting_value(name) != value:
-                write_setting(name, value)
-        except AgentError:
-            continue  # it has another number by now; what it is set to is sampled with every trial

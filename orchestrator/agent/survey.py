@@ -11,6 +11,7 @@ import shutil
 import struct
 
 from orchestrator.agent.host import (
+    CPUS,
     LIBC,
     MODULE,
     PROTOCOL,
@@ -80,6 +81,8 @@ def survey(request):
         "nics": {nic: nic_facts(nic) for nic in sorted(os.listdir("/sys/class/net")) if nic != "lo"},
         "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
         "cpus": cpu_facts(),
+        "cpus_allowed": sorted(os.sched_getaffinity(0)),
+        "cpus_isolated": sorted(listed(CPUS + "/isolated") or ()),
         "busy": busy_processes(request["load_window_s"]),
         "holder": holder_of_lease(),
     }
@@ -155,25 +158,45 @@ def nic_facts(nic):
 
 
 def cpu_facts():
-    """Of each CPU that is present: {"cpu", "online", "can_go_offline", "core", "package", "node"}.
+    """Of each CPU: {"cpu", "online", "can_go_offline", "core", "package", "node", "off_because"}.
 
-    ``core`` and ``package`` are null of a CPU that is off line, which does not say.
+    ``core`` and ``package`` are null of a CPU that is off line, which does not say. ``off_because``: null of one that
+    is on line; smt where the kernel keeps second threads off line; absent where there is none to start; else unknown.
     """
     rows = []
-    for path in sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
+    smt, present = first_word(CPUS + "/smt/control"), listed(CPUS + "/present")
+    for path in sorted(glob.glob(CPUS + "/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
+        cpu = int(path.rsplit("cpu", 1)[1])
         nodes = glob.glob(path + "/node[0-9]*")
-        can_go = os.path.exists(path + "/online")
+        state = first_word(path + "/online")  # one that cannot go off line has no such file
+        absent = present is not None and cpu not in present
+        online = state != "0" and not absent
+        why = "absent" if absent else "smt" if smt in ("off", "forceoff") else "unknown"
         rows.append(
             {
-                "cpu": int(path.rsplit("cpu", 1)[1]),
-                "online": not can_go or first_word(path + "/online") == "1",
-                "can_go_offline": can_go,
+                "cpu": cpu,
+                "online": online,
+                "can_go_offline": state is not None,
                 "core": number_in(path + "/topology/core_id"),
                 "package": number_in(path + "/topology/physical_package_id"),
                 "node": int(nodes[0].rsplit("node", 1)[1]) if nodes else None,
+                "off_because": None if online else why,
             }
         )
     return rows
+
+
+def listed(path):
+    """The numbers of a file that has a list of CPUs, such as 0-3,8; None where there is no such file."""
+    found = set()  # type: set[int]
+    try:
+        for part in read_text(path).strip().split(","):
+            if part.strip("(nul)"):  # (null): an empty list
+                first, _, last = part.partition("-")
+                found.update(range(int(first), int(last or first) + 1))
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 MODULE_NOTE = b".note.gnu.build-id"

@@ -4,34 +4,38 @@
 import contextlib
 import glob
 import os
-import re
 
-from orchestrator.agent.ethtool import asked, hash_of, most_of, values_of
-from orchestrator.agent.host import AgentError, first_word, number_in, read_text
+from orchestrator.agent.ethtool import asked, hash_of, most_of, value_or_none
+from orchestrator.agent.host import CPUS, AgentError, first_word, number_in, read_text
+from orchestrator.agent.interrupts import interrupts_of
 from orchestrator.agent.settings import service_state
 
-CPUS = "/sys/devices/system/cpu"
 TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))  # a file, and what means off in it
 
 
 def tunables(request):
     """{"nics": [interface]} -> what can be tuned, with its present value; null or empty for what is not here.
 
+    Of CPUs that are off line nothing can be: their files are gone, or cannot be read (EBUSY).
+
     ``governors``: {file: {"now", "choices"}}; ``turbo``: {"name", "off", "now"}; ``idle``: [{"name", "latency_us",
     "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface: see nic_tunables}.
     """
     governors = {}
     for path in sorted(glob.glob(CPUS + "/cpufreq/policy*/scaling_governor")):
-        choices = read_text(os.path.join(os.path.dirname(path), "scaling_available_governors")).split()
-        governors[path] = {"now": first_word(path), "choices": choices}
+        now, choices = first_word(path), words_in(os.path.join(os.path.dirname(path), "scaling_available_governors"))
+        if now is not None and choices is not None:
+            governors[path] = {"now": now, "choices": choices}
     turbo = None
     for path, off in TURBO:
-        if turbo is None and os.path.exists(path):
-            turbo = {"name": path, "off": off, "now": first_word(path)}
-    idle = [
-        {"name": path + "/disable", "latency_us": number_in(path + "/latency"), "now": first_word(path + "/disable")}
-        for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/cpuidle/state[0-9]*"))
-    ]
+        now = first_word(path)
+        if turbo is None and now is not None:
+            turbo = {"name": path, "off": off, "now": now}
+    idle = []
+    for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/cpuidle/state[0-9]*")):
+        latency_us, now = number_in(path + "/latency"), first_word(path + "/disable")
+        if latency_us is not None and now is not None:
+            idle.append({"name": path + "/disable", "latency_us": latency_us, "now": now})
     smt = first_word(CPUS + "/smt/control")
     irqbalance = None
     with contextlib.suppress(AgentError, OSError):
@@ -48,41 +52,26 @@ def tunables(request):
 
 def nic_tunables(nic):
     """Of an interface: ``channels``, ``ring-rx``, ``ring-tx``: {"now", "most"}; ``hash-udp4``: letters of its fields;
-    ``coalesce-rx-usecs``: as text; ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of RPS and XPS."""
+    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of
+    RPS and XPS."""
     found = {}
     for what in ("channels", "ring-rx", "ring-tx"):
         numbers = most_of(nic, what)
         found[what] = {"now": numbers[0], "most": numbers[1]} if numbers else None
     flows = asked("-n", nic, "rx-flow-hash", "udp4")
     found["hash-udp4"] = hash_of(flows) or None if flows else None
-    found["coalesce-rx-usecs"] = values_of(asked("-c", nic) or "")[1].get("rx-usecs")
+    for what in ("coalesce-rx-usecs", "adaptive-rx"):
+        found[what] = value_or_none(nic, what)
     queues = "/sys/class/net/%s/queues/" % nic
     files = sorted(glob.glob(queues + "rx-*/rps_cpus") + glob.glob(queues + "tx-*/xps_cpus"))
-    steering = {path: first_word(path) for path in files if readable(path)}
+    masks = {path: first_word(path) for path in files}  # null: xps_cpus of an interface with one queue
+    steering = {path: mask for path, mask in masks.items() if mask is not None}
     return {**found, "interrupts": interrupts_of(nic), "steering": steering}
 
 
-def readable(path):
+def words_in(path):
+    """The words of a file; None where it can't be read."""
     try:
-        read_text(path)
-    except OSError:  # xps_cpus of an interface with one queue
-        return False
-    return True
-
-
-def interrupts_of(nic):
-    """[[number, queue]] of an interface's interrupts; the queue is the last number in the interrupt's name, else the
-    interrupt's place among them. Those that are for no queue (configuration, asynchronous events) are left out."""
-    device = os.path.realpath("/sys/class/net/%s/device" % nic)
-    folders = [device + "/msi_irqs", os.path.dirname(device) + "/msi_irqs"]
-    own = {int(name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
-    found = []  # type: list[list[int]]
-    for line in read_text("/proc/interrupts").splitlines()[1:]:
-        number, _, rest = line.partition(":")
-        if number.strip().isdigit() and int(number) in own:
-            name = rest.split()[-1]
-            if re.search("config|control|async|ctrl|misc|fw", name):
-                continue
-            digits = re.findall(r"\d+", name.split("@")[0])
-            found.append([int(number), int(digits[-1]) if digits else len(found)])
-    return found
+        return read_text(path).split()
+    except OSError:
+        return None

@@ -15,7 +15,8 @@ from orchestrator.testbed.remote import AgentFailure, together
 class Aftermath:
     """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
     inside the traffic; ``rekeys``: the last of each such, [{"gateway", "device", "at_s"}], in seconds after the
-    warm-up; ``complaints``: lines of the kernels' logs that a person should see."""
+    warm-up; ``complaints``: lines of the kernels' logs since the attempt began that say that something went wrong, with
+    the host's name where there are several."""
 
     handshake_age_s: float | None
     rekeyed: Sequence[str]
@@ -50,6 +51,7 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
         for role, name, age in inside
         if began_at is not None
     ]
-    complaints = [line for log in logs.values() for line in log["complaints"]]
+    of_host = {host: f"{host}: " if len(logs) > 1 else "" for host in logs}
+    complaints = [of_host[host] + line for host, log in logs.items() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]
     return Aftermath(max(known) if known else None, rekeyed, complaints, rekeys)

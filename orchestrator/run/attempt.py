@@ -63,6 +63,7 @@ def _run(scene: Scene) -> None:
     testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
     tunnels = trial.levels.tunnels
     try:
+        together(testbed.agents, "watch_kernel_log", {host: {} for host in scene.hosts})
         if scene.baseline:
             plain = {role: layout.plain_routes(scene.net, role, tunnels) for role in GATEWAYS}
             split = scene.placement.split(plain)

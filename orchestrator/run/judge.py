@@ -108,7 +108,8 @@ def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     yield from _loads(evidence.loads, limits)
     yield from _virtual_time(evidence, limits)
     if evidence.kernel_log:
-        yield "kernel_log", f"the kernel complained: {evidence.kernel_log[0]}"
+        quoted = "; ".join(f'"{line}"' for line in evidence.kernel_log)
+        yield "kernel_log", f"the kernel complained during the trial: {quoted}"
 
 
 def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
-_DEVICE_FIELDS = {
-    "rx_bytes": 0,
-    "rx_packets": 1,
-    "rx_drops": 3,
-    "tx_bytes": 8,
-    "tx_packets": 9,
-    "tx_drops": 11,
+_DEVICE_FIELDS = {  # columns of /proc/net/dev; some cards count what they discard in fifo
+    "rx_bytes": (0,),
+    "rx_packets": (1,),
+    "rx_drops": (3, 4),
+    "tx_bytes": (8,),
+    "tx_packets": (9,),
+    "tx_drops": (11,),
 }
 
 
@@ -79,7 +79,7 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
         rows = {}
         for device, counts in _devices(text).items():
             base = old.get(device, [0] * len(counts))
-            grown = {name: counts[i] - base[i] for name, i in _DEVICE_FIELDS.items()}
+            grown = {name: sum(counts[i] - base[i] for i in columns) for name, columns in _DEVICE_FIELDS.items()}
             if any(grown.values()):
                 rows[device] = grown
         result[role] = rows

@@ -92,7 +92,8 @@ class Prepare:
                 told = agent.request("control", seconds=control.SECONDS, phases=phases, cpus=own)
                 found[host] = {**facts[host], "control": control.evaluate(told["rates"])}
         make_links(testbed, self.net, self.tunnels)
-        return found
+        linked = testbed.linked()
+        return {host: {**state, **linked.get(host, {})} for host, state in found.items()}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Tuning(Strict):
     coalesce_s: Interval | None = Field(
         default=None, alias="coalesce", description="How long an interface gathers packets before it interrupts."
     )
-    offloads: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], bool] = Field(
+    offloads: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], bool] = Field(
         default={}, description="Features of each interface, by ethtool's names, such as rx-gro-hw."
     )
     steering: Literal["off"] | None = Field(

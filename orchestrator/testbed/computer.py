@@ -2,7 +2,6 @@
 """This computer as the home of a lab: what it is, how busy it is, and this process's own priority."""
 
 import contextlib
-import functools
 import glob
 import os
 import platform
@@ -73,19 +72,22 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
             return False
 
 
-@functools.cache
-def _cpu_files(name: str) -> list[Path]:
-    """A file of every CPU; none where this computer does not have it."""
-    return [Path(path) for path in glob.glob(f"/sys/devices/system/cpu/cpu[0-9]*/{name}")]
+def _of_cpus(name: str) -> list[int]:
+    """The numbers in a file that CPUs have, of those that are on line now: another's is gone, or cannot be read."""
+    numbers = []
+    for path in glob.glob(f"/sys/devices/system/cpu/cpu[0-9]*/{name}"):
+        with contextlib.suppress(OSError, ValueError):
+            numbers.append(int(Path(path).read_text()))
+    return numbers
 
 
 def _frequency_khz() -> float | None:
-    values = [int(path.read_text()) for path in _cpu_files("cpufreq/scaling_cur_freq")]
+    values = _of_cpus("cpufreq/scaling_cur_freq")
     return sum(values) / len(values) if values else None
 
 
 def _throttled() -> int | None:
-    counts = [int(path.read_text()) for path in _cpu_files("thermal_throttle/core_throttle_count")]
+    counts = _of_cpus("thermal_throttle/core_throttle_count")
     return sum(counts) if counts else None
 
 

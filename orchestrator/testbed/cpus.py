@@ -1,31 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CPUs of a host trials use: in an order that its file names, as many as a block has cores. Pure."""
+"""Which CPUs of a host trials use: those that can be, in an order that its file names, as many as a block has cores.
 
-from collections.abc import Collection, Mapping, Sequence
+All of it is pure.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.spec import SshHost
+from orchestrator.testbed.computer import for_the_kernel
 
 PHYSICAL_FIRST = "physical-first"
 FREE = "free"  # of other_cpus
+# Why trials do not use a CPU: what a row of `cpu_rows` has under ``unusable``, and how a sentence goes on after "CPUs
+# 4-7".
+WHY = {
+    "smt": "are second threads that the kernel keeps off line, since SMT is off",
+    "absent": "are none that the kernel could start",
+    "unknown": "are off line, and were before a run",
+    "isolated": "are kept from programs by the kernel (isolcpus=, or a cpuset)",
+    "affinity": "may not be used by this login (CPUAffinity= of systemd, a cpuset, or taskset)",
+}
+_BY_NAME = ("unknown",)  # is brought on line where a file names it
+
+
+def with_ours(
+    cpus: Sequence[Mapping[str, Any]], ours: Collection[int], earlier: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """The rows of a survey, in which CPUs that a run of this computer took off line (``ours``) are as usable as before.
+
+    ``earlier``: rows of a survey in the same boot, which know the cores of CPUs that are off line now.
+    """
+    seen = {row["cpu"]: {name: row[name] for name in ("core", "package")} for row in earlier if row["core"] is not None}
+    rows = []
+    for row in cpus:
+        mine = row["cpu"] in ours
+        known = seen.get(row["cpu"], {}) if row["core"] is None else {}
+        rows.append({**row, **known, **({"off_because": None} if mine else {})})
+    return rows
+
+
+def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The CPUs of a host, as the agent's survey has them, each with ``unusable``: a key of WHY, or None."""
+    cpus = facts["cpus"]
+    isolated = {*isolated_cpus(facts), *facts.get("cpus_isolated", ())}
+    allowed = facts.get("cpus_allowed")
+    rows, cores = [], set()
+    for row in sorted(cpus, key=lambda row: int(row["cpu"])):
+        cpu, why = row["cpu"], row.get("off_because")
+        core = (row["package"], row["core"])
+        second = row["core"] is not None and core in cores
+        cores.add(core)
+        if why == "smt" and host.tuning.smt:
+            why = None
+        elif why is None and second and host.tuning.smt is False:
+            why = "smt"
+        elif why is None and cpu in isolated:
+            why = "isolated"
+        elif why is None and allowed is not None and row["online"] and cpu not in allowed:
+            why = "affinity"
+        rows.append({**row, "unusable": why})
+    return rows
+
+
+def left_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """The CPUs that trials do not use, by the reason, in the order of WHY."""
+    found = {why: [row["cpu"] for row in rows if row["unusable"] == why] for why in WHY}
+    return {why: cpus for why, cpus in found.items() if cpus}
+
+
+def left_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The same for a person; empty where all are used."""
+    return "; ".join(f"CPUs {cpu_list(cpus)} {WHY[why]}" for why, cpus in left_out(rows).items())
+
+
+def isolated_cpus(facts: Mapping[str, Any], parameter: str = "isolcpus") -> list[int]:
+    """The CPUs that the kernel's command line names in ``isolcpus=`` (those that programs are kept from), or in
+    ``nohz_full=``. Documentation/admin-guide/kernel-parameters.txt"""
+    last = max((row["cpu"] for row in facts["cpus"]), default=0)
+    found: set[int] = set()
+    for word in for_the_kernel(facts.get("kernel_command_line", "")).split():
+        name, _, value = word.replace('"', "").partition("=")
+        if name == parameter:
+            parts = value.split(",")
+            flags = [part for part in parts if part.replace("_", "").isalpha() and part not in ("N", "all")]
+            # Without a flag, programs are meant; with nohz or managed_irq alone, only ticks and interrupts are.
+            if parameter != "isolcpus" or not flags or "domain" in flags:
+                found.update(_of_kernel_list([part for part in parts if part not in flags], last))
+    return sorted(found)
+
+
+def _of_kernel_list(parts: Sequence[str], last: int) -> Iterator[int]:
+    """CPUs of a list as the kernel reads it: 1, 2-5, 0-N (N: the last), 0-15:2/4 (the first 2 of every 4), all."""
+    for part in parts:
+        if part == "all":
+            yield from range(last + 1)
+            continue
+        span, _, stride = part.partition(":")
+        first, _, end = span.replace("N", str(last)).partition("-")
+        used, _, group = stride.partition("/")
+        try:
+            numbers = range(int(first), int(end or first) + 1)
+            every, of = (int(used), int(group)) if stride else (1, 1)
+            yield from (cpu for place, cpu in enumerate(numbers) if cpu <= last and place % of < every)
+        except (ValueError, ZeroDivisionError):
+            continue  # the kernel takes no notice of it either
 
 
 def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The CPUs of a host in the order in which they are taken; of a rule, those that it means.
+    """The CPUs of a host in the order in which they are taken; of a rule, those that it means and trials can use.
 
-    ``rule``: physical-first, node-N, or a list such as 0-7,16-23; ``cpus``: of the agent's survey. CPU 0 comes first
-    where the rule leaves that open, since it can't be taken off line on most hosts. Raises TestbedError where a rule
-    names a CPU or a node that the host does not have.
+    ``rule``: physical-first, node-N, or a list such as 0-7,16-23; ``cpus``: of `cpu_rows`. CPU 0 comes first where the
+    rule leaves that open, since it can't be taken off line on most hosts. Raises TestbedError where a rule names a CPU
+    or a node that the host does not have, or a CPU that cannot be used.
     """
     rows = {row["cpu"]: row for row in cpus}
+    usable = [row for row in rows.values() if row.get("unusable") is None]
     if rule == PHYSICAL_FIRST:
-        return _physical_first(list(rows.values()))
+        return _physical_first(usable)
     if rule.startswith("node-"):
         number = int(rule.removeprefix("node-"))
-        chosen = [row for row in rows.values() if row["node"] == number]
+        chosen = [row for row in usable if row["node"] == number]
         if not chosen:
-            known = sorted({row["node"] for row in rows.values() if row["node"] is not None})
+            known = sorted({row["node"] for row in usable if row["node"] is not None})
             there = ", ".join(map(str, known)) or "none that the kernel tells"
             raise TestbedError(f"{host} has no NUMA node {number} (cpus: {rule}); it has {there}.")
         return _physical_first(chosen)
@@ -36,6 +135,10 @@ def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[i
     missing = sorted(set(listed) - set(rows))
     if missing:
         raise TestbedError(f"{host} has no CPU {missing[0]} (cpus: {rule}); it has {len(rows)}.")
+    for cpu in listed:
+        why = rows[cpu].get("unusable")
+        if why is not None and why not in _BY_NAME:
+            raise TestbedError(f"{host} cannot use its CPU {cpu} (cpus: {rule}): CPUs {cpu_list([cpu])} {WHY[why]}.")
     return list(dict.fromkeys(listed))
 
 
@@ -67,7 +170,7 @@ def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Coll
         if wanted or host.other_cpus != FREE:
             if row["can_go_offline"]:
                 states[cpu] = str(int(wanted))
-            elif not wanted:
+            elif not wanted and row["online"]:
                 raise TestbedError(
                     f"{host.name} cannot take its CPU {cpu} off line, and the block uses {len(chosen)} of its CPUs "
                     f"(cpus: {host.cpus}), without that one. Have the order begin with it, or say other_cpus: free."

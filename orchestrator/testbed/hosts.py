@@ -2,7 +2,7 @@
 """The hosts of an opened testbed: an agent on each, the lease, the settings that hold while a run uses them."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import TestbedError
@@ -48,11 +48,15 @@ class Hosts:
             raise TestbedError(f"{name} is in use: {holder}.")
         return found
 
-    def apply_settings(self, name: str, more: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Bring the settings of a host to what its file says; returns them, and what they were, to be recorded."""
+    def apply_settings(
+        self, name: str, more: Mapping[str, str] | None = None, may_refuse: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Bring the settings of a host to what its file says, and ``more``; returns them, what they were, and what the
+        host refused of those that it may, to be recorded."""
         wanted = {**BASE_SETTINGS, **self._hosts[name].settings, **(more or {})}
-        before = apply(self.agents[name], name, wanted, self.journal)
-        return {"settings": wanted, "settings_before": before}
+        done = apply(self.agents[name], name, wanted, self.journal, may_refuse)
+        taken = {setting: value for setting, value in wanted.items() if setting not in done.refused}
+        return {"settings": taken, "settings_before": done.before, "settings_refused": done.refused}
 
     def stop_agents(self) -> None:
         """End the conversations: the agents then end what they started."""

@@ -91,6 +91,13 @@ class Testbed(Protocol):
         """
         ...
 
+    def linked(self) -> Mapping[str, Any]:
+        """Do what can be done only once the roles' interfaces are up; more of what `prepare` returned, per host.
+
+        Raises TestbedError when that does not work.
+        """
+        ...
+
     def module(self, build: str, host: str) -> ModuleFile:
         """A build of the wireguard module on a host."""
         ...

@@ -6,7 +6,7 @@ is written; its entry goes when the old value is back. A setting lives as long a
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from orchestrator.errors import TestbedError
@@ -14,6 +14,8 @@ from orchestrator.paths import state_home
 from orchestrator.store.files import replace_file, to_json
 from orchestrator.store.writing import now
 from orchestrator.testbed.remote import Agent, AgentFailure
+
+_PASSES = 2  # a card may change one setting with another: rx-usecs with adaptive-rx
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +77,45 @@ class SettingsJournal:
         self._write({**content, host: {n: s for n, s in content.get(host, {}).items() if n not in gone}})
 
 
-def apply(agent: Agent, host: str, wanted: Mapping[str, str], journal: SettingsJournal) -> dict[str, str]:
-    """Bring a host's settings to the wanted values; returns the values before. Raises TestbedError."""
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of wanted settings: the values ``before``, and what the host ``refused``: {name: what was said}."""
+
+    before: dict[str, str]
+    refused: dict[str, str]
+
+
+def apply(
+    agent: Agent, host: str, wanted: Mapping[str, str], journal: SettingsJournal, may_refuse: Collection[str] = ()
+) -> Applied:
+    """Bring a host's settings to the wanted values. ``may_refuse``: those without which it goes on.
+
+    Raises TestbedError where another one is refused.
+    """
     if not wanted:
-        return {}
-    found = agent.request("read_settings", names=list(wanted))
-    before: dict[str, str] = found["values"]
-    differing = {name: value for name, value in wanted.items() if before[name] != " ".join(value.split())}
-    if differing:
-        changed = {name: Setting(before[name], value, found["boot_id"], now()) for name, value in differing.items()}
+        return Applied({}, {})
+    before: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for _ in range(_PASSES):
+        found = agent.request("read_settings", names=[name for name in wanted if name not in refused])
+        values: dict[str, str] = found["values"]
+        before = {**values, **before}
+        differing = {name: wanted[name] for name, value in values.items() if value != " ".join(wanted[name].split())}
+        if not differing:
+            break
+        boot_id, earlier = found["boot_id"], journal.pending().get(host, {})
+        changed = {name: Setting(values[name], value, boot_id, now()) for name, value in differing.items()}
         journal.add(host, changed)
-        agent.request("write_settings", values=differing)
-    return before
+        said = agent.request("write_settings", values=differing, may_refuse=list(may_refuse))["refused"]
+        for name, answer in said.items():
+            refused[name] = answer["said"]
+            if answer["now"] not in (None, values[name]):  # it took something else
+                journal.add(host, {name: Setting(values[name], answer["now"], boot_id, now())})
+            elif name in earlier:
+                journal.add(host, {name: earlier[name]})
+            else:
+                journal.remove(host, [name])
+    return Applied(before, refused)
 
 
 def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
@@ -100,7 +129,7 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
         return []
     boot_id = agent.request("read_settings", names=[])["boot_id"]
     said = []
-    for name, setting in reversed(pending.items()):
+    for name, setting in in_turn(pending):
         done, sentence = True, f"{host}: {name} went back with a restart of the host."
         if setting.boot_id == boot_id:
             done, sentence = _put_one_back(agent, host, name, setting)
@@ -108,6 +137,24 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
         if done:
             journal.remove(host, [name])
     return said
+
+
+def in_turn(pending: dict[str, Setting]) -> list[tuple[str, Setting]]:
+    """Settings in the order in which they are put back: the last that was changed first, but for CPUs."""
+    newest_first = list(reversed(pending.items()))
+    newest_first.sort(key=_turn)
+    return newest_first
+
+
+def _turn(item: tuple[str, Setting]) -> int:
+    """When a setting has its turn: CPUs come on line before what belongs to them is put back, and go off line after.
+    Threads of cores come on line only where SMT is on."""
+    name, setting = item
+    turns = {"/smt/control": ("on", 0, 4), "/online": ("1", 1, 3)}
+    for end, (on, first, last) in turns.items():
+        if name.startswith("/sys/devices/system/cpu/") and name.endswith(end):
+            return first if setting.before == on else last
+    return 2
 
 
 def _put_one_back(agent: Agent, host: str, name: str, setting: Setting) -> tuple[bool, str]:

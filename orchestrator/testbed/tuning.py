@@ -4,6 +4,7 @@
 How far each kind of setting was tried is in TRIED, which `orch doctor` shows and docs/testbeds.md lists.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,21 @@ TRIED = {
 }
 _HASHES = {"ports": "sdfn", "addresses": "sd"}
 _KEYS = {"deepest_idle_s": "deepest_idle", "coalesce_s": "coalesce"}
+# How the names of each key's settings look.
+_NAMES = {
+    "governor": r"/scaling_governor$",
+    "turbo": r"/(no_turbo|boost)$",
+    "deepest_idle": r"/cpuidle/",
+    "smt": r"/smt/control$",
+    "irqbalance": r"^service/irqbalance$",
+    "channels": r"^nic/[^/]+/channels$",
+    "interrupts": r"^irq/",
+    "hash": r"^nic/[^/]+/hash-",
+    "ring": r"^nic/[^/]+/ring-",
+    "coalesce": r"^nic/[^/]+/(coalesce|adaptive)-",
+    "offloads": r"^nic/[^/]+/feature-",
+    "steering": r"/rps_cpus$",
+}
 Settings = dict[str, str]
 
 
@@ -39,8 +55,14 @@ def before_links(host: str, tuning: Tuning, tunables: Mapping[str, Any], cores: 
 
 
 def after_queues(host: str, tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> Settings:
-    """Where interrupts and packets go, once the queues are there. ``cpus``: those of the block."""
+    """Where interrupts and packets go, once the queues are there, of the interfaces' ``interrupts`` and ``steering`` as
+    far as these are in ``tunables``. ``cpus``: those of the block."""
     return _chosen(host, tuning, _of_interrupts(tuning, tunables, cpus))
+
+
+def key_of(name: str) -> str:
+    """The key of ``tuning`` that a setting of this module belongs to."""
+    return next(key for key, pattern in _NAMES.items() if re.search(pattern, name))
 
 
 def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, Settings]:
@@ -53,9 +75,14 @@ def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -
     return found
 
 
+def asked_by_name(tuning: Tuning) -> set[str]:
+    """The keys that the file of a host has; what it does not say may be left out where a host refuses it."""
+    return {_KEYS.get(name, name) for name in tuning.model_fields_set}
+
+
 def _chosen(host: str, tuning: Tuning, *parts: Iterator[tuple[str, Settings | None]]) -> Settings:
     chosen: Settings = {}
-    asked = {_KEYS.get(name, name) for name in tuning.model_fields_set}
+    asked = asked_by_name(tuning)
     for part in parts:
         for key, settings in part:
             if settings is None:
@@ -100,8 +127,10 @@ def _of_queues(tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Itera
                 descriptors = has["most"] if has and tuning.ring == "most" else tuning.ring
                 yield "ring", _number(f"nic/{nic}/{ring}", descriptors, has, False)
         if tuning.coalesce_s is not None:
+            # A card that adapts the time by itself refuses one (ice, i40e, iavf), so that goes first.
+            adaptive = {f"nic/{nic}/adaptive-rx": "off"} if can.get("adaptive-rx") == "on" else {}
             usecs = {f"nic/{nic}/coalesce-rx-usecs": str(round(tuning.coalesce_s * 1e6))}
-            yield "coalesce", usecs if can["coalesce-rx-usecs"] is not None else None
+            yield "coalesce", {**adaptive, **usecs} if can["coalesce-rx-usecs"] is not None else None
         for name, on in tuning.offloads.items():
             yield "offloads", {f"nic/{nic}/feature-{name}": "on" if on else "off"}
 
@@ -117,10 +146,10 @@ def _of_interrupts(
     tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]
 ) -> Iterator[tuple[str, Settings | None]]:
     for can in tunables["nics"].values():
-        if tuning.interrupts is not None:
+        if tuning.interrupts is not None and "interrupts" in can:
             where = {f"irq/{number}": str(cpus[queue % len(cpus)]) for number, queue in can["interrupts"]}
             yield "interrupts", where or None
-        if tuning.steering is not None:
+        if tuning.steering is not None and "steering" in can:
             off = {path: _zero_like(mask) for path, mask in can["steering"].items() if path.endswith("rps_cpus")}
             yield "steering", off or None
 

@@ -278,7 +278,7 @@ def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
     journal = SettingsJournal("lab")
     before = {BUDGET: "300", "net.core.rmem_max": in_the_machine(testbed, "sysctl -n net.core.rmem_max").strip()}
     wanted = {BUDGET: "600", "net.core.rmem_max": "4000000", "net.core.wmem_max": "5000000"}
-    found = apply(testbed.agents["lab1"], "lab1", wanted, journal)
+    found = apply(testbed.agents["lab1"], "lab1", wanted, journal).before
     assert {name: found[name] for name in before} == before
     assert budget(testbed) == "600"
     assert set(journal.pending()["lab1"]) == set(wanted)

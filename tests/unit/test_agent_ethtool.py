@@ -138,3 +138,88 @@ def test_each_setting_is_set_by_its_own_option(
     monkeypatch.setattr(ethtool, "call", called.append)
     ethtool.set_nic_value("eth1", what, value)
     assert called == [["ethtool", *command.split()]]
+
+
+def shows(monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
+    monkeypatch.setattr(ethtool, "asked", lambda option, nic, *rest: texts.get(option[1:]))
+
+
+COALESCING = """\
+Coalesce parameters for en7:
+Adaptive RX: {rx}  TX: {tx}
+stats-block-usecs:	n/a
+
+rx-usecs:	{usecs}
+rx-frames:	{usecs}
+
+tx-usecs:	{usecs}
+
+CQE mode RX: {cqe}  TX: {cqe}
+"""
+
+
+@pytest.mark.parametrize(("rx", "tx", "cqe"), [("on", "off", "on"), ("off", "on", "off"), ("on", "on", "n/a")])
+def test_two_values_of_one_line_are_each_under_their_own_name(
+    monkeypatch: pytest.MonkeyPatch, rx: str, tx: str, cqe: str
+) -> None:
+    shows(monkeypatch, c=COALESCING.format(rx=rx, tx=tx, cqe=cqe, usecs=3))
+    assert ethtool.nic_value("en7", "adaptive-rx") == rx
+    assert ethtool.nic_value("en7", "adaptive-tx") == tx
+    assert ethtool.nic_value("en7", "coalesce-tx-usecs") == "3"
+
+
+def test_what_a_card_says_is_not_there_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, c=COALESCING.format(rx="n/a", tx="n/a", cqe="n/a", usecs="n/a"))
+    for what in ("adaptive-rx", "adaptive-tx", "coalesce-rx-usecs"):
+        assert ethtool.value_or_none("en7", what) is None
+
+
+LEFT = "Channel parameters for en7:\nPre-set maximums:\nRX:\t\t{0}\nTX:\t\t{1}\nOther:\t\tn/a\nCombined:\t{2}\n"
+CHANNEL_KINDS = [
+    # (most of rx, tx, combined), (now), what is read, what has the most, what sets 2, and what sets it back
+    (("n/a", "n/a", "16"), ("n/a", "n/a", "8"), "8", (8, 16), "combined 2", "combined 8"),
+    (("37", "37", "74"), ("0", "0", "16"), "16", (16, 74), "combined 2", "combined 16"),
+    (("8", "8", "n/a"), ("4", "4", "n/a"), "4", (4, 8), "rx 2 tx 2", "rx 4 tx 4"),
+    (("8", "4", "0"), ("8", "4", "0"), "rx 8 tx 4", (4, 4), "rx 2 tx 2", "rx 8 tx 4"),
+    (("4", "n/a", "n/a"), ("4", "n/a", "n/a"), "4", (4, 4), "rx 2", "rx 4"),
+]
+
+
+@pytest.mark.parametrize(("most", "now", "value", "numbers", "sets", "back"), CHANNEL_KINDS)
+def test_queues_are_combined_or_of_each_kind(
+    monkeypatch: pytest.MonkeyPatch,
+    most: tuple[str, ...],
+    now: tuple[str, ...],
+    value: str,
+    numbers: tuple[int, int],
+    sets: str,
+    back: str,
+) -> None:
+    current = LEFT.format(*now).replace("Pre-set maximums", "Current hardware settings").partition("\n")[2]
+    shows(monkeypatch, l=LEFT.format(*most) + current)
+    assert ethtool.nic_value("en7", "channels") == value
+    assert ethtool.most_of("en7", "channels") == numbers
+    called: list[list[str]] = []
+    monkeypatch.setattr(ethtool, "call", called.append)
+    ethtool.set_nic_value("en7", "channels", "2")
+    ethtool.set_nic_value("en7", "channels", value)
+    assert [" ".join(words[1:]) for words in called] == [f"-L en7 {sets}", f"-L en7 {back}"]
+
+
+def test_features_may_have_any_name_that_ethtool_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "Features for en7:\ntx-gso_x-offload: on\n\trx-udp_y: off [requested on]\ntx-z_1: off [fixed, requested on]\n"
+    )
+    shows(monkeypatch, k=text)
+    assert ethtool.features_of(text) == {"tx-gso_x-offload": "on", "rx-udp_y": "off"}
+    assert ethtool.nic_value("en7", "feature-rx-udp_y") == "off"
+
+
+@pytest.mark.parametrize(("shown", "word"), [("receive-hashing", "rxhash"), ("tx-gso_x-offload", "tx-gso_x-offload")])
+def test_a_feature_is_set_by_the_name_that_ethtool_takes(
+    monkeypatch: pytest.MonkeyPatch, shown: str, word: str
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(ethtool, "call", called.append)
+    ethtool.set_nic_value("en7", "feature-" + shown, "on")
+    assert called == [["ethtool", "-K", "en7", word, "on"]]

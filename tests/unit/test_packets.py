@@ -241,6 +241,61 @@ def test_on_a_link_between_hosts_both_ends_count_their_own_drops() -> None:
     assert found == {"client/lan0 tx": 3, "gateway-a/lan0 rx": 6}
 
 
+DRIVERS = {
+    "mlx5, what the port discards": {"fifo": 40},
+    "virtio, too few buffers": {"dropped": 40},
+    "igb, rings and the card": {"dropped": 15, "fifo": 25},
+    "e1000, everything is an error too": {"errors": 40, "dropped": 40},
+    "alx, the errors are the sum": {"errors": 40, "dropped": 10, "fifo": 20, "frame": 10},
+    "virtio, frames that are too short": {"frame": 40},
+}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_a_card_refuses_is_found_once_in_whichever_columns_its_driver_has_it(driver: str) -> None:
+    way = Counted(1000, wireguard=False)
+    way.pass_on(A, "wan0 tx_packets")
+    way.vanish(40)
+    for column, packets in DRIVERS[driver].items():
+        way.count(B, "wan0", "rx_" + column, packets)
+    way.pass_on(B, "wan0 rx_packets")
+    found = lost(way.grown, way.sent, ["lan-a", "lan-b"], tunnels=False)
+    assert found == {"gateway-b/wan0 rx": 40}
+    assert way.unexplained(found) == 0
+
+
+def test_more_than_the_columns_say_is_not_made_up_and_drops_behind_the_count_are_kept() -> None:
+    way = Counted(1000, wireguard=False)
+    way.pass_on(A, "wan0 tx_packets")
+    way.vanish(50)  # by a switch, which nobody asks
+    way.count(B, "wan0", "rx_errors", 7)
+    way.pass_on(B, "wan0 rx_packets")
+    way.vanish(5)  # by the host, after its card had counted them
+    way.count(B, "wan0", "rx_dropped", 5)
+    found = lost(way.grown, way.sent, ["lan-a", "lan-b"], tunnels=False)
+    assert found == {"gateway-b/wan0 rx": 12}
+    assert way.unexplained(found) == 43
+
+
+def test_a_ring_without_room_that_counts_twice_is_one_loss_where_packets_leave() -> None:
+    way = Counted(1000, wireguard=False)
+    way.vanish(9)
+    way.count(A, "wan0", "tx_dropped", 9)
+    way.count(A, "wan0", "tx_fifo", 9)
+    way.pass_on(A, "wan0 tx_packets")
+    way.pass_on(B, "wan0 rx_packets")
+    assert lost(way.grown, way.sent, ["lan-a", "lan-b"], tunnels=False) == {"gateway-a/wan0 tx": 9}
+
+
+def test_the_columns_of_a_device_are_read() -> None:
+    numbers = " ".join(str(number) for number in range(101, 117))
+    found = hops.devices(f"Inter-|\n face |\n  en7: {numbers}\n")["en7"]
+    assert found == {
+        **{"rx_packets": 102, "rx_errors": 103, "rx_dropped": 104, "rx_fifo": 105, "rx_frame": 106},
+        **{"tx_packets": 110, "tx_errors": 111, "tx_dropped": 112, "tx_fifo": 113},
+    }
+
+
 def test_counters_grow_also_from_rules_and_devices_that_are_new() -> None:
     device = dict.fromkeys(("rx_packets", "tx_packets"), 5)
     before: dict[str, Any] = {

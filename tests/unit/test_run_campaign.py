@@ -68,6 +68,9 @@ class FakeTestbed:
 
     agents: Mapping[str, Any] = {}
 
+    def linked(self) -> Mapping[str, Any]:
+        return {}
+
     def module(self, build: str, host: str) -> ModuleFile:
         return ModuleFile("/m", f"{build}-{self.build_id}")
 

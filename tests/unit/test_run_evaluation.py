@@ -346,7 +346,7 @@ BROKEN = [
     (evidence(handshake_age_s=130.0), "rekey", "130 s old"),
     (evidence(rekeyed=["gateway-a/wg1"]), "rekey", "gateway-a/wg1"),
     (evidence(before={"seconds": 0.02, "packets": 500}), "stray_traffic", "500 packets passed in the 0.02 s before"),
-    (evidence(kernel_log=["WARNING: at x"]), "kernel_log", "WARNING: at x"),
+    (evidence(kernel_log=["WARNING: at x", "BUG: y"]), "kernel_log", '"WARNING: at x"; "BUG: y"'),
     (evidence(passages=[Passage("tunnel 1", 1000, 500)]), "counters", "tunnel 1 carried 500 bytes"),
     (evidence(computer=computer(other_s=2.0)), "competing_load", "50% of a core"),
     (evidence(computer=computer(steal_s=1.0)), "steal", "25% of a core from this computer"),

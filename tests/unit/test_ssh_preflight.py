@@ -133,6 +133,44 @@ def test_cpus_of_the_interfaces_own_node_need_no_advice() -> None:
     assert all(row.found for row in rows)
 
 
+def cpu_findings(testbed: SshTestbed | None = None, **changes: Any) -> list[Finding]:
+    surveys = {"left": Survey(facts(**changes)), "right": Survey(facts())}
+    return [row for row in examine(testbed or bed(), surveys, ())["left"] if row.name.startswith("CPUs")]
+
+
+def test_cpus_that_the_kernel_keeps_from_programs_are_named_with_what_to_do() -> None:
+    first, isolated, ticks = cpu_findings(kernel_command_line="ro isolcpus=1-2 nohz_full=2")
+    assert first.what == "4 of 4 on line; they can be taken off line"
+    assert (isolated.need, isolated.found) == (Need.ADVICE, False)
+    assert "CPUs 1-2 are kept from programs by the kernel (isolcpus=" in isolated.what
+    assert "without isolcpus=" in isolated.remedy
+    assert "from CPUs 2 (nohz_full=)" in ticks.what
+
+
+def test_cpus_that_cannot_come_on_line_are_named() -> None:
+    off = {"online": False, "can_go_offline": True, "core": None, "package": None, "node": 0, "off_because": "smt"}
+    cpus = [*facts()["cpus"], {"cpu": 4, **off}, {"cpu": 5, **off}]
+    first, smt = cpu_findings(cpus=cpus)
+    assert first.what == "4 of 6 on line; those can be taken off line"
+    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps off line")
+    assert "tuning.smt: true" in smt.remedy
+    (only,) = cpu_findings(bed(tuning={"smt": True}), cpus=cpus)
+    assert only.name == "CPUs"
+
+
+def test_a_host_without_a_cpu_for_trials_cannot_be_used() -> None:
+    assert "none is left for trials" in stands_in_the_way(kernel_command_line="isolcpus=all")[0]
+    in_the_way = stands_in_the_way(testbed=bed(cpus="0-1"), kernel_command_line="isolcpus=1")
+    assert in_the_way[0].startswith("left: CPUs for trials: cannot use its CPU 1 (cpus: 0-1)")
+    assert "has no NUMA node 7" in stands_in_the_way(testbed=bed(cpus="node-7"))[0]
+
+
+def test_an_interface_on_a_node_without_cpus_needs_no_advice_that_nobody_can_follow() -> None:
+    shown = {"nics": {"ens1": nic(numa_node=2)}}
+    rows = examine(bed(), {"left": Survey(facts(**shown)), "right": Survey(facts())}, ())["left"]
+    assert all(row.found for row in rows)
+
+
 def kernel_finding(**changes: Any) -> Finding:
     surveys = {"left": Survey(facts(boot_menu="/boot/grub/grub.cfg", **changes)), "right": Survey(facts())}
     rows = examine(bed(kernel="6.1.0-28-amd64"), surveys, ())["left"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.spec import SshHost
-from orchestrator.testbed.cpus import cpu_order, online_states
+from orchestrator.testbed.cpus import cpu_order, cpu_rows, isolated_cpus, left_out, online_states, with_ours
 
 
 def host(packages: int, cores: int, threads: int, *, nodes: int | None = None) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def test_a_list_is_written_as_the_kernel_writes_it(cpus: set[int]) -> None:
     assert all(int(after[0]) > int(before[-1]) + 1 for before, after in itertools.pairwise(ends))
 
 
-def gateway(**more: str) -> SshHost:
+def gateway(**more: Any) -> SshHost:
     return SshHost.model_validate({"name": "h", "roles": ("gateway-a",), **more})
 
 
@@ -108,3 +108,82 @@ def test_a_cpu_that_cannot_go_off_line_is_told_and_may_stay_free() -> None:
     with pytest.raises(TestbedError, match=r"h cannot take its CPU 0 off line.* or say other_cpus: free"):
         online_states(gateway(), cpus, [1])
     assert online_states(gateway(other_cpus="free"), cpus, [1]) == {1: "1"}
+
+
+def facts(cpus: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"cpus": cpus, "kernel_command_line": "ro quiet", **more}
+
+
+def off(cpus: list[dict[str, Any]], why: str, *numbers: int) -> list[dict[str, Any]]:
+    return [
+        {**row, "online": False, "core": None, "package": None, "off_because": why} if row["cpu"] in numbers else row
+        for row in cpus
+    ]
+
+
+def test_second_threads_that_the_kernel_keeps_off_line_are_no_cores() -> None:
+    cpus = off(hot_pluggable(host(1, 3, 2)), "smt", 3, 4, 5)
+    rows = cpu_rows(gateway(), facts(cpus))
+    assert cpu_order("h", "physical-first", rows) == [0, 1, 2]
+    assert left_out(rows) == {"smt": [3, 4, 5]}
+    with pytest.raises(TestbedError, match=r"h cannot use its CPU 3 \(cpus: 0-3\).*SMT is off"):
+        cpu_order("h", "0-3", rows)
+    assert online_states(gateway(), rows, [0, 1]) == {1: "1", 2: "0", 3: "0", 4: "0", 5: "0"}
+
+
+def test_a_file_that_switches_second_threads_on_or_off_decides_whether_they_count() -> None:
+    with_smt = gateway(tuning={"smt": True})
+    assert len(cpu_order("h", "physical-first", cpu_rows(with_smt, facts(off(host(1, 3, 2), "smt", 3, 4, 5))))) == 6
+    without = gateway(tuning={"smt": False})
+    assert cpu_order("h", "physical-first", cpu_rows(without, facts(host(2, 2, 2)))) == [0, 1, 2, 3]
+
+
+def test_a_cpu_that_was_off_line_before_is_used_where_the_file_names_it() -> None:
+    rows = cpu_rows(gateway(), facts(off(host(1, 4, 1), "unknown", 2)))
+    assert cpu_order("h", "physical-first", rows) == [0, 1, 3]
+    assert cpu_order("h", "0-2", rows) == [0, 1, 2]
+    absent = cpu_rows(gateway(), facts(off(host(1, 4, 1), "absent", 2)))
+    with pytest.raises(TestbedError, match="none that the kernel could start"):
+        cpu_order("h", "0-2", absent)
+
+
+def test_cpus_that_a_run_took_off_line_keep_their_place_in_the_order() -> None:
+    before = host(1, 2, 2)
+    later = off(before, "unknown", 1, 3)
+    assert cpu_order("h", "physical-first", cpu_rows(gateway(), facts(later))) == [0, 2]
+    known = with_ours(later, {1, 3}, before)
+    assert cpu_order("h", "physical-first", cpu_rows(gateway(), facts(known))) == [0, 1, 2, 3]
+    assert [row["online"] for row in known] == [True, False, True, False]
+
+
+ISOLATED = [
+    ("isolcpus=2-5", [2, 3, 4, 5]),
+    ("isolcpus=domain,managed_irq,1,3", [1, 3]),
+    ("isolcpus=nohz,2-5", []),
+    ("isolcpus=managed_irq,2", []),
+    ("isolcpus=0-7:1/2", [0, 2, 4, 6]),
+    ("isolcpus=4-N", [4, 5, 6, 7]),
+    ("isolcpus=N", [7]),
+    ("isolcpus=all", list(range(8))),
+    ("isolcpus=6-40", [6, 7]),
+    ('isolcpus="2,3"', [2, 3]),
+    ("isolcpus=2 isolcpus=nohz,domain,4", [2, 4]),
+    ("quiet -- isolcpus=2", []),
+    ("isolcpus=x-y", []),
+    ("noisolcpus=2", []),
+]
+
+
+@pytest.mark.parametrize(("line", "cpus"), ISOLATED)
+def test_isolated_cpus_are_read_from_the_kernels_command_line(line: str, cpus: list[int]) -> None:
+    shown = facts(host(1, 8, 1), kernel_command_line=f"BOOT_IMAGE=/vmlinuz ro {line}")
+    assert isolated_cpus(shown) == cpus
+    rows = cpu_rows(gateway(), shown)
+    assert left_out(rows) == ({"isolated": cpus} if cpus else {})
+    assert cpu_order("h", "physical-first", rows) == [cpu for cpu in range(8) if cpu not in cpus]
+
+
+def test_the_kernels_own_list_and_what_the_login_may_use_count_too() -> None:
+    rows = cpu_rows(gateway(), facts(host(1, 4, 1), cpus_isolated=[3], cpus_allowed=[0, 1]))
+    assert left_out(rows) == {"isolated": [3], "affinity": [2]}
+    assert isolated_cpus(facts(host(1, 4, 1), kernel_command_line="nohz_full=1-2"), "nohz_full") == [1, 2]

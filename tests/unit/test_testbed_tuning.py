@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import TestbedError
 from orchestrator.paths import CHECKOUT
 from orchestrator.spec import Tuning
-from orchestrator.testbed.tuning import TRIED, after_queues, before_links
+from orchestrator.testbed.tuning import TRIED, after_queues, before_links, key_of, overview
 
 CPU = "/sys/devices/system/cpu"
 
@@ -136,6 +136,34 @@ def test_more_queues_than_there_are_is_told_where_the_file_has_a_number_and_as_m
     assert before_links("h", Tuning(), server(), 16)["nic/ens1/channels"] == "4"
     with pytest.raises(TestbedError, match=r"tuning\.channels"):
         before_links("h", Tuning.model_validate({"channels": 5}), server(), 16)
+
+
+def test_a_card_that_adapts_its_coalescing_is_told_not_to_before_it_gets_a_time() -> None:
+    adaptive = server()
+    adaptive["nics"]["ens1"]["adaptive-rx"] = "on"
+    found = before_links("h", Tuning.model_validate({"coalesce": "8 us"}), adaptive, 1)
+    assert [name for name in found if "-rx" in name] == ["nic/ens1/adaptive-rx", "nic/ens1/coalesce-rx-usecs"]
+    assert found["nic/ens1/adaptive-rx"] == "off"
+
+
+def test_only_what_an_interface_was_asked_for_is_judged() -> None:
+    asked = Tuning.model_validate({"interrupts": "per-core", "steering": "off"})
+    rps = "/sys/class/net/en7/queues/rx-0/rps_cpus"
+    assert after_queues("h", asked, {"nics": {"en7": {"steering": {rps: "3"}}}}, [0]) == {rps: "0"}
+    assert after_queues("h", asked, {"nics": {"en7": {"interrupts": [[9, 1]]}}}, [0, 1]) == {"irq/9": "1"}
+    with pytest.raises(TestbedError, match=r"tuning\.interrupts"):
+        after_queues("h", asked, {"nics": {"en7": {"interrupts": []}}}, [0])
+
+
+def test_every_setting_belongs_to_the_key_that_it_comes_from() -> None:
+    everything = Tuning.model_validate({**EXPLICIT, "offloads": {"tx-udp_tnl-segmentation": False}})
+    can = server()
+    can["nics"]["ens1"]["adaptive-rx"] = "on"
+    found = overview(everything, can, [0, 1])
+    assert set(found) == {*EXPLICIT, "offloads"}
+    assert {key: {key_of(name) for name in settings} for key, settings in found.items()} == {
+        key: {key} for key in found
+    }
 
 
 @given(st.lists(st.integers(0, 127), min_size=1, max_size=16, unique=True))

@@ -188,6 +188,10 @@ class LabTestbed(ABC):
         self.cpus = self.virtual.cpus_by_role(state.cores) if self.virtual else cpus_by_role(state.cores)
         return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
 
+    def linked(self) -> Mapping[str, Any]:
+        """Nothing is left to do: a machine's interfaces have no queues of their own."""
+        return {}
+
     def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
         """Of a machine that boots; what it says of itself."""
         assert self._machines is not None

@@ -4,13 +4,15 @@
 Everything of this module but `survey_of` is pure: surveys in, findings out.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.agent.cpus import cpu_list
+from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
 from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
-from orchestrator.testbed.cpus import cpu_order
+from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.tuning import TRIED, overview
 
@@ -115,12 +117,7 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     holder = facts["holder"]
     who = holder_text(holder) if holder else "by nobody"
     yield _finding("In use", Need.ADVICE, holder is None, who, "A run waits for it; `orch restore --force` ends it.")
-    cpus = facts["cpus"]
-    online = [cpu["cpu"] for cpu in cpus if cpu["online"]]
-    can = "can" if all(cpu["can_go_offline"] for cpu in cpus if cpu["cpu"]) and len(cpus) > 1 else "cannot"
-    yield _finding(
-        "CPUs", Need.INFORMATION, True, f"{len(online)} of {len(cpus)} on line; they {can} be taken off line"
-    )
+    yield from _of_cpus(host, facts)
 
 
 def holder_text(holder: Mapping[str, Any]) -> str:
@@ -128,6 +125,39 @@ def holder_text(holder: Mapping[str, Any]) -> str:
     if not holder:
         return "by an unknown run"
     return f"by process {holder.get('pid')} (`{holder.get('command')}`) of {holder.get('host', 'another computer')}"
+
+
+def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """How many there are, and which of them trials do not use."""
+    rows = cpu_rows(host, facts)
+    online = [row["cpu"] for row in rows if row["online"]]
+    fixed = [row["cpu"] for row in rows if row["cpu"] and row["online"] and not row["can_go_offline"]]
+    can = "can" if len(rows) > 1 and not fixed else "cannot"
+    which = "those" if len(online) < len(rows) else "they"
+    what = f"{len(online)} of {len(rows)} on line; {which} {can} be taken off line"
+    yield _finding("CPUs", Need.INFORMATION, True, what)
+    try:
+        none_left = has_gateway(host) and not cpu_order(host.name, host.cpus, rows)
+        trouble = "none is left for trials" if none_left else ""
+    except TestbedError as error:
+        trouble = str(error).removeprefix(f"{host.name} ").rstrip(".")
+    if trouble and has_gateway(host):
+        yield _finding("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
+    remedies = {
+        "smt": "tuning.smt: true brings them on line for a run.",
+        "unknown": "If a run that crashed left them so, `orch restore` puts them back. Else bring them on line, or "
+        "name them in cpus:.",
+        "isolated": "A run does not use them. Start the host without isolcpus= on the kernel's command line, and "
+        "without a cpuset partition.",
+        "affinity": "A run does not use them. Look at CPUAffinity= in systemd's configuration, and at cpusets.",
+    }
+    for why, cpus in left_out(rows).items():
+        need = Need.ADVICE if why in remedies else Need.INFORMATION
+        told = f"CPUs {cpu_list(cpus)} {WHY[why]}, so they are no cores for a run"
+        yield _finding("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
+    if ticks := isolated_cpus(facts, "nohz_full"):
+        told = f"the kernel keeps its tick from CPUs {cpu_list(ticks)} (nohz_full=), which changes what they measure"
+        yield _finding("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
 
 
 def _tools(facts: Mapping[str, Any]) -> Finding:
@@ -223,7 +253,7 @@ def _of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) 
             yield _finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
         elif nic["mtu"] < _LINK_MTU:
             yield _finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
-        elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts["cpus"], nic["numa_node"])):
+        elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
             yield _finding(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
             yield _finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
@@ -231,12 +261,17 @@ def _of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) 
             yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
 
 
-def _far_cpus(host: SshHost, cpus: Sequence[Mapping[str, Any]], node: int | None) -> str:
-    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown."""
-    if node is None or node < 0:
+def _far_cpus(host: SshHost, facts: Mapping[str, Any], node: int | None) -> str:
+    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown, or
+    where the interface's node has no CPUs to take."""
+    rows = cpu_rows(host, facts)
+    nodes = {row["cpu"]: row["node"] for row in rows}
+    if node not in {row["node"] for row in rows if row["unusable"] is None}:
         return ""
-    nodes = {cpu["cpu"]: cpu["node"] for cpu in cpus}
-    first = cpu_order(host.name, host.cpus, cpus)[0]
+    try:
+        first = cpu_order(host.name, host.cpus, rows)[0]
+    except (TestbedError, IndexError):
+        return ""
     return "" if nodes[first] in (node, None) else f"and the CPUs that are taken first are on NUMA node {nodes[first]}"
 
 

@@ -2,8 +2,10 @@
 """The provider ``ssh``: hosts that are there as a testbed, for a run; and what is done with them without one."""
 
 import contextlib
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from orchestrator.errors import TestbedError
@@ -13,7 +15,7 @@ from orchestrator.plan import Capabilities
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
-from orchestrator.testbed.cpus import FREE, cpu_order, online_states
+from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states, with_ours
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.login import HostLost
@@ -24,7 +26,7 @@ from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_ke
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
-from orchestrator.testbed.tuning import after_queues, before_links
+from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
@@ -36,6 +38,7 @@ _UNCONFINED = (
     "other_cpus: off-line it can be measured"
 )
 _ONLINE = "/sys/devices/system/cpu/cpu{}/online"
+_SMT = "/sys/devices/system/cpu/smt/control"
 
 
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
@@ -53,13 +56,28 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
             agent = Agent(route.login(testbed.file))
             nics = list(hosts[name].nics.values())
             tunables = agent.request("tunables", nics=nics) if with_tunables else {}
-            surveys[name] = survey_of(agent, tunables)
+            surveys[name] = _with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
         except TestbedError as error:
             surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
         finally:
             if agent is not None:
                 agent.close()
     return surveys
+
+
+def _with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
+    """A survey that knows which CPUs a run of this computer has taken off line, and, from an ``earlier`` survey in the
+    same boot, their cores."""
+    facts, boot_id = survey.facts, survey.facts["boot_id"]
+    taken = journal.pending().get(name, {}).items()
+    ours = {
+        int(found[1])
+        for setting, was in taken
+        if was.boot_id == boot_id and was.before == "1" and (found := re.fullmatch(_ONLINE.format(r"(\d+)"), setting))
+    }
+    same_boot = earlier is not None and earlier.facts.get("boot_id") == boot_id
+    rows = with_ours(facts["cpus"], ours, earlier.facts["cpus"] if earlier and same_boot else ())
+    return replace(survey, facts={**facts, "cpus": rows})
 
 
 def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
@@ -71,11 +89,14 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
     most, least, reasons = 4096, 1, {}
     variants, ways = load_variants(), set()
     for host in filter(has_gateway, testbed.hosts):
-        cpus = surveys[host.name].facts["cpus"]
+        cpus = cpu_rows(host, surveys[host.name].facts)
         order = cpu_order(host.name, host.cpus, cpus)
+        if not order:
+            raise TestbedError(f"{host.name} has no CPU for trials: {left_out_text(cpus)}.")
         if len(order) < most:
             most = len(order)
-            reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it"
+            others = left_out_text(cpus)
+            reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it{f' ({others})' if others else ''}"
         ways.add(host.other_cpus)
         if host.other_cpus == FREE:
             variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
@@ -154,6 +175,8 @@ class HostsTestbed:
         }
         self.cpus: dict[str, Sequence[int]] = {}
         self._interrupted = False
+        self._tuner = Tuner(self._hosts, progress)
+        self._states: dict[str, dict[str, Any]] = {}  # of the hosts in this block, to be recorded
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -236,7 +259,8 @@ class HostsTestbed:
                 time.sleep(_POLL_S)
         try:
             self._wait_for_lease(name, agent)
-            self._surveys[name] = survey_of(agent)
+            earlier = self._surveys.get(name)
+            self._surveys[name] = _with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
         except BaseException:
             agent.close()
             raise
@@ -304,21 +328,26 @@ class HostsTestbed:
                 changed = changed or self._surveys[host.name].facts["boot_id"] != before
         if changed:
             self._provision()
-        return {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+        self._states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+        return self._states
 
     def _prepare_host(self, host: SshHost, cores: int) -> dict[str, Any]:
         facts = self._surveys[host.name].facts
-        cpus = facts["cpus"]
+        cpus = cpu_rows(host, facts)
         online: dict[str, str] = {}
+        if host.tuning.smt and any(row["off_because"] == "smt" for row in cpus):
+            online[_SMT] = "on"  # before threads of cores are brought on line
         if has_gateway(host):
             order = cpu_order(host.name, host.cpus, cpus)
             if cores > len(order):
-                raise TestbedError(f"{host.name} has {len(order)} CPUs for trials, and {cores} were asked for.")
+                others = left_out_text(cpus)
+                why = f" ({others})" if others else ""
+                raise TestbedError(f"{host.name} has {len(order)} CPUs for trials{why}, and {cores} were asked for.")
             chosen = order[:cores]
-            online = {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
+            online |= {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:
             chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
-        settings = self._tune(host, online, chosen)
+        settings = self._tuner.at_home(host, online, chosen)
         agent = self._hosts.agents[host.name]
         if has_gateway(host) and host.other_cpus == FREE:
             agent.request("confine", cpus=chosen)
@@ -330,21 +359,14 @@ class HostsTestbed:
         used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
         return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
-    def _tune(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
-        """Apply the host's settings, and its tuning: what makes queues first, then what goes to them."""
-        agent, nics = self._hosts.agents[host.name], list(host.nics.values())
-        agent.request("unlink", timeout_s=60)  # interfaces are at home, where their settings are
-        stages: list[Callable[[Mapping[str, Any]], Mapping[str, str]]] = [
-            lambda can: before_links(host.name, host.tuning, can, len(cpus)),
-            lambda can: after_queues(host.name, host.tuning, can, cpus),
-        ]
-        applied: dict[str, dict[str, str]] = self._hosts.apply_settings(host.name, online)
-        for stage in stages:  # what there is to tune depends on the stage before
-            settings = stage(agent.request("tunables", nics=nics))
-            done = self._hosts.apply_settings(host.name, settings)
-            applied["settings"] |= done["settings"]
-            applied["settings_before"] = {**done["settings_before"], **applied["settings_before"]}
-        return applied
+    def linked(self) -> Mapping[str, Any]:
+        """Send the interrupts of the interfaces, which are up now, to the block's CPUs; the hosts' states with that."""
+        hosts = {host.name: host for host in self._spec.hosts}
+        self._states = {
+            name: joined(state, self._tuner.in_roles(hosts[name], self.cpus[hosts[name].roles[0]]))
+            for name, state in self._states.items()
+        }
+        return self._states
 
     def module(self, build: str, host: str) -> ModuleFile:
         return self._modules[host][build]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent.probes import COMPLAINTS as KERNEL_COMPLAINTS
+from orchestrator.agent.complaints import KNOWN
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import BUILDS, lab_module
 from orchestrator.progress import Silent
@@ -22,7 +22,6 @@ from orchestrator.testbed.virtual import VirtualTime
 
 LOG = "/run/kernel.log"
 GUEST = Path(__file__).with_name("guest")
-COMPLAINTS = (*KERNEL_COMPLAINTS, "self-test")
 # What wireguard needs, in the order in which it can be loaded.
 NEEDED = (
     *("libcryptoutils", "libcurve25519", "libchacha", "libpoly1305", "libchacha20poly1305"),
@@ -77,7 +76,9 @@ class KernelMachine:
     def complaints(self) -> list[str]:
         """What the kernel log has that should not be there."""
         lines = self.run(f"cat {LOG}").splitlines()
-        return [line for line in lines if any(mark in line for mark in COMPLAINTS) and "self-tests: pass" not in line]
+        said = [line.partition("] ")[2] or line for line in lines]  # behind the time stamp
+        failed = [line for line in said if "self-test" in line and "self-tests: pass" not in line]
+        return [*failed, *(line for line in said if KNOWN.search(line))]
 
 
 @contextmanager

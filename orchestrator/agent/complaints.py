@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of the kernel's log, read; and which of them say that something went wrong. No input or output.
+
+What counts is a record's severity and how its text begins, never a word somewhere in it: "install" has a stall in it,
+and notes on a processor's weaknesses have WARNING after their own head. (printk_formats, kernel/panic.c,
+lib/bug.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, net/sched/sch_generic.c of Linux 6.1 to 7.2)
+"""
+
+import re
+from collections import namedtuple
+
+# ``level``: 0 (emergency) to 7 (debug); ``facility``: 0 is the kernel itself; ``at_us``: of the kernel's own clock,
+# which begins with the boot; ``text``: one line. Documentation/ABI/testing/dev-kmsg
+Record = namedtuple("Record", "level facility sequence at_us text")
+
+HEAD = re.compile(r"^(\d+),(\d+),(\d+),[^;]*;(.*)$")
+CRITICAL = 2  # a record of this level, or of a graver one, is a complaint whatever it says
+WARNING = 4  # the mildest level of what is known
+KNOWN = re.compile(
+    "|".join(
+        (
+            r"^WARNING: ",  # WARN() and the lock checker
+            r"^(\S+: )?(kernel )?BUG\b",  # BUG(), lockups, KASAN and its kin, corrupted slabs
+            r"^(Internal error: )?Oops\b",
+            r"^(general protection fault|invalid opcode|divide error|stack segment|Internal error|Kernel panic)\b",
+            r"^Unable to handle kernel ",
+            r"^(\S+: )?(KASAN|KCSAN|KMSAN|KFENCE|UBSAN): ",
+            r"^INFO: (possible|trying to register|inconsistent|suspicious) ",
+            r"^INFO: task .* blocked for more than ",
+            r"^INFO: task .* blocked on ",
+            r"^(rcu: )?INFO: .*\bstalls?\b",
+            r"^(rcu: )?\S+ kthread (starved|timer wakeup)",
+            r"\bNETDEV WATCHDOG: ",
+            r"\btransmit queue \d+ timed out\b",
+            r"\b(Unit Hang|Tx hang|tx hang)\b",
+            r"\b[Tt][Xx] [Tt]imeout\b",
+            r"^(\S+ )?(watchdog: ).*\b(soft lockup|hard LOCKUP)\b",
+            r"^\S+: page allocation failure\b",
+            r"^\S+ invoked oom-killer|^Out of memory: ",
+            r"^(list_add|list_del|slab) .*corrupt|^refcount_t: ",
+            r"^unregister_netdevice: waiting for ",
+            r"\bMarking clocksource '[^']*' as unstable\b",
+        )
+    )
+)
+
+
+def records_in(text):
+    """The records in what /dev/kmsg gave: one, with lines of its own keys after it, or several."""
+    found = []
+    for line in text.splitlines():
+        head = HEAD.match(line)
+        if head:
+            priority, sequence, at_us, said = head.groups()
+            level, facility = int(priority) & 7, int(priority) >> 3
+            found.append(Record(level, facility, int(sequence), int(at_us), said.replace("\\x0a", " | ")))
+    return found
+
+
+def is_complaint(record):
+    """Whether a person should see a record: the kernel itself wrote it, and it is grave, or known for a fault."""
+    if record.facility:
+        return False  # a program wrote it
+    return record.level <= CRITICAL or (record.level <= WARNING and bool(KNOWN.search(record.text)))

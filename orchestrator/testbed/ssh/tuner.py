@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tuning of hosts applied: in the order in which there is something to tune, and without what a host refuses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.progress import Progress
+from orchestrator.spec import SshHost
+from orchestrator.testbed.hosts import Hosts
+from orchestrator.testbed.tuning import after_queues, asked_by_name, before_links, key_of
+
+_FIELDS = ("settings", "settings_before", "settings_refused")
+
+
+class Tuner:
+    """Applies the settings of hosts, and their tuning.
+
+    What it returns is for the record: ``settings`` and ``settings_before``, {name: value}; ``settings_refused``, {name:
+    {"key": of the file, "said": by the host}}.
+    """
+
+    def __init__(self, hosts: Hosts, progress: Progress) -> None:
+        self._hosts, self._progress = hosts, progress
+        self._told: set[str] = set()  # remarks on what hosts refuse: each once
+
+    def at_home(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
+        """The host's CPUs (``online``), then what makes queues, then where packets go; the interfaces are at home.
+
+        ``cpus``: those of the block. Raises TestbedError where a host refuses what its file asks for.
+        """
+        agent, nics = self._hosts.agents[host.name], list(host.nics.values())
+        agent.request("unlink", timeout_s=60)
+        applied = self._hosts.apply_settings(host.name, online)
+        can = agent.request("tunables", nics=nics)
+        tuned = self._apply(host, before_links(host.name, host.tuning, can, len(cpus)))
+        can = agent.request("tunables", nics=nics)  # what there is to tune depends on what was tuned
+        # Interrupts have their turn in `in_roles`.
+        now = {nic: {"steering": one["steering"]} for nic, one in can["nics"].items()}
+        steered = self._apply(host, after_queues(host.name, host.tuning, {"nics": now}, cpus))
+        return joined(applied, joined(tuned, steered))
+
+    def in_roles(self, host: SshHost, cpus: Sequence[int]) -> dict[str, Any]:
+        """Where the interrupts of the interfaces go, which are up in their roles now: only then drivers ask for them.
+
+        Raises TestbedError as `at_home` does.
+        """
+        found = self._hosts.agents[host.name].request("queue_interrupts")["interrupts"]
+        now = {nic: {"interrupts": interrupts} for nic, interrupts in found.items()}
+        return self._apply(host, after_queues(host.name, host.tuning, {"nics": now}, cpus))
+
+    def _apply(self, host: SshHost, settings: Mapping[str, str]) -> dict[str, Any]:
+        done = self._hosts.apply_settings(host.name, settings, may_refuse=list(settings))
+        asked = asked_by_name(host.tuning)
+        refused = {}
+        for name, said in done["settings_refused"].items():
+            key = key_of(name)
+            if key in asked:
+                raise TestbedError(
+                    f"{host.name} refuses tuning.{key}: {said.rstrip('.')}. Ask for another value, or say null to "
+                    "leave it as it is."
+                )
+            remark = f"{host.name}: tuning.{key} is left out, since the host refuses it: {said}"
+            if remark not in self._told:
+                self._told.add(remark)
+                self._progress.message(remark)
+            refused[name] = {"key": f"tuning.{key}", "said": said}
+        return {**done, "settings_refused": refused}
+
+
+def joined(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of two steps: the settings of both, with the values that they had before the first."""
+    record = {name: {**first.get(name, {}), **then.get(name, {})} for name in _FIELDS}
+    record["settings_before"] |= first.get("settings_before", {})
+    return {**first, **record}

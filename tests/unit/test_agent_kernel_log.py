@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which records of a kernel's log are complaints, and from when on. The texts are in the form of Linux 6.1 to 7.2."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.agent import probes
+from orchestrator.agent.complaints import Record, is_complaint, records_in
+
+FAULTS = [
+    (4, "WARNING: CPU: 1 PID: 77 at net/core/dev.c:3000 dev_thing+0x1/0x2 [wireguard]"),
+    (4, "WARNING: net/core/dev.c:3000 at dev_thing+0x1/0x2, CPU#1: iperf3/77"),
+    (4, "WARNING: possible circular locking dependency detected"),
+    (1, "BUG: kernel NULL pointer dereference, address: 0000000000000010"),
+    (3, "BUG: scheduling while atomic: iperf3/812/0x00000101"),
+    (0, "watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:99]"),
+    (0, "watchdog: Watchdog detected hard LOCKUP on cpu 5"),
+    (2, "kernel BUG at mm/slub.c:440!"),
+    (0, "Oops: 0002 [#1] PREEMPT SMP NOPTI"),
+    (0, "Internal error: Oops: 0000000096000004 [#1] SMP"),
+    (4, "general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP"),
+    (3, "INFO: task kworker/u8:2:310 blocked for more than 120 seconds."),
+    (3, "rcu: INFO: rcu_preempt self-detected stall on CPU"),
+    (3, "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
+    (3, "rcu: rcu_preempt kthread starved for 2500 jiffies! g1 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=0"),
+    (4, "NETDEV WATCHDOG: ens4 (e1000e): transmit queue 0 timed out"),
+    (2, "ixgbe 0000:81:00.0 ens4f1: NETDEV WATCHDOG: CPU: 2: transmit queue 3 timed out 5120 ms"),
+    (3, "e1000e 0000:00:1f.6 eno2: Detected Hardware Unit Hang:"),
+    (3, "BUG: KASAN: slab-out-of-bounds in wg_packet_rx_poll+0x1/0x2 [wireguard]"),
+    (4, "UBSAN: array-index-out-of-bounds in drivers/net/x.c:12:3"),
+    (0, "unregister_netdevice: waiting for wg3 to become free. Usage count = 2"),
+    (4, "swapper/0: page allocation failure: order:0, mode:0x820(GFP_ATOMIC), nodemask=(null)"),
+    (3, "Out of memory: Killed process 4242 (iperf3) total-vm:1kB, anon-rss:1kB"),
+    (2, "something of a kind that nobody has seen, and critical"),
+]
+HARMLESS = [
+    (4, "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible"),
+    (4, "RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!"),
+    (3, "RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!"),
+    (6, "rcu: RCU event tracing is enabled; installed stall timeouts"),
+    (6, "ACPI: Reinstalled table [SSDT]"),
+    (4, "wireguard: loading out-of-tree module taints kernel."),
+    (5, "wireguard: module verification failed: signature and/or required key missing - tainting kernel"),
+    (4, "perf: interrupt took too long (2511 > 2500), lowering kernel.perf_event_max_sample_rate to 79500"),
+    (4, "workqueue: wg_packet_encrypt_worker [wireguard] hogged CPU for >10000us 4 times, consider switching"),
+    (6, "traps: iperf3[99] general protection fault ip:1 sp:2 error:0 in libc.so.6"),
+    (6, "debug: a note on WARNING: and BUG: and Oops"),
+    (3, "usb 1-4: device descriptor read/64, error -71"),
+]
+
+
+@pytest.mark.parametrize(("level", "text"), FAULTS)
+def test_a_fault_is_a_complaint(level: int, text: str) -> None:
+    assert is_complaint(Record(level, 0, 1, 1, text))
+
+
+@pytest.mark.parametrize(("level", "text"), HARMLESS)
+def test_what_only_sounds_like_one_is_none(level: int, text: str) -> None:
+    assert not is_complaint(Record(level, 0, 1, 1, text))
+
+
+def test_what_a_program_writes_into_the_log_is_none() -> None:
+    (record,) = records_in("9,5,7,-;BUG: this is a test of a program\n")  # facility 1, level 1
+    assert (record.facility, record.level) == (1, 1)
+    assert not is_complaint(record)
+
+
+def test_lines_of_a_records_own_keys_are_no_records() -> None:
+    found = records_in("4,7,99,-;ens4: it began\\x0aand went on\n SUBSYSTEM=pci\n DEVICE=+pci:0000\n6,8,100,c;x\n")
+    assert [(r.level, r.sequence, r.at_us, r.text) for r in found] == [
+        (4, 7, 99, "ens4: it began | and went on"),
+        (6, 8, 100, "x"),
+    ]
+
+
+class Kmsg:
+    """In place of /dev/kmsg: records that are written while it is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ours, theirs = os.pipe2(os.O_NONBLOCK)
+        self.into = theirs
+        self.log = probes.KernelLog()
+        self.log.descriptor = self.ours
+        self.log.began_us = 50e6
+        monkeypatch.setattr(probes, "KERNEL_LOG", self.log)
+
+    def say(self, *records: str) -> None:
+        os.write(self.into, "".join(record + "\n" for record in records).encode())
+
+    def complaints(self) -> list[str]:
+        found: list[str] = probes.kernel_log({"most": 2})["complaints"]
+        return found
+
+
+@pytest.fixture
+def kmsg(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kmsg]:
+    made = Kmsg(monkeypatch)
+    yield made
+    os.close(made.ours)
+    os.close(made.into)
+
+
+def test_what_is_older_than_the_agent_is_nobodys_fault(kmsg: Kmsg) -> None:
+    kmsg.say("4,1,1000000,-;WARNING: CPU: 0 PID: 1 at init/main.c:1 x+0x1/0x2", "6,2,2000000,-;orch-lab: crypto: avx2")
+    assert probes.kernel_log({"most": 2}) == {"complaints": [], "crypto": "avx2"}
+    kmsg.say("4,3,60000000,-;WARNING: CPU: 0 PID: 9 at net/x.c:1 y+0x1/0x2")
+    assert kmsg.complaints() == ["WARNING: CPU: 0 PID: 9 at net/x.c:1 y+0x1/0x2"]
+
+
+def test_each_trial_is_told_of_its_own_by_the_records_numbers_whatever_the_clock_says(kmsg: Kmsg) -> None:
+    kmsg.say("3,11,70000000,-;BUG: scheduling while atomic: a/1/0x1")
+    probes.watch_kernel_log({})
+    assert kmsg.complaints() == []
+    kmsg.say(*(f"3,{12 + number},1000,-;BUG: number {number}" for number in range(3)))
+    assert kmsg.complaints() == ["BUG: number 0", "BUG: number 1"]  # the first ones, from which the others follow
+    probes.watch_kernel_log({})
+    assert kmsg.complaints() == []
+
+
+def test_a_log_without_a_word_is_followed_from_its_first_record(kmsg: Kmsg) -> None:
+    probes.watch_kernel_log({})
+    kmsg.say("1,0,5,-;BUG: unable to handle page fault for address: ffff")
+    assert kmsg.complaints() == ["BUG: unable to handle page fault for address: ffff"]
