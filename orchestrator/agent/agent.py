@@ -10,6 +10,7 @@ takes its namespaces away and gives the interfaces that were in them back.
 Each role lives in a network namespace that has the role's name. Private keys are made here and never leave this host.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -28,7 +29,7 @@ from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
-from orchestrator.agent.probes import clock, kernel_log, pause, watch_kernel_log
+from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
 from orchestrator.agent.survey import hello, provisioned, survey
@@ -127,6 +128,8 @@ def answer(request):
 def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))
+    with contextlib.suppress(OSError):  # not allowed to read it: who asks for it is told
+        KERNEL_LOG.watch()
     received = os.fdopen(os.dup(0), "r", encoding="utf-8")
     try:
         while True:

@@ -118,7 +118,7 @@ class KernelLog:
     def __init__(self):
         self.descriptor = None
         self.records = []
-        self.began_us = time.monotonic() * 1e6  # the kernel's own clock is near this one
+        self.began_us = time.monotonic() * 1e6  # for an agent that did not `watch`
         self.watched_from = None
 
     def read(self):
@@ -137,7 +137,7 @@ class KernelLog:
             self.records += records_in(text)
 
     def watch(self):
-        """From the next record on, by its number: over a long boot the kernel's clock and ours drift apart."""
+        """From the next record on, by its number: the kernel's clock is not ours, and stops where a machine is paused."""
         self.read()
         self.watched_from = self.records[-1].sequence + 1 if self.records else 0
 
