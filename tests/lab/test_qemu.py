@@ -3,7 +3,6 @@
 told from one that is slow. Emulated where KVM does not work, which takes minutes."""
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.qemu import machine
 from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S
 from orchestrator.testbed.qemu.provider import GuestMachines
-from tests.lab.kernel.machine import two_cores
+from tests.lab.kernel.machine import GUEST, KernelMachine, two_cores
 from tests.lab.kernel.test_netns import WG
 from tests.lab.support import lab_processes, last_object, orch, wait_until
 
@@ -79,58 +78,70 @@ def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
     assert lab_processes() == []
 
 
-class OneGuest:
-    """A guest of a testbed, spoken to over SSH; it has two virtual CPUs where the computer has two cores."""
-
-    def __init__(self, lab: Lab, name: str, modules: dict[str, Path], selftest: Path) -> None:
-        self.lab, self.name, self.modules, self.selftest = lab, name, modules, selftest
-
-    def run(self, script: str, timeout_s: float = 120, data: bytes = b"") -> str:
-        command = ["ssh", *self.lab.ssh_options(), f"root@{self.name}", script]
-        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, check=False)
-        said = done.stdout.decode(errors="replace")
-        errors = done.stderr.decode(errors="replace")
-        console = self.lab.console(self.name)[-3000:]
-        assert done.returncode == 0, (
-            f"{said[-3000:]}\n{errors[-3000:]}\nstatus {done.returncode}: {script[:200]}\nThe console:\n{console}"
-        )
-        return said
-
-
 @contextmanager
-def one_guest(testbed: str) -> Iterator[OneGuest]:
+def one_guest(testbed: str) -> Iterator[KernelMachine]:
+    """A guest of a testbed with two virtual CPUs where the computer has two cores, and the programs of kernel/guest."""
     guests = GuestMachines(of(testbed), Silent())
     host = of(testbed).hosts[0]
     products = guests.products[host.kernel]
-    modules = {build: Path(from_here(build, product).path) for build, product in products.builds.items()}
     lab = Lab.start()
     try:
         guests.boot(lab, 1, two_cores())
         machine.wait_until_up(lab, host.name, BOOT_TIMEOUT_S[guests.accelerator.name])
-        yield OneGuest(lab, host.name, modules, products.builds["upstream"].path / "netns.sh")
+        guest = KernelMachine(lab, host.name, products.builds["upstream"].path)
+        modules = {build: from_here(build, product).path for build, product in products.builds.items()}
+        # Their dependencies are the kernel's own modules.
+        depends = "modinfo -F depends {0} | tr , ' ' | xargs modprobe -a && ln -s {0} /run/modules/{1}.ko"
+        guest.run("; ".join(["set -e; mkdir /run/modules", *(depends.format(modules[b], b) for b in modules)]))
+        guest.put({path.name: path for path in GUEST.glob("*.py")}, "/run/guest")
+        yield guest
     finally:
         lab.close()
 
 
-@pytest.mark.parametrize("variant", ["vanilla", "inline"])
+def complaints(guest: KernelMachine) -> list[str]:
+    """What the guest's kernel log has that should not be there."""
+    return re.findall(r".*(?:WARNING|BUG:|Oops|general protection).*", guest.run("dmesg"))
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "inline", "batched"])
 @pytest.mark.parametrize("name", TESTBEDS)
 def test_wireguard_s_own_test_passes(name: str, variant: str) -> None:
     wanted = load_variants()[variant]
     with one_guest(name) as guest:
-        module = guest.modules[wanted.build]
-        guest.run(f"modinfo -F depends {module} | tr , ' ' | xargs modprobe -a && insmod {module}")
-        for setting in ("transmit", "receive"):
-            if setting in wanted.settings:
-                guest.run(f"echo {wanted.settings[setting]} >/sys/module/wireguard/parameters/{setting}")
+        guest.load(wanted.build, wanted.settings.get("transmit", ""), wanted.settings.get("receive", ""))
         guest.run("dmesg --console-level info")
-        guest.run("mkdir -p /run/own && cat >/run/own/netns.sh", data=guest.selftest.read_bytes())
+        guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
         wrapper = WG.replace("THREADED", str(int(wanted.threaded)))
         guest.run("cat >/run/own/wg && chmod +x /run/own/wg", data=wrapper.encode())
         guest.run("ln -s $(command -v iptables-legacy) /run/own/iptables")
         said = guest.run("cd /run/own && PATH=/run/own:$PATH timeout -k 5 1500 bash ./netns.sh 2>&1", timeout_s=1520)
-        log = guest.run("dmesg")
+        assert complaints(guest) == []
     assert len(re.findall(r"\[\+\]", said)) > 250  # it says each step
-    assert not [line for line in log.splitlines() if re.search(r"WARNING|BUG:|Oops|general protection", line)]
+
+
+@pytest.mark.parametrize("name", TESTBEDS)
+def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(name: str) -> None:
+    """As test_paths.py and test_inline.py, with fewer packets: an emulated processor is slow."""
+    queued = ("queued", "queued")
+    with one_guest(name) as guest:
+        guest.load("multitunnel")
+        for paths in (("inline", "inline"), ("batched", "inline")):
+            for end_a, end_b in ((paths, paths), (paths, queued), (queued, paths)):
+                found = guest.program("flows", *end_a, *end_b, 0, 3, timeout_s=300)
+                assert min(found["tcp_bps"]) > 1e6
+                assert found["sent"] > 50
+                assert (found["out_of_order"], found["twice"]) == (0, 0)
+                assert found["lost"] < 0.2 * found["sent"]
+            found = guest.program("replay", *paths, 0, 500, timeout_s=300)
+            assert (found["captured"], found["twice"]) == (found["packets"], 0)
+            assert found["delivered"] > 0.5 * found["packets"]
+            found = guest.program("fuzz", *paths, 0, 1000, 20261127, timeout_s=300)
+            assert (found["delivered"], found["counted"], found["alive"]) == (0, 0, True)
+            found = guest.program("nested", *paths, 6, 50, timeout_s=300)
+            assert (found["delivered"], found["out_of_order"]) == (found["sent"], 0)
+            guest.program("roam", *paths, 10, timeout_s=300)
+        assert complaints(guest) == []
 
 
 def test_a_guest_that_panics_is_told_from_one_that_is_slow() -> None:

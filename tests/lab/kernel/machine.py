@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lab machine for tests of the kernel modules: booted without a testbed around it, and spoken to over SSH."""
+"""Lab machines for tests of the kernel modules: booted without a testbed around them, and spoken to over SSH."""
 
 import io
 import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,24 @@ MEMORY = 1024 * 2**20
 
 
 class KernelMachine:
-    """A booted machine with the modules of every build in /run/modules and the programs of guest/ in /run/guest."""
+    """A booted machine with the modules of every build in /run/modules and the programs of guest/ in /run/guest.
 
-    def __init__(self, lab: Lab, selftests: Path) -> None:
-        self._lab = lab
+    ``selftests``: the folder of WireGuard's own test for its kernel.
+    """
+
+    def __init__(self, lab: Lab, name: str, selftests: Path) -> None:
+        self.lab = lab
+        self.name = name
         self.selftests = selftests
 
     def run(self, script: str, timeout_s: float = 120, data: bytes | None = None) -> str:
         """Run a shell script; AssertionError with what it said when it fails or takes too long."""
-        command = ["ssh", *self._lab.ssh_options(), "root@lab1", script]
+        command = ["ssh", *self.lab.ssh_options(), f"root@{self.name}", script]
         done = subprocess.run(command, input=data or b"", capture_output=True, timeout=timeout_s, check=False)
         said = done.stdout.decode(errors="replace")
         errors = done.stderr.decode(errors="replace")
         assert done.returncode == 0, (
-            f"{self._lab.console('lab1')[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\n"
+            f"{self.lab.console(self.name)[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\n"
             f"status {done.returncode}: {script[:200]}"
         )
         return said
@@ -92,22 +96,46 @@ def machine(
     """
     slots = tuple(sorted(os.sched_getaffinity(0)))
     arguments = [*more, *(VirtualTime(cores, slots, quantum_s, len(slots)).arguments(cores) if virtual else [])]
+    patience = (4 if kernel == "debug" else 1) * (4 if virtual else 1)
+    lab = Lab.start()
+    try:
+        yield _boot(lab, 1, cores, kernel, arguments, patience)
+    finally:
+        lab.close()
+
+
+@contextmanager
+def two_machines() -> Iterator[tuple[KernelMachine, KernelMachine]]:
+    """Boot two machines with a virtual CPU each and a link between them, which is their device vec1."""
+    lab = Lab.start()
+    try:
+        yield _boot(lab, 1, 1, links=["wan"]), _boot(lab, 2, 1, links=["wan"])
+    finally:
+        lab.close()
+
+
+def _boot(
+    lab: Lab,
+    number: int,
+    cores: int,
+    kernel: str = "lab",
+    arguments: Sequence[str] = (),
+    patience: float = 1,
+    links: Sequence[str] = (),
+) -> KernelMachine:
     products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
     modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
     modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}
-    lab = Lab.start()
-    try:
-        boot(lab, Machine("lab1", 1, product.path / "linux", products.disk_file, cores, MEMORY, arguments=arguments))
-        lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S * (4 if kernel == "debug" else 1) * (4 if virtual else 1))
-        booted = KernelMachine(lab, product.path / "selftests")
-        # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.
-        booted.run(f"nohup dmesg --follow >{LOG} 2>&1 </dev/null &")
-        booted.put(modules, "/run/modules")
-        booted.put({path.name: path for path in GUEST.glob("*.py")}, "/run/guest")
-        yield booted
-    finally:
-        lab.close()
+    name, program = f"lab{number}", product.path / "linux"
+    boot(lab, Machine(name, number, program, products.disk_file, cores, MEMORY, links=links, arguments=arguments))
+    lab.wait_for_ssh(name, BOOT_TIMEOUT_S * patience)
+    booted = KernelMachine(lab, name, product.path / "selftests")
+    # Followed from the start, since the kernel's own buffer forgets: the debug kernel says much.
+    booted.run(f"nohup dmesg --follow >{LOG} 2>&1 </dev/null &")
+    booted.put(modules, "/run/modules")
+    booted.put({path.name: path for path in GUEST.glob("*.py")}, "/run/guest")
+    return booted
 
 
 def two_cores() -> int:

@@ -53,10 +53,22 @@ def test_packets_are_overtaken_by_no_more_than_a_chunk_of_each_cpu(many_cpus: Ke
     assert 0 < found["displaced"] <= CHUNK * (found["cpus"] - 1)
 
 
-@pytest.mark.parametrize("transmit", TRANSMIT)
-def test_a_peer_can_move_while_every_cpu_sends_to_it(many_cpus: KernelMachine, transmit: str) -> None:
-    found = many_cpus.program("roam", transmit, "inline", 30, timeout_s=300)
-    assert found["longest_s"] < 1.0
+def test_a_peer_can_move_while_every_cpu_sends_to_it() -> None:
+    """With 32 CPUs, which never left a lock on the endpoint to a writer: the machine stood still."""
+    with machine(32, virtual=True) as guest:
+        guest.load("multitunnel")
+        for transmit in TRANSMIT:
+            found = guest.program("roam", transmit, "inline", 10, timeout_s=300)
+            assert found["longest_s"] < 1.0
+        assert guest.complaints() == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("transmit", ["queued", *TRANSMIT])
+def test_a_session_begins_while_every_cpu_sends(many_cpus: KernelMachine, transmit: str) -> None:
+    """Workers make handshakes; a sender that is in softirq for long keeps them waiting, and no longer than this."""
+    found = many_cpus.program("handshake", transmit, "queued" if transmit == "queued" else "inline", 20, timeout_s=300)
+    assert found["longest_s"] < 0.5
 
 
 def test_a_replay_is_not_worth_a_decryption(many_cpus: KernelMachine) -> None:
