@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
 ]
 TESTBEDS = ("guests", "guests-6.1")
+KERNELS = ("bookworm-6.1", "trixie-6.12", "trixie-rt-6.12")
 # An emulated processor stops for long whenever it likes: what depends on time only marks an attempt here.
 SPEC = """
 experiment: guests
@@ -79,10 +80,11 @@ def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
 
 
 @contextmanager
-def one_guest(testbed: str) -> Iterator[KernelMachine]:
-    """A guest of a testbed with two virtual CPUs where the computer has two cores, and the programs of kernel/guest."""
-    guests = GuestMachines(of(testbed), Silent())
-    host = of(testbed).hosts[0]
+def one_guest(kernel: str) -> Iterator[KernelMachine]:
+    """A guest with a kernel of kernel/releases.yaml, two virtual CPUs (or one, as the computer has cores), and the
+    programs of kernel/guest."""
+    host = of("guests").hosts[0].model_copy(update={"kernel": kernel})
+    guests = GuestMachines(of("guests").model_copy(update={"hosts": (host,)}), Silent())
     products = guests.products[host.kernel]
     lab = Lab.start()
     try:
@@ -105,10 +107,10 @@ def complaints(guest: KernelMachine) -> list[str]:
 
 
 @pytest.mark.parametrize("variant", ["vanilla", "inline", "batched"])
-@pytest.mark.parametrize("name", TESTBEDS)
-def test_wireguard_s_own_test_passes(name: str, variant: str) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_wireguard_s_own_test_passes(kernel: str, variant: str) -> None:
     wanted = load_variants()[variant]
-    with one_guest(name) as guest:
+    with one_guest(kernel) as guest:
         guest.load(wanted.build, wanted.settings.get("transmit", ""), wanted.settings.get("receive", ""))
         guest.run("dmesg --console-level info")
         guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
@@ -120,11 +122,11 @@ def test_wireguard_s_own_test_passes(name: str, variant: str) -> None:
     assert len(re.findall(r"\[\+\]", said)) > 250  # it says each step
 
 
-@pytest.mark.parametrize("name", TESTBEDS)
-def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(name: str) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(kernel: str) -> None:
     """As test_paths.py and test_inline.py, with fewer packets: an emulated processor is slow."""
     queued = ("queued", "queued")
-    with one_guest(name) as guest:
+    with one_guest(kernel) as guest:
         guest.load("multitunnel")
         for paths in (("inline", "inline"), ("batched", "inline")):
             for end_a, end_b in ((paths, paths), (paths, queued), (queued, paths)):
@@ -145,7 +147,7 @@ def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(name: str) -> 
 
 
 def test_a_guest_that_panics_is_told_from_one_that_is_slow() -> None:
-    with one_guest("guests") as guest:
+    with one_guest("trixie-6.12") as guest:
         cards = guest.run("ls -d /sys/class/net/nic1/queues/tx-*").split()
         assert len(cards) == two_cores()
         assert machine.run_state(guest.lab, guest.name) == "running"
