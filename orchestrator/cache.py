@@ -22,7 +22,7 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
-from orchestrator.store.files import replace_file, to_json
+from orchestrator.store.files import replace_file, to_json, walk
 
 KINDS = (
     *("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk"),
@@ -58,7 +58,8 @@ def hash_files(files: Iterable[Path], relative_to: Path) -> str:
 
 def hash_tree(folder: Path) -> str:
     """A hash over all files below a folder; caches of Python are left out."""
-    return hash_files((f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts), folder)
+    files = (Path(entry.path) for entry in walk(folder) if entry.is_file())
+    return hash_files((file for file in files if "__pycache__" not in file.parts), folder)
 
 
 def find(kind: str, key: str) -> Product | None:

@@ -8,6 +8,12 @@ Exit statuses: 0 all ok, 1 some trials failed or are invalid (or a claim is not 
 input, 3 the testbed cannot be used, 4 nothing can be told of claims or of a comparison, 130 interrupted.
 """
 
+import errno
+import os
+import shutil
+
+_LONGEST_SHOWN = 200  # characters of a path
+
 
 class UserError(Exception):
     """The input is wrong: a file, a value or an option."""
@@ -20,3 +26,57 @@ class TestbedError(UserError):
 
     exit_status = 3
     __test__ = False  # not a pytest class, whatever its name suggests
+
+
+# What is no defect of this program: what the user may not do, what a file system cannot, what the computer has not.
+_OF_THE_PATH = {
+    errno.EACCES: "Change its permissions, or name another place.",
+    errno.EPERM: "Change its permissions, or name another place.",
+    errno.EROFS: "Name a place that can be written.",
+    errno.ENAMETOOLONG: "Name something shorter.",
+    errno.ENOTDIR: "Check the name: a part of it is no folder.",
+    errno.EISDIR: "Name a file.",
+    errno.ELOOP: "Its symbolic links lead in a circle; name what they should lead to.",
+    errno.ENOENT: "Check the name; it may have been removed meanwhile.",
+    errno.ESTALE: "It was removed or replaced on its server; name it again.",
+    errno.EXDEV: "Name places on one file system.",
+    errno.ETXTBSY: "A running program has it open; try again when that has ended.",
+    errno.EBUSY: "Another program uses it; try again when that has ended.",
+}
+_UNABLE = "Its file system cannot do that. Name a place on another one."
+_FULL = "Free some space, and try again."
+_EXHAUSTED = "This computer has none left; free some, and try again."
+_OF_THE_COMPUTER = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _UNABLE,
+    errno.ENOMEM: _EXHAUSTED,
+    errno.EMFILE: _EXHAUSTED,
+    errno.ENFILE: _EXHAUSTED,
+    errno.EAGAIN: _EXHAUSTED,
+    errno.EIO: "The device or the connection to it fails. Look at the kernel's log, and try again elsewhere.",
+    errno.ENOSYS: _UNABLE,
+    errno.EOPNOTSUPP: _UNABLE,
+    errno.ENOLCK: _UNABLE,
+}
+
+
+def refusal(error: OSError) -> UserError | None:
+    """The operating system's refusal as an error for the user: what was refused, why, and what to do.
+
+    It is a TestbedError where this computer has no more of something, or a device fails. None where the error is more
+    likely a defect of this program.
+    """
+    if isinstance(error, shutil.Error):  # of copying a tree: a list of (from, to, why)
+        why = error.args[0][0] if error.args and error.args[0] else None
+        return UserError(f"{why[0]} cannot be copied: {why[2]}.") if isinstance(why, tuple) else None
+    remedy = _OF_THE_PATH.get(error.errno or 0)
+    kind = UserError if remedy else TestbedError
+    remedy = remedy or _OF_THE_COMPUTER.get(error.errno or 0)
+    if remedy is None:
+        return None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if len(name) > _LONGEST_SHOWN:
+        name = f"{name[:_LONGEST_SHOWN]}…"
+    where = f"{name}: " if name else ""
+    return kind(f"{where}{error.strerror}. {remedy}")

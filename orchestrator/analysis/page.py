@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _BROAD = 300.0  # points; a figure that is wider takes the page's width
+# Of run.json: what older versions and other programs did not write.
+_MAY_BE_ABSENT = (
+    *("run_id", "description", "tier", "started_at", "state", "versions", "source", "overrides", "spec_text"),
+)
 
 
 def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
@@ -41,7 +45,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": _number, "percent": _percent, "count_of": count}
     environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    meta = run.meta
+    meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
     found = standings(run)
     first = headline(run, found)

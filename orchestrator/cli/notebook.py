@@ -51,7 +51,9 @@ def notebook(
 
 def latest(results: Path) -> Path:
     """The run in results/EXPERIMENT/RUN that began last, else the example. Raises UserError where there is none."""
-    runs = [file.parent for file in results.glob("*/*/run.json")]
+    from orchestrator.store import runs_below
+
+    runs = [run for run in runs_below(results) if run.parent != results] if results.is_dir() else []
     example = results / "example"
     if not runs and not (example / "run.json").is_file():
         raise UserError(f"There is no run in {results}. Name one, or make one: orch run exp/scaling.yaml --tier smoke")

@@ -2,7 +2,7 @@
 """A run's directory: what is in it, how it is written so that nothing is lost, and how it is read."""
 
 from orchestrator.store.headline import Headline, headline
-from orchestrator.store.reading import find_run, is_run, read_attempts, read_run, read_stopping
+from orchestrator.store.reading import find_run, is_run, read_attempts, read_run, read_stopping, runs_below
 from orchestrator.store.tables import tables, write_tables
 from orchestrator.store.writing import RunDirectory, StoreError, new_run_id
 
@@ -17,6 +17,7 @@ __all__ = [
     "read_attempts",
     "read_run",
     "read_stopping",
+    "runs_below",
     "tables",
     "write_tables",
 ]

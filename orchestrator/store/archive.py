@@ -8,13 +8,14 @@ executed, and one that would fill the disk is refused before it does.
 import atexit
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import UserError
@@ -26,6 +27,10 @@ _MOST_GROWTH = 200
 _SMALL_BYTES = 64 * 2**20
 _HELD_BACK_BYTES = 256 * 2**20  # of the disk, for everybody else
 _PIECE_BYTES = 2**20
+
+# The forms of a line of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and SHA256 (NAME) = DIGEST.
+_SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
+_TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
 _opened: dict[tuple[int, ...], Path] = {}
 
@@ -89,9 +94,11 @@ def _unpack(archive: Path, folder: Path) -> None:
     remedy = "Get it again, and compare its checksum with the one where it was published."
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = [member for member in packed.infolist() if not member.filename.endswith("/")]
+            members = {_name(member): member for member in packed.infolist() if not _name(member).endswith("/")}
+            if len(members) != sum(not _name(member).endswith("/") for member in packed.infolist()):
+                raise UserError(f"{archive} was not unpacked: it has several members of one name. Do not trust it.")
             _check(archive, members, folder)
-            sums = {member.filename: _extract(packed, member, folder) for member in members}
+            sums = {name: _extract(packed, member, folder / name) for name, member in members.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, UnicodeError) as error:
         raise UserError(f"{damaged} ({error}). {remedy}") from error
     except (NotImplementedError, RuntimeError) as error:  # another compression, or a password
@@ -99,22 +106,25 @@ def _unpack(archive: Path, folder: Path) -> None:
     _compare(archive, folder, sums)
 
 
-def _check(archive: Path, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+def _name(member: zipfile.ZipInfo) -> str:
+    """A member's name with slashes, which some programs of Windows write as back slashes, and without ``./``."""
+    name = member.filename.replace("\\", "/")
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return name
+
+
+def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
     """Raise UserError where an archive is not fit to be unpacked."""
     refused = f"{archive} was not unpacked"
-    names = set()
-    for member in members:
-        name = PurePosixPath(member.filename)
-        odd = "\\" in member.filename or any(ord(character) < 32 for character in member.filename)
-        if odd or name.is_absolute() or ".." in name.parts or not name.parts:
+    for name, member in members.items():
+        path = PurePosixPath(name)
+        if any(ord(character) < 32 for character in name) or path.is_absolute() or ".." in path.parts or not path.parts:
             raise UserError(f"{refused}: its member {member.filename!r} leads out of the folder. Do not trust it.")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise UserError(f"{refused}: its member {member.filename!r} is no ordinary file. Do not trust it.")
-        names.add(name)
-    if len(names) != len(members):
-        raise UserError(f"{refused}: it has several members of one name. Do not trust it.")
-    size = sum(member.file_size for member in members)
+    size = sum(member.file_size for member in members.values())
     if len(members) > _MOST_FILES or size > _SMALL_BYTES + _MOST_GROWTH * archive.stat().st_size:
         raise UserError(
             f"{refused}: it would become {len(members):,} files and {size / 1e9:,.1f} GB, out of all proportion to its "
@@ -128,9 +138,8 @@ def _check(archive: Path, members: Sequence[zipfile.ZipInfo], folder: Path) -> N
         )
 
 
-def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> str:
+def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
     """Write a member; returns its SHA-256. No more is read than the size that the archive states."""
-    target = folder / member.filename
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with packed.open(member) as source, target.open("xb") as file:
@@ -140,15 +149,40 @@ def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
     return digest.hexdigest()
 
 
-def _compare(archive: Path, folder: Path, sums: dict[str, str]) -> None:
-    """Raise UserError where a file is not as it was exported. Files may have been added."""
-    listed = folder / SUMS
-    if not listed.is_file():
-        return  # a zip archive of a run's folder, made by something else
-    for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if sums.get(name) != digest:
-            what = "is not as it was exported" if name in sums else "is missing"
-            raise UserError(
-                f"{archive} was changed after it was exported: {name} {what}. Get it again from its origin."
-            )
+def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
+    """Raise UserError where a file is not as the checksums beside it say, at whatever depth. Files may have been added.
+
+    An archive without checksums is one of a run's folder, made by something else.
+    """
+    for listed in sorted(name for name in sums if PurePosixPath(name).name == SUMS):
+        parent = PurePosixPath(listed).parent
+        for name, digest in read_sums((folder / listed).read_bytes(), listed).items():
+            member = str(parent / name)
+            if sums.get(member) != digest:
+                what = "is not as it was exported" if member in sums else "is missing"
+                raise UserError(
+                    f"{archive} was changed after it was exported: {member} {what}. Get it again from its origin."
+                )
+
+
+def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
+    """{file: SHA-256 in lower case} of a list of checksums, relative to its folder, as sha256sum and its like write it:
+    for texts and binaries, with ``./``, with ``--tag``, with escaped names, also with ends of lines of DOS.
+
+    Raises UserError with the number of a line that is none of these.
+    """
+    found = {}
+    for number, line in enumerate(data.decode("utf-8-sig", errors="surrogateescape").split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _SUM.fullmatch(line) or _TAGGED.fullmatch(line)
+        if match is None:
+            raise UserError(f"{where}: line {number} is no checksum of a file. Get the archive again from its origin.")
+        name = match["name"]
+        if match["escaped"]:
+            name = re.sub(r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name)
+        else:
+            name = name.replace("\\", "/")
+        found[str(PurePosixPath(name))] = match["digest"].lower()
+    return found

@@ -6,7 +6,6 @@ or by whom it is exported. (Another zlib may compress to other bytes; the checks
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -20,9 +19,9 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT
 from orchestrator.store import crate
-from orchestrator.store.archive import SUMS
-from orchestrator.store.files import sync_directory, to_json
-from orchestrator.store.reading import read_run
+from orchestrator.store.archive import SUMS, read_sums
+from orchestrator.store.files import sync_directory, to_json, try_lock, walk
+from orchestrator.store.reading import TRIALS, read_run
 from orchestrator.store.secrecy import Finding, search, search_paths
 
 DIRTY, PATHS = "dirty", "paths"
@@ -59,6 +58,7 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
                 f"{DIRTY}: then the archive says so."
             )
         files = _files(run)
+        _refuse_changed(run)
         added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
         added[crate.LICENSE] = (CHECKOUT / "LICENSE").read_bytes()
         names = sorted([*files, *added, crate.README, SUMS])
@@ -104,10 +104,8 @@ def _not_written(run: Path) -> Iterator[None]:
     """Keep writers away from a run. Raises UserError where there is one."""
     lock = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process is writing {run}. Wait until it has ended, or end it.") from None
+        if not try_lock(lock, shared=True):
+            raise UserError(f"Another process is writing {run}. Wait until it has ended, or end it.")
         yield
     finally:
         os.close(lock)
@@ -116,20 +114,50 @@ def _not_written(run: Path) -> Iterator[None]:
 def _files(run: Path) -> dict[str, Path]:
     """The files of a run by their names in the archive, sorted. What has a hidden name is not whole, and left out.
 
-    Raises UserError where there is a link, or what is no file: its content is not the run's.
+    Raises UserError where there is a link, or what is no file: its content is not the run's; also where a folder
+    cannot be read: nothing is left out without a word.
     """
     found: dict[str, Path] = {}
-    for folder, subfolders, names in os.walk(run):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in [*names, *subfolders]:
-            path = Path(folder, name)
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+    try:
+        for entry in walk(run):
+            path = Path(entry.path)
+            relative = path.relative_to(run)
+            if any(part.startswith(".") for part in relative.parts[:-1]):
+                continue
+            is_file = entry.is_file(follow_symlinks=False)
+            if not is_file and not entry.is_dir(follow_symlinks=False):
                 raise UserError(f"{path} is no ordinary file. Put a file in its place, or remove it.")
-        for name in names:
-            relative = Path(folder, name).relative_to(run).as_posix()
-            if not name.startswith(".") and relative not in _MADE_HERE:
-                found[relative] = Path(folder, name)
+            if is_file and not entry.name.startswith(".") and relative.as_posix() not in _MADE_HERE:
+                found[relative.as_posix()] = path
+    except OSError as error:
+        raise UserError(
+            f"{run} was not exported: {error.filename} cannot be read ({error.strerror}), and an archive without it "
+            "would not be the run. Change its permissions."
+        ) from error
     return dict(sorted(found.items()))
+
+
+def _refuse_changed(run: Path) -> None:
+    """Raise UserError where a run that came in an archive has other measurements than its checksums say.
+
+    What is drawn again, and what a later session adds, may differ; an attempt is never changed.
+    """
+    listed = run / SUMS
+    if not listed.is_file():
+        return
+    for name, digest in read_sums(listed.read_bytes(), listed).items():
+        if name.split("/", 1)[0] == TRIALS:
+            file = run / name
+            if not file.is_file():
+                what = "is missing"
+            elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                what = "is changed"
+            else:
+                continue
+            raise UserError(
+                f"{run} was not exported: {file} {what} since the archive that the run came in ({SUMS}). Get it again "
+                f"from its origin; or remove {listed} if the change is yours, and say so where you publish it."
+            )
 
 
 def _examine(

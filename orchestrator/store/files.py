@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durable writes: a file is there whole, or not at all."""
+"""Files as a run needs them: written whole or not at all, locked, and listed without leaving any out."""
 
+import errno
+import fcntl
+import functools
 import json
 import os
 import secrets
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What a file system says that cannot flush a folder, as those of VirtualBox, of Windows and of some archives.
+_NO_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
+_NO_LOCKS = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def to_json(value: Any) -> str:
@@ -14,12 +23,57 @@ def to_json(value: Any) -> str:
 
 
 def sync_directory(path: Path) -> None:
-    """Make renames and new names inside ``path`` survive a power loss."""
+    """Make renames and new names inside ``path`` survive a power loss.
+
+    A file system that cannot is no error: it is said once, on standard error.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+        _say_no_flush()
     finally:
         os.close(fd)
+
+
+@functools.cache
+def _say_no_flush() -> None:
+    said = "orch: this file system cannot flush folders: a power loss may cost what was written last."
+    print(said, file=sys.stderr, flush=True)
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool:
+    """Lock a file or folder without waiting; False where another process holds it. The lock goes with the process.
+
+    Raises OSError with ENOLCK where the file system has no locks.
+    """
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            raise OSError(errno.ENOLCK, "It cannot be locked", path) from error
+        raise
+    return True
+
+
+def entries(folder: Path | str) -> list["os.DirEntry[str]"]:
+    """What is in a folder, by name. Raises OSError where it cannot be read, where `Path.glob` finds nothing."""
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda entry: entry.name)
+
+
+def walk(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """Everything below a folder, each folder before its content; links are not followed. Raises OSError where a folder
+    cannot be read, where `os.walk` and `Path.rglob` leave it out."""
+    for entry in entries(folder):
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(entry.path)
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -3,21 +3,40 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.store import shape
 from orchestrator.store.archive import open_archive
+from orchestrator.store.files import entries
+from orchestrator.store.shape import ATTEMPT, RUN, misfit
 
 TRIALS = "trials"
 STOPPING = "stopping.json"
+_SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
 def is_run(path: Path) -> bool:
     """True if ``path`` is a run's directory."""
     return (path / "run.json").is_file()
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The runs in a folder, or in the folders in it: results/EXPERIMENT or results. Raises UserError where one of these
+    cannot be read: a run in it would be left out without a word."""
+    try:
+        children = [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
+        children += [Path(entry.path) for child in children for entry in entries(child) if entry.is_dir()]
+        return [child for child in children if is_run(child)]
+    except OSError as error:
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}), and there may be runs in it. Change its permissions, "
+            "or name the run itself."
+        ) from error
 
 
 def find_run(path: Path) -> Path:
@@ -28,7 +47,7 @@ def find_run(path: Path) -> Path:
     folder = open_archive(path) if path.is_file() else path
     if is_run(folder):
         return folder.resolve()
-    below = [file.parent for pattern in ("*/run.json", "*/*/run.json") for file in folder.glob(pattern)]
+    below = runs_below(folder) if folder.is_dir() else []
     if not below:
         raise UserError(
             f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
@@ -37,27 +56,41 @@ def find_run(path: Path) -> Path:
     return max(below, key=lambda found: found.name).resolve()
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The object in a JSON file, which has a shape; ``what`` it then is, for the sentence where it has not."""
     try:
-        value = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        value = json.loads(data, parse_constant=_refuse_constant)
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {path.parent} is not a run's directory.") from None
-    except (OSError, ValueError) as error:
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path} has half a character (a lone surrogate). Restore it from a copy of the run."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy of the run.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} does not hold a JSON object. Restore it from a copy of the run.")
-    return value
+    if wrong := misfit(value, expected):
+        raise UserError(
+            f"{path} is no {what} of orch: {wrong}. If it was one, restore it from a copy; else name another folder."
+        )
+    return dict(value)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def read_run(path: Path) -> dict[str, Any]:
     """The content of run.json. Raises UserError where ``path`` is not a run's directory."""
-    return _read_object(path / "run.json")
+    return _read_object(path / "run.json", RUN, "run")
 
 
 def read_stopping(path: Path) -> list[dict[str, Any]]:
     """Why each cell of each finished block has as many rounds as it has: the content of stopping.json."""
     file = path / STOPPING
-    return list(_read_object(file)["cells"]) if file.exists() else []
+    return list(_read_object(file, shape.STOPPING, "stopping.json")["cells"]) if file.exists() else []
 
 
 @dataclass
@@ -72,10 +105,14 @@ class Scan:
 
 def _folders(path: str) -> Iterator["os.DirEntry[str]"]:
     try:
-        with os.scandir(path) as entries:
-            yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
+        with os.scandir(path) as found:
+            yield from (entry for entry in found if entry.is_dir())
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}), so that attempts would be left out. Change its permissions."
+        ) from error
 
 
 def scan(path: Path) -> Scan:
@@ -86,7 +123,7 @@ def scan(path: Path) -> Scan:
             if entry.name.isdigit():
                 folder = Path(entry.path)
                 try:
-                    found.attempts.append(_read_object(folder / "attempt.json"))
+                    found.attempts.append(_read_object(folder / "attempt.json", ATTEMPT, "attempt"))
                 except UserError as error:
                     found.damaged[folder] = error
             elif entry.name.startswith(".") and entry.name.endswith(".tmp"):

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import UserError
 from orchestrator.spec import GATEWAYS
 from orchestrator.store.clock import clock_of
 from orchestrator.store.files import replace_file
-from orchestrator.store.reading import read_attempts, read_run, read_stopping
+from orchestrator.store.reading import TRIALS, read_attempts, read_run, read_stopping
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,6 +128,15 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """As `_attempt_row`; UserError where an attempt holds values of other kinds than are stored."""
+    try:
+        return _attempt_row(attempt)
+    except (ValueError, TypeError, AttributeError) as error:
+        file = path / TRIALS / attempt["trial_id"] / str(attempt["attempt"]) / "attempt.json"
+        raise UserError(f"{file} is no attempt of orch ({error}). Restore it from a copy of the run.") from error
+
+
 def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The attempt that stands for its trial: the first ok one, else the last, else none."""
     for attempt in attempts:
@@ -166,7 +176,7 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     import pyarrow as pa
 
     run = read_run(path)
-    rows = [_attempt_row(attempt) for attempt in read_attempts(path, run)]
+    rows = [_readable_row(path, attempt) for attempt in read_attempts(path, run)]
     by_trial: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_trial.setdefault(row["trial_id"], []).append(row)
@@ -186,7 +196,12 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])
 
     def table(source: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> "pa.Table":
-        return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in source], schema)
+        try:
+            return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in source], schema)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            raise UserError(
+                f"{path} holds what is no measurement of orch ({error}). Restore it from a copy."
+            ) from error
 
     return table(trial_rows, trial_schema), table(rows, attempt_schema)
 

@@ -3,7 +3,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.store.files import replace_file, sync_directory, to_json, write_synced
+from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
 from orchestrator.store.reading import STOPPING, TRIALS, as_counted, read_run, scan
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -62,10 +61,12 @@ class RunDirectory:
         self._description = description
         self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with _stored(path):
+                if not try_lock(self._lock):
+                    raise UserError(f"Another process is writing {path}. Wait until it has ended, or end it.")
+        except BaseException:
             os.close(self._lock)
-            raise UserError(f"Another process is writing {path}. Wait until it has ended, or end it.") from None
+            raise
         with _stored(path):
             self._journal = (path / "journal.jsonl").open("ab")
         self._make_reserve()

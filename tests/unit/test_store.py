@@ -34,8 +34,8 @@ def trial(number: int) -> dict[str, Any]:
 
 
 def description(count: int) -> dict[str, Any]:
-    plan = {"topology": "site-to-site", "blocks": [{"trials": [trial(i) for i in range(1, count + 1)]}]}
-    return {"schema": 1, "plan": plan, "testbed": {"name": "lab"}, "state": "running"}
+    plan = {"topology": "site-to-site", "blocks": [{"cores": 2, "trials": [trial(i) for i in range(1, count + 1)]}]}
+    return {"schema": 1, "experiment": "small", "plan": plan, "testbed": {"name": "lab"}, "state": "running"}
 
 
 def attempt(number: int, which: int = 1, status: str = "ok", **measurements: float) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run's directory"):
         store.read_run(tmp_path)
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(UserError, match="does not hold a JSON object"):
+    with pytest.raises(UserError, match="is no run of orch: it is not an object"):
         store.read_run(tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_a_run_has_one_writer(run: store.RunDirectory) -> None:
 
 def rounds(block: int, count: int) -> dict[str, Any]:
     trials = [{**trial(100 * block + n), "block": block, "round": n} for n in range(1, count + 1)]
-    return {"index": block, "trials": trials}
+    return {"index": block, "cores": 2, "trials": trials}
 
 
 def test_rounds_that_were_not_needed_have_no_row_and_a_given_up_block_has_its_reason(tmp_path: Path) -> None:

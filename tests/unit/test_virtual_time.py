@@ -459,7 +459,7 @@ def test_the_tables_say_by_which_clock_an_attempt_was_timed(tmp_path: Path) -> N
     ]
     trials = [{**one, "trial_id": f"t{n}", "order": n} for n, one in enumerate([*stored, attempt(4)], 1)]
     plan = {"topology": "site-to-site", "blocks": [{"index": 1, "cores": 16, "trials": trials}]}
-    run = {"plan": plan, "testbed": {"name": "v", "clock": "virtual", "slots": 2, "quantum_s": 2e-5}}
+    run = {"experiment": "e", "plan": plan, "testbed": {"name": "v", "clock": "virtual", "slots": 2, "quantum_s": 2e-5}}
     (tmp_path / "run.json").write_text(json.dumps(run))
     for one in stored:
         folder = tmp_path / "trials" / str(one["trial_id"]) / "1"

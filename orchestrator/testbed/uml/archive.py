@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.errors import UserError
 from orchestrator.paths import cache_home
-from orchestrator.store.files import to_json
+from orchestrator.store.files import to_json, walk
 
 LIMIT_BYTES = 60 * 2**20
 _LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
@@ -29,7 +29,7 @@ def _digest(path: Path) -> str:
 
 
 def _files(product: cache.Product) -> list[Path]:
-    files = [path for path in product.path.rglob("*") if path.is_file()]
+    files = [Path(entry.path) for entry in walk(product.path) if entry.is_file()]
     return sorted(path for path in files if path.relative_to(product.path).parts[0] not in _LEFT_OUT)
 
 

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a JSON file must hold to be one of a run: the parts that are read without asking whether they are there.
+
+A shape is a type; a tuple of the values that are allowed; a compiled pattern for a text; ``[shape]`` for a list of it;
+``{key: shape}`` for an object with these keys, and any others; or `Maybe` of a shape, for what may be absent or null.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 40  # characters of a value
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """A shape of what may be absent or null."""
+
+    shape: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A shape of every value of an object, whatever its keys are."""
+
+    shape: Any
+
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # also of a file: it leads nowhere else
+_LEVELS = {"variant": str, "cores": int, "tunnels": int}
+_TRIAL = {
+    "trial_id": _NAME,
+    "kind": str,
+    "block": int,
+    "round": int,
+    "order": int,
+    "repetition": int,
+    "levels": _LEVELS,
+    "traffic": {"warm_up_s": float, "duration_s": float},
+}
+_TESTBED = {
+    "name": str,
+    "hosts": Maybe([{"name": str, "roles": [str]}]),
+    "cores": Maybe(int),
+    "slots": Maybe(int),
+    "quantum_s": Maybe(float),
+}
+_FACTORS = {"variant": Maybe(list)}
+_SESSION = {"session": int, "was": Maybe({"source": Maybe({"commit": Maybe(str)})}), "changes": Maybe([dict])}
+_REPEATS = {"because": str, "variants": Maybe([str])}
+
+_BED = {"image_packages": Maybe([re.compile(r"\S+ .*")])}  # of the environment of a testbed
+_MEASURED = (
+    *("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s", "sent_pps", "received_pps"),
+    *("loss_ratio", "ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
+)
+
+RUN = {
+    "run_id": Maybe(_NAME),
+    "experiment": _NAME,
+    "tier": Maybe(str),
+    "spec": Maybe(
+        {"factors": Maybe(_FACTORS), "limits": Maybe(dict), "traffic": Maybe(dict), "notebooks": Maybe([str])}
+    ),
+    "spec_text": Maybe(str),
+    "overrides": Maybe([str]),
+    "arguments": Maybe({"testbed": Maybe(str), "order": Maybe(str)}),
+    "plan": {
+        "topology": str,
+        "repetitions": Maybe({"min": int, "max": int, "width": Maybe(float)}),
+        "left_out": Maybe([{"what": str, "reason": str}]),
+        "blocks": [{"index": Maybe(int), "cores": int, "trials": [_TRIAL]}],
+    },
+    "variants": Maybe(Each({"build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})),
+    "versions": Maybe(dict),
+    "source": Maybe({"commit": Maybe(str), "dirty": Maybe(bool)}),
+    "testbed": {**_TESTBED, "members": Maybe(Each(_TESTBED))},
+    "environment": Maybe({"computer": Maybe(dict), "testbed": Maybe(_BED), "testbeds": Maybe(Each(_BED))}),
+    "sessions": Maybe([{**_SESSION, "repeats": Maybe(_REPEATS)}]),
+    "given_up": Maybe([{"block": int, "reason": str}]),
+    "started_at": Maybe(str),
+    "ended_at": Maybe(str),
+}
+ATTEMPT = {
+    **_TRIAL,
+    "attempt": int,
+    "topology": str,
+    "testbed": str,
+    "status": ("ok", "failed", "invalid"),
+    "reasons": [str],
+    "marks": Maybe([str]),
+    "started_at": str,
+    "session": Maybe(int),
+    "measurements": Maybe(dict.fromkeys(_MEASURED, Maybe(float))),
+    "probes": Maybe({"per_cpu": Maybe([{"cpu": int}]), "virtual_time": Maybe(dict)}),
+}
+STOPPING = {"cells": [{"block": int, "rounds": int}]}
+
+_WORDS: Mapping[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
+
+
+def misfit(value: Any, shape: Any, place: str = "") -> str | None:
+    """What is wrong with a value of JSON, in words with its place (``plan.blocks[2].cores``); None where it fits."""
+    if isinstance(shape, Maybe):
+        return None if value is None else misfit(value, shape.shape, place)
+    if isinstance(shape, Each):
+        return (
+            _first(value, place, lambda key: shape.shape, list(value)) if isinstance(value, dict) else _no(place, dict)
+        )
+    if isinstance(shape, dict):
+        return _first(value, place, shape.__getitem__, list(shape)) if isinstance(value, dict) else _no(place, dict)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return _no(place, list)
+        found = (misfit(item, shape[0], f"{place}[{index}]") for index, item in enumerate(value))
+        return next((wrong for wrong in found if wrong), None)
+    if isinstance(shape, tuple):
+        return None if value in shape else f"{place} is none of {', '.join(shape)}"
+    if isinstance(shape, re.Pattern):
+        named = isinstance(value, str) and shape.fullmatch(value)
+        return None if named else f"{place} is {str(value)[:_SHOWN]!r}, which is no name"
+    allowed = (int, float) if shape is float else shape
+    good = isinstance(value, allowed) and (shape is bool or not isinstance(value, bool))
+    return None if good else _no(place, shape)
+
+
+def _first(value: Mapping[str, Any], place: str, shape_of: Any, keys: list[str]) -> str | None:
+    for key in keys:
+        below = f"{place}.{key}" if place else key
+        shape = shape_of(key)
+        if key not in value and not isinstance(shape, Maybe):
+            return f"{below} is missing"
+        if wrong := misfit(value.get(key), shape, below):
+            return wrong
+    return None
+
+
+def _no(place: str, kind: Any) -> str:
+    return f"{place or 'it'} is not {_WORDS[kind]}"

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that somebody else wrote, packed or changed: nothing is left out, and nobody is accused wrongly."""
+
+import hashlib
+import json
+import os
+import random
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestrator
+from orchestrator.cli.app import run_command
+from orchestrator.errors import UserError
+from orchestrator.store import find_run, read_attempts, read_run
+from orchestrator.store.archive import read_sums, unpack
+from orchestrator.store.export import export_run
+from orchestrator.store.files import walk
+from tests.unit.synthetic_run import write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path, rounds=2, cores=(2,), tunnels=(1,))
+
+
+@pytest.fixture
+def exported(run: Path, tmp_path: Path) -> dict[str, bytes]:
+    export_run(run, tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "good.zip") as packed:
+        return {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}
+
+
+def packed(file: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(file, "w") as written:
+        for name, data in members.items():
+            about = zipfile.ZipInfo("x")
+            about.filename = name  # as it is: the constructor would mend it
+            written.writestr(about, data)
+    return file
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let a folder be one that cannot be read, also for root."""
+    real: Callable[..., Any] = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+# --- nothing is left out ---
+
+
+@pytest.mark.parametrize("which", ["trials", "trials/*", "trials/*/1"])
+def test_what_cannot_be_read_is_named_and_no_archive_is_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    folder = sorted(run.glob(which))[0]
+    closed(monkeypatch, folder)
+    with pytest.raises(UserError, match=f"{folder} cannot be read"):
+        export_run(run, tmp_path / "a.zip")
+    assert not list(tmp_path.glob("*.zip"))
+
+
+@pytest.mark.parametrize("which", ["trials", "trials/*"])
+def test_attempts_that_cannot_be_read_do_not_count_as_missing(
+    run: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    folder = sorted(run.glob(which))[0]
+    closed(monkeypatch, folder)
+    with pytest.raises(UserError, match=f"{folder} cannot be read"):
+        read_attempts(run)
+
+
+def test_the_latest_run_is_not_guessed_past_a_folder_that_cannot_be_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "later").mkdir()
+    assert find_run(tmp_path) == run
+    closed(monkeypatch, tmp_path / "later")
+    with pytest.raises(UserError, match="later cannot be read"):
+        find_run(tmp_path)
+
+
+def test_a_trial_that_was_moved_and_linked_is_read(run: Path, tmp_path: Path) -> None:
+    number = len(read_attempts(run))
+    folder = sorted((run / "trials").iterdir())[0]
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert len(read_attempts(run)) == number
+
+
+def test_walking_names_every_entry_or_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").touch()
+    assert [entry.name for entry in walk(tmp_path)] == ["a", "b", "c"]
+    closed(monkeypatch, tmp_path / "a" / "b")
+    with pytest.raises(PermissionError):
+        list(walk(tmp_path))
+
+
+# --- what was changed is found, however it is packed ---
+
+
+@pytest.mark.parametrize("prefix", ["", "mine/", "deep/er/", "./", "./mine/"])
+def test_a_changed_member_is_found_at_any_depth(exported: dict[str, bytes], tmp_path: Path, prefix: str) -> None:
+    good = packed(tmp_path / "same.zip", {prefix + name: data for name, data in exported.items()})
+    assert len(orchestrator.load(good).trials) == 5
+    changed = next(name for name in exported if name.endswith("attempt.json"))
+    bad = {**exported, changed: exported[changed].replace(b"vanilla", b"VANILLA")}
+    with pytest.raises(UserError, match=f"{changed} is not as it was exported"):
+        find_run(packed(tmp_path / "bad.zip", {prefix + name: data for name, data in bad.items()}))
+
+
+def test_of_several_runs_in_one_archive_each_is_compared(exported: dict[str, bytes], tmp_path: Path) -> None:
+    both = {f"{folder}/{name}": data for folder in ("a", "b") for name, data in exported.items()}
+    assert find_run(packed(tmp_path / "good2.zip", both))
+    with pytest.raises(UserError, match=r"b/run\.json is not as it was exported"):
+        find_run(packed(tmp_path / "bad.zip", {**both, "b/run.json": b"{}"}))
+
+
+def test_a_measurement_that_was_changed_after_unpacking_gets_no_new_checksum(
+    exported: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "unpacked"
+    unpack(tmp_path / "good.zip", folder)
+    (folder / "report.html").write_text("drawn again")
+    export_run(folder, tmp_path / "again.zip")
+    changed = sorted(folder.glob("trials/*/1/attempt.json"))[0]
+    changed.write_text(changed.read_text().replace("vanilla", "threaded"))
+    with pytest.raises(UserError, match=r"attempt\.json is changed since the archive"):
+        export_run(folder, tmp_path / "third.zip")
+    changed.unlink()
+    with pytest.raises(UserError, match=r"attempt\.json is missing since the archive"):
+        export_run(folder, tmp_path / "third.zip")
+
+
+# --- nobody is accused wrongly ---
+
+
+def test_back_slashes_are_read_as_windows_means_them(exported: dict[str, bytes], tmp_path: Path) -> None:
+    members = {"run1\\" + name.replace("/", "\\"): data for name, data in exported.items()}
+    assert len(orchestrator.load(packed(tmp_path / "a.zip", members)).trials) == 5
+    with pytest.raises(UserError, match="leads out"):
+        find_run(packed(tmp_path / "b.zip", {**members, "run1\\..\\..\\x": b""}))
+
+
+def test_two_members_that_mean_one_file_are_refused(exported: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="several members of one name"):
+        find_run(packed(tmp_path / "a.zip", {**exported, "./run.json": b"{}"}))
+
+
+FORMS = {
+    "text": "{digest}  {name}\n",
+    "binary": "{digest} *{name}\n",
+    "below ./": "{digest}  ./{name}\n",
+    "DOS": "{digest} *{name}\r\n",
+    "upper case": "{upper}  {name}\n",
+    "tag": "SHA256 ({name}) = {digest}\n",
+    "with a comment": "# made by hand\n{digest}  {name}\n\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_list_of_checksums_is_read(exported: dict[str, bytes], tmp_path: Path, form: str) -> None:
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in exported.items() if name != "SHA256SUMS"}
+    lines = [FORMS[form].format(name=name, digest=one, upper=one.upper()) for name, one in digests.items()]
+    members = {**exported, "SHA256SUMS": "".join(lines).encode()}
+    assert find_run(packed(tmp_path / "a.zip", members))
+    with pytest.raises(UserError, match=r"run\.json is not as it was exported"):
+        find_run(packed(tmp_path / "b.zip", {**members, "run.json": b"{}"}))
+
+
+def test_an_escaped_name_and_a_line_that_is_no_checksum() -> None:
+    digest = "ab" * 32
+    assert read_sums(f"\\{digest}  a\\\\b\\nc\n".encode(), "SUMS") == {"a\\b\nc": digest}
+    with pytest.raises(UserError, match="SUMS: line 2 is no checksum"):
+        read_sums(f"{digest}  a\nabc  b\n".encode(), "SUMS")
+
+
+# --- what is no run of this program ---
+
+COMMANDS = ("verify", "report", "rerun", "compare", "export", "notebook")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_another_program_s_run_json_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = tmp_path / "runs" / "1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"id": 17, "status": "done", "metrics": {"loss": 0.3}}')
+    more = {"compare": [str(folder)], "export": ["--output", str(tmp_path / "a.zip")]}.get(command, [])
+    assert run_command([command, str(tmp_path / "runs"), *more]) == 2
+    assert "run.json is no run of orch: experiment is missing" in capsys.readouterr().err
+
+
+ODD = {
+    "NaN": ('{"a": NaN}', "NaN is no number of JSON"),
+    "half a character": ('{"a": "\\ud83d"}', "half a character"),
+    "deep": ("[" * 100_000, "cannot be read"),
+    "a long number": ("1" * 5000, "cannot be read"),
+    "not UTF-8": ('{"a": "\udcff"}', "cannot be read"),
+    "empty": ("", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_json_is_a_sentence(tmp_path: Path, what: str) -> None:
+    text, said = ODD[what]
+    (tmp_path / "run.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=said):
+        read_run(tmp_path)
+
+
+def test_a_name_that_leads_elsewhere_is_no_name(run: Path) -> None:
+    meta = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**meta, "experiment": "../../home/somebody/x"}))
+    with pytest.raises(UserError, match="which is no name"):
+        read_run(run)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(container, key) of every value in a value of JSON."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+def test_json_that_was_damaged_anywhere_is_read_or_a_sentence(run: Path) -> None:
+    """Seeded: a value goes, or is of another kind."""
+    rng = random.Random(16)
+    files = [run / "run.json", *sorted(run.glob("trials/*/1/attempt.json"))[:2]]
+    said = []
+    for _ in range(150):
+        file = rng.choice(files)
+        before = file.read_text()
+        content = json.loads(before)
+        holder, key = rng.choice(list(places(content)))
+        other = rng.choice([None, [], {}, "text", -1, 1.5, True, ["x"], {"x": 1}])
+        if isinstance(holder, dict) and rng.random() < 0.5:
+            del holder[key]
+        else:
+            holder[key] = other
+        file.write_text(json.dumps(content))
+        try:
+            found = orchestrator.load(run)
+            assert found.title
+            assert len(found.cells()) >= 0
+            assert len(found.per_core) >= 0
+        except UserError as error:
+            said.append(str(error))
+        finally:
+            file.write_text(before)
+    assert len(said) > 30
+    assert all(str(run) in sentence for sentence in said)
