@@ -28,7 +28,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 
 # %%
 import orchestrator as orch
-from orchestrator.analysis import cells, figures, polls
+from orchestrator.analysis import cells, figures, polls, quality
 
 run = orch.load(run_dir)
 
@@ -65,6 +65,18 @@ show(figures.throughput_tunnels(run))
 
 # %%
 cells.ratios(run)
+
+# %% [markdown]
+# ## Round by round
+#
+# Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
+# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+
+# %%
+show(figures.value_against_round(run))
+
+# %%
+quality.quality(run)
 
 # %% [markdown]
 # ## Where the time went

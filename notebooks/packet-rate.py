@@ -26,7 +26,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 
 # %%
 import orchestrator as orch
-from orchestrator.analysis import figures, latency, packets
+from orchestrator.analysis import figures, latency, packets, quality
 
 run = orch.load(run_dir)
 
@@ -57,6 +57,18 @@ packets.packet_cells(run)
 
 # %%
 latency.latency_cells(run)
+
+# %% [markdown]
+# ## Round by round
+#
+# Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
+# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+
+# %%
+show(figures.value_against_round(run))
+
+# %%
+quality.quality(run)
 
 # %% [markdown]
 # ## Where the time went

@@ -26,7 +26,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 
 # %%
 import orchestrator as orch
-from orchestrator.analysis import cells, figures
+from orchestrator.analysis import cells, figures, quality
 
 run = orch.load(run_dir)
 
@@ -47,6 +47,18 @@ show(figures.scheduling(run))
 
 # %%
 cells.ratios(run)
+
+# %% [markdown]
+# ## Round by round
+#
+# Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
+# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+
+# %%
+show(figures.value_against_round(run))
+
+# %%
+quality.quality(run)
 
 # %% [markdown]
 # ## Where the time went

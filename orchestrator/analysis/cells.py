@@ -21,6 +21,7 @@ from orchestrator.stats import (
     summarize,
     summarize_boots,
 )
+from orchestrator.stats.modes import Modes, modes_among
 
 
 class Key(NamedTuple):
@@ -66,8 +67,10 @@ def cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
     (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
-    baseline_bps, of_baseline (share), generator_bound, measured_in (the run's clock, in words). Without an ok trial the
-    numbers are missing (NaN, interval "").
+    baseline_bps, of_baseline (share), generator_bound; modes ("", probable or certain, see `orchestrator.stats.modes`),
+    and of a cell in several modes lower_mode_bps, lower_mode_n, upper_mode_bps, upper_mode_n (median and trials of
+    each), which then say more than the median; measured_in (the run's clock, in words). Without an ok trial the numbers
+    are missing (NaN, interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]
@@ -76,6 +79,7 @@ def cells(run: Run) -> pd.DataFrame:
     headroom = ((run.meta.get("spec") or {}).get("limits") or {}).get("headroom", _HEADROOM)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
+    modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
     rows: list[dict[str, Any]] = []
     for levels, group in planned.groupby(LEVELS, dropna=False):
         key = Key.of(dict(zip(LEVELS, levels, strict=True)))
@@ -94,13 +98,22 @@ def cells(run: Run) -> pd.DataFrame:
             row["baseline_bps"] = baseline
             row["of_baseline"] = row["median_bps"] / baseline
             row["generator_bound"] = bool(row["of_baseline"] > 1 - headroom)
-        rows.append(row)
+        rows.append(row | _mode_columns(modes.get(key)))
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
 
 
 _CELL_COLUMNS = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps"]
 _CELL_COLUMNS += ["high_bps", "interval", "baseline_bps", "of_baseline", "generator_bound"]
+_CELL_COLUMNS += ["modes", "lower_mode_bps", "lower_mode_n", "upper_mode_bps", "upper_mode_n"]
+
+
+def _mode_columns(modes: Modes | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"modes": modes.how_sure if modes else ""}
+    for side in ("lower", "upper"):
+        mode = getattr(modes, side, None)
+        row |= {f"{side}_mode_bps": mode.median if mode else math.nan, f"{side}_mode_n": mode.n if mode else 0}
+    return row
 
 
 def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:

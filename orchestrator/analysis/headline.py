@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import in_order, packet_cells
+from orchestrator.analysis.quality import mode_remarks
 from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
 from orchestrator.store.clock import MEANING, NOT_MODELLED
 
@@ -210,6 +211,7 @@ def _remarks(run: Run, standing: Standing, leads: Sequence[Lead]) -> list[str]:
         said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
     place = standing.key.place
     here = [row for row in cells(run).to_dict("records") if Key.of(row).place == place]
+    said += mode_remarks(run, standing.key, standing.rows)
     if leads:
         said.append(f"Invalid attempts in these cells: {sum(row['invalid_attempts'] for row in here) or 'none'}.")
     absent = [str(row["variant"]) for row in here if row["n"] == 0]

@@ -16,11 +16,13 @@ from markupsafe import Markup
 
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import value_round
 from orchestrator.analysis.figures.captions import count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
 from orchestrator.analysis.packets import GOALS, packet_cells
+from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
@@ -72,6 +74,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
+        steadiness=quality_notes(run),
+        round_by_round=value_round.TITLE,
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
         baselines=run.baselines.sort_values("cores").to_dict("records"),

@@ -86,6 +86,9 @@ def _table(run: "Run", console: "Console") -> "Table":
         lost = [f"{row[status]} {status}" for status in ("failed", "invalid", "missing") if row[status]]
         number = f"{row['median_bps'] / 1e9:.2f}{'*' if row['generator_bound'] else ''}" if row["n"] else "-"
         spread = f"{row['low_bps'] / 1e9:.2f} to {row['high_bps'] / 1e9:.2f}" if row["n"] > 1 else ""
+        if row["modes"]:
+            number = " or ".join(f"{row[f'{side}_mode_bps'] / 1e9:.2f}" for side in ("lower", "upper"))
+            spread = f"{row['lower_mode_n']} and {row['upper_mode_n']} trials"
         texts = [*shown, key.variant, number, "" if row["n"] else ", ".join(lost), spread, str(row["n"])]
         texts += [f"{ratio['median']:.2f}" if ratio else ""] * (len(headings) - len(texts))
         lines.append((texts, row["median_bps"] / top if row["n"] else 0.0, key.variant))

@@ -10,6 +10,7 @@ from orchestrator.analysis.figures.scheduling import scheduling
 from orchestrator.analysis.figures.speed_ups import published, speed_ups
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
 from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
+from orchestrator.analysis.figures.value_round import value_against_round
 
 __all__ = [
     "Drawing",
@@ -22,5 +23,6 @@ __all__ = [
     "scheduling",
     "speed_ups",
     "throughput_tunnels",
+    "value_against_round",
     "where_polls_ran",
 ]

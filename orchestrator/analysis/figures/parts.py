@@ -148,16 +148,38 @@ def draw_variants(
             numbers.carry_rows(drawn, rows, trial_text)
         if mine.empty:
             continue
+        # A line has a gap where a planned cell has no valid trial or several modes: it would show what was not seen.
+        along = [places[int(level)] + aside for level in planned[column]]
+        medians = planned["median_bps"].where(planned["modes"] == "") / 1e9
+        axes.plot(along, medians, color=colour, linestyle=line, zorder=3, label=name)
+        draw_modes(
+            axes, mine[mine["modes"] != ""], [places[int(n)] + aside for n in mine.loc[mine["modes"] != "", column]]
+        )
+        mine = mine[mine["modes"] == ""]
         x = [places[int(level)] + aside for level in mine[column]]
         y = mine["median_bps"] / 1e9
-        # A line has a gap where a planned cell has no valid trial: it would show what was not measured.
-        along = [places[int(level)] + aside for level in planned[column]]
-        axes.plot(along, planned["median_bps"] / 1e9, color=colour, linestyle=line, zorder=3, label=name)
         dashes = draw_medians(axes, x, y, mine["low_bps"] / 1e9, mine["high_bps"] / 1e9)
         numbers.carry_rows(dashes, mine, cell_text)
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
+
+
+def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float]) -> None:
+    """A dash for each mode of cells that have several, instead of a median that may lie between them."""
+    for side in ("lower", "upper"):
+        dashes = axes.scatter(
+            x, cells[f"{side}_mode_bps"] / 1e9, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6
+        )
+        numbers.carry_rows(dashes, cells, mode_text)
+
+
+def mode_text(row: Mapping[str, Any]) -> str:
+    """What the mark of a mode says under the pointer."""
+    sides = [
+        f"{gbit(row[f'{side}_mode_bps']):.3g} Gbit/s ({row[f'{side}_mode_n']} trials)" for side in ("lower", "upper")
+    ]
+    return f"{Key.of(row)}\n{row['modes']}: two modes\n{' or '.join(sides)}"
 
 
 def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: pd.Series) -> "PathCollection":

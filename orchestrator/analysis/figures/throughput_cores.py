@@ -59,7 +59,8 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         return parts.nothing(run, name, title, why, [lost])
     measured = sorted({int(c) for c in shown["cores"]})
     sizes = [int(n) for n in shown["n"]]
-    face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells), lost]
+    face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells)]
+    face += [captions.modes_note(cells), lost]
     cores = sorted({int(c) for c in cells["cores"]})
     face += [_axis_note(cores, per_core=per_core), *captions.context_notes(run)]
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]

@@ -31,6 +31,7 @@ def throughput_tunnels(run: Run) -> Drawing:
     face = [
         captions.sample_note(sizes, explained=False),
         captions.bound_note(cells),
+        captions.modes_note(cells),
         lost,
         *captions.context_notes(run),
     ]

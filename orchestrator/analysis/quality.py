@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a cell's trials are what a median takes them for: values of one mode, without drift, each for itself.
+
+Each of the three questions is a family of tests, one a cell, with at most 5 % of false alarms among all cells of a run.
+Drift and likeness of neighbours are corrected by Holm; for modes see `orchestrator.stats.modes.modes_among`. How often
+each alarms falsely is simulated in tests/unit/test_quality.py.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.cells import LEVELS, Key, throughputs
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.packets import GOALS, goals
+from orchestrator.stats import holm, paired_ratio
+from orchestrator.stats.modes import CERTAIN, FEWEST_FOR_MODES, PROBABLE, Modes, modes_among
+from orchestrator.stats.order import drift, likeness
+
+_ALARMS = 0.05  # false ones, in a run
+
+
+def column_of(run: Run) -> tuple[str, str, float]:
+    """The column that a run's trials are about, its unit, and how many of the column's units that is."""
+    if run.counts_packets:
+        return GOALS[goals(run)[0]][0], "kpps", 1e3
+    return "throughput_bps", "Gbit/s", 1e9
+
+
+def several_modes(run: Run) -> dict[Key, Modes]:
+    """The cells of a run that are in several modes, certainly or probably; see the module."""
+    return modes_among(_boots(run))
+
+
+def quality(run: Run) -> pd.DataFrame:
+    """One row a cell with a valid trial: is it in one mode, does it drift, are neighbours alike.
+
+    Columns: the levels; n; modes ("", probable or certain), lower, lower_n, upper, upper_n (median and trials of each
+    group, in bit/s or packets/s; NaN and 0 without modes); drift (Kendall's tau with order, within a boot) and drift_p;
+    neighbours (lag-1 autocorrelation of ranks) and neighbours_p. The p-values are corrected by Holm for the number of
+    cells; NaN with too few trials. measured_in.
+    """
+    boots = _boots(run)
+    modes = several_modes(run)
+    rows: list[dict[str, Any]] = []
+    for key, mine in boots.items():
+        found = modes.get(key)
+        row: dict[str, Any] = {**key._asdict(), "n": sum(map(len, mine.values()))}
+        row["modes"] = found.how_sure if found else ""
+        for side in ("lower", "upper"):
+            mode = getattr(found, side, None)
+            row |= {side: mode.median if mode else math.nan, f"{side}_n": mode.n if mode else 0}
+        for name, test in (("drift", drift), ("neighbours", likeness)):
+            tested = test(list(mine.values()))
+            row |= {name: tested[0] if tested else math.nan, f"{name}_p": tested[1] if tested else math.nan}
+        rows.append(row)
+    columns = [*LEVELS, "n", "modes", "lower", "lower_n", "upper", "upper_n"]
+    columns += ["drift", "drift_p", "neighbours", "neighbours_p"]
+    table = pd.DataFrame(rows, columns=columns)
+    for name in ("drift_p", "neighbours_p"):
+        known = table[name].notna()
+        table.loc[known, name] = holm(table.loc[known, name].tolist())
+    return table.assign(measured_in=run.measured_in)
+
+
+def drift_of_boots(run: Run) -> pd.DataFrame:
+    """One row a boot: whether all its cells together rise or fall from round to round.
+
+    Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
+    rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for the number of boots; NaN below four rounds).
+    """
+    trials, column = _valid(run), column_of(run)[0]
+    medians = trials.groupby(["testbed", "block", *LEVELS], dropna=False)[column].transform("median")
+    trials = trials.assign(share=trials[column] / medians)
+    rows: list[dict[str, Any]] = []
+    for (testbed, block), mine in trials.sort_values("block").groupby(["testbed", "block"], sort=False):
+        by_round = mine.groupby("round")["share"].median().sort_index()
+        tested = drift([by_round.tolist()])
+        rows.append({"testbed": testbed, "block": block, "rounds": len(by_round)})
+        rows[-1] |= {"drift": tested[0] if tested else math.nan, "drift_p": tested[1] if tested else math.nan}
+    table = pd.DataFrame(rows, columns=["testbed", "block", "rounds", "drift", "drift_p"])
+    known = table["drift_p"].notna()
+    table.loc[known, "drift_p"] = holm(table.loc[known, "drift_p"].tolist())
+    return table
+
+
+def quality_notes(run: Run) -> list[str]:
+    """What a reader of medians must know: a sentence for each kind of flag, or one that there is none."""
+    table = quality(run)
+    _, unit, scale = column_of(run)
+    said = []
+    for sure, word in ((CERTAIN, "Several modes"), (PROBABLE, "Probably several modes")):
+        rows = table[table["modes"] == sure].to_dict("records")
+        if rows:
+            each = [f"{Key.of(row)}: {in_words(row, scale)}" for row in rows]
+            said.append(f"{word} ({run.in_its_time(unit)}): {'; '.join(each)}.")
+    for name, what in (("drift", "Drift within a boot"), ("neighbours", "Neighbouring trials are alike or opposed")):
+        rows = table[table[f"{name}_p"] <= _ALARMS].to_dict("records")
+        if rows:
+            each = [f"{Key.of(row)} ({row[name]:+.2f}, p = {row[f'{name}_p']:.2g})" for row in rows]
+            said.append(f"{what}: {'; '.join(each)}.")
+    boots = drift_of_boots(run)
+    for row in boots[boots["drift_p"] <= _ALARMS].to_dict("records"):
+        way = "rises" if row["drift"] > 0 else "falls"
+        said.append(f"In block {row['block']} on {row['testbed']} everything {way} from round to round.")
+    if not said and len(table):
+        few = int((table["n"] < FEWEST_FOR_MODES).sum())
+        said.append("No cell shows several modes, drift or alike neighbours beyond chance.")
+        said += [f"Modes take {FEWEST_FOR_MODES} trials a cell, and {few} of {len(table)} cells have fewer."] * bool(
+            few
+        )
+    return said
+
+
+def in_words(row: Mapping[Any, Any], scale: float) -> str:
+    """The modes of a row of `quality`, in units of ``scale``: 3.03 (3 trials) or 4.32 (3 trials)."""
+    return " or ".join(f"{row[side] / scale:.3g} ({row[f'{side}_n']} trials)" for side in ("lower", "upper"))
+
+
+def mode_remarks(run: Run, best: Key, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """A sentence for each row of `cells` at one place that is in several modes: the modes, and how many times as much
+    as in each of them the ``best`` cell of the place carried, paired by boot and round."""
+    values = throughputs(run.measured)
+    said = []
+    for row in rows:
+        if not row["modes"]:
+            continue
+        key = Key.of(row)
+        surely = "" if row["modes"] == CERTAIN else "probably "
+        sides = [(row[f"{side}_mode_bps"] / 1e9, int(row[f"{side}_mode_n"])) for side in ("lower", "upper")]
+        words = " or ".join(f"{median:.2f} ({n} trials)" for median, n in sides)
+        text = f"{key.variant} is {surely}in two modes, {words} {run.in_its_time('Gbit/s')}"
+        mine = values[key]
+        ordered = sorted(mine.values())
+        lower = set(ordered[: sides[0][1]])
+        # With several boots a group is not always the lowest values.
+        if key != best and len({boot[:-1] for boot in mine}) == 1:
+            parts = []
+            for name, holds in (("lower", True), ("upper", False)):
+                group = {pair: value for pair, value in mine.items() if (value in lower) is holds}
+                ratio = paired_ratio(values[best], group)
+                if ratio is not None:
+                    parts.append(f"{ratio.median:.2f} times as much as in the {name} (n = {ratio.n})")
+            if parts:
+                text += f": {best.variant} carried {' and '.join(parts)}"
+        said.append(f"{text}.")
+    return said
+
+
+def _valid(run: Run) -> pd.DataFrame:
+    """The ok trials that medians are made of, in the order in which they were measured."""
+    column = column_of(run)[0]
+    trials = run.trials
+    keep = (trials["kind"] == "measure") & (trials["status"] == "ok") & trials[column].notna()
+    return trials[keep & ~trials.index.isin(run.shared.index)].sort_values(["started_at", "order"])
+
+
+def _boots(run: Run) -> dict[Key, dict[Hashable, list[float]]]:
+    """{cell: {boot: values in the order of measurement}}; a boot is a testbed and a block."""
+    found: dict[Key, dict[Hashable, list[float]]] = {}
+    column = column_of(run)[0]
+    for row in _valid(run)[[*LEVELS, "testbed", "block", column]].to_dict("records"):
+        boot = str(row["testbed"]), int(row["block"])
+        found.setdefault(Key.of(row), {}).setdefault(boot, []).append(float(row[column]))
+    order = {name: place for place, name in enumerate(run.variants)}
+    return dict(sorted(found.items(), key=lambda item: (item[0].place, order.get(item[0].variant, 0))))
