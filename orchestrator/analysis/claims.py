@@ -13,7 +13,7 @@ was measured is given in any case, beside the published value.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import paths
 from orchestrator.analysis.cells import Key, boots_of, cells, throughputs
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.sensitivity import sentence, with_invalid
 from orchestrator.errors import UserError
 from orchestrator.spec import Claim, ClaimTest, Limits, load_claim
 from orchestrator.spec.fields import PER_CORE
@@ -80,7 +81,8 @@ class Verdict:
     """What a run shows about one claim. ``verdict``: one of `statuses_of` the run's clock.
 
     ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict by either clock, True
-    where the claim is reproduced, False where it is not, None where it is undecided or not testable. ``reason``: why,
+    where the claim is reproduced, False where it is not, None where it is undecided or not testable. ``with_invalid``:
+    whether the same follows with invalid attempts included, in a sentence; empty where there is none. ``reason``: why,
     in a sentence or two. ``evidence``: a row for each number that the claim is tested by.
     """
 
@@ -100,6 +102,7 @@ class Verdict:
     clock: str = REAL
     measured_in: str = REAL_TIME
     agrees: bool | None = None
+    with_invalid: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for claims.json and --json."""
@@ -135,8 +138,25 @@ def claim_named(name: str) -> Claim:
 
 def verify(run: Run, claims: Iterable[Claim] | None = None) -> list[Verdict]:
     """What a run shows about claims, by default all of them, in their order."""
-    judge = _Judge(run)
-    return [judge.verdict(claim) for claim in (load_claims() if claims is None else claims)]
+    asked = tuple(load_claims() if claims is None else claims)
+    judge, included = _Judge(run), with_invalid(run)
+    found = [judge.verdict(claim) for claim in asked]
+    if included is None:
+        return found
+    others = map(_Judge(included.run).verdict, asked)
+    return [
+        replace(verdict, with_invalid=sentence(included, _conclusion(verdict), _conclusion(other)))
+        for verdict, other in zip(found, others, strict=True)
+    ]
+
+
+def _conclusion(verdict: Verdict) -> str:
+    """What a verdict comes to, without numbers: it, and where it rests on several numbers which of them agree."""
+    said = [verdict.verdict]
+    for one in verdict.evidence if len(verdict.evidence) > 1 else ():
+        agrees = {True: "agrees", False: "disagrees", None: "decides nothing"}[one.agrees]
+        said.append(f"{one.name} {agrees}" if one.median is not None else f"{one.name} has no number")
+    return ", ".join(said)
 
 
 def write_verdicts(run: Run, verdicts: Sequence[Verdict]) -> Path:

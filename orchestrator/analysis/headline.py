@@ -16,6 +16,7 @@ from orchestrator.analysis.cells import Key, cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import in_order, packet_cells
 from orchestrator.analysis.quality import mode_remarks
+from orchestrator.analysis.sensitivity import sentence, with_invalid
 from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
 from orchestrator.store.clock import MEANING, NOT_MODELLED
 
@@ -134,11 +135,24 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     """What a run came to. ``found``: its `standings`, where they are at hand."""
     found = standings(run) if found is None else found
     first = _of(run, found)
+    if (included := with_invalid(run)) is not None and first.standing is not None:
+        other = _of(included.run, standings(included.run))
+        remark = sentence(included, _conclusion(first), _conclusion(other))
+        first = replace(first, remarks=[*first.remarks, remark])
     time = run.virtual_time
     if time is None or not (found or run.counts_packets):
         return first
     verdict = f"{first.verdict.removesuffix('.')} ({time.label})."
     return replace(first, verdict=verdict, remarks=[*first.remarks, MEANING, NOT_MODELLED])
+
+
+def _conclusion(found: Headline) -> str:
+    """What a headline comes to, without numbers: the verdict, and which ratios are above 1, below it, or neither."""
+    said = [found.verdict.removesuffix(".")]
+    for lead in found.leads:
+        sign = "more than" if lead.interval.low > 1 else "less than" if lead.interval.high < 1 else "no clear ratio to"
+        said.append(f"{lead.variant} {'carried ' if ' than' in sign else 'has '}{sign} {lead.other}")
+    return ", ".join(said)
 
 
 def _of(run: Run, found: Sequence[Standing]) -> Headline:

@@ -92,6 +92,7 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         head = Text.assemble((verdict.claim, "bold"), "  ", (verdict.verdict, f"bold {styles[verdict.agrees]}"))
         console.print(head + Text(f": {verdict.title}"))
         lines = [(4, Text(f"Why: {verdict.reason}."))]
+        lines += [(4, Text(verdict.with_invalid))] * bool(verdict.with_invalid)
         for one in verdict.evidence:
             lines += [(4, Text(f"{one.name}:", style="bold")), *((indent, Text(text)) for indent, text in _lines(one))]
         lines += [(4, Text(f"Also published, for its own hardware: {text}.")) for text in verdict.also_published]
