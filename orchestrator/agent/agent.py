@@ -27,7 +27,7 @@ from orchestrator.agent.interrupts import queue_interrupts
 from orchestrator.agent.lease import LEASE, break_lease, lease
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
-from orchestrator.agent.nics import taken_nics
+from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
@@ -41,15 +41,20 @@ from orchestrator.agent.tunnels import handshake_times, handshakes, peers, remov
 def leave(request):
     """Give the host back: namespaces, interfaces and the wireguard module as they were.
 
-    ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back.
+    ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back; ``left`` what
+    could not be, a sentence each, and is tried again the next time.
     """
     TRAFFIC.stop()
     GENERATOR.leave()
-    done = []
+    done, left = [], []
     if "made" in LINKS or request.get("leftovers"):
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
         nics = sorted(taken_nics())
-        remove_namespaces()
+        left = remove_namespaces()
+        roles, nics = (
+            [role for role in roles if role not in lent_to()],
+            [nic for nic in nics if nic not in taken_nics()],
+        )
         done += ["the namespaces %s were removed" % ", ".join(roles)] if roles else []
         done += ["the interfaces %s were given back" % ", ".join(nics)] if nics else []
         if put_module_back():
@@ -57,7 +62,7 @@ def leave(request):
         LINKS.clear()
     if "file" in LEASE:
         LEASE["file"].truncate(0)  # held until the agent ends, but no longer told
-    return {"done": done}
+    return {"done": done, "left": left}
 
 
 OPERATIONS = {

@@ -78,6 +78,8 @@ def queue_interrupts(request):
     del request
     return {
         "interrupts": {
-            nic: interrupts_of(taken["device"], sysfs_of(taken["role"])) for nic, taken in taken_nics().items()
+            nic: interrupts_of(taken["device"], sysfs_of(taken["role"]))
+            for nic, taken in taken_nics().items()
+            if taken["role"] is not None
         }
     }

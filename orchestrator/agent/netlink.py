@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's own interface to devices, routes and tunnels."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NLM_F_ACK_TLVS, NLMSGERR_ATTR_MSG = 270, 10, 11, 0x200, 1
 NLA_F_NESTED, NLA_TYPE = 0x8000, 0x3FFF
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWROUTE = 16, 17, 24
 IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_GROUP, IFLA_INFO_KIND = 3, 4, 18, 27, 1
@@ -48,6 +50,15 @@ def attributes(data):
     return dict(attribute_list(data))
 
 
+class NetlinkError(AgentError):
+    """What the kernel refused: ``number`` as in errno(3), ``words`` as the kernel and strerror(3) say it."""
+
+    def __init__(self, what, number, said=""):
+        self.number = number
+        self.words = os.strerror(number) + (" (%s)" % said.strip().rstrip(".") if said else "")
+        super().__init__("%s failed: %s." % (what, self.words))
+
+
 class Netlink:
     """A netlink socket of the network namespace in which it is made."""
 
@@ -55,6 +66,9 @@ class Netlink:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self.socket.bind((0, 0))
         self.socket.settimeout(30)
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):  # words beside an error's number; Linux 4.12 or later
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(SOL_NETLINK, option, 1)
         self.sequence = 0
 
     def __enter__(self):
@@ -64,7 +78,7 @@ class Netlink:
         self.socket.close()
 
     def ask(self, kind, flags, payload, what):
-        """Send a request and return the payloads of its answers; an AgentError says ``what`` did not work."""
+        """Send a request and return the payloads of its answers; a NetlinkError says ``what`` did not work."""
         self.sequence += 1
         flags |= NLM_F_REQUEST | (0 if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_ACK)
         self.socket.send(struct.pack("=IHHII", 16 + len(payload), kind, flags, self.sequence, 0) + payload)
@@ -72,16 +86,16 @@ class Netlink:
         while True:
             data = self.socket.recv(1 << 17)
             while data:
-                length, answer, _, sequence, _ = struct.unpack_from("=IHHII", data)
+                length, answer, told, sequence, _ = struct.unpack_from("=IHHII", data)
                 body, data = data[16:length], data[length + -length % 4 :]
                 if sequence != self.sequence:
                     continue
-                if answer == NLMSG_DONE:
-                    return answers
-                if answer == NLMSG_ERROR:
-                    number = -struct.unpack_from("=i", body)[0]
-                    if number:
-                        raise AgentError("%s failed: %s." % (what, os.strerror(number)))
+                if answer in (NLMSG_DONE, NLMSG_ERROR):
+                    number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
+                    if number > 0:
+                        said = attributes(body[20 if answer == NLMSG_ERROR else 4 :]) if told & NLM_F_ACK_TLVS else {}
+                        words = said.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
+                        raise NetlinkError(what, number, words)
                     return answers
                 answers.append(body)
 

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interfaces of the host that are lent to roles, and given back as they were."""
 
-import contextlib
 import json
 import os
 
-from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, sysfs_of, write_text
+from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside
+from orchestrator.agent.interfaces import links_of, move, rename, set_up
+from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
+from orchestrator.agent.rtnetlink import identity
+from orchestrator.agent.snapshot import restore, snapshot
+from orchestrator.agent.way import nic_troubles
 
-# Interfaces of the host that are in a role's namespace, each as it was before. The file is for an agent that comes
-# after one that was killed; its folder is gone with the boot, as is what it describes.
+# Interfaces of the host that are in a role's namespace, or that are not yet as they were: {name: {"role",
+# "device": its name there, and what snapshot() says of it}}. The file is for an agent that comes after one that was
+# killed; its folder is gone with the boot, as is what it describes.
 TAKEN_FILE = RUNTIME + "/nics.json"
 
 
@@ -21,6 +26,9 @@ def taken_nics():
 
 
 def write_taken(nics):
+    if not nics:
+        os.unlink(TAKEN_FILE)
+        return
     with open(TAKEN_FILE + ".new", "w", encoding="utf-8") as file:
         json.dump(nics, file)
         file.flush()
@@ -28,92 +36,107 @@ def write_taken(nics):
     os.rename(TAKEN_FILE + ".new", TAKEN_FILE)
 
 
-OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh")
+def nic_trouble(nic):
+    """Why an interface cannot be taken for a trial; None if it can."""
+    return trouble_among(nic, nic_troubles())
 
 
-def sysctls_of(nic):
-    """{file below /proc/sys/net: value} of those that each interface has its own of."""
-    found = {}
-    for folder in OF_ONE_NIC:
-        base = "/proc/sys/net/%s/%s" % (folder, nic)
-        for name in os.listdir(base) if os.path.isdir(base) else []:
-            with contextlib.suppress(OSError):
-                found["%s/%s/%s" % (folder, nic, name)] = read_text(os.path.join(base, name)).strip()
-    return found
+def trouble_among(nic, troubles):
+    if nic not in troubles:
+        return "there is no interface %s here; there are %s" % (nic, ", ".join(sorted(troubles)))
+    return troubles[nic]
 
 
-def nic_state(nic):
-    """What a move to another namespace takes from an interface: its sysctls, addresses and routes, and its state."""
-    shown = json.loads(call(["ip", "-json", "address", "show", "dev", nic]))[0]
-    addresses = [
-        "%s/%d" % (found["local"], found["prefixlen"])
-        for found in shown["addr_info"]
-        if not (found["family"] == "inet6" and found["scope"] == "link")
-    ]
-    routes = []
-    for family in ("-4", "-6"):
-        lines = call(["ip", family, "route", "show", "dev", nic]).splitlines()
-        routes += [[family, line.strip()] for line in lines if "proto kernel" not in line and "proto ra" not in line]
+def take_nics(wanted):
+    """Lend interfaces to roles: [{"nic", "role", "device": its name there}].
+
+    All are looked at before the first is moved, since they may share routes. Raises AgentError.
+    """
+    troubles, taken = nic_troubles(), taken_nics()
+    for nic, role in ((lent["nic"], lent["role"]) for lent in wanted):
+        trouble = trouble_among(nic, troubles)
+        if trouble:
+            raise AgentError("%s cannot be used for the role %s: %s." % (nic, role, trouble))
+    for lent in wanted:
+        was = with_what_is_owed(snapshot(lent["nic"]), taken.get(lent["nic"]))
+        taken[lent["nic"]] = {**was, "role": lent["role"], "device": lent["device"]}
+    write_taken(taken)
+    for lent in wanted:
+        there = os.open(os.path.join(NAMESPACES, lent["role"]), os.O_RDONLY)
+        try:
+            with Netlink(NETLINK_ROUTE) as netlink:
+                set_up(netlink, lent["nic"], False)
+                move(netlink, lent["nic"], there, lent["device"])
+        finally:
+            os.close(there)
+
+
+def with_what_is_owed(now, owed):
+    """A snapshot, and what could not be put back after an earlier one, which is tried again with it."""
+    if owed is None:
+        return now
+    known = {identity(entry) for entry in now["entries"]}
+    entries = [*now["entries"], *(entry for entry in owed["entries"] if identity(entry) not in known)]
     return {
-        "up": "UP" in shown["flags"],
-        "mtu": shown["mtu"],
-        "sysctls": sysctls_of(nic),
-        "addresses": addresses,
-        "routes": routes,
+        **now,
+        "entries": entries,
+        "sysctls": {**now["sysctls"], **owed["sysctls"]},
+        "link": owed["link"] or now["link"],
     }
 
 
-def nic_trouble(nic):
-    """Why an interface cannot be taken for a trial; None if it can."""
-    return state_and_trouble(nic)[1]
-
-
-def state_and_trouble(nic):
-    if not os.path.isdir("/sys/class/net/" + nic):
-        known = ", ".join(sorted(os.listdir("/sys/class/net")))
-        return {}, "there is no interface %s here; there are %s" % (nic, known)
-    state = nic_state(nic)
-    if any(route.startswith("default") for _, route in state["routes"]):
-        return state, "the host's default route goes over %s, so it may be the way to the host itself" % nic
-    connection = os.environ.get("SSH_CONNECTION", "").split()
-    if len(connection) == 4 and any(a.split("/")[0] == connection[2] for a in state["addresses"]):
-        return state, "this very SSH connection comes in over %s" % nic
-    return state, None
-
-
-def take_nic(nic, role, device):
-    state, trouble = state_and_trouble(nic)
-    if trouble:
-        raise AgentError("%s cannot be used for the role %s: %s." % (nic, role, trouble))
-    write_taken({**taken_nics(), nic: {**state, "role": role, "device": device}})
-    call(["ip", "link", "set", "dev", nic, "down"])
-    call(["ip", "link", "set", "dev", nic, "netns", role, "name", device])
-
-
 def give_nics_back():
-    for nic, was in taken_nics().items():
-        device = was["device"]
-        if os.path.isdir("%s/class/net/%s" % (sysfs_of(was["role"]), device)):
-            call(["ip", "-n", was["role"], "link", "set", "dev", device, "down"])
-            call(["ip", "-n", was["role"], "link", "set", "dev", device, "netns", "1", "name", nic])
-        elif not os.path.isdir("/sys/class/net/" + nic) and os.path.isdir("/sys/class/net/" + device):
-            call(["ip", "link", "set", "dev", device, "down"])  # its namespace is gone, and it came home by itself
-            call(["ip", "link", "set", "dev", device, "name", nic])
-        lines = ["link set dev %s mtu %d" % (nic, was["mtu"])]
-        if was["up"]:
-            lines.append("link set dev %s up" % nic)
-        lines += ["address replace %s dev %s" % (address, nic) for address in was["addresses"]]
-        now = sysctls_of(nic)
-        for name, value in was["sysctls"].items():
-            if now.get(name, value) != value:
-                with contextlib.suppress(AgentError):  # one that can only be read, or follows from others
-                    write_text("/proc/sys/net/" + name, value)
-        call(["ip", "-batch", "-"], "".join(line + "\n" for line in lines))
-        for family, route in was["routes"]:
-            call(["ip", family, "route", "replace", *route.split(), "dev", nic])
-        left = taken_nics()
-        del left[nic]
-        if left:
-            write_taken(left)
-        else:
-            os.unlink(TAKEN_FILE)
+    """Bring the interfaces home, and make them what they were; sentences on what could not be done.
+
+    That stays recorded, for the next time. An interface that is still in a role's namespace has its role there.
+    """
+    taken = taken_nics()
+    if not taken:
+        return []
+    said, home, left = [], {}, {}
+    for nic, was in taken.items():
+        try:
+            bring_home(nic, was)
+            home[nic] = was
+        except (AgentError, OSError) as error:
+            said.append("%s is not back: %s" % (nic, error))
+            left[nic] = was if is_away(was) else {**was, "role": None}
+    for nic, rest in restore(home).items():
+        if rest is not None:
+            said += ["%s is not as it was: %s" % (nic, why) for why in rest["why"]]
+            left[nic] = {**rest, "role": None, "device": taken[nic]["device"]}
+    write_taken(left)
+    return said
+
+
+def lent_to():
+    """The roles in whose namespaces interfaces of the host still are."""
+    return {was["role"] for was in taken_nics().values()} - {None}
+
+
+def is_away(was):
+    """Whether an interface is in its role's namespace."""
+    if was["role"] is None or not os.path.exists(os.path.join(NAMESPACES, was["role"])):
+        return False
+    with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
+        return was["device"] in links_of(netlink)
+
+
+def bring_home(nic, was):
+    """Move an interface from its role's namespace to this one, under its own name. Raises AgentError, OSError."""
+    device = was["device"]
+    if is_away(was):
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
+                set_up(netlink, device, False)
+                move(netlink, device, home, nic)
+        finally:
+            os.close(home)
+    with Netlink(NETLINK_ROUTE) as netlink:
+        links = links_of(netlink)
+        if nic not in links and device in links:  # its namespace is gone, and it came home by itself
+            set_up(netlink, device, False)
+            rename(netlink, device, nic)
+        elif nic not in links:
+            raise AgentError("there is no interface %s on this host any more." % nic)

@@ -18,15 +18,20 @@ from orchestrator.agent.host import (
     set_and_check,
     sysfs_of,
 )
-from orchestrator.agent.nics import give_nics_back, take_nic
+from orchestrator.agent.nics import give_nics_back, lent_to, take_nics
 
 LINKS = {}  # type: dict[str, bool]
 
 
 def remove_namespaces():
-    """Take the roles' namespaces away; interfaces that were put into them are given back as they were."""
-    give_nics_back()
-    for role in os.listdir(RUNTIME + "/sys") if os.path.isdir(RUNTIME + "/sys") else []:
+    """Take the roles' namespaces away; interfaces that were put into them are given back as they were.
+
+    Sentences on interfaces that could not be: a namespace in which one still is stays, since its end would be that of
+    an interface that is no card.
+    """
+    said = give_nics_back()
+    made = set(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else set()
+    for role in made - lent_to():
         if os.path.ismount(sysfs_of(role)):
             call(["umount", sysfs_of(role)])
         os.rmdir(sysfs_of(role))
@@ -34,13 +39,13 @@ def remove_namespaces():
             call(["ip", "netns", "delete", role])
     with contextlib.suppress(OSError):  # not there
         os.rmdir(RUNTIME + "/sys")
+    return said
 
 
 def unlink(request):
-    """Take the roles' namespaces away, until `links` makes them again."""
+    """Take the roles' namespaces away, until `links` makes them again: {"left": see `leave`}."""
     del request
-    remove_namespaces()
-    return {}
+    return {"left": remove_namespaces()}
 
 
 def links(request):
@@ -50,8 +55,10 @@ def links(request):
     ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them;
     ``steering``: {role: see `steer`}, which may be left out.
     """
-    remove_namespaces()
+    left = remove_namespaces()
     LINKS["made"] = True
+    if lent_to():
+        raise AgentError(" ".join(left))
     for role in request["namespaces"]:
         if os.path.exists(os.path.join(NAMESPACES, role)):
             raise AgentError("the network namespace %s is there already, and somebody else made it." % role)
@@ -66,8 +73,7 @@ def links(request):
     ]
     if pairs:
         call(["ip", "-batch", "-"], "".join(line + "\n" for line in pairs))
-    for wanted in request["nics"]:
-        take_nic(wanted["nic"], wanted["role"], wanted["device"])
+    take_nics(request["nics"])
     for role, wanted in request["namespaces"].items():
         with inside(role):
             for name, value in wanted["sysctl"].items():

@@ -26,8 +26,8 @@ from orchestrator.agent.host import (
 from orchestrator.agent.lease import holder_of_lease
 from orchestrator.agent.load import busy_processes
 from orchestrator.agent.netlink import IFF_UP
-from orchestrator.agent.nics import nic_trouble
 from orchestrator.agent.probes import virtual_time
+from orchestrator.agent.way import nic_troubles
 
 
 def hello(request):
@@ -61,7 +61,7 @@ def survey(request):
     ``tools``: commands, of each of which the version is told, null where it is missing; ``folders``: of which the free
     bytes are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
     """
-    release = os.uname().release
+    release, troubles = os.uname().release, nic_troubles()
     return {
         **hello({}),
         "uid": os.geteuid(),
@@ -78,7 +78,11 @@ def survey(request):
         "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
         "wireguard_loaded": os.path.isdir(MODULE),
         "wireguard_devices": [nic for nic in os.listdir("/sys/class/net") if kind_of(nic) == "wireguard"],
-        "nics": {nic: nic_facts(nic) for nic in sorted(os.listdir("/sys/class/net")) if nic != "lo"},
+        "nics": {
+            nic: {**nic_facts(nic), "trouble": troubles.get(nic)}
+            for nic in sorted(os.listdir("/sys/class/net"))
+            if nic != "lo"
+        },
         "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
         "cpus": cpu_facts(),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
@@ -153,7 +157,6 @@ def nic_facts(nic):
         "speed_mbps": number_in(base + "speed"),
         "numa_node": number_in(base + "device/numa_node"),
         "queues": len(glob.glob(base + "queues/rx-*")),
-        "trouble": nic_trouble(nic),
     }
 
 

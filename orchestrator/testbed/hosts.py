@@ -9,7 +9,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.spec import Host
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import Login
-from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 
 # For every variant the same: the kernel's own limits are sized for a host with many connections, not for a test.
@@ -24,6 +24,18 @@ def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
         return f"one {what}, all {numbers.get(roles, str(roles))} roles"
     placed = "; ".join(f"{host.name}: {', '.join(host.roles)}" for host in hosts)
     return f"{numbers.get(len(hosts), str(len(hosts)))} {what}s, {placed}"
+
+
+def leave(agent: Agent, name: str, *, leftovers: bool = False) -> tuple[list[str], list[str]]:
+    """Have an agent give its host back, but for the settings: sentences on what was done, and on what could not be.
+
+    ``leftovers``: also those of an agent that was killed. Raises TestbedError where the host does not answer.
+    """
+    try:
+        answer = agent.request("leave", timeout_s=60, leftovers=leftovers)
+    except AgentFailure as error:  # no reason to keep the settings from going back
+        return [], [str(error)]
+    return [f"{name}: {what}." for what in answer["done"]], [f"{name}: {what}" for what in answer["left"]]
 
 
 class Hosts:
@@ -69,7 +81,7 @@ class Hosts:
         problems = []
         for name, agent in self.agents.items():
             try:
-                agent.request("leave", timeout_s=60)
+                problems += [f"{sentence} `orch restore` tries it again." for sentence in leave(agent, name)[1]]
                 said = put_back(agent, name, self.journal)
                 problems += [sentence for sentence in said if "still to do" in sentence]
             except TestbedError as error:

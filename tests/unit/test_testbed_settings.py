@@ -139,7 +139,7 @@ def tuned(journal: SettingsJournal, agent: HostAgent, **tuning: Any) -> tuple[di
     host = SshHost.model_validate({"name": "h", "roles": ("client",), "nics": {"lan-a": "en7"}, "tuning": tuning})
     bare = {"governors": {}, "turbo": None, "idle": [], "smt": None, "irqbalance": None}
     agent.answers = {
-        "unlink": {},
+        "unlink": {"left": []},
         "tunables": {**bare, "nics": {"en7": {**nic, **more}}},
         "queue_interrupts": {"interrupts": {"en7": [[40, 0], [41, 1]]}},
     }

@@ -16,7 +16,7 @@ from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states, with_ours
-from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.hosts import Hosts, label_of, leave
 from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
@@ -147,8 +147,8 @@ def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool)
                 return [f"{name}: the agent that has it does not end; nothing was put back."]
             time.sleep(0.2)
         said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
-    left = agent.request("leave", timeout_s=60, leftovers=True)["done"]
-    return [*said, *(f"{name}: {what}." for what in left), *put_back(agent, name, journal)]
+    done, left = leave(agent, name, leftovers=True)
+    return [*said, *done, *(f"{sentence} It is still to do." for sentence in left), *put_back(agent, name, journal)]
 
 
 class HostsTestbed:

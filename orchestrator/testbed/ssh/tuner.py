@@ -22,7 +22,7 @@ class Tuner:
 
     def __init__(self, hosts: Hosts, progress: Progress) -> None:
         self._hosts, self._progress = hosts, progress
-        self._told: set[str] = set()  # remarks on what hosts refuse: each once
+        self._told: set[str] = set()  # each remark once
 
     def at_home(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
         """The host's CPUs (``online``), then what makes queues, then where packets go; the interfaces are at home.
@@ -30,7 +30,8 @@ class Tuner:
         ``cpus``: those of the block. Raises TestbedError where a host refuses what its file asks for.
         """
         agent, nics = self._hosts.agents[host.name], list(host.nics.values())
-        agent.request("unlink", timeout_s=60)
+        for sentence in agent.request("unlink", timeout_s=60)["left"]:
+            self._tell(f"{host.name}: {sentence} It is tried again in the end.")
         applied = self._hosts.apply_settings(host.name, online)
         can = agent.request("tunables", nics=nics)
         tuned = self._apply(host, before_links(host.name, host.tuning, can, len(cpus)))
@@ -61,11 +62,14 @@ class Tuner:
                     "leave it as it is."
                 )
             remark = f"{host.name}: tuning.{key} is left out, since the host refuses it: {said}"
-            if remark not in self._told:
-                self._told.add(remark)
-                self._progress.message(remark)
+            self._tell(remark)
             refused[name] = {"key": f"tuning.{key}", "said": said}
         return {**done, "settings_refused": refused}
+
+    def _tell(self, remark: str) -> None:
+        if remark not in self._told:
+            self._told.add(remark)
+            self._progress.message(remark)
 
 
 def joined(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:

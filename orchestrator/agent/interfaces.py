@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interfaces of a network namespace, as the kernel tells of them: what each is, and which it is made of."""
+
+import os
+import struct
+import typing
+
+from orchestrator.agent.host import AgentError
+from orchestrator.agent.netlink import IFF_UP, NLM_F_DUMP, RTM_NEWLINK, attribute, attributes, name_attribute
+
+RTM_GETLINK = 18
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 5, 10, 13, 18
+IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID, IFLA_INFO_KIND = 20, 27, 28, 37, 1
+PAIRS = {"veth", "netkit", "vxcan"}
+# Flags of an interface that are asked for: noarp, promisc, allmulti, multicast. netdevice(7)
+IFF_KEPT = 0x80 | 0x100 | 0x200 | 0x1000
+
+
+class Link(typing.NamedTuple):
+    """One interface. ``kind``: vlan, bridge, bond and the like, empty of a card. ``under``: the number of the interface
+    of the same namespace that it is made on; ``master``: of the one whose port it is; 0 for none.
+    """
+
+    number: int
+    name: str
+    kind: str
+    flags: int
+    under: int
+    master: int
+    mtu: int
+    queue_length: int
+    group: int
+    address: str
+    alias: str
+
+    @property
+    def up(self):
+        return bool(self.flags & IFF_UP)
+
+
+def links_of(netlink):
+    """{name: Link} of the namespace of a netlink socket."""
+    found = {}
+    for answer in netlink.ask(RTM_GETLINK, NLM_F_DUMP, bytes(16), "reading the interfaces"):
+        _, index, flags, _ = struct.unpack_from("=BxxxiII", answer)
+        parts = attributes(answer[16:])
+        name, kind = text_in(parts, IFLA_IFNAME), text_in(attributes(parts.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND)
+        # Not those that are made on an interface of another namespace, nor the other end of a pair.
+        made_on_one = IFLA_LINK_NETNSID not in parts and kind not in PAIRS
+        found[name] = Link(
+            number=index,
+            name=name,
+            kind=kind,
+            flags=flags,
+            under=number_in(parts, IFLA_LINK) if made_on_one else 0,
+            master=number_in(parts, IFLA_MASTER),
+            mtu=number_in(parts, IFLA_MTU),
+            queue_length=number_in(parts, IFLA_TXQLEN),
+            group=number_in(parts, IFLA_GROUP),
+            address=parts.get(IFLA_ADDRESS, b"").hex(),
+            alias=text_in(parts, IFLA_IFALIAS),
+        )
+    return found
+
+
+def text_in(parts, number):
+    return parts.get(number, b"").rstrip(b"\0").decode(errors="replace")
+
+
+def number_in(parts, number):
+    return struct.unpack("=I", parts[number])[0] if number in parts else 0
+
+
+def change_link(netlink, name, what, *parts, flags=0, of=0):
+    """Change an interface: the bits ``of`` become those of ``flags``, and what the attributes ``parts`` say.
+
+    ``what`` of it goes into the sentence of a NetlinkError, "putting back ... of x0". AgentError: it is not there.
+    """
+    known = links_of(netlink)
+    if name not in known:
+        raise AgentError("there is no interface %s; there are %s." % (name, ", ".join(sorted(known))))
+    head = struct.pack("=BxxxiII", 0, known[name].number, flags & of, of)
+    netlink.ask(RTM_NEWLINK, 0, head + b"".join(parts), "%s of %s" % (what, name))
+
+
+def link_state(link):
+    """What of an interface itself can be put back."""
+    return {
+        "mtu": link.mtu,
+        "address": link.address,
+        "queue_length": link.queue_length,
+        "group": link.group,
+        "alias": link.alias,
+        "flags": link.flags & IFF_KEPT,
+        "up": link.up,
+    }
+
+
+def put_link_back(netlink, name, was):
+    """Bring an interface to what it was: see link_state, whose parts may be missing or null. Sentences on failures."""
+    packed = {
+        "mtu": lambda value: attribute(IFLA_MTU, struct.pack("=I", value)),
+        "address": lambda value: attribute(IFLA_ADDRESS, bytes.fromhex(value)),
+        "queue_length": lambda value: attribute(IFLA_TXQLEN, struct.pack("=I", value)),
+        "group": lambda value: attribute(IFLA_GROUP, struct.pack("=I", value)),
+        "alias": lambda value: attribute(IFLA_IFALIAS, value.encode()),
+    }
+    failed = []
+    for what, value in was.items():
+        try:
+            if value is None or link_state(links_of(netlink)[name])[what] == value:
+                continue
+            if what == "up":
+                set_up(netlink, name, value)
+            elif what == "flags":
+                change_link(netlink, name, "putting back the flags", flags=value, of=IFF_KEPT)
+            else:
+                change_link(netlink, name, "putting back the %s" % what.replace("_", " "), packed[what](value))
+        except AgentError as error:
+            failed.append(str(error))
+    return failed
+
+
+def set_up(netlink, name, up):
+    change_link(netlink, name, "switching the state", flags=IFF_UP if up else 0, of=IFF_UP)
+
+
+def rename(netlink, name, new):
+    if name != new:
+        change_link(netlink, name, "changing the name to %s" % new, name_attribute(IFLA_IFNAME, new))
+
+
+def move(netlink, name, namespace, new):
+    """Move an interface that is down to the namespace of a descriptor, where it has a new name."""
+    to = attribute(IFLA_NET_NS_FD, struct.pack("=i", namespace))
+    change_link(netlink, name, "changing the namespace", to, name_attribute(IFLA_IFNAME, new))
+
+
+def below(name, links):
+    """The interfaces that one stands on, and itself: the parents of a VLAN or macvlan, the ports of a bond or bridge.
+
+    ``links``: {name: Link}. What the kernel shows in sysfs alone (lower_*) is among them.
+    """
+    by_number = {link.number: link.name for link in links.values()}
+    found, ahead = set(), [name]  # type: tuple[set[str], list[str]]
+    while ahead:
+        name = ahead.pop()
+        if name in links and name not in found:
+            found.add(name)
+            ahead += [by_number.get(links[name].under, "")]
+            ahead += [link.name for link in links.values() if link.master == links[name].number]
+            ahead += adjacent(name, "lower_")
+    return found
+
+
+def above(name, links):
+    """The interfaces that are made on one, which would go with it."""
+    made_on = {link.name for link in links.values() if link.under == links[name].number and link.name != name}
+    return sorted(made_on | {other for other in adjacent(name, "upper_") if other in links})
+
+
+def adjacent(name, which):
+    """The names that an interface's folder has as ``lower_*`` or ``upper_*``."""
+    folder = "/sys/class/net/" + name
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    return [entry[len(which) :] for entry in there if entry.startswith(which)]

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An interface as it is, as data; and how it becomes that again after it was in another network namespace.
+
+A move takes from an interface its addresses, routes, next hops, neighbours, queueing disciplines and sysctls, and with
+them what other interfaces have that depends on those. Rules of routing name interfaces, and stay. What the kernel makes
+by itself comes back by itself: local routes, temporary addresses, neighbours that it learns.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import time
+
+from orchestrator.agent import rtnetlink
+from orchestrator.agent.host import AgentError, read_text, write_text
+from orchestrator.agent.interfaces import link_state, links_of, put_link_back
+from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, Netlink, NetlinkError
+
+OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "mpls/conf")
+NLM_F_APPEND = 0x800
+TENTATIVE_S, POLL_S = 3.0, 0.1  # how long the kernel may look for another one that has an address
+
+
+def sysctls_of(nic):
+    """{file below /proc/sys/net: value} of those that each interface has its own of."""
+    found = {}
+    for folder in OF_ONE_NIC:
+        base = "/proc/sys/net/%s/%s" % (folder, nic)
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+            with contextlib.suppress(OSError):
+                found["%s/%s/%s" % (folder, nic, name)] = read_text(os.path.join(base, name)).strip()
+    return found
+
+
+def now_s():
+    """Seconds since the boot, also those in which the host slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def snapshot(nic):
+    """What a move to another namespace takes: {"link", "sysctls", "entries": see rtnetlink.py, "at_s": see now_s}.
+
+    Raises AgentError where there is no such interface.
+    """
+    with Netlink(NETLINK_ROUTE) as netlink:
+        links = links_of(netlink)
+        if nic not in links:
+            raise AgentError("there is no interface %s; there are %s." % (nic, ", ".join(sorted(links))))
+        entries = taken_by_a_move(nic, {kind: told(netlink, kind, links) for kind in rtnetlink.KINDS})
+        return {"link": link_state(links[nic]), "sysctls": sysctls_of(nic), "entries": entries, "at_s": now_s()}
+
+
+def told(netlink, kind, links):
+    """All entries of a kind; none where the kernel has no such thing."""
+    names = {link.number: link.name for link in links.values()}
+    try:
+        found = rtnetlink.entries(netlink, kind, names)
+        return found + (rtnetlink.entries(netlink, kind, names, proxies=True) if kind == "neighbour" else [])
+    except NetlinkError as error:
+        if error.number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):
+            return []
+        raise
+
+
+def taken_by_a_move(nic, entries):
+    """Of all entries of a namespace, {kind: [entry]}, those that go with an interface, each after those it needs."""
+    addresses = [entry for entry in entries["address"] if entry["device"] == nic]
+    hops = [entry for entry in entries["nexthop"] if entry["device"] == nic]
+    gone = {rtnetlink.number_of(entry, rtnetlink.NHA_ID) for entry in hops}
+    hops += [entry for entry in entries["nexthop"] if rtnetlink.members_of(entry) & gone]
+    gone |= {rtnetlink.number_of(entry, rtnetlink.NHA_ID) for entry in hops}
+    # An IPv4 route goes with the address that it sends from, whatever interface it is on.
+    sources = {rtnetlink.bytes_of(e, rtnetlink.IFA_LOCAL) for e in addresses if e["head"][0] == socket.AF_INET}
+    routes = [
+        route
+        for route in entries["route"]
+        if not made_by_the_kernel(route)
+        and (
+            nic in devices_of(route)
+            or rtnetlink.number_of(route, rtnetlink.RTA_NH_ID) in gone
+            or rtnetlink.bytes_of(route, rtnetlink.RTA_PREFSRC) in sources
+        )
+    ]
+    # The kernel has IPv6 addresses the newest first, and takes the first for what it sends.
+    addresses = [e for e in addresses if e["head"][0] == socket.AF_INET] + [
+        e for e in reversed(addresses) if e["head"][0] == socket.AF_INET6
+    ]
+    others = [entry for kind in ("neighbour", "qdisc") for entry in entries[kind] if entry["device"] == nic]
+    return [*addresses, *hops, *routes, *others]
+
+
+def made_by_the_kernel(route):
+    """Whether a route comes and goes with an address: it says that the address is this host's."""
+    return rtnetlink.table_of(route) == rtnetlink.RT_TABLE_LOCAL and route["head"][5] == rtnetlink.RTPROT_KERNEL
+
+
+def devices_of(route):
+    return {route["device"], *(hop["device"] for hop in route.get("hops", ()))} - {None}
+
+
+def restore(snapshots):
+    """Bring interfaces that are at home again to what they were: {name: see snapshot} -> {name: what is left}.
+
+    What is left, null for nothing: the part of the snapshot that is not as it was, and ``why``, a sentence for each.
+    Everything is tried, whatever fails.
+    """
+    why = {nic: settle(nic, was) for nic, was in snapshots.items()}
+    return {nic: connect(nic, was, why[nic]) for nic, was in snapshots.items()}
+
+
+def settle(nic, was):
+    """Put back the state of an interface, its sysctls and addresses; {part: what failed}."""
+    failed = {}
+    accept_dad = "ipv6/conf/%s/accept_dad" % nic
+    with Netlink(NETLINK_ROUTE) as netlink:
+        if was["link"]:
+            failed["link"] = put_link_back(netlink, nic, {**was["link"], "up": None})
+        write_sysctls(was["sysctls"])
+        # These addresses were this host's: nobody is asked whether they are free, so that routes can use them at once.
+        if was["sysctls"].get(accept_dad, "0") != "0":
+            write_sysctls({accept_dad: "0"})
+        if was["link"]:
+            failed["link"] += put_link_back(netlink, nic, {"up": was["link"]["up"]})
+        addresses = [entry for entry in was["entries"] if entry["kind"] == "address"]
+        sure = [entry for entry in addresses if not entry["state"] & rtnetlink.IFA_F_DADFAILED]
+        make_missing(netlink, sure, now_s() - was["at_s"])
+        failed["sysctls"] = write_sysctls(was["sysctls"])
+    return failed
+
+
+def write_sysctls(values):
+    """{name: why} of those that cannot be brought to a value."""
+    failed = {}
+    for name, value in values.items():
+        path = "/proc/sys/net/" + name
+        try:
+            if read_text(path).strip() != value:
+                write_text(path, value)
+                found = read_text(path).strip()
+                if found != value:
+                    failed[name] = "the sysctl %s was set to %r and reads back %r." % (name, value, found)
+            continue
+        except OSError as error:
+            failed[name] = "the sysctl %s cannot be read: %s." % (name, error.strerror)
+        except AgentError as error:
+            failed[name] = str(error)
+    return failed
+
+
+def connect(nic, was, failed):
+    """Put back the rest, and say what is left; see restore."""
+    passed_s = now_s() - was["at_s"]
+    with Netlink(NETLINK_ROUTE) as netlink:
+        if was["link"] and was["link"]["up"]:
+            remove_unasked(netlink, nic, was["entries"])
+        words = make_missing(netlink, was["entries"], passed_s)
+        deadline = time.monotonic() + TENTATIVE_S
+        while words and tentative(netlink, nic) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            words = make_missing(netlink, was["entries"], passed_s)
+    left = [entry for entry in was["entries"] if rtnetlink.identity(entry) in words]
+    sysctls = {name: was["sysctls"][name] for name in failed.get("sysctls", ())}
+    link = was["link"] if failed.get("link") else None
+    if not (left or sysctls or link):
+        return None
+    why = [*failed.get("link", ()), *failed.get("sysctls", {}).values(), *words.values()]
+    return {"link": link, "sysctls": sysctls, "entries": left, "at_s": was["at_s"], "why": why}
+
+
+def tentative(netlink, nic):
+    """Whether an address of an interface is not used yet, since another may have it."""
+    return any(
+        entry["device"] == nic and entry["state"] & rtnetlink.IFA_F_TENTATIVE
+        for entry in told(netlink, "address", links_of(netlink))
+    )
+
+
+def make_missing(netlink, wanted, passed_s):
+    """Make the entries that are not there, in as many rounds as help, since one may need another.
+
+    {identity: a sentence with the kernel's words} of those that are not there in the end, and should be.
+    """
+    wanted = {rtnetlink.identity(entry): entry for entry in wanted if not expired(entry, passed_s)}
+    words = {}
+    before = None
+    while True:
+        links = links_of(netlink)
+        numbers = {link.name: link.number for link in links.values()}
+        kinds = {entry["kind"] for entry in wanted.values()}
+        there = {rtnetlink.identity(entry): entry for kind in kinds for entry in told(netlink, kind, links)}
+        missing = {i: entry for i, entry in wanted.items() if i not in there and not has_more(entry, there.values())}
+        if not missing or missing.keys() == before:
+            break
+        before = missing.keys()
+        for identity, entry in missing.items():
+            words[identity] = "%s is not as it was, although the kernel took it." % rtnetlink.described(entry)
+            try:
+                rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, list(there.values())))
+            except AgentError as error:
+                words[identity] = str(error)
+    return {identity: words[identity] for identity, entry in missing.items() if not comes_by_itself(entry)}
+
+
+def has_more(entry, there):
+    """Whether a route is there with more hops than this one has."""
+    if entry["kind"] != "route":
+        return False
+    return any(key_of(e) == key_of(entry) and hops_of(entry) < hops_of(e) for e in there if e["kind"] == "route")
+
+
+def expired(entry, passed_s):
+    lives = entry.get("lives_s") or [None]
+    return lives[-1] is not None and lives[-1] <= passed_s
+
+
+def comes_by_itself(entry):
+    """Whether a router's next advertisement brings an address or a route."""
+    if entry["kind"] == "address":
+        return rtnetlink.bytes_of(entry, rtnetlink.IFA_PROTO) == bytes([rtnetlink.IFAPROT_KERNEL_RA])
+    return entry["kind"] == "route" and entry["head"][5] == rtnetlink.RTPROT_RA
+
+
+def way_to_make(entry, there):
+    """The flags with which an entry is made: beside others of its key, or in the place of what is left of it."""
+    if entry["kind"] == "nexthop":
+        number = rtnetlink.number_of(entry, rtnetlink.NHA_ID)
+        rest = [e for e in there if e["kind"] == "nexthop" and rtnetlink.number_of(e, rtnetlink.NHA_ID) == number]
+        shrunk = rest and rtnetlink.members_of(rest[0]) < rtnetlink.members_of(entry)
+        return NLM_F_REPLACE if shrunk else 0
+    if entry["kind"] == "route":
+        rest = [e for e in there if e["kind"] == "route" and key_of(e) == key_of(entry) and hops_of(e) < hops_of(entry)]
+        return NLM_F_REPLACE if rest else NLM_F_APPEND
+    return NLM_F_REPLACE
+
+
+def key_of(route):
+    family, length, source_length, tos = route["head"][:4]
+    attributes = [route["attributes"].get(str(number)) for number in (rtnetlink.RTA_DST, rtnetlink.RTA_PRIORITY)]
+    return family, length, source_length, tos, rtnetlink.table_of(route), attributes
+
+
+def hops_of(route):
+    """The hops of a route, of which one with a single gateway has one."""
+    alone = {"device": route["device"], "attributes": route["attributes"]}
+    return {
+        (
+            hop["device"],
+            hop["attributes"].get(str(rtnetlink.RTA_GATEWAY)),
+            hop["attributes"].get(str(rtnetlink.RTA_VIA)),
+        )
+        for hop in route.get("hops", [alone])
+    }
+
+
+def remove_unasked(netlink, nic, wanted):
+    """Remove the routes to an interface's own networks that the kernel made with its addresses, if there were none."""
+    links = links_of(netlink)
+    known = {rtnetlink.identity(entry) for entry in wanted}
+    for route in told(netlink, "route", links):
+        made = route["head"][5] == rtnetlink.RTPROT_KERNEL and not made_by_the_kernel(route)
+        for_ever = route.get("lives_s", [None]) == [None]
+        to_link = rtnetlink.bytes_of(route, rtnetlink.RTA_DST)[:1] in (b"\xfe", b"\xff")
+        if route["device"] == nic and made and for_ever and not to_link and rtnetlink.identity(route) not in known:
+            with contextlib.suppress(AgentError):
+                rtnetlink.remove(netlink, route, {link.name: link.number for link in links.values()})

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way to this host: the interfaces that nothing may be done to, since a run would cut its own connection.
+
+The kernel is asked how it answers the other end of the agent's connection, by every rule and route that it has, and
+whatever the interface of that route stands on is part of the way. An interface with a default route is taken for one as
+well; where the connection is not known, so is each that leads to a large part of all addresses.
+"""
+
+import ipaddress
+import socket
+import struct
+
+from orchestrator.agent import rtnetlink
+from orchestrator.agent.connection import connections_of_ssh_servers, own_connections
+from orchestrator.agent.host import family_of, packed
+from orchestrator.agent.interfaces import above, below, links_of
+from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_DUMP, Netlink, NetlinkError, attribute, attributes
+from orchestrator.agent.snapshot import devices_of, told
+
+RTM_GETRULE, FRA_TABLE, FR_ACT_TO_TBL = 34, 15, 1
+RTM_F_FIB_MATCH = 0x2000  # the answer is the route itself, with all its hops, and not the one that was chosen
+RTA_SRC, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 2, 27, 28, 29
+RT_TABLE_DEFAULT = 253
+# Lengths of prefixes below which a route leads to a large part of all addresses, by family: 0.0.0.0/1, 2000::/3; and
+# where it is not known who is on the other end: 10.0.0.0/8, fd00::/8.
+WIDE, WIDE_IF_UNKNOWN = {socket.AF_INET: 8, socket.AF_INET6: 8}, {socket.AF_INET: 16, socket.AF_INET6: 32}
+MULTICAST = {socket.AF_INET: ipaddress.ip_network("224.0.0.0/4"), socket.AF_INET6: ipaddress.ip_network("ff00::/8")}
+# What these carry leaves the host by another interface, in packets of their own.
+TUNNELS = {
+    "tun",
+    "wireguard",
+    "vxlan",
+    "geneve",
+    "gre",
+    "gretap",
+    "erspan",
+    "ip6gre",
+    "ip6gretap",
+    "ipip",
+    "sit",
+    "ip6tnl",
+}
+TUNNELS |= {"vti", "vti6", "xfrm", "l2tp", "ppp", "gtp", "bareudp", "amt", "ovpn"}
+STAYS = {"bond", "bridge", "vrf", "team", "openvswitch"}  # what cannot be moved to another namespace
+SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}  # they have classes or filters of their own
+
+
+def nic_troubles():
+    """{interface of this host: why it cannot be taken for a trial, or None}."""
+    with Netlink(NETLINK_ROUTE) as netlink:
+        links = links_of(netlink)
+        entries = {kind: told(netlink, kind, links) for kind in ("address", "route", "nexthop", "qdisc")}
+        reasons = reasons_by_device(netlink, links, entries)
+    return {nic: trouble_of(nic, links, reasons, entries["qdisc"]) for nic in links}
+
+
+def trouble_of(nic, links, reasons, qdiscs):
+    for device, reason in reasons.items():
+        if device == nic:
+            return reason % device
+        if nic in below(device, links):
+            return reason % ("%s, which stands on %s" % (device, nic))
+    link = links[nic]
+    masters = [other.name for other in links.values() if other.number == link.master]
+    if masters:
+        return "it belongs to %s, into which it would not come back" % masters[0]
+    on_top = above(nic, links)
+    if on_top:
+        return "%s stands on it, and would go with it" % ", ".join(on_top)
+    if link.kind in STAYS:
+        return "it is a %s, which cannot be moved to a role; name an interface of its own, or a VLAN" % link.kind
+    shapers = {
+        bytes.fromhex(q["attributes"][str(rtnetlink.TCA_KIND)])[:-1].decode() for q in qdiscs if q["device"] == nic
+    }
+    if shapers & SHAPERS:
+        kinds = ", ".join(sorted(shapers & SHAPERS))
+        return "it has classes or filters of traffic control (%s), which could not be put back" % kinds
+    return None
+
+
+def reasons_by_device(netlink, links, entries):
+    """{interface: a sentence on why it is the way, with %s for its name}."""
+    names = {link.number: link.name for link in links.values()}
+    hops = entries["nexthop"]
+    reasons, known = {}, False
+    for connection in own_connections():
+        devices = devices_of_connection(netlink, connection, names, entries["address"], hops)
+        known = known or (bool(devices) and not any(beyond(device, links) for device in devices))
+        reasons.update(dict.fromkeys(sorted(devices), "this very SSH connection comes in over %s"))
+    if not known:
+        for connection in connections_of_ssh_servers():
+            devices = devices_of_connection(netlink, connection, names, entries["address"], hops)
+            reasons.update(dict.fromkeys(sorted(devices), "an SSH connection comes in over %s"))
+    tables = {rtnetlink.RT_TABLE_MAIN, RT_TABLE_DEFAULT} | (set() if known else tables_of_rules(netlink))
+    for route in entries["route"]:
+        if leads_away(route, tables, WIDE if known else WIDE_IF_UNKNOWN):
+            for device in sorted(devices_with_nexthops(route, hops)):
+                reasons.setdefault(device, why_away(route))
+    reasons.pop("lo", None)
+    return reasons
+
+
+def beyond(device, links):
+    """Whether it is not known here how the way goes on from an interface: by a tunnel, or a local forwarder."""
+    return device == "lo" or any(links[name].kind in TUNNELS for name in below(device, links))
+
+
+def why_away(route):
+    prefix = rtnetlink.prefix_of(route)
+    if route["head"][1] == 0:
+        return "the host's default route goes over %s, so it may be the way to the host itself"
+    return "the route to " + prefix + " goes over %s, so it may be the way to the host itself"
+
+
+def leads_away(route, tables, wide):
+    family, length, kind = route["head"][0], route["head"][1], route["head"][7]
+    if kind != rtnetlink.RTN_UNICAST or length >= wide.get(family, 0) or rtnetlink.table_of(route) not in tables:
+        return False
+    address = rtnetlink.bytes_of(route, rtnetlink.RTA_DST)
+    return not address or ipaddress.ip_address(address) not in MULTICAST[family]
+
+
+def tables_of_rules(netlink):
+    """The routing tables to which a rule leads."""
+    found = set()
+    for answer in netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the rules of routing"):
+        if answer[7] == FR_ACT_TO_TBL:
+            parts = attributes(answer[12:])
+            found.add(struct.unpack("=I", parts[FRA_TABLE])[0] if FRA_TABLE in parts else answer[4])
+    return found - {0, rtnetlink.RT_TABLE_LOCAL}
+
+
+def devices_of_connection(netlink, connection, names, addresses, hops):
+    """The interfaces over which a connection goes: that of its zone, those of its address here and of the way back."""
+    found = {connection.zone} & set(names.values())
+    local = packed(connection.local)
+    for entry in addresses:
+        own = rtnetlink.bytes_of(entry, rtnetlink.IFA_LOCAL) or rtnetlink.bytes_of(entry, rtnetlink.IFA_ADDRESS)
+        if own == local and (not found or not ipaddress.ip_address(connection.local).is_link_local):
+            found.add(entry["device"])
+    numbers = {name: index for index, name in names.items()}
+    route = route_to(netlink, connection, numbers.get(connection.zone), names)
+    return found | (devices_with_nexthops(route, hops) if route else set())
+
+
+def devices_with_nexthops(route, hops):
+    """The interfaces of a route, also of one that names objects for its next hops."""
+    wanted = {rtnetlink.number_of(route, rtnetlink.RTA_NH_ID)} - {0}
+    for entry in hops:
+        if rtnetlink.number_of(entry, rtnetlink.NHA_ID) in wanted:
+            wanted = wanted | rtnetlink.members_of(entry)
+    of_objects = {entry["device"] for entry in hops if rtnetlink.number_of(entry, rtnetlink.NHA_ID) in wanted}
+    return devices_of(route) | (of_objects - {None})
+
+
+def route_to(netlink, connection, oif, names):
+    """The route by which the kernel answers a connection; None where it has none."""
+    family = family_of(connection.peer)
+    parts = [attribute(rtnetlink.RTA_DST, packed(connection.peer))]
+    parts += [attribute(rtnetlink.RTA_OIF, struct.pack("=i", oif))] if oif else []
+    source = [attribute(RTA_SRC, packed(connection.local))]
+    ports = [
+        attribute(RTA_IP_PROTO, bytes([socket.IPPROTO_TCP])),
+        attribute(RTA_SPORT, struct.pack(">H", connection.local_port)),
+        attribute(RTA_DPORT, struct.pack(">H", connection.peer_port)),
+    ]
+    bits = rtnetlink.FAMILIES[family]
+    # An old kernel knows no ports here; an address that is not here (yet) cannot be asked from.
+    for source_bits, more in ((bits, [*source, *ports]), (bits, source), (0, [])):
+        head = struct.pack("=BBBBBBBBI", family, bits, source_bits, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
+        try:
+            (answer,) = netlink.ask(
+                26, 0, head + b"".join([*parts, *more]), "asking for the way to %s" % connection.peer
+            )
+        except NetlinkError:
+            continue
+        return rtnetlink.entry_of("route", answer, names)
+    return None

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host of its own for the agent: new namespaces of this computer, in which `ip` meets the real kernel."""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_ENTER = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+Step = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done on a host: a step is a shell script, which must succeed and gives what it printed, or a request to
+    the agent, which gives its answer. ``connection``: SSH_CONNECTION in the agent's environment. ``needs``: kinds of
+    interfaces that this computer's kernel must have."""
+
+    steps: Sequence[Step]
+    connection: str = ""
+    needs: Sequence[str] = ()
+
+
+def on_a_host(*steps: Step, connection: str = "") -> list[Any]:
+    """Carry out steps on a new host; what each gave. The test is skipped where there can be no such host."""
+    return on_hosts({"": Case(steps, connection)})[""]
+
+
+def on_hosts(cases: Mapping[str, Case]) -> dict[str, list[Any]]:
+    """Carry out each case on a new host; what each step gave. The test is skipped where there can be no such hosts.
+
+    A case is left out where the kernel has not got what it needs; where none is left, the test is skipped.
+    """
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    text = json.dumps({name: asdict(case) for name, case in cases.items()})
+    done = subprocess.run(
+        [*_ENTER, sys.executable, __file__],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=ROOT,
+    )
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip(f"no namespaces of one's own here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    found = {name: gave for name, gave in json.loads(done.stdout).items() if gave is not None}
+    if not found:
+        pytest.skip(
+            f"this computer's kernel has none of {', '.join(sorted({n for c in cases.values() for n in c.needs}))}"
+        )
+    return found
+
+
+def _in_a_child(work: Callable[[], Any]) -> Any:
+    """What a child of this process gives."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        status = 1
+        try:
+            os.write(writing, json.dumps(work()).encode())
+            status = 0
+        except SystemExit as error:
+            print(error, file=sys.stderr, flush=True)
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    if os.wait()[1]:
+        raise SystemExit("A step failed.")
+    return json.loads(text)
+
+
+def _shell(script: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
+
+
+def _become_a_host() -> None:
+    """Enter new namespaces. A sysfs shows the network namespace in which it was mounted; /run is the host's own."""
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS | _CLONE_NEWNET):
+        raise SystemExit(f"unshare: {os.strerror(ctypes.get_errno())}")
+    begun = _shell("mount -t tmpfs none /run; mount -t sysfs none /sys; ip link set lo up; mkdir /run/orch")
+    if begun.returncode:
+        raise SystemExit(f"unshare: {begun.stderr}")
+
+
+def _carry_out(case: Mapping[str, Any]) -> list[Any] | None:
+    _become_a_host()
+    os.environ["SSH_CONNECTION"] = case["connection"]
+    for kind in case["needs"]:
+        if not _in_a_child(lambda kind=kind: _has(kind)):
+            return None
+    kept: list[socket.socket] = []
+    return [_one_step(step, kept) for step in case["steps"]]
+
+
+def _has(kind: str) -> bool:
+    """Whether this computer's kernel has interfaces of a kind."""
+    _become_a_host()
+    more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}.get(kind, "")
+    under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""
+    return not _shell(f"ip link add v0 type veth peer name v1; ip link add {under} t0 type {kind} {more}").returncode
+
+
+def _one_step(step: Step, kept: list[socket.socket]) -> Any:
+    from orchestrator.agent.agent import answer
+
+    if isinstance(step, str):
+        done = _shell(step)
+        if done.returncode:
+            raise SystemExit(f"{step}: {done.stderr}")
+        return done.stdout
+    if step["op"] == "log in":  # be what sshd is: an ancestor of the agent with a connection
+        kept.append(socket.create_connection((step["address"], 22), 5))
+        return None
+    return _in_a_child(lambda: [connection.close() for connection in kept] and answer(step)) if kept else answer(step)
+
+
+if __name__ == "__main__":
+    _cases = json.load(sys.stdin)
+    print(json.dumps({_name: _in_a_child(lambda _case=_case: _carry_out(_case)) for _name, _case in _cases.items()}))

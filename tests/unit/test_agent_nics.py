@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interfaces are given back as they were: the agent in a network namespace of its own, with the real kernel."""
+
+import difflib
+import json
+import re
+from typing import Any
+
+from tests.unit.namespaces import on_a_host
+
+BEGIN = """
+sysctl -qw net.ipv6.conf.default.accept_dad=0  # nothing waits for addresses to be known as free
+ip link add eth1 type veth peer name far1; ip link add eth2 type veth peer name far2
+ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 up
+"""
+# All that a host has, but for how long it still lives, and which routes are another's state.
+SHOW = """
+ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
+ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
+ip neigh show nud permanent; ip neigh show proxy; tc qdisc | sort
+grep -s . /proc/sys/net/ipv[46]/*/eth[12]/* || true
+"""
+LEAVE = {"op": "leave"}
+
+
+def links(*nics: str) -> dict[str, Any]:
+    lent = [{"nic": nic, "role": "gateway-a", "device": f"wan{number}"} for number, nic in enumerate(nics)]
+    ip = [f"link set wan{number} up mtu 1300" for number in range(len(nics))]
+    return {"op": "links", "namespaces": {"gateway-a": {"sysctl": {}, "ip": ip}}, "veth": [], "nics": lent}
+
+
+def differences(setup: str, *nics: str, connection: str = "") -> list[str]:
+    """The lines in which a host differs after its interfaces were lent."""
+    gone = "ls /sys/class/net; ip route show table all"
+    before, lent, meanwhile, left, after, noted = on_a_host(
+        BEGIN + setup, SHOW, links(*nics), gone, LEAVE, SHOW, "ls /run/orch", connection=connection
+    )[1:]
+    assert lent["ok"], lent
+    assert all(nic not in meanwhile for nic in nics)
+    assert (left["ok"], left["left"], noted) == (True, [], "")
+    return changed(before, after)
+
+
+def changed(before: str, after: str) -> list[str]:
+    """The lines that only one of two texts has, marked."""
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [line for line in found if line[:2] not in ("--", "++", "@@")]
+
+
+def test_addresses_come_back_with_all_that_they_have() -> None:
+    found = differences(
+        """
+        ip addr add 192.0.2.1/24 brd + dev eth1; ip addr add 192.0.2.7/24 dev eth1
+        ip addr add 198.51.100.1 peer 198.51.100.2/32 dev eth1
+        ip addr add 203.0.113.1/24 metric 500 scope site label eth1:rack dev eth1
+        ip addr add 203.0.113.129/25 noprefixroute valid_lft 3600 preferred_lft 1800 dev eth1
+        ip addr add 2001:db8:1::5/64 dev eth1 nodad; ip addr add 2001:db8:2::1/64 dev eth1 preferred_lft 0
+        ip addr add 2001:db8:3::1/64 dev eth1 valid_lft 4000 preferred_lft 2000 mngtmpaddr
+        ip addr add 2001:db8:4::1/64 dev eth1 noprefixroute; ip addr add fe80::5/64 dev eth1
+        ip addr add 2001:db8:5::1 peer 2001:db8:5::2/128 dev eth1
+        """,
+        "eth1",
+    )
+    assert found == []
+
+
+def test_routes_come_back_with_all_that_they_have() -> None:
+    found = differences(
+        """
+        ip addr add 192.0.2.1/24 brd + dev eth1; ip addr add 203.0.113.1/24 dev eth2; ip addr add 192.0.2.7/24 dev eth1
+        ip addr add 2001:db8:2::1/64 dev eth1
+        ip route add 10.1.0.0/16 via 192.0.2.2 mtu lock 1300 advmss 1200 initcwnd 10 rto_min 50ms
+        ip route add 10.2.0.0/16 nexthop via 192.0.2.2 dev eth1 weight 3 nexthop via 203.0.113.2 dev eth2 weight 1
+        ip route add 10.3.0.0/16 via 192.0.2.2 table 100 proto static realm 7
+        ip route add 10.4.0.0/16 via 10.1.0.1 dev eth1 onlink src 192.0.2.7
+        ip route add 10.5.0.0/16 via 203.0.113.3 src 192.0.2.7
+        ip route add 10.6.0.0/16 via 192.0.2.2 tos 0x10
+        ip route add 10.6.0.0/16 via 192.0.2.3; ip route append 10.6.0.0/16 via 192.0.2.4
+        ip route add 10.7.0.0/16 via inet6 fe80::7 dev eth1
+        ip route add default via 192.0.2.9 table 100; ip rule add from 192.0.2.7 lookup 100
+        ip route add local 10.8.0.0/16 dev eth1 table 101
+        ip -6 route add 2001:db8:a::/48 via fe80::1 dev eth1 metric 77 src 2001:db8:2::1 mtu 1400
+        ip -6 route add 2001:db8:b::/48 nexthop via fe80::1 dev eth1 weight 2 nexthop via fe80::2 dev eth2
+        ip -6 route add 2001:db8:c::/48 via fe80::1 dev eth1 expires 5000 pref high proto ra
+        ip -6 route add 2001:db8:d::/64 dev eth1 metric 256; ip -6 route append 2001:db8:d::/64 dev eth2 metric 256
+        ip rule add iif eth1 lookup 101; ip -6 rule add oif eth1 lookup 102
+        ip neigh add 192.0.2.77 lladdr 02:00:00:00:00:01 dev eth1 nud permanent
+        ip neigh add proxy 192.0.2.78 dev eth1; ip neigh add proxy 2001:db8:2::78 dev eth1
+        sysctl -qw net.ipv6.conf.eth1.accept_dad=1
+        """,
+        "eth1",
+        connection="203.0.113.9 50000 203.0.113.1 22",
+    )
+    assert found == []
+
+
+def test_next_hops_come_back_and_groups_have_them_again() -> None:
+    found = differences(
+        """
+        ip addr add 192.0.2.1/24 dev eth1; ip addr add 203.0.113.1/24 dev eth2
+        ip nexthop add id 24 via 192.0.2.3 dev eth1; ip nexthop add id 25 via 203.0.113.4 dev eth2
+        ip nexthop add id 26 via fe80::1 dev eth1
+        ip nexthop add id 30 group 24,3/25,5; ip nexthop add id 31 group 24
+        ip route add 10.4.0.0/16 nhid 24 proto bgp metric 20; ip route add 10.5.0.0/16 nhid 30
+        ip route add 10.6.0.0/16 nhid 31; ip -6 route add 2001:db8:a::/48 nhid 26
+        """,
+        "eth1",
+    )
+    assert found == []
+
+
+def test_two_interfaces_that_share_a_route_come_back_together() -> None:
+    found = differences(
+        """
+        ip addr add 192.0.2.1/24 dev eth1; ip addr add 203.0.113.1/24 dev eth2
+        ip route add 10.2.0.0/16 nexthop via 192.0.2.2 weight 3 nexthop via 203.0.113.2 weight 1
+        ip -6 route add 2001:db8:b::/48 nexthop via fe80::1 dev eth1 nexthop via fe80::2 dev eth2
+        """,
+        "eth1",
+        "eth2",
+    )
+    assert found == []
+
+
+def test_an_interface_comes_back_with_its_own_state_and_sysctls() -> None:
+    found = differences(
+        """
+        ip link set eth1 mtu 1400 txqueuelen 77 alias 'to the rack' allmulticast on promisc on group 5
+        sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv6.conf.eth1.accept_ra=0 net.ipv6.conf.eth1.mtu=1380
+        sysctl -qw net.ipv6.conf.eth1.addr_gen_mode=1 net.ipv4.neigh.eth1.ucast_solicit=5
+        ip link set eth1 down; ip link set eth1 up; ip -6 addr add fe80::77/64 dev eth1
+        """,
+        "eth1",
+    )
+    assert found == []
+    found = differences("ip link set eth1 down; ip addr add 192.0.2.1/24 dev eth1", "eth1")
+    assert all("qdisc" in line for line in found)  # an interface that is down has none
+
+
+def test_the_networks_of_addresses_have_no_routes_where_they_had_none() -> None:
+    found = differences("ip addr add 192.0.2.1/24 dev eth1; ip route del 192.0.2.0/24", "eth1")
+    assert found == []
+
+
+def test_what_the_cable_does_is_no_part_of_a_route() -> None:
+    done = on_a_host(
+        BEGIN,
+        "ip addr add 192.0.2.1/24 dev eth1; ip route add 10.1.0.0/16 via 192.0.2.2; ip link set far1 down",
+        "ip route",
+        links("eth1"),
+        LEAVE,
+        "ip route",
+        "ip link set far1 up; ip route",
+    )
+    assert "linkdown" in done[2]
+    assert (done[4]["left"], done[5]) == ([], done[2])
+    assert "linkdown" not in done[6]
+
+
+def test_what_fails_is_said_keeps_nothing_else_and_is_tried_again() -> None:
+    done = on_a_host(
+        BEGIN,
+        "ip addr add 192.0.2.1/24 dev eth1; ip addr add 203.0.113.1/24 dev eth2;"
+        "ip route add 10.2.0.0/16 nexthop via 192.0.2.2 dev eth1 nexthop via 203.0.113.2 dev eth2;"
+        "ip route add 10.1.0.0/16 via 192.0.2.2; ip route",
+        links("eth1"),
+        "ip link set eth2 down",  # one hop of a route is beyond reach
+        LEAVE,
+        "ip route; cat /run/orch/nics.json",
+        {"op": "leave", "leftovers": True},
+        "ip link set eth2 up; cat /run/orch/nics.json",
+        {"op": "leave", "leftovers": True},
+        "ip route; ls /run/orch",
+    )
+    (said,) = done[4]["left"]
+    assert done[4]["ok"]
+    assert "eth1 is not as it was: putting back the route 10.2.0.0/16 over eth1, eth2 failed: " in said
+    assert "10.1.0.0/16 via 192.0.2.2 dev eth1" in done[5]
+    assert done[6]["left"] == [said]
+    assert [entry["kind"] for entry in json.loads(done[7])["eth1"]["entries"]] == ["route"]
+    assert (done[8]["left"], done[8]["done"][-1:]) == ([], ["the interfaces eth1 were given back"])
+    assert sorted(done[9].split()) == sorted(done[1].split())
+
+
+def test_what_is_owed_from_an_earlier_time_goes_along_when_an_interface_is_lent_again() -> None:
+    done = on_a_host(
+        BEGIN,
+        "ip addr add 192.0.2.1/24 dev eth1; ip addr add 203.0.113.1/24 dev eth2;"
+        "ip route add 10.2.0.0/16 nexthop via 192.0.2.2 dev eth1 nexthop via 203.0.113.2 dev eth2; ip route",
+        links("eth1"),
+        "ip link set eth2 down",
+        links("eth1"),
+        "ip link set eth2 up",
+        LEAVE,
+        "ip route; ls /run/orch",
+    )
+    assert (done[4]["ok"], done[6]["left"]) == (True, [])
+    assert sorted(done[7].split()) == sorted(done[1].split())
+
+
+def test_an_interface_that_is_gone_is_said_and_another_comes_back() -> None:
+    done = on_a_host(
+        BEGIN + "ip addr add 203.0.113.1/24 dev eth2",
+        links("eth1", "eth2"),
+        "ip -n gateway-a link del wan0",
+        LEAVE,
+        "ip address show dev eth2; ip netns",
+    )
+    assert done[3]["left"] == ["eth1 is not back: there is no interface eth1 on this host any more."]
+    assert "203.0.113.1/24" in done[4]
+    assert "gateway-a" not in done[4]
+
+
+def test_after_an_agent_that_was_killed_the_next_one_gives_the_interfaces_back() -> None:
+    setup = BEGIN + "ip addr add 192.0.2.1/24 dev eth1; ip route add 10.1.0.0/16 via 192.0.2.2 table 9"
+    killed = "import json; from orchestrator.agent.agent import answer; print(json.dumps(answer(json.loads(input()))))"
+    _, before, lent, left, after = on_a_host(
+        setup,
+        SHOW,
+        f"echo '{json.dumps(links('eth1'))}' | python3 -c '{killed}'",
+        {"op": "leave", "leftovers": True},
+        SHOW,
+    )
+    assert json.loads(lent)["ok"]
+    assert left["done"][-2:] == ["the namespaces gateway-a were removed", "the interfaces eth1 were given back"]
+    assert left["left"] == []
+    assert changed(before, after) == []
+
+
+def test_an_interface_that_came_home_by_itself_has_its_name_and_all_else_again() -> None:
+    done = on_a_host(
+        BEGIN + "ip addr add 192.0.2.1/24 dev eth1",
+        SHOW,
+        links("eth1"),
+        "ip -n gateway-a link set wan0 netns $$",
+        LEAVE,
+        SHOW,
+    )
+    assert done[4]["left"] == []
+    assert changed(done[1], done[5]) == []
+
+
+def test_lives_go_on_while_an_interface_is_away() -> None:
+    done = on_a_host(
+        BEGIN + "ip addr add 192.0.2.1/24 dev eth1 valid_lft 5000 preferred_lft 3000;"
+        "ip addr add 192.0.2.2/24 dev eth1 valid_lft 1000 preferred_lft 50",
+        links("eth1"),
+        """python3 -c 'import json; f = "/run/orch/nics.json"; nics = json.load(open(f)); nics["eth1"]["at_s"] -= 2000;
+json.dump(nics, open(f, "w"))'""",
+        LEAVE,
+        "ip -json address show dev eth1",
+    )
+    assert done[3]["left"] == []
+    (found,) = [a for a in json.loads(done[4])[0]["addr_info"] if a["family"] == "inet"]
+    assert found["local"] == "192.0.2.1"
+    assert 2000 < found["valid_life_time"] <= 3000
+    assert 0 < found["preferred_life_time"] <= 1000
+
+
+def test_what_could_not_be_given_back_is_not_taken() -> None:
+    done = on_a_host(
+        BEGIN + "tc qdisc add dev eth1 clsact; tc qdisc add dev eth2 root handle 1: htb",
+        links("eth1"),
+        links("eth2"),
+        links("eth3"),
+    )
+    assert (
+        "eth1 cannot be used for the role gateway-a: it has classes or filters of traffic control (clsact)"
+        in done[1]["error"]
+    )
+    assert "(htb), which could not be put back" in done[2]["error"]
+    assert (
+        "eth3 cannot be used for the role gateway-a: there is no interface eth3 here; there are eth1, eth2,"
+        in done[3]["error"]
+    )
+
+
+def test_queueing_disciplines_come_back() -> None:
+    done = on_a_host(BEGIN + "tc qdisc add dev eth1 root handle 5: pfifo limit 333", links("eth1"), LEAVE, "tc qdisc")
+    assert re.search(r"qdisc pfifo 5: dev eth1 root refcnt \d+ limit 333p", done[3])

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way to a host is recognised, whatever it is made of: the agent in a network namespace with the real kernel."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from orchestrator.agent.connection import told_by
+from tests.unit.namespaces import Case, on_a_host, on_hosts
+
+BEGIN = """
+sysctl -qw net.ipv6.conf.default.accept_dad=0
+ip link add eth1 type veth peer name far1; ip link add eth2 type veth peer name far2
+ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 up
+ip addr add 192.0.2.17/28 dev eth1; ip addr add 192.0.2.33/28 dev eth2
+"""
+LOOK = {"op": "survey", "tools": {}, "folders": [], "load_window_s": 0}
+OVER_ETH2 = "192.0.2.34 50000 192.0.2.33 22"
+DEFAULT = "the host's default route goes over {}, so it may be the way to the host itself"
+WIDE = "the route to {} goes over {}, so it may be the way to the host itself"
+WAY = "this very SSH connection comes in over {}"
+
+
+def troubles(
+    setups: Mapping[str, str], connection: str = OVER_ETH2, needs: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, dict[str, str | None]]:
+    """{case: {interface: why it cannot be taken}} on hosts with two interfaces, eth1 and eth2, each with its setup."""
+    cases = {
+        name: Case([BEGIN, setup, LOOK], connection, (needs or {}).get(name, ())) for name, setup in setups.items()
+    }
+    return {
+        name: {nic: facts["trouble"] for nic, facts in gave[-1]["nics"].items()}
+        for name, gave in on_hosts(cases).items()
+    }
+
+
+DEFAULTS = {
+    "told by hand": "ip route add default via 192.0.2.18",
+    "advertised": "ip -6 route add default via fe80::1 dev eth1 proto ra metric 1024 expires 1800",
+    "with several hops": "ip route add default nexthop via 192.0.2.18 weight 1 nexthop via 192.0.2.50 weight 2",
+    "of IPv6 with several hops": "ip -6 route add default nexthop via fe80::1 dev eth1 nexthop via fe80::2 dev far",
+    "of a next hop object": "ip nexthop add id 9 via 192.0.2.18 dev eth1; ip route add default nhid 9",
+    "of a group": "ip nexthop add id 8 via 192.0.2.18 dev eth1; ip nexthop add id 9 group 8;"
+    "ip route add default nhid 9",
+    "of a group that is not told with the route": "sysctl -qw net.ipv4.nexthop_compat_mode=0;"
+    "ip nexthop add id 8 via 192.0.2.18 dev eth1; ip nexthop add id 9 group 8; ip route add default nhid 9",
+    "that is on the link": "ip route add default dev eth1 scope link",
+    "that comes second": "ip route add default via 192.0.2.18 metric 4000",
+}
+
+
+def test_a_default_route_is_seen_whatever_it_is_made_of() -> None:
+    more = "ip link add far type veth peer name more; ip link set far up; ip link set more up;"
+    more += "ip addr add 192.0.2.49/28 dev far;"
+    found = troubles({kind: more + setup for kind, setup in DEFAULTS.items()})
+    assert {kind: nics["eth1"] for kind, nics in found.items()} == dict.fromkeys(DEFAULTS, DEFAULT.format("eth1"))
+
+
+def test_two_halves_are_a_default_route() -> None:
+    halves = "ip route add 0.0.0.0/1 via 192.0.2.18; ip route add 128.0.0.0/1 via 192.0.2.34"
+    for connection in ("", OVER_ETH2):
+        found = troubles({"halves": halves, "IPv6": "ip -6 route add 2000::/3 via fe80::1 dev eth1"}, connection)
+        assert found["halves"]["eth1"] == WIDE.format("0.0.0.0/1", "eth1")
+        assert found["halves"]["eth2"] == (WAY.format("eth2") if connection else WIDE.format("128.0.0.0/1", "eth2"))
+        assert found["IPv6"]["eth1"] == WIDE.format("2000::/3", "eth1")
+
+
+def test_other_interfaces_can_be_taken() -> None:
+    setup = """
+    ip route add 10.20.0.0/16 via 192.0.2.18; ip route add 224.0.0.0/4 dev eth1
+    ip route add unreachable default metric 9000; ip -6 route add ff00::/8 dev eth1 table 7
+    """
+    assert troubles({"": setup}, connection="")[""]["eth1"] is None
+    more = """
+    ip route add default via 192.0.2.18 table 7; ip rule add from 192.0.2.17 lookup 7
+    ip route add 10.0.0.0/8 via 192.0.2.18
+    """
+    assert troubles({"": setup + more})[""] == {"eth1": None, "eth2": WAY.format("eth2"), "far1": None, "far2": None}
+
+
+CONNECTIONS = {
+    "by its address here": ("192.0.2.18 50000 192.0.2.17 22", ""),
+    "from far away": (
+        "203.0.113.5 50000 192.0.2.17 22",
+        "ip route add 203.0.113.0/24 via 192.0.2.18",
+    ),
+    "whose answers go another way than its address": (
+        "203.0.113.5 50000 192.0.2.33 22",
+        "ip route add 203.0.113.0/24 via 192.0.2.18",
+    ),
+    "by a rule for its address": (
+        "203.0.113.5 50000 198.51.100.1 22",
+        "ip addr add 198.51.100.1/32 dev lo; ip rule add from 198.51.100.1 lookup 7;"
+        "ip route add default via 192.0.2.18 table 7; ip route add 203.0.113.0/24 via 192.0.2.34",
+    ),
+    "by a rule for its port": (
+        "203.0.113.5 50000 198.51.100.1 2222",
+        "ip addr add 198.51.100.1/32 dev lo; ip rule add ipproto tcp sport 2222 lookup 7;"
+        "ip route add default via 192.0.2.18 table 7; ip route add 203.0.113.0/24 via 192.0.2.34",
+    ),
+    "over one of several hops": (
+        "203.0.113.5 50000 198.51.100.1 22",
+        "ip addr add 198.51.100.1/32 dev lo; ip route add 203.0.113.0/24 nexthop via 192.0.2.34 nexthop via 192.0.2.18",
+    ),
+    "by IPv6": (
+        "2001:db8:9::5 50000 2001:db8:1::1 22",
+        "ip addr add 2001:db8:1::1/64 dev eth1; ip -6 route add 2001:db8:9::/48 via fe80::1 dev eth1",
+    ),
+    "by a link-local address": ("fe80::9%eth1 50000 fe80::5%eth1 22", "ip addr add fe80::5/64 dev eth1"),
+    "by a link-local address whose zone is not told": (
+        "fe80::9 50000 fe80::5 22",
+        "ip addr add fe80::5/64 dev eth1",
+    ),
+    "by an IPv4 address in the form of IPv6": ("::ffff:192.0.2.18 50000 ::ffff:192.0.2.17 22", ""),
+}
+
+
+def test_the_way_of_a_connection_is_seen() -> None:
+    cases = {kind: Case([BEGIN, setup, LOOK], connection) for kind, (connection, setup) in CONNECTIONS.items()}
+    found = {kind: gave[-1]["nics"]["eth1"]["trouble"] for kind, gave in on_hosts(cases).items()}
+    assert found == dict.fromkeys(CONNECTIONS, WAY.format("eth1"))
+
+
+def test_a_connection_that_sudo_keeps_to_itself_is_found_by_its_socket() -> None:
+    server = 'import socket; s = socket.create_server(("", 22)); c = s.accept(); c[0].recv(1)'
+    found = on_a_host(
+        BEGIN,
+        "ip netns add far; ip link set far1 netns far; ip -n far link set far1 up;"
+        "ip -n far addr add 192.0.2.18/28 dev far1; ip -n far -6 addr add 2001:db8::2/64 dev far1;"
+        f"ip netns exec far python3 -c '{server}' >/dev/null 2>&1 </dev/null &"
+        "until ip netns exec far ss -Hltn | grep -q :22; do sleep 0.02; done",
+        {"op": "log in", "address": "192.0.2.18"},
+        LOOK,
+    )[-1]["nics"]
+    assert (found["eth1"]["trouble"], found["eth2"]["trouble"]) == (WAY.format("eth1"), None)
+
+
+def test_a_connection_that_sudo_keeps_to_itself_is_found_in_the_environment_of_its_parents() -> None:
+    look = "from orchestrator.agent.way import nic_troubles; print(nic_troubles())"
+    (_, found) = on_a_host(
+        BEGIN,
+        "export SSH_CONNECTION='192.0.2.18 50000 192.0.2.17 22'; exec sh -c '"
+        f'env -u SSH_CONNECTION python3 -c "{look}"; true\'',
+    )
+    assert WAY.format("eth1") in found
+    assert WAY.format("eth2") not in found
+
+
+UNKNOWN = {
+    "not told": "",
+    "no socket": "UNKNOWN 65535 UNKNOWN 65535",
+    "a local forwarder": "127.0.0.1 50000 127.0.0.1 22",
+    "of another namespace": "203.0.113.77 50000 203.0.113.78 22",
+}
+
+
+def test_where_the_connection_is_not_known_what_leads_to_many_addresses_is_left_alone() -> None:
+    setup = """
+    ip route add 10.0.0.0/8 via 192.0.2.18; ip route add default via 192.0.2.34 table 7
+    ip rule add from 192.0.2.33 lookup 7
+    """
+    found = on_hosts({kind: Case([BEGIN, setup, LOOK], connection) for kind, connection in UNKNOWN.items()})
+    for kind, gave in found.items():
+        nics = gave[-1]["nics"]
+        assert (kind, nics["eth1"]["trouble"]) == (kind, WIDE.format("10.0.0.0/8", "eth1"))
+        assert (kind, nics["eth2"]["trouble"]) == (kind, DEFAULT.format("eth2"))
+
+
+STACKS = {
+    # What the way is made of, with eth1 in it: kinds of interfaces, how it is made, and the name of its top.
+    "bridge": (("bridge",), "ip link add br0 type bridge; ip link set eth1 master br0", "br0"),
+    "bond": (("bond",), "ip link add bond0 type bond; ip link set eth1 down; ip link set eth1 master bond0", "bond0"),
+    "vlan": (("vlan",), "ip link add link eth1 name eth1.5 type vlan id 5", "eth1.5"),
+    "macvlan": (("macvlan",), "ip link add link eth1 name mv0 type macvlan mode bridge", "mv0"),
+    "ipvlan": (("ipvlan",), "ip link add link eth1 name iv0 type ipvlan", "iv0"),
+    "vlan on a bridge": (
+        ("bridge", "vlan"),
+        "ip link add br0 type bridge; ip link set eth1 master br0; ip link set br0 up;"
+        "ip link add link br0 name br0.5 type vlan id 5",
+        "br0.5",
+    ),
+    "macvlan on a bridge": (
+        ("bridge", "macvlan"),
+        "ip link add br0 type bridge; ip link set eth1 master br0; ip link set br0 up;"
+        "ip link add link br0 name mv0 type macvlan mode bridge",
+        "mv0",
+    ),
+}
+
+
+def test_all_that_the_way_stands_on_is_a_part_of_it() -> None:
+    needs = {kind: kinds for kind, (kinds, _, _) in STACKS.items()}
+    made = {
+        kind: f"{setup}; ip link set {top} up; ip link set eth1 up; ip addr add 203.0.113.1/24 dev {top}"
+        for kind, (_, setup, top) in STACKS.items()
+    }
+    found = troubles(made, "203.0.113.5 50000 203.0.113.1 22", needs)
+    for kind, nics in found.items():
+        top = STACKS[kind][2]
+        assert (nics["eth1"], nics[top]) == (WAY.format(f"{top}, which stands on eth1"), WAY.format(top))
+    default = "; ip route add default via 203.0.113.5"
+    found = troubles({kind: setup + default for kind, setup in made.items()}, needs=needs)
+    for kind, nics in found.items():
+        assert nics["eth1"] == DEFAULT.format(f"{STACKS[kind][2]}, which stands on eth1")
+
+
+MASTER, TOP = "it belongs to {}, into which it would not come back", "{} stands on it, and would go with it"
+OTHERS = {
+    "bridge": ("ip link add br0 type bridge; ip link set eth1 master br0", MASTER.format("br0")),
+    "bond": ("ip link add b0 type bond; ip link set eth1 down; ip link set eth1 master b0", MASTER.format("b0")),
+    "vrf": ("ip link add v0 type vrf table 9; ip link set eth1 master v0", MASTER.format("v0")),
+    "macvlan": ("ip link add link eth1 name mv0 type macvlan", TOP.format("mv0")),
+    "vlan": ("ip link add link eth1 name eth1.5 type vlan id 5", TOP.format("eth1.5")),
+}
+
+
+def test_what_belongs_to_another_is_not_taken() -> None:
+    found = troubles({kind: setup for kind, (setup, _) in OTHERS.items()}, needs={kind: [kind] for kind in OTHERS})
+    assert {kind: nics["eth1"] for kind, nics in found.items()} == {kind: OTHERS[kind][1] for kind in found}
+
+
+def test_what_cannot_be_moved_is_said_before() -> None:
+    found = troubles({"": "ip link add br0 type bridge"}, needs={"": ["bridge"]})[""]
+    assert found["br0"] == "it is a bridge, which cannot be moved to a role; name an interface of its own, or a VLAN"
+
+
+def test_where_the_way_goes_through_a_tunnel_it_is_not_known_what_carries_that() -> None:
+    more = {"vxlan": "id 5 remote 192.0.2.18 dstport 4789", "wireguard": "", "gre": "remote 192.0.2.18", "tun": ""}
+    setup = "; ip link set t0 up; ip addr add 203.0.113.1/24 dev t0; ip route add 10.0.0.0/8 via 192.0.2.18"
+    found = troubles(
+        {kind: f"ip link add t0 type {kind} {words}{setup}" for kind, words in more.items()},
+        "203.0.113.5 50000 203.0.113.1 22",
+        {kind: [kind] for kind in more},
+    )
+    for nics in found.values():
+        assert (nics["t0"], nics["eth1"]) == (WAY.format("t0"), WIDE.format("10.0.0.0/8", "eth1"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "UNKNOWN 65535 UNKNOWN 65535", "192.0.2.1 50000", "a b c d", "192.0.2.1 x 192.0.2.2 22", "1 2 3 4"]
+)
+def test_what_names_no_connection_is_none(text: str) -> None:
+    assert told_by(f"A=b\0SSH_CONNECTION={text}\0".encode()) == []
