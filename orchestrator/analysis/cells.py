@@ -53,7 +53,6 @@ class Key(NamedTuple):
 
 
 LEVELS = list(Key._fields)
-_HEADROOM = 0.10  # below the baseline, as a share of it; nearer, the generator may be what limits
 
 
 def baseline_bps(run: Run) -> dict[int, float]:
@@ -76,7 +75,6 @@ def cells(run: Run) -> pd.DataFrame:
     planned = run.trials[run.trials["kind"] == "measure"]
     values = throughputs(run.measured)
     baselines = baseline_bps(run)
-    headroom = ((run.meta.get("spec") or {}).get("limits") or {}).get("headroom", _HEADROOM)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
@@ -97,7 +95,7 @@ def cells(run: Run) -> pd.DataFrame:
         if baseline := baselines.get(key.cores):
             row["baseline_bps"] = baseline
             row["of_baseline"] = row["median_bps"] / baseline
-            row["generator_bound"] = bool(row["of_baseline"] > 1 - headroom)
+            row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)
         rows.append(row | _mode_columns(modes.get(key)))
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)

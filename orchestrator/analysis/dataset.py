@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.claims import Verdict
     from orchestrator.analysis.comparing import Comparison
 
+_HEADROOM = 0.10  # of runs whose spec does not say
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
@@ -123,6 +124,12 @@ class Run:
         """Whether what was measured are packet rates, which pktgen's trials give, and no throughput."""
         blocks = (self.meta.get("plan") or {}).get("blocks") or ()
         return any(trial["traffic"].get("tool") == "pktgen" for block in blocks for trial in block["trials"][:1])
+
+    @property
+    def headroom(self) -> float:
+        """How far below the baseline a result must be, as a share of it, for the generator not to be the limit."""
+        found = ((self.meta.get("spec") or {}).get("limits") or {}).get("headroom")
+        return _HEADROOM if found is None else float(found)
 
     @cached_property
     def virtual_time(self) -> VirtualTime | None:

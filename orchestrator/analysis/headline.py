@@ -1,95 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who won, and by how much: what a reader wants to know first, said no more strongly than the numbers allow.
 
-A variant has won at a place (a number of cores and tunnels) if it has the highest median there and the 95 % interval of
-its paired ratio to each other variant lies above 1. With too few rounds for such an interval it can only be ahead, and
-an interval that holds 1 tells the two not apart. The place that the headline is about is chosen before any number is
-looked at: the most cores, and there one tunnel a core, else the most tunnels.
+The place that the headline is about (a number of cores and tunnels) is chosen from the plan, before any number is
+looked at: `standings.in_order_of_size`. A place without a valid trial is named, and the next one in that order takes
+its turn.
+
+There a variant has won if the 95 % interval of its paired ratio to each other variant lies above 1. With too few rounds
+for such an interval it can only be ahead, in every round that both have.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.cells import Key, cells
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.packets import in_order, packet_cells
+from orchestrator.analysis.packet_headline import packets_in_words
 from orchestrator.analysis.quality import mode_remarks
 from orchestrator.analysis.sensitivity import sentence, with_invalid
-from orchestrator.stats import FEWEST_FOR_INTERVAL, Interval, paired_ratio
+from orchestrator.analysis.standings import (
+    Lead,
+    Place,
+    Standing,
+    in_order_of_size,
+    listed,
+    lost_in_words,
+    place_in_words,
+    standings,
+)
+from orchestrator.stats import FEWEST_FOR_INTERVAL
 from orchestrator.store.clock import MEANING, NOT_MODELLED
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs."""
-
-    variant: str
-    other: str
-    n: int
-    median: float
-    interval: Interval
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the 95 % interval lies above 1."""
-        return not self.interval.is_range and self.interval.low > 1
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether the variant carried more in every round, of too few for an interval."""
-        return self.interval.is_range and self.interval.low > 1
-
-    @property
-    def spread(self) -> str:
-        """The interval and the number of pairs, in words."""
-        pairs = f"n = {self.n} pair{'s' * (self.n != 1)}"
-        return (
-            pairs
-            if self.n == 1
-            else f"{self.interval.name} {self.interval.low:.2f} to {self.interval.high:.2f}, {pairs}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The variants that have a number at a place, the best first: ``rows`` of `cells`, with the ``leads`` of the first
-    over each other, in their order; a variant that shares no round with it has none. ``key``: the best one's cell."""
-
-    key: Key
-    rows: Sequence[Mapping[str, Any]]
-    leads: Sequence[Lead]
-
-    @property
-    def where(self) -> str:
-        """The place in words."""
-        _, cores, tunnels, *packets = str(self.key).split(", ")
-        return ", ".join([f"{tunnels} on {cores}", *packets])
-
-    @property
-    def best(self) -> str:
-        """The variant with the highest median."""
-        return self.key.variant
-
-    @property
-    def outcome(self) -> str:
-        """won, ahead, undecided, or alone: what can be said of the best."""
-        if len(self.rows) < 2:
-            return "alone"
-        if len(self.leads) < len(self.rows) - 1:
-            return "undecided"
-        if all(lead.is_clear for lead in self.leads):
-            return "won"
-        return "ahead" if all(lead.is_clear or lead.is_ahead for lead in self.leads) else "undecided"
-
-    @property
-    def rivals(self) -> list[str]:
-        """The variants that are not told apart from the best."""
-        sure = {lead.other for lead in self.leads if lead.is_clear or lead.is_ahead}
-        return [name for name in (str(row["variant"]) for row in self.rows[1:]) if name not in sure]
+_FEWEST_VALID = 0.5  # of a run's trials: with fewer valid ones nobody is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +45,9 @@ class Headline:
     unpatched modules; ``remarks``: sentences that belong to it."""
 
     verdict: str
-    standing: Standing | None
-    leads: Sequence[Lead]
-    remarks: Sequence[str]
+    standing: Standing | None = None
+    leads: Sequence[Lead] = ()
+    remarks: Sequence[str] = field(default_factory=list)
 
     @property
     def ratios(self) -> str:
@@ -109,26 +56,6 @@ class Headline:
             return ""
         said = [f"{lead.median:.2f} times as much as {lead.other} ({lead.spread})" for lead in self.leads]
         return f"With {self.standing.where} {self.leads[0].variant} carried {listed(said)}."
-
-
-def standings(run: Run) -> list[Standing]:
-    """Who is how far at each place that has a valid trial, in the order of cores and tunnels."""
-    values = throughputs(run.measured)
-    places: dict[Any, list[Any]] = {}
-    for row in cells(run).to_dict("records"):
-        if row["n"] > 0:
-            places.setdefault(Key.of(row).place, []).append(row)
-    found = []
-    for rows in places.values():
-        rows.sort(key=lambda row: -row["median_bps"])
-        best = Key.of(rows[0])
-        leads = []
-        for row in rows[1:]:
-            ratio = paired_ratio(values[best], values[Key.of(row)])
-            if ratio is not None:
-                leads.append(Lead(best.variant, str(row["variant"]), ratio.n, ratio.median, ratio.interval))
-        found.append(Standing(best, rows, leads))
-    return found
 
 
 def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
@@ -157,38 +84,33 @@ def _conclusion(found: Headline) -> str:
 
 def _of(run: Run, found: Sequence[Standing]) -> Headline:
     if run.counts_packets:
-        return Headline(_packets(run), None, [], [])
+        verdict, remarks = packets_in_words(run)
+        return Headline(_few_valid(run) or verdict, remarks=remarks)
+    planned = run.trials[run.trials["kind"] == "measure"]
     if not found:
-        planned = run.trials[run.trials["kind"] == "measure"]
-        return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.", None, [], [])
-    standing = _chosen(found)
+        return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.")
+    by_place = {standing.key.place: standing for standing in found}
+    order = in_order_of_size(map(Key.of, planned.to_dict("records")))
+    failed = [place for place in order if place not in by_place]
+    chosen = next(place for place in order if place in by_place)
+    before = order[: order.index(chosen)]
+    standing = by_place[chosen]
     leads = _matter(run, standing)
-    return Headline(_verdict(run, standing), standing, leads, [*_remarks(run, standing, leads), *_elsewhere(found)])
+    remarks = [
+        *_skipped(run, before, standing),
+        *_remarks(run, standing),
+        *_elsewhere(found, failed),
+    ]
+    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, remarks)
 
 
-def _packets(run: Run) -> str:
-    """The highest medians at the smallest packets, most cores and tunnels, each variant's, and no more than that."""
-    every = packet_cells(run)
-    rows = [row for row in every.to_dict("records") if row["n"] > 0 and row["goal"] == every["goal"].iloc[0]]
-    if not rows:
-        planned = int((run.trials["kind"] == "measure").sum())
-        return f"Nothing came out: none of the {planned} planned trials is valid."
-    cores, tunnels = max(Key.of(row).place[:2] for row in rows)
-    there = [row for row in rows if (row["cores"], row["tunnels"]) == (cores, tunnels)]
-    smallest = min(there, key=lambda row: in_order(Key.of(row)))["packet_size"]
-    there = sorted((row for row in there if row["packet_size"] == smallest), key=lambda row: -row["median_pps"])
-    said = [f"{row['variant']} {row['median_pps'] / 1e3:.3g}" for row in there]
-    size = f"packets of {smallest} bytes" if str(smallest).isdigit() else f"the mixture {smallest}"
-    unit = run.in_its_time("kpps")
-    place = f"{tunnels} tunnel{'s' * (tunnels != 1)} on {cores} core{'s' * (cores != 1)}"
-    return f"With {place} and {size}, {unit} in the median: {listed(said)}."
-
-
-def _chosen(found: Sequence[Standing]) -> Standing:
-    cores = max(standing.key.cores for standing in found)
-    there = [standing for standing in found if standing.key.cores == cores]
-    per_core = [standing for standing in there if standing.key.tunnels == cores]
-    return per_core[0] if per_core else max(there, key=lambda standing: standing.key.tunnels)
+def _few_valid(run: Run) -> str:
+    """The verdict on a run most of which did not work; empty for others."""
+    counts = run.counts()
+    planned = sum(counts.values())
+    if counts["ok"] >= _FEWEST_VALID * planned:
+        return ""
+    return f"No verdict: only {counts['ok']} of {planned} trials are valid ({lost_in_words(counts)})."
 
 
 def _matter(run: Run, standing: Standing) -> list[Lead]:
@@ -206,51 +128,109 @@ def _matter(run: Run, standing: Standing) -> list[Lead]:
 
 
 def _verdict(run: Run, standing: Standing) -> str:
-    best, outcome = standing.best, standing.outcome
+    best, outcome, leads = standing.best, standing.outcome, standing.leads
+    absent = _absent(run, standing)
+    beside = f"; {listed(absent)} {'has' if len(absent) == 1 else 'have'} no valid trial there" if absent else ""
     if outcome == "alone":
         row = standing.rows[0]
         carried = run.in_its_time(f"{row['median_bps'] / 1e9:.2f} Gbit/s")
-        return f"{best} carried {carried} with {standing.where}; nothing to compare it with."
+        return f"{best} carried {carried} with {standing.where}{beside or '; nothing to compare it with'}."
     if outcome == "won":
-        return f"{best} won."
+        against = f" against {listed([lead.other for lead in leads])}" if absent else ""
+        return f"{best} won{against}{beside}."
     if outcome == "ahead":
-        rounds = min(lead.n for lead in standing.leads)
-        return f"{best} was ahead in {'the one round' if rounds == 1 else 'every round'} that was measured."
-    return f"No clear winner: {listed([best, *standing.rivals])} are not told apart."
+        if all(lead.in_every_round for lead in leads) and len({lead.n for lead in leads}) == 1:
+            return f"{best} was ahead in each of the {leads[0].n} rounds that were measured{beside}."
+        said = [f"of {lead.other} in {lead.rounds_ahead} of {lead.n} rounds" for lead in leads]
+        return f"{best} was ahead {listed(said)}{beside}."
+    if leads and all(lead.n == 1 for lead in leads):
+        return f"No winner: one round shows none. {best} carried the most in it{beside}."
+    said = [f"{listed([best, *standing.rivals])} are not told apart"] if standing.rivals else []
+    said += [f"{best} has the highest median, and {name} carried more in their rounds" for name in standing.behind]
+    said += [f"{name} shares no valid round with {best}" for name in standing.unpaired]
+    return f"No clear winner: {', '.join(said)}{beside}."
 
 
-def _remarks(run: Run, standing: Standing, leads: Sequence[Lead]) -> list[str]:
-    said = []
+def _here(run: Run, standing: Standing) -> list[Any]:
+    """The rows of `cells` of all variants that were planned at a place."""
+    return [row for row in cells(run).to_dict("records") if Key.of(row).place == standing.key.place]
+
+
+def _absent(run: Run, standing: Standing) -> list[str]:
+    return [str(row["variant"]) for row in _here(run, standing) if row["n"] == 0]
+
+
+def _skipped(run: Run, places: Sequence[Place], standing: Standing) -> list[str]:
+    """A sentence on the larger places that came to nothing."""
+    if not places:
+        return []
+    planned = run.trials[run.trials["kind"] == "measure"]
+    said = [f"{_named(place)} ({lost_in_words(_counts(_at(planned, place)))})" for place in places]
+    return [f"No trial is valid with {listed(said)}, so this is about the next largest place: {standing.where}."]
+
+
+def _remarks(run: Run, standing: Standing) -> list[str]:
+    said = [_of_trials(run, standing)]
+    if standing.higher:
+        more = "has a higher median" if len(standing.higher) == 1 else "have higher medians"
+        said.append(
+            f"{listed(standing.higher)} {more} over all rounds; in those that both have, {standing.best} carried more."
+        )
     if standing.leads and any(lead.interval.is_range for lead in standing.leads):
         said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
-    place = standing.key.place
-    here = [row for row in cells(run).to_dict("records") if Key.of(row).place == place]
     said += mode_remarks(run, standing.key, standing.rows)
-    if leads:
-        said.append(f"Invalid attempts in these cells: {sum(row['invalid_attempts'] for row in here) or 'none'}.")
-    absent = [str(row["variant"]) for row in here if row["n"] == 0]
-    if absent:
-        said.append(f"Without a valid trial there: {listed(absent)}.")
     bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
     if bound:
         said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")
     return said
 
 
-def _elsewhere(found: Sequence[Standing]) -> list[str]:
-    """One sentence over all places, where there are several."""
-    if len(found) < 2:
+def _of_trials(run: Run, standing: Standing) -> str:
+    """How many of the trials at a place are ok, and what became of the attempts that are not."""
+    place = standing.key.place
+    counts = _counts(_at(run.trials[run.trials["kind"] == "measure"], place))
+    tried = _counts(_at(run.attempts[run.attempts["kind"] == "measure"], place))
+    planned = sum(counts.values())
+    lost = [f"{tried[status]} attempts {what}" for status, what in _BAD.items() if tried[status] > 1]
+    lost += [f"1 attempt {what}" for status, what in _BAD.items() if tried[status] == 1]
+    lost += [f"{counts['missing']} not measured"] if counts["missing"] else []
+    beside = listed(lost) if lost else "no attempt failed or was invalid"
+    return f"With {standing.where} {counts['ok']} of {planned} trials are valid: {beside}."
+
+
+_BAD = {"failed": "failed", "invalid": "broke a limit"}
+
+
+def _at(trials: "pd.DataFrame", place: Place) -> "pd.DataFrame":
+    return trials[[Key.of(row).place == place for row in trials.to_dict("records")]]
+
+
+def _counts(trials: "pd.DataFrame") -> Counter[str]:
+    return Counter(trials["status"])
+
+
+def _named(place: Place) -> str:
+    return place_in_words(Key("", place[0], place[1], place[3] or None))
+
+
+def _elsewhere(found: Sequence[Standing], failed: Sequence[Place]) -> list[str]:
+    """One sentence over all planned places, where there are several."""
+    places = len(found) + len(failed)
+    if places < 2:
         return []
-    outcomes = Counter((standing.best, standing.outcome) for standing in found if standing.outcome in ("won", "ahead"))
-    said = [
-        f"{best} {'won' if outcome == 'won' else 'was ahead in'} {n}" for (best, outcome), n in outcomes.most_common()
-    ]
-    undecided = sum(standing.outcome == "undecided" for standing in found)
-    if undecided:
-        said.append(f"{undecided} {'are' if undecided != 1 else 'is'} undecided")
-    return [f"Of all {len(found)} combinations of cores and tunnels, {listed(said)}."] if said else []
-
-
-def listed(words: Sequence[str]) -> str:
-    """a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    outcomes = Counter((one.best, one.outcome_of_many) for one in found if one.outcome_of_many in ("won", "ahead"))
+    words = {"won": "won", "ahead": "was ahead in"}
+    said = [f"{best} {words[outcome]} {n}" for (best, outcome), n in outcomes.most_common()]
+    for outcome, what in (("undecided", "undecided"), ("alone", "without a comparison")):
+        if number := sum(one.outcome == outcome for one in found):
+            said.append(f"{number} {'are' if number != 1 else 'is'} {what}")
+    if failed:
+        named = listed([_named(place) for place in failed])
+        said.append(f"{len(failed)} {'have' if len(failed) != 1 else 'has'} no valid trial ({named})")
+    comparisons = sum(len(one.leads) for one in found)
+    kinds = {outcome for _, outcome in outcomes}
+    how = f"Holm's correction for all {comparisons} comparisons"
+    note = f" Each by its own numbers: none stands {how}." if kinds else ""
+    if "won" in kinds:
+        note = f" Won: it stands {how}{'; ahead: by the numbers of that place alone' if 'ahead' in kinds else ''}."
+    return [f"Of all {places} planned combinations of cores and tunnels, {listed(said)}.{note}"]

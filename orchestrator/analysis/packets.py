@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packet rates: of trials with pktgen, what one rate carried, or the bounds between which a search found the highest.
 
-Never beside TCP's throughput: a rate with bounded loss is another quantity.
+Never beside TCP's throughput: a rate with bounded loss is another quantity. And what bounds a rate is itself one of
+two things (`bounded_by`), which have no ratio to each other.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,9 +21,20 @@ GOALS = {
     "ndr": ("ndr_lower_pps", "ndr_upper_pps", "highest rate without a loss (NDR)"),
     "received": ("received_pps", "received_pps", "what arrived of the rate that was sent"),
 }
-_HEADROOM = 0.10
+# What bounds a cell's rate. Losses: the generator offered more, and too much of it was lost (an open loop). Closed
+# loop: no load lost too much, and yet the generator sent clearly less than it does without a tunnel, since it waits for
+# what takes its packets. Generator: it came as near to what it sends without a tunnel as the limit headroom says.
+LOSSES, CLOSED_LOOP, GENERATOR, HIGHEST_LOAD, MIXED = "losses", "closed loop", "generator", "highest load", "differs"
+CLOSED_LOOP_NOTE = (
+    "Closed loop: whatever takes a packet from the generator handles it before the next one is made, so that the "
+    "generator waits, hardly a packet is lost, and the rate is what the path takes. Bounded by losses: packets are "
+    "taken at once, and dropped where there are too many; the rate is the highest whose losses stay within the goal. "
+    "These are two quantities, and a ratio of one to the other means nothing."
+)
+FINAL_S = 60.0  # RFC 2544, section 24: how long the loads last at least that decide
+_LOST = 0.005  # of the packets at the highest load: with fewer, losses do not bound the rate
 _COLUMNS = [*LEVELS, "goal", "n", "failed", "invalid", "missing", "median_pps", "low_pps", "high_pps", "interval"]
-_COLUMNS += ["upper_pps", "loss_ratio", "per_core_pps", "baseline_pps", "of_baseline", "generator_bound"]
+_COLUMNS += ["upper_pps", "loss_ratio", "per_core_pps", "baseline_pps", "of_baseline", "generator_bound", "bounded_by"]
 _NUMBERS = [name for name in _COLUMNS if name.endswith("_pps")] + ["loss_ratio", "of_baseline"]
 
 
@@ -49,8 +62,9 @@ def packet_cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; goal; n (ok trials), failed, invalid, missing; median_pps, low_pps, high_pps, interval: of the
     lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
-    baseline_pps: the highest without a tunnel; of_baseline, generator_bound: not where a rate was given;
-    measured_in.
+    baseline_pps: the highest without a tunnel; of_baseline, generator_bound: not where a rate was given; bounded_by:
+    losses, closed loop, generator, highest load (it was not lost, and there is no baseline), differs (from trial to
+    trial), or nothing where a rate was given; measured_in.
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")
@@ -61,6 +75,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
         searched = goal != "received" or _as_fast_as_it_can(run)
         for key, statuses in _by_key(planned).items():
             row: dict[str, Any] = {**key._asdict(), "goal": goal, "n": 0, "interval": "", "generator_bound": False}
+            row["bounded_by"] = ""
             row |= {status: int((statuses["status"] == status).sum()) for status in ("failed", "invalid", "missing")}
             row |= dict.fromkeys(_NUMBERS, math.nan)
             mine = _of(trials[trials["goal"] == goal], key)
@@ -76,10 +91,37 @@ def packet_cells(run: Run) -> pd.DataFrame:
                 row["baseline_pps"] = float(plain["lower_pps"].max())
                 if searched:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
-                    row["generator_bound"] = bool(row["of_baseline"] > 1 - _HEADROOM)
+                    row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)
+            if searched and len(mine):
+                kinds = {_bounded_by(one, row["baseline_pps"], run.headroom) for one in mine.to_dict("records")}
+                row["bounded_by"] = kinds.pop() if len(kinds) == 1 else MIXED
             rows.append(row)
     rows.sort(key=lambda row: (in_order(Key.of(row)), order[row["variant"]]))
     return pd.DataFrame(rows, columns=_COLUMNS).assign(measured_in=run.measured_in)
+
+
+def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, headroom: float) -> str:
+    """What bounds the rate of a trial: with an upper bound, or losses at the highest load, these are losses."""
+    if trial["loss_ratio"] > _LOST if trial["goal"] == "received" else not math.isnan(trial["upper_pps"]):
+        return LOSSES
+    if math.isnan(baseline_pps):
+        return HIGHEST_LOAD
+    return GENERATOR if trial["lower_pps"] > (1 - headroom) * baseline_pps else CLOSED_LOOP
+
+
+def search_note(run: Run) -> str:
+    """How the loads of a run's searches differ from what RFC 2544 asks for; empty where none was searched.
+
+    Source: RFC 2544, section 24 (a trial of 60 s at least in the final determination) and section 26.1.
+    """
+    blocks = (run.meta.get("plan") or {}).get("blocks") or ()
+    traffic: Mapping[str, Any] = next((trial["traffic"] for block in blocks for trial in block["trials"]), {})
+    search = traffic.get("search")
+    if not search:
+        return ""
+    final_s = search.get("final_duration_s") or traffic.get("duration_s") or 0.0
+    found = f"Loads that decide: {final_s:g} s"
+    return f"{found}." if final_s >= FINAL_S else f"{found} (RFC 2544 asks for {FINAL_S:g} s)."
 
 
 def in_order(key: Key) -> tuple[int, int, bool, int]:

@@ -20,9 +20,10 @@ from orchestrator.analysis.figures import value_round
 from orchestrator.analysis.figures.captions import count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
-from orchestrator.analysis.headline import Headline, Standing, headline, listed, standings
+from orchestrator.analysis.headline import Headline, headline
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.quality import quality_notes
+from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping

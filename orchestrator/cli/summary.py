@@ -128,15 +128,21 @@ def _packets(run: "Run") -> "Table":
     from rich.table import Table
 
     from orchestrator.analysis.cells import Key
-    from orchestrator.analysis.packets import goals, packet_cells
+    from orchestrator.analysis.packets import CLOSED_LOOP, goals, packet_cells
 
-    table = Table(box=None)
-    for name in ("cores", "tunnels", "packet", *run.variants):
-        table.add_column(name, justify="right")
     every = packet_cells(run)
     rows = every[every["goal"] == goals(run)[0]].to_dict("records")
+    closed = any(row["bounded_by"] == CLOSED_LOOP for row in rows)
+    table = Table(box=None, caption="*: in a closed loop, which is another quantity" if closed else None)
+    for name in ("cores", "tunnels", "packet", *run.variants):
+        table.add_column(name, justify="right")
     for place in dict.fromkeys(Key.of(row).place for row in rows):
         here = {row["variant"]: row for row in rows if Key.of(row).place == place and row["n"]}
-        texts = [f"{here[name]['median_pps'] / 1e3:.4g}" if name in here else "-" for name in run.variants]
+        texts = [
+            f"{here[name]['median_pps'] / 1e3:.4g}{'*' * (here[name]['bounded_by'] == CLOSED_LOOP)}"
+            if name in here
+            else "-"
+            for name in run.variants
+        ]
         table.add_row(str(place[0]), str(place[1]), place[3], *texts)
     return table

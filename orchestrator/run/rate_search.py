@@ -133,8 +133,15 @@ def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
     return f"{', '.join(parts)}; load {len(samples)}: {kpps(last.rate_pps)}, {last.loss_ratio:.3%} lost"
 
 
-def sentence(found: Found, loads: Iterable[Load]) -> str | None:
-    """What is to be said of a goal's bounds, where they are not as narrow as was asked."""
+def sentence(
+    found: Found, loads: Iterable[Load], baseline_pps: float | None = None, headroom: float = 0.1
+) -> str | None:
+    """What is to be said of a goal's bounds, where they are not as narrow as was asked.
+
+    ``baseline_pps``: what passed without a tunnel, where that was measured. A generator that met the goal with all that
+    it sent, and sent less than that by more than the share ``headroom``, is held back by what takes its packets: it is
+    no limit of its own, and the loop is closed.
+    """
     name = f"{found.goal.name} ({found.goal.loss_ratio:.2%} lost)"
     if found.reason == "minimum":
         least = min(loads, key=lambda load: (load.rate_pps or load.offered_pps, -load.seconds))
@@ -143,6 +150,12 @@ def sentence(found: Found, loads: Iterable[Load]) -> str | None:
     if found.reason == "time":
         known = f"known by then: {kpps(found.lower_pps)} to {kpps(found.upper_pps)}"
         return f"the time limit ended the search of {name}; {known}"
+    highest = found.lower_pps or 0.0
+    if found.reason == "maximum" and baseline_pps and highest < baseline_pps * (1 - headroom):
+        held = (
+            f"the generator is held to {kpps(highest)}, which meets it, and sends {kpps(baseline_pps)} without a tunnel"
+        )
+        return f"closed loop: {name} has no upper bound: {held}"
     if found.reason == "maximum":
         return f"generator-bound: {name} has no upper bound, the highest load ({kpps(found.lower_pps)}) meets it"
     if found.reason == "generator":
@@ -172,6 +185,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
     outcome.measurements.update(
         duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
     )
+    baseline = None if scene.baseline else scene.conditions.baseline
     verdicts = [
         judge(
             Evidence(
@@ -181,7 +195,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 handshake_age_s=age,
                 rekeyed=after.rekeyed,
                 kernel_log=after.complaints,
-                baseline=None if scene.baseline else scene.conditions.baseline,
+                baseline=baseline,
                 rate_pps=carried,
                 control=scene.conditions.control,
                 # Of loads far from the bounds it does not matter whether the generator kept their rate.
@@ -194,14 +208,14 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
         verdicts.append(
             judge(Evidence(streams=(), probes=load.probes, duration_s=durations[id(load)], loads=[load]), limits)
         )
-    outcome.take(_together(verdicts, _unbounded(found, [load for load, _ in loads.offered], limits.report_only)))
+    said = [sentence(one, [load for load, _ in loads.offered], baseline, limits.headroom) for one in found]
+    outcome.take(_together(verdicts, _unbounded(found, said, limits.report_only)))
 
 
-def _unbounded(found: Sequence[Found], loads: Sequence[Load], report_only: Sequence[str]) -> Verdict:
+def _unbounded(found: Sequence[Found], sentences: Sequence[str | None], report_only: Sequence[str]) -> Verdict:
     """What the bounds themselves say: without a lower one there is no result."""
     verdict = Verdict()
-    for one in found:
-        said = sentence(one, loads)
+    for one, said in zip(found, sentences, strict=True):
         if said is None:
             continue
         if one.lower_pps is None and "bounds" not in report_only:

@@ -21,6 +21,7 @@ from orchestrator.stats.scaling import (
     parallel_efficiency,
     shows_scaling,
 )
+from orchestrator.stats.signs import ahead_test, sign_test
 from orchestrator.stats.stopping import is_narrow, relative_width
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Parameter",
     "Quotient",
     "Summary",
+    "ahead_test",
     "by_boot",
     "fit_amdahl",
     "fit_usl",
@@ -53,6 +55,7 @@ __all__ = [
     "relative_width",
     "scaled",
     "shows_scaling",
+    "sign_test",
     "smallest_p",
     "summarize",
     "summarize_boots",

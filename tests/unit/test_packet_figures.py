@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packet rates of runs that never happened: numbers by cell, the figure and the page, apart from throughput."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,23 @@ import pytest
 
 import orchestrator as orch
 from orchestrator.analysis import figures, make_report
+from orchestrator.analysis.headline import headline
 from orchestrator.analysis.latency import COLUMNS, latencies, latency_cells
-from orchestrator.analysis.packets import goals, packet_cells
+from orchestrator.analysis.packets import CLOSED_LOOP_NOTE, goals, packet_cells
 from orchestrator.cli.summary import print_summary
 from tests.unit.synthetic_run import write_run
 
 SIZES = (64, 1420, "imix")
+WITH_INLINE = ("vanilla", "threaded", "inline")
+
+
+def edited(path: Path, change: Callable[[dict[str, Any], str], None]) -> Path:
+    """A run with the measurements of every attempt changed: ``change`` gets them and the variant."""
+    for file in path.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        change(attempt["measurements"], attempt["levels"]["variant"])
+        file.write_text(json.dumps(attempt))
+    return path
 
 
 def flat(variant: str, *rest: Any) -> float:
@@ -32,6 +45,45 @@ def test_a_cell_has_its_bounds_the_rate_a_core_and_its_share_of_the_baseline(tmp
     assert one["of_baseline"] == pytest.approx(0.25)
     assert (one["n"], bool(one["generator_bound"])) == (3, False)
     assert found.loc[("ndr", "vanilla", 2, "64")]["median_pps"] < one["median_pps"]
+
+
+def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Path) -> None:
+    def unbounded(found: dict[str, Any], variant: str) -> None:
+        if variant in ("inline", "none"):  # nothing was lost at the highest load
+            found["pdr_upper_pps"] = found["ndr_upper_pps"] = None
+
+    run = orch.load(edited(write_run(tmp_path, packet_sizes=(64,), speed=flat, variants=WITH_INLINE), unbounded))
+    kinds = packet_cells(run).groupby("variant")["bounded_by"].unique()
+    assert {name: list(found) for name, found in kinds.items()} == {
+        "vanilla": ["losses"],
+        "threaded": ["losses"],
+        "inline": ["closed loop"],  # at a half of what the generator sends without a tunnel: it waits
+    }
+    assert not packet_cells(run)["generator_bound"].any()
+    found = headline(run)
+    assert found.verdict == (
+        "With 2 tunnels on 2 cores and packets of 64 bytes, kpps in the median: threaded 376 and vanilla 188, bounded "
+        "by losses; inline 376, in a closed loop."
+    )
+    assert CLOSED_LOOP_NOTE in found.remarks
+    assert CLOSED_LOOP_NOTE[1:] in figures.packet_rate(run).caption
+
+    def as_fast_as_without(variant: str, *rest: Any) -> float:
+        return 6e9 if variant in ("inline", "none") else 1.5e9
+
+    path = write_run(tmp_path / "near", packet_sizes=(64,), speed=as_fast_as_without, variants=WITH_INLINE)
+    near = packet_cells(orch.load(edited(path, unbounded)))
+    assert set(near.loc[near["variant"] == "inline", "bounded_by"]) == {"generator"}
+    assert near.loc[near["variant"] == "inline", "generator_bound"].all()
+
+
+def test_how_near_to_the_baseline_is_too_near_stands_in_the_spec(tmp_path: Path) -> None:
+    path = write_run(tmp_path, packet_sizes=(64,), speed=lambda variant, *rest: 6e9 if variant == "none" else 5e9)
+    assert not packet_cells(orch.load(path))["generator_bound"].any()
+    meta = json.loads((path / "run.json").read_text())
+    meta["spec"]["limits"] = {"headroom": 0.3}
+    (path / "run.json").write_text(json.dumps(meta))
+    assert packet_cells(orch.load(path))["generator_bound"].all()
 
 
 def test_what_arrived_of_a_given_rate_is_no_bound(tmp_path: Path) -> None:

@@ -88,13 +88,15 @@ class Lab:
             echoes=echoes and {"sent": 100, "rtts_s": [i * 1e-5 for i in range(1, 100)]},
         )
 
-    def measure(self, limits: Limits | None = None, **traffic: Any) -> Outcome:
+    def measure(self, limits: Limits | None = None, baseline: float | None = None, **traffic: Any) -> Outcome:
         outcome = Outcome()
         found = Traffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
         assert read_traffic(found.stored) == found
-        levels = Levels("none", 1, 1, 64)
-        trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, found, "site-to-site")
-        conditions = Conditions(limits or Limits())
+        levels = Levels("none" if baseline is None else "vanilla", 1, 1, 64)
+        trial = Trial(
+            "0" * 16, "baseline" if baseline is None else "measure", 1, 0, 1, levels, 1, found, "site-to-site"
+        )
+        conditions = Conditions(limits or Limits(), baseline)
         scene = Scene(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
         measure_packet_rate(scene)
         return outcome
@@ -154,6 +156,19 @@ def test_a_generator_that_is_slower_than_the_device_is_marked(monkeypatch: pytes
     assert any("generator-bound: ndr (0.00% lost) has no upper bound" in mark for mark in outcome.marks)
     slow = Lab(monkeypatch, capacity_pps=2e6, most_pps=2e5).measure(search={"max_rate": "1 Mpps"})
     assert any("it could not send as asked" in mark for mark in slow.marks)
+
+
+def test_a_generator_that_the_tunnels_hold_back_is_no_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Lab(monkeypatch, capacity_pps=2e6, most_pps=4e5)
+    (mark,) = held.measure(baseline=1.3e6, search={"goals": ("pdr",)}).marks
+    assert mark == (
+        "closed loop: pdr (0.50% lost) has no upper bound: the generator is held to 400 kpps, which meets it, and "
+        "sends 1300 kpps without a tunnel"
+    )
+    near = held.measure(baseline=4.1e5, search={"goals": ("pdr",)}).marks
+    assert all(mark.startswith("generator-bound: ") for mark in near)
+    limits = Limits(headroom="1%")  # type: ignore[arg-type]
+    assert held.measure(limits, baseline=4.1e5, search={"goals": ("pdr",)}).marks[0].startswith("closed loop: ")
 
 
 def test_a_search_that_has_no_time_says_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

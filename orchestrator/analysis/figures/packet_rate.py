@@ -14,7 +14,18 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, STYLE, look
-from orchestrator.analysis.packets import GOALS, goals, packet_cells, packet_trials
+from orchestrator.analysis.packets import (
+    CLOSED_LOOP,
+    CLOSED_LOOP_NOTE,
+    GENERATOR,
+    GOALS,
+    LOSSES,
+    MIXED,
+    goals,
+    packet_cells,
+    packet_trials,
+    search_note,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
 NAME = "f6-packet-rate"
 TITLE = "Packet rate against packet size"
 _K = 1e3  # axes are in kpps
+_CLOSED = CLOSED_LOOP_NOTE[0].lower() + CLOSED_LOOP_NOTE[1:]
+_WORDS = {LOSSES: "bounded by losses", GENERATOR: "bounded by the generator", MIXED: "bounded in different ways"}
 _FAINT = 0.35  # of the colour, for rates without a loss beside those with few
 
 
@@ -44,26 +57,27 @@ def packet_rate(run: Run) -> Drawing:
         _meaning(wanted),
         captions.bound_note(here),
         _open_note(here),
+        search_note(run),
         lost,
-        "Sizes are those of the IP packets in the tunnel." + _mixture(places),
-        "Dotted: the same without a tunnel, where the axis reaches so far."
-        if here["baseline_pps"].notna().any()
-        else "",
-        *captions.context_notes(run),
+        "Sizes are those of the IP packets in the tunnel, not to scale." + _mixture(places),
     ]
+    tops = [_top(here, [1] * len(here)), _top(here, list(here["cores"]))]
+    first = here[here["goal"] == wanted[0]]
+    below, beyond = (_baselines(first, tops, reached=reached) for reached in (True, False))
+    face += ["Dotted: the same without a tunnel." if below else ""]
+    face += [f"Without a tunnel, beyond the axes: {beyond}." if beyond else "", *captions.context_notes(run)]
     face = [note for note in face if note]
     width = COLUMN_IN if len(columns) < 3 else PAGE_IN
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, width, 3.6, face)
         grid = figure.subplots(2, len(columns), squeeze=False, sharey="row", sharex=True)
-        lines = False
         for column, cores in enumerate(columns):
             cells = here[here["cores"] == cores]
             trials = packet_trials(run)
             trials = trials[(trials["cores"] == cores) & (trials["tunnels"] == chosen[cores])]
-            for axes, share in ((grid[0][column], 1), (grid[1][column], cores)):
+            for axes, share, top in ((grid[0][column], 1, tops[0]), (grid[1][column], cores, tops[1])):
                 _panel(axes, run, cells, trials, places, wanted, share * _K)
-                lines |= _baseline(axes, cells[cells["goal"] == wanted[0]], places, share * _K)
+                _baseline(axes, cells[cells["goal"] == wanted[0]], places, share * _K, top)
             grid[0][column].set_title(f"{captions.count(cores, 'core')}, {captions.count(chosen[cores], 'tunnel')}")
             grid[1][column].set_xticks(list(places.values()), list(places))
             grid[1][column].set_xlim(-0.5, len(places) - 0.5)
@@ -71,12 +85,15 @@ def packet_rate(run: Run) -> Drawing:
         shares = f"{run.in_its_time('kpps')}\na core" if run.virtual_time else "kpps a core"
         for row, quantity in ((0, parts.rate_label(run, "Packet rate in kpps")), (1, shares)):
             grid[row][0].set_ylabel(quantity)
-            grid[row][0].set_ylim(0, _top(here, [1] * len(here) if row == 0 else list(here["cores"])))
+            grid[row][0].set_ylim(0, tops[row])
         drawn = {str(name) for name in here.loc[here["n"] > 0, "variant"]}
         handles = parts.variant_handles(run, drawn)
         if len(wanted) > 1:
             handles.append(Line2D([], [], color=GREY, alpha=_FAINT, linewidth=3, label="without a loss"))
-        if lines:
+        if CLOSED_LOOP in set(here["bounded_by"]):
+            hollow: Any = {"marker": "o", "markersize": 3.5, "markerfacecolor": "none", "markeredgecolor": GREY}
+            handles.append(Line2D([], [], linestyle="none", label="closed loop: another quantity", **hollow))
+        if below:
             handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="no tunnel"))
         parts.legend(figure, handles)
     return Drawing(NAME, TITLE, figure, face)
@@ -106,7 +123,8 @@ def _mixture(places: Mapping[str, float]) -> str:
 def _open_note(cells: pd.DataFrame) -> str:
     if not bool((cells["upper_pps"].isna() & (cells["n"] > 0)).any()):
         return ""
-    return "↑: no upper bound, since the generator could send no more; where it shares the CPUs it gives way."
+    closed = bool((cells["bounded_by"] == CLOSED_LOOP).any())
+    return "↑: no upper bound, since the generator could send no more." + (f" Hollow: {_CLOSED}" if closed else "")
 
 
 def _invalid(run: Run) -> pd.DataFrame:
@@ -127,6 +145,8 @@ def _panel(
     names = run.variants
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
         aside = parts.shift(index, len(names), 1.0)
+        looped = cells[(cells["variant"] == name) & (cells["bounded_by"] == CLOSED_LOOP)]
+        closed_sizes = set(looped["packet_size"])
         for goal in reversed(wanted):
             faint = goal != wanted[0]
             mine = trials[(trials["variant"] == name) & (trials["goal"] == goal)]
@@ -135,13 +155,19 @@ def _panel(
             low, high = mine["lower_pps"] / unit, mine["upper_pps"] / unit
             axes.vlines(x, low, high, color=colour, linewidth=2.2, alpha=_FAINT if faint else 0.8, zorder=4 - faint)
             if goal == "received" or not faint:
-                marks = axes.scatter(x, low, s=7, marker=marker, color=colour, linewidths=0, alpha=0.55, zorder=4)
-                numbers.carry_rows(marks, mine, _trial_text)
+                closed = mine["packet_size"].isin(closed_sizes)
+                for rows, at, face in ((mine[~closed], low[~closed], colour), (mine[closed], low[closed], "none")):
+                    edge = 0.0 if face == colour else 0.7
+                    style: Any = {"s": 7, "marker": marker, "facecolors": face, "edgecolors": colour, "zorder": 4}
+                    marks = axes.scatter(x[at.index], at, linewidths=edge, alpha=0.55 if edge == 0 else 1, **style)
+                    numbers.carry_rows(marks, rows, _trial_text)
         cell = cells[(cells["variant"] == name) & (cells["goal"] == wanted[0])]
         cell = cell.assign(place=cell["packet_size"].map(places).astype("float64")).sort_values("place")
         sized = cell[cell["packet_size"].str.isdigit()]  # a mixture is no size between others: no line leads to it
-        middle = sized["median_pps"] / unit  # a line has a gap where a cell has no valid trial
-        axes.plot(sized["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3, label=name)
+        # A line has a gap where a cell has no valid trial, and none joins rates that are bounded in different ways.
+        for kind in sized.loc[sized["n"] > 0, "bounded_by"].unique():
+            middle = sized["median_pps"].where(sized["bounded_by"] == kind) / unit
+            axes.plot(sized["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3)
         cell = cell[cell["n"] > 0]
         if len(cell):
             scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]
@@ -153,14 +179,21 @@ def _panel(
             axes.annotate(words, top, (0, 2), textcoords="offset points", ha="center", color=colour)
 
 
-def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], unit: float) -> bool:
-    """Short dotted lines at what passes without a tunnel, for each size; they may lie beyond the axis."""
+def _baselines(cells: pd.DataFrame, tops: Sequence[float], *, reached: bool) -> str:
+    """The rates without a tunnel, from the least to the highest, that lie below the top of an axis, or beyond all."""
+    values = cells[["baseline_pps", "cores"]].dropna()
+    within = (values["baseline_pps"] / _K <= tops[0]) | (values["baseline_pps"] / values["cores"] / _K <= tops[1])
+    found = sorted({f"{value / _K:.0f}" for value in values.loc[within == reached, "baseline_pps"]}, key=float)
+    return f"{' to '.join(dict.fromkeys((found[0], found[-1])))} kpps" if found else ""
+
+
+def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], unit: float, top: float) -> None:
+    """Short dotted lines at what passes without a tunnel, for each size whose rate the axis reaches."""
     for size, rows in cells.groupby("packet_size"):
-        value = rows["baseline_pps"].max()
-        if pd.notna(value):
+        value = rows["baseline_pps"].max() / unit
+        if pd.notna(value) and value <= top:
             place = places[str(size)]
-            axes.hlines(value / unit, place - 0.4, place + 0.4, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
-    return bool(cells["baseline_pps"].notna().any())
+            axes.hlines(value, place - 0.4, place + 0.4, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
 
 
 def _top(cells: pd.DataFrame, cores: Sequence[int]) -> float:
@@ -178,7 +211,8 @@ def _trial_text(row: Mapping[str, Any]) -> str:
 
 def _cell_text(row: Mapping[str, Any]) -> str:
     spread = captions.spread_text({**row, "low": row["low_pps"], "high": row["high_pps"]}, _K)
-    return f"{Key.of(row)}\nmedian {_bounds(row['median_pps'], row['upper_pps'])}\n{spread}"
+    bounded = f"\n{_WORDS.get(row['bounded_by'], row['bounded_by'])}" if row["bounded_by"] else ""
+    return f"{Key.of(row)}\nmedian {_bounds(row['median_pps'], row['upper_pps'])}\n{spread}{bounded}"
 
 
 def _bounds(lower: float, upper: float) -> str:

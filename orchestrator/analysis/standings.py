@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far each variant is ahead of the others, place by place: a number of cores and tunnels, and a packet size."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.dataset import Run
+from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ratio
+
+Place = tuple[int, int, int, str]  # of `Key.place`: cores, tunnels, and the packet size twice
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs.
+
+    ``rounds_ahead``: in how many it carried more; ``p``: of that, by `orchestrator.stats.signs.ahead_test`; ``p_holm``:
+    after Holm's correction for all leads of the run.
+    """
+
+    variant: str
+    other: str
+    n: int
+    rounds_ahead: int
+    median: float
+    interval: Interval
+    p: float = 1.0
+    p_holm: float = 1.0
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the 95 % interval lies above 1."""
+        return not self.interval.is_range and self.interval.low > 1
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the variant carried more in every round that both have, which are two at least and too few for an
+        interval."""
+        return self.interval.is_range and self.in_every_round
+
+    @property
+    def in_every_round(self) -> bool:
+        """Whether the variant carried more in every round that both have, and these are two at least."""
+        return self.n > 1 and self.rounds_ahead == self.n
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether all of the interval, or of the range, lies below 1."""
+        return self.interval.high < 1
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is clear even as one of all comparisons of the run."""
+        return self.is_clear and self.p_holm <= 1 - CONFIDENCE
+
+    @property
+    def spread(self) -> str:
+        """The interval and the number of pairs, in words."""
+        pairs = f"n = {self.n} pair{'s' * (self.n != 1)}"
+        return (
+            pairs
+            if self.n == 1
+            else f"{self.interval.name} {self.interval.low:.2f} to {self.interval.high:.2f}, {pairs}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The variants that have a number at a place: ``rows`` of `cells`, the best first and the others by their medians,
+    with the ``leads`` of the first over each other, in their order; a variant that shares no round with it has none.
+    ``key``: the best one's cell. ``higher``: variants whose median is higher all the same, over other rounds."""
+
+    key: Key
+    rows: Sequence[Mapping[str, Any]]
+    leads: Sequence[Lead]
+    higher: Sequence[str] = ()
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return place_in_words(self.key)
+
+    @property
+    def best(self) -> str:
+        """The variant that is first."""
+        return self.key.variant
+
+    @property
+    def outcome(self) -> str:
+        """won, ahead, undecided, or alone: what can be said of the best, at this place."""
+        if len(self.rows) < 2:
+            return "alone"
+        if len(self.leads) < len(self.rows) - 1:
+            return "undecided"
+        if all(lead.is_clear for lead in self.leads):
+            return "won"
+        return "ahead" if all(lead.is_clear or lead.is_ahead for lead in self.leads) else "undecided"
+
+    @property
+    def outcome_of_many(self) -> str:
+        """The outcome beside those of all other places: won only where that stands Holm's correction."""
+        outcome = self.outcome
+        return "ahead" if outcome == "won" and not all(lead.stands for lead in self.leads) else outcome
+
+    @property
+    def rivals(self) -> list[str]:
+        """The variants that are not told apart from the best: 1 lies in the interval or the range of their ratio."""
+        return [lead.other for lead in self.leads if not (lead.is_clear or lead.is_ahead or lead.is_behind)]
+
+    @property
+    def behind(self) -> list[str]:
+        """The variants that carried more than the best in the rounds that both have, which others contradict."""
+        return [lead.other for lead in self.leads if lead.is_behind]
+
+    @property
+    def unpaired(self) -> list[str]:
+        """The variants that share no round with the best."""
+        paired = {lead.other for lead in self.leads}
+        return [name for name in (str(row["variant"]) for row in self.rows[1:]) if name not in paired]
+
+
+def in_order_of_size(keys: Iterable[Key]) -> list[Place]:
+    """The places of cells, in the order in which a headline takes them: the most cores first; of these one tunnel a
+    core, which is what the paper is about, then the most tunnels; of these the smallest packets, mixtures last."""
+    places = {key.place for key in keys}
+    return sorted(places, key=lambda place: (-place[0], place[0] != place[1], -place[1], not place[2], place[2:]))
+
+
+def standings(run: Run) -> list[Standing]:
+    """Who is how far at each place that has a valid trial, in the order of cores and tunnels.
+
+    The best is the one with the highest median, unless another carried more in the rounds that both have, by all of its
+    interval: then it is the first of which no other says that. Where each is contradicted, it is the highest median.
+    """
+    values = throughputs(run.measured)
+    places: dict[Any, list[Any]] = {}
+    for row in cells(run).to_dict("records"):
+        if row["n"] > 0:
+            places.setdefault(Key.of(row).place, []).append(row)
+    found = [_standing(rows, values) for rows in places.values()]
+    corrected = iter(holm([lead.p for one in found for lead in one.leads]))
+    return [
+        replace(one, leads=[replace(lead, p_holm=p) for lead, p in zip(one.leads, corrected, strict=False)])
+        if one.leads
+        else one
+        for one in found
+    ]
+
+
+def _standing(rows: list[Any], values: Mapping[Key, Mapping[tuple[Any, ...], float]]) -> Standing:
+    rows.sort(key=lambda row: -row["median_bps"])
+    every = [_leads(row, rows, values) for row in rows]
+    place = next((i for i, leads in enumerate(every) if not any(lead.is_behind for lead in leads)), 0)
+    others = [row for row in rows if row is not rows[place]]
+    return Standing(
+        Key.of(rows[place]), [rows[place], *others], every[place], [str(row["variant"]) for row in rows[:place]]
+    )
+
+
+def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Key, Mapping[tuple[Any, ...], float]]) -> list[Lead]:
+    found = []
+    best = Key.of(mine)
+    for row in rows:
+        other = Key.of(row)
+        ratio = None if other == best else paired_ratio(values[best], values[other])
+        if ratio is not None:
+            below = values[other]
+            ahead = sum(value > below[turn] > 0 for turn, value in values[best].items() if turn in below)
+            p = ahead_test(ratio, ahead)
+            found.append(Lead(best.variant, other.variant, ratio.n, ahead, ratio.median, ratio.interval, p))
+    return found
+
+
+def place_in_words(key: Key) -> str:
+    """A place, such as: 2 tunnels on 4 cores."""
+    _, cores, tunnels, *packets = str(key).split(", ")
+    return ", ".join([f"{tunnels} on {cores}", *packets])
+
+
+def lost_in_words(counts: Mapping[str, int]) -> str:
+    """What became of the trials that are not ok, such as: 2 failed, 8 invalid."""
+    lost = [f"{counts[status]} {status}" for status in ("failed", "invalid", "missing") if counts.get(status)]
+    return ", ".join(lost) or "none planned"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
