@@ -5,13 +5,12 @@ Its times are those of `orch plan` on a computer that no run has taught yet, so 
 made.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.spec import Claim, ClaimTest, Experiment
+    from orchestrator.spec import Experiment
     from orchestrator.spec.claims import ClaimCells
 
 _TEMPLATE = Path(__file__).with_name("artifact.md.j2")
@@ -29,7 +28,7 @@ def appendix() -> str:
     """The page, in Markdown."""
     from jinja2 import Environment, StrictUndefined
 
-    from orchestrator.analysis.claims import load_claims
+    from orchestrator.analysis.claims import STANDINGS, load_claims
     from orchestrator.doctor.checks import DISK_NEEDED, GIB, MEMORY_NEEDED, PYTHONS
     from orchestrator.paths import EXPERIMENTS
     from orchestrator.spec import OWN_CPUS, load_experiment, machine_cpus
@@ -37,7 +36,7 @@ def appendix() -> str:
     from orchestrator.store.clock import NOT_MODELLED
 
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cells": _cells, "accepted": _accepted}
+    environment.filters |= {"cells": _cells}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     claims = load_claims()
     specs = {name: load_experiment(EXPERIMENTS / f"{name}.yaml") for name in known_specs()}
@@ -52,7 +51,7 @@ def appendix() -> str:
         smoke=_times_and_disk(load_experiment(EXPERIMENTS / "scaling.yaml", tier="smoke"), _LAPTOP_CORES)[0],
         claims=claims,
         sources=sources,
-        steps=list(_steps(claims)),
+        standings=STANDINGS,
         cores=_CORES,
         virtual_cores=_VIRTUAL_CORES,
         virtual_cpus=machine_cpus(_VIRTUAL_CORES, OWN_CPUS),
@@ -63,24 +62,8 @@ def appendix() -> str:
 
 
 def _cells(cells: "ClaimCells") -> str:
-    levels = ["one a core" if level == "per-core" else str(level) for level in cells.tunnels]
-    return f"{cells.variant}, tunnels: {' or '.join(levels)}"
-
-
-def _accepted(test: "ClaimTest") -> str:
-    low, high = test.accepted
-    if math.isinf(high):
-        return f"at least {low:g}"
-    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
-
-
-def _steps(claims: "Sequence[Claim]") -> Iterator[dict[str, Any]]:
-    """Which claims can be tested with how many cores; ``reasons``: why those of a step cannot with fewer."""
-    for cores in sorted({_LAPTOP_CORES, *(claim.needs.cores for claim in claims)}):
-        new = [claim for claim in claims if claim.needs.cores == cores]
-        testable = [claim.claim for claim in claims if claim.needs.cores <= cores]
-        reasons = [f"{claim.claim}: {claim.needs.because}" for claim in new]
-        yield {"cores": cores, "testable": testable, "reasons": reasons}
+    tunnels = "one a core" if cells.tunnels == "per-core" else str(cells.tunnels)
+    return f"{cells.variant}, tunnels: {tunnels}"
 
 
 def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:

@@ -36,8 +36,9 @@ def reproduce(
     wanted = claim_named(claim)
     spec = EXPERIMENTS / f"{wanted.experiment}.yaml"
     print(f"orch: {wanted.claim}: {wanted.statement}", file=sys.stderr)
-    needs = f"It can be tested with {wanted.needs.cores} cores at least: {wanted.needs.because}."
-    print(f"orch: {needs} With fewer, it is measured and not judged.", file=sys.stderr)
+    for scope in dict.fromkeys(wanted.scope_of(test) for test in wanted.tests):
+        print(f"orch: It is judged at {scope}: {scope.because}.", file=sys.stderr)
+    print("orch: Elsewhere it is measured and not judged.", file=sys.stderr)
     virtually = "Virtual CPUs count as cores (--testbed virtual-lab); the verdict then says “in virtual time”."
     print(f"orch: {virtually}", file=sys.stderr)
     summary = measure(Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes))

@@ -95,7 +95,12 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         lines += [(4, Text(verdict.with_invalid))] * bool(verdict.with_invalid)
         for one in verdict.evidence:
             lines += [(4, Text(f"{one.name}:", style="bold")), *((indent, Text(text)) for indent, text in _lines(one))]
+        lines += [
+            (4, Text(f"Beyond the scope, not judged: {one.name}, {one.of}, against {one.to}: {_measured(one)}."))
+            for one in verdict.beyond
+        ]
         lines += [(4, Text(f"Also published, for its own hardware: {text}.")) for text in verdict.also_published]
+        lines.append((4, Text(f"Judged at {verdict.scope}: {verdict.scope_because}.", style="dim")))
         lines.append((4, Text(f"Published in: {verdict.source}.", style="dim")))
         if verdict.remarks:
             lines.append((4, Text(verdict.remarks, style="dim")))
@@ -109,11 +114,18 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
 
 def _lines(one: "Evidence") -> list[tuple[int, str]]:
     """(indent, text) of what is published and what was measured."""
-    low, high = (None if value is None else f"{value:.2f}" for value in (one.accepted_low, one.accepted_high))
-    agrees = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
-    lines = [(6, f"published  {one.published} (agrees: {agrees})")]
+    agrees = ""
+    if one.accepted_low is not None and one.accepted_high is not None:
+        agrees = f" (agrees: {one.accepted_low:.2f} to {one.accepted_high:.2f})"
+    lines = [(6, f"published  {one.published}{agrees}")]
     if one.median is None:
         return [*lines, (6, "measured   nothing")]
-    span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}" if one.n > 1 else "n = 1"
-    lines.append((6, f"measured   {one.median:.2f} {one.unit} ({span}); invalid attempts: {one.invalid_attempts}"))
-    return [*lines, (17, f"{one.of}, against {one.to}")]
+    lines += [(6, f"measured   {_measured(one)}; invalid attempts: {one.invalid_attempts}")]
+    lines.append((17, f"{one.of}, against {one.to}"))
+    return [*lines, (6, f"order      {one.order}")] if one.order else lines
+
+
+def _measured(one: "Evidence") -> str:
+    boots = f", {one.boots} boots" if one.boots > 1 else ""
+    span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}{boots}" if one.n > 1 else "n = 1"
+    return f"{one.median:.2f} {one.unit} ({span})"

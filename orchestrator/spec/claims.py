@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims of the paper as experiments/claims describes them: the one place for published numbers and their sources."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.spec.document import parse, read_source
-from orchestrator.spec.experiment import OneOrMore
-from orchestrator.spec.fields import MOST_CORES, Name, Share, Strict, TunnelsLevel, VariantName, expected
+from orchestrator.spec.fields import MOST_CORES, MOST_TUNNELS, Name, Strict, VariantName, expected
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.validation import build
 
+MANY = "many"  # tunnels: as many as the scope of a claim says
 ClaimId = Annotated[str, Field(pattern=r"^C[1-9][0-9]?$")]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -31,18 +30,57 @@ class Source(Strict):
     address: Text | None = None
 
 
-class Needs(Strict):
-    """What a run must have so that it can test a claim: cells with at least so many cores, or virtual CPUs."""
+class Span(Strict):
+    """Which levels of a factor a claim is judged at: the nearest to ``nearest`` of those between the other two."""
 
-    cores: Annotated[int, Field(ge=1, le=MOST_CORES)]
+    nearest: Annotated[int, Field(ge=1)]
+    at_least: Annotated[int, Field(ge=1)]
+    at_most: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Span":
+        if not self.at_least <= self.nearest <= self.at_most:
+            raise expected("at_least, nearest and at_most in ascending order")
+        return self
+
+    def holds(self, level: int) -> bool:
+        """True if ``level`` lies in it, bounds included."""
+        return self.at_least <= level <= self.at_most
+
+    def distance(self, level: int) -> float:
+        """How many times ``level`` is more or less than ``nearest``; 1 at the nearest."""
+        return max(level / self.nearest, self.nearest / level)
+
+    def __str__(self) -> str:
+        return f"{self.at_least} to {self.at_most}"
+
+
+class Scope(Strict):
+    """What a published number is about, so that it is judged there and nowhere else; ``because``: how we know it.
+
+    ``cores``: of each gateway, or virtual CPUs. ``tunnels``: what `many` means in the cells.
+    """
+
+    cores: Span
+    tunnels: Span | None = None
     because: Prose
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Scope":
+        if self.cores.at_most > MOST_CORES:
+            raise expected(f"{MOST_CORES} cores at most")
+        return self
+
+    def __str__(self) -> str:
+        tunnels = f", {self.tunnels} tunnels" if self.tunnels else ""
+        return f"{self.cores} cores{tunnels}, nearest to {self.cores.nearest}"
 
 
 class ClaimCells(Strict):
-    """One cell for each number of cores. ``tunnels``: the first of these levels that the run has."""
+    """One cell for each number of cores. ``tunnels``: a number, one a core, or `many`, as the scope says."""
 
     variant: VariantName
-    tunnels: OneOrMore[TunnelsLevel]
+    tunnels: Annotated[int, Field(ge=1, le=MOST_TUNNELS)] | Literal["per-core", "many"]
 
 
 class Published(Strict):
@@ -54,58 +92,60 @@ class Published(Strict):
     unit: Literal["times", "of linear", "Gbit/s", "%"] = "times"
 
 
-class Criterion(Strict):
-    """What is accepted where no number was published: our choice, with its reason."""
+class Accepted(Strict):
+    """What agrees with a claim, and why; always with two bounds, since one alone accepts what is broken.
+
+    ``at_least_speed_up``: of an efficiency, the lower bound as a multiple of what one core carries.
+    """
 
     at_least: float | None = None
-    at_most: float | None = None
+    at_least_speed_up: float | None = None
+    at_most: float
     because: Prose
 
     @model_validator(mode="after")
-    def _bounds_something(self) -> "Criterion":
-        if self.at_least is None and self.at_most is None:
-            raise expected("at_least, at_most or both", because="without a bound everything would be accepted")
+    def _has_two_bounds(self) -> "Accepted":
+        if (self.at_least is None) == (self.at_least_speed_up is None):
+            raise expected(
+                "at_least or at_least_speed_up, one of them", because="with one bound a collapse would agree"
+            )
+        if self.at_least is not None and self.at_least >= self.at_most:
+            raise expected("at_least below at_most")
         return self
+
+    def bounds(self, cores: int) -> tuple[float, float]:
+        """(lowest, highest) value that agrees, with a number of cores."""
+        low = self.at_least if self.at_least is not None else (self.at_least_speed_up or 0.0) / cores
+        return low, self.at_most
+
+    def __str__(self) -> str:
+        low = f"{self.at_least:g}" if self.at_least is not None else f"{self.at_least_speed_up:g} / cores"
+        return f"{low} to {self.at_most:g}"
 
 
 class ClaimTest(Strict):
-    """One number that a claim is tested by, at the most cores that a run has.
+    """One number that a claim is tested by, at the place in its scope that is nearest to what was published.
 
-    ``statistic``: ratio is the throughput of the cell ``of`` over that of the cell ``to``, paired by block and round;
-    efficiency is that of ``of``, throughput a core against the run's smallest number of cores. It agrees if its whole
-    95 % interval lies in what is accepted: the published value with the tolerance, or our criterion.
+    ``statistic``: ratio is the throughput of the cell ``of`` over that of the cell ``to``, paired by boot and round;
+    equivalence is the same, tested for being unchanged; efficiency is that of ``of``, throughput a core against one
+    core. ``scope``: where it is another one than the claim's.
     """
 
     name: Prose
-    statistic: Literal["ratio", "efficiency"]
+    statistic: Literal["ratio", "equivalence", "efficiency"]
     of: ClaimCells
     to: ClaimCells | None = None
     published: Published | None = None
-    tolerance: Share | None = None
-    criterion: Criterion | None = None
+    accepted: Accepted
+    scope: Scope | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> "ClaimTest":
         if (self.to is None) != (self.statistic == "efficiency"):
-            raise expected("the cell `to` for a ratio, and none for an efficiency")
-        if (self.published is None) == (self.criterion is None):
-            raise expected("published (with a tolerance) or criterion, one of them")
-        if (self.published is None) != (self.tolerance is None):
-            raise expected("a tolerance, such as 25%, for the published value, and none without one")
+            raise expected("the cell `to` for a ratio or an equivalence, and none for an efficiency")
+        if self.accepted.at_least_speed_up is not None and self.statistic != "efficiency":
+            raise expected("at_least, since at_least_speed_up is for an efficiency")
         return self
-
-    @property
-    def accepted(self) -> tuple[float, float]:
-        """(lowest, highest) value that agrees, infinite where there is no bound."""
-        if self.criterion is not None:
-            low, high = self.criterion.at_least, self.criterion.at_most
-            return (-math.inf if low is None else low), (math.inf if high is None else high)
-        assert self.published is not None
-        assert self.tolerance is not None
-        low, high = (self.published.value * (1 + sign * self.tolerance) for sign in (-1, 1))
-        if self.published.relation == "about":
-            return low, high
-        return (-math.inf, high) if self.published.relation == "below" else (low, math.inf)
 
 
 class Claim(Strict):
@@ -121,10 +161,22 @@ class Claim(Strict):
     source: Source
     experiment: Name
     figure: Annotated[str, Field(pattern=r"^F[1-9]$")]
-    needs: Needs
+    scope: Scope
     tests: Annotated[tuple[ClaimTest, ...], Field(min_length=1)]
     also_published: tuple[Published, ...] = ()
     remarks: Prose | None = None
+
+    @model_validator(mode="after")
+    def _says_what_many_means(self) -> "Claim":
+        for test in self.tests:
+            levels = {side.tunnels for side in (test.of, test.to) if side is not None}
+            if MANY in levels and self.scope_of(test).tunnels is None:
+                raise expected("tunnels in the scope", because=f"the test “{test.name}” has cells with many tunnels")
+        return self
+
+    def scope_of(self, test: ClaimTest) -> Scope:
+        """Where one of its tests is judged."""
+        return test.scope or self.scope
 
 
 def load_claim(path: Path) -> Claim:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,11 @@ def write_run(
     packet_sizes: Iterable[int | str] = (),
     searched: bool = True,
     virtual: Mapping[str, Any] | None = None,
+    boots: int = 1,
 ) -> Path:
     """Write run.json and the attempts; returns the run's directory.
 
+    ``boots``: how many blocks there are of each number of cores.
     ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
     With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
     says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time.
@@ -57,13 +60,13 @@ def write_run(
     path = root / "synthetic" / run_id
     (path / "trials").mkdir(parents=True)
     rng = random.Random(7)
-    variants, tunnels = list(variants), list(tunnels)
+    variants, cores, tunnels = list(variants), list(cores), list(tunnels)
     traffic: dict[str, Any] = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
     sizes = list(packet_sizes)
     if sizes:
         traffic = {"tool": "pktgen", "rate": "max", "flows": 8, "warm_up_s": 1.0, "duration_s": 3.0}
     blocks, order = [], 0
-    for index, count in enumerate(cores, 1):
+    for index, (boot, count) in enumerate(product(range(boots), cores), 1):
         levels = list(dict.fromkeys(t or count for t in tunnels))
         wanted = [("baseline", 0, NONE, max(levels, default=1), size) for size in sizes or [None]]
         wanted += [("trace", 0, v, t, None) for v in variants for t in levels if traced]
@@ -77,7 +80,7 @@ def write_run(
         trials = []
         for kind, turn, variant, number, size in wanted:
             order += 1
-            about = f"{kind}{turn}{variant}{count}/{number}" + f"/{size}" * bool(sizes)
+            about = f"{kind}{turn}{variant}{count}/{number}" + f"/{size}" * bool(sizes) + f"#{boot}" * bool(boot)
             name = hashlib.sha256(about.encode()).hexdigest()[:16]
             trial = {
                 "trial_id": name,

@@ -259,13 +259,13 @@ def test_the_page_of_a_run_in_real_time_has_neither(tmp_path: Path) -> None:
     assert "virtual-attempts" not in page
 
 
-MADE: dict[str, Any] = {"variants": VARIANTS, "cores": (1, 2, 8, 32), "tunnels": (1, 16, 0), "rounds": 8}
+MADE: dict[str, Any] = {"variants": VARIANTS, "cores": (1, 2, 16), "tunnels": (1, 16, 0), "rounds": 3, "boots": 3}
 
 
 def test_claims_in_virtual_time_have_statuses_and_exit_statuses_of_their_own(tmp_path: Path, capsys: Output) -> None:
     kinds = {"good": as_published, "bad": slower("inline", 0.6)}
     runs = [write_run(tmp_path / name, speed=speed, virtual=VIRTUAL, **MADE) for name, speed in kinds.items()]
-    few = write_run(tmp_path / "few", speed=as_published, virtual=VIRTUAL, **{**MADE, "rounds": 2})
+    few = write_run(tmp_path / "few", speed=as_published, virtual=VIRTUAL, **{**MADE, "rounds": 2, "boots": 1})
     assert [run_command(["verify", str(path)]) for path in (*runs, few)] == [5, 6, 4]
     said = capsys.readouterr().out
     assert "C4  reproduced in virtual time: " in said
@@ -276,7 +276,7 @@ def test_claims_in_virtual_time_have_statuses_and_exit_statuses_of_their_own(tmp
     )
     assert counted in " ".join(said.split())
     stored = json.loads((runs[0] / "claims.json").read_text())
-    assert (stored["clock"], stored["measured_in"]) == ("virtual", LABEL)
+    assert (stored["clock"], stored["measured_in"]) == ("virtual", "virtual time, 16 virtual CPUs on 2 cores")
     for one in stored["verdicts"]:
         assert (one["verdict"], one["clock"], one["agrees"]) == ("reproduced in virtual time", "virtual", True)
     assert run_command(["verify", str(runs[1]), "--claim", "C3", "--json"]) == 5

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run shows about the paper's claims: reproduced, not reproduced, undecided, or not testable here, and why.
+
+`standing`: what a kind of run may say at all. `places`: where in a run a claim is judged. `judging`: how.
+A run in virtual time never says plainly that a claim is reproduced: it says "reproduced in virtual time", and the other
+verdicts in the same way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from orchestrator import paths
+from orchestrator.analysis.claims.judging import judge
+from orchestrator.analysis.claims.observed import observe
+from orchestrator.analysis.claims.standing import STANDINGS
+from orchestrator.analysis.claims.verdicts import (
+    NAME,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    UNDECIDED,
+    Evidence,
+    Verdict,
+    conclusion,
+    statuses_of,
+    write_verdicts,
+)
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.sensitivity import sentence, with_invalid
+from orchestrator.errors import UserError
+from orchestrator.spec import Claim, load_claim
+from orchestrator.spec.problems import did_you_mean
+
+__all__ = [
+    "NAME",
+    "NOT_REPRODUCED",
+    "NOT_TESTABLE",
+    "REPRODUCED",
+    "STANDINGS",
+    "UNDECIDED",
+    "Evidence",
+    "Verdict",
+    "claim_named",
+    "judge",
+    "load_claims",
+    "observe",
+    "statuses_of",
+    "verify",
+    "write_verdicts",
+]
+
+
+@cache
+def load_claims(folder: Path | None = None) -> tuple[Claim, ...]:
+    """The claims of a folder, by default experiments/claims, in the order of their numbers.
+
+    Raises SpecError with every mistake of a file.
+    """
+    found = [load_claim(path) for path in (folder or paths.CLAIMS).glob("*.yaml")]
+    return tuple(sorted(found, key=lambda claim: int(claim.claim[1:])))
+
+
+def claim_named(name: str) -> Claim:
+    """The claim of a name such as C4. Raises UserError where there is none."""
+    by_name = {claim.claim: claim for claim in load_claims()}
+    if name.upper() not in by_name:
+        raise UserError(f"There is no claim {name} in experiments/claims.{did_you_mean(name, by_name)}")
+    return by_name[name.upper()]
+
+
+def verify(run: Run, claims: Iterable[Claim] | None = None) -> list[Verdict]:
+    """What a run shows about claims, by default all of them, in their order."""
+    asked = tuple(load_claims() if claims is None else claims)
+    seen, included = observe(run), with_invalid(run)
+    found = [judge(claim, seen) for claim in asked]
+    if included is None:
+        return found
+    other = observe(included.run)
+    return [
+        replace(verdict, with_invalid=sentence(included, conclusion(verdict), conclusion(judge(claim, other))))
+        for claim, verdict in zip(asked, found, strict=True)
+    ]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What judging a claim takes of a run, and nothing else, so that invented runs can be judged without writing them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.claims.standing import Standing, facts_of, standing_of
+from orchestrator.analysis.dataset import Run
+from orchestrator.spec import Limits
+from orchestrator.store.clock import REAL, REAL_TIME
+
+_UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """What became of a planned cell, beside its throughputs.
+
+    ``not_ok``: how many of its trials are failed, invalid or missing, or ok beside others on a shared computer.
+    ``of_baseline``: its throughput as a share of that without a tunnel; None where that was not measured. ``builds``:
+    how many builds of its module its trials are of. ``marked``: how many of its ok trials broke a limit that the spec
+    only reports.
+    """
+
+    not_ok: Mapping[str, int] = field(default_factory=dict)
+    invalid_attempts: int = 0
+    generator_bound: bool = False
+    of_baseline: float | None = None
+    builds: int = 1
+    marked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A run as judging sees it.
+
+    ``cells``: every planned cell. ``values``: {cell: {(testbed, block, round): throughput in bit/s}} of ok trials; a
+    testbed and a block are a boot. ``unpatched``: the variants whose module is as the kernel has it. ``relaxed``: the
+    limits that the spec only reports and that are not so by default.
+    """
+
+    standing: Standing
+    cells: Mapping[Key, CellFacts]
+    values: Mapping[Key, Mapping[tuple[Any, ...], float]]
+    unpatched: frozenset[str]
+    relaxed: tuple[str, ...] = ()
+    experiment: str = "another experiment"
+    clock: str = REAL
+    measured_in: str = REAL_TIME
+
+    @property
+    def variants(self) -> set[str]:
+        """The planned variants."""
+        return {key.variant for key in self.cells}
+
+
+def observe(run: Run) -> Observed:
+    """What a run has of it."""
+    described = run.meta.get("variants") or {}
+    report_only = ((run.meta.get("spec") or {}).get("limits") or {}).get("report_only") or ()
+    return Observed(
+        standing_of(facts_of(run.meta, run.topology, run.clock)),
+        _facts(run),
+        throughputs(run.measured),
+        frozenset(name for name, about in described.items() if (about or {}).get("build") == _UNPATCHED),
+        tuple(name for name in report_only if name not in Limits().report_only),
+        str(run.meta.get("experiment", "another experiment")),
+        run.clock,
+        run.measured_in,
+    )
+
+
+def _facts(run: Run) -> dict[Key, CellFacts]:
+    beside = Counter(map(Key.of, run.shared.to_dict("records")))
+    builds: dict[Key, set[Any]] = {}
+    marked: Counter[Key] = Counter()
+    for trial in run.measured.to_dict("records"):
+        key = Key.of(trial)
+        builds.setdefault(key, set()).add(trial["variant_build"])
+        marked[key] += isinstance(trial["marks"], str) and trial["marks"] != ""
+    found = {}
+    for row in cells(run).to_dict("records"):
+        key = Key.of(row)
+        not_ok = {status: row[status] for status in ("failed", "invalid", "missing")} | {"shared_computer": beside[key]}
+        share = row["of_baseline"]
+        found[key] = CellFacts(
+            {status: count for status, count in not_ok.items() if count},
+            row["invalid_attempts"],
+            row["generator_bound"],
+            None if share != share else share,  # NaN: not measured
+            len(builds.get(key, ())),
+            marked[key],
+        )
+    return found

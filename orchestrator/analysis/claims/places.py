@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in a run a claim is judged: chosen by what was planned, before any number is looked at."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.analysis.cells import Key
+from orchestrator.spec.claims import MANY, ClaimCells, ClaimTest, Scope
+from orchestrator.spec.fields import PER_CORE
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The two cells of a test with some number of cores; ``in_scope``: whether the published number is about it."""
+
+    of: Key
+    to: Key
+    in_scope: bool
+    distance: float
+
+    @property
+    def cores(self) -> int:
+        """How many cores the number is for."""
+        return self.of.cores
+
+
+def places(test: ClaimTest, scope: Scope, planned: Iterable[Key]) -> list[Place]:
+    """All places of a test, in the scope or beyond it, one for each number of cores, the fewest cores first."""
+    cells = frozenset(planned)
+    found = []
+    for cores in sorted({key.cores for key in cells}):
+        if options := list(_places(test, scope, cells, cores)):
+            found.append(min(options, key=lambda place: (not place.in_scope, place.distance, place.of.tunnels)))
+    return found
+
+
+def judged(options: Iterable[Place]) -> Place | None:
+    """The place that is judged: in the scope the nearest to what was published, of two equally near the one with fewer
+    cores; where none is in the scope, the nearest beyond it, which is reported and not judged."""
+    return min(options, key=lambda place: (not place.in_scope, place.distance, place.cores), default=None)
+
+
+def _places(test: ClaimTest, scope: Scope, cells: frozenset[Key], cores: int) -> Iterator[Place]:
+    many = sorted({key.tunnels for key in cells if key.cores == cores and key.tunnels > 1})
+    has_many = MANY in (test.of.tunnels, test.to.tunnels if test.to else None)
+    for number in many if has_many else [0]:
+        of = _key(test.of, cores, number)
+        to = _key(test.to, cores, number) if test.to else _key(test.of, 1, number)
+        if of not in cells or (test.to is not None and (to not in cells or of == to)):
+            continue
+        distance, in_scope = scope.cores.distance(cores), scope.cores.holds(cores)
+        if has_many and scope.tunnels is not None:
+            distance *= scope.tunnels.distance(number)
+            in_scope = in_scope and scope.tunnels.holds(number)
+        yield Place(of, to, in_scope, distance)
+
+
+def _key(side: ClaimCells, cores: int, many: int) -> Key:
+    tunnels = {PER_CORE: cores, MANY: many}.get(str(side.tunnels), side.tunnels)
+    return Key(side.variant, cores, int(tunnels))

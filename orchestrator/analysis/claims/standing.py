@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which runs may reproduce a claim of the paper: one rule, from which the pages that state it are made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.store.clock import VIRTUAL
+
+PLAINLY, IN_VIRTUAL_TIME, NOT_AT_ALL = "plainly", "in virtual time", "not at all"
+_TOPOLOGY = "site-to-site"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a kind of run may say about a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
+
+    ``kind``: of runs, in the plural. ``because``: a clause that may follow a colon.
+    """
+
+    kind: str
+    may: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides: the run's topology, its testbed's provider (empty if unknown), its clock, and whether processors
+    were emulated."""
+
+    topology: str
+    provider: str
+    clock: str
+    emulated: bool
+
+
+# The first one whose condition holds.
+_RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
+    (
+        Standing(
+            f"runs that are not {_TOPOLOGY}",
+            NOT_AT_ALL,
+            f"the claims are about traffic between networks behind the gateways, so only {_TOPOLOGY} runs can"
+            " reproduce one",
+        ),
+        lambda facts: facts.topology != _TOPOLOGY,
+    ),
+    (
+        Standing("emulated runs", NOT_AT_ALL, "emulated processors show that it works and not how fast"),
+        lambda facts: facts.emulated,
+    ),
+    (
+        Standing(
+            "runs in virtual time",
+            IN_VIRTUAL_TIME,
+            "virtual CPUs count as cores, without caches, memory bandwidth and network cards: a verdict always says so",
+        ),
+        lambda facts: facts.clock == VIRTUAL,
+    ),
+    (
+        Standing(
+            "runs on real hosts",
+            PLAINLY,
+            "gateways with cores of their own and network cards are what the claims are about",
+        ),
+        lambda facts: facts.provider == "ssh",
+    ),
+    (
+        Standing(
+            "runs in the lab or in guests on one computer",
+            NOT_AT_ALL,
+            "all roles share the cores of one computer and there are no network cards, which the claims are about",
+        ),
+        lambda facts: True,
+    ),
+)
+
+STANDINGS = tuple(standing for standing, _ in _RULES)
+
+
+def standing_of(facts: Facts) -> Standing:
+    """What a run may say about a claim."""
+    return next(standing for standing, holds in _RULES if holds(facts))
+
+
+def facts_of(meta: Mapping[str, Any], topology: str, clock: str) -> Facts:
+    """From the content of a run.json. A pool whose testbeds have different providers is as its least able one."""
+    testbed = meta.get("testbed") or {}
+    return Facts(topology, str(testbed.get("provider") or ""), clock, bool(testbed.get("emulated")))
