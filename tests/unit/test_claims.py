@@ -151,6 +151,9 @@ def test_unchanged_is_an_equivalence_that_two_cores_can_test(tmp_path: Path) -> 
     def changed(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
         return as_published(variant, cores, tunnels, rng) * (1.57 if (variant, tunnels) == ("threaded", 1) else 1)
 
+    lab = verdicts(tmp_path / "lab", cores=(1, 2), speed=changed, provider="uml")["C3"]
+    assert lab.verdict == NOT_TESTABLE
+    assert "outside what is accepted (0.90 to 1.10), which decides nothing here" in lab.evidence[1].reason
     same, other = (
         verdicts(tmp_path / n, cores=(1, 2), speed=s)["C3"] for n, s in (("a", as_published), ("b", changed))
     )

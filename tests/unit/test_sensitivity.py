@@ -71,7 +71,13 @@ def test_a_headline_that_hangs_on_invalid_attempts_says_so(tmp_path: Path, capsy
 
 
 def test_a_claim_that_hangs_on_invalid_attempts_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made: dict[str, Any] = {"variants": ("vanilla", "inline"), "tunnels": (1, 0), "rounds": 6, "speed": speed}
+    made: dict[str, Any] = {
+        "variants": ("vanilla", "inline"),
+        "tunnels": (1, 0),
+        "rounds": 6,
+        "speed": speed,
+        "provider": "ssh",
+    }
     run = load(write_run(tmp_path / "other", cores=(1, 18), fate=spoiled("inline"), **made))
     found = {verdict.claim: verdict for verdict in verify(run)}
     number = found["C5"].evidence[0]

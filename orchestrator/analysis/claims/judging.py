@@ -139,7 +139,7 @@ def _evidence(claim: Claim, test: ClaimTest, place: Place | None, options: Seque
     shown = number.decisive if inside else number.interval
     span, accepted = f"{shown.low:.2f} to {shown.high:.2f}", f"what is accepted ({low:.2f} to {high:.2f})"
     if why_not:
-        if place.in_scope and (inside or outside) and not number.interval.is_range:
+        if why_not == [seen.standing.because] and (inside or outside):
             why_not.append(f"{span} lies {'in' if inside else 'outside'} {accepted}, which decides nothing here")
         return Evidence(**facts, reason="; ".join(why_not))
     if not inside and not outside:
