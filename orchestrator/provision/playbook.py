@@ -19,18 +19,21 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
+from orchestrator.sockets import socket_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A host as Ansible reaches it: its name, the login and OpenSSH's options (already a safe argument list).
 
-    ``become``: how to be root there: none (the login is root) or sudo; ``variables``: of this host alone.
+    ``destination``: what OpenSSH is told to reach, by default the name; ``become``: how to be root there: none (the
+    login is root) or sudo; ``variables``: of this host alone.
     """
 
     name: str
     user: str
     ssh_options: Sequence[str]
+    destination: str = ""
     become: str = "none"
     variables: Mapping[str, Any] = field(default_factory=dict)
 
@@ -45,6 +48,7 @@ class Outcome:
     changed_tasks: Sequence[str] = field(default_factory=tuple)
 
 
+_SHARED = ("-o", "ControlMaster=auto", "-o", "ControlPersist=30")
 _MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
 
 
@@ -60,7 +64,8 @@ def _settings(folder: Path) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_SSH_RETRIES": "2",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(socket_folder()),
+        "SSH_ASKPASS_REQUIRE": "never",
         "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3",
         "ANSIBLE_TIMEOUT": "30",
     }
@@ -102,15 +107,13 @@ def run_playbook(
         (folder / "ansible.cfg").touch()  # no ansible.cfg of the user has a say
         hosts = {
             target.name: {
-                "ansible_host": target.name,
+                "ansible_host": target.destination or target.name,
                 "ansible_user": target.user,
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_become": target.become != "none",
                 **({"ansible_become_method": target.become} if target.become != "none" else {}),
-                # ansible-runner switches host key checking off; these arguments come later and win.
-                "ansible_ssh_args": shlex.join(
-                    [*target.ssh_options, "-o", "ControlMaster=auto", "-o", "ControlPersist=30"]
-                ),
+                # ansible-runner switches host key checking off; these arguments come first and win.
+                "ansible_ssh_args": shlex.join([*target.ssh_options, *_SHARED]),
                 **json.loads(json.dumps(dict(target.variables))),
             }
             for target in targets
@@ -118,6 +121,7 @@ def run_playbook(
         began = time.monotonic()
         result = ansible_runner.interface.run(
             private_data_dir=str(folder),
+            project_dir=os.getcwd(),  # OpenSSH's options may have paths, which are relative to where the user is
             playbook=str(PLAYBOOKS / f"{playbook}.yml"),
             inventory={"testbed": {"hosts": hosts}},
             extravars=json.loads(json.dumps(dict(variables))),

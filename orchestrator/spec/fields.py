@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -207,5 +208,16 @@ CpuOrder = Annotated[
     ),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+_HOST_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$"
+
+
+def _host_name(name: str) -> str:
+    if not re.fullmatch(_HOST_NAME, name):
+        raise expected("a host's name of letters, digits, hyphens, underscores and dots, as an inventory has it")
+    return name
+
+
+# Of a host that is there.
+HostName = Annotated[str, AfterValidator(_host_name), Field(json_schema_extra={"pattern": _HOST_NAME})]
 TestbedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]  # as Name; a kernel's number may be in it
 VariantName = Annotated[str, Field(min_length=1, description="A variant of kernel/variants.yaml.")]

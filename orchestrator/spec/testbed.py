@@ -10,6 +10,7 @@ from orchestrator.spec import catalog
 from orchestrator.spec.fields import (
     MOST_VIRTUAL_CPUS,
     CpuOrder,
+    HostName,
     Memory,
     Name,
     Quantum,
@@ -87,8 +88,8 @@ class _Testbed(Strict):
         ]
         if wrong:
             raise expected(f"each of the roles {', '.join(needed)} on exactly one host", because="; ".join(wrong))
-        names = [host.name for host in hosts]
-        if len(set(names)) != len(names):
+        names = {host.name.lower() for host in hosts}  # a host key's name, and the DNS, have no capitals
+        if len(names) != len(hosts):
             raise expected("a name of its own for every host", because="two hosts have the same name")
 
 
@@ -266,11 +267,16 @@ KernelRelease = Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+~_-]*$", exampl
 class SshHost(Host):
     """A host that is there: reached by SSH, and given back as it was.
 
-    What is not said here comes from the inventory, if there is one, then from your SSH configuration. ``nics``: the
-    interface on each link whose other end is another host; ``cpus``: in which order the host's CPUs are taken for
-    gateways, as many as a block has cores; ``other_cpus``: what becomes of the others meanwhile.
+    What is not said here comes from the inventory, if there is one, then from your SSH configuration.
+    ``inventory_host``: its name there, where it has another here. ``nics``: the interface on each link whose other end
+    is another host; ``cpus``: in which order the host's CPUs are taken for gateways, as many as a block has cores;
+    ``other_cpus``: what becomes of the others meanwhile.
     """
 
+    name: HostName
+    inventory_host: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Its name in the inventory; by default the host's name."
+    )
     address: _Text | None = Field(default=None, description="Name or IP address; by default the host's name.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     user: _Text | None = None

@@ -7,18 +7,13 @@ The agent is sent over the channel when the conversation begins, and nothing of 
 import contextlib
 import json
 import shlex
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.agent import program
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login, LoginRefused
-
-if TYPE_CHECKING:
-    import fabric
-    import paramiko
 
 _ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
 
@@ -39,21 +34,10 @@ class Agent:
         self._pending = b""
         self._asked: list[str] = []
         command, source = program()
-        self._connection: fabric.Connection = login.connect(patience)
-        try:
-            transport = self._connection.client.get_transport()
-            if transport is None:
-                raise HostLost(f"{self.name}: the SSH connection closed at once.")
-            timeout_s = ANSWER_TIMEOUT_S * patience
-            with _deadline(timeout_s, transport.close):
-                self._channel: paramiko.Channel = transport.open_session(timeout=timeout_s)
-                self._channel.exec_command(f"exec {shlex.join([*BECOME[login.become], *command])}")
-                with contextlib.suppress(OSError):  # if it has ended, the first request says why
-                    self._channel.sendall(source)
-        except (OSError, EOFError) as error:
-            raise HostLost(f"{self.name}: no SSH connection ({error}).") from error
-        except _ssh_errors() as error:
-            raise HostLost(f"{self.name}: SSH refused ({error}).") from error
+        self._channel = login.run(f"exec {shlex.join([*BECOME[login.become], *command])}", patience)
+        self._channel.settimeout(ANSWER_TIMEOUT_S * patience)
+        with contextlib.suppress(OSError, EOFError):  # if it has ended, the first request says why
+            self._channel.sendall(source)
 
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
         """Ask for an operation and wait for its answer.
@@ -91,7 +75,7 @@ class Agent:
         return dict(answer)
 
     def _gone(self, operation: str, error: Exception) -> TestbedError:
-        said = self._said()
+        said = self._channel.said()
         self.close()
         if any(mark in said for mark in _ASKS):
             return LoginRefused(
@@ -120,14 +104,6 @@ class Agent:
         line, self._pending = self._pending.split(b"\n", 1)
         return line
 
-    def _said(self) -> str:
-        """The end of what the agent wrote to its standard error."""
-        with contextlib.suppress(Exception):
-            self._channel.settimeout(0.2)
-            text = self._channel.recv_stderr(65536).decode(errors="replace").strip()
-            return text.splitlines()[-1] if text else ""
-        return ""
-
     @property
     def in_step(self) -> bool:
         """Whether the conversation goes on: it is open, and every request has its answer."""
@@ -153,10 +129,7 @@ class Agent:
 
     def close(self) -> None:
         """End the agent (it sees the end of its input) and the connection."""
-        with contextlib.suppress(Exception):
-            self._channel.close()
-        with contextlib.suppress(Exception):
-            self._connection.close()
+        self._channel.close()
 
 
 def together(
@@ -184,21 +157,3 @@ def together(
     if failures:
         raise min(failures, key=lambda error: isinstance(error, AgentFailure))
     return answers
-
-
-@contextlib.contextmanager
-def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` if the block takes longer: for calls that have no time-out of their own."""
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _ssh_errors() -> tuple[type[Exception], ...]:
-    import paramiko
-
-    return (paramiko.SSHException,)

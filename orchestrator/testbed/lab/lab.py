@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TestbedError
-from orchestrator.testbed.login import Login
+from orchestrator.testbed.lab.login import LabLogin
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PASS_SOCKET = Path(__file__).with_name("pass_socket.py")
@@ -174,9 +174,9 @@ class Lab:
         """What OpenSSH runs to be handed a connected socket (with ProxyUseFdpass)."""
         return f"{sys.executable} -I -S {PASS_SOCKET} {self.folder / 'control'} %h {SSH_PORT}"
 
-    def login(self, name: str) -> Login:
+    def login(self, name: str) -> LabLogin:
         """How a machine is reached from this process."""
-        return Login(name, "lab", "root", self.known_hosts, lambda: self.connect(name), [self.key_file])
+        return LabLogin(name, "lab", "root", self.known_hosts, lambda: self.connect(name), self.key_file)
 
     def ssh_options(self) -> list[str]:
         """Options for OpenSSH: pinned host key, this lab's key only, no question asked."""

@@ -1,44 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Ansible inventory, read by Ansible's own parser."""
+"""An Ansible inventory, read by Ansible itself, as it would reach the hosts."""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
 
-_TIMEOUT_S = 60
+_ASK = Path(__file__).with_name("ask_ansible.py")
+_TIMEOUT_S = 120
+_SSH = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
+_PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How Ansible would reach a host: what it would give to ssh, and how it would be root there. None: nothing says it.
+
+    ``ssh_args``: arguments of ssh that come before the others, ``more_args``: those that come after them; ``become``:
+    whether Ansible would become root; ``become_method``: without the name of Ansible's own collection.
+    """
+
+    address: str | None = None
+    port: int | None = None
+    user: str | None = None
+    key: str | None = None
+    ssh_args: tuple[str, ...] = ()
+    more_args: tuple[str, ...] = ()
+    become: bool | None = None
+    become_method: str | None = None
 
 
 def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
-    """{host: its variables}. Raises UserError where Ansible cannot read the file."""
+    """{host: what Ansible would do to reach it}, to be made a `Reach` of by `reach`; hosts in alphabetical order.
+    Raises UserError where Ansible cannot read the file."""
     if not file.exists():
         raise UserError(f"There is no inventory {file}. The testbed file names it, relative to itself.")
-    program = Path(sys.executable).with_name("ansible-inventory")
-    environment = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
-    # A group without hosts or a file of another form is a mistake here, not a warning.
-    environment |= {"LC_ALL": "C.UTF-8", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "ANSIBLE_NOCOLOR": "True"}
-    try:
-        done = subprocess.run(
-            [program, "-i", file, "--list"],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-        found = json.loads(done.stdout) if done.returncode == 0 else None
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        raise UserError(f"The inventory {file} cannot be read: {error}.") from error
+    # The user's ansible.cfg and variables count as for Ansible; what concerns Python or messages alone does not.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}",
+        "LC_ALL": "C.UTF-8",
+        # A group without hosts or a file of another form is a mistake here, not a warning.
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_FORCE_COLOR": "False",
+        "ANSIBLE_VERBOSITY": "0",
+        "ANSIBLE_ASK_VAULT_PASS": "False",
+    }
+    with tempfile.TemporaryDirectory(prefix="orch-inventory-") as folder:
+        answer = Path(folder) / "answer.json"
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", _ASK, answer, "-i", file],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                timeout=_TIMEOUT_S,
+                check=False,
+                start_new_session=True,  # no terminal: nothing can ask for a password there
+            )
+            found = json.loads(answer.read_text()) if done.returncode == 0 else None
+        except (subprocess.TimeoutExpired, OSError, ValueError) as error:
+            raise UserError(f"The inventory {file} cannot be read: {error}.") from error
     if found is None:
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        said = next((line for line in lines if "rror" in line), lines[-1] if lines else "no message")
-        raise UserError(f"Ansible cannot read the inventory {file}: {said.strip()[:400]}")
-    hosts = {name for group in found.values() if isinstance(group, dict) for name in group.get("hosts", ())}
-    variables = found.get("_meta", {}).get("hostvars", {})
-    return {name: variables.get(name, {}) for name in sorted(hosts)}
+        said = next(
+            (line for line in lines if line.startswith(("[ERROR]", "ERROR"))), lines[-1] if lines else "no message"
+        )
+        hint = (
+            " ANSIBLE_VAULT_PASSWORD_FILE, or ansible.cfg, must name the file with its password: nothing asks for it."
+        )
+        hint = hint if "vault secrets" in said else ""
+        raise UserError(f"Ansible cannot read the inventory {file}: {said.strip()[:400]}{hint}")
+    return {name: found[name] for name in sorted(found)}
+
+
+def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
+    """How Ansible would reach a host of an inventory. Raises UserError where this cannot be done here, or a value is
+    unusable. ``inventory``: its file, for the message."""
+    where = f"The inventory {inventory}, host {host}"
+    if "error" in found:
+        raise UserError(f"{where}: {found['error']}")
+    connection = str(found.get("connection", "ssh"))
+    if connection not in _SSH:
+        raise UserError(f"The inventory reaches {host} by {connection}; a testbed's hosts are reached by ssh.")
+    if str(found.get("become_user", "root")) != "root":
+        raise UserError(f"{where}: ansible_become_user is {found['become_user']}, and trials need root.")
+
+    def words(name: str) -> tuple[str, ...]:
+        try:
+            return tuple(shlex.split(str(found.get(name, ""))))
+        except ValueError as error:
+            raise UserError(
+                f"{where}: ansible_{name} cannot be split into words ({str(error).lower()}): {found[name]}"
+            ) from error
+
+    method = found.get("become_method")
+    if method is not None:
+        method = next((method.removeprefix(p) for p in _PREFIXES if method.startswith(p)), method)
+    return Reach(
+        address=found.get("address"),
+        port=found.get("port"),
+        user=found.get("user"),
+        key=found.get("key"),
+        ssh_args=words("ssh_args"),
+        more_args=(*words("ssh_common_args"), *words("ssh_extra_args")),
+        become=found.get("become"),
+        become_method=method,
+    )

@@ -1,83 +1,161 @@
 # SPDX-License-Identifier: Apache-2.0
 """Host keys: fetched once, shown, pinned."""
 
-import contextlib
-from base64 import b64decode
+import os
+import subprocess
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from orchestrator.errors import UserError
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.sockets import socket_folder
 from orchestrator.store.files import replace_file
-from orchestrator.testbed.login import ANSWER_TIMEOUT_S, HostLost, fingerprint
-from orchestrator.testbed.ssh.route import Route, known_hosts_file
+from orchestrator.testbed.login import HostLost
+from orchestrator.testbed.ssh.failures import quoted
+from orchestrator.testbed.ssh.known_hosts import REVOKED, Key, entries, without
+from orchestrator.testbed.ssh.route import ENVIRONMENT, Route, known_hosts_file
 
-if TYPE_CHECKING:
-    import paramiko
+_TIMEOUT_S = 60
+# The types of host keys that can be asked for, and the algorithms that sign with them. ssh_config(5), HostKeyAlgorithms
+_ALGORITHMS = {
+    "ssh-ed25519": "ssh-ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384": "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521": "ecdsa-sha2-nistp521",
+    "ssh-rsa": "rsa-sha2-512,rsa-sha2-256",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A host's key. ``state``: new, pinned (the same as the one that is pinned) or changed; ``pinned``: the fingerprint
-    of the one that is pinned, where it is another."""
+    """A host's key. ``state``: new, pinned (the same as the one that is pinned), changed or revoked; ``pinned``: the
+    fingerprint of the one that is pinned, where it is another."""
 
     host: str
     alias: str
-    fingerprint: str
+    key: Key
     state: str
-    pinned: str
-    line: str
+    pinned: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Its type and fingerprint, as OpenSSH prints them."""
+        return self.key.fingerprint
 
 
 def fetch_keys(routes: Mapping[str, Route]) -> list[Found]:
-    """The keys that the hosts show now. Raises HostLost where one does not answer."""
-    known = _pinned()
-    return [_found(route, _shown_by(route), known.get(route.alias, [])) for route in routes.values()]
+    """The keys that the hosts show now. Raises HostLost where one does not answer, UserError where a pinned key cannot
+    be read."""
+    lines = _lines()
+    return [_fetch(route, lines) for route in routes.values()]
 
 
-def _shown_by(route: Route) -> "paramiko.PKey":
-    import paramiko
+def _fetch(route: Route, lines: Sequence[str]) -> Found:
+    on_host = entries(lines, route.alias)
+    for entry in on_host:
+        if entry.key is None:
+            raise UserError(
+                f"{known_hosts_file()}, line {entry.number}: this is no host key of {route.alias} ({entry.names} ...). "
+                "Correct the line, or remove it."
+            )
+    pinned = [entry.key for entry in on_host if entry.key and not entry.marker]
+    shown = _shown_by(route, pinned)
+    if shown in [entry.key for entry in on_host if entry.marker == REVOKED]:
+        state = "revoked"
+    else:
+        state = "pinned" if shown in pinned else "changed" if pinned else "new"
+    was = ", ".join(key.fingerprint for key in pinned) if state == "changed" else ""
+    return Found(route.host, route.alias, shown, state, was)
 
+
+def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
+    """The key that a host shows; one of a type that is among the ``pinned`` is asked for first, as in a login."""
+    first = [_ALGORITHMS[key.kind] for key in pinned if key.kind in _ALGORITHMS]
+    if first:
+        key, _ = _taken_down(route, {"HostKeyAlgorithms": f"^{','.join(first)}"})
+        if key is not None:
+            return key
+    key, words = _taken_down(route, {})
+    if key is None:
+        raise HostLost(f"{route.host}: no SSH server answers at {route.destination} ({words or 'no message'}).")
+    return key
+
+
+def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
+    """The host key that OpenSSH takes down when nothing is pinned, and what it says; nobody is logged in."""
+    settings = {
+        "ControlMaster": "no",
+        "ControlPath": "none",
+        "HashKnownHosts": "no",
+        "PreferredAuthentications": "none",
+    }
+    with tempfile.TemporaryDirectory(prefix="shown-", dir=socket_folder()) as folder:
+        file = Path(folder) / "known_hosts"
+        options = route.options(known_hosts=file, checking="accept-new", more={**settings, **more})
+        try:
+            done = subprocess.run(
+                ["ssh", *options, "-S", "none", "--", route.destination, "true"],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **ENVIRONMENT},
+                start_new_session=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise HostLost(f"{route.host}: {route.destination} does not answer within {_TIMEOUT_S} s.") from error
+        found = entries(file.read_text().splitlines(), route.alias) if file.exists() else []
+    key = next((entry.key for entry in found if entry.key is not None), None)
+    return key, quoted([line.strip() for line in done.stderr.splitlines() if line.strip()])
+
+
+def refusal(route: Route, testbed_file: str) -> str:
+    """Why a host's key was refused, and what to do, as a clause and sentences. ``testbed_file``: what a user names to
+    enroll it."""
+    enroll = f"orch testbed enroll {testbed_file}"
     try:
-        with route.open_socket() as sock, contextlib.closing(paramiko.Transport(sock)) as transport:
-            transport.banner_timeout = ANSWER_TIMEOUT_S
-            transport.start_client(timeout=ANSWER_TIMEOUT_S)
-            return transport.get_remote_server_key()
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise HostLost(
-            f"{route.host}: no SSH server answers at {route.address}, port {route.port} ({error})."
-        ) from error
+        (found,) = fetch_keys({route.host: route})
+    except TestbedError:
+        return f"its host key is not the pinned one, so it may be another host. Look at it with `{enroll}`."
+    except UserError as error:
+        return f"its host key is not known: {error}"
+    if found.state == "revoked":
+        return f"its host key ({found.fingerprint}) is marked as revoked in {known_hosts_file()}."
+    if found.state == "changed":
+        return (
+            f"its host key has changed: {found.pinned} is pinned, and it shows {found.fingerprint}. It may be another "
+            f"host, or somebody in between. If the host was installed anew, pin the new key with `{enroll} --replace "
+            f"{route.host}`."
+        )
+    return (
+        f"its host key ({found.fingerprint}) is not known, so it may be another host. Look at its fingerprint on the "
+        f"host, and pin it with `{enroll}`."
+    )
 
 
-def _found(route: Route, key: "paramiko.PKey", lines: Sequence[str]) -> Found:
-    line = f"{route.alias} {key.get_name()} {key.get_base64()}"
-    state = "new" if not lines else "pinned" if line in lines else "changed"
-    pinned = ", ".join(_fingerprint_of(old) for old in lines) if state == "changed" else ""
-    return Found(route.host, route.alias, fingerprint(key), state, pinned, line)
-
-
-def _fingerprint_of(line: str) -> str:
-    import paramiko
-
-    _, kind, data = line.split()
-    return fingerprint(paramiko.PKey.from_type_string(kind, b64decode(data)))
-
-
-def _pinned() -> dict[str, list[str]]:
-    """{alias: its lines} of the file."""
-    found: dict[str, list[str]] = {}
+def _lines() -> list[str]:
+    file = known_hosts_file()
     try:
-        lines = known_hosts_file().read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            found.setdefault(line.split()[0], []).append(line.strip())
-    return found
+        return file.read_text(errors="surrogateescape").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"The pinned host keys in {file} cannot be read: {error.strerror}.") from error
 
 
 def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:
-    """Pin the keys of hosts. A changed one is pinned only for hosts in ``replace``; else that is a UserError."""
+    """Pin the keys of hosts; other lines of the file stay as they are. Raises UserError for a revoked key, and for a
+    changed one of a host that is not in ``replace``."""
+    revoked = [key for key in found if key.state == "revoked"]
+    if revoked:
+        said = "; ".join(f"{key.host} shows {key.fingerprint}" for key in revoked)
+        raise UserError(
+            f"A host key is marked as revoked in {known_hosts_file()}: {said}. Nothing was pinned. Give the host a new "
+            f"key, or remove its line {REVOKED}."
+        )
     refused = [key for key in found if key.state == "changed" and key.host not in replace]
     if refused:
         said = "; ".join(f"{key.host} had {key.pinned} and shows {key.fingerprint}" for key in refused)
@@ -86,7 +164,16 @@ def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:
             f"A host key has changed: {said}. Nothing was pinned. If the host was installed anew, give {names}; else "
             "it may be another host, or somebody in between."
         )
-    lines = {**_pinned(), **{key.alias: [key.line] for key in found}}
+    lines = _lines()
+    for key in found:
+        if key.state != "pinned":
+            lines = [*without(lines, key.alias), f"{key.alias} {key.key.kind} {key.key.data}"]
     file = known_hosts_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, "".join(f"{line}\n" for name in sorted(lines) for line in lines[name]))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+    except OSError as error:
+        raise UserError(
+            f"The host keys cannot be written to {file}: {error.strerror}. XDG_STATE_HOME, or else HOME, says where "
+            "that is."
+        ) from error

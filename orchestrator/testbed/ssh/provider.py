@@ -26,6 +26,7 @@ from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_ke
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
@@ -53,7 +54,7 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
     for name, route in routes(testbed).items():
         agent = None
         try:
-            agent = Agent(route.login(testbed.file))
+            agent = Agent(HostLogin(route, testbed.file))
             nics = list(hosts[name].nics.values())
             tunables = agent.request("tunables", nics=nics) if with_tunables else {}
             surveys[name] = _with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
@@ -124,7 +125,7 @@ def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
         for name, route in routes(testbed).items():
             agent = None
             try:
-                agent = Agent(route.login(testbed.file))
+                agent = Agent(HostLogin(route, testbed.file))
                 said += _restore_one(agent, name, journal, force)
             except TestbedError as error:
                 said.append(f"{error} Nothing was put back on {name}.")
@@ -249,7 +250,7 @@ class HostsTestbed:
         deadline = time.monotonic() + patience_s
         while True:
             try:
-                agent = Agent(self._routes[name].login(self._spec.file))
+                agent = Agent(HostLogin(self._routes[name], self._spec.file))
                 agent.request("clock")
                 break
             except HostLost as error:

@@ -1,27 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """How each host is reached: what the testbed file says, then the inventory, then the user's SSH configuration.
 
-OpenSSH itself puts these together (``ssh -G``), so that a host that ``ssh`` reaches is reached here, through the same
-jump hosts and proxies. Only the host key is checked against the project's own pinned keys.
+OpenSSH itself puts these together and logs in, so that a host that ``ssh`` reaches is reached here, with the same keys,
+agents, jump hosts and proxies. Only the host key is checked against the project's own pinned keys.
 """
 
-import shlex
-import socket
+import contextlib
+import hashlib
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import state_home
 from orchestrator.provision import Target
+from orchestrator.sockets import socket_folder
 from orchestrator.spec import SshHost, SshTestbed
-from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login
-from orchestrator.testbed.ssh.inventory import read_inventory
+from orchestrator.testbed.login import BECOME
+from orchestrator.testbed.ssh.inventory import Reach, reach, read_inventory
 
-_CONNECT_TIMEOUT_S = 15
-_proxies: list["subprocess.Popen[bytes]"] = []  # ended ones are waited for when the next is started
+CONNECT_TIMEOUT_S = 15
+# OpenSSH asks a silent host this often, and gives it up when so many questions in a row have no answer.
+_ALIVE_INTERVAL_S, _ALIVE_COUNT = 5, 3
+# Nothing can be asked: neither on a terminal (the process has none) nor by a program with a window.
+ENVIRONMENT = {"SSH_ASKPASS_REQUIRE": "never"}
+# What a user's configuration may say for an interactive login, and would disturb a conversation between programs.
+_CONVERSATION = {
+    "BatchMode": "yes",
+    "ClearAllForwardings": "yes",
+    "ForkAfterAuthentication": "no",
+    "ForwardX11": "no",
+    "LogLevel": "ERROR",
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    "SessionType": "default",
+    "StdinNull": "no",
+    "ServerAliveInterval": str(_ALIVE_INTERVAL_S),
+    "ServerAliveCountMax": str(_ALIVE_COUNT),
+}
 
 
 def known_hosts_file() -> Path:
@@ -29,72 +48,78 @@ def known_hosts_file() -> Path:
     return state_home() / "known_hosts"
 
 
+def _known_hosts_link() -> Path:
+    """A link to the pinned host keys. OpenSSH splits and expands the path that it is given, and this one is plain."""
+    link, file = socket_folder() / "known_hosts", str(known_hosts_file())
+    with contextlib.suppress(FileNotFoundError):
+        if os.readlink(link) == file:
+            return link
+        link.unlink()
+    link.symlink_to(file)
+    return link
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a host is reached. ``proxy``: a command that is connected to the host by its standard input and output, or,
-    with ``passes_socket``, that hands over a connected socket; empty where the host is reached directly."""
+    """How a host is reached: ``ssh ARGUMENTS -- DESTINATION``, with the host key under an alias of its own.
+
+    ``user``: whom OpenSSH logs in as; ``arguments``: what the testbed file and the inventory say, for ssh; ``become``:
+    how to be root there, of BECOME; ``limited``: whether the user's configuration limits the time of a connection.
+    """
 
     host: str
     testbed: str
-    address: str
-    port: int
+    destination: str
     user: str
-    keys: tuple[Path, ...]
+    arguments: tuple[str, ...]
     become: str
-    proxy: str = ""
-    passes_socket: bool = False
-    use_ssh_agent: bool = True
+    limited: bool = False
 
     @property
     def alias(self) -> str:
-        """The name of the host's key among the pinned ones."""
-        return f"{self.testbed}.{self.host}"
+        """The name of the host's key among the pinned ones, which OpenSSH looks up in small letters."""
+        return f"{self.testbed}.{self.host}".lower()
 
-    def open_socket(self) -> socket.socket:
-        """A socket that is connected to the host's sshd. Raises HostLost."""
-        if not self.proxy:
-            try:
-                return socket.create_connection((self.address, self.port), _CONNECT_TIMEOUT_S)
-            except OSError as error:
-                raise HostLost(f"{self.host}: no connection to {self.address}, port {self.port} ({error}).") from error
-        return _through(self.proxy, self.host, passes_socket=self.passes_socket)
+    @property
+    def control(self) -> Path:
+        """The socket by which OpenSSH shares a connection to the host, within this process and what it starts."""
+        return socket_folder() / hashlib.sha256(self.alias.encode()).hexdigest()[:12]
 
-    def login(self, testbed_file: str) -> Login:
-        """How this program logs in. ``testbed_file``: what a user names to enroll its keys."""
-        enroll = f"`orch testbed enroll {testbed_file}`"
-        return Login(
-            host=self.host,
-            alias=self.alias,
-            user=self.user,
-            known_hosts=known_hosts_file(),
-            open_socket=self.open_socket,
-            keys=self.keys,
-            use_ssh_agent=self.use_ssh_agent,
-            become=self.become,
-            when_unknown=f"Look at its fingerprint on the host, and pin it with {enroll}.",
-            when_changed=f"If the host was installed anew, pin the new key with {enroll[:-1]} --replace {self.host}`.",
-        )
+    def options(
+        self, *, known_hosts: Path | None = None, checking: str = "yes", more: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """The arguments of ssh that come before the destination. What comes first wins: nothing of the user's or the
+        inventory's options weakens the check of the host key.
+
+        ``known_hosts``: a file in place of the pinned keys; ``checking``: StrictHostKeyChecking; ``more``: settings.
+        """
+        settings = {
+            "HostKeyAlias": self.alias,
+            "StrictHostKeyChecking": checking,
+            "UserKnownHostsFile": str(known_hosts or _known_hosts_link()),
+            "GlobalKnownHostsFile": "/dev/null",
+            "KnownHostsCommand": "none",
+            "NoHostAuthenticationForLocalhost": "no",
+            "CheckHostIP": "no",
+            "VerifyHostKeyDNS": "no",
+            "UpdateHostKeys": "no",
+            **_CONVERSATION,
+            **(more or {}),
+        }
+        if not self.limited:
+            settings["ConnectTimeout"] = str(CONNECT_TIMEOUT_S)
+        return [*(part for name, value in settings.items() for part in ("-o", f"{name}={value}")), *self.arguments]
+
+    def shared(self, role: str, *, persist_s: int = 0) -> list[str]:
+        """`options` with a connection that is shared by the socket ``control``. ``role``: ControlMaster; ``persist_s``:
+        seconds for which it outlasts its last user."""
+        persist = str(persist_s) if persist_s else "no"
+        settings = {"ControlMaster": role, "ControlPath": str(self.control), "ControlPersist": persist}
+        return [*self.options(more=settings), "-S", str(self.control)]  # of several -S, the last wins
 
     def target(self) -> Target:
-        """How Ansible logs in: the same way, with nothing left to OpenSSH's configuration."""
-        settings = {
-            "HostName": self.address,
-            "Port": str(self.port),
-            "User": self.user,
-            "HostKeyAlias": self.alias,
-            "UserKnownHostsFile": str(known_hosts_file()),
-            "GlobalKnownHostsFile": "/dev/null",
-            "StrictHostKeyChecking": "yes",
-            "BatchMode": "yes",
-            "LogLevel": "ERROR",
-        }
-        if self.proxy:
-            settings |= {"ProxyCommand": self.proxy, "ProxyUseFdpass": "yes" if self.passes_socket else "no"}
-        if not self.use_ssh_agent:
-            settings |= {"IdentitiesOnly": "yes", "IdentityAgent": "none"}
-        options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-        keys = [part for key in self.keys for part in ("-i", str(key))]
-        return Target(self.host, self.user, ["-F", "none", *options, *keys], become=self.become)
+        """How Ansible logs in: the same way, over the connection that is open, where there is one."""
+        return Target(self.host, self.user, self.shared("auto", persist_s=30), self.destination, self.become)
 
 
 def routes(testbed: SshTestbed) -> dict[str, Route]:
@@ -102,137 +127,77 @@ def routes(testbed: SshTestbed) -> dict[str, Route]:
     inventory = read_inventory(Path(testbed.inventory)) if testbed.inventory else None
     found = {}
     for host in testbed.hosts:
-        variables: Mapping[str, Any] = {}
+        by_ansible = Reach()
         if inventory is not None:
-            if host.name not in inventory:
+            name = host.inventory_host or host.name
+            if name not in inventory:
                 known = ", ".join(inventory) or "no host at all"
-                raise UserError(f"The inventory {testbed.inventory} has no host {host.name}; it has {known}.")
-            variables = inventory[host.name]
-        found[host.name] = _route(testbed, host, variables)
+                raise UserError(f"The inventory {testbed.inventory} has no host {name}; it has {known}.")
+            by_ansible = reach(str(testbed.inventory), name, inventory[name])
+        found[host.name] = _route(testbed, host, by_ansible)
     return found
 
 
-def _variable(variables: Mapping[str, Any], host: str, *names: str) -> str | None:
-    for name in names:
-        value = variables.get(name)
-        if value not in (None, ""):
-            if "{{" in str(value):
-                raise UserError(f"The inventory's {name} of {host} is a template; write its value.")
-            return str(value)
-    return None
-
-
-def _route(testbed: SshTestbed, host: SshHost, variables: Mapping[str, Any]) -> Route:
-    def told(*names: str) -> str | None:
-        return _variable(variables, host.name, *names)
-
-    kind = told("ansible_connection")
-    if kind not in (None, "ssh", "smart", "ansible.builtin.ssh"):
-        raise UserError(f"The inventory reaches {host.name} by {kind}; a testbed's hosts are reached by ssh.")
-    arguments: list[str] = []
-    for names in (("ansible_ssh_common_args",), ("ansible_ssh_extra_args",)):
-        arguments += shlex.split(told(*names) or "")
-    port = host.port or told("ansible_port", "ansible_ssh_port")
-    user = host.user or told("ansible_user", "ansible_ssh_user")
-    key = host.key or told("ansible_ssh_private_key_file", "ansible_private_key_file")
-    if port:
-        arguments += ["-p", str(port)]
-    if user:
-        arguments += ["-l", user]
-    if key:
-        path = Path(key).expanduser()
-        if not path.is_file():
-            raise UserError(f"The private key {path} of the host {host.name} is not there.")
-        arguments += ["-i", str(path)]
-    if host.jump:
-        arguments += ["-J", host.jump]
-    address = host.address or told("ansible_host", "ansible_ssh_host") or host.name
-    settings = _effective(host.name, [*arguments, "--", address])
-    user = settings["user"][0]
-    become: str | None = host.become or (None if told("ansible_become") in (None, "True") else "none")
-    become = become or told("ansible_become_method") or ("none" if user == "root" else "sudo")
+def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
+    # OpenSSH takes the first of several values: the testbed file's, then the inventory's in Ansible's own order.
+    arguments = _arguments(host.name, host.port, host.user, host.key)
+    arguments += ["-J", host.jump] if host.jump else []
+    arguments += by_ansible.ssh_args
+    arguments += _arguments(host.name, by_ansible.port, by_ansible.user, by_ansible.key)
+    arguments += by_ansible.more_args
+    destination = host.address or by_ansible.address or host.name
+    settings = _effective(host.name, [*arguments, "--", destination])
+    user = settings["user"]
+    become: str | None = host.become or ("none" if by_ansible.become is False else None)
+    become = become or by_ansible.become_method or ("none" if user == "root" else "sudo")
     if become not in BECOME:
         raise UserError(f"{host.name}: there is no way to be root by {become} here; there are {', '.join(BECOME)}.")
     return Route(
         host=host.name,
         testbed=testbed.testbed,
-        address=settings["hostname"][0],
-        port=int(settings["port"][0]),
+        destination=destination,
         user=user,
-        keys=tuple(path for name in settings.get("identityfile", ()) if (path := Path(name).expanduser()).is_file()),
+        arguments=tuple(arguments),
         become="none" if user == "root" else become,
-        proxy=_proxy_of(settings),
-        passes_socket=settings.get("proxyusefdpass") == ["yes"],
-        use_ssh_agent=settings.get("identityagent", [""])[0] != "none" and settings["identitiesonly"] != ["yes"],
+        limited=settings.get("connecttimeout", "none") not in ("none", "0"),
     )
 
 
-def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
-    """What OpenSSH would use for a host: {setting, in small letters: its values}."""
+def _arguments(host: str, port: int | None, user: str | None, key: str | None) -> list[str]:
+    """Of ssh. Raises UserError where the private key is not there."""
+    arguments = []
+    if port:
+        arguments += ["-p", str(port)]
+    if user:
+        arguments += ["-l", user]
+    if key:
+        path = os.path.expanduser(key)
+        if not {"%", "$"} & set(path) and not os.path.isfile(path):  # OpenSSH expands these
+            raise UserError(f"The private key {path} of the host {host} is not there.")
+        arguments += ["-i", path]
+    return arguments
+
+
+def _effective(host: str, arguments: Sequence[str]) -> dict[str, str]:
+    """What OpenSSH would use for a host: {setting, in small letters: its first value}. Raises UserError with what it
+    says of a mistake."""
     try:
         done = subprocess.run(
-            ["ssh", "-G", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            ["ssh", "-G", *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise TestbedError("ssh is not installed: install the package openssh-client.") from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"OpenSSH does not understand how to reach {host}: {said}")
-    settings: dict[str, list[str]] = {}
+    settings: dict[str, str] = {}
     for line in done.stdout.splitlines():
         name, _, value = line.partition(" ")
-        settings.setdefault(name, []).append(value)
+        settings.setdefault(name, value)
     return settings
-
-
-def _proxy_of(settings: Mapping[str, Sequence[str]]) -> str:
-    """The command that leads to the host, if it is not reached directly."""
-    command = settings.get("proxycommand", ["none"])[0]
-    address, port, user = settings["hostname"][0], settings["port"][0], settings["user"][0]
-    if command != "none":
-        for mark, value in (("%h", address), ("%p", port), ("%r", user), ("%n", address), ("%%", "%")):
-            command = command.replace(mark, value)
-        return command
-    jump = settings.get("proxyjump", ["none"])[0]
-    if jump == "none":
-        return ""
-    *before, last = jump.split(",")
-    where, _, last_port = last.rpartition(":") if last.count(":") == 1 else (last, "", "")
-    options = {
-        "BatchMode": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": f"{known_hosts_file()} ~/.ssh/known_hosts",
-        "ConnectTimeout": str(_CONNECT_TIMEOUT_S),
-        "LogLevel": "ERROR",
-    }
-    words = ["ssh", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
-    words += ["-J", ",".join(before)] if before else []
-    words += ["-p", last_port] if last_port else []
-    return shlex.join([*words, "-W", f"[{address}]:{port}", where or last])
-
-
-def _through(command: str, host: str, *, passes_socket: bool) -> socket.socket:
-    """A socket to a host by way of a command; see Route.proxy."""
-    for ended in [process for process in _proxies if process.poll() is not None]:
-        _proxies.remove(ended)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"],
-            stdin=subprocess.DEVNULL if passes_socket else theirs.fileno(),
-            stdout=theirs.fileno(),
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for this program, which may still have to put things back
-        )
-    _proxies.append(process)
-    if not passes_socket:
-        return ours
-    with ours:
-        ours.settimeout(_CONNECT_TIMEOUT_S + ANSWER_TIMEOUT_S)
-        try:
-            _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
-        except OSError as error:
-            raise HostLost(f"{host}: its proxy command gave no connection ({error}).") from error
-    if not descriptors:
-        raise HostLost(f"{host}: its proxy command gave no connection. Try it by hand: {command}")
-    return socket.socket(fileno=descriptors[0])

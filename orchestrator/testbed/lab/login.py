@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logging in to a lab machine, over a socket that the lab's keeper hands over."""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.testbed.login import ANSWER_TIMEOUT_S, HostLost, LoginRefused
+
+if TYPE_CHECKING:
+    import fabric
+    import paramiko
+
+# The kernel finds out that a host is gone, in about 11 s, without waking the controller while traffic runs. tcp(7)
+_KEEPALIVE = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+}
+# Seconds, and milliseconds; longer for a host that is slow. An answer to a probe needs little of the host, so not by as
+# much as its programs are slow: a host that is gone must not be waited for too long.
+_KEEPALIVE_TIMES = {
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,
+}
+_MOST_KEEPALIVE_PATIENCE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabLogin:
+    """How a lab machine is reached.
+
+    ``alias``: the name that its key has in ``known_hosts``; ``open_socket``: a socket that is connected to its sshd;
+    ``key``: the file of the private key to log in with.
+    """
+
+    host: str
+    alias: str
+    user: str
+    known_hosts: Path
+    open_socket: Callable[[], socket.socket]
+    key: Path
+    become: str = "none"
+
+    def run(self, command: str, patience: float = 1.0) -> "LabChannel":
+        """See Login.run."""
+        import paramiko
+
+        connection = self._connect(patience)
+        transport = connection.client.get_transport()
+        if transport is None:
+            raise HostLost(f"{self.host}: the SSH connection closed at once.")
+        timeout_s = ANSWER_TIMEOUT_S * patience
+        try:
+            with _deadline(timeout_s, transport.close):
+                channel = transport.open_session(timeout=timeout_s)
+                channel.exec_command(command)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            connection.close()
+            raise HostLost(f"{self.host}: no SSH channel ({error}).") from error
+        return LabChannel(connection, channel)
+
+    def _connect(self, patience: float) -> "fabric.Connection":
+        import fabric
+        import paramiko
+
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what goes wrong comes as an exception
+        try:
+            sock = self.open_socket()
+        except OSError as error:
+            raise HostLost(f"{self.host}: no SSH connection ({error}).") from error
+        keep_alive(sock, patience)
+        connection = fabric.Connection(
+            host=self.alias,
+            user=self.user,
+            config=fabric.Config(lazy=True, runtime_ssh_path=None, ssh_config=paramiko.SSHConfig()),
+            connect_kwargs={
+                "sock": sock,
+                "key_filename": [str(self.key)],
+                "look_for_keys": False,
+                "allow_agent": False,
+                "banner_timeout": ANSWER_TIMEOUT_S * patience,
+                "auth_timeout": ANSWER_TIMEOUT_S * patience,
+            },
+        )
+        connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        try:
+            connection.client.load_host_keys(str(self.known_hosts))
+            connection.open()
+        except (paramiko.BadHostKeyException, paramiko.AuthenticationException) as error:
+            sock.close()
+            raise LoginRefused(f"{self.host}: the login to the lab machine was refused ({error}).") from error
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            sock.close()
+            raise HostLost(f"{self.host}: no SSH connection ({error or 'it was closed at once'}).") from error
+        return connection
+
+
+class LabChannel:
+    """A command on a lab machine; see Channel."""
+
+    def __init__(self, connection: "fabric.Connection", channel: "paramiko.Channel") -> None:
+        self._connection = connection
+        self._channel = channel
+        self.settimeout, self.sendall, self.recv = channel.settimeout, channel.sendall, channel.recv
+
+    def said(self) -> str:
+        """See Channel.said."""
+        with contextlib.suppress(Exception):
+            self._channel.settimeout(0.2)
+            text = self._channel.recv_stderr(65536).decode(errors="replace").strip()
+            return text.splitlines()[-1] if text else ""
+        return ""
+
+    @property
+    def closed(self) -> bool:
+        """See Channel.closed."""
+        return bool(self._channel.closed)
+
+    def close(self) -> None:
+        """See Channel.close."""
+        with contextlib.suppress(Exception):
+            self._channel.close()
+        with contextlib.suppress(Exception):
+            self._connection.close()
+
+
+def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
+    """Have the kernel notice that the other end is gone; ``patience``: so many times later, 4 times at most."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        slower = min(max(1.0, patience), _MOST_KEEPALIVE_PATIENCE)
+        for option, value in _KEEPALIVE.items():
+            sock.setsockopt(*option, value)
+        for option, value in _KEEPALIVE_TIMES.items():
+            sock.setsockopt(*option, round(value * slower))
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call ``end`` if the block takes longer: for calls that have no time-out of their own."""
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Ansible would do to reach the hosts of an inventory. A program of its own, run as
+
+    python ask_ansible.py FILE -i INVENTORY
+
+It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL. Ansible itself reads
+everything: the inventory, ansible.cfg, vaults, templates, in its own order of precedence among variables, environment
+and defaults. An option that only has Ansible's default is left out. A host whose variables cannot be used has
+{"error": why}.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.cli import CLI
+from ansible.cli.inventory import InventoryCLI
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.loader import connection_loader
+from ansible.template import Templar
+
+# Ansible's names for them: of its connection plugin ssh, and what an option is called here.
+_OF_SSH = {
+    "host": "address",
+    "port": "port",
+    "remote_user": "user",
+    "private_key_file": "key",
+    "ssh_args": "ssh_args",
+    "ssh_common_args": "ssh_common_args",
+    "ssh_extra_args": "ssh_extra_args",
+}
+_OF_ALL = {
+    "connection": "ansible_connection",
+    "become": "ansible_become",
+    "become_method": "ansible_become_method",
+    "become_user": "ansible_become_user",
+}
+
+
+class _Asked(InventoryCLI):  # type: ignore[misc]
+    """`ansible-inventory`, up to where it would print."""
+
+    answer: Path
+
+    def run(self) -> None:
+        CLI.run(self)
+        self.loader, self.inventory, self.vm = self._play_prereqs()
+        found = {}
+        for host in self.inventory.get_hosts():
+            try:
+                found[str(host.name)] = _plain(self._options(host))
+            except _NotUsable as error:
+                found[str(host.name)] = {"error": str(error)}
+        self.answer.write_text(json.dumps(found))
+
+    def _options(self, host: Any) -> dict[str, Any]:
+        variables = self.vm.get_vars(host=host, include_hostvars=False, stage="all")
+        templar = Templar(loader=self.loader, variables=variables)
+        plugin = connection_loader.get("ansible.builtin.ssh", class_only=True)
+        definitions = constants.config.get_configuration_definitions("connection", plugin._load_name)
+        of_ssh = {entry["name"] for name in _OF_SSH for entry in definitions[name].get("vars", ())}
+        said = {}
+        for name in sorted(of_ssh | set(_OF_ALL.values())):
+            if name in variables:
+                with _naming(name):
+                    said[name] = templar.template(variables[name])
+        options = {}
+        for name, ours in _OF_SSH.items():
+            with _naming(name):
+                value, origin = constants.config.get_config_value_and_origin(
+                    name, plugin_type="connection", plugin_name=plugin._load_name, variables=said
+                )
+            if origin != "default":
+                options[ours] = value
+        for ours, variable in _OF_ALL.items():
+            options[ours] = said[variable] if variable in said else _configured(ours)
+        with _naming(_OF_ALL["become"]):
+            options["become"] = None if options["become"] is None else boolean(options["become"])
+        return {name: value for name, value in options.items() if value not in (None, "")}
+
+
+class _NotUsable(Exception):
+    """A variable whose value Ansible refuses, and why."""
+
+
+@contextlib.contextmanager
+def _naming(variable: str) -> Iterator[None]:
+    try:
+        yield
+    except (AnsibleError, TypeError, ValueError) as error:
+        raise _NotUsable(f"{variable}: {error}") from error
+
+
+def _configured(name: str) -> Any:
+    """A setting of ansible.cfg or the environment; None where it is Ansible's default, or there is none."""
+    if name == "connection":
+        return None
+    value, origin = constants.config.get_config_value_and_origin(f"DEFAULT_{name.upper()}")
+    return None if origin == "default" else value
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Without Ansible's own types, which say where a value comes from."""
+    return {
+        name: bool(value) if isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
+        for name, value in options.items()
+    }
+
+
+if __name__ == "__main__":
+    _Asked.answer = Path(sys.argv.pop(1))
+    _Asked.cli_executor(["ansible-inventory", "--list", *sys.argv[1:]])

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What OpenSSH says when a login fails, made a sentence with its own words."""
+
+from collections.abc import Sequence
+
+from orchestrator.errors import TestbedError
+from orchestrator.testbed.login import HostLost, LoginRefused
+
+_MOST_WORDS = 400
+_KEY_FAILED = "Host key verification failed."
+# These follow from what was said before them.
+_CONSEQUENCES = (
+    "Connection closed by UNKNOWN port 65535",
+    "kex_exchange_identification: Connection closed by remote host",
+    "ssh_exchange_identification: Connection closed by remote host",
+)
+_PERMISSION_DENIED = "Permission denied ("
+_TOO_MANY = "Too many authentication failures"
+# The way to the host is written wrongly, or its files are not as OpenSSH wants them: trying again is no use.
+_MISTAKES = ("Bad configuration option", "Bad owner or permissions", "bad configuration options", "Unable to negotiate")
+
+
+def is_about_host_key(said: Sequence[str], alias: str) -> bool:
+    """Whether the host's own key was refused, not that of a host on the way. ``alias``: the key's name."""
+    return any(_KEY_FAILED in line for line in said) and any(
+        "host key" in line.lower() and f" {alias} " in f"{line} " for line in said
+    )
+
+
+def quoted(said: Sequence[str]) -> str:
+    """OpenSSH's own words in one line, without its frames of @ and what only follows from the rest."""
+    lines = [line for line in said if not line.startswith("@")]
+    causes = [line for line in lines if line not in _CONSEQUENCES] or lines
+    return "; ".join(line.rstrip(".") for line in causes)[-_MOST_WORDS:]
+
+
+def sentence(host: str, destination: str, user: str, said: Sequence[str]) -> TestbedError:
+    """Why a login failed. ``said``: the lines that OpenSSH wrote."""
+    words = quoted(said)
+    if any(_KEY_FAILED in line for line in said):
+        return LoginRefused(
+            f"{host}: a host on the way to it has a key that your known_hosts does not have ({words}). Log in to that "
+            "host with ssh once, and compare its key."
+        )
+    if any(_TOO_MANY in line for line in said):
+        return LoginRefused(
+            f"{host}: the login as {user} was refused ({words}). Your SSH agent offers many keys: name the right one "
+            f"with IdentityFile and IdentitiesOnly for {destination} in your ~/.ssh/config."
+        )
+    if any(_PERMISSION_DENIED in line for line in said):
+        return LoginRefused(
+            f"{host}: the login as {user} was refused ({words}). `ssh {destination}` must work without a question: put "
+            "your public key into its authorized_keys; a key with a passphrase must be in your SSH agent (ssh-add)."
+        )
+    if any(mark in line for line in said for mark in _MISTAKES):
+        return LoginRefused(f"{host}: OpenSSH cannot log in to {destination} ({words}).")
+    return HostLost(f"{host}: no SSH connection to {destination} ({words or 'it was closed at once'}).")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of a known_hosts file, in OpenSSH's format. sshd(8), SSH_KNOWN_HOSTS FILE FORMAT"""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+REVOKED = "@revoked"
+_MARKERS = ("", REVOKED, "@cert-authority")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key: its type, such as ssh-ed25519, and itself in base64."""
+
+    kind: str
+    data: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Type and fingerprint, as OpenSSH prints them."""
+        digest = base64.b64encode(hashlib.sha256(base64.b64decode(self.data)).digest()).decode().rstrip("=")
+        return f"{self.kind} SHA256:{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line on a host. ``number``: of the line, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key`` None:
+    it is no key, and OpenSSH passes over the line."""
+
+    number: int
+    marker: str
+    names: str
+    key: Key | None
+
+
+def entries(lines: Iterable[str], name: str) -> list[Entry]:
+    """The lines that are on a host: those whose names or patterns, or their hash, match ``name``."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        marker = words.pop(0) if words[0].startswith("@") else ""
+        if words and _on(words[0], name):
+            found.append(Entry(number, marker, words[0], _key(words[1:3]) if marker in _MARKERS else None))
+    return found
+
+
+def without(lines: Sequence[str], name: str) -> list[str]:
+    """The lines without the plain keys of a host: its own lines go, and others that are on it too leave it out.
+
+    Comments, marked lines and what is on other hosts stay as they are.
+    """
+    kept = []
+    for line in lines:
+        names, *rest = line.split(maxsplit=1) or [""]
+        if names.startswith(("#", "@")) or not _on(names, name):
+            kept.append(line)
+            continue
+        others = [other for other in names.split(",") if other != name]
+        if not others or not rest or names.startswith("|"):
+            continue
+        exception = [f"!{name}"] if _on(",".join(others), name) else []  # there is a pattern among them
+        kept.append(f"{','.join([*others, *exception])} {rest[0]}")
+    return kept
+
+
+def _key(words: Sequence[str]) -> Key | None:
+    """The key of a type and base64, if it is one: it begins with the length and the name of its type. RFC 4253, 6.6"""
+    try:
+        kind, data = words
+        blob = base64.b64decode(data, validate=True)
+    except ValueError:
+        return None
+    begin = len(kind).to_bytes(4, "big") + kind.encode()
+    return Key(kind, data) if blob.startswith(begin) and len(blob) > len(begin) else None
+
+
+def _on(names: str, name: str) -> bool:
+    if names.startswith("|1|"):
+        try:
+            salt, digest = (base64.b64decode(part) for part in names.split("|")[2:4])
+        except ValueError:
+            return False
+        return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
+    matches = False
+    for pattern in names.split(","):
+        negated, pattern = pattern.startswith("!"), pattern.removeprefix("!").lower()
+        expression = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern)
+        if re.fullmatch(expression, name):
+            if negated:
+                return False
+            matches = True
+    return matches

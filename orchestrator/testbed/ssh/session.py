@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logging in to a host with OpenSSH: a command there, whose input and output are a socket here."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import TestbedError
+from orchestrator.testbed.login import HostLost, LoginRefused
+from orchestrator.testbed.ssh.failures import is_about_host_key, quoted, sentence
+from orchestrator.testbed.ssh.keys import refusal
+from orchestrator.testbed.ssh.route import ENVIRONMENT, Route
+
+# To connect, by way of jump hosts, and to log in: also with a key that waits for a touch.
+_LOGIN_TIMEOUT_S = 60
+_ENDS_WITHIN_S = 2.0
+_MOST_NOISE = 1 << 20
+_MOST_SAID = 1 << 16
+_running: list["subprocess.Popen[bytes]"] = []  # ended ones are waited for when the next is started
+
+
+@dataclass(frozen=True, slots=True)
+class HostLogin:
+    """A Login by OpenSSH. ``testbed_file``: what a user names to enroll the host's key."""
+
+    route: Route
+    testbed_file: str
+
+    @property
+    def host(self) -> str:
+        """See Login.host."""
+        return self.route.host
+
+    @property
+    def become(self) -> str:
+        """See Login.become."""
+        return self.route.become
+
+    def run(self, command: str, patience: float = 1.0) -> "Session":
+        """See Login.run. What Ansible does meanwhile goes over the same connection."""
+        self.route.control.unlink(missing_ok=True)  # one that is left, or whose host may be gone
+        arguments = [*self.route.shared("yes"), "--", self.route.destination]
+        # What a shell prints when it starts is not the command's: the mark is what it prints last.
+        mark = f"orch-{secrets.token_hex(8)}"
+        session = Session([*arguments, f"echo {mark}; {command}"])
+        try:
+            session.wait_for(mark.encode() + b"\n", _LOGIN_TIMEOUT_S * patience)
+        except TimeoutError as error:
+            session.end()
+            words = quoted(session.lines())
+            raise HostLost(
+                f"{self.host}: no login within {_LOGIN_TIMEOUT_S * patience:g} s{f' ({words})' if words else ''}."
+            ) from error
+        except (OSError, EOFError) as error:
+            session.end()
+            raise self._failure(session.lines()) from error
+        return session
+
+    def _failure(self, said: Sequence[str]) -> TestbedError:
+        if is_about_host_key(said, self.route.alias):
+            return LoginRefused(f"{self.host}: {refusal(self.route, self.testbed_file)}")
+        return sentence(self.host, self.route.destination, self.route.user, said)
+
+
+class Session:
+    """A Channel that is a process of OpenSSH, which ends when its input does."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        for ended in [process for process in _running if process.poll() is not None]:
+            _running.remove(ended)
+        self._socket, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads can fill up
+        with theirs:
+            self._process = subprocess.Popen(
+                ["ssh", *arguments],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=self._errors.fileno(),
+                env={**os.environ, **ENVIRONMENT},
+                start_new_session=True,  # no terminal; and Ctrl-C is for this program, which has things to put back
+            )
+        _running.append(self._process)
+        self.settimeout, self.sendall, self.recv = self._socket.settimeout, self._socket.sendall, self._socket.recv
+
+    def wait_for(self, end: bytes, timeout_s: float) -> None:
+        """Read until the output ends with ``end``, and no more. Raises TimeoutError, EOFError, OSError."""
+        deadline = time.monotonic() + timeout_s
+        read = b""
+        while not read.endswith(end):
+            self.settimeout(max(0.001, deadline - time.monotonic()))
+            more = self.recv(1)
+            if not more or len(read) > _MOST_NOISE:
+                raise EOFError
+            read += more
+
+    def lines(self) -> list[str]:
+        """What OpenSSH, and the command, wrote to their standard error so far."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDS_WITHIN_S)
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _MOST_SAID))
+        text = self._errors.read().decode(errors="replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def said(self) -> str:
+        """See Channel.said."""
+        return (self.lines() or [""])[-1]
+
+    @property
+    def closed(self) -> bool:
+        """See Channel.closed."""
+        return self._socket.fileno() == -1 or self._process.poll() is not None
+
+    def close(self) -> None:
+        """See Channel.close."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def end(self) -> None:
+        """Close it, and end OpenSSH and its proxies where they are."""
+        self.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)

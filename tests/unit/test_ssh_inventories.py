@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inventories: read as Ansible reads them, whatever form their values have."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import UserError
+from orchestrator.spec import SshTestbed, load_testbed
+from orchestrator.testbed.ssh.inventory import read_inventory
+from orchestrator.testbed.ssh.route import Route, routes
+
+BIN = Path(sys.executable).parent
+# One inventory for all that is asked, since Ansible takes a while to start: {host: its variables}.
+HOSTS = {
+    **{
+        f"yes-{number}": f"ansible_become={value}"
+        for number, value in enumerate(("yes", "true", "1", "on", "'y'", "True"))
+    },
+    **{
+        f"no-{number}": f"ansible_become={value}"
+        for number, value in enumerate(("no", "false", "0", "off", "'n'", "False"))
+    },
+    "perhaps": "ansible_become=perhaps",
+    "collection": "ansible_become=yes ansible_become_method=ansible.builtin.sudo",
+    "legacy": "ansible_become_method=ansible.legacy.sudo",
+    "another-way": "ansible_become=yes ansible_become_method=doas",
+    "another-user": "ansible_become=yes ansible_become_user=ann",
+    "Node_2.Rack-3.Example.Org": "ansible_port=2022",
+    "quoted": "ansible_host=node ansible_ssh_common_args='-o \"ProxyCommand=nc %h %p\" -o Port=2200'",
+    "unbalanced": """ansible_ssh_extra_args='-o "ProxyCommand=ssh -W %h:%p door'""",
+    "made-up": "ansible_host={{inventory_hostname}}.lab ansible_port={{base+5}} base=2000",
+    "undefined": "ansible_host={{nothing}}",
+    "by-winrm": "ansible_connection=winrm",
+    "by-ssh": "ansible_connection=ansible.builtin.ssh ansible_ssh_user=ben ansible_ssh_host=192.0.2.7",
+    "port": "ansible_port=many",
+}
+CONFIGURATION = """\
+[defaults]
+verbosity = 3
+vault_password_file = the-password
+remote_user = cleo
+[ssh_connection]
+ssh_args = -o ConnectTimeout=33
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("inventory")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.delenv("ANSIBLE_CONFIG", raising=False)
+        patch.chdir(folder)
+        (folder / "the-password").write_text("open sesame\n")
+        inside = folder / "inventory" / "group_vars" / "all"
+        inside.mkdir(parents=True)
+        (folder / "inventory" / "hosts").write_text("".join(f"{name} {what}\n" for name, what in HOSTS.items()))
+        vault, password = BIN / "ansible-vault", ("--vault-password-file", "the-password")
+        inline = [vault, "encrypt_string", *password, "--name", "ansible_ssh_private_key_file", "%d/mine"]
+        done = subprocess.run(inline, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        (inside / "inline.yml").write_text(done.stdout)
+        (inside / "whole.yml").write_text("ansible_ssh_common_args: -o HostKeyAlgorithms=ssh-ed25519\n")
+        subprocess.run([vault, "encrypt", *password, inside / "whole.yml"], capture_output=True, check=True)
+        (folder / "ansible.cfg").write_text(CONFIGURATION)
+        patch.setenv("PYTHONPATH", str(folder))
+        (folder / "ansible.py").write_text("raise SystemExit('this is not Ansible')\n")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Any:
+    return read_inventory(folder / "inventory")
+
+
+def bed(host: dict[str, Any]) -> SshTestbed:
+    hosts = ({"roles": ("client", "gateway-a", "gateway-b", "server"), **host},)
+    return SshTestbed.model_validate({"testbed": "bed", "provider": "ssh", "inventory": "inventory", "hosts": hosts})
+
+
+@pytest.fixture
+def way(found: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def way(name: str, **host: Any) -> Route:
+        monkeypatch.setattr("orchestrator.testbed.ssh.route.read_inventory", lambda file: found)
+        return routes(bed({"name": name, **host}))[name]
+
+    return way
+
+
+def test_booleans_are_ansibles(way: Any) -> None:
+    assert {way(name).become for name in HOSTS if name.startswith("yes-")} == {"sudo"}
+    assert {way(name).become for name in HOSTS if name.startswith("no-")} == {"none"}
+    with pytest.raises(
+        UserError, match=r"inventory inventory, host perhaps: ansible_become: .*perhaps.*not a valid bool"
+    ):
+        way("perhaps")
+
+
+def test_ways_to_be_root_may_have_the_name_of_ansibles_collection(way: Any) -> None:
+    assert way("collection").become == way("legacy").become == "sudo"
+    with pytest.raises(UserError, match="another-way: there is no way to be root by doas here"):
+        way("another-way")
+    with pytest.raises(UserError, match="host another-user: ansible_become_user is ann, and trials need root"):
+        way("another-user")
+
+
+def test_vaults_and_the_users_configuration_count_as_for_ansible(way: Any) -> None:
+    route = way("yes-0")
+    assert route.user == "cleo"
+    assert route.limited  # ConnectTimeout
+    assert list(route.arguments[-4:-2]) == ["-i", "%d/mine"]
+    assert "HostKeyAlgorithms=ssh-ed25519" in route.arguments
+    assert not way("yes-0", user="dan").arguments.index("-l")  # the testbed file comes first
+
+
+def test_a_vault_without_its_password_is_told_and_nobody_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "empty.cfg").touch()
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(folder / "empty.cfg"))
+    monkeypatch.setenv("ANSIBLE_ASK_VAULT_PASS", "True")
+    with pytest.raises(UserError, match=r"Ansible cannot read the inventory .*vault"):
+        read_inventory(folder / "inventory")
+    monkeypatch.setenv("ANSIBLE_CONFIG", "/dev/null")
+    with pytest.raises(UserError, match=r"Ansible cannot read .*Unsupported configuration file extension"):
+        read_inventory(folder / "inventory")
+
+
+def test_names_and_values_are_taken_as_they_are(way: Any) -> None:
+    route = way("Node_2.Rack-3.Example.Org")
+    assert (route.destination, route.alias) == ("Node_2.Rack-3.Example.Org", "bed.node_2.rack-3.example.org")
+    assert list(route.arguments[2:4]) == ["-p", "2022"]
+    assert way("left", inventory_host="by-ssh").destination == "192.0.2.7"
+    assert way("by-ssh").user == "ben"
+    assert way("quoted", user="x").arguments[-4:] == ("-o", "ProxyCommand=nc %h %p", "-o", "Port=2200")
+    assert (way("made-up").destination, "2005" in way("made-up").arguments) == ("made-up.lab", True)
+
+
+MISTAKES = {
+    "unbalanced": r"host unbalanced: ansible_ssh_extra_args cannot be split into words \(no closing quotation\): -o",
+    "undefined": "host undefined: ansible_host: 'nothing' is undefined",
+    "by-winrm": "reaches by-winrm by winrm",
+    "port": "host port: port: .*many",
+    "absent": "inventory has no host absent; it has .*by-ssh",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_name_the_host_and_the_variable(way: Any, name: str) -> None:
+    with pytest.raises(UserError, match=MISTAKES[name]):
+        way(name)
+
+
+NAMES = ["node-1.site.example.org", "node_2", "N3", "_x", "7"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hosts_are_named_as_in_an_inventory(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "bed.yaml"
+    text = 'testbed: rack\nprovider: ssh\nhosts:\n  - {name: "NAME", roles: [client, gateway-a, gateway-b, server]}\n'
+    file.write_text(text.replace("NAME", name))
+    (host,) = load_testbed(str(file)).hosts  # type: ignore[union-attr]
+    assert host.name == name
+    for wrong in (f"-{name}", f"{name} x", f"{name}.", f"{name}/x", ""):
+        file.write_text(text.replace("NAME", wrong))
+        with pytest.raises(UserError, match="a host's name of letters, digits"):
+            load_testbed(str(file))
