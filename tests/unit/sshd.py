@@ -76,7 +76,7 @@ class Server:
             UsePAM no
             PidFile none
             LogLevel VERBOSE
-            KexAlgorithms curve25519-sha256
+            KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org
             """
         settings.write_text(textwrap.dedent(lines))
         libraries = ":".join(map(str, self._root.glob("usr/lib/*-linux-gnu"))) if self._root != Path("/") else ""

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins to lab machines, which are made over a socket that is handed over; with a real SSH server on loopback."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.testbed.lab.login import LabLogin
+from orchestrator.testbed.login import HostLost, LoginRefused
+from orchestrator.testbed.remote import Agent
+from tests.unit import sshd
+from tests.unit.ssh_site import ME, Site
+
+
+@pytest.fixture
+def login(site: Site) -> LabLogin:
+    known = site.folder / "known_hosts"
+    known.write_text(site.server.host_line("lab"))
+    address = ("127.0.0.1", site.server.port)
+    return LabLogin("lab1", "lab", ME, known, lambda: socket.create_connection(address), site.good)
+
+
+def test_a_conversation_with_a_lab_machine(login: LabLogin) -> None:
+    agent = Agent(login)
+    assert agent.answers()
+    agent.close()
+    assert not agent.in_step
+    ended = login.run("echo the reason >&2; exit 1")
+    assert (ended.recv(1), ended.said()) == (b"", "the reason")
+    ended.close()
+
+
+def test_other_keys_are_refused_and_silence_is_a_loss(site: Site, login: LabLogin) -> None:
+    with pytest.raises(LoginRefused, match="lab1: the login to the lab machine was refused"):
+        replace(login, key=site.other).run("true")
+    changed = sshd.make_key(site.folder / "changed").with_suffix(".pub").read_text()
+    login.known_hosts.write_text(f"lab {changed}")
+    with pytest.raises(LoginRefused, match=r"refused .*[Hh]ost key"):
+        login.run("true")
+    with pytest.raises(HostLost, match="lab1: no SSH connection"):
+        replace(login, open_socket=lambda: socket.create_connection(("127.0.0.1", 1))).run("true")
