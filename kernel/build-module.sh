@@ -11,10 +11,17 @@ if [ -z "$release" ]; then
 fi
 headers=/lib/modules/$release/build
 [ -d "$headers" ] || headers=/usr/src/linux-headers-$release
-series=$(echo "$release" | cut -d . -f 1,2)
-tarball=$(find /usr/src -maxdepth 1 -name "linux-source-$series*.tar.*" | sort -V | tail -n 1)
+# The source has the version of the release in its name: 6.12 of 6.12.48+deb13-amd64 on Debian, 6.8.0 of 6.8.0-45-generic
+# on Ubuntu (linux-source-6.8.0, or linux-hwe-6.8-source-6.8.0). Another version is another kernel's.
+full=$(echo "$release" | sed -E 's/^([0-9]+(\.[0-9]+)*).*/\1/')
+series=$(echo "$full" | cut -d . -f 1,2)
+tarball=
+for version in "$full" "$series"; do
+    [ -n "$tarball" ] || tarball=$(find /usr/src -maxdepth 1 \( -name "linux-source-$version.tar.*" -o \
+        -name "linux-*-source-$version.tar.*" \) | sort | head -n 1)
+done
 if [ -z "$tarball" ]; then
-    echo "there is no source of Linux $series in /usr/src: install linux-source-$series" >&2
+    echo "there is no source of Linux $series in /usr/src: install linux-source-$series (Ubuntu: linux-source-$full)" >&2
     exit 1
 fi
 tar --extract --strip-components=1 -f "$tarball" --wildcards '*/drivers/net/wireguard/*' \

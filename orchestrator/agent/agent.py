@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent on a testbed host: sets up roles and tunnels, runs traffic, samples the host.
 
-It needs Python 3.9 or later, iproute2, wireguard-tools and iperf3, and nothing of the orchestrator's package. The
-controller sends it over SSH to the host's Python and then talks to it in JSON, one object a line: a request
-``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true, ...}`` or
+It needs Python 3.9 or later, iproute2, and what sends and counts (iperf3; for pktgen nftables), and nothing of the
+orchestrator's package. The controller sends it over SSH to the host's Python and then talks to it in JSON, one object a
+line: a request ``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true, ...}`` or
 ``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its children,
 takes its namespaces away and gives the interfaces that were in them back.
 

@@ -137,7 +137,7 @@ class KernelLog:
             self.records += records_in(text)
 
     def watch(self):
-        """From the next record on, by its number: the kernel's clock is not ours, and it stops while paused."""
+        """From the next record on, by its number: the kernel's clock is not ours, and a pause may stop it."""
         self.read()
         self.watched_from = self.records[-1].sequence + 1 if self.records else 0
 

@@ -49,7 +49,6 @@ def hello(request):
         "python": platform.python_version(),
         "tools": {
             "iperf3": tool_version(["iperf3", "--version"]),
-            "wg": tool_version(["wg", "--version"]),
             "ip": tool_version(["ip", "-Version"]),
         },
     }

@@ -16,8 +16,9 @@ from orchestrator.spec import Traffic
 FIRST_PORT = 5201
 MOST_PAIRS = 50_000  # to one address: each has a port of its own
 THREADS_SINCE = (3, 16)  # from here on, each stream of a process has a thread
-# The first version that knows an option; what is older than all of them is not looked for. (RELNOTES.md of iperf3)
-_SINCE = {"--bidir": (3, 7), "--idle-timeout": (3, 10)}
+# The first version that knows an option, or whose report with it can be read: in 3.10 --bidir has two sums of the same
+# name, and --udp has none of what was received. What is older than all is not looked for. (RELNOTES.md of iperf3)
+_SINCE = {"--idle-timeout": (3, 10), "--bidir": (3, 11), "--udp": (3, 11)}
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
@@ -148,8 +149,15 @@ def version(said: str | None) -> tuple[int, int] | None:
 
 
 def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
-    """What a person should know of the hosts' iperf3 versions, a sentence each. Raises Unsuitable."""
-    wanted = ["--idle-timeout", *(["--bidir"] if traffic.direction == "both" else [])]
+    """What a person should know of the hosts' iperf3 versions, a sentence each.
+
+    Raises Unsuitable where a host's version cannot carry the traffic, or no version can.
+    """
+    if traffic.too_slow:
+        raise Unsuitable(f"traffic.bitrate: {traffic.too_slow}.")
+    wanted = ["--idle-timeout"]
+    wanted += ["--bidir"] if traffic.direction == "both" else []
+    wanted += ["--udp"] if traffic.protocol == "udp" else []
     marks = []
     for host, text in said.items():
         known = version(text)
@@ -159,7 +167,8 @@ def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
         for option in wanted:
             if known < _SINCE[option]:
                 least = ".".join(map(str, _SINCE[option]))
-                raise Unsuitable(f"iperf3 {name} of {host} has no {option}; it takes {least} or later. Update iperf3.")
+                lacks = "has no" if option == "--idle-timeout" else "gives no report that can be read with"
+                raise Unsuitable(f"iperf3 {name} of {host} {lacks} {option}; it takes {least} or later. Update iperf3.")
         if traffic.streams > 1 and known < THREADS_SINCE:
             single = f"iperf3 {name} of {host} has one thread for all {traffic.streams} streams of a process"
             marks.append(f"{single}: traffic.processes makes more processes.")

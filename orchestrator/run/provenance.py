@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import __version__, cache
 from orchestrator.paths import CHECKOUT
+from orchestrator.run.program import program_hash, program_packages
 
 _PACKAGES = (
     "ansible-core",
@@ -20,8 +21,6 @@ _PACKAGES = (
     "pydantic",
 )
 _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
-# Of these, what takes part in a measurement; another command or figure does not change a result.
-_PROGRAM = ("orchestrator/agent", "orchestrator/provision", "orchestrator/run", "orchestrator/testbed", "playbooks")
 
 
 def _git(*arguments: str) -> str | None:
@@ -39,14 +38,19 @@ def _git(*arguments: str) -> str | None:
 
 
 def source_identity() -> dict[str, Any]:
-    """The commit and whether the checkout differs from it; a hash of the tree, and of the part of it
-    that measures, in any case."""
+    """The commit and whether the checkout differs from it; in any case a hash of the tree, and of the part of it that
+    measures, with the versions of the packages that this part uses."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain") if commit else None
     tree = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _SOURCES})
-    program = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _PROGRAM})
     dirty = bool(changes) if commit else None
-    return {"commit": commit, "dirty": dirty, "tree_hash": tree, "program_hash": program}
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "tree_hash": tree,
+        "program_hash": program_hash(),
+        "packages": program_packages(),
+    }
 
 
 def versions() -> dict[str, str]:

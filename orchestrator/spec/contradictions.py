@@ -21,7 +21,7 @@ MOST_TRIALS = 1_000_000
 
 def contradictions(tree: Mapping) -> list[Problem]:
     """The problems of one resolved spec, except rules without effect."""
-    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree)]
+    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree), *_slow(tree)]
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
@@ -132,6 +132,15 @@ def _rekeys(tree: Mapping) -> Iterator[Problem]:
             "or allow it: limits: {report_only: [rekey]}.",
             node.span if node else tree.keys["traffic"],
         )
+
+
+def _slow(tree: Mapping) -> Iterator[Problem]:
+    """TCP that is slower than the blocks of iperf3 allow."""
+    node = tree.entries.get("traffic")
+    found = build(Traffic, node)[0] if node else None
+    if found is not None and found.too_slow:
+        place = _below(node, "bitrate")
+        yield Problem(f"traffic.bitrate: {found.too_slow}.", place.span if place else tree.keys["traffic"])
 
 
 def _repeated_levels(tree: Mapping) -> Iterator[Problem]:

@@ -27,6 +27,8 @@ OF_TOOL: Mapping[str, tuple[str, ...]] = {
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
 _TIMES = ("warm_up_s", "duration_s")
+_TCP_BLOCK_BITS = 128 * 1024 * 8
+_FEWEST_BLOCKS = 20  # one more or less is 5 % of what is measured
 # What goes with one protocol only, where it is not off.
 _OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
 _OF_UDP = ("datagram_bytes",)
@@ -101,6 +103,26 @@ class Traffic(Strict):
         if self.protocol == "udp" and self.bitrate_bps is None:
             raise expected("a bitrate, such as 500 Mbit/s", because="udp sends as fast as it is told to, and no faster")
         return self
+
+    @cached_property
+    def too_slow(self) -> str:
+        """Why iperf3 cannot offer so little of TCP evenly; empty where it can.
+
+        It paces whole blocks (DEFAULT_TCP_BLKSIZE of iperf3's iperf_api.h), each of which is sent when those before it
+        are, on the average, less than the bit rate.
+        """
+        if self.tool != "iperf3" or self.protocol != "tcp" or self.bitrate_bps is None:
+            return ""
+        each_bps = self.bitrate_bps / (self.processes * self.streams)
+        seconds = _TCP_BLOCK_BITS / each_bps
+        if self.duration_s >= _FEWEST_BLOCKS * seconds:
+            return ""
+        least = _FEWEST_BLOCKS * _TCP_BLOCK_BITS / self.duration_s
+        return (
+            f"a stream of {each_bps / 1e6:.3g} Mbit/s sends one block of 128 KiB in {seconds:.3g} s, so that "
+            f"{self.duration_s:g} s have {self.duration_s / seconds:.2g} of them. Ask for {least / 1e6:.3g} Mbit/s or "
+            "more in each stream, for fewer streams, for a longer duration, or for udp"
+        )
 
     @cached_property
     def identity(self) -> dict[str, Any]:

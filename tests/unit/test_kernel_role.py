@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which entry of a boot loader's menu the role `kernel` chooses: its own tasks, on the text of a menu of Debian's."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from orchestrator.paths import PLAYBOOKS
 
@@ -104,3 +107,73 @@ def test_a_kernel_without_an_entry_is_told(tmp_path: Path) -> None:
     done = run_role(tmp_path, menu(OLD), menu(OLD))
     assert done.returncode != 0
     assert f"has no entry for {NEW}" in done.stdout
+
+
+def test_a_default_by_its_place_is_noted_by_its_id_where_the_menu_grew(tmp_path: Path) -> None:
+    older = "6.1.0-21-amd64"
+    before, after = (menu(*releases).replace('"0"', '"1>2"') for releases in ((OLD, older), (NEW, OLD, older)))
+    done = run_role(tmp_path, before, after)
+    assert done.returncode == 0, done.stdout
+    kept = (tmp_path / "kept").read_text().splitlines()
+    assert kept[-1] == f'GRUB_DEFAULT="gnulinux-advanced-0f0f-1>gnulinux-{older}-advanced-0f0f-1"'
+
+
+def templated(text: str, name: str, saved: str = "", release: str = "") -> Any:
+    """A variable of the role's defaults, on the text of a menu."""
+    loader = DataLoader()
+    file = PLAYBOOKS / "roles" / "kernel" / "defaults" / "main.yml"
+    variables = dict(loader.load_from_file(str(file), trusted_as_template=True))
+    variables |= {"kernel_text": text, "kernel_saved": saved, "kernel_release": release}
+    return Templar(loader=loader, variables=variables).template(trust_as_template("{{ " + name + " }}"))
+
+
+MEMTEST = 'menuentry "Memory test (memtest86+)" {\n\tlinux16\t/boot/memtest86+.bin\n}\n'
+OTHERS = """\
+menuentry 'Other Linux 9 (on /dev/sdb1)' --class gnu-linux $menuentry_id_option 'osprober-gnulinux-simple-1a1a' {
+	linux /boot/vmlinuz-5.14.0-9 root=/dev/sdb1
+}
+submenu 'Advanced options for Other Linux 9 (on /dev/sdb1)' $menuentry_id_option 'osprober-gnulinux-advanced-1a1a' {
+	menuentry 'Other, RELEASE' --class os $menuentry_id_option 'osprober-gnulinux-/boot/vmlinuz-RELEASE--1a1a' {
+		linux /boot/vmlinuz-RELEASE root=/dev/sdb1
+	}
+}
+menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
+	fwsetup
+}
+"""
+SYSTEMS = MEMTEST + OTHERS.replace("RELEASE", NEW)
+DEFAULTS = [
+    # (what a menu has in front of it, what is the default, what grubenv says, the kernel that is booted)
+    ("", "0", "", NEW),
+    ("", "1", "", NEW),
+    ("", "1>0", "", NEW),
+    ("", "1>2", "", OLD),
+    ("", "1>9", "", None),
+    ("", "Debian GNU/Linux ", "", NEW),
+    ("", f"gnulinux-advanced-0f0f-1>gnulinux-{OLD}-advanced-0f0f-1", "", OLD),
+    ("", f"Advanced options for Debian GNU/Linux>Debian GNU/Linux with Linux {OLD} (recovery)", "", OLD),
+    ("", "Advanced options for Debian GNU/Linux>2", "", OLD),
+    (MEMTEST, "0", "", ""),
+    (MEMTEST, "2>2", "", OLD),
+    (SYSTEMS, "1", "", "5.14.0-9"),
+    (SYSTEMS, "5>2", "", OLD),
+    ("", "${saved_entry}", "x=1\nsaved_entry=1>2\n", OLD),
+    ("", "${saved_entry}", "", None),
+]
+
+
+@pytest.mark.parametrize(("front", "default", "saved", "kernel"), DEFAULTS)
+def test_the_default_of_a_menu_is_found_by_place_id_or_title(
+    front: str, default: str, saved: str, kernel: str | None
+) -> None:
+    head, rest = menu(NEW, OLD).replace('"0"', f'"{default}"').split("fi\n", 1)
+    found = json.loads(templated(head + "fi\n" + front + rest, "kernel_default_json", saved))
+    assert found.get("kernel") == kernel
+
+
+def test_another_systems_entry_of_the_same_release_is_not_ours() -> None:
+    ours = f"gnulinux-advanced-0f0f-1>gnulinux-{NEW}-advanced-0f0f-1"
+    assert templated(SYSTEMS + menu(NEW, OLD), "kernel_ids_of_release", release=NEW) == ours
+    assert templated(SYSTEMS + menu(OLD), "kernel_ids_of_release", release=NEW) == ""
+    flat = entry(NEW, f"with {NEW}", f"{NEW}-advanced")  # GRUB_DISABLE_SUBMENU
+    assert templated(SYSTEMS + flat, "kernel_ids_of_release", release=NEW) == f"gnulinux-{NEW}-advanced-0f0f-1"

@@ -281,8 +281,41 @@ def test_what_an_old_iperf3_cannot_do_is_said() -> None:
     with pytest.raises(iperf3.Unsuitable, match=r"3\.9 of left has no --idle-timeout; it takes 3\.10"):
         iperf3.check({"left": "iperf 3.9"}, simple)
     assert iperf3.check({"left": None, "right": "iperf 3.12"}, simple) == []
+    assert iperf3.check({"left": "iperf 3.10.1"}, simple) == []
+    for option, traffic in (("--udp", UDP), ("--bidir", BOTH), ("--bidir", UDP_BOTH)):
+        with pytest.raises(iperf3.Unsuitable, match=rf"3\.10 of b gives no report that can be read with {option}; it"):
+            iperf3.check({"a": "iperf 3.11", "b": "iperf 3.10.1 (cJSON 1.7.13)"}, traffic)
+        assert iperf3.check({"a": "iperf 3.11", "b": "iperf 3.11"}, traffic) == []
     (mark,) = iperf3.check({"left": "iperf 3.12", "right": "iperf 3.18"}, Traffic(duration="3s", streams=4))
     assert "iperf3 3.12 of left has one thread for all 4 streams" in mark
+
+
+SLOW = [
+    (
+        {"bitrate": "3 Mbit/s", "streams": 3, "duration": "10s"},
+        "a stream of 1 Mbit/s sends one block of 128 KiB in 1.05",
+    ),
+    ({"bitrate": "8 Mbit/s", "processes": 2, "streams": 2, "duration": "5s"}, "Ask for 4.19 Mbit/s or more in each"),
+]
+EVEN = [
+    {"bitrate": "3 Mbit/s", "duration": "10s"},
+    {"bitrate": "1 kbit/s", "duration": "2s", "protocol": "udp"},
+    {"duration": "2s", "streams": 16},
+    {"bitrate": "20 Mbit/s", "duration": "2s"},
+]
+
+
+@pytest.mark.parametrize(("given_traffic", "says"), SLOW)
+def test_tcp_that_is_slower_than_the_blocks_of_iperf3_is_refused_before_the_trial(
+    given_traffic: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(iperf3.Unsuitable, match=f"^traffic.bitrate: .*{says}"):
+        iperf3.check({"left": "iperf 3.20"}, Traffic(**given_traffic))
+
+
+@pytest.mark.parametrize("given_traffic", EVEN)
+def test_traffic_that_iperf3_paces_evenly_is_not(given_traffic: dict[str, Any]) -> None:
+    assert Traffic(**given_traffic).too_slow == ""
 
 
 def test_a_tunnels_segments_carry_what_headers_leave() -> None:

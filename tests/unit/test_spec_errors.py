@@ -102,6 +102,7 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("duration: 3s", "duration: 3s, protocol: udp", 6, 10, "as fast as it is told to"),
         ("duration: 3s", "duration: 3s, bitrate: 5 Gbit", 6, 34, "not a unit here"),
         ("duration: 3s", "duration: 3s, bitrate: 0 bit/s", 6, 34, "more than 0"),
+        ("duration: 3s", "duration: 3s, bitrate: 2 Mbit/s", 6, 34, "sends one block of 128 KiB in 0.524 s"),
         ("duration: 3s", "duration: 3s, datagram: 99 B", 6, 35, "goes with udp only"),
         ("duration: 3s", "duration: 3s, mss: 10 B", 6, 30, "at least 88"),
         ("duration: 3s", "duration: 3s, congestion: B B", 6, 37, "does not fit"),

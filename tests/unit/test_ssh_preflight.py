@@ -26,7 +26,7 @@ def nic(**changes: Any) -> dict[str, Any]:
 
 def facts(**changes: Any) -> dict[str, Any]:
     """What a good server shows."""
-    tools = {name: f"{name} 1.0" for name in ("ip", "iperf3", "wg", "modprobe", "ethtool", "gcc", "make")}
+    tools = {name: f"{name} 1.0" for name in ("ip", "iperf3", "nft", "modprobe", "ethtool", "gcc", "make")}
     return {
         "kernel_release": RELEASE,
         "machine": "x86_64",
@@ -98,7 +98,7 @@ ADVICE = [
     ({"busy": {"cores": 1.5, "names": ["cc1", "make"]}}, "Idle", "1.5 of a core now (cc1, make)"),
     ({"clock_synchronized": False}, "Clock", "not kept right by anything"),
     ({"headers": False}, "Modules", "are not installed, so they cannot be built"),
-    ({"commands": {**facts()["commands"], "wg": None}}, "Tools", "missing: wireguard-tools"),
+    ({"commands": {**facts()["commands"], "nft": None}}, "Tools", "missing: nftables"),
     ({"nics": {"ens1": nic(carrier=False)}}, "Interface ens1", "no carrier"),
     ({"nics": {"ens1": nic(speed_mbps=25_000)}}, "Interface ens1", "25000 here and 100000 on right"),
     ({"nics": {"ens1": nic(numa_node=1)}}, "Interface ens1", "the CPUs that are taken first are on NUMA node 0"),

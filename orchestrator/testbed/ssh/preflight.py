@@ -20,7 +20,7 @@ from orchestrator.testbed.tuning import TRIED, overview
 TOOLS = {
     "ip": (["ip", "-Version"], "iproute2"),
     "iperf3": (["iperf3", "--version"], "iperf3"),
-    "wg": (["wg", "--version"], "wireguard-tools"),
+    "nft": (["nft", "--version"], "nftables"),  # counts what arrives of pktgen's packets
     "modprobe": (["modprobe", "--version"], "kmod"),
     "ethtool": (["ethtool", "--version"], "ethtool"),
 }

@@ -5,6 +5,7 @@ The agent looks first, which takes a moment; the playbook runs only where someth
 """
 
 import contextlib
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,24 @@ def modules_here() -> dict[str, dict[str, cache.Product]]:
             if product is not None:
                 found.setdefault(product.description["facts"]["release"], {})[build] = product
     return {release: builds for release, builds in found.items() if set(builds) == set(BUILDS)}
+
+
+def source_packages(release: str, system: str) -> list[str]:
+    """The packages that may have a kernel's source, the likeliest first.
+
+    ``release``: as `uname -r` says it; ``system``: ID of os-release(5).
+
+    Debian has linux-source-6.12 of 6.12.48+deb13-amd64. Ubuntu has linux-source-6.8.0 of 6.8.0-45-generic, and where
+    that is newer than the system, linux-hwe-6.8-source-6.8.0, or the flavour's in place of hwe.
+    """
+    found = re.match(r"(\d+)\.(\d+)(\.\d+)?", release)
+    if found is None:
+        return []
+    series, full = f"{found[1]}.{found[2]}", f"{found[1]}.{found[2]}{found[3] or '.0'}"
+    flavour = release.rpartition("-")[2]
+    ubuntu = [f"linux-source-{full}", f"linux-hwe-{series}-source-{full}", f"linux-{flavour}-{series}-source-{full}"]
+    debian = [f"linux-source-{series}"]
+    return [*ubuntu, *debian] if system == "ubuntu" else [*debian, *ubuntu[:1]]
 
 
 def wanted_modules(
@@ -146,6 +165,7 @@ class Provisioning:
                     "orch_family": family(facts),
                     "orch_kernel_release": facts["kernel_release"],
                     "orch_module_sources": str(sources),
+                    "orch_source_packages": source_packages(facts["kernel_release"], facts["system"]["id"]),
                     **variables(self._wanted[host.name]),
                 }
                 targets.append(replace(self.routes[host.name].target(), variables=of_host))
