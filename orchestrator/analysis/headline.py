@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.cells import Key, cells
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
 from orchestrator.analysis.quality import mode_remarks
 from orchestrator.analysis.sensitivity import sentence, with_invalid
@@ -179,6 +180,8 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
     if standing.leads and any(lead.interval.is_range for lead in standing.leads):
         said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
     said += mode_remarks(run, standing.key, standing.rows)
+    effects = [(f"{lead.median:.2f} times {lead.other}", lead.median) for lead in _matter(run, standing)]
+    said += filter(None, [floor_remark(run, standing.key, effects)])
     bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
     if bound:
         said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")

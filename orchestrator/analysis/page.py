@@ -21,6 +21,7 @@ from orchestrator.analysis.figures.captions import count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
+from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.standings import Standing, listed, standings
@@ -75,6 +76,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
+        floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,
         ratios=ratios(run).to_dict("records"),

@@ -71,9 +71,9 @@ def drift_of_boots(run: Run) -> pd.DataFrame:
     Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
     rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for the number of boots; NaN below four rounds).
     """
-    trials, column = _valid(run), column_of(run)[0]
-    medians = trials.groupby(["testbed", "block", *LEVELS], dropna=False)[column].transform("median")
-    trials = trials.assign(share=trials[column] / medians)
+    trials = valid_trials(run)
+    medians = trials.groupby(["testbed", "block", *LEVELS], dropna=False)["throughput_bps"].transform("median")
+    trials = trials.assign(share=trials["throughput_bps"] / medians)
     rows: list[dict[str, Any]] = []
     for (testbed, block), mine in trials.sort_values("block").groupby(["testbed", "block"], sort=False):
         by_round = mine.groupby("round")["share"].median().sort_index()
@@ -149,20 +149,21 @@ def mode_remarks(run: Run, best: Key, rows: Sequence[Mapping[Any, Any]]) -> list
     return said
 
 
-def _valid(run: Run) -> pd.DataFrame:
-    """The ok trials that medians are made of, in the order in which they were measured."""
+def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
+    """The ok trials of a kind that medians are made of, in the order in which they were measured; of packet rates
+    ``throughput_bps`` is the rate in packets/s."""
     column = column_of(run)[0]
     trials = run.trials
-    keep = (trials["kind"] == "measure") & (trials["status"] == "ok") & trials[column].notna()
-    return trials[keep & ~trials.index.isin(run.shared.index)].sort_values(["started_at", "order"])
+    keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials[column].notna()
+    found = trials[keep & ~trials.index.isin(run.shared.index)].sort_values(["started_at", "order"])
+    return found.assign(throughput_bps=found[column])
 
 
 def _boots(run: Run) -> dict[Key, dict[Hashable, list[float]]]:
     """{cell: {boot: values in the order of measurement}}; a boot is a testbed and a block."""
     found: dict[Key, dict[Hashable, list[float]]] = {}
-    column = column_of(run)[0]
-    for row in _valid(run)[[*LEVELS, "testbed", "block", column]].to_dict("records"):
+    for row in valid_trials(run)[[*LEVELS, "testbed", "block", "throughput_bps"]].to_dict("records"):
         boot = str(row["testbed"]), int(row["block"])
-        found.setdefault(Key.of(row), {}).setdefault(boot, []).append(float(row[column]))
+        found.setdefault(Key.of(row), {}).setdefault(boot, []).append(float(row["throughput_bps"]))
     order = {name: place for place, name in enumerate(run.variants)}
     return dict(sorted(found.items(), key=lambda item: (item[0].place, order.get(item[0].variant, 0))))

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
 from orchestrator.plan import Block, Plan, Trial, trial_seconds
+from orchestrator.plan.noise_floor import NOISE_FLOOR
 from orchestrator.run.scene import Outcome
 from orchestrator.spec import SHARED_CPUS, RoleCpus
 from orchestrator.store import headline
@@ -53,7 +54,8 @@ def cell(trial: Trial) -> str:
     if trial.kind == "baseline":
         return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}"
     what = "trace of polls, " if trial.kind == "trace" else ""
-    return f"{what}{levels.variant}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
+    again = " (noise floor)" if trial.kind == NOISE_FLOOR else ""
+    return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
 
 
 @dataclass

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
+from orchestrator.plan.noise_floor import NOISE_FLOOR, second_cells
 from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
 from orchestrator.spec import Experiment, Traffic
 from orchestrator.spec.cells import cells, excluded, extra_cells
@@ -21,7 +22,8 @@ def make_plan(
     """The trials of an experiment on a testbed, in order.
 
     A block for each number of cores, the smallest first; in it a baseline (for each packet size), with ``trace`` every
-    cell once while the kernel records, then rounds with every cell once, as many as there can be at most. In a random
+    cell once while the kernel records, then rounds with every cell once, as many as there can be at most; those of a
+    ``noise_floor`` once more. In a random
     order a round depends on the seed, the block's cores and cells and the round's number, on nothing else. ``order``
     sequential keeps the cells in the order of the spec.
     ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
@@ -38,7 +40,7 @@ def make_plan(
     blocks: list[Block] = []
     planned = 0
     for here in _parts(chosen, capabilities.testbeds):
-        block = _block(spec, maker, len(blocks) + 1, here, planned, order)
+        block = _block(spec, maker, len(blocks) + 1, here, planned, order, capabilities.variants)
         planned += len(block.trials)
         blocks.append(block)
     return Plan(
@@ -102,6 +104,9 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
         )
         for cores, n in sorted(excess.items())
     ]
+    if spec.noise_floor is not None and spec.noise_floor not in capabilities.variants:
+        missing = why.get("variants", "the testbed has no build of it")
+        left_out.append(LeftOut(f"the noise floor with {spec.noise_floor}", missing))
     left_out += [
         LeftOut(_count(n), f"rule {index} of exclude in the spec") for index, n in enumerate(by_rule, start=1) if n
     ]
@@ -147,7 +152,15 @@ class _Maker:
         return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
 
 
-def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str) -> Block:
+def _of_a_round(spec: Experiment, here: list[Levels], variants: Sequence[str]) -> list[tuple[str, Levels]]:
+    """The kinds and cells of a round: each cell, and those of the noise floor where the testbed has its variant."""
+    again = second_cells(spec.noise_floor, here) if spec.noise_floor in variants else []
+    return [("measure", levels) for levels in here] + [(NOISE_FLOOR, levels) for levels in again]
+
+
+def _block(
+    spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str, variants: Sequence[str]
+) -> Block:
     cores = here[0].cores
     trials: list[Trial] = []
     for packet_size in dict.fromkeys(levels.packet_size for levels in here):
@@ -158,15 +171,15 @@ def _block(spec: Experiment, maker: _Maker, index: int, here: list[Levels], plan
         for levels in here:
             identity = maker.identity("trace", levels)
             trials.append(maker.trial("trace", levels, identity, index, 0, planned + len(trials) + 1))
-    pairs = [(levels, maker.identity("measure", levels)) for levels in here]
+    pairs = [(kind, levels, maker.identity(kind, levels)) for kind, levels in _of_a_round(spec, here, variants)]
     if order == "random":
         # The order in which the spec names levels is not to matter.
-        pairs.sort(key=lambda pair: (pair[0].variant, pair[0].tunnels, str(pair[0].packet_size)))
+        pairs.sort(key=lambda pair: (pair[1].variant, pair[1].tunnels, str(pair[1].packet_size), pair[0]))
     for round_ in range(1, spec.repetitions.max + 1):
         sequence = pairs
         if order == "random" and len(pairs) > 1:
             sequence = pairs.copy()
             random.Random(f"{spec.seed}/{cores}/{round_}").shuffle(sequence)
-        for levels, identity in sequence:
-            trials.append(maker.trial("measure", levels, identity, index, round_, planned + len(trials) + 1))
+        for kind, levels, identity in sequence:
+            trials.append(maker.trial(kind, levels, identity, index, round_, planned + len(trials) + 1))
     return Block(index, cores, tuple(trials))

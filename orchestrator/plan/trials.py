@@ -33,7 +33,8 @@ class Trial:
     """A cell and a repetition.
 
     ``trial_id``: 16 hexadecimal digits, from the resolved parameters and the repetition alone. ``kind``: measure,
-    baseline, or trace (a cell while the kernel records something, which no median is made of). ``block``, ``order`` (in
+    baseline, trace (a cell while the kernel records something, which no median is made of), or noise-floor (a cell that
+    a round has once more). ``block``, ``order`` (in
     the plan) and ``repetition`` count from 1, ``round`` too; it is 0 for what comes before the rounds.
     """
 

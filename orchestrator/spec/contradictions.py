@@ -6,7 +6,7 @@ All of it works on the tree, and on those parts of the spec that are valid: a mi
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator.spec import catalog
+from orchestrator.spec import catalog, noise_floor
 from orchestrator.spec.cells import cells, deciding_maxima, excluded
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
@@ -22,6 +22,7 @@ MOST_TRIALS = 1_000_000
 def contradictions(tree: Mapping) -> list[Problem]:
     """The problems of one resolved spec, except rules without effect."""
     problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree), *_slow(tree)]
+    problems += noise_floor.problems(tree)
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
@@ -97,7 +98,8 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     entries = tree.entries
     cells_named = [entries.get("factors"), *_items(entries.get("exclude")), *_items(entries.get("include"))]
     variants = catalog.known_variants()
-    for name, span in _names(_below(node, "variant") for node in cells_named):
+    named = [*(_below(node, "variant") for node in cells_named), entries.get("noise_floor")]
+    for name, span in _names(named):
         if name and name not in variants:
             yield Problem(f"There is no variant {name} in kernel/variants.yaml.{did_you_mean(name, variants)}", span)
     testbeds = (*catalog.known_testbeds(), catalog.AUTO)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from orchestrator.spec.fields import (
     CoresLevel,
@@ -130,6 +138,7 @@ class Tier(Strict):
     traffic: TierTraffic | None = None
     repetitions: Repetitions | None = None
     trace: Literal["polls"] | None = None
+    noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     notebooks: tuple[Name, ...] | None = None
 
@@ -172,6 +181,11 @@ class Experiment(Strict):
         description="polls: each cell is run once more while the kernel records on which CPUs NAPI polls run. These "
         "trials enter no median.",
     )
+    noise_floor: VariantName | None = Field(
+        default=None,
+        description="A variant that each round measures once more at each place: what the two measurements differ by "
+        "is noise. One of the variants is held against itself, another (patched-off) against vanilla.",
+    )
     retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is tried again.")
     on_failure: Literal["continue", "stop"] = Field(
         default="continue", description="What to do when a trial is not ok after its retries."
@@ -182,6 +196,12 @@ class Experiment(Strict):
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")
 
     _origin: Origin = PrivateAttr(default=Origin())
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a noise floor that was not asked for, so that specs of before that key are what they were."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if key != "noise_floor" or value is not None}
 
     def with_origin(self, path: Path, text: str, tier: str | None, overrides: Sequence[str]) -> "Experiment":
         """The same, remembering where it came from."""

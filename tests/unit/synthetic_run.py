@@ -48,13 +48,15 @@ def write_run(
     searched: bool = True,
     virtual: Mapping[str, Any] | None = None,
     boots: int = 1,
+    noise_floor: str | None = None,
 ) -> Path:
     """Write run.json and the attempts; returns the run's directory.
 
     ``boots``: how many blocks there are of each number of cores.
     ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
     With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
-    says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time.
+    says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time. ``noise_floor``: the variant
+    that each round has once more.
     """
     run_id = "20260102T030405Z-test"
     path = root / "synthetic" / run_id
@@ -70,10 +72,11 @@ def write_run(
         levels = list(dict.fromkeys(t or count for t in tunnels))
         wanted = [("baseline", 0, NONE, max(levels, default=1), size) for size in sizes or [None]]
         wanted += [("trace", 0, v, t, None) for v in variants for t in levels if traced]
+        again = [("noise-floor", noise_floor)] if noise_floor else []
         wanted += [
-            ("measure", r, v, t, size)
+            (kind, r, v, t, size)
             for r in range(1, rounds + 1)
-            for v in variants
+            for kind, v in [*(("measure", v) for v in variants), *again]
             for t in levels
             for size in sizes or [None]
         ]
