@@ -10,6 +10,7 @@ import pandas as pd
 
 from orchestrator.analysis.dataset import Run, on_one_testbed
 from orchestrator.stats import (
+    RELATIVE,
     Fit,
     Interval,
     by_boot,
@@ -158,17 +159,19 @@ def efficiencies(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
-def fits(run: Run) -> pd.DataFrame:
+def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
     """Amdahl's law and the USL (see `orchestrator.stats.fits`), fitted to each variant's throughput against cores.
 
     One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
-    more than one core count. Columns: variant, tunnels, law, core_counts, n (trials), fitted, reason (of what was not
-    fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN below six trials at a core count), and
-    largest_deviation, of a median from the curve, and measured_in. `curve_bps` draws one.
+    more than one core count. ``weights``: relative deviations, or absolute ones, as is usual for the USL. Columns:
+    variant, tunnels, law, core_counts, n (trials), boots (of the core count that has fewest), fitted, reason (of what
+    was not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN with one boot at a core count),
+    largest_deviation, of a core count from the curve, notes (what one must know of the fit), and measured_in.
+    `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
     trials = on_one_testbed(run.measured)
-    values = {key: list(mine.values()) for key, mine in throughputs(trials).items() if key.packet_size is None}
+    values = {key: boots_of(mine) for key, mine in throughputs(trials).items() if key.packet_size is None}
     for variant in run.variants:
         mine = {key: found for key, found in values.items() if key.variant == variant}
         series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
@@ -176,25 +179,26 @@ def fits(run: Run) -> pd.DataFrame:
             series[str(tunnels)] = {key.cores: found for key, found in mine.items() if key.tunnels == tunnels}
         for name, by_cores in series.items():
             if len(by_cores) > 1:
-                rows += [_fit_row(variant, name, fit(by_cores)) for fit in (fit_amdahl, fit_usl)]
+                rows += [_fit_row(variant, name, fit(by_cores, weights)) for fit in (fit_amdahl, fit_usl)]
     return pd.DataFrame(rows, columns=_FIT_COLUMNS).assign(measured_in=run.measured_in)
 
 
 _PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}
-_FIT_COLUMNS = ["variant", "tunnels", "law", "core_counts", "n", "fitted", "reason"]
+_FIT_COLUMNS = ["variant", "tunnels", "law", "core_counts", "n", "boots", "fitted", "reason"]
 _FIT_COLUMNS += [column.format(end) for column in _PARAMETERS.values() for end in ("", "_low", "_high")]
-_FIT_COLUMNS += ["largest_deviation"]
+_FIT_COLUMNS += ["largest_deviation", "notes"]
 
 
 def _fit_row(variant: str, tunnels: str, fit: Fit) -> dict[str, Any]:
     row: dict[str, Any] = {"variant": variant, "tunnels": tunnels, "law": fit.law, "core_counts": fit.core_counts}
-    row |= {"n": fit.n, "fitted": not fit.reason, "reason": fit.reason}
+    row |= {"n": fit.n, "boots": fit.boots, "fitted": not fit.reason, "reason": fit.reason}
     for name, column in _PARAMETERS.items():
         parameter = getattr(fit, name)
         for field, end in (("value", ""), ("low", "_low"), ("high", "_high")):
             found = getattr(parameter, field, None)
             row[column.format(end)] = math.nan if found is None else found
     row["largest_deviation"] = math.nan if fit.largest_deviation is None else fit.largest_deviation
+    row["notes"] = "; ".join(fit.notes)
     return row
 
 

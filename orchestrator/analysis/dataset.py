@@ -179,11 +179,11 @@ class Run:
 
         return efficiencies(self)
 
-    def fits(self) -> pd.DataFrame:
+    def fits(self, weights: str = "relative") -> pd.DataFrame:
         """Amdahl's law and the USL, fitted to throughput against cores; see `analysis.cells.fits`."""
         from orchestrator.analysis.cells import fits
 
-        return fits(self)
+        return fits(self, weights)
 
     def verify(self) -> "list[Verdict]":
         """What the run shows about the paper's claims; see `analysis.claims.verify`."""

@@ -3,7 +3,7 @@
 
 from orchestrator.stats.boots import FEWEST_BOOTS, by_boot, summarize_boots
 from orchestrator.stats.differences import holm, rank_test, smallest_p
-from orchestrator.stats.fits import AMDAHL, USL, Fit, Parameter, fit_amdahl, fit_usl, scaled
+from orchestrator.stats.fits import ABSOLUTE, AMDAHL, RELATIVE, USL, Fit, Parameter, fit_amdahl, fit_usl, scaled
 from orchestrator.stats.intervals import (
     BOOTS,
     CONFIDENCE,
@@ -25,6 +25,7 @@ from orchestrator.stats.signs import ahead_test, sign_test
 from orchestrator.stats.stopping import is_narrow, relative_width
 
 __all__ = [
+    "ABSOLUTE",
     "AMDAHL",
     "BOOTS",
     "CONFIDENCE",
@@ -32,6 +33,7 @@ __all__ = [
     "FEWEST_CORE_COUNTS",
     "FEWEST_FOR_INTERVAL",
     "ONE_BOOT",
+    "RELATIVE",
     "USL",
     "Fit",
     "Interval",
