@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch notebook`: JupyterLab in the project's environment, with a run at hand."""
 
+import importlib.util
 import os
 import sys
 import webbrowser
@@ -31,6 +32,8 @@ def notebook(
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.exploring import notebook_of
 
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise UserError("JupyterLab is not in this environment. Install it: pip install jupyterlab")
     if run is not None and run.is_file():
         raise UserError(f"{run} is an archive. Unpack it, and name the folder: the notebook is kept in the run.")
     found = load(latest(RESULTS) if run is None else run)

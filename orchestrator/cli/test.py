@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import TestbedError
-from orchestrator.paths import CHECKOUT, PLAYBOOKS
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.paths import CHECKOUT, IS_CHECKOUT, PLAYBOOKS
 
 FAILED = 1
 _SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benchmarks")
@@ -101,6 +101,8 @@ def test(
     fails does not keep later ones from running; the exit status is 1 if any failed.
     """
     del yes  # the launcher acted on it before this program started
+    if not IS_CHECKOUT:
+        raise UserError("The tests are in the checkout, and this program was installed without one: clone the project.")
     began = time.monotonic()
     failed = [stage.name for stage in stages(context.args, full=full) if not run_stage(stage)]
     took = f"{time.monotonic() - began:.0f} s"

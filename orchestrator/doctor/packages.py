@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.finding import Observation
-from orchestrator.paths import CHECKOUT
 
-FILE = CHECKOUT / "system-packages.txt"
+FILE = Path(__file__).with_name("system-packages.txt")
 USES = ("environment", "run", "build", "test")
 _OF_THE_LAB = ("run", "build")
 

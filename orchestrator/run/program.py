@@ -12,21 +12,21 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator import cache as products
-from orchestrator.paths import CHECKOUT
+from orchestrator.paths import CHECKOUT, PLAYBOOKS
 
 _PACKAGE = "orchestrator"
 # What is done on a testbed, here or by a worker, and on its hosts.
 _ROOTS = (f"{_PACKAGE}.run.worker", f"{_PACKAGE}.agent.agent")
-# Beside what is imported: what is started or sent by its path.
-_FOLDERS = ("playbooks", f"{_PACKAGE}/testbed")
+# Beside what is imported and the playbooks: what is started or sent by its path.
+_FOLDER = "testbed"
 
 
 @cache
 def program_files() -> tuple[Path, ...]:
     """The files that take part in a measurement, sorted."""
     found = set(_modules().values())
-    for folder in _FOLDERS:
-        found |= {path for path in (CHECKOUT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    for folder in (PLAYBOOKS, CHECKOUT / _PACKAGE / _FOLDER):
+        found |= {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     return tuple(sorted(found))
 
 

@@ -4,10 +4,11 @@
 import platform
 import subprocess
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__, cache
-from orchestrator.paths import CHECKOUT
+from orchestrator.paths import CHECKOUT, HOME, IS_CHECKOUT
 from orchestrator.run.program import program_hash, program_packages
 
 _PACKAGES = (
@@ -24,6 +25,8 @@ _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
 
 
 def _git(*arguments: str) -> str | None:
+    if not IS_CHECKOUT:
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", CHECKOUT, *arguments],
@@ -37,12 +40,16 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def _folder(name: str) -> Path:
+    return (CHECKOUT if name.startswith("orchestrator") else HOME) / name
+
+
 def source_identity() -> dict[str, Any]:
     """The commit and whether the checkout differs from it; in any case a hash of the tree, and of the part of it that
     measures, with the versions of the packages that this part uses."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain") if commit else None
-    tree = cache.key_of({name: cache.hash_tree(CHECKOUT / name) for name in _SOURCES})
+    tree = cache.key_of({name: cache.hash_tree(_folder(name)) for name in _SOURCES})
     dirty = bool(changes) if commit else None
     return {
         "commit": commit,

@@ -199,8 +199,9 @@ def _without_echo(first: Iterable[Problem], then: Iterable[Problem]) -> list[Pro
 
 
 def _find(path: Path, known: Iterable[str]) -> Path:
-    """The file, relative to the current folder, else to the checkout."""
-    for candidate in (path, paths.CHECKOUT / path):
+    """The file, relative to the current folder, else one that the program brings."""
+    brought = paths.EXPERIMENTS.joinpath(*path.parts[1:]) if path.parts[:1] == ("exp",) else paths.HOME / path
+    for candidate in (path, brought):
         try:
             if candidate.exists():
                 return candidate

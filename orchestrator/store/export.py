@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.paths import CHECKOUT
+from orchestrator.paths import CHECKOUT, licence
 from orchestrator.store import crate
 from orchestrator.store.archive import SUMS, read_sums
 from orchestrator.store.files import sync_directory, to_json, try_lock, walk
@@ -60,7 +60,7 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
         files = _files(run)
         _refuse_changed(run)
         added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
-        added[crate.LICENSE] = (CHECKOUT / "LICENSE").read_bytes()
+        added[crate.LICENSE] = licence()
         names = sorted([*files, *added, crate.README, SUMS])
         added[crate.README] = crate.readme(meta, names, doubts).encode()
         sizes, sums = _examine(run, files, added, allow)

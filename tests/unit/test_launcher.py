@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.paths import CHECKOUT
 
+PACKAGES = "orchestrator/doctor/system-packages.txt"
 REAL = [
     "awk",
     "cat",
@@ -109,13 +110,13 @@ class Computer:
 @pytest.fixture
 def computer(tmp_path: Path) -> Computer:
     made = Computer(tmp_path)
-    for folder in (made.checkout, made.bin, tmp_path / "state", tmp_path / "home"):
-        folder.mkdir()
+    for folder in ((made.checkout / PACKAGES).parent, made.bin, tmp_path / "state", tmp_path / "home"):
+        folder.mkdir(parents=True)
     shutil.copy(CHECKOUT / "orch", made.checkout)
     (made.checkout / "requirements.lock").write_text(
         "thing==1 \\\n    --hash=sha256:1\nuv==2 \\\n    --hash=sha256:2\n"
     )
-    (made.checkout / "system-packages.txt").write_text(
+    (made.checkout / PACKAGES).write_text(
         "# a comment\npython3-venv - environment\nalpha alpha run\nbeta /nowhere/beta.* build\ngamma gamma test\n"
     )
     for name in REAL:
@@ -283,7 +284,7 @@ def test_missing_packages_are_installed_when_that_is_allowed(
 def test_without_what_only_tests_need_the_tests_run_but_in_ci(computer: Computer) -> None:
     for name in ("alpha", "beta"):
         computer.program(name, "#!/bin/sh\n")
-    (computer.checkout / "system-packages.txt").write_text("alpha alpha run\ngamma gamma test\n")
+    (computer.checkout / PACKAGES).write_text("alpha alpha run\ngamma gamma test\n")
     (computer.root / "state" / "gone").touch()
     assert computer.run("test").stdout == "<test>"
     assert not computer.calls("apt-get")  # nobody allowed it

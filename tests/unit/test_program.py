@@ -51,6 +51,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / "x.yml").write_text("a: 1\n")
     monkeypatch.setattr(program, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(program, "PLAYBOOKS", tmp_path / "playbooks")
     clear()
     yield tmp_path
     clear()
