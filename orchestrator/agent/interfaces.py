@@ -2,15 +2,17 @@
 """The interfaces of a network namespace, as the kernel tells of them: what each is, and which it is made of."""
 
 import os
+import socket
 import struct
 import typing
 
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.netlink import IFF_UP, NLM_F_DUMP, RTM_NEWLINK, attribute, attributes, name_attribute
+from orchestrator.agent.netlink import IFF_UP, NLM_F_DUMP, RTM_NEWLINK, attribute, attributes, name_attribute, nested
 
 RTM_GETLINK = 18
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 5, 10, 13, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID, IFLA_INFO_KIND = 20, 27, 28, 37, 1
+IFLA_AF_SPEC, IFLA_INET6_TOKEN = 26, 7
 PAIRS = {"veth", "netkit", "vxcan"}
 # Flags of an interface that are asked for: noarp, promisc, allmulti, multicast. netdevice(7)
 IFF_KEPT = 0x80 | 0x100 | 0x200 | 0x1000
@@ -32,6 +34,7 @@ class Link(typing.NamedTuple):
     group: int
     address: str
     alias: str
+    token: str
 
     @property
     def up(self):
@@ -59,8 +62,15 @@ def links_of(netlink):
             group=number_in(parts, IFLA_GROUP),
             address=parts.get(IFLA_ADDRESS, b"").hex(),
             alias=text_in(parts, IFLA_IFALIAS),
+            token=token_in(parts),
         )
     return found
+
+
+def token_in(parts):
+    """The lower half of the IPv6 addresses that an interface makes for itself, hex; empty where it was not chosen."""
+    token = attributes(attributes(parts.get(IFLA_AF_SPEC, b"")).get(socket.AF_INET6, b"")).get(IFLA_INET6_TOKEN, b"")
+    return token.hex() if any(token) else ""
 
 
 def text_in(parts, number):
@@ -91,6 +101,7 @@ def link_state(link):
         "queue_length": link.queue_length,
         "group": link.group,
         "alias": link.alias,
+        "token": link.token,
         "flags": link.flags & IFF_KEPT,
         "up": link.up,
     }
@@ -104,6 +115,9 @@ def put_link_back(netlink, name, was):
         "queue_length": lambda value: attribute(IFLA_TXQLEN, struct.pack("=I", value)),
         "group": lambda value: attribute(IFLA_GROUP, struct.pack("=I", value)),
         "alias": lambda value: attribute(IFLA_IFALIAS, value.encode()),
+        "token": lambda value: nested(
+            IFLA_AF_SPEC, nested(socket.AF_INET6, attribute(IFLA_INET6_TOKEN, bytes.fromhex(value)))
+        ),
     }
     failed = []
     for what, value in was.items():

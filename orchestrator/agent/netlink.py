@@ -11,7 +11,7 @@ from orchestrator.agent.host import AgentError, family_of, packed
 # They mark the devices of a trial, so that each group can be removed in one go, and all groups at the same time.
 DEVICE_GROUPS = range(51820, 51820 + 48)
 NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NLM_F_ACK_TLVS, NLMSGERR_ATTR_MSG = 270, 10, 11, 0x200, 1
@@ -77,12 +77,15 @@ class Netlink:
     def __exit__(self, *error):
         self.socket.close()
 
-    def ask(self, kind, flags, payload, what):
-        """Send a request and return the payloads of its answers; a NetlinkError says ``what`` did not work."""
+    def ask(self, kind, flags, payload, what, attempts=5):
+        """Send a request and return the payloads of its answers; a NetlinkError says ``what`` did not work.
+
+        A list that changed while it was told is asked for again, so many ``attempts`` in all.
+        """
         self.sequence += 1
         flags |= NLM_F_REQUEST | (0 if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_ACK)
         self.socket.send(struct.pack("=IHHII", 16 + len(payload), kind, flags, self.sequence, 0) + payload)
-        answers = []  # type: list[bytes]
+        answers, changed = [], False  # type: tuple[list[bytes], bool]
         while True:
             data = self.socket.recv(1 << 17)
             while data:
@@ -90,13 +93,16 @@ class Netlink:
                 body, data = data[16:length], data[length + -length % 4 :]
                 if sequence != self.sequence:
                     continue
+                changed = changed or bool(told & NLM_F_DUMP_INTR)
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
                     if number > 0:
                         said = attributes(body[20 if answer == NLMSG_ERROR else 4 :]) if told & NLM_F_ACK_TLVS else {}
                         words = said.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
                         raise NetlinkError(what, number, words)
-                    return answers
+                    # What was listed changed meanwhile: something may be missing.
+                    again = changed and attempts > 1
+                    return self.ask(kind, flags, payload, what, attempts - 1) if again else answers
                 answers.append(body)
 
 

@@ -38,10 +38,7 @@ def write_taken(nics):
 
 def nic_trouble(nic):
     """Why an interface cannot be taken for a trial; None if it can."""
-    return trouble_among(nic, nic_troubles())
-
-
-def trouble_among(nic, troubles):
+    troubles = nic_troubles()
     if nic not in troubles:
         return "there is no interface %s here; there are %s" % (nic, ", ".join(sorted(troubles)))
     return troubles[nic]
@@ -52,11 +49,11 @@ def take_nics(wanted):
 
     All are looked at before the first is moved, since they may share routes. Raises AgentError.
     """
-    troubles, taken = nic_troubles(), taken_nics()
-    for nic, role in ((lent["nic"], lent["role"]) for lent in wanted):
-        trouble = trouble_among(nic, troubles)
+    for lent in wanted:
+        trouble = nic_trouble(lent["nic"])
         if trouble:
-            raise AgentError("%s cannot be used for the role %s: %s." % (nic, role, trouble))
+            raise AgentError("%s cannot be used for the role %s: %s." % (lent["nic"], lent["role"], trouble))
+    taken = taken_nics()
     for lent in wanted:
         was = with_what_is_owed(snapshot(lent["nic"]), taken.get(lent["nic"]))
         taken[lent["nic"]] = {**was, "role": lent["role"], "device": lent["device"]}
@@ -100,7 +97,7 @@ def give_nics_back():
             home[nic] = was
         except (AgentError, OSError) as error:
             said.append("%s is not back: %s" % (nic, error))
-            left[nic] = was if is_away(was) else {**was, "role": None}
+            left[nic] = was if name_away(nic, was) else {**was, "role": None}
     for nic, rest in restore(home).items():
         if rest is not None:
             said += ["%s is not as it was: %s" % (nic, why) for why in rest["why"]]
@@ -114,18 +111,23 @@ def lent_to():
     return {was["role"] for was in taken_nics().values()} - {None}
 
 
-def is_away(was):
-    """Whether an interface is in its role's namespace."""
+def name_away(nic, was):
+    """What an interface is called in its role's namespace; None where it is not there.
+
+    A move that failed may have left it there under the name that it has at home.
+    """
     if was["role"] is None or not os.path.exists(os.path.join(NAMESPACES, was["role"])):
-        return False
+        return None
     with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
-        return was["device"] in links_of(netlink)
+        links = links_of(netlink)
+    address = was["link"]["address"]
+    return next((name for name in (was["device"], nic) if name in links and links[name].address == address), None)
 
 
 def bring_home(nic, was):
     """Move an interface from its role's namespace to this one, under its own name. Raises AgentError, OSError."""
-    device = was["device"]
-    if is_away(was):
+    device = name_away(nic, was)
+    if device is not None:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
@@ -135,8 +137,8 @@ def bring_home(nic, was):
             os.close(home)
     with Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
-        if nic not in links and device in links:  # its namespace is gone, and it came home by itself
-            set_up(netlink, device, False)
-            rename(netlink, device, nic)
+        if nic not in links and was["device"] in links:  # its namespace is gone, and it came home by itself
+            set_up(netlink, was["device"], False)
+            rename(netlink, was["device"], nic)
         elif nic not in links:
             raise AgentError("there is no interface %s on this host any more." % nic)

@@ -39,10 +39,10 @@ KINDS = {
     "qdisc": Kind(36, 37, 38, "=BBHiIII", (1, 2, 13, 14)),
 }
 NUMBERED = {"address": 4, "neighbour": 3, "qdisc": 3}  # where in a head the number of the interface is
-IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
 # Flags of an address that can be asked for: nodad, home, mngtmpaddr, noprefixroute, autojoin. The others are states.
 IFA_F_KEPT, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02 | 0x10 | 0x100 | 0x200 | 0x400, 0x01, 0x08, 0x40
-IFAPROT_KERNEL_RA, FOREVER = 2, 0xFFFFFFFF
+FOREVER = 0xFFFFFFFF
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_CACHEINFO = 1, 4, 5, 6, 7, 9, 12
 RTA_TABLE, RTA_VIA, RTA_ENCAP_TYPE, RTA_ENCAP, RTA_EXPIRES, RTA_NH_ID = 15, 18, 21, 22, 23, 30
 RTNH_F_KEPT, RTM_F_CLONED = 0x02 | 0x04, 0x200  # pervasive, onlink
@@ -51,7 +51,8 @@ RT_TABLE_LOCAL, RT_TABLE_MAIN, RTN_UNICAST = 255, 254, 1
 NHA_ID, NHA_GROUP, NHA_OIF, NHA_RES_GROUP, NHA_RES_GROUP_UNBALANCED_TIME = 1, 2, 5, 12, 4
 NUD_PERMANENT, NTF_PROXY = 0x80, 0x08
 TCA_KIND, TC_H_ROOT, TC_H_INGRESS = 1, 0xFFFFFFFF, 0xFFFFFFF1
-FAMILIES = {int(socket.AF_INET): 32, int(socket.AF_INET6): 128, 28: 20}  # bits of a destination; 28 is MPLS
+AF_MPLS = 28
+FAMILIES = {int(socket.AF_INET): 32, int(socket.AF_INET6): 128, AF_MPLS: 20}  # bits of a destination
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 

@@ -15,7 +15,7 @@ import time
 from orchestrator.agent import rtnetlink
 from orchestrator.agent.host import AgentError, read_text, write_text
 from orchestrator.agent.interfaces import link_state, links_of, put_link_back
-from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, Netlink, NetlinkError
+from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, SCOPE_LINK, Netlink, NetlinkError
 
 OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "mpls/conf")
 NLM_F_APPEND = 0x800
@@ -28,8 +28,9 @@ def sysctls_of(nic):
     for folder in OF_ONE_NIC:
         base = "/proc/sys/net/%s/%s" % (folder, nic)
         for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
-            with contextlib.suppress(OSError):
-                found["%s/%s/%s" % (folder, nic, name)] = read_text(os.path.join(base, name)).strip()
+            value = sysctl(os.path.join(base, name))
+            if value is not None:
+                found["%s/%s/%s" % (folder, nic, name)] = value
     return found
 
 
@@ -115,13 +116,13 @@ def settle(nic, was):
     accept_dad = "ipv6/conf/%s/accept_dad" % nic
     with Netlink(NETLINK_ROUTE) as netlink:
         if was["link"]:
-            failed["link"] = put_link_back(netlink, nic, {**was["link"], "up": None})
-        write_sysctls(was["sysctls"])
+            failed["link"] = put_link_back(netlink, nic, {**was["link"], "up": None, "token": None})
+        write_sysctls(was["sysctls"])  # some need another one first: they are seen to below
         # These addresses were this host's: nobody is asked whether they are free, so that routes can use them at once.
         if was["sysctls"].get(accept_dad, "0") != "0":
             write_sysctls({accept_dad: "0"})
         if was["link"]:
-            failed["link"] += put_link_back(netlink, nic, {"up": was["link"]["up"]})
+            failed["link"] += put_link_back(netlink, nic, {"up": was["link"]["up"], "token": was["link"]["token"]})
         addresses = [entry for entry in was["entries"] if entry["kind"] == "address"]
         sure = [entry for entry in addresses if not entry["state"] & rtnetlink.IFA_F_DADFAILED]
         make_missing(netlink, sure, now_s() - was["at_s"])
@@ -135,17 +136,22 @@ def write_sysctls(values):
     for name, value in values.items():
         path = "/proc/sys/net/" + name
         try:
-            if read_text(path).strip() != value:
+            if sysctl(path) != value:
                 write_text(path, value)
-                found = read_text(path).strip()
+                found = sysctl(path)
                 if found != value:
-                    failed[name] = "the sysctl %s was set to %r and reads back %r." % (name, value, found)
-            continue
-        except OSError as error:
-            failed[name] = "the sysctl %s cannot be read: %s." % (name, error.strerror)
+                    failed[name] = "%s was set to %r and reads back %r." % (path, value, found)
         except AgentError as error:
             failed[name] = str(error)
     return failed
+
+
+def sysctl(path):
+    """A sysctl's value; None where it cannot be read, as a secret that was not set."""
+    try:
+        return read_text(path).strip()
+    except OSError:
+        return None
 
 
 def connect(nic, was, failed):
@@ -154,11 +160,12 @@ def connect(nic, was, failed):
     with Netlink(NETLINK_ROUTE) as netlink:
         if was["link"] and was["link"]["up"]:
             remove_unasked(netlink, nic, was["entries"])
-        words = make_missing(netlink, was["entries"], passed_s)
+        wanted = [entry for entry in was["entries"] if not comes_by_itself(entry, nic)]
+        words = make_missing(netlink, wanted, passed_s)
         deadline = time.monotonic() + TENTATIVE_S
         while words and tentative(netlink, nic) and time.monotonic() < deadline:
             time.sleep(POLL_S)
-            words = make_missing(netlink, was["entries"], passed_s)
+            words = make_missing(netlink, wanted, passed_s)
     left = [entry for entry in was["entries"] if rtnetlink.identity(entry) in words]
     sysctls = {name: was["sysctls"][name] for name in failed.get("sysctls", ())}
     link = was["link"] if failed.get("link") else None
@@ -199,7 +206,7 @@ def make_missing(netlink, wanted, passed_s):
                 rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, list(there.values())))
             except AgentError as error:
                 words[identity] = str(error)
-    return {identity: words[identity] for identity, entry in missing.items() if not comes_by_itself(entry)}
+    return {identity: words[identity] for identity in missing}
 
 
 def has_more(entry, there):
@@ -214,11 +221,17 @@ def expired(entry, passed_s):
     return lives[-1] is not None and lives[-1] <= passed_s
 
 
-def comes_by_itself(entry):
-    """Whether a router's next advertisement brings an address or a route."""
-    if entry["kind"] == "address":
-        return rtnetlink.bytes_of(entry, rtnetlink.IFA_PROTO) == bytes([rtnetlink.IFAPROT_KERNEL_RA])
-    return entry["kind"] == "route" and entry["head"][5] == rtnetlink.RTPROT_RA
+def comes_by_itself(entry, nic):
+    """Whether a router's next advertisement brings a route, for which the kernel asks when an interface comes up.
+
+    It would not know one that was put back for its own: it would let it live for ever. Where the kernel does not listen
+    to routers, another program does, and put the route there.
+    """
+    if entry["kind"] != "route" or entry["head"][5] != rtnetlink.RTPROT_RA:
+        return False
+    folder = "/proc/sys/net/ipv6/conf/%s/" % nic
+    accept, forwarding = sysctl(folder + "accept_ra"), sysctl(folder + "forwarding")
+    return accept == "2" or (accept == "1" and forwarding == "0")
 
 
 def way_to_make(entry, there):
@@ -228,6 +241,8 @@ def way_to_make(entry, there):
         rest = [e for e in there if e["kind"] == "nexthop" and rtnetlink.number_of(e, rtnetlink.NHA_ID) == number]
         shrunk = rest and rtnetlink.members_of(rest[0]) < rtnetlink.members_of(entry)
         return NLM_F_REPLACE if shrunk else 0
+    if entry["kind"] == "route" and entry["head"][0] == rtnetlink.AF_MPLS:
+        return NLM_F_REPLACE
     if entry["kind"] == "route":
         rest = [e for e in there if e["kind"] == "route" and key_of(e) == key_of(entry) and hops_of(e) < hops_of(entry)]
         return NLM_F_REPLACE if rest else NLM_F_APPEND
@@ -254,13 +269,25 @@ def hops_of(route):
 
 
 def remove_unasked(netlink, nic, wanted):
-    """Remove the routes to an interface's own networks that the kernel made with its addresses, if there were none."""
+    """Remove what the kernel made when an interface came up, where there was none or another: routes to the networks of
+    its addresses, and link-local addresses."""
     links = links_of(netlink)
     known = {rtnetlink.identity(entry) for entry in wanted}
-    for route in told(netlink, "route", links):
-        made = route["head"][5] == rtnetlink.RTPROT_KERNEL and not made_by_the_kernel(route)
-        for_ever = route.get("lives_s", [None]) == [None]
-        to_link = rtnetlink.bytes_of(route, rtnetlink.RTA_DST)[:1] in (b"\xfe", b"\xff")
-        if route["device"] == nic and made and for_ever and not to_link and rtnetlink.identity(route) not in known:
+    made = [route for route in told(netlink, "route", links) if is_to_a_network(route)]
+    if any(is_link_local(entry) for entry in wanted):  # else there was no carrier yet
+        made += [entry for entry in told(netlink, "address", links) if is_link_local(entry)]
+    for entry in made:
+        if entry["device"] == nic and rtnetlink.identity(entry) not in known:
             with contextlib.suppress(AgentError):
-                rtnetlink.remove(netlink, route, {link.name: link.number for link in links.values()})
+                rtnetlink.remove(netlink, entry, {link.name: link.number for link in links.values()})
+
+
+def is_link_local(entry):
+    return entry["kind"] == "address" and entry["head"][0] == socket.AF_INET6 and entry["head"][3] == SCOPE_LINK
+
+
+def is_to_a_network(route):
+    """Whether a route came with an address that lives for ever; not that of link-local addresses."""
+    of_link = rtnetlink.bytes_of(route, rtnetlink.RTA_DST)[:1] in (b"\xfe", b"\xff")
+    by_kernel = route["head"][5] == rtnetlink.RTPROT_KERNEL and not made_by_the_kernel(route)
+    return by_kernel and not of_link and route.get("lives_s", [None]) == [None]

@@ -122,8 +122,12 @@ def leads_away(route, tables, wide):
 
 def tables_of_rules(netlink):
     """The routing tables to which a rule leads."""
-    found = set()
-    for answer in netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the rules of routing"):
+    found = set()  # type: set[int]
+    try:
+        answers = netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the rules of routing")
+    except NetlinkError:  # a kernel without rules
+        return found
+    for answer in answers:
         if answer[7] == FR_ACT_TO_TBL:
             parts = attributes(answer[12:])
             found.add(struct.unpack("=I", parts[FRA_TABLE])[0] if FRA_TABLE in parts else answer[4])

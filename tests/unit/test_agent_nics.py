@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from tests.unit.namespaces import on_a_host
+from tests.unit.namespaces import Case, on_a_host, on_hosts
 
 BEGIN = """
 sysctl -qw net.ipv6.conf.default.accept_dad=0  # nothing waits for addresses to be known as free
@@ -17,7 +17,7 @@ ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 
 SHOW = """
 ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
 ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
-ip neigh show nud permanent; ip neigh show proxy; tc qdisc | sort
+ip token; ip neigh show nud permanent; ip neigh show proxy; tc qdisc | sort
 grep -s . /proc/sys/net/ipv[46]/*/eth[12]/* || true
 """
 LEAVE = {"op": "leave"}
@@ -81,7 +81,7 @@ def test_routes_come_back_with_all_that_they_have() -> None:
         ip route add local 10.8.0.0/16 dev eth1 table 101
         ip -6 route add 2001:db8:a::/48 via fe80::1 dev eth1 metric 77 src 2001:db8:2::1 mtu 1400
         ip -6 route add 2001:db8:b::/48 nexthop via fe80::1 dev eth1 weight 2 nexthop via fe80::2 dev eth2
-        ip -6 route add 2001:db8:c::/48 via fe80::1 dev eth1 expires 5000 pref high proto ra
+        ip -6 route add 2001:db8:c::/48 via fe80::1 dev eth1 expires 5000 pref high
         ip -6 route add 2001:db8:d::/64 dev eth1 metric 256; ip -6 route append 2001:db8:d::/64 dev eth2 metric 256
         ip rule add iif eth1 lookup 101; ip -6 rule add oif eth1 lookup 102
         ip neigh add 192.0.2.77 lladdr 02:00:00:00:00:01 dev eth1 nud permanent
@@ -127,10 +127,12 @@ def test_an_interface_comes_back_with_its_own_state_and_sysctls() -> None:
         """
         ip link set eth1 mtu 1400 txqueuelen 77 alias 'to the rack' allmulticast on promisc on group 5
         sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv6.conf.eth1.accept_ra=0 net.ipv6.conf.eth1.mtu=1380
-        sysctl -qw net.ipv6.conf.eth1.addr_gen_mode=1 net.ipv4.neigh.eth1.ucast_solicit=5
+        sysctl -qw net.ipv6.conf.eth1.stable_secret=2001:db8::7 net.ipv4.neigh.eth1.ucast_solicit=5
+        sysctl -qw net.ipv6.conf.eth1.addr_gen_mode=3; ip token set ::77 dev eth2
         ip link set eth1 down; ip link set eth1 up; ip -6 addr add fe80::77/64 dev eth1
         """,
         "eth1",
+        "eth2",
     )
     assert found == []
     found = differences("ip link set eth1 down; ip addr add 192.0.2.1/24 dev eth1", "eth1")
@@ -145,16 +147,22 @@ def test_the_networks_of_addresses_have_no_routes_where_they_had_none() -> None:
 def test_what_the_cable_does_is_no_part_of_a_route() -> None:
     done = on_a_host(
         BEGIN,
-        "ip addr add 192.0.2.1/24 dev eth1; ip route add 10.1.0.0/16 via 192.0.2.2; ip link set far1 down",
-        "ip route",
+        """
+        ip addr add 192.0.2.1/24 dev eth1; ip route add 10.1.0.0/16 via 192.0.2.2; ip addr add 2001:db8:1::1/64 dev eth1
+        ip -6 route add 2001:db8:a::/48 via fe80::1 dev eth1 src 2001:db8:1::1
+        ip -6 route add 2001:db8:b::/48 via 2001:db8:1::9; sysctl -qw net.ipv6.conf.eth1.accept_dad=1
+        """,
+        SHOW,
+        "ip link set far1 down; ip route",
         links("eth1"),
         LEAVE,
         "ip route",
-        "ip link set far1 up; ip route",
+        "ip link set far1 up; until ip link show dev eth1 | grep -q LOWER_UP; do sleep 0.02; done",
+        SHOW,
     )
-    assert "linkdown" in done[2]
-    assert (done[4]["left"], done[5]) == ([], done[2])
-    assert "linkdown" not in done[6]
+    assert "linkdown" in done[3]
+    assert (done[5]["left"], done[6]) == ([], done[3])
+    assert changed(done[2], done[8]) == []
 
 
 def test_what_fails_is_said_keeps_nothing_else_and_is_tried_again() -> None:
@@ -255,6 +263,84 @@ json.dump(nics, open(f, "w"))'""",
     assert found["local"] == "192.0.2.1"
     assert 2000 < found["valid_life_time"] <= 3000
     assert 0 < found["preferred_life_time"] <= 1000
+
+
+# A router that advertises a prefix for addresses, a route, and its own life in seconds. RFC 4861, RFC 4191
+ADVERTISE = """
+import ipaddress, socket, struct, sys
+router = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+said = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0)
+prefix = ipaddress.ip_address("2001:db8:aa::").packed
+said += struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 3000, 1000, 0) + prefix
+said += struct.pack("!BBBBI", 24, 3, 48, 8, 1800) + ipaddress.ip_address("2001:db8:bb::").packed
+router.sendto(said, ("ff02::1", 0, 0, socket.if_nametoindex("far1")))
+"""
+
+
+def test_what_routers_advertise_comes_back_with_its_life_and_is_renewed() -> None:
+    show = "ip -6 address show dev eth1 | grep -v temporary | sed 's/[0-9]*sec/s/g'"
+    show += "; ip -6 route | sed 's/[0-9]*sec/s/' | sort"
+    hear = f"ip netns exec far python3 -c '{ADVERTISE}'; until ip -6 route | grep -q 2001:db8:bb; do sleep 0.02; done"
+    done = on_a_host(
+        BEGIN,
+        "ip netns add far; ip netns exec far sysctl -qw net.ipv6.conf.default.accept_dad=0;"
+        "ip link set far1 netns far; ip -n far link set far1 up;"
+        "sysctl -qw net.ipv6.conf.eth1.accept_ra=2 net.ipv6.conf.eth1.use_tempaddr=2;"
+        "sysctl -qw net.ipv6.conf.eth1.accept_ra_rt_info_max_plen=64;" + hear,
+        show,
+        links("eth1"),
+        LEAVE,
+        show,
+        hear,
+        show,
+    )
+    assert done[4]["left"] == []
+    # The kernel would take a route that was put back for one that a person made: it would never expire again.
+    assert all("2001:db8:bb::/48" in line for line in changed(done[2], done[5]))
+    assert changed(done[2], done[7]) == []
+    assert done[5].count("temporary") == 0
+    assert "2001:db8:bb::/48" in done[7]
+    assert "expires s" in done[7]
+
+
+def test_an_advertised_route_that_a_program_made_comes_back_as_it_was() -> None:
+    found = differences(
+        "sysctl -qw net.ipv6.conf.eth1.accept_ra=0;"
+        "ip -6 route add 2001:db8:c::/48 via fe80::1 dev eth1 expires 5000 pref high proto ra",
+        "eth1",
+    )
+    assert found == []
+
+
+def test_when_the_second_of_two_interfaces_cannot_be_lent_the_first_comes_back_too() -> None:
+    request = links("eth1", "eth2")
+    request["namespaces"]["gateway-b"] = {"sysctl": {}, "ip": []}
+    request["veth"] = [["gateway-a", "wan1", "gateway-b", "lan0"]]  # a name that is taken
+    setup = "ip addr add 192.0.2.1/24 dev eth1; ip addr add 203.0.113.1/24 dev eth2"
+    show = "for nic in eth1 eth2; do ip -o -4 address show dev $nic | sed 's/^[0-9]*//'; done; ip route"
+    done = on_a_host(BEGIN + setup, show, request, LEAVE, show)
+    assert not done[2]["ok"]
+    assert "changing the namespace of eth2 failed: File exists" in done[2]["error"]
+    assert done[3]["left"] == []
+    assert changed(done[1], done[4]) == []
+
+
+def test_an_interface_that_stands_on_another_is_lent_and_comes_back() -> None:
+    cases = {
+        "macvlan": "ip link add link eth1 name top type macvlan mode bridge",
+        "vlan": "ip link add link eth1 name top type vlan id 5",
+    }
+    begin = BEGIN + "{}; ip link set top up; ip addr add 192.0.2.1/24 dev top; ip route add 10.1.0.0/16 via 192.0.2.2"
+    found = on_hosts(
+        {
+            kind: Case([begin.format(make), SHOW, links("top"), "ip link", LEAVE, SHOW], needs=[kind])
+            for kind, make in cases.items()
+        }
+    )
+    for done in found.values():
+        assert (done[2]["ok"], "top" in done[3], done[4]["left"]) == (True, False, [])
+        assert changed(done[1], done[5]) == []
 
 
 def test_what_could_not_be_given_back_is_not_taken() -> None:
