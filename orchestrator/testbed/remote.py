@@ -82,6 +82,10 @@ class Agent:
                 f"{self.name}: {self._become} asks for a password, and nothing may wait for one ({said}). Allow it "
                 "without one for this login (for sudo: NOPASSWD), or log in as root."
             )
+        if f"{self._become}: not found" in said or f"{self._become}: command not found" in said:
+            return LoginRefused(
+                f"{self.name}: there is no {self._become} there ({said}). Install it, or log in as root."
+            )
         if "command not found" in said or "not found" in said.split(": ")[-1:]:
             return LoginRefused(f"{self.name}: the agent cannot be started ({said}). It needs Python 3.9 or later.")
         if "not allowed" in said or "not in the sudoers" in said:

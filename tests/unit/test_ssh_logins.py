@@ -197,7 +197,11 @@ def the_name_as_it_was_written(site: Site) -> None:
 @case
 def what_disturbs_programs(site: Site) -> None:
     site.key("id_ed25519")
-    site.config("ForwardX11 yes\nLocalForward 127.0.0.1:1 127.0.0.1:1\nRequestTTY force\nExitOnForwardFailure no")
+    forwarding = "ForwardX11 yes\nLocalForward 127.0.0.1:1 127.0.0.1:1\nExitOnForwardFailure no\n"
+    sharing = "ControlMaster auto\nControlPath ~/.ssh/s\n"
+    site.config(
+        f"{forwarding}{sharing}RequestTTY force\nPermitLocalCommand yes\nLocalCommand echo hello\nLogLevel QUIET"
+    )
 
 
 @case
@@ -256,7 +260,7 @@ def test_nothing_of_the_users_weakens_the_check_of_the_host_key(site: Site, wher
         site.config(f"{WEAKER}\nKnownHostsCommand /bin/echo %H %t %K")
     else:
         options = " ".join(f"-o {line.replace(' ', '=')}" for line in WEAKER.splitlines())
-        text = f"left ansible_host=there ansible_ssh_common_args='{options} -S {site.folder}/s -M'\n"
+        text = f"left ansible_host=there ansible_ssh_common_args='{options} -S {site.folder}/s -M -tt -v'\n"
         (site.folder / "hosts.ini").write_text(text)
         testbed = bed(inventory="hosts.ini", address=None)
     assert site.by_ssh("-o", "StrictHostKeyChecking=no", "there")[0]

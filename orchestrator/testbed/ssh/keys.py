@@ -84,18 +84,13 @@ def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
 
 def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
     """The host key that OpenSSH takes down when nothing is pinned, and what it says; nobody is logged in."""
-    settings = {
-        "ControlMaster": "no",
-        "ControlPath": "none",
-        "HashKnownHosts": "no",
-        "PreferredAuthentications": "none",
-    }
+    settings = {"HashKnownHosts": "no", "PreferredAuthentications": "none"}
     with tempfile.TemporaryDirectory(prefix="shown-", dir=socket_folder()) as folder:
         file = Path(folder) / "known_hosts"
         options = route.options(known_hosts=file, checking="accept-new", more={**settings, **more})
         try:
             done = subprocess.run(
-                ["ssh", *options, "-S", "none", "--", route.destination, "true"],
+                ["ssh", *options, "--", route.destination, "true"],
                 capture_output=True,
                 text=True,
                 errors="replace",

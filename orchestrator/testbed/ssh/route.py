@@ -88,8 +88,9 @@ class Route:
     def options(
         self, *, known_hosts: Path | None = None, checking: str = "yes", more: Mapping[str, str] | None = None
     ) -> list[str]:
-        """The arguments of ssh that come before the destination. What comes first wins: nothing of the user's or the
-        inventory's options weakens the check of the host key.
+        """The arguments of ssh that come before the destination; the connection is not shared.
+
+        Of a setting, what comes first wins: nothing of the user's or the inventory's weakens the check of the host key.
 
         ``known_hosts``: a file in place of the pinned keys; ``checking``: StrictHostKeyChecking; ``more``: settings.
         """
@@ -103,19 +104,23 @@ class Route:
             "CheckHostIP": "no",
             "VerifyHostKeyDNS": "no",
             "UpdateHostKeys": "no",
+            "ControlMaster": "no",
+            "ControlPath": "none",
             **_CONVERSATION,
             **(more or {}),
         }
         if not self.limited:
             settings["ConnectTimeout"] = str(CONNECT_TIMEOUT_S)
-        return [*(part for name, value in settings.items() for part in ("-o", f"{name}={value}")), *self.arguments]
+        words = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+        # Of these, what comes last wins: no terminal, and the socket of a shared connection.
+        return [*words, *self.arguments, "-T", "-S", settings["ControlPath"]]
 
     def shared(self, role: str, *, persist_s: int = 0) -> list[str]:
         """`options` with a connection that is shared by the socket ``control``. ``role``: ControlMaster; ``persist_s``:
         seconds for which it outlasts its last user."""
         persist = str(persist_s) if persist_s else "no"
         settings = {"ControlMaster": role, "ControlPath": str(self.control), "ControlPersist": persist}
-        return [*self.options(more=settings), "-S", str(self.control)]  # of several -S, the last wins
+        return self.options(more=settings)
 
     def target(self) -> Target:
         """How Ansible logs in: the same way, over the connection that is open, where there is one."""
@@ -194,7 +199,7 @@ def _effective(host: str, arguments: Sequence[str]) -> dict[str, str]:
     except FileNotFoundError as error:
         raise TestbedError("ssh is not installed: install the package openssh-client.") from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        said = "; ".join(done.stderr.strip().splitlines()[-3:]) or "no message"
         raise UserError(f"OpenSSH does not understand how to reach {host}: {said}")
     settings: dict[str, str] = {}
     for line in done.stdout.splitlines():

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -23,6 +24,7 @@ _LOGIN_TIMEOUT_S = 60
 _ENDS_WITHIN_S = 2.0
 _MOST_NOISE = 1 << 20
 _MOST_SAID = 1 << 16
+_DEBUG = re.compile(r"debug\d: ")  # where the inventory gives -v
 _running: list["subprocess.Popen[bytes]"] = []  # ended ones are waited for when the next is started
 
 
@@ -107,7 +109,7 @@ class Session:
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - _MOST_SAID))
         text = self._errors.read().decode(errors="replace")
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in text.splitlines() if line.strip() and not _DEBUG.match(line)]
 
     def said(self) -> str:
         """See Channel.said."""
