@@ -304,7 +304,7 @@ def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
     """What a run will set, and how far this program's way of setting it was tried."""
     if not survey.tunables:
         return
-    cpus = [cpu["cpu"] for cpu in survey.facts["cpus"] if cpu["online"]]
+    cpus = [cpu["cpu"] for cpu in cpu_rows(host, survey.facts) if cpu["unusable"] is None] or [0]
     for key, settings in overview(host.tuning, survey.tunables, cpus).items():
         values = sorted(set(settings.values()))
         many = f"{len(settings)} settings" if len(settings) > 1 else next(iter(settings), "")

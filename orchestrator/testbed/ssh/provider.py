@@ -347,7 +347,8 @@ class HostsTestbed:
             chosen = order[:cores]
             online |= {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:
-            chosen = [cpu["cpu"] for cpu in cpus if cpu["online"]]
+            online_now = [cpu["cpu"] for cpu in cpus if cpu["online"]]
+            chosen = [cpu["cpu"] for cpu in cpus if cpu["online"] and cpu["unusable"] is None] or online_now
         settings = self._tuner.at_home(host, online, chosen)
         agent = self._hosts.agents[host.name]
         if has_gateway(host) and host.other_cpus == FREE:

@@ -7,6 +7,7 @@ agents, jump hosts and proxies. Only the host key is checked against the project
 
 import contextlib
 import hashlib
+import ipaddress
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -146,7 +147,7 @@ def routes(testbed: SshTestbed) -> dict[str, Route]:
 def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
     # OpenSSH takes the first of several values: the testbed file's, then the inventory's in Ansible's own order.
     arguments = _arguments(host.name, host.port, host.user, host.key)
-    arguments += ["-J", host.jump] if host.jump else []
+    arguments += ["-J", jumps(host.jump)] if host.jump else []
     arguments += by_ansible.ssh_args
     arguments += _arguments(host.name, by_ansible.port, by_ansible.user, by_ansible.key)
     arguments += by_ansible.more_args
@@ -166,6 +167,21 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
         become="none" if user == "root" else become,
         limited=settings.get("connecttimeout", "none") not in ("none", "0"),
     )
+
+
+def jumps(text: str) -> str:
+    """The jump hosts of a testbed file, [USER@]HOST[:PORT] with a comma between several, as ssh -J takes them: an
+    address of IPv6 has brackets there, also without a port."""
+    return ",".join(_with_brackets(jump) for jump in text.split(","))
+
+
+def _with_brackets(jump: str) -> str:
+    user, at, host = jump.rpartition("@")
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return jump
+    return f"{user}{at}[{host}]"
 
 
 def _arguments(host: str, port: int | None, user: str | None, key: str | None) -> list[str]:
