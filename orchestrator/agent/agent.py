@@ -24,7 +24,7 @@ from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.interrupts import queue_interrupts
-from orchestrator.agent.lease import LEASE, break_lease, lease
+from orchestrator.agent.lease import LEASE, break_lease, lease, note_request
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
@@ -60,8 +60,8 @@ def leave(request):
         if put_module_back():
             done.append("the wireguard module is as it was")
         LINKS.clear()
-    if "file" in LEASE:
-        LEASE["file"].truncate(0)  # held until the agent ends, but no longer told
+    if "held" in LEASE:
+        LEASE["held"].truncate(0)  # until the agent ends, but no longer told
     return {"done": done, "left": left}
 
 
@@ -111,6 +111,7 @@ def answer(request):
     """Carry out one request; never raises but at the end of standard input."""
     began = time.monotonic()
     try:
+        note_request()
         result = {"ok": True, **OPERATIONS[request["op"]](request)}
     except EOFError:
         raise

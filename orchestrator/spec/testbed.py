@@ -297,6 +297,12 @@ class SshHost(Host):
         description="The kernel that it is to run, as `uname -r` says it: its package is installed, and the host "
         "restarted with it, where it runs another. What it boots by default stays.",
     )
+    power: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="A command on this computer, with its arguments, that restarts the host where it has not answered "
+        "for long, such as [ipmitool, -H, bmc.example.org, chassis, power, cycle].",
+    )
     tuning: Tuning = Field(default=Tuning(), description="What is set while a run uses the host.")
     modules: Literal["auto", "build"] = Field(
         default="auto",

@@ -34,6 +34,7 @@ _NEEDED = {"/usr/local/lib": 16 * _MIB, "/tmp": 16 * _MIB, "/run": 4 * _MIB}
 _NEEDED_TO_BUILD = 512 * _MIB  # headers, kernel source, compiler
 _OLDEST_PYTHON = (3, 9)
 _SKEW_S = 1.0
+_ABANDONED_S = 3600.0  # a run asks each of its hosts something more often, also while it provisions them
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +117,23 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     yield _finding("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
     holder = facts["holder"]
     who = holder_text(holder) if holder else "by nobody"
-    yield _finding("In use", Need.ADVICE, holder is None, who, "A run waits for it; `orch restore --force` ends it.")
+    waits = "No run waits for it" if holder and is_abandoned(holder) else "A run waits for it"
+    yield _finding("In use", Need.ADVICE, holder is None, who, f"{waits}; `orch restore --force` ends it.")
     yield from _of_cpus(host, facts)
 
 
 def holder_text(holder: Mapping[str, Any]) -> str:
-    """Who has a host, for a person."""
-    if not holder:
-        return "by an unknown run"
-    return f"by process {holder.get('pid')} (`{holder.get('command')}`) of {holder.get('host', 'another computer')}"
+    """Who has a host, for a person, and whether that looks abandoned."""
+    silent = f", which has asked nothing for {holder['silent_s'] / 3600:.1f} h" if is_abandoned(holder) else ""
+    if "pid" not in holder:
+        return f"by an unknown run{silent}"
+    where = holder.get("host", "another computer")
+    return f"by process {holder['pid']} (`{holder.get('command')}`) of {where}{silent}"
+
+
+def is_abandoned(holder: Mapping[str, Any]) -> bool:
+    """Whether the run that has a host has been silent for longer than any run is: its controller is gone."""
+    return float(holder.get("silent_s") or 0.0) > _ABANDONED_S
 
 
 def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:

@@ -18,21 +18,20 @@ from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states, with_ours
 from orchestrator.testbed.hosts import Hosts, label_of, leave
 from orchestrator.testbed.lease import holder_now, lease
-from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
+from orchestrator.testbed.ssh.reaching import TAKEN_S, Reaching
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
-_TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
-_POLL_S = 2.0
 _UPSTREAM = "upstream"  # the build that is as it is in the kernel
 _UNCONFINED = (
     "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
@@ -142,7 +141,7 @@ def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool)
     said = []
     if holder is not None:
         agent.request("break_lease")
-        deadline = time.monotonic() + _TAKEN_S
+        deadline = time.monotonic() + TAKEN_S
         while agent.request("lease", holder=holder_now())["taken_by"] is not None:
             if time.monotonic() > deadline:
                 return [f"{name}: the agent that has it does not end; nothing was put back."]
@@ -175,7 +174,7 @@ class HostsTestbed:
             host.name: {str(link): nic for link, nic in host.nics.items()} for host in testbed.hosts
         }
         self.cpus: dict[str, Sequence[int]] = {}
-        self._interrupted = False
+        self._reaching = Reaching(progress, wait, self._waiting)
         self._tuner = Tuner(self._hosts, progress)
         self._states: dict[str, dict[str, Any]] = {}  # of the hosts in this block, to be recorded
 
@@ -244,43 +243,19 @@ class HostsTestbed:
     def _waiting(self, who: str) -> None:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
 
-    def _start_agent(self, name: str, patience_s: float = 0.0) -> None:
-        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s``: for a host that does
-        not answer, since it may be restarting."""
-        deadline = time.monotonic() + patience_s
-        while True:
-            try:
-                agent = Agent(HostLogin(self._routes[name], self._spec.file))
-                agent.request("clock")
-                break
-            except HostLost as error:
-                if time.monotonic() > deadline or self._interrupted:
-                    raise
-                self._progress.detail(f"waiting until {name} is back ({error})")
-                time.sleep(_POLL_S)
+    def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False) -> None:
+        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s`` and ``restart``: of
+        `Reaching.agent`."""
+        login = HostLogin(self._routes[name], self._spec.file)
+        host = next(host for host in self._spec.hosts if host.name == name)
+        agent = self._reaching.agent(host, login, patience_s, restart=restart)
         try:
-            self._wait_for_lease(name, agent)
             earlier = self._surveys.get(name)
             self._surveys[name] = _with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
         except BaseException:
             agent.close()
             raise
         self._hosts.agents[name] = agent
-
-    def _wait_for_lease(self, name: str, agent: Agent) -> None:
-        """Take a host. Its last agent, if it was ours, leaves by itself, or is ended; another's is waited for."""
-        mine = holder_now()
-        began, told = time.monotonic(), False
-        while holder := agent.request("lease", holder=mine)["taken_by"]:
-            ours = holder.get("pid") == mine["pid"] and holder.get("host") == mine["host"]
-            if ours and time.monotonic() - began > _TAKEN_S / 2:
-                agent.request("break_lease")
-            if not ours and not self._wait:
-                raise TestbedError(f"{name} is in use {holder_text(holder)}. Wait until it has ended.")
-            if not ours and not told:
-                self._waiting(f"on {name} {holder_text(holder)}")
-                told = True
-            time.sleep(0.2 if ours else _POLL_S)
 
     def _provisioning(self) -> Provisioning:
         return Provisioning(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
@@ -322,14 +297,16 @@ class HostsTestbed:
         for host in self._spec.hosts:
             agent = self._hosts.agents.get(host.name)
             if agent is None or not agent.in_step or not agent.answers():
+                self._reaching.health.become(host.name, Condition.AGENT_SILENT, "it gave no answer")
                 if agent is not None:
                     self._hosts.agents.pop(host.name).close()
                 before = self._surveys[host.name].facts["boot_id"]
-                self._start_agent(host.name, _RESTART_S)
+                self._start_agent(host.name, _RESTART_S, restart=True)
                 changed = changed or self._surveys[host.name].facts["boot_id"] != before
         if changed:
             self._provision()
-        self._states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+        states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+        self._states = {name: {**one, "health": self._reaching.health.take(name)} for name, one in states.items()}
         return self._states
 
     def _prepare_host(self, host: SshHost, cores: int) -> dict[str, Any]:
@@ -391,7 +368,7 @@ class HostsTestbed:
                 return False
 
     def interrupt(self) -> None:
-        self._interrupted = True
+        self._reaching.interrupted = True
         for agent in list(self._hosts.agents.values()):
             agent.close()
 

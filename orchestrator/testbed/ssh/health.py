@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The health of hosts: in which condition each is, and how it came there."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.store.writing import now
+
+_POWER_S = 120  # a management controller may take its time
+
+
+class Condition(StrEnum):
+    """Of a host, while a run uses it.
+
+    well -> agent silent: a request had no answer, or the conversation is out of step; a new agent is sent.
+    well, agent silent -> ssh silent: nobody answers a login; it is waited for, since the host may be restarting.
+    agent silent, ssh silent -> restarted: that took too long, and the power command of the testbed's file was run.
+    any -> well: a new agent answers, and has the host.
+    any -> broken: patience is over, and nothing is left to try, or the power command failed.
+    """
+
+    WELL = "well"
+    AGENT_SILENT = "agent silent"
+    SSH_SILENT = "ssh silent"
+    RESTARTED = "restarted"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of a host's condition. ``at``: by this computer's clock; ``why``: a sentence."""
+
+    at: str
+    before: Condition
+    after: Condition
+    why: str
+
+
+class Health:
+    """The condition of each host, and the transitions that nobody has recorded yet."""
+
+    def __init__(self) -> None:
+        self._transitions: dict[str, list[Transition]] = {}
+        self._conditions: dict[str, Condition] = {}
+
+    def of(self, host: str) -> Condition:
+        """The condition of a host."""
+        return self._conditions.get(host, Condition.WELL)
+
+    def become(self, host: str, condition: Condition, why: str) -> None:
+        """Note that a host is in a condition now; nothing where it was before."""
+        before = self.of(host)
+        if condition != before:
+            self._transitions.setdefault(host, []).append(Transition(now(), before, condition, why))
+            self._conditions[host] = condition
+
+    def told(self, host: str) -> str:
+        """The transitions that are not recorded yet, for a person."""
+        return "; ".join(f"{one.after} at {one.at} ({one.why.rstrip('.')})" for one in self._transitions.get(host, []))
+
+    def take(self, host: str) -> list[dict[str, Any]]:
+        """The same as JSON values, to be recorded; they are forgotten here."""
+        return [asdict(one) for one in self._transitions.pop(host, [])]
+
+
+def power_cycle(command: Sequence[str]) -> str:
+    """Run a power command on this computer; empty where it succeeded, else what it said, without its arguments, which
+    may be secret."""
+    try:
+        done = subprocess.run(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_POWER_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"`{command[0]}` took more than {_POWER_S} s"
+    except OSError as error:
+        return f"`{command[0]}` cannot be run: {error.strerror}"
+    if not done.returncode:
+        return ""
+    said = ((done.stderr or done.stdout).strip().splitlines() or ["it said nothing"])[-1]
+    return f"`{command[0]}` ended with status {done.returncode}: {said}"

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host is reached, taken for this run, and looked at; one that is silent is waited for, and at last restarted."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.progress import Progress
+from orchestrator.spec import SshHost
+from orchestrator.testbed.lease import holder_now
+from orchestrator.testbed.login import HostLost, Login
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
+from orchestrator.testbed.ssh.preflight import holder_text, is_abandoned
+
+TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
+_POLL_S = 2.0
+
+
+class Reaching:
+    """Starts agents on hosts. ``wait``: whether to wait for a host that another run has; ``on_wait`` is told who."""
+
+    def __init__(self, progress: Progress, wait: bool, on_wait: Callable[[str], None]) -> None:
+        self.health = Health()
+        self.interrupted = False
+        self._progress, self._wait, self._on_wait = progress, wait, on_wait
+
+    def agent(self, host: SshHost, login: Login, patience_s: float = 0.0, *, restart: bool = False) -> Agent:
+        """An agent that has taken a host for this run.
+
+        ``patience_s``: for a host that does not answer, since it may be restarting; ``restart``: whether to restart it
+        by its power command then, and to wait once more. Raises TestbedError, HostLost where it stays silent.
+        """
+        name = host.name
+        while True:
+            try:
+                return self._within(host, login, patience_s)
+            except HostLost as error:
+                if self.interrupted or not patience_s:
+                    raise
+                if not restart or host.power is None:
+                    raise self._broken(name, str(error)) from error
+            restart = False
+            self._progress.message(f"{name} is {self.health.of(name)}: it is restarted by `{host.power[0]}`.")
+            if trouble := power_cycle(host.power):
+                raise self._broken(name, trouble)
+            self.health.become(name, Condition.RESTARTED, f"by {host.power[0]}")
+
+    def _within(self, host: SshHost, login: Login, patience_s: float) -> Agent:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                agent = Agent(login)
+                try:
+                    agent.request("clock")
+                    self._take(host.name, agent)
+                except BaseException:
+                    agent.close()
+                    raise
+                self.health.become(host.name, Condition.WELL, "an agent has it")
+                return agent
+            except HostLost as error:
+                if self.interrupted or time.monotonic() > deadline:
+                    raise
+                if not isinstance(error, AgentStays):
+                    self.health.become(host.name, Condition.SSH_SILENT, str(error))
+                self._progress.detail(f"waiting until {host.name} is back ({error})")
+                time.sleep(_POLL_S)
+
+    def _broken(self, name: str, why: str) -> HostLost:
+        self.health.become(name, Condition.BROKEN, why)
+        return HostLost(f"{name} is broken, and not in use by anybody: {self.health.told(name)}.")
+
+    def _take(self, name: str, agent: Agent) -> None:
+        """Take a host. Its last agent, if it was ours, leaves by itself, or is ended; another run's is waited for,
+        unless its controller has long been silent."""
+        mine = holder_now()
+        began, told = time.monotonic(), False
+        while holder := agent.request("lease", holder=mine)["taken_by"]:
+            waited_s = time.monotonic() - began
+            if _same(holder, mine):
+                if waited_s > 2 * TAKEN_S:
+                    raise AgentStays(f"{name}: its last agent does not end.")
+                if waited_s > TAKEN_S / 2:
+                    agent.request("break_lease", hard=waited_s > TAKEN_S)
+                time.sleep(0.2)
+                continue
+            if is_abandoned(holder):
+                raise TestbedError(
+                    f"{name} only looks as if it were in use {holder_text(holder)}. `orch restore --force` ends that."
+                )
+            if not self._wait:
+                raise TestbedError(f"{name} is in use {holder_text(holder)}. Wait until it has ended.")
+            if not told:
+                self._on_wait(f"on {name} {holder_text(holder)}")
+                told = True
+            time.sleep(_POLL_S)
+
+
+class AgentStays(HostLost):
+    """The last agent of a host still has it, and does not end."""
+
+
+def _same(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    return (holder.get("pid"), holder.get("host")) == (mine["pid"], mine["host"])
