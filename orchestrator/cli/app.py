@@ -90,7 +90,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Reproduces a networking paper's experiments from a declarative spec.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

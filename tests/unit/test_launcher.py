@@ -136,6 +136,13 @@ def computer(tmp_path: Path) -> Computer:
     return made
 
 
+def test_a_shell_that_completes_a_line_makes_nothing(computer: Computer) -> None:
+    done = computer.run("run", _ORCH_COMPLETE="complete_bash")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (computer.checkout / ".venv").exists()
+    assert computer.calls("sudo") == []
+
+
 def test_the_first_start_makes_the_environment_and_hands_over(computer: Computer) -> None:
     first = computer.run("plan", "a b", "", "--set", "x=*")
     assert first.returncode == 0, first.stderr

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shells complete the commands and options of `orch`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ORCH = Path(sys.executable).with_name("orch")
+ASKED = {
+    "zsh": {"_TYPER_COMPLETE_ARGS": "{line}"},
+    "fish": {"_TYPER_COMPLETE_ARGS": "{line}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+}
+
+
+def said(*arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [ORCH, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [("orch rep", ["report", "reproduce"]), ("orch run --ti", ["--tier"]), ("orch lab sh", ["shell"])],
+)
+def test_bash_completes_with_the_script_that_it_is_given(line: str, wanted: list[str]) -> None:
+    script = said("--show-completion", "bash")
+    ask = f"COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _orch_completion {ORCH}; "
+    command = [shutil.which("bash") or "bash", "-c", f'{script}\n{ask}printf "%s\\n" "${{COMPREPLY[@]}}"']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == wanted
+
+
+@pytest.mark.parametrize("shell", ASKED)
+def test_other_shells_get_what_they_ask_for(shell: str) -> None:
+    def asked(line: str) -> str:
+        environment = {name: value.format(line=line) for name, value in ASKED[shell].items()}
+        return said(_ORCH_COMPLETE=f"complete_{shell}", **environment)
+
+    assert "Say which of the paper" in asked("orch ver")
+    assert "--tier" in asked("orch run --ti")
+    assert "orch" in said("--show-completion", shell)
+
+
+def test_completion_is_installed_where_the_shell_looks(tmp_path: Path) -> None:
+    said("--install-completion", "bash", HOME=str(tmp_path))
+    assert "orch" in (tmp_path / ".bashrc").read_text()
