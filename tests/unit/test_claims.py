@@ -264,3 +264,10 @@ def test_verify_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [one["claim"] for one in found["verdicts"]] == ["C3"]
     assert run_command(["verify", str(bad), "--claim", "C9"]) == 2
     assert "There is no claim C9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in sorted((paths.CHECKOUT / "results").glob("example*"))])
+def test_the_claims_json_of_an_example_is_what_its_data_show_today(name: str) -> None:
+    folder = paths.CHECKOUT / "results" / name
+    stored = json.loads((folder / "claims.json").read_text())["verdicts"]
+    assert stored == json.loads(json.dumps([verdict.to_json() for verdict in verify(load(folder))]))
