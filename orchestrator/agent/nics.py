@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interfaces of the host that are lent to roles, and given back as they were."""
 
+import contextlib
 import json
 import os
 
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside
 from orchestrator.agent.interfaces import links_of, move, rename, set_up
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
-from orchestrator.agent.rtnetlink import identity
+from orchestrator.agent.rtnetlink import aged, identity
 from orchestrator.agent.snapshot import restore, snapshot
 from orchestrator.agent.way import nic_troubles
 
@@ -15,6 +16,10 @@ from orchestrator.agent.way import nic_troubles
 # "device": its name there, and what snapshot() says of it}}. The file is for an agent that comes after one that was
 # killed; its folder is gone with the boot, as is what it describes.
 TAKEN_FILE = RUNTIME + "/nics.json"
+
+
+class Gone(AgentError):
+    """An interface is nowhere on this host."""
 
 
 def taken_nics():
@@ -27,7 +32,8 @@ def taken_nics():
 
 def write_taken(nics):
     if not nics:
-        os.unlink(TAKEN_FILE)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(TAKEN_FILE)
         return
     with open(TAKEN_FILE + ".new", "w", encoding="utf-8") as file:
         json.dump(nics, file)
@@ -73,10 +79,10 @@ def with_what_is_owed(now, owed):
     if owed is None:
         return now
     known = {identity(entry) for entry in now["entries"]}
-    entries = [*now["entries"], *(entry for entry in owed["entries"] if identity(entry) not in known)]
+    older = [aged(entry, now["at_s"] - owed["at_s"]) for entry in owed["entries"] if identity(entry) not in known]
     return {
         **now,
-        "entries": entries,
+        "entries": [*now["entries"], *older],
         "sysctls": {**now["sysctls"], **owed["sysctls"]},
         "link": owed["link"] or now["link"],
     }
@@ -97,7 +103,7 @@ def give_nics_back():
             home[nic] = was
         except (AgentError, OSError) as error:
             said.append("%s is not back: %s" % (nic, error))
-            left[nic] = was if name_away(nic, was) else {**was, "role": None}
+            left[nic] = {**was, "role": None} if isinstance(error, Gone) else was
     for nic, rest in restore(home).items():
         if rest is not None:
             said += ["%s is not as it was: %s" % (nic, why) for why in rest["why"]]
@@ -141,4 +147,4 @@ def bring_home(nic, was):
             set_up(netlink, was["device"], False)
             rename(netlink, was["device"], nic)
         elif nic not in links:
-            raise AgentError("there is no interface %s on this host any more." % nic)
+            raise Gone("there is no interface %s on this host any more." % nic)

@@ -10,6 +10,7 @@ hex}; ``hops`` of a route with several: [{"device", "flags", "weight", "attribut
 left, of an address [preferred, valid], of a route [until it expires]; null is for ever.
 """
 
+import math
 import os
 import socket
 import struct
@@ -169,6 +170,12 @@ def identity(entry):
     return repr([*rest, lives])
 
 
+def aged(entry, passed_s):
+    """An entry that has so many seconds less to live."""
+    lives = [None if left is None else max(0.0, left - passed_s) for left in entry.get("lives_s", ())]
+    return {**entry, "lives_s": lives} if lives else entry
+
+
 def number_of(entry, attribute_number, default=0):
     """An attribute that is a number of 32 bits."""
     value = entry["attributes"].get(str(attribute_number))
@@ -194,11 +201,12 @@ def message(entry, numbers, passed_s):
 
     ``numbers``: {name: number} of the interfaces; ``passed_s``: seconds since the entry was read.
     """
+    entry = aged(entry, passed_s)
     head, device = list(entry["head"]), entry["device"]
     if entry["kind"] in NUMBERED:
         head[NUMBERED[entry["kind"]]] = known(device, numbers)
     parts = [packed_attribute(entry["kind"], number, value) for number, value in entry["attributes"].items()]
-    lives = [None if left is None else max(1, int(left - passed_s)) if left else 0 for left in entry.get("lives_s", ())]
+    lives = [None if left is None else math.ceil(left) for left in entry.get("lives_s", ())]
     if entry["kind"] == "address":
         parts.append(attribute(IFA_FLAGS, struct.pack("=I", entry["flags"])))
         if lives:

@@ -106,8 +106,18 @@ def restore(snapshots):
     What is left, null for nothing: the part of the snapshot that is not as it was, and ``why``, a sentence for each.
     Everything is tried, whatever fails.
     """
-    why = {nic: settle(nic, was) for nic, was in snapshots.items()}
-    return {nic: connect(nic, was, why[nic]) for nic, was in snapshots.items()}
+    failed, left = {}, {}
+    for nic, was in snapshots.items():
+        try:
+            failed[nic] = settle(nic, was)
+        except (AgentError, OSError) as error:
+            failed[nic] = {"link": [str(error)]}
+    for nic, was in snapshots.items():
+        try:
+            left[nic] = connect(nic, was, failed[nic])
+        except (AgentError, OSError) as error:
+            left[nic] = {**was, "why": [str(error)]}
+    return left
 
 
 def settle(nic, was):

@@ -109,6 +109,11 @@ def test_next_hops_come_back_and_groups_have_them_again() -> None:
     assert found == []
 
 
+def test_a_host_that_lends_nothing_has_nothing_to_give_back() -> None:
+    done = on_a_host(links(), LEAVE, "ls /run/orch; ip netns")
+    assert (done[0]["ok"], done[1]["left"], done[2]) == (True, [], "")
+
+
 def test_two_interfaces_that_share_a_route_come_back_together() -> None:
     found = differences(
         """
