@@ -141,8 +141,8 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 def efficiencies(run: Run) -> pd.DataFrame:
     """Parallel efficiency with one tunnel a core, against the variant's own throughput on one core, on one testbed.
 
-    Columns: the levels, reference_cores (1), n, boots (of the side that has fewer), median, low, high, interval,
-    measured_in. One core itself has no row, nor has a variant that was not measured on one core.
+    Columns: the levels, reference_cores (1), n (trials) and boots (of the side that has fewer), median, low, high,
+    interval, measured_in. One core itself has no row, nor has a variant that was not measured on one core.
     """
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
@@ -153,7 +153,8 @@ def efficiencies(run: Run) -> pd.DataFrame:
                 continue
             result = parallel_efficiency(boots, key.cores, one_core)
             if result is not None:
-                row = {**key._asdict(), "reference_cores": 1, "n": result.n_numerator, "boots": result.boots}
+                row = {**key._asdict(), "reference_cores": 1, "boots": result.boots}
+                row["n"] = min(result.n_numerator, result.n_denominator)
                 rows.append({**row, **bounds(result.value, result.interval)})
     columns = [*LEVELS, "reference_cores", "n", "boots", "median", "low", "high", "interval"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)

@@ -45,14 +45,17 @@ def goals(run: Run) -> list[str]:
 
 
 def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
-    """One row an ok trial and goal: the levels, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio."""
+    """One row an ok trial and goal.
+
+    Columns: the levels, testbed, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio.
+    """
     ok = run.trials[(run.trials["kind"] == kind) & (run.trials["status"] == "ok")]
     ok = ok[~ok.index.isin(run.shared.index)]
     parts = []
     for goal in goals(run):
         lower, upper, _ = GOALS[goal]
         mine = ok[ok[lower].notna()]
-        about = mine[[*LEVELS, "block", "round", "trial_id", "loss_ratio"]]
+        about = mine[[*LEVELS, "testbed", "block", "round", "trial_id", "loss_ratio"]]
         parts.append(about.assign(goal=goal, lower_pps=mine[lower], upper_pps=mine[upper]))
     return pd.concat(parts, ignore_index=True)
 

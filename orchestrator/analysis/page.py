@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
 from orchestrator.analysis.figures.captions import count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
+from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
 from orchestrator.analysis.noise_floor import noise_floor
@@ -53,6 +55,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
     found = standings(run)
     first = headline(run, found)
+    drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
     return template.render(
         run=run,
         meta=meta,
@@ -72,7 +75,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         again=_again(meta),
         counts=run.counts(),
         took=_took(meta),
-        figures=[_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)],
+        figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
+        empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
@@ -211,6 +215,8 @@ def _figure(path: Path) -> dict[str, Any]:
     text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
     title, _, notes = text.partition(". ")
     svg, width = for_page(path.read_bytes(), path.stem)
+    number = re.match(r"f(\d+)-", path.stem)  # as the docs and the claims call it
+    title = f"F{number[1]}: {title}" if number else title
     name = {"name": path.stem, "title": f"{title.rstrip('.')}.", "notes": notes}
     return {**name, "svg": Markup(svg), "broad": width > _BROAD}
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From invented attempts to frames, figures and a report: what is drawn is what was written, and nothing is lost."""
 
+import dataclasses
+import itertools
 import json
 import math
 import re
@@ -19,7 +21,7 @@ from orchestrator.analysis.notebooks import pair
 from orchestrator.analysis.page import render
 from orchestrator.errors import UserError
 from orchestrator.paths import NOTEBOOKS, RESULTS
-from tests.unit.synthetic_run import write_run
+from tests.unit.synthetic_run import invented_bps, write_run
 
 FIGURES = (
     figures.one_tunnel,
@@ -109,6 +111,111 @@ def test_every_trial_is_a_point(tmp_path: Path) -> None:
     assert sum("median" in title for title in titles) == len(cells(run))
 
 
+def pooled(path: Path) -> Path:
+    """A run as if a pool had measured it: what has 4 cores or more, or 4 tunnels, on another testbed."""
+    for file in path.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        if max(attempt["levels"]["cores"], attempt["levels"]["tunnels"]) >= 4:
+            file.write_text(json.dumps({**attempt, "testbed": "lab-two"}))
+    return path
+
+
+def segments(line: Any) -> list[tuple[float, float]]:
+    """The pairs of neighbouring places that a line joins."""
+    points = list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    return [(a[0], b[0]) for a, b in itertools.pairwise(points) if not any(map(math.isnan, (*a, *b)))]
+
+
+def test_testbeds_of_a_pool_are_never_joined_by_a_line(tmp_path: Path) -> None:
+    run = load(pooled(write_run(tmp_path, cores=(1, 2, 4), tunnels=(1, 2, 4, 0), speed=exact)))
+    drawn = 0
+    for figure in (figures.one_tunnel(run), figures.one_tunnel_a_core(run)):
+        assert "a line joins only what the same of them measured" in figure.caption
+        for line in figure.figure.axes[0].lines:
+            assert all(b < 3.5 for _, b in segments(line))  # 4 cores stand alone, and no ideal leads there
+            drawn += len(segments(line))
+    for figure in (figures.throughput_tunnels(run), figures.speed_ups(run)):
+        for axes in figure.figure.axes[:2]:  # of 1 and of 2 cores
+            for line in (line for line in axes.lines if len(line.get_xdata()) > 2):
+                assert all(b < 1.5 for _, b in segments(line))  # the logarithm of 4 is 2
+                drawn += len(segments(line))
+    assert drawn >= 4 * 3
+    alone = load(write_run(tmp_path / "alone", cores=(1, 2, 4), tunnels=(1, 2, 4, 0), speed=exact))
+    assert any(b > 3.5 for line in figures.one_tunnel(alone).figure.axes[0].lines for _, b in segments(line))
+
+
+def test_tunnels_lie_at_the_logarithm_of_their_number(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, cores=(1,), tunnels=(1, 2, 4, 32), variants=["vanilla"], speed=exact))
+    for figure in (figures.throughput_tunnels(run), figures.speed_ups(load(write_run(tmp_path / "two")))):
+        axes = figure.figure.axes[0]
+        ticks = dict(zip((t.get_text() for t in axes.get_xticklabels()), axes.get_xticks(), strict=True))
+        assert ticks == {name: pytest.approx(math.log2(int(name))) for name in ticks}
+        assert "logarithmic" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize("cores", [(1, 2, 36), (1, 2, 3, 64), tuple(range(1, 33)), (1, 2, 4, 8, 16, 32, 48, 64)])
+def test_labels_of_an_axis_never_touch(tmp_path: Path, cores: tuple[int, ...]) -> None:
+    run = load(write_run(tmp_path, cores=cores, tunnels=(1, 0), rounds=1, variants=["vanilla"], speed=exact))
+    for drawing in (figures.one_tunnel(run), figures.one_tunnel_a_core(run)):
+        drawing.rendered("svg")
+        (*_, axes) = drawing.figure.axes
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_visible()]
+        assert len(boxes) >= 2
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+        assert axes.get_xticklabels()[-1].get_visible()
+
+
+def test_whiskers_are_called_what_they_are(tmp_path: Path) -> None:
+    def enough(rounds: int, name: str) -> str:
+        shape: dict[str, Any] = {"cores": (1, 2, 4), "tunnels": (0,), "rounds": rounds, "speed": invented_bps}
+        return figures.one_tunnel_a_core(load(write_run(tmp_path / name, **shape))).caption
+
+    six, seven, three = enough(6, "six"), enough(7, "seven"), enough(3, "three")
+    # Two medians need 97.5 % each, which 6 trials do not give.
+    assert "Whiskers: 95 % interval within one boot. " in six
+    assert "Whiskers of efficiencies: range." in six
+    assert "Whiskers of efficiencies: 95 % interval within one boot." in seven
+    assert "Whiskers: range. " in three
+
+    def uneven(trial: dict[str, Any]) -> list[str]:
+        return ["failed"] if trial["levels"]["cores"] == 2 and trial["round"] > 4 else ["ok"]
+
+    run = load(write_run(tmp_path / "uneven", cores=(1, 2), tunnels=(0,), rounds=7, fate=uneven))
+    assert (
+        "Whiskers: 95 % interval within one boot or range, where fewer than 6" in figures.one_tunnel_a_core(run).caption
+    )
+    table = efficiencies(run)
+    assert set(table["n"]) == {4}  # that of the smaller side
+
+
+@pytest.mark.parametrize(("noise", "said"), [(0.3, False), (0.0, True)])
+def test_why_it_is_above_ideal_is_said_only_where_it_is(tmp_path: Path, noise: float, said: bool) -> None:
+    def superlinear(variant: str, cores: int, tunnels: int, rng: Any) -> float:
+        return float(1e9 * cores ** (1.0 if noise else 1.3) * (1 + noise * (rng.random() - 0.5) + 0.001 * rng.random()))
+
+    path = write_run(tmp_path, cores=(1, 2, 4), tunnels=(0,), rounds=9, speed=superlinear)
+    assert "Above ideal (" not in figures.one_tunnel_a_core(load(path)).caption  # one boot tells nothing of the next
+    run = load(path)
+    boots = dataclasses.replace(
+        run, trials=run.trials.assign(block=run.trials["block"] + 10 * (run.trials["round"] % 3))
+    )
+    assert ("Above ideal (vanilla, threaded)" in figures.one_tunnel_a_core(boots).caption) == said
+
+
+def test_what_the_lab_does_not_account_is_said(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    assert "User time is 0" not in figures.per_core_load(load(path)).caption
+    for file in path.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        for cpu in attempt["probes"]["per_cpu"]:
+            cpu["user_s"] = 0.0
+        file.write_text(json.dumps(attempt))
+    assert (
+        "User time is 0 in every sample: the lab's kernel does not account it"
+        in figures.per_core_load(load(path)).caption
+    )
+
+
 def test_a_line_has_a_gap_where_a_planned_cell_has_no_valid_trial(tmp_path: Path) -> None:
     def only_the_ends(trial: dict[str, Any]) -> list[str]:
         return ["failed"] if trial["levels"]["tunnels"] == 2 and trial["kind"] == "measure" else ["ok"]
@@ -131,9 +238,26 @@ def test_speed_ups_are_paired_and_published_values_come_from_the_claims(tmp_path
         for one in verdict.evidence:
             if one.statistic == "ratio" and one.published_value:
                 about = f"{verdict.claim}, {one.name}\n"
-                assert any(t.startswith(f"{about}published: {one.published}\n{verdict.source}") for t in titles)
+                shown = f"{verdict.claim}\npublished: {one.published}\n{verdict.source}"
+                assert sum(t.startswith(shown) for t in titles) == 1
                 assert any(t.startswith(f"{about}measured here: {one.median:.3g} times") for t in titles)
     assert "as published, for other hardware" in drawing.caption
+    assert "Black" not in drawing.caption  # a dark page has other colours
+    assert sum("published: almost 2 times" in title for title in titles) == 1  # of both rows of C4
+    assert sum("accepted: " in title for title in titles) == sum("measured here: " in title for title in titles)
+    axes = drawing.figure.axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    for verdict in run.verify():
+        if any(one.statistic == "ratio" and one.median is not None for one in verdict.evidence):
+            assert sum(row.startswith(f"{verdict.claim}: {verdict.verdict}\n") for row in rows) == 1
+    # Less than 3 is an arrow that begins there and leads down, and no diamond.
+    at = {
+        path.get_offsets()[0][0]: path.get_paths()[0]
+        for path in axes.collections
+        if len(path.get_offsets()) == 1 and path.get_offsets()[0][1] == 0
+    }
+    assert 3.0 in at
+    assert any(float(line.get_xdata()[0]) == 3.0 and float(line.get_xdata()[1]) < 3.0 for line in axes.lines)
     pairs = figures.speed_ups(run).figure.axes[0].collections
     assert {round(float(y), 6) for points in pairs for _, y in points.get_offsets()} >= {2.0, 3.0}
 

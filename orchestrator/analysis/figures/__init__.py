@@ -5,9 +5,10 @@ from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.packet_rate import packet_rate
 from orchestrator.analysis.figures.per_core import per_core_load
 from orchestrator.analysis.figures.polls import where_polls_ran
+from orchestrator.analysis.figures.published import published
 from orchestrator.analysis.figures.rekey import rekey
 from orchestrator.analysis.figures.scheduling import scheduling
-from orchestrator.analysis.figures.speed_ups import published, speed_ups
+from orchestrator.analysis.figures.speed_ups import speed_ups
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
 from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
 from orchestrator.analysis.figures.value_round import value_against_round

@@ -35,29 +35,42 @@ def realtime_note(trials: pd.DataFrame) -> str:
     return f"real-time priority {'on' if on else 'off'}"
 
 
-def sample_note(sizes: Iterable[int], *, explained: bool = True) -> str:
-    """What marks and whiskers are, for cells with these numbers of trials; in short, how many trials there are."""
-    found = sorted(set(sizes))
+def sample_note(cells: pd.DataFrame, *, explained: bool = True) -> str:
+    """What marks and whiskers are, for rows of cells with ``n`` and ``interval``; in short, how many trials."""
+    shown = cells[cells["n"] > 0]
+    found = sorted({int(n) for n in shown["n"]})
     if not found:
         return "No cell has a valid trial."
-    n = f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
     if found == [1]:
         return "One trial a cell (n = 1): no spread is known."
-    below, above = found[0] < FEWEST_FOR_INTERVAL, found[-1] >= FEWEST_FOR_INTERVAL
+    n = sizes_in_words(found)
+    span = whiskers(shown.loc[shown["n"] > 1, "interval"])
     if not explained:
-        short = (
-            "range"
-            if not above
-            else f"95 % interval, range below n = {FEWEST_FOR_INTERVAL}"
-            if below
-            else "95 % interval"
-        )
-        return f"Medians of {n} trials; whiskers: {short}."
-    span = f"the range (too few trials for a 95 % interval, which takes {FEWEST_FOR_INTERVAL})"
-    if above:
-        span = "the order-statistic interval of the median, 95 % or more"
-        span += f", and the range where n is below {FEWEST_FOR_INTERVAL}" if below else ""
+        return f"Medians of {n} trials; whiskers: {span}."
     return f"Marks: every trial. Dashes: medians, {n} trials a cell. Whiskers: {span}."
+
+
+def sizes_in_words(sizes: Iterable[int]) -> str:
+    """n = 6, or n = 2 to 6."""
+    found = sorted(set(sizes))
+    return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
+
+
+def whiskers(names: Iterable[str]) -> str:
+    """What the whiskers of a figure are, from the names of the intervals that it draws (`stats.Interval.name`)."""
+    found = sorted({name for name in names if name}, key=lambda name: (name.startswith("range"), name))
+    if not found:
+        return "none"
+    some = found[-1].startswith("range") and not found[0].startswith("range")
+    few = f", where fewer than {FEWEST_FOR_INTERVAL} give no interval" if some else ""
+    return f"{' or '.join(found)}{few}"
+
+
+def pool_note(trials: pd.DataFrame) -> str:
+    """The sentence for trials of several testbeds; empty for one."""
+    return (
+        "Several testbeds: a line joins only what the same of them measured." if trials["testbed"].nunique() > 1 else ""
+    )
 
 
 def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame, *, drawn: bool = True) -> str:
@@ -68,7 +81,7 @@ def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame, *, drawn: bool = True
     statuses = trials["status"].value_counts()
     parts = []
     if len(invalid):
-        how = "hollow grey, not in the medians" if drawn else "not counted"
+        how = "hollow, not in the medians" if drawn else "not counted"
         parts.append(f"{count(len(invalid), 'invalid attempt')} ({how})")
     for status in ("invalid", "failed", "missing"):
         if number := int(statuses.get(status, 0)):

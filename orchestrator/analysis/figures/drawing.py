@@ -16,8 +16,11 @@ from orchestrator.analysis.figures.style import STYLE
 from orchestrator.store.files import replace_file
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
+_APART_PT = 2.0  # between two labels of an axis
 FORMATS = ("pdf", "png", "svg")
 _WITHOUT_DATE = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
@@ -56,6 +59,8 @@ class Drawing:
         if self.figure.get_layout_engine() is None:
             return
         self.figure.draw_without_rendering()
+        for axes in self.figure.axes:
+            _thin_labels(axes)
         self.figure.set_layout_engine("none")
         for axes in self.figure.axes:
             left, bottom, width, height = (round(float(value), 5) for value in axes.get_position().bounds)
@@ -82,3 +87,18 @@ class Drawing:
             f'<img src="data:image/png;base64,{data}" alt="{alt}" style="width:{width}px;max-width:100%;'
             f'background:white"><p style="max-width:{width}px"><small>{html.escape(self.caption)}</small></p>'
         )
+
+
+def _thin_labels(axes: "Axes") -> None:
+    """Hide the labels of the x axis that would touch one before them; the last one stays in place of its neighbour."""
+    shown: list[Text] = []
+    labels = [label for label in axes.get_xticklabels() if label.get_text() and label.get_visible()]
+    for label in labels:
+        box = label.get_window_extent()
+        least = box.x0 - _APART_PT * axes.figure.dpi / 72
+        while label is labels[-1] and len(shown) > 1 and shown[-1].get_window_extent().x1 > least:
+            shown.pop().set_visible(False)
+        if shown and shown[-1].get_window_extent().x1 > least:
+            label.set_visible(False)
+        else:
+            shown.append(label)

@@ -53,12 +53,13 @@ def packet_rate(run: Run) -> Drawing:
     places = {name: float(place) for place, (_, name) in enumerate(sizes)}
     wanted = goals(run)
     face = [
-        captions.sample_note([int(n) for n in here.loc[here["n"] > 0, "n"]], explained=False),
+        captions.sample_note(here, explained=False),
         _meaning(wanted),
         captions.bound_note(here),
         _open_note(here),
         search_note(run),
         lost,
+        captions.pool_note(run.trials),
         "Sizes are those of the IP packets in the tunnel, not to scale." + _mixture(places),
     ]
     tops = [_top(here, [1] * len(here)), _top(here, list(here["cores"]))]
@@ -164,10 +165,15 @@ def _panel(
         cell = cells[(cells["variant"] == name) & (cells["goal"] == wanted[0])]
         cell = cell.assign(place=cell["packet_size"].map(places).astype("float64")).sort_values("place")
         sized = cell[cell["packet_size"].str.isdigit()]  # a mixture is no size between others: no line leads to it
+        mine = trials[(trials["variant"] == name) & trials["packet_size"].str.isdigit()]
+        testbeds = parts.testbeds_of(mine, "packet_size")
         # A line has a gap where a cell has no valid trial, and none joins rates that are bounded in different ways.
         for kind in sized.loc[sized["n"] > 0, "bounded_by"].unique():
             middle = sized["median_pps"].where(sized["bounded_by"] == kind) / unit
-            axes.plot(sized["place"] + aside, middle, color=colour, linestyle=line, linewidth=0.9, zorder=3)
+            line_x, line_y = parts.joined(
+                list(sized["place"] + aside), middle, [testbeds.get(int(size)) for size in sized["packet_size"]]
+            )
+            axes.plot(line_x, line_y, color=colour, linestyle=line, linewidth=0.9, zorder=3)
         cell = cell[cell["n"] > 0]
         if len(cell):
             scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]

@@ -31,17 +31,18 @@ def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str]) -> "tuple[F
 
 
 def places_of(levels: Sequence[int]) -> dict[int, float]:
-    """Where each number of tunnels lies on the x axis: at equal distances, whatever the numbers."""
-    return {level: float(place) for place, level in enumerate(levels)}
+    """Where each number of tunnels lies on the x axis: at its binary logarithm, since the numbers grow by doubling."""
+    return {level: math.log2(level) for level in levels}
 
 
 def finish(axes: "Axes", place: int, counts: Sequence[int], levels: Sequence[int], quantity: str) -> None:
     """Title, ticks and names of the axes of the panel at ``place``."""
     across = columns(len(counts))
-    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
-    axes.set_xlim(-0.4, len(levels) - 0.6)
+    places = list(places_of(levels).values())
+    axes.set_xticks(places, [str(level) for level in levels])
+    axes.set_xlim(*parts.limits(places, parts.smallest_gap(places)))
     axes.set_title(captions.count(counts[place], "core"))
     if place + across >= len(counts):
-        axes.set_xlabel("Tunnels")
+        axes.set_xlabel("Tunnels (logarithmic)" if len(levels) > 1 else "Tunnels")
     if place % across == 0:
         axes.set_ylabel(quantity)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the figures share: sheets with a footer, lines of medians with every trial, names and legends."""
 
+import itertools
 import math
 import textwrap
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
+NOTHING = "Nothing to draw:"  # how the notes of a figure begin that says so
 _MANY_POINTS = 2000  # from here on points are drawn as pixels, so that vector files stay small
 _FOOTER_PT, _HEAD_PT = 5.6, 7.0
 _BOLD = 1.15  # how much wider than the regular font its bold one is
@@ -74,7 +76,7 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
     notes = [*filter(None, footer), *captions.context_notes(run)]
     with mpl.rc_context(STYLE):
         figure = sheet(run, COLUMN_IN, 1.1, notes)
-        message = "\n".join(textwrap.wrap(f"Nothing to draw: {why}", 52))
+        message = "\n".join(textwrap.wrap(f"{NOTHING} {why}", 52))
         figure.text(
             0.5,
             1 - (0.55 + 0.18 * bool(run.virtual_time)) / figure.get_size_inches()[1],
@@ -84,7 +86,7 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
             fontsize=8,
             color="#333333",
         )
-    return Drawing(name, title, figure, [f"Nothing to draw: {why}", *notes])
+    return Drawing(name, title, figure, [f"{NOTHING} {why}", *notes])
 
 
 def shift(index: int, count: int, gap: float) -> float:
@@ -151,7 +153,9 @@ def draw_variants(
         # A line has a gap where a planned cell has no valid trial or several modes: it would show what was not seen.
         along = [places[int(level)] + aside for level in planned[column]]
         medians = planned["median_bps"].where(planned["modes"] == "") / 1e9
-        axes.plot(along, medians, color=colour, linestyle=line, zorder=3, label=name)
+        testbeds = testbeds_of(points, column)
+        line_x, line_y = joined(along, medians, [testbeds.get(int(level)) for level in planned[column]])
+        axes.plot(line_x, line_y, color=colour, linestyle=line, zorder=3, label=name)
         draw_modes(
             axes, mine[mine["modes"] != ""], [places[int(n)] + aside for n in mine.loc[mine["modes"] != "", column]]
         )
@@ -163,6 +167,37 @@ def draw_variants(
         for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
+
+
+def testbeds_of(trials: pd.DataFrame, column: str) -> dict[int, frozenset[str]]:
+    """{level: the testbeds that measured it} of one variant's trials."""
+    return {int(str(level)): frozenset(map(str, mine)) for level, mine in trials.groupby(column)["testbed"]}
+
+
+def joined(
+    x: Sequence[float], y: Iterable[float], testbeds: Sequence[frozenset[str] | None]
+) -> tuple[list[float], list[float]]:
+    """The points of a line, with a gap (NaN) between two that different testbeds of a pool measured: what lies between
+    those is a change of hardware."""
+    found: list[tuple[float, float]] = []
+    before: frozenset[str] | None = None
+    for place, value, mine in zip(x, y, testbeds, strict=True):
+        if before is not None and mine is not None and mine != before:
+            found.append((math.nan, math.nan))
+        found.append((place, value))
+        before = before if mine is None else mine
+    return [place for place, _ in found], [value for _, value in found]
+
+
+def smallest_gap(places: Iterable[float]) -> float:
+    """The smallest distance between two places on an axis; 1 for a single one."""
+    return min((b - a for a, b in itertools.pairwise(sorted(places))), default=1.0)
+
+
+def limits(places: Sequence[float], gap: float) -> tuple[float, float]:
+    """The ends of an axis with these places, in order."""
+    margin = max(0.5 * gap, 0.06 * (places[-1] - places[0]))
+    return places[0] - margin, places[-1] + margin
 
 
 def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float]) -> None:

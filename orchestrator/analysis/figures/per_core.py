@@ -77,8 +77,9 @@ def per_core_load(run: Run) -> Drawing:
         notes.append(f"The CPUs of {' and '.join(hosts)}, which has the gateway that encrypts.")
     if own:
         notes.append("The CPUs of gateway-a, which encrypts; each role has CPUs of its own.")
-    notes.append("Dots: the busy share of each trial. White: idle.")
+    notes.append("Dots: the busy share of each trial. Unfilled: idle.")
     notes.append("Threaded polls count as system time, polls in softirq as softirq time: compare the whole bars.")
+    notes += [note for note in (user_note(run, rows),) if note]
     if absent:
         notes.append(f"Without a valid trial here: {', '.join(absent)}.")
     notes += [note for note in (captions.loss_note(planned, planned.iloc[:0]), *captions.context_notes(run)) if note]
@@ -97,6 +98,17 @@ def per_core_load(run: Run) -> Drawing:
         grid[0].set_ylabel("Share of the CPU's virtual time" if run.virtual_time else "Share of the CPU's time")
         parts.legend_above(figure, kind_handles(kinds), 5, handlelength=1.6)
     return Drawing(NAME, TITLE, figure, notes)
+
+
+def user_note(run: Run, rows: pd.DataFrame) -> str:
+    """The sentence for rows of `Run.per_core` without any user time; empty where there is some."""
+    if rows.empty or float(rows["user"].max()) > 0:
+        return ""
+    if run.testbed.get("provider") == "uml":
+        return (
+            "User time is 0 in every sample: the lab's kernel does not account it apart, and counts it as system time."
+        )
+    return "User time is 0 in every sample."
 
 
 def kind_handles(kinds: list[str]) -> list[Patch]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles
+from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles, user_note
 from orchestrator.analysis.figures.style import PAGE_IN, STYLE
 from orchestrator.analysis.polls import OTHERS, polls, spread
 
@@ -62,6 +62,7 @@ def where_polls_ran(run: Run) -> Drawing:
         "spread. Own CPU: the share of a tunnel's polls at a time that one CPU had.",
         "Lower row: how the CPUs spent that time. Threaded polls count as system time.",
     ]
+    notes += [note for note in (user_note(run, times),) if note]
     if own:
         notes.append(f"CPUs are those of {_RECEIVER} alone: each role has its own.")
     if absent:

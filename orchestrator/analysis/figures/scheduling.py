@@ -38,7 +38,7 @@ def scheduling(run: Run) -> Drawing:
     names = [name for name in run.variants if name in set(here["variant"])]
     reference = ratios(run)
     face = [
-        captions.sample_note([int(n) for n in drawn["n"]], explained=False),
+        captions.sample_note(drawn, explained=False),
         f"Numbers: against {run.reference}, paired by round; at {captions.count(cores, 'core')}.",
         captions.bound_note(here),
         lost,

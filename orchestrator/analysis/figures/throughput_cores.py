@@ -19,7 +19,7 @@ from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
 from orchestrator.spec.role_cpus import OWN_CPUS
-from orchestrator.stats import FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
+from orchestrator.stats import FEWEST_BOOTS, FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,8 @@ ONE_TUNNEL = ("f1-throughput-one-tunnel", "Throughput of one tunnel against the 
 ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel a core")
 _IDEAL = "#9A9A9A"
 _ABOVE_IDEAL = (
-    "Above ideal: one virtual CPU switches between {who} for every few packets, and a second one saves part of that."
+    "Above ideal ({names}): one virtual CPU switches between {who} for every few packets, and a second one saves part "
+    "of that."
 )
 
 
@@ -58,32 +59,31 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         why = f"no trial with {what} " + ("is in the plan." if planned.empty else "gave a throughput.")
         return parts.nothing(run, name, title, why, [lost])
     measured = sorted({int(c) for c in shown["cores"]})
-    sizes = [int(n) for n in shown["n"]]
-    face = [captions.sample_note(sizes, explained=False), _scaling_note(measured), captions.bound_note(cells)]
-    face += [captions.modes_note(cells), lost]
+    face = [captions.sample_note(cells, explained=False), _scaling_note(measured), captions.bound_note(cells)]
+    face += [captions.modes_note(cells), lost, captions.pool_note(trials)]
     cores = sorted({int(c) for c in cells["cores"]})
     face += [_axis_note(cores, per_core=per_core), *captions.context_notes(run)]
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
-    notes = [captions.sample_note(sizes)]
+    notes = [captions.sample_note(cells)]
     if per_core and not shown.empty:
         notes.append("Grey lines: ideal, as much a core as the variant carries at its smallest core count.")
     if len(table):
-        notes.append(
-            "Efficiency: throughput a core over that at the smallest core count; bounds from both cells' spread."
-        )
-        if run.testbed.get("provider") == "uml" and float(table["median"].max()) > 1.0:
-            alone = run.testbed.get("role_cpus") == OWN_CPUS
-            face.append(_ABOVE_IDEAL.format(who="polls and workers" if alone else "sender, receiver and workers"))
+        notes.append("Efficiency: throughput a core over that on one core; bounds from both cells' spread.")
+        face.append(f"Whiskers of efficiencies: {captions.whiskers(table['interval'])}.")
+        above = _above_ideal(table)
+        if run.testbed.get("provider") == "uml" and above:
+            who = "polls and workers" if run.testbed.get("role_cpus") == OWN_CPUS else "sender, receiver and workers"
+            face.append(_ABOVE_IDEAL.format(names=", ".join(above), who=who))
     notes = [note for note in [*notes, *face[1:]] if note]
     with mpl.rc_context(STYLE):
         figure, axes, below = _axes(run, face, bool(len(table)))
         places = _places_of(cores)
-        gap = min((b - a for a, b in itertools.pairwise(places.values())), default=1.0)
-        ideal = _ideal_lines(axes, run, shown, places, gap) if per_core else 0.0
+        gap = parts.smallest_gap(places.values())
+        ideal = _ideal_lines(axes, run, shown, trials, places, gap) if per_core else 0.0
         top = max(parts.top_of(trials["throughput_bps"], invalid["throughput_bps"], shown["high_bps"]), ideal * 1.05)
         doubling = per_core and places[cores[-1]] != cores[-1]
         _limit_rates(axes, top, trials["throughput_bps"] if doubling and len(trials) else None)
-        axes.set_xlim(*_limits(list(places.values()), gap))
+        axes.set_xlim(*parts.limits(list(places.values()), gap))
         parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
         axes.set_ylabel(parts.rate_label(run, "Throughput in Gbit/s"))
         (below or axes).set_xticks(list(places.values()), [str(count) for count in cores])
@@ -144,23 +144,32 @@ def _limit_rates(axes: "Axes", top: float, trials: pd.Series | None) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _limits(places: Sequence[float], gap: float) -> tuple[float, float]:
-    margin = max(0.5 * gap, 0.06 * (places[-1] - places[0]))
-    return places[0] - margin, places[-1] + margin
+def _above_ideal(table: pd.DataFrame) -> list[str]:
+    """The variants one of whose efficiencies lies above 1 with a whole interval over boots, so that it is no noise: of
+    one boot a core count nobody knows how much another one would differ."""
+    above = table[(table["low"] > 1.0) & (table["boots"] >= FEWEST_BOOTS) & ~table["interval"].str.startswith("range")]
+    return list(dict.fromkeys(map(str, above["variant"])))
 
 
-def _ideal_lines(axes: "Axes", run: Run, shown: pd.DataFrame, places: Mapping[int, float], gap: float) -> float:
-    """A line a variant from its smallest core count on; returns the highest point drawn, in Gbit/s."""
+def _ideal_lines(
+    axes: "Axes", run: Run, shown: pd.DataFrame, trials: pd.DataFrame, places: Mapping[int, float], gap: float
+) -> float:
+    """A line a variant from its smallest core count on, as far as the same testbed measured it; returns the highest
+    point drawn, in Gbit/s."""
     highest = 0.0
-    cores = list(places)
     for index, name in enumerate(run.variants):
         mine = shown[shown["variant"] == name].sort_values("cores")
-        if len(mine) == 0 or int(mine.iloc[0]["cores"]) == cores[-1]:
+        if mine.empty:
+            continue
+        testbeds = parts.testbeds_of(trials[trials["variant"] == name], "cores")
+        alike = [count for count, where in testbeds.items() if where == testbeds.get(int(mine.iloc[0]["cores"]))]
+        last = list(places)[-1] if len(set(testbeds.values())) == 1 else max(alike, default=0)
+        if int(mine.iloc[0]["cores"]) >= last:
             continue
         first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0]["median_bps"])
         aside = parts.shift(index, len(run.variants), gap)
         # Many points between the ends: where the x axis is logarithmic the line is a curve.
-        along = np.linspace(places[first], places[cores[-1]], 64)
+        along = np.linspace(places[first], places[last], 64)
         counts = along if places[first] == first else 2.0**along
         ideal = [gbit(ideal_throughput(start, first, float(count))) for count in counts]
         axes.plot(along + aside, ideal, color=_IDEAL, linewidth=0.8, zorder=1)

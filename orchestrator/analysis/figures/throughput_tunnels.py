@@ -27,15 +27,15 @@ def throughput_tunnels(run: Run) -> Drawing:
     if not counts:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
     absent = [cores for cores in sorted({int(c) for c in planned["cores"]}) if cores not in drawn]
-    sizes = [int(n) for n in shown["n"]]
     face = [
-        captions.sample_note(sizes, explained=False),
+        captions.sample_note(cells, explained=False),
         captions.bound_note(cells),
         captions.modes_note(cells),
         lost,
+        captions.pool_note(run.measured),
         *captions.context_notes(run),
     ]
-    notes = [captions.sample_note(sizes)]
+    notes = [captions.sample_note(cells)]
     bare = [cores for cores in counts if cores not in {int(c) for c in run.baselines["cores"]}]
     line = run.in_its_time("No tunnel: the same traffic without one (baseline), in Gbit/s")
     notes.append(f"{line}; none is valid for {', '.join(map(str, bare))} cores." if bare else f"{line}.")
@@ -53,7 +53,9 @@ def throughput_tunnels(run: Run) -> Drawing:
             here = cells[cells["cores"] == cores]
             levels = sorted({int(t) for t in here["tunnels"]})
             trials, invalid = (frame[frame["cores"] == cores] for frame in (run.measured, run.invalid))
-            parts.draw_variants(axes, run, here, trials, invalid, panels.places_of(levels), "tunnels", 1.0)
+            places = panels.places_of(levels)
+            gap = parts.smallest_gap(places.values())
+            parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
             axes.set_ylim(0, top)
             lines |= parts.draw_baseline(axes, here["baseline_bps"], top)
             panels.finish(axes, place, counts, levels, parts.rate_label(run, "Throughput in Gbit/s"))
@@ -61,7 +63,8 @@ def throughput_tunnels(run: Run) -> Drawing:
         last = cells[cells["cores"] == counts[across - 1]]
         if parts.ends_are_labelled(cells, last, "tunnels"):
             places = panels.places_of(sorted({int(t) for t in last["tunnels"]}))
-            parts.label_lines(grid[across - 1], run, last, "tunnels", places, 1.0)
+            gap = parts.smallest_gap(places.values())
+            parts.label_lines(grid[across - 1], run, last, "tunnels", places, gap)
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if handles:
             parts.legend(figure, handles)

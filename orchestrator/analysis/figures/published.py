@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F5: the ratios that the paper's claims are about, beside what was published and what each claim accepts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from orchestrator.analysis.cells import throughputs
+from orchestrator.analysis.claims import Evidence, Verdict, load_claims, verify
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, PUBLISHED_COLOUR, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "f5-speed-ups-published"
+TITLE = "The ratios that the paper's claims are about, beside the published values"
+_ROW_IN, _PLOT_PT, _SMALL_PT = 0.5, 155.0, 6.2  # a row's height; about how wide the axes are; the marks' names
+_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
+_BAND, _BAND_HEIGHT = 0.14, 0.72  # how strong an accepted range is drawn, and its share of a row
+_ARROW = 1.5  # how many times as far as the published bound an arrow reaches
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A published value, once for all rows (``first`` to ``last``) of a claim that it is the published value of.
+
+    ``relation``: about, below or at least, as its claim has it.
+    """
+
+    verdict: Verdict
+    text: str
+    value: float
+    relation: str
+    first: int
+    last: int
+
+    @property
+    def y(self) -> float:
+        """The height at which it stands."""
+        return -(self.first + self.last) / 2
+
+
+def published(run: Run) -> Drawing:
+    """F5 of a run: a row for each ratio that a claim is tested by, measured here and as published, with the verdict."""
+    found = [(v, e) for v in verify(run) for e in v.evidence if e.statistic == "ratio" and e.published_value]
+    measured = [(v, e) for v, e in found if e.median is not None]
+    if not measured:
+        return parts.nothing(run, NAME, TITLE, "the run has no valid trials of the cells that a claim is about.")
+    absent = [f"{v.claim} ({e.name})" for v, e in found if e.median is None]
+    cells = {e.cores for _, e in measured if e.cores}
+    at = f"{min(cells)}" if len(cells) == 1 else f"{min(cells)} to {max(cells)}"
+    planned = run.trials[run.trials["kind"] == "measure"]
+    values = _once(measured)
+    face = [
+        f"{_marks(values)}: as published, for other hardware. Shaded: what the claim accepts.",
+        f"Bars: medians measured here, with {at} cores; dots: pairs "
+        f"({captions.sizes_in_words(e.n for _, e in measured)}); lines: "
+        f"{captions.whiskers(e.interval for _, e in measured)}.",
+        f"Without a number here: {', '.join(absent)}." if absent else "",
+        captions.loss_note(planned, run.invalid, drawn=False),
+        *captions.context_notes(run),
+    ]
+    sources = sorted({f"{v.claim}: {v.source}" for v, _ in measured})
+    notes = [note for note in [*face, "Published values from:", "; ".join(sources) + "."] if note]
+    by_name = {str(key): value for key, value in throughputs(run.measured).items()}
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(run, COLUMN_IN, 0.55 + _ROW_IN * len(measured), face)
+        axes = figure.subplots()
+        extremes = [1.0, *(_end(one) for one in values), *(one.value for one in values)]
+        for place, (verdict, evidence) in enumerate(measured):
+            extremes += _draw_row(axes, -place, verdict, evidence, by_name)
+        axes.axvline(1.0, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
+        axes.set_xscale("log")
+        axes.set_xlim(min(extremes) / 1.25, max(extremes) * 1.25)
+        for place, (verdict, evidence) in enumerate(measured):
+            _draw_accepted(axes, -place, verdict, evidence)
+            _name(axes, float(evidence.median or 0.0), -place, f"{evidence.median:.3g}", BLACK, 5)
+        for one in values:
+            _draw_published(axes, one)
+        axes.xaxis.set_major_locator(FixedLocator(_TICKS))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlabel("Times as much (logarithmic)")
+        axes.set_ylim(-len(measured) + 0.4, 0.6)
+        axes.set_yticks([-i for i in range(len(measured))], _row_names(measured))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+    return Drawing(NAME, TITLE, figure, notes)
+
+
+def _once(measured: Sequence[tuple[Verdict, Evidence]]) -> list[_Published]:
+    """The published values, each once: neighbouring rows of a claim that have the same one share it."""
+    relations = {
+        (claim.claim, test.name): test.published.relation
+        for claim in load_claims()
+        for test in claim.tests
+        if test.published
+    }
+    found: list[_Published] = []
+    for place, (verdict, evidence) in enumerate(measured):
+        before = found[-1] if found else None
+        if before and (before.verdict.claim, before.text) == (verdict.claim, evidence.published):
+            found[-1] = _Published(verdict, before.text, before.value, before.relation, before.first, place)
+        else:
+            relation = relations.get((verdict.claim, evidence.name), "about")
+            value = float(evidence.published_value or 1.0)
+            found.append(_Published(verdict, evidence.published, value, relation, place, place))
+    return found
+
+
+def _marks(values: Sequence[_Published]) -> str:
+    """What published values are drawn as, in words."""
+    points = any(one.relation == "about" for one in values)
+    arrows = any(one.relation != "about" for one in values)
+    return " and ".join([*(["Diamonds"] if points else []), *(["arrows (bounds)" if points else "Arrows"] * arrows)])
+
+
+def _row_names(measured: Sequence[tuple[Verdict, Evidence]]) -> list[str]:
+    """The cells of each row, and above the first one of each claim its verdict."""
+    names = []
+    before = ""
+    for verdict, evidence in measured:
+        above, below = (f"{c.split(', ')[0]}, {c.split(', ')[-1]}" for c in (evidence.of, evidence.to))
+        said = verdict.verdict.removesuffix(" in virtual time")  # the head of the figure says that of all
+        head = f"{verdict.claim}: {said}\n" if verdict.claim != before else ""
+        names.append(f"{head}{above}\nover {below}")
+        before = verdict.claim
+    return names
+
+
+def _end(one: _Published) -> float:
+    """Where the arrow of a published bound ends."""
+    return one.value * {"below": 1 / _ARROW, "at least": _ARROW}.get(one.relation, 1.0)
+
+
+def _draw_published(axes: "Axes", one: _Published) -> None:
+    """A diamond at a value, an arrow from a bound; a line to the rows where it belongs to several."""
+    about = f"{one.verdict.claim}\npublished: {one.text}\n{one.verdict.source}"
+    style: dict[str, Any] = {"color": PUBLISHED_COLOUR, "linewidth": 1.2, "zorder": 5}
+    if one.last > one.first:
+        axes.plot([one.value] * 2, [-one.first + 0.1, -one.last - 0.1], **{**style, "linewidth": 0.7, "zorder": 2})
+    if one.relation == "about":
+        mark = axes.scatter(
+            [one.value], [one.y], s=26, marker="D", facecolors="none", edgecolors=PUBLISHED_COLOUR, linewidths=1.2
+        )
+        mark.set_zorder(5)
+    else:
+        end = _end(one)
+        axes.plot([one.value, end], [one.y, one.y], **style)
+        axes.scatter([end], [one.y], s=20, marker="<" if end < one.value else ">", color=PUBLISHED_COLOUR, zorder=5)
+        mark = axes.scatter([one.value], [one.y], s=40, marker="|", color=PUBLISHED_COLOUR, linewidths=1.4, zorder=5)
+    numbers.carry(mark, [about])
+    if one.last > one.first:
+        axes.annotate(
+            f"published: {one.text}",
+            (one.value, one.y),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=_SMALL_PT,
+            color=PUBLISHED_COLOUR,
+        )
+    else:
+        _name(axes, one.value, one.y, f"published: {one.text}", PUBLISHED_COLOUR, -5)
+
+
+def _draw_accepted(axes: "Axes", y: float, verdict: Verdict, evidence: Evidence) -> None:
+    """What a claim accepts, as a band; to the end of the axis where a side is open. Set the x limits before."""
+    left, right = axes.get_xlim()
+    low = left if evidence.accepted_low is None else max(left, evidence.accepted_low)
+    high = right if evidence.accepted_high is None else min(right, evidence.accepted_high)
+    if low >= high:
+        return
+    bar = axes.barh(
+        [y], [high - low], _BAND_HEIGHT, [low], color=PUBLISHED_COLOUR, alpha=_BAND, linewidth=0, zorder=1.5
+    )
+    sides = [
+        f"{word} {bound:.3g}"
+        for word, bound in (("from", evidence.accepted_low), ("to", evidence.accepted_high))
+        if bound is not None
+    ]
+    numbers.carry(bar[0], [f"{verdict.claim}, {evidence.name}\naccepted: {' '.join(sides)} times"])
+    axes.set_xlim(left, right)
+
+
+def _name(axes: "Axes", x: float, y: float, text: str, colour: str, up: float) -> None:
+    """A text above (or below) a mark, inside the axes. Set the x limits before."""
+    low, high = axes.get_xlim()
+    half = 0.02 + len(text) * 0.29 * _SMALL_PT / _PLOT_PT  # about half of its width, as a share of the axes'
+    along = min(max(math.log(x / low) / math.log(high / low), half), 1 - half)
+    style: dict[str, Any] = {"fontsize": _SMALL_PT, "color": colour, "va": "bottom" if up > 0 else "top"}
+    across = axes.get_yaxis_transform()
+    axes.annotate(text, (along, y), (0, up), across, textcoords="offset points", ha="center", **style)
+
+
+def _draw_row(
+    axes: "Axes", y: float, verdict: Verdict, evidence: Evidence, values: Mapping[str, Mapping[Any, float]]
+) -> list[float]:
+    """Draw what was measured at the height ``y``; returns what must lie within the axis."""
+    above, below = values[evidence.of], values[evidence.to]
+    shared = [above[key] / below[key] for key in above if below.get(key, 0) > 0]
+    median, low, high = (float(value or 0.0) for value in (evidence.median, evidence.low, evidence.high))
+    spread = [0.16 * (i / max(1, len(shared) - 1) - 0.5) for i in range(len(shared))]
+    axes.scatter(shared, [y + s for s in spread], s=7, color=BLACK, alpha=0.4, linewidths=0, zorder=3)
+    axes.plot([low, high], [y, y], color=BLACK, linewidth=0.8, zorder=4)
+    dash = axes.scatter([median], [y], s=60, marker="|", color=BLACK, linewidths=1.6, zorder=5)
+    spread_text = f"{evidence.interval} {low:.3g} to {high:.3g}, n = {evidence.n}"
+    cells = f"{evidence.of}\nover {evidence.to}"
+    about = f"{verdict.claim}, {evidence.name}"
+    numbers.carry(dash, [f"{about}\nmeasured here: {median:.3g} times\n{spread_text}\n{cells}\n{verdict.verdict}"])
+    return [*shared, low, high]
