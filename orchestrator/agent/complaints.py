@@ -33,11 +33,12 @@ KNOWN = re.compile(
             r"\bNETDEV WATCHDOG: ",
             r"\btransmit queue \d+ timed out\b",
             r"\b(Unit Hang|Tx hang|tx hang)\b",
-            r"\b[Tt][Xx] [Tt]imeout\b",
+            r"\b[Tt][Xx][ _][Tt]imeout\b",
             r"^(\S+ )?(watchdog: ).*\b(soft lockup|hard LOCKUP)\b",
             r"^\S+: page allocation failure\b",
             r"^\S+ invoked oom-killer|^Out of memory: ",
             r"^(list_add|list_del|slab) .*corrupt|^refcount_t: ",
+            r"^Memory failure: |\bPCIe Bus Error: severity=Uncorrect",
             r"^unregister_netdevice: waiting for ",
             r"\bMarking clocksource '[^']*' as unstable\b",
         )

@@ -51,9 +51,20 @@ def setting_value(name):
 
 
 def read_settings(request):
-    """{"names": [...]} -> {"values": {name: value}, "boot_id"}."""
+    """{"names": [...], "may_refuse": [names]} -> {"values": {name: value}, "refused": {name: said}, "boot_id"}.
+
+    ``refused``: those of ``may_refuse`` that cannot be read.
+    """
+    values, refused = {}, {}
+    for name in request["names"]:
+        try:
+            values[name] = setting_value(name)
+        except AgentError as error:
+            if name not in request.get("may_refuse", ()):
+                raise
+            refused[name] = str(error)
     boot_id = read_text("/proc/sys/kernel/random/boot_id").strip()
-    return {"values": {name: setting_value(name) for name in request["names"]}, "boot_id": boot_id}
+    return {"values": values, "refused": refused, "boot_id": boot_id}
 
 
 def write_settings(request):

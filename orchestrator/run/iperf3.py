@@ -5,20 +5,16 @@ At least one server and one client process a tunnel: the threads of one process 
 before 3.16 is single-threaded anywhere.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.iperf3_version import SINCE, THREADS_SINCE, name_of, version
 from orchestrator.run.layout import SHARED, WIREGUARD_MTU, receiver_address, sender_address
 from orchestrator.spec import Traffic
 
 FIRST_PORT = 5201
 MOST_PAIRS = 50_000  # to one address: each has a port of its own
-THREADS_SINCE = (3, 16)  # from here on, each stream of a process has a thread
-# The first version that knows an option, or whose report with it can be read: in 3.10 --bidir has two sums of the same
-# name, and --udp has none of what was received. What is older than all is not looked for. (RELNOTES.md of iperf3)
-_SINCE = {"--idle-timeout": (3, 10), "--bidir": (3, 11), "--udp": (3, 11)}
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
@@ -142,12 +138,6 @@ def segment(traffic: Traffic) -> int:
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 
-def version(said: str | None) -> tuple[int, int] | None:
-    """The version in what iperf3 says of itself, such as iperf 3.12 (cJSON 1.7.15); None where it says none."""
-    found = re.match(r"iperf (\d{1,4})\.(\d{1,4})(?!\d)", said or "")
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
     """What a person should know of the hosts' iperf3 versions, a sentence each.
 
@@ -163,10 +153,10 @@ def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
         known = version(text)
         if known is None:  # not there, or another program: what it prints when it is used says more
             continue
-        name = ".".join(map(str, known))
+        name = name_of(known)
         for option in wanted:
-            if known < _SINCE[option]:
-                least = ".".join(map(str, _SINCE[option]))
+            if known < SINCE[option]:
+                least = name_of(SINCE[option])
                 lacks = "has no" if option == "--idle-timeout" else "gives no report that can be read with"
                 raise Unsuitable(f"iperf3 {name} of {host} {lacks} {option}; it takes {least} or later. Update iperf3.")
         if traffic.streams > 1 and known < THREADS_SINCE:

@@ -97,7 +97,9 @@ def apply(
     before: dict[str, str] = {}
     refused: dict[str, str] = {}
     for _ in range(_PASSES):
-        found = agent.request("read_settings", names=[name for name in wanted if name not in refused])
+        asked = [name for name in wanted if name not in refused]
+        found = agent.request("read_settings", names=asked, may_refuse=list(may_refuse))
+        refused |= found["refused"]
         values: dict[str, str] = found["values"]
         before = {**values, **before}
         differing = {name: wanted[name] for name, value in values.items() if value != " ".join(wanted[name].split())}

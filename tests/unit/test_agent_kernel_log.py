@@ -28,6 +28,8 @@ FAULTS = [
     (4, "NETDEV WATCHDOG: ens4 (e1000e): transmit queue 0 timed out"),
     (2, "ixgbe 0000:81:00.0 ens4f1: NETDEV WATCHDOG: CPU: 2: transmit queue 3 timed out 5120 ms"),
     (3, "e1000e 0000:00:1f.6 eno2: Detected Hardware Unit Hang:"),
+    (4, "ice 0000:17:00.0 en7: tx_timeout: VSI_num: 7, Q 3, NTC: 0x1, HW_HEAD: 0x2"),
+    (3, "pcieport 0000:00:01.1: PCIe Bus Error: severity=Uncorrectable (Fatal), type=Transaction Layer"),
     (3, "BUG: KASAN: slab-out-of-bounds in wg_packet_rx_poll+0x1/0x2 [wireguard]"),
     (4, "UBSAN: array-index-out-of-bounds in drivers/net/x.c:12:3"),
     (0, "unregister_netdevice: waiting for wg3 to become free. Usage count = 2"),

@@ -127,6 +127,22 @@ def templated(text: str, name: str, saved: str = "", release: str = "") -> Any:
     return Templar(loader=loader, variables=variables).template(trust_as_template("{{ " + name + " }}"))
 
 
+GRUBBY = """\
+index=0
+kernel="/boot/vmlinuz-6.99.1-200.fc99.x86_64"
+args="ro rhgb quiet $tuned_params"
+id="0123456789abcdef-6.99.1-200.fc99.x86_64"
+"""
+
+
+def test_an_entry_of_the_boot_loader_specification_is_chosen_by_its_id() -> None:
+    tasks = yaml.safe_load((PLAYBOOKS / "roles" / "kernel" / "tasks" / "redhat.yml").read_text())
+    said = tasks[-1]["ansible.builtin.command"]["argv"][1]
+    variables = {"kernel_info": {"stdout": GRUBBY}}
+    found = Templar(loader=DataLoader(), variables=variables).template(trust_as_template(said))
+    assert found == "0123456789abcdef-6.99.1-200.fc99.x86_64"
+
+
 MEMTEST = 'menuentry "Memory test (memtest86+)" {\n\tlinux16\t/boot/memtest86+.bin\n}\n'
 OTHERS = """\
 menuentry 'Other Linux 9 (on /dev/sdb1)' --class gnu-linux $menuentry_id_option 'osprober-gnulinux-simple-1a1a' {

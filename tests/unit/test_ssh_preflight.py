@@ -98,6 +98,7 @@ ADVICE = [
     ({"busy": {"cores": 1.5, "names": ["cc1", "make"]}}, "Idle", "1.5 of a core now (cc1, make)"),
     ({"clock_synchronized": False}, "Clock", "not kept right by anything"),
     ({"headers": False}, "Modules", "are not installed, so they cannot be built"),
+    ({"commands": {**facts()["commands"], "iperf3": "iperf 3.9 (cJSON 1)"}}, "Tools", "iperf3 3.9 is too old"),
     ({"commands": {**facts()["commands"], "nft": None}}, "Tools", "missing: nftables"),
     ({"nics": {"ens1": nic(carrier=False)}}, "Interface ens1", "no carrier"),
     ({"nics": {"ens1": nic(speed_mbps=25_000)}}, "Interface ens1", "25000 here and 100000 on right"),

@@ -29,7 +29,11 @@ class HostAgent:
 
     def request(self, operation: str, **asked: Any) -> dict[str, Any]:
         if operation == "read_settings":
-            return {"values": {name: self.values[name] for name in asked["names"]}, "boot_id": "b"}
+            gone = {name: f"{name} is gone" for name in asked["names"] if name not in self.values}
+            if set(gone) - set(asked.get("may_refuse", ())):
+                raise AgentFailure("h: something is gone")
+            values = {name: self.values[name] for name in asked["names"] if name not in gone}
+            return {"values": values, "refused": gone, "boot_id": "b"}
         if operation != "write_settings":
             return dict(self.answers[operation])
         refused = {}
@@ -63,6 +67,13 @@ def test_what_may_refuse_is_left_out_and_nothing_of_it_is_to_be_put_back(journal
     assert agent.values == {"a": "2", "b": "1", "c": "2"}
     assert kept(journal) == {"a": ("1", "2"), "c": ("1", "2")}
     assert done.before == {"a": "1", "b": "1", "c": "1"}
+
+
+def test_what_cannot_be_read_is_refused_too(journal: SettingsJournal) -> None:
+    agent = HostAgent(a="1")
+    done = apply(agent, "h", {"a": "2", "gone": "2"}, journal, ["gone"])  # type: ignore[arg-type]
+    assert (done.refused, agent.values) == ({"gone": "gone is gone"}, {"a": "2"})
+    assert set(kept(journal)) == {"a"}
 
 
 def test_another_refusal_ends_it(journal: SettingsJournal) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
+from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
 from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
 from orchestrator.testbed.remote import Agent
@@ -172,6 +173,11 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
 def _tools(facts: Mapping[str, Any]) -> Finding:
     commands = facts["commands"]
     missing = [TOOLS[name][1] for name in TOOLS if commands[name] is None]
+    known = version(commands["iperf3"])
+    if not missing and known is not None and known < OLDEST:
+        least = f"{name_of(OLDEST)}, and {name_of(SINCE['--udp'])} for UDP and both directions"
+        what = f"iperf3 {name_of(known)} is too old: its trials need {least}"
+        return _finding("Tools", Need.ADVICE, False, what, "Install a newer iperf3; trials of pktgen need none.")
     if not missing:
         return _finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
     what = f"missing: {', '.join(missing)}"

@@ -66,8 +66,8 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
 
 
 def _with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
-    """A survey that knows which CPUs a run of this computer has taken off line, and, from an ``earlier`` survey in the
-    same boot, their cores."""
+    """A survey that knows which CPUs a run has taken off line, of this computer or that which has the host now, and,
+    from an ``earlier`` survey in the same boot, their cores."""
     facts, boot_id = survey.facts, survey.facts["boot_id"]
     taken = journal.pending().get(name, {}).items()
     ours = {
@@ -75,6 +75,9 @@ def _with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlie
         for setting, was in taken
         if was.boot_id == boot_id and was.before == "1" and (found := re.fullmatch(_ONLINE.format(r"(\d+)"), setting))
     }
+    holder, mine = facts["holder"], holder_now()
+    if holder is not None and (holder.get("pid"), holder.get("host")) != (mine["pid"], mine["host"]):
+        ours |= {row["cpu"] for row in facts["cpus"] if row["off_because"] == "unknown"}  # by the run that has the host
     same_boot = earlier is not None and earlier.facts.get("boot_id") == boot_id
     rows = with_ours(facts["cpus"], ours, earlier.facts["cpus"] if earlier and same_boot else ())
     return replace(survey, facts={**facts, "cpus": rows})
