@@ -168,7 +168,7 @@ def connect(nic, was, failed):
     """Put back the rest, and say what is left; see restore."""
     passed_s = now_s() - was["at_s"]
     with Netlink(NETLINK_ROUTE) as netlink:
-        if was["link"] and was["link"]["up"]:
+        if was["link"] and was["link"]["up"] and "why" not in was:  # it is all that there was, not what is left of it
             remove_unasked(netlink, nic, was["entries"])
         wanted = [entry for entry in was["entries"] if not comes_by_itself(entry, nic)]
         words = make_missing(netlink, wanted, passed_s)
@@ -198,7 +198,8 @@ def make_missing(netlink, wanted, passed_s):
 
     {identity: a sentence with the kernel's words} of those that are not there in the end, and should be.
     """
-    wanted = {rtnetlink.identity(entry): entry for entry in wanted if not expired(entry, passed_s)}
+    wanted = [entry for entry in wanted if not expired(entry, passed_s)]
+    wanted = {rtnetlink.identity(entry): entry for entry in wanted if not has_more(entry, wanted)}
     words = {}
     before = None
     while True:
@@ -213,10 +214,21 @@ def make_missing(netlink, wanted, passed_s):
         for identity, entry in missing.items():
             words[identity] = "%s is not as it was, although the kernel took it." % rtnetlink.described(entry)
             try:
-                rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, list(there.values())))
+                rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, there.values()))
             except AgentError as error:
                 words[identity] = str(error)
+                usable = with_usable_hops(entry, links)
+                if usable is not None and rtnetlink.identity(usable) not in there:
+                    with contextlib.suppress(AgentError):
+                        rtnetlink.make(netlink, usable, numbers, passed_s, way_to_make(usable, there.values()))
     return {identity: words[identity] for identity in missing}
+
+
+def with_usable_hops(route, links):
+    """A route with those of its hops whose interfaces are up, while it cannot have all; None where that is no fewer."""
+    hops = route.get("hops", ())
+    up = [hop for hop in hops if hop["device"] in links and links[hop["device"]].up]
+    return {**route, "hops": up} if 0 < len(up) < len(hops) else None
 
 
 def has_more(entry, there):

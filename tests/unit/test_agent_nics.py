@@ -78,6 +78,10 @@ def test_routes_come_back_with_all_that_they_have() -> None:
         ip route add 10.6.0.0/16 via 192.0.2.3; ip route append 10.6.0.0/16 via 192.0.2.4
         ip route add 10.7.0.0/16 via inet6 fe80::7 dev eth1
         ip route add default via 192.0.2.9 table 100; ip rule add from 192.0.2.7 lookup 100
+        ip addr add 203.0.113.129/25 noprefixroute dev eth1
+        ip route add 203.0.113.128/25 dev eth1 proto kernel scope link src 203.0.113.129 metric 101
+        ip route add 10.9.0.0/16 encap ip id 3 dst 192.0.2.7 dev eth1 || true
+        ip -6 route add 2001:db8:e::/48 encap ip6 id 3 dst 2001:db8:2::7 dev eth1 || true
         ip route add local 10.8.0.0/16 dev eth1 table 101
         ip -6 route add 2001:db8:a::/48 via fe80::1 dev eth1 metric 77 src 2001:db8:2::1 mtu 1400
         ip -6 route add 2001:db8:b::/48 nexthop via fe80::1 dev eth1 weight 2 nexthop via fe80::2 dev eth2
@@ -189,6 +193,7 @@ def test_what_fails_is_said_keeps_nothing_else_and_is_tried_again() -> None:
     assert done[4]["ok"]
     assert "eth1 is not as it was: putting back the route 10.2.0.0/16 over eth1, eth2 failed: " in said
     assert "10.1.0.0/16 via 192.0.2.2 dev eth1" in done[5]
+    assert "10.2.0.0/16 via 192.0.2.2 dev eth1" in done[5]  # with the hop that it can have
     assert done[6]["left"] == [said]
     assert [entry["kind"] for entry in json.loads(done[7])["eth1"]["entries"]] == ["route"]
     assert (done[8]["left"], done[8]["done"][-1:]) == ([], ["the interfaces eth1 were given back"])
