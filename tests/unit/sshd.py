@@ -62,6 +62,7 @@ class Server:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         settings = self.folder / "sshd_config"
+        (self.folder / "banner").write_text("Authorized use only.\n" * 9)
         lines = f"""\
             Port {self.port}
             ListenAddress 127.0.0.1
@@ -76,6 +77,7 @@ class Server:
             UsePAM no
             PidFile none
             LogLevel VERBOSE
+            Banner {self.folder / "banner"}
             KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org
             """
         settings.write_text(textwrap.dedent(lines))

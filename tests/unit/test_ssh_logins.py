@@ -223,6 +223,12 @@ def a_port_on_which_nobody_listens(site: Site) -> None:
     (site.home.ssh / "config").write_text("Host there\n  HostName 127.0.0.1\n  Port 1\n")
 
 
+@refused
+def a_cipher_that_the_server_does_not_have(site: Site) -> None:
+    site.key("id_ed25519")
+    site.config("Ciphers aes256-cbc")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_login_ends_as_that_of_ssh(site: Site, name: str) -> None:
     works, setup = CASES[name]
@@ -274,6 +280,7 @@ def test_nothing_of_the_users_weakens_the_check_of_the_host_key(site: Site, wher
 
 FAILURES: dict[str, tuple[type[TestbedError], str]] = {
     "a_key_that_the_server_does_not_have": (LoginRefused, f"the login as {ME} was refused ({ME}@127.0.0.1: Permission"),
+    "a_cipher_that_the_server_does_not_have": (LoginRefused, "no matching cipher found. Their offer: "),
     "a_port_on_which_nobody_listens": (HostLost, "(ssh: connect to host 127.0.0.1 port 1: Connection refused)"),
     "a_jump_host_whose_key_is_not_known": (LoginRefused, "a host on the way to it has a key that your known_hosts"),
 }

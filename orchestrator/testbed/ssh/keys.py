@@ -84,7 +84,8 @@ def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
 
 def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
     """The host key that OpenSSH takes down when nothing is pinned, and what it says; nobody is logged in."""
-    settings = {"HashKnownHosts": "no", "PreferredAuthentications": "none"}
+    # A server's banner, which is told at INFO too, comes only when the keys are agreed on.
+    settings = {"HashKnownHosts": "no", "PreferredAuthentications": "none", "LogLevel": "INFO"}
     with tempfile.TemporaryDirectory(prefix="shown-", dir=socket_folder()) as folder:
         file = Path(folder) / "known_hosts"
         options = route.options(known_hosts=file, checking="accept-new", more={**settings, **more})
@@ -105,6 +106,12 @@ def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]
         found = entries(file.read_text().splitlines(), route.alias) if file.exists() else []
     key = next((entry.key for entry in found if entry.key is not None), None)
     return key, quoted([line.strip() for line in done.stderr.splitlines() if line.strip()])
+
+
+def words_of_end(route: Route) -> str:
+    """Why a connection ends before a login, where OpenSSH has not told it: what it tells when it is to say more."""
+    key, words = _taken_down(route, {})
+    return "" if key else words
 
 
 def refusal(route: Route, testbed_file: str) -> str:

@@ -33,7 +33,7 @@ _CONVERSATION = {
     "ClearAllForwardings": "yes",
     "ForkAfterAuthentication": "no",
     "ForwardX11": "no",
-    "LogLevel": "ERROR",
+    "LogLevel": "ERROR",  # at INFO, a server's banner is among the reasons
     "PermitLocalCommand": "no",
     "RemoteCommand": "none",
     "RequestTTY": "no",

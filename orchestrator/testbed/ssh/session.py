@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.ssh.failures import is_about_host_key, quoted, sentence
-from orchestrator.testbed.ssh.keys import refusal
+from orchestrator.testbed.ssh.keys import refusal, words_of_end
 from orchestrator.testbed.ssh.route import ENVIRONMENT, Route
 
 # To connect, by way of jump hosts, and to log in: also with a key that waits for a touch.
@@ -68,6 +68,9 @@ class HostLogin:
     def _failure(self, said: Sequence[str]) -> TestbedError:
         if is_about_host_key(said, self.route.alias):
             return LoginRefused(f"{self.host}: {refusal(self.route, self.testbed_file)}")
+        if not said:
+            with contextlib.suppress(TestbedError):
+                said = [words_of_end(self.route)]
         return sentence(self.host, self.route.destination, self.route.user, said)
 
 
