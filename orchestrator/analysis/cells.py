@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from orchestrator.analysis.baselines import baseline_of, baselines_bps
 from orchestrator.analysis.dataset import Run, on_one_testbed
 from orchestrator.stats import (
     RELATIVE,
@@ -19,7 +20,6 @@ from orchestrator.stats import (
     paired_ratio,
     parallel_efficiency,
     scaled,
-    summarize,
     summarize_boots,
 )
 from orchestrator.stats.modes import Modes, modes_among
@@ -56,26 +56,20 @@ class Key(NamedTuple):
 LEVELS = list(Key._fields)
 
 
-def baseline_bps(run: Run) -> dict[int, float]:
-    """Median throughput without a tunnel, in bit/s, by core count; only core counts that have a valid baseline."""
-    groups = run.baselines.groupby("cores")["throughput_bps"]
-    return {int(str(cores)): summarize(values).median for cores, values in groups}
-
-
 def cells(run: Run) -> pd.DataFrame:
     """One row a planned cell, in the order cores, tunnels, variant.
 
     Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
     (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
-    baseline_bps, of_baseline (share), generator_bound; modes ("", probable or certain, see `orchestrator.stats.modes`),
-    and of a cell in several modes lower_mode_bps, lower_mode_n, upper_mode_bps, upper_mode_n (median and trials of
+    baseline_bps (over as many address pairs as the cell has tunnels), of_baseline (share), generator_bound; modes ("",
+    probable or certain, see `orchestrator.stats.modes`), and of a cell in several modes lower_mode_bps, lower_mode_n, upper_mode_bps, upper_mode_n (median and trials of
     each), which then say more than the median; measured_in (the run's clock, in words). Without an ok trial the numbers
     are missing (NaN, interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]
     values = throughputs(run.measured)
-    baselines = baseline_bps(run)
+    baselines = baselines_bps(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
@@ -93,7 +87,7 @@ def cells(run: Run) -> pd.DataFrame:
             row |= {"n": summary.n, "boots": summary.boots, "median_bps": summary.median}
             row["interval"] = summary.interval.name
             row |= {"low_bps": summary.interval.low, "high_bps": summary.interval.high}
-        if baseline := baselines.get(key.cores):
+        if baseline := baseline_of(key.cores, key.tunnels, baselines):
             row["baseline_bps"] = baseline
             row["of_baseline"] = row["median_bps"] / baseline
             row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)

@@ -2,8 +2,9 @@
 """Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
@@ -13,17 +14,26 @@ from orchestrator.analysis.cells import LEVELS, Key, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import goals, packet_trials
 from orchestrator.errors import UserError
-from orchestrator.stats import holm, quotient, rank_test, smallest_p, summarize
+from orchestrator.stats import (
+    ALPHA,
+    Detectable,
+    detectable,
+    holm,
+    quotient,
+    rank_test,
+    relative_spread,
+    smallest_p,
+    summarize,
+)
 from orchestrator.store.changes import Change, changes_between, differences
 from orchestrator.store.clock import difference
 
 DIFFERS, SAME, CANNOT_TELL = "differs", "no difference seen", "cannot tell"
-_ALPHA = 0.05
 METHOD = (
-    "Ratio of the medians, B over A, with an interval in which the truth lies with 95 % (from 7 trials on each side; "
-    "below that, the range). A cell differs if the exact rank-sum test of its trials says so at 5 % after Holm's "
-    "correction for the number of cells (p is the corrected one). The noise is that of trials inside a run: two boots "
-    "of the same host can differ by more, and that counts as a difference here."
+    "Ratio of the medians, B over A, with an interval that holds the truth with 95 % or more (from 7 trials on each "
+    "side; below that, the range). A cell differs if the exact rank-sum test of its trials, which allows for equal "
+    "values, says so at 5 % after Holm's correction for the number of cells (p is the corrected one). The noise is "
+    "that of trials inside a run: two boots of the same host can differ by more, and that counts as a difference here."
 )
 _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
 
@@ -40,6 +50,7 @@ class Comparison:
 
     Where one run is in virtual time and the other is not, no cell is compared: its ratio, interval and p are missing.
     ``clocks``: what there is to say about the runs' clocks first, in sentences; empty where both are in real time.
+    ``could_tell``: what difference of the decisive rows could have been told; None where no row is in both runs.
     """
 
     a: Run
@@ -49,6 +60,17 @@ class Comparison:
     differences: tuple[Change, ...] = ()
     goal: str = ""
     clocks: tuple[str, ...] = ()
+    could_tell: Detectable | None = None
+
+    @property
+    def reference(self) -> str | None:
+        """The variant that the speed-ups of both runs are against: run ``a``'s."""
+        return self.a.reference
+
+    @property
+    def could_have_told(self) -> str:
+        """What difference could have been told, as a sentence; empty where nothing is in both runs."""
+        return f"What could be told: {self.could_tell.sentence}." if self.could_tell else ""
 
     @property
     def of_different_clocks(self) -> bool:
@@ -93,7 +115,9 @@ class Comparison:
             "clocks": {"a": self.a.clock, "b": self.b.clock},
             "measured_in": {"a": self.a.measured_in, "b": self.b.measured_in},
             "notes": list(self.clocks),
+            "reference": self.reference,
             "method": METHOD,
+            "could_tell": None if self.could_tell is None else asdict(self.could_tell),
             "sentence": self.sentence,
             "cells": _records(self.cells),
             "speed_ups": _records(self.speed_ups),
@@ -104,7 +128,9 @@ class Comparison:
         frames = (part.drop(columns=["p"]).dropna(axis=1, how="all") for part in (self.cells, self.speed_ups))
         shown = [frame.to_html(index=False, na_rep="", border=0) for frame in frames]
         notes = f"<p><b>{escape(' '.join(self.clocks))}</b></p>" if self.clocks else ""
-        return f"{notes}<p>{self.sentence}</p>{shown[0]}<p>Against {self.b.reference}:</p>{shown[1]}"
+        return (
+            f"{notes}<p>{self.sentence} {self.could_have_told}</p>{shown[0]}<p>Against {self.reference}:</p>{shown[1]}"
+        )
 
 
 def compare(a: Run, b: Run) -> Comparison:
@@ -119,7 +145,18 @@ def compare(a: Run, b: Run) -> Comparison:
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
     speed_ups = _compared(first, second, kept, "speed_up_{}")
     clocks = tuple(difference(a.virtual_time, b.virtual_time))
-    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal, clocks)
+    could_tell = _could_tell(first, second) if a.clock != b.clock else _could_tell(one, other)
+    return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal, clocks, could_tell)
+
+
+def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
+    """With the numbers of trials that most cells of both runs have, and the spread that these trials have."""
+    both = [key for key in a if key in b]
+    if not both:
+        return None
+    (n, m), _ = Counter((len(a[key]), len(b[key])) for key in both).most_common(1)[0]
+    spread = relative_spread(side[key] for side in (a, b) for key in both)
+    return detectable(len(both), n, m) if not spread else detectable(len(both), n, m, spread)
 
 
 def _goal(a: Run, b: Run) -> str:
@@ -189,9 +226,9 @@ def _compared(
 
 
 def _outcome(p: float, n: int, m: int, family: int) -> dict[str, str]:
-    if p <= _ALPHA:
+    if p <= ALPHA:
         return {"outcome": DIFFERS, "reason": ""}
-    if smallest_p(n, m) * family > _ALPHA:
+    if smallest_p(n, m) * family > ALPHA:
         trials = f"too few trials: of {n} and {m}, none in {family} cells could be told apart"
         return {"outcome": CANNOT_TELL, "reason": trials}
     return {"outcome": SAME, "reason": ""}

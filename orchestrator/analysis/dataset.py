@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.plan import reference_variant
 from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
 from orchestrator.store.reading import find_run, read_attempts, read_run
 
@@ -117,7 +118,7 @@ class Run:
     @property
     def reference(self) -> str | None:
         """The variant that ratios are against: vanilla, else the first; None without a variant."""
-        return "vanilla" if "vanilla" in self.variants else next(iter(self.variants), None)
+        return reference_variant(self.variants) if self.variants else None
 
     @property
     def counts_packets(self) -> bool:

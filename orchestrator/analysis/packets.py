@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.analysis.baselines import baseline_of
 from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.stats import summarize
@@ -65,7 +66,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; goal; n (ok trials), failed, invalid, missing; median_pps, low_pps, high_pps, interval: of the
     lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
-    baseline_pps: the highest without a tunnel; of_baseline, generator_bound: not where a rate was given; bounded_by:
+    baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline, generator_bound: not where a rate was given; bounded_by:
     losses, closed loop, generator, highest load (it was not lost, and there is no baseline), differs (from trial to
     trial), or nothing where a rate was given; measured_in.
     """
@@ -90,8 +91,12 @@ def packet_cells(run: Run) -> pd.DataFrame:
                 row["loss_ratio"] = float(mine["loss_ratio"].median())
             plain = baselines[(baselines["goal"] == goal) & (baselines["cores"] == key.cores)]
             plain = plain[plain["packet_size"] == key.packet_size]
-            if len(plain):
-                row["baseline_pps"] = float(plain["lower_pps"].max())
+            highest: dict[tuple[int, int], float] = {}
+            for one in plain[["cores", "tunnels", "lower_pps"]].to_dict("records"):
+                place = int(one["cores"]), int(one["tunnels"])
+                highest[place] = max(float(one["lower_pps"]), highest.get(place, 0.0))
+            if baseline := baseline_of(key.cores, key.tunnels, highest):
+                row["baseline_pps"] = baseline
                 if searched:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
                     row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from orchestrator.analysis.baselines import baselines_bps
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
@@ -85,7 +86,10 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         round_by_round=value_round.TITLE,
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
-        baselines=run.baselines.sort_values("cores").to_dict("records"),
+        baselines=[
+            {"cores": cores, "pairs": pairs, "median_bps": bps}
+            for (cores, pairs), bps in sorted(baselines_bps(run).items())
+        ],
         not_ok=run.attempts[run.attempts["status"] != "ok"].to_dict("records"),
         marked=run.trials[(run.trials["status"] == "ok") & (run.trials["marks"].fillna("") != "")].to_dict("records"),
         sessions=meta.get("sessions") or [],
@@ -204,7 +208,7 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for cell in cells:
         if cell["goal"] is not None:
             row = blocks.setdefault(cell["block"], {"block": cell["block"], "rounds": cell["rounds"], "wide": []})
-            if cell["reason"] != "narrow":
+            if cell["reason"] not in ("narrow", "reference"):
                 row["wide"].append(cell)
     return list(blocks.values())
 

@@ -61,7 +61,7 @@ def show(comparison: "Comparison") -> None:
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
     for sentence in comparison.clocks:
         console.print(f"[bold]{escape(sentence)}[/]")
-    against = f"Speed-up against {comparison.a.reference}, in which the speed of the hosts cancels"
+    against = f"Speed-up against {comparison.reference}, in which the speed of the hosts cancels"
     measured = (
         comparison.a.in_its_time("Throughput, median in Gbit/s"),
         comparison.cells,
@@ -81,6 +81,8 @@ def show(comparison: "Comparison") -> None:
             for line in _reasons(frame):
                 console.print(line, style="dim")
     console.print(f"\n[bold]{comparison.sentence}[/]")
+    if comparison.could_have_told:
+        console.print(comparison.could_have_told)
     console.print(f"[dim]{METHOD}[/]")
     differences = comparison.differences
     console.print(
@@ -120,7 +122,7 @@ def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Tab
 def _reasons(frame: "pd.DataFrame") -> Iterator[str]:
     """What the table's marks mean: why one cannot tell, and of how many rows."""
     if frame["interval"].eq("range").any():
-        yield "*: the range, not an interval of 95 %"
+        yield "*: the range, and no interval: too few trials for one"
     for reason, count in frame.loc[frame["reason"] != "", "reason"].value_counts(sort=False).items():
         yield f"cannot tell, {count} of {len(frame)}: {reason}"
 

@@ -135,11 +135,21 @@ class Tracker:
 
     @property
     def remaining_s(self) -> float:
-        return max(0.0, self._remaining_s) / max(1, min(self.testbeds, self.blocks))
+        return max(0.0, self._remaining_s) / max(1, min(self.testbeds, self.groups))
 
     @property
     def blocks(self) -> int:
         return len(self.plan.blocks) if self.plan else 0
+
+    @property
+    def boots(self) -> int:
+        """How many blocks have the same cells."""
+        return self.plan.repetitions.boots if self.plan else 1
+
+    @property
+    def groups(self) -> int:
+        """How many parts can go to testbeds of their own: all boots of the same cells stay together."""
+        return self.blocks // self.boots
 
 
 class LineDisplay:
@@ -198,7 +208,8 @@ class LineDisplay:
         self._tracker.begin(block, testbed)
         cores = f"{block.cores} core{'s' * (block.cores != 1)}"
         where = f" on {testbed}" if self._tracker.testbeds > 1 else ""
-        self._say(f"block {block.index} of {self._tracker.blocks}{where}: {cores}, {len(block.trials)} trials")
+        boot = f", boot {block.boot} of {self._tracker.boots}" if self._tracker.boots > 1 else ""
+        self._say(f"block {block.index} of {self._tracker.blocks}{where}: {cores}{boot}, {len(block.trials)} trials")
 
     def doing(self, testbed: str, text: str) -> None: ...
 
@@ -371,4 +382,7 @@ class LiveDisplay:
         return Group(row, works)
 
     def _block_of(self, work: Work) -> str:
-        return f"block {work.block.index}/{self._tracker.blocks}" if work.block else ""
+        if work.block is None:
+            return ""
+        boot = f", boot {work.block.boot}/{self._tracker.boots}" if self._tracker.boots > 1 else ""
+        return f"block {work.block.index}/{self._tracker.blocks}{boot}"

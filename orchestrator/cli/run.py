@@ -70,7 +70,7 @@ class Request:
 
 def measure(request: Request) -> "Summary":
     """The whole way from a request to a run with its tables and, where it came to its end, its report."""
-    from orchestrator.cli.spec import clock_sentence
+    from orchestrator.cli.spec import boots_sentence, clock_sentence, comparing_sentence
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
@@ -106,8 +106,9 @@ def measure(request: Request) -> "Summary":
         with open_display(beds[0].provider, able.slots, able.role_cpus) as display:
             if why:
                 display.message(why)
-            if clock := clock_sentence(plan, able):
-                display.message(clock)
+            for sentence in (clock_sentence(plan, able), boots_sentence(plan, able), comparing_sentence(plan)):
+                if sentence:
+                    display.message(sentence)
             for left in plan.left_out:
                 display.message(f"Left out: {left.what}: {left.reason}")
 

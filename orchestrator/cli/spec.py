@@ -14,6 +14,7 @@ from orchestrator.errors import UserError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities, Lessons, Plan, Trial
+    from orchestrator.stats import Detectable
 
 
 def validate(
@@ -65,6 +66,35 @@ def plan(
         _show(planned, learned, able)
 
 
+def told_by_comparing(planned: "Plan") -> "Detectable":
+    """What `orch compare` can tell of two runs of a plan, with the fewest rounds that each has."""
+    from orchestrator.stats import detectable
+
+    cells = len({cell for block in planned.blocks for cell in block.cells})
+    trials = planned.repetitions.min * planned.repetitions.boots
+    return detectable(cells, trials, trials)
+
+
+def comparing_sentence(planned: "Plan") -> str:
+    """The same, as a sentence."""
+    return f"Between two runs of this plan, `orch compare` works {told_by_comparing(planned).sentence}."
+
+
+def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
+    """What the boots of a plan are, and what they are not; empty where there is one of each block."""
+    boots = planned.repetitions.boots
+    if boots == 1:
+        return ""
+    spread = "in passes over the core counts, each in an order of its own" * (planned.order == "random")
+    said = f"Each number of cores has {boots} boots, {spread or 'pass by pass'}."
+    if able.cores_by != "boot":
+        said += (
+            " This testbed does not restart its hosts for a block: it sets CPUs, links and settings again, so that "
+            "what differs from one restart to the next is not in the results."
+        )
+    return said
+
+
 def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
     """What a plan's clock is, in virtual time, as a sentence or two; empty in real time."""
     from orchestrator.spec import OWN_CPUS, machine_cpus
@@ -100,11 +130,12 @@ def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> It
     head = {name: getattr(planned, name) for name in names} | {"clock": able.clock, "slots": able.slots}
     head["role_cpus"] = able.role_cpus
     head["expected"] = asdict(estimate(planned, lessons, testbeds=testbeds))
+    head["repetitions"] = asdict(planned.repetitions)
     if planned.repetitions.width is not None:
         head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))
-        head["repetitions"] = asdict(planned.repetitions)
+    head["comparing"] = asdict(told_by_comparing(planned))
     head["blocks"] = [
-        {"index": block.index, "cores": block.cores, **asdict(block_estimate(block, lessons))}
+        {"index": block.index, "cores": block.cores, "boot": block.boot, **asdict(block_estimate(block, lessons))}
         for block in planned.blocks
     ]
     head["left_out"] = [asdict(left) for left in planned.left_out]
@@ -160,17 +191,24 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         console.print(f"{clock} The expected times are those of this computer's clock.", soft_wrap=True)
     order = f"seed {planned.seed}" if planned.order == "random" else "in the order of the spec"
     console.print(
-        f"Every block starts with a baseline without a tunnel; order of the cells in a round: {order}.", soft_wrap=True
+        "Every block starts with baselines without a tunnel, one for each number of tunnels; order of the cells in a "
+        f"round: {order}.",
+        soft_wrap=True,
     )
+    if boots := boots_sentence(planned, able):
+        console.print(boots, soft_wrap=True)
     if rule.width is not None:
+        what = "median" if rule.reference is None else f"ratio to {rule.reference}"
         console.print(
-            f"A block has {rule.min} rounds, and more until the interval of every cell's median is at most "
-            f"{rule.width:.1%} of the median wide, {rule.max} at most.",
+            f"A block has {rule.min} rounds, and more until the interval of every cell's {what} is at most "
+            f"{rule.width:.1%} of the median wide, {rule.max} at most.".replace("%", " %"),
             soft_wrap=True,
         )
     table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("block", "", justify="right")
     table.add_column("cores", "", justify="right")
+    if rule.boots > 1:
+        table.add_column("boot", "", justify="right")
     table.add_column("variants", "")
     table.add_column("tunnels", "")
     table.add_column("rounds", "", justify="right")
@@ -183,6 +221,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         table.add_row(
             str(block.index),
             str(block.cores),
+            *([str(block.boot)] if rule.boots > 1 else []),
             ", ".join(sorted({trial.levels.variant for trial in measured})),
             ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
             span(str(rule.min), str(measured[-1].round)),
@@ -198,6 +237,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         "built on first use.",
         soft_wrap=True,
     )
+    console.print(comparing_sentence(planned), soft_wrap=True)
     if planned.left_out:
         console.print("Left out:")
     for left in planned.left_out:

@@ -13,7 +13,17 @@ from orchestrator.plan.estimate import (
     trial_seconds,
 )
 from orchestrator.plan.making import ORDERS, make_plan
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
+from orchestrator.plan.trials import (
+    NO_VARIANT,
+    Block,
+    LeftOut,
+    Levels,
+    Plan,
+    Repetitions,
+    Trial,
+    nearest_pairs,
+    reference_variant,
+)
 
 __all__ = [
     "NO_VARIANT",
@@ -33,6 +43,8 @@ __all__ = [
     "lab_capabilities",
     "lessons_key",
     "make_plan",
+    "nearest_pairs",
+    "reference_variant",
     "traffic_seconds",
     "trial_seconds",
     "virtual_lab_capabilities",

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, Levels, Plan, Trial
 from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Clock, RoleCpus, Traffic
 
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
@@ -101,9 +101,12 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
 def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None, testbeds: int = 1) -> Estimate:
     """Of a whole plan, or of the first rounds of its blocks; on so many testbeds at the same time."""
     parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
+    seconds: dict[tuple[int, frozenset[Levels]], float] = {}  # of all boots of the same cells, which stay together
+    for block, part in zip(plan.blocks, parts, strict=True):
+        seconds[block.cores, block.cells] = seconds.get((block.cores, block.cells), 0.0) + part.seconds
     ends = [0.0] * testbeds
-    for part in parts:  # each goes to the testbed that is free first
-        ends[ends.index(min(ends))] += part.seconds
+    for of_boots in seconds.values():  # each goes to the testbed that is free first
+        ends[ends.index(min(ends))] += of_boots
     return Estimate(
         max(ends),
         sum(part.trials for part in parts),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
 from orchestrator.plan.noise_floor import NOISE_FLOOR, second_cells
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial, reference_variant
 from orchestrator.spec import Experiment, Traffic
 from orchestrator.spec.cells import cells, excluded, extra_cells
 
@@ -21,11 +21,12 @@ def make_plan(
 ) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
-    A block for each number of cores, the smallest first; in it a baseline (for each packet size), with ``trace`` every
-    cell once while the kernel records, then rounds with every cell once, as many as there can be at most; those of a
-    ``noise_floor`` once more. In a random
-    order a round depends on the seed, the block's cores and cells and the round's number, on nothing else. ``order``
-    sequential keeps the cells in the order of the spec.
+    A block for each number of cores, the smallest first; in it baselines (for each number of tunnels and packet size),
+    with ``trace`` every cell once while the kernel records, then rounds with every cell once, as many as there can be
+    at most, and those of a ``noise_floor`` once more. With several boots, as many passes over the core counts, so that the boots of each are spread over the run:
+    every pass has all of them once, in an order of its own that the seed decides; traces are in the first pass. In a
+    random order a round depends on the seed, the block's cores, cells and boot and the round's number, on nothing else.
+    ``order`` sequential keeps the cells in the order of the spec, and the core counts of every pass in theirs.
     ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
@@ -39,10 +40,12 @@ def make_plan(
     maker = _Maker(spec.traffic, spec.topology)
     blocks: list[Block] = []
     planned = 0
-    for here in _parts(chosen, capabilities.testbeds):
-        block = _block(spec, maker, len(blocks) + 1, here, planned, order, capabilities.variants)
-        planned += len(block.trials)
-        blocks.append(block)
+    parts = list(_parts(chosen, capabilities.testbeds))
+    for boot in range(1, spec.repetitions.boots + 1):
+        for here in _one_pass(parts, spec, boot, order):
+            block = _block(spec, maker, len(blocks) + 1, boot, here, planned, order, capabilities.variants)
+            planned += len(block.trials)
+            blocks.append(block)
     return Plan(
         experiment=spec.experiment,
         tier=spec.tier,
@@ -52,8 +55,26 @@ def make_plan(
         blocks=tuple(blocks),
         left_out=tuple(left_out),
         order=order,
-        repetitions=Repetitions(spec.repetitions.min, spec.repetitions.max, spec.repetitions.width),
+        repetitions=_repetitions(spec, chosen),
     )
+
+
+def _repetitions(spec: Experiment, chosen: Sequence[Levels]) -> Repetitions:
+    """The rule of the spec. What must be narrow is by default the ratio to a reference, where there is one."""
+    rule = spec.repetitions
+    variants = list(dict.fromkeys(levels.variant for levels in chosen))
+    reference = None
+    if rule.width is not None and rule.width_of != "median" and len(variants) > 1:
+        reference = reference_variant(variants)
+    return Repetitions(rule.min, rule.max, rule.width, rule.boots, reference)
+
+
+def _one_pass(parts: Sequence[list[Levels]], spec: Experiment, boot: int, order: str) -> list[list[Levels]]:
+    """The cells of each block of one pass over the core counts, in order: the fewest cores first in a single pass."""
+    found = list(parts)
+    if spec.repetitions.boots > 1 and order == "random":
+        random.Random(f"{spec.seed}/pass/{boot}").shuffle(found)
+    return found
 
 
 def _parts(chosen: Sequence[Levels], testbeds: int) -> Iterator[list[Levels]]:
@@ -130,8 +151,9 @@ class _Maker:
     def __init__(self, traffic: Traffic, topology: str) -> None:
         self._traffic, self._topology = traffic, topology
 
-    def identity(self, kind: str, levels: Levels) -> tuple[str, str]:
-        """What comes before and after the repetition in the canonical JSON of a trial's parameters."""
+    def identity(self, kind: str, levels: Levels, boot: int) -> tuple[str, str]:
+        """What comes before and after the repetition in the canonical JSON of a trial's parameters. The first boot is
+        not in it, so that a run has the same trials before and after boots are added."""
         traffic = self._traffic
         content = {
             "duration_s": traffic.duration_s,
@@ -142,13 +164,18 @@ class _Maker:
             "traffic": traffic.identity,
             "warm_up_s": traffic.warm_up_s,
         }
+        content |= {"boot": boot} if boot > 1 else {}
         before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
         return before + '"repetition":', after
 
-    def trial(self, kind: str, levels: Levels, identity: tuple[str, str], block: int, round_: int, order: int) -> Trial:
-        repetition = max(round_, 1)
+    def trial(
+        self, kind: str, levels: Levels, identity: tuple[str, str], place: tuple[int, int, int], repetition: int
+    ) -> Trial:
+        """``place``: block, round and order. The id has the round instead of the repetition, which would be another if
+        a boot had more rounds."""
+        block, round_, order = place
         before, after = identity
-        digest = hashlib.sha256(f"{before}{repetition}{after}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{before}{max(round_, 1)}{after}".encode()).hexdigest()[:16]
         return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
 
 
@@ -159,27 +186,40 @@ def _of_a_round(spec: Experiment, here: list[Levels], variants: Sequence[str]) -
 
 
 def _block(
-    spec: Experiment, maker: _Maker, index: int, here: list[Levels], planned: int, order: str, variants: Sequence[str]
+    spec: Experiment,
+    maker: _Maker,
+    index: int,
+    boot: int,
+    here: list[Levels],
+    planned: int,
+    order: str,
+    variants: Sequence[str],
 ) -> Block:
     cores = here[0].cores
     trials: list[Trial] = []
+
+    def add(kind: str, levels: Levels, identity: tuple[str, str], round_: int, repetition: int) -> None:
+        place = (index, round_, planned + len(trials) + 1)
+        trials.append(maker.trial(kind, levels, identity, place, repetition))
+
     for packet_size in dict.fromkeys(levels.packet_size for levels in here):
-        baseline = Levels(NO_VARIANT, cores, max(levels.tunnels for levels in here), packet_size)
-        identity = maker.identity("baseline", baseline)
-        trials.append(maker.trial("baseline", baseline, identity, index, 0, planned + len(trials) + 1))
-    if spec.trace is not None:
+        for tunnels in sorted({levels.tunnels for levels in here if levels.packet_size == packet_size}):
+            baseline = Levels(NO_VARIANT, cores, tunnels, packet_size)
+            add("baseline", baseline, maker.identity("baseline", baseline, boot), 0, boot)
+    if spec.trace is not None and boot == 1:
         for levels in here:
-            identity = maker.identity("trace", levels)
-            trials.append(maker.trial("trace", levels, identity, index, 0, planned + len(trials) + 1))
-    pairs = [(kind, levels, maker.identity(kind, levels)) for kind, levels in _of_a_round(spec, here, variants)]
+            add("trace", levels, maker.identity("trace", levels, boot), 0, boot)
+    pairs = [(kind, levels, maker.identity(kind, levels, boot)) for kind, levels in _of_a_round(spec, here, variants)]
     if order == "random":
         # The order in which the spec names levels is not to matter.
         pairs.sort(key=lambda pair: (pair[1].variant, pair[1].tunnels, str(pair[1].packet_size), pair[0]))
-    for round_ in range(1, spec.repetitions.max + 1):
+    most = spec.repetitions.max
+    for round_ in range(1, most + 1):
         sequence = pairs
         if order == "random" and len(pairs) > 1:
             sequence = pairs.copy()
-            random.Random(f"{spec.seed}/{cores}/{round_}").shuffle(sequence)
+            turn = f"{boot}/{round_}" if boot > 1 else f"{round_}"
+            random.Random(f"{spec.seed}/{cores}/{turn}").shuffle(sequence)
         for kind, levels, identity in sequence:
-            trials.append(maker.trial(kind, levels, identity, index, round_, planned + len(trials) + 1))
-    return Block(index, cores, tuple(trials))
+            add(kind, levels, identity, round_, (boot - 1) * most + round_)
+    return Block(index, cores, tuple(trials), boot)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trials, blocks and plans: what is measured, in which order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
 from orchestrator.spec import Traffic, read_traffic
@@ -32,10 +33,10 @@ class Levels:
 class Trial:
     """A cell and a repetition.
 
-    ``trial_id``: 16 hexadecimal digits, from the resolved parameters and the repetition alone. ``kind``: measure,
+    ``trial_id``: 16 hexadecimal digits, from the resolved parameters, the boot and the round alone. ``kind``: measure,
     baseline, trace (a cell while the kernel records something, which no median is made of), or noise-floor (a cell that
-    a round has once more). ``block``, ``order`` (in
-    the plan) and ``repetition`` count from 1, ``round`` too; it is 0 for what comes before the rounds.
+    a round has once more). ``block``, ``order`` (in the plan) and ``repetition`` count from 1, ``round`` (in its block)
+    too; it is 0 for what comes before the rounds. Repetitions go on from boot to boot.
     """
 
     trial_id: str
@@ -51,11 +52,33 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Trials that share a boot. ``index`` counts from 1."""
+    """Trials that share a boot. ``index`` counts from 1, and so does ``boot`` among the blocks with the same cells."""
 
     index: int
     cores: int
     trials: tuple[Trial, ...]
+    boot: int = 1
+
+    @property
+    def cells(self) -> frozenset[Levels]:
+        """The cells that its rounds measure."""
+        measured = (trial for trial in self.trials if trial.kind == "measure")
+        return frozenset(trial.levels for trial in takewhile(lambda trial: trial.round == 1, measured))
+
+
+def reference_variant(variants: Sequence[str]) -> str:
+    """The variant that ratios are against: vanilla, else the first."""
+    return "vanilla" if "vanilla" in variants else variants[0]
+
+
+def nearest_pairs(tunnels: int, measured: Iterable[int]) -> int | None:
+    """Which baseline a cell with so many tunnels is held against, of those with ``measured`` address pairs: the one
+    with as many pairs as the cell has tunnels, else with the fewest that are more, else with the most; None of none.
+
+    Runs of earlier versions have one baseline in a block, with the most pairs.
+    """
+    counts = sorted(measured)
+    return next((count for count in counts if count >= tunnels), counts[-1] if counts else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +91,18 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Repetitions:
-    """How many rounds a block has: ``min``, then more until the interval of every cell's median is narrower than
-    ``width`` (a share of the median), ``max`` at most. ``width`` None: ``max`` rounds."""
+    """How many rounds a block has: ``min``, then more until the interval of every cell is narrower than ``width`` (a
+    share of the median), ``max`` at most. ``width`` None: ``max`` rounds.
+
+    ``boots``: how many blocks have the same cells. ``reference``: the variant to which the ratio of each cell is what
+    must be narrow; None where that is each cell's median.
+    """
 
     min: int
     max: int
     width: float | None = None
+    boots: int = 1
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +132,11 @@ class Plan:
         for block in self.blocks:
             yield from block.trials
 
+    def boots_of(self, block: Block) -> tuple[Block, ...]:
+        """The blocks that measure the same cells as one, itself among them, in order."""
+        cells = block.cells
+        return tuple(one for one in self.blocks if one.cores == block.cores and one.cells == cells)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values; ``from_json`` makes the same plan of them."""
         names = ("experiment", "tier", "seed", "testbed", "topology", "order")
@@ -112,6 +146,7 @@ class Plan:
                 {
                     "index": block.index,
                     "cores": block.cores,
+                    "boot": block.boot,
                     "trials": [_trial_to_json(t) for t in block.trials],
                 }
                 for block in self.blocks
@@ -125,7 +160,12 @@ class Plan:
         """The plan that ``to_json`` wrote."""
         known: dict[str, Traffic] = {}
         blocks = tuple(
-            Block(block["index"], block["cores"], tuple(_trial_from_json(t, known) for t in block["trials"]))
+            Block(
+                block["index"],
+                block["cores"],
+                tuple(_trial_from_json(t, known) for t in block["trials"]),
+                block.get("boot", 1),
+            )
             for block in content["blocks"]
         )
         left_out = tuple(LeftOut(**left) for left in content["left_out"])

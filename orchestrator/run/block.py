@@ -13,9 +13,9 @@ from orchestrator.plan import Block, Trial, lessons_key
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.lane import Lane
 from orchestrator.run.layout import net_of
-from orchestrator.run.ledger import enough, stopping_of
 from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.run.session import Session
+from orchestrator.run.stopping import enough, stopping_of
 from orchestrator.run.work import Attempt, Prepare, Settle, Work
 from orchestrator.spec import Limits
 from orchestrator.store.tables import CLOCK_FIELDS
@@ -59,7 +59,7 @@ class BlockRun:
 
         Raises BlockUnreachable, StoreError, and TrialNotOk where the spec says to stop.
         """
-        block, rule = self._block, self._session.plan.repetitions
+        block, plan = self._block, self._session.plan
         self._session.progress.block(block, self._lane.name)
         begun = max((trial.round for trial in block.trials if trial.trial_id in self._session.ledger), default=0)
         rounds = 0
@@ -68,14 +68,14 @@ class BlockRun:
                 for trial in trials:
                     if not self._session.ledger.is_ok(trial.trial_id):
                         yield from self._measure(trial)
-                if rounds >= max(begun, 1) and enough(self._session.ledger, block, rounds, rule):
+                if rounds >= max(begun, 1) and enough(self._session.ledger, plan, block, rounds):
                     break
         finally:
             if self._overheads:  # teaches the next plan's estimate
                 self._teach("overhead", median(self._overheads))
                 self._teach("disk", fmean(self._stored_bytes))
         self._session.progress.skipped([trial for trial in block.trials if trial.round > rounds])
-        rows = stopping_of(block, self._session.ledger.values(block, rounds), rounds, rule)
+        rows = stopping_of(self._session.ledger, plan, block, rounds)
         self._session.folder.journal("block-ended", block=block.index, testbed=self._lane.name, rounds=rounds)
         return rows
 
@@ -127,7 +127,7 @@ class BlockRun:
         beside = self._lane.beside
         if beside:
             limits = _beside_others(limits)
-        baseline = session.ledger.baseline(self._block, trial.levels.packet_size)
+        baseline = session.ledger.baseline(self._block, trial.levels)
         conditions = Conditions(limits, baseline, self._control)
         worker_lost = False
         try:
@@ -180,7 +180,7 @@ class BlockRun:
         seconds = time.monotonic() - began
         if not self._lane.beside:
             self._teach("prepare", seconds)
-        told = {"cores": block.cores, "seconds": round(seconds, 3), "hosts": self._facts}
+        told = {"cores": block.cores, "boot": block.boot, "seconds": round(seconds, 3), "hosts": self._facts}
         self._session.folder.journal("prepared", block=block.index, testbed=name, **told)
         self._ready = True
 

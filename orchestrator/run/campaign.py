@@ -4,11 +4,12 @@
 The policy for what goes wrong: a trial that is not ok is tried again at once, up to the spec's ``retries``; after one
 that other load spoiled, the computer gets some time to calm down. A host that is lost is prepared again, which restarts
 it where the provider can. A block whose hosts cannot be prepared is postponed to the end, tried once more there (in a
-pool, on another testbed), and then given up: its trials are missing, with the reason.
+pool, on another testbed, unless this one has measured other boots of its cells), and then given up: its trials are
+missing, with the reason.
 
-A block stays on one testbed, so that what is compared was measured on the same one; only a block whose testbed is lost
-for good goes on elsewhere. What is done on testbeds is done by an executor; everything else, all of the run's directory
-among it, is done here, in one thread.
+A block stays on one testbed, and so do all boots of the same cells, so that what is compared was measured on the same
+one; only those of a testbed that is lost for good go on elsewhere. What is done on testbeds is done by an executor;
+everything else, all of the run's directory among it, is done here, in one thread.
 """
 
 import concurrent.futures
@@ -94,8 +95,7 @@ class _Blocks:
     def __init__(self, session: Session, executor: Executor, summary: Summary) -> None:
         self._session, self._executor, self._summary = session, executor, summary
         self._lanes = lanes_of(session.testbeds, executor.computers)
-        homes = {block.index: session.ledger.testbed_of(block) for block in session.plan.blocks}
-        self._waiting = deque(_Waiting(block, homes[block.index]) for block in session.plan.blocks)
+        self._waiting = deque(_Waiting(block, self._home_of(block)) for block in session.plan.blocks)
         self._runs: dict[Lane, tuple[_Waiting, Generator[Work, Any, list[dict[str, Any]]]]] = {}
         self._in_hand: dict[Future[Any], Lane] = {}
         before = read_stopping(session.folder.path)
@@ -115,19 +115,37 @@ class _Blocks:
                 self._go_on(lane, future.result() if error is None else None, error)
         self._session.folder.update(given_up=self._summary.given_up)
 
+    def _home_of(self, block: Block) -> str | None:
+        """The testbed that measured some of a block, else of another boot of its cells; None where none has."""
+        return self._session.ledger.testbed_of(block) or self._home_of_others(block)
+
+    def _home_of_others(self, block: Block) -> str | None:
+        others = (one for one in self._session.plan.boots_of(block) if one.index != block.index)
+        return next(filter(None, map(self._session.ledger.testbed_of, others)), None)
+
     def _next_for(self, lane: Lane) -> _Waiting | None:
-        """The first block for a testbed: one that it has begun, or that no other has; after a failure, another's."""
+        """The first block for a testbed: one that it has begun, or that no other has; after a failure, another's,
+        unless this testbed has other boots of its cells."""
         names = {other.name for other in self._lanes}
         for waiting in self._waiting:
             elsewhere = waiting.home in names and waiting.home != lane.name
-            if not elsewhere and (waiting.failed_on != lane.name or len(names) == 1):
+            again = lane.name == waiting.failed_on and lane.name != waiting.home and len(names) > 1
+            if not elsewhere and not again:
                 self._waiting.remove(waiting)
                 return waiting
         return None
 
     def _begin(self, lane: Lane, waiting: _Waiting) -> None:
+        self._keep_together(waiting.block, lane.name)
         self._runs[lane] = waiting, BlockRun(self._session, waiting.block, lane).carry_out()
         self._go_on(lane, None, None)
+
+    def _keep_together(self, block: Block, home: str | None) -> None:
+        """Other boots of a block's cells that wait go to the same testbed; None: wherever the first of them goes."""
+        boots = {one.index for one in self._session.plan.boots_of(block)}
+        for other in self._waiting:
+            if other.block.index in boots:
+                other.home = home
 
     def _go_on(self, lane: Lane, result: Any, error: BaseException | None) -> None:
         """Give a block what its work gave, and begin the next work of it, or end it."""
@@ -160,10 +178,13 @@ class _Blocks:
             session.folder.journal("testbed-lost", **told)
             session.progress.message(f"The testbed {lane.name} is lost, and its blocks go elsewhere: {error}")
             self._waiting.appendleft(_Waiting(waiting.block, None, waiting.failed_on))
+            self._keep_together(waiting.block, None)
         elif waiting.failed_on is None:
             session.folder.journal("block-postponed", **told)
             session.progress.message(f"Block {index} is postponed to the end: {error}")
-            self._waiting.append(_Waiting(waiting.block, None, lane.name))
+            home = self._home_of_others(waiting.block)
+            self._waiting.append(_Waiting(waiting.block, home, lane.name))
+            self._keep_together(waiting.block, home)
         else:
             session.folder.journal("block-given-up", **told)
             reason = f"its hosts could not be prepared: {error}"

@@ -36,9 +36,9 @@ class Evidence:
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
     ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
     of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
-    ``clock_skew_s``: the host's clock less the controller's; ``segment_bytes``: what a TCP segment carries;
-    ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels, None where each tunnel
-    had its own; ``control``: of `orchestrator.run.control`, None in real time.
+    ``clock_skew_s``: the host's clock less the controller's, None where it was not measured; ``segment_bytes``: what a
+    TCP segment carries; ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels,
+    None where each tunnel had its own; ``control``: of `orchestrator.run.control`, None in real time.
     """
 
     streams: Sequence[Stream]
@@ -51,7 +51,7 @@ class Evidence:
     baseline: float | None = None
     rate_pps: float | None = None
     loads: Sequence["Load"] = ()
-    clock_skew_s: float = 0.0
+    clock_skew_s: float | None = None
     segment_bytes: int = 1368
     carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     flows: int | None = None
@@ -126,8 +126,9 @@ def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if abs(probes["clock_step_s"]) > limits.clock_step_s:
         yield "clock_step", f"the host's clock jumped by {probes['clock_step_s']:+.2f} s inside the window"
     # In virtual time a host's clock falls behind whenever the host is busy.
-    if abs(evidence.clock_skew_s) > limits.clock_skew_s and not evidence.in_virtual_time:
-        yield "clock_skew", f"the host's clock differs by {evidence.clock_skew_s:+.2f} s from the controller's"
+    skew_s = evidence.clock_skew_s
+    if skew_s is not None and abs(skew_s) > limits.clock_skew_s and not evidence.in_virtual_time:
+        yield "clock_skew", f"the host's clock differs by {skew_s:+.2f} s from the controller's"
 
 
 def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run has so far: which trials are ok, what they carried, and how those stand that are not. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
-from orchestrator.plan import Block, Levels, Repetitions
-from orchestrator.stats import is_narrow, relative_width
+from orchestrator.plan import Block, Levels, nearest_pairs
 from orchestrator.store import headline
 
 
@@ -47,48 +46,24 @@ class Ledger:
         mine = [trial.trial_id for trial in block.trials if self.is_ok(trial.trial_id)]
         return self._testbed[mine[-1]] if mine else None
 
-    def baseline(self, block: Block, packet_size: int | str | None) -> float | None:
-        """What a block carried without a tunnel, in packets of that size, where that was measured."""
+    def baseline(self, block: Block, levels: Levels) -> float | None:
+        """What a block carried without a tunnel, in packets of the same size, over as many address pairs as a cell has
+        tunnels; else over the nearest number that was measured (see `orchestrator.plan.nearest_pairs`)."""
         first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with them
-        mine = (trial.trial_id for trial in first if trial.levels.packet_size == packet_size)
-        return next((self._carried[trial_id] for trial_id in mine if trial_id in self._carried), None)
+        carried = {
+            trial.levels.tunnels: self._carried[trial.trial_id]
+            for trial in first
+            if trial.levels.packet_size == levels.packet_size and trial.trial_id in self._carried
+        }
+        pairs = nearest_pairs(levels.tunnels, carried)
+        return None if pairs is None else carried[pairs]
 
-    def values(self, block: Block, last_round: int) -> dict[Levels, list[float]]:
-        """What each cell's ok trials carried up to a round, in the order of the rounds; all in the same unit."""
-        values: dict[Levels, list[float]] = {}
+    def values(self, block: Block, last_round: int | None = None) -> dict[Levels, dict[int, float]]:
+        """What each cell's ok trials carried, by round, up to a round; all in the same unit."""
+        values: dict[Levels, dict[int, float]] = {}
         for trial in block.trials:
-            if trial.kind == "measure" and trial.round <= last_round:
-                mine = values.setdefault(trial.levels, [])
+            if trial.kind == "measure" and (last_round is None or trial.round <= last_round):
+                mine = values.setdefault(trial.levels, {})
                 if trial.trial_id in self._carried:
-                    mine.append(self._carried[trial.trial_id])
+                    mine[trial.round] = self._carried[trial.trial_id]
         return values
-
-
-def enough(ledger: Ledger, block: Block, rounds: int, rule: Repetitions) -> bool:
-    """Whether a block may end after so many rounds. Whole rounds, so that drift hits all its cells alike; a cell that
-    gave no value at all holds up nothing."""
-    if rule.width is None or rounds < rule.min or rounds >= rule.max:
-        return rounds >= rule.max
-    return all(not mine or is_narrow(mine, rule.width) for mine in ledger.values(block, rounds).values())
-
-
-def stopping_of(
-    block: Block, values: Mapping[Levels, Sequence[float]], rounds: int, rule: Repetitions
-) -> list[dict[str, Any]]:
-    """Why each cell of a block has so many rounds: the block's part of stopping.json.
-
-    ``reason``: fixed, narrow, most (``max`` rounds and not narrow) or no-value.
-    """
-    rows = []
-    for levels, mine in values.items():
-        width = relative_width(mine)
-        if not mine:
-            reason = "no-value"
-        elif rule.width is None:
-            reason = "fixed"
-        else:
-            reason = "narrow" if is_narrow(mine, rule.width) else "most"
-        row: dict[str, Any] = {"block": block.index, **levels.to_json()}
-        row |= {"rounds": rounds, "ok": len(mine), "reason": reason}
-        rows.append({**row, "width": None if width is None else round(width, 4), "goal": rule.width})
-    return rows

@@ -36,7 +36,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
     load = loads.offer(rate, traffic.duration_s)
     scene.phases.done("traffic")
     after = look_back(scene, traffic.warm_up_s + traffic.duration_s)
-    outcome.probes = {**load.probes, "clock_skew_s": 0.0}
+    outcome.probes = {**load.probes, "clock_skew_s": None}
     outcome.measurements.update(
         throughput_bps=None,
         sent_pps=load.offered_pps,
@@ -56,7 +56,6 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
         rate_pps=load.received_pps,
         loads=[load],
-        clock_skew_s=0.0,
         control=scene.conditions.control,
     )
     outcome.take(judge(evidence, scene.conditions.limits))

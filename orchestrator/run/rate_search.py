@@ -179,7 +179,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
     after = look_back(scene, loads.since_handshakes_s)
     durations = {id(load): duration for load, duration in loads.offered}
     main = decisive[0] if decisive else loads.offered[-1][0]
-    outcome.probes = {**main.probes, "clock_skew_s": 0.0}
+    outcome.probes = {**main.probes, "clock_skew_s": None}
     age = after.handshake_age_s
     carried = outcome.measurements.get("pdr_lower_pps") or outcome.measurements.get("ndr_lower_pps") or 0.0
     outcome.measurements.update(

@@ -28,10 +28,10 @@ def contradictions(tree: Mapping) -> list[Problem]:
         return problems
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
     repetitions = tree.entries.get("repetitions")
-    if isinstance(repetitions, Mapping):
-        repetitions = repetitions.entries.get("max")
-    if isinstance(repetitions, Scalar) and isinstance(repetitions.value, int):
-        count *= max(repetitions.value, 1)
+    given = repetitions.entries if isinstance(repetitions, Mapping) else {"max": repetitions}
+    for node in (given.get("max"), given.get("boots")):
+        if isinstance(node, Scalar) and isinstance(node.value, int):
+            count *= max(node.value, 1)
     if count > MOST_TRIALS:
         message = f"These levels make {count:,} trials; the most is {MOST_TRIALS:,}. Ask for fewer."
         problems.append(Problem(message, tree.keys["factors"]))

@@ -34,6 +34,7 @@ from orchestrator.spec.traffic import TierTraffic, Traffic
 T = TypeVar("T")
 Topology = Literal["site-to-site", "gateway-to-gateway"]
 MOST_ROUNDS = 100_000
+MOST_BOOTS = 100
 Rounds = Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
 Levels = Annotated[tuple[T, ...], Field(min_length=1)]
 
@@ -46,13 +47,24 @@ OneOrMore = Annotated[Levels[T], BeforeValidator(_as_tuple)]
 
 
 class Adaptive(Strict):
-    """How often each cell is measured: in ``min`` rounds, then in more, until the interval of every cell's median is
-    narrower than ``width`` (a share of the median), at most in ``max``."""
+    """How often each cell is measured: in ``boots`` boots, in each in ``min`` rounds, then in more, until the interval
+    of every cell is narrower than ``width`` (a share of the median), at most in ``max``."""
 
-    min: Rounds = Field(description="Rounds that are measured in any case. Below 6 there is no 95 % interval.")
-    max: Rounds = Field(description="Rounds after which it ends in any case.")
+    min: Rounds = Field(description="Rounds of each boot that are measured in any case.")
+    max: Rounds = Field(description="Rounds of each boot after which it ends in any case.")
     width: Share | None = Field(
         default=None, gt=0, description="Of the median: how narrow the interval of every cell must be."
+    )
+    width_of: Literal["median", "ratio"] | None = Field(
+        default=None,
+        description="Whose interval width is about: of each cell's median, or of its ratio to the reference variant, "
+        "paired by round. By default the ratio where there is more than one variant, else the median.",
+    )
+    boots: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_BOOTS,
+        description="How often the hosts are started with each number of cores; each time is a block of its own.",
     )
 
     @model_validator(mode="after")
@@ -61,7 +73,16 @@ class Adaptive(Strict):
             raise expected(f"max to be at least min, {self.min}")
         if self.width is None and self.max != self.min:
             raise expected("a width, such as 10%", because="without one nothing says when to end before max")
+        if self.width is None and self.width_of is not None:
+            raise expected("a width, such as 10%", because="width_of says what a width is about")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what has its default, so that specs of before these keys are what they were."""
+        content: dict[str, Any] = handler(self)
+        defaults = {"width_of": None, "boots": 1}
+        return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
 
 def _as_rounds(value: Any) -> Any:
@@ -69,11 +90,11 @@ def _as_rounds(value: Any) -> Any:
         return value
     if type(value) is int and 1 <= value <= MOST_ROUNDS:
         return {"min": value, "max": value}
-    raise expected(f"a whole number from 1 to {MOST_ROUNDS}, or {{min, max, width}}")
+    raise expected(f"a whole number from 1 to {MOST_ROUNDS}, or {{min, max, width, boots}}")
 
 
 _ROUNDS_SCHEMA = {
-    "description": "Rounds: every cell is measured once in each. A number, or min, max and width.",
+    "description": "Rounds: every cell is measured once in each. A number, or min, max, width and boots.",
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS},
         Adaptive.model_json_schema(),

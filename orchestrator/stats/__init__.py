@@ -14,6 +14,7 @@ from orchestrator.stats.intervals import (
     order_ranks,
     summarize,
 )
+from orchestrator.stats.power import ALPHA, TYPICAL_SPREAD, Detectable, detectable, relative_spread
 from orchestrator.stats.ratios import PairedRatio, Quotient, paired_ratio, quotient, quotient_of_boots
 from orchestrator.stats.scaling import (
     FEWEST_CORE_COUNTS,
@@ -26,6 +27,7 @@ from orchestrator.stats.stopping import is_narrow, relative_width
 
 __all__ = [
     "ABSOLUTE",
+    "ALPHA",
     "AMDAHL",
     "BOOTS",
     "CONFIDENCE",
@@ -34,7 +36,9 @@ __all__ = [
     "FEWEST_FOR_INTERVAL",
     "ONE_BOOT",
     "RELATIVE",
+    "TYPICAL_SPREAD",
     "USL",
+    "Detectable",
     "Fit",
     "Interval",
     "PairedRatio",
@@ -43,6 +47,7 @@ __all__ = [
     "Summary",
     "ahead_test",
     "by_boot",
+    "detectable",
     "fit_amdahl",
     "fit_usl",
     "holm",
@@ -54,6 +59,7 @@ __all__ = [
     "quotient",
     "quotient_of_boots",
     "rank_test",
+    "relative_spread",
     "relative_width",
     "scaled",
     "shows_scaling",

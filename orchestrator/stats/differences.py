@@ -3,27 +3,62 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
+_MOST_FOR_ENUMERATION = 60  # values of both samples: all divisions of them are counted in 64 bits
 _MOST_FOR_EXACT = 10_000  # the product of both sizes; beyond it the normal approximation is as good
 
 
 def rank_test(one: Sequence[float], other: Sequence[float]) -> float:
     """The p-value, two-sided, of the hypothesis that both samples come from one distribution.
 
-    It assumes no distribution. The exact rank-sum test where no two values are equal, else its normal approximation
-    with the correction for ties. Source: Mann and Whitney, On a test of whether one of two random variables is
-    stochastically larger than the other, Annals of Mathematical Statistics 18, 1947. Raises ValueError for an empty
-    sample.
+    The rank-sum test, which assumes no distribution. Up to 60 values it is exact, with equal values too: of all ways to
+    divide the values into two samples of these sizes, the share in which the sum of ranks is at least as far from its
+    mean as it is here, where equal values share the mean of their ranks. Beyond that it is exact without equal values,
+    and else the normal approximation with the correction for ties. Source: Mann and Whitney, On a test of whether one
+    of two random variables is stochastically larger than the other, Annals of Mathematical Statistics 18, 1947; with
+    ties: E. L. Lehmann, Nonparametrics: Statistical Methods Based on Ranks, 1975, section 1.4. Raises ValueError for an
+    empty sample.
     """
-    from scipy.stats import mannwhitneyu
-
     if not one or not other:
         raise ValueError("a sample is empty")
     values = [*one, *other]
     if min(values) == max(values):
         return 1.0
+    if len(values) <= _MOST_FOR_ENUMERATION:
+        ranks = _double_ranks(values)
+        counts = rank_sum_counts(tuple(sorted(ranks)), len(one))
+        # Of twice the ranks, times the number of values, so that all numbers are whole.
+        size, mean = len(values), len(one) * sum(ranks)
+        away = abs(size * sum(ranks[: len(one)]) - mean)
+        far = sum(count for total, count in enumerate(counts) if abs(size * total - mean) >= away)
+        return far / math.comb(size, len(one))
+    from scipy.stats import mannwhitneyu
+
     exact = len(set(values)) == len(values) and len(one) * len(other) <= _MOST_FOR_EXACT
     return float(mannwhitneyu(one, other, alternative="two-sided", method="exact" if exact else "asymptotic").pvalue)
+
+
+def _double_ranks(values: Sequence[float]) -> list[int]:
+    """Twice the rank of each value, from 1; equal values have the mean of theirs, so that twice it is whole."""
+    ordered = sorted(values)
+    below = {value: place for place, value in reversed(list(enumerate(ordered)))}
+    up_to = {value: place for place, value in enumerate(ordered, start=1)}
+    return [below[value] + 1 + up_to[value] for value in values]
+
+
+@lru_cache(maxsize=256)
+def rank_sum_counts(ranks: tuple[int, ...], n: int) -> tuple[int, ...]:
+    """How many of the ways to take ``n`` of the whole numbers ``ranks`` have each sum, from 0 on; at most 60 ranks."""
+    import numpy as np
+
+    counts = np.zeros((n + 1, sum(sorted(ranks)[-n:]) + 1), dtype=np.int64)
+    counts[0, 0] = 1
+    for rank in ranks:
+        # Larger samples first, so that no rank is taken twice.
+        for size in range(n, 0, -1):
+            counts[size, rank:] += counts[size - 1, : counts.shape[1] - rank]
+    return tuple(counts[n].tolist())
 
 
 def smallest_p(n: int, m: int) -> float:

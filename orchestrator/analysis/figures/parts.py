@@ -281,28 +281,38 @@ def top_of(*series: pd.Series) -> float:
     return gbit(highest) * 1.12 or 1.0
 
 
-def draw_baseline(axes: "Axes", baselines: pd.Series, top: float) -> bool:
-    """The throughput without a tunnel as a dotted line; as a number with an arrow where it is beyond ``top``.
+def draw_baseline(axes: "Axes", baselines: Mapping[float, float], top: float) -> bool:
+    """The throughput without a tunnel as a dotted line; as numbers with an arrow where it is beyond ``top``.
 
-    True if a line was drawn.
+    ``baselines``: in bit/s, by the place on the x axis of the cells that are held against it; one that all have in
+    common is a line across the axes. True if a line was drawn.
     """
-    drawn = False
-    for value in baselines.dropna().unique():
-        if gbit(value) <= top:
-            axes.axhline(gbit(value), color=GREY, linestyle=":", linewidth=1.1, zorder=1)
-            drawn = True
-        else:
-            axes.text(
-                0.98,
-                0.985,
-                f"no tunnel: {gbit(value):.3g} ↑",
-                transform=axes.transAxes,
-                ha="right",
-                va="top",
-                fontsize=6.2,
-                color="#555555",
-            )
-    return drawn
+    shown = {place: gbit(value) for place, value in sorted(baselines.items()) if gbit(value) <= top}
+    beyond = sorted(
+        {f"{gbit(value):.3g}": value for value in baselines.values() if gbit(value) > top}.items(), key=_value
+    )
+    if beyond:
+        span = " to ".join(dict.fromkeys((beyond[0][0], beyond[-1][0])))
+        axes.text(
+            0.98,
+            0.985,
+            f"no tunnel: {span} ↑",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=6.2,
+            color="#555555",
+        )
+    line: Any = {"color": GREY, "linestyle": ":", "linewidth": 1.1, "zorder": 1}
+    if len(set(shown.values())) == 1:
+        axes.axhline(next(iter(shown.values())), **line)
+    elif shown:
+        axes.plot(list(shown), list(shown.values()), **line)
+    return bool(shown)
+
+
+def _value(item: tuple[str, float]) -> float:
+    return item[1]
 
 
 def upper_limit(values: Iterable[pd.Series], baselines: pd.Series) -> float:

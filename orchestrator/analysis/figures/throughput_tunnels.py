@@ -57,7 +57,7 @@ def throughput_tunnels(run: Run) -> Drawing:
             gap = parts.smallest_gap(places.values())
             parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
             axes.set_ylim(0, top)
-            lines |= parts.draw_baseline(axes, here["baseline_bps"], top)
+            lines |= parts.draw_baseline(axes, _baselines(here, levels), top)
             panels.finish(axes, place, counts, levels, parts.rate_label(run, "Throughput in Gbit/s"))
         handles = parts.legend_handles(run, cells, run.invalid, lines)
         last = cells[cells["cores"] == counts[across - 1]]
@@ -69,6 +69,13 @@ def throughput_tunnels(run: Run) -> Drawing:
         if handles:
             parts.legend(figure, handles)
     return Drawing(NAME, TITLE, figure, notes)
+
+
+def _baselines(cells: pd.DataFrame, levels: Sequence[int]) -> dict[float, float]:
+    """Of the cells of a panel the baselines in bit/s, by the place of their number of tunnels on the x axis."""
+    known = cells[cells["baseline_bps"].notna()]
+    places = panels.places_of(levels)
+    return {places[int(row["tunnels"])]: float(row["baseline_bps"]) for row in known.to_dict("records")}
 
 
 def _top(run: Run, cells: pd.DataFrame, cores: Sequence[int]) -> float:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a block has enough rounds, and why each of its cells has as many as it has. Pure.
+
+What must be narrow is the interval of each cell's ratio to the reference variant, paired by boot and round, or where a
+cell has no reference beside it (or the spec says so) of its median. Of several boots of the same cells all values
+count, so that later boots end sooner; each boot has the fewest rounds in any case.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.plan import Block, Levels, Plan
+from orchestrator.run.ledger import Ledger
+from orchestrator.stats import is_narrow, relative_width
+
+MEDIAN, RATIO, REFERENCE = "median", "ratio", "reference"
+Values = Mapping[Levels, Mapping[Hashable, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the rule looks at in a cell: ``values`` in the order in which they came.
+
+    ``of``: median or ratio; reference for a cell that ratios are against, which holds up nothing.
+    """
+
+    of: str
+    values: Sequence[float]
+
+
+def watched(values: Values, reference: str | None) -> dict[Levels, Watched]:
+    """What is looked at in each cell. ``values``: of each cell, by boot and round; ``reference``: a variant, or None
+    for medians."""
+    found = {}
+    for levels, mine in values.items():
+        place = (levels.cores, levels.tunnels, levels.packet_size)
+        below = values.get(Levels(reference, *place)) if reference is not None else None
+        if below is None:
+            found[levels] = Watched(MEDIAN, list(mine.values()))
+        elif levels.variant == reference:
+            found[levels] = Watched(REFERENCE, list(mine.values()))
+        else:
+            ratios = [value / below[turn] for turn, value in mine.items() if below.get(turn, 0.0) > 0]
+            found[levels] = Watched(RATIO, ratios)
+    return found
+
+
+def enough(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> bool:
+    """Whether a block may end after so many rounds. Whole rounds, so that drift hits all its cells alike; a cell that
+    gave no value at all holds up nothing."""
+    rule = plan.repetitions
+    if rule.width is None or rounds < rule.min or rounds >= rule.max:
+        return rounds >= rule.max
+    cells = watched(_of_all_boots(ledger, plan, block, rounds), rule.reference).values()
+    return all(is_narrow(cell.values, rule.width) for cell in cells if cell.values and cell.of != REFERENCE)
+
+
+def stopping_of(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> list[dict[str, Any]]:
+    """Why each cell of a block has so many rounds: the block's part of stopping.json.
+
+    ``reason``: fixed, narrow, most (``max`` rounds and not narrow), reference (it is what ratios are against) or
+    no-value. ``width``: of the interval of what ``of`` names, over all boots so far, as a share of the median.
+    """
+    rule = plan.repetitions
+    own = ledger.values(block, rounds)
+    rows = []
+    for levels, cell in watched(_of_all_boots(ledger, plan, block, rounds), rule.reference).items():
+        width = relative_width(cell.values)
+        if not cell.values:
+            reason = "no-value"
+        elif rule.width is None:
+            reason = "fixed"
+        elif cell.of == REFERENCE:
+            reason = REFERENCE
+        else:
+            reason = "narrow" if is_narrow(cell.values, rule.width) else "most"
+        row: dict[str, Any] = {"block": block.index, "boot": block.boot, **levels.to_json()}
+        row |= {"rounds": rounds, "ok": len(own[levels]), "reason": reason, "of": cell.of}
+        rows.append({**row, "width": None if width is None else round(width, 4), "goal": rule.width})
+    return rows
+
+
+def _of_all_boots(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> Values:
+    """What each cell of a block carried by (boot, round): of the block up to a round, of its other boots all."""
+    found: dict[Levels, dict[Hashable, float]] = {}
+    for one in plan.boots_of(block):
+        for levels, mine in ledger.values(one, rounds if one.index == block.index else None).items():
+            found.setdefault(levels, {}).update({(one.boot, round_): value for round_, value in mine.items()})
+    return found
