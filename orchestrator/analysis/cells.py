@@ -62,9 +62,9 @@ def cells(run: Run) -> pd.DataFrame:
     Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
     (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
     baseline_bps (over as many address pairs as the cell has tunnels), of_baseline (share), generator_bound; modes ("",
-    probable or certain, see `orchestrator.stats.modes`), and of a cell in several modes lower_mode_bps, lower_mode_n, upper_mode_bps, upper_mode_n (median and trials of
-    each), which then say more than the median; measured_in (the run's clock, in words). Without an ok trial the numbers
-    are missing (NaN, interval "").
+    probable or certain, see `orchestrator.stats.modes`), and of a cell in several modes lower_mode_bps, lower_mode_n,
+    upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; measured_in (the
+    run's clock, in words). Without an ok trial the numbers are missing (NaN, interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
     planned = run.trials[run.trials["kind"] == "measure"]

@@ -3,27 +3,30 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
+from statistics import median
 from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS, Key, throughputs
+from orchestrator.analysis.cells import LEVELS, Key, boots_of, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import goals, packet_trials
 from orchestrator.errors import UserError
 from orchestrator.stats import (
     ALPHA,
+    FEWEST_BOOTS,
     Detectable,
+    boots_test,
     detectable,
     holm,
-    quotient,
+    quotient_of_boots,
     rank_test,
     relative_spread,
     smallest_p,
-    summarize,
+    summarize_boots,
 )
 from orchestrator.store.changes import Change, changes_between, differences
 from orchestrator.store.clock import difference
@@ -31,9 +34,10 @@ from orchestrator.store.clock import difference
 DIFFERS, SAME, CANNOT_TELL = "differs", "no difference seen", "cannot tell"
 METHOD = (
     "Ratio of the medians, B over A, with an interval that holds the truth with 95 % or more (from 7 trials on each "
-    "side; below that, the range). A cell differs if the exact rank-sum test of its trials, which allows for equal "
-    "values, says so at 5 % after Holm's correction for the number of cells (p is the corrected one). The noise is "
-    "that of trials inside a run: two boots of the same host can differ by more, and that counts as a difference here."
+    "side; below that, the range). A cell differs if a test says so at 5 % after Holm's correction for the number of "
+    "cells (p is the corrected one). Where both runs have several boots of a cell, the sample is the boot: Welch's t "
+    "test of the logarithms of the boots' medians. Else it is the trial: the exact rank-sum test, which allows for "
+    "equal values; two boots of the same host can differ by more than trials do, and that counts as a difference there."
 )
 _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
 
@@ -137,7 +141,7 @@ def compare(a: Run, b: Run) -> Comparison:
     """Compare run ``b`` with run ``a``; see `Comparison` and, for how, METHOD."""
     goal = _goal(a, b)
     values = [_values(run, goal) for run in (a, b)]
-    one, other = ({key: list(mine.values()) for key, mine in side.items()} for side in values)
+    one, other = ({key: boots_of(mine) for key, mine in side.items()} for side in values)
     planned = [_planned(run) for run in (a, b)]
     refused = "different clocks: a rate in virtual time is not one in real time" if a.clock != b.clock else ""
     cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", refused)
@@ -150,13 +154,16 @@ def compare(a: Run, b: Run) -> Comparison:
 
 
 def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
-    """With the numbers of trials that most cells of both runs have, and the spread that these trials have."""
+    """With the numbers of trials and boots that most cells of both runs have, and the spread that they have."""
     both = [key for key in a if key in b]
     if not both:
         return None
-    (n, m), _ = Counter((len(a[key]), len(b[key])) for key in both).most_common(1)[0]
-    spread = relative_spread(side[key] for side in (a, b) for key in both)
-    return detectable(len(both), n, m) if not spread else detectable(len(both), n, m, spread)
+    sizes = Counter((len(_all(a[key])), len(_all(b[key])), min(len(a[key]), len(b[key]))) for key in both)
+    (n, m, boots), _ = sizes.most_common(1)[0]
+    samples = [side[key] for side in (a, b) for key in both]
+    by_boot = boots >= FEWEST_BOOTS
+    spread = relative_spread(list(map(median, sample.values())) if by_boot else _all(sample) for sample in samples)
+    return detectable(len(both), n, m, boots=boots, **({"spread": spread} if spread else {}))
 
 
 def _goal(a: Run, b: Run) -> str:
@@ -172,7 +179,7 @@ def _goal(a: Run, b: Run) -> str:
 
 
 def _values(run: Run, goal: str) -> dict[Key, dict[tuple[Any, ...], float]]:
-    """{cell: {(block, round): throughput in bit/s, or the lower bound of a packet rate}}"""
+    """{cell: {(..., block, round): throughput in bit/s, or the lower bound of a packet rate}}"""
     if not goal:
         return throughputs(run.measured)
     trials = packet_trials(run)
@@ -187,17 +194,28 @@ def _planned(run: Run) -> set[Key]:
     return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
 
 
-def _paired(values: Mapping[Key, Mapping[tuple[Any, ...], float]], reference: str | None) -> dict[Key, list[float]]:
-    """{cell: its ratios to the reference variant, one for each round that has both}"""
-    found: dict[Key, list[float]] = {}
+Samples = Mapping[Key, Mapping[Hashable, Sequence[float]]]  # of each cell, by boot
+
+
+def _paired(values: Mapping[Key, Mapping[tuple[Any, ...], float]], reference: str | None) -> Samples:
+    """{cell: its ratios to the reference variant by boot, one for each round that has both}"""
+    found = {}
     for key, mine in values.items():
         below = values.get(key._replace(variant=str(reference)), {})
         if key.variant != reference:
-            found[key] = [value / below[turn] for turn, value in mine.items() if below.get(turn, 0) > 0]
+            found[key] = boots_of({turn: v / below[turn] for turn, v in mine.items() if below.get(turn, 0) > 0})
     return {key: mine for key, mine in found.items() if mine}
 
 
-Samples = Mapping[Key, Sequence[float]]
+def _all(sample: Mapping[Hashable, Sequence[float]]) -> list[float]:
+    return [value for mine in sample.values() for value in mine]
+
+
+def _p(a: Mapping[Hashable, Sequence[float]], b: Mapping[Hashable, Sequence[float]]) -> float:
+    """Of the test of a cell, where the boot is the sample if both sides have several."""
+    if min(len(a), len(b)) >= FEWEST_BOOTS and min(_all(a)) > 0 and min(_all(b)) > 0:
+        return boots_test(map(median, a.values()), map(median, b.values()))
+    return rank_test(_all(a), _all(b))
 
 
 def _compared(
@@ -206,29 +224,29 @@ def _compared(
     """``refused``: why no cell may be compared; empty where they may."""
     keys = sorted(planned[0] | planned[1], key=lambda key: (key.place, key.variant))
     both = [key for key in keys if key in a and key in b and not refused]
-    tests = {key: rank_test(a[key], b[key]) for key in both}
+    tests = {key: _p(a[key], b[key]) for key in both}
     adjusted = dict(zip(both, holm(list(tests.values())), strict=True))
     rows = []
     for key in keys:
-        row: dict[str, Any] = {**key._asdict(), "n_a": len(a.get(key, ())), "n_b": len(b.get(key, ()))}
+        row: dict[str, Any] = {**key._asdict(), "n_a": len(_all(a.get(key, {}))), "n_b": len(_all(b.get(key, {})))}
         for side, values in (("a", a), ("b", b)):
-            row[median_column.format(side)] = summarize(values[key]).median if key in values else math.nan
+            row[median_column.format(side)] = summarize_boots(values[key]).median if key in values else math.nan
         row |= dict.fromkeys(("ratio", "low", "high", "p", "p_holm"), math.nan) | {"interval": ""}
         row["outcome"], row["reason"] = CANNOT_TELL, refused or _why_not(key, a, b, planned)
-        result = quotient(b[key], a[key]) if key in tests else None
+        result = quotient_of_boots(b[key], a[key]) if key in tests else None
         if result is not None:
             row |= {"ratio": result.value, "low": result.interval.low, "high": result.interval.high}
             row |= {"interval": result.interval.name, "p": tests[key], "p_holm": adjusted[key]}
-            row |= _outcome(adjusted[key], row["n_a"], row["n_b"], len(both))
+            row |= _outcome(adjusted[key], row["n_a"], row["n_b"], result.boots, len(both))
         rows.append(row)
     medians = [median_column.format(side) for side in ("a", "b")]
     return pd.DataFrame(rows, columns=[*LEVELS, "n_a", "n_b", *medians, *_RESULTS])
 
 
-def _outcome(p: float, n: int, m: int, family: int) -> dict[str, str]:
+def _outcome(p: float, n: int, m: int, boots: int, family: int) -> dict[str, str]:
     if p <= ALPHA:
         return {"outcome": DIFFERS, "reason": ""}
-    if smallest_p(n, m) * family > ALPHA:
+    if boots < FEWEST_BOOTS and smallest_p(n, m) * family > ALPHA:
         trials = f"too few trials: of {n} and {m}, none in {family} cells could be told apart"
         return {"outcome": CANNOT_TELL, "reason": trials}
     return {"outcome": SAME, "reason": ""}

@@ -66,9 +66,9 @@ def packet_cells(run: Run) -> pd.DataFrame:
 
     Columns: the levels; goal; n (ok trials), failed, invalid, missing; median_pps, low_pps, high_pps, interval: of the
     lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
-    baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline, generator_bound: not where a rate was given; bounded_by:
-    losses, closed loop, generator, highest load (it was not lost, and there is no baseline), differs (from trial to
-    trial), or nothing where a rate was given; measured_in.
+    baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline,
+    generator_bound: not where a rate was given; bounded_by: losses, closed loop, generator, highest load (it was not
+    lost, and there is no baseline), differs (from trial to trial), or nothing where a rate was given; measured_in.
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")

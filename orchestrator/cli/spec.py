@@ -72,7 +72,7 @@ def told_by_comparing(planned: "Plan") -> "Detectable":
 
     cells = len({cell for block in planned.blocks for cell in block.cells})
     trials = planned.repetitions.min * planned.repetitions.boots
-    return detectable(cells, trials, trials)
+    return detectable(cells, trials, trials, boots=planned.repetitions.boots)
 
 
 def comparing_sentence(planned: "Plan") -> str:

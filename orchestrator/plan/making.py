@@ -23,10 +23,11 @@ def make_plan(
 
     A block for each number of cores, the smallest first; in it baselines (for each number of tunnels and packet size),
     with ``trace`` every cell once while the kernel records, then rounds with every cell once, as many as there can be
-    at most, and those of a ``noise_floor`` once more. With several boots, as many passes over the core counts, so that the boots of each are spread over the run:
-    every pass has all of them once, in an order of its own that the seed decides; traces are in the first pass. In a
-    random order a round depends on the seed, the block's cores, cells and boot and the round's number, on nothing else.
-    ``order`` sequential keeps the cells in the order of the spec, and the core counts of every pass in theirs.
+    at most, and those of a ``noise_floor`` once more. With several boots, as many passes over the core counts, so that
+    the boots of each are spread over the run: every pass has all of them once, in an order of its own that the seed
+    decides; traces are in the first pass. In a random order a round depends on the seed, the block's cores, cells and
+    boot and the round's number, on nothing else. ``order`` sequential keeps the cells in the order of the spec, and
+    the core counts of every pass in theirs.
     ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:

@@ -31,19 +31,29 @@ class Watched:
 
 def watched(values: Values, reference: str | None) -> dict[Levels, Watched]:
     """What is looked at in each cell. ``values``: of each cell, by boot and round; ``reference``: a variant, or None
-    for medians."""
+    for medians. A cell without a pair, or at whose place no other has one, is looked at by its median."""
+    ratios = {levels: _ratios(values, levels, reference) for levels in values}
     found = {}
     for levels, mine in values.items():
-        place = (levels.cores, levels.tunnels, levels.packet_size)
-        below = values.get(Levels(reference, *place)) if reference is not None else None
-        if below is None:
-            found[levels] = Watched(MEDIAN, list(mine.values()))
-        elif levels.variant == reference:
+        if ratios[levels]:
+            found[levels] = Watched(RATIO, ratios[levels])
+        elif levels.variant == reference and any(ratios[one] for one in values if _place(one) == _place(levels)):
             found[levels] = Watched(REFERENCE, list(mine.values()))
         else:
-            ratios = [value / below[turn] for turn, value in mine.items() if below.get(turn, 0.0) > 0]
-            found[levels] = Watched(RATIO, ratios)
+            found[levels] = Watched(MEDIAN, list(mine.values()))
     return found
+
+
+def _place(levels: Levels) -> tuple[int, int, int | str | None]:
+    return levels.cores, levels.tunnels, levels.packet_size
+
+
+def _ratios(values: Values, levels: Levels, reference: str | None) -> list[float]:
+    """Of a cell's values to those of the reference in the same boot and round; empty for the reference itself."""
+    if reference is None or levels.variant == reference:
+        return []
+    below = values.get(Levels(reference, *_place(levels)), {})
+    return [value / below[turn] for turn, value in values[levels].items() if below.get(turn, 0.0) > 0]
 
 
 def enough(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> bool:

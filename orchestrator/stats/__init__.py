@@ -2,7 +2,7 @@
 """Statistics of repeated trials. Pure: numbers in, numbers out."""
 
 from orchestrator.stats.boots import FEWEST_BOOTS, by_boot, summarize_boots
-from orchestrator.stats.differences import holm, rank_test, smallest_p
+from orchestrator.stats.differences import boots_test, holm, rank_test, smallest_p
 from orchestrator.stats.fits import ABSOLUTE, AMDAHL, RELATIVE, USL, Fit, Parameter, fit_amdahl, fit_usl, scaled
 from orchestrator.stats.intervals import (
     BOOTS,
@@ -46,6 +46,7 @@ __all__ = [
     "Quotient",
     "Summary",
     "ahead_test",
+    "boots_test",
     "by_boot",
     "detectable",
     "fit_amdahl",

@@ -20,7 +20,7 @@ says "within one boot".
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median, variance
 from typing import Any
@@ -73,15 +73,19 @@ def welch_interval(
     """(ratio of the geometric means of two sets of positive values, one of each boot, two at least a side; its t
     interval, made of their logarithms, with the degrees of freedom of Welch and Satterthwaite)"""
     top, bottom = ([math.log(value) for value in side] for side in (above, below))
-    errors = [variance(side) / len(side) for side in (top, bottom)]
-    freedom = float(len(top) + len(bottom) - 2)
-    parts = sum(error**2 / (len(side) - 1) for error, side in zip(errors, (top, bottom), strict=True))
-    if parts > 0:
-        freedom = sum(errors) ** 2 / parts
+    error, freedom = welch(top, bottom)
     centre = fmean(top) - fmean(bottom)
-    reach = t_quantile(confidence, freedom) * math.sqrt(sum(errors))
+    reach = t_quantile(confidence, freedom) * error
     interval = Interval(math.exp(centre - reach), math.exp(centre + reach), confidence, BOOTS)
     return math.exp(centre), interval
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """(standard error of the difference of two means, its degrees of freedom); two values or more a side."""
+    errors = [variance(side) / len(side) for side in (one, other)]
+    parts = sum(error**2 / (len(side) - 1) for error, side in zip(errors, (one, other), strict=True))
+    freedom = sum(errors) ** 2 / parts if parts > 0 else float(len(one) + len(other) - 2)
+    return math.sqrt(sum(errors)), freedom
 
 
 def t_quantile(confidence: float, freedom: float) -> float:

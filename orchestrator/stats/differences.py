@@ -2,8 +2,11 @@
 """Whether two groups of runs differ by more than their noise, asked many times at once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from statistics import fmean
+
+from orchestrator.stats.boots import FEWEST_BOOTS, welch
 
 _MOST_FOR_ENUMERATION = 60  # values of both samples: all divisions of them are counted in 64 bits
 _MOST_FOR_EXACT = 10_000  # the product of both sizes; beyond it the normal approximation is as good
@@ -59,6 +62,25 @@ def rank_sum_counts(ranks: tuple[int, ...], n: int) -> tuple[int, ...]:
         for size in range(n, 0, -1):
             counts[size, rank:] += counts[size - 1, : counts.shape[1] - rank]
     return tuple(counts[n].tolist())
+
+
+def boots_test(one: Iterable[float], other: Iterable[float]) -> float:
+    """The p-value, two-sided, of the hypothesis that two sets of boots come from one distribution.
+
+    ``one``, ``other``: a positive number of each boot, such as the median of its trials, two or more a side. Welch's t
+    test of their logarithms: the sample is the boot, since trials of one boot share what it happened to be. Source: see
+    `orchestrator.stats.boots`. Raises ValueError for less than two boots.
+    """
+    from scipy.special import stdtr
+
+    sides = [[math.log(value) for value in side] for side in (one, other)]
+    if min(map(len, sides)) < FEWEST_BOOTS:
+        raise ValueError(f"a side has less than {FEWEST_BOOTS} boots")
+    away = abs(fmean(sides[0]) - fmean(sides[1]))
+    error, freedom = welch(*sides)
+    if error == 0:
+        return float(away == 0)
+    return float(2 * stdtr(freedom, -away / error))
 
 
 def smallest_p(n: int, m: int) -> float:

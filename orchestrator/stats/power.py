@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What difference between two runs a comparison of their cells can tell, before anything is measured.
 
-A comparison (`orch compare`) asks in every cell whether the trials of two runs differ, by the exact rank-sum test, and
-corrects for the number of cells after Holm. The smallest p-value that a number of trials can give, times the number of
-cells, must be 5 % or less, or else no difference is ever told, however large.
+A comparison (`orch compare`) asks in every cell whether two runs differ, and corrects for the number of cells after
+Holm. Where each run has one boot of a cell, it asks the trials, by the exact rank-sum test: the smallest p-value that a
+number of trials can give, times the number of cells, must be 5 % or less, or else no difference is ever told, however
+large. Where both have several boots, it asks the boots, by Welch's t test.
 """
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median, stdev
+from statistics import fmean, median, stdev
 
+from orchestrator.stats.boots import FEWEST_BOOTS, t_quantile, welch
 from orchestrator.stats.differences import rank_sum_counts, smallest_p
 
 ALPHA = 0.05  # the chance of one false alarm in a whole comparison, at most
@@ -27,44 +29,53 @@ _SEED = 20240717
 class Detectable:
     """What a comparison of ``cells`` cells, with ``n`` trials on one side and ``m`` on the other, can tell.
 
-    ``spread``: the standard deviation of a trial, as a share of its cell's median. ``ratio``: of two medians, above 1,
-    that is told with 80 % power in the cell with the smallest p-value, which Holm multiplies by the number of cells;
-    None where nothing can be told. ``needed``: the fewest trials on both sides with which anything can be.
+    ``boots``: of the side that has fewer; from two on the boot is the sample. ``spread``: the standard deviation of
+    what is the sample, as a share of the median. ``ratio``: of two medians, above 1, that is told with 80 % power in
+    the cell with the smallest p-value, which Holm multiplies by the number of cells; None where nothing can be told.
+    ``needed``: where the trial is the sample, the fewest on both sides with which anything can be.
     """
 
     cells: int
     n: int
     m: int
+    boots: int
     spread: float
     ratio: float | None
     needed: int
 
     @property
     def sentence(self) -> str:
-        """For a person; without a subject in front, such as: `orch compare` with ..."""
-        trials = f"{self.n}" if self.n == self.m else f"{self.n} and {self.m}"
-        what = f"with {trials} trials on each side of {self.cells} cell{'s' * (self.cells != 1)}"
+        """For a person, as a clause: with 6 trials on each side of 18 cells, ..."""
+        what = f"{self.n}" if self.n == self.m else f"{self.n} and {self.m}"
+        what += f" trials in {self.boots} boots" if self.boots >= FEWEST_BOOTS else f" trial{'s' * (self.n > 1)}"
+        what = f"with {what} on each side of {self.cells} cell{'s' * (self.cells != 1)}"
         if self.ratio is None:
             return f"{what}, no difference can be told, however large: that takes {self.needed} trials on each side"
+        unit = "boots" if self.boots >= FEWEST_BOOTS else "trials"
         return (
             f"{what}, a ratio of medians of {self.ratio:.2f} or {1 / self.ratio:.2f} is told with {POWER:.0%} power "
-            f"where trials spread by {self.spread:.1%}"
+            f"where {unit} spread by {self.spread:.1%}"
         ).replace("%", " %")
 
 
-def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD) -> Detectable:
+def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD, boots: int = 1) -> Detectable:
     """What difference is told by ``n`` and ``m`` trials in each of ``cells`` cells; see `Detectable`.
 
-    Trials are taken as log-normal with the same spread in both runs. With d = ln(ratio) the rank-sum statistic is the
-    number of pairs (x, y) with x - y < d, so that a sample rejects exactly from one of the ordered differences on; the
-    ratio is the quantile of that over 600 simulated samples with a fixed seed. Raises ValueError for less than one
-    trial or cell.
+    Trials (or boots) are taken as log-normal with the same spread in both runs, and 600 samples are simulated with a
+    fixed seed. From each follows the smallest d = ln(ratio) at which the test would reject: in the rank-sum statistic,
+    which is the number of pairs (x, y) with x - y < d, one of the ordered differences; in the t test, the quantile
+    times the standard error, less the difference that is there by chance. The ratio is made of the quantile of these.
+    Raises ValueError for less than one trial, boot or cell.
     """
-    if min(cells, n, m) < 1:
+    if min(cells, n, m, boots) < 1:
         raise ValueError("there is no trial or no cell to compare")
     needed = next(count for count in range(1, 1000) if smallest_p(count, count) * cells <= ALPHA)
-    shift = _shift(min(n, _MOST_TRIALS), min(m, _MOST_TRIALS), ALPHA / cells)
-    return Detectable(cells, n, m, spread, None if shift is None else math.exp(shift * spread), needed)
+    if boots >= FEWEST_BOOTS:
+        shift = _shift_of_boots(min(boots, _MOST_TRIALS), ALPHA / cells)
+    else:
+        shift = _shift(min(n, _MOST_TRIALS), min(m, _MOST_TRIALS), ALPHA / cells)
+    ratio = None if shift is None else math.exp(shift * spread)
+    return Detectable(cells, n, m, boots, spread, ratio, needed)
 
 
 @lru_cache(maxsize=256)
@@ -73,12 +84,30 @@ def _shift(n: int, m: int, alpha: float) -> float | None:
     place = _critical(n, m, alpha)
     if place is None:
         return None
+    return _quantile(sorted(one - other for one in x for other in y)[place - 1] for x, y in _samples(n, m))
+
+
+@lru_cache(maxsize=256)
+def _shift_of_boots(boots: int, alpha: float) -> float | None:
+    """The same of Welch's t test, with so many boots on each side."""
+    needed = []
+    for x, y in _samples(boots, boots):
+        error, freedom = welch(x, y)
+        needed.append(t_quantile(1 - alpha, freedom) * error + fmean(x) - fmean(y))
+    return _quantile(needed)
+
+
+def _samples(n: int, m: int) -> Iterator[tuple[list[float], list[float]]]:
+    """Pairs of standard normal samples, always the same."""
     random_ = random.Random(_SEED)
-    found = []
     for _ in range(_SIMULATED):
         x, y = ([random_.gauss(0.0, 1.0) for _ in range(size)] for size in (n, m))
-        found.append(sorted(one - other for one in x for other in y)[place - 1])
-    return max(0.0, sorted(found)[math.ceil(POWER * _SIMULATED) - 1])
+        yield x, y
+
+
+def _quantile(shifts: Iterable[float]) -> float:
+    """What suffices for as many of the shifts as the power says."""
+    return max(0.0, sorted(shifts)[math.ceil(POWER * _SIMULATED) - 1])
 
 
 def _critical(n: int, m: int, alpha: float) -> int | None:

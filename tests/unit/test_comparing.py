@@ -3,6 +3,7 @@
 
 import json
 import random
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.analysis.comparing import CANNOT_TELL, DIFFERS, SAME, Comparison
 from orchestrator.analysis.dataset import load
 from orchestrator.cli.app import run_command
-from orchestrator.stats import holm, rank_test, smallest_p
+from orchestrator.stats import boots_test, detectable, holm, rank_test, relative_spread, smallest_p
 from tests.unit.synthetic_run import invented_bps, write_run
 
 
@@ -111,9 +112,110 @@ def test_holm_of_a_textbook() -> None:
 
 def test_the_rank_test_is_exact() -> None:
     assert rank_test([1, 2, 3], [4, 5, 6]) == pytest.approx(smallest_p(3, 3)) == pytest.approx(0.1)
+    assert rank_test([1, 1, 1], [2, 2, 2]) == pytest.approx(0.1)
     assert rank_test([1, 1], [1, 1]) == 1
     with pytest.raises(ValueError, match="empty"):
         rank_test([], [1])
+
+
+def by_enumeration(one: list[int], other: list[int]) -> float:
+    """The share of all divisions whose rank sum is as far from its mean as this one's."""
+    values = [*one, *other]
+    ranks = [sum(v < value for v in values) + (sum(v == value for v in values) + 1) / 2 for value in values]
+    mean = len(one) * (len(values) + 1) / 2
+    sums = [sum(ranks[place] for place in places) for places in combinations(range(len(values)), len(one))]
+    away = abs(sum(ranks[: len(one)]) - mean)
+    return sum(abs(total - mean) >= away - 1e-9 for total in sums) / len(sums)
+
+
+few = st.lists(st.integers(0, 4), min_size=1, max_size=6)
+
+
+@given(few, few)
+def test_with_ties_the_rank_test_is_that_of_all_divisions(one: list[int], other: list[int]) -> None:
+    assert rank_test(one, other) == pytest.approx(by_enumeration(one, other))
+
+
+def test_the_exact_and_the_asymptotic_test_meet_where_one_takes_over_from_the_other() -> None:
+    rng = random.Random(3)
+    one, other = ([rng.randint(0, 30) + shift for _ in range(30)] for shift in (0, 5))
+    assert rank_test(one, other) == pytest.approx(rank_test([*one, 15], other), abs=0.02)
+
+
+@pytest.mark.parametrize(("cells", "n", "boots"), [(18, 6, 1), (18, 12, 1), (1, 4, 1), (12, 6, 3)])
+def test_the_ratio_that_a_plan_can_tell_is_told_as_often_as_it_says(cells: int, n: int, boots: int) -> None:
+    found = detectable(cells, n, n, 0.05, boots)
+    assert found.ratio is not None
+    rng = random.Random(f"{cells}/{n}/{boots}")
+    told = 0
+    for _ in range(1500):
+        size = boots if boots > 1 else n
+        a, b = ([scale * rng.lognormvariate(0, 0.05) for _ in range(size)] for scale in (1.0, found.ratio))
+        told += (boots_test(a, b) if boots > 1 else rank_test(a, b)) * cells <= 0.05
+    assert told / 1500 == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_no_number_of_rounds_that_is_planned_can_tell_is_said() -> None:
+    five, six = detectable(18, 5, 5), detectable(18, 6, 6)
+    assert (five.ratio, five.needed) == (None, 6)
+    assert "no difference can be told, however large: that takes 6 trials on each side" in five.sentence
+    assert six.ratio is not None
+    assert rank_test([1, 2, 3, 4, 5], [10, 20, 30, 40, 50]) * 18 > 0.05 >= rank_test(range(6), range(60, 66)) * 18
+    with pytest.raises(ValueError, match="no trial"):
+        detectable(0, 1, 1)
+
+
+def test_a_spread_is_that_of_a_usual_cell() -> None:
+    assert relative_spread([[1.0, 1.0], [0.9, 1.1], [5.0, 50.0], [1.0]]) == pytest.approx(0.2 / 2**0.5)
+    assert relative_spread([[1.0]]) is None
+
+
+def test_boots_are_compared_as_boots() -> None:
+    """Two runs of the same, each boot 5 % off, trials 0.5 %: the trials of a boot are no independent witnesses."""
+    rng = random.Random(5)
+    alarms = {"boots": 0, "trials": 0}
+    for _ in range(300):
+        sides = []
+        for _ in "ab":
+            levels = [rng.lognormvariate(0, 0.05) for _ in range(3)]
+            sides.append([[level * rng.lognormvariate(0, 0.005) for _ in range(4)] for level in levels])
+        alarms["boots"] += boots_test(*([sorted(boot)[1] for boot in side] for side in sides)) <= 0.05
+        alarms["trials"] += rank_test(*([value for boot in side for value in boot] for side in sides)) <= 0.05
+    assert alarms["boots"] / 300 <= 0.07
+    assert alarms["trials"] / 300 > 0.2
+    assert boots_test([1.0, 1.0], [1.0, 1.0]) == 1
+    assert boots_test([1.0, 1.0], [2.0, 2.0]) == 0
+    with pytest.raises(ValueError, match="less than 2 boots"):
+        boots_test([1.0], [1.0, 2.0])
+
+
+def test_speed_ups_are_against_the_first_runs_reference_and_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = {"a": ("threaded", "inline"), "b": ("vanilla", "threaded", "inline")}
+    a, b = (write_run(tmp_path / name, rounds=7, variants=names) for name, names in variants.items())
+    found = load(a).compare(b)
+    assert (load(a).reference, load(b).reference) == ("threaded", "vanilla")
+    assert found.reference == found.to_json()["reference"] == "threaded"
+    assert f"Against {found.reference}:" in found._repr_html_()
+    assert "Against vanilla" not in found._repr_html_()
+    assert "threaded" not in set(found.speed_ups["variant"])
+    run_command(["compare", str(a), str(b)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Speed-up against threaded" in said
+    assert "Speed-up against vanilla" not in said
+
+
+def test_a_comparison_says_what_it_could_have_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seven = compared(tmp_path / "7", {"rounds": 7}, {"rounds": 7})
+    assert seven.could_tell is not None
+    assert (seven.could_tell.cells, seven.could_tell.n, seven.could_tell.m) == (8, 7, 7)
+    assert 0.01 < seven.could_tell.spread < 0.06  # invented with 3 %
+    assert seven.could_have_told.startswith("What could be told: with 7 trials on each side of 8 cells, a ratio of")
+    three = compared(tmp_path / "3", {"rounds": 3}, {"rounds": 3})
+    assert "no difference can be told" in three.could_have_told
+    run_command(["compare", *(str(run.path) for run in (three.a, three.b))])
+    assert "no difference can be told" in " ".join(capsys.readouterr().out.split())
 
 
 def test_false_alarms_of_a_whole_family_are_rare() -> None:

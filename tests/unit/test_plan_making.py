@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans: what holds for every one of them, and what is left out."""
 
+import hashlib
 import json
 from collections import Counter
 from typing import Any
@@ -10,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UserError
-from orchestrator.plan import Lessons, Plan, estimate, lab_capabilities, make_plan
-from orchestrator.spec import Experiment
+from orchestrator.paths import EXPERIMENTS
+from orchestrator.plan import Lessons, Plan, estimate, lab_capabilities, make_plan, nearest_pairs
+from orchestrator.spec import Experiment, load_experiment
+from orchestrator.spec.catalog import known_variants
 
 VARIANTS = ("vanilla", "threaded")
 
@@ -61,11 +64,12 @@ def test_what_holds_for_every_plan(spec: Experiment, cores: int, order: str) -> 
     assert all(len(trial.trial_id) == 16 for trial in trials)
     assert [block.index for block in plan.blocks] == list(range(1, len(plan.blocks) + 1))
     for block in plan.blocks:
-        baseline, *measured = block.trials
+        baselines, measured = ([t for t in block.trials if (t.kind == "baseline") == bare] for bare in (True, False))
+        assert block.trials == (*baselines, *measured)
         assert {trial.levels.cores for trial in block.trials} == {block.cores}
         assert block.cores <= cores
-        assert (baseline.kind, baseline.round, baseline.levels.variant) == ("baseline", 0, "none")
-        assert baseline.levels.tunnels == max(trial.levels.tunnels for trial in measured)
+        assert {(trial.round, trial.levels.variant) for trial in baselines} == {(0, "none")}
+        assert [t.levels.tunnels for t in baselines] == sorted({trial.levels.tunnels for trial in measured})
         assert {trial.kind for trial in measured} == {"measure"}
         assert [trial.round for trial in measured] == sorted(trial.round for trial in measured)
         cells = {trial.levels for trial in measured}
@@ -108,11 +112,103 @@ def test_ids_depend_on_what_is_measured_alone() -> None:
 
 def test_ids_stay_what_they_are() -> None:
     """A change of ids would cut every stored run off from its plan."""
-    assert [trial.trial_id for trial in planned(experiment(repetitions=1), order="sequential").trials[:3]] == [
+    assert [trial.trial_id for trial in planned(experiment(repetitions=1), order="sequential").trials[1:4]] == [
         "be59acf2ad1653be",
         "e40a1711e91303bc",
         "a4e61105460007ca",
     ]
+
+
+# Of each shipped spec with two rounds: a hash of the ids of all trials with a tunnel, in their order, and the id of the
+# first block's baseline over the most address pairs, both as of the version that had one boot and one baseline a block.
+SHIPPED = {
+    "black-hole": ("8c36210e03718fc8", "4874c4d38fc2ef69"),
+    "packet-rate": ("2cca2f3d7d604973", "f6f88d4ff874ba3c"),
+    "rekey": ("d52ec5c57eb24b10", "d9f5ae8f8985f9cc"),
+    "scaling": ("6d56d053c9364a3d", "338956dc826b33eb"),
+    "scheduling": ("4d5ee5a985064f27", "a914fb5098dd677b"),
+    "single-tunnel": ("561dff50b852198d", "ce671f9a8b188c2c"),
+    "tunnels": ("e7ed65efb5ddb674", "cb9dd2241f88e7f3"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_ids_and_order_of_the_shipped_specs_stay_what_they_are(name: str) -> None:
+    spec = load_experiment(EXPERIMENTS / f"{name}.yaml", overrides=["repetitions=2"])
+    plan = make_plan(spec, lab_capabilities(32, known_variants()))
+    ids = "".join(trial.trial_id for trial in plan.iterate() if trial.kind != "baseline")
+    baselines = {trial.trial_id for trial in plan.blocks[0].trials if trial.kind == "baseline"}
+    digest, baseline = SHIPPED[name]
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
+    assert baseline in baselines
+
+
+def booted(boots: int, **changes: Any) -> Experiment:
+    content: dict[str, Any] = {
+        "repetitions": {"min": 2, "max": 2, "boots": boots},
+        "factors": {"variant": VARIANTS, "cores": (1, 2, 3, 4), "tunnels": (1, "per-core")},
+    }
+    return experiment(**{**content, **changes})
+
+
+def test_boots_are_spread_over_passes_whose_order_the_seed_decides() -> None:
+    plan = planned(booted(3))
+    passes = [[block.cores for block in plan.blocks if block.boot == boot] for boot in (1, 2, 3)]
+    assert [cores for one in passes for cores in one] == [block.cores for block in plan.blocks]
+    assert [sorted(one) for one in passes] == [[1, 2, 3, 4]] * 3
+    assert len({tuple(one) for one in passes}) > 1
+    assert [block.cores for block in planned(booted(3, seed=9)).blocks] != [block.cores for block in plan.blocks]
+    assert [block.cores for block in planned(booted(3), order="sequential").blocks] == [1, 2, 3, 4] * 3
+    assert [block.cores for block in planned(booted(1)).blocks] == [1, 2, 3, 4]
+
+
+def test_a_boot_is_a_block_with_trials_of_its_own() -> None:
+    plan = planned(booted(3))
+    assert plan == Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert len({trial.trial_id for trial in plan.trials}) == len(plan.trials)
+    one = {trial.trial_id for trial in planned(booted(1)).trials}
+    assert {trial.trial_id for block in plan.blocks if block.boot == 1 for trial in block.trials} == one
+    for block in plan.blocks:
+        boots = plan.boots_of(block)
+        assert [other.boot for other in boots] == [1, 2, 3]
+        assert {other.cells for other in boots} == {block.cells}
+        repetitions = {(t.round, t.repetition) for t in block.trials if t.kind == "measure"}
+        assert repetitions == {(1, 2 * block.boot - 1), (2, 2 * block.boot)}
+    orders = {tuple(t.levels for t in block.trials if t.round == 1) for block in plan.blocks if block.cores == 4}
+    assert len(orders) > 1
+
+
+def test_more_rounds_of_a_boot_or_more_boots_leave_the_trials_that_there_are() -> None:
+    few, many = planned(booted(2)), planned(booted(3, repetitions={"min": 3, "max": 3, "boots": 3}))
+    assert {trial.trial_id for trial in few.trials} < {trial.trial_id for trial in many.trials}
+
+
+def test_polls_are_traced_in_the_first_boot_alone() -> None:
+    plan = planned(booted(2, trace="polls"))
+    assert {block.boot for block in plan.blocks for trial in block.trials if trial.kind == "trace"} == {1}
+
+
+@pytest.mark.parametrize(
+    ("tunnels", "measured", "nearest"),
+    [(2, [1, 2, 4], 2), (3, [1, 2, 4], 4), (8, [1, 4], 4), (1, [16], 16), (1, [], None)],
+)
+def test_a_cell_is_held_against_the_baseline_with_its_number_of_pairs(
+    tunnels: int, measured: list[int], nearest: int | None
+) -> None:
+    assert nearest_pairs(tunnels, measured) == nearest
+
+
+def test_what_must_be_narrow_is_the_ratio_where_there_is_a_reference() -> None:
+    rule = {"min": 6, "max": 12, "width": "10%"}
+
+    def reference(**changes: Any) -> str | None:
+        return planned(experiment(**{"repetitions": rule, **changes})).repetitions.reference
+
+    alone = {"variant": ("threaded",), "cores": (1,), "tunnels": (1,)}
+    assert reference() == "vanilla"
+    assert reference(repetitions={**rule, "width_of": "median"}) is None
+    assert reference(factors=alone) is None
+    assert reference(repetitions=6) is None
 
 
 def test_seeds_differ() -> None:
@@ -124,7 +220,7 @@ def test_derived_levels_and_repeated_cells() -> None:
     plan = planned(experiment(factors={"variant": VARIANTS, "cores": (2, "max"), "tunnels": (2, "per-core")}), cores=2)
     assert [block.cores for block in plan.blocks] == [2]
     assert {trial.levels.tunnels for trial in plan.trials} == {2}
-    assert len(plan.trials) == 1 + 3 * 2
+    assert len(plan.trials) == 1 + 3 * 2  # the baseline, and a cell of each variant in each of 3 rounds
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -156,7 +252,7 @@ def test_unknown_order() -> None:
 
 def test_sequential_order_is_the_specs() -> None:
     plan = planned(experiment(repetitions=1), order="sequential")
-    found = [(trial.levels.variant, trial.levels.tunnels) for trial in plan.blocks[1].trials[1:]]
+    found = [(trial.levels.variant, trial.levels.tunnels) for trial in plan.blocks[1].trials if trial.kind == "measure"]
     assert found == [("vanilla", 1), ("vanilla", 2), ("threaded", 1), ("threaded", 2)]
 
 
@@ -166,6 +262,16 @@ def test_estimate() -> None:
     assert (found.trials, found.boots) == (5, 1)
     assert found.seconds == pytest.approx(2 + 5 * (3 + 1 + 0.5))
     assert 2 <= found.loads <= 4
+
+
+def test_boots_and_baselines_are_in_the_estimate() -> None:
+    one, three = (estimate(planned(booted(boots)), Lessons(0.5, 2.0)) for boots in (1, 3))
+    assert (three.boots, three.trials) == (12, 3 * one.trials)
+    assert three.seconds == pytest.approx(3 * one.seconds)
+    # Blocks of 1 to 4 cores: cells of 2 variants with 1 and with as many tunnels as cores, and a baseline for each.
+    assert one.trials == (2 * 2 + 1) + 3 * (4 * 2 + 2)
+    on_two = estimate(planned(booted(3)), Lessons(0.5, 2.0), testbeds=2)
+    assert on_two.seconds >= three.seconds / 2  # boots of the same cells stay on one testbed
 
 
 def test_a_search_is_in_the_identity_and_takes_no_longer_than_its_limit() -> None:

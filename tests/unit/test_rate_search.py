@@ -107,6 +107,7 @@ def test_a_search_stores_bounds_every_load_and_the_probes_beside_the_bounds(monk
     outcome = lab.measure(search={})
     assert (outcome.status, outcome.reasons, outcome.marks) == ("ok", [], [])
     found = outcome.measurements
+    assert outcome.probes["clock_skew_s"] is None  # nobody compares the clocks beside packets
     for goal, truth in (("ndr", 3e5), ("pdr", 3e5 / 0.995)):
         lower, upper = found[f"{goal}_lower_pps"], found[f"{goal}_upper_pps"]
         assert lower <= truth <= upper <= lower * 1.0051
@@ -138,6 +139,11 @@ def test_a_lossy_link_fails_loudly_and_keeps_its_partial_drop_rate(
     assert outcome.measurements["pdr_lower_pps"] == pytest.approx(3.01e5, rel=0.01)
     marked = Lab(monkeypatch, loss=0.001).measure(Limits(report_only=("bounds",)), search={"method": method})
     assert (marked.status, len(marked.marks)) == ("ok", 1)
+
+
+def test_of_a_given_rate_no_clock_skew_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Lab(monkeypatch).measure(rate="100 kpps")
+    assert (outcome.status, outcome.probes["clock_skew_s"]) == ("ok", None)
 
 
 def test_only_the_goals_that_were_named_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ class Lab:
         self.count: Counter[str] = Counter()
         self.progress = Quiet()
         self.conditions: list[Any] = []
+        self.trials: list[Any] = []
         patch.setattr("orchestrator.run.work.run_attempt", self._attempt)
         patch.setattr("orchestrator.run.work.make_links", lambda *arguments: None)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -107,6 +108,7 @@ class Lab:
     def _attempt(self, testbed: Any, trial: Any, *rest: Any) -> Outcome:
         self.count[trial.trial_id] += 1
         self.conditions.append(rest[2])
+        self.trials.append(trial)
         return self.script(trial, self.count[trial.trial_id])
 
     def run(
@@ -308,15 +310,58 @@ def test_a_run_that_is_being_written_is_refused(lab: Lab) -> None:
 
 def test_rounds_end_when_every_interval_is_narrow_and_the_reason_is_stored(lab: Lab) -> None:
     noise = random.Random(1)
-    lab.script = lambda trial, n: ok(1e9 * noise.uniform(0.99, 1.01))
+    lab.script = lambda trial, n: ok(1e9 * noise.uniform(0.99, 1.01) * (2 if trial.levels.variant == "inline" else 1))
     factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
     summary = lab.run(repetitions={"min": 6, "max": 30, "width": "5%"}, factors=factors)
     assert summary.statuses == {"ok": 1 + 2 * 7}  # narrow in two rounds in succession
     assert lab.progress.skipped_trials == 2 * 23
     cells = store.read_stopping(summary.path)
-    assert [(cell["reason"], cell["rounds"], cell["ok"]) for cell in cells] == [("narrow", 7, 7)] * 2
+    found = {cell["variant"]: (cell["of"], cell["reason"], cell["rounds"], cell["ok"]) for cell in cells}
+    assert found == {"vanilla": ("reference", "reference", 7, 7), "inline": ("ratio", "narrow", 7, 7)}
     assert all(cell["width"] <= 0.05 for cell in cells)
     assert statuses(summary.path) == {"ok": 15}
+
+
+def test_what_must_be_narrow_is_the_ratio_and_drift_that_both_share_holds_up_nothing(lab: Lab) -> None:
+    noise = random.Random(1)
+    lab.script = lambda trial, n: ok(1e9 * 1.2**trial.round * noise.uniform(0.999, 1.001))
+    factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
+    rule = {"min": 6, "max": 12, "width": "5%"}
+    rounds = {}
+    for of in ("ratio", "median"):
+        summary = lab.run(repetitions={**rule, "width_of": of}, factors=factors, description=of)
+        rounds[of] = {cell["rounds"] for cell in store.read_stopping(summary.path)}
+    assert rounds == {"ratio": {7}, "median": {12}}
+
+
+def test_boots_are_blocks_that_are_prepared_each_and_end_sooner_once_intervals_are_narrow(lab: Lab) -> None:
+    noise = random.Random(1)
+    lab.script = lambda trial, n: ok(1e9 * noise.uniform(0.99, 1.01))
+    factors = {"variant": ("vanilla", "inline"), "cores": (1, 2), "tunnels": (1,)}
+    bed = FakeTestbed()
+    summary = lab.run(bed, repetitions={"min": 2, "max": 4, "width": "5%", "boots": 3}, factors=factors)
+    assert Counter(bed.prepared) == {1: 3, 2: 3}
+    assert bed.prepared != [1, 1, 1, 2, 2, 2]
+    cells = store.read_stopping(summary.path)
+    rounds = {(cell["cores"], cell["boot"]): cell["rounds"] for cell in cells}
+    # No interval before six values: the first boot has all its rounds, the second ends with seven, the last begins so.
+    assert rounds == {(cores, boot): rounds for cores in (1, 2) for boot, rounds in ((1, 4), (2, 3), (3, 2))}
+    assert {cell["reason"] for cell in cells if cell["boot"] == 1 and cell["variant"] == "inline"} == {"most"}
+    assert summary.statuses == {"ok": 6 + 2 * 2 * (4 + 3 + 2)}
+    assert statuses(summary.path) == dict(summary.statuses)
+    rows = store.tables(summary.path)[0].to_pylist()
+    assert sorted({row["block"] for row in rows}) == [1, 2, 3, 4, 5, 6]
+    again = FakeTestbed()
+    assert lab.run(again, summary.path, repetitions={"min": 2, "max": 4, "width": "5%", "boots": 3}).statuses
+    assert again.prepared == []
+
+
+def test_a_cell_is_held_against_the_baseline_with_its_own_number_of_pairs(lab: Lab) -> None:
+    """One pair is slower than two together: with one tunnel its baseline is the limit, with two it is not."""
+    lab.script = lambda trial, n: ok(3e9 * trial.levels.tunnels if trial.kind == "baseline" else 2.9e9)
+    lab.run(factors={"variant": ("vanilla",), "cores": (2,), "tunnels": (1, 2)}, repetitions=1)
+    found = zip(lab.trials, lab.conditions, strict=True)
+    assert {t.levels.tunnels: given.baseline for t, given in found if t.kind == "measure"} == {1: 3e9, 2: 6e9}
 
 
 def test_without_narrow_intervals_it_ends_after_the_most_rounds(lab: Lab) -> None:
@@ -324,7 +369,7 @@ def test_without_narrow_intervals_it_ends_after_the_most_rounds(lab: Lab) -> Non
     factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
     summary = lab.run(repetitions={"min": 2, "max": 8, "width": "5%"}, factors=factors, retries=0)
     assert {(c["variant"], c["reason"], c["rounds"]) for c in store.read_stopping(summary.path)} == {
-        ("vanilla", "most", 8),
+        ("vanilla", "most", 8),  # by its median: it is no reference where nothing is beside it
         ("inline", "no-value", 8),
     }
     assert summary.statuses == {"ok": 9, "failed": 8}

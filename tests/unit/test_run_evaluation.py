@@ -439,6 +439,10 @@ def test_a_computer_that_becomes_slower_counts_in_virtual_time_too(broken: dict[
     assert len(judge(given_evidence, Limits()).broken) == 1
 
 
+def test_a_clock_that_was_not_compared_breaks_no_limit() -> None:
+    assert judge(evidence(clock_skew_s=None), Limits(clock_skew="1ms", report_only=())) == Verdict()
+
+
 def test_every_limit_of_a_spec_can_be_broken() -> None:
     marking = {"headroom", "clock_skew", "control"}
     assert {name for _, name, _ in BROKEN} | marking | {"bounds"} == set(LIMIT_NAMES)  # bounds: test_rate_search.py

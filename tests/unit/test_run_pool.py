@@ -31,6 +31,7 @@ from tests.unit.test_run_campaign import FakeTestbed, Quiet, bad, ok
 
 VARIANTS = ("vanilla", "inline")
 POOL = ("lab-a", "lab-b")
+TRIALS = 3 * (2 + 4 * 2)  # of `spec_of`: in each of 3 blocks 2 baselines, and 4 cells in 2 rounds
 
 
 def fake(name: str, **about: Any) -> FakeTestbed:
@@ -152,7 +153,7 @@ def test_blocks_run_at_the_same_time_each_whole_on_one_testbed(run: Run) -> None
     run.script = meets
     with threads() as executor:
         summary = run.run(executor)
-    assert summary.statuses == {"ok": 27}
+    assert summary.statuses == {"ok": TRIALS}
     rows = store.tables(summary.path)[0].to_pylist()
     homes = {row["block"]: set() for row in rows}  # type: ignore[var-annotated]
     for row in rows:
@@ -187,10 +188,51 @@ def test_only_the_thread_that_owns_the_run_writes_its_directory(run: Run, monkey
     assert not writers & workers
 
 
+def booted(**changes: Any) -> Experiment:
+    return spec_of(repetitions={"min": 1, "max": 1, "boots": 3}, **changes)
+
+
+def homes_of(path: Path) -> dict[int, set[str]]:
+    """{cores: the testbeds that measured them}"""
+    homes: dict[int, set[str]] = {}
+    for row in store.tables(path)[0].to_pylist():
+        homes.setdefault(row["cores"], set()).add(row["testbed"])
+    return homes
+
+
+def test_all_boots_of_a_core_count_are_measured_on_one_testbed(run: Run) -> None:
+    with threads() as executor:
+        summary = run.run(executor, booted())
+    homes = homes_of(summary.path)
+    assert all(len(home) == 1 for home in homes.values())
+    assert {name for home in homes.values() for name in home} == set(POOL)
+    assert summary.statuses == {"ok": 3 * (2 + 4 + 2 + 4 + 2 + 4)}
+
+
+def test_boots_stay_together_where_a_testbed_fails_at_first_or_once_in_the_middle(run: Run) -> None:
+    with threads(lab_a=fake("lab-a", broken={1: 100, 2: 100, 3: 100})) as executor:
+        first = run.run(executor, booted())
+    assert set().union(*homes_of(first.path).values()) == {"lab-b"}
+    assert set(first.statuses) == {"ok"}
+    broken = fake("lab-a")
+    original = broken.prepare
+
+    def prepare(state: Any) -> Any:
+        if broken.prepared.count(state.cores) == 1 and state.cores not in broken.broken:
+            broken.broken[state.cores] = 2  # the second boot fails twice, and is tried again at the end
+        return original(state)
+
+    broken.prepare = prepare  # type: ignore[method-assign]
+    with threads(lab_a=broken) as executor:
+        second = run.run(executor, booted())
+    assert set(second.statuses) == {"ok"}
+    assert all(len(home) == 1 for home in homes_of(second.path).values())
+
+
 def test_a_testbed_that_cannot_be_prepared_leaves_its_block_to_another(run: Run) -> None:
     with threads(lab_a=fake("lab-a", broken={1: 100, 2: 100, 3: 100})) as executor:
         summary = run.run(executor)
-    assert summary.statuses == {"ok": 27}
+    assert summary.statuses == {"ok": TRIALS}
     assert {row["testbed"] for row in store.tables(summary.path)[0].to_pylist()} == {"lab-b"}
 
 
@@ -220,14 +262,14 @@ def test_an_interrupt_ends_the_work_on_every_testbed(run: Run) -> None:
     assert summary.interrupted
     assert ended.is_set()
     assert time.monotonic() - began < 15
-    assert summary.statuses == {"missing": 27}
+    assert summary.statuses == {"missing": TRIALS}
     run.script = lambda trial, n: ok()
     with threads() as executor:
-        assert run.run(executor, resume=summary.path).statuses == {"ok": 27}
+        assert run.run(executor, resume=summary.path).statuses == {"ok": TRIALS}
 
 
 @settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
-@given(faults=st.dictionaries(st.tuples(st.integers(1, 27), st.integers(1, 3)), st.sampled_from(["fail", "lost"])))
+@given(faults=st.dictionaries(st.tuples(st.integers(1, TRIALS), st.integers(1, 3)), st.sampled_from(["fail", "lost"])))
 def test_a_pool_gives_the_trials_and_statuses_of_a_serial_run(
     tmp_path_factory: pytest.TempPathFactory, faults: dict[tuple[int, int], str]
 ) -> None:
@@ -247,7 +289,7 @@ def test_a_pool_gives_the_trials_and_statuses_of_a_serial_run(
                 with executor:
                     found.append(outcomes(run.run(executor).path))
     assert found[0] == found[1]
-    assert len(found[0]) == 27
+    assert len(found[0]) == TRIALS
 
 
 # --- lost workers ---
@@ -285,7 +327,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_retry_and_the_block_goes_on(run: 
         return False
 
     summary = run.run(Losing(once), spec_of(retries=0))
-    assert summary.statuses == {"ok": 27}
+    assert summary.statuses == {"ok": TRIALS}
     attempts = [a for a in store.read_attempts(summary.path) if a["order"] == 4]
     assert [(a["status"], a["testbed"]) for a in attempts] == [("failed", "lab-a"), ("ok", "lab-a")]
     assert attempts[0]["reasons"] == ["the worker of lab-a was lost"]
@@ -301,7 +343,7 @@ def test_the_blocks_of_a_testbed_that_is_lost_for_good_go_elsewhere(run: Run) ->
 
     executor._lose = gone
     summary = run.run(executor)
-    assert summary.statuses == {"ok": 27}
+    assert summary.statuses == {"ok": TRIALS}
     rows = {row["order"]: row["testbed"] for row in store.tables(summary.path)[0].to_pylist()}
     assert [rows[order] for order in (1, 2, 3, 4)] == ["lab-a", "lab-a", "lab-b", "lab-b"]
     assert any("lab-a is lost" in message for message in run.progress.messages)
@@ -309,10 +351,10 @@ def test_the_blocks_of_a_testbed_that_is_lost_for_good_go_elsewhere(run: Run) ->
 
 def test_where_every_testbed_is_lost_the_trials_are_missing_and_the_run_goes_on_later(run: Run) -> None:
     summary = run.run(Losing(lambda testbed, work: False, gone=POOL))
-    assert summary.statuses == {"missing": 27}
+    assert summary.statuses == {"missing": TRIALS}
     assert summary.unusable
     assert "was lost" in summary.given_up[0]["reason"]
-    assert run.run(Losing(lambda testbed, work: False), resume=summary.path).statuses == {"ok": 27}
+    assert run.run(Losing(lambda testbed, work: False), resume=summary.path).statuses == {"ok": TRIALS}
 
 
 @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
@@ -325,7 +367,7 @@ def test_whatever_workers_are_lost_nothing_is_lost_and_nothing_is_ok_twice(
         run = Run(tmp_path_factory.mktemp("run"), patch)
         executor = Losing(lambda testbed, work: next(counter) in losses)
         summary = run.run(executor)
-        while summary.statuses != {"ok": 27}:
+        while summary.statuses != {"ok": TRIALS}:
             summary = run.run(Losing(lambda testbed, work: False), resume=summary.path)
         counted = Counter(a["trial_id"] for a in store.read_attempts(summary.path) if a["status"] == "ok")
         assert set(counted.values()) == {1}
