@@ -9,6 +9,7 @@ from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Clock, RoleCpus
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
 _MORE_TRIES = 2.5  # for each more than one
+_FINAL_LOADS = {"mlrsearch": 1.2, "binary": 1.0}  # for each goal: loads that decide, where those are longer
 # In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver).
 _CPUS_OF_A_TUNNEL = 4
 # The same where each role has CPUs of its own, over which a tunnel's work spreads; and how many are busy for each core
@@ -82,7 +83,8 @@ def traffic_seconds(traffic: Traffic) -> float:
     if search is None:
         return traffic.warm_up_s + duration_s + latency_s
     durations = _SEARCH_DURATIONS[search.method] + _MORE_TRIES * (search.tries - 1)
-    return traffic.warm_up_s + min(search.time_limit_s, durations * duration_s) + latency_s
+    final_s = max(0.0, (search.final_duration_s or 0.0) - duration_s) * len(search.goals) * _FINAL_LOADS[search.method]
+    return traffic.warm_up_s + min(search.time_limit_s, durations * duration_s + final_s) + latency_s
 
 
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:

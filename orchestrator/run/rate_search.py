@@ -73,7 +73,9 @@ def search_rate(scene: Scene, loads: Loads) -> float:
     if least >= most:
         raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's most is {kpps(most)}.")
     goals = goals_of(search)
-    space = Space(least, most, search.width, traffic.duration_s, search.time_limit_s, search.tries)
+    space = Space(
+        least, most, search.width, traffic.duration_s, search.time_limit_s, search.tries, search.final_duration_s
+    )
     tried: list[Load] = []
 
     def measure(rate_pps: float, duration_s: float) -> Offered:
@@ -99,6 +101,7 @@ def search_rate(scene: Scene, loads: Loads) -> float:
             "min_pps": least,
             "max_pps": most,
             "seconds": round(took_s, 3),
+            "final_duration_s": space.final_s,
             "goals": [_to_json(one) for one in found],
         },
         loads=[load.to_json() for load, _ in loads.offered],
@@ -158,6 +161,9 @@ def sentence(
         return f"closed loop: {name} has no upper bound: {held}"
     if found.reason == "maximum":
         return f"generator-bound: {name} has no upper bound, the highest load ({kpps(found.lower_pps)}) meets it"
+    if found.reason == "uneven":
+        known = f"{kpps(found.lower_pps)} to {kpps(found.upper_pps)}"
+        return f"the bounds of {name} are not narrow, {known}: the generator did not send loads as it was asked to"
     if found.reason == "generator":
         return f"generator-bound: above {kpps(found.lower_pps)}, the lower bound of {name}, it could not send as asked"
     return None

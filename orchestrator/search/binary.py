@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Binary search: a load is offered once, and the interval is halved. Source: RFC 2544, sections 24 and 26.1.
 
-Halved in the logarithm, because the width that ends it is relative. What was offered for one goal counts for the next.
+Halved in the logarithm, because the width that ends it is relative. Where the loads that decide are longer than the
+others, the lower bound is offered once more, for so long. What was offered for one goal counts for the next.
 """
 
 import contextlib
@@ -35,11 +36,18 @@ def search_binary(
 def _halve(goal: Goal, trials: Trials, space: Space) -> None:
     while True:
         lower, upper = known_bounds(trials.samples, goal)
-        if upper is None or upper <= space.min_pps:
-            return
         if lower is None:
+            if upper is None or upper <= space.min_pps:
+                return
             trials.offer(space.min_pps, space.duration_s)
-        elif upper / lower - 1 > space.width:
+        elif upper is not None and upper / lower - 1 > space.closest:
             trials.offer(math.sqrt(lower * upper), space.duration_s)
+        elif not _is_final(lower, trials, space):
+            trials.offer(lower, space.final_s)  # a load that misses the goal now is an upper bound
         else:
             return
+
+
+def _is_final(rate_pps: float, trials: Trials, space: Space) -> bool:
+    """Whether a load was offered for as long as one that decides. RFC 2544, section 24."""
+    return any(one.rate_pps == rate_pps and one.duration_s >= space.final_s for one in trials.samples)

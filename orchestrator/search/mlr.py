@@ -62,10 +62,10 @@ def _search_goal(goal: Goal, space: Space) -> SearchGoal:
     return SearchGoal(
         loss_ratio=goal.loss_ratio,
         exceed_ratio=_MAJORITY if space.tries > 1 else 0.0,
-        relative_width=space.width / (1 + space.width),  # the package's is (upper - lower) / upper
+        relative_width=space.closest / (1 + space.closest),  # the package's is (upper - lower) / upper
         initial_trial_duration=min(SHORTEST_S, space.duration_s),
-        final_trial_duration=space.duration_s,
-        duration_sum=space.duration_s * space.tries,
+        final_trial_duration=space.final_s,
+        duration_sum=space.final_s * space.tries,
         preceding_targets=_COARSER,
         fail_fast=False,
     )

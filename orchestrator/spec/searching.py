@@ -9,6 +9,7 @@ from orchestrator.spec.fields import Interval, NumberedRate, Share, Strict
 
 Goal = Literal["ndr", "pdr"]
 LONGEST_SEARCH_S = 86400
+LONGEST_LOAD_S = 100  # a load must end before WireGuard makes new keys
 
 
 class Search(Strict):
@@ -32,6 +33,13 @@ class Search(Strict):
     )
     width: Share = Field(
         default=0.005, gt=0, lt=1, description="How far apart a goal's bounds may be in the end: upper / lower - 1."
+    )
+    final_duration_s: Interval | None = Field(
+        default=None,
+        alias="final_duration",
+        gt=0,
+        le=LONGEST_LOAD_S,
+        description="How long the loads last that decide; without: the traffic's duration. RFC 2544 asks for 60 s.",
     )
     tries: int = Field(
         default=1, ge=1, le=99, description="So often a load is offered at most; the majority decides. Of mlrsearch."

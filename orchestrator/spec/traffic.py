@@ -124,6 +124,13 @@ class Traffic(Strict):
             "more in each stream, for fewer streams, for a longer duration, or for udp"
         )
 
+    @model_validator(mode="after")
+    def _decides_by_the_longest(self) -> "Traffic":
+        final_s = self.search.final_duration_s if self.search else None
+        if final_s is not None and final_s < self.duration_s:
+            raise expected(f"a final_duration of {self.duration_s:g} s or more", because="the duration is that long")
+        return self
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a trial's traffic what it is, its times apart, as JSON values."""

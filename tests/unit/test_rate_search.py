@@ -177,6 +177,30 @@ def test_a_generator_that_the_tunnels_hold_back_is_no_limit_of_its_own(monkeypat
     assert held.measure(limits, baseline=4.1e5, search={"goals": ("pdr",)}).marks[0].startswith("closed loop: ")
 
 
+def test_the_loads_that_decide_may_last_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch)
+    outcome = lab.measure(search={"method": "binary", "goals": ("ndr",), "final_duration": "60s", "width": "2%"})
+    assert (outcome.status, outcome.marks) == ("ok", [])
+    assert outcome.measurements["search"]["final_duration_s"] == 60.0
+    assert lab.asked[-1] == (pytest.approx(outcome.measurements["ndr_lower_pps"]), 60.0)
+    with pytest.raises(ValueError, match="the duration is that long"):
+        lab.measure(search={"final_duration": "1s"})
+
+
+def test_bounds_that_are_far_apart_as_offered_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch)
+
+    def slow(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Any = None) -> Load:
+        return lab.offer(scene, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, echoes)
+
+    monkeypatch.setattr(rate_search, "offer", slow)
+    outcome = lab.measure(search={"goals": ("ndr",)})
+    (mark,) = outcome.marks
+    assert mark.startswith("the bounds of ndr (0.00% lost) are not narrow, 27")
+    found = outcome.measurements
+    assert found["ndr_upper_pps"] / found["ndr_lower_pps"] > 1.08
+
+
 def test_a_search_that_has_no_time_says_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AgentFailure, match="too little for one load: raise time_limit"):
         Lab(monkeypatch).measure(search={"time_limit": "1s"})
