@@ -5,6 +5,8 @@ import os
 from importlib import metadata
 from pathlib import Path
 
+from orchestrator.errors import UserError
+
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "shipped"  # of an installed wheel; pyproject.toml says what goes there
 IS_CHECKOUT = not _SHIPPED.is_dir()
@@ -26,15 +28,26 @@ def licence() -> bytes:
     return (metadata.distribution("orch").read_text("licenses/LICENSE") or "").encode()
 
 
+def _home() -> Path:
+    """The user's home folder. Raises UserError where nothing says which it is, as for a user id without a name."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UserError(
+            "Your home folder is not known: HOME is not set, and the system has no entry for your user id. Set HOME, "
+            "or XDG_CACHE_HOME and XDG_STATE_HOME."
+        ) from error
+
+
 def state_home() -> Path:
     """The folder for what must outlast a crash: $XDG_STATE_HOME/orch, by default ~/.local/state/orch."""
     base = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
+    root = Path(base) if os.path.isabs(base) else _home() / ".local" / "state"
     return root / "orch"
 
 
 def cache_home() -> Path:
     """The folder for everything that is expensive to make: $XDG_CACHE_HOME/orch, by default ~/.cache/orch."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    root = Path(base) if os.path.isabs(base) else _home() / ".cache"
     return root / "orch"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's directory as tidy pandas frames, with units in the columns' names."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -268,7 +269,7 @@ def load(path: Path | str) -> Run:
     The Parquet files are read where they are; without them the tables are derived from the attempts. Raises UserError
     where there is no run.
     """
-    found = find_run(Path(path).expanduser())
+    found = find_run(Path(os.path.expanduser(path)))
     meta = read_run(found)
     trials, attempts = _tables(found)
     return Run(found, meta, _frame(trials), _frame(attempts))
@@ -276,10 +277,9 @@ def load(path: Path | str) -> Run:
 
 def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     from pyarrow import ArrowException
-    from pyarrow import parquet as pq
 
     try:
-        found = pq.read_table(path / "trials.parquet"), pq.read_table(path / "attempts.parquet")
+        found = _parquet(path / "trials.parquet"), _parquet(path / "attempts.parquet")
         if all(set(table.column_names) >= _NEWEST_COLUMNS for table in found):
             return found
     except (OSError, ArrowException):
@@ -288,6 +288,13 @@ def _tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     from orchestrator.store.tables import tables
 
     return tables(path)
+
+
+def _parquet(path: Path) -> "pa.Table":
+    from pyarrow import parquet as pq
+
+    with path.open("rb") as file:  # a name that is not UTF-8 is none to Arrow
+        return pq.read_table(file)
 
 
 def _frame(table: "pa.Table") -> pd.DataFrame:

@@ -5,7 +5,6 @@ A command's module is imported when the command is used, not before: pandas, Ans
 import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
 """
 
-import errno
 import importlib
 import os
 import sys
@@ -18,10 +17,10 @@ from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
 from orchestrator import __version__
-from orchestrator.errors import TestbedError, UserError
+from orchestrator.cli import streams
+from orchestrator.errors import TestbedError, UserError, refusal
 
 INTERRUPTED = 130
-_OF_THE_COMPUTER = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # no defect of this program
 # Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
 _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -119,16 +118,18 @@ def _add_system_tools() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit status. A user's mistake becomes a sentence on stderr."""
     try:
+        if arguments[:1] != ["test"]:  # its arguments are for another program
+            _refuse_empty(arguments)
         status = typer_main.get_command(app).main(list(arguments), prog_name="orch", standalone_mode=False)
     except UserError as error:
         print(f"orch: {error}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        if error.errno not in _OF_THE_COMPUTER:
+        told = refusal(error)
+        if told is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"orch: {where}{error.strerror}. This computer has none left; free some, and try again.", file=sys.stderr)
-        return TestbedError.exit_status
+        print(f"orch: {told}", file=sys.stderr)
+        return told.exit_status
     except typer.TyperException as error:
         mistake: Any = error  # its types do not tell that it can show itself
         mistake.show()
@@ -139,14 +140,24 @@ def run_command(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty argument would mean the current folder, or nothing: it is a variable without a value."""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            what = f"The option {name} is" if argument else "An argument is"
+            raise UserError(f"{what} empty. Name what is meant; a variable in its place may have no value.")
+
+
 def main() -> None:
     """The console script."""
+    streams.prepare()
     _add_system_tools()
+    status = run_command(sys.argv[1:])
     try:
-        status = run_command(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        # What reads the output has ended (`orch plan … | head`): no defect, and nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+    except OSError as error:  # a full disk, where the output went
+        print(f"orch: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        status = status or TestbedError.exit_status
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)

@@ -24,6 +24,7 @@ from orchestrator.run.scene import Outcome
 from orchestrator.spec import SHARED_CPUS, RoleCpus
 from orchestrator.store import headline
 
+_ANSI = {"green": "\x1b[32m", "yellow": "\x1b[33m", "red": "\x1b[31m"}
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
 
@@ -154,7 +155,7 @@ class Tracker:
 
 class LineDisplay:
     """A line an event, with the time since the start: for logs and pipes. ``slots``, ``role_cpus``: of a testbed in
-    virtual time."""
+    virtual time. ``colours``: whether lines are coloured by how a trial went."""
 
     def __init__(
         self,
@@ -162,8 +163,10 @@ class LineDisplay:
         stream: TextIO | None = None,
         slots: int | None = None,
         role_cpus: RoleCpus = SHARED_CPUS,
+        colours: bool = False,
     ) -> None:
         self._stream = stream or sys.stderr
+        self._colours = colours
         self._began = time.monotonic()
         self._tracker = Tracker(provider, slots, role_cpus)
 
@@ -174,7 +177,9 @@ class LineDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, colour: str = "") -> None:
+        if colour and self._colours:
+            text = f"{_ANSI[colour]}{text}\x1b[0m"
         print(f"[{clock(time.monotonic() - self._began):>7}] {text}", file=self._stream, flush=True)
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
@@ -184,7 +189,7 @@ class LineDisplay:
     def detail(self, text: str) -> None: ...
 
     def message(self, text: str) -> None:
-        self._say(text)
+        self._say(text, "yellow")
 
     def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
         """The last of ``choices``: nobody is there to answer."""
@@ -229,7 +234,8 @@ class LineDisplay:
         said = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
         marked = f" [{'; '.join(outcome.marks)}]" if outcome.marks else ""
         value = rate(outcome)
-        self._say(f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}")
+        line = f"  {where} {cell(trial)}{again}: {outcome.status} {value}{said}{marked}"
+        self._say(line, _MARKS[outcome.status][1])
 
 
 class LiveDisplay:

@@ -49,6 +49,8 @@ def notebook(
     if browser and not opens:
         print(_NO_BROWSER.format(port=port), file=sys.stderr, flush=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel is this environment's, whatever the home folder has
+    for name in ("JUPYTER_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"):
+        os.environ.pop(name, None)
     os.execv(sys.executable, command(found.path, path, port, opens))
 
 

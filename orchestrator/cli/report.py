@@ -3,6 +3,7 @@
 
 import secrets
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def report(
     found = find_run(run)
     if run.is_file() or output is not None:
         found = _copy(found, output or run.resolve().with_suffix(""))
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("") as status:
         page = make_report(found, lambda what: status.update(f"Making the {what}"))
     print(page)

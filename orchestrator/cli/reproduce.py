@@ -30,7 +30,7 @@ def reproduce(
     """
     from orchestrator.analysis.claims import claim_named
     from orchestrator.analysis.dataset import load
-    from orchestrator.cli.run import Request, conclude, measure
+    from orchestrator.cli.run import Request, conclude, draw, measure
     from orchestrator.cli.verify import judge
 
     wanted = claim_named(claim)
@@ -46,4 +46,6 @@ def reproduce(
         return conclude(summary, f"orch reproduce {wanted.claim}", json_output)
     if not json_output:
         print(summary.path)
-    return judge(load(summary.path), [wanted.claim], json_output)
+    status = judge(load(summary.path), [wanted.claim], json_output)
+    draw(summary)
+    return status

@@ -31,7 +31,7 @@ def rerun(
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.compare import show, status_of
-    from orchestrator.cli.run import Request, conclude, measure
+    from orchestrator.cli.run import Request, conclude, draw, measure
     from orchestrator.spec import SpecError
 
     before = load(run)
@@ -58,6 +58,7 @@ def rerun(
     else:
         print(summary.path)
         show(found)
+    draw(summary)
     return status_of(found)
 
 

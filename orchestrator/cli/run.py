@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch run`: the whole way from a spec to its figures."""
 
-import contextlib
 import glob
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import options
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, refusal
 from orchestrator.paths import RESULTS
 
 if TYPE_CHECKING:
@@ -46,8 +44,8 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, report, dask)
-    return conclude(measure(request), f"orch run {spec}", json_output)
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask)
+    return conclude(measure(request), f"orch run {spec}", json_output, draws=report)
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,11 @@ class Request:
     on_change: str | None = None
     wait: bool = True
     yes: bool = False
-    report: bool = True
     dask: str | None = None
 
 
 def measure(request: Request) -> "Summary":
-    """The whole way from a request to a run with its tables and, where it came to its end, its report."""
+    """The way from a request to a run with its tables. What it came to is told and drawn afterwards."""
     from orchestrator.cli.spec import boots_sentence, clock_sentence, comparing_sentence
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
@@ -97,7 +94,7 @@ def measure(request: Request) -> "Summary":
         arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
     place: Place = Cluster(request.dask) if request.dask else Home()
     beds = members_of(bed)
-    with _terminated_as_interrupted(), place:
+    with place:
         seen = place.look(beds)
         able = pool_capabilities(seen)
         plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
@@ -126,7 +123,7 @@ def measure(request: Request) -> "Summary":
             campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
             with place.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)
-            _finish(summary, display, request.report)
+            _tabulate(summary, display)
     return summary
 
 
@@ -137,7 +134,7 @@ def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
 
     if name != AUTO:
         return choose_testbed(name, None)
-    with open_display("qemu") as display, _terminated_as_interrupted():
+    with open_display("qemu") as display:
         return choose_testbed(name, display)
 
 
@@ -185,45 +182,46 @@ def open_display(
     from orchestrator.cli.display import LineDisplay, LiveDisplay
 
     console = Console(stderr=True)
-    if console.is_terminal:
+    if sys.stderr.isatty() and not console.is_dumb_terminal:
         return LiveDisplay(provider, console, slots, role_cpus)
-    return LineDisplay(provider, slots=slots, role_cpus=role_cpus)
+    colours = console.color_system is not None  # wished for (FORCE_COLOR), though nobody sees it now
+    return LineDisplay(provider, slots=slots, role_cpus=role_cpus, colours=colours)
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP as Ctrl-C: the lab goes down and what was measured is kept."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _finish(summary: "Summary", display: "LineDisplay | LiveDisplay", report: bool) -> None:
-    """Tables always; the notebooks and the report, if they are wanted, when the campaign came to its end."""
+def _tabulate(summary: "Summary", display: "LineDisplay | LiveDisplay") -> None:
     from orchestrator.store import write_tables
 
     try:
-        if summary.interrupted or summary.stopped or not report:
-            write_tables(summary.path)
-            return
-        from orchestrator.analysis import make_report
+        write_tables(summary.path)
+    except (OSError, UserError) as error:
+        display.message(f"The tables cannot be written: {error}. `orch report {summary.path}` makes them.")
 
+
+def draw(summary: "Summary") -> None:
+    """Execute the notebooks and write the report of a run that came to its end.
+
+    Whatever goes wrong here is a sentence on standard error: what was measured stands, and can be drawn again.
+    """
+    from orchestrator.analysis import make_report
+
+    if summary.interrupted or summary.stopped:
+        return
+    sys.stdout.flush()  # the outcome, before what may take minutes or fail
+    with open_display("uml") as display:
         display.stage("Executing the notebooks and writing the report", 10)
-        make_report(summary.path, display.detail)
+        try:
+            make_report(summary.path, display.detail)
+        except Exception as error:
+            known = refusal(error) if isinstance(error, OSError) else None
+            told = known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}.")
+            display.message(f"No report was drawn. {told} `orch report {summary.path}` tries it again.")
+            return
         display.stage("")
-    except OSError as error:
-        display.message(f"The tables cannot be written: {error.strerror}. `orch report {summary.path}` makes them.")
 
 
-def conclude(summary: "Summary", command: str, json_output: bool) -> int:
-    """Say how a run ended; returns the exit status. ``command``: what goes on with it, if --resume is added."""
+def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool = True) -> int:
+    """Say how a run ended, and then draw it, if it is to be drawn; returns the exit status, which is that of what was
+    measured. ``command``: what goes on with it, if --resume is added."""
     counts = {status: summary.statuses[status] for status in ("ok", "failed", "invalid", "missing")}
     if not json_output:
         if counts["ok"]:
@@ -234,6 +232,8 @@ def conclude(summary: "Summary", command: str, json_output: bool) -> int:
     else:
         outcome = {"run": str(summary.path), **counts, "interrupted": summary.interrupted, "stopped": summary.stopped}
         print(json.dumps({**outcome, "given_up": summary.given_up}))
+    if draws:
+        draw(summary)
     for gap in summary.given_up:
         print(f"orch: block {gap['block']} was given up: {gap['reason']}", file=sys.stderr)
     if summary.stopped:

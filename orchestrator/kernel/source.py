@@ -120,7 +120,7 @@ def obtain_source(progress: Progress) -> Source:
     wanted = pin()
     named = os.environ.get("ORCH_SOURCE_DIR", "").strip()
     if named:
-        return _from_folder(Path(named).expanduser(), wanted)
+        return _from_folder(Path(os.path.expanduser(named)), wanted)
     cached = [_source_of(p, wanted) for p in cache.products() if p.kind == "kernel-source"]
     for source in cached:
         if source.pinned:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading experiments and testbeds from files."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
         raise SpecError(source.name, problems)
     if isinstance(testbed, SshTestbed) and testbed.inventory is not None:
         # Whoever loads the file may be anywhere.
-        inventory = file.resolve().parent / Path(testbed.inventory).expanduser()
+        inventory = file.resolve().parent / os.path.expanduser(testbed.inventory)
         testbed = testbed.model_copy(update={"inventory": str(inventory)})
     if isinstance(testbed, Pool):
         assert isinstance(root, Mapping)

@@ -6,19 +6,19 @@ executed, and one that would fill the disk is refused before it does.
 """
 
 import atexit
+import contextlib
 import hashlib
-import os
 import re
 import secrets
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import UserError
+from orchestrator.private import private_folder
 
 SUMS = "SHA256SUMS"
 _MOST_FILES = 1_000_000
@@ -48,21 +48,12 @@ def open_archive(path: Path) -> Path:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
     if key not in _opened:
-        private = Path(tempfile.mkdtemp(prefix="orch-archive-"))
-        atexit.register(_remove, private, os.getpid())
-        try:
-            folder = private / path.stem
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(private_folder("unpacked")).path / path.stem
             unpack(path, folder)
-        except BaseException:
-            shutil.rmtree(private, ignore_errors=True)
-            raise
+            atexit.register(stack.pop_all().close)
         _opened[key] = folder
     return _opened[key]
-
-
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # not at the end of a process that was forked from the one that uses it
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def unpack(archive: Path, folder: Path) -> None:

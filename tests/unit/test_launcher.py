@@ -41,15 +41,18 @@ REAL = [
 
 PYTHON = r"""#!/bin/sh
 echo "python $*" >>"$LOG"
+echo "set PYTHONHOME=${PYTHONHOME:-} PIP_USER=${PIP_USER:-} PIP_INDEX_URL=${PIP_INDEX_URL:-}" \
+    "PIP_CONFIG_FILE=${PIP_CONFIG_FILE:-} JUPYTER_PATH=${JUPYTER_PATH:-} for $*" >>"$LOG"
 case "$*" in
     *version_info*) [ -z "${FOREIGN:-}" ] ;;
     --version) echo Python 3.9.1 ;;
+    *"pip config list") echo "${SETTINGS_OF_PIP:-}" ;;
     *ensurepip*) [ -e "$STATE/has-venv" ] && echo "$0" ;;
     "-m venv "*)
         sleep "${SLOW:-0}"
         mkdir -p "$3/bin"
         cp "$0" "$3/bin/python"
-        printf '#!/bin/sh\necho "uv $*" >>"$LOG"\nexit %s\n' "${UV_STATUS:-0}" >"$3/bin/uv"
+        printf '#!/bin/sh\necho "uv $*" >>"$LOG"\nexit %s\n' "${STATUS_OF_UV:-0}" >"$3/bin/uv"
         chmod +x "$3/bin/uv"
         ;;
     *--editable*)
@@ -249,7 +252,7 @@ def test_an_environment_that_cannot_be_made_says_why(computer: Computer) -> None
 
 
 def test_pip_takes_over_where_uv_cannot_reach_the_index(computer: Computer) -> None:
-    done = computer.run("plan", UV_STATUS="2")
+    done = computer.run("plan", STATUS_OF_UV="2")
     assert done.returncode == 0, done.stderr
     assert len(computer.calls("uv")) == 2
     assert any("requirements.lock" in call for call in computer.calls("python -m pip"))
@@ -370,3 +373,29 @@ def test_on_a_terminal_it_asks_before_sudo(computer: Computer, answer: bytes, st
     assert (b"nothing was installed" in said) == (status == 3)
     assert all(call.startswith("sudo env ") for call in computer.calls("sudo"))
     assert bool(computer.calls("sudo")) == (status == 0)
+
+
+def test_settings_for_other_environments_do_not_reach_this_one_and_ways_to_an_index_do(computer: Computer) -> None:
+    theirs = {"PYTHONHOME": "/usr", "PYTHONPATH": "/x", "PIP_USER": "1", "PIP_TARGET": "/y", "JUPYTER_PATH": "/z"}
+    settings = "global.user='true'\nglobal.target='/y'\nglobal.index-url='https://mirror.example/simple'"
+    done = computer.run("plan", SETTINGS_OF_PIP=settings, **theirs)
+    assert done.returncode == 0, done.stderr
+    (installed,) = [line for line in computer.calls("set") if "uv.lock" in line]
+    assert installed.startswith(
+        "set PYTHONHOME= PIP_USER= PIP_INDEX_URL=https://mirror.example/simple PIP_CONFIG_FILE=/dev/null JUPYTER_PATH= "
+    )
+    assert not any("PYTHONHOME=/usr" in line or "PIP_USER=1" in line for line in computer.calls("set"))
+
+
+def test_the_caller_s_own_index_goes_before_that_of_the_settings(computer: Computer) -> None:
+    settings = "install.index-url='https://mirror.example/simple'"
+    computer.run("plan", SETTINGS_OF_PIP=settings, PIP_INDEX_URL="https://nearer.example/simple")
+    (installed,) = [line for line in computer.calls("set") if "uv.lock" in line]
+    assert "PIP_INDEX_URL=https://nearer.example/simple" in installed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(computer: Computer, closed: str) -> None:
+    command, environment = computer.command("plan")
+    shell = ["sh", "-c", f'"$@" {closed}', "sh", *command]
+    assert subprocess.run(shell, env=environment, capture_output=True, check=False).returncode == 0

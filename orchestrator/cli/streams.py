@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The standard streams, signals and variables of the caller, made such that a command can rely on them."""
+
+import codecs
+import errno
+import io
+import os
+import signal
+import sys
+from typing import Any, TextIO
+
+_SHAPES = ("COLUMNS", "LINES")
+_LEAST_COLUMNS = 10  # narrower is no terminal; 0 is what some programs say that do not know
+_NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO)  # the reader has ended, the terminal is gone
+
+
+def prepare() -> None:
+    """Make the streams usable: closed ones lead nowhere, one that nobody reads any more stops nothing, and what an
+    encoding lacks becomes a question mark. Sizes of no terminal are forgotten, and TERM and HUP end as Ctrl-C does."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+    codecs.register_error("orch", _nearest)
+    sys.stdout, sys.stderr = _stream(1, sys.stdout), _stream(2, sys.stderr)
+    for name in _SHAPES:
+        if not _is_size(os.environ.get(name, str(_LEAST_COLUMNS))):
+            del os.environ[name]
+    interrupt_on_signals()
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and int(text) >= _LEAST_COLUMNS
+
+
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does: everything is put in order. What the caller ignores stays ignored
+    (nohup); a second SIGHUP, as a terminal sends that is closed, does not disturb that."""
+
+    def interrupt(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+class _Stream(io.FileIO):
+    """A file that takes what nobody reads any more. On standard error, whatever goes wrong, nothing else is to stop."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if self.fileno() != 2 and error.errno not in _NOBODY_READS:
+                raise
+            return len(data)
+
+
+def _stream(fd: int, before: TextIO | None) -> TextIO:
+    encoding = getattr(before, "encoding", None) or "utf-8"
+    raw = _Stream(fd, "w", closefd=False)
+    is_terminal = raw.isatty()
+    buffered = io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffered, encoding, "orch", line_buffering=is_terminal or fd == 2, write_through=fd == 2)
+
+
+def _nearest(error: UnicodeError) -> tuple[bytes, int]:
+    """A byte of a file's name as it is, and a question mark for each character that an encoding lacks."""
+    assert isinstance(error, UnicodeEncodeError)
+    wanted = error.object[error.start : error.end]
+    data = b"".join(bytes([ord(one) - 0xDC00]) if 0xDC80 <= ord(one) <= 0xDCFF else b"?" for one in wanted)
+    return data, error.end

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private folders for what lives as long as this process: sockets, keys, what an archive is unpacked to.
+
+A folder is locked while it is used. One whose process was killed is not, so that the next process that asks for a
+folder for the same purpose clears it away.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# A socket's path has at most 107 bytes (unix(7)), and the names of a lab's sockets have up to 40.
+LONGEST_BYTES = 107 - 40
+# What separates arguments of User-Mode Linux, QEMU, OpenSSH, make or a shell, which cannot all be told to take it.
+_SEPARATORS = frozenset(" \t\n\r,:;\"'\\$#%&|<>()*?[]{}!`~=")
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """``has_sockets``: whether sockets can be made in it."""
+
+    path: Path
+    has_sockets: bool
+
+
+def odd_characters(path: Path) -> str:
+    """The characters of a path that programs of the lab take for separators, each once, such as " ,"."""
+    return "".join(dict.fromkeys(character for character in str(path) if character in _SEPARATORS))
+
+
+def bases() -> list[Path]:
+    """The folders for temporary files, the user's choice first."""
+    chosen = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"]
+    usable = [name for name in chosen if os.path.isabs(name) and os.path.isdir(name) and os.access(name, os.W_OK)]
+    return [Path(name) for name in dict.fromkeys(usable)]
+
+
+def socket_base(name_bytes: int = 32) -> Path | None:
+    """The first of `bases` in which sockets can be made, below a folder whose name has so many bytes at most; None
+    where there is none. Its path has nothing that a program of the lab takes for a separator."""
+    for base in bases():
+        fits = len(os.fsencode(base)) + 1 + name_bytes <= LONGEST_BYTES
+        if fits and not odd_characters(base) and _can_bind(base):
+            return base
+    return None
+
+
+def _can_bind(base: Path) -> bool:
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="orch-try-", dir=base) as folder,
+            socket.socket(socket.AF_UNIX) as tried,
+        ):
+            tried.bind(os.path.join(folder, "s"))
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def private_folder(purpose: str, *, sockets: bool = False) -> Iterator[Private]:
+    """A folder orch-PURPOSE-… that only this user can read, until the context is left.
+
+    ``sockets``: rather elsewhere than where the user's temporary files are, if no socket can be made there.
+    """
+    with_sockets = socket_base() if sockets else None
+    base = with_sockets or Path(tempfile.gettempdir())
+    _clear_abandoned(base, purpose)
+    fresh = Path(tempfile.mkdtemp(prefix=f".orch-{purpose}-", dir=base))
+    lock = os.open(fresh, os.O_RDONLY | os.O_DIRECTORY)
+    path = fresh.with_name(fresh.name.removeprefix("."))
+    owner = os.getpid()
+    try:
+        with contextlib.suppress(OSError):  # without locks, nobody clears away
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fresh.rename(path)
+        yield Private(path, with_sockets is not None)
+    finally:
+        if os.getpid() == owner:  # not in a process that was forked from it
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+        os.close(lock)
+
+
+def _clear_abandoned(base: Path, purpose: str) -> None:
+    """Remove this user's folders for a purpose that no process has locked."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(base):
+            if entry.name.startswith(f"orch-{purpose}-") and entry.stat(follow_symlinks=False).st_uid == os.getuid():
+                _clear_if_abandoned(entry.path)
+
+
+def _clear_if_abandoned(path: str) -> None:
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(fd)

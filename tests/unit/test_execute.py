@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executing notebooks wherever a run lies, and what is told when that fails; the outcome of a run stands."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from orchestrator import private
+from orchestrator.analysis import execute
+from orchestrator.analysis.notebooks import KERNEL
+from orchestrator.cli import run as run_module
+from orchestrator.errors import UserError
+from orchestrator.run.campaign import Summary
+from tests.unit.synthetic_run import write_run
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a notebook "small" of a few cells; returns what executes it for a folder."""
+
+    def make(*cells: str) -> None:
+        about = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=about)
+        (tmp_path / "books").mkdir(exist_ok=True)
+        nbformat.write(made, tmp_path / "books" / "small.ipynb")
+        monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path / "books")
+
+    return make
+
+
+def outputs(run: Path) -> str:
+    content = json.loads((run / "notebooks" / "small.ipynb").read_text())
+    return "".join("".join(one.get("text", "")) for cell in content["cells"] for one in cell.get("outputs", ()))
+
+
+@pytest.mark.parametrize("sockets", [True, False])
+def test_any_path_is_drawn_in_and_only_the_notebook_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notebook: Any, sockets: bool
+) -> None:
+    if not sockets:
+        monkeypatch.setattr(private, "_can_bind", lambda base: False)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "json.py").write_text("raise SystemExit('not ours')")
+    (tmp_path / "startup.py").write_text("intruder = 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "theirs"))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "startup.py"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "theirs"))
+    run = tmp_path / os.fsdecode(b"a {x} {0} caf\xe9, b:c")
+    run.mkdir()
+    notebook("import json, os, sys", "print('intruder' in globals(), os.listdir('..'))")
+    execute.execute("small", run)
+    assert outputs(run).startswith("False ")
+    assert os.listdir(run / "notebooks") == ["small.ipynb"]
+    assert str(tmp_path) not in (run / "notebooks" / "small.ipynb").read_text()
+    assert os.environ["PYTHONPATH"] == str(tmp_path / "theirs")
+
+
+def test_a_kernel_that_is_killed_is_a_sentence_with_the_notebook_up_to_there(tmp_path: Path, notebook: Any) -> None:
+    notebook("print('before')", "import os; os.kill(os.getpid(), 9)", "print('after')")
+    with pytest.raises(UserError, match=r"The notebook small could not be .* kernel .* has it, up to there"):
+        execute.execute("small", tmp_path)
+    assert outputs(tmp_path) == "before\n"
+
+
+class Refusing:
+    """In place of drawing: every way to fail."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *arguments: object) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UserError("The notebook failed."), RuntimeError("Kernel died"), KeyError("x"), OSError(28, "No space", "/x")],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    path = write_run(tmp_path, rounds=1, variants=["vanilla"])
+    monkeypatch.setattr("orchestrator.analysis.make_report", Refusing(error))
+    summary = Summary(path)
+    summary.statuses.update({"ok": 6})
+    assert run_module.conclude(summary, "orch run x", False) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == str(path)
+    assert "6 of 6 trials are ok." in said.out
+    assert f"No report was drawn. {error.args[0]}"[:20] in said.err
+    assert f"`orch report {path}` tries it again" in said.err
+    summary.statuses.update({"failed": 1})
+    assert run_module.conclude(summary, "orch run x", True) == 1
+    assert json.loads(capsys.readouterr().out)["run"] == str(path)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private folders: where they are made, and that nothing is left of them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator import private
+from orchestrator.paths import CHECKOUT
+from orchestrator.private import odd_characters, private_folder, socket_base
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A short folder that stands for the temporary files of the user."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_it_is_private_and_goes_whatever_happens(temporary: Path) -> None:
+    def used() -> None:
+        with private_folder("test") as made:
+            assert made.path.parent == temporary
+            assert made.path.stat().st_mode & 0o077 == 0
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        used()
+    assert not list(temporary.iterdir())
+
+
+def test_what_a_killed_process_left_is_cleared_away_and_what_is_used_is_not(temporary: Path) -> None:
+    code = (
+        "import sys, time; from orchestrator.private import private_folder\n"
+        "with private_folder('test') as made:\n    print(made.path, flush=True)\n    time.sleep(60)"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(CHECKOUT)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    theirs = Path(process.stdout.readline().strip())
+    with private_folder("test"):
+        assert theirs.is_dir()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert theirs.is_dir()
+    with private_folder("other"):
+        assert theirs.is_dir()
+    with private_folder("test"):
+        assert not theirs.exists()
+
+
+@pytest.mark.parametrize("name", ["u" * 80, "with space", "a,b", "c:d", "e{f}"])
+def test_sockets_are_made_elsewhere_where_the_path_is_long_or_odd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+    found = socket_base()
+    assert found is not None
+    assert found != tmp_path / name
+    with private_folder("test", sockets=True) as made, socket.socket(socket.AF_UNIX) as tried:
+        assert made.has_sockets
+        tried.bind(str(made.path / ("s" * 32)))
+
+
+def test_without_sockets_anywhere_it_is_where_temporary_files_are(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private, "_can_bind", lambda base: False)
+    assert socket_base() is None
+    with private_folder("test", sockets=True) as made:
+        assert (made.path.parent, made.has_sockets) == (temporary, False)
+
+
+def test_the_characters_that_programs_of_the_lab_do_not_take() -> None:
+    assert odd_characters(Path("/a b/c,d e")) == " ,"
+    assert odd_characters(Path("/home/josé/x-1_2.3+4@5")) == ""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caller's streams, signals and variables: none of them stops a command or changes what it does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.app import run_command
+from orchestrator.cli.display import LineDisplay
+from orchestrator.cli.run import open_display
+from orchestrator.paths import CHECKOUT
+
+ORCH = [sys.executable, "-c", "import sys; from orchestrator.cli.app import main; sys.argv[0] = 'orch'; main()"]
+PREPARED = "import os, signal, subprocess, sys\nfrom orchestrator.cli import streams\nstreams.prepare()\n"
+
+
+def run_in(shell: str, command: Sequence[str], folder: Path, **variables: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command by a line of a shell, in which it is "$@"."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **variables}
+    return subprocess.run(["sh", "-c", shell, "sh", *command], cwd=folder, env=environment, capture_output=True)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere_also_for_what_it_starts(tmp_path: Path, closed: str) -> None:
+    assert run_in(f'"$@" {closed}', [*ORCH, "--version"], tmp_path).returncode == 0
+    code = PREPARED + "sys.exit(subprocess.run(['sh', '-c', 'echo x; echo y >&2']).returncode)"
+    assert run_in(f'"$@" {closed}', [sys.executable, "-c", code], tmp_path).returncode == 0
+
+
+def test_what_an_encoding_lacks_is_a_question_mark_and_a_name_of_a_file_stays(tmp_path: Path) -> None:
+    code = PREPARED + "print('a\\u2713b \\udce9')"
+    done = run_in('"$@"', [sys.executable, "-c", code], tmp_path, PYTHONIOENCODING="ascii")
+    assert done.stdout == b"a?b \xe9\n"
+    assert run_in('"$@"', [sys.executable, "-c", code], tmp_path, PYTHONUTF8="1").stdout == b"a\xe2\x9c\x93b \xe9\n"
+
+
+@pytest.mark.parametrize("fd", [1, 2])
+def test_a_reader_that_has_ended_stops_nothing(tmp_path: Path, fd: int) -> None:
+    code = PREPARED + (
+        f"stream = (sys.stdout, sys.stderr)[{fd - 1}]\n"
+        "for _ in range(2000):\n    print('x' * 100, file=stream, flush=True)\n"
+        "open('done', 'w').close()"
+    )
+    run_in('"$@" 2>&1 | head -n 1', [sys.executable, "-c", code], tmp_path)
+    assert (tmp_path / "done").exists()
+
+
+def test_output_that_a_full_disk_does_not_take_is_no_success(tmp_path: Path) -> None:
+    done = run_in('"$@" >/dev/full', [*ORCH, "schema"], tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.decode().count("\n") == 1
+    assert b"No space left" in done.stderr
+    code = PREPARED + "print('x', file=sys.stderr, flush=True); print('y')"
+    assert run_in('"$@" 2>/dev/full', [sys.executable, "-c", code], tmp_path).stdout == b"y\n"
+
+
+def test_sizes_of_no_terminal_are_forgotten(tmp_path: Path) -> None:
+    code = PREPARED + "print(os.environ.get('COLUMNS'), os.environ.get('LINES'))"
+    for given, left in (("0", "None"), ("x", "None"), ("", "None"), ("90", "90")):
+        done = run_in('"$@"', [sys.executable, "-c", code], tmp_path, COLUMNS=given, LINES="30")
+        assert done.stdout.decode().split() == [left, "30"]
+
+
+def test_signals_are_as_ctrl_c_unless_the_caller_ignores_them(tmp_path: Path) -> None:
+    code = PREPARED + (
+        "import time\n"
+        "try:\n    os.kill(os.getpid(), getattr(signal, sys.argv[1])); time.sleep(0.01); print('went on')\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    said = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        for shell in ('"$@"', f'trap "" {name.removeprefix("SIG")}; "$@"'):
+            said[name, shell[:4]] = run_in(shell, [sys.executable, "-c", code, name], tmp_path).stdout.decode().strip()
+    assert said == {
+        ("SIGTERM", '"$@"'): "interrupted",
+        ("SIGTERM", "trap"): "went on",
+        ("SIGHUP", '"$@"'): "interrupted",
+        ("SIGHUP", "trap"): "went on",
+    }
+
+
+def test_a_second_hangup_does_not_disturb_what_is_put_in_order(tmp_path: Path) -> None:
+    code = PREPARED + (
+        "try:\n    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "except KeyboardInterrupt:\n    os.kill(os.getpid(), signal.SIGHUP); print('in order')\n"
+    )
+    assert run_in('"$@"', [sys.executable, "-c", code], tmp_path).stdout == b"in order\n"
+
+
+def test_colours_that_are_wished_for_in_a_file_are_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    display = open_display("uml")
+    assert isinstance(display, LineDisplay)
+    display.message("something")
+    assert capsys.readouterr().err.endswith("\x1b[33msomething\x1b[0m\n")
+    monkeypatch.delenv("FORCE_COLOR")
+    open_display("uml").message("something")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["report", ""], ["run", "x.yaml", "--resume", ""], ["run", "--results="]])
+def test_an_empty_name_is_not_the_current_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(arguments) == 2
+    assert "empty" in capsys.readouterr().err
