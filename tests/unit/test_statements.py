@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What README, docs and the pages of the example runs say about these runs is recomputed from their Parquet files.
+
+A statement is found by a small regular expression, whose groups are its numbers; each must be what the public API gives
+for the shipped run, rounded as it is written. Every other number of a measurement is in `ELSEWHERE`, with the reason
+that no shipped run is behind it.
+"""
+
+import html
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+import orchestrator as orch
+from orchestrator.analysis.claims import load_claims
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.headline import headline
+from orchestrator.analysis.page import _took as took
+from orchestrator.analysis.polls import polls, spread
+from orchestrator.analysis.quality import quality
+from orchestrator.analysis.virtual import controls
+from orchestrator.paths import CHECKOUT, RESULTS
+from orchestrator.stats import paired_ratio
+
+FILES = ("README.md", *(f"docs/{path.name}" for path in sorted((CHECKOUT / "docs").glob("*.md"))))
+EXAMPLES = sorted(path.name for path in RESULTS.glob("example*"))
+Numbers = Sequence[float | str]
+
+
+@cache
+def run(name: str) -> Run:
+    return orch.load(RESULTS / name)
+
+
+def values(name: str, variant: str, cores: int, tunnels: int) -> dict[tuple[Any, ...], float]:
+    """{(block, round): bit/s} of a cell's valid trials, read from the frame that the Parquet file is."""
+    trials = run(name).trials
+    mine = trials[(trials["kind"] == "measure") & (trials["status"] == "ok") & (trials["variant"] == variant)]
+    mine = mine[(mine["cores"] == cores) & (mine["tunnels"] == tunnels)]
+    return {(row["block"], row["round"]): row["throughput_bps"] for row in mine.to_dict("records")}
+
+
+def ratio(name: str, of: tuple[str, int, int], to: tuple[str, int, int]) -> Numbers:
+    """Median, bounds and pairs of the ratios of two cells (variant, cores, tunnels) of one boot."""
+    found = paired_ratio(values(name, *of), values(name, *to))
+    assert found is not None
+    return found.median, found.interval.low, found.interval.high, found.n
+
+
+def median_gbit(name: str, variant: str, cores: int, tunnels: int) -> float:
+    table = run(name).cells()
+    (row,) = table[(table["variant"] == variant) & (table["cores"] == cores) & (table["tunnels"] == tunnels)].to_dict(
+        "records"
+    )
+    return float(row["median_bps"]) / 1e9
+
+
+def efficiency(name: str, variant: str, cores: int) -> Numbers:
+    """With one tunnel a core: median and bounds."""
+    table = run(name).efficiencies()
+    (row,) = table[(table["variant"] == variant) & (table["cores"] == cores)].to_dict("records")
+    return row["median"], row["low"], row["high"]
+
+
+def one_tunnel_of_linear(claim: str) -> Numbers:
+    """Median and bounds of a claim's first number, which no table has."""
+    verdict = next(one for one in run("example-virtual").verify() if one.claim == claim)
+    number = verdict.evidence[0]
+    assert number.median is not None
+    assert number.low is not None
+    assert number.high is not None
+    return number.median, number.low, number.high
+
+
+def verdict(claim: str) -> Numbers:
+    (found,) = (one for one in run("example-virtual").verify() if one.claim == claim)
+    return (found.verdict,)
+
+
+def published(claim: str) -> Numbers:
+    (found,) = (one for one in load_claims() if one.claim == claim)
+    assert found.tests[0].published is not None
+    return (found.tests[0].published.value,)
+
+
+def trials_ok(name: str) -> Numbers:
+    counts = run(name).counts()
+    return counts["ok"], sum(counts.values()), run(name).cells()["n"].min()
+
+
+def threaded_in_modes() -> Numbers:
+    table = quality(run("example"))
+    (row,) = table[(table["variant"] == "threaded") & (table["cores"] == 2) & (table["tunnels"] == 2)].to_dict(
+        "records"
+    )
+    assert row["modes"] == "probable"
+    return row["lower"] / 1e9, row["lower_n"], row["upper"] / 1e9, row["upper_n"]
+
+
+def inline_over_modes() -> Numbers:
+    """How many times as much inline carries as threaded in its lower mode, in how many rounds; and in its upper."""
+    mine, other = values("example", "inline", 2, 2), values("example", "threaded", 2, 2)
+    cut = sorted(other.values())[int(threaded_in_modes()[1]) - 1]
+    sides = [{key: v for key, v in other.items() if (v <= cut) is lower} for lower in (True, False)]
+    found = [paired_ratio(mine, side) for side in sides]
+    return [number for one in found if one is not None for number in (one.median, one.n)]
+
+
+def minutes(name: str) -> Numbers:
+    return (took(run(name).meta).removesuffix(" min"),)
+
+
+def undecidable(name: str) -> Numbers:
+    return [verdict.claim for verdict in run(name).verify() if verdict.verdict == "not testable here"]
+
+
+def poll_numbers() -> Numbers:
+    """Of the gateway that decrypts: packets a poll of vanilla and threaded; inline's share of polls on the own CPU."""
+    table = spread(polls(run("example-black-hole")))
+    rows = table[table["role"] == "gateway-b"].set_index("variant")
+    own = 100 * float(rows.loc["inline", "one_cpu"])
+    return rows.loc["vanilla", "packets_per_poll"], rows.loc["threaded", "packets_per_poll"], own
+
+
+def loops() -> Numbers:
+    table = controls(run("example-virtual"))
+    several = table[table["cpus"] > 1]
+    return [number for row in several.to_dict("records") for number in (row["cpus"], row["times_one"])]
+
+
+def loops_are_within() -> Numbers:
+    return (math.ceil(100 * controls(run("example-virtual"))["off"].abs().max()),)
+
+
+def validated() -> Numbers:
+    """Two virtual and two real CPUs, as docs/virtual-time.md has them: no run of it is kept."""
+    found = re.search(
+        r"\| inline over vanilla, 2 tunnels \| ([\d.]+) [^|]*\| ([\d.]+) ", text_of("docs/virtual-time.md")
+    )
+    assert found
+    return found.group(2), found.group(1)
+
+
+def alone() -> Numbers:
+    table = controls(run("example-virtual"))
+    return table["core_alone"].min(), table["core_alone"].max()
+
+
+VIRTUAL = "example-virtual"
+ONE = ("vanilla", 18, 1)
+MANY = ("vanilla", 18, 18)
+INLINE = ("inline", 18, 18)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """``pattern``: found once in the file, whose groups are the ``numbers``."""
+
+    file: str
+    pattern: str
+    numbers: Callable[[], Numbers]
+
+
+STATEMENTS = (
+    Statement("README.md", r"in virtual time, (\d+) minutes, 151 of", lambda: minutes(VIRTUAL)),
+    Statement("README.md", r"minutes, (\d+) of (\d+) trials ok \(n = (\d+)\)", lambda: trials_ok(VIRTUAL)),
+    Statement(
+        "README.md",
+        r"Eighteen tunnels of inline carry ([\d.]+) times what one tunnel of vanilla does \([^)]*?([\d.]+) to ([\d.]+)",
+        lambda: ratio(VIRTUAL, INLINE, ONE)[:3],
+    ),
+    Statement("README.md", r"the paper has (\d+) times", lambda: published("C5")),
+    Statement(
+        "README.md",
+        r"eighteen tunnels of vanilla carry ([\d.]+) times as much as one \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(VIRTUAL, MANY, ONE)[:3],
+    ),
+    Statement("README.md", r"where less than (\d+) is published", lambda: published("C2")),
+    Statement("README.md", r"the paper has 18 times: (.*?)\. But eighteen", lambda: verdict("C5")),
+    Statement("README.md", r"is published: (.*?)\. Inline is", lambda: verdict("C2")),
+    Statement(
+        "README.md",
+        r"Inline is ahead of them by ([\d.]+) times only \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(VIRTUAL, INLINE, MANY)[:3],
+    ),
+    Statement(
+        "README.md",
+        r"One tunnel of vanilla carries ([\d.]+) of linear at 18 cores \(([\d.]+) to ([\d.]+)\)",
+        lambda: one_tunnel_of_linear("C1"),
+    ),
+    Statement(
+        "README.md", r"eighteen of inline ([\d.]+) \(([\d.]+) to ([\d.]+)\)", lambda: efficiency(VIRTUAL, "inline", 18)
+    ),
+    Statement(
+        "README.md",
+        r"inline carries ([\d.]+) times as much as vanilla \([^)]*?([\d.]+) to ([\d.]+), n = (\d+) pairs\)",
+        lambda: ratio("example", ("inline", 2, 2), ("vanilla", 2, 2)),
+    ),
+    Statement(
+        "README.md",
+        r"([\d.]+) times as much as threaded \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio("example", ("inline", 2, 2), ("threaded", 2, 2))[:3],
+    ),
+    Statement(
+        "README.md",
+        r"([\d.]+) times as much as in the lower one, in (\d+) rounds, and ([\d.]+) times as much as in the upper one, "
+        r"in (\d+)",
+        inline_over_modes,
+    ),
+    Statement("README.md", r"--tier claims (\d+) minutes", lambda: minutes(VIRTUAL)),
+    Statement("README.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),
+    Statement("README.md", r"all claims but scaling \((C\d), (C\d)\)", lambda: undecidable(VIRTUAL)),
+    Statement(
+        "docs/statistics.md",
+        r"is probably in two modes, ([\d.]+) Gbit/s \((\d+) trials\) or ([\d.]+) \((\d+) trials\)",
+        threaded_in_modes,
+    ),
+    Statement(
+        "docs/results.md",
+        r"take ([\d.]+) packets each.*?threads take (\d+) packets a poll.*?inline (\d+) %",
+        poll_numbers,
+    ),
+    Statement(
+        "docs/virtual-time.md",
+        r"carries ([\d.]+) and ([\d.]+) Gbit/s: ([\d.]+) and ([\d.]+) times the ([\d.]+) of one tunnel on one core",
+        lambda: [
+            *(gbit := [median_gbit(VIRTUAL, "inline", cores, cores) for cores in (9, 18)]),
+            *(one / median_gbit(VIRTUAL, "inline", 1, 1) for one in gbit),
+            median_gbit(VIRTUAL, "inline", 1, 1),
+        ],
+    ),
+    Statement(
+        "docs/virtual-time.md",
+        r"interval of the efficiency at 18 cores within one boot: ([\d.]+) to ([\d.]+)\)",
+        lambda: efficiency(VIRTUAL, "inline", 18)[1:],
+    ),
+    Statement(
+        "docs/virtual-time.md",
+        r"(\d+), (\d+) and (\d+) loops that only compute did ([\d.]+), ([\d.]+) and ([\d.]+) times the work of one",
+        lambda: [*loops()[::2], *loops()[1::2]],
+    ),
+    Statement("docs/virtual-time.md", r"times the work of one: within (\d+) %", loops_are_within),
+    Statement("docs/virtual-time.md", r"itself was ([\d.]+) to ([\d.]+) times as fast in that run's blocks", alone),
+)
+
+_SETTING = "a limit, a version, a default or an explanation: nothing that was measured"
+_PUBLISHED = "published numbers and tolerances, which `orch artifact` takes from experiments/claims"
+_SIMULATED = "simulated, by a benchmark or a test that the section names"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measurement of which no run is kept. ``n`` and ``where``: found in the file, what is said of its size and of
+    the computer."""
+
+    n: str
+    where: str
+
+
+_TWO_CORES = r"two cores of a shared virtual machine \(AMD EPYC, Zen 4\)"
+# (file, heading): why no shipped run is behind its other numbers.
+ELSEWHERE: dict[tuple[str, str], str | Measured] = {
+    ("README.md", "The two commands"): _SETTING,
+    ("README.md", "What is compared"): _SETTING,
+    ("README.md", "The experiments"): _SETTING,
+    ("README.md", "Your own testbed"): _SETTING,
+    ("docs/archive.md", "What is in it"): _SETTING,
+    ("docs/archive.md", "How it is read"): Measured("best of 3", "two cores that other programs used too"),
+    ("docs/artifact.md", "What it needs"): _SETTING,
+    ("docs/artifact.md", "Claims"): _PUBLISHED,
+    ("docs/kernel.md", "WireGuard's data path, before and after"): _SETTING,
+    ("docs/kernel.md", "Batched"): Measured("three rounds of 2 s in one boot", "two virtual CPUs"),
+    ("docs/kernel.md", "What had to be handled"): Measured("n was not recorded", "2 virtual CPUs; n was"),
+    ("docs/kernel.md", "Where to decrypt"): Measured("5 rounds of 3 s", "2 virtual CPUs, gateway to gateway"),
+    ("docs/kernel.md", "What each change gave"): Measured(
+        "81 trials in one boot", "a shared virtual machine with 2 cores"
+    ),
+    ("docs/kernel.md", "The lab kernel"): Measured("n was not recorded", "One tunnel, two virtual CPUs"),
+    ("docs/kernel.md", "How it is tested"): _SETTING,
+    ("docs/results.md", "Limits"): Measured(r"n = 2 each", "a lab that used both cores of a computer"),
+    ("docs/results.md", "Where polls run"): _SETTING,
+    ("docs/results.md", "How many repetitions"): _SIMULATED,
+    ("docs/results.md", "Figures"): Measured(r"n = 1", "benchmarks/drawing.py"),
+    ("docs/statistics.md", "Intervals"): _SIMULATED,
+    ("docs/statistics.md", "Modes, drift, neighbours"): _SIMULATED,
+    ("docs/statistics.md", "Laws of scaling"): _SIMULATED,
+    ("docs/statistics.md", "Claims"): _SIMULATED,
+    ("docs/statistics.md", "Two runs"): _SETTING,
+    ("docs/testbeds.md", "Your own hosts in ten minutes"): _SETTING,
+    ("docs/testbeds.md", "Systems"): _SETTING,
+    ("docs/testbeds.md", "In a container"): Measured("14 of 14 trials ok", "a busy computer"),
+    ("docs/traffic.md", "iperf3"): _SETTING,
+    ("docs/traffic.md", "pktgen"): _SETTING,
+    ("docs/traffic.md", "The baseline"): _SETTING,
+    ("docs/traffic.md", "Searching a rate"): _SETTING,
+    ("docs/traffic.md", "How well it finds what is known"): Measured(
+        "in 2 of 2 searches", "On two cores that other programs"
+    ),
+    ("docs/traffic.md", "Paths"): _SETTING,
+    ("docs/virtual-time.md", "How time passes"): _SETTING,
+    ("docs/virtual-time.md", "Limits"): _SETTING,
+    ("docs/virtual-time.md", "Two CPUs in real and in virtual time"): Measured("six rounds of 2 s", _TWO_CORES),
+    ("docs/virtual-time.md", "The quantum"): Measured("median of the six ratios within a round", _TWO_CORES),
+    ("docs/virtual-time.md", "Beside another program"): Measured("median of the six ratios within a round", _TWO_CORES),
+    ("docs/virtual-time.md", "What limits 16 cores"): Measured("three trials", _TWO_CORES),
+    ("docs/virtual-time.md", "Do the polls of many tunnels converge?"): Measured(
+        "one a variant; three more", _TWO_CORES
+    ),
+    ("docs/virtual-time.md", "The same kernel without virtual time"): Measured("six rounds in turn", _TWO_CORES),
+    ("docs/virtual-time.md", "Faults that these comparisons found"): Measured(
+        "when 16 of them shared two cores", _TWO_CORES
+    ),
+    ("docs/virtual-time.md", "The control"): Measured("40 repetitions each", _TWO_CORES),
+    ("docs/virtual-time.md", "Cost"): Measured("one run each", _TWO_CORES),
+}
+
+
+def text_of(file: str) -> str:
+    """A file's text with single spaces."""
+    return " ".join((CHECKOUT / file).read_text(encoding="utf-8").split())
+
+
+def as_written(value: float | str, written: str) -> str:
+    """A value rounded as it is written."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.{len(written.partition('.')[2])}f}"
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda one: f"{one.file}: {one.pattern[:40]}")
+def test_a_statement_is_what_the_shipped_run_shows(statement: Statement) -> None:
+    (found,) = re.finditer(statement.pattern, text_of(statement.file))
+    numbers = list(statement.numbers())
+    assert list(found.groups()) == [as_written(v, w) for v, w in zip(numbers, found.groups(), strict=True)]
+
+
+# A number that is a result: with a decimal point, with a unit of one, or a sample's size.
+NUMBER = re.compile(
+    r"(?<![\w.-])(?:\d+\.\d+(?![\d.]*[\w-])|\d+(?= (?:[GM]bit/s|[kM]pps|times\b|wall seconds|trials\b|packets a poll))"
+    r"|(?<=n = )\d+|\d+(?= ?%(?! interval| within)))"
+)
+
+
+def sections(file: str) -> Iterator[tuple[str, str]]:
+    """(heading, paragraph with single spaces) of a file; without commands, which are indented."""
+    heading = ""
+    for block in re.split(r"\n\s*\n", (CHECKOUT / file).read_text(encoding="utf-8")):
+        lines = block.splitlines()
+        for line in lines:
+            heading = line.strip("# ") if line.startswith("#") else heading
+        kept = [line for line in lines if not line.startswith(("#", "    "))]
+        if kept:
+            yield heading, " ".join(" ".join(kept).split())
+
+
+def unchecked(file: str) -> Iterator[tuple[str, str]]:
+    """(heading, number with what is around it) of numbers that no statement checks."""
+    patterns = [one.pattern for one in STATEMENTS if one.file == file]
+    for heading, paragraph in sections(file):
+        spans = [
+            found.span(group)
+            for pattern in patterns
+            for found in re.finditer(pattern, paragraph)
+            for group in range(1, len(found.groups()) + 1)
+        ]
+        for number in NUMBER.finditer(paragraph):
+            if not any(start <= number.start() and number.end() <= end for start, end in spans):
+                yield heading, paragraph[max(0, number.start() - 30) : number.end() + 25]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_other_number_has_its_reason(file: str) -> None:
+    found = list(unchecked(file))
+    unknown = [f"{heading}: {around}" for heading, around in found if (file, heading) not in ELSEWHERE]
+    assert not unknown, "check it with a statement, or say in ELSEWHERE why no shipped run is behind it"
+    reasons = {heading for of, heading in ELSEWHERE if of == file}
+    assert reasons <= {heading for heading, _ in found}, "these sections have no such number any more"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_sentence_about_a_shipped_run_has_no_unchecked_number(file: str) -> None:
+    patterns = [one.pattern for one in STATEMENTS if one.file == file]
+    for _, paragraph in sections(file):
+        for sentence in re.split(r"(?<=[.:!?]) (?=[A-Z])", paragraph):
+            if re.search(r"results/example(?!\S* RUN)", sentence) and NUMBER.search(sentence):
+                assert any(re.search(pattern, sentence) for pattern in patterns), sentence
+
+
+def test_measurements_elsewhere_say_how_many_and_on_what() -> None:
+    for (file, heading), reason in ELSEWHERE.items():
+        if isinstance(reason, Measured):
+            assert re.search(reason.n, text_of(file)), (file, heading)
+            assert re.search(reason.where, text_of(file)), (file, heading)
+
+
+def page_of(name: str) -> str:
+    """The text of an example's page, without tags and figures. Where it is not current: orch report results/NAME."""
+    page = (RESULTS / name / "report.html").read_text(encoding="utf-8")
+    page = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_page_of_an_example_says_what_its_run_shows(name: str) -> None:
+    shown, page = run(name), page_of(name)
+    found = headline(shown)
+    assert found.verdict in page
+    for lead in found.leads:
+        numbers = f"{lead.median:.2f} times as much as {lead.other}"
+        assert numbers in page
+        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}, n = {lead.n} pairs" in page
+    for remark in found.remarks:
+        assert remark in page
+    for verdict in shown.verify():
+        assert f"{verdict.claim} · {verdict.title} {verdict.verdict} " in page
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_claims_file_of_an_example_says_what_its_run_shows(name: str) -> None:
+    stored = json.loads((RESULTS / name / "claims.json").read_text(encoding="utf-8"))
+    assert stored["verdicts"] == json.loads(json.dumps([verdict.to_json() for verdict in run(name).verify()]))
