@@ -103,12 +103,12 @@ def bound_note(cells: pd.DataFrame) -> str:
     return "†: close to the baseline, so the generator may be the limit."
 
 
-def modes_note(cells: pd.DataFrame) -> str:
-    """The sentence for cells in several modes, which have a dash for each mode; empty if there is none."""
+def modes_note(cells: pd.DataFrame, marks: str = "Two dashes and a gap in the line") -> str:
+    """The sentence for cells in several modes, which have a mark for each mode; empty if there is none."""
     if not bool((cells["modes"] != "").any()):
         return ""
     surely = "" if bool((cells["modes"] == "certain").any()) else "probably "
-    return f"Two dashes and a gap in the line: {surely}two modes, a median for each."
+    return f"{marks}: {surely}two modes, a median for each."
 
 
 def count(number: int, noun: str) -> str:

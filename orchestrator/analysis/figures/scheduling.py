@@ -41,6 +41,7 @@ def scheduling(run: Run) -> Drawing:
         captions.sample_note(drawn, explained=False),
         f"Numbers: against {run.reference}, paired by round; at {captions.count(cores, 'core')}.",
         captions.bound_note(here),
+        captions.modes_note(here, "Two large marks"),
         lost,
         *captions.context_notes(run),
     ]
@@ -101,10 +102,17 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
             continue
         row = cell.iloc[0]
         median, low, high = (gbit(float(row[column])) for column in ("median_bps", "low_bps", "high_bps"))
-        axes.plot([0, median], [place, place], color=colour, linewidth=0.8, zorder=2)
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
-        mark = axes.scatter([median], [place], s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
-        numbers.carry_rows(mark, cell, parts.cell_text)
+        about = {str(column): value for column, value in row.items()}
+        if row["modes"]:
+            centres = [gbit(float(row[f"{side}_mode_bps"])) for side in ("lower", "upper")]
+            text = parts.mode_text(about)
+        else:
+            centres, text = [median], parts.cell_text(about)
+            axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
+        axes.plot([0, centres[0]], [place, place], color=colour, linewidth=0.8, zorder=2)
+        height = [place] * len(centres)
+        mark = axes.scatter(centres, height, s=30, marker=marker, facecolors="white", edgecolors=colour, zorder=4)
+        numbers.carry(mark, [text] * len(centres))
         ratio = reference[(reference["variant"] == name) & (reference["tunnels"] == row["tunnels"])]
         ratio = ratio[ratio["cores"] == row["cores"]]
         words = f"{float(ratio['median'].iloc[0]):.2f} times" if len(ratio) else ""
