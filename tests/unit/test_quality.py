@@ -95,4 +95,4 @@ def test_every_trial_is_drawn_round_by_round_and_invalid_attempts_are_hollow(tmp
     assert sum(len(points.get_offsets()) for points in hollow) == len(run.invalid) == 16
     assert sum(len(points.get_offsets()) for points in drawn) == len(run.invalid) + len(run.measured)
     assert sum(axes.get_visible() for axes in figure.axes) == 4
-    assert "16 invalid attempts (hollow grey" in value_against_round(run).caption
+    assert "16 invalid attempts (hollow" in value_against_round(run).caption
