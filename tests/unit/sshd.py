@@ -210,8 +210,11 @@ class Agent:
     def __init__(self, at: Path, *keys: Path) -> None:
         self.socket = at
         self._process = subprocess.Popen(["ssh-agent", "-D", "-a", at], stdout=subprocess.DEVNULL)
-        while not at.exists():
-            time.sleep(0.005)
+        deadline = time.monotonic() + 20
+        with socket.socket(socket.AF_UNIX) as tried:
+            while tried.connect_ex(str(at)):
+                assert time.monotonic() < deadline, "ssh-agent does not start"
+                time.sleep(0.005)
         environment = {**os.environ, "SSH_AUTH_SOCK": str(at)}
         for key in keys:
             subprocess.run(["ssh-add", "-q", key], env=environment, check=True, stdin=subprocess.DEVNULL)

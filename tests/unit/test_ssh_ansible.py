@@ -17,6 +17,7 @@ from tests.unit.ssh_site import Site, bed
 PLAYBOOK = """\
 - hosts: testbed
   gather_facts: false
+  vars: {ansible_ssh_use_tty: false}
   tasks:
     - name: Say something
       ansible.builtin.raw: echo said

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins to a real SSH server on loopback: whatever `ssh HOST` does, this program does, with the same key."""
 
+import os
 import shutil
 import stat
 import subprocess
@@ -197,11 +198,10 @@ def the_name_as_it_was_written(site: Site) -> None:
 @case
 def what_disturbs_programs(site: Site) -> None:
     site.key("id_ed25519")
-    forwarding = "ForwardX11 yes\nLocalForward 127.0.0.1:1 127.0.0.1:1\nExitOnForwardFailure no\n"
+    forwarding = f"ForwardX11 yes\nLocalForward 127.0.0.1:{site.server.port} 127.0.0.1:1\nExitOnForwardFailure no\n"
     sharing = "ControlMaster auto\nControlPath ~/.ssh/s\n"
-    site.config(
-        f"{forwarding}{sharing}RequestTTY force\nPermitLocalCommand yes\nLocalCommand echo hello\nLogLevel QUIET"
-    )
+    terminal = "RequestTTY force\n" if os.geteuid() == 0 else ""  # an sshd of somebody else cannot give one
+    site.config(f"{forwarding}{sharing}{terminal}PermitLocalCommand yes\nLocalCommand echo hello\nLogLevel QUIET")
 
 
 @case
