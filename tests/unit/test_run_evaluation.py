@@ -530,6 +530,15 @@ def surroundings(cpu: int) -> dict[str, Any]:
     return {"interrupts": {"4": str(cpu), "5": "0-1"}, "throttled": cpu, "frequency_khz": []}
 
 
+def test_what_a_card_discards_in_its_column_fifo_is_a_drop() -> None:
+    def devices(dropped: int, fifo: int) -> dict[str, Any]:
+        counts = f"1000 10 0 {dropped} {fifo} 0 0 0 1000 10 0 0 0 0 0 0"
+        return {**sample(0.0, 0, 0), "interfaces": {"gateway-b": f"Inter-|\n face |\nwan0: {counts}\n"}}
+
+    found = probes.interfaces(devices(1, 2), devices(4, 9))
+    assert found["gateway-b"]["wan0"]["rx_drops"] == 3 + 7
+
+
 def test_probes_are_the_difference_of_two_samples() -> None:
     found = probes.between([sample(10.0, 100, 7), sample(12.0, 200, 17)], [surroundings(1), surroundings(2)])
     assert found["window_s"] == 2.0

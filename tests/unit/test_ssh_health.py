@@ -16,7 +16,7 @@ from orchestrator.progress import Silent
 from orchestrator.spec import SshHost
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import HostLost
-from orchestrator.testbed.ssh import reaching
+from orchestrator.testbed.ssh import provider, reaching
 from orchestrator.testbed.ssh.health import Condition, power_cycle
 from orchestrator.testbed.ssh.preflight import holder_text
 from orchestrator.testbed.ssh.reaching import Reaching
@@ -49,7 +49,7 @@ class World:
 
     def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
         if operation == "break_lease":
-            self.broken_leases.append(arguments["hard"])
+            self.broken_leases.append(arguments.get("hard", False))
         return {"taken_by": self.holder(self.now_s)} if operation == "lease" else {}
 
     def close(self) -> None:
@@ -145,6 +145,20 @@ def test_an_agent_that_cannot_be_ended_makes_the_host_broken_instead_of_taken(wo
     with pytest.raises(HostLost, match=r"h is broken, and not in use by anybody.*its last agent does not end"):
         reach(world, 60)
     assert world.waited_for == []
+
+
+def test_a_hung_agent_is_ended_by_restore(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "time", world)
+    monkeypatch.setattr(provider, "leave", lambda *arguments, **more: ([], []))
+    monkeypatch.setattr(provider, "put_back", lambda *arguments: ["h: done"])
+    ended = provider._restore_one  # the agent that has the host ends only when it is made to
+    world.holder = lambda now_s: None if True in world.broken_leases else {**OTHER, "silent_s": 9e4}
+    assert ended(world, "h", None, True)[-1] == "h: done"  # type: ignore[arg-type]
+    assert world.broken_leases[0] is False
+    world.broken_leases.clear()
+    world.holder = lambda now_s: OTHER
+    assert "does not end; nothing was put back. Restart the host." in ended(world, "h", None, True)[0]  # type: ignore[arg-type]
+    assert ended(world, "h", None, False)[0].startswith("h is in use by process 4")  # type: ignore[arg-type]
 
 
 def test_another_run_is_waited_for_or_told(world: World) -> None:

@@ -144,10 +144,13 @@ def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool)
     said = []
     if holder is not None:
         agent.request("break_lease")
-        deadline = time.monotonic() + TAKEN_S
+        began = time.monotonic()
         while agent.request("lease", holder=holder_now())["taken_by"] is not None:
-            if time.monotonic() > deadline:
-                return [f"{name}: the agent that has it does not end; nothing was put back."]
+            waited_s = time.monotonic() - began
+            if waited_s > 2 * TAKEN_S:
+                return [f"{name}: the agent that has it does not end; nothing was put back. Restart the host."]
+            if waited_s > TAKEN_S:  # what it has not given back, this one does
+                agent.request("break_lease", hard=True)
             time.sleep(0.2)
         said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
     done, left = leave(agent, name, leftovers=True)
