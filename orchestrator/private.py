@@ -5,8 +5,10 @@ A folder is locked while it is used. One whose process was killed is not, so tha
 folder for the same purpose clears it away.
 """
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import socket
@@ -14,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.errors import TestbedError
 
 # A socket's path has at most 107 bytes (unix(7)), and the names of a lab's sockets have up to 40.
 LONGEST_BYTES = 107 - 40
@@ -86,6 +90,25 @@ def private_folder(purpose: str, *, sockets: bool = False) -> Iterator[Private]:
             shutil.rmtree(path, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
         os.close(lock)
+
+
+def socket_folder() -> Path:
+    """The folder for the sockets of this process and of what it starts; it goes when the process ends. Its path is
+    short, and plain for the programs that take it. Raises TestbedError where there is no place for one."""
+    return _socket_folder_of(os.getpid())
+
+
+@functools.cache
+def _socket_folder_of(process: int) -> Path:
+    with contextlib.ExitStack() as kept:
+        made = kept.enter_context(private_folder("ssh", sockets=True))
+        if not made.has_sockets:
+            raise TestbedError(
+                f"No socket can be made in any of {', '.join(map(str, bases()))}: these paths are too long, or not "
+                "plain, or their file systems have no sockets. Set TMPDIR to a short path such as /tmp."
+            )
+        atexit.register(kept.pop_all().close)
+    return made.path
 
 
 def _clear_abandoned(base: Path, purpose: str) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import PLAYBOOKS
+from orchestrator.private import socket_folder
 from orchestrator.progress import Progress
-from orchestrator.sockets import socket_folder
 
 
 @dataclass(frozen=True, slots=True)

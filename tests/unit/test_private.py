@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import private
+from orchestrator.errors import TestbedError
 from orchestrator.paths import CHECKOUT
 from orchestrator.private import odd_characters, private_folder, socket_base
 
@@ -81,3 +82,27 @@ def test_without_sockets_anywhere_it_is_where_temporary_files_are(
 def test_the_characters_that_programs_of_the_lab_do_not_take() -> None:
     assert odd_characters(Path("/a b/c,d e")) == " ,"
     assert odd_characters(Path("/home/josé/x-1_2.3+4@5")) == ""
+
+
+def test_the_folder_for_sockets_is_one_of_the_process_and_goes_with_it(temporary: Path) -> None:
+    code = (
+        "import os\nfrom orchestrator.private import socket_folder\n"
+        "assert socket_folder() == socket_folder()\nprint(socket_folder(), flush=True)\n"
+        "child = os.fork()\n"
+        "assert not child or os.waitpid(child, 0)[1] == 0\n"
+        "assert child or print(socket_folder(), flush=True) is None\n"
+        "assert os.path.isdir(socket_folder())"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    parent, child = map(Path, done.stdout.split())
+    assert parent != child
+    assert not parent.exists()
+    assert not child.exists()
+
+
+def test_no_place_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "socket_base", lambda: None)
+    private._socket_folder_of.cache_clear()
+    with pytest.raises(TestbedError, match=r"No socket can be made in any of .*Set TMPDIR"):
+        private.socket_folder()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import sockets
+from orchestrator import private
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.provision import playbook
@@ -40,7 +40,7 @@ def test_ansible_uses_the_connection_that_is_open_or_logs_in_alike(site: Site) -
     long.mkdir()
     site.monkeypatch.setattr(tempfile, "tempdir", str(long))
     site.monkeypatch.setenv("TMPDIR", str(long))
-    sockets._of_process.cache_clear()
+    private._socket_folder_of.cache_clear()
     site.monkeypatch.setattr(playbook, "PLAYBOOKS", Path(site.folder / "books"))
     agent = Agent(site.login(bed()))
     assert agent.answers()
@@ -54,6 +54,6 @@ def test_ansible_uses_the_connection_that_is_open_or_logs_in_alike(site: Site) -
     assert agent.answers()
     agent.close()
     known_hosts_file().write_text("")
-    sockets._of_process.cache_clear()
+    private._socket_folder_of.cache_clear()
     with pytest.raises(TestbedError, match=r"(?s)left, task 'Say something': .*Host key verification failed"):
         playbook.run_playbook("say", [routes(bed())["left"].target()], {}, Silent())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import sockets
+from orchestrator import private
 from orchestrator.errors import TestbedError
 from orchestrator.spec import SshTestbed
 from orchestrator.testbed.login import HostLost, LoginRefused
@@ -300,7 +300,7 @@ def test_a_conversation_goes_over_a_shared_connection_whatever_the_path_for_temp
     long = site.folder / ("t" * 90)
     long.mkdir()
     site.monkeypatch.setattr("tempfile.tempdir", str(long))
-    sockets._of_process.cache_clear()
+    private._socket_folder_of.cache_clear()
     since = site.server.log_size()
     login = site.login(bed())
     agent = Agent(login)

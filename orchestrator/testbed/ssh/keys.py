@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.sockets import socket_folder
+from orchestrator.private import socket_folder
 from orchestrator.store.files import replace_file
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.ssh.failures import quoted

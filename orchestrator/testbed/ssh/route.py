@@ -16,8 +16,8 @@ from pathlib import Path
 
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import state_home
+from orchestrator.private import socket_folder
 from orchestrator.provision import Target
-from orchestrator.sockets import socket_folder
 from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.testbed.login import BECOME
 from orchestrator.testbed.ssh.inventory import Reach, reach, read_inventory
