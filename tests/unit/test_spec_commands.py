@@ -48,7 +48,7 @@ def test_plan_as_json(capsys: Output) -> None:
 def test_plan_to_read(capsys: Output) -> None:
     assert run_command(["plan", "exp/scaling.yaml"]) == 0
     output = capsys.readouterr().out
-    for says in ("scaling, tier full on lab", "2 boots", "Left out:", "32 cores", "this computer has 2 cores"):
+    for says in ("scaling, tier full on lab", "6 boots", "Left out:", "32 cores", "this computer has 2 cores"):
         assert says in output
 
 
