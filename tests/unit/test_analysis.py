@@ -216,6 +216,17 @@ def test_what_the_lab_does_not_account_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_page_numbers_its_figures_and_shows_no_empty_one(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, variants=["vanilla"], speed=exact))
+    for drawing in (figures.throughput_tunnels(run), figures.speed_ups(run), figures.per_core_load(run)):
+        drawing.save(tmp_path / "figures")
+    text = render(run, tmp_path / "figures", [])
+    assert ">F2: Throughput against the number of tunnels, at fixed cores.<" in text
+    assert ">How each CPU spent its time.<" in text
+    assert 'id="f5-speed-ups"' not in text
+    assert "F5: Speed-up over vanilla, at the same cores and tunnels (the plan has one variant)." in text
+
+
 def test_a_line_has_a_gap_where_a_planned_cell_has_no_valid_trial(tmp_path: Path) -> None:
     def only_the_ends(trial: dict[str, Any]) -> list[str]:
         return ["failed"] if trial["levels"]["tunnels"] == 2 and trial["kind"] == "measure" else ["ok"]

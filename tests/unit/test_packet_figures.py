@@ -2,17 +2,21 @@
 """Packet rates of runs that never happened: numbers by cell, the figure and the page, apart from throughput."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 import orchestrator as orch
 from orchestrator.analysis import figures, make_report
+from orchestrator.analysis.cells import Key
+from orchestrator.analysis.figures.numbers import SVG
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.latency import COLUMNS, latencies, latency_cells
-from orchestrator.analysis.packets import CLOSED_LOOP_NOTE, goals, packet_cells
+from orchestrator.analysis.packets import CLOSED_LOOP_NOTE, goals, packet_cells, search_note
 from orchestrator.cli.summary import print_summary
 from tests.unit.synthetic_run import write_run
 
@@ -75,6 +79,53 @@ def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Pat
     near = packet_cells(orch.load(edited(path, unbounded)))
     assert set(near.loc[near["variant"] == "inline", "bounded_by"]) == {"generator"}
     assert near.loc[near["variant"] == "inline", "generator_bound"].all()
+
+
+def test_the_figure_draws_what_the_data_has_and_its_legend_only_what_is_drawn(tmp_path: Path) -> None:
+    def unbounded(found: dict[str, Any], variant: str) -> None:
+        if variant in ("inline", "none"):
+            found["pdr_upper_pps"] = found["ndr_upper_pps"] = None
+
+    for far, speed in ((True, 60e9), (False, 3.3e9)):
+
+        def fast(variant: str, *rest: Any, plain: float = speed) -> float:
+            return {"none": plain, "vanilla": 1.5e9}.get(variant, 2.5e9)
+
+        path = write_run(tmp_path / str(far), packet_sizes=SIZES, speed=fast, variants=WITH_INLINE)
+        run = orch.load(edited(path, unbounded))
+        drawing = figures.packet_rate(run)
+        svg = ElementTree.fromstring(drawing.rendered("svg"))
+        titles = [title.text or "" for title in svg.iter(f"{{{SVG}}}title")]
+        cells = packet_cells(run)
+        for row in cells[(cells["goal"] == "pdr") & (cells["tunnels"] == cells["cores"])].to_dict("records"):
+            upper = "no upper bound" if math.isnan(row["upper_pps"]) else f"to {row['upper_pps'] / 1e3:.4g} kpps"
+            mine = [t for t in titles if t.startswith(f"{Key.of(row)}\nmedian {row['median_pps'] / 1e3:.4g} ")]
+            assert len(mine) == 2  # above, and below as a rate a core
+            assert all(upper in title for title in mine)
+            words = {"losses": "bounded by losses"}.get(row["bounded_by"], row["bounded_by"])
+            assert all(title.endswith(words) for title in mine)
+        (legend,) = drawing.figure.legends
+        names = [text.get_text() for text in legend.get_texts()]
+        dotted = sum(c.get_linestyle()[0][1] is not None for a in drawing.figure.axes for c in a.collections)
+        assert ("no tunnel" in names) == bool(dotted) == (not far)
+        assert ("beyond the axes: " in drawing.caption) == far
+        assert "closed loop: another quantity" in names
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= drawing.figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("search", "said"), [({}, "5 s (RFC 2544 asks for 60 s)."), ({"final_duration_s": 60}, "60 s.")]
+)
+def test_how_long_the_loads_were_that_decide_is_said(tmp_path: Path, search: dict[str, Any], said: str) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=(64,)))
+    assert search_note(run) == ""  # no search in its plan
+    for block in run.meta["plan"]["blocks"]:
+        for trial in block["trials"]:
+            trial["traffic"] = {"tool": "pktgen", "search": {"goals": ["pdr"], **search}, "duration_s": 5.0}
+    assert search_note(run) == f"Loads that decide: {said}"
+    assert search_note(run) in figures.packet_rate(run).caption
 
 
 def test_how_near_to_the_baseline_is_too_near_stands_in_the_spec(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NOTHING = "Nothing to draw:"  # how the notes of a figure begin that says so
 _MANY_POINTS = 2000  # from here on points are drawn as pixels, so that vector files stay small
 _FOOTER_PT, _HEAD_PT = 5.6, 7.0
+_HANDLE, _SPACING, _PAD = 2.4, 1.0, 0.5  # of a legend, in sizes of its font
 _BOLD = 1.15  # how much wider than the regular font its bold one is
 
 
@@ -353,7 +354,19 @@ def variant_handles(run: Run, drawn: Container[str]) -> list[Line2D]:
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     """A legend above the axes, in as many columns as the figure is wide for."""
     columns = 6 if figure.get_size_inches()[0] > COLUMN_IN else 4 if len(handles) == 4 else 3
-    legend_above(figure, handles, columns, handlelength=2.4, columnspacing=1.0, handletextpad=0.5)
+    while columns > 1 and _legend_pt(handles, columns) > figure.get_size_inches()[0] * 72:
+        columns -= 1
+    legend_above(figure, handles, columns, handlelength=_HANDLE, columnspacing=_SPACING, handletextpad=_PAD)
+
+
+def _legend_pt(handles: Sequence[Line2D], columns: int) -> float:
+    """About how wide a legend is, in points: its entries fill one column after the other."""
+    size = float(STYLE["legend.fontsize"])
+    font = FontProperties(family=STYLE["font.sans-serif"], size=size)
+    names = [text_to_path.get_text_width_height_descent(str(h.get_label()), font, False)[0] for h in handles]
+    rows = math.ceil(len(names) / columns)
+    widest = [max(names[start : start + rows]) for start in range(0, len(names), rows)]
+    return sum(widest) + len(widest) * (_HANDLE + _PAD) * size + (len(widest) + 1) * _SPACING * size
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist], columns: int, **style: float) -> None:
