@@ -213,9 +213,8 @@ STATEMENTS = (
         r"in (\d+)",
         inline_over_modes,
     ),
-    Statement("README.md", r"--tier claims (\d+) minutes", lambda: minutes(VIRTUAL)),
+    Statement("README.md", r"no verdict on scaling \((C\d), (C\d)\)", lambda: undecidable(VIRTUAL)),
     Statement("README.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),
-    Statement("README.md", r"all claims but scaling \((C\d), (C\d)\)", lambda: undecidable(VIRTUAL)),
     Statement(
         "docs/statistics.md",
         r"is probably in two modes, ([\d.]+) Gbit/s \((\d+) trials\) or ([\d.]+) \((\d+) trials\)",
