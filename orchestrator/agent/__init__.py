@@ -21,6 +21,7 @@ _PARTS = (
     "module",
     "rtnetlink",
     "interfaces",
+    "sysctls",
     "snapshot",
     "connection",
     "way",

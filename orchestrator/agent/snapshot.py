@@ -8,30 +8,17 @@ by itself comes back by itself: local routes, temporary addresses, neighbours th
 
 import contextlib
 import errno
-import os
 import socket
 import time
 
 from orchestrator.agent import rtnetlink
-from orchestrator.agent.host import AgentError, read_text, write_text
+from orchestrator.agent.host import AgentError
 from orchestrator.agent.interfaces import link_state, links_of, put_link_back
 from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, SCOPE_LINK, Netlink, NetlinkError
+from orchestrator.agent.sysctls import sysctl, sysctls_of, write_sysctls
 
-OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "mpls/conf")
 NLM_F_APPEND = 0x800
-TENTATIVE_S, POLL_S = 3.0, 0.1  # how long the kernel may look for another one that has an address
-
-
-def sysctls_of(nic):
-    """{file below /proc/sys/net: value} of those that each interface has its own of."""
-    found = {}
-    for folder in OF_ONE_NIC:
-        base = "/proc/sys/net/%s/%s" % (folder, nic)
-        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
-            value = sysctl(os.path.join(base, name))
-            if value is not None:
-                found["%s/%s/%s" % (folder, nic, name)] = value
-    return found
+TENTATIVE_S, POLL_S = 3.0, 0.02  # how long the kernel may look for another one that has an address
 
 
 def now_s():
@@ -136,32 +123,9 @@ def settle(nic, was):
         addresses = [entry for entry in was["entries"] if entry["kind"] == "address"]
         sure = [entry for entry in addresses if not entry["state"] & rtnetlink.IFA_F_DADFAILED]
         make_missing(netlink, sure, now_s() - was["at_s"])
+        wait_until_used(netlink, nic)  # the kernel sees to each address a little later
         failed["sysctls"] = write_sysctls(was["sysctls"])
     return failed
-
-
-def write_sysctls(values):
-    """{name: why} of those that cannot be brought to a value."""
-    failed = {}
-    for name, value in values.items():
-        path = "/proc/sys/net/" + name
-        try:
-            if sysctl(path) != value:
-                write_text(path, value)
-                found = sysctl(path)
-                if found != value:
-                    failed[name] = "%s was set to %r and reads back %r." % (path, value, found)
-        except AgentError as error:
-            failed[name] = str(error)
-    return failed
-
-
-def sysctl(path):
-    """A sysctl's value; None where it cannot be read, as a secret that was not set."""
-    try:
-        return read_text(path).strip()
-    except OSError:
-        return None
 
 
 def connect(nic, was, failed):
@@ -172,10 +136,6 @@ def connect(nic, was, failed):
             remove_unasked(netlink, nic, was["entries"])
         wanted = [entry for entry in was["entries"] if not comes_by_itself(entry, nic)]
         words = make_missing(netlink, wanted, passed_s)
-        deadline = time.monotonic() + TENTATIVE_S
-        while words and tentative(netlink, nic) and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-            words = make_missing(netlink, wanted, passed_s)
     left = [entry for entry in was["entries"] if rtnetlink.identity(entry) in words]
     sysctls = {name: was["sysctls"][name] for name in failed.get("sysctls", ())}
     link = was["link"] if failed.get("link") else None
@@ -185,12 +145,14 @@ def connect(nic, was, failed):
     return {"link": link, "sysctls": sysctls, "entries": left, "at_s": was["at_s"], "why": why}
 
 
-def tentative(netlink, nic):
-    """Whether an address of an interface is not used yet, since another may have it."""
-    return any(
-        entry["device"] == nic and entry["state"] & rtnetlink.IFA_F_TENTATIVE
-        for entry in told(netlink, "address", links_of(netlink))
-    )
+def wait_until_used(netlink, nic):
+    """Wait until the kernel holds no address of an interface back, as one that another host may have; for a while."""
+    deadline = time.monotonic() + TENTATIVE_S
+    while time.monotonic() < deadline:
+        addresses = told(netlink, "address", links_of(netlink))
+        if not any(entry["device"] == nic and entry["state"] & rtnetlink.IFA_F_TENTATIVE for entry in addresses):
+            return
+        time.sleep(POLL_S)
 
 
 def make_missing(netlink, wanted, passed_s):

@@ -15,6 +15,7 @@ ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 
 """
 # All that a host has, but for how long it still lives, and which routes are another's state.
 SHOW = """
+for _ in $(seq 100); do ip -6 address show tentative | grep -q . || break; sleep 0.02; done
 ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
 ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
 ip token; ip neigh show nud permanent; ip neigh show proxy; tc qdisc | sort

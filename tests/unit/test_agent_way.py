@@ -10,11 +10,18 @@ from tests.unit.namespaces import Case, on_a_host, on_hosts
 
 BEGIN = """
 sysctl -qw net.ipv6.conf.default.accept_dad=0
-ip link add eth1 type veth peer name far1; ip link add eth2 type veth peer name far2
-ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 up
-ip addr add 192.0.2.17/28 dev eth1; ip addr add 192.0.2.33/28 dev eth2
+ip -batch - <<END
+link add eth1 type veth peer name far1
+link add eth2 type veth peer name far2
+link set far1 up
+link set far2 up
+link set eth1 up
+link set eth2 up
+addr add 192.0.2.17/28 dev eth1
+addr add 192.0.2.33/28 dev eth2
+END
 """
-LOOK = {"op": "survey", "tools": {}, "folders": [], "load_window_s": 0}
+LOOK = {"op": "way"}
 OVER_ETH2 = "192.0.2.34 50000 192.0.2.33 22"
 DEFAULT = "the host's default route goes over {}, so it may be the way to the host itself"
 WIDE = "the route to {} goes over {}, so it may be the way to the host itself"
@@ -28,10 +35,7 @@ def troubles(
     cases = {
         name: Case([BEGIN, setup, LOOK], connection, (needs or {}).get(name, ())) for name, setup in setups.items()
     }
-    return {
-        name: {nic: facts["trouble"] for nic, facts in gave[-1]["nics"].items()}
-        for name, gave in on_hosts(cases).items()
-    }
+    return {name: gave[-1] for name, gave in on_hosts(cases).items()}
 
 
 DEFAULTS = {
@@ -75,7 +79,10 @@ def test_other_interfaces_can_be_taken() -> None:
     ip route add default via 192.0.2.18 table 7; ip rule add from 192.0.2.17 lookup 7
     ip route add 10.0.0.0/8 via 192.0.2.18
     """
-    assert troubles({"": setup + more})[""] == {"eth1": None, "eth2": WAY.format("eth2"), "far1": None, "far2": None}
+    assert troubles({"": setup + more})[""] == {
+        **dict.fromkeys(["lo", "eth1", "far1", "far2"]),
+        "eth2": WAY.format("eth2"),
+    }
 
 
 CONNECTIONS = {
@@ -117,7 +124,7 @@ CONNECTIONS = {
 
 def test_the_way_of_a_connection_is_seen() -> None:
     cases = {kind: Case([BEGIN, setup, LOOK], connection) for kind, (connection, setup) in CONNECTIONS.items()}
-    found = {kind: gave[-1]["nics"]["eth1"]["trouble"] for kind, gave in on_hosts(cases).items()}
+    found = {kind: gave[-1]["eth1"] for kind, gave in on_hosts(cases).items()}
     assert found == dict.fromkeys(CONNECTIONS, WAY.format("eth1"))
 
 
@@ -131,8 +138,8 @@ def test_a_connection_that_sudo_keeps_to_itself_is_found_by_its_socket() -> None
         "until ip netns exec far ss -Hltn | grep -q :22; do sleep 0.02; done",
         {"op": "log in", "address": "192.0.2.18"},
         LOOK,
-    )[-1]["nics"]
-    assert (found["eth1"]["trouble"], found["eth2"]["trouble"]) == (WAY.format("eth1"), None)
+    )[-1]
+    assert (found["eth1"], found["eth2"]) == (WAY.format("eth1"), None)
 
 
 def test_a_connection_that_sudo_keeps_to_itself_is_found_in_the_environment_of_its_parents() -> None:
@@ -161,9 +168,8 @@ def test_where_the_connection_is_not_known_what_leads_to_many_addresses_is_left_
     """
     found = on_hosts({kind: Case([BEGIN, setup, LOOK], connection) for kind, connection in UNKNOWN.items()})
     for kind, gave in found.items():
-        nics = gave[-1]["nics"]
-        assert (kind, nics["eth1"]["trouble"]) == (kind, WIDE.format("10.0.0.0/8", "eth1"))
-        assert (kind, nics["eth2"]["trouble"]) == (kind, DEFAULT.format("eth2"))
+        assert (kind, gave[-1]["eth1"]) == (kind, WIDE.format("10.0.0.0/8", "eth1"))
+        assert (kind, gave[-1]["eth2"]) == (kind, DEFAULT.format("eth2"))
 
 
 STACKS = {
@@ -241,3 +247,12 @@ def test_where_the_way_goes_through_a_tunnel_it_is_not_known_what_carries_that()
 )
 def test_what_names_no_connection_is_none(text: str) -> None:
     assert told_by(f"A=b\0SSH_CONNECTION={text}\0".encode()) == []
+
+
+def test_a_survey_says_which_interfaces_cannot_be_taken() -> None:
+    survey = {"op": "survey", "tools": {}, "folders": [], "load_window_s": 0}
+    found = on_a_host(BEGIN, survey, connection=OVER_ETH2)[-1]
+    assert {nic: facts["trouble"] for nic, facts in found["nics"].items()} == {
+        **dict.fromkeys(["eth1", "far1", "far2"]),
+        "eth2": WAY.format("eth2"),
+    }

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sysctls that each interface has its own of."""
+
+import os
+
+from orchestrator.agent.host import AgentError, read_text, write_text
+
+OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "mpls/conf")
+
+
+def sysctls_of(nic):
+    """{file below /proc/sys/net: value} of those that each interface has its own of."""
+    found = {}
+    for folder in OF_ONE_NIC:
+        base = "/proc/sys/net/%s/%s" % (folder, nic)
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+            value = sysctl(os.path.join(base, name))
+            if value is not None:
+                found["%s/%s/%s" % (folder, nic, name)] = value
+    return found
+
+
+def write_sysctls(values):
+    """{name: why} of those that cannot be brought to a value."""
+    failed = {}
+    for name, value in values.items():
+        path = "/proc/sys/net/" + name
+        try:
+            if sysctl(path) != value:
+                write_text(path, value)
+                found = sysctl(path)
+                if found != value:
+                    failed[name] = "%s was set to %r and reads back %r." % (path, value, found)
+        except AgentError as error:
+            failed[name] = str(error)
+    return failed
+
+
+def sysctl(path):
+    """A sysctl's value; None where it cannot be read, as a secret that was not set."""
+    try:
+        return read_text(path).strip()
+    except OSError:
+        return None
