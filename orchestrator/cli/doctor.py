@@ -56,8 +56,8 @@ def _in_virtual_time(name: str) -> "list[UmlTestbed]":
 def _examine_hosts(name: str, as_json: bool) -> bool:
     """Look at the hosts of a testbed, or of a pool's; False where all machines are on this computer."""
     from orchestrator.spec import SshTestbed, load_testbed, members_of
+    from orchestrator.testbed.ssh.looking import look_at
     from orchestrator.testbed.ssh.preflight import sentences
-    from orchestrator.testbed.ssh.provider import look_at
 
     beds = [bed for bed in members_of(load_testbed(name)) if isinstance(bed, SshTestbed)]
     if not beds:

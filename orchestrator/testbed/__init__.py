@@ -25,7 +25,7 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
     from orchestrator.testbed.virtual import virtual_time_of
 
     if isinstance(testbed, spec.SshTestbed):
-        from orchestrator.testbed.ssh.provider import hosts_capabilities
+        from orchestrator.testbed.ssh.looking import hosts_capabilities
 
         return hosts_capabilities(testbed)
     if isinstance(testbed, spec.QemuTestbed):

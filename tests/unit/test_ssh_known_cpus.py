@@ -10,8 +10,8 @@ from orchestrator.spec import SshHost
 from orchestrator.testbed.cpus import cpu_order, cpu_rows
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.settings import Setting, SettingsJournal
+from orchestrator.testbed.ssh.looking import with_known_cpus
 from orchestrator.testbed.ssh.preflight import Survey
-from orchestrator.testbed.ssh.provider import _with_known_cpus
 
 HOST = SshHost.model_validate({"name": "h", "roles": ("gateway-a",)})
 
@@ -43,23 +43,23 @@ def taken_off(journal: SettingsJournal, *cpus: int) -> None:
 
 
 def test_a_cpu_that_nobody_here_took_off_line_is_no_core(journal: SettingsJournal) -> None:
-    assert order(_with_known_cpus("h", survey((3,)), journal)) == [0, 1, 2]
+    assert order(with_known_cpus("h", survey((3,)), journal)) == [0, 1, 2]
 
 
 def test_those_of_a_run_of_this_computer_are_cores_until_the_host_restarts(journal: SettingsJournal) -> None:
     taken_off(journal, 2, 3)
-    assert sorted(order(_with_known_cpus("h", survey((2, 3)), journal))) == [0, 1, 2, 3]
-    assert order(_with_known_cpus("h", survey((2, 3), boot_id="later"), journal)) == [0, 1]
+    assert sorted(order(with_known_cpus("h", survey((2, 3)), journal))) == [0, 1, 2, 3]
+    assert order(with_known_cpus("h", survey((2, 3), boot_id="later"), journal)) == [0, 1]
 
 
 def test_an_agent_that_came_anew_knows_the_order_of_before(journal: SettingsJournal) -> None:
     before = survey()
     taken_off(journal, 1, 3)
     assert order(before) == [0, 1, 2, 3]
-    assert order(_with_known_cpus("h", survey((1, 3)), journal, before)) == [0, 1, 2, 3]
+    assert order(with_known_cpus("h", survey((1, 3)), journal, before)) == [0, 1, 2, 3]
 
 
 def test_those_of_another_run_that_has_the_host_come_back_with_its_end(journal: SettingsJournal) -> None:
     other = {"pid": 4, "host": "desk"}
-    assert sorted(order(_with_known_cpus("h", survey((2, 3), holder=other), journal))) == [0, 1, 2, 3]
-    assert order(_with_known_cpus("h", survey((2, 3), holder=holder_now()), journal)) == [0, 1]
+    assert sorted(order(with_known_cpus("h", survey((2, 3), holder=other), journal))) == [0, 1, 2, 3]
+    assert order(with_known_cpus("h", survey((2, 3), holder=holder_now()), journal)) == [0, 1]

@@ -2,20 +2,15 @@
 """The provider ``ssh``: hosts that are there as a testbed, for a run; and what is done with them without one."""
 
 import contextlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 from orchestrator.errors import TestbedError
-from orchestrator.finding import Finding
-from orchestrator.kernel.variants import load_variants
-from orchestrator.plan import Capabilities
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
-from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states, with_ours
+from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states
 from orchestrator.testbed.hosts import Hosts, label_of, leave
 from orchestrator.testbed.lease import holder_now, lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
@@ -23,6 +18,7 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
+from orchestrator.testbed.ssh.looking import ONLINE, with_known_cpus
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.reaching import TAKEN_S, Reaching
@@ -32,88 +28,7 @@ from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
 _RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
-_UPSTREAM = "upstream"  # the build that is as it is in the kernel
-_UNCONFINED = (
-    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
-    "other_cpus: off-line it can be measured"
-)
-_ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 _SMT = "/sys/devices/system/cpu/smt/control"
-
-
-def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
-    """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
-    surveys = _surveys(testbed, with_tunables=True)
-    return surveys, examine(testbed, surveys, modules_here())
-
-
-def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:
-    surveys = {}
-    hosts = {host.name: host for host in testbed.hosts}
-    for name, route in routes(testbed).items():
-        agent = None
-        try:
-            agent = Agent(HostLogin(route, testbed.file))
-            nics = list(hosts[name].nics.values())
-            tunables = agent.request("tunables", nics=nics) if with_tunables else {}
-            surveys[name] = _with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
-        except TestbedError as error:
-            surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
-        finally:
-            if agent is not None:
-                agent.close()
-    return surveys
-
-
-def _with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
-    """A survey that knows which CPUs a run has taken off line, of this computer or that which has the host now, and,
-    from an ``earlier`` survey in the same boot, their cores."""
-    facts, boot_id = survey.facts, survey.facts["boot_id"]
-    taken = journal.pending().get(name, {}).items()
-    ours = {
-        int(found[1])
-        for setting, was in taken
-        if was.boot_id == boot_id and was.before == "1" and (found := re.fullmatch(_ONLINE.format(r"(\d+)"), setting))
-    }
-    holder, mine = facts["holder"], holder_now()
-    if holder is not None and (holder.get("pid"), holder.get("host")) != (mine["pid"], mine["host"]):
-        ours |= {row["cpu"] for row in facts["cpus"] if row["off_because"] == "unknown"}  # by the run that has the host
-    same_boot = earlier is not None and earlier.facts.get("boot_id") == boot_id
-    rows = with_ours(facts["cpus"], ours, earlier.facts["cpus"] if earlier and same_boot else ())
-    return replace(survey, facts={**facts, "cpus": rows})
-
-
-def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
-    """What the hosts can do. Raises TestbedError where one cannot be asked."""
-    surveys = _surveys(testbed)
-    for name, survey in surveys.items():
-        if survey.trouble:
-            raise TestbedError(f"{name}: {survey.trouble}")
-    most, least, reasons = 4096, 1, {}
-    variants, ways = load_variants(), set()
-    for host in filter(has_gateway, testbed.hosts):
-        cpus = cpu_rows(host, surveys[host.name].facts)
-        order = cpu_order(host.name, host.cpus, cpus)
-        if not order:
-            raise TestbedError(f"{host.name} has no CPU for trials: {left_out_text(cpus)}.")
-        if len(order) < most:
-            most = len(order)
-            others = left_out_text(cpus)
-            reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it{f' ({others})' if others else ''}"
-        ways.add(host.other_cpus)
-        if host.other_cpus == FREE:
-            variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
-            reasons["variants"] = _UNCONFINED.format(host.name)
-            continue
-        fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
-        if len(fixed) > least:
-            least = len(fixed)
-            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line, and its other_cpus is not free"
-    topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
-    if not any("client" in host.roles for host in testbed.hosts):
-        topologies = ("gateway-to-gateway",)
-    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
-    return Capabilities(most, how, topologies, tuple(variants), reasons, min_cores=min(least, most))
 
 
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
@@ -257,7 +172,7 @@ class HostsTestbed:
         agent = self._reaching.agent(host, login, patience_s, restart=restart)
         try:
             earlier = self._surveys.get(name)
-            self._surveys[name] = _with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
+            self._surveys[name] = with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
         except BaseException:
             agent.close()
             raise
@@ -328,7 +243,7 @@ class HostsTestbed:
                 why = f" ({others})" if others else ""
                 raise TestbedError(f"{host.name} has {len(order)} CPUs for trials{why}, and {cores} were asked for.")
             chosen = order[:cores]
-            online |= {_ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
+            online |= {ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:
             online_now = [cpu["cpu"] for cpu in cpus if cpu["online"]]
             chosen = [cpu["cpu"] for cpu in cpus if cpu["online"] and cpu["unusable"] is None] or online_now

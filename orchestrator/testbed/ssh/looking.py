@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts looked at: what they show, and what that makes them able to carry. Nothing on them is changed."""
+
+import re
+from dataclasses import replace
+
+from orchestrator.errors import TestbedError
+from orchestrator.finding import Finding
+from orchestrator.kernel.variants import load_variants
+from orchestrator.plan import Capabilities
+from orchestrator.spec import SshTestbed
+from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
+from orchestrator.testbed.lease import holder_now
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal
+from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, survey_of
+from orchestrator.testbed.ssh.provisioning import modules_here
+from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.session import HostLogin
+
+ONLINE = "/sys/devices/system/cpu/cpu{}/online"
+_UPSTREAM = "upstream"  # the build that is as it is in the kernel
+_UNCONFINED = (
+    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
+    "other_cpus: off-line it can be measured"
+)
+
+
+def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
+    """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
+    surveys = _surveys(testbed, with_tunables=True)
+    return surveys, examine(testbed, surveys, modules_here())
+
+
+def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:
+    surveys = {}
+    hosts = {host.name: host for host in testbed.hosts}
+    for name, route in routes(testbed).items():
+        agent = None
+        try:
+            agent = Agent(HostLogin(route, testbed.file))
+            nics = list(hosts[name].nics.values())
+            tunables = agent.request("tunables", nics=nics) if with_tunables else {}
+            surveys[name] = with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
+        except TestbedError as error:
+            surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
+        finally:
+            if agent is not None:
+                agent.close()
+    return surveys
+
+
+def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
+    """A survey that knows which CPUs a run has taken off line, of this computer or that which has the host now, and,
+    from an ``earlier`` survey in the same boot, their cores."""
+    facts, boot_id = survey.facts, survey.facts["boot_id"]
+    taken = journal.pending().get(name, {}).items()
+    ours = {
+        int(found[1])
+        for setting, was in taken
+        if was.boot_id == boot_id and was.before == "1" and (found := re.fullmatch(ONLINE.format(r"(\d+)"), setting))
+    }
+    holder, mine = facts["holder"], holder_now()
+    if holder is not None and (holder.get("pid"), holder.get("host")) != (mine["pid"], mine["host"]):
+        ours |= {row["cpu"] for row in facts["cpus"] if row["off_because"] == "unknown"}  # by the run that has the host
+    same_boot = earlier is not None and earlier.facts.get("boot_id") == boot_id
+    rows = with_ours(facts["cpus"], ours, earlier.facts["cpus"] if earlier and same_boot else ())
+    return replace(survey, facts={**facts, "cpus": rows})
+
+
+def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
+    """What the hosts can do. Raises TestbedError where one cannot be asked."""
+    surveys = _surveys(testbed)
+    for name, survey in surveys.items():
+        if survey.trouble:
+            raise TestbedError(f"{name}: {survey.trouble}")
+    most, least, reasons = 4096, 1, {}
+    variants, ways = load_variants(), set()
+    for host in filter(has_gateway, testbed.hosts):
+        cpus = cpu_rows(host, surveys[host.name].facts)
+        order = cpu_order(host.name, host.cpus, cpus)
+        if not order:
+            raise TestbedError(f"{host.name} has no CPU for trials: {left_out_text(cpus)}.")
+        if len(order) < most:
+            most = len(order)
+            others = left_out_text(cpus)
+            reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it{f' ({others})' if others else ''}"
+        ways.add(host.other_cpus)
+        if host.other_cpus == FREE:
+            variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
+            reasons["variants"] = _UNCONFINED.format(host.name)
+            continue
+        fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
+        if len(fixed) > least:
+            least = len(fixed)
+            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line, and its other_cpus is not free"
+    topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
+    if not any("client" in host.roles for host in testbed.hosts):
+        topologies = ("gateway-to-gateway",)
+    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
+    return Capabilities(most, how, topologies, tuple(variants), reasons, min_cores=min(least, most))
