@@ -18,6 +18,7 @@ from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.ssh import provider, reaching
 from orchestrator.testbed.ssh.health import Condition, power_cycle
+from orchestrator.testbed.ssh.looking import power_finding
 from orchestrator.testbed.ssh.preflight import holder_text
 from orchestrator.testbed.ssh.reaching import Reaching
 
@@ -129,6 +130,14 @@ def test_a_power_command_that_fails_is_told_without_its_arguments(world: World) 
     assert "secret" not in str(caught.value)
     assert "cannot be run: No such file" in power_cycle(["/nowhere/power"])
     assert power_cycle(["true"]) == ""
+
+
+def test_a_power_command_that_is_not_here_is_told_before_it_is_needed() -> None:
+    assert power_finding(host()) == []
+    assert power_finding(host("sh", "-c", "secret"))[0].found
+    (missing,) = power_finding(host("no-such-power-tool", "secret"))
+    assert not missing.found
+    assert missing.what == "`no-such-power-tool` is not on this computer"
 
 
 def test_our_own_last_agent_is_asked_to_end_then_made_to(world: World) -> None:

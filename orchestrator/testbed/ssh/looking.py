@@ -2,13 +2,14 @@
 """Hosts looked at: what they show, and what that makes them able to carry. Nothing on them is changed."""
 
 import re
+import shutil
 from dataclasses import replace
 
 from orchestrator.errors import TestbedError
-from orchestrator.finding import Finding
+from orchestrator.finding import Finding, Need
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
-from orchestrator.spec import SshTestbed
+from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.remote import Agent
@@ -29,7 +30,18 @@ _UNCONFINED = (
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
     """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
     surveys = _surveys(testbed, with_tunables=True)
-    return surveys, examine(testbed, surveys, modules_here())
+    found = examine(testbed, surveys, modules_here())
+    return surveys, {host.name: [*found[host.name], *power_finding(host)] for host in testbed.hosts}
+
+
+def power_finding(host: SshHost) -> list[Finding]:
+    """Whether this computer has the power command of a host; none where the host has no such command."""
+    if host.power is None:
+        return []
+    there = shutil.which(host.power[0]) is not None
+    what = f"`{host.power[0]}` {'restarts it where it stays silent' if there else 'is not on this computer'}"
+    remedy = "" if there else "Install it here, or correct power: in the host's entry."
+    return [Finding("Power", Need.ADVICE, there, what, remedy)]
 
 
 def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:
