@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.cli.spec import told_by_comparing
 from orchestrator.errors import UserError
 from orchestrator.paths import EXPERIMENTS
 from orchestrator.plan import Lessons, Plan, estimate, lab_capabilities, make_plan, nearest_pairs
@@ -141,6 +142,27 @@ def test_ids_and_order_of_the_shipped_specs_stay_what_they_are(name: str) -> Non
     digest, baseline = SHIPPED[name]
     assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
     assert baseline in baselines
+
+
+@pytest.mark.parametrize("cores", [2, 32])
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_tier_that_can_tell_nothing_in_a_comparison_is_called_a_look(name: str, cores: int) -> None:
+    able = lab_capabilities(cores, known_variants())
+    path = EXPERIMENTS / f"{name}.yaml"
+    for tier, about in load_experiment(path).tiers.items():
+        try:
+            found = told_by_comparing(make_plan(load_experiment(path, tier=tier), able))
+        except UserError:
+            continue  # of more cores than these
+        look = about.description.startswith(("A look", "Does everything work?"))
+        assert (found.ratio is None) <= look, f"{name}, tier {tier}: {found.sentence}"
+
+
+def test_tiers_about_scaling_have_boots() -> None:
+    for tier in ("claims", "paper", "full"):
+        spec = load_experiment(EXPERIMENTS / "scaling.yaml", tier=tier)
+        assert spec.repetitions.boots == 3
+        assert spec.repetitions.boots * spec.repetitions.min >= 6
 
 
 def booted(boots: int, **changes: Any) -> Experiment:
