@@ -15,12 +15,12 @@ from orchestrator.spec import Experiment
 CHOICES = ("keep", "rerun", "abort")
 
 
-def plan(width: str | None = None) -> Plan:
+def plan(width: str | None = None, boots: int = 1) -> Plan:
     content = {
         "experiment": "small",
         "factors": {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)},
         "traffic": {"duration": "1s"},
-        "repetitions": {"min": 6, "max": 9, "width": width} if width else 2,
+        "repetitions": {"min": 6, "max": 9, "width": width, "boots": boots} if width else 2,
     }
     return make_plan(Experiment.model_validate(content), lab_capabilities(1, ("vanilla", "inline")))
 
@@ -52,6 +52,20 @@ def test_rounds_that_are_not_needed_no_longer_count() -> None:
     assert "6 trials are not needed" in stream.getvalue()
     display.result(planned.trials[0], 1, outcome())
     assert "1/13 round 0" in stream.getvalue()
+
+
+def test_of_boots_it_is_shown_which() -> None:
+    stream, planned = io.StringIO(), plan("5%", boots=2)
+    display = LineDisplay("uml", stream)
+    display.plan(planned, [])
+    display.block(planned.blocks[1])
+    assert "block 2 of 2: 1 core, boot 2 of 2, 19 trials" in stream.getvalue()
+    with LiveDisplay("uml", Console(file=io.StringIO(), force_terminal=True, width=120)) as live:
+        live.plan(planned, [])
+        live.block(planned.blocks[1])
+        shown = io.StringIO()
+        Console(file=shown, width=120).print(live)
+    assert "block 2/2, boot 2/2" in shown.getvalue()
 
 
 def test_a_question_is_asked_where_somebody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -455,3 +455,15 @@ def test_another_clock_or_number_of_slots_is_a_change_of_the_testbed(lab: Lab) -
             lab.run(testbed, resume=run, seen=seen)
         assert all(change.concerns is None for change in seen)
     assert set(lab.run(virtual_testbed(2.0), resume=run).statuses) == {"ok"}
+
+
+def test_boots_that_are_added_leave_what_is_measured(lab: Lab) -> None:
+    rule = {"min": 2, "max": 2}
+    first = lab.run(repetitions=rule)
+    lab.count.clear()
+    more = lab.run(resume=first.path, on_change="keep", repetitions={**rule, "boots": 2})
+    assert more.statuses == {"ok": 2 * first.statuses["ok"]}
+    assert lab.count.total() == first.statuses["ok"]
+    rows = store.tables(more.path)[0].to_pylist()
+    assert sorted(row["repetition"] for row in rows if row["variant"] == "inline" and row["cores"] == 1) == [1, 2, 3, 4]
+    assert {len({row["block"] for row in rows if row["cores"] == cores}) for cores in (1, 2)} == {2}

@@ -2,12 +2,18 @@
 """orch validate, plan and schema, as a user calls them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator import testbed
 from orchestrator.cli.app import run_command
+from orchestrator.cli.spec import boots_sentence
+from orchestrator.paths import EXPERIMENTS
+from orchestrator.plan import lab_capabilities, make_plan
+from orchestrator.spec import load_experiment
+from orchestrator.spec.catalog import known_variants
 
 Output = pytest.CaptureFixture[str]
 
@@ -38,7 +44,8 @@ def test_plan_as_json(capsys: Output) -> None:
     assert len({trial["trial_id"] for trial in trials}) == len(trials)
     names = ["kind", "block", "round", "order", "variant", "cores", "tunnels", "repetition"]
     assert all(name in trial for trial in trials for name in names)
-    assert [block["cores"] for block in found["blocks"]] == [1, 2]
+    assert [(block["cores"], block["boot"]) for block in found["blocks"]] == [(1, 1), (2, 1)]
+    assert (found["comparing"]["n"], found["comparing"]["ratio"], found["comparing"]["needed"]) == (3, None, 6)
     assert sum(block["trials"] for block in found["blocks"]) == len(trials) == found["expected"]["trials"]
     assert [left["reason"] for left in found["left_out"]] == ["this computer has 2 cores"]
     assert run_command(arguments) == 0
@@ -50,6 +57,24 @@ def test_plan_to_read(capsys: Output) -> None:
     output = capsys.readouterr().out
     for says in ("scaling, tier full on lab", "6 boots", "Left out:", "32 cores", "this computer has 2 cores"):
         assert says in output
+    for says in (
+        "baselines without a tunnel, one for each number of tunnels",
+        "Each number of cores has 3 boots, in passes over the core counts",
+        "until the interval of every cell's ratio to vanilla is at most 10.0 %",
+        "`orch compare` works with 6 trials in 3 boots on each side of 18 cells, a ratio of medians of",
+    ):
+        assert says in output
+    assert run_command(["plan", "exp/scaling.yaml", "--tier", "quick"]) == 0
+    assert "3 trials on each side of 12 cells, no difference can be told, however large" in capsys.readouterr().out
+
+
+def test_what_boots_are_not_on_hosts_that_are_not_restarted_is_said() -> None:
+    spec = load_experiment(EXPERIMENTS / "scaling.yaml", tier="claims")
+    lab = lab_capabilities(32, known_variants())
+    plan = make_plan(spec, lab)
+    assert boots_sentence(plan, lab).endswith("each in an order of its own.")
+    assert "does not restart its hosts" in boots_sentence(plan, replace(lab, cores_by="off line"))
+    assert boots_sentence(make_plan(load_experiment(EXPERIMENTS / "scaling.yaml", tier="quick"), lab), lab) == ""
 
 
 def test_nothing_to_plan(capsys: Output) -> None:

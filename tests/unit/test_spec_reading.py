@@ -135,6 +135,11 @@ def test_rounds_are_a_number_or_a_rule(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "repetitions: {min: 6, max: 30, width: 5%}\n")
     assert spec.load_experiment(file, overrides=["repetitions.max=8"]).repetitions.max == 8
     assert spec.load_experiment(file, overrides=["repetitions=2"]).repetitions == Adaptive(min=2, max=2)
+    booted = spec.load_experiment(file, overrides=["repetitions.boots=3", "repetitions.width_of=median"]).repetitions
+    assert (booted.boots, booted.width_of) == (3, "median")
+    assert booted.model_dump() == {"min": 6, "max": 30, "width": 0.05, "boots": 3, "width_of": "median"}
+    # Without these keys a spec, and so its hash, is what it was before there were any.
+    assert rule.model_dump() == {"min": 6, "max": 30, "width": 0.05}
 
 
 def test_limits_have_defaults_and_are_part_of_what_an_experiment_is(tmp_path: Path) -> None:
