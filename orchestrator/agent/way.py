@@ -20,7 +20,7 @@ from orchestrator.agent.snapshot import devices_of, told
 RTM_GETRULE, FRA_TABLE, FR_ACT_TO_TBL = 34, 15, 1
 RTM_F_FIB_MATCH = 0x2000  # the answer is the route itself, with all its hops, and not the one that was chosen
 RTA_SRC, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 2, 27, 28, 29
-RT_TABLE_DEFAULT = 253
+RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
 # Lengths of prefixes below which a route leads to a large part of all addresses, by family: 0.0.0.0/1, 2000::/3; and
 # where it is not known who is on the other end: 10.0.0.0/8, fd00::/8.
 WIDE, WIDE_IF_UNKNOWN = {socket.AF_INET: 8, socket.AF_INET6: 8}, {socket.AF_INET: 16, socket.AF_INET6: 32}
@@ -61,6 +61,8 @@ def trouble_of(nic, links, reasons, qdiscs):
         if nic in below(device, links):
             return reason % ("%s, which stands on %s" % (device, nic))
     link = links[nic]
+    if link.flags & IFF_LOOPBACK:
+        return "it is the loopback interface"
     masters = [other.name for other in links.values() if other.number == link.master]
     if masters:
         return "it belongs to %s, into which it would not come back" % masters[0]
@@ -85,7 +87,7 @@ def reasons_by_device(netlink, links, entries):
     reasons, known = {}, False
     for connection in own_connections():
         devices = devices_of_connection(netlink, connection, names, entries["address"], hops)
-        known = known or (bool(devices) and not any(beyond(device, links) for device in devices))
+        known = known or is_whole_way(devices - {"lo"}, links)
         reasons.update(dict.fromkeys(sorted(devices), "this very SSH connection comes in over %s"))
     if not known:
         for connection in connections_of_ssh_servers():
@@ -100,9 +102,11 @@ def reasons_by_device(netlink, links, entries):
     return reasons
 
 
-def beyond(device, links):
-    """Whether it is not known here how the way goes on from an interface: by a tunnel, or a local forwarder."""
-    return device == "lo" or any(links[name].kind in TUNNELS for name in below(device, links))
+def is_whole_way(devices, links):
+    """Whether a way ends at these interfaces: it goes on where one is a tunnel, and where there is none but a local
+    forwarder has the connection."""
+    stack = {name for device in devices for name in below(device, links)}
+    return bool(stack) and not any(links[name].kind in TUNNELS for name in stack)
 
 
 def why_away(route):

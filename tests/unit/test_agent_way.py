@@ -79,8 +79,11 @@ def test_other_interfaces_can_be_taken() -> None:
     ip route add default via 192.0.2.18 table 7; ip rule add from 192.0.2.17 lookup 7
     ip route add 10.0.0.0/8 via 192.0.2.18
     """
+    vip = "ip addr add 198.51.100.1/32 dev lo"
+    assert troubles({"": setup + more + vip}, "192.0.2.34 50000 198.51.100.1 22")[""]["eth1"] is None
     assert troubles({"": setup + more})[""] == {
-        **dict.fromkeys(["lo", "eth1", "far1", "far2"]),
+        **dict.fromkeys(["eth1", "far1", "far2"]),
+        "lo": "it is the loopback interface",
         "eth2": WAY.format("eth2"),
     }
 
@@ -129,17 +132,29 @@ def test_the_way_of_a_connection_is_seen() -> None:
 
 
 def test_a_connection_that_sudo_keeps_to_itself_is_found_by_its_socket() -> None:
-    server = 'import socket; s = socket.create_server(("", 22)); c = s.accept(); c[0].recv(1)'
-    found = on_a_host(
-        BEGIN,
-        "ip netns add far; ip link set far1 netns far; ip -n far link set far1 up;"
-        "ip -n far addr add 192.0.2.18/28 dev far1; ip -n far -6 addr add 2001:db8::2/64 dev far1;"
-        f"ip netns exec far python3 -c '{server}' >/dev/null 2>&1 </dev/null &"
-        "until ip netns exec far ss -Hltn | grep -q :22; do sleep 0.02; done",
-        {"op": "log in", "address": "192.0.2.18"},
-        LOOK,
-    )[-1]
-    assert (found["eth1"], found["eth2"]) == (WAY.format("eth1"), None)
+    server = """
+import socket
+here = socket.create_server(("::", 22), family=socket.AF_INET6, dualstack_ipv6=True)
+there = here.accept()
+there[0].recv(1)
+"""
+    setup = f"""
+ip addr add 2001:db8::1/64 dev eth1; ip netns add far
+ip netns exec far sysctl -qw net.ipv6.conf.default.accept_dad=0
+ip link set far1 netns far; ip -n far link set far1 up
+ip -n far addr add 192.0.2.18/28 dev far1; ip -n far addr add 2001:db8::2/64 dev far1
+ip netns exec far python3 -c '{server}' >/dev/null 2>&1 </dev/null &
+until ip netns exec far ss -Hltn | grep -q :22; do sleep 0.02; done
+until ! ip -6 address show tentative | grep -q .; do sleep 0.02; done
+"""
+    found = on_hosts(
+        {
+            address: Case([BEGIN, setup, {"op": "log in", "address": address}, LOOK])
+            for address in ("192.0.2.18", "2001:db8::2")
+        }
+    )
+    for gave in found.values():
+        assert (gave[-1]["eth1"], gave[-1]["eth2"]) == (WAY.format("eth1"), None)
 
 
 def test_a_connection_that_sudo_keeps_to_itself_is_found_in_the_environment_of_its_parents() -> None:
