@@ -17,7 +17,7 @@ from orchestrator.agent.interfaces import link_state, links_of, put_link_back
 from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, SCOPE_LINK, Netlink, NetlinkError
 from orchestrator.agent.sysctls import sysctl, sysctls_of, write_sysctls
 
-NLM_F_APPEND = 0x800
+NLM_F_APPEND, RTA_SRC = 0x800, 2
 TENTATIVE_S, POLL_S = 3.0, 0.02  # how long the kernel may look for another one that has an address
 
 
@@ -161,28 +161,30 @@ def make_missing(netlink, wanted, passed_s):
     {identity: a sentence with the kernel's words} of those that are not there in the end, and should be.
     """
     wanted = [entry for entry in wanted if not expired(entry, passed_s)]
-    wanted = {rtnetlink.identity(entry): entry for entry in wanted if not has_more(entry, wanted)}
+    alike = by_key(wanted)
+    wanted = {rtnetlink.identity(entry): entry for entry in wanted if not has_more(entry, alike)}
     words = {}
     before = None
     while True:
         links = links_of(netlink)
         numbers = {link.name: link.number for link in links.values()}
         kinds = {entry["kind"] for entry in wanted.values()}
-        there = {rtnetlink.identity(entry): entry for kind in kinds for entry in told(netlink, kind, links)}
-        missing = {i: entry for i, entry in wanted.items() if i not in there and not has_more(entry, there.values())}
+        found = [entry for kind in kinds for entry in told(netlink, kind, links)]
+        there, alike = {rtnetlink.identity(entry) for entry in found}, by_key(found)
+        missing = {i: entry for i, entry in wanted.items() if i not in there and not has_more(entry, alike)}
         if not missing or missing.keys() == before:
             break
         before = missing.keys()
         for identity, entry in missing.items():
             words[identity] = "%s is not as it was, although the kernel took it." % rtnetlink.described(entry)
             try:
-                rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, there.values()))
+                rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, alike))
             except AgentError as error:
                 words[identity] = str(error)
                 usable = with_usable_hops(entry, links)
                 if usable is not None and rtnetlink.identity(usable) not in there:
                     with contextlib.suppress(AgentError):
-                        rtnetlink.make(netlink, usable, numbers, passed_s, way_to_make(usable, there.values()))
+                        rtnetlink.make(netlink, usable, numbers, passed_s, way_to_make(usable, alike))
     return {identity: words[identity] for identity in missing}
 
 
@@ -193,11 +195,11 @@ def with_usable_hops(route, links):
     return {**route, "hops": up} if 0 < len(up) < len(hops) else None
 
 
-def has_more(entry, there):
-    """Whether a route is there with more hops than this one has."""
+def has_more(entry, alike):
+    """Whether a route is there with more hops than this one has. ``alike``: see by_key."""
     if entry["kind"] != "route":
         return False
-    return any(key_of(e) == key_of(entry) and hops_of(entry) < hops_of(e) for e in there if e["kind"] == "route")
+    return any(hops_of(entry) < hops_of(other) for other in alike.get(key_of(entry), ()))
 
 
 def expired(entry, passed_s):
@@ -218,25 +220,32 @@ def comes_by_itself(entry, nic):
     return accept == "2" or (accept == "1" and forwarding == "0")
 
 
-def way_to_make(entry, there):
+def way_to_make(entry, alike):
     """The flags with which an entry is made: beside others of its key, or in the place of what is left of it."""
+    others = alike.get(key_of(entry), ())
     if entry["kind"] == "nexthop":
-        number = rtnetlink.number_of(entry, rtnetlink.NHA_ID)
-        rest = [e for e in there if e["kind"] == "nexthop" and rtnetlink.number_of(e, rtnetlink.NHA_ID) == number]
-        shrunk = rest and rtnetlink.members_of(rest[0]) < rtnetlink.members_of(entry)
+        shrunk = any(rtnetlink.members_of(other) < rtnetlink.members_of(entry) for other in others)
         return NLM_F_REPLACE if shrunk else 0
-    if entry["kind"] == "route" and entry["head"][0] == rtnetlink.AF_MPLS:
-        return NLM_F_REPLACE
-    if entry["kind"] == "route":
-        rest = [e for e in there if e["kind"] == "route" and key_of(e) == key_of(entry) and hops_of(e) < hops_of(entry)]
-        return NLM_F_REPLACE if rest else NLM_F_APPEND
+    if entry["kind"] == "route" and entry["head"][0] != rtnetlink.AF_MPLS:
+        shrunk = any(hops_of(other) < hops_of(entry) for other in others)
+        return NLM_F_REPLACE if shrunk else NLM_F_APPEND
     return NLM_F_REPLACE
 
 
-def key_of(route):
-    family, length, source_length, tos = route["head"][:4]
-    attributes = [route["attributes"].get(str(number)) for number in (rtnetlink.RTA_DST, rtnetlink.RTA_PRIORITY)]
-    return family, length, source_length, tos, rtnetlink.table_of(route), attributes
+def by_key(entries):
+    """{key: [entry]} of the routes and next hops among entries: of those with one key, the kernel finds the first."""
+    found = {}  # type: dict[tuple[object, ...], list[dict[str, object]]]
+    for entry in entries:
+        if entry["kind"] in ("route", "nexthop"):
+            found.setdefault(key_of(entry), []).append(entry)
+    return found
+
+
+def key_of(entry):
+    if entry["kind"] != "route":
+        return entry["kind"], rtnetlink.number_of(entry, rtnetlink.NHA_ID)
+    keys = (rtnetlink.RTA_DST, RTA_SRC, rtnetlink.RTA_PRIORITY)
+    return "route", *entry["head"][:4], rtnetlink.table_of(entry), *(entry["attributes"].get(str(key)) for key in keys)
 
 
 def hops_of(route):
