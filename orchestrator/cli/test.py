@@ -59,7 +59,14 @@ def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
     if any(PLAYBOOKS.glob("*.yml")):
         yield Stage("ansible-lint", tool("ansible-lint", "--offline", "-q", "--nocolor", PLAYBOOKS.name))
     extra = ["--full"] if full else []
-    yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
+    if pytest_arguments:
+        yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
+        return
+    # What needs no lab comes first, on all cores. The lab has them to itself.
+    yield Stage(
+        "unit tests", tool("pytest", *extra, "-n", "logical", "--dist", "loadfile", "tests/unit"), shows_output=True
+    )
+    yield Stage("lab tests", tool("pytest", *extra, "tests/lab"), shows_output=True)
 
 
 def run_stage(stage: Stage) -> bool:
