@@ -13,7 +13,7 @@ import pandas as pd
 
 from orchestrator.analysis.cells import LEVELS, Key, boots_of, throughputs
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.packets import goals, packet_trials
+from orchestrator.analysis.packets import goals, packet_cells, packet_trials
 from orchestrator.errors import UserError
 from orchestrator.stats import (
     ALPHA,
@@ -147,6 +147,9 @@ def compare(a: Run, b: Run) -> Comparison:
     cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", refused)
     first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
+    if goal:  # a rate in a closed loop has no ratio to one that losses bound
+        unlike = {key for run in (a, b) for key in _other_quantities(run, goal, a.reference)}
+        kept = [keys - unlike for keys in kept]
     speed_ups = _compared(first, second, kept, "speed_up_{}")
     clocks = tuple(difference(a.virtual_time, b.virtual_time))
     could_tell = _could_tell(first, second) if a.clock != b.clock else _could_tell(one, other)
@@ -187,6 +190,14 @@ def _values(run: Run, goal: str) -> dict[Key, dict[tuple[Any, ...], float]]:
     for row in trials[trials["goal"] == goal].to_dict("records"):
         found.setdefault(Key.of(row), {})[row["block"], row["round"]] = float(row["lower_pps"])
     return found
+
+
+def _other_quantities(run: Run, goal: str, reference: str | None) -> set[Key]:
+    """The cells of packet rates that something else bounds than the reference variant's at the same place."""
+    rows = packet_cells(run)
+    kinds = {Key.of(row): row["bounded_by"] for row in rows[rows["goal"] == goal].to_dict("records")}
+    of_reference = {key: kinds.get(key._replace(variant=str(reference)), "") for key in kinds}
+    return {key for key, kind in kinds.items() if kind and of_reference[key] and kind != of_reference[key]}
 
 
 def _planned(run: Run) -> set[Key]:

@@ -36,6 +36,7 @@ class Evidence:
     ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
     ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
     of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
+    ``plain_pps``: what the generator sent and nothing lost without a tunnel, where that is known;
     ``clock_skew_s``: the host's clock less the controller's, None where it was not measured; ``segment_bytes``: what a
     TCP segment carries; ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels,
     None where each tunnel had its own; ``control``: of `orchestrator.run.control`, None in real time.
@@ -51,6 +52,7 @@ class Evidence:
     baseline: float | None = None
     rate_pps: float | None = None
     loads: Sequence["Load"] = ()
+    plain_pps: float | None = None
     clock_skew_s: float | None = None
     segment_bytes: int = 1368
     carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
@@ -105,7 +107,7 @@ def _breaches(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     yield from _tunnels(evidence, limits)
     yield from _processors(evidence, limits)
     yield from _packets(evidence, limits)
-    yield from _loads(evidence.loads, limits)
+    yield from _loads(evidence, limits)
     yield from _virtual_time(evidence, limits)
     if evidence.kernel_log:
         quoted = "; ".join(f'"{line}"' for line in evidence.kernel_log)
@@ -263,14 +265,19 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         )
 
 
-def _loads(loads: Sequence["Load"], limits: Limits) -> Iterator[tuple[str, str]]:
-    for load in loads:
+def _loads(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
+    for load in evidence.loads:
         if load.unexplained > 0:
             where = f"at {load.offered_pps / 1e3:.0f} kpps, and no counter says where"
             yield "unexplained", f"{load.unexplained} of {load.sent} packets were lost {where}"
         if load.rate_pps is not None and load.offered_pps < load.rate_pps * (1 - limits.headroom):
-            asked = f"the {load.rate_pps / 1e3:.0f} that were asked for"
-            yield "headroom", f"generator-bound: it sent {load.offered_pps / 1e3:.0f} kpps of {asked}"
+            said = f"it sent {load.offered_pps / 1e3:.0f} kpps of the {load.rate_pps / 1e3:.0f} that were asked for"
+            # It is no limit of its own where it sends as much without a tunnel: there, what takes its packets holds it.
+            held = (evidence.plain_pps or 0.0) >= load.rate_pps * (1 - limits.headroom)
+            yield (
+                "headroom",
+                f"closed loop: {said}, and sends them without a tunnel" if held else f"generator-bound: {said}",
+            )
 
 
 def _remarks(evidence: Evidence) -> Iterator[str]:

@@ -56,6 +56,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
         rate_pps=load.received_pps,
         loads=[load],
+        plain_pps=None if scene.baseline else scene.conditions.baseline,
         control=scene.conditions.control,
     )
     outcome.take(judge(evidence, scene.conditions.limits))

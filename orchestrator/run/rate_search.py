@@ -212,7 +212,10 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
     ]
     for load in decisive:
         verdicts.append(
-            judge(Evidence(streams=(), probes=load.probes, duration_s=durations[id(load)], loads=[load]), limits)
+            judge(
+                Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline),
+                limits,
+            )
         )
     said = [sentence(one, [load for load, _ in loads.offered], baseline, limits.headroom) for one in found]
     outcome.take(_together(verdicts, _unbounded(found, said, limits.report_only)))

@@ -72,6 +72,10 @@ def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Pat
     assert CLOSED_LOOP_NOTE in found.remarks
     assert CLOSED_LOOP_NOTE[1:] in figures.packet_rate(run).caption
 
+    compared = run.compare(run)
+    assert set(compared.cells["variant"]) == set(WITH_INLINE)
+    assert set(compared.speed_ups["variant"]) == {"threaded"}  # of inline and vanilla there is no ratio
+
     def as_fast_as_without(variant: str, *rest: Any) -> float:
         return 6e9 if variant in ("inline", "none") else 1.5e9
 

@@ -462,6 +462,11 @@ def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_
     assert slow.broken == []
     assert "it sent 50 kpps of the 100 that were asked for" in slow.marks[0]
     assert "2 packets more were dropped than were lost" in slow.marks[1]
+    held = judge(evidence([], loads=[load(offered_pps=5e4)], plain_pps=9.8e4), Limits())
+    assert held.marks == [
+        "closed loop: it sent 50 kpps of the 100 that were asked for, and sends them without a tunnel",
+    ]
+    assert judge(evidence([], loads=[load(offered_pps=5e4)], plain_pps=6e4), Limits()).marks[0].startswith("generator-")
     near = judge(evidence([], loads=[load()], rate_pps=9e4, baseline=9.1e4), Limits())
     assert "generator-bound: 99%" in near.marks[0]
 
