@@ -52,7 +52,8 @@ def enroll(
     if all(key.state == "pinned" for key in found):
         print("All of them are pinned already.")
         return
-    refused = [key for key in found if key.state == "changed" and key.host not in (replace or ())]
+    changed = [key for key in found if key.state == "changed" and key.host not in (replace or ())]
+    refused = changed or [key for key in found if key.state == "revoked"]  # `pin` says why
     if not refused and not yes:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UserError(

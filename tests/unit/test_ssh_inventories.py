@@ -155,6 +155,12 @@ def test_mistakes_name_the_host_and_the_variable(way: Any, name: str) -> None:
         way(name)
 
 
+@pytest.mark.parametrize("name", ["a, b.ini", "c:d%20{e}.ini"])
+def test_the_path_of_an_inventory_may_be_any(folder: Path, name: str) -> None:
+    (folder / name).write_text("left ansible_host=there\n")
+    assert read_inventory(folder / name)["left"]["address"] == "there"
+
+
 NAMES = ["node-1.site.example.org", "node_2", "N3", "_x", "7"]
 
 

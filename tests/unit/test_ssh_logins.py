@@ -325,6 +325,15 @@ def test_what_a_shell_prints_when_it_starts_is_not_the_agents(site: Site) -> Non
     agent.close()
 
 
+def test_an_account_that_runs_no_commands_is_told(site: Site) -> None:
+    kept = site.server.authorized.read_text()
+    site.server.authorized.write_text(f'command="echo This account is closed.; exit 1" {kept}')
+    site.ends.callback(site.server.authorized.write_text, kept)
+    site.key("id_ed25519")
+    with pytest.raises(LoginRefused, match=rf"the login as {ME} worked, and no command .* \(This account is closed\)"):
+        site.login(bed()).run("true")
+
+
 def test_a_connection_that_breaks_is_told(site: Site) -> None:
     site.key("id_ed25519")
     session = site.login(bed()).run("read word; kill -9 $PPID; sleep 5")

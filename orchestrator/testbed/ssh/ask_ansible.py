@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Ansible would do to reach the hosts of an inventory. A program of its own, run as
 
-    python ask_ansible.py FILE -i INVENTORY
+    python ask_ansible.py FILE INVENTORY
 
 It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL. Ansible itself reads
 everything: the inventory, ansible.cfg, vaults, templates, in its own order of precedence among variables, environment
@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
+from ansible import constants, context
 from ansible.cli import CLI
 from ansible.cli.inventory import InventoryCLI
+from ansible.context import CLIArgs
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import connection_loader
@@ -49,6 +50,9 @@ class _Asked(InventoryCLI):  # type: ignore[misc]
 
     def run(self) -> None:
         CLI.run(self)
+        # Ansible 2.19 cannot parse a path with a comma that has its own type of text.
+        sources = [str(source) for source in context.CLIARGS["inventory"]]
+        context.CLIARGS = CLIArgs({**context.CLIARGS, "inventory": sources})
         self.loader, self.inventory, self.vm = self._play_prereqs()
         found = {}
         for host in self.inventory.get_hosts():
@@ -113,5 +117,6 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _Asked.answer = Path(sys.argv.pop(1))
-    _Asked.cli_executor(["ansible-inventory", "--list", *sys.argv[1:]])
+    answer, inventory = sys.argv[1:]
+    _Asked.answer = Path(answer)
+    _Asked.cli_executor(["ansible-inventory", "--list", "-i", inventory])

@@ -16,6 +16,9 @@ from orchestrator.errors import UserError
 
 _ASK = Path(__file__).with_name("ask_ansible.py")
 _TIMEOUT_S = 120
+_NAME_THE_PASSWORD = (
+    "Name the file with its password in ANSIBLE_VAULT_PASSWORD_FILE or ansible.cfg: nothing asks for it."
+)
 _SSH = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
@@ -59,7 +62,7 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
         answer = Path(folder) / "answer.json"
         try:
             done = subprocess.run(
-                [sys.executable, "-I", _ASK, answer, "-i", file],
+                [sys.executable, "-I", _ASK, answer, file],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -73,15 +76,10 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:
             raise UserError(f"The inventory {file} cannot be read: {error}.") from error
     if found is None:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        said = next(
-            (line for line in lines if line.startswith(("[ERROR]", "ERROR"))), lines[-1] if lines else "no message"
-        )
-        hint = (
-            " ANSIBLE_VAULT_PASSWORD_FILE, or ansible.cfg, must name the file with its password: nothing asks for it."
-        )
-        hint = hint if "vault secrets" in said else ""
-        raise UserError(f"Ansible cannot read the inventory {file}: {said.strip()[:400]}{hint}")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        said = next((line for line in lines if line.startswith(("[ERROR]", "ERROR"))), lines[-1])[:400]
+        hint = f" {_NAME_THE_PASSWORD}" if "vault secrets" in said else ""
+        raise UserError(f"Ansible cannot read the inventory {file}: {said}{hint}")
     return {name: found[name] for name in sorted(found)}
 
 

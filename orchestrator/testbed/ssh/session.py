@@ -22,6 +22,7 @@ from orchestrator.testbed.ssh.route import ENVIRONMENT, Route
 # To connect, by way of jump hosts, and to log in: also with a key that waits for a touch.
 _LOGIN_TIMEOUT_S = 60
 _ENDS_WITHIN_S = 2.0
+_FAILED_ITSELF = 255  # ssh(1), EXIT STATUS
 _MOST_NOISE = 1 << 20
 _MOST_SAID = 1 << 16
 _DEBUG = re.compile(r"debug\d: ")  # where the inventory gives -v
@@ -62,10 +63,18 @@ class HostLogin:
             ) from error
         except (OSError, EOFError) as error:
             session.end()
-            raise self._failure(session.lines()) from error
+            raise self._failure(session, str(error)) from error
         return session
 
-    def _failure(self, said: Sequence[str]) -> TestbedError:
+    def _failure(self, session: "Session", printed: str) -> TestbedError:
+        """``printed``: what came on standard output in place of the mark."""
+        said = session.lines()
+        if session.status not in (None, _FAILED_ITSELF):
+            words = quoted([*said, *printed.splitlines()])
+            return LoginRefused(
+                f"{self.host}: the login as {self.route.user} worked, and no command can be started there "
+                f"({words or 'no message'}). Its shell must be one that runs commands."
+            )
         if is_about_host_key(said, self.route.alias):
             return LoginRefused(f"{self.host}: {refusal(self.route, self.testbed_file)}")
         if not said:
@@ -102,7 +111,7 @@ class Session:
             self.settimeout(max(0.001, deadline - time.monotonic()))
             more = self.recv(1)
             if not more or len(read) > _MOST_NOISE:
-                raise EOFError
+                raise EOFError(read[-_MOST_SAID:].decode(errors="replace"))
             read += more
 
     def lines(self) -> list[str]:
@@ -113,6 +122,11 @@ class Session:
         self._errors.seek(max(0, size - _MOST_SAID))
         text = self._errors.read().decode(errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip() and not _DEBUG.match(line)]
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of OpenSSH: the command's, or _FAILED_ITSELF; None while it runs."""
+        return self._process.poll()
 
     def said(self) -> str:
         """See Channel.said."""
