@@ -19,6 +19,8 @@ from orchestrator.spec.problems import Problem, Source, Span, SpecError
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST_SHOWN = 40  # characters of a value in a sentence
 _LARGEST_BYTES = 4 * 2**20
 
 
@@ -138,6 +140,22 @@ class _Reader:
     def _report(self, span: Span, message: str) -> None:
         self.problems.append(Problem(message, span))
 
+    def _written(self, node: Any) -> str:
+        """The first character that a node is written with: that of its tag or anchor, where it has one."""
+        place = node.start_mark.index
+        return self._source.text[place : place + 1]
+
+    def _has_properties(self, node: Any, span: Span) -> bool:
+        """Whether a node has a tag or an anchor, which is then reported."""
+        written = self._written(node)
+        if written == "!":
+            tag = node.tag if node.tag.startswith("!") else node.tag.replace(_TAG, "!!")
+            self._report(_first_word(span), f"Tags such as {tag} are not used here. Write the value alone.")
+        elif written == "&":
+            message = "Anchors and aliases are not used here. Write the value out at each place."
+            self._report(_first_word(span), message)
+        return written in ("!", "&")
+
     def convert(self, node: Any) -> Node:
         span = self._span(node)
         if id(node) in self._seen:
@@ -145,7 +163,12 @@ class _Reader:
             return Scalar(None, span)
         self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
+            first = node.value[0][0].start_mark.index if node.value else None
+            if first != node.start_mark.index:  # else what stands there is of its first key
+                self._has_properties(node, span)
             return self._mapping(node, span)
+        if self._has_properties(node, span) and isinstance(node, yaml.ScalarNode):
+            return Scalar(None, span)
         if isinstance(node, yaml.SequenceNode):
             return Items([self.convert(item) for item in node.value], span)
         return Scalar(self._value(node, span), span)
@@ -158,6 +181,12 @@ class _Reader:
                 self._report(key_span, "A key must be a word, not a list or a mapping.")
                 continue
             key = key_node.value
+            again = id(key_node) in self._seen  # an alias of a value
+            self._seen.add(id(key_node))
+            if again or self._has_properties(key_node, key_span):
+                if again:
+                    self._report(key_span, "Anchors and aliases are not used here. Write the key out.")
+                continue
             if key_node.tag == f"{_TAG}merge":
                 self._report(key_span, "Merge keys (<<) are not used here. Write the keys out.")
                 continue
@@ -174,6 +203,9 @@ class _Reader:
     def _value(self, node: Any, span: Span, is_key: bool = False) -> Any:
         """A scalar's value, or None with the trap reported."""
         text, tag = node.value, node.tag.removeprefix(_TAG)
+        if half := _SURROGATE.search(text):
+            self._report(span, f"It has half a character (U+{ord(half[0]):04X}), which is no text. Write it whole.")
+            return None
         if node.style in ("'", '"', "|", ">") and tag == "str":
             return text
         as_key = "A key must be a word. " if is_key else ""
@@ -190,8 +222,10 @@ class _Reader:
             case "null" if not text:
                 trap = "No value is given. Write one after the colon, or remove the key."
             case "bool" | "int" | "float" | "null" | "timestamp":
-                trap = f'YAML reads {text} as {_read_as(tag, text)}. Write "{text}" in quotes if you mean the text' + (
-                    "." if tag in ("null", "timestamp") else f", or {_plainly(tag)}."
+                short = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+                trap = (
+                    f'YAML reads {short} as {_read_as(tag, text)}. Write "{short}" in quotes if you mean the text'
+                    + ("." if tag in ("null", "timestamp") else f", or {_plainly(tag)}.")
                 )
             case _:
                 trap = f"Tags such as {node.tag} are not used here. Write the value alone."
@@ -199,6 +233,12 @@ class _Reader:
             self._report(span, as_key + (trap or f'Write "{text}" in quotes if you mean the text.'))
             return None
         return value
+
+
+def _first_word(span: Span) -> Span:
+    """So much of a stretch as is on its first line, at most a few characters: where it begins."""
+    end = span.end_column if span.end_line == span.line else span.column + 1
+    return Span(span.source, span.line, span.column, span.line, max(span.column + 1, end))
 
 
 def _read_as(tag: str, text: str) -> str:
@@ -209,6 +249,8 @@ def _read_as(tag: str, text: str) -> str:
     kind = {"bool": "the truth value", "int": "the number", "float": "the number", "timestamp": "the date"}
     if tag == "null":
         return "no value"
+    if len(text) > _LONGEST_SHOWN:
+        return f"{kind[tag].replace('the', 'a', 1)} of {len(text)} characters, which is beyond every limit here"
     return f"{kind[tag]} {str(value).lower() if tag == 'bool' else value}"
 
 

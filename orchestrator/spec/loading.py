@@ -17,6 +17,8 @@ from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you
 from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, UmlTestbed, clock_of
 from orchestrator.spec.validation import build
 
+_NO_EFFECT = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
+
 
 def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of a spec, resolved: the spec, then its tier, then ``overrides`` ('traffic.duration=3s').
@@ -41,6 +43,9 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         changes += problems
     experiment, problems = build(Experiment, tree)
     problems = _without_echo(changes, [*problems, *contradictions(tree)])
+    # Rules of the file may be for a tier; those of --set are for what is asked for now.
+    without = [span for span, effect in rules_and_effect(tree).items() if not effect and not span.source.is_file]
+    problems = _without_echo(problems, [Problem(_NO_EFFECT, span) for span in without])
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
     return experiment.with_origin(file, source.text, chosen, overrides)
@@ -181,8 +186,7 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
         problems = _without_echo(problems, [*refused, *contradictions(tree)])
         for span, effect in rules_and_effect(tree).items():
             effective[span] = effective.get(span, False) or effect
-    message = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
-    problems += [Problem(message, span) for span, effect in effective.items() if not effect]
+    problems += [Problem(_NO_EFFECT, span) for span, effect in effective.items() if not effect]
     if problems:
         raise SpecError(source.name, problems)
     return root, names

@@ -3,6 +3,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,17 @@ class Span:
     def start(self) -> tuple[str, int, int]:
         return self.source.name + "\0" + self.source.text * (not self.source.is_file), self.line, self.column
 
+    @property
+    def unseen(self) -> str:
+        """A sentence on the first character of the line that cannot be seen, with its number and name; else empty."""
+        lines = self.source.lines
+        line = lines[self.line] if self.line < len(lines) else ""
+        for column, character in enumerate(line, 1):
+            if character not in "\t " and (not character.isprintable() or unicodedata.category(character) == "Zs"):
+                name = unicodedata.name(character, "a control character")
+                return f" Column {column} has a character that cannot be seen, U+{ord(character):04X} ({name})."
+        return ""
+
     def shown(self) -> str:
         """The line with the stretch underlined. A stretch of several lines is underlined to the end of its first."""
         lines = self.source.lines
@@ -69,7 +81,9 @@ class Problem:
     span: Span | None = None
 
     def __str__(self) -> str:
-        return f"{self.span.place}: {self.message}\n{self.span.shown()}" if self.span else self.message
+        if self.span is None:
+            return self.message
+        return f"{self.span.place}: {self.message}{self.span.unseen}\n{self.span.shown()}"
 
 
 class SpecError(UserError):

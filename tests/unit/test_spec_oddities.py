@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What YAML allows and a spec does not: tags and anchors anywhere, numbers without end, what cannot be seen."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.spec import SpecError, check_file, load_experiment
+
+GOOD = """experiment: small
+factors: {variant: [vanilla], cores: [1], tunnels: [1]}
+traffic: {duration: 3s}
+"""
+
+
+def mistakes(folder: Path, text: str) -> str:
+    file = folder / "small.yaml"
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(SpecError) as caught:
+        check_file(file)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tag"),
+    [
+        ("factors: {", "factors: !grid {", "!grid"),
+        ("factors: {", "factors: !!map {", "!!map"),
+        ("[vanilla]", "!one [vanilla]", "!one"),
+        ("[vanilla]", "!!seq [vanilla]", "!!seq"),
+        ("{duration: 3s}", "!!omap {duration: 3s}", "!!omap"),
+        ("cores: [1]", 'cores: [!!int "1"]', "!!int"),
+        ("cores: [1]", "cores: [!!int 1]", "!!int"),
+        ("duration: 3s", "duration: !!str 3s", "!!str"),
+        ("experiment:", "!key experiment:", "!key"),
+        ("experiment: small", "--- !spec\nexperiment: small", "!spec"),
+    ],
+)
+def test_a_tag_is_a_mistake_wherever_it_stands(tmp_path: Path, old: str, new: str, tag: str) -> None:
+    assert f"Tags such as {tag} are not used here" in mistakes(tmp_path, GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("experiment: small", "&a experiment: small\ndescription: *a"),
+        ("experiment: small", "experiment: &a small\ndescription: *a"),
+        ("factors: {", "factors: &f {"),
+        ("experiment: small", "experiment: small\ndescription: &a seed\n*a : 5"),
+    ],
+)
+def test_an_anchor_or_an_alias_is_a_mistake_also_of_a_key(tmp_path: Path, old: str, new: str) -> None:
+    assert "Anchors and aliases are not used here" in mistakes(tmp_path, GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "1" * 5000, "0x" + "f" * 6000, "1." + "3" * 3000])
+def test_a_very_long_number_is_a_short_sentence(tmp_path: Path, number: str) -> None:
+    said = mistakes(tmp_path, GOOD + f"seed: {number}\n")
+    assert "None" not in said
+    assert max(map(len, said.splitlines())) < 400
+    with pytest.raises(SpecError):
+        load_experiment(_good(tmp_path), overrides=[f"seed={number}"])
+
+
+def _good(folder: Path) -> Path:
+    (folder / "good.yaml").write_text(GOOD)
+    return folder / "good.yaml"
+
+
+@pytest.mark.parametrize(
+    ("character", "name"), [("\xa0", "U+00A0 (NO-BREAK SPACE)"), ("\u200b", "U+200B (ZERO WIDTH SPACE)")]
+)
+def test_a_character_that_cannot_be_seen_is_named(tmp_path: Path, character: str, name: str) -> None:
+    said = mistakes(tmp_path, GOOD.replace("traffic:", f"traffic{character}:"))
+    assert f"Column 8 has a character that cannot be seen, {name}" in said
+    assert "cannot be seen" not in mistakes(tmp_path, GOOD.replace("traffic:", "trafic:"))
+
+
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    assert "half a character (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
+
+
+def test_a_rule_without_effect_is_a_mistake_also_on_the_command_line(tmp_path: Path) -> None:
+    good = _good(tmp_path)
+    with pytest.raises(SpecError, match="means no cell"):
+        load_experiment(good, overrides=["exclude=[{variant: inline}]"])
+    both = load_experiment(good, overrides=["factors.cores=[1, 2]", "exclude=[{cores: 2}]"])
+    assert len(both.exclude) == 1
+    (tmp_path / "rule.yaml").write_text(GOOD.replace("cores: [1]", "cores: [1, 2]") + "exclude: [{cores: 2}]\n")
+    assert load_experiment(tmp_path / "rule.yaml", overrides=["factors.cores=[1]"])  # the file's rule is for its levels
