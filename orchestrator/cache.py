@@ -21,6 +21,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
+from orchestrator.private import odd_characters
 from orchestrator.progress import Progress
 from orchestrator.store.files import replace_file, to_json, walk
 
@@ -132,6 +133,15 @@ def _clear_abandoned(kind: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def refuse_odd_path() -> None:
+    """Raise TestbedError where the cache's path has what make or a lab machine takes for a separator."""
+    if odd := odd_characters(cache_home()):
+        raise TestbedError(
+            f"The lab cannot be built or booted from {cache_home()}: its path has {odd!r} in it, which make and "
+            "User-Mode Linux take for a separator. Name another folder in XDG_CACHE_HOME."
+        )
+
+
 def obtain(
     kind: str,
     inputs: Mapping[str, Any],
@@ -146,6 +156,7 @@ def obtain(
     ``build`` fills the folder and returns what is worth recording in product.json. ``estimate_s`` is used until a
     build on this computer has taught better.
     """
+    refuse_odd_path()
     key = key_of(inputs)
     if product := find(kind, key):
         return product

@@ -33,7 +33,7 @@ class Private:
     has_sockets: bool
 
 
-def odd_characters(path: Path) -> str:
+def odd_characters(path: Path | str) -> str:
     """The characters of a path that programs of the lab take for separators, each once, such as " ,"."""
     return "".join(dict.fromkeys(character for character in str(path) if character in _SEPARATORS))
 
@@ -53,6 +53,21 @@ def socket_base(name_bytes: int = 32) -> Path | None:
         if fits and not odd_characters(base) and _can_bind(base):
             return base
     return None
+
+
+def lab_base() -> Path:
+    """As `socket_base`. Raises TestbedError where there is none."""
+    found = socket_base()
+    if found is None:
+        raise _no_sockets()
+    return found
+
+
+def _no_sockets() -> TestbedError:
+    return TestbedError(
+        f"No socket can be made in any of {', '.join(map(str, bases()))}: these paths are too long, or not plain, or "
+        "their file systems have no sockets. Set TMPDIR to a short path such as /tmp."
+    )
 
 
 def _can_bind(base: Path) -> bool:
@@ -103,10 +118,7 @@ def _socket_folder_of(process: int) -> Path:
     with contextlib.ExitStack() as kept:
         made = kept.enter_context(private_folder("ssh", sockets=True))
         if not made.has_sockets:
-            raise TestbedError(
-                f"No socket can be made in any of {', '.join(map(str, bases()))}: these paths are too long, or not "
-                "plain, or their file systems have no sockets. Set TMPDIR to a short path such as /tmp."
-            )
+            raise _no_sockets()
         atexit.register(kept.pop_all().close)
     return made.path
 

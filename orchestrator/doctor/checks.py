@@ -11,10 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.cache import refuse_odd_path
 from orchestrator.debian import keyring, mirror
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
+from orchestrator.private import lab_base
 from orchestrator.spec import MOST_CORES_OF_OWN, UmlTestbed
 from orchestrator.testbed.lab.lab import own_namespaces
 from orchestrator.testbed.qemu.probe import known_accelerator
@@ -112,11 +114,24 @@ def seccomp() -> Observation:
     return Observation(there, "there" if there else "this kernel was built without it")
 
 
+def folders() -> Observation:
+    """The paths of the lab's folders: sockets can be made, and no program takes a part of them for a separator."""
+    try:
+        refuse_odd_path()
+        base = lab_base()
+    except TestbedError as error:
+        return Observation(False, "cannot be used", str(error))
+    return Observation(True, f"{base} for what runs, {cache_home()} for what was built")
+
+
 def user_ids() -> Observation:
     """For an ordinary user: a range of user ids, which files of the lab image have while it is built."""
     if os.geteuid() == 0:
         return Observation(True, "not needed by root")
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return Observation(False, f"the user id {os.geteuid()} has no name in /etc/passwd, so that it has no range")
     for file in ("/etc/subuid", "/etc/subgid"):
         try:
             lines = [line.split(":") for line in Path(file).read_text().splitlines()]

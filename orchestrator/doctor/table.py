@@ -16,6 +16,7 @@ _COMPUTER = (
     Requirement("Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."),
     Requirement("Namespaces", Need.REQUIRED, checks.namespaces),
     Requirement("Seccomp", Need.REQUIRED, checks.seccomp, "Use a kernel that was built with CONFIG_SECCOMP_FILTER."),
+    Requirement("Folders", Need.REQUIRED, checks.folders),
     Requirement("Memory", Need.REQUIRED, checks.memory, f"The lab needs {checks.MEMORY_NEEDED // checks.GIB} GiB."),
     Requirement(
         "Disk",

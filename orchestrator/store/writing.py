@@ -51,8 +51,12 @@ class RunDirectory:
         with _stored(path):
             (path / TRIALS).mkdir(parents=True)
         self._open(path, dict(description))
-        self._write_description()
-        self.journal("run-started")
+        try:
+            self._write_description()
+            self.journal("run-started")
+        except BaseException:
+            self.close()
+            raise
 
     def _open(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
@@ -67,8 +71,12 @@ class RunDirectory:
         except BaseException:
             os.close(self._lock)
             raise
-        with _stored(path):
-            self._journal = (path / "journal.jsonl").open("ab")
+        try:
+            with _stored(path):
+                self._journal = (path / "journal.jsonl").open("ab")
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._make_reserve()
 
     @classmethod

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import private
-from orchestrator.errors import TestbedError
-from orchestrator.paths import CHECKOUT
+from orchestrator import cache, private
+from orchestrator.doctor import checks
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.paths import CHECKOUT, cache_home, state_home
 from orchestrator.private import odd_characters, private_folder, socket_base
+from orchestrator.progress import Silent
+from orchestrator.testbed.lab.lab import Lab
 
 
 @pytest.fixture
@@ -106,3 +109,34 @@ def test_no_place_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     private._socket_folder_of.cache_clear()
     with pytest.raises(TestbedError, match=r"No socket can be made in any of .*Set TMPDIR"):
         private.socket_folder()
+
+
+def test_a_cache_whose_path_separates_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, odd in (("t mp", "' '"), ("c,d", "','"), ("e:f", "':'")):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        with pytest.raises(TestbedError, match=f"has {odd} in it"):
+            cache.obtain("lab-kernel", {}, lambda folder: {}, Silent(), title="x", estimate_s=1)
+        seen = checks.folders()
+        assert not seen.found
+        assert "XDG_CACHE_HOME" in seen.remedy
+
+
+def test_a_lab_without_a_place_for_sockets_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "_can_bind", lambda base: False)
+    with pytest.raises(TestbedError, match="Set TMPDIR"):
+        Lab.start()
+    assert "TMPDIR" in checks.folders().remedy
+
+
+def test_without_a_home_the_sentence_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for folder in (cache_home, state_home):
+        with pytest.raises(UserError, match="Set HOME"):
+            folder()

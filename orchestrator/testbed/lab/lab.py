@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TestbedError
+from orchestrator.private import lab_base
 from orchestrator.testbed.lab.login import LabLogin
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -42,7 +43,7 @@ class Lab:
     def start(cls, *, detached_in: Path | None = None) -> "Lab":
         """Start a keeper. ``detached_in``: a folder for a lab that outlives this process; else it ends with it."""
         if detached_in is None:
-            folder = Path(tempfile.mkdtemp(prefix="orch-lab-"))
+            folder = Path(tempfile.mkdtemp(prefix="orch-lab-", dir=lab_base()))
         else:
             folder = detached_in
             folder.mkdir(mode=0o700)
@@ -249,9 +250,8 @@ def _start_keeper(folder: Path, *, lifeline: bool) -> "subprocess.Popen[bytes] |
             process.kill()
             process.wait()
             said = (folder / "keeper.log").read_text(errors="replace").strip() or "no message"
-            raise TestbedError(
-                f"The lab's namespaces cannot be made: {said}. "
-                "User namespaces may be switched off on this computer; `orch doctor` says what is missing."
-            )
+            if "unshare:" in said:
+                said = f"its namespaces cannot be made: {said}. User namespaces may be switched off on this computer"
+            raise TestbedError(f"The lab cannot be started: {said}. `orch doctor` says what is missing.")
         time.sleep(0.01)
     return process

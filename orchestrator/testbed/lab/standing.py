@@ -6,12 +6,12 @@ import os
 import shlex
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
+from orchestrator.private import LONGEST_BYTES, lab_base, odd_characters
 from orchestrator.progress import Progress
 from orchestrator.spec import UmlTestbed
 from orchestrator.store.files import replace_file, to_json
@@ -29,8 +29,8 @@ INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible
 def _folder() -> Path:
     """Where the standing lab's keeper, keys and state are: a private folder that goes with the login or the boot."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = os.path.isabs(base) and os.path.isdir(base)
-    root = Path(base) / "orch" if usable else Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"
+    usable = os.path.isabs(base) and os.path.isdir(base) and len(base) < LONGEST_BYTES - 9 and not odd_characters(base)
+    root = Path(base) / "orch" if usable else lab_base() / f"orch-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
     found = root.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs commands with one call of the file system failing; started by test_failing_files.py, below its library.
+
+Arguments: the folder for everything, a seed, and how many cases of each command (0 for all). Prints a line for each
+case that is not as it must be, and a last line with the number of cases.
+"""
+
+import ctypes
+import errno
+import io
+import json
+import os
+import random
+import shutil
+import sys
+import traceback
+import zipfile
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from orchestrator import store
+from orchestrator.analysis import report as report_module
+from orchestrator.cli import run as run_module
+from orchestrator.cli.app import run_command
+from orchestrator.cli.display import LineDisplay
+from orchestrator.errors import UserError, refusal
+from orchestrator.store.archive import unpack
+from orchestrator.store.files import replace_file
+from tests.unit.synthetic_run import write_run
+from tests.unit.test_run_campaign import Lab
+
+KINDS = ("open", "write", "fsync", "rename", "flock", "mkdir", "unlink")
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES)
+SPEC = {"factors": {"variant": ("vanilla",), "cores": (1,), "tunnels": (1,)}, "repetitions": 2}
+ALL = {"ok": 3}
+
+shim = ctypes.CDLL(None)
+shim.fuzz_count.restype = ctypes.c_long
+
+
+def arm(kind: str, number: int, error: int) -> None:
+    shim.fuzz_arm(kind.encode(), ctypes.c_long(number), error)
+
+
+def whole(archive: Path, folder: Path) -> bool:
+    """Whether an archive is one with all its files, by its own checksums."""
+    unpack(archive, folder)
+    with zipfile.ZipFile(archive) as packed:
+        return packed.testzip() is None and {"run.json", "trials/", "SHA256SUMS"} <= set(packed.namelist())
+
+
+def export(root: Path) -> int:
+    return run_command(["export", str(root / "run"), "--output", str(root / "a.zip")])
+
+
+def check_export(root: Path, status: int, said: str) -> str:
+    archive = root / "a.zip"
+    if archive.exists() and not whole(archive, root / "unpacked"):
+        return "the archive is not whole"
+    return "success without an archive" if status == 0 and not archive.exists() else ""
+
+
+def verify(root: Path) -> int:
+    return run_command(["verify", str(root / "run")])
+
+
+def check_verify(root: Path, status: int, said: str) -> str:
+    file = root / "run" / "claims.json"
+    if file.exists():
+        json.loads(file.read_text())
+        return ""
+    return "" if said else "claims.json is not written, without a word"
+
+
+def report(root: Path) -> int:
+    return run_command(["report", str(root / "run")])
+
+
+def check_report(root: Path, status: int, said: str) -> str:
+    run = root / "run"
+    if status == 0 and not all((run / name).is_file() for name in ("report.html", "trials.parquet", "claims.json")):
+        return "success without a report"
+    return "" if not (run / "report.html").exists() or "</html>" in (run / "report.html").read_text() else "half a page"
+
+
+def campaign(root: Path) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        lab = Lab(root, patch)
+        patch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
+        summary = lab.run(**SPEC)
+        with LineDisplay("uml") as display:
+            run_module._tabulate(summary, display)
+        (root / "told").write_text(json.dumps([str(summary.path), summary.statuses["ok"]]))
+        return run_module.conclude(summary, "orch run x", True, draws=False)
+
+
+def check_campaign(root: Path, status: int, said: str) -> str:
+    """What was told to be stored is there, and going on measures the rest and nothing twice."""
+    runs = list((root / "results").glob("*/*/run.json"))
+    if not runs:
+        return "success without a run" if status == 0 else ""
+    run = runs[0].parent
+    stored = sum(attempt["status"] == "ok" for attempt in store.read_attempts(run))
+    told = json.loads((root / "told").read_text())[1] if (root / "told").exists() else 0
+    if stored < told or (status == 0 and stored != ALL["ok"]):
+        return f"{told} trials were said to be ok, and {stored} are stored"
+    with pytest.MonkeyPatch.context() as patch:
+        lab = Lab(root, patch)
+        patch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
+        summary = lab.run(resume=run, **SPEC)
+        again = sum(lab.count.values())
+    if dict(summary.statuses) != ALL or again != ALL["ok"] - stored:
+        return f"going on measured {again} after {stored} were stored: {dict(summary.statuses)}"
+    return ""
+
+
+def draw_nothing(name: str, run_dir: Path) -> None:
+    """In place of a notebook's execution, which other processes do."""
+    (run_dir / "notebooks").mkdir(exist_ok=True)
+    (run_dir / "figures").mkdir(exist_ok=True)
+    replace_file(run_dir / "notebooks" / f"{name}.ipynb", "{}")
+
+
+COMMANDS: dict[str, tuple[Callable[[Path], int], Callable[[Path, int, str], str]]] = {
+    "export": (export, check_export),
+    "verify": (verify, check_verify),
+    "report": (report, check_report),
+    "run": (campaign, check_campaign),
+}
+
+
+def attempt(command: str, root: Path, kind: str, number: int, error: int) -> tuple[dict[str, int], str]:
+    """Run a command with one failing call; (calls by kind, what is wrong)."""
+    action, check = COMMANDS[command]
+    out, err = io.StringIO(), io.StringIO()
+    wrong, status = "", -1
+    with redirect_stdout(out), redirect_stderr(err):
+        arm(kind, number, error)
+        try:
+            status = action(root)
+        except UserError as refused:
+            status = refused.exit_status
+            print(f"orch: {refused}", file=sys.stderr)
+        except OSError as failed:
+            told = refusal(failed)
+            wrong = "" if told else traceback.format_exc()
+            print(f"orch: {told}", file=sys.stderr)
+        except Exception:
+            wrong = traceback.format_exc()
+        counts = {one: shim.fuzz_count(one.encode()) for one in KINDS}
+        arm("", -1, 0)
+        said = err.getvalue()
+        if not wrong:
+            try:
+                wrong = check(root, status, said)
+            except Exception:
+                wrong = traceback.format_exc()
+    if not wrong and "Traceback" in said:
+        wrong = said
+    if not wrong and status not in (0, 4) and not said:
+        wrong = f"status {status} without a word"
+    return counts, wrong
+
+
+def prepare(command: str, root: Path, model: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    if command != "run":
+        shutil.copytree(model, root / "run")
+        if command == "export":
+            (root / "run" / "report.html").write_text("<p>drawn</p>")
+
+
+def in_a_fork(command: str, root: Path, model: Path, kind: str, number: int, error: int) -> tuple[dict[str, int], str]:
+    prepare(command, root, model)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, json.dumps(attempt(command, root, kind, number, error)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    counts, wrong = json.loads(text) if text else ({}, "it ended without an answer")
+    return counts, wrong
+
+
+def main() -> None:
+    base, seed, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    root = Path(os.environ["FUZZ_ROOT"])
+    model = write_run(base, rounds=1, cores=(1,), tunnels=(1,), variants=("vanilla",))
+    report_module.execute = draw_nothing
+    rng = random.Random(seed)
+    done = 0
+    for command in COMMANDS:
+        prepare(command, root, model)
+        attempt(command, root, "none", -1, 0)  # here, so that every child has the imports
+        counts, wrong = in_a_fork(command, root, model, "none", -1, 0)
+        if wrong:
+            print(f"{command} without a fault: {wrong}")
+        cases = [(kind, n, error) for kind in KINDS for n in range(1, counts[kind] + 1) for error in ERRORS]
+        for kind, n, error in rng.sample(cases, min(most, len(cases))) if most else cases:
+            _, wrong = in_a_fork(command, root, model, kind, n, error)
+            done += 1
+            if wrong:
+                print(f"--- {command}, {kind} {n} of {counts[kind]}, {errno.errorcode[error]}: {wrong}", flush=True)
+    print(done)
+
+
+if __name__ == "__main__":
+    main()
