@@ -18,6 +18,7 @@ from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, SCOPE_LINK,
 from orchestrator.agent.sysctls import sysctl, sysctls_of, write_sysctls
 
 NLM_F_APPEND, RTA_SRC = 0x800, 2
+KEYED = ("route", "nexthop")  # of which there may be several that differ in little
 TENTATIVE_S, POLL_S = 3.0, 0.02  # how long the kernel may look for another one that has an address
 
 
@@ -97,14 +98,18 @@ def restore(snapshots):
     for nic, was in snapshots.items():
         try:
             failed[nic] = settle(nic, was)
-        except (AgentError, OSError) as error:
-            failed[nic] = {"link": [str(error)]}
+        except Exception as error:  # whatever it is, the others are to come back
+            failed[nic] = {"link": [in_words(error)]}
     for nic, was in snapshots.items():
         try:
             left[nic] = connect(nic, was, failed[nic])
-        except (AgentError, OSError) as error:
-            left[nic] = {**was, "why": [str(error)]}
+        except Exception as error:
+            left[nic] = {**was, "why": [in_words(error)]}
     return left
+
+
+def in_words(error):
+    return str(error) if isinstance(error, (AgentError, OSError)) else "%s: %s" % (type(error).__name__, error)
 
 
 def settle(nic, was):
@@ -222,7 +227,7 @@ def comes_by_itself(entry, nic):
 
 def way_to_make(entry, alike):
     """The flags with which an entry is made: beside others of its key, or in the place of what is left of it."""
-    others = alike.get(key_of(entry), ())
+    others = alike.get(key_of(entry), ()) if entry["kind"] in KEYED else ()
     if entry["kind"] == "nexthop":
         shrunk = any(rtnetlink.members_of(other) < rtnetlink.members_of(entry) for other in others)
         return NLM_F_REPLACE if shrunk else 0
@@ -236,7 +241,7 @@ def by_key(entries):
     """{key: [entry]} of the routes and next hops among entries: of those with one key, the kernel finds the first."""
     found = {}  # type: dict[tuple[object, ...], list[dict[str, object]]]
     for entry in entries:
-        if entry["kind"] in ("route", "nexthop"):
+        if entry["kind"] in KEYED:
             found.setdefault(key_of(entry), []).append(entry)
     return found
 
