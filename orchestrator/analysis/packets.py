@@ -14,7 +14,7 @@ import pandas as pd
 from orchestrator.analysis.baselines import baseline_of
 from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
-from orchestrator.stats import summarize
+from orchestrator.stats import summarize_boots
 
 # Which rate: its columns of the lower and the upper bound, and what it is.
 GOALS = {
@@ -34,7 +34,19 @@ CLOSED_LOOP_NOTE = (
 )
 FINAL_S = 60.0  # RFC 2544, section 24: how long the loads last at least that decide
 _LOST = 0.005  # of the packets at the highest load: with fewer, losses do not bound the rate
-_COLUMNS = [*LEVELS, "goal", "n", "failed", "invalid", "missing", "median_pps", "low_pps", "high_pps", "interval"]
+_COLUMNS = [
+    *LEVELS,
+    "goal",
+    "n",
+    "boots",
+    "failed",
+    "invalid",
+    "missing",
+    "median_pps",
+    "low_pps",
+    "high_pps",
+    "interval",
+]
 _COLUMNS += ["upper_pps", "loss_ratio", "per_core_pps", "baseline_pps", "of_baseline", "generator_bound", "bounded_by"]
 _NUMBERS = [name for name in _COLUMNS if name.endswith("_pps")] + ["loss_ratio", "of_baseline"]
 
@@ -64,8 +76,8 @@ def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
 def packet_cells(run: Run) -> pd.DataFrame:
     """One row a planned cell and goal, in the order of places and variants.
 
-    Columns: the levels; goal; n (ok trials), failed, invalid, missing; median_pps, low_pps, high_pps, interval: of the
-    lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
+    Columns: the levels; goal; n (ok trials), boots, failed, invalid, missing; median_pps, low_pps, high_pps, interval:
+    of the lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
     baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline,
     generator_bound: not where a rate was given; bounded_by: losses, closed loop, generator, highest load (it was not
     lost, and there is no baseline), differs (from trial to trial), or nothing where a rate was given; measured_in.
@@ -78,14 +90,22 @@ def packet_cells(run: Run) -> pd.DataFrame:
     for goal in goals(run):
         searched = goal != "received" or _as_fast_as_it_can(run)
         for key, statuses in _by_key(planned).items():
-            row: dict[str, Any] = {**key._asdict(), "goal": goal, "n": 0, "interval": "", "generator_bound": False}
+            row: dict[str, Any] = {
+                **key._asdict(),
+                "goal": goal,
+                "n": 0,
+                "boots": 0,
+                "interval": "",
+                "generator_bound": False,
+            }
             row["bounded_by"] = ""
             row |= {status: int((statuses["status"] == status).sum()) for status in ("failed", "invalid", "missing")}
             row |= dict.fromkeys(_NUMBERS, math.nan)
             mine = _of(trials[trials["goal"] == goal], key)
             if len(mine):
-                found = summarize(list(mine["lower_pps"]))
-                row |= {"n": found.n, "median_pps": found.median, "interval": found.interval.name}
+                boots = mine.groupby(["testbed", "block"])["lower_pps"]
+                found = summarize_boots({boot: list(values) for boot, values in boots})
+                row |= {"n": found.n, "boots": found.boots, "median_pps": found.median, "interval": found.interval.name}
                 row |= {"low_pps": found.interval.low, "high_pps": found.interval.high}
                 row |= {"upper_pps": float(mine["upper_pps"].median()), "per_core_pps": found.median / key.cores}
                 row["loss_ratio"] = float(mine["loss_ratio"].median())
