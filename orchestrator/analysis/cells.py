@@ -22,7 +22,7 @@ from orchestrator.stats import (
     scaled,
     summarize_boots,
 )
-from orchestrator.stats.modes import Modes, modes_among
+from orchestrator.stats.modes import CERTAIN, Modes, modes_among
 
 
 class Key(NamedTuple):
@@ -113,11 +113,13 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     """How many times the reference variant's throughput another carries, cell by cell, paired by block and round.
 
     Columns: the levels, reference, n (pairs), boots, unpaired (trials without a counterpart), median, low, high,
-    interval, measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
+    interval, modes (of the two cells: "", probable or certain; the median of the ratios may then lie between those in
+    each mode), measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
     """
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
     values = throughputs(run.measured)
+    modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
     rows: list[dict[str, Any]] = []
     for key, mine in values.items():
         if key.variant == reference:
@@ -126,9 +128,11 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
         if ratio is not None:
             row = {**key._asdict(), "reference": reference, "n": ratio.n, "boots": ratio.boots}
             row["unpaired"] = ratio.unpaired
+            both = {modes[cell].how_sure for cell in (key, key._replace(variant=str(reference))) if cell in modes}
+            row["modes"] = CERTAIN if CERTAIN in both else "".join(both)
             rows.append({**row, **bounds(ratio.median, ratio.interval)})
     rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    columns = [*LEVELS, "reference", "n", "boots", "unpaired", "median", "low", "high", "interval"]
+    columns = [*LEVELS, "reference", "n", "boots", "unpaired", "median", "low", "high", "interval", "modes"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 

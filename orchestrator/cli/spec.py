@@ -175,6 +175,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     from rich.table import Table
 
     from orchestrator.plan import block_estimate, estimate
+    from orchestrator.plan.noise_floor import NOISE_FLOOR
 
     rule = planned.repetitions
     total, least = (estimate(planned, lessons, rounds, able.testbeds) for rounds in (None, rule.min))
@@ -195,6 +196,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         f"round: {order}.",
         soft_wrap=True,
     )
+    if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
+        console.print(f"Each round measures {', '.join(again)} once more at each place, for the noise floor.")
     if boots := boots_sentence(planned, able):
         console.print(boots, soft_wrap=True)
     if rule.width is not None:

@@ -87,6 +87,12 @@ def test_a_noise_floor_against_nothing_is_a_mistake(
     assert "4:14" in told.out + told.err
 
 
+def test_a_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["plan", "exp/scaling.yaml", "--tier", "smoke", "--set", "noise_floor=vanilla"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Each round measures vanilla once more at each place, for the noise floor." in said
+
+
 def test_a_campaign_measures_it_and_stores_it_apart(lab: Lab) -> None:
     lab.run(noise_floor="vanilla", repetitions={"min": 6, "max": 8, "width": "50%"})
     run = load(lab.folder / "results")

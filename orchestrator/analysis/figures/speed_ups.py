@@ -43,7 +43,7 @@ def speed_ups(run: Run) -> Drawing:
         )
         return parts.nothing(run, name, title, why, [lost])
     counts = sorted({int(cores) for cores in table["cores"]})
-    face = [_pairs_note(table, explained=False), captions.unpaired_note(table), lost]
+    face = [_pairs_note(table, explained=False), captions.unpaired_note(table), _modes_note(table), lost]
     face += [captions.pool_note(points), *captions.context_notes(run)]
     notes = [note for note in [_pairs_note(table), *face[1:]] if note]
     others = [variant for variant in run.variants if variant != reference]
@@ -112,6 +112,15 @@ def _pair_text(row: Mapping[str, Any]) -> str:
 
 def _ratio_text(row: Mapping[str, Any]) -> str:
     return f"{Key.of(row)}\n{row['median']:.3g} times {row['reference']}\n{captions.spread_text(row)} pairs"
+
+
+def _modes_note(table: pd.DataFrame) -> str:
+    """The sentence for ratios of cells in several modes; empty if there is none."""
+    rows = table[table["modes"] != ""].to_dict("records")
+    if not rows:
+        return ""
+    places = ", ".join(dict.fromkeys(str(Key.of(row)).split(", ", 1)[1] for row in rows))
+    return f"With {places} a side is in two modes, and a median may lie between the ratios in each."
 
 
 def _pairs_note(table: pd.DataFrame, *, explained: bool = True) -> str:
