@@ -69,7 +69,7 @@ def drift_of_boots(run: Run) -> pd.DataFrame:
     """One row a boot: whether all its cells together rise or fall from round to round.
 
     Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
-    rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for the number of boots; NaN below four rounds).
+    rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three rounds).
     """
     trials = valid_trials(run)
     medians = trials.groupby(["testbed", "block", *LEVELS], dropna=False)["throughput_bps"].transform("median")

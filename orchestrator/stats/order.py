@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FEWEST_FOR_ORDER = 4  # values in a series; shorter ones say nothing
+FEWEST_FOR_ORDER = 3  # values in a series; shorter ones say nothing
 _DRAWS = 40_000
 _SEED = 19820301
 
@@ -23,7 +23,7 @@ def drift(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     """Kendall's tau of values with their order, over all series, and its exact p-value, two-sided.
 
     This is the Mann-Kendall test of each series, summed over series. With ties the p-value is too large, if anything.
-    None where no series has four values. Sources: M. G. Kendall, A new measure of rank correlation, Biometrika 30,
+    None where no series has three values. Sources: M. G. Kendall, A new measure of rank correlation, Biometrika 30,
     1938; R. M. Hirsch and J. R. Slack, A nonparametric trend test for seasonal data, Water Resources Research 20, 1984.
     """
     kept = [values for values in series if len(values) >= FEWEST_FOR_ORDER]
@@ -56,7 +56,7 @@ def likeness(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     """The lag-1 autocorrelation of ranks over all series, and its p-value by permutation, two-sided.
 
     The statistic is the sum of squared differences of neighbours' ranks; its distribution comes from 40,000 seeded
-    permutations within each series. None where no series has four values, or where all values of each are equal.
+    permutations within each series. None where no series has three values, or where all values of each are equal.
     Source: R. Bartels, The rank version of von Neumann's ratio test for randomness, Journal of the American Statistical
     Association 77, 1982.
     """

@@ -118,7 +118,9 @@ def test_drift_is_summed_over_boots_and_blind_to_what_differs_between_them() -> 
     assert none is not None
     assert found == (1.0, pytest.approx(2 / 24**3))
     assert none[1] > 0.3
-    assert drift([[1.0, 2.0, 3.0]]) is None
+    three = drift([[1.0, 2.0, 3.0]] * 3)
+    assert three == (1.0, pytest.approx(2 / 6**3))
+    assert drift([[1.0, 2.0]] * 3) is None
 
 
 def test_equal_values_are_no_drift() -> None:
