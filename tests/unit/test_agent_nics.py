@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent import snapshot
 from tests.unit.namespaces import Case, on_a_host, on_hosts
 
 BEGIN = """
@@ -215,6 +216,26 @@ def test_what_fails_is_said_keeps_nothing_else_and_is_tried_again() -> None:
     assert [entry["kind"] for entry in json.loads(done[7])["eth1"]["entries"]] == ["route"]
     assert (done[8]["left"], done[8]["done"][-1:]) == ([], ["the interfaces eth1 were given back"])
     assert sorted(done[9].split()) == sorted(done[1].split())
+
+
+def test_a_fault_with_one_interface_keeps_no_other_from_coming_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def settle(nic: str, was: Any) -> dict[str, Any]:
+        tried.append(nic)
+        if nic == "eth1":
+            raise ValueError("unexpected")
+        return {}
+
+    def connect(nic: str, was: Any, failed: Any) -> dict[str, Any] | None:
+        tried.append(nic)
+        return {"why": failed["link"]} if failed else None
+
+    monkeypatch.setattr(snapshot, "settle", settle)
+    monkeypatch.setattr(snapshot, "connect", connect)
+    left = snapshot.restore({"eth1": {}, "eth2": {}})
+    assert (left["eth1"], left["eth2"]) == ({"why": ["ValueError: unexpected"]}, None)
+    assert tried == ["eth1", "eth2", "eth1", "eth2"]
 
 
 def test_what_is_owed_from_an_earlier_time_goes_along_when_an_interface_is_lent_again() -> None:
