@@ -66,12 +66,15 @@ def speed_ups(run: Run) -> Drawing:
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:
             axes = grid[across - 1]
-            rightmost = panels.places_of([int(planned.loc[planned["cores"] == counts[across - 1], "tunnels"].max())])
+            here = planned[planned["cores"] == counts[across - 1]]
+            rightmost = panels.places_of(sorted({int(tunnels) for tunnels in here["tunnels"]})).values()
             ends = {
                 variant: float(rows.sort_values("tunnels")["median"].iloc[-1])
                 for variant, rows in last.groupby("variant")
             }
-            parts.label_ends(axes, run, {str(name): end for name, end in ends.items()}, max(rightmost.values()), 1.0)
+            parts.label_ends(
+                axes, run, {str(name): end for name, end in ends.items()}, max(rightmost), parts.smallest_gap(rightmost)
+            )
         else:
             handles = [*parts.variant_handles(run, set(table["variant"])), *handles]
         parts.legend(figure, handles)
