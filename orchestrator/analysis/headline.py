@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
-_FEWEST_VALID = 0.5  # of a run's trials: with fewer valid ones nobody is named
+_FEWEST_VALID = 0.5  # of the trials that were tried: with fewer valid ones nobody is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
 
 def _few_valid(run: Run) -> str:
     """The verdict on a run most of which did not work; empty for others."""
-    counts = run.counts()
-    planned = sum(counts.values())
-    if counts["ok"] >= _FEWEST_VALID * planned:
+    counts = {**run.counts(), "missing": 0}  # what was not tried, such as after an interruption, says nothing
+    tried = sum(counts.values())
+    if counts["ok"] >= _FEWEST_VALID * tried:
         return ""
-    return f"No verdict: only {counts['ok']} of {planned} trials are valid ({lost_in_words(counts)})."
+    return f"No verdict: only {counts['ok']} of {tried} trials are valid ({lost_in_words(counts)})."
 
 
 def _matter(run: Run, standing: Standing) -> list[Lead]:

@@ -197,6 +197,15 @@ def test_a_run_most_of_which_did_not_work_names_nobody(tmp_path: Path) -> None:
     assert verdict == "No verdict: only 4 of 10 trials are valid (6 invalid)."
 
 
+def test_a_run_that_was_cut_off_says_what_its_first_rounds_show(tmp_path: Path) -> None:
+    def fate(trial: dict[str, Any]) -> list[str]:
+        return ["ok"] if trial["round"] <= 2 else []
+
+    found = headline(load(write_run(tmp_path, variants=ALL, rounds=9, speed=by_rank, fate=fate)))
+    assert found.verdict == "inline was ahead in each of the 2 rounds that were measured."
+    assert "With 2 tunnels on 2 cores 6 of 27 trials are valid: 21 not measured." in found.remarks
+
+
 def test_the_readme_says_what_the_example_run_says() -> None:
     readme = (CHECKOUT / "README.md").read_text()
     found = headline(load(RESULTS / "example"))
