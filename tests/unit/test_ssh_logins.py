@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins to a real SSH server on loopback: whatever `ssh HOST` does, this program does, with the same key."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from orchestrator import private
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh import route
 from orchestrator.testbed.ssh.route import known_hosts_file
 from tests.unit import sshd
 from tests.unit.ssh_cases import CASES
@@ -110,6 +113,20 @@ def test_what_a_shell_prints_when_it_starts_is_not_the_agents(site: Site) -> Non
     agent = Agent(site.login(bed()))
     assert agent.answers()
     agent.close()
+
+
+def test_a_host_that_falls_silent_is_noticed(site: Site) -> None:
+    site.key("id_ed25519")
+    for name in ("ServerAliveInterval", "ServerAliveCountMax"):
+        site.monkeypatch.setitem(route._CONVERSATION, name, "1")
+    session = site.login(bed()).run("echo $PPID; sleep 60")
+    session.settimeout(30)
+    server = int(session.recv(20))
+    os.kill(server, signal.SIGSTOP)
+    site.ends.callback(os.kill, server, signal.SIGKILL)
+    assert session.recv(1) == b""
+    assert session.said() == "the host fell silent"
+    assert session.closed
 
 
 def test_an_account_that_runs_no_commands_is_told(site: Site) -> None:

@@ -130,7 +130,9 @@ class Session:
 
     def said(self) -> str:
         """See Channel.said."""
-        return (self.lines() or [""])[-1]
+        lines = self.lines()
+        # OpenSSH gives up a silent host without a word, at this LogLevel.
+        return lines[-1] if lines else "the host fell silent" if self.status == _FAILED_ITSELF else ""
 
     @property
     def closed(self) -> bool:
