@@ -1,16 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Intervals whose sample is the boot: known values, how often they hold the truth, and what one boot says."""
 
+import importlib.util
 import math
 import random
+import re
+from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.paths import CHECKOUT
 from orchestrator.stats import BOOTS, ONE_BOOT, by_boot, paired_ratio, quotient_of_boots, summarize, summarize_boots
 from orchestrator.stats.scaling import parallel_efficiency
 
+
+def benchmark(name: str) -> Any:
+    """A module of benchmarks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, CHECKOUT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+coverage = benchmark("coverage")
 positive = st.floats(min_value=1e-3, max_value=1e6)
 boots = st.dictionaries(st.integers(1, 5), st.lists(positive, min_size=1, max_size=8), min_size=1, max_size=5)
 
@@ -107,6 +124,18 @@ def test_intervals_over_boots_hold_the_truth(count: int, rounds: int) -> None:
         assert ratio is not None
         held["ratio"] += ratio.interval.holds(2.0)
     assert min(held.values()) >= 930, held
+
+
+def test_the_documented_coverage_is_that_of_every_interval_over_boots() -> None:
+    text = (CHECKOUT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [35], [357] \|(.*)$", text, re.MULTILINE)
+    shares = [list(map(float, re.findall(r"([\d.]+) %", row))) for row in rows]
+    assert [len(mine) for mine in shares] == [8] * 6
+    assert min(map(min, shares)) >= 93
+    rng = random.Random(12)
+    held = sum((coverage.over_boots(3, 3, rng) for _ in range(40)), Counter())
+    assert len(held) == 8
+    assert min(held.values()) >= 33  # fewer hold in 0.1 % of cases
 
 
 def test_trials_of_one_boot_are_no_independent_trials() -> None:

@@ -183,6 +183,9 @@ WORLDS = (
     World("efficiency just below, two boots", {"C6": False}, efficiency_of(0.79), boots=2, likely=False),
     World("ratio just below", {"C4": False}, times_threaded(1.49), apart=0.05, likely=False),
     World("ratio just above", {"C4": True}, times_threaded(1.51), apart=0.05, likely=False),
+    World("ratio just below, one boot", {"C4": False}, times_threaded(1.49), boots=1, rounds=8, likely=False),
+    World("ratio just above, one boot", {"C4": True}, times_threaded(1.51), boots=1, rounds=8, likely=False),
+    World("superlinear", {"C6": False}, efficiency_of(1.6)),
     World("one tunnel just changed", {"C3": False}, one_tunnel_threaded(1.11), likely=False),
     World("one tunnel just unchanged", {"C3": True}, one_tunnel_threaded(1.09), likely=False),
 )
