@@ -244,8 +244,9 @@ class RunDirectory:
     def close(self) -> None:
         """Let go of the directory; it can be opened again."""
         self._journal.close()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it stays, and the next session's is the same
             (self.path / _RESERVE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
             os.close(self._lock)
 
 

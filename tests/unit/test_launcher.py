@@ -399,3 +399,10 @@ def test_closed_streams_do_no_harm(computer: Computer, closed: str) -> None:
     command, environment = computer.command("plan")
     shell = ["sh", "-c", f'"$@" {closed}', "sh", *command]
     assert subprocess.run(shell, env=environment, capture_output=True, check=False).returncode == 0
+
+
+def test_an_environment_that_another_user_cannot_make_is_a_sentence(computer: Computer) -> None:
+    (computer.checkout / ".venvs").write_text("in the way of a folder, also for root")
+    done = computer.run("plan")
+    assert done.returncode == 3
+    assert "as the user to whom the checkout belongs" in done.stderr
