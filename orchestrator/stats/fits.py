@@ -96,7 +96,7 @@ def scaled(cores: float, one_core: float, sigma: float, kappa: float = 0.0) -> f
 
 def fit_amdahl(trials: Trials, weights: str = RELATIVE) -> Fit:
     """Amdahl's law: X(N) = X(1) N / (1 + sigma (N - 1)). ``trials``: throughputs by core count and boot; ``weights``:
-    RELATIVE or ABSOLUTE.
+    RELATIVE or ABSOLUTE, else ValueError.
 
     Source: G. M. Amdahl, Validity of the single processor approach to achieving large scale computing capabilities,
     AFIPS Spring Joint Computer Conference, 1967.
@@ -122,6 +122,8 @@ class _Solution:
 
 
 def _fit(law: str, trials: Trials, weights: str) -> Fit:
+    if weights not in (RELATIVE, ABSOLUTE):
+        raise ValueError(f"weights are {RELATIVE} or {ABSOLUTE}, not {weights}")
     kept = {
         cores: {boot: mine for boot, values in boots.items() if (mine := [value for value in values if value > 0])}
         for cores, boots in sorted(trials.items())

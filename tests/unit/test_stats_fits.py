@@ -88,6 +88,11 @@ def test_too_few_core_counts_are_not_fitted_and_it_says_why() -> None:
         fit_usl({}).throughput(2)
 
 
+def test_weights_have_two_names() -> None:
+    with pytest.raises(ValueError, match="weights are relative or absolute, not equal"):
+        fit_amdahl({}, "equal")
+
+
 def test_throughput_that_falls_is_not_amdahl_s() -> None:
     assert "falls" in fit_amdahl(one_boot({1: [4.0], 2: [2.0], 4: [1.0]})).reason
 
