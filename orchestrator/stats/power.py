@@ -20,7 +20,7 @@ from orchestrator.stats.differences import rank_sum_counts, smallest_p
 ALPHA = 0.05  # the chance of one false alarm in a whole comparison, at most
 POWER = 0.80  # how often a difference is to be told
 TYPICAL_SPREAD = 0.05  # of a trial about its cell's median, assumed before anything is measured
-_MOST_TRIALS = 30  # on a side: of more, what that many can tell
+_MOST_SIMULATED = 20  # on a side; of n times as many, the shift is smaller by the root of n
 _SIMULATED = 600
 _SEED = 20240717
 
@@ -71,10 +71,12 @@ def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD, boots
         raise ValueError("there is no trial or no cell to compare")
     needed = next(count for count in range(1, 1000) if smallest_p(count, count) * cells <= ALPHA)
     if boots >= FEWEST_BOOTS:
-        shift = _shift_of_boots(min(boots, _MOST_TRIALS), ALPHA / cells)
+        larger = max(1.0, boots / _MOST_SIMULATED)
+        shift = _shift_of_boots(round(boots / larger), ALPHA / cells)
     else:
-        shift = _shift(min(n, _MOST_TRIALS), min(m, _MOST_TRIALS), ALPHA / cells)
-    ratio = None if shift is None else math.exp(shift * spread)
+        larger = max(1.0, max(n, m) / _MOST_SIMULATED)
+        shift = _shift(max(1, round(n / larger)), max(1, round(m / larger)), ALPHA / cells)
+    ratio = None if shift is None else math.exp(shift / math.sqrt(larger) * spread)
     return Detectable(cells, n, m, boots, spread, ratio, needed)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When enough has been measured: the interval of the median is narrow, and was so one value earlier.
+"""When enough has been measured: the interval of the median of values, such as throughputs or paired ratios, is narrow,
+and was so one value earlier.
 
 Looking at an interval after every round and stopping at the first narrow one stops too often on a lucky one: simulated,
 such an interval covers the median in 93.4 % of cases where it claims 95 % (benchmarks/coverage.py). Asking that it was

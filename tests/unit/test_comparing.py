@@ -142,7 +142,7 @@ def test_the_exact_and_the_asymptotic_test_meet_where_one_takes_over_from_the_ot
     assert rank_test(one, other) == pytest.approx(rank_test([*one, 15], other), abs=0.02)
 
 
-@pytest.mark.parametrize(("cells", "n", "boots"), [(18, 6, 1), (18, 12, 1), (1, 4, 1), (12, 6, 3)])
+@pytest.mark.parametrize(("cells", "n", "boots"), [(18, 6, 1), (18, 12, 1), (1, 4, 1), (4, 30, 1), (12, 6, 3)])
 def test_the_ratio_that_a_plan_can_tell_is_told_as_often_as_it_says(cells: int, n: int, boots: int) -> None:
     found = detectable(cells, n, n, 0.05, boots)
     assert found.ratio is not None

@@ -3,6 +3,7 @@
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -455,6 +456,27 @@ def test_another_clock_or_number_of_slots_is_a_change_of_the_testbed(lab: Lab) -
             lab.run(testbed, resume=run, seen=seen)
         assert all(change.concerns is None for change in seen)
     assert set(lab.run(virtual_testbed(2.0), resume=run).statuses) == {"ok"}
+
+
+def test_a_run_of_before_boots_and_baselines_for_each_number_goes_on(lab: Lab) -> None:
+    factors = {"variant": ("vanilla", "inline"), "cores": (2,), "tunnels": (1, 2)}
+    first = lab.run(factors=factors)
+    path = first.path / "run.json"
+    meta = json.loads(path.read_text())
+    (block,) = meta["plan"]["blocks"]
+    del block["boot"], meta["plan"]["repetitions"]["boots"], meta["plan"]["repetitions"]["reference"]
+    gone = [t["trial_id"] for t in block["trials"] if t["kind"] == "baseline" and t["levels"]["tunnels"] == 1]
+    gone += [t["trial_id"] for t in block["trials"] if t["round"] == 2]
+    block["trials"] = [t for t in block["trials"] if t["trial_id"] not in gone[:1]]
+    path.write_text(json.dumps(meta))
+    for trial_id in gone:
+        shutil.rmtree(first.path / "trials" / trial_id)
+    lab.conditions.clear()
+    seen: list[Change] = []
+    again = lab.run(resume=first.path, seen=seen, factors=factors)
+    assert seen == []
+    assert again.statuses == {"ok": 1 + 2 * 4}
+    assert [given.baseline for given in lab.conditions] == [1e9] * 4  # of the one that is there
 
 
 def test_boots_that_are_added_leave_what_is_measured(lab: Lab) -> None:

@@ -373,6 +373,21 @@ def test_whatever_workers_are_lost_nothing_is_lost_and_nothing_is_ok_twice(
         assert set(counted.values()) == {1}
 
 
+@settings(deadline=None, max_examples=3, suppress_health_check=list(HealthCheck))
+@given(losses=st.sets(st.integers(0, 40), max_size=4))
+def test_boots_end_on_one_testbed_each_core_count_whatever_workers_are_lost(
+    tmp_path_factory: pytest.TempPathFactory, losses: set[int]
+) -> None:
+    """A lost worker that comes back in time has its testbed again; none is lost for good here."""
+    counter = iter(range(10_000))
+    with pytest.MonkeyPatch.context() as patch:
+        run = Run(tmp_path_factory.mktemp("run"), patch)
+        lose = lambda testbed, work: isinstance(work, Attempt) and next(counter) in losses  # noqa: E731
+        summary = run.run(Losing(lose), booted(retries=0))
+        assert summary.statuses == {"ok": 3 * (2 + 4 + 2 + 4 + 2 + 4)}
+        assert all(len(home) == 1 for home in homes_of(summary.path).values())
+
+
 # --- what shares a computer, and the tables ---
 
 
