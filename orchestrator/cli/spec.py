@@ -77,7 +77,7 @@ def told_by_comparing(planned: "Plan") -> "Detectable":
 
 def comparing_sentence(planned: "Plan") -> str:
     """The same, as a sentence."""
-    return f"Between two runs of this plan, `orch compare` works {told_by_comparing(planned).sentence}."
+    return f"Between two runs of this plan (`orch compare`), {told_by_comparing(planned).sentence}."
 
 
 def boots_sentence(planned: "Plan", able: "Capabilities") -> str:

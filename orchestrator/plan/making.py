@@ -61,13 +61,15 @@ def make_plan(
 
 
 def _repetitions(spec: Experiment, chosen: Sequence[Levels]) -> Repetitions:
-    """The rule of the spec. What must be narrow is by default the ratio to a reference, where there is one."""
+    """The rule of the spec, whose width decides nothing where ``min`` is ``max``. What must be narrow is by default the
+    ratio to a reference, where there is one."""
     rule = spec.repetitions
+    width = rule.width if rule.max > rule.min else None
     variants = list(dict.fromkeys(levels.variant for levels in chosen))
     reference = None
-    if rule.width is not None and rule.width_of != "median" and len(variants) > 1:
+    if width is not None and rule.width_of != "median" and len(variants) > 1:
         reference = reference_variant(variants)
-    return Repetitions(rule.min, rule.max, rule.width, rule.boots, reference)
+    return Repetitions(rule.min, rule.max, width, rule.boots, reference)
 
 
 def _one_pass(parts: Sequence[list[Levels]], spec: Experiment, boot: int, order: str) -> list[list[Levels]]:

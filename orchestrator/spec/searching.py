@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a spec says of a packet rate that is searched, and of the latency beside a load."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from orchestrator.spec.fields import Interval, NumberedRate, Share, Strict
 
@@ -47,6 +47,12 @@ class Search(Strict):
     time_limit_s: Interval = Field(
         default=300.0, alias="time_limit", gt=0, le=LONGEST_SEARCH_S, description="When the search ends in any case."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_final_duration(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the newest key where it is not given, so that trials of before it have the ids that they had."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if key != "final_duration_s" or value is not None}
 
 
 class Latency(Strict):

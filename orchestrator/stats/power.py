@@ -45,16 +45,16 @@ class Detectable:
 
     @property
     def sentence(self) -> str:
-        """For a person, as a clause: with 6 trials on each side of 18 cells, ..."""
+        """For a person, without a full stop: 6 trials on each side of 18 cells tell ..."""
         what = f"{self.n}" if self.n == self.m else f"{self.n} and {self.m}"
         what += f" trials in {self.boots} boots" if self.boots >= FEWEST_BOOTS else f" trial{'s' * (self.n > 1)}"
-        what = f"with {what} on each side of {self.cells} cell{'s' * (self.cells != 1)}"
+        what = f"{what} on each side of {self.cells} cell{'s' * (self.cells != 1)} tell"
         if self.ratio is None:
-            return f"{what}, no difference can be told, however large: that takes {self.needed} trials on each side"
+            return f"{what} no difference, however large; that takes {self.needed} trials on each side"
         unit = "boots" if self.boots >= FEWEST_BOOTS else "trials"
         return (
-            f"{what}, a ratio of medians of {self.ratio:.2f} or {1 / self.ratio:.2f} is told with {POWER:.0%} power "
-            f"where {unit} spread by {self.spread:.1%}"
+            f"{what} a ratio of medians of {self.ratio:.2f} or {1 / self.ratio:.2f} with {POWER:.0%} power if {unit} "
+            f"spread by {self.spread:.1%}"
         ).replace("%", " %")
 
 

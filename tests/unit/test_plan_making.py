@@ -231,6 +231,8 @@ def test_what_must_be_narrow_is_the_ratio_where_there_is_a_reference() -> None:
     assert reference(repetitions={**rule, "width_of": "median"}) is None
     assert reference(factors=alone) is None
     assert reference(repetitions=6) is None
+    fixed = planned(experiment(repetitions={"min": 6, "max": 6, "width": "10%"})).repetitions
+    assert (fixed.width, fixed.reference) == (None, None)  # as a tier has it that names min and max alone
 
 
 def test_seeds_differ() -> None:

@@ -61,11 +61,11 @@ def test_plan_to_read(capsys: Output) -> None:
         "baselines without a tunnel, one for each number of tunnels",
         "Each number of cores has 3 boots, in passes over the core counts",
         "until the interval of every cell's ratio to vanilla is at most 10.0 %",
-        "`orch compare` works with 6 trials in 3 boots on each side of 18 cells, a ratio of medians of",
+        "(`orch compare`), 6 trials in 3 boots on each side of 18 cells tell a ratio of medians of",
     ):
         assert says in output
     assert run_command(["plan", "exp/scaling.yaml", "--tier", "quick"]) == 0
-    assert "3 trials on each side of 12 cells, no difference can be told, however large" in capsys.readouterr().out
+    assert "3 trials on each side of 12 cells tell no difference, however large" in capsys.readouterr().out
 
 
 def test_what_boots_are_not_on_hosts_that_are_not_restarted_is_said() -> None:
