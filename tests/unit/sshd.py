@@ -210,12 +210,19 @@ class Agent:
     def __init__(self, at: Path, *keys: Path) -> None:
         self.socket = at
         self._process = subprocess.Popen(["ssh-agent", "-D", "-a", at], stdout=subprocess.DEVNULL)
+        try:
+            self._wait_and_add(keys)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_and_add(self, keys: Sequence[Path]) -> None:
         deadline = time.monotonic() + 20
         with socket.socket(socket.AF_UNIX) as tried:
-            while tried.connect_ex(str(at)):
+            while tried.connect_ex(str(self.socket)):
                 assert time.monotonic() < deadline, "ssh-agent does not start"
                 time.sleep(0.005)
-        environment = {**os.environ, "SSH_AUTH_SOCK": str(at)}
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(self.socket)}
         for key in keys:
             subprocess.run(["ssh-add", "-q", key], env=environment, check=True, stdin=subprocess.DEVNULL)
 
