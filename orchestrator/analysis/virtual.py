@@ -79,13 +79,13 @@ def controls(run: Run) -> pd.DataFrame:
 def _journal(run: Run) -> Iterator[dict[str, Any]]:
     """The events of a run's journal; a line that was cut off is none, and a run without a journal has none."""
     try:
-        lines = (run.path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (run.path / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict):
             yield event

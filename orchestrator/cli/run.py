@@ -3,6 +3,7 @@
 
 import glob
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,10 +239,11 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
         print(f"orch: block {gap['block']} was given up: {gap['reason']}", file=sys.stderr)
     if summary.stopped:
         print(f"orch: {summary.stopped}", file=sys.stderr)
-    goes_on = f"`{command} --resume {summary.path}`"
+    path = shlex.quote(str(summary.path))
+    goes_on = f"`{command} --resume {path}`"
     if summary.interrupted:
         print(
-            f"orch: interrupted; what was measured is kept. {goes_on} goes on, `orch report {summary.path}` draws it.",
+            f"orch: interrupted; what was measured is kept. {goes_on} goes on, `orch report {path}` draws it.",
             file=sys.stderr,
         )
         return 130

@@ -92,11 +92,14 @@ def test_without_a_browser_it_says_where_to_look(
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("JUPYTER_PATH", "PYTHONPATH", "PYTHONSTARTUP"):
+        monkeypatch.setenv(name, "/theirs")
     called: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: called.append(arguments))
     path = write_run(tmp_path)
     assert run_command(["notebook", str(path), "--port", "9001"]) == 0
     assert "ssh -L 9001:localhost:9001" in capsys.readouterr().err
+    assert "/theirs" not in os.environ.values()  # the kernel python3 is this environment's
     assert called[0][:3] == [sys.executable, "-m", "jupyterlab"]
     assert "--no-browser" in called[0]
     assert "--LabApp.default_url=/lab/tree/notebooks/explore.ipynb" in called[0]

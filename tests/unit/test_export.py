@@ -268,6 +268,23 @@ def test_what_was_unpacked_goes_with_the_process(run: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "tmp").iterdir())
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_what_was_unpacked_goes_with_a_process_that_is_ended(run: Path, tmp_path: Path, name: str) -> None:
+    export_run(run, tmp_path / "a.zip")
+    (tmp_path / "tmp").mkdir()
+    code = (
+        "import os, signal, sys; from orchestrator.cli import streams; from orchestrator.store import find_run\n"
+        "streams.prepare(); print(find_run(__import__('pathlib').Path(sys.argv[1])), flush=True)\n"
+        f"os.kill(os.getpid(), signal.{name}); signal.pause()"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-c", code, str(tmp_path / "a.zip")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert str(tmp_path / "tmp") in done.stdout
+    assert done.returncode
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 @pytest.mark.usefixtures("quick_report")
 def test_the_report_of_an_archive_is_drawn_beside_it(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
