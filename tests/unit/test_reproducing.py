@@ -97,5 +97,5 @@ def test_reproduce_runs_the_claim_s_experiment_and_judges_that_claim(
     assert measured.request.tier == "quick"
     output = capsys.readouterr()
     assert [one["claim"] for one in json.loads(output.out)["verdicts"]] == ["C4"]
-    assert "18 cores at least" in output.err
+    assert "It is judged at 16 to 32 cores, nearest to 18: the number of cores is not stated" in output.err
     assert run_command(["reproduce", "C12"]) == 2
