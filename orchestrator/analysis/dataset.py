@@ -187,6 +187,18 @@ class Run:
 
         return fits(self, weights)
 
+    def quality(self) -> pd.DataFrame:
+        """Which cells have several modes, drift, or alike neighbours; see `analysis.quality.quality`."""
+        from orchestrator.analysis.quality import quality
+
+        return quality(self)
+
+    def noise_floor(self) -> pd.DataFrame:
+        """What a variant carried against itself, where the run asked for it; see `analysis.noise_floor.noise_floor`."""
+        from orchestrator.analysis.noise_floor import noise_floor
+
+        return noise_floor(self)
+
     def verify(self) -> "list[Verdict]":
         """What the run shows about the paper's claims; see `analysis.claims.verify`."""
         from orchestrator.analysis.claims import verify

@@ -3,7 +3,7 @@
 
 Each of the three questions is a family of tests, one a cell, with at most 5 % of false alarms among all cells of a run.
 Drift and likeness of neighbours are corrected by Holm; for modes see `orchestrator.stats.modes.modes_among`. How often
-each alarms falsely is simulated in tests/unit/test_quality.py.
+each alarms falsely is simulated in tests/unit/test_stats_modes.py.
 """
 
 import math

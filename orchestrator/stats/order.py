@@ -29,7 +29,7 @@ def drift(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     kept = [values for values in series if len(values) >= FEWEST_FOR_ORDER]
     if not kept:
         return None
-    score = sum((b > a) - (b < a) for values in kept for a, b in combinations(values, 2))
+    score = sum(int(b > a) - int(b < a) for values in kept for a, b in combinations(values, 2))
     pairs = sum(len(values) * (len(values) - 1) // 2 for values in kept)
     counts = _inversions(tuple(sorted(map(len, kept))))
     # A score of S has (pairs - S) / 2 inversions; ties lie between two counts and go to the one that is less extreme.

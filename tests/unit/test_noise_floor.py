@@ -113,7 +113,7 @@ def with_floor(folder: Path, threaded: float, noise: float = 0.03, **changes: An
 
 def test_the_headline_says_whether_an_effect_is_within_the_noise_floor(tmp_path: Path) -> None:
     run = with_floor(tmp_path / "within", 1.01)
-    (row,) = noise_floor(run)[lambda table: table["tunnels"] == 2].to_dict("records")
+    (row,) = run.noise_floor()[lambda table: table["tunnels"] == 2].to_dict("records")
     assert row["against"] == "vanilla"
     assert (row["n"], row["unpaired"]) == (8, 0)
     assert row["floor_low"] <= row["low"] <= 1 <= row["high"] <= row["floor_high"]

@@ -11,7 +11,7 @@ from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.figures import scheduling, speed_ups, throughput_tunnels, value_against_round
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
-from orchestrator.analysis.quality import drift_of_boots, quality, quality_notes
+from orchestrator.analysis.quality import drift_of_boots, quality_notes
 from orchestrator.cli.summary import print_summary
 from orchestrator.paths import RESULTS
 from tests.unit.synthetic_run import write_run
@@ -71,7 +71,7 @@ def test_the_best_is_held_against_each_mode_of_another(tmp_path: Path) -> None:
 
 def test_drift_is_found_for_a_cell_and_for_a_boot(tmp_path: Path) -> None:
     run = run_with(tmp_path, "drift")
-    table = quality(run)
+    table = run.quality()
     assert (table["drift"] > 0.8).all()
     assert (table["drift_p"] < 0.001).all()
     (boot,) = drift_of_boots(run).to_dict("records")

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from orchestrator.stats import holm
 from orchestrator.stats.modes import best_split, modes_among
 from orchestrator.stats.order import drift, likeness
 
@@ -108,6 +109,15 @@ def test_drift_has_the_exact_p_value_of_all_orders() -> None:
         found = drift([series])
         assert found is not None
         assert found == (score(series) / 10, pytest.approx(min(1, as_far / len(orders))))
+
+
+def test_runs_of_cells_without_drift_get_a_flag_in_at_most_5_percent() -> None:
+    random = np.random.default_rng(12)
+    flagged = 0
+    for _ in range(400):
+        tested = [drift([random.normal(size=3).tolist() for _ in range(3)]) for _ in range(18)]
+        flagged += min(holm([one[1] for one in tested if one is not None])) <= 0.05
+    assert flagged <= 31  # 5 % of 400, and 2.5 standard deviations
 
 
 def test_drift_is_summed_over_boots_and_blind_to_what_differs_between_them() -> None:
