@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch run`: the whole way from a spec to its figures."""
 
-import glob
 import json
 import shlex
 import sys
@@ -141,10 +140,10 @@ def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
 
 def _run_to_resume(given: Path, results: Path) -> Path:
     """The directory of the run that --resume names: a folder, or a run's id below the results."""
-    from orchestrator.store import find_run
+    from orchestrator.store import find_run, runs_below
 
     if not given.exists() and len(given.parts) == 1:
-        below = sorted(results.glob(f"*/{glob.escape(given.name)}"))
+        below = [run for run in runs_below(results) if run.name == given.name] if results.is_dir() else []
         if not below:
             raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
         given = below[0]
