@@ -111,7 +111,7 @@ def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Tab
     for row in frame.to_dict("records"):
         levels = [row["cores"], row["tunnels"], *([row["packet_size"] or ""] if sizes else []), row["variant"]]
         span = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
-        span += "*" if row["interval"] == "range" else " "
+        span += "*" if row["interval"].startswith("range") else " "
         numbers = [f"{row['n_a']}, {row['n_b']}", *(_number(row[name] / unit) for name in medians)]
         table.add_row(
             *map(str, levels), *numbers, _number(row["ratio"]), span, _p(row["p_holm"]), _WORDS[row["outcome"]]
@@ -121,7 +121,7 @@ def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Tab
 
 def _reasons(frame: "pd.DataFrame") -> Iterator[str]:
     """What the table's marks mean: why one cannot tell, and of how many rows."""
-    if frame["interval"].eq("range").any():
+    if frame["interval"].str.startswith("range").any():
         yield "*: the range, and no interval: too few trials for one"
     for reason, count in frame.loc[frame["reason"] != "", "reason"].value_counts(sort=False).items():
         yield f"cannot tell, {count} of {len(frame)}: {reason}"
