@@ -54,7 +54,7 @@ def test_modes_stand_in_the_place_of_a_median_that_no_trial_came_near(
     assert "Two dashes and a gap in the line: two modes" in throughput_tunnels(run).caption
     assert list(run.ratios()["modes"]) == ["certain"]
     assert "of a cell in two modes, so that this median may lie between" in page
-    assert "With 2 cores, 2 tunnels a side is in two modes" in speed_ups(run).caption
+    assert "With 2 tunnels on 2 cores one side is in two modes" in speed_ups(run).caption
     assert "Two large marks: two modes" in scheduling(run).caption
     large = [points for points in scheduling(run).figure.axes[0].collections if len(points.get_offsets()) == 2]
     assert [round(float(x)) for x, _ in large[0].get_offsets()] == [2, 4]

@@ -13,6 +13,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, STYLE, look
+from orchestrator.analysis.standings import listed, place_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,8 +123,8 @@ def _modes_note(table: pd.DataFrame) -> str:
     rows = table[table["modes"] != ""].to_dict("records")
     if not rows:
         return ""
-    places = ", ".join(dict.fromkeys(str(Key.of(row)).split(", ", 1)[1] for row in rows))
-    return f"With {places} a side is in two modes, and a median may lie between the ratios in each."
+    places = listed(list(dict.fromkeys(place_in_words(Key.of(row)) for row in rows)))
+    return f"With {places} one side is in two modes, and the median ratio may lie between those of the modes."
 
 
 def _pairs_note(table: pd.DataFrame, *, explained: bool = True) -> str:
