@@ -76,12 +76,8 @@ def survey(request):
         "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),
         "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
         "wireguard_loaded": os.path.isdir(MODULE),
-        "wireguard_devices": [nic for nic in os.listdir("/sys/class/net") if kind_of(nic) == "wireguard"],
-        "nics": {
-            nic: {**nic_facts(nic), "trouble": troubles.get(nic)}
-            for nic in sorted(os.listdir("/sys/class/net"))
-            if nic != "lo"
-        },
+        "wireguard_devices": [nic for nic in interfaces() if kind_of(nic) == "wireguard"],
+        "nics": {nic: {**nic_facts(nic), "trouble": troubles.get(nic)} for nic in interfaces() if nic != "lo"},
         "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
         "cpus": cpu_facts(),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
@@ -89,6 +85,11 @@ def survey(request):
         "busy": busy_processes(request["load_window_s"]),
         "holder": holder_of_lease(),
     }
+
+
+def interfaces():
+    """The names of all interfaces; the bonding driver has a file of its own among them."""
+    return sorted(name for name in os.listdir("/sys/class/net") if os.path.isdir("/sys/class/net/" + name))
 
 
 def os_release():

@@ -50,6 +50,7 @@ def boot(lab: Lab, machine: Machine) -> str:
         "init=/sbin/orch-init",
         "panic=-1",
         "quiet",
+        "bonding.max_bonds=0",  # else the driver makes a bond that nobody asked for
         f"orch.name={machine.name}",
         f"orch.address={address_of(machine.number)}/24",
     ]
