@@ -202,6 +202,7 @@ def test_other_programs_on_a_host_make_attempts_invalid(pair: StandingHosts, tmp
 REBOOT = "sh -c \"sleep 0.3; python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x1234567)'\" >/dev/null 2>&1 &"
 
 
+@pytest.mark.full
 def test_a_host_that_restarts_in_mid_block_fails_one_attempt_and_the_rest_goes_on(
     pair: StandingHosts, tmp_path: Path
 ) -> None:

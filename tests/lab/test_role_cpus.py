@@ -34,7 +34,8 @@ hosts:
 GATEWAYS = ("gateway-a", "gateway-b")
 
 
-@pytest.mark.parametrize("links", ["steered", pytest.param("rss", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("links", ["steered", "rss"])
 def test_a_gateway_works_on_its_own_cpus(tmp_path: Path, links: str) -> None:
     spec, testbed = tmp_path / "spec.yaml", tmp_path / "testbed.yaml"
     spec.write_text(SPEC)
