@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often intervals hold the truth: over boots that differ, and within one boot under the stopping rule. Simulated.
+"""Simulate how often intervals hold the truth: over boots that differ, and within one boot under the stopping rule.
 
     python benchmarks/coverage.py [RUNS]
 
@@ -49,7 +49,7 @@ def draw_boots(centre: float, boots: int, rounds: int, random_: random.Random) -
 
 
 def over_boots(boots: int, rounds: int, random_: random.Random) -> Counter[str]:
-    """What held the truth, in one run of each kind."""
+    """Simulate one run, and count for each kind of interval whether it held the truth."""
     held: Counter[str] = Counter()
     one, many = (draw_boots(centre, boots, rounds, random_) for centre in (1.0, 6.0))
     held["median"] += summarize_boots(one).interval.holds(1.0)

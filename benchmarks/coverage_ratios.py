@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often the interval of a paired ratio holds the true ratio, with the stopping rule on: simulated.
+"""Simulate how often the interval of a paired ratio holds the true ratio while the stopping rule is on.
 
     python benchmarks/coverage_ratios.py [RUNS]
 

@@ -136,7 +136,7 @@ def channel_kinds(most):
 
 
 def channels_text(values):
-    """How many queues a card has: a number; or of each kind, as -L takes it, where they differ; None without."""
+    """The number of queues of a card, or of each kind (as `ethtool -L` takes them) where they differ; None without."""
     most, now = values
     counts = {kind: number_of(now, CHANNELS[kind]) for kind in channel_kinds(most)}
     if len(set(counts.values())) <= 1:

@@ -94,7 +94,7 @@ def change_link(netlink, name, what, *parts, flags=0, of=0):
 
 
 def link_state(link):
-    """What of an interface itself can be put back."""
+    """The attributes of the interface itself that can be restored."""
     return {
         "mtu": link.mtu,
         "address": link.address,

@@ -67,14 +67,13 @@ def cells(run: Run) -> pd.DataFrame:
     run's clock, in words). Without an ok trial the numbers are missing (NaN, interval "").
     """
     order = {name: place for place, name in enumerate(run.variants)}
-    planned = run.trials[run.trials["kind"] == "measure"]
     values = throughputs(run.measured)
     baselines = baselines_bps(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
     rows: list[dict[str, Any]] = []
-    for levels, group in planned.groupby(LEVELS, dropna=False):
+    for levels, group in run.planned.groupby(LEVELS, dropna=False):
         key = Key.of(dict(zip(LEVELS, levels, strict=True)))
         statuses = group["status"].value_counts()
         row: dict[str, Any] = {**key._asdict(), "n": 0, "boots": 0}

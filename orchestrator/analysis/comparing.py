@@ -201,7 +201,7 @@ def _other_quantities(run: Run, goal: str, reference: str | None) -> set[Key]:
 
 
 def _planned(run: Run) -> set[Key]:
-    rows = run.trials[run.trials["kind"] == "measure"]
+    rows = run.planned
     return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
 
 

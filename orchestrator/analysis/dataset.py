@@ -86,6 +86,11 @@ class Run:
         return self._ok("measure")
 
     @cached_property
+    def planned(self) -> pd.DataFrame:
+        """The planned trials of cells, whatever became of them: kind measure."""
+        return self.trials[self.trials["kind"] == "measure"]
+
+    @cached_property
     def baselines(self) -> pd.DataFrame:
         """The ok baseline trials: the same traffic without a tunnel, at the start of each block."""
         return self._ok("baseline")
@@ -111,7 +116,7 @@ class Run:
     @property
     def variants(self) -> list[str]:
         """The planned variants, in the spec's order where it gives one."""
-        found = set(self.trials.loc[self.trials["kind"] == "measure", "variant"])
+        found = set(self.planned["variant"])
         factors = (self.meta.get("spec") or {}).get("factors") or {}
         listed = [str(name) for name in factors.get("variant") or () if str(name) in found]
         return [*dict.fromkeys(listed), *sorted(found - set(listed))]

@@ -12,9 +12,9 @@ for such an interval it can only be ahead, in every round that both have.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestrator.analysis.cells import Key, cells
+from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
@@ -87,11 +87,10 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
     if run.counts_packets:
         verdict, remarks = packets_in_words(run)
         return Headline(_few_valid(run) or verdict, remarks=remarks)
-    planned = run.trials[run.trials["kind"] == "measure"]
     if not found:
-        return Headline(f"Nothing came out: none of the {len(planned)} planned trials is valid.")
+        return Headline(f"Nothing came out: none of the {len(run.planned)} planned trials is valid.")
     by_place = {standing.key.place: standing for standing in found}
-    order = in_order_of_size(map(Key.of, planned.to_dict("records")))
+    order = in_order_of_size(map(Key.of, run.planned.to_dict("records")))
     failed = [place for place in order if place not in by_place]
     chosen = next(place for place in order if place in by_place)
     before = order[: order.index(chosen)]
@@ -152,21 +151,18 @@ def _verdict(run: Run, standing: Standing) -> str:
     return f"No clear winner: {', '.join(said)}{beside}."
 
 
-def _here(run: Run, standing: Standing) -> list[Any]:
-    """The rows of `cells` of all variants that were planned at a place."""
-    return [row for row in cells(run).to_dict("records") if Key.of(row).place == standing.key.place]
-
-
 def _absent(run: Run, standing: Standing) -> list[str]:
-    return [str(row["variant"]) for row in _here(run, standing) if row["n"] == 0]
+    """The variants that were planned at a place and have no valid trial there."""
+    planned = set(_at(run.planned, standing.key.place)["variant"])
+    there = {row["variant"] for row in standing.rows}
+    return [name for name in run.variants if name in planned and name not in there]
 
 
 def _skipped(run: Run, places: Sequence[Place], standing: Standing) -> list[str]:
     """A sentence on the larger places that came to nothing."""
     if not places:
         return []
-    planned = run.trials[run.trials["kind"] == "measure"]
-    said = [f"{_named(place)} ({lost_in_words(_counts(_at(planned, place)))})" for place in places]
+    said = [f"{_named(place)} ({lost_in_words(_counts(_at(run.planned, place)))})" for place in places]
     return [f"No trial is valid with {listed(said)}, so this is about the next largest place: {standing.where}."]
 
 
@@ -191,7 +187,7 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
 def _of_trials(run: Run, standing: Standing) -> str:
     """How many of the trials at a place are ok, and what became of the attempts that are not."""
     place = standing.key.place
-    counts = _counts(_at(run.trials[run.trials["kind"] == "measure"], place))
+    counts = _counts(_at(run.planned, place))
     tried = _counts(_at(run.attempts[run.attempts["kind"] == "measure"], place))
     planned = sum(counts.values())
     lost = [f"{tried[status]} attempts {what}" for status, what in _BAD.items() if tried[status] > 1]

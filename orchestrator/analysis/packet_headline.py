@@ -24,7 +24,7 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     failed, that is said, and the next place takes its turn.
     """
     every = packet_cells(run)
-    planned = int((run.trials["kind"] == "measure").sum())
+    planned = len(run.planned)
     first = every[every["goal"] == every["goal"].iloc[0]].to_dict("records") if len(every) else []
     by_place: dict[Any, list[Any]] = {}
     for row in first:

@@ -84,12 +84,11 @@ def packet_cells(run: Run) -> pd.DataFrame:
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")
-    planned = run.trials[run.trials["kind"] == "measure"]
     order = {name: place for place, name in enumerate(run.variants)}
     rows: list[dict[str, Any]] = []
     for goal in goals(run):
         searched = goal != "received" or _as_fast_as_it_can(run)
-        for key, statuses in _by_key(planned).items():
+        for key, statuses in _by_key(run.planned).items():
             row: dict[str, Any] = {
                 **key._asdict(),
                 "goal": goal,

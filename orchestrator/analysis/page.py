@@ -139,7 +139,7 @@ def _places(found: Sequence[Standing]) -> dict[str, Any]:
 
 def _compared(run: Run) -> str:
     """What was compared, in a sentence."""
-    planned = run.trials[run.trials["kind"] == "measure"]
+    planned = run.planned
     if planned.empty:
         return "The plan has no trial."
     cores, tunnels = (listed([str(n) for n in sorted({int(n) for n in planned[of]})]) for of in ("cores", "tunnels"))

@@ -42,12 +42,16 @@ def installed(wheel: Path) -> Path:
     return folder
 
 
-def orch(installed: Path, cwd: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-P", "-c", MAIN, *map(str, arguments)]
+def python(installed: Path, cwd: Path, program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-P", "-c", program, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     return subprocess.run(
         command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
+
+
+def orch(installed: Path, cwd: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return python(installed, cwd, MAIN, *arguments)
 
 
 def test_the_wheel_has_every_file_of_the_folders_that_the_program_reads(installed: Path) -> None:
@@ -77,14 +81,8 @@ def test_an_installed_program_says_where_it_comes_from(installed: Path, tmp_path
         "from orchestrator import paths; from orchestrator.run.provenance import source_identity; "
         "print(paths.IS_CHECKOUT, source_identity()['commit'], len(paths.licence()))"
     )
-    said = subprocess.run(
-        [sys.executable, "-P", "-c", show],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = python(installed, tmp_path, show)
+    assert said.returncode == 0, said.stderr
     assert said.stdout.split() == ["False", "None", str((CHECKOUT / "LICENSE").stat().st_size)]
 
 

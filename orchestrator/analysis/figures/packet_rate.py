@@ -41,8 +41,7 @@ _FAINT = 0.35  # of the colour, for rates without a loss beside those with few
 def packet_rate(run: Run) -> Drawing:
     """F6 of a run. Of each core count the cells with one tunnel a core, where there are such, else the most tunnels."""
     every = packet_cells(run)
-    planned = run.trials[run.trials["kind"] == "measure"]
-    lost = captions.loss_note(planned, _invalid(run), drawn=False)
+    lost = captions.loss_note(run.planned, _invalid(run), drawn=False)
     shown = every[every["n"] > 0]
     if shown.empty:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a packet rate.", [lost])

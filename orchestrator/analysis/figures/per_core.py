@@ -64,7 +64,7 @@ def per_core_load(run: Run) -> Drawing:
     if own:
         frame = frame[frame["role"] == "gateway-a"]
     rows = frame[(frame["kind"] == "measure") & (frame["cores"] == cores) & (frame["tunnels"] == tunnels)]
-    planned = run.trials[run.trials["kind"] == "measure"]
+    planned = run.planned
     planned = planned[(planned["cores"] == cores) & (planned["tunnels"] == tunnels)]
     names = [name for name in run.variants if name in set(rows["variant"])]
     absent = [name for name in run.variants if name in set(planned["variant"]) and name not in names]

@@ -56,7 +56,6 @@ def published(run: Run) -> Drawing:
     absent = [f"{v.claim} ({e.name})" for v, e in found if e.median is None]
     cells = {e.cores for _, e in measured if e.cores}
     at = f"{min(cells)}" if len(cells) == 1 else f"{min(cells)} to {max(cells)}"
-    planned = run.trials[run.trials["kind"] == "measure"]
     values = _once(measured)
     face = [
         f"{_marks(values)}: as published, for other hardware. Shaded: what the claim accepts.",
@@ -64,7 +63,7 @@ def published(run: Run) -> Drawing:
         f"({captions.sizes_in_words(e.n for _, e in measured)}); lines: "
         f"{captions.whiskers(e.interval for _, e in measured)}.",
         f"Without a number here: {', '.join(absent)}." if absent else "",
-        captions.loss_note(planned, run.invalid, drawn=False),
+        captions.loss_note(run.planned, run.invalid, drawn=False),
         *captions.context_notes(run),
     ]
     sources = sorted({f"{v.claim}: {v.source}" for v, _ in measured})

@@ -24,8 +24,7 @@ _MOST_COLUMNS = 3
 def rekey(run: Run) -> Drawing:
     """The rates of a run's ok trials at the most cores; of many numbers of tunnels, the smallest and the largest."""
     seconds, found = rates(run), rekeys(run)
-    planned = run.trials[run.trials["kind"] == "measure"]
-    lost = captions.loss_note(planned, run.invalid)
+    lost = captions.loss_note(run.planned, run.invalid)
     if seconds.empty:
         return parts.nothing(run, NAME, TITLE, "no ok trial has rates for each second.", [lost])
     cores = int(seconds["cores"].max())

@@ -27,8 +27,7 @@ def scheduling(run: Run) -> Drawing:
     """F7 of a run, at the most cores that have a valid trial; of many numbers of tunnels, the largest."""
     cells = cells_of(run)
     shown = cells[cells["n"] > 0]
-    planned = run.trials[run.trials["kind"] == "measure"]
-    lost = captions.loss_note(planned, run.invalid)
+    lost = captions.loss_note(run.planned, run.invalid)
     if shown.empty:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
     cores = int(shown["cores"].max())

@@ -34,8 +34,7 @@ def speed_ups(run: Run) -> Drawing:
     """F5 of a run: paired ratios to the reference variant, a panel a core count."""
     reference = str(run.reference)
     name, title = BETWEEN[0], BETWEEN[1].format(reference=reference)
-    planned = run.trials[run.trials["kind"] == "measure"]
-    lost = captions.loss_note(planned, run.invalid, drawn=False)
+    lost = captions.loss_note(run.planned, run.invalid, drawn=False)
     table, points = ratios(run), pairs(run, reference)
     if table.empty:
         few = len(run.variants) < 2
@@ -54,7 +53,7 @@ def speed_ups(run: Run) -> Drawing:
         across = panels.columns(len(counts))
         for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
             here, mine = table[table["cores"] == cores], points[points["cores"] == cores]
-            levels = sorted({int(tunnels) for tunnels in planned.loc[planned["cores"] == cores, "tunnels"]})
+            levels = sorted({int(tunnels) for tunnels in run.planned.loc[run.planned["cores"] == cores, "tunnels"]})
             places = panels.places_of(levels)
             gap = parts.smallest_gap(places.values())
             axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
@@ -67,7 +66,7 @@ def speed_ups(run: Run) -> Drawing:
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:
             axes = grid[across - 1]
-            here = planned[planned["cores"] == counts[across - 1]]
+            here = run.planned[run.planned["cores"] == counts[across - 1]]
             rightmost = panels.places_of(sorted({int(tunnels) for tunnels in here["tunnels"]})).values()
             ends = {
                 variant: float(rows.sort_values("tunnels")["median"].iloc[-1])

@@ -51,7 +51,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         return frame[frame["tunnels"] == (frame["cores"] if per_core else 1)]
 
     cells, trials, invalid = chosen(cells_of(run)), chosen(run.measured), chosen(run.invalid)
-    planned = chosen(run.trials[run.trials["kind"] == "measure"])
+    planned = chosen(run.planned)
     lost = captions.loss_note(planned, invalid)
     shown = cells[cells["n"] > 0]
     what = "one tunnel a core" if per_core else "one tunnel"

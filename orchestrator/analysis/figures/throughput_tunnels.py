@@ -19,14 +19,13 @@ TITLE = "Throughput against the number of tunnels, at fixed cores"
 def throughput_tunnels(run: Run) -> Drawing:
     """F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
     cells = cells_of(run)
-    planned = run.trials[run.trials["kind"] == "measure"]
-    lost = captions.loss_note(planned, run.invalid)
+    lost = captions.loss_note(run.planned, run.invalid)
     shown = cells[cells["n"] > 0]
     drawn = {int(cores) for cores in shown["cores"]} | {int(cores) for cores in run.invalid["cores"]}
     counts = sorted(drawn)
     if not counts:
         return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
-    absent = [cores for cores in sorted({int(c) for c in planned["cores"]}) if cores not in drawn]
+    absent = [cores for cores in sorted({int(c) for c in run.planned["cores"]}) if cores not in drawn]
     face = [
         captions.sample_note(cells, explained=False),
         captions.bound_note(cells),

@@ -32,9 +32,8 @@ def value_against_round(run: Run) -> Drawing:
     column, unit, scale = column_of(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & run.attempts[column].notna()]
     rows = tried[tried["status"].isin(["ok", "invalid"])]
-    planned = run.trials[run.trials["kind"] == "measure"]
     invalid = rows[rows["status"] == "invalid"]
-    lost = captions.loss_note(planned, invalid)
+    lost = captions.loss_note(run.planned, invalid)
     if rows.empty:
         return parts.nothing(run, NAME, TITLE, "no trial gave a value.", [lost])
     records: list[dict[Any, Any]] = rows.to_dict("records")

@@ -19,14 +19,6 @@ BUSY, NEW = 1, 2  # tunnels
 PATIENCE_S = 30.0
 
 
-def send(cpu):
-    os.sched_setaffinity(0, {cpu})
-    sender = tunnel.datagrams("a", segment=SEGMENT_BYTES)
-    packets, target = bytes(SEGMENT_BYTES * 60), (tunnel.inner("b", BUSY), tunnel.PAYLOAD_PORT)
-    while True:
-        sender.sendto(packets, target)
-
-
 def session(keys, sender, receiver):
     """The seconds from the first datagram of a new session until it is there."""
     for end in tunnel.ENDS:
@@ -50,19 +42,8 @@ def main():
     receiver.settimeout(PATIENCE_S)
     idle = [session(keys, sender, receiver) for _ in range(5)]
     cpus = sorted(os.sched_getaffinity(0))
-    children = []
-    for cpu in cpus:
-        child = os.fork()
-        if child == 0:
-            send(cpu)
-        children.append(child)
-    time.sleep(0.2)
-    try:
+    with tunnel.senders(cpus, SEGMENT_BYTES, 60, BUSY):
         took = [session(keys, sender, receiver) for _ in range(sessions)]
-    finally:
-        for child in children:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
     result = {"cpus": len(cpus), "sessions": sessions, "idle_s": statistics.median(idle)}
     print(json.dumps({**result, "longest_s": max(took), "median_s": statistics.median(took)}))
 

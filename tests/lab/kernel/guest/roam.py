@@ -16,14 +16,6 @@ import tunnel
 SEGMENT_BYTES = 64
 
 
-def send(cpu):
-    os.sched_setaffinity(0, {cpu})
-    sender = tunnel.datagrams("a", segment=SEGMENT_BYTES)
-    packet, target = bytes(SEGMENT_BYTES * 64), (tunnel.inner("b"), tunnel.PAYLOAD_PORT)
-    while True:
-        sender.sendto(packet, target)
-
-
 def main():
     transmit, receive, changes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     tunnel.set_up()
@@ -32,22 +24,13 @@ def main():
     tunnel.wait_for_handshake()
     key = tunnel.peer_key("a")
     here, *others = sorted(os.sched_getaffinity(0))
-    children = []
-    for cpu in others:
-        child = os.fork()
-        if child == 0:
-            send(cpu)
-        children.append(child)
     os.sched_setaffinity(0, {here})
-    time.sleep(0.2)
     took = []
-    for number in range(changes):
-        began = time.monotonic()
-        tunnel.run(f"ip netns exec a wg set wg1 peer {key} endpoint 198.18.0.{2 + number % 2}:{tunnel.PORT + 1}")
-        took.append(time.monotonic() - began)
-    for child in children:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+    with tunnel.senders(others, SEGMENT_BYTES, 64):
+        for number in range(changes):
+            began = time.monotonic()
+            tunnel.run(f"ip netns exec a wg set wg1 peer {key} endpoint 198.18.0.{2 + number % 2}:{tunnel.PORT + 1}")
+            took.append(time.monotonic() - began)
     result = {"cpus": 1 + len(others), "changes": changes}
     print(json.dumps({**result, "longest_s": max(took), "median_s": statistics.median(took)}))
 

@@ -66,6 +66,32 @@ def datagrams(end, *, port=None, number=1, segment=None):
     return made
 
 
+@contextlib.contextmanager
+def senders(cpus, segment, segments, number=1):
+    """A process on each of these CPUs that sends datagrams through a tunnel from end a, as fast as it goes.
+
+    ``segment``: the length in bytes of each; ``segments``: how many are handed to the kernel at once. Entered once they
+    have had time to begin.
+    """
+    children = []
+    try:
+        for cpu in cpus:
+            child = os.fork()
+            if child == 0:
+                os.sched_setaffinity(0, {cpu})
+                sender = datagrams("a", segment=segment)
+                packets, target = bytes(segment * segments), (inner("b", number), PAYLOAD_PORT)
+                while True:
+                    sender.sendto(packets, target)
+            children.append(child)
+        time.sleep(0.2)
+        yield
+    finally:
+        for child in children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
 def frames(end, protocol=ETH_P_IP):
     """A socket that receives every IPv4 frame that arrives on an end's veth.
 
