@@ -4,12 +4,12 @@
 import subprocess
 from collections.abc import Sequence
 
+from orchestrator.measure import layout
+from orchestrator.measure.pktgen import end_loads, offer
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Levels, Trial
-from orchestrator.run import layout
-from orchestrator.run.pktgen import end_loads, offer
-from orchestrator.run.roles import make_links
-from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.run.tunnels import shake_hands
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.protocol import State

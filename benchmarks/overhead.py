@@ -14,13 +14,13 @@ from pathlib import Path
 
 from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
+from orchestrator.measure import layout
+from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.roles import make_links
 from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Levels, Trial
 from orchestrator.progress import Silent
 from orchestrator.provision.playbook import Target, run_playbook
-from orchestrator.run import layout
-from orchestrator.run.attempt import run_attempt
-from orchestrator.run.roles import make_links
 from orchestrator.spec import Traffic, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State

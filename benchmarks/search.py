@@ -18,7 +18,7 @@ import time
 from known_capacity import LOSS, PACKET, PDR_LOSS, KnownLink, holds
 
 from orchestrator.cli.display import LineDisplay
-from orchestrator.run.rate_search import kpps
+from orchestrator.measure.rate_search import kpps
 from orchestrator.search import Found
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.uml.provider import UmlTestbed

@@ -11,9 +11,9 @@ import time
 
 from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
-from orchestrator.run import layout
-from orchestrator.run.roles import make_links
-from orchestrator.run.tunnels import load_variant, make_tunnels, shake_hands
+from orchestrator.measure import layout
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.tunnels import load_variant, make_tunnels, shake_hands
 from orchestrator.spec import GATEWAYS, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State

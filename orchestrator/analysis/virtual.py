@@ -57,10 +57,10 @@ def controls(run: Run) -> pd.DataFrame:
     """The controls of a run in virtual time, one row each time that a block's machine was started, in that order.
 
     Loops that only compute, one on each virtual CPU (of gateway-a, where roles have their own), must do together as
-    many times the work of one (`orchestrator.run.control`). Columns: block, testbed, cpus (how many loops), times_one
-    (how many times the work of one they did), off (by which share that is more than cpus; negative where it is less),
-    core_alone (how many times the work of one a loop did that had the computer to itself; NaN in runs that did not
-    record it), measured_in. Empty where the run's journal has none.
+    many times the work of one (`orchestrator.measure.control`). Columns: block, testbed, cpus (how many loops),
+    times_one (how many times the work of one they did), off (by which share that is more than cpus; negative where it
+    is less), core_alone (how many times the work of one a loop did that had the computer to itself; NaN in runs that
+    did not record it), measured_in. Empty where the run's journal has none.
     """
     rows = []
     for event in _journal(run):

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
+from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Block, Plan, Trial, trial_seconds
 from orchestrator.plan.noise_floor import NOISE_FLOOR
-from orchestrator.run.scene import Outcome
 from orchestrator.spec import SHARED_CPUS, RoleCpus
 from orchestrator.store import headline
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop of a run: prepare, configure, measure, judge, store. It alone writes a run's directory."""
+"""The campaign: blocks, rounds and attempts of a plan on their testbeds. It alone writes a run's directory."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.measure.layout import net_of
+from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Block, Trial, lessons_key
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.lane import Lane
-from orchestrator.run.layout import net_of
-from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.run.session import Session
 from orchestrator.run.stopping import enough, stopping_of
 from orchestrator.run.work import Attempt, Prepare, Settle, Work

@@ -4,9 +4,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.progress import Progress
-from orchestrator.run.scene import Outcome
 
 
 class CampaignProgress(Progress, Protocol):

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
+from orchestrator.measure import control
+from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.layout import Net
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Trial
-from orchestrator.run import control
-from orchestrator.run.attempt import run_attempt
-from orchestrator.run.layout import Net
-from orchestrator.run.roles import make_links
-from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed, own_cpus
@@ -73,7 +73,7 @@ class Describe:
 class Prepare:
     """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back.
 
-    In virtual time each state has ``control``: what `orchestrator.run.control.evaluate` makes of the control that
+    In virtual time each state has ``control``: what `orchestrator.measure.control.evaluate` makes of the control that
     begins a block, on the CPUs of gateway-a where roles have their own.
     """
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.kernel.variants import load_variants
+from orchestrator.measure import iperf3, layout
+from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Levels, Trial
 from orchestrator.progress import Silent
-from orchestrator.run import iperf3, layout
-from orchestrator.run.attempt import run_attempt
-from orchestrator.run.roles import make_links
-from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.spec import GATEWAYS, Limits, Traffic, load_testbed
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
@@ -215,7 +215,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
     in_the_machine(
         testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
     )
-    monkeypatch.setattr("orchestrator.run.goodput.GRACE_S", 1.0)
+    monkeypatch.setattr("orchestrator.measure.goodput.GRACE_S", 1.0)
     outcome = attempted(testbed, TRIAL)
     assert outcome.status == "failed"
     assert says in outcome.reasons[0]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from orchestrator.kernel.variants import load_variants
+from orchestrator.measure import layout
+from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import NO_VARIANT, Levels, Trial
 from orchestrator.progress import Silent
-from orchestrator.run import layout
-from orchestrator.run.attempt import run_attempt
-from orchestrator.run.roles import make_links
-from orchestrator.run.scene import Conditions, Outcome
 from orchestrator.spec import LIMIT_NAMES, Limits, Traffic, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed

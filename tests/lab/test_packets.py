@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.kernel.variants import load_variants
+from orchestrator.measure import layout
+from orchestrator.measure.pktgen import Load, end_loads, offer
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import NO_VARIANT, Levels, Trial
 from orchestrator.progress import Silent
-from orchestrator.run import layout
-from orchestrator.run.pktgen import Load, end_loads, offer
-from orchestrator.run.roles import make_links
-from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.run.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.spec import Traffic, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure

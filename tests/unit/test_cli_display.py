@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.display import LineDisplay, LiveDisplay
+from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
-from orchestrator.run.scene import Outcome
 from orchestrator.spec import Experiment
 
 CHOICES = ("keep", "rerun", "abort")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.agent import control as loops
-from orchestrator.run import control
+from orchestrator.measure import control
 
 
 def told(cpus: int, slots: int, share: float = 1.0, alone: float = 1.0, one: float = 100.0) -> list[list[float]]:

@@ -12,9 +12,9 @@ import orchestrator as orch
 from orchestrator.analysis import figures
 from orchestrator.analysis.polls import polls, spread
 from orchestrator.errors import UserError
+from orchestrator.measure.layout import Placement
+from orchestrator.measure.polls import COLUMNS, of_hosts
 from orchestrator.plan import lab_capabilities, make_plan
-from orchestrator.run.layout import Placement
-from orchestrator.run.polls import COLUMNS, of_hosts
 from orchestrator.spec import Experiment
 from tests.unit.synthetic_run import write_run
 

@@ -14,7 +14,7 @@ from orchestrator.store.changes import changes_between
 
 LOADED = """
 import sys, orchestrator.run.worker, orchestrator.agent.agent
-layers = tuple(f"orchestrator.{layer}." for layer in ("agent", "run", "search", "testbed"))
+layers = tuple(f"orchestrator.{layer}." for layer in ("agent", "measure", "run", "search", "testbed"))
 for name, module in list(sys.modules.items()):
     if name.startswith(layers) and not module.__file__.endswith("__init__.py"):
         print(module.__file__)
@@ -79,7 +79,11 @@ def test_a_change_shows_where_it_can_change_a_measurement(small: Path, file: str
 
 def test_the_search_of_rates_and_its_package_are_part_of_this_program() -> None:
     found = names(CHECKOUT)
-    assert {"orchestrator/run/rate_search.py", "orchestrator/search/mlr.py", "orchestrator/search/binary.py"} <= found
+    assert {
+        "orchestrator/measure/rate_search.py",
+        "orchestrator/search/mlr.py",
+        "orchestrator/search/binary.py",
+    } <= found
     assert {"MLRsearch", "paramiko"} <= set(program.program_packages())
     assert not {name for name in found if name.startswith(("orchestrator/cli/", "orchestrator/analysis/"))}
 
@@ -87,7 +91,7 @@ def test_the_search_of_rates_and_its_package_are_part_of_this_program() -> None:
 def test_all_that_python_loads_to_measure_is_part_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     loaded = {Path(line).relative_to(CHECKOUT).as_posix() for line in done.stdout.splitlines()}
-    assert "orchestrator/run/judge.py" in loaded
+    assert "orchestrator/measure/judge.py" in loaded
     assert loaded <= names(CHECKOUT)
 
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
+from orchestrator.measure import packet_rate, rate_search
+from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.latency import round_trips
+from orchestrator.measure.packet_rate import measure_packet_rate
+from orchestrator.measure.pktgen import Load
+from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Levels, Trial
-from orchestrator.run import packet_rate, rate_search
-from orchestrator.run.aftermath import Aftermath
-from orchestrator.run.latency import round_trips
-from orchestrator.run.packet_rate import measure_packet_rate
-from orchestrator.run.pktgen import Load
-from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.spec import Limits, Traffic, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure

@@ -12,9 +12,9 @@ from orchestrator.analysis import figures
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.rekeys import cost, rates, rekeys
 from orchestrator.kernel.variants import Variant, load_variants
+from orchestrator.measure import tunnels
+from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import NO_VARIANT, Levels, Trial
-from orchestrator.run import tunnels
-from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.spec import Limits, Traffic
 from orchestrator.testbed.remote import AgentFailure
 from tests.unit.synthetic_run import write_run

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.measure.scene import Outcome
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.executor import Here
-from orchestrator.run.scene import Outcome
 from orchestrator.run.session import Campaign
 from orchestrator.spec import Experiment, LinkKind
 from orchestrator.store.changes import Change

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run import iperf3, iperf3_report, probes, shares
-from orchestrator.run.judge import Evidence, Passage, Verdict, judge, variation
-from orchestrator.run.pktgen import Load
-from orchestrator.run.streams import BadReport, Stream
+from orchestrator.measure import iperf3, iperf3_report, probes, shares
+from orchestrator.measure.judge import Evidence, Passage, Verdict, judge, variation
+from orchestrator.measure.pktgen import Load
+from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import LIMIT_NAMES, Limits, Traffic
 
 TCP = Traffic(duration="2s")

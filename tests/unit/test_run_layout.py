@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.run import layout
+from orchestrator.measure import layout
 from orchestrator.spec import GATEWAYS, MOST_TUNNELS, ROLES, LinkKind
 
 ONE = layout.Placement([("one", ROLES)], {})

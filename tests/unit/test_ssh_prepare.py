@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.measure.layout import Net
 from orchestrator.progress import Silent
 from orchestrator.run import work
-from orchestrator.run.layout import Net
 from orchestrator.spec import SshTestbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.ssh.health import Condition

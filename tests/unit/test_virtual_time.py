@@ -18,6 +18,7 @@ from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.lessons import lessons
 from orchestrator.doctor import checks, requirements
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.measure import probes
 from orchestrator.plan import (
     Lessons,
     dilation,
@@ -27,7 +28,6 @@ from orchestrator.plan import (
     make_plan,
     virtual_lab_capabilities,
 )
-from orchestrator.run import probes
 from orchestrator.spec import (
     Experiment,
     Pool,

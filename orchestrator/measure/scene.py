@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
+from orchestrator.measure import layout
+from orchestrator.measure.judge import Verdict
+from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.run import layout
-from orchestrator.run.judge import Verdict
-from orchestrator.run.roles import placement_of
 from orchestrator.spec import Limits
 from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
@@ -50,7 +50,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Conditions:
     """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
-    in the unit of the tool. ``control``: in virtual time, what the block's control gave (`orchestrator.run.control`).
+    in the unit of the tool. ``control``: in virtual time, what the block's control gave
+    (`orchestrator.measure.control`).
     """
 
     limits: Limits = field(default_factory=Limits)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roles of a topology on the hosts of a prepared testbed."""
 
-from orchestrator.run import layout
-from orchestrator.run.layout import Net, Placement
+from orchestrator.measure import layout
+from orchestrator.measure.layout import Net, Placement
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import together
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.run import layout
+from orchestrator.measure import layout
 from orchestrator.spec import GATEWAYS
 
 CHANCE = 1e-3  # how often chance alone may look like a broken spread
@@ -14,7 +14,7 @@ CHANCE = 1e-3  # how often chance alone may look like a broken spread
 def carried(interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], tunnels: int) -> dict[str, list[dict[str, int]]]:
     """What each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}], of every tunnel.
 
-    ``interfaces``: the counters of `orchestrator.run.probes`, which leave out devices without traffic.
+    ``interfaces``: the counters of `orchestrator.measure.probes`, which leave out devices without traffic.
     """
     return {
         gateway: [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.iperf3_version import SINCE, THREADS_SINCE, name_of, version
-from orchestrator.run.layout import SHARED, WIREGUARD_MTU, receiver_address, sender_address
+from orchestrator.measure.layout import SHARED, WIREGUARD_MTU, receiver_address, sender_address
 from orchestrator.spec import Traffic
 
 FIRST_PORT = 5201

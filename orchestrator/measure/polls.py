@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.run.layout import Placement
+from orchestrator.measure.layout import Placement
 
 COLUMNS = ("host", "role", "device", "bin", "cpu", "polls", "packets")
 

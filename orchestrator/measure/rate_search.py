@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.run.aftermath import look_back
-from orchestrator.run.judge import Evidence, Verdict, judge
-from orchestrator.run.pktgen import Load, end_loads, largest_packet, offer
-from orchestrator.run.scene import Scene
-from orchestrator.run.tunnels import renew_tunnels
+from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.judge import Evidence, Verdict, judge
+from orchestrator.measure.pktgen import Load, end_loads, largest_packet, offer
+from orchestrator.measure.scene import Scene
+from orchestrator.measure.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure

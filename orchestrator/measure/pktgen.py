@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.run import layout, probes
-from orchestrator.run.losses import growth, lost
-from orchestrator.run.scene import Scene
+from orchestrator.measure import layout, probes
+from orchestrator.measure.losses import growth, lost
+from orchestrator.measure.scene import Scene
 from orchestrator.spec import IMIX, LINKS
 from orchestrator.testbed.remote import AgentFailure, together
 

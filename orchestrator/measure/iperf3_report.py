@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.run.iperf3 import Pair
-from orchestrator.run.streams import BadReport, Stream
+from orchestrator.measure.iperf3 import Pair
+from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import Traffic
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.run import shares
-from orchestrator.run.control import within
-from orchestrator.run.streams import Stream
+from orchestrator.measure import shares
+from orchestrator.measure.control import within
+from orchestrator.measure.streams import Stream
 from orchestrator.spec import REKEY_AFTER_S, Limits
 
 if TYPE_CHECKING:
-    from orchestrator.run.pktgen import Load
+    from orchestrator.measure.pktgen import Load
 
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
@@ -33,13 +33,13 @@ class Passage(NamedTuple):
 class Evidence:
     """What is known of an attempt when its traffic has ended.
 
-    ``probes``: of `orchestrator.run.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
+    ``probes``: of `orchestrator.measure.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
     ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
     of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
     ``plain_pps``: what the generator sent and nothing lost without a tunnel, where that is known;
     ``clock_skew_s``: the host's clock less the controller's, None where it was not measured; ``segment_bytes``: what a
-    TCP segment carries; ``carried``: of `orchestrator.run.shares`; ``flows``: how many were spread over the tunnels,
-    None where each tunnel had its own; ``control``: of `orchestrator.run.control`, None in real time.
+    TCP segment carries; ``carried``: of `orchestrator.measure.shares`; ``flows``: how many were spread over the
+    tunnels, None where each tunnel had its own; ``control``: of `orchestrator.measure.control`, None in real time.
     """
 
     streams: Sequence[Stream]

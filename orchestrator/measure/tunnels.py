@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
-from orchestrator.run import layout
-from orchestrator.run.roles import placement_of
-from orchestrator.run.scene import Scene
+from orchestrator.measure import layout
+from orchestrator.measure.roles import placement_of
+from orchestrator.measure.scene import Scene
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.testbed.protocol import Testbed, slowness
 from orchestrator.testbed.remote import AgentFailure, together

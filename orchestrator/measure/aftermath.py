@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.run.scene import Scene
-from orchestrator.run.tunnels import handshake_ages
+from orchestrator.measure.scene import Scene
+from orchestrator.measure.tunnels import handshake_ages
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.remote import AgentFailure, together
 

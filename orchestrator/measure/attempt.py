@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
+from orchestrator.measure import layout
+from orchestrator.measure.goodput import measure_goodput
+from orchestrator.measure.packet_rate import measure_packet_rate
+from orchestrator.measure.pktgen import end_loads, largest_packet
+from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.streams import BadReport
+from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
-from orchestrator.run import layout
-from orchestrator.run.goodput import measure_goodput
-from orchestrator.run.packet_rate import measure_packet_rate
-from orchestrator.run.pktgen import end_loads, largest_packet
-from orchestrator.run.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.run.streams import BadReport
-from orchestrator.run.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together

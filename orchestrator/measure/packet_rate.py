@@ -2,12 +2,12 @@
 """Packet rate: how many packets per second reach the server at the rate that the spec asks for, or the highest rate
 whose losses stay within a goal; and how long a packet takes beside such loads."""
 
-from orchestrator.run import layout
-from orchestrator.run.aftermath import look_back
-from orchestrator.run.judge import Evidence, judge
-from orchestrator.run.latency import round_trips
-from orchestrator.run.rate_search import Loads, search_rate
-from orchestrator.run.scene import Scene
+from orchestrator.measure import layout
+from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.judge import Evidence, judge
+from orchestrator.measure.latency import round_trips
+from orchestrator.measure.rate_search import Loads, search_rate
+from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
 
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.run import iperf3, iperf3_report, layout, polls, probes, shares
-from orchestrator.run.aftermath import Aftermath, look_back
-from orchestrator.run.judge import Evidence, Passage, judge, total_rates, variation
-from orchestrator.run.scene import Scene
-from orchestrator.run.streams import Stream
-from orchestrator.run.tunnels import keep_young
+from orchestrator.measure import iperf3, iperf3_report, layout, polls, probes, shares
+from orchestrator.measure.aftermath import Aftermath, look_back
+from orchestrator.measure.judge import Evidence, Passage, judge, total_rates, variation
+from orchestrator.measure.scene import Scene
+from orchestrator.measure.streams import Stream
+from orchestrator.measure.tunnels import keep_young
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
