@@ -16,3 +16,27 @@ def test_an_interface_that_is_down_can_be_asked_for_rings_and_statistics() -> No
         guest.run("ip link set vec0 down; ethtool -g vec0; ethtool -S vec0; ip link set vec0 up")
         assert "tx_queue_max" in guest.run("ethtool -S vec0")
         assert guest.complaints() == []
+
+
+DEVICES = ["ifb", "vxlan id 1 dstport 4789", "gre local 192.0.2.1 remote 192.0.2.2", "xfrm dev lo if_id 7"]
+ESP = {
+    "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128": "rfc4106-gcm-",
+    f"aead 'rfc7539esp(chacha20,poly1305)' 0x{'ab' * 36} 128": "rfc7539esp",
+}
+
+
+def test_other_tunnels_and_shaped_links_can_be_made() -> None:
+    with machine(1) as guest:
+        for number, kind in enumerate(DEVICES):
+            guest.run(f"ip link add t{number} type {kind} && ip link set t{number} up")
+        guest.run(
+            "set -e; tc qdisc add dev t0 root handle 1: tbf rate 100mbit burst 32k latency 10ms; "
+            "tc qdisc add dev t0 parent 1:1 netem delay 5ms; tc qdisc add dev t1 ingress; "
+            "tc filter add dev t1 ingress matchall action mirred egress redirect dev t0"
+        )
+        for spi, (cipher, driver) in enumerate(ESP.items(), 0x100):
+            guest.run(f"ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi {spi} mode tunnel {cipher}")
+            assert driver in guest.run("cat /proc/crypto")
+        guest.run("ip -6 route add 2001:db8::/32 from 2001:db8:1::/48 dev lo")  # a source in a route
+        assert "aes" in guest.run("dmesg | grep 'orch-lab: crypto'")
+        assert guest.complaints() == []
