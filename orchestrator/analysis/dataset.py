@@ -192,6 +192,18 @@ class Run:
 
         return fits(self, weights)
 
+    def limits(self) -> pd.DataFrame:
+        """What limited each cell, with the evidence; see `orchestrator.analysis.limits.limits`."""
+        from orchestrator.analysis.limits import limits
+
+        return limits(self)
+
+    def costs(self) -> pd.DataFrame:
+        """What each cell cost in CPU time; see `orchestrator.analysis.limits.costs`."""
+        from orchestrator.analysis.limits import costs
+
+        return costs(self)
+
     def quality(self) -> pd.DataFrame:
         """Which cells have several modes, drift, or alike neighbours; see `analysis.quality.quality`."""
         from orchestrator.analysis.quality import quality

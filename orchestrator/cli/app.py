@@ -42,6 +42,7 @@ COMMANDS = {
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
     "verify": Entry("verify", "verify", "Say which of the paper's claims a run reproduces."),
+    "explain": Entry("explain", "explain", "Say what limits each cell of a run, and where its CPU time goes."),
     "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),
     "compare": Entry("compare", "compare", "Compare two runs, cell by cell."),
     "rerun": Entry("rerun", "rerun", "Run again what a run ran, and compare both."),

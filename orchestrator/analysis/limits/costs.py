@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cell costs: Gbit/s a busy core and CPU time a packet, by role, beside its throughput."""
+
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.cells import LEVELS, Key
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits.loads import loads
+
+INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
+COST_COLUMNS = [*LEVELS, "n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
+
+
+def costs(run: Run) -> pd.DataFrame:
+    """One row a cell whose CPUs were sampled.
+
+    Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
+    took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);
+    bps_a_busy_core, throughput by gateway_cores, by busy_cores where roles share CPUs; ns_a_packet, the same CPU time
+    in nanoseconds for each packet of 1420 bytes; measured_in.
+    """
+    rows: list[dict[str, Any]] = []
+    for load in loads(run):
+        busy = sum(group.total for group in load.groups)
+        gateways = sum(group.total for group in load.groups if group.name.startswith("gateway"))
+        spent = busy if load.shared else gateways
+        packets = load.throughput_bps / 8 / INNER_PACKET_BYTES
+        rows.append(
+            {
+                **load.key._asdict(),
+                "n": load.n,
+                "throughput_bps": load.throughput_bps,
+                "busy_cores": busy,
+                "gateway_cores": float("nan") if load.shared else gateways,
+                "bps_a_busy_core": load.throughput_bps / spent if spent else float("nan"),
+                "ns_a_packet": spent / packets * 1e9 if packets else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows, columns=COST_COLUMNS).assign(measured_in=run.measured_in)
+
+
+def rankings_that_reverse(table: pd.DataFrame) -> list[str]:
+    """A sentence for each place (all levels but the variant) at which the variant that carries most is not the one
+    that carries most for each busy core. ``table``: of `costs`."""
+    places: dict[Any, list[dict[Any, Any]]] = {}
+    for row in table.to_dict("records"):
+        places.setdefault(Key.of(row)._replace(variant=""), []).append(row)
+    said = []
+    for place, rows in places.items():
+        fastest = max(rows, key=lambda row: row["throughput_bps"])
+        cheapest = max(rows, key=lambda row: row["bps_a_busy_core"])
+        if fastest["variant"] == cheapest["variant"]:
+            continue
+        said.append(
+            f"{str(place).removeprefix(', ')}: {fastest['variant']} carries most "
+            f"({fastest['throughput_bps'] / 1e9:.3g} Gbit/s), {cheapest['variant']} most for each busy core "
+            f"({cheapest['bps_a_busy_core'] / 1e9:.3g} against {fastest['bps_a_busy_core'] / 1e9:.3g} Gbit/s)."
+        )
+    return said

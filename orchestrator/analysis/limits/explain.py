@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run, a cell, or the difference between two cells, explained in text."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.analysis.cells import LEVELS, Key
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, rankings_that_reverse
+from orchestrator.analysis.limits.loads import Group, Load, loads
+from orchestrator.analysis.limits.rules import Limit, limit_of
+from orchestrator.errors import UserError
+
+_BAR = 20  # characters of a bar that is full
+
+
+def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
+    """The cell that ``words`` mean: levels with commas or spaces between them, a variant by its name and any level as
+    factor=level, such as ``vanilla,cores=16,tunnels=1``. Raises UserError where that is no cell, or several."""
+    wanted: dict[str, str] = {}
+    for word in words.replace(",", " ").split():
+        name, equals, level = word.partition("=")
+        if not equals:
+            name, level = "variant", word
+        if name not in LEVELS:
+            raise UserError(f"There is no factor {name} in {run.run_id}. Its factors are {', '.join(_factors(known))}.")
+        wanted[name] = level
+    found = [load for load in known if all(_level(load.key, name) == level for name, level in wanted.items())]
+    if len(found) == 1:
+        return found[0]
+    listed = "\n".join(f"  {_words(load.key)}" for load in (found or known))
+    problem = f"{len(found)} cells" if found else "no cell"
+    raise UserError(f"{words!r} means {problem} of {run.run_id}. Name one of these:\n{listed}")
+
+
+def _level(key: Key, name: str) -> str:
+    return str(getattr(key, name))
+
+
+def _factors(known: Sequence[Load]) -> list[str]:
+    return [name for name in LEVELS if any(getattr(load.key, name) is not None for load in known)]
+
+
+def _words(key: Key) -> str:
+    """A cell as ``cell_named`` reads it."""
+    levels = ((name, getattr(key, name)) for name in LEVELS if name != "variant")
+    return ",".join([key.variant, *(f"{name}={level}" for name, level in levels if level is not None)])
+
+
+def explain_run(run: Run) -> Iterator[str]:
+    """Lines on the whole run: the limit and the cost of every cell, and which rankings reverse when cost counts."""
+    known = loads(run)
+    if not known:
+        yield no_samples(run)
+        return
+    table = costs(run)
+    price = {Key.of(row): row for row in table.to_dict("records")}
+    cells = [str(load.key) for load in known]
+    width = max(map(len, cells))
+    core = "busy core" if known[0].shared else "busy gateway core"
+    yield f"{'cell':{width}}  {'Gbit/s':>7}  {'a ' + core:>19}  limit"
+    for name, load in zip(cells, known, strict=True):
+        each = price[load.key]["bps_a_busy_core"] / 1e9
+        yield f"{name:{width}}  {load.throughput_bps / 1e9:7.2f}  {each:19.2f}  {limit_of(load).label}"
+    yield ""
+    yield "What would lift each limit:"
+    lifted: dict[str, str] = {}
+    for load in known:
+        found = limit_of(load)
+        lifted.setdefault(found.label.removeprefix("probably "), found.lifted_by)
+    yield from (f"  {label}: {by}." for label, by in lifted.items())
+    if reversed_ := rankings_that_reverse(table):
+        yield ""
+        yield "Where the variant that carries most is not the one that carries most for each busy core:"
+        yield from (f"  {sentence}" for sentence in reversed_)
+
+
+def no_samples(run: Run) -> str:
+    """Why nothing can be explained."""
+    if run.counts_packets:
+        return "This run searched for packet rates: the CPUs of its cells are not described here yet."
+    return "No cell of this run has a valid trial with samples of its CPUs."
+
+
+def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[str]:
+    """Lines on one cell; with ``against``, also on what differs between the two."""
+    yield from _one(run, load)
+    if against is None:
+        return
+    yield ""
+    yield from _one(run, against)
+    yield ""
+    yield from _difference(load, against)
+
+
+def _one(run: Run, load: Load) -> Iterator[str]:
+    limit = limit_of(load)
+    summary = _summary(run, load.key)
+    yield f"{load.key}: {load.throughput_bps / 1e9:.2f} {run.in_its_time('Gbit/s')}{summary}"
+    yield f"  limit: {limit.label}"
+    yield from (f"    {sentence}" for sentence in limit.why)
+    yield f"    Lifted by: {limit.lifted_by}."
+    yield f"  CPU time ({'shared by all roles' if load.shared else 'each role has its own CPUs'}):"
+    for group in load.groups:
+        yield f"    {_bar(group)}"
+    yield f"  a packet of {INNER_PACKET_BYTES} bytes: {_cost(load, load.groups):,.0f} ns of CPU time on the whole path"
+    for group in load.groups if not load.shared else ():
+        soft, rest = _cost(load, [group], "softirq"), _cost(load, [group], "rest")
+        parts = f"{soft:,.0f} in softirqs, {rest:,.0f} in processes and threads"
+        yield f"    {group.name:10} {soft + rest:7,.0f} ns ({parts})"
+    if folder := _median_trial(run, load.key):
+        yield f"  evidence: {folder}"
+
+
+def _summary(run: Run, key: Key) -> str:
+    for row in run.cells().to_dict("records"):
+        if Key.of(row) == key and row["n"]:
+            low, high = row["low_bps"] / 1e9, row["high_bps"] / 1e9
+            return f" (n = {row['n']}, {low:.2f} to {high:.2f}, {row['interval']})"
+    return ""
+
+
+def _bar(group: Group) -> str:
+    filled = round(group.mean * _BAR)
+    bar = "#" * filled + "." * (_BAR - filled)
+    count = len(group.busy)
+    text = f"{group.name:10} {bar} {group.total:5.2f} of {count} CPU{'s' * (count != 1)} busy"
+    text += f", {group.softirqs:.2f} in softirqs"
+    return text if count == 1 else f"{text}; the busiest {group.busy[0]:.0%}, the least busy {group.busy[-1]:.0%}"
+
+
+def _cost(load: Load, groups: Sequence[Group], part: str = "all") -> float:
+    """CPU time of groups in nanoseconds a packet: all of it, what softirqs took, or the rest."""
+    busy, soft = sum(group.total for group in groups), sum(group.softirqs for group in groups)
+    spent = {"all": busy, "softirq": soft, "rest": busy - soft}[part]
+    return spent / (load.throughput_bps / 8 / INNER_PACKET_BYTES) * 1e9
+
+
+def _difference(load: Load, against: Load) -> Iterator[str]:
+    """What differs between two cells, the largest part first."""
+    ratio = load.throughput_bps / against.throughput_bps
+    yield f"{load.key} carries {ratio:.2f} times as much as {against.key}."
+    one, other = limit_of(load), limit_of(against)
+    yield f"  {_both_limits(one, other)}"
+    parts: list[tuple[float, str]] = []
+    for group in load.groups:
+        counterpart = against.group(group.name)
+        if counterpart is None:
+            continue
+        for part, words in (("softirq", "in softirqs"), ("rest", "in processes and threads")):
+            mine, theirs = _cost(load, [group], part), _cost(against, [counterpart], part)
+            parts.append((mine - theirs, f"{group.name} {words}: {mine:,.0f} against {theirs:,.0f} ns"))
+    total = _cost(load, load.groups) - _cost(against, against.groups)
+    yield f"  A packet takes {abs(total):,.0f} ns {'more' if total > 0 else 'less'} CPU time on the whole path:"
+    for difference, words in sorted(parts, key=lambda part: -abs(part[0])):
+        yield f"    {difference:+8,.0f} ns  {words}"
+
+
+def _both_limits(one: Limit, other: Limit) -> str:
+    if (one.what, one.where) == (other.what, other.where):
+        return f"Both are limited alike ({one.label})."
+    return f"Its limit is: {one.label}; that of the other: {other.label}."
+
+
+def _median_trial(run: Run, key: Key) -> str:
+    """The folder of the trial whose throughput is nearest to the cell's median; "" without one."""
+    rows: list[Mapping[Any, Any]] = [row for row in run.measured.to_dict("records") if Key.of(row) == key]
+    rows = sorted(rows, key=lambda row: row["throughput_bps"])
+    if not rows:
+        return ""
+    trial_id = rows[len(rows) // 2]["trial_id"]
+    attempts = run.attempts[(run.attempts["trial_id"] == trial_id) & (run.attempts["status"] == "ok")]
+    return str(run.path / "trials" / trial_id / str(attempts["attempt"].iloc[0])) if len(attempts) else ""

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How busy the CPUs of each role were while a cell was measured, and what else tells which of them was the limit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.baselines import baseline_of, baselines_bps
+from orchestrator.analysis.cells import Key
+from orchestrator.analysis.dataset import Run
+
+
+@dataclass(frozen=True)
+class Group:
+    """The CPUs of one role, or of a host that several roles share.
+
+    ``busy``: the share (0 to 1) of the measured window that each CPU did not idle, the busiest first; ``softirq``: the
+    share that each of them spent in softirqs, in the same order. Both are medians over trials, by rank and not by the
+    CPU's number: what moves from CPU to CPU between trials is the busiest CPU in each of them.
+    """
+
+    name: str
+    busy: tuple[float, ...]
+    softirq: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """How many CPUs were busy, all shares together."""
+        return sum(self.busy)
+
+    @property
+    def mean(self) -> float:
+        """The mean share for which a CPU was busy."""
+        return self.total / len(self.busy)
+
+    @property
+    def softirqs(self) -> float:
+        """How many CPUs' worth of time went to softirqs; the rest of ``total`` is processes and kernel threads."""
+        return min(sum(self.softirq), self.total)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is known of one cell: its throughput, what surrounds it, and its CPUs by role, in the path's order.
+
+    ``baseline_bps``: what passed without a tunnel, ``offered_bps``: what the sender was told to send at most,
+    ``link_bps``: what the slowest link between the gateways carries, in bits of its frames; each None where unknown.
+    ``frame_overhead``: how many bits the link carries for each bit of ``throughput_bps``. ``baseline_headroom``: how
+    far below the baseline a cell must be, as a share, for the generator not to be the limit. ``shared``: whether
+    roles share CPUs, so that a group is a host. ``n``: the trials that the medians are of.
+    """
+
+    key: Key
+    n: int
+    throughput_bps: float
+    groups: tuple[Group, ...]
+    shared: bool = False
+    baseline_bps: float | None = None
+    offered_bps: float | None = None
+    link_bps: float | None = None
+    frame_overhead: float = 1.06
+    baseline_headroom: float = 0.1
+
+    def group(self, name: str) -> Group | None:
+        """The CPUs of a role; None where it has none of its own."""
+        return next((group for group in self.groups if group.name == name), None)
+
+
+_PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
+
+
+def loads(run: Run) -> list[Load]:
+    """The load of every cell with an ok trial whose CPUs were sampled, in the order of `orchestrator.analysis.cells`.
+
+    Cells measured on several testbeds of a pool are described by all their trials together.
+    """
+    samples = run.per_core
+    samples = samples[samples["kind"] == "measure"]
+    rates = run.measured.set_index("trial_id")["throughput_bps"]
+    baselines = baselines_bps(run)
+    traffic = _traffic(run)
+    by_cell: dict[Key, dict[str, pd.DataFrame]] = {}
+    for trial_id, rows in samples.groupby("trial_id", sort=False):
+        if trial_id in rates.index:
+            key = Key.of(rows.iloc[0].to_dict())
+            by_cell.setdefault(key, {})[str(trial_id)] = rows
+    found = []
+    for key, trials in by_cell.items():
+        roles = {role for rows in trials.values() for role in rows["role"]}
+        shared = roles == {""}
+        groups = _groups(list(trials.values()), "host" if shared else "role")
+        rate = median(float(rates[trial_id]) for trial_id in trials)
+        found.append(
+            Load(
+                key,
+                len(trials),
+                rate,
+                groups,
+                shared,
+                baseline_of(key.cores, key.tunnels, baselines),
+                _offered(traffic, key),
+                baseline_headroom=run.headroom,
+            )
+        )
+    order = {name: place for place, name in enumerate(run.variants)}
+    return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
+
+
+def _groups(trials: list[pd.DataFrame], column: str) -> tuple[Group, ...]:
+    """The groups of CPUs that ``column`` names, medians over trials by rank."""
+    ranked: dict[str, list[list[tuple[float, float]]]] = {}
+    for rows in trials:
+        for name, mine in rows.groupby(column, sort=False):
+            busy = (1 - mine["idle"] - mine["iowait"] - mine["steal"]).clip(0, 1)
+            pairs = sorted(zip(busy, mine["softirq"], strict=True), reverse=True)
+            ranked.setdefault(str(name), []).append(pairs)
+    groups = []
+    for name, found in ranked.items():
+        width = min(map(len, found))
+        middle = [tuple(median(pairs[rank][part] for pairs in found) for rank in range(width)) for part in (0, 1)]
+        groups.append(Group(name, *middle))
+    return tuple(sorted(groups, key=lambda group: (_PATH.get(group.name, len(_PATH)), group.name)))
+
+
+def _traffic(run: Run) -> Mapping[str, Any]:
+    blocks = (run.meta.get("plan") or {}).get("blocks") or ()
+    trials = (trial for block in blocks for trial in block["trials"] if trial["kind"] == "measure")
+    return next((trial["traffic"] for trial in trials), {})
+
+
+def _offered(traffic: Mapping[str, Any], key: Key) -> float | None:
+    """What all tunnels together were told to send in all directions, in bit/s; None where as fast as it goes."""
+    rate = traffic.get("bitrate_bps")
+    if not rate:
+        return None
+    return float(rate) * key.tunnels * (2 if traffic.get("direction") == "both" else 1)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which part of the path a cell was limited by. Pure rules over its load; a label is sure only where nothing else fits.
+
+The thresholds were set on runs whose limit is known by construction, which tests/unit/test_limits.py has: one CPU, a
+throttled sender, a shaped link, one tunnel on many CPUs, a slow server.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.analysis.limits.loads import Group, Load
+
+SATURATED = 0.97  # of the window: a CPU that has no time left
+NEARLY = 0.88  # a CPU that may be the limit, since what feeds it comes in bursts
+APART = 0.2  # how much less than the busiest CPU of its role one that has time is busy
+ONE_CPU_OF_SOFTIRQ = 0.6  # the share of its time that makes a CPU one that mostly polls
+WHOLE_LINK = 0.96
+WHOLE_OFFER = 0.98
+
+SURELY, PROBABLY = "surely", "probably"
+
+OFFERED = "offered rate"
+GENERATOR = "generator"
+RECEIVER = "receiver"
+LINK = "link"
+CPUS = "CPUs"
+SERIAL = "serial stage"
+POLLING = "one CPU polls"
+NONE = "nothing saturated"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What limited a cell. ``what``: one of this module's labels; ``where``: a role or host, "" of none.
+
+    ``how_sure``: surely or probably. ``why``: the evidence, a sentence each. ``lifted_by``: what would lift it.
+    """
+
+    what: str
+    where: str
+    how_sure: str
+    why: tuple[str, ...]
+    lifted_by: str
+
+    @property
+    def label(self) -> str:
+        """In a few words, such as: serial stage on gateway-b, or probably: CPUs of gateway-a."""
+        joined = {CPUS: "of", SERIAL: "on", POLLING: "on"}.get(self.what)
+        text = f"{self.what} {joined} {self.where}" if joined and self.where else self.what
+        return text if self.how_sure == SURELY or self.what == NONE else f"probably {text}"
+
+
+def limit_of(load: Load) -> Limit:
+    """What limited a cell, by the first rule that its load meets.
+
+    In this order: what the sender was told to send, a link that is full, what passes without a tunnel, CPUs that are
+    all busy, a CPU that is busy while others of its role are not, nothing.
+    """
+    return _outside(load) or _busy_cpus(load) or _nothing(load)
+
+
+def _outside(load: Load) -> Limit | None:
+    """The limits that are not in the system under test."""
+    rate = load.throughput_bps
+    if load.offered_bps and rate >= WHOLE_OFFER * load.offered_bps:
+        why = f"It carried {_gbps(rate)} of the {_gbps(load.offered_bps)} that the sender was told to send."
+        return Limit(OFFERED, "client", SURELY, (why,), "a higher bitrate in the spec")
+    if load.link_bps and rate * load.frame_overhead >= WHOLE_LINK * load.link_bps:
+        why = f"Its frames took {rate * load.frame_overhead / load.link_bps:.0%} of a link of {_gbps(load.link_bps)}."
+        return Limit(LINK, "", SURELY, (why,), "a faster link")
+    baseline = load.baseline_bps
+    if baseline and rate > (1 - load.baseline_headroom) * baseline:
+        why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
+        gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
+        sure = PROBABLY if gateways and not load.shared else SURELY
+        return Limit(GENERATOR, "client", sure, (why,), "a faster generator and server, or more CPUs for them")
+    return None
+
+
+def _gateways(load: Load) -> list[Group]:
+    return [group for group in load.groups if group.name.startswith("gateway")]
+
+
+_OF_ROLE = {"client": GENERATOR, "server": RECEIVER}
+
+
+def _busy_cpus(load: Load) -> Limit | None:
+    """CPUs without time left: all of a group, or one of several."""
+    whole = [group for group in load.groups if group.mean >= NEARLY]
+    # One of several: busy, while another has time.
+    single = [g for g in load.groups if g not in whole and g.busy[0] >= NEARLY and g.busy[0] - g.busy[-1] >= APART]
+    suspects = sorted(whole + single, key=lambda group: -_pressure(group, group in whole))
+    if not suspects:
+        return None
+    first = suspects[0]
+    level = _pressure(first, first in whole)
+    close = [group for group in suspects[1:] if _pressure(group, group in whole) >= min(NEARLY + 0.04, level)]
+    sure = SURELY if level >= SATURATED and not close else PROBABLY
+    why = [_described(first)] + [f"Near its end too: {_described(group, False)}" for group in close]
+    if first in whole:
+        return _whole(load, first, sure, why)
+    return _one_of_several(load, first, sure, why)
+
+
+def _pressure(group: Group, whole: bool) -> float:
+    return group.mean if whole else group.busy[0]
+
+
+def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
+    if load.shared:
+        lifted = "more cores, or a host for each role: generator, gateways and server share these CPUs"
+        return Limit(CPUS, group.name, sure, tuple(why), lifted)
+    if group.name in _OF_ROLE:
+        return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), f"more CPUs for the {group.name}")
+    lifted = "more cores" if load.key.tunnels >= load.key.cores else "more cores, or less work for each packet"
+    return Limit(CPUS, group.name, sure, tuple(why), lifted)
+
+
+def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
+    """One CPU (or one for each tunnel) is busy while the others of its role have time."""
+    tunnels = load.key.tunnels
+    busy = sum(share >= NEARLY for share in group.busy)
+    if group.name in _OF_ROLE:
+        why.append("Its other CPUs had time: one process or connection does not use more than one.")
+        return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), "more processes or streams in each tunnel")
+    if tunnels > busy and group.softirq[0] >= ONE_CPU_OF_SOFTIRQ and tunnels > 1:
+        why.append(f"It spent {group.softirq[0]:.0%} of its time in softirqs, and {tunnels} tunnels were open.")
+        lifted = "polls on more CPUs: threaded NAPI, receive steering (RSS, RPS), or the inline path"
+        # Only a trace of the polls shows that they are what this CPU does.
+        return Limit(POLLING, group.name, PROBABLY, tuple(why), lifted)
+    if tunnels == 1 or busy <= tunnels:
+        count = "the tunnel" if tunnels == 1 else f"{tunnels} tunnels"
+        idle = len(group.busy) - busy
+        others = "the other CPU" if idle == 1 else f"the other {idle} CPUs"
+        why.append(f"What {count} must do one packet after another did not use {others}.")
+        kept = SURELY if sure == SURELY and (tunnels == 1 or busy == tunnels) and not load.shared else PROBABLY
+        return Limit(SERIAL, group.name, kept, tuple(why), "more tunnels, as many as there are cores")
+    return Limit(CPUS, group.name, PROBABLY, tuple(why), "work spread over the other CPUs")
+
+
+def _nothing(load: Load) -> Limit:
+    busiest = max(load.groups, key=lambda group: group.busy[0])
+    why = f"The busiest CPU, on {busiest.name}, was busy for {busiest.busy[0]:.0%} of the time."
+    if load.key.tunnels == 1 and not load.shared:
+        more = "One tunnel was open: stages that wait for each other leave CPUs idle without any of them being full."
+        return Limit(SERIAL, "", PROBABLY, (why, more), "more tunnels, as many as there are cores")
+    lifted = "unknown: look at how the stages wait for each other (trace: polls), at windows and at loss"
+    return Limit(NONE, "", PROBABLY, (why,), lifted)
+
+
+def _described(group: Group, sentence: bool = True) -> str:
+    count = len(group.busy)
+    if count == 1:
+        text = f"the CPU of {group.name} was busy for {group.busy[0]:.0%} of the time"
+    else:
+        text = f"of {count} CPUs of {group.name} the busiest was busy for {group.busy[0]:.0%} of the time, "
+        text += f"all together for {group.mean:.0%}"
+    return f"{text[0].upper()}{text[1:]}." if sentence else f"{text}."
+
+
+def _gbps(bps: float) -> str:
+    return f"{bps / 1e9:.3g} Gbit/s"

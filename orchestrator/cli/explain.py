@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch explain`: what limits the cells of a run, what would lift that, and where CPU time goes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the latest), or an archive.")],
+    cell: Annotated[
+        str | None,
+        typer.Argument(metavar="[CELL]", help="A cell, such as vanilla,cores=2,tunnels=1. Without: all, in a table."),
+    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="CELL", help="Explain the difference to this cell.")] = None,
+) -> int:
+    """Say what limited each cell of a run, by rule and with the evidence, and what a packet cost where.
+
+    A limit that more than one part of the path could be is called probable. With a cell, its CPUs by role and the
+    CPU time of a packet; with --against, what differs between two cells.
+    """
+    from orchestrator.analysis.dataset import load
+    from orchestrator.analysis.limits.explain import cell_named, explain_cell, explain_run, no_samples
+    from orchestrator.analysis.limits.loads import loads
+    from orchestrator.errors import UserError
+
+    found = load(run)
+    if cell is None:
+        if against is not None:
+            raise UserError("--against compares with a cell: name that cell too, before --against.")
+        lines = explain_run(found)
+    else:
+        known = loads(found)
+        if not known:
+            raise UserError(no_samples(found))
+        other = None if against is None else cell_named(found, against, known)
+        lines = explain_cell(found, cell_named(found, cell, known), other)
+    print(found.title)
+    for sentence in found.virtual_time.notes if found.virtual_time else ():
+        print(sentence)
+    print()
+    for line in lines:
+        print(line)
+    return 0

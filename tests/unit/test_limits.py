@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What limits a cell: loads whose limit is known by construction, and what `orch explain` says of runs that ship."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.analysis.cells import Key
+from orchestrator.analysis.dataset import load
+from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
+from orchestrator.cli.app import run_command
+from orchestrator.paths import RESULTS
+
+
+def group(name: str, *busy: float, softirq: float = 0.5) -> Group:
+    ordered = tuple(sorted(busy, reverse=True))
+    return Group(name, ordered, tuple(share * softirq for share in ordered))
+
+
+def path(a: tuple[float, ...], b: tuple[float, ...], client: float = 0.3, server: float = 0.5) -> tuple[Group, ...]:
+    return (group("client", client), group("gateway-a", *a), group("gateway-b", *b), group("server", server))
+
+
+def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object) -> Load:
+    facts = {"n": 5, "throughput_bps": 4e9, "baseline_bps": 20e9} | rest
+    return Load(Key("vanilla", cores, tunnels), groups=groups, **facts)  # type: ignore[arg-type]
+
+
+BUSY4, FREE4 = (1.0, 0.99, 0.99, 0.98), (0.4, 0.4, 0.3, 0.3)
+ONE_OF_4 = (1.0, 0.3, 0.2, 0.2)
+HOST2 = (group("lab1", 1.0, 0.99),)
+# name: (load, the label)
+CONSTRUCTED: dict[str, tuple[Load, str]] = {
+    "a throttled sender": (load_of(path(FREE4, FREE4), 4, 4, offered_bps=4.02e9), "offered rate"),
+    "a throttled sender beside busy CPUs": (load_of(path(BUSY4, FREE4), 4, 4, offered_bps=4e9), "offered rate"),
+    "a shaped link": (load_of(path(FREE4, FREE4), 4, 4, link_bps=4.3e9), "link"),
+    "a shaped link, one tunnel": (load_of(path(ONE_OF_4, FREE4), 4, 1, link_bps=4.3e9), "link"),
+    "as fast as without a tunnel": (load_of(path(FREE4, FREE4), 4, 4, baseline_bps=4.1e9), "generator"),
+    "the same on shared CPUs": (load_of(HOST2, 2, 2, shared=True, baseline_bps=4.2e9), "generator"),
+    "gateways busy at the baseline's rate": (
+        load_of(path(BUSY4, FREE4), 4, 4, baseline_bps=4.2e9),
+        "probably generator",
+    ),
+    "a sender without CPU time": (load_of(path(FREE4, FREE4, client=1.0), 4, 4), "generator"),
+    "a server without CPU time": (load_of(path(FREE4, FREE4, server=0.99), 4, 4), "receiver"),
+    "one CPU a gateway": (load_of(path((1.0,), (0.5,)), 1, 1), "CPUs of gateway-a"),
+    "one CPU a gateway, the other way": (load_of(path((0.5,), (0.99,)), 1, 4), "CPUs of gateway-b"),
+    "all four CPUs": (load_of(path(BUSY4, FREE4), 4, 4), "CPUs of gateway-a"),
+    "all four CPUs of both": (load_of(path(BUSY4, BUSY4), 4, 4), "probably CPUs of gateway-a"),
+    "nearly all of the time": (load_of(path((0.91, 0.9, 0.9, 0.9), FREE4), 4, 4), "probably CPUs of gateway-a"),
+    "one computer for all": (load_of(HOST2, 2, 2, shared=True), "CPUs of lab1"),
+    "a pinned worker, one tunnel": (load_of(path(ONE_OF_4, FREE4), 4, 1), "serial stage on gateway-a"),
+    "one tunnel's poll on 16 CPUs": (
+        load_of(path((0.5,) * 16, (1.0, *(0.2,) * 15)), 16, 1),
+        "serial stage on gateway-b",
+    ),
+    "two tunnels on four CPUs": (
+        load_of(path((0.99, 0.98, 0.1, 0.1), FREE4), 4, 2),
+        "serial stage on gateway-a",
+    ),
+    "polls of four tunnels on one CPU": (
+        load_of((group("gateway-a", *FREE4), group("gateway-b", *ONE_OF_4, softirq=0.9)), 4, 4),
+        "probably one CPU polls on gateway-b",
+    ),
+    "one tunnel whose stages wait": (load_of(path((0.6, 0.6, 0.5, 0.5), FREE4), 4, 1), "probably serial stage"),
+    "nothing is busy": (load_of(path(FREE4, FREE4), 4, 4), "nothing saturated"),
+    "a pinned process on shared CPUs": (
+        load_of((group("host1", 1.0, 0.6),), 2, 1, shared=True),
+        "probably serial stage on host1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTED)
+def test_a_limit_that_is_known_by_construction_is_named(name: str) -> None:
+    cell, label = CONSTRUCTED[name]
+    found = limit_of(cell)
+    assert found.label == label
+    assert found.why
+    assert found.lifted_by
+
+
+shares = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+@given(a=shares, b=shares, client=st.floats(0, 1), server=st.floats(0, 1), tunnels=st.integers(1, 8))
+def test_no_cpu_is_surely_the_limit_that_had_time_left_or_a_rival(
+    a: list[float], b: list[float], client: float, server: float, tunnels: int
+) -> None:
+    cell = load_of(path(tuple(a), tuple(b), client, server), len(a), tunnels, baseline_bps=None)
+    found = limit_of(cell)
+    if found.how_sure == "surely":
+        mine = cell.group(found.where)
+        assert mine is not None
+        assert mine.busy[0] >= 0.97
+        others = [other for other in cell.groups if other is not mine]
+        assert all(other.mean < 0.97 for other in others)
+
+
+def test_a_tunnel_on_many_virtual_cpus_has_a_serial_stage_and_a_tunnel_a_core_inline_none() -> None:
+    table = limits(load(RESULTS / "example-virtual")).set_index(["variant", "cores", "tunnels"])
+    assert table.loc[("vanilla", 18, 1), "limit"] == "serial stage on gateway-b"
+    assert table.loc[("inline", 18, 18), "limit"] == "receiver"
+    assert set(table.loc[table.index.get_level_values("tunnels") == 1, "what"]) <= {"serial stage", "CPUs"}
+
+
+def test_cpu_time_by_role_and_kind_adds_up_to_the_time_that_cpus_were_busy() -> None:
+    for cell in loads(load(RESULTS / "example-virtual")):
+        for mine in cell.groups:
+            assert 0 <= mine.softirqs <= mine.total <= len(mine.busy)
+
+
+def test_explain_names_what_limits_each_cell_and_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(RESULTS / "example-virtual")
+    assert run_command(["explain", run]) == 0
+    said = capsys.readouterr().out
+    assert "serial stage on gateway-b: more tunnels" in said
+    assert "most for each busy core" in said
+    cells = ["vanilla,cores=18,tunnels=18", "--against", "inline cores=18 tunnels=18"]
+    assert run_command(["explain", run, *cells]) == 0
+    said = capsys.readouterr().out
+    assert "limit: receiver" in said
+    assert "gateway-a in processes and threads" in said
+    assert "carries 0.75 times as much as inline" in said
+    assert Path(said.split("evidence: ")[1].splitlines()[0]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["example", "inline,cores=2"], "means 3 cells"),
+        (["example", "inline,cores=7"], "means no cell"),
+        (["example", "inline,colour=7"], "no factor colour"),
+        (["example", "--against", "inline"], "name that cell too"),
+        (["example-packet-rate", "inline"], "packet rates"),
+    ],
+)
+def test_a_cell_that_is_none_is_a_sentence(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *rest = arguments
+    assert run_command(["explain", str(RESULTS / name), *rest]) == 2
+    assert told in capsys.readouterr().err
