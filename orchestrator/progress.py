@@ -10,8 +10,9 @@ class Progress(Protocol):
     def stage(self, title: str, estimate_s: float | None = None) -> None:
         """A stage begins, and the one before it is done. ``estimate_s``: how long it should take, when known."""
 
-    def detail(self, text: str) -> None:
-        """What the current stage is doing now; the next detail replaces it."""
+    def detail(self, text: str, share: float | None = None) -> None:
+        """What the current stage is doing now; the next detail replaces it. ``share``: how much of the stage's work is
+        done, from 0 to 1, where that is known: it corrects the estimate."""
 
     def message(self, text: str) -> None:
         """A sentence that the user must still be able to read at the end."""
@@ -22,6 +23,6 @@ class Silent:
 
     def stage(self, title: str, estimate_s: float | None = None) -> None: ...
 
-    def detail(self, text: str) -> None: ...
+    def detail(self, text: str, share: float | None = None) -> None: ...
 
     def message(self, text: str) -> None: ...

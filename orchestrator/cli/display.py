@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.lessons import lessons
+from orchestrator.cli.stage import Heartbeat, Stage, about, clock
 from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Block, Plan, Trial, trial_seconds
 from orchestrator.plan.noise_floor import NOISE_FLOOR
@@ -26,19 +27,6 @@ from orchestrator.store import headline
 
 _ANSI = {"green": "\x1b[32m", "yellow": "\x1b[33m", "red": "\x1b[31m"}
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def about(seconds: float) -> str:
-    """A duration in words, as an estimate: 'about 8 min'."""
-    return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
 def rate(outcome: Outcome) -> str:
@@ -169,13 +157,16 @@ class LineDisplay:
         self._colours = colours
         self._began = time.monotonic()
         self._tracker = Tracker(provider, slots, role_cpus)
+        self._stage = Stage()
+        self._heartbeat: Heartbeat | None = None
 
     def __enter__(self) -> "LineDisplay":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.stage("")
 
     def _say(self, text: str, colour: str = "") -> None:
         if colour and self._colours:
@@ -183,10 +174,16 @@ class LineDisplay:
         print(f"[{clock(time.monotonic() - self._began):>7}] {text}", file=self._stream, flush=True)
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
+        if self._heartbeat:
+            self._heartbeat.stop()
+            self._heartbeat = None
         if title:
             self._say(title + (f" ({about(estimate_s)})" if estimate_s else ""))
+            stage = self._stage = Stage(title, estimate_s)
+            self._heartbeat = Heartbeat(lambda: self._say(f"  {stage.words()}"))
 
-    def detail(self, text: str) -> None: ...
+    def detail(self, text: str, share: float | None = None) -> None:
+        self._stage.advance(text, share)
 
     def message(self, text: str) -> None:
         self._say(text, "yellow")
@@ -196,6 +193,7 @@ class LineDisplay:
         return choices[-1]
 
     def plan(self, plan: Plan, finished: Sequence[Trial], testbeds: int = 1) -> None:
+        self.stage("")
         tracker = self._tracker
         tracker.start(plan, finished, testbeds)
         already = f"; {len(tracker.done)} are ok already" if finished else ""
@@ -210,6 +208,7 @@ class LineDisplay:
             self._say(f"  enough: the intervals are narrow; {len(trials)} trials are not needed")
 
     def block(self, block: Block, testbed: str = "") -> None:
+        self.stage("")
         self._tracker.begin(block, testbed)
         cores = f"{block.cores} core{'s' * (block.cores != 1)}"
         where = f" on {testbed}" if self._tracker.testbeds > 1 else ""
@@ -218,7 +217,8 @@ class LineDisplay:
 
     def doing(self, testbed: str, text: str) -> None: ...
 
-    def attempt(self, trial: Trial, attempt: int) -> None: ...
+    def attempt(self, trial: Trial, attempt: int) -> None:
+        self.stage("")
 
     def traffic(self, trial: Trial) -> None: ...
 
@@ -247,11 +247,7 @@ class LiveDisplay:
     ) -> None:
         self._console = console
         self._tracker = Tracker(provider, slots, role_cpus)
-        self._began = time.monotonic()
-        self._stage = ""
-        self._stage_began = self._began
-        self._estimate_s: float | None = None
-        self._detail = ""
+        self._stage = Stage()
         self._measuring = False
         self._recent: deque[Text] = deque(maxlen=8)
         self._live = Live(self, console=console, refresh_per_second=8, transient=True)
@@ -268,14 +264,13 @@ class LiveDisplay:
     # --- what happens ---
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        if self._stage and not self._measuring:
-            self._console.print(f"[green]✓[/] {escape(self._stage)} [dim]{clock(self._stage_s)}[/]")
-        self._stage, self._estimate_s, self._detail = title, estimate_s, ""
-        self._stage_began = time.monotonic()
+        if self._stage.title and not self._measuring:
+            self._console.print(f"[green]✓[/] {escape(self._stage.title)} [dim]{clock(self._stage.spent_s)}[/]")
+        self._stage = Stage(title, estimate_s)
         self._measuring = False
 
-    def detail(self, text: str) -> None:
-        self._detail = text
+    def detail(self, text: str, share: float | None = None) -> None:
+        self._stage.advance(text, share)
 
     def message(self, text: str) -> None:
         self._console.print(Text(text, style="yellow"))
@@ -343,13 +338,9 @@ class LiveDisplay:
 
     # --- how it looks ---
 
-    @property
-    def _stage_s(self) -> float:
-        return time.monotonic() - self._stage_began
-
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = list(self._recent)
-        if self._tracker.plan is None or (self._stage and not self._measuring):
+        if self._tracker.plan is None or (self._stage.title and not self._measuring):
             parts.append(self._stage_line())
         else:
             parts.append(self._campaign_lines())
@@ -357,14 +348,16 @@ class LiveDisplay:
 
     def _stage_line(self) -> RenderableType:
         row = Table.grid(padding=(0, 1))
-        spent = self._stage_s
-        if self._estimate_s:
-            share = min(0.99, spent / self._estimate_s)
-            ends = f"{clock(spent)} of {about(self._estimate_s)}"
-            row.add_row("[cyan]●[/]", escape(self._stage), ProgressBar(100, share * 100, width=24), ends)
+        stage = self._stage
+        title, spent, whole = escape(stage.title), stage.spent_s, stage.whole_s
+        if whole:
+            share = min(0.99, spent / whole)
+            row.add_row(
+                "[cyan]●[/]", title, ProgressBar(100, share * 100, width=24), f"{clock(spent)} of {about(whole)}"
+            )
         else:
-            row.add_row("[cyan]●[/]", escape(self._stage), clock(spent))
-        return Group(row, Text(f"  {self._detail}", style="dim")) if self._detail else row
+            row.add_row("[cyan]●[/]", title, clock(spent))
+        return Group(row, Text(f"  {stage.detail}", style="dim")) if stage.detail else row
 
     def _campaign_lines(self) -> RenderableType:
         tracker = self._tracker
@@ -381,7 +374,7 @@ class LiveDisplay:
             f"[dim]ends about {ends} (in {clock(left)})[/]",
         )
         if alone:
-            return Group(row, Text(f"  {alone.words or self._detail}", style="dim"))
+            return Group(row, Text(f"  {alone.words or self._stage.detail}", style="dim"))
         works = Table.grid(padding=(0, 2, 0, 0))
         for testbed, work in tracker.works.items():
             works.add_row(f"  {escape(testbed)}", self._block_of(work), work.place, Text(work.words, style="dim"))

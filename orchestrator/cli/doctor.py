@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.doctor import Finding, Need, examine, requirements
+from orchestrator.doctor import IDLE, Finding, Need, examine, requirements
 from orchestrator.errors import TestbedError
 
 if TYPE_CHECKING:
@@ -93,7 +93,19 @@ def _mark(finding: Finding) -> str:
 def _show(findings: Sequence[Finding]) -> None:
     _print_table(findings)
     if not any(finding.blocks for finding in findings):
-        print("\nThis computer can run the lab.")
+        print(f"\n{_conclusion(findings)}")
+
+
+def _conclusion(findings: Sequence[Finding]) -> str:
+    """The last line where nothing required is missing."""
+    busy = next((finding.what for finding in findings if finding.name == IDLE and not finding.found), None)
+    if busy is None:
+        return "This computer can run the lab."
+    return (
+        f"This computer can run the lab, but it is busy: {busy}. Trials in real time would be invalid. End other "
+        "programs first, or use --tier smoke or --busy mark, which keep such trials and mark them. In virtual time "
+        "(--testbed virtual-lab) load makes a run longer and not wrong."
+    )
 
 
 def _print_table(findings: Sequence[Finding], title: str = "") -> None:

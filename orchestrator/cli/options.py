@@ -11,6 +11,14 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
 ]
+Busy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="reject|mark",
+        help="What competing load on the computer does: reject makes an attempt invalid, mark only marks it. "
+        "Without it the spec decides; smoke tiers mark.",
+    ),
+]
 Testbed = Annotated[str | None, typer.Option(help="Another testbed than the spec names.")]
 Results = Annotated[Path, typer.Option(help="Where runs are stored.")]
 Resume = Annotated[

@@ -26,6 +26,7 @@ def run(
     spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
     tier: options.Tier = None,
     overrides: options.Overrides = None,
+    busy: options.Busy = None,
     testbed: options.Testbed = None,
     results: options.Results = RESULTS,
     order: Annotated[str | None, typer.Option(help="random (the default), or sequential for debugging.")] = None,
@@ -44,7 +45,7 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask)
+    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask, busy)
     return conclude(measure(request), f"orch run {spec}", json_output, draws=report)
 
 
@@ -63,6 +64,7 @@ class Request:
     wait: bool = True
     yes: bool = False
     dask: str | None = None
+    busy: str | None = None
 
 
 def measure(request: Request) -> "Summary":
@@ -82,10 +84,11 @@ def measure(request: Request) -> "Summary":
     results = request.results
     found = None if request.resume is None else _run_to_resume(request.resume, results)
     before = _arguments_of(found) if found else {}
+    overrides = request.overrides if request.overrides is not None else before.get("overrides", ())
     experiment = load_experiment(
         request.spec,
         tier=request.tier if request.tier is not None else before.get("tier"),
-        overrides=request.overrides if request.overrides is not None else before.get("overrides", ()),
+        overrides=[*overrides, *busy_override(request.busy)],
     )
     chosen_order = str(request.order or before.get("order") or "random")
     arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
@@ -125,6 +128,13 @@ def measure(request: Request) -> "Summary":
                 summary = carry_out(campaign, executor)
             _tabulate(summary, display)
     return summary
+
+
+def busy_override(busy: str | None) -> list[str]:
+    """--busy as an argument of --set. UserError for a word that it does not take."""
+    if busy not in (None, "reject", "mark"):
+        raise UserError(f"--busy is reject or mark, and not {busy}.")
+    return [] if busy is None else [f"busy={busy}"]
 
 
 def _testbed(name: str) -> "tuple[Testbed | Pool, str]":
@@ -251,4 +261,19 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
     if counts["ok"] == sum(counts.values()):
         return 0
     print(f"orch: not all trials are ok. {goes_on} tries those again.", file=sys.stderr)
+    if _spoiled_by_load(summary.path):
+        from orchestrator.cli.summary import LOAD_ADVICE
+
+        print(f"orch: {LOAD_ADVICE}", file=sys.stderr)
     return 1
+
+
+def _spoiled_by_load(run: Path) -> bool:
+    """Whether competing load made attempts of a run invalid; False where its tables cannot be read."""
+    from orchestrator.analysis.dataset import load
+    from orchestrator.cli.summary import beside_load
+
+    try:
+        return beside_load(load(run))[1] > 0
+    except (OSError, UserError):
+        return False

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHORTEST_BAR, _LONGEST_BAR = 6, 40
+_LOAD_WORDS = "other programs|a hypervisor took"  # of orchestrator.measure.judge
+LOAD_ADVICE = (
+    "Other programs used this computer: end them first, or keep such attempts with --busy mark, or measure in virtual "
+    "time (--testbed virtual-lab), where load makes a run longer and not wrong."
+)
 
 
 def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
@@ -45,11 +50,35 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
             f"{number} trials were measured while another testbed of the run used the same computer (shared_computer): "
             "they are in no median and no ratio."
         )
+    for sentence in load_sentences(run):
+        console.print(sentence, markup=False)
     for name, what in _claims(run).items():
         console.print(f"Claims {name}: {', '.join(what)}. `orch verify` says why.", markup=False)
     counts = run.counts()
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if number and status != "ok")
     console.print(f"{counts['ok']} of {sum(counts.values())} trials are ok" + (f"; {others}." if others else "."))
+
+
+def beside_load(run: "Run") -> tuple[int, int]:
+    """How many attempts competing load on the computer marked, and how many it made invalid."""
+    tries = run.attempts
+    marked, invalid = (
+        int(tries.loc[tries["status"] == status, column].fillna("").str.contains(_LOAD_WORDS).sum())
+        for status, column in (("ok", "marks"), ("invalid", "reasons"))
+    )
+    return marked, invalid
+
+
+def load_sentences(run: "Run") -> list[str]:
+    """What competing load on the computer did to a run; empty where there was none."""
+    marked, invalid = beside_load(run)
+    found = []
+    for count, what in ((marked, "are marked and count"), (invalid, "are invalid")):
+        if count:
+            found.append(
+                f"Other programs used the computer during {count} of {len(run.attempts)} attempts, which {what}."
+            )
+    return [*found, "What was measured beside them may be too low."] if marked else found
 
 
 def _claims(run: "Run") -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lab needs of this computer: a table of requirements, how each is tried, and its remedy."""
 
-from orchestrator.doctor.table import examine, requirements
+from orchestrator.doctor.table import IDLE, examine, requirements
 from orchestrator.finding import Finding, Need, Observation, Requirement
 
-__all__ = ["Finding", "Need", "Observation", "Requirement", "examine", "requirements"]
+__all__ = ["IDLE", "Finding", "Need", "Observation", "Requirement", "examine", "requirements"]

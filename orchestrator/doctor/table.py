@@ -11,6 +11,7 @@ from orchestrator.doctor.packages import SystemPackage, system_packages
 from orchestrator.finding import Finding, Need, Observation, Requirement
 from orchestrator.spec import UmlTestbed
 
+IDLE = "Idle computer"
 _COMPUTER = (
     Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),
     Requirement("Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."),
@@ -40,7 +41,12 @@ _MEASURING = (
         "any other program that runs during a trial disturbs it.",
     ),
     Requirement("Cores", Need.ADVICE, checks.cores, "Scaling shows from two cores on."),
-    Requirement("Idle computer", Need.ADVICE, checks.idle, "End other programs before you measure."),
+    Requirement(
+        IDLE,
+        Need.ADVICE,
+        checks.idle,
+        "End other programs before you measure in real time; virtual time does not need it.",
+    ),
 )
 _INFORMATION = (
     Requirement("Virtual time", Need.INFORMATION, checks.virtual_time),

@@ -142,7 +142,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         carried=carried,
         flows=_flows(traffic, trial.levels.tunnels),
     )
-    outcome.take(judge(evidence, scene.conditions.limits))
+    outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
 
 
 def _row(stream: Stream) -> dict[str, Any]:

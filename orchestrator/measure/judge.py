@@ -19,6 +19,9 @@ _PROCESS_S = 0.1
 _WINDOW_S = 0.2
 _STRAY_PACKETS = 100  # a keepalive or a late answer is no traffic
 _FEWEST_SECONDS = 3  # of which a variation says anything
+# What other load on the computer breaks: the limits on the load itself, and those that it breaks in consequence.
+LOAD = ("competing_load", "steal")
+_EFFECTS_OF_LOAD = ("duration", "window", "clock_skew", "throttling", "frequency", "retransmits", "drops", "variation")
 
 
 class Passage(NamedTuple):
@@ -75,11 +78,18 @@ class Verdict:
     names: list[str] = field(default_factory=list)
 
 
-def judge(evidence: Evidence, limits: Limits) -> Verdict:
-    """Hold an attempt against all limits. Where each tunnel has its own flows, how even they are is a result."""
+def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False) -> Verdict:
+    """Hold an attempt against all limits. Where each tunnel has its own flows, how even they are is a result.
+
+    ``load_marks``: competing load only marks the attempt, and where there is some, so do the limits that it breaks in
+    consequence, such as on lost packets.
+    """
     verdict = Verdict()
     report_only = {*limits.report_only, *(["spread"] if evidence.flows is None else [])}
-    for name, sentence in _breaches(evidence, limits):
+    breaches = list(_breaches(evidence, limits))
+    if load_marks and any(name in LOAD for name, _ in breaches):
+        report_only |= {*LOAD, *_EFFECTS_OF_LOAD}
+    for name, sentence in breaches:
         if name in report_only:
             verdict.marks.append(sentence)
         else:
@@ -87,6 +97,13 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
             verdict.names.append(name)
     verdict.marks += _remarks(evidence)
     return verdict
+
+
+def beyond(share: float, limit: float, digits: int = 0) -> str:
+    """A share above a limit in percent, with as many decimals (``digits`` or more) as show that it is above."""
+    while float(f"{100 * share:.{digits}f}") <= 100 * limit and digits < 9:
+        digits += 1
+    return f"{share:.{digits}%}"
 
 
 def total_rates(streams: Sequence[Stream]) -> list[float]:
@@ -186,22 +203,26 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
         if other > limits.competing_load:
             yield (
                 "competing_load",
-                f"other programs used {other:.0%} of a core of this computer; the limit is {limits.competing_load:.0%}",
+                f"other programs used {beyond(other, limits.competing_load)} of a core of this computer; "
+                f"the limit is {limits.competing_load:.0%}",
             )
         if steal > limits.steal:
             yield (
                 "steal",
-                f"a hypervisor took {steal:.0%} of a core from this computer; the limit is {limits.steal:.0%}",
+                f"a hypervisor took {beyond(steal, limits.steal)} of a core from this computer; the limit is "
+                f"{limits.steal:.0%}",
             )
     for host, others in (probes.get("others") or {}).items():
         if others["cores"] > limits.competing_load:
             names = f" ({', '.join(others['names'])})" if others["names"] else ""
-            used = f"other programs{names} used {others['cores']:.0%} of a core of {host}"
-            yield "competing_load", f"{used}; the limit is {limits.competing_load:.0%}"
+            used = beyond(others["cores"], limits.competing_load)
+            limit = f"the limit is {limits.competing_load:.0%}"
+            yield "competing_load", f"other programs{names} used {used} of a core of {host}; {limit}"
     window = probes["window_s"]
     stolen = sum(cpu.get("steal_s", 0.0) for cpu in probes.get("per_cpu") or ()) / window if window > 0 else 0.0
     if stolen > limits.steal and not evidence.in_virtual_time:
-        yield "steal", f"a hypervisor took {stolen:.0%} of a core from the host; the limit is {limits.steal:.0%}"
+        taken = beyond(stolen, limits.steal)
+        yield "steal", f"a hypervisor took {taken} of a core from the host; the limit is {limits.steal:.0%}"
     for whose, events in (("this computer's", computer.get("throttled")), ("the host's", probes.get("throttled"))):
         if events:
             yield "throttling", f"{whose} CPUs were throttled {events} time{'s' * (events != 1)}"
@@ -226,9 +247,10 @@ def _virtual_time(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str
                 f"{limits.skew_s * 1e3:g} ms",
             )
         if found["lent_share"] > limits.lent:
+            share = beyond(found["lent_share"], limits.lent, 1)
             yield (
                 "lent",
-                f"virtual CPUs ran beyond their quantum for {found['lent_share']:.1%} of their busy time, since others "
+                f"virtual CPUs ran beyond their quantum for {share} of their busy time, since others "
                 f"waited for their locks; the limit is {limits.lent:.1%}",
             )
     if evidence.control is not None and not within(evidence.control, limits.control):
@@ -244,24 +266,25 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     segments = sum(stream.sent_bytes for stream in evidence.streams) / evidence.segment_bytes
     retransmits = sum(stream.retransmits for stream in evidence.streams)
     if segments > 0 and retransmits > limits.retransmits * segments:
-        share = retransmits / segments
-        yield "retransmits", f"{share:.1%} of the segments were sent again; the limit is {limits.retransmits:.1%}"
+        share = beyond(retransmits / segments, limits.retransmits, 1)
+        yield "retransmits", f"{share} of the segments were sent again; the limit is {limits.retransmits:.1%}"
     # Where losses are what is measured, each has its place, and a share of them is no fault.
     for role, devices in (evidence.probes.get("interfaces") or {}).items() if not evidence.loads else ():
         for device, counts in devices.items():
             for way in ("rx", "tx"):
                 dropped, packets = counts.get(f"{way}_drops", 0), counts.get(f"{way}_packets", 0)
                 if dropped > limits.drops * (packets + dropped):
-                    share = dropped / (packets + dropped)
+                    share = beyond(dropped / (packets + dropped), limits.drops, 1)
                     yield (
                         "drops",
-                        f"{role}/{device} dropped {share:.1%} of its packets; the limit is {limits.drops:.1%}",
+                        f"{role}/{device} dropped {share} of its packets; the limit is {limits.drops:.1%}",
                     )
     found = variation(evidence.streams)
     if found is not None and found > limits.variation:
         yield (
             "variation",
-            f"the throughput varied by {found:.0%} from second to second; the limit is {limits.variation:.0%}",
+            f"the throughput varied by {beyond(found, limits.variation)} from second to second; the limit is "
+            f"{limits.variation:.0%}",
         )
 
 

@@ -59,7 +59,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         plain_pps=None if scene.baseline else scene.conditions.baseline,
         control=scene.conditions.control,
     )
-    outcome.take(judge(evidence, scene.conditions.limits))
+    outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
     return load.received_pps if rate is None else rate
 
 

@@ -208,6 +208,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),
             limits,
+            load_marks=scene.conditions.load_marks,
         )
     ]
     for load in decisive:
@@ -215,6 +216,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
             judge(
                 Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline),
                 limits,
+                load_marks=scene.conditions.load_marks,
             )
         )
     said = [sentence(one, [load for load, _ in loads.offered], baseline, limits.headroom) for one in found]

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.measure.judge import LOAD
 from orchestrator.measure.layout import net_of
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Block, Trial, lessons_key
@@ -25,7 +26,6 @@ PREPARE_TRIES = 2
 CALM_S = 20.0  # how long other load may take to go away before a trial that it spoiled is tried again
 WAITS = 2  # so often in a block without success
 LOSSES = 2  # so often a trial is tried again after its worker was lost, beyond the spec's retries
-_LOAD = ("competing_load", "steal")
 
 
 class BlockUnreachable(TestbedError):
@@ -97,7 +97,7 @@ class BlockRun:
             if not left:
                 break
             left -= 1
-            if any(name in _LOAD for name in outcome.broken):
+            if any(name in LOAD for name in outcome.broken):
                 yield from self._let_calm_down()
         if self._session.spec.on_failure == "stop":
             tried = f"{1 + self._session.spec.retries} attempts ({'; '.join(outcome.reasons)})"
@@ -128,7 +128,7 @@ class BlockRun:
         if beside:
             limits = _beside_others(limits)
         baseline = session.ledger.baseline(self._block, trial.levels)
-        conditions = Conditions(limits, baseline, self._control)
+        conditions = Conditions(limits, baseline, self._control, load_marks=session.spec.busy == "mark")
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)

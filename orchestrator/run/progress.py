@@ -41,7 +41,7 @@ class Named:
     def stage(self, title: str, estimate_s: float | None = None) -> None:
         self._progress.stage(f"{self._testbed}: {title}" if title else "", estimate_s)
 
-    def detail(self, text: str) -> None:
+    def detail(self, text: str, share: float | None = None) -> None:
         self._progress.doing(self._testbed, text)
 
     def message(self, text: str) -> None:

@@ -41,7 +41,7 @@ class Relay:
         if title:  # also that it waits for another run
             self._send({"call": "message", "text": title})
 
-    def detail(self, text: str) -> None:
+    def detail(self, text: str, share: float | None = None) -> None:
         self._send({"call": "detail", "text": text})
 
     def message(self, text: str) -> None:

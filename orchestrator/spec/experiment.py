@@ -161,6 +161,7 @@ class Tier(Strict):
     trace: Literal["polls"] | None = None
     noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
+    busy: Literal["reject", "mark"] | None = None
     notebooks: tuple[Name, ...] | None = None
 
 
@@ -211,6 +212,11 @@ class Experiment(Strict):
     on_failure: Literal["continue", "stop"] = Field(
         default="continue", description="What to do when a trial is not ok after its retries."
     )
+    busy: Literal["reject", "mark"] = Field(
+        default="reject",
+        description="What competing load on the computer does to an attempt: reject makes it invalid, mark only marks "
+        "it, together with the limits that such load breaks.",
+    )
     limits: Limits = Field(default=Limits(), description="When an attempt is not valid; the same in every tier.")
     notebooks: tuple[Name, ...] = Field(default=(), description="Notebooks that draw the figures.")
     default_tier: str | None = Field(default=None, exclude=True, description="The tier when none is asked for.")
@@ -220,9 +226,10 @@ class Experiment(Strict):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a noise floor that was not asked for, so that specs of before that key are what they were."""
+        """Without later keys that have their defaults, so that specs of before these keys are what they were."""
         content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if key != "noise_floor" or value is not None}
+        defaults = {"noise_floor": None, "busy": "reject"}
+        return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
     def with_origin(self, path: Path, text: str, tier: str | None, overrides: Sequence[str]) -> "Experiment":
         """The same, remembering where it came from."""

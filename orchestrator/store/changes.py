@@ -51,7 +51,7 @@ def _spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
     for path, was, now in differences(before, after):
         top = path.split(".")[0]
         if top not in _FREE:
-            yield Change(f"spec: {path}", was, now, None if top in ("limits", "testbed") else ())
+            yield Change(f"spec: {path}", was, now, None if top in ("limits", "testbed", "busy") else ())
 
 
 def _variant_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

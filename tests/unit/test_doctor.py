@@ -105,6 +105,13 @@ def test_status_3_and_a_sentence_for_each_thing_that_blocks(
     assert "Idle computer" in capsys.readouterr().out
     rows.pop(0)
     assert cli.run_command(["doctor"]) == 0
+    last = " ".join(capsys.readouterr().out.split("This computer can run the lab")[1].split())
+    assert "it is busy: 1.0 of 2 cores are busy now." in last
+    assert "--tier smoke" in last
+    assert "--testbed virtual-lab" in last
+    rows.pop()
+    assert cli.run_command(["doctor"]) == 0
+    assert capsys.readouterr().out.endswith("This computer can run the lab.\n")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -60,7 +60,10 @@ class Observed:
 def observe(run: Run) -> Observed:
     """What a run has of it."""
     described = run.meta.get("variants") or {}
-    report_only = ((run.meta.get("spec") or {}).get("limits") or {}).get("report_only") or ()
+    spec = run.meta.get("spec") or {}
+    report_only = (spec.get("limits") or {}).get("report_only") or ()
+    if spec.get("busy") == "mark":
+        report_only = dict.fromkeys((*report_only, "competing_load", "steal"))
     return Observed(
         standing_of(facts_of(run.meta, run.topology, run.clock)),
         _facts(run),

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a long stage is: for how long it has run, what is left of it by what it has done, what it competes with."""
+
+import os
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+BEAT_S = 30.0
+_TELLING_SHARE = 0.05  # before that, the share done says little about the rest
+_BUSY = 1.5  # processes for each core that want to run, from which on they are more than the stage's own
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def about(seconds: float) -> str:
+    """A duration in words, as an estimate: 'about 8 min'."""
+    return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
+
+
+class Stage:
+    """A stage that has begun. ``estimate_s``: how long it should take, None where that is not known."""
+
+    def __init__(
+        self, title: str = "", estimate_s: float | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.title = title
+        self.detail = ""
+        self._estimate_s, self._share = estimate_s, 0.0
+        self._now, self._began = now, now()
+
+    def advance(self, detail: str, share: float | None = None) -> None:
+        """What it does now, and which share of its work is done, where that is known."""
+        self.detail = detail
+        if share is not None:
+            self._share = min(share, 1.0)
+
+    @property
+    def spent_s(self) -> float:
+        """For how long it has run."""
+        return self._now() - self._began
+
+    @property
+    def whole_s(self) -> float | None:
+        """How long it should take in all: by the share that is done, once that says something; else as estimated."""
+        if self._share >= _TELLING_SHARE:
+            return self.spent_s / self._share
+        return self._estimate_s
+
+    def words(self) -> str:
+        """For a line of a log: the title, the time spent and left, what is done now, and other load."""
+        left = f"{clock(self.spent_s)} so far"
+        if self.whole_s is not None:
+            rest = self.whole_s - self.spent_s
+            left += f", {about(rest)} left" if rest > 0 else ", longer than estimated"
+        return "; ".join(filter(None, (f"{self.title}: {left}", self.detail, competition())))
+
+
+def competition() -> str:
+    """Whether more processes want to run than this computer has cores for; empty where it has enough."""
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    if load < _BUSY * cores:
+        return ""
+    return f"other programs slow it down (load {load:.1f} on {cores} core{'s' * (cores != 1)})"
+
+
+class Heartbeat:
+    """Calls ``tell`` every ``beat_s`` seconds, in a thread of its own, until it is stopped."""
+
+    def __init__(self, tell: Callable[[], None], beat_s: float = BEAT_S) -> None:
+        self._tell, self._beat_s, self._ended = tell, beat_s, Event()
+        Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._beat_s):
+            self._tell()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was stopped."""
+        return self._ended.is_set()
+
+    def stop(self) -> None:
+        """Call no more."""
+        self._ended.set()
