@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -83,3 +85,12 @@ quality.quality(run)
 
 # %%
 show(figures.per_core_load(run))
+
+# %%
+show(figures.packet_cost(run))
+
+# %% [markdown]
+# What limited each cell, by rule (`docs/explain.md`).
+
+# %%
+run.limits()[["variant", "cores", "tunnels", "limit", "why"]]

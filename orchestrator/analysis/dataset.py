@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.analysis.claims import Verdict
     from orchestrator.analysis.comparing import Comparison
+    from orchestrator.analysis.limits.loads import Load
 
 _HEADROOM = 0.10  # of runs whose spec does not say
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
@@ -191,6 +192,13 @@ class Run:
         from orchestrator.analysis.cells import fits
 
         return fits(self, weights)
+
+    @cached_property
+    def loads(self) -> "list[Load]":
+        """How busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`."""
+        from orchestrator.analysis.limits.loads import loads
+
+        return loads(self)
 
     def limits(self) -> pd.DataFrame:
         """What limited each cell, with the evidence; see `orchestrator.analysis.limits.limits`."""

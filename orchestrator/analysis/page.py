@@ -24,6 +24,8 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
+from orchestrator.analysis.limits import costs, limits
+from orchestrator.analysis.limits.costs import rankings_that_reverse
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.quality import quality_notes
@@ -81,6 +83,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
+        limited=_limited(run),
+        reversed=rankings_that_reverse(costs(run)),
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,
@@ -107,6 +111,13 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         dilated=_dilated(run),
         host=(meta.get("environment") or {}).get("testbed") or {},
     )
+
+
+def _limited(run: Run) -> list[dict[Any, Any]]:
+    """The rows of `limits`, each with its cost and whether roles share CPUs (``shared``)."""
+    table = limits(run).assign(bps_a_busy_core=costs(run)["bps_a_busy_core"])
+    table["shared"] = costs(run)["gateway_cores"].isna()
+    return table.to_dict("records")
 
 
 def _bars(first: Headline) -> list[dict[str, Any]]:

@@ -22,7 +22,6 @@ def explain(
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.limits.explain import cell_named, explain_cell, explain_run, no_samples
-    from orchestrator.analysis.limits.loads import loads
     from orchestrator.errors import UserError
 
     found = load(run)
@@ -31,7 +30,7 @@ def explain(
             raise UserError("--against compares with a cell: name that cell too, before --against.")
         lines = explain_run(found)
     else:
-        known = loads(found)
+        known = found.loads
         if not known:
             raise UserError(no_samples(found))
         other = None if against is None else cell_named(found, against, known)

@@ -310,13 +310,13 @@ def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tm
     page = make_report(path)
     assert page == path / "report.html"
     text = page.read_text()
-    assert text.count("<svg ") == 7
+    assert text.count("<svg ") == 8
     executed = json.loads((path / "notebooks" / "scaling.ipynb").read_text())
     outputs = [cell for cell in executed["cells"] if cell["cell_type"] == "code" and cell.get("outputs")]
     assert len(outputs) >= 7
     assert json.loads((path / "claims.json").read_text())["verdicts"][0]["claim"] == "C1"
     names = ["f1-throughput-one-tunnel", "f2-throughput-tunnels", "f3-throughput-cores", "per-core-load"]
-    for name in (*names, "f5-speed-ups", "f5-speed-ups-published", "value-against-round"):
+    for name in (*names, "packet-cost", "f5-speed-ups", "f5-speed-ups-published", "value-against-round"):
         assert {file.suffix for file in (path / "figures").glob(f"{name}.*")} == {".pdf", ".png", ".svg", ".txt"}
     before = {file.name: file.read_bytes() for file in (path / "figures").iterdir()}
     make_report(path)

@@ -2,6 +2,7 @@
 """The figures, one module a family. Each is a function from a Run to a Drawing, and never raises for thin data."""
 
 from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.packet_cost import packet_cost
 from orchestrator.analysis.figures.packet_rate import packet_rate
 from orchestrator.analysis.figures.per_core import per_core_load
 from orchestrator.analysis.figures.polls import where_polls_ran
@@ -17,6 +18,7 @@ __all__ = [
     "Drawing",
     "one_tunnel",
     "one_tunnel_a_core",
+    "packet_cost",
     "packet_rate",
     "per_core_load",
     "published",

@@ -1,16 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cell costs: Gbit/s a busy core and CPU time a packet, by role, beside its throughput."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.loads import loads
+from orchestrator.analysis.limits.loads import Load
 
 INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
 COST_COLUMNS = [*LEVELS, "n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """CPU time of a packet at one place: a role (or a host that roles share), in softirqs ("softirq") or not ("other").
+
+    ``ns``: nanoseconds for each 1420 bytes of throughput.
+    """
+
+    group: str
+    kind: str
+    ns: float
+
+
+def parts_of(load: Load) -> list[Part]:
+    """The CPU time of a packet by role and kind, in the path's order; together they are all the time that CPUs of the
+    path were busy."""
+    found = []
+    for group in load.groups:
+        for kind, cpus in (("other", group.total - group.softirqs), ("softirq", group.softirqs)):
+            found.append(Part(group.name, kind, cpus * _packet_ns(load)))
+    return found
+
+
+def _packet_ns(load: Load) -> float:
+    """How long a packet of 1420 bytes takes at the cell's throughput, in nanoseconds."""
+    return 1e9 * 8 * INNER_PACKET_BYTES / load.throughput_bps
 
 
 def costs(run: Run) -> pd.DataFrame:
@@ -22,11 +50,10 @@ def costs(run: Run) -> pd.DataFrame:
     in nanoseconds for each packet of 1420 bytes; measured_in.
     """
     rows: list[dict[str, Any]] = []
-    for load in loads(run):
+    for load in run.loads:
         busy = sum(group.total for group in load.groups)
         gateways = sum(group.total for group in load.groups if group.name.startswith("gateway"))
         spent = busy if load.shared else gateways
-        packets = load.throughput_bps / 8 / INNER_PACKET_BYTES
         rows.append(
             {
                 **load.key._asdict(),
@@ -35,7 +62,7 @@ def costs(run: Run) -> pd.DataFrame:
                 "busy_cores": busy,
                 "gateway_cores": float("nan") if load.shared else gateways,
                 "bps_a_busy_core": load.throughput_bps / spent if spent else float("nan"),
-                "ns_a_packet": spent / packets * 1e9 if packets else float("nan"),
+                "ns_a_packet": spent * _packet_ns(load),
             }
         )
     return pd.DataFrame(rows, columns=COST_COLUMNS).assign(measured_in=run.measured_in)

@@ -6,11 +6,12 @@ from typing import Any
 
 from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, rankings_that_reverse
-from orchestrator.analysis.limits.loads import Group, Load, loads
+from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of, rankings_that_reverse
+from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.rules import Limit, limit_of
 from orchestrator.errors import UserError
 
+KINDS = {"softirq": "softirqs", "other": "processes and threads"}
 _BAR = 20  # characters of a bar that is full
 
 
@@ -49,7 +50,7 @@ def _words(key: Key) -> str:
 
 def explain_run(run: Run) -> Iterator[str]:
     """Lines on the whole run: the limit and the cost of every cell, and which rankings reverse when cost counts."""
-    known = loads(run)
+    known = run.loads
     if not known:
         yield no_samples(run)
         return
@@ -103,11 +104,12 @@ def _one(run: Run, load: Load) -> Iterator[str]:
     yield f"  CPU time ({'shared by all roles' if load.shared else 'each role has its own CPUs'}):"
     for group in load.groups:
         yield f"    {_bar(group)}"
-    yield f"  a packet of {INNER_PACKET_BYTES} bytes: {_cost(load, load.groups):,.0f} ns of CPU time on the whole path"
-    for group in load.groups if not load.shared else ():
-        soft, rest = _cost(load, [group], "softirq"), _cost(load, [group], "rest")
-        parts = f"{soft:,.0f} in softirqs, {rest:,.0f} in processes and threads"
-        yield f"    {group.name:10} {soft + rest:7,.0f} ns ({parts})"
+    cost = {(part.group, part.kind): part.ns for part in parts_of(load)}
+    total = sum(cost.values())
+    yield f"  a packet of {INNER_PACKET_BYTES} bytes: {total:,.0f} ns of CPU time on the whole path"
+    for group in load.groups:
+        split = ", ".join(f"{cost[group.name, kind]:,.0f} in {words}" for kind, words in KINDS.items())
+        yield f"    {group.name:10} {sum(cost[group.name, kind] for kind in KINDS):7,.0f} ns ({split})"
     if folder := _median_trial(run, load.key):
         yield f"  evidence: {folder}"
 
@@ -129,31 +131,19 @@ def _bar(group: Group) -> str:
     return text if count == 1 else f"{text}; the busiest {group.busy[0]:.0%}, the least busy {group.busy[-1]:.0%}"
 
 
-def _cost(load: Load, groups: Sequence[Group], part: str = "all") -> float:
-    """CPU time of groups in nanoseconds a packet: all of it, what softirqs took, or the rest."""
-    busy, soft = sum(group.total for group in groups), sum(group.softirqs for group in groups)
-    spent = {"all": busy, "softirq": soft, "rest": busy - soft}[part]
-    return spent / (load.throughput_bps / 8 / INNER_PACKET_BYTES) * 1e9
-
-
 def _difference(load: Load, against: Load) -> Iterator[str]:
     """What differs between two cells, the largest part first."""
     ratio = load.throughput_bps / against.throughput_bps
     yield f"{load.key} carries {ratio:.2f} times as much as {against.key}."
     one, other = limit_of(load), limit_of(against)
     yield f"  {_both_limits(one, other)}"
-    parts: list[tuple[float, str]] = []
-    for group in load.groups:
-        counterpart = against.group(group.name)
-        if counterpart is None:
-            continue
-        for part, words in (("softirq", "in softirqs"), ("rest", "in processes and threads")):
-            mine, theirs = _cost(load, [group], part), _cost(against, [counterpart], part)
-            parts.append((mine - theirs, f"{group.name} {words}: {mine:,.0f} against {theirs:,.0f} ns"))
-    total = _cost(load, load.groups) - _cost(against, against.groups)
+    mine, theirs = ({(part.group, part.kind): part.ns for part in parts_of(cell)} for cell in (load, against))
+    total = sum(mine.values()) - sum(theirs.values())
     yield f"  A packet takes {abs(total):,.0f} ns {'more' if total > 0 else 'less'} CPU time on the whole path:"
-    for difference, words in sorted(parts, key=lambda part: -abs(part[0])):
-        yield f"    {difference:+8,.0f} ns  {words}"
+    for place in sorted(mine.keys() & theirs.keys(), key=lambda place: -abs(mine[place] - theirs[place])):
+        group, kind = place
+        words = f"{group} in {KINDS[kind]}: {mine[place]:,.0f} against {theirs[place]:,.0f} ns"
+        yield f"    {mine[place] - theirs[place]:+8,.0f} ns  {words}"
 
 
 def _both_limits(one: Limit, other: Limit) -> str:

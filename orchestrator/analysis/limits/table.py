@@ -5,7 +5,6 @@ import pandas as pd
 
 from orchestrator.analysis.cells import LEVELS
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.loads import loads
 from orchestrator.analysis.limits.rules import limit_of
 
 LIMIT_COLUMNS = [*LEVELS, "n", "limit", "what", "where", "how_sure", "why", "lifted_by"]
@@ -17,7 +16,7 @@ def limits(run: Run) -> pd.DataFrame:
     Columns: the levels; n (trials); limit (in a few words); what, where, how_sure, why and lifted_by; measured_in.
     """
     rows = []
-    for load in loads(run):
+    for load in run.loads:
         found = limit_of(load)
         row = {**load.key._asdict(), "n": load.n, "limit": found.label, "why": " ".join(found.why)}
         rows.append(row | {name: getattr(found, name) for name in ("what", "where", "how_sure", "lifted_by")})

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a packet costs: CPU time by role and kind, a bar a variant, at the largest core count."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.patches import Patch
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.per_core import chosen_cell
+from orchestrator.analysis.figures.style import BLACK, BLUE, COLUMN_IN, FAINT, GREEN, GREY, ORANGE, SKY, STYLE
+from orchestrator.analysis.limits import Load, limit_of
+from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, Part, parts_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "packet-cost"
+TITLE = "What a packet costs"
+
+_COLOURS = {"client": GREY, "gateway-a": BLUE, "gateway-b": ORANGE, "server": GREEN}
+_HATCHES = {"softirq": "", "other": "////"}
+_NAMES = {"softirq": "softirqs", "other": "processes, threads"}
+
+
+def packet_cost(run: Run) -> Drawing:
+    """The CPU time of a packet, by role and by whether it was spent in softirqs, for every variant of one place."""
+    cell = chosen_cell(run.per_core)
+    found: list[Load] = []
+    if cell is not None:
+        found = [load for load in run.loads if (load.key.cores, load.key.tunnels) == cell]
+    if cell is None or not found:
+        return parts.nothing(run, NAME, TITLE, "no valid trial recorded throughput and the time of its CPUs.")
+    where = f"{captions.count(cell[0], 'core')}, {captions.count(cell[1], 'tunnel')}"
+    n = captions.sizes_in_words(load.n for load in found)
+    notes = [f"{where}; medians of {n} trials a variant. CPU time for each {INNER_PACKET_BYTES} bytes that arrived."]
+    if found[0].shared:
+        notes.append("All roles share the CPUs, so that the generator and the server are in the bars.")
+    notes.append("Processes and threads: encryption and decryption by workers, threaded polls, iperf3.")
+    notes.append(f"What limited each: {'; '.join(f'{load.key.variant}, {limit_of(load).label}' for load in found)}.")
+    notes += captions.context_notes(run)
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(run, COLUMN_IN, 0.75 + 0.3 * len(found), notes)
+        axes = figure.subplots()
+        shown = _draw(axes, found)
+        axes.set_xlabel("CPU time of a packet in ns" + (" of virtual time" if run.virtual_time else ""))
+        axes.grid(axis="x")
+        axes.grid(False, axis="y")
+        parts.legend_above(figure, _handles(shown), 3, handlelength=1.4)
+    return Drawing(NAME, TITLE, figure, notes)
+
+
+def _draw(axes: "Axes", found: Sequence[Load]) -> list[Part]:
+    """The bars, the first variant at the top; returns the parts that are wide enough to be seen."""
+    longest = max(sum(part.ns for part in parts_of(load)) for load in found)
+    shown: dict[tuple[str, str], Part] = {}
+    for place, load in enumerate(found):
+        left = 0.0
+        for part in parts_of(load):
+            if part.ns < 0.002 * longest:
+                continue
+            shown.setdefault((part.group, part.kind), part)
+            bars = axes.barh(
+                place,
+                part.ns,
+                0.66,
+                left,
+                color=_colour(part),
+                hatch=_HATCHES[part.kind],
+                edgecolor="white",
+                linewidth=0.4,
+                zorder=2,
+            )
+            text = f"{load.key.variant}, {part.group}\n{part.ns:,.0f} ns in {_NAMES[part.kind]}"
+            numbers.carry(bars[0], [text])
+            left += part.ns
+        axes.text(left + 0.01 * longest, place, f"{left:,.0f}", va="center", ha="left", fontsize=7, color=BLACK)
+    axes.set_yticks(range(len(found)), [load.key.variant for load in found])
+    axes.set_xlim(0, longest * 1.14)
+    axes.invert_yaxis()
+    order = list(_COLOURS)
+    known = {name: place for place, name in enumerate(order)}
+    return sorted(shown.values(), key=lambda part: (known.get(part.group, len(order)), part.kind != "softirq"))
+
+
+def _colour(part: Part) -> str:
+    return _COLOURS.get(part.group, SKY)
+
+
+def _handles(shown: Sequence[Part]) -> list[Patch]:
+    """A patch a role in its colour, and one a kind."""
+    groups = dict.fromkeys(part.group for part in shown)
+    colours = {part.group: _colour(part) for part in shown}
+    roles = [Patch(facecolor=colours[name], linewidth=0, label=name) for name in groups]
+    kinds = [kind for kind in _HATCHES if any(part.kind == kind for part in shown)]
+    style: dict[str, Any] = {"facecolor": FAINT, "edgecolor": BLACK, "linewidth": 0.4}
+    return roles + [Patch(hatch=_HATCHES[kind], label=_NAMES[kind], **style) for kind in kinds]
