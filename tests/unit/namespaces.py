@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host of its own for the agent: new namespaces of this computer, in which `ip` meets the real kernel."""
 
-import ctypes
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,28 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_ENTER = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
-_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+INSIDE = Path(__file__).with_name("inside_namespaces.py")
+ENTER = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc")
 Step = str | Mapping[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+
+def _here(cases: str) -> Done:
+    """Carry out cases (see inside_namespaces.py) under this computer's kernel."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*ENTER, sys.executable, INSIDE],
+        input=cases,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=ROOT,
+    )
+
+
+# Under which kernel the cases are carried out.
+where: ContextVar[Callable[[str], Done]] = ContextVar("where", default=_here)
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,7 @@ class Case:
 
     A step is a shell script, which must succeed and gives what it printed, or a request to the agent, which gives its
     answer; ``{"op": "way"}`` gives why each interface cannot be taken. ``connection``: SSH_CONNECTION in the agent's
-    environment. ``needs``: kinds of interfaces that this computer's kernel must have.
+    environment. ``needs``: kinds of interfaces that the kernel must have.
     """
 
     steps: Sequence[Step]
@@ -44,95 +62,11 @@ def on_hosts(cases: Mapping[str, Case]) -> dict[str, list[Any]]:
 
     A case is left out where the kernel has not got what it needs; where none is left, the test is skipped.
     """
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    text = json.dumps({name: asdict(case) for name, case in cases.items()})
-    done = subprocess.run(
-        [*_ENTER, sys.executable, __file__],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        cwd=ROOT,
-    )
+    done = where.get()(json.dumps({name: asdict(case) for name, case in cases.items()}))
     if done.returncode and "unshare" in done.stderr:
         pytest.skip(f"no namespaces of one's own here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     found = dict(json.loads(done.stdout))
     if not found:
-        pytest.skip(
-            f"this computer's kernel has none of {', '.join(sorted({n for c in cases.values() for n in c.needs}))}"
-        )
+        pytest.skip(f"the kernel has none of {', '.join(sorted({n for c in cases.values() for n in c.needs}))}")
     return found
-
-
-def _in_a_child(work: Callable[[], Any]) -> Any:
-    """What a child of this process gives."""
-    reading, writing = os.pipe()
-    if not os.fork():
-        status = 1
-        try:
-            os.write(writing, json.dumps(work()).encode())
-            status = 0
-        except SystemExit as error:
-            print(error, file=sys.stderr, flush=True)
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    if os.wait()[1]:
-        raise SystemExit("A step failed.")
-    return json.loads(text)
-
-
-def _shell(script: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
-
-
-def _become_a_host() -> None:
-    """Enter new namespaces. A sysfs shows the network namespace in which it was mounted; /run is the host's own."""
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS | _CLONE_NEWNET):
-        raise SystemExit(f"unshare: {os.strerror(ctypes.get_errno())}")
-    begun = _shell("mount -t tmpfs none /run; mount -t sysfs none /sys; ip link set lo up; mkdir /run/orch")
-    if begun.returncode:
-        raise SystemExit(f"unshare: {begun.stderr}")
-
-
-def _carry_out(case: Mapping[str, Any]) -> list[Any]:
-    _become_a_host()
-    os.environ["SSH_CONNECTION"] = case["connection"]
-    kept: list[socket.socket] = []
-    return [_one_step(step, kept) for step in case["steps"]]
-
-
-def _has(kind: str) -> bool:
-    """Whether this computer's kernel has interfaces of a kind."""
-    _become_a_host()
-    more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}.get(kind, "")
-    under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""
-    return not _shell(f"ip link add v0 type veth peer name v1; ip link add {under} t0 type {kind} {more}").returncode
-
-
-def _one_step(step: Step, kept: list[socket.socket]) -> Any:
-    from orchestrator.agent.agent import answer
-    from orchestrator.agent.way import nic_troubles
-
-    if isinstance(step, str):
-        done = _shell(step)
-        if done.returncode:
-            raise SystemExit(f"{step}: {done.stderr}")
-        return done.stdout
-    if step["op"] == "log in":  # be what sshd is: an ancestor of the agent with a connection
-        kept.append(socket.create_connection((step["address"], 22), 5))
-        return None
-    work = nic_troubles if step["op"] == "way" else lambda: answer(step)
-    return _in_a_child(lambda: [connection.close() for connection in kept] and work()) if kept else work()
-
-
-if __name__ == "__main__":
-    _cases = json.load(sys.stdin)
-    _needed = {kind for case in _cases.values() for kind in case["needs"]}
-    _there = {kind for kind in _needed if _in_a_child(lambda kind=kind: _has(kind))}
-    _possible = {name: case for name, case in _cases.items() if _there.issuperset(case["needs"])}
-    print(json.dumps({name: _in_a_child(lambda case=case: _carry_out(case)) for name, case in _possible.items()}))

@@ -180,7 +180,7 @@ def test_what_the_cable_does_is_no_part_of_a_route() -> None:
         ip -6 route add 2001:db8:b::/48 via 2001:db8:1::9; sysctl -qw net.ipv6.conf.eth1.accept_dad=1
         """,
         SHOW,
-        "ip link set far1 down; ip route",
+        "ip link set far1 down; until ip route | grep -q linkdown; do sleep 0.02; done; ip route",
         links("eth1"),
         LEAVE,
         "ip route",
@@ -277,7 +277,7 @@ def test_after_an_agent_that_was_killed_the_next_one_gives_the_interfaces_back()
         {"op": "leave", "leftovers": True},
         SHOW,
     )
-    assert json.loads(lent)["ok"]
+    assert json.loads(lent)["ok"], lent
     assert left["done"][-2:] == ["the namespaces gateway-a were removed", "the interfaces eth1 were given back"]
     assert left["left"] == []
     assert changed(before, after) == []
