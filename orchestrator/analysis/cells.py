@@ -212,12 +212,13 @@ def bounds(median: float, interval: Interval) -> dict[str, Any]:
 
 
 def throughputs(trials: pd.DataFrame) -> dict[Key, dict[tuple[Any, ...], float]]:
-    """{cell: {(testbed, block, round): throughput in bit/s}}, cells sorted. A round has each cell once; a testbed and a
-    block are a boot."""
+    """{cell: {(testbed, boot, (block, round)): throughput in bit/s}}, cells sorted. A round of a block has each cell
+    once. Blocks between which the hosts were not restarted are of one boot."""
     found: dict[Key, dict[tuple[Any, ...], float]] = {}
-    for row in trials[[*LEVELS, "testbed", "block", "round", "throughput_bps"]].to_dict("records"):
+    for row in trials[[*LEVELS, "testbed", "boot", "block", "round", "throughput_bps"]].to_dict("records"):
         mine = found.setdefault(Key.of(row), {})
-        mine[str(row["testbed"]), int(row["block"]), int(row["round"])] = float(row["throughput_bps"])
+        pair = int(row["block"]), int(row["round"])
+        mine[str(row["testbed"]), str(row["boot"]), pair] = float(row["throughput_bps"])
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 

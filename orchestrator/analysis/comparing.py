@@ -182,13 +182,14 @@ def _goal(a: Run, b: Run) -> str:
 
 
 def _values(run: Run, goal: str) -> dict[Key, dict[tuple[Any, ...], float]]:
-    """{cell: {(..., block, round): throughput in bit/s, or the lower bound of a packet rate}}"""
+    """{cell: {(..., boot, (block, round)): throughput in bit/s, or the lower bound of a packet rate}}"""
     if not goal:
         return throughputs(run.measured)
     trials = packet_trials(run)
     found: dict[Key, dict[tuple[Any, ...], float]] = {}
     for row in trials[trials["goal"] == goal].to_dict("records"):
-        found.setdefault(Key.of(row), {})[row["block"], row["round"]] = float(row["lower_pps"])
+        pair = int(row["block"]), int(row["round"])
+        found.setdefault(Key.of(row), {})[row["testbed"], row["boot"], pair] = float(row["lower_pps"])
     return found
 
 

@@ -35,7 +35,8 @@ class Run:
     """One run. ``meta`` is run.json as it is.
 
     ``trials``: one row a planned trial, in the plan's order: the accepted attempt, else the last; status ok, failed,
-    invalid or missing. ``attempts``: one row an attempt, with the reasons of those that are not ok.
+    invalid or missing. ``attempts``: one row an attempt, with the reasons of those that are not ok. ``boot`` in both:
+    what is the same for all that was measured in one boot of a testbed's hosts.
     """
 
     path: Path
@@ -338,4 +339,8 @@ def _frame(table: "pa.Table") -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     numbers = [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]
     frame[numbers] = frame[numbers].astype("float64")
+    # Runs of earlier versions do not say which boot it was, and count each block as one.
+    blocks = "block " + frame["block"].astype("string")
+    known = frame["boot_id"].astype("string") if "boot_id" in frame else pd.Series(pd.NA, frame.index, "string")
+    frame["boot"] = known.fillna(blocks).astype(object)
     return frame

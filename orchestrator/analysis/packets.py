@@ -60,7 +60,7 @@ def goals(run: Run) -> list[str]:
 def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     """One row an ok trial and goal.
 
-    Columns: the levels, testbed, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio.
+    Columns: the levels, testbed, boot, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio.
     """
     ok = run.trials[(run.trials["kind"] == kind) & (run.trials["status"] == "ok")]
     ok = ok[~ok.index.isin(run.shared.index)]
@@ -68,7 +68,7 @@ def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     for goal in goals(run):
         lower, upper, _ = GOALS[goal]
         mine = ok[ok[lower].notna()]
-        about = mine[[*LEVELS, "testbed", "block", "round", "trial_id", "loss_ratio"]]
+        about = mine[[*LEVELS, "testbed", "boot", "block", "round", "trial_id", "loss_ratio"]]
         parts.append(about.assign(goal=goal, lower_pps=mine[lower], upper_pps=mine[upper]))
     return pd.concat(parts, ignore_index=True)
 
@@ -102,7 +102,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
             row |= dict.fromkeys(_NUMBERS, math.nan)
             mine = _of(trials[trials["goal"] == goal], key)
             if len(mine):
-                boots = mine.groupby(["testbed", "block"])["lower_pps"]
+                boots = mine.groupby(["testbed", "boot"])["lower_pps"]
                 found = summarize_boots({boot: list(values) for boot, values in boots})
                 row |= {"n": found.n, "boots": found.boots, "median_pps": found.median, "interval": found.interval.name}
                 row |= {"low_pps": found.interval.low, "high_pps": found.interval.high}

@@ -160,10 +160,10 @@ def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
 
 
 def _boots(run: Run) -> dict[Key, dict[Hashable, list[float]]]:
-    """{cell: {boot: values in the order of measurement}}; a boot is a testbed and a block."""
+    """{cell: {boot: values in the order of measurement}}; see `orchestrator.analysis.dataset.Run`."""
     found: dict[Key, dict[Hashable, list[float]]] = {}
-    for row in valid_trials(run)[[*LEVELS, "testbed", "block", "throughput_bps"]].to_dict("records"):
-        boot = str(row["testbed"]), int(row["block"])
+    for row in valid_trials(run)[[*LEVELS, "testbed", "boot", "throughput_bps"]].to_dict("records"):
+        boot = str(row["testbed"]), str(row["boot"])
         found.setdefault(Key.of(row), {}).setdefault(boot, []).append(float(row["throughput_bps"]))
     order = {name: place for place, name in enumerate(run.variants)}
     return dict(sorted(found.items(), key=lambda item: (item[0].place, order.get(item[0].variant, 0))))

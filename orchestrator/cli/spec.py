@@ -90,7 +90,7 @@ def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
     if able.cores_by != "boot":
         said += (
             " This testbed does not restart its hosts for a block: it sets CPUs, links and settings again, so that "
-            "what differs from one restart to the next is not in the results."
+            "all of them count as one boot, and what differs from one restart to the next is not in the results."
         )
     return said
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A block on its way: the hosts prepared for it, its rounds, each trial's attempts, and when it has enough."""
 
+import hashlib
 import time
 from collections.abc import Generator, Mapping
 from itertools import groupby
@@ -205,6 +206,7 @@ class BlockRun:
             "measurements": outcome.measurements,
             "probes": outcome.probes,
             "variant_build": outcome.variant_build,
+            "boot_id": _boot_id(self._facts),
             "kernel_release": next((facts.get("kernel_release") for facts in self._facts.values()), None),
             "crypto": outcome.crypto,
             "realtime": outcome.boost.realtime,
@@ -214,3 +216,10 @@ class BlockRun:
 def _beside_others(limits: Limits) -> Limits:
     """Beside other testbeds of the run, whose machines are other load, that limit only marks."""
     return limits.model_copy(update={"report_only": tuple(dict.fromkeys((*limits.report_only, "competing_load")))})
+
+
+def _boot_id(facts: Mapping[str, Any]) -> str | None:
+    """What tells the boots of the hosts apart, all of them together: their kernels' boot ids as one hash; None where a
+    host does not say."""
+    ids = [str(of_host.get("boot_id") or "") for _, of_host in sorted(facts.items())]
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16] if ids and all(ids) else None

@@ -56,6 +56,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("crypto", pa.string()),
         ("variant_build", pa.string()),
         ("kernel_release", pa.string()),
+        ("boot_id", pa.string()),
         ("started_at", pa.timestamp("ms", tz="UTC")),
         ("retransmits", pa.int64()),
         ("handshake_age_s", pa.float64()),
@@ -116,7 +117,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
                 *_PACKET_RATES,
             )
         },
-        **{key: attempt.get(key) for key in ("realtime", "crypto", "variant_build", "kernel_release")},
+        **{key: attempt.get(key) for key in ("realtime", "crypto", "variant_build", "kernel_release", "boot_id")},
         "started_at": datetime.fromisoformat(attempt["started_at"]),
         "cpu_busy": _cpu_busy(attempt),
         "attempt": attempt["attempt"],

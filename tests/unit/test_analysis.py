@@ -197,7 +197,7 @@ def test_why_it_is_above_ideal_is_said_only_where_it_is(tmp_path: Path, noise: f
     assert "Above ideal (" not in figures.one_tunnel_a_core(load(path)).caption  # one boot tells nothing of the next
     run = load(path)
     boots = dataclasses.replace(
-        run, trials=run.trials.assign(block=run.trials["block"] + 10 * (run.trials["round"] % 3))
+        run, trials=run.trials.assign(boot=run.trials["boot"] + (run.trials["round"] % 3).astype(str))
     )
     assert ("Above ideal (vanilla, threaded)" in figures.one_tunnel_a_core(boots).caption) == said
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of runs that boot each core count several times: the boot is the sample, and they say so."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.packets import packet_cells
 from orchestrator.analysis.page import render
+from orchestrator.store.tables import write_tables
 from tests.unit.synthetic_run import write_run
 from tests.unit.test_claims import MADE, as_published
 
@@ -23,6 +25,21 @@ def test_every_table_counts_boots_and_names_its_intervals(tmp_path: Path) -> Non
     one = load(write_run(tmp_path / "one", cores=(1, 2), tunnels=(0,), rounds=6))
     assert set(one.cells()["interval"]) == {"95 % interval within one boot"}
     assert set(one.efficiencies()["interval"]) == {"range"}
+
+
+@pytest.mark.parametrize(("restarted", "boots"), [(True, 3), (False, 1)])
+def test_blocks_between_which_no_host_restarts_are_one_boot(tmp_path: Path, restarted: bool, boots: int) -> None:
+    path = write_run(tmp_path, cores=(1, 2), tunnels=(0,), rounds=3, boots=3)
+    for file in (path / "trials").glob("*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        attempt["boot_id"] = f"boot {attempt['block']}" if restarted else "the same"
+        file.write_text(json.dumps(attempt))
+    write_tables(path)
+    run = load(path)
+    for table in (run.cells(), run.ratios(), run.efficiencies()):
+        assert set(table["boots"]) == {boots}
+        assert set(table["n"]) == {9}
+    assert set(run.ratios()["unpaired"]) == {0}
 
 
 def test_packet_rates_count_boots_as_well(tmp_path: Path) -> None:

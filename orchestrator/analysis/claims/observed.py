@@ -37,8 +37,8 @@ class CellFacts:
 class Observed:
     """A run as judging sees it.
 
-    ``cells``: every planned cell. ``values``: {cell: {(testbed, block, round): throughput in bit/s}} of ok trials; a
-    testbed and a block are a boot. ``unpatched``: the variants whose module is as the kernel has it. ``relaxed``: the
+    ``cells``: every planned cell. ``values``: {cell: {(testbed, boot, (block, round)): throughput in bit/s}} of ok
+    trials. ``unpatched``: the variants whose module is as the kernel has it. ``relaxed``: the
     limits that the spec only reports and that are not so by default.
     """
 
