@@ -119,7 +119,9 @@ def test_a_lab_that_is_killed_is_made_again(tmp_path: Path) -> None:
     nothing_left()
 
 
-@pytest.mark.parametrize("fault", MACHINE_FAULTS)
+@pytest.mark.parametrize(
+    "fault", ["connection-cut", *(pytest.param(name, marks=pytest.mark.full) for name in ("panic", "agent-killed"))]
+)
 def test_a_host_that_is_lost_in_mid_trial_is_prepared_again(tmp_path: Path, fault: str) -> None:
     log, results = tmp_path / "log", tmp_path / "results"
     arguments = ("run", spec(tmp_path), "--no-report", "--set", "traffic.duration=3s", "--results", results)

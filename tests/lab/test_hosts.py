@@ -139,6 +139,7 @@ def test_a_sudo_that_asks_ends_in_a_sentence_and_one_that_does_not_is_used(pair:
     assert (done.returncode, "lab1: " in done.stderr, "sudo" in done.stderr) == (3, True, True)
 
 
+@pytest.mark.full
 def test_modules_that_cannot_be_built_for_want_of_headers_say_so(pair: StandingHosts, tmp_path: Path) -> None:
     release = pair.on("lab1", "uname -r").strip()
     building = pair.testbed("building.yaml", ", modules: build")

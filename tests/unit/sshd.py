@@ -117,7 +117,9 @@ class Server:
         while True:
             text = self._log.read_bytes()[since:].decode()
             begun, done = _ports(text, "Connection from"), _ports(text, "Accepted publickey")
-            done |= _ports(text, "(?:Disconnected from|Connection closed by|Connection reset by)")
+            done |= _ports(
+                text, "(?:Disconnected from|Connection closed by|Connection reset by|Unable to negotiate with)"
+            )
             if begun <= done or time.monotonic() > deadline:
                 return re.findall(r"^Accepted publickey .*?(SHA256:\S+)", text, re.MULTILINE)
             time.sleep(0.02)
