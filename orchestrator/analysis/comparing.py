@@ -39,6 +39,8 @@ METHOD = (
     "test of the logarithms of the boots' medians. Else it is the trial: the exact rank-sum test, which allows for "
     "equal values; two boots of the same host can differ by more than trials do, and that counts as a difference there."
 )
+# What the environment of a run says of a computer that speed depends on before anything else.
+_HARDWARE = ("cpu_models", "cpus", "memory_kib", "smt", "hypervisor", "max_cores", "provider", "emulated")
 _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
 
 
@@ -75,6 +77,11 @@ class Comparison:
     def could_have_told(self) -> str:
         """What difference could have been told, as a sentence; empty where nothing is in both runs."""
         return f"What could be told: {self.could_tell.sentence}." if self.could_tell else ""
+
+    @property
+    def hardware(self) -> tuple[Change, ...]:
+        """Those of the differences that are of the computers and their CPUs, which come before all others."""
+        return tuple(one for one in self.differences if one.what.split(": ")[-1].split(".")[-1] in _HARDWARE)
 
     @property
     def of_different_clocks(self) -> bool:
@@ -125,6 +132,7 @@ class Comparison:
             "sentence": self.sentence,
             "cells": _records(self.cells),
             "speed_ups": _records(self.speed_ups),
+            "hardware": [one.what for one in self.hardware],
             "differences": [{"what": one.what, "a": one.was, "b": one.now} for one in self.differences],
         }
 

@@ -31,6 +31,7 @@ from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
+from orchestrator.paths import CHECKOUT, EXPERIMENTS
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
 
@@ -75,7 +76,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         compared=_compared(run),
         described={name: _described((meta.get("variants") or {}).get(name)) for name in run.variants},
         traffic=_traffic(meta),
-        again=_again(meta),
+        again=_again(meta, run.path),
         counts=run.counts(),
         took=_took(meta),
         figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
@@ -198,18 +199,24 @@ def _traffic(meta: Mapping[str, Any]) -> str:
     return "not recorded"
 
 
-def _again(meta: Mapping[str, Any]) -> list[str]:
-    """The commands that measure a run again, and that draw it again."""
+def _again(meta: Mapping[str, Any], path: Path) -> list[str]:
+    """The commands that measure a run again, and that draw it again; ``path``: the run's folder.
+
+    A run in the checkout is named by its path there, any other as RUN, since the page may travel with its folder. A
+    spec that is not among the project's own is not named: the run has it.
+    """
     words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
     words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
     words += [word for override in meta.get("overrides") or () for word in ("--set", str(override))]
     if testbed := (meta.get("arguments") or {}).get("testbed"):
         words += ["--testbed", str(testbed)]
-    run = f"results/{meta.get('experiment')}/{meta.get('run_id')}"
+    inside = path.resolve().is_relative_to(CHECKOUT)
+    run = shlex.quote(str(path.resolve().relative_to(CHECKOUT))) if inside else "RUN"
+    known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
     return [
-        shlex.join(words),
-        f"./orch rerun {shlex.quote(run)}    # the same spec and seed, then a comparison with this run",
-        f"./orch report {shlex.quote(run)}   # these figures and this page, from what was stored",
+        *([shlex.join(words)] if known else []),
+        f"./orch rerun {run}    # the same spec and seed, then a comparison with this run",
+        f"./orch report {run}   # these figures and this page, from what was stored",
     ]
 
 

@@ -2,6 +2,7 @@
 """`orch cache`: what was built for the lab."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -64,10 +65,12 @@ def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]
     """Write what the lab boots from into one archive, for a machine that then need not build."""
     from orchestrator.testbed.uml.archive import LIMIT_BYTES, export_archive
     from orchestrator.testbed.uml.disk import bootable_products
+    from orchestrator.testbed.uml.prebuilt import digest_of
 
     products = bootable_products()
     size = export_archive(products, target)
     print(f"{target}: {size / 2**20:.1f} MiB, {len(products)} products.")
+    print(f"Its line for kernel/lab/prebuilt.sha256: {digest_of(target)}  {target.name}")
     if size > LIMIT_BYTES:
         print(
             f"It is larger than {LIMIT_BYTES // 2**20} MiB: the disk holds a Debian system of "
@@ -76,11 +79,30 @@ def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]
 
 
 @app.command("import")
-def import_(source: Annotated[Path, typer.Argument(help="An archive made by `orch cache export`.")]) -> None:
-    """Take an archive into the cache."""
+def import_(
+    source: Annotated[str, typer.Argument(help="An archive of `orch cache export`: a file, or an http(s) address.")],
+    sha256: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="Of the archive; else kernel/lab/prebuilt.sha256 has it."),
+    ] = None,
+) -> None:
+    """Take an archive into the cache. One that is fetched must have a SHA-256 that is given or pinned here."""
     from orchestrator.testbed.uml.archive import import_archive
+    from orchestrator.testbed.uml.prebuilt import digest_of, fetch, is_address, wanted_digests
 
-    if not source.is_file():
-        raise UserError(f"{source} is not a file. Name an archive made by `orch cache export`.")
-    for product in import_archive(source):
-        print(f"{product.kind} {product.key}")
+    with tempfile.TemporaryDirectory(prefix="orch-import-") as name:
+        if is_address(source):
+            from orchestrator.cli.run import open_display
+
+            file = Path(name) / "archive"
+            digests = wanted_digests(sha256)
+            with open_display("uml") as display:
+                print(f"It is the pinned archive: {fetch(source, file, digests, display)}.")
+        else:
+            file = Path(source)
+            if not file.is_file():
+                raise UserError(f"{source} is not a file. Name an archive made by `orch cache export`, or its address.")
+            if sha256 is not None and digest_of(file) not in wanted_digests(sha256):
+                raise UserError(f"{source} has the SHA-256 {digest_of(file)}, and not {sha256}. Nothing was imported.")
+        for product in import_archive(file):
+            print(f"{product.kind} {product.key}")

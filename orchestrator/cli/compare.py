@@ -59,6 +59,11 @@ def show(comparison: "Comparison") -> None:
     console = Console(highlight=False)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
+    hardware = comparison.hardware
+    if hardware:
+        console.print("[bold]Different hardware[/], so absolute numbers differ for that reason alone; A -> B:")
+        for change in hardware:
+            console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
     for sentence in comparison.clocks:
         console.print(f"[bold]{escape(sentence)}[/]")
     against = f"Speed-up against {comparison.reference}, in which the speed of the hosts cancels"
@@ -84,9 +89,13 @@ def show(comparison: "Comparison") -> None:
     if comparison.could_have_told:
         console.print(comparison.could_have_told)
     console.print(f"[dim]{METHOD}[/]")
-    differences = comparison.differences
+    differences = [change for change in comparison.differences if change not in hardware]
     console.print(
-        "\nThe same spec, variants, environment and versions." if not differences else "\nWhat differs, A -> B:"
+        f"\nWhat {'else ' * bool(hardware)}differs, A -> B:"
+        if differences
+        else "\nThe same spec, variants, environment and versions."
+        if not hardware
+        else "\nThe same spec, variants and versions."
     )
     for change in differences[:_MOST_DIFFERENCES]:
         console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)

@@ -2,31 +2,45 @@
 """`orch reproduce`: from a claim of the paper to its verdict."""
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import options
 from orchestrator.paths import EXPERIMENTS, RESULTS
 
+if TYPE_CHECKING:
+    from orchestrator.spec import Claim
+
+NOT_ASKED_STATUS = 4
+VIRTUALLY = "orch reproduce {claim} --testbed virtual-lab --tier claims"
+
 
 def reproduce(
     claim: Annotated[str, typer.Argument(help="A claim of experiments/claims, for instance C4.")],
     tier: options.Tier = None,
     overrides: options.Overrides = None,
+    busy: options.Busy = None,
     testbed: options.Testbed = None,
     results: options.Results = RESULTS,
     resume: options.Resume = None,
     on_change: options.OnChange = None,
     wait: options.Wait = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure nothing: say which verdict is possible, and how long it takes.")
+    ] = False,
     json_output: options.Json = False,
     yes: options.Yes = False,
 ) -> int:
     """Run the experiment that a claim needs, and give the verdict beside the published value.
 
-    The exit status is 0 when it is reproduced, 1 when it is not, 4 when it cannot be tested here, and that of
-    `orch run` when the run did not come to its end (2, 3, 130). On a testbed in virtual time it is 5 instead of 0 and 6
-    instead of 1: reproduced in virtual time, and not reproduced in virtual time.
+    Where the plan shows beforehand that the claim cannot be tested, you are asked before anything is measured; --yes
+    measures all the same. The exit status is 0 when the claim is reproduced, 1 when it is not, 4 when it cannot be
+    tested here, and that of `orch run` when the run did not come to its end (2, 3, 130). On a testbed in virtual time
+    it is 5 instead of 0 and 6 instead of 1: reproduced in virtual time, and not reproduced in virtual time. With
+    --dry-run it is 0 where a verdict is possible, else 4.
     """
     from orchestrator.analysis.claims import claim_named
     from orchestrator.analysis.dataset import load
@@ -39,9 +53,14 @@ def reproduce(
     for scope in dict.fromkeys(wanted.scope_of(test) for test in wanted.tests):
         print(f"orch: It is judged at {scope}: {scope.because}.", file=sys.stderr)
     print("orch: Elsewhere it is measured and not judged.", file=sys.stderr)
-    virtually = "Virtual CPUs count as cores (--testbed virtual-lab); the verdict then says “in virtual time”."
-    print(f"orch: {virtually}", file=sys.stderr)
-    summary = measure(Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes))
+    request = Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes, None, busy)
+    if resume is None or dry_run:
+        testable = _foretell(wanted, spec, request.tier, request.overrides or (), testbed)
+        if dry_run:
+            return 0 if testable else NOT_ASKED_STATUS
+        if not testable and not yes and not _measure_all_the_same():
+            return NOT_ASKED_STATUS
+    summary = measure(request)
     if summary.interrupted or summary.stopped or summary.unusable or not summary.statuses["ok"]:
         return conclude(summary, f"orch reproduce {wanted.claim}", json_output)
     if not json_output:
@@ -49,3 +68,41 @@ def reproduce(
     status = judge(load(summary.path), [wanted.claim], json_output)
     draw(summary)
     return status
+
+
+def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[str], testbed: str | None) -> bool:
+    """Say on standard error what a run would take and which verdict it can give; whether it can decide the claim."""
+    from orchestrator.analysis.claims.possible import possible
+    from orchestrator.analysis.claims.standing import Facts
+    from orchestrator.cli.lessons import lessons
+    from orchestrator.cli.spec import duration
+    from orchestrator.plan import estimate, make_plan
+    from orchestrator.spec import load_experiment, members_of
+    from orchestrator.testbed.choice import choose_testbed
+    from orchestrator.testbed.pool import look, pool_capabilities
+
+    experiment = load_experiment(path, tier=tier, overrides=overrides)
+    bed, _ = choose_testbed(testbed or experiment.testbed, None)
+    beds = members_of(bed)
+    able = pool_capabilities({one.testbed: look(one) for one in beds})
+    plan = make_plan(experiment, able, testbed=bed.testbed)
+    facts = Facts(plan.topology, beds[0].provider, able.clock, emulated=False)
+    found = possible(claim, plan, facts)
+    total = estimate(plan, lessons(beds[0].provider, able.slots, able.role_cpus), testbeds=able.testbeds)
+    print(f"orch: On {bed.testbed} it takes {total.trials} trials, {duration(total.seconds)}.", file=sys.stderr)
+    print(f"orch: Possible verdict: {' or '.join(found.verdicts)}.", file=sys.stderr)
+    for reason in found.against:
+        print(f"orch:   {reason}.", file=sys.stderr)
+    if not found.testable and able.slots is None:
+        command = VIRTUALLY.format(claim=claim.claim)
+        print(f"orch: In virtual time a verdict is possible here: `{command}`.", file=sys.stderr)
+    return found.testable
+
+
+def _measure_all_the_same() -> bool:
+    """What the user says; no where nobody can answer."""
+    if not sys.stdin.isatty():
+        print("orch: Nothing was measured. --yes measures it all the same.", file=sys.stderr)
+        return False
+    print("orch: Measure it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

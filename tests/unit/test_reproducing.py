@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch rerun` and `orch reproduce`: what they ask a run to be, and what they make of it. Nothing is measured here."""
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -8,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator.analysis.claims import claim_named
+from orchestrator.analysis.claims.possible import possible
+from orchestrator.analysis.claims.standing import Facts
 from orchestrator.cli import run as run_module
 from orchestrator.cli.app import run_command
 from orchestrator.paths import EXPERIMENTS
+from orchestrator.plan import make_plan, virtual_lab_capabilities
 from orchestrator.run.campaign import Summary
+from orchestrator.spec import load_experiment
 from tests.unit.synthetic_run import invented_bps, write_run
 
 Output = pytest.CaptureFixture[str]
@@ -92,10 +98,72 @@ def test_reproduce_runs_the_claim_s_experiment_and_judges_that_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     measured = measuring(monkeypatch, tmp_path, variants=("vanilla", "threaded", "inline"))
-    assert run_command(["reproduce", "c4", "--tier", "quick", "--json"]) == 4
+    monkeypatch.setattr(run_module, "draw", lambda summary: None)
+    assert run_command(["reproduce", "c4", "--tier", "quick", "--json", "--yes"]) == 4
     assert measured.request.spec == EXPERIMENTS / "scaling.yaml"
     assert measured.request.tier == "quick"
     output = capsys.readouterr()
     assert [one["claim"] for one in json.loads(output.out)["verdicts"]] == ["C4"]
     assert "It is judged at 16 to 32 cores, nearest to 18: the number of cores is not stated" in output.err
     assert run_command(["reproduce", "C12"]) == 2
+
+
+def test_reproduce_measures_nothing_unasked_that_the_plan_knows_to_decide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    measured = measuring(monkeypatch, tmp_path)
+    monkeypatch.setattr(run_module, "draw", lambda summary: None)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # no terminal: nobody answers
+    assert run_command(["reproduce", "C4", "--tier", "quick"]) == 4
+    assert measured.request is None
+    said = capsys.readouterr().err
+    assert "Possible verdict: not testable here." in said
+    assert "all roles share the cores of one computer" in said
+    assert "`orch reproduce C4 --testbed virtual-lab --tier claims`" in said
+    assert said.endswith("Nothing was measured. --yes measures it all the same.\n")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert run_command(["reproduce", "C4", "--tier", "quick"]) == 4
+    assert measured.request is None
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert run_command(["reproduce", "C4", "--tier", "quick"]) == 4  # measured, and not testable
+    assert measured.request is not None
+
+
+def test_a_dry_run_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    measured = measuring(monkeypatch, tmp_path)
+    assert run_command(["reproduce", "C4", "--dry-run", "--testbed", "virtual-lab", "--tier", "claims"]) == 0
+    last = capsys.readouterr().err.rsplit("Possible verdict: ", 1)[1]
+    assert last == "reproduced in virtual time or not reproduced in virtual time or undecided in virtual time.\n"
+    assert measured.request is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "overrides", "lacks"),
+    [
+        ("C1", (), None),
+        ("C4", ("repetitions=6",), None),
+        ("C6", (), None),
+        ("C6", ("factors.cores=[1, 18]",), "needs 3 core counts, and the plan has 2"),
+        ("C6", ("repetitions=7",), "needs 2 boots of each core count, and the plan has 1"),
+        ("C4", ("repetitions=5",), "needs 6 rounds, and the plan has 5"),
+        ("C4", ("factors.cores=[1, 4, 9]",), "judged at 16 to 32 cores"),
+        ("C4", ("factors.variant=[vanilla]",), "lacks the cells"),
+        ("C4", ("topology=gateway-to-gateway",), "only site-to-site runs"),
+    ],
+)
+def test_what_a_plan_lacks_for_a_verdict_is_known_beforehand(
+    claim: str, overrides: tuple[str, ...], lacks: str | None
+) -> None:
+    able = virtual_lab_capabilities(32, 2, ("vanilla", "threaded", "inline"), "own")
+    plan = make_plan(load_experiment(EXPERIMENTS / "scaling.yaml", tier="claims", overrides=overrides), able)
+    found = possible(claim_named(claim), plan, Facts(plan.topology, "uml", "virtual", False))
+    assert found.testable is (lacks is None)
+    if lacks:
+        assert lacks in "; ".join(found.against)
+        assert len(found.verdicts) == 1
+        assert found.verdicts[0].startswith("not testable here")

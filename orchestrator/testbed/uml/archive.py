@@ -5,7 +5,6 @@ A tar file compressed with xz. Its members are the products' folders as in the c
 ``manifest.json`` with a SHA-256 of every file.
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -18,14 +17,10 @@ from orchestrator import cache
 from orchestrator.errors import UserError
 from orchestrator.paths import cache_home
 from orchestrator.store.files import to_json, walk
+from orchestrator.testbed.uml.prebuilt import digest_of
 
 LIMIT_BYTES = 60 * 2**20
 _LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(product: cache.Product) -> list[Path]:
@@ -39,7 +34,7 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
         folder = Path(name)
         members = [file for product in products for file in _files(product)]
-        manifest = {str(file.relative_to(root)): _digest(file) for file in members}
+        manifest = {str(file.relative_to(root)): digest_of(file) for file in members}
         (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}))
         (folder / "members").write_text("".join(f"{name}\n" for name in manifest))
         packed = folder / "archive"
@@ -86,7 +81,7 @@ def _verify(folder: Path, source: Path) -> None:
     if present != set(files):
         raise UserError(f"{source} does not have the files that its manifest lists; it was not imported.")
     for name, digest in files.items():
-        if _digest(folder / name) != digest:
+        if digest_of(folder / name) != digest:
             raise UserError(f"{source} is damaged: {name} is not what the manifest says; it was not imported.")
 
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Archives of a built lab that were made elsewhere: fetched from an address, and held against a pinned SHA-256."""
+
+import hashlib
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.errors import UserError
+from orchestrator.paths import KERNEL
+from orchestrator.progress import Progress
+
+PINS = KERNEL / "lab" / "prebuilt.sha256"
+_SCHEMES = ("https", "http")
+_PIECE = 1 << 20
+_TIMEOUT_S = 60
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_address(source: str) -> bool:
+    """Whether an argument is an address to fetch from, and no file."""
+    return urlsplit(source).scheme in _SCHEMES
+
+
+def pinned(file: Path = PINS) -> dict[str, str]:
+    """The pinned archives: {SHA-256: name}. Raises UserError for a line that is neither a pin nor a comment."""
+    found = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        digest, _, name = text.partition("  ")
+        if not _SHA256.fullmatch(digest) or not name:
+            raise UserError(f"{file}:{number}: {text!r} is not a SHA-256, two spaces and a name.")
+        found[digest] = name.strip()
+    return found
+
+
+def digest_of(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def wanted_digests(given: str | None) -> dict[str, str]:
+    """What a fetched archive may be: the one SHA-256 that the user gave, else the pinned ones.
+
+    Raises UserError where there is none, because nothing would then say what is fetched.
+    """
+    if given is not None:
+        if not _SHA256.fullmatch(given.lower()):
+            raise UserError(f"--sha256 is 64 hexadecimal digits, and not {given!r}.")
+        return {given.lower(): "--sha256"}
+    found = pinned()
+    if not found:
+        raise UserError(f"No archive is pinned in {PINS}: give the SHA-256 of the one at this address with --sha256.")
+    return found
+
+
+def fetch(address: str, target: Path, digests: dict[str, str], progress: Progress) -> str:
+    """Fetch an archive into ``target``; returns the name of its pin.
+
+    Raises UserError where it cannot be fetched, or where its SHA-256 is none of ``digests``; ``target`` is then gone.
+    """
+    progress.stage(f"Fetching {address}")
+    hashed, received = hashlib.sha256(), 0
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer, target.open("wb") as out:
+            whole = int(answer.headers.get("Content-Length") or 0)
+            while piece := answer.read(_PIECE):
+                out.write(piece)
+                hashed.update(piece)
+                received += len(piece)
+                progress.detail(f"{received / 1e6:.0f} MB", received / whole if whole else None)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        target.unlink(missing_ok=True)
+        raise UserError(
+            f"{address} cannot be fetched: {getattr(error, 'reason', error)}. Nothing was imported."
+        ) from error
+    if hashed.hexdigest() not in digests:
+        target.unlink()
+        raise UserError(
+            f"{address} has the SHA-256 {hashed.hexdigest()}, which is not pinned ({', '.join(digests.values())}). "
+            "Nothing was imported."
+        )
+    return digests[hashed.hexdigest()]
