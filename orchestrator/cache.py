@@ -49,11 +49,16 @@ def key_of(inputs: Mapping[str, Any]) -> str:
 
 def hash_files(files: Iterable[Path], relative_to: Path) -> str:
     """A hash over names, modes (executable or not) and contents of files."""
+    return hash_contents(
+        (str(file.relative_to(relative_to)), os.access(file, os.X_OK), file.read_bytes()) for file in sorted(files)
+    )
+
+
+def hash_contents(contents: Iterable[tuple[str, bool, bytes]]) -> str:
+    """The same over (path, whether it is executable, content), in this order."""
     digest = hashlib.sha256()
-    for file in sorted(files):
-        content = file.read_bytes()
-        mode = "x" if os.access(file, os.X_OK) else "-"
-        digest.update(f"{file.relative_to(relative_to)}\0{mode}{len(content)}\0".encode() + content)
+    for path, executable, content in contents:
+        digest.update(f"{path}\0{'x' if executable else '-'}{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 

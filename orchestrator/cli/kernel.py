@@ -19,17 +19,17 @@ def build(
 ) -> None:
     """Build wireguard.ko, every build of it, for a kernel, and show where it is and its build id."""
     from orchestrator.cli.run import open_display
+    from orchestrator.kernel.builds import build_named, shipped_builds
     from orchestrator.kernel.lab import KERNELS
-    from orchestrator.kernel.modules import BUILDS, check_build, lab_module
+    from orchestrator.kernel.modules import lab_module
     from orchestrator.kernel.releases import release_module
 
-    if only is not None:
-        check_build(only)
-    for name in [only] if only else list(BUILDS):
+    for build in [build_named(only)] if only else shipped_builds().values():
         with open_display("uml") as display:
-            product = lab_module(name, display, target) if target in KERNELS else release_module(target, name, display)
+            here = target in KERNELS
+            product = lab_module(build, display, target) if here else release_module(target, build, display)
         facts = product.description["facts"]
-        print(f"{name} for {facts['release']}: build id {facts['build_id']}\n  {product.path / 'wireguard.ko'}")
+        print(f"{build.name} for {facts['release']}: build id {facts['build_id']}\n  {product.path / 'wireguard.ko'}")
 
 
 @app.command("list")
@@ -38,8 +38,9 @@ def list_modules() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from orchestrator.kernel.builds import shipped_builds
     from orchestrator.kernel.lab import KERNELS
-    from orchestrator.kernel.modules import BUILDS, cached_lab_module
+    from orchestrator.kernel.modules import cached_lab_module
     from orchestrator.kernel.releases import cached_release_module, load_releases
     from orchestrator.kernel.variants import load_variants
 
@@ -61,10 +62,11 @@ def list_modules() -> None:
         facts = product.description["facts"] if product else {}
         modules.add_row(kernel, name, facts.get("release", "not built"), facts.get("build_id", ""))
 
+    builds = shipped_builds()
     for kernel in KERNELS:
-        for name in BUILDS:
-            row(kernel, name, cached_lab_module(name, kernel))
+        for name, build in builds.items():
+            row(kernel, name, cached_lab_module(build, kernel))
     for release in load_releases().values():
-        for name in BUILDS:
-            row(release.name, name, cached_release_module(release, name))
+        for name, build in builds.items():
+            row(release.name, name, cached_release_module(release, build))
     console.print(modules)

@@ -2,6 +2,7 @@
 """`orch rerun`: a run once more, on this testbed, and whether it came out the same."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +42,8 @@ def rerun(
     with tempfile.TemporaryDirectory(prefix="orch-rerun-") as folder:
         spec = Path(folder, f"{meta['experiment']}.yaml")
         spec.write_text(str(meta["spec_text"]), encoding="utf-8")
+        if meta.get("inputs"):
+            shutil.copytree(before.path / str(meta["inputs"]), folder, dirs_exist_ok=True)
         order = str(arguments.get("order") or "random")
         request = Request(
             *(spec, results, meta.get("tier"), overrides, testbed or _testbed_of(meta), order),

@@ -70,6 +70,7 @@ class Request:
 def measure(request: Request) -> "Summary":
     """The way from a request to a run with its tables. What it came to is told and drawn afterwards."""
     from orchestrator.cli.spec import boots_sentence, clock_sentence, comparing_sentence
+    from orchestrator.kernel.variants import shipped
     from orchestrator.plan import make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
@@ -96,10 +97,10 @@ def measure(request: Request) -> "Summary":
     if why:
         arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
     place: Place = Cluster(request.dask) if request.dask else Home()
-    beds = members_of(bed)
+    beds = [one.with_code(experiment.own_variants.code) for one in members_of(bed)]
     with place:
         seen = place.look(beds)
-        able = pool_capabilities(seen)
+        able = pool_capabilities(seen).with_own(experiment.own_variants, shipped())
         plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
         if found is None:
             _check_results(results)

@@ -46,6 +46,7 @@ def plan(
 ) -> None:
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
     from orchestrator.cli.lessons import lessons
+    from orchestrator.kernel.variants import shipped
     from orchestrator.plan import make_plan
     from orchestrator.spec import load_experiment, members_of
     from orchestrator.testbed.choice import choose_testbed
@@ -56,7 +57,7 @@ def plan(
     if why:
         print(f"orch: {why}", file=sys.stderr)
     beds = members_of(bed)
-    able = pool_capabilities({one.testbed: look(one) for one in beds})
+    able = pool_capabilities({one.testbed: look(one) for one in beds}).with_own(experiment.own_variants, shipped())
     planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
     learned = lessons(beds[0].provider, able.slots, able.role_cpus)
     if json_output:

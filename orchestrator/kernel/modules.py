@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building wireguard.ko for the lab kernel: upstream's code as it is, or with one of our series on top.
+"""Building wireguard.ko for the lab kernel.
 
-A build other than ``upstream`` is a folder of kernel/ with a ``series`` file, ``patches/`` (paths relative to
-drivers/net/wireguard's parents, -p1 from the root of the kernel source) and, where there are own files, ``src/``.
+`orchestrator.kernel.builds` says what a build is.
 """
 
 import os
@@ -14,40 +13,29 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.commands import run_logged
-from orchestrator.errors import UserError
+from orchestrator.kernel.builds import Build
 from orchestrator.kernel.elf import build_id
 from orchestrator.kernel.lab import ARCHITECTURE, apply_series, cached_lab_kernel, lab_kernel
-from orchestrator.paths import KERNEL, cache_home
+from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
-UPSTREAM = "upstream"
 # With it the code sees only the CPUs of its own group as on line, where the lab kernel was given groups (cpu_groups= on
 # its command line); elsewhere nothing changes.
 FLAGS = "KCFLAGS=-include asm/cpu-groups.h"
-BUILDS = {UPSTREAM: None, "multitunnel": KERNEL / "wireguard"}
 
 
-def _inputs(kernel: cache.Product, build: str) -> dict[str, Any]:
-    folder = BUILDS[build]
-    own = cache.hash_tree(folder) if folder else ""
-    return {"kernel": kernel.key, "build": build, "own": own, "flags": FLAGS}
+def _inputs(kernel: cache.Product, build: Build) -> dict[str, Any]:
+    return {"kernel": kernel.key, "build": build.name, "own": build.digest, "flags": FLAGS}
 
 
-def check_build(build: str) -> None:
-    """Raise UserError for a build that is not there."""
-    if build not in BUILDS:
-        raise UserError(f"There is no build {build!r} of the WireGuard module; there are: {', '.join(BUILDS)}.")
-
-
-def cached_lab_module(build: str, kernel_name: str = "lab") -> cache.Product | None:
+def cached_lab_module(build: Build, kernel_name: str = "lab") -> cache.Product | None:
     """The module if it, and the kernel that it is for, have been built."""
     kernel = cached_lab_kernel(kernel_name)
     return cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))) if kernel else None
 
 
-def lab_module(build: str, progress: Progress, kernel_name: str = "lab") -> cache.Product:
+def lab_module(build: Build, progress: Progress, kernel_name: str = "lab") -> cache.Product:
     """wireguard.ko of a build for a lab kernel; its product.json has the build id among the facts."""
-    check_build(build)
     kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product
@@ -57,28 +45,30 @@ def lab_module(build: str, progress: Progress, kernel_name: str = "lab") -> cach
         _inputs(kernel, build),
         lambda folder: _build(kernel, build, folder),
         progress,
-        title=f"Building the wireguard module ({build}{', debug' * (kernel_name == 'debug')})",
+        title=f"Building the wireguard module ({build.name}{', debug' * (kernel_name == 'debug')})",
         estimate_s=12,
     )
 
 
-def _build(kernel: cache.Product, build: str, folder: Path) -> Mapping[str, Any]:
+def _build(kernel: cache.Product, build: Build, folder: Path) -> Mapping[str, Any]:
     log = folder / "build.log"
-    kept = cache_home() / "logs" / f"wireguard-{build}.log"
+    kept = cache_home() / "logs" / f"wireguard-{build.name}.log"
     tree = folder / "source"
     module = tree / "drivers/net/wireguard"
     shutil.copytree(kernel.path / "upstream", module)
-    own = BUILDS[build]
-    if own is not None:
+    if build.patched:
+        own = folder / "own"
+        build.write(own)
         if (own / "src").is_dir():
             shutil.copytree(own / "src", module, dirs_exist_ok=True)
         apply_series(own / "series", tree, log, kept, kernel.description["facts"]["source_version"])
+        shutil.rmtree(own)
     arguments = ["make", "-C", str(kernel.path / "headers"), ARCHITECTURE, FLAGS, f"M={module}", "CONFIG_WIREGUARD=m"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
-    what = f"Building the wireguard module ({build})"
+    what = f"Building the wireguard module ({build.name})"
     run_logged([*arguments, jobs, "modules"], log, what=what, keep_log=kept)
     target = folder / "wireguard.ko"
     subprocess.run(["strip", "--strip-debug", "-o", target, module / "wireguard.ko"], check=True)
     shutil.rmtree(tree)
     log.unlink()
-    return {"build_id": build_id(target), "release": kernel.description["facts"]["release"], "build": build}
+    return {"build_id": build_id(target), "release": kernel.description["facts"]["release"], "build": build.name}

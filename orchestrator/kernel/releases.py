@@ -18,8 +18,8 @@ import yaml
 from orchestrator import cache
 from orchestrator.debian import mmdebstrap, shared_scratch
 from orchestrator.errors import UserError
+from orchestrator.kernel.builds import Build
 from orchestrator.kernel.elf import build_id
-from orchestrator.kernel.modules import BUILDS
 from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
 
@@ -47,22 +47,21 @@ def load_releases() -> dict[str, Release]:
     }
 
 
-def _inputs(release: Release, build: str) -> dict[str, Any]:
-    folder = BUILDS[build]
+def _inputs(release: Release, build: Build) -> dict[str, Any]:
     return {
         "packages": [*release.suites, release.headers, release.source],
-        "build": build,
-        "own": cache.hash_tree(folder) if folder else "",
+        "build": build.name,
+        "own": build.digest,
         "script": cache.hash_files([_SCRIPT], KERNEL),
     }
 
 
-def cached_release_module(release: Release, build: str) -> cache.Product | None:
+def cached_release_module(release: Release, build: Build) -> cache.Product | None:
     """The module if it has been built."""
     return cache.find("release-module", cache.key_of(_inputs(release, build)))
 
 
-def release_module(name: str, build: str, progress: Progress) -> cache.Product:
+def release_module(name: str, build: Build, progress: Progress) -> cache.Product:
     """wireguard.ko of a build for one of Debian's kernels; its facts have the build id and the exact release."""
     releases = load_releases()
     if name not in releases:
@@ -73,20 +72,19 @@ def release_module(name: str, build: str, progress: Progress) -> cache.Product:
         _inputs(release, build),
         lambda folder: _build(release, build, folder, progress),
         progress,
-        title=f"Building the wireguard module ({build}) for {name}",
+        title=f"Building the wireguard module ({build.name}) for {name}",
         estimate_s=90,
     )
 
 
-def _build(release: Release, build: str, folder: Path, progress: Progress) -> Mapping[str, Any]:
+def _build(release: Release, build: Build, folder: Path, progress: Progress) -> Mapping[str, Any]:
     with shared_scratch() as scratch:
         tree = scratch / "build"
         tree.mkdir()
         shutil.copy(_SCRIPT, tree)
-        own = BUILDS[build]
-        if own is not None:
-            shutil.copytree(own, tree / "own")
-        script = f"cd /build && ./{_SCRIPT.name}" + (" own" if own is not None else "")
+        if build.patched:
+            build.write(tree / "own")
+        script = f"cd /build && ./{_SCRIPT.name}" + (" own" if build.patched else "")
         hooks = [
             f'cp -r build "$1"/build && chroot "$1" sh -c {shlex.quote(script)}',
             'cp "$1"/build/wireguard.ko "$1"/build/netns.sh "$1"/build/release .',
@@ -101,10 +99,10 @@ def _build(release: Release, build: str, folder: Path, progress: Progress) -> Ma
             left_out=["doc"],
             what=f"Building the wireguard module for {release.name}",
             on_line=lambda line: progress.detail(line[:70]),
-            keep_log=cache_home() / "logs" / f"wireguard-{build}-{release.name}.log",
+            keep_log=cache_home() / "logs" / f"wireguard-{build.name}-{release.name}.log",
         )
         for name in ("wireguard.ko", "netns.sh"):
             shutil.copyfile(scratch / name, folder / name)
         exact = (scratch / "release").read_text().strip()
     (folder / "build.log").unlink()
-    return {"build_id": build_id(folder / "wireguard.ko"), "release": exact, "build": build, "for": release.name}
+    return {"build_id": build_id(folder / "wireguard.ko"), "release": exact, "build": build.name, "for": release.name}

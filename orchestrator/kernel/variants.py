@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The WireGuard variants that specs name: kernel/variants.yaml."""
+"""The WireGuard variants that specs name: those of kernel/variants.yaml, and those of a spec's own file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from orchestrator.errors import UserError
 from orchestrator.paths import KERNEL
+from orchestrator.spec.variants import Described, Variants, read_variants
 
 VARIANTS_FILE = KERNEL / "variants.yaml"
 
@@ -17,7 +16,7 @@ VARIANTS_FILE = KERNEL / "variants.yaml"
 class Variant:
     """A WireGuard build and its settings.
 
-    ``build``: ``upstream`` or a folder of kernel/ with a series; ``threaded``: NAPI polls in threads of their own;
+    ``build``: the name of a build (`orchestrator.kernel.builds`); ``threaded``: NAPI polls in threads of their own;
     ``settings``: the module's own per-device settings, by name; ``pinned``: the queued work of each tunnel is confined
     to one CPU.
     """
@@ -30,29 +29,28 @@ class Variant:
     settings: dict[str, str] = field(default_factory=dict)
 
 
+def shipped() -> Variants:
+    """The variants of kernel/variants.yaml as it describes them."""
+    return read_variants(VARIANTS_FILE)
+
+
 def load_variants(path: Path = VARIANTS_FILE) -> dict[str, Variant]:
-    """All variants by name."""
-    content: dict[str, Any] = yaml.safe_load(path.read_text())
-    found = {}
-    for name, entry in content.items():
-        settings = dict(entry.get("settings") or {})
-        threaded = bool(settings.pop("threaded", False))
-        cpus = settings.pop("cpus", None)
-        if cpus not in (None, "own"):
-            raise UserError(f"{path}: {name}: cpus is {cpus!r}; it can be `own`, or left out.")
-        own = {str(key): str(value) for key, value in settings.items()}
-        found[name] = Variant(name, entry["description"], entry["build"], threaded, cpus == "own", own)
-    return found
+    """All variants of a file by name. Raises SpecError with every mistake."""
+    return {found.name: variant_of(found) for found in read_variants(path).described}
 
 
-def needed_builds() -> list[str]:
-    """The builds of the module that the variants load, each once, in order."""
-    return sorted({variant.build for variant in load_variants().values()})
+def variant_of(described: Described) -> Variant:
+    """The variant that a file describes."""
+    settings = dict(described.entry.settings)
+    threaded, cpus = settings.pop("threaded", "false"), settings.pop("cpus", None)
+    return Variant(
+        described.name, described.entry.description, described.build, threaded == "true", cpus == "own", settings
+    )
 
 
-def variant(name: str) -> Variant:
-    """One variant; UserError names the known ones."""
-    known = load_variants()
+def variant(name: str, own: Iterable[Described] = ()) -> Variant:
+    """One variant, also of an experiment's ``own``; UserError names the known ones."""
+    known = load_variants() | {found.name: variant_of(found) for found in own}
     if name not in known:
         raise UserError(f"There is no variant {name!r}. {VARIANTS_FILE.name} has: {', '.join(known)}.")
     return known[name]

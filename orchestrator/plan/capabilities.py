@@ -2,9 +2,10 @@
 """What a testbed can do, as far as a plan depends on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, VIRTUAL_CLOCK, Clock, RoleCpus
+from orchestrator.spec.variants import Variants
 
 _LAB_TOPOLOGIES = ("site-to-site", "gateway-to-gateway")
 
@@ -31,6 +32,13 @@ class Capabilities:
     clock: Clock = REAL_CLOCK
     slots: int | None = None
     role_cpus: RoleCpus = SHARED_CPUS
+
+    def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
+        """Also with the variants of an experiment's own file. A testbed that cannot load all ``shipped`` ones can load
+        an own one whose base and way of polling are those of one that it can."""
+        able = {one.kind for one in shipped.described if one.name in self.variants}
+        more = [one.name for one in own.described if "variants" not in self.reasons or one.kind in able]
+        return replace(self, variants=(*self.variants, *more))
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:

@@ -26,14 +26,14 @@ DECISIONS = ("keep", "rerun", "abort")
 # What describes the present session; what it replaces is kept in the session's "was".
 _OF_SESSION = (
     *("description", "tier", "spec_text", "spec_hash", "spec", "overrides", "arguments", "plan", "variants"),
-    *("versions", "source", "testbed", "environment"),
+    *("versions", "source", "testbed", "environment", "inputs"),
 )
 
 
-def variants_of(plan: Plan) -> dict[str, Variant]:
-    """The variants that a plan uses, by name."""
+def variants_of(plan: Plan, spec: "Experiment") -> dict[str, Variant]:
+    """The variants that a plan of an experiment uses, by name."""
     names = {trial.levels.variant for trial in plan.iterate()} - {NO_VARIANT}
-    return {name: variant(name) for name in sorted(names)}
+    return {name: variant(name, spec.own_variants.described) for name in sorted(names)}
 
 
 def open_run(campaign: Campaign, executor: Executor) -> Session:
@@ -42,7 +42,7 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     Raises UserError where there is no such run, where it is of another experiment or being written, or where something
     has changed and the decision is to abort; then nothing in it is touched.
     """
-    plan, variants = campaign.plan, variants_of(campaign.plan)
+    plan, variants = campaign.plan, variants_of(campaign.plan, campaign.spec)
     work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
     asked = {name: executor.submit(name, work, lambda text: None) for name in executor.testbeds}
     testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
@@ -60,7 +60,9 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
         except BaseException:
             folder.close()
             raise
-        variants = variants_of(plan)
+        variants = variants_of(plan, campaign.spec)
+    if inputs := campaign.spec.inputs:
+        folder.update(inputs=folder.keep_inputs(inputs))
     return Session(campaign.spec, plan, testbeds, variants, folder, ledger, campaign.progress)
 
 

@@ -15,13 +15,21 @@ from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.tools import misused
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
+from orchestrator.spec.variants import Variants
 
 MOST_TRIALS = 1_000_000
 
 
-def contradictions(tree: Mapping) -> list[Problem]:
-    """The problems of one resolved spec, except rules without effect."""
-    problems = [*_unknown_names(tree), *_repeated_levels(tree), *misused(tree), *_rekeys(tree), *_slow(tree)]
+def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
+    """The problems of one resolved spec, except rules without effect. ``own``: the variants of the file it names."""
+    problems = [
+        *_unknown_names(tree),
+        *_unknown_variants(tree, own),
+        *_repeated_levels(tree),
+        *misused(tree),
+        *_rekeys(tree),
+        *_slow(tree),
+    ]
     problems += noise_floor.problems(tree)
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
@@ -96,12 +104,6 @@ def _names(nodes: Iterable[Node | None]) -> Iterator[tuple[str, Span]]:
 
 def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     entries = tree.entries
-    cells_named = [entries.get("factors"), *_items(entries.get("exclude")), *_items(entries.get("include"))]
-    variants = catalog.known_variants()
-    named = [*(_below(node, "variant") for node in cells_named), entries.get("noise_floor")]
-    for name, span in _names(named):
-        if name and name not in variants:
-            yield Problem(f"There is no variant {name} in kernel/variants.yaml.{did_you_mean(name, variants)}", span)
     testbeds = (*catalog.known_testbeds(), catalog.AUTO)
     for name, span in _names([entries.get("testbed")]):
         if name and not catalog.is_file_name(name) and name not in testbeds:
@@ -116,6 +118,23 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     for name, span in _names([entries.get("default_tier")]):
         if name not in known:
             yield Problem(f"There is no tier {name}.{did_you_mean(name, known)}", span)
+
+
+def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
+    entries = tree.entries
+    shipped = catalog.known_variants()
+    if twice := sorted(set(own.names) & set(shipped)):
+        message = f"{own.file} has a variant {twice[0]}, and so has kernel/variants.yaml. Give yours another name."
+        yield Problem(message, entries["variants"].span)
+    if "variants" in entries and not own.names:
+        return  # there is something wrong with that file, which is told
+    known = (*own.names, *shipped)
+    where = f"{own.file} or kernel/variants.yaml" if own.names else "kernel/variants.yaml"
+    cells_named = [entries.get("factors"), *_items(entries.get("exclude")), *_items(entries.get("include"))]
+    named = [*(_below(node, "variant") for node in cells_named), entries.get("noise_floor")]
+    for name, span in _names(named):
+        if name and name not in known:
+            yield Problem(f"There is no variant {name} in {where}.{did_you_mean(name, known)}", span)
 
 
 def _rekeys(tree: Mapping) -> Iterator[Problem]:

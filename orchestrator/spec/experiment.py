@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -30,6 +30,7 @@ from orchestrator.spec.fields import (
 )
 from orchestrator.spec.limits import Limits
 from orchestrator.spec.traffic import TierTraffic, Traffic
+from orchestrator.spec.variants import NO_VARIANTS, Variants
 
 T = TypeVar("T")
 Topology = Literal["site-to-site", "gateway-to-gateway"]
@@ -167,12 +168,14 @@ class Tier(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an experiment was read from. ``path``: the file; ``text``: its content, as it was."""
+    """Where an experiment was read from. ``path``: the file; ``text``: its content, as it was; ``variants``: those of
+    the file of variants that it names."""
 
     path: Path = Path()
     text: str = ""
     tier: str | None = None
     overrides: tuple[str, ...] = ()
+    variants: Variants = NO_VARIANTS
 
 
 class Experiment(Strict):
@@ -193,6 +196,9 @@ class Experiment(Strict):
     ] = "lab"
     topology: Topology = "site-to-site"
     seed: int = Field(default=1, ge=0, description="Decides the order of trials; any number.")
+    variants: str | None = Field(
+        default=None, min_length=1, description="A file of variants of your own, relative to this one."
+    )
     factors: Factors
     exclude: tuple[Rule, ...] = ()
     include: tuple[ExtraCell, ...] = ()
@@ -228,13 +234,15 @@ class Experiment(Strict):
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without later keys that have their defaults, so that specs of before these keys are what they were."""
         content: dict[str, Any] = handler(self)
-        defaults = {"noise_floor": None, "busy": "reject"}
+        defaults = {"noise_floor": None, "busy": "reject", "variants": None}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
-    def with_origin(self, path: Path, text: str, tier: str | None, overrides: Sequence[str]) -> "Experiment":
+    def with_origin(
+        self, path: Path, text: str, tier: str | None, overrides: Sequence[str], variants: Variants = NO_VARIANTS
+    ) -> "Experiment":
         """The same, remembering where it came from."""
         copy = self.model_copy()
-        copy._origin = Origin(path, text, tier, tuple(overrides))
+        copy._origin = Origin(path, text, tier, tuple(overrides), variants)
         return copy
 
     @property
@@ -256,6 +264,19 @@ class Experiment(Strict):
     def overrides(self) -> tuple[str, ...]:
         """The arguments of --set, as given."""
         return self._origin.overrides
+
+    @property
+    def own_variants(self) -> Variants:
+        """The variants of the file that it names; none without one."""
+        return self._origin.variants
+
+    @property
+    def inputs(self) -> dict[str, bytes]:
+        """What it names beside itself, by its path relative to the spec's folder."""
+        if self.variants is None:
+            return {}
+        folder = PurePosixPath(self.variants).parent
+        return {(folder / name).as_posix(): content for name, content in self.own_variants.files.items()}
 
     @property
     def spec_hash(self) -> str:

@@ -16,6 +16,7 @@ from orchestrator.spec.overrides import merged, read_override, refuse_into_value
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, UmlTestbed, clock_of
 from orchestrator.spec.validation import build
+from orchestrator.spec.variants import variants_of_spec
 
 _NO_EFFECT = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
 
@@ -41,14 +42,15 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         refuse_into_values(tree, change, text)
         tree = merged(tree, change)
         changes += problems
+    own, of_variants = variants_of_spec(tree, file.parent)
     experiment, problems = build(Experiment, tree)
-    problems = _without_echo(changes, [*problems, *contradictions(tree)])
+    problems = _without_echo(changes, [*problems, *of_variants, *contradictions(tree, own)])
     # Rules of the file may be for a tier; those of --set are for what is asked for now.
     without = [span for span, effect in rules_and_effect(tree).items() if not effect and not span.source.is_file]
     problems = _without_echo(problems, [Problem(_NO_EFFECT, span) for span in without])
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
-    return experiment.with_origin(file, source.text, chosen, overrides)
+    return experiment.with_origin(file, source.text, chosen, overrides, own)
 
 
 def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
@@ -182,8 +184,9 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
     effective: dict[Span, bool] = {}
     for tier in (None, *names):
         tree = _resolved(root, tier)
+        own, of_variants = variants_of_spec(tree, Path(source.name).parent)
         _, refused = build(Experiment, tree)
-        problems = _without_echo(problems, [*refused, *contradictions(tree)])
+        problems = _without_echo(problems, [*refused, *of_variants, *contradictions(tree, own)])
         for span, effect in rules_and_effect(tree).items():
             effective[span] = effective.get(span, False) or effect
     problems += [Problem(_NO_EFFECT, span) for span, effect in effective.items() if not effect]

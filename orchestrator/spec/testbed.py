@@ -31,6 +31,7 @@ from orchestrator.spec.role_cpus import (
     machine_cpus,
 )
 from orchestrator.spec.tuning import Tuning
+from orchestrator.spec.variants import OwnCode
 
 Role = Literal["client", "gateway-a", "gateway-b", "server"]
 ROLES: tuple[Role, ...] = ("client", "gateway-a", "gateway-b", "server")
@@ -67,6 +68,7 @@ class _Testbed(Strict):
     description: str = ""
 
     _file: str = PrivateAttr(default="")
+    _own_code: tuple[OwnCode, ...] = PrivateAttr(default=())
 
     def with_file(self, file: str) -> Self:
         """The same, remembering what a user named: a name in experiments/testbeds, or a file."""
@@ -78,6 +80,17 @@ class _Testbed(Strict):
     def file(self) -> str:
         """What a user named to mean this testbed; its own name where it was not read from a file."""
         return self._file or self.testbed
+
+    def with_code(self, code: tuple[OwnCode, ...]) -> Self:
+        """The same, with code of an experiment's own variants, builds of which its hosts are to have."""
+        copy = self.model_copy()
+        copy._own_code = code
+        return copy
+
+    @property
+    def own_code(self) -> tuple[OwnCode, ...]:
+        """Code of an experiment's own variants."""
+        return self._own_code
 
     def _check_roles(self, hosts: Sequence[Host], needed: Sequence[str]) -> None:
         placed = [role for host in hosts for role in host.roles]

@@ -17,6 +17,7 @@ from orchestrator.store.files import replace_file, sync_directory, to_json, try_
 from orchestrator.store.reading import STOPPING, TRIALS, as_counted, read_run, scan
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+INPUTS = "inputs"  # what the spec names beside itself
 _RESERVE = ".reserve"
 RESERVE_BYTES = 4 * 2**20  # enough for the last attempt, the journal and run.json
 
@@ -156,6 +157,26 @@ class RunDirectory:
         self._description.update(fields)
         self._write_description()
 
+    def keep_inputs(self, files: Mapping[str, bytes]) -> str:
+        """Keep what the spec names beside itself, by its path relative to the spec; returns the folder's name. What an
+        earlier session kept stays: other content has another folder."""
+        number, name = 1, INPUTS
+        while (folder := self.path / name).exists() and not _holds(folder, files):
+            number += 1
+            name = f"{INPUTS}-{number}"
+
+        def write() -> None:
+            temporary = self.path / f".{name}.tmp"
+            shutil.rmtree(temporary, ignore_errors=True)
+            for path, content in files.items():
+                (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / path).write_bytes(content)
+            temporary.rename(folder)
+
+        if not folder.exists():
+            self._store(write)
+        return name
+
     def write_stopping(self, cells: Sequence[Mapping[str, Any]]) -> None:
         """Store why each cell of each finished block has as many rounds as it has."""
         self._replace(STOPPING, {"schema": 1, "cells": list(cells)})
@@ -248,6 +269,12 @@ class RunDirectory:
             (self.path / _RESERVE).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             os.close(self._lock)
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Whether a folder has these files, with this content, and no others."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return found.keys() == files.keys() and all(found[name].read_bytes() == files[name] for name in found)
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ import pytest
 from orchestrator import debian
 from orchestrator.debian import Version
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.kernel.builds import build_named, shipped_builds
 from orchestrator.kernel.elf import build_id
 from orchestrator.kernel.lab import patches
-from orchestrator.kernel.modules import BUILDS, lab_module
 from orchestrator.kernel.releases import release_module
 from orchestrator.kernel.source import choose, pin, version_key
 from orchestrator.kernel.variants import load_variants, variant
@@ -105,19 +105,21 @@ def test_variants_are_known_by_name() -> None:
 
 def test_a_variant_is_a_build_and_settings(tmp_path: Path) -> None:
     known = load_variants()
-    assert {found.build for found in known.values()} == set(BUILDS)
+    assert {found.build for found in known.values()} == set(shipped_builds())
     assert known["inline"].settings == {"transmit": "inline", "receive": "inline"}
     assert known["pinned"].pinned
     assert "cpus" not in known["pinned"].settings
     assert not known["vanilla"].pinned
     bad = tmp_path / "variants.yaml"
-    bad.write_text("odd: {description: x, build: upstream, settings: {cpus: 3}}\n")
-    with pytest.raises(UserError, match="odd: cpus is 3; it can be `own`"):
+    bad.write_text("odd: {description: x, build: multitunnel, settings: {cpus: 3}}\n")
+    with pytest.raises(
+        UserError, match=r"variants.yaml:1:6: odd: a mapping does not fit: cpus is 3. Expected cpus: own"
+    ):
         load_variants(bad)
 
 
 def test_what_cannot_be_built_is_named_before_anything_is_done() -> None:
     with pytest.raises(UserError, match=r"no kernel 'bookworm-5.10'.*bookworm-6.1"):
-        release_module("bookworm-5.10", "upstream", Silent())
+        release_module("bookworm-5.10", build_named("upstream"), Silent())
     with pytest.raises(UserError, match=r"no build 'vanilla'.*upstream, multitunnel"):
-        lab_module("vanilla", Silent())
+        build_named("vanilla")

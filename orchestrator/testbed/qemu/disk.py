@@ -7,7 +7,7 @@ image, and every module build loads and is the one that was built.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
+from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.releases import cached_release_module, load_releases, release_module
-from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
+from orchestrator.spec.variants import OwnCode
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.qemu.image import cached_image, guest_image
 from orchestrator.testbed.qemu.machine import KVM, TCG, Guest, boot, shut_down, wait_until_up
@@ -44,12 +45,12 @@ class GuestProducts:
         return self.disk.path / DISK
 
 
-def guest_products(name: str, accelerator: str, progress: Progress) -> GuestProducts:
+def guest_products(name: str, accelerator: str, progress: Progress, own: Sequence[OwnCode] = ()) -> GuestProducts:
     """Image, modules and provisioned disk of a release, from the cache or made now. The disk has the builds of all
-    variants."""
+    shipped variants, and of an experiment's ``own`` code."""
     release = load_releases()[name]
     image = guest_image(release, progress)
-    made = {build: release_module(name, build, progress) for build in needed_builds()}
+    made = {build.name: release_module(name, build, progress) for build in needed_builds(own)}
     check_release(image, made)
     disk = cache.obtain(
         "guest-disk",
@@ -136,7 +137,7 @@ def cached_products() -> list[cache.Product]:
     """Products in the cache that guests of today's checkout use."""
     found = []
     for release in load_releases().values():
-        modules = {build: cached_release_module(release, build) for build in needed_builds()}
+        modules = {build.name: cached_release_module(release, build) for build in needed_builds()}
         made = {build: product for build, product in modules.items() if product}
         image = cached_image(release)
         disk = cache.find("guest-disk", cache.key_of(_inputs(image, made))) if image else None

@@ -47,7 +47,7 @@ class GuestMachines:
         first = guest_image(load_releases()[kernels[0]], progress)
         self.accelerator: Accelerator = find_accelerator(first.path / "vmlinuz", first.path / "initrd", progress)
         self.products: dict[str, GuestProducts] = {
-            kernel: guest_products(kernel, self.accelerator.name, progress) for kernel in kernels
+            kernel: guest_products(kernel, self.accelerator.name, progress, testbed.own_code) for kernel in kernels
         }
         if self.emulated:
             progress.message(

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
+from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
 from orchestrator.spec import SshHost, SshTestbed
+from orchestrator.spec.variants import UPSTREAM
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.remote import Agent
@@ -20,7 +22,6 @@ from orchestrator.testbed.ssh.route import routes
 from orchestrator.testbed.ssh.session import HostLogin
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
-_UPSTREAM = "upstream"  # the build that is as it is in the kernel
 _UNCONFINED = (
     "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
     "other_cpus: off-line it can be measured"
@@ -30,7 +31,7 @@ _UNCONFINED = (
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
     """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
     surveys = _surveys(testbed, with_tunables=True)
-    found = examine(testbed, surveys, modules_here())
+    found = examine(testbed, surveys, modules_here(needed_builds(testbed.own_code)))
     return surveys, {host.name: [*found[host.name], *power_finding(host)] for host in testbed.hosts}
 
 
@@ -99,7 +100,7 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
             reasons["cores"] = f"{host.name} has {most} CPU{'s' * (most != 1)} for it{f' ({others})' if others else ''}"
         ways.add(host.other_cpus)
         if host.other_cpus == FREE:
-            variants = {name: variant for name, variant in variants.items() if variant.build != _UPSTREAM}
+            variants = {name: variant for name, variant in variants.items() if variant.build != UPSTREAM}
             reasons["variants"] = _UNCONFINED.format(host.name)
             continue
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from orchestrator.errors import TestbedError
+from orchestrator.kernel.builds import needed_builds
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
 from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
@@ -136,7 +137,7 @@ class HostsTestbed:
             raise
 
     def _refuse_bad_hosts(self) -> None:
-        blocking = sentences(examine(self._spec, self._surveys, modules_here()))
+        blocking = sentences(examine(self._spec, self._surveys, modules_here(needed_builds(self._spec.own_code))))
         if blocking:
             raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
-from orchestrator.kernel.modules import BUILDS, cached_lab_module
+from orchestrator.kernel.builds import Build, needed_builds
+from orchestrator.kernel.modules import cached_lab_module
 from orchestrator.kernel.releases import cached_release_module, load_releases
-from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import KERNEL
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
@@ -32,16 +32,16 @@ Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}
 _BUILD_S = 1800  # a slow host that fetches headers and a kernel source, and compiles
 
 
-def modules_here() -> dict[str, dict[str, cache.Product]]:
-    """The modules that this computer has built, by kernel release and build."""
+def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]:
+    """The modules that this computer has built, by kernel release and build; of releases for which it has them all."""
     found: dict[str, dict[str, cache.Product]] = {}
-    for build in BUILDS:
+    for build in builds:
         products = [cached_lab_module(build)]
         products += [cached_release_module(release, build) for release in load_releases().values()]
         for product in products:
             if product is not None:
-                found.setdefault(product.description["facts"]["release"], {})[build] = product
-    return {release: builds for release, builds in found.items() if set(builds) == set(BUILDS)}
+                found.setdefault(product.description["facts"]["release"], {})[build.name] = product
+    return {release: made for release, made in found.items() if len(made) == len(builds)}
 
 
 def source_packages(release: str, system: str) -> list[str]:
@@ -63,21 +63,19 @@ def source_packages(release: str, system: str) -> list[str]:
 
 
 def wanted_modules(
-    host: SshHost, survey: Survey, here: Mapping[str, Mapping[str, cache.Product]]
+    host: SshHost, survey: Survey, here: Mapping[str, Mapping[str, cache.Product]], builds: Sequence[Build]
 ) -> list[WantedModule]:
-    """Every build of the module that variants need, on a host with a gateway."""
+    """Every one of these builds of the module, on a host with a gateway."""
     if not has_gateway(host):
         return []
     release = str(survey.facts["kernel_release"])
-    builds = needed_builds()
     if not builds_there(host, release, here):
-        return [from_here(build, here[release][build]) for build in builds]
+        return [from_here(build.name, here[release][build.name]) for build in builds]
     script = cache.hash_files([_SCRIPT], KERNEL)
     wanted = []
     for build in builds:
-        own = BUILDS[build]
-        made_from = {"release": release, "own": cache.hash_tree(own) if own else "", "script": script}
-        wanted.append(WantedModule(build, release, cache.key_of(made_from), None, own is not None))
+        made_from = {"release": release, "own": build.digest, "script": script}
+        wanted.append(WantedModule(build.name, release, cache.key_of(made_from), None, build.patched))
     return wanted
 
 
@@ -102,15 +100,16 @@ def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, Mod
 
 
 @contextlib.contextmanager
-def _own_sources() -> Iterator[Path]:
-    """The build script and our series in one tar file: one task instead of one a file."""
+def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
+    """The build script and the files of builds in one tar file: one task instead of one a file."""
     with tempfile.TemporaryDirectory(prefix="orch-sources-") as name:
         file = Path(name) / "sources.tar"
         with tarfile.open(file, "w") as tar:
             tar.add(_SCRIPT, _SCRIPT.name)
-            for build, own in BUILDS.items():
-                if own is not None:
-                    tar.add(own, build)
+            for build in builds:
+                if build.patched:
+                    build.write(Path(name) / build.name)
+                    tar.add(Path(name) / build.name, build.name)
         yield file
 
 
@@ -125,9 +124,15 @@ class Provisioning:
     progress: Progress
 
     @cached_property
+    def _builds(self) -> list[Build]:
+        return needed_builds(self.testbed.own_code)
+
+    @cached_property
     def _wanted(self) -> dict[str, list[WantedModule]]:
-        here = modules_here()
-        return {host.name: wanted_modules(host, self.surveys[host.name], here) for host in self.testbed.hosts}
+        here = modules_here(self._builds)
+        return {
+            host.name: wanted_modules(host, self.surveys[host.name], here, self._builds) for host in self.testbed.hosts
+        }
 
     def confirm(self) -> tuple[Modules, Outcome | None]:
         """See that every host is provisioned; the modules of each, by build, and what a playbook pass did, if one was
@@ -158,7 +163,7 @@ class Provisioning:
 
     def _playbook_pass(self) -> Outcome:
         targets = []
-        with _own_sources() as sources:
+        with _own_sources(self._builds) as sources:
             for host in self.testbed.hosts:
                 facts = self.surveys[host.name].facts
                 of_host = {

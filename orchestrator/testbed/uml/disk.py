@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
+from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
-from orchestrator.kernel.variants import needed_builds
 from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
+from orchestrator.spec.variants import OwnCode
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
@@ -49,13 +50,14 @@ class LabProducts:
         return self.disk.path / DISK
 
 
-def lab_products(progress: Progress) -> LabProducts:
+def lab_products(progress: Progress, own: Sequence[OwnCode] = ()) -> LabProducts:
     """Kernel, modules and provisioned disk, from the cache or made now; the image only for a new disk.
 
-    The disk has the builds of all variants, so that whatever an experiment chooses, it finds this disk.
+    The disk has the builds of all shipped variants, so that whatever an experiment chooses of them, it finds this disk;
+    and the builds of its ``own`` code, with which it is another disk.
     """
     kernel = lab_kernel(progress)
-    made = {build: lab_module(build, progress) for build in needed_builds()}
+    made = {build.name: lab_module(build, progress) for build in needed_builds(own)}
     inputs = {
         "kernel": kernel.key,
         "image": cache.key_of(image_inputs()),

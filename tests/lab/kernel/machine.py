@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agent.complaints import KNOWN
+from orchestrator.kernel.builds import shipped_builds
 from orchestrator.kernel.lab import lab_kernel
-from orchestrator.kernel.modules import BUILDS, lab_module
+from orchestrator.kernel.modules import lab_module
 from orchestrator.progress import Silent
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.uml.disk import BOOT_TIMEOUT_S, lab_products
@@ -125,7 +126,10 @@ def _boot(
 ) -> KernelMachine:
     products = lab_products(Silent())
     product = lab_kernel(Silent(), kernel)
-    modules = {f"{build}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko" for build in BUILDS}
+    modules = {
+        f"{build.name}.ko": lab_module(build, Silent(), kernel).path / "wireguard.ko"
+        for build in shipped_builds().values()
+    }
     modules |= {path.name: path for path in (product.path / "modules").glob("*.ko")}
     name, program = f"lab{number}", product.path / "linux"
     boot(lab, Machine(name, number, program, products.disk_file, cores, MEMORY, links=links, arguments=arguments))
