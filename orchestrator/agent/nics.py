@@ -6,7 +6,7 @@ import json
 import os
 
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside
-from orchestrator.agent.interfaces import links_of, move, rename, set_up
+from orchestrator.agent.interfaces import PAIRS, links_of, move, rename, set_up
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
 from orchestrator.agent.rtnetlink import aged, identity
 from orchestrator.agent.snapshot import restore, snapshot
@@ -120,14 +120,19 @@ def lent_to():
 def name_away(nic, was):
     """What an interface is called in its role's namespace; None where it is not there.
 
-    A move that failed may have left it there under the name that it has at home.
+    A move that failed may have left it there under the name that it has at home. Of a link inside the host, which may
+    have that name too, it is told by its hardware address. That of another kind may have changed meanwhile: a VLAN's
+    goes with its bond's.
     """
     if was["role"] is None or not os.path.exists(os.path.join(NAMESPACES, was["role"])):
         return None
     with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
     address = was["link"]["address"]
-    return next((name for name in (was["device"], nic) if name in links and links[name].address == address), None)
+    for name in (was["device"], nic):
+        if name in links and (links[name].address == address or links[name].kind not in PAIRS):
+            return name
+    return None
 
 
 def bring_home(nic, was):

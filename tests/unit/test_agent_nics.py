@@ -393,6 +393,28 @@ def test_an_interface_that_stands_on_another_is_lent_and_comes_back() -> None:
         assert changed(done[1], done[5]) == []
 
 
+def test_an_interface_whose_hardware_address_changed_meanwhile_comes_back() -> None:
+    cases = {"macvlan": "type macvlan mode bridge", "vlan": "type vlan id 5"}
+    found = on_hosts(
+        {
+            kind: Case(
+                [
+                    f"{BEGIN} ip link add link eth1 name top {make}; ip addr add 192.0.2.1/24 dev top",
+                    links("top"),
+                    "ip -n gateway-a link set wan0 address 02:00:00:00:00:77",
+                    LEAVE,
+                    "ip address show dev top",
+                ],
+                needs=[kind],
+            )
+            for kind, make in cases.items()
+        }
+    )
+    for done in found.values():
+        assert done[3]["left"] == []
+        assert "192.0.2.1/24" in done[4]
+
+
 def test_what_could_not_be_given_back_is_not_taken() -> None:
     done = on_a_host(
         BEGIN + "tc qdisc add dev eth1 clsact; tc qdisc add dev eth2 root handle 1: htb",
