@@ -35,7 +35,7 @@ def latencies(run: Run) -> pd.DataFrame:
                 }
                 about = {key: attempt[key] for key in ("trial_id", "kind", *LEVELS)}
                 rows.append({**about, **{key: row[key] for key in ("at", "offered_pps", "sent", "n")}, **times})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
     return pd.DataFrame(rows, columns=COLUMNS)
 

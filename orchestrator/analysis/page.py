@@ -187,14 +187,15 @@ def _traffic(meta: Mapping[str, Any]) -> str:
     for block in (meta.get("plan") or {}).get("blocks") or ():
         for trial in block["trials"]:
             traffic = trial["traffic"]
-            if traffic["tool"] == "pktgen":
+            if traffic.get("tool") == "pktgen":
                 return (
-                    f"pktgen, {count(traffic.get('flows', 1), 'UDP flow')} in each tunnel, loads of "
+                    f"pktgen, {count(traffic.get('flows') or 1, 'UDP flow')} in each tunnel, loads of "
                     f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
                 )
+            streams = count(traffic.get("streams") or 1, "stream")
             return (
-                f"{traffic['tool']}, {str(traffic['protocol']).upper()}, {count(traffic['streams'], 'stream')} in each "
-                f"tunnel, {traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
+                f"{traffic.get('tool')}, {str(traffic.get('protocol')).upper()}, {streams} in each tunnel, "
+                f"{traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
             )
     return "not recorded"
 
@@ -224,9 +225,9 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row a block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of rounds."""
     blocks: dict[int, dict[str, Any]] = {}
     for cell in cells:
-        if cell["goal"] is not None:
+        if cell.get("goal") is not None:
             row = blocks.setdefault(cell["block"], {"block": cell["block"], "rounds": cell["rounds"], "wide": []})
-            if cell["reason"] not in ("narrow", "reference"):
+            if cell.get("reason") not in ("narrow", "reference"):
                 row["wide"].append(cell)
     return list(blocks.values())
 

@@ -2,6 +2,7 @@
 """Where NAPI polls ran: the traced trials of a run as a tidy frame, and what their spread over the CPUs amounts to."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 
@@ -26,21 +27,27 @@ def polls(run: Run) -> pd.DataFrame:
     rows = run.attempts[(run.attempts["kind"] == "trace") & (run.attempts["status"] == "ok")]
     for attempt in rows.drop_duplicates("trial_id").to_dict("records"):
         folder = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"])
-        file = folder / "polls.json"
         try:
-            found = json.loads(file.read_text())
-            frame = pd.DataFrame(found["rows"], columns=found["columns"])
-            probes = json.loads((folder / "attempt.json").read_text()).get("probes") or {}
-        except (OSError, ValueError, KeyError) as error:
+            frame = _recorded(folder)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            file = folder / "polls.json"
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
-        frame = frame[frame["role"] != ""]
-        if places := places_of_cpus(probes.get("per_cpu") or ()):
-            where = zip(frame["role"], frame["cpu"], strict=True)
-            frame["cpu"] = [places.get((role, int(cpu)), OTHERS) for role, cpu in where]
-        frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
-        frame["time_s"] = frame["bin"] * found["bin_s"]
         parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}, measured_in=run.measured_in))
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _recorded(folder: Path) -> pd.DataFrame:
+    """What polls.json of an attempt's folder has, with the columns of `polls` that are not the trial's."""
+    found = json.loads((folder / "polls.json").read_text())
+    frame = pd.DataFrame(found["rows"], columns=found["columns"])
+    probes = json.loads((folder / "attempt.json").read_text()).get("probes") or {}
+    frame = frame[frame["role"] != ""]
+    if places := places_of_cpus(probes.get("per_cpu") or ()):
+        where = zip(frame["role"], frame["cpu"], strict=True)
+        frame["cpu"] = [places.get((role, int(cpu)), OTHERS) for role, cpu in where]
+    frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
+    frame["time_s"] = frame["bin"] * float(found["bin_s"])
+    return frame.astype({"polls": "int64", "packets": "int64", "cpu": "int64"})
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,9 +19,8 @@ def _accepted(run: Run) -> list[dict[str, Any]]:
     for attempt in read_attempts(run.path, run.meta):
         if attempt["kind"] == "measure" and attempt["status"] == "ok":
             keys = {"trial_id": attempt["trial_id"], "round": attempt["round"], **attempt["levels"]}
-            found.setdefault(
-                attempt["trial_id"], {**{key: keys.get(key) for key in _KEYS}, "measured": attempt["measurements"]}
-            )
+            measured = attempt.get("measurements") or {}
+            found.setdefault(attempt["trial_id"], {**{key: keys.get(key) for key in _KEYS}, "measured": measured})
     return list(found.values())
 
 

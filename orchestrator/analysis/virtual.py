@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
+from orchestrator.errors import UserError
+from orchestrator.store.shape import PREPARED, misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,13 @@ def controls(run: Run) -> pd.DataFrame:
     rows = []
     for event in _journal(run):
         if event.get("event") == "prepared":
+            if wrong := misfit(event, PREPARED):
+                file = run.path / "journal.jsonl"
+                raise UserError(f"{file}: of an event `prepared`, {wrong}. Restore it from a copy of the run.")
             for host in (event.get("hosts") or {}).values():
                 if found := host.get("control"):
                     cpus, times_one = int(found["cpus"]), float(found["times_one"])
-                    alone = float(found.get("core_alone", math.nan))
+                    alone = float(math.nan if found.get("core_alone") is None else found["core_alone"])
                     rows.append(
                         [event.get("block"), event.get("testbed"), cpus, times_one, times_one / cpus - 1, alone]
                     )

@@ -29,6 +29,15 @@ class Each:
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # also of a file: it leads nowhere else
 _LEVELS = {"variant": str, "cores": int, "tunnels": int}
+_TRAFFIC = {
+    "warm_up_s": float,
+    "duration_s": float,
+    "tool": Maybe(str),
+    "protocol": Maybe(str),
+    "streams": Maybe(int),
+    "flows": Maybe(int),
+    "search": Maybe({"final_duration_s": Maybe(float)}),
+}
 _TRIAL = {
     "trial_id": _NAME,
     "kind": str,
@@ -37,20 +46,36 @@ _TRIAL = {
     "order": int,
     "repetition": int,
     "levels": _LEVELS,
-    "traffic": {"warm_up_s": float, "duration_s": float},
+    "traffic": _TRAFFIC,
 }
 _TESTBED = {
     "name": str,
     "hosts": Maybe([{"name": str, "roles": [str]}]),
+    "clock": Maybe(str),
     "cores": Maybe(int),
     "slots": Maybe(int),
     "quantum_s": Maybe(float),
 }
 _FACTORS = {"variant": Maybe(list)}
-_SESSION = {"session": int, "was": Maybe({"source": Maybe({"commit": Maybe(str)})}), "changes": Maybe([dict])}
+_SESSION = {
+    "session": int,
+    "state": Maybe(str),
+    "started_at": Maybe(str),
+    "was": Maybe({"source": Maybe({"commit": Maybe(str)})}),
+    "changes": Maybe([{"what": str, "was": str, "now": str}]),
+}
 _REPEATS = {"because": str, "variants": Maybe([str])}
 
-_BED = {"image_packages": Maybe([re.compile(r"\S+ .*")])}  # of the environment of a testbed
+# Of the environment: of a testbed, and of this computer.
+_BED = {"image_packages": Maybe([re.compile(r"\S+ .*")]), "kernel": Maybe(dict)}
+_COMPUTER = {"cpu_models": Maybe([str])}
+_LIMITS = {"headroom": Maybe(float), "report_only": Maybe([str])}
+_CPU_TIMES = dict.fromkeys(("user_s", "system_s", "softirq_s", "irq_s", "steal_s", "iowait_s", "idle_s"), Maybe(float))
+_LATENCY = {
+    **dict.fromkeys(("at", "offered_pps", "sent", "n"), float),
+    **dict.fromkeys(("p50_s", "p90_s", "p99_s", "max_s"), Maybe(float)),
+}
+_COUNTERS = Maybe(Each(Maybe(float)))
 _MEASURED = (
     *("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s", "sent_pps", "received_pps"),
     *("loss_ratio", "ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
@@ -61,7 +86,7 @@ RUN = {
     "experiment": _NAME,
     "tier": Maybe(str),
     "spec": Maybe(
-        {"factors": Maybe(_FACTORS), "limits": Maybe(dict), "traffic": Maybe(dict), "notebooks": Maybe([str])}
+        {"factors": Maybe(_FACTORS), "limits": Maybe(_LIMITS), "traffic": Maybe(dict), "notebooks": Maybe([str])}
     ),
     "spec_text": Maybe(str),
     "overrides": Maybe([str]),
@@ -76,11 +101,12 @@ RUN = {
     "versions": Maybe(dict),
     "source": Maybe({"commit": Maybe(str), "dirty": Maybe(bool)}),
     "testbed": {**_TESTBED, "members": Maybe(Each(_TESTBED))},
-    "environment": Maybe({"computer": Maybe(dict), "testbed": Maybe(_BED), "testbeds": Maybe(Each(_BED))}),
+    "environment": Maybe({"computer": Maybe(_COMPUTER), "testbed": Maybe(_BED), "testbeds": Maybe(Each(_BED))}),
     "sessions": Maybe([{**_SESSION, "repeats": Maybe(_REPEATS)}]),
     "given_up": Maybe([{"block": int, "reason": str}]),
     "started_at": Maybe(str),
     "ended_at": Maybe(str),
+    "state": Maybe(str),
 }
 ATTEMPT = {
     **_TRIAL,
@@ -92,10 +118,39 @@ ATTEMPT = {
     "marks": Maybe([str]),
     "started_at": str,
     "session": Maybe(int),
-    "measurements": Maybe(dict.fromkeys(_MEASURED, Maybe(float))),
-    "probes": Maybe({"per_cpu": Maybe([{"cpu": int}]), "virtual_time": Maybe(dict)}),
+    "measurements": Maybe(
+        {
+            **dict.fromkeys(_MEASURED, Maybe(float)),
+            "rates_bps": Maybe([float]),
+            "handshakes_in_traffic": Maybe([{"gateway": str, "device": str, "at_s": float}]),
+            "latency": Maybe([_LATENCY]),
+        }
+    ),
+    "probes": Maybe(
+        {
+            "per_cpu": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str), **_CPU_TIMES}]),
+            "softirqs": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str)}]),
+            "interfaces": Maybe(Each(Each(_COUNTERS))),
+            "virtual_time": Maybe(dict),
+        }
+    ),
 }
-STOPPING = {"cells": [{"block": int, "rounds": int}]}
+STOPPING = {
+    "cells": [
+        {
+            "block": int,
+            "rounds": int,
+            "goal": Maybe(float),
+            "reason": Maybe(str),
+            "variant": Maybe(str),
+            "tunnels": Maybe(int),
+            "width": Maybe(float),
+        }
+    ]
+}
+# Of journal.jsonl: the event of a block's hosts that are prepared.
+_CONTROL = {"cpus": int, "times_one": float, "core_alone": Maybe(float)}
+PREPARED = {"block": Maybe(int), "testbed": Maybe(str), "hosts": Maybe(Each({"control": Maybe(_CONTROL)}))}
 
 _WORDS: Mapping[Any, str] = {
     str: "a text",

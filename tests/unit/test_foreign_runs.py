@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that somebody else wrote, packed or changed: nothing is left out, and nobody is accused wrongly."""
 
+import contextlib
+import functools
 import hashlib
+import io
 import json
 import os
 import random
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import orchestrator
+from orchestrator.analysis import latency, polls, rekeys
+from orchestrator.analysis.page import render
+from orchestrator.analysis.report import notebooks_of
+from orchestrator.cli import compare, verify
 from orchestrator.cli.app import run_command
+from orchestrator.cli.summary import print_summary
 from orchestrator.errors import UserError
+from orchestrator.paths import RESULTS
 from orchestrator.store import find_run, read_attempts, read_run
 from orchestrator.store.archive import read_sums, unpack
 from orchestrator.store.export import export_run
@@ -227,37 +238,112 @@ def test_a_name_that_leads_elsewhere_is_no_name(run: Path) -> None:
         read_run(run)
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """(container, key) of every value in a value of JSON."""
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value in a value of JSON: its keys and indices."""
     for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield value, key
-        yield from places(value[key])
+        yield (*way, key)
+        yield from places(value[key], (*way, key))
+
+
+OTHER_KINDS = [None, [], {}, "text", -1, 1.5, True, 10**30, ["x"], [None], {"x": 1}, {"x": {"y": []}}]
+
+
+def read_in_every_way(run: Path, beside: orchestrator.Run) -> None:
+    """What the commands that read a run do with it, without the notebooks and without a testbed."""
+    found = orchestrator.load(run)
+    verdicts = found.verify()
+    assert found.title
+    assert found._repr_html_()
+    for frame in (found.per_core, found.ratios(), found.efficiencies(), found.fits(), found.quality()):
+        assert len(frame) >= 0
+    for table in (rekeys.rates, rekeys.rekeys, rekeys.cost, polls.polls, latency.latencies, latency.latency_cells):
+        assert len(table(found)) >= 0
+    assert notebooks_of(found)
+    assert render(found, run / "figures", verdicts)
+    with contextlib.redirect_stdout(io.StringIO()):
+        print_summary(run, Console(file=io.StringIO(), width=80))
+        verify.show(found, verdicts)
+        compare.show(beside.compare(found))
+        compare.show(found.compare(beside))
+    export_run(run, run.parent / "damaged.zip", allow=["dirty", "paths"])
+
+
+def damaged_at_random(run: Path, number: int, seed: int) -> list[str]:
+    """Reads a run that often, each time with one value of one file gone or of another kind; returns what was said."""
+    rng = random.Random(seed)
+    beside = orchestrator.load(run)
+    attempts = {json.loads(file.read_text())["kind"]: file for file in run.glob("trials/*/1/attempt.json")}
+    files = [run / "run.json", *attempts.values(), *run.glob("stopping.json")]
+    kinds: dict[Any, tuple[Path, tuple[Any, ...]]] = {}  # one place of each kind: items of a list are alike
+    for file in files:
+        for way in places(json.loads(file.read_text())):
+            kinds.setdefault((file, *("*" if isinstance(key, int) else key for key in way)), (file, way))
+    said = []
+    for file, way in rng.choices(list(kinds.values()), k=number):
+        before = file.read_text()
+        content = json.loads(before)
+        holder = functools.reduce(lambda value, key: value[key], way[:-1], content)
+        if isinstance(holder, dict) and rng.random() < 0.2:
+            del holder[way[-1]]
+        else:
+            holder[way[-1]] = rng.choice(OTHER_KINDS)
+        file.write_text(json.dumps(content))
+        try:
+            read_in_every_way(run, beside)
+        except UserError as error:
+            said.append(str(error))
+        except Exception as error:
+            raise AssertionError(f"{file.name}: {way}, now {json.dumps(holder)[:200]}") from error
+        finally:
+            file.write_text(before)
+    assert all(str(run) in sentence for sentence in said), said
+    return said
 
 
 def test_json_that_was_damaged_anywhere_is_read_or_a_sentence(run: Path) -> None:
-    """Seeded: a value goes, or is of another kind."""
-    rng = random.Random(16)
-    files = [run / "run.json", *sorted(run.glob("trials/*/1/attempt.json"))[:2]]
-    said = []
-    for _ in range(150):
-        file = rng.choice(files)
-        before = file.read_text()
-        content = json.loads(before)
-        holder, key = rng.choice(list(places(content)))
-        other = rng.choice([None, [], {}, "text", -1, 1.5, True, ["x"], {"x": 1}])
-        if isinstance(holder, dict) and rng.random() < 0.5:
-            del holder[key]
-        else:
-            holder[key] = other
-        file.write_text(json.dumps(content))
-        try:
-            found = orchestrator.load(run)
-            assert found.title
-            assert len(found.cells()) >= 0
-            assert len(found.per_core) >= 0
-        except UserError as error:
-            said.append(str(error))
-        finally:
-            file.write_text(before)
-    assert len(said) > 30
-    assert all(str(run) in sentence for sentence in said)
+    assert len(damaged_at_random(run, 25, seed=16)) > 3
+
+
+def in_part(stored: Path, folder: Path) -> Path:
+    """A copy of a stored run with two rounds of its first blocks, and without the tables that are derived from it."""
+    content = json.loads((stored / "run.json").read_text())
+    plan = content["plan"]
+    plan["blocks"] = plan["blocks"][:2]
+    for block in plan["blocks"]:
+        block["trials"] = [trial for trial in block["trials"] if trial["round"] <= 2]
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(content))
+    for file in (stored / "stopping.json", stored / "journal.jsonl"):
+        shutil.copy(file, folder)
+    for name in [trial["trial_id"] for block in plan["blocks"] for trial in block["trials"]]:
+        if (stored / "trials" / name).is_dir():
+            shutil.copytree(stored / "trials" / name, folder / "trials" / name)
+    return folder
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["example", "example-virtual", "example-packet-rate", "example-black-hole"])
+def test_a_stored_run_that_was_damaged_anywhere_is_read_or_a_sentence(tmp_path: Path, name: str) -> None:
+    run = in_part(RESULTS / name, tmp_path / "part" / name)
+    assert len(damaged_at_random(run, 200, seed=20)) > 10
+
+
+@pytest.mark.parametrize("length", [0, 1, 0.3, 0.9])
+@pytest.mark.parametrize("which", ["run.json", "trials/*/1/attempt.json"])
+def test_json_that_was_cut_off_is_a_sentence(run: Path, which: str, length: float) -> None:
+    file = sorted(run.glob(which))[0]
+    data = file.read_bytes()
+    file.write_bytes(data[: int(length * len(data)) if length < 1 else int(length)])
+    with pytest.raises(UserError, match=rf"{file.name} cannot be read"):
+        orchestrator.load(run)
+
+
+def test_a_record_of_polls_of_another_shape_is_a_sentence(tmp_path: Path) -> None:
+    run = write_run(tmp_path, rounds=1, cores=(2,), tunnels=(1,), traced=True)
+    file = sorted(run.glob("trials/*/1/polls.json"))[0]
+    good = json.loads(file.read_text())
+    assert len(polls.polls(orchestrator.load(run)))
+    for wrong in ([], {}, {**good, "rows": 1}, {**good, "bin_s": "x"}, {**good, "columns": ["role"]}, {"rows": [[]]}):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match=r"polls\.json cannot be read"):
+            polls.polls(orchestrator.load(run))
