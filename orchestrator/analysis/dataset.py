@@ -302,7 +302,7 @@ def _shared(trials: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def load(path: Path | str) -> Run:
-    """A run, from its directory; of a folder that holds runs (results/scaling), the latest.
+    """A run, from its directory; of a folder that holds runs (results/scaling), the one that began last.
 
     The Parquet files are read where they are; without them the tables are derived from the attempts. Raises UserError
     where there is no run.

@@ -41,6 +41,7 @@ COMMANDS = {
     "validate": Entry("spec", "validate", "Check specs; every mistake is shown with its place."),
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
     "report": Entry("report", "report", "Draw a run's figures and report again."),
+    "list": Entry("list", "list_runs", "List the runs that are stored, the newest first."),
     "verify": Entry("verify", "verify", "Say which of the paper's claims a run reproduces."),
     "explain": Entry("explain", "explain", "Say what limits each cell of a run, and where its CPU time goes."),
     "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),

@@ -23,8 +23,9 @@ def _size(path: Path) -> int:
 @app.command("list")
 def list_products() -> None:
     """List what is in the cache."""
-    from rich.console import Console
     from rich.table import Table
+
+    from orchestrator.cli.consoles import output
 
     found = cache.products()
     if not found:
@@ -36,7 +37,7 @@ def list_products() -> None:
     for product in found:
         made, took = product.description["made_at"], product.description["seconds"]
         table.add_row(product.kind, product.key, made, f"{took:.0f} s", f"{_size(product.path) / 2**20:.0f} MiB")
-    Console().print(table)
+    output().print(table)
 
 
 @app.command()

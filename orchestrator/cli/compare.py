@@ -31,8 +31,9 @@ def compare(
     bad input. Of a run in virtual time and one in real time only speed-ups are compared, and the status is about them.
     """
     from orchestrator.analysis.dataset import load
+    from orchestrator.cli.runs import chosen_run
 
-    found = load(a).compare(b)
+    found = load(chosen_run(a)).compare(chosen_run(b))
     if json_output:
         print(json.dumps(found.to_json()))
     else:
@@ -50,13 +51,13 @@ def status_of(comparison: "Comparison") -> int:
 
 def show(comparison: "Comparison") -> None:
     """Print a comparison."""
-    from rich.console import Console
     from rich.markup import escape
 
     from orchestrator.analysis.comparing import METHOD
     from orchestrator.analysis.packets import GOALS
+    from orchestrator.cli.consoles import output
 
-    console = Console(highlight=False)
+    console = output()
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
     hardware = comparison.hardware

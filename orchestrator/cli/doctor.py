@@ -109,9 +109,10 @@ def _conclusion(findings: Sequence[Finding]) -> str:
 
 
 def _print_table(findings: Sequence[Finding], title: str = "") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from orchestrator.cli.consoles import output
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("" if title else "Requirement", no_wrap=True)
@@ -120,7 +121,7 @@ def _print_table(findings: Sequence[Finding], title: str = "") -> None:
     for finding in findings:
         remedy = f"\n[bold]{escape(finding.remedy)}[/]" if finding.remedy else ""
         table.add_row(finding.name, _mark(finding), escape(finding.what) + remedy)
-    console = Console(highlight=False)
+    console = output()
     if title:
         console.print(f"[bold]{escape(title)}[/]")
     console.print(table)

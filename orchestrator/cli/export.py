@@ -9,7 +9,7 @@ import typer
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs: the latest is taken.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs: the newest is taken.")],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The archive to write: NAME.zip.")],
     allow: Annotated[
         list[str] | None,
@@ -18,6 +18,7 @@ def export(
             help="Export all the same: a run whose source is no commit, or paths that tell who measured; repeatable.",
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the archive if it is there already.")] = False,
 ) -> None:
     """Write a run to one RO-Crate zip, ready for an archive: raw data, spec, environment, source, figures, report.
 
@@ -26,14 +27,16 @@ def export(
     """
     from orchestrator.analysis import make_report
     from orchestrator.analysis.report import NAME
+    from orchestrator.cli.runs import chosen_run
     from orchestrator.errors import UserError
-    from orchestrator.store import find_run
     from orchestrator.store.export import ALLOWABLE, export_run
 
     allowed = set(allow or ())
     if unknown := sorted(allowed - set(ALLOWABLE)):
         raise UserError(f"--allow {unknown[0]} is not known. It takes {' or '.join(ALLOWABLE)}.")
-    found = find_run(run)
+    if output.is_file() and not force:
+        raise UserError(f"{output} is there already. Name another file, or take --force to replace it.")
+    found = chosen_run(run)
     if not (found / NAME).is_file():
         print(f"orch: {found} has no report yet; it is drawn first.", file=sys.stderr)
         make_report(found)

@@ -35,16 +35,16 @@ def build(
 @app.command("list")
 def list_modules() -> None:
     """List the variants, and which modules there are for which kernels."""
-    from rich.console import Console
     from rich.table import Table
 
+    from orchestrator.cli.consoles import output
     from orchestrator.kernel.builds import shipped_builds
     from orchestrator.kernel.lab import KERNELS
     from orchestrator.kernel.modules import cached_lab_module
     from orchestrator.kernel.releases import cached_release_module, load_releases
     from orchestrator.kernel.variants import load_variants
 
-    console = Console()
+    console = output()
     variants = Table(box=None)
     for column in ("variant", "build", "settings", "what it is"):
         variants.add_column(column, overflow="fold")

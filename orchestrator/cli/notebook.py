@@ -21,22 +21,28 @@ _NO_BROWSER = (
 
 def notebook(
     run: Annotated[
-        Path | None, typer.Argument(help="A run's folder, or a folder of runs. Without it, the latest of the results.")
+        Path | None, typer.Argument(help="A run's folder, a folder of runs, or an archive. Without it, the newest run.")
     ] = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where JupyterLab listens, on this computer only.")
     ] = 8888,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Work in a copy of the run, in this folder. An archive is unpacked beside it, unless this says where.",
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser, where there is one.")] = True,
 ) -> None:
     """Open JupyterLab on a run: a notebook in its folder that has it loaded, and is yours to change."""
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.exploring import notebook_of
+    from orchestrator.cli.runs import writable_run
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not in this environment. Install it: pip install jupyterlab")
-    if run is not None and run.is_file():
-        raise UserError(f"{run} is an archive. Unpack it, and name the folder: the notebook is kept in the run.")
-    found = load(latest(RESULTS) if run is None else run)
+    found = load(latest(RESULTS) if run is None else writable_run(run, output))
     try:
         path = notebook_of(found.path, found.title)
     except OSError as error:
@@ -56,13 +62,13 @@ def notebook(
 
 def latest(results: Path) -> Path:
     """The run in results/EXPERIMENT/RUN that began last, else the example. Raises UserError where there is none."""
-    from orchestrator.store import runs_below
+    from orchestrator.store.reading import newest_first, runs_below
 
     runs = [run for run in runs_below(results) if run.parent != results] if results.is_dir() else []
     example = results / "example"
     if not runs and not (example / "run.json").is_file():
         raise UserError(f"There is no run in {results}. Name one, or make one: orch run exp/scaling.yaml --tier smoke")
-    return max(runs, key=lambda folder: folder.name, default=example)
+    return newest_first(runs)[0] if runs else example
 
 
 def has_browser() -> bool:

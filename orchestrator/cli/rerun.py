@@ -33,9 +33,10 @@ def rerun(
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.compare import show, status_of
     from orchestrator.cli.run import Request, conclude, draw, measure
+    from orchestrator.cli.runs import chosen_run
     from orchestrator.spec import SpecError
 
-    before = load(run)
+    before = load(chosen_run(run))
     meta = before.meta
     arguments = meta.get("arguments") or {}
     overrides = [str(text) for text in meta.get("overrides") or ()]

@@ -188,11 +188,10 @@ def open_display(
 ) -> "LineDisplay | LiveDisplay":
     """The display of long operations: live on a terminal, lines elsewhere; on standard error. ``slots``,
     ``role_cpus``: of a testbed in virtual time."""
-    from rich.console import Console
-
+    from orchestrator.cli.consoles import errors
     from orchestrator.cli.display import LineDisplay, LiveDisplay
 
-    console = Console(stderr=True)
+    console = errors()
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         return LiveDisplay(provider, console, slots, role_cpus)
     colours = console.color_system is not None  # wished for (FORCE_COLOR), though nobody sees it now

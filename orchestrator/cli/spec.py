@@ -171,10 +171,10 @@ def duration(seconds: float) -> str:
 
 def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from orchestrator.cli.consoles import output
     from orchestrator.plan import block_estimate, estimate
     from orchestrator.plan.noise_floor import NOISE_FLOOR
 
@@ -184,7 +184,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     def span(least: str, most: str) -> str:
         return most if least == most else f"{least} - {most}"
 
-    console = Console(highlight=False)
+    console = output()
     tier = f", tier {planned.tier}" if planned.tier else ""
     console.print(
         f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}"

@@ -21,13 +21,13 @@ LOAD_ADVICE = (
 
 def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
     """Print what a run came to, as wide as the terminal is. ``console``: by default standard output."""
-    from rich.console import Console
 
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.headline import headline
+    from orchestrator.cli.consoles import output
 
     run = load(run_dir)
-    console = console or Console(highlight=False)
+    console = console or output()
     first = headline(run)
     console.print()
     console.print(first.verdict, style="bold", markup=False)

@@ -18,29 +18,37 @@ NOT_TESTABLE_STATUS, REPRODUCED_VIRTUALLY_STATUS, NOT_REPRODUCED_VIRTUALLY_STATU
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the latest), or an archive.")],
+    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the newest), or an archive.")],
     claim: Annotated[list[str] | None, typer.Option(metavar="C4", help="This claim only; repeatable.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> int:
-    """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json.
+    """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json,
+    unless it is in an archive.
 
     The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when this run
     decides none of them, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
     reproduced in virtual time, and not reproduced in virtual time.
     """
     from orchestrator.analysis.dataset import load
+    from orchestrator.cli.runs import chosen_run
 
-    return judge(load(run), claim, json_output)
+    return judge(load(chosen_run(run)), claim, json_output, run)
 
 
-def judge(run: "Run", names: Sequence[str] | None, json_output: bool) -> int:
-    """Verify claims of a run (all of them, or those named), write its claims.json, print; returns the exit status."""
+def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Path | None = None) -> int:
+    """Verify claims of a run (all of them, or those named), write its claims.json, print; returns the exit status.
+
+    ``source``: what the user named. An archive is unpacked into a folder that goes with this process, so that the
+    verdicts are of the archive, and claims.json is not written.
+    """
     from orchestrator.analysis.claims import claim_named, write_verdicts
 
     asked = list(dict.fromkeys(claim_named(name).claim for name in names or ()))
     verdicts = run.verify()
+    archive = source.resolve() if source is not None and source.is_file() else None
     try:
-        write_verdicts(run, verdicts)
+        if archive is None:
+            write_verdicts(run, verdicts)
     except OSError as error:
         print(f"orch: claims.json cannot be written to {run.path}: {error.strerror or error}.", file=sys.stderr)
     shown = [verdict for verdict in verdicts if not asked or verdict.claim in asked]
@@ -48,7 +56,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool) -> int:
         print(
             json.dumps(
                 {
-                    "run": str(run.path),
+                    "run": str(archive or run.path),
                     "run_id": run.run_id,
                     "clock": run.clock,
                     "measured_in": run.measured_in,
@@ -76,13 +84,13 @@ def status_of(verdicts: "Sequence[Verdict]") -> int:
 
 def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     """Print verdicts, each with its numbers beside the published ones."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
     from orchestrator.analysis.claims import statuses_of
+    from orchestrator.cli.consoles import output
 
-    console = Console(highlight=False)
+    console = output()
     console.print(Text(run.title, style="bold"))
     for sentence in run.virtual_time.notes if run.virtual_time else ():
         console.print(sentence)
@@ -105,7 +113,7 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         if verdict.remarks:
             lines.append((4, Text(verdict.remarks, style="dim")))
         for indent, line in lines:
-            console.print(Padding(line, (0, 0, 0, indent)))
+            console.print(Padding(line, (0, 0, 0, indent), expand=False))
     console.print()
     number = Counter(verdict.verdict for verdict in verdicts)
     counts = ", ".join(f"{number[status]} {status}" for status in statuses_of(run.clock))

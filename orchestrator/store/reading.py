@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from orchestrator.store.shape import ATTEMPT, RUN, misfit
 
 TRIALS = "trials"
 STOPPING = "stopping.json"
+_RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # as new runs are named
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
@@ -40,7 +42,7 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def find_run(path: Path) -> Path:
-    """The run that a path means: itself, or the latest below it.
+    """The run that a path means: itself, or the newest below it.
 
     An archive is unpacked into a private folder that goes with this process. Raises UserError where there is no run.
     """
@@ -53,7 +55,24 @@ def find_run(path: Path) -> Path:
             f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
-    return max(below, key=lambda found: found.name).resolve()
+    return newest_first(below)[0].resolve()
+
+
+def newest_first(runs: Iterable[Path]) -> list[Path]:
+    """Runs by when they began. Their ids say that; of folders with other names, run.json, or else the file's time."""
+    return sorted(runs, key=lambda run: (_began(run), run.name), reverse=True)
+
+
+def _began(run: Path) -> str:
+    """When a run began: a time of ISO 8601 in UTC to the second, which sorts as a text."""
+    if named := _RUN_ID.match(run.name):
+        return "{}-{}-{}T{}:{}:{}".format(*named.groups())
+    file = run / "run.json"
+    try:
+        began = datetime.fromisoformat(json.loads(file.read_bytes())["started_at"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        began = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return began.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str, Any]:

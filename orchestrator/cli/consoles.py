@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The standard streams as consoles for tables and sentences."""
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+
+_WIDE = 10_000  # columns: wider than any table
+
+
+def output() -> Console:
+    """Standard output: as wide as its terminal, or as COLUMNS says. Into a file or a pipe without COLUMNS lines are
+    not wrapped, and never padded with blanks at their end."""
+    kind = Console if sys.stdout.isatty() else _Plain
+    return kind(highlight=False, **_attributes())
+
+
+def errors() -> Console:
+    """Standard error."""
+    return Console(stderr=True, **_attributes())
+
+
+def _attributes() -> dict[str, Any]:
+    """With NO_COLOR set (https://no-color.org) a text has no attributes at all: bold and dim are a colour on many
+    terminals."""
+    return {"color_system": None} if os.environ.get("NO_COLOR") else {}
+
+
+class _Plain(Console):
+    """A console for what is no terminal."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(width=None if os.environ.get("COLUMNS") else _WIDE, **settings)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """As rich prints, without the blanks that it puts at the end of lines."""
+        with self.capture() as captured:
+            super().print(*objects, **settings)
+        lines = captured.get().split("\n")
+        sys.stdout.write("\n".join(line.rstrip(" ") for line in lines))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch list`: the runs that are stored, the newest first."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.errors import UserError
+from orchestrator.paths import RESULTS
+
+_OK = "ok"
+
+
+def list_runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of runs, such as results or results/scaling.")] = RESULTS,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """List the runs in a folder, the newest first: when each began, on which testbed, and how many trials are ok."""
+    from orchestrator.store.reading import newest_first, runs_below
+
+    found = [_about(run) for run in newest_first(runs_below(folder))] if folder.is_dir() else []
+    if json_output:
+        print(json.dumps({"runs": found}))
+        return
+    if not found:
+        raise UserError(f"There is no run in {folder}. Make one: orch run exp/scaling.yaml --tier smoke")
+    _show(found)
+
+
+def _about(run: Path) -> dict[str, Any]:
+    """What is said of a run; where it cannot be read, ``damaged`` says why."""
+    from orchestrator.store import read_run
+
+    try:
+        meta = read_run(run)
+        statuses = list(_statuses(run))
+    except UserError as error:
+        return {"path": str(run), "damaged": str(error)}
+    return {
+        "path": str(run),
+        "experiment": meta["experiment"],
+        "tier": meta.get("tier"),
+        "testbed": meta["testbed"]["name"],
+        "clock": meta["testbed"].get("clock") or "real",
+        "started_at": meta.get("started_at"),
+        "state": meta.get("state") or "unknown",
+        "trials": len(statuses),
+        "ok": statuses.count(_OK),
+    }
+
+
+def _statuses(run: Path) -> Iterator[str]:
+    """The status of each trial, from trials.parquet; without it, from the attempts."""
+    from pyarrow import ArrowException, parquet
+
+    from orchestrator.store.tables import tables
+
+    try:
+        with (run / "trials.parquet").open("rb") as file:
+            column = parquet.read_table(file, columns=["status"])["status"]
+    except (OSError, ArrowException, KeyError):
+        column = tables(run)[0]["status"]
+    yield from map(str, column.to_pylist())
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from orchestrator.cli.consoles import output
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("began", "experiment", "tier", "testbed", "state"):
+        table.add_column(name, overflow="fold")
+    table.add_column("ok", justify="right", no_wrap=True)
+    table.add_column("run", overflow="fold")
+    for run in found:
+        path = escape(_shown(Path(run["path"])))
+        if "damaged" in run:
+            table.add_row("", "", "", "", "damaged", "", path)
+            continue
+        texts = (str(run["started_at"] or "?")[:16].replace("T", " "), run["experiment"], run["tier"] or "-")
+        virtual = ", virtual time" * (run["clock"] == "virtual")
+        table.add_row(
+            *map(escape, texts), escape(run["testbed"]) + virtual, run["state"], f"{run['ok']} of {run['trials']}", path
+        )
+    console = output()
+    console.print(table)
+    for run in found:
+        if "damaged" in run:
+            console.print(f"{run['damaged']}", markup=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run that an argument of a command means, and a copy of it that can be written to."""
+
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+from orchestrator.errors import UserError
+from orchestrator.store import find_run, is_run
+
+
+def chosen_run(path: Path) -> Path:
+    """As `find_run`; where the path is a folder of runs, standard error says which one is meant."""
+    found = find_run(path)
+    if path.is_dir() and not is_run(path):
+        print(f"orch: the newest run in {path} is {found}", file=sys.stderr)
+    return found
+
+
+def writable_run(path: Path, output: Path | None) -> Path:
+    """The run that a path means, in a folder that stays.
+
+    A run in an archive is unpacked beside it, or to ``output``; any other is copied where ``output`` says so. Such a
+    copy that is there already is used again. Raises UserError where it cannot be made, or is another run.
+    """
+    found = chosen_run(path)
+    if path.is_file() or output is not None:
+        return _copy(found, output or path.resolve().with_suffix(""))
+    return found
+
+
+def _copy(run: Path, folder: Path) -> Path:
+    if not folder.exists():
+        temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(".*"))
+            temporary.rename(folder)
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be written: {error.strerror or error}. Name another folder with --output."
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    elif not _same(run, folder):
+        raise UserError(f"{folder} is there already, and is not this run. Name another folder with --output.")
+    return folder
+
+
+def _same(run: Path, folder: Path) -> bool:
+    try:
+        return (folder / "run.json").read_bytes() == (run / "run.json").read_bytes()
+    except OSError:
+        return False
