@@ -8,7 +8,7 @@ import typer
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the latest), or an archive.")],
+    run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the newest), or an archive.")],
     cell: Annotated[
         str | None,
         typer.Argument(metavar="[CELL]", help="A cell, such as vanilla,cores=2,tunnels=1. Without: all, in a table."),
@@ -22,9 +22,10 @@ def explain(
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.limits.explain import cell_named, explain_cell, explain_run, no_samples
+    from orchestrator.cli.runs import chosen_run
     from orchestrator.errors import UserError
 
-    found = load(run)
+    found = load(chosen_run(run))
     if cell is None:
         if against is not None:
             raise UserError("--against compares with a cell: name that cell too, before --against.")

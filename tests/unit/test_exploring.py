@@ -17,6 +17,7 @@ from orchestrator.analysis.exploring import notebook_of
 from orchestrator.cli import notebook
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
+from orchestrator.store.export import export_run
 from tests.unit.synthetic_run import write_run
 
 
@@ -103,7 +104,8 @@ def test_without_a_browser_it_says_where_to_look(
     assert called[0][:3] == [sys.executable, "-m", "jupyterlab"]
     assert "--no-browser" in called[0]
     assert "--LabApp.default_url=/lab/tree/notebooks/explore.ipynb" in called[0]
-    archive = tmp_path / "run.zip"
-    archive.touch()
-    assert run_command(["notebook", str(archive)]) == 2
-    assert "Unpack it" in capsys.readouterr().err
+    archive = tmp_path / "published.zip"
+    export_run(path, archive)
+    assert run_command(["notebook", str(archive)]) == 0
+    assert f"--ServerApp.root_dir={tmp_path / 'published'}" in called[1]
+    assert (tmp_path / "published" / "notebooks" / "explore.ipynb").is_file()
