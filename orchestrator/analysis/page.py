@@ -47,6 +47,8 @@ _MAY_BE_ABSENT = (
     *("run_id", "description", "tier", "started_at", "state", "versions", "source", "overrides", "spec_text"),
 )
 
+_OF_A_TESTBED = ("name", "label", "provider", "emulated", "hosts")
+
 
 def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
@@ -64,6 +66,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         run=run,
         meta=meta,
         plan=meta.get("plan") or {},
+        testbed={**dict.fromkeys(_OF_A_TESTBED), **run.testbed},
         style=Markup(_TEMPLATE.with_name("page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
