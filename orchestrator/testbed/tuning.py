@@ -17,7 +17,7 @@ TRIED = {
     "turbo": "fixture",
     "deepest_idle": "fixture",
     "smt": "fixture",
-    "irqbalance": "fixture",
+    "irqbalance": "qemu",
     "channels": "fixture",
     "interrupts": "fixture",
     "hash": "fixture",
