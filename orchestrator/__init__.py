@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.analysis.dataset import Run, load
+    from orchestrator.running import run_experiment as run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "load"]
+__all__ = ["Run", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "run":
+        import importlib
+
+        return importlib.import_module("orchestrator.run")  # a package that can be called
     # Imported when used: pandas takes a second, and most commands need none of it.
     if name in __all__:
         from orchestrator.analysis import dataset

@@ -44,8 +44,9 @@ def reproduce(
     """
     from orchestrator.analysis.claims import claim_named
     from orchestrator.analysis.dataset import load
-    from orchestrator.cli.run import Request, conclude, draw, measure
+    from orchestrator.cli.run import conclude, draw, measure
     from orchestrator.cli.verify import judge
+    from orchestrator.running import Request
 
     wanted = claim_named(claim)
     spec = EXPERIMENTS / f"{wanted.experiment}.yaml"

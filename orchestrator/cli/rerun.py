@@ -32,8 +32,9 @@ def rerun(
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.compare import show, status_of
-    from orchestrator.cli.run import Request, conclude, draw, measure
+    from orchestrator.cli.run import conclude, draw, measure
     from orchestrator.cli.runs import chosen_run
+    from orchestrator.running import Request
     from orchestrator.spec import SpecError
 
     before = load(chosen_run(run))

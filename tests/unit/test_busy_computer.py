@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.dataset import load
-from orchestrator.cli.run import busy_override
 from orchestrator.cli.summary import beside_load, load_sentences
 from orchestrator.errors import UserError
 from orchestrator.measure.judge import beyond, judge
 from orchestrator.paths import EXPERIMENTS
+from orchestrator.running import busy_override
 from orchestrator.spec import Limits, load_experiment
 from orchestrator.store import write_tables
 from tests.unit.synthetic_run import write_run

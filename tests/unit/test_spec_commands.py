@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator import testbed
 from orchestrator.cli.app import run_command
-from orchestrator.cli.spec import boots_sentence
 from orchestrator.paths import EXPERIMENTS
 from orchestrator.plan import lab_capabilities, make_plan
+from orchestrator.sentences import boots_sentence
 from orchestrator.spec import load_experiment
 from orchestrator.spec.catalog import known_variants
 

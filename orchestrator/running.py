@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An experiment from its spec to a run with its tables, for the command line, scripts and notebooks alike."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.errors import TestbedError, UserError
+from orchestrator.paths import RESULTS
+from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.dataset import Run
+    from orchestrator.run.campaign import Summary
+    from orchestrator.run.progress import CampaignProgress
+    from orchestrator.spec import Pool, RoleCpus, Testbed
+    from orchestrator.store.changes import Change
+
+    class Display(CampaignProgress, Protocol):
+        """What shows a run, and asks."""
+
+        def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
+            """One of the choices; the last where nobody can be asked."""
+
+
+# A display, given the provider, and of a testbed in virtual time its slots and whose CPUs are whose.
+Displays = Callable[[str, "int | None", "RoleCpus"], "AbstractContextManager[Display]"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to be: the arguments of `orch run`, None where they are not given."""
+
+    spec: Path
+    results: Path
+    tier: str | None = None
+    overrides: Sequence[str] | None = None
+    testbed: str | None = None
+    order: str | None = None
+    resume: Path | None = None
+    on_change: str | None = None
+    wait: bool = True
+    yes: bool = False
+    dask: str | None = None
+    busy: str | None = None
+
+
+def measure(request: Request, displays: Displays) -> "Summary":
+    """The way from a request to a run with its tables. What it came to is told and drawn afterwards.
+
+    Raises UserError and TestbedError, each with a sentence for the user.
+    """
+    from orchestrator.kernel.variants import shipped
+    from orchestrator.plan import make_plan
+    from orchestrator.run.campaign import carry_out
+    from orchestrator.run.cluster import Cluster
+    from orchestrator.run.home import Home, Place
+    from orchestrator.run.opening import DECISIONS
+    from orchestrator.run.session import Campaign
+    from orchestrator.spec import load_experiment, members_of
+    from orchestrator.testbed.pool import pool_capabilities
+
+    if request.on_change is not None and (request.on_change not in DECISIONS or request.resume is None):
+        raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
+    results = request.results
+    found = None if request.resume is None else _run_to_resume(request.resume, results)
+    before = _arguments_of(found) if found else {}
+    overrides = request.overrides if request.overrides is not None else before.get("overrides", ())
+    experiment = load_experiment(
+        request.spec,
+        tier=request.tier if request.tier is not None else before.get("tier"),
+        overrides=[*overrides, *busy_override(request.busy)],
+    )
+    chosen_order = str(request.order or before.get("order") or "random")
+    arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
+    bed, why = _testbed(arguments["testbed"] or experiment.testbed, displays)
+    if why:
+        arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
+    place: Place = Cluster(request.dask) if request.dask else Home()
+    beds = [one.with_code(experiment.own_variants.code) for one in members_of(bed)]
+    with place:
+        seen = place.look(beds)
+        able = pool_capabilities(seen).with_own(experiment.own_variants, shipped())
+        plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
+        if found is None:
+            _check_results(results)
+        with displays(beds[0].provider, able.slots, able.role_cpus) as display:
+            if why:
+                display.message(why)
+            for sentence in (clock_sentence(plan, able), boots_sentence(plan, able), comparing_sentence(plan)):
+                if sentence:
+                    display.message(sentence)
+            for left in plan.left_out:
+                display.message(f"Left out: {left.what}: {left.reason}")
+
+            def decide(changes: "Sequence[Change]") -> str:
+                return request.on_change or (
+                    "abort"
+                    if request.yes
+                    else display.ask(
+                        ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
+                        "What now: keep what was measured, rerun what the change concerns, or abort?",
+                        DECISIONS,
+                    )
+                )
+
+            campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+            with place.open(beds, seen, display, wait=request.wait) as executor:
+                summary = carry_out(campaign, executor)
+            _tabulate(summary, display)
+    return summary
+
+
+def busy_override(busy: str | None) -> list[str]:
+    """--busy as an argument of --set. UserError for a word that it does not take."""
+    if busy not in (None, "reject", "mark"):
+        raise UserError(f"--busy is reject or mark, and not {busy}.")
+    return [] if busy is None else [f"busy={busy}"]
+
+
+def _testbed(name: str, displays: Displays) -> "tuple[Testbed | Pool, str]":
+    """The testbed, and why, if it was chosen for ``auto``, which may take some time."""
+    from orchestrator.spec import AUTO
+    from orchestrator.testbed.choice import choose_testbed
+
+    if name != AUTO:
+        return choose_testbed(name, None)
+    with displays("qemu", None, "shared") as display:
+        return choose_testbed(name, display)
+
+
+def _run_to_resume(given: Path, results: Path) -> Path:
+    """The directory of the run that --resume names: a folder, or a run's id below the results."""
+    from orchestrator.store import find_run, runs_below
+
+    if not given.exists() and len(given.parts) == 1:
+        below = [run for run in runs_below(results) if run.name == given.name] if results.is_dir() else []
+        if not below:
+            raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
+        given = below[0]
+    if given.is_file():
+        raise UserError(f"{given} is a file: an archive of a run is only read. Unpack it, and go on with the folder.")
+    return find_run(given)
+
+
+def _arguments_of(run: Path) -> dict[str, Any]:
+    """What a run was started with, for when it goes on."""
+    from orchestrator.store import read_run
+
+    meta = read_run(run)
+    return {**(meta.get("arguments") or {}), "tier": meta.get("tier"), "overrides": meta.get("overrides") or ()}
+
+
+def _check_results(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".orch-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Results cannot be written to {folder}: {error.strerror}. Name a folder with --results."
+        ) from error
+
+
+def _tabulate(summary: "Summary", display: "Display") -> None:
+    from orchestrator.store import write_tables
+
+    try:
+        write_tables(summary.path)
+    except (OSError, UserError) as error:
+        display.message(f"The tables cannot be written: {error}. `orch report {summary.path}` makes them.")
+
+
+def run_experiment(
+    spec: Path | str,
+    *,
+    tier: str | None = None,
+    set: Mapping[str, object] | None = None,
+    testbed: str | None = None,
+    results: Path | str = RESULTS,
+    resume: Path | str | None = None,
+    on_change: str | None = None,
+    report: bool = False,
+) -> "Run":
+    """Run an experiment, and load the run: `orch run` for scripts and notebooks, where it shows a progress bar.
+
+    ``spec``: its file; ``tier``, ``testbed``, ``results``, ``resume``, ``on_change``: as the options of `orch run`;
+    ``set``: values of the spec by their path, as in {"traffic.duration": "3s", "factors.cores": [1, 2]}; ``report``:
+    draw the figures and the report as well. Nobody is asked anything. Raises UserError (also SpecError), and
+    TestbedError where the testbed cannot be used; a run that was interrupted or stopped raises it with its path.
+    """
+    from orchestrator.analysis.dataset import load
+    from orchestrator.bar import Bar
+
+    overrides = None if set is None else [f"{key}={_written(value)}" for key, value in set.items()]
+    to_resume = None if resume is None else Path(resume)
+    request = Request(Path(spec), Path(results), tier, overrides, testbed, None, to_resume, on_change, yes=True)
+    summary = measure(request, lambda provider, slots, role_cpus: Bar())
+    if summary.interrupted or summary.stopped or summary.unusable:
+        why = summary.stopped or "; ".join(str(gap["reason"]) for gap in summary.given_up) or "it was interrupted"
+        raise TestbedError(f"The run did not come to its end: {why}. Go on with resume={str(summary.path)!r}.")
+    if report:
+        from orchestrator.analysis import make_report
+
+        make_report(summary.path)
+    return load(summary.path)
+
+
+def _written(value: object) -> str:
+    """A value as --set takes it."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person is told of a plan before it is carried out."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Capabilities, Plan
+    from orchestrator.stats import Detectable
+
+
+def told_by_comparing(planned: "Plan") -> "Detectable":
+    """What `orch compare` can tell of two runs of a plan, with the fewest rounds that each has."""
+    from orchestrator.stats import detectable
+
+    cells = len({cell for block in planned.blocks for cell in block.cells})
+    trials = planned.repetitions.min * planned.repetitions.boots
+    return detectable(cells, trials, trials, boots=planned.repetitions.boots)
+
+
+def comparing_sentence(planned: "Plan") -> str:
+    """The same, as a sentence."""
+    return f"Between two runs of this plan (`orch compare`), {told_by_comparing(planned).sentence}."
+
+
+def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
+    """What the boots of a plan are, and what they are not; empty where there is one of each block."""
+    boots = planned.repetitions.boots
+    if boots == 1:
+        return ""
+    spread = "in passes over the core counts, each in an order of its own" * (planned.order == "random")
+    said = f"Each number of cores has {boots} boots, {spread or 'pass by pass'}."
+    if able.cores_by != "boot":
+        said += (
+            " This testbed does not restart its hosts for a block: it sets CPUs, links and settings again, so that "
+            "all of them count as one boot, and what differs from one restart to the next is not in the results."
+        )
+    return said
+
+
+def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
+    """What a plan's clock is, in virtual time, as a sentence or two; empty in real time."""
+    from orchestrator.spec import OWN_CPUS, machine_cpus
+    from orchestrator.store.clock import VirtualTime
+
+    if able.slots is None:
+        return ""
+    cores = max(block.cores for block in planned.blocks)
+    each = cores if able.role_cpus == OWN_CPUS else None
+    time = VirtualTime(machine_cpus(cores, able.role_cpus), (able.slots,), (), each)
+    return f"{time.sentence} {time.whose}".rstrip()
