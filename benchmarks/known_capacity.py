@@ -9,9 +9,9 @@ from orchestrator.measure.pktgen import end_loads, offer
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import shake_hands
-from orchestrator.plan import NO_VARIANT, Levels, Trial
+from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
-from orchestrator.spec import GATEWAYS, Traffic
+from orchestrator.spec import GATEWAYS, Cell, Traffic
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import together
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -42,7 +42,7 @@ class KnownLink:
         make_links(testbed, net, 1)
         self._testbed = testbed
         traffic = Traffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
-        levels = Levels(NO_VARIANT, 1, 1, PACKET)
+        levels = Cell(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
         self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
         plain = {role: layout.plain_routes(net, role, 1) for role in GATEWAYS}

@@ -18,10 +18,10 @@ from orchestrator.measure import layout
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.paths import CHECKOUT
-from orchestrator.plan import Levels, Trial
+from orchestrator.plan import Trial
 from orchestrator.progress import Silent
 from orchestrator.provision.playbook import Target, run_playbook
-from orchestrator.spec import Traffic, load_testbed
+from orchestrator.spec import Cell, Traffic, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -39,7 +39,7 @@ def trial_with(tunnels: int, cores: int) -> Trial:
         block=1,
         round=1,
         order=1,
-        levels=Levels(variant="vanilla", cores=cores, tunnels=tunnels),
+        levels=Cell(variant="vanilla", cores=cores, tunnels=tunnels),
         repetition=1,
         traffic=Traffic(warm_up="1s", duration="1s"),
         topology=layout.GATEWAY_TO_GATEWAY,

@@ -4,20 +4,20 @@
 from collections.abc import Mapping
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.plan import nearest_pairs
+from orchestrator.plan import nearest_baseline
+from orchestrator.spec import Cell
 from orchestrator.stats import summarize
 
 
-def baselines_bps(run: Run) -> dict[tuple[int, int], float]:
-    """{(cores, address pairs): median throughput without a tunnel, in bit/s}, of what has a valid baseline."""
-    found: dict[tuple[int, int], list[float]] = {}
-    for row in run.baselines[["cores", "tunnels", "throughput_bps"]].to_dict("records"):
-        found.setdefault((int(row["cores"]), int(row["tunnels"])), []).append(float(row["throughput_bps"]))
-    return {place: summarize(values).median for place, values in found.items()}
+def baselines_bps(run: Run) -> dict[Cell, float]:
+    """{baseline: median throughput without a tunnel, in bit/s}, of what has a valid baseline."""
+    found: dict[Cell, list[float]] = {}
+    for row in run.baselines[[*run.levels, "throughput_bps"]].to_dict("records"):
+        found.setdefault(Cell.of(row), []).append(float(row["throughput_bps"]))
+    return {cell: summarize(values).median for cell, values in found.items()}
 
 
-def baseline_of(cores: int, tunnels: int, baselines: Mapping[tuple[int, int], float]) -> float | None:
-    """What a cell is held against: the baseline with its cores and as many address pairs as it has tunnels, else with
-    the nearest number (see `orchestrator.plan.nearest_pairs`); None where its cores have none."""
-    pairs = nearest_pairs(tunnels, [pairs for there, pairs in baselines if there == cores])
-    return None if pairs is None else baselines[cores, pairs]
+def baseline_of(cell: Cell, baselines: Mapping[Cell, float]) -> float | None:
+    """What a cell is held against (see `orchestrator.plan.nearest_baseline`); None where it has no baseline."""
+    found = nearest_baseline(cell, baselines.keys())
+    return None if found is None else baselines[found]

@@ -4,12 +4,13 @@
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
-from orchestrator.analysis.dataset import Run, on_one_testbed
+from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
+from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,
     Fit,
@@ -23,37 +24,6 @@ from orchestrator.stats import (
     summarize_boots,
 )
 from orchestrator.stats.modes import CERTAIN, Modes, modes_among
-
-
-class Key(NamedTuple):
-    """A cell: its levels, which are also columns of the frames."""
-
-    variant: str
-    cores: int
-    tunnels: int
-    packet_size: str | None = None
-
-    @classmethod
-    def of(cls, row: Mapping[Any, Any]) -> "Key":
-        """The cell of a row that has the levels as columns."""
-        size = row.get("packet_size")
-        return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]), size if isinstance(size, str) else None)
-
-    @property
-    def place(self) -> tuple[int, int, int, str]:
-        """All but the variant, in an order: variants are compared with each other at the same place."""
-        size = self.packet_size or ""
-        return self.cores, self.tunnels, int(size) if size.isdigit() else 0, size
-
-    def __str__(self) -> str:
-        numbers = ((self.cores, "core"), (self.tunnels, "tunnel"))
-        words = [self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)]
-        if self.packet_size is not None:
-            words.append(f"packets of {self.packet_size} B" if self.packet_size.isdigit() else self.packet_size)
-        return ", ".join(words)
-
-
-LEVELS = list(Key._fields)
 
 
 def cells(run: Run) -> pd.DataFrame:
@@ -70,13 +40,13 @@ def cells(run: Run) -> pd.DataFrame:
     values = throughputs(run.measured)
     baselines = baselines_bps(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
-    invalid = Counter(map(Key.of, tried[LEVELS].to_dict("records")))
+    invalid = Counter(map(Cell.of, tried[run.levels].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
     rows: list[dict[str, Any]] = []
-    for levels, group in run.planned.groupby(LEVELS, dropna=False):
-        key = Key.of(dict(zip(LEVELS, levels, strict=True)))
+    for levels, group in run.planned.groupby(run.levels, dropna=False):
+        key = Cell.of(dict(zip(run.levels, levels, strict=True)))
         statuses = group["status"].value_counts()
-        row: dict[str, Any] = {**key._asdict(), "n": 0, "boots": 0}
+        row: dict[str, Any] = {**key.row(), "n": 0, "boots": 0}
         row |= {status: int(statuses.get(status, 0)) for status in ("failed", "invalid", "missing")}
         row["invalid_attempts"] = invalid[key]
         row |= dict.fromkeys(("median_bps", "low_bps", "high_bps", "baseline_bps", "of_baseline"), float("nan"))
@@ -86,13 +56,13 @@ def cells(run: Run) -> pd.DataFrame:
             row |= {"n": summary.n, "boots": summary.boots, "median_bps": summary.median}
             row["interval"] = summary.interval.name
             row |= {"low_bps": summary.interval.low, "high_bps": summary.interval.high}
-        if baseline := baseline_of(key.cores, key.tunnels, baselines):
+        if baseline := baseline_of(key, baselines):
             row["baseline_bps"] = baseline
             row["of_baseline"] = row["median_bps"] / baseline
             row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)
         rows.append(row | _mode_columns(modes.get(key)))
-    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    return pd.DataFrame(rows, columns=[*LEVELS, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
+    rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
+    return pd.DataFrame(rows, columns=[*run.levels, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
 
 
 _CELL_COLUMNS = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps"]
@@ -123,15 +93,15 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     for key, mine in values.items():
         if key.variant == reference:
             continue
-        ratio = paired_ratio(mine, values.get(key._replace(variant=str(reference)), {}))
+        ratio = paired_ratio(mine, values.get(key.replaced(variant=str(reference)), {}))
         if ratio is not None:
-            row = {**key._asdict(), "reference": reference, "n": ratio.n, "boots": ratio.boots}
+            row = {**key.row(), "reference": reference, "n": ratio.n, "boots": ratio.boots}
             row["unpaired"] = ratio.unpaired
-            both = {modes[cell].how_sure for cell in (key, key._replace(variant=str(reference))) if cell in modes}
+            both = {modes[cell].how_sure for cell in (key, key.replaced(variant=str(reference))) if cell in modes}
             row["modes"] = CERTAIN if CERTAIN in both else "".join(both)
             rows.append({**row, **bounds(ratio.median, ratio.interval)})
-    rows.sort(key=lambda row: (Key.of(row).place, order[row["variant"]]))
-    columns = [*LEVELS, "reference", "n", "boots", "unpaired", "median", "low", "high", "interval", "modes"]
+    rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
+    columns = [*run.levels, "reference", "n", "boots", "unpaired", "median", "low", "high", "interval", "modes"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
@@ -150,10 +120,10 @@ def efficiencies(run: Run) -> pd.DataFrame:
                 continue
             result = parallel_efficiency(boots, key.cores, one_core)
             if result is not None:
-                row = {**key._asdict(), "reference_cores": 1, "boots": result.boots}
+                row = {**key.row(), "reference_cores": 1, "boots": result.boots}
                 row["n"] = min(result.n_numerator, result.n_denominator)
                 rows.append({**row, **bounds(result.value, result.interval)})
-    columns = [*LEVELS, "reference_cores", "n", "boots", "median", "low", "high", "interval"]
+    columns = [*run.levels, "reference_cores", "n", "boots", "median", "low", "high", "interval"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
 
 
@@ -211,12 +181,12 @@ def bounds(median: float, interval: Interval) -> dict[str, Any]:
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
 
 
-def throughputs(trials: pd.DataFrame) -> dict[Key, dict[tuple[Any, ...], float]]:
+def throughputs(trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...], float]]:
     """{cell: {(testbed, boot, (block, round)): throughput in bit/s}}, cells sorted. A round of a block has each cell
     once. Blocks between which the hosts were not restarted are of one boot."""
-    found: dict[Key, dict[tuple[Any, ...], float]] = {}
-    for row in trials[[*LEVELS, "testbed", "boot", "block", "round", "throughput_bps"]].to_dict("records"):
-        mine = found.setdefault(Key.of(row), {})
+    found: dict[Cell, dict[tuple[Any, ...], float]] = {}
+    for row in trials[[*levels_of(trials), "testbed", "boot", "block", "round", "throughput_bps"]].to_dict("records"):
+        mine = found.setdefault(Cell.of(row), {})
         pair = int(row["block"]), int(row["round"])
         mine[str(row["testbed"]), str(row["boot"]), pair] = float(row["throughput_bps"])
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
@@ -227,7 +197,7 @@ def boots_of(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, list[flo
     return {boot: list(rounds.values()) for boot, rounds in by_boot(values).items()}
 
 
-def one_tunnel_a_core(run: Run, variant: str) -> dict[Key, dict[Hashable, list[float]]]:
+def one_tunnel_a_core(run: Run, variant: str) -> dict[Cell, dict[Hashable, list[float]]]:
     """{cell: {boot: throughputs in bit/s}} of a variant's cells with as many tunnels as cores, the fewest cores first;
     on one testbed, since core counts are compared."""
     cells = throughputs(on_one_testbed(run.measured[run.measured["variant"] == variant]))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS, Key, boots_of, throughputs
+from orchestrator.analysis.cells import boots_of, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import goals, packet_cells, packet_trials
 from orchestrator.errors import UserError
+from orchestrator.spec import Cell
 from orchestrator.stats import (
     ALPHA,
     FEWEST_BOOTS,
@@ -152,13 +153,14 @@ def compare(a: Run, b: Run) -> Comparison:
     one, other = ({key: boots_of(mine) for key, mine in side.items()} for side in values)
     planned = [_planned(run) for run in (a, b)]
     refused = "different clocks: a rate in virtual time is not one in real time" if a.clock != b.clock else ""
-    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", refused)
+    levels = list(dict.fromkeys([*a.levels, *b.levels]))
+    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", levels, refused)
     first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
     if goal:  # a rate in a closed loop has no ratio to one that losses bound
         unlike = {key for run in (a, b) for key in _other_quantities(run, goal, a.reference)}
         kept = [keys - unlike for keys in kept]
-    speed_ups = _compared(first, second, kept, "speed_up_{}")
+    speed_ups = _compared(first, second, kept, "speed_up_{}", levels)
     clocks = tuple(difference(a.virtual_time, b.virtual_time))
     could_tell = _could_tell(first, second) if a.clock != b.clock else _could_tell(one, other)
     return Comparison(a, b, cells, speed_ups, tuple(_differences(a.meta, b.meta)), goal, clocks, could_tell)
@@ -189,39 +191,39 @@ def _goal(a: Run, b: Run) -> str:
     return shared[0]
 
 
-def _values(run: Run, goal: str) -> dict[Key, dict[tuple[Any, ...], float]]:
+def _values(run: Run, goal: str) -> dict[Cell, dict[tuple[Any, ...], float]]:
     """{cell: {(..., boot, (block, round)): throughput in bit/s, or the lower bound of a packet rate}}"""
     if not goal:
         return throughputs(run.measured)
     trials = packet_trials(run)
-    found: dict[Key, dict[tuple[Any, ...], float]] = {}
+    found: dict[Cell, dict[tuple[Any, ...], float]] = {}
     for row in trials[trials["goal"] == goal].to_dict("records"):
         pair = int(row["block"]), int(row["round"])
-        found.setdefault(Key.of(row), {})[row["testbed"], row["boot"], pair] = float(row["lower_pps"])
+        found.setdefault(Cell.of(row), {})[row["testbed"], row["boot"], pair] = float(row["lower_pps"])
     return found
 
 
-def _other_quantities(run: Run, goal: str, reference: str | None) -> set[Key]:
+def _other_quantities(run: Run, goal: str, reference: str | None) -> set[Cell]:
     """The cells of packet rates that something else bounds than the reference variant's at the same place."""
     rows = packet_cells(run)
-    kinds = {Key.of(row): row["bounded_by"] for row in rows[rows["goal"] == goal].to_dict("records")}
-    of_reference = {key: kinds.get(key._replace(variant=str(reference)), "") for key in kinds}
+    kinds = {Cell.of(row): row["bounded_by"] for row in rows[rows["goal"] == goal].to_dict("records")}
+    of_reference = {key: kinds.get(key.replaced(variant=str(reference)), "") for key in kinds}
     return {key for key, kind in kinds.items() if kind and of_reference[key] and kind != of_reference[key]}
 
 
-def _planned(run: Run) -> set[Key]:
+def _planned(run: Run) -> set[Cell]:
     rows = run.planned
-    return {Key.of(row) for row in rows[LEVELS].drop_duplicates().to_dict("records")}
+    return {Cell.of(row) for row in rows[run.levels].drop_duplicates().to_dict("records")}
 
 
-Samples = Mapping[Key, Mapping[Hashable, Sequence[float]]]  # of each cell, by boot
+Samples = Mapping[Cell, Mapping[Hashable, Sequence[float]]]  # of each cell, by boot
 
 
-def _paired(values: Mapping[Key, Mapping[tuple[Any, ...], float]], reference: str | None) -> Samples:
+def _paired(values: Mapping[Cell, Mapping[tuple[Any, ...], float]], reference: str | None) -> Samples:
     """{cell: its ratios to the reference variant by boot, one for each round that has both}"""
     found = {}
     for key, mine in values.items():
-        below = values.get(key._replace(variant=str(reference)), {})
+        below = values.get(key.replaced(variant=str(reference)), {})
         if key.variant != reference:
             found[key] = boots_of({turn: v / below[turn] for turn, v in mine.items() if below.get(turn, 0) > 0})
     return {key: mine for key, mine in found.items() if mine}
@@ -239,7 +241,7 @@ def _p(a: Mapping[Hashable, Sequence[float]], b: Mapping[Hashable, Sequence[floa
 
 
 def _compared(
-    a: Samples, b: Samples, planned: Sequence[set[Key]], median_column: str, refused: str = ""
+    a: Samples, b: Samples, planned: Sequence[set[Cell]], median_column: str, levels: Sequence[str], refused: str = ""
 ) -> pd.DataFrame:
     """``refused``: why no cell may be compared; empty where they may."""
     keys = sorted(planned[0] | planned[1], key=lambda key: (key.place, key.variant))
@@ -248,7 +250,7 @@ def _compared(
     adjusted = dict(zip(both, holm(list(tests.values())), strict=True))
     rows = []
     for key in keys:
-        row: dict[str, Any] = {**key._asdict(), "n_a": len(_all(a.get(key, {}))), "n_b": len(_all(b.get(key, {})))}
+        row: dict[str, Any] = {**key.row(), "n_a": len(_all(a.get(key, {}))), "n_b": len(_all(b.get(key, {})))}
         for side, values in (("a", a), ("b", b)):
             row[median_column.format(side)] = summarize_boots(values[key]).median if key in values else math.nan
         row |= dict.fromkeys(("ratio", "low", "high", "p", "p_holm"), math.nan) | {"interval": ""}
@@ -260,7 +262,7 @@ def _compared(
             row |= _outcome(adjusted[key], row["n_a"], row["n_b"], result.boots, len(both))
         rows.append(row)
     medians = [median_column.format(side) for side in ("a", "b")]
-    return pd.DataFrame(rows, columns=[*LEVELS, "n_a", "n_b", *medians, *_RESULTS])
+    return pd.DataFrame(rows, columns=[*levels, "n_a", "n_b", *medians, *_RESULTS])
 
 
 def _outcome(p: float, n: int, m: int, boots: int, family: int) -> dict[str, str]:
@@ -272,7 +274,7 @@ def _outcome(p: float, n: int, m: int, boots: int, family: int) -> dict[str, str
     return {"outcome": SAME, "reason": ""}
 
 
-def _why_not(key: Key, a: Samples, b: Samples, planned: Sequence[set[Key]]) -> str:
+def _why_not(key: Cell, a: Samples, b: Samples, planned: Sequence[set[Cell]]) -> str:
     for name, other, mine, keys in (("A", "B", a, planned[0]), ("B", "A", b, planned[1])):
         if key not in keys:
             return f"only in {other}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchestrator.plan import reference_variant
+from orchestrator.spec import factors
 from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
 from orchestrator.store.reading import find_run, read_attempts, read_run
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.comparing import Comparison
     from orchestrator.analysis.limits.loads import Load
 
+LEVELS = ("variant", "cores", "tunnels", "packet_size")  # of every run
 _HEADROOM = 0.10  # of runs whose spec does not say
 CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
@@ -75,7 +77,7 @@ class Run:
                         "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
                     }
                     rows.append({**about, **where, **shares})
-        return pd.DataFrame(rows, columns=list(_PER_CORE_COLUMNS))
+        return pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.levels[len(LEVELS) :]])
 
     def hosts_of(self, role: str) -> list[str]:
         """The hosts that had a role, one in each testbed of a pool."""
@@ -114,6 +116,11 @@ class Run:
         rows = self.attempts
         keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows["throughput_bps"].notna()
         return rows[keep & ~_shared(rows)]
+
+    @property
+    def levels(self) -> list[str]:
+        """The columns of `trials` that hold the levels of factors."""
+        return levels_of(self.trials)
 
     @property
     def variants(self) -> list[str]:
@@ -267,7 +274,7 @@ class Run:
         quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else ("bps", "Gbit/s", 1e9)
         unit = self.in_its_time(unit)
         medians = packet_cells(self) if self.counts_packets else self.cells()
-        names = ("variant", "cores", "tunnels", "packet_size", "goal", "n")
+        names = (*self.levels, "goal", "n")
         table = medians[[name for name in names if name in medians and medians[name].notna().any()]].copy()
         for name in ("median", "low", "high"):
             table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2)
@@ -289,6 +296,11 @@ def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int]
         if role := row.get("role"):
             of_roles.setdefault(role, []).append(row["cpu"])
     return {(role, cpu): place for role, cpus in of_roles.items() for place, cpu in enumerate(sorted(cpus))}
+
+
+def levels_of(frame: pd.DataFrame) -> list[str]:
+    """The columns of a frame of trials that hold levels: those that every run has, and then paths of the spec."""
+    return [*LEVELS, *sorted(str(name) for name in frame.columns if factors.is_path(str(name)))]
 
 
 def on_one_testbed(trials: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
@@ -22,7 +21,6 @@ from orchestrator.analysis.quality import mode_remarks
 from orchestrator.analysis.sensitivity import sentence, with_invalid
 from orchestrator.analysis.standings import (
     Lead,
-    Place,
     Standing,
     in_order_of_size,
     listed,
@@ -30,6 +28,7 @@ from orchestrator.analysis.standings import (
     place_in_words,
     standings,
 )
+from orchestrator.spec import Cell
 from orchestrator.stats import FEWEST_FOR_INTERVAL
 from orchestrator.store.clock import MEANING, NOT_MODELLED
 
@@ -90,7 +89,7 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
     if not found:
         return Headline(f"Nothing came out: none of the {len(run.planned)} planned trials is valid.")
     by_place = {standing.key.place: standing for standing in found}
-    order = in_order_of_size(map(Key.of, run.planned.to_dict("records")))
+    order = in_order_of_size(map(Cell.of, run.planned.to_dict("records")))
     failed = [place for place in order if place not in by_place]
     chosen = next(place for place in order if place in by_place)
     before = order[: order.index(chosen)]
@@ -158,11 +157,11 @@ def _absent(run: Run, standing: Standing) -> list[str]:
     return [name for name in run.variants if name in planned and name not in there]
 
 
-def _skipped(run: Run, places: Sequence[Place], standing: Standing) -> list[str]:
+def _skipped(run: Run, places: Sequence[Cell], standing: Standing) -> list[str]:
     """A sentence on the larger places that came to nothing."""
     if not places:
         return []
-    said = [f"{_named(place)} ({lost_in_words(_counts(_at(run.planned, place)))})" for place in places]
+    said = [f"{place_in_words(place)} ({lost_in_words(_counts(_at(run.planned, place)))})" for place in places]
     return [f"No trial is valid with {listed(said)}, so this is about the next largest place: {standing.where}."]
 
 
@@ -200,19 +199,15 @@ def _of_trials(run: Run, standing: Standing) -> str:
 _BAD = {"failed": "failed", "invalid": "broke a limit"}
 
 
-def _at(trials: "pd.DataFrame", place: Place) -> "pd.DataFrame":
-    return trials[[Key.of(row).place == place for row in trials.to_dict("records")]]
+def _at(trials: "pd.DataFrame", place: Cell) -> "pd.DataFrame":
+    return trials[[Cell.of(row).place == place for row in trials.to_dict("records")]]
 
 
 def _counts(trials: "pd.DataFrame") -> Counter[str]:
     return Counter(trials["status"])
 
 
-def _named(place: Place) -> str:
-    return place_in_words(Key("", place[0], place[1], place[3] or None))
-
-
-def _elsewhere(found: Sequence[Standing], failed: Sequence[Place]) -> list[str]:
+def _elsewhere(found: Sequence[Standing], failed: Sequence[Cell]) -> list[str]:
     """One sentence over all planned places, where there are several."""
     places = len(found) + len(failed)
     if places < 2:
@@ -224,7 +219,7 @@ def _elsewhere(found: Sequence[Standing], failed: Sequence[Place]) -> list[str]:
         if number := sum(one.outcome == outcome for one in found):
             said.append(f"{number} {'are' if number != 1 else 'is'} {what}")
     if failed:
-        named = listed([_named(place) for place in failed])
+        named = listed([place_in_words(place) for place in failed])
         said.append(f"{len(failed)} {'have' if len(failed) != 1 else 'has'} no valid trial ({named})")
     comparisons = sum(len(one.leads) for one in found)
     kinds = {outcome for _, outcome in outcomes}

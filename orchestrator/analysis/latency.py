@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
 
 _TIMES = ["p50_ms", "p90_ms", "p99_ms", "max_ms"]
-COLUMNS = ["trial_id", "kind", *LEVELS, "at", "offered_pps", "sent", "n", *_TIMES]
+_COLUMNS = ["at", "offered_pps", "sent", "n", *_TIMES]
 
 
 def latencies(run: Run) -> pd.DataFrame:
@@ -21,6 +20,7 @@ def latencies(run: Run) -> pd.DataFrame:
     (echo requests, and answers), and quantiles of the round-trip time in milliseconds. Raises UserError where a file of
     the run is damaged.
     """
+    keys = ["trial_id", "kind", *run.levels]
     rows: list[dict[str, Any]] = []
     attempts = run.attempts[run.attempts["status"] == "ok"].drop_duplicates("trial_id")
     for attempt in attempts.to_dict("records"):
@@ -33,18 +33,18 @@ def latencies(run: Run) -> pd.DataFrame:
                 times = {
                     name: None if row[name[:-3] + "_s"] is None else row[name[:-3] + "_s"] * 1e3 for name in _TIMES
                 }
-                about = {key: attempt[key] for key in ("trial_id", "kind", *LEVELS)}
+                about = {key: attempt[key] for key in keys}
                 rows.append({**about, **{key: row[key] for key in ("at", "offered_pps", "sent", "n")}, **times})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*keys, *_COLUMNS])
 
 
 def latency_cells(run: Run) -> pd.DataFrame:
     """One row a cell and load: trials, answers (of all), and of each quantile the median of the trials, in ms;
     of max_ms the highest; and measured_in."""
     found = latencies(run)
-    groups = found.groupby([*LEVELS, "at"], sort=True)
+    groups = found.groupby([*run.levels, "at"], sort=True, dropna=False)
     table = groups.agg(
         trials=("trial_id", "size"),
         offered_pps=("offered_pps", "median"),

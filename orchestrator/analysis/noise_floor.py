@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS, Key, bounds, throughputs
+from orchestrator.analysis.cells import bounds, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.quality import valid_trials
 from orchestrator.plan.noise_floor import NOISE_FLOOR
+from orchestrator.spec import Cell
 from orchestrator.spec.noise_floor import held_against
 from orchestrator.stats import paired_ratio
 
-_COLUMNS = [*LEVELS, "against", "n", "unpaired", "median", "low", "high", "interval", "floor_low", "floor_high"]
+_COLUMNS = ["against", "n", "unpaired", "median", "low", "high", "interval", "floor_low", "floor_high"]
 
 
 def noise_floor(run: Run) -> pd.DataFrame:
@@ -32,20 +33,20 @@ def noise_floor(run: Run) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, values in second.items():
         against = held_against(key.variant, run.variants)
-        ratio = paired_ratio(values, first.get(key._replace(variant=str(against)), {}))
+        ratio = paired_ratio(values, first.get(key.replaced(variant=str(against)), {}))
         if ratio is not None:
             low, high = ratio.interval.low, ratio.interval.high
-            row = {**key._asdict(), "against": against, "n": ratio.n, "unpaired": ratio.unpaired}
+            row = {**key.row(), "against": against, "n": ratio.n, "unpaired": ratio.unpaired}
             row |= bounds(ratio.median, ratio.interval)
             rows.append({**row, "floor_low": min(low, 1 / high), "floor_high": max(high, 1 / low)})
-    rows.sort(key=lambda row: Key.of(row).place)
-    return pd.DataFrame(rows, columns=_COLUMNS).assign(measured_in=run.measured_in)
+    rows.sort(key=lambda row: Cell.of(row).place)
+    return pd.DataFrame(rows, columns=[*run.levels, *_COLUMNS]).assign(measured_in=run.measured_in)
 
 
-def floor_remark(run: Run, key: Key, effects: Sequence[tuple[str, float]]) -> str:
+def floor_remark(run: Run, key: Cell, effects: Sequence[tuple[str, float]]) -> str:
     """The noise floor at the place of a cell, and which of the effects there, ratios of two variants with a name each,
     are within it; empty where it was not measured."""
-    rows = [row for row in noise_floor(run).to_dict("records") if Key.of(row).place == key.place]
+    rows = [row for row in noise_floor(run).to_dict("records") if Cell.of(row).place == key.place]
     if not rows:
         return ""
     row = rows[0]

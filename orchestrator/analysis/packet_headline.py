@@ -3,10 +3,10 @@
 
 from typing import Any
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import CLOSED_LOOP, CLOSED_LOOP_NOTE, GENERATOR, HIGHEST_LOAD, LOSSES, packet_cells
 from orchestrator.analysis.standings import in_order_of_size, listed, lost_in_words, place_in_words
+from orchestrator.spec import Cell
 
 _KINDS = {
     LOSSES: "bounded by losses",
@@ -26,17 +26,19 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     every = packet_cells(run)
     planned = len(run.planned)
     first = every[every["goal"] == every["goal"].iloc[0]].to_dict("records") if len(every) else []
-    by_place: dict[Any, list[Any]] = {}
+    by_place: dict[Cell, list[Any]] = {}
     for row in first:
-        by_place.setdefault(Key.of(row).place, []).append(row)
-    order = in_order_of_size(Key.of(row) for row in first)
+        by_place.setdefault(Cell.of(row).place, []).append(row)
+    order = in_order_of_size(Cell.of(row) for row in first)
     chosen = next((place for place in order if any(row["n"] for row in by_place[place])), None)
     if chosen is None:
         return f"Nothing came out: none of the {planned} planned trials is valid.", []
     here = by_place[chosen]
-    place, _, _ = place_in_words(Key.of(here[0])).partition(",")
-    size = f"packets of {chosen[3]} bytes" if chosen[3].isdigit() else f"the mixture {chosen[3]}"
-    verdict = f"With {place} and {size}, {run.in_its_time('kpps')} in the median: {'; '.join(_by_kind(here))}."
+    _, cores, tunnels, _, *others = chosen.words()
+    size = chosen.packet_size
+    packets = f"packets of {size} bytes" if isinstance(size, int) else f"the mixture {size}"
+    where = listed([f"{tunnels} on {cores}", packets, *others])
+    verdict = f"With {where}, {run.in_its_time('kpps')} in the median: {'; '.join(_by_kind(here))}."
     return verdict, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here)]
 
 
@@ -52,12 +54,12 @@ def _by_kind(rows: list[Any]) -> list[str]:
     return said
 
 
-def _failures(places: list[Any], by_place: dict[Any, list[Any]]) -> list[str]:
+def _failures(places: list[Any], by_place: dict[Cell, list[Any]]) -> list[str]:
     """A sentence on the places that came first and have no valid trial."""
     said = []
     for place in places:
         counts = {name: sum(row[name] for row in by_place[place]) for name in ("failed", "invalid", "missing")}
-        said.append(f"{place_in_words(Key.of(by_place[place][0]))} ({lost_in_words(counts)})")
+        said.append(f"{place_in_words(Cell.of(by_place[place][0]))} ({lost_in_words(counts)})")
     return [f"No trial is valid with {listed(said)}, so this is about the next place."] if said else []
 
 

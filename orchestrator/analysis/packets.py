@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of
-from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
+from orchestrator.spec import Cell
 from orchestrator.stats import summarize_boots
 
 # Which rate: its columns of the lower and the upper bound, and what it is.
@@ -35,7 +35,6 @@ CLOSED_LOOP_NOTE = (
 FINAL_S = 60.0  # RFC 2544, section 24: how long the loads last at least that decide
 _LOST = 0.005  # of the packets at the highest load: with fewer, losses do not bound the rate
 _COLUMNS = [
-    *LEVELS,
     "goal",
     "n",
     "boots",
@@ -68,7 +67,7 @@ def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     for goal in goals(run):
         lower, upper, _ = GOALS[goal]
         mine = ok[ok[lower].notna()]
-        about = mine[[*LEVELS, "testbed", "boot", "block", "round", "trial_id", "loss_ratio"]]
+        about = mine[[*run.levels, "testbed", "boot", "block", "round", "trial_id", "loss_ratio"]]
         parts.append(about.assign(goal=goal, lower_pps=mine[lower], upper_pps=mine[upper]))
     return pd.concat(parts, ignore_index=True)
 
@@ -88,9 +87,13 @@ def packet_cells(run: Run) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for goal in goals(run):
         searched = goal != "received" or _as_fast_as_it_can(run)
+        highest: dict[Cell, float] = {}
+        for one in baselines[baselines["goal"] == goal].to_dict("records"):
+            plain = Cell.of(one)
+            highest[plain] = max(float(one["lower_pps"]), highest.get(plain, 0.0))
         for key, statuses in _by_key(run.planned).items():
             row: dict[str, Any] = {
-                **key._asdict(),
+                **key.row(),
                 "goal": goal,
                 "n": 0,
                 "boots": 0,
@@ -108,13 +111,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
                 row |= {"low_pps": found.interval.low, "high_pps": found.interval.high}
                 row |= {"upper_pps": float(mine["upper_pps"].median()), "per_core_pps": found.median / key.cores}
                 row["loss_ratio"] = float(mine["loss_ratio"].median())
-            plain = baselines[(baselines["goal"] == goal) & (baselines["cores"] == key.cores)]
-            plain = plain[plain["packet_size"] == key.packet_size]
-            highest: dict[tuple[int, int], float] = {}
-            for one in plain[["cores", "tunnels", "lower_pps"]].to_dict("records"):
-                place = int(one["cores"]), int(one["tunnels"])
-                highest[place] = max(float(one["lower_pps"]), highest.get(place, 0.0))
-            if baseline := baseline_of(key.cores, key.tunnels, highest):
+            if baseline := baseline_of(key, highest):
                 row["baseline_pps"] = baseline
                 if searched:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
@@ -123,8 +120,8 @@ def packet_cells(run: Run) -> pd.DataFrame:
                 kinds = {_bounded_by(one, row["baseline_pps"], run.headroom) for one in mine.to_dict("records")}
                 row["bounded_by"] = kinds.pop() if len(kinds) == 1 else MIXED
             rows.append(row)
-    rows.sort(key=lambda row: (in_order(Key.of(row)), order[row["variant"]]))
-    return pd.DataFrame(rows, columns=_COLUMNS).assign(measured_in=run.measured_in)
+    rows.sort(key=lambda row: (in_order(Cell.of(row)), order[row["variant"]]))
+    return pd.DataFrame(rows, columns=[*run.levels, *_COLUMNS]).assign(measured_in=run.measured_in)
 
 
 def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, headroom: float) -> str:
@@ -151,10 +148,10 @@ def search_note(run: Run) -> str:
     return f"{found}." if final_s >= FINAL_S else f"{found} (RFC 2544 asks for {FINAL_S:g} s)."
 
 
-def in_order(key: Key) -> tuple[int, int, bool, int]:
-    """Where a cell stands, whatever its variant: by cores, tunnels and packet size, mixtures last."""
-    cores, tunnels, size, _ = key.place
-    return cores, tunnels, size == 0, size
+def in_order(key: Cell) -> tuple[Any, ...]:
+    """Where a cell stands, whatever its variant: by cores, tunnels, packet size (mixtures last) and other factors."""
+    size = key.packet_size
+    return key.cores, key.tunnels, not isinstance(size, int), size if isinstance(size, int) else 0, key.place.order
 
 
 def _as_fast_as_it_can(run: Run) -> bool:
@@ -162,13 +159,12 @@ def _as_fast_as_it_can(run: Run) -> bool:
     return traffic.get("rate") == "max"
 
 
-def _by_key(trials: pd.DataFrame) -> dict[Key, pd.DataFrame]:
-    found: dict[Key, list[int]] = {}
+def _by_key(trials: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
+    found: dict[Cell, list[int]] = {}
     for index, row in zip(trials.index, trials.to_dict("records"), strict=True):
-        found.setdefault(Key.of(row), []).append(index)
+        found.setdefault(Cell.of(row), []).append(index)
     return {key: trials.loc[places] for key, places in found.items()}
 
 
-def _of(trials: pd.DataFrame, key: Key) -> pd.DataFrame:
-    same = (trials["variant"] == key.variant) & (trials["cores"] == key.cores) & (trials["tunnels"] == key.tunnels)
-    return trials[same & (trials["packet_size"] == key.packet_size)]
+def _of(trials: pd.DataFrame, key: Cell) -> pd.DataFrame:
+    return trials[[Cell.of(row) == key for row in trials.to_dict("records")]]

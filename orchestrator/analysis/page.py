@@ -95,8 +95,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
         baselines=[
-            {"cores": cores, "pairs": pairs, "median_bps": bps}
-            for (cores, pairs), bps in sorted(baselines_bps(run).items())
+            {"cores": cell.cores, "pairs": ", ".join([str(cell.tunnels), *cell.words()[3:]]), "median_bps": bps}
+            for cell, bps in sorted(baselines_bps(run).items())
         ],
         not_ok=run.attempts[run.attempts["status"] != "ok"].to_dict("records"),
         marked=run.trials[(run.trials["status"] == "ok") & (run.trials["marks"].fillna("") != "")].to_dict("records"),
@@ -140,14 +140,13 @@ def _bars(first: Headline) -> list[dict[str, Any]]:
 def _places(found: Sequence[Standing]) -> dict[str, Any]:
     """``columns``: the core counts; ``rows``: for each number of tunnels its standings, None where there is none."""
     columns = sorted({standing.key.cores for standing in found})
-    by_place = {standing.key[1:]: standing for standing in found}
-    levels = {standing.key.place[1:]: standing.key[2:] for standing in found}
+    by_place = {standing.key.place: standing for standing in found}
     rows = [
         {
-            "name": f"{tunnels}" if size is None else f"{tunnels}, packets of {size} B",
-            "standings": [by_place.get((cores, tunnels, size)) for cores in columns],
+            "name": ", ".join([str(place.tunnels), *place.words()[3:]]),
+            "standings": [by_place.get(place.replaced(cores=cores)) for cores in columns],
         }
-        for _, (tunnels, size) in sorted(levels.items())
+        for place in sorted({standing.key.place.replaced(cores=0) for standing in found})
     ]
     return {"columns": columns, "rows": rows}
 

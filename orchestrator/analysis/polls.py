@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS
-from orchestrator.analysis.dataset import Run, places_of_cpus
+from orchestrator.analysis.dataset import Run, levels_of, places_of_cpus
 from orchestrator.errors import UserError
 
 OTHERS = -1  # for a number of a CPU: it belongs to another role
-_KEYS = ["trial_id", *LEVELS]
-COLUMNS = [*_KEYS, "host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "measured_in"]
+_COLUMNS = ["host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "measured_in"]
 
 
 def polls(run: Run) -> pd.DataFrame:
@@ -23,6 +21,8 @@ def polls(run: Run) -> pd.DataFrame:
     among those of the role, from 0 on, as in `Run.per_core`, and OTHERS for another role's CPU. Raises UserError where
     a file of the run is damaged.
     """
+    keys = ["trial_id", *run.levels]
+    columns = [*keys, *_COLUMNS]
     parts: list[pd.DataFrame] = []
     rows = run.attempts[(run.attempts["kind"] == "trace") & (run.attempts["status"] == "ok")]
     for attempt in rows.drop_duplicates("trial_id").to_dict("records"):
@@ -32,8 +32,8 @@ def polls(run: Run) -> pd.DataFrame:
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             file = folder / "polls.json"
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
-        parts.append(frame.assign(**{key: attempt[key] for key in _KEYS}, measured_in=run.measured_in))
-    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+        parts.append(frame.assign(**{key: attempt[key] for key in keys}, measured_in=run.measured_in))
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _recorded(folder: Path) -> pd.DataFrame:
@@ -58,12 +58,13 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
     time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main CPU had, which is 1 where a tunnel
     stays on a CPU; and measured_in.
     """
+    levels = levels_of(frame)
     rows = []
-    for (*key, measured_in), mine in frame.groupby([*LEVELS, "role", "measured_in"], dropna=False):
+    for (*key, measured_in), mine in frame.groupby([*levels, "role", "measured_in"], dropna=False):
         total = int(mine["polls"].sum())
         moments = mine.groupby(["trial_id", "time_s", "cpu"])["polls"].sum().groupby(level=[0, 1]).max().sum()
         alone = mine.groupby(["trial_id", "time_s", "tunnel"])["polls"].max().sum()
         shares = {"busiest_cpu": moments / total, "one_cpu": alone / total}
         rows.append([*key, total, mine["packets"].sum() / total, *shares.values(), measured_in])
-    columns = [*LEVELS, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu", "measured_in"]
+    columns = [*levels, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu", "measured_in"]
     return pd.DataFrame(rows, columns=columns)

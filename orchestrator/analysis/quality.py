@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS, Key, throughputs
+from orchestrator.analysis.cells import throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import GOALS, goals
+from orchestrator.spec import Cell
 from orchestrator.stats import holm, paired_ratio
 from orchestrator.stats.modes import CERTAIN, FEWEST_FOR_MODES, PROBABLE, Modes, modes_among
 from orchestrator.stats.order import drift, likeness
@@ -29,7 +30,7 @@ def column_of(run: Run) -> tuple[str, str, float]:
     return "throughput_bps", "Gbit/s", 1e9
 
 
-def several_modes(run: Run) -> dict[Key, Modes]:
+def several_modes(run: Run) -> dict[Cell, Modes]:
     """The cells of a run that are in several modes, certainly or probably; see the module."""
     return modes_among(_boots(run))
 
@@ -47,7 +48,7 @@ def quality(run: Run) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, mine in boots.items():
         found = modes.get(key)
-        row: dict[str, Any] = {**key._asdict(), "n": sum(map(len, mine.values()))}
+        row: dict[str, Any] = {**key.row(), "n": sum(map(len, mine.values()))}
         row["modes"] = found.how_sure if found else ""
         for side in ("lower", "upper"):
             mode = getattr(found, side, None)
@@ -56,7 +57,7 @@ def quality(run: Run) -> pd.DataFrame:
             tested = test(list(mine.values()))
             row |= {name: tested[0] if tested else math.nan, f"{name}_p": tested[1] if tested else math.nan}
         rows.append(row)
-    columns = [*LEVELS, "n", "modes", "lower", "lower_n", "upper", "upper_n"]
+    columns = [*run.levels, "n", "modes", "lower", "lower_n", "upper", "upper_n"]
     columns += ["drift", "drift_p", "neighbours", "neighbours_p"]
     table = pd.DataFrame(rows, columns=columns)
     for name in ("drift_p", "neighbours_p"):
@@ -72,7 +73,7 @@ def drift_of_boots(run: Run) -> pd.DataFrame:
     rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three rounds).
     """
     trials = valid_trials(run)
-    medians = trials.groupby(["testbed", "block", *LEVELS], dropna=False)["throughput_bps"].transform("median")
+    medians = trials.groupby(["testbed", "block", *run.levels], dropna=False)["throughput_bps"].transform("median")
     trials = trials.assign(share=trials["throughput_bps"] / medians)
     rows: list[dict[str, Any]] = []
     for (testbed, block), mine in trials.sort_values("block").groupby(["testbed", "block"], sort=False):
@@ -94,12 +95,12 @@ def quality_notes(run: Run) -> list[str]:
     for sure, word in ((CERTAIN, "Several modes"), (PROBABLE, "Probably several modes")):
         rows = table[table["modes"] == sure].to_dict("records")
         if rows:
-            each = [f"{Key.of(row)}: {in_words(row, scale)}" for row in rows]
+            each = [f"{Cell.of(row)}: {in_words(row, scale)}" for row in rows]
             said.append(f"{word} ({run.in_its_time(unit)}): {'; '.join(each)}.")
     for name, what in (("drift", "Drift within a boot"), ("neighbours", "Neighbouring trials are alike or opposed")):
         rows = table[table[f"{name}_p"] <= _ALARMS].to_dict("records")
         if rows:
-            each = [f"{Key.of(row)} ({row[name]:+.2f}, p = {row[f'{name}_p']:.2g})" for row in rows]
+            each = [f"{Cell.of(row)} ({row[name]:+.2f}, p = {row[f'{name}_p']:.2g})" for row in rows]
             said.append(f"{what}: {'; '.join(each)}.")
     boots = drift_of_boots(run)
     for row in boots[boots["drift_p"] <= _ALARMS].to_dict("records"):
@@ -119,7 +120,7 @@ def in_words(row: Mapping[Any, Any], scale: float) -> str:
     return " or ".join(f"{row[side] / scale:.3g} ({row[f'{side}_n']} trials)" for side in ("lower", "upper"))
 
 
-def mode_remarks(run: Run, best: Key, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """A sentence for each row of `cells` at one place that is in several modes: the modes, and how many times as much
     as in each of them the ``best`` cell of the place carried, paired by boot and round."""
     values = throughputs(run.measured)
@@ -127,7 +128,7 @@ def mode_remarks(run: Run, best: Key, rows: Sequence[Mapping[Any, Any]]) -> list
     for row in rows:
         if not row["modes"]:
             continue
-        key = Key.of(row)
+        key = Cell.of(row)
         surely = "" if row["modes"] == CERTAIN else "probably "
         sides = [(row[f"{side}_mode_bps"] / 1e9, int(row[f"{side}_mode_n"])) for side in ("lower", "upper")]
         words = " or ".join(f"{median:.2f} ({n} trials)" for median, n in sides)
@@ -159,11 +160,11 @@ def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
     return found.assign(throughput_bps=found[column])
 
 
-def _boots(run: Run) -> dict[Key, dict[Hashable, list[float]]]:
+def _boots(run: Run) -> dict[Cell, dict[Hashable, list[float]]]:
     """{cell: {boot: values in the order of measurement}}; see `orchestrator.analysis.dataset.Run`."""
-    found: dict[Key, dict[Hashable, list[float]]] = {}
-    for row in valid_trials(run)[[*LEVELS, "testbed", "boot", "throughput_bps"]].to_dict("records"):
+    found: dict[Cell, dict[Hashable, list[float]]] = {}
+    for row in valid_trials(run)[[*run.levels, "testbed", "boot", "throughput_bps"]].to_dict("records"):
         boot = str(row["testbed"]), str(row["boot"])
-        found.setdefault(Key.of(row), {}).setdefault(boot, []).append(float(row["throughput_bps"]))
+        found.setdefault(Cell.of(row), {}).setdefault(boot, []).append(float(row["throughput_bps"]))
     order = {name: place for place, name in enumerate(run.variants)}
     return dict(sorted(found.items(), key=lambda item: (item[0].place, order.get(item[0].variant, 0))))

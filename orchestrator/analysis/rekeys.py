@@ -5,12 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS
 from orchestrator.analysis.dataset import Run
 from orchestrator.store.reading import read_attempts
 
-_KEYS = ["trial_id", *LEVELS, "round"]
 NEAR_S = 2  # seconds before and after a rekey that count as being at it
+
+
+def _keys(run: Run) -> list[str]:
+    return ["trial_id", *run.levels, "round"]
 
 
 def _accepted(run: Run) -> list[dict[str, Any]]:
@@ -20,7 +22,7 @@ def _accepted(run: Run) -> list[dict[str, Any]]:
         if attempt["kind"] == "measure" and attempt["status"] == "ok":
             keys = {"trial_id": attempt["trial_id"], "round": attempt["round"], **attempt["levels"]}
             measured = attempt.get("measurements") or {}
-            found.setdefault(attempt["trial_id"], {**{key: keys.get(key) for key in _KEYS}, "measured": measured})
+            found.setdefault(attempt["trial_id"], {**{key: keys.get(key) for key in _keys(run)}, "measured": measured})
     return list(found.values())
 
 
@@ -28,11 +30,11 @@ def rates(run: Run) -> pd.DataFrame:
     """One row a second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all tunnels),
     measured_in."""
     rows = [
-        [*(trial[key] for key in _KEYS), second, float(rate)]
+        [*(trial[key] for key in _keys(run)), second, float(rate)]
         for trial in _accepted(run)
         for second, rate in enumerate(trial["measured"].get("rates_bps") or (), start=1)
     ]
-    return pd.DataFrame(rows, columns=[*_KEYS, "second", "rate_bps"]).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*_keys(run), "second", "rate_bps"]).assign(measured_in=run.measured_in)
 
 
 def rekeys(run: Run) -> pd.DataFrame:
@@ -41,12 +43,12 @@ def rekeys(run: Run) -> pd.DataFrame:
     Columns: trial_id, the levels, round, gateway, device, at_s (seconds after the warm-up), measured_in.
     """
     rows = [
-        [*(trial[key] for key in _KEYS), found["gateway"], found["device"], float(found["at_s"])]
+        [*(trial[key] for key in _keys(run)), found["gateway"], found["device"], float(found["at_s"])]
         for trial in _accepted(run)
         for found in trial["measured"].get("handshakes_in_traffic") or ()
         if found["at_s"] > 0
     ]
-    return pd.DataFrame(rows, columns=[*_KEYS, "gateway", "device", "at_s"]).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*_keys(run), "gateway", "device", "at_s"]).assign(measured_in=run.measured_in)
 
 
 def cost(run: Run) -> pd.DataFrame:
@@ -69,7 +71,7 @@ def cost(run: Run) -> pd.DataFrame:
         if at.empty or elsewhere.empty or elsewhere.median() <= 0:
             continue
         usual = float(elsewhere.median())
-        keys = [mine.iloc[0][key] for key in _KEYS]
+        keys = [mine.iloc[0][key] for key in _keys(run)]
         tunnels = mine["device"].nunique()
         rows.append(
             [
@@ -82,5 +84,5 @@ def cost(run: Run) -> pd.DataFrame:
                 float(elsewhere.min()) / usual,
             ]
         )
-    columns = [*_KEYS, "rekeys", "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
+    columns = [*_keys(run), "rekeys", "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)

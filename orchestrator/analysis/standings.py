@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.cells import cells, throughputs
 from orchestrator.analysis.dataset import Run
+from orchestrator.spec import IMIX, Cell
 from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ratio
-
-Place = tuple[int, int, int, str]  # of `Key.place`: cores, tunnels, and the packet size twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Standing:
     with the ``leads`` of the first over each other, in their order; a variant that shares no round with it has none.
     ``key``: the best one's cell. ``higher``: variants whose median is higher all the same, over other rounds."""
 
-    key: Key
+    key: Cell
     rows: Sequence[Mapping[str, Any]]
     leads: Sequence[Lead]
     higher: Sequence[str] = ()
@@ -121,11 +120,20 @@ class Standing:
         return [name for name in (str(row["variant"]) for row in self.rows[1:]) if name not in paired]
 
 
-def in_order_of_size(keys: Iterable[Key]) -> list[Place]:
+def in_order_of_size(keys: Iterable[Cell]) -> list[Cell]:
     """The places of cells, in the order in which a headline takes them: the most cores first; of these one tunnel a
     core, which is what the paper is about, then the most tunnels; of these the smallest packets, mixtures last."""
     places = {key.place for key in keys}
-    return sorted(places, key=lambda place: (-place[0], place[0] != place[1], -place[1], not place[2], place[2:]))
+    return sorted(
+        places,
+        key=lambda place: (
+            -place.cores,
+            place.cores != place.tunnels,
+            -place.tunnels,
+            place.packet_size == IMIX,
+            place,
+        ),
+    )
 
 
 def standings(run: Run) -> list[Standing]:
@@ -138,7 +146,7 @@ def standings(run: Run) -> list[Standing]:
     places: dict[Any, list[Any]] = {}
     for row in cells(run).to_dict("records"):
         if row["n"] > 0:
-            places.setdefault(Key.of(row).place, []).append(row)
+            places.setdefault(Cell.of(row).place, []).append(row)
     found = [_standing(rows, values) for rows in places.values()]
     corrected = iter(holm([lead.p for one in found for lead in one.leads]))
     return [
@@ -149,21 +157,21 @@ def standings(run: Run) -> list[Standing]:
     ]
 
 
-def _standing(rows: list[Any], values: Mapping[Key, Mapping[tuple[Any, ...], float]]) -> Standing:
+def _standing(rows: list[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> Standing:
     rows.sort(key=lambda row: -row["median_bps"])
     every = [_leads(row, rows, values) for row in rows]
     place = next((i for i, leads in enumerate(every) if not any(lead.is_behind for lead in leads)), 0)
     others = [row for row in rows if row is not rows[place]]
     return Standing(
-        Key.of(rows[place]), [rows[place], *others], every[place], [str(row["variant"]) for row in rows[:place]]
+        Cell.of(rows[place]), [rows[place], *others], every[place], [str(row["variant"]) for row in rows[:place]]
     )
 
 
-def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Key, Mapping[tuple[Any, ...], float]]) -> list[Lead]:
+def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> list[Lead]:
     found = []
-    best = Key.of(mine)
+    best = Cell.of(mine)
     for row in rows:
-        other = Key.of(row)
+        other = Cell.of(row)
         ratio = None if other == best else paired_ratio(values[best], values[other])
         if ratio is not None:
             below = values[other]
@@ -173,10 +181,10 @@ def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Key, Mapping[tuple[An
     return found
 
 
-def place_in_words(key: Key) -> str:
+def place_in_words(key: Cell) -> str:
     """A place, such as: 2 tunnels on 4 cores."""
-    _, cores, tunnels, *packets = str(key).split(", ")
-    return ", ".join([f"{tunnels} on {cores}", *packets])
+    _, cores, tunnels, *others = key.words()
+    return ", ".join([f"{tunnels} on {cores}", *others])
 
 
 def lost_in_words(counts: Mapping[str, int]) -> str:

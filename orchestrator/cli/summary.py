@@ -94,21 +94,21 @@ def _table(run: "Run", console: "Console") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from orchestrator.analysis.cells import Key
     from orchestrator.analysis.figures.style import BLACK, look
+    from orchestrator.spec import Cell
 
     rows: Any = run.cells().to_dict("records")
-    ratios: dict[Key, Any] = {Key.of(row): row for row in run.ratios().to_dict("records")}
+    ratios: dict[Cell, Any] = {Cell.of(row): row for row in run.ratios().to_dict("records")}
     colours = {name: "" if colour == BLACK else colour for name, (colour, _, _) in look(run.variants).items()}
-    sized = any(Key.of(row).packet_size is not None for row in rows)
+    sized = any(Cell.of(row).packet_size is not None for row in rows)
     headings = ["cores", "tunnels", *(["bytes"] if sized else []), "variant", "Gbit/s", "", "spread", "n"]
     headings += [f"times {run.reference}"] if len(run.variants) > 1 else []
     top = max((row["high_bps"] for row in rows if row["n"]), default=1.0) or 1.0
     lines: list[tuple[list[str], float, str]] = []  # the texts, how long the bar is (0 to 1), and its variant
-    before: Key | None = None
+    before: Cell | None = None
     for row in rows:
-        key = Key.of(row)
-        place = [str(key.cores), str(key.tunnels), *([key.packet_size or "-"] if sized else [])]
+        key = Cell.of(row)
+        place = [str(key.cores), str(key.tunnels), *([str(key.packet_size or "-")] if sized else [])]
         shown = ["" for _ in place] if before and before.place == key.place else place
         before = key
         ratio = ratios.get(key)
@@ -156,8 +156,8 @@ def _bar(share: float, width: int, in_full: bool) -> str:
 def _packets(run: "Run") -> "Table":
     from rich.table import Table
 
-    from orchestrator.analysis.cells import Key
     from orchestrator.analysis.packets import CLOSED_LOOP, goals, packet_cells
+    from orchestrator.spec import Cell
 
     every = packet_cells(run)
     rows = every[every["goal"] == goals(run)[0]].to_dict("records")
@@ -165,13 +165,13 @@ def _packets(run: "Run") -> "Table":
     table = Table(box=None, caption="*: in a closed loop, which is another quantity" if closed else None)
     for name in ("cores", "tunnels", "packet", *run.variants):
         table.add_column(name, justify="right")
-    for place in dict.fromkeys(Key.of(row).place for row in rows):
-        here = {row["variant"]: row for row in rows if Key.of(row).place == place and row["n"]}
+    for place in dict.fromkeys(Cell.of(row).place for row in rows):
+        here = {row["variant"]: row for row in rows if Cell.of(row).place == place and row["n"]}
         texts = [
             f"{here[name]['median_pps'] / 1e3:.4g}{'*' * (here[name]['bounded_by'] == CLOSED_LOOP)}"
             if name in here
             else "-"
             for name in run.variants
         ]
-        table.add_row(str(place[0]), str(place[1]), place[3], *texts)
+        table.add_row(str(place.cores), str(place.tunnels), str(place.packet_size), *texts)
     return table

@@ -17,12 +17,13 @@ from orchestrator.plan.trials import (
     NO_VARIANT,
     Block,
     LeftOut,
-    Levels,
     Plan,
     Repetitions,
     Trial,
+    nearest_baseline,
     nearest_pairs,
     reference_variant,
+    without_tunnel,
 )
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "Estimate",
     "LeftOut",
     "Lessons",
-    "Levels",
     "Plan",
     "Repetitions",
     "Trial",
@@ -43,9 +43,11 @@ __all__ = [
     "lab_capabilities",
     "lessons_key",
     "make_plan",
+    "nearest_baseline",
     "nearest_pairs",
     "reference_variant",
     "traffic_seconds",
     "trial_seconds",
     "virtual_lab_capabilities",
+    "without_tunnel",
 ]

@@ -3,8 +3,8 @@
 
 from dataclasses import dataclass
 
-from orchestrator.plan.trials import NO_VARIANT, Block, Levels, Plan, Trial
-from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Clock, RoleCpus, Traffic
+from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
+from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Cell, Clock, RoleCpus, Traffic
 
 # How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
@@ -103,7 +103,7 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
 def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None, testbeds: int = 1) -> Estimate:
     """Of a whole plan, or of the first rounds of its blocks; on so many testbeds at the same time."""
     parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
-    seconds: dict[tuple[int, frozenset[Levels]], float] = {}  # of all boots of the same cells, which stay together
+    seconds: dict[tuple[int, frozenset[Cell]], float] = {}  # of all boots of the same cells, which stay together
     for block, part in zip(plan.blocks, parts, strict=True):
         seconds[block.cores, block.cells] = seconds.get((block.cores, block.cells), 0.0) + part.seconds
     ends = [0.0] * testbeds

@@ -5,13 +5,14 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
 from orchestrator.plan.noise_floor import NOISE_FLOOR, second_cells
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Levels, Plan, Repetitions, Trial, reference_variant
-from orchestrator.spec import Experiment, Traffic
-from orchestrator.spec.cells import cells, excluded, extra_cells
+from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Plan, Repetitions, Trial, reference_variant
+from orchestrator.spec import Cell, Experiment, Traffic
+from orchestrator.spec.selection import cells, excluded, extra_cells
 
 ORDERS = ("random", "sequential")
 
@@ -60,7 +61,7 @@ def make_plan(
     )
 
 
-def _repetitions(spec: Experiment, chosen: Sequence[Levels]) -> Repetitions:
+def _repetitions(spec: Experiment, chosen: Sequence[Cell]) -> Repetitions:
     """The rule of the spec, whose width decides nothing where ``min`` is ``max``. What must be narrow is by default the
     ratio to a reference, where there is one."""
     rule = spec.repetitions
@@ -72,7 +73,7 @@ def _repetitions(spec: Experiment, chosen: Sequence[Levels]) -> Repetitions:
     return Repetitions(rule.min, rule.max, width, rule.boots, reference)
 
 
-def _one_pass(parts: Sequence[list[Levels]], spec: Experiment, boot: int, order: str) -> list[list[Levels]]:
+def _one_pass(parts: Sequence[list[Cell]], spec: Experiment, boot: int, order: str) -> list[list[Cell]]:
     """The cells of each block of one pass over the core counts, in order: the fewest cores first in a single pass."""
     found = list(parts)
     if spec.repetitions.boots > 1 and order == "random":
@@ -80,7 +81,7 @@ def _one_pass(parts: Sequence[list[Levels]], spec: Experiment, boot: int, order:
     return found
 
 
-def _parts(chosen: Sequence[Levels], testbeds: int) -> Iterator[list[Levels]]:
+def _parts(chosen: Sequence[Cell], testbeds: int) -> Iterator[list[Cell]]:
     """The cells of each block: those with the same number of cores. Where that makes fewer blocks than there are
     testbeds in a pool, their cells are divided by the number of tunnels: variants, which ratios are made of, stay
     together."""
@@ -94,7 +95,7 @@ def _parts(chosen: Sequence[Levels], testbeds: int) -> Iterator[list[Levels]]:
             yield [levels for levels in here if levels.tunnels in part]
 
 
-def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels], list[LeftOut]]:
+def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Cell], list[LeftOut]]:
     """The cells that can be measured, resolved and without repetition in the order of the spec; and the others."""
     most = capabilities.max_cores
     wanted = [(cell.resolved(most), False) for cell in cells(spec.factors)]
@@ -102,18 +103,17 @@ def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Levels],
     missing_variants: dict[str, int] = {}
     excess: dict[int, int] = {}
     by_rule = [0] * len(spec.exclude)
-    chosen: dict[Levels, None] = {}
+    chosen: dict[Cell, None] = {}
     for cell, extra in wanted:
-        levels = Levels(cell.variant, int(cell.cores), int(cell.tunnels), cell.packet_size)
         rule = next((i for i, r in enumerate(spec.exclude) if not extra and excluded(r, cell, most)), None)
         if rule is not None:
             by_rule[rule] += 1
-        elif levels.variant not in capabilities.variants:
-            missing_variants[levels.variant] = missing_variants.get(levels.variant, 0) + 1
-        elif not capabilities.min_cores <= levels.cores <= most:
-            excess[levels.cores] = excess.get(levels.cores, 0) + 1
+        elif cell.variant not in capabilities.variants:
+            missing_variants[cell.variant] = missing_variants.get(cell.variant, 0) + 1
+        elif not capabilities.min_cores <= cell.cores <= most:
+            excess[cell.cores] = excess.get(cell.cores, 0) + 1
         else:
-            chosen[levels] = None
+            chosen[cell] = None
     why = capabilities.reasons
     left_out = [
         LeftOut(f"variant {name} ({_count(n)})", why.get("variants", "the testbed has no build of it"))
@@ -154,7 +154,7 @@ class _Maker:
     def __init__(self, traffic: Traffic, topology: str) -> None:
         self._traffic, self._topology = traffic, topology
 
-    def identity(self, kind: str, levels: Levels, boot: int) -> tuple[str, str]:
+    def identity(self, kind: str, levels: Cell, boot: int) -> tuple[str, str]:
         """What comes before and after the repetition in the canonical JSON of a trial's parameters. The first boot is
         not in it, so that a run has the same trials before and after boots are added."""
         traffic = self._traffic
@@ -172,7 +172,7 @@ class _Maker:
         return before + '"repetition":', after
 
     def trial(
-        self, kind: str, levels: Levels, identity: tuple[str, str], place: tuple[int, int, int], repetition: int
+        self, kind: str, levels: Cell, identity: tuple[str, str], place: tuple[int, int, int], repetition: int
     ) -> Trial:
         """``place``: block, round and order. The id has the round instead of the repetition, which would be another if
         a boot had more rounds."""
@@ -182,10 +182,15 @@ class _Maker:
         return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
 
 
-def _of_a_round(spec: Experiment, here: list[Levels], variants: Sequence[str]) -> list[tuple[str, Levels]]:
+def _of_a_round(spec: Experiment, here: list[Cell], variants: Sequence[str]) -> list[tuple[str, Cell]]:
     """The kinds and cells of a round: each cell, and those of the noise floor where the testbed has its variant."""
     again = second_cells(spec.noise_floor, here) if spec.noise_floor in variants else []
     return [("measure", levels) for levels in here] + [(NOISE_FLOOR, levels) for levels in again]
+
+
+def _by_name(levels: Cell) -> tuple[Any, ...]:
+    """By which the cells of a round are sorted before they are shuffled."""
+    return levels.variant, levels.tunnels, str(levels.packet_size), levels.order
 
 
 def _block(
@@ -193,7 +198,7 @@ def _block(
     maker: _Maker,
     index: int,
     boot: int,
-    here: list[Levels],
+    here: list[Cell],
     planned: int,
     order: str,
     variants: Sequence[str],
@@ -201,13 +206,13 @@ def _block(
     cores = here[0].cores
     trials: list[Trial] = []
 
-    def add(kind: str, levels: Levels, identity: tuple[str, str], round_: int, repetition: int) -> None:
+    def add(kind: str, levels: Cell, identity: tuple[str, str], round_: int, repetition: int) -> None:
         place = (index, round_, planned + len(trials) + 1)
         trials.append(maker.trial(kind, levels, identity, place, repetition))
 
     for packet_size in dict.fromkeys(levels.packet_size for levels in here):
         for tunnels in sorted({levels.tunnels for levels in here if levels.packet_size == packet_size}):
-            baseline = Levels(NO_VARIANT, cores, tunnels, packet_size)
+            baseline = Cell(NO_VARIANT, cores, tunnels, packet_size)
             add("baseline", baseline, maker.identity("baseline", baseline, boot), 0, boot)
     if spec.trace is not None and boot == 1:
         for levels in here:
@@ -215,7 +220,7 @@ def _block(
     pairs = [(kind, levels, maker.identity(kind, levels, boot)) for kind, levels in _of_a_round(spec, here, variants)]
     if order == "random":
         # The order in which the spec names levels is not to matter.
-        pairs.sort(key=lambda pair: (pair[1].variant, pair[1].tunnels, str(pair[1].packet_size), pair[0]))
+        pairs.sort(key=lambda pair: (*_by_name(pair[1]), pair[0]))
     most = spec.repetitions.max
     for round_ in range(1, most + 1):
         sequence = pairs

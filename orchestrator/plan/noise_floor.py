@@ -2,15 +2,14 @@
 """Which cells are measured a second time in each round, for the noise floor of a run."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from orchestrator.plan.trials import Levels
+from orchestrator.spec import Cell
 from orchestrator.spec.noise_floor import held_against
 
 NOISE_FLOOR = "noise-floor"  # the kind of these trials
 
 
-def second_cells(variant: str | None, cells: Sequence[Levels]) -> list[Levels]:
+def second_cells(variant: str | None, cells: Sequence[Cell]) -> list[Cell]:
     """Of the cells of a block those that its rounds have once more, with ``variant``; none without one."""
     against = held_against(variant, (levels.variant for levels in cells)) if variant else None
-    return [replace(levels, variant=variant) for levels in cells if variant and levels.variant == against]
+    return [levels.replaced(variant=variant) for levels in cells if variant and levels.variant == against]

@@ -1,32 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trials, blocks and plans: what is measured, in which order."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any
 
-from orchestrator.spec import Traffic, read_traffic
+from orchestrator.spec import Cell, Traffic, factor_of, read_traffic
 
 NO_VARIANT = "none"  # of a baseline, which has no tunnel
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """A cell, all levels resolved. Of a baseline, ``tunnels`` is the number of address pairs that carry traffic.
-
-    ``packet_size``: bytes of the IP packets inside the tunnels, or imix; None where it is no factor.
-    """
-
-    variant: str
-    cores: int
-    tunnels: int
-    packet_size: int | str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The levels by factor; without the packet size where that is no factor."""
-        found = asdict(self)
-        return found if self.packet_size is not None else {k: v for k, v in found.items() if k != "packet_size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +26,7 @@ class Trial:
     block: int
     round: int
     order: int
-    levels: Levels
+    levels: Cell
     repetition: int
     traffic: Traffic
     topology: str
@@ -60,7 +42,7 @@ class Block:
     boot: int = 1
 
     @property
-    def cells(self) -> frozenset[Levels]:
+    def cells(self) -> frozenset[Cell]:
         """The cells that its rounds measure."""
         measured = (trial for trial in self.trials if trial.kind == "measure")
         return frozenset(trial.levels for trial in takewhile(lambda trial: trial.round == 1, measured))
@@ -79,6 +61,24 @@ def nearest_pairs(tunnels: int, measured: Iterable[int]) -> int | None:
     """
     counts = sorted(measured)
     return next((count for count in counts if count >= tunnels), counts[-1] if counts else None)
+
+
+def without_tunnel(cell: Cell) -> Cell:
+    """The baseline of a cell: the same traffic over as many address pairs as it has tunnels, without a tunnel. Factors
+    of the tunnels are not in it."""
+    more = {name: level for name, level in cell.more.items() if factor_of(name).area != "tunnel"}
+    return Cell(NO_VARIANT, cell.cores, cell.tunnels, cell.packet_size, more)
+
+
+def nearest_baseline(cell: Cell, measured: Collection[Cell]) -> Cell | None:
+    """Which baseline a cell is held against, of those that were ``measured``: its own, else the one that differs in the
+    number of address pairs alone and is the nearest (see `nearest_pairs`); None where there is none."""
+    own = without_tunnel(cell)
+    if own in measured:
+        return own
+    found = {one.tunnels: one for one in measured if one.replaced(tunnels=own.tunnels) == own}
+    pairs = nearest_pairs(own.tunnels, found)
+    return None if pairs is None else found[pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +189,4 @@ def _trial_from_json(content: Mapping[str, Any], known: dict[str, Traffic]) -> T
     """``known``: the traffic that was read so far, which most trials share."""
     text = repr(content["traffic"])
     traffic = known.get(text) or known.setdefault(text, read_traffic(content["traffic"]))
-    return Trial(**{**content, "levels": Levels(**content["levels"]), "traffic": traffic})
+    return Trial(**{**content, "levels": Cell.from_json(content["levels"]), "traffic": traffic})

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
-from orchestrator.plan import Block, Levels, nearest_pairs
+from orchestrator.plan import Block, nearest_baseline
+from orchestrator.spec import Cell
 from orchestrator.store import headline
 
 
@@ -46,21 +47,17 @@ class Ledger:
         mine = [trial.trial_id for trial in block.trials if self.is_ok(trial.trial_id)]
         return self._testbed[mine[-1]] if mine else None
 
-    def baseline(self, block: Block, levels: Levels) -> float | None:
-        """What a block carried without a tunnel, in packets of the same size, over as many address pairs as a cell has
-        tunnels; else over the nearest number that was measured (see `orchestrator.plan.nearest_pairs`)."""
+    def baseline(self, block: Block, levels: Cell) -> float | None:
+        """What a block carried without a tunnel, of what a cell is held against (see
+        `orchestrator.plan.nearest_baseline`)."""
         first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with them
-        carried = {
-            trial.levels.tunnels: self._carried[trial.trial_id]
-            for trial in first
-            if trial.levels.packet_size == levels.packet_size and trial.trial_id in self._carried
-        }
-        pairs = nearest_pairs(levels.tunnels, carried)
-        return None if pairs is None else carried[pairs]
+        carried = {trial.levels: self._carried[trial.trial_id] for trial in first if trial.trial_id in self._carried}
+        found = nearest_baseline(levels, carried)
+        return None if found is None else carried[found]
 
-    def values(self, block: Block, last_round: int | None = None) -> dict[Levels, dict[int, float]]:
+    def values(self, block: Block, last_round: int | None = None) -> dict[Cell, dict[int, float]]:
         """What each cell's ok trials carried, by round, up to a round; all in the same unit."""
-        values: dict[Levels, dict[int, float]] = {}
+        values: dict[Cell, dict[int, float]] = {}
         for trial in block.trials:
             if trial.kind == "measure" and (last_round is None or trial.round <= last_round):
                 mine = values.setdefault(trial.levels, {})

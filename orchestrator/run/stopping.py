@@ -10,12 +10,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.plan import Block, Levels, Plan
+from orchestrator.plan import Block, Plan
 from orchestrator.run.ledger import Ledger
+from orchestrator.spec import Cell
 from orchestrator.stats import is_narrow, relative_width
 
 MEDIAN, RATIO, REFERENCE = "median", "ratio", "reference"
-Values = Mapping[Levels, Mapping[Hashable, float]]
+Values = Mapping[Cell, Mapping[Hashable, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Watched:
     values: Sequence[float]
 
 
-def watched(values: Values, reference: str | None) -> dict[Levels, Watched]:
+def watched(values: Values, reference: str | None) -> dict[Cell, Watched]:
     """What is looked at in each cell. ``values``: of each cell, by boot and round; ``reference``: a variant, or None
     for medians. A cell without a pair, or at whose place no other has one, is looked at by its median."""
     ratios = {levels: _ratios(values, levels, reference) for levels in values}
@@ -37,22 +38,18 @@ def watched(values: Values, reference: str | None) -> dict[Levels, Watched]:
     for levels, mine in values.items():
         if ratios[levels]:
             found[levels] = Watched(RATIO, ratios[levels])
-        elif levels.variant == reference and any(ratios[one] for one in values if _place(one) == _place(levels)):
+        elif levels.variant == reference and any(ratios[one] for one in values if one.place == levels.place):
             found[levels] = Watched(REFERENCE, list(mine.values()))
         else:
             found[levels] = Watched(MEDIAN, list(mine.values()))
     return found
 
 
-def _place(levels: Levels) -> tuple[int, int, int | str | None]:
-    return levels.cores, levels.tunnels, levels.packet_size
-
-
-def _ratios(values: Values, levels: Levels, reference: str | None) -> list[float]:
+def _ratios(values: Values, levels: Cell, reference: str | None) -> list[float]:
     """Of a cell's values to those of the reference in the same boot and round; empty for the reference itself."""
     if reference is None or levels.variant == reference:
         return []
-    below = values.get(Levels(reference, *_place(levels)), {})
+    below = values.get(levels.replaced(variant=reference), {})
     return [value / below[turn] for turn, value in values[levels].items() if below.get(turn, 0.0) > 0]
 
 
@@ -93,7 +90,7 @@ def stopping_of(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> list[d
 
 def _of_all_boots(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> Values:
     """What each cell of a block carried by (boot, round): of the block up to a round, of its other boots all."""
-    found: dict[Levels, dict[Hashable, float]] = {}
+    found: dict[Cell, dict[Hashable, float]] = {}
     for one in plan.boots_of(block):
         for levels, mine in ledger.values(one, rounds if one.index == block.index else None).items():
             found.setdefault(levels, {}).update({(one.boot, round_): value for round_, value in mine.items()})

@@ -2,8 +2,10 @@
 """Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
 
 from orchestrator.spec.catalog import AUTO
+from orchestrator.spec.cells import Cell
 from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
+from orchestrator.spec.factors import Factor, Level, factor_of
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
@@ -71,13 +73,16 @@ __all__ = [
     "STEERED",
     "VETH",
     "VIRTUAL_CLOCK",
+    "Cell",
     "Claim",
     "ClaimTest",
     "Clock",
     "Experiment",
+    "Factor",
     "Factors",
     "Host",
     "Latency",
+    "Level",
     "Limits",
     "Link",
     "LinkKind",
@@ -101,6 +106,7 @@ __all__ = [
     "clock_of",
     "crossing_links",
     "experiment_schema",
+    "factor_of",
     "groups",
     "load_claim",
     "load_experiment",

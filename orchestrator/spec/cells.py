@@ -1,68 +1,165 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells: the cross product of the factors, and which of them a rule of ``exclude`` means."""
+"""A cell: one level of each factor."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-from orchestrator.spec.experiment import ExtraCell, Factors, Rule
-from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
+from orchestrator.spec.factors import KNOWN, Level, factor_of, is_path, ordered
+from orchestrator.spec.fields import MAX, PER_CORE
+
+_NONE: Mapping[str, Level] = {}
 
 
-class Cell(NamedTuple):
-    """One level of each factor. ``cores`` is ``max`` and ``tunnels`` ``per-core`` until a testbed resolves them.
+class Cell(Mapping[str, Level]):
+    """One level of each factor, by the factor's name; it does not change, and two with the same levels are equal.
 
-    ``packet_size``: None where it is no factor.
+    Variant, cores and tunnels are always there (of a baseline, ``tunnels`` is the number of address pairs that carry
+    traffic), the packet size where it is a factor, and then ``more``: levels of keys of the spec, by path. Levels are
+    as they are stored: seconds, bytes, bits a second. In a spec's cells ``cores`` may be ``max`` and ``tunnels``
+    ``per-core``; `resolved` makes numbers of them.
     """
 
-    variant: str
-    cores: int | str
-    tunnels: int | str
-    packet_size: int | str | None = None
+    __slots__ = ("_hash", "_levels")
+
+    def __init__(
+        self,
+        variant: str,
+        cores: int | str,
+        tunnels: int | str,
+        packet_size: int | str | None = None,
+        more: Mapping[str, Level] = _NONE,
+    ) -> None:
+        levels: dict[str, Level] = {"variant": variant, "cores": cores, "tunnels": tunnels}
+        if packet_size is not None:
+            levels["packet_size"] = packet_size
+        for name in sorted(more):
+            levels[name] = more[name]
+        self._levels = levels
+        self._hash = hash(tuple(levels.items()))
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> "Cell":
+        """The cell of a table's row, which has levels as columns: an empty field is no level, and ``64`` a number."""
+        more = {
+            name: found
+            for name in row
+            if isinstance(name, str) and is_path(name) and (found := _read(row[name])) is not None
+        }
+        size = _read(row.get("packet_size"))
+        size = int(size) if isinstance(size, str) and size.isdigit() else size
+        return cls(str(row["variant"]), int(row["cores"]), int(row["tunnels"]), cast(int | str | None, size), more)
+
+    @classmethod
+    def from_json(cls, levels: Mapping[str, Level]) -> "Cell":
+        """The cell that `to_json` wrote."""
+        known: dict[str, Any] = {name: level for name, level in levels.items() if name in KNOWN}
+        return cls(**known, more={name: level for name, level in levels.items() if name not in KNOWN})
+
+    def __getitem__(self, name: str) -> Level:
+        return self._levels[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._levels)
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self._levels == other._levels if isinstance(other, Cell) else NotImplemented
+
+    def __lt__(self, other: "Cell") -> bool:
+        return self.order < other.order
+
+    @property
+    def variant(self) -> str:
+        """The variant; empty in a `place`."""
+        return cast(str, self._levels["variant"])
+
+    @property
+    def cores(self) -> int:
+        """The number of cores, once it is resolved."""
+        return cast(int, self._levels["cores"])
+
+    @property
+    def tunnels(self) -> int:
+        """The number of tunnels, once it is resolved."""
+        return cast(int, self._levels["tunnels"])
+
+    @property
+    def packet_size(self) -> int | str | None:
+        """Bytes of the IP packets inside the tunnels, or imix; None where it is no factor."""
+        return cast(int | str | None, self._levels.get("packet_size"))
+
+    @property
+    def more(self) -> dict[str, Level]:
+        """The levels of keys of the spec, by path."""
+        return {name: level for name, level in self._levels.items() if name not in KNOWN}
+
+    @property
+    def place(self) -> "Cell":
+        """The same without its variant: variants are compared with each other at the same place."""
+        return self.replaced(variant="")
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """By which cells are sorted: cores, tunnels, packet size, other factors by name, variant."""
+        more = tuple((name, ordered(level)) for name, level in self.more.items())
+        return self.cores, self.tunnels, ordered(self.packet_size), more, self.variant
+
+    def replaced(self, **levels: Level) -> "Cell":
+        """The same with other levels of some factors."""
+        return Cell.from_json({**self._levels, **levels})
 
     def resolved(self, max_cores: int) -> "Cell":
         """With numbers, on a testbed with ``max_cores`` processors."""
-        cores = max_cores if self.cores == MAX else self.cores
-        return self._replace(cores=cores, tunnels=cores if self.tunnels == PER_CORE else self.tunnels)
+        cores = max_cores if self._levels["cores"] == MAX else self._levels["cores"]
+        tunnels = cores if self._levels["tunnels"] == PER_CORE else self._levels["tunnels"]
+        if cores == self._levels["cores"] and tunnels == self._levels["tunnels"]:
+            return self
+        return self.replaced(cores=cores, tunnels=tunnels)
+
+    def to_json(self) -> dict[str, Any]:
+        """The levels by factor, as JSON values."""
+        return dict(self._levels)
+
+    def row(self) -> dict[str, Any]:
+        """The levels as columns of a table, in which the packet size is a text, or None."""
+        size = self.packet_size
+        known = {"variant": self.variant, "cores": self.cores, "tunnels": self.tunnels}
+        return {**known, "packet_size": None if size is None else str(size), **self.more}
+
+    def words(self) -> list[str]:
+        """Each level in words, such as: threaded; 2 cores; 4 tunnels; packets of 64 B; MTU 1280 B."""
+        numbers = ((self.cores, "core"), (self.tunnels, "tunnel"))
+        found = [self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)]
+        size = self.packet_size
+        found += [] if size is None else [size if isinstance(size, str) else f"packets of {size} B"]
+        return found + more_words(self.more)
+
+    def __str__(self) -> str:
+        return ", ".join(word for word in self.words() if word)
+
+    def __repr__(self) -> str:
+        return f"Cell({self})"
 
 
-def cells(factors: Factors) -> Iterator[Cell]:
-    """The cross product in the order of the spec, before ``exclude`` and ``include``."""
-    for cores in factors.cores:
-        for variant in factors.variant:
-            for tunnels in factors.tunnels:
-                for packet_size in factors.packet_size or (None,):
-                    yield Cell(variant, cores, tunnels, packet_size)
+def more_words(levels: Mapping[str, Level]) -> list[str]:
+    """Levels of keys of the spec in words, such as: MTU 1280 B; delay of wan 10 ms."""
+    return [f"{factor_of(name).label} {factor_of(name).show(level)}" for name, level in levels.items()]
 
 
-def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
-    """The cells of ``include``."""
-    for extra in extras:
-        yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size)
-
-
-def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
-    """Whether a rule means a cell, on a testbed with ``max_cores`` processors.
-
-    A rule's ``max`` means that number and its ``per-core`` as many tunnels as cores, however the cell was written.
-    """
-    found = cell.resolved(max_cores)
-    if rule.variant is not None and found.variant not in rule.variant:
-        return False
-    if rule.cores is not None and found.cores not in {max_cores if level == MAX else level for level in rule.cores}:
-        return False
-    if rule.packet_size is not None and found.packet_size not in rule.packet_size:
-        return False
-    return rule.tunnels is None or found.tunnels in {
-        found.cores if level == PER_CORE else level for level in rule.tunnels
-    }
-
-
-def deciding_maxima(factors: Factors, rules: Iterable[Rule]) -> list[int]:
-    """Numbers of processors of a testbed, so that what rules mean on any testbed, they mean with one of these.
-
-    They are the numbers that levels can be compared with, and one that is none of them.
-    """
-    levels = [*factors.cores, *factors.tunnels]
-    for rule in rules:
-        levels += [*(rule.cores or ()), *(rule.tunnels or ())]
-    return sorted({level for level in levels if isinstance(level, int)} | {MOST_TUNNELS + 1})
+def _read(value: Any) -> Level | None:
+    """A level from a table's field, which may be a number of numpy, or not a number where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return cast(Level, value)

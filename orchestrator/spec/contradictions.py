@@ -7,11 +7,11 @@ All of it works on the tree, and on those parts of the spec that are valid: a mi
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
-from orchestrator.spec.cells import cells, deciding_maxima, excluded
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
+from orchestrator.spec.selection import cells, deciding_maxima, excluded
 from orchestrator.spec.tools import misused
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build

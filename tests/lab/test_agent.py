@@ -19,9 +19,9 @@ from orchestrator.measure import iperf3, layout
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
-from orchestrator.plan import Levels, Trial
+from orchestrator.plan import Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import GATEWAYS, Limits, Traffic, load_testbed
+from orchestrator.spec import GATEWAYS, Cell, Limits, Traffic, load_testbed
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
@@ -39,7 +39,7 @@ TRIAL = Trial(
     block=1,
     round=1,
     order=1,
-    levels=Levels(variant="vanilla", cores=1, tunnels=1),
+    levels=Cell(variant="vanilla", cores=1, tunnels=1),
     repetition=1,
     traffic=Traffic(warm_up="1s", duration="1s"),
     topology=layout.SITE_TO_SITE,
@@ -101,7 +101,7 @@ def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTe
 
 
 def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(testbed: UmlTestbed) -> None:
-    traced = replace(TRIAL, kind="trace", levels=Levels(variant="threaded", cores=1, tunnels=2))
+    traced = replace(TRIAL, kind="trace", levels=Cell(variant="threaded", cores=1, tunnels=2))
     outcome = attempted(testbed, traced)
     assert outcome.measurements["throughput_bps"], outcome.reasons
     found = json.loads(outcome.raw["polls.json"])

@@ -13,9 +13,9 @@ from orchestrator.measure import layout
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
-from orchestrator.plan import NO_VARIANT, Levels, Trial
+from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import LIMIT_NAMES, Limits, Traffic, load_testbed
+from orchestrator.spec import LIMIT_NAMES, Cell, Limits, Traffic, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
 
@@ -41,7 +41,7 @@ def attempted(testbed: UmlTestbed, topology: str, variant: str = "vanilla", **tr
         block=1,
         round=1,
         order=1,
-        levels=Levels(variant=variant, cores=1, tunnels=TUNNELS),
+        levels=Cell(variant=variant, cores=1, tunnels=TUNNELS),
         repetition=1,
         traffic=Traffic(warm_up="0s", duration="1s", **traffic),
         topology=topology,

@@ -15,9 +15,9 @@ from orchestrator.measure.pktgen import Load, end_loads, offer
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
-from orchestrator.plan import NO_VARIANT, Levels, Trial
+from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import Traffic, load_testbed
+from orchestrator.spec import Cell, Traffic, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -62,7 +62,7 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
         block=1,
         round=1,
         order=1,
-        levels=Levels(variant, 1, TUNNELS, 128),
+        levels=Cell(variant, 1, TUNNELS, 128),
         repetition=1,
         traffic=Traffic(tool="pktgen", rate="1 kpps", flows=FLOWS, duration="1s"),
         topology=layout.SITE_TO_SITE,

@@ -12,6 +12,7 @@ from orchestrator.analysis.baselines import baseline_of, baselines_bps
 from orchestrator.analysis.cells import cells
 from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.packets import packet_cells
+from orchestrator.spec import Cell
 from tests.unit.synthetic_run import write_run
 
 
@@ -40,12 +41,20 @@ def test_of_several_boots_the_baseline_is_the_median(tmp_path: Path) -> None:
     bare = run.trials[run.trials["kind"] == "baseline"]
     boots = [bare.assign(throughput_bps=speed, block=block) for block, speed in enumerate((9e9, 5e9, 7e9), 1)]
     trials = run.trials[run.trials["kind"] != "baseline"]
-    assert baselines_bps(replace(run, trials=pd.concat([*boots, trials]))) == {(2, 4): 7e9}
+    assert baselines_bps(replace(run, trials=pd.concat([*boots, trials]))) == {Cell("none", 2, 4): 7e9}
 
 
 def test_other_core_counts_are_no_baseline() -> None:
-    assert baseline_of(2, 1, {(4, 1): 1e9}) is None
-    assert baseline_of(2, 1, {(4, 1): 1e9, (2, 8): 3e9, (2, 2): 2e9}) == 2e9
+    cell, far = Cell("vanilla", 2, 1), {Cell("none", 4, 1): 1e9}
+    assert baseline_of(cell, far) is None
+    assert baseline_of(cell, {**far, Cell("none", 2, 8): 3e9, Cell("none", 2, 2): 2e9}) == 2e9
+
+
+def test_a_baseline_has_the_factors_of_the_cell_but_those_of_tunnels() -> None:
+    cell = Cell("vanilla", 2, 4, more={"traffic.streams": 8, "tunnel.mtu": 1280})
+    one, eight = (Cell("none", 2, 4, more={"traffic.streams": streams}) for streams in (1, 8))
+    assert baseline_of(cell, {one: 1e9}) is None
+    assert baseline_of(cell, {one: 1e9, eight: 2e9}) == 2e9
 
 
 def test_of_packets_the_same(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
 from orchestrator.cli.app import run_command
 from orchestrator.paths import RESULTS
+from orchestrator.spec import Cell
 
 
 def group(name: str, *busy: float, softirq: float = 0.5) -> Group:
@@ -25,7 +25,7 @@ def path(a: tuple[float, ...], b: tuple[float, ...], client: float = 0.3, server
 
 def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object) -> Load:
     facts = {"n": 5, "throughput_bps": 4e9, "baseline_bps": 20e9} | rest
-    return Load(Key("vanilla", cores, tunnels), groups=groups, **facts)  # type: ignore[arg-type]
+    return Load(Cell("vanilla", cores, tunnels), groups=groups, **facts)  # type: ignore[arg-type]
 
 
 BUSY4, FREE4 = (1.0, 0.99, 0.99, 0.98), (0.4, 0.4, 0.3, 0.3)

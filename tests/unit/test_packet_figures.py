@@ -12,12 +12,12 @@ import pytest
 
 import orchestrator as orch
 from orchestrator.analysis import figures, make_report
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.figures.numbers import SVG
 from orchestrator.analysis.headline import headline
-from orchestrator.analysis.latency import COLUMNS, latencies, latency_cells
+from orchestrator.analysis.latency import latencies, latency_cells
 from orchestrator.analysis.packets import CLOSED_LOOP_NOTE, goals, packet_cells, search_note
 from orchestrator.cli.summary import print_summary
+from orchestrator.spec import Cell
 from tests.unit.synthetic_run import write_run
 
 SIZES = (64, 1420, "imix")
@@ -103,7 +103,7 @@ def test_the_figure_draws_what_the_data_has_and_its_legend_only_what_is_drawn(tm
         cells = packet_cells(run)
         for row in cells[(cells["goal"] == "pdr") & (cells["tunnels"] == cells["cores"])].to_dict("records"):
             upper = "no upper bound" if math.isnan(row["upper_pps"]) else f"to {row['upper_pps'] / 1e3:.4g} kpps"
-            mine = [t for t in titles if t.startswith(f"{Key.of(row)}\nmedian {row['median_pps'] / 1e3:.4g} ")]
+            mine = [t for t in titles if t.startswith(f"{Cell.of(row)}\nmedian {row['median_pps'] / 1e3:.4g} ")]
             assert len(mine) == 2  # above, and below as a rate a core
             assert all(upper in title for title in mine)
             words = {"losses": "bounded by losses"}.get(row["bounded_by"], row["bounded_by"])
@@ -187,5 +187,5 @@ def test_round_trips_are_summarized_by_cell_and_load(tmp_path: Path) -> None:
     assert (cell["trials"], cell["answers"], cell["offered_pps"]) == (3, 297, 5e4)
     assert [cell[name] for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")] == pytest.approx([0.05, 0.1, 0.2, 0.5])
     without = orch.load(write_run(tmp_path / "other", searched=False, packet_sizes=SIZES))
-    assert list(latencies(without)) == COLUMNS
+    assert list(latencies(without)) == list(latencies(run))
     assert latency_cells(without).empty

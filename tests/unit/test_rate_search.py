@@ -17,8 +17,8 @@ from orchestrator.measure.latency import round_trips
 from orchestrator.measure.packet_rate import measure_packet_rate
 from orchestrator.measure.pktgen import Load
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.plan import Levels, Trial
-from orchestrator.spec import Limits, Traffic, read_traffic
+from orchestrator.plan import Trial
+from orchestrator.spec import Cell, Limits, Traffic, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
@@ -92,7 +92,7 @@ class Lab:
         outcome = Outcome()
         found = Traffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
         assert read_traffic(found.stored) == found
-        levels = Levels("none" if baseline is None else "vanilla", 1, 1, 64)
+        levels = Cell("none" if baseline is None else "vanilla", 1, 1, 64)
         trial = Trial(
             "0" * 16, "baseline" if baseline is None else "measure", 1, 0, 1, levels, 1, found, "site-to-site"
         )

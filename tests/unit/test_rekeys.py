@@ -14,8 +14,8 @@ from orchestrator.analysis.rekeys import cost, rates, rekeys
 from orchestrator.kernel.variants import Variant, load_variants
 from orchestrator.measure import tunnels
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.plan import NO_VARIANT, Levels, Trial
-from orchestrator.spec import Limits, Traffic
+from orchestrator.plan import NO_VARIANT, Trial
+from orchestrator.spec import Cell, Limits, Traffic
 from orchestrator.testbed.remote import AgentFailure
 from tests.unit.synthetic_run import write_run
 
@@ -33,7 +33,7 @@ class Gateways:
 
 def scene(duration: str, took_s: float, variant: str = "vanilla", limits: Limits | None = None) -> Scene:
     traffic = Traffic(warm_up="1s", duration=duration)
-    trial = Trial("0" * 16, "measure", 1, 1, 1, Levels(variant, 1, 1), 1, traffic, "site-to-site")
+    trial = Trial("0" * 16, "measure", 1, 1, 1, Cell(variant, 1, 1), 1, traffic, "site-to-site")
     phases = Phases()
     phases.seconds.update(tunnels=took_s, variant=1e9)
     testbed: Any = None

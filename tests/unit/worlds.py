@@ -5,10 +5,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.claims import STANDINGS, judge, load_claims
 from orchestrator.analysis.claims.observed import CellFacts, Observed
 from orchestrator.analysis.claims.standing import PLAINLY
+from orchestrator.spec import Cell
 
 Law = Callable[[str, int, int], float]  # (variant, cores, tunnels) -> Gbit/s without noise
 VARIANTS = ("vanilla", "threaded", "inline")
@@ -47,18 +47,18 @@ class World:
     apart: float = 0.0
     lost: float = 0.0
     unmeasured: frozenset[str] = frozenset()
-    disturb: Callable[[Key, float, random.Random], float] | None = None
+    disturb: Callable[[Cell, float, random.Random], float] | None = None
     likely: bool = True
 
     def draw(self, rng: random.Random) -> Observed:
         """One run of it."""
         keys = [
-            Key(variant, cores, tunnels)
+            Cell(variant, cores, tunnels)
             for cores in self.cores
             for variant in self.variants
             for tunnels in sorted({1, 16, cores})
         ]
-        values: dict[Key, dict[tuple[object, ...], float]] = {key: {} for key in keys}
+        values: dict[Cell, dict[tuple[object, ...], float]] = {key: {} for key in keys}
         for block, cores in enumerate(self.cores * self.boots):
             boot = rng.lognormvariate(0, self.between)
             own = {variant: rng.lognormvariate(0, self.apart) for variant in self.variants}
@@ -143,12 +143,12 @@ def one_tunnel_threaded(value: float) -> Law:
     return law
 
 
-def _two_modes(key: Key, value: float, rng: random.Random) -> float:
+def _two_modes(key: Cell, value: float, rng: random.Random) -> float:
     """Two thirds of the trials of threaded with many tunnels carry 1.6 times as much, outside what C3 accepts."""
     return value * 1.6 if key.variant == "threaded" and key.tunnels > 1 and rng.random() < 2 / 3 else value
 
 
-def _quantized(key: Key, value: float, rng: random.Random) -> float:
+def _quantized(key: Cell, value: float, rng: random.Random) -> float:
     """Two digits, so that most values have a tie."""
     return float(f"{value:.2g}")
 

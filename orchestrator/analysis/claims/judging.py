@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.cells import Key, boots_of
+from orchestrator.analysis.cells import boots_of
 from orchestrator.analysis.claims.observed import Observed
 from orchestrator.analysis.claims.places import Place, judged, places
 from orchestrator.analysis.claims.standing import NOT_AT_ALL
@@ -29,7 +29,7 @@ from orchestrator.analysis.claims.verdicts import (
     Verdict,
     in_words,
 )
-from orchestrator.spec import Claim, ClaimTest
+from orchestrator.spec import Cell, Claim, ClaimTest
 from orchestrator.stats import (
     FEWEST_BOOTS,
     FEWEST_CORE_COUNTS,
@@ -155,7 +155,7 @@ def _where(place: Place) -> str:
     return f"{place.cores} core{'s' * (place.cores != 1)} and {tunnels} tunnel{'s' * (tunnels != 1)}"
 
 
-def _number(test: ClaimTest, place: Place, values: Mapping[Key, Mapping[tuple[Any, ...], float]]) -> _Number | None:
+def _number(test: ClaimTest, place: Place, values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> _Number | None:
     of, to = values.get(place.of, {}), values.get(place.to, {})
     if test.statistic == _EFFICIENCY:
         of, to = _on_one_testbed(of, to)

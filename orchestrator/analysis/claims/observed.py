@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.cells import Key, cells, throughputs
+from orchestrator.analysis.cells import cells, throughputs
 from orchestrator.analysis.claims.standing import Standing, facts_of, standing_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.spec import Limits
+from orchestrator.spec import Cell, Limits
 from orchestrator.store.clock import REAL, REAL_TIME
 
 _UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
@@ -43,8 +43,8 @@ class Observed:
     """
 
     standing: Standing
-    cells: Mapping[Key, CellFacts]
-    values: Mapping[Key, Mapping[tuple[Any, ...], float]]
+    cells: Mapping[Cell, CellFacts]
+    values: Mapping[Cell, Mapping[tuple[Any, ...], float]]
     unpatched: frozenset[str]
     relaxed: tuple[str, ...] = ()
     experiment: str = "another experiment"
@@ -76,17 +76,17 @@ def observe(run: Run) -> Observed:
     )
 
 
-def _facts(run: Run) -> dict[Key, CellFacts]:
-    beside = Counter(map(Key.of, run.shared.to_dict("records")))
-    builds: dict[Key, set[Any]] = {}
-    marked: Counter[Key] = Counter()
+def _facts(run: Run) -> dict[Cell, CellFacts]:
+    beside = Counter(map(Cell.of, run.shared.to_dict("records")))
+    builds: dict[Cell, set[Any]] = {}
+    marked: Counter[Cell] = Counter()
     for trial in run.measured.to_dict("records"):
-        key = Key.of(trial)
+        key = Cell.of(trial)
         builds.setdefault(key, set()).add(trial["variant_build"])
         marked[key] += isinstance(trial["marks"], str) and trial["marks"] != ""
     found = {}
     for row in cells(run).to_dict("records"):
-        key = Key.of(row)
+        key = Cell.of(row)
         not_ok = {status: row[status] for status in ("failed", "invalid", "missing")} | {"shared_computer": beside[key]}
         share = row["of_baseline"]
         found[key] = CellFacts(

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.analysis.cells import Key
+from orchestrator.spec import Cell
 from orchestrator.spec.claims import MANY, ClaimCells, ClaimTest, Scope
 from orchestrator.spec.fields import PER_CORE
 
@@ -13,8 +13,8 @@ from orchestrator.spec.fields import PER_CORE
 class Place:
     """The two cells of a test with some number of cores; ``in_scope``: whether the published number is about it."""
 
-    of: Key
-    to: Key
+    of: Cell
+    to: Cell
     in_scope: bool
     distance: float
 
@@ -24,7 +24,7 @@ class Place:
         return self.of.cores
 
 
-def places(test: ClaimTest, scope: Scope, planned: Iterable[Key]) -> list[Place]:
+def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[Place]:
     """All places of a test, in the scope or beyond it, one for each number of cores, the fewest cores first."""
     cells = frozenset(planned)
     found = []
@@ -40,7 +40,7 @@ def judged(options: Iterable[Place]) -> Place | None:
     return min(options, key=lambda place: (not place.in_scope, place.distance, place.cores), default=None)
 
 
-def _places(test: ClaimTest, scope: Scope, cells: frozenset[Key], cores: int) -> Iterator[Place]:
+def _places(test: ClaimTest, scope: Scope, cells: frozenset[Cell], cores: int) -> Iterator[Place]:
     many = sorted({key.tunnels for key in cells if key.cores == cores and key.tunnels > 1})
     has_many = MANY in (test.of.tunnels, test.to.tunnels if test.to else None)
     for number in many if has_many else [0]:
@@ -55,6 +55,6 @@ def _places(test: ClaimTest, scope: Scope, cells: frozenset[Key], cores: int) ->
         yield Place(of, to, in_scope, distance)
 
 
-def _key(side: ClaimCells, cores: int, many: int) -> Key:
+def _key(side: ClaimCells, cores: int, many: int) -> Cell:
     tunnels = {PER_CORE: cores, MANY: many}.get(str(side.tunnels), side.tunnels)
-    return Key(side.variant, cores, int(tunnels))
+    return Cell(side.variant, cores, int(tunnels))

@@ -4,12 +4,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.claims.places import judged, places
 from orchestrator.analysis.claims.standing import NOT_AT_ALL, Facts, standing_of
 from orchestrator.analysis.claims.verdicts import NOT_TESTABLE, statuses_of
 from orchestrator.plan import Plan
-from orchestrator.spec import Claim, ClaimTest
+from orchestrator.spec import Cell, Claim, ClaimTest
 from orchestrator.stats import FEWEST_BOOTS, FEWEST_CORE_COUNTS, FEWEST_FOR_INTERVAL
 
 _EFFICIENCY = "efficiency"
@@ -32,14 +31,14 @@ def possible(claim: Claim, plan: Plan, facts: Facts) -> Possible:
     """What a run of ``plan`` on a testbed with ``facts`` can say about ``claim``, if all its trials are ok."""
     standing = standing_of(facts)
     against = [standing.because] if standing.may == NOT_AT_ALL else []
-    cells = sorted({Key.of(trial.levels.to_json()) for trial in plan.iterate() if trial.kind == "measure"}, key=str)
+    cells = sorted({trial.levels for trial in plan.iterate() if trial.kind == "measure"}, key=str)
     for test in claim.tests:
         against += [f"{test.name}: {reason}" for reason in _lacks(claim, test, cells, plan)]
     verdicts = [verdict for verdict in statuses_of(facts.clock) if verdict.startswith(NOT_TESTABLE) == bool(against)]
     return Possible(tuple(verdicts), tuple(against))
 
 
-def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Key], plan: Plan) -> Iterator[str]:
+def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan) -> Iterator[str]:
     """What a plan lacks for one test of a claim; the rules are those of `judging`."""
     scope = claim.scope_of(test)
     options = places(test, scope, cells)

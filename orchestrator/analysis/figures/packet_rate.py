@@ -9,7 +9,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
@@ -26,6 +25,7 @@ from orchestrator.analysis.packets import (
     packet_trials,
     search_note,
 )
+from orchestrator.spec import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +48,8 @@ def packet_rate(run: Run) -> Drawing:
     chosen = {int(cores): _tunnels(shown[shown["cores"] == cores], int(cores)) for cores in shown["cores"].unique()}
     columns = sorted(chosen)[-4:]
     here = pd.concat([every[(every["cores"] == c) & (every["tunnels"] == chosen[c])] for c in columns])
-    sizes = sorted({Key.of(row).place[2:] for row in here.to_dict("records")}, key=_last_if_mixed)
-    places = {name: float(place) for place, (_, name) in enumerate(sizes)}
+    sizes = sorted(here["packet_size"].unique(), key=_last_if_mixed)
+    places = {name: float(place) for place, name in enumerate(sizes)}
     wanted = goals(run)
     face = [
         captions.sample_note(here, explained=False),
@@ -104,9 +104,8 @@ def _tunnels(cells: pd.DataFrame, cores: int) -> int:
     return cores if cores in numbers_of else max(numbers_of)
 
 
-def _last_if_mixed(size: tuple[int, str]) -> tuple[bool, int, str]:
-    number, name = size
-    return not name.isdigit(), number, name
+def _last_if_mixed(size: str) -> tuple[bool, int, str]:
+    return not size.isdigit(), int(size) if size.isdigit() else 0, size
 
 
 def _meaning(wanted: Sequence[str]) -> str:
@@ -211,13 +210,13 @@ def _top(cells: pd.DataFrame, cores: Sequence[int]) -> float:
 
 def _trial_text(row: Mapping[str, Any]) -> str:
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
-    return f"{Key.of(row)}\n{_bounds(row['lower_pps'], row['upper_pps'])}\n{where}"
+    return f"{Cell.of(row)}\n{_bounds(row['lower_pps'], row['upper_pps'])}\n{where}"
 
 
 def _cell_text(row: Mapping[str, Any]) -> str:
     spread = captions.spread_text({**row, "low": row["low_pps"], "high": row["high_pps"]}, _K)
     bounded = f"\n{_WORDS.get(row['bounded_by'], row['bounded_by'])}" if row["bounded_by"] else ""
-    return f"{Key.of(row)}\nmedian {_bounds(row['median_pps'], row['upper_pps'])}\n{spread}{bounded}"
+    return f"{Cell.of(row)}\nmedian {_bounds(row['median_pps'], row['upper_pps'])}\n{spread}{bounded}"
 
 
 def _bounds(lower: float, upper: float) -> str:

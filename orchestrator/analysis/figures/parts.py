@@ -15,11 +15,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, gbit, look
+from orchestrator.spec import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,7 +215,7 @@ def mode_text(row: Mapping[str, Any]) -> str:
     sides = [
         f"{gbit(row[f'{side}_mode_bps']):.3g} Gbit/s ({row[f'{side}_mode_n']} trials)" for side in ("lower", "upper")
     ]
-    return f"{Key.of(row)}\n{row['modes']}: two modes\n{' or '.join(sides)}"
+    return f"{Cell.of(row)}\n{row['modes']}: two modes\n{' or '.join(sides)}"
 
 
 def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: pd.Series) -> "PathCollection":
@@ -228,13 +228,13 @@ def trial_text(row: Mapping[str, Any]) -> str:
     """What a trial's mark says under the pointer."""
     about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
-    return f"{Key.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
+    return f"{Cell.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
 
 
 def cell_text(row: Mapping[str, Any]) -> str:
     """What a median's mark says under the pointer."""
     spread = captions.spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
-    return f"{Key.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
+    return f"{Cell.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
 
 
 def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> bool:

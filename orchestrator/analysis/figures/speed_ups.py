@@ -8,12 +8,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from orchestrator.analysis.cells import LEVELS, Key, ratios
+from orchestrator.analysis.cells import ratios
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, STYLE, look
 from orchestrator.analysis.standings import listed, place_in_words
+from orchestrator.spec import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +24,9 @@ BETWEEN = ("f5-speed-ups", "Speed-up over {reference}, at the same cores and tun
 
 def pairs(run: Run, reference: str) -> pd.DataFrame:
     """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput there it is over."""
-    trials = run.measured[[*LEVELS, "testbed", "block", "round", "throughput_bps"]]
+    trials = run.measured[[*run.levels, "testbed", "block", "round", "throughput_bps"]]
     below = trials[(trials["variant"] == reference) & (trials["throughput_bps"] > 0)].drop(columns="variant")
-    shared = [*LEVELS[1:], "testbed", "block", "round"]
+    shared = [*run.levels[1:], "testbed", "block", "round"]
     both = trials[trials["variant"] != reference].merge(below, on=shared, suffixes=("", "_of_reference"))
     return both.assign(ratio=both["throughput_bps"] / both["throughput_bps_of_reference"], reference=reference)
 
@@ -110,11 +111,11 @@ def _draw_ratios(
 
 
 def _pair_text(row: Mapping[str, Any]) -> str:
-    return f"{Key.of(row)}\n{row['ratio']:.3g} times {row['reference']}\nblock {row['block']}, round {row['round']}"
+    return f"{Cell.of(row)}\n{row['ratio']:.3g} times {row['reference']}\nblock {row['block']}, round {row['round']}"
 
 
 def _ratio_text(row: Mapping[str, Any]) -> str:
-    return f"{Key.of(row)}\n{row['median']:.3g} times {row['reference']}\n{captions.spread_text(row)} pairs"
+    return f"{Cell.of(row)}\n{row['median']:.3g} times {row['reference']}\n{captions.spread_text(row)} pairs"
 
 
 def _modes_note(table: pd.DataFrame) -> str:
@@ -122,7 +123,7 @@ def _modes_note(table: pd.DataFrame) -> str:
     rows = table[table["modes"] != ""].to_dict("records")
     if not rows:
         return ""
-    places = listed(list(dict.fromkeys(place_in_words(Key.of(row)) for row in rows)))
+    places = listed(list(dict.fromkeys(place_in_words(Cell.of(row)) for row in rows)))
     return f"With {places} one side is in two modes, and the median ratio may lie between those of the modes."
 
 

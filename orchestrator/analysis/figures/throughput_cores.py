@@ -12,12 +12,13 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from orchestrator.analysis.cells import Key, efficiencies
 from orchestrator.analysis.cells import cells as cells_of
+from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
+from orchestrator.spec import Cell
 from orchestrator.spec.role_cpus import OWN_CPUS
 from orchestrator.stats import FEWEST_BOOTS, FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
 
@@ -179,7 +180,7 @@ def _ideal_lines(
 
 def _efficiency_text(row: Mapping[str, Any]) -> str:
     against = f"against {captions.count(row['reference_cores'], 'core')}"
-    return f"{Key.of(row)}\nefficiency {row['median']:.3g} {against}\n{captions.spread_text(row)}"
+    return f"{Cell.of(row)}\nefficiency {row['median']:.3g} {against}\n{captions.spread_text(row)}"
 
 
 def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, places: Mapping[int, float], gap: float) -> None:

@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import FAINT, GREY, PAGE_IN, STYLE, look
 from orchestrator.analysis.quality import column_of, quality_notes, several_modes
+from orchestrator.spec import Cell
 from orchestrator.stats.modes import Modes
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def value_against_round(run: Run) -> Drawing:
     if rows.empty:
         return parts.nothing(run, NAME, TITLE, "no trial gave a value.", [lost])
     records: list[dict[Any, Any]] = rows.to_dict("records")
-    of_rows = [Key.of(record).place for record in records]
+    of_rows = [Cell.of(record).place for record in records]
     places = sorted(set(of_rows))
     modes = several_modes(run)
     face = [lost, *captions.context_notes(run)]
@@ -56,8 +56,8 @@ def value_against_round(run: Run) -> Drawing:
         for number, (axes, place) in enumerate(zip(grid, places, strict=False)):
             mine = rows[[one == place for one in of_rows]]
             _draw(axes, run, mine, modes, column, scale)
-            key = Key.of(mine.iloc[0].to_dict())
-            axes.set_title(", ".join(str(key).split(", ")[1:]), fontsize=6.5)
+            key = Cell.of(mine.iloc[0].to_dict())
+            axes.set_title(str(key.place), fontsize=6.5)
             if number + _ACROSS >= len(places):
                 axes.set_xlabel("Round")
             if number % _ACROSS == 0:
@@ -70,7 +70,7 @@ def value_against_round(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, [note for note in notes if note])
 
 
-def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Key, Modes], column: str, scale: float) -> None:
+def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes], column: str, scale: float) -> None:
     """One place: boots one after another along the x axis, each with its rounds."""
     boots = sorted({(int(block), str(testbed)) for block, testbed in zip(rows["block"], rows["testbed"], strict=True)})
     starts, ends = {}, 0
@@ -98,7 +98,7 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Key, Modes]
             axes.plot(
                 here["round"] + start, here[column] / scale, color=colour, linestyle=line, linewidth=0.6, zorder=2
             )
-        found = modes.get(Key.of(mine.iloc[0].to_dict()))
+        found = modes.get(Cell.of(mine.iloc[0].to_dict()))
         for mode in (found.lower, found.upper) if found else ():
             axes.axhline(mode.median / scale, color=colour, linestyle=":", linewidth=0.7, zorder=1)
     axes.set_ylim(0, float(rows[column].max()) / scale * 1.1)
@@ -116,4 +116,4 @@ def _text(row: Mapping[Any, Any], column: str, scale: float) -> str:
     about = "" if row["status"] == "ok" else f"\ninvalid: {row['reasons']}"
     unit = "kpps" if column.endswith("_pps") else "Gbit/s"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
-    return f"{Key.of(row)}\n{row[column] / scale:.3g} {unit}\n{where}{about}"
+    return f"{Cell.of(row)}\n{row[column] / scale:.3g} {unit}\n{where}{about}"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.loads import Load
+from orchestrator.spec import Cell
 
 INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
-COST_COLUMNS = [*LEVELS, "n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
+COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def costs(run: Run) -> pd.DataFrame:
         spent = busy if load.shared else gateways
         rows.append(
             {
-                **load.key._asdict(),
+                **load.key.row(),
                 "n": load.n,
                 "throughput_bps": load.throughput_bps,
                 "busy_cores": busy,
@@ -65,7 +65,7 @@ def costs(run: Run) -> pd.DataFrame:
                 "ns_a_packet": spent * _packet_ns(load),
             }
         )
-    return pd.DataFrame(rows, columns=COST_COLUMNS).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*run.levels, *COST_COLUMNS]).assign(measured_in=run.measured_in)
 
 
 def rankings_that_reverse(table: pd.DataFrame) -> list[str]:
@@ -73,7 +73,7 @@ def rankings_that_reverse(table: pd.DataFrame) -> list[str]:
     that carries most for each busy core. ``table``: of `costs`."""
     places: dict[Any, list[dict[Any, Any]]] = {}
     for row in table.to_dict("records"):
-        places.setdefault(Key.of(row)._replace(variant=""), []).append(row)
+        places.setdefault(Cell.of(row).place, []).append(row)
     said = []
     for place, rows in places.items():
         fastest = max(rows, key=lambda row: row["throughput_bps"])
@@ -81,7 +81,7 @@ def rankings_that_reverse(table: pd.DataFrame) -> list[str]:
         if fastest["variant"] == cheapest["variant"]:
             continue
         said.append(
-            f"{str(place).removeprefix(', ')}: {fastest['variant']} carries most "
+            f"{place}: {fastest['variant']} carries most "
             f"({fastest['throughput_bps'] / 1e9:.3g} Gbit/s), {cheapest['variant']} most for each busy core "
             f"({cheapest['bps_a_busy_core'] / 1e9:.3g} against {fastest['bps_a_busy_core'] / 1e9:.3g} Gbit/s)."
         )

@@ -4,12 +4,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.analysis.cells import LEVELS, Key
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of, rankings_that_reverse
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.rules import Limit, limit_of
 from orchestrator.errors import UserError
+from orchestrator.spec import Cell
 
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
 _BAR = 20  # characters of a bar that is full
@@ -23,7 +23,7 @@ def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
         name, equals, level = word.partition("=")
         if not equals:
             name, level = "variant", word
-        if name not in LEVELS:
+        if name not in run.levels:
             raise UserError(f"There is no factor {name} in {run.run_id}. Its factors are {', '.join(_factors(known))}.")
         wanted[name] = level
     found = [load for load in known if all(_level(load.key, name) == level for name, level in wanted.items())]
@@ -34,18 +34,17 @@ def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
     raise UserError(f"{words!r} means {problem} of {run.run_id}. Name one of these:\n{listed}")
 
 
-def _level(key: Key, name: str) -> str:
-    return str(getattr(key, name))
+def _level(key: Cell, name: str) -> str:
+    return str(key.get(name))
 
 
 def _factors(known: Sequence[Load]) -> list[str]:
-    return [name for name in LEVELS if any(getattr(load.key, name) is not None for load in known)]
+    return list(dict.fromkeys(name for load in known for name in load.key))
 
 
-def _words(key: Key) -> str:
+def _words(key: Cell) -> str:
     """A cell as ``cell_named`` reads it."""
-    levels = ((name, getattr(key, name)) for name in LEVELS if name != "variant")
-    return ",".join([key.variant, *(f"{name}={level}" for name, level in levels if level is not None)])
+    return ",".join([key.variant, *(f"{name}={level}" for name, level in key.items() if name != "variant")])
 
 
 def explain_run(run: Run) -> Iterator[str]:
@@ -55,7 +54,7 @@ def explain_run(run: Run) -> Iterator[str]:
         yield no_samples(run)
         return
     table = costs(run)
-    price = {Key.of(row): row for row in table.to_dict("records")}
+    price = {Cell.of(row): row for row in table.to_dict("records")}
     cells = [str(load.key) for load in known]
     width = max(map(len, cells))
     core = "busy core" if known[0].shared else "busy gateway core"
@@ -114,9 +113,9 @@ def _one(run: Run, load: Load) -> Iterator[str]:
         yield f"  evidence: {folder}"
 
 
-def _summary(run: Run, key: Key) -> str:
+def _summary(run: Run, key: Cell) -> str:
     for row in run.cells().to_dict("records"):
-        if Key.of(row) == key and row["n"]:
+        if Cell.of(row) == key and row["n"]:
             low, high = row["low_bps"] / 1e9, row["high_bps"] / 1e9
             return f" (n = {row['n']}, {low:.2f} to {high:.2f}, {row['interval']})"
     return ""
@@ -152,9 +151,9 @@ def _both_limits(one: Limit, other: Limit) -> str:
     return f"Its limit is: {one.label}; that of the other: {other.label}."
 
 
-def _median_trial(run: Run, key: Key) -> str:
+def _median_trial(run: Run, key: Cell) -> str:
     """The folder of the trial whose throughput is nearest to the cell's median; "" without one."""
-    rows: list[Mapping[Any, Any]] = [row for row in run.measured.to_dict("records") if Key.of(row) == key]
+    rows: list[Mapping[Any, Any]] = [row for row in run.measured.to_dict("records") if Cell.of(row) == key]
     rows = sorted(rows, key=lambda row: row["throughput_bps"])
     if not rows:
         return ""

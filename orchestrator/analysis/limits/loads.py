@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
-from orchestrator.analysis.cells import Key
 from orchestrator.analysis.dataset import Run
+from orchestrator.spec import Cell
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Load:
     roles share CPUs, so that a group is a host. ``n``: the trials that the medians are of.
     """
 
-    key: Key
+    key: Cell
     n: int
     throughput_bps: float
     groups: tuple[Group, ...]
@@ -82,10 +82,10 @@ def loads(run: Run) -> list[Load]:
     rates = run.measured.set_index("trial_id")["throughput_bps"]
     baselines = baselines_bps(run)
     traffic = _traffic(run)
-    by_cell: dict[Key, dict[str, pd.DataFrame]] = {}
+    by_cell: dict[Cell, dict[str, pd.DataFrame]] = {}
     for trial_id, rows in samples.groupby("trial_id", sort=False):
         if trial_id in rates.index:
-            key = Key.of(rows.iloc[0].to_dict())
+            key = Cell.of(rows.iloc[0].to_dict())
             by_cell.setdefault(key, {})[str(trial_id)] = rows
     found = []
     for key, trials in by_cell.items():
@@ -100,7 +100,7 @@ def loads(run: Run) -> list[Load]:
                 rate,
                 groups,
                 shared,
-                baseline_of(key.cores, key.tunnels, baselines),
+                baseline_of(key, baselines),
                 _offered(traffic, key),
                 baseline_headroom=run.headroom,
             )
@@ -131,7 +131,7 @@ def _traffic(run: Run) -> Mapping[str, Any]:
     return next((trial["traffic"] for trial in trials), {})
 
 
-def _offered(traffic: Mapping[str, Any], key: Key) -> float | None:
+def _offered(traffic: Mapping[str, Any], key: Cell) -> float | None:
     """What all tunnels together were told to send in all directions, in bit/s; None where as fast as it goes."""
     rate = traffic.get("bitrate_bps")
     if not rate:

@@ -3,11 +3,10 @@
 
 import pandas as pd
 
-from orchestrator.analysis.cells import LEVELS
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.rules import limit_of
 
-LIMIT_COLUMNS = [*LEVELS, "n", "limit", "what", "where", "how_sure", "why", "lifted_by"]
+LIMIT_COLUMNS = ["n", "limit", "what", "where", "how_sure", "why", "lifted_by"]
 
 
 def limits(run: Run) -> pd.DataFrame:
@@ -18,6 +17,6 @@ def limits(run: Run) -> pd.DataFrame:
     rows = []
     for load in run.loads:
         found = limit_of(load)
-        row = {**load.key._asdict(), "n": load.n, "limit": found.label, "why": " ".join(found.why)}
+        row = {**load.key.row(), "n": load.n, "limit": found.label, "why": " ".join(found.why)}
         rows.append(row | {name: getattr(found, name) for name in ("what", "where", "how_sure", "lifted_by")})
-    return pd.DataFrame(rows, columns=LIMIT_COLUMNS).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*run.levels, *LIMIT_COLUMNS]).assign(measured_in=run.measured_in)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a factor is: its name, its unit, how its levels are shown and ordered, and what a change of it costs.
+
+A few factors are known by name. Any other key of a spec is a factor by its path, such as ``traffic.streams``.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Level = int | float | str | bool
+Area = Literal["variant", "host", "tunnel", "traffic", "link"]
+
+_DECIMALS = {"bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")), "pps": ((1e6, "Mpps"), (1e3, "kpps"))}
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor.
+
+    ``name``: as ``factors:`` has it; of a key of the spec, its path. ``label``: in words, for tables and axes.
+    ``unit``: of its levels as they are stored; empty of numbers without one. ``order``: where it stands among others.
+    ``area``: what it changes. ``needs_preparation``: whether hosts are prepared anew for another level, so that trials
+    with different levels are in different blocks; the levels of other factors alternate inside rounds.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    order: int = 100
+    area: Area = "traffic"
+    needs_preparation: bool = False
+
+    @property
+    def of_path(self) -> bool:
+        """Whether it is a key of the spec, and not one of the factors known by name."""
+        return is_path(self.name)
+
+    def show(self, level: Level) -> str:
+        """A level with its unit, such as: 10 ms."""
+        if isinstance(level, bool):
+            return "on" if level else "off"
+        if isinstance(level, str):
+            return level
+        if self.unit == "s" and level:
+            size, unit = next((one for one in _TIMES if abs(level) >= one[0]), _TIMES[-1])
+            return f"{level / size:.6g} {unit}"
+        if self.unit == "%":
+            return f"{level * 100:.6g} %"
+        size, unit = next((one for one in _DECIMALS.get(self.unit, ()) if abs(level) >= one[0]), (1, self.unit))
+        return f"{level / size:.9g} {unit}".rstrip()
+
+
+KNOWN = {
+    factor.name: factor
+    for factor in (
+        Factor("variant", "variant", order=3, area="variant"),
+        Factor("cores", "cores", order=0, area="host", needs_preparation=True),
+        Factor("tunnels", "tunnels", order=1, area="tunnel"),
+        Factor("packet_size", "packet size", "B", order=2),
+    )
+}
+_PREPARED = ("settings", "nics")  # the first keys of paths to what is set once for a block
+_AREAS: dict[str, Area] = {"tunnel": "tunnel", "links": "link", "settings": "host", "nics": "host"}
+# By the last key of a path.
+_UNITS = {
+    **dict.fromkeys(("mtu", "mss", "window", "datagram"), "B"),
+    **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit"), "s"),
+    **dict.fromkeys(("bitrate",), "bit/s"),
+    **dict.fromkeys(("loss",), "%"),
+}
+_LABELS = {"mtu": "MTU", "mss": "MSS", "ip_version": "IP version"}
+
+
+def is_path(name: str) -> bool:
+    """Whether a name, such as a table's column, is the path of a key of the spec: it has a dot."""
+    return "." in name
+
+
+@functools.cache
+def factor_of(name: str) -> Factor:
+    """The factor with a name, or of the key of the spec with that path."""
+    if name in KNOWN:
+        return KNOWN[name]
+    area, _, rest = name.partition(".")
+    last = rest.rpartition(".")[2]
+    label = _LABELS.get(last, last.replace("_", " "))
+    if area == "links":
+        label = f"{label} of {rest.rpartition('.')[0]}"
+    elif area in ("settings", "nics"):
+        whose, _, key = rest.partition(".")
+        label = f"{key} of {whose}"
+    elif area == "tunnel":
+        label = label if last == "mtu" else f"tunnel {label}"
+    unit = _UNITS.get(last, "") if area not in ("settings", "nics") else ""
+    if last == "rate":
+        unit = "bit/s" if area == "links" else "pps"
+    return Factor(name, label, unit, area=_AREAS.get(area, "traffic"), needs_preparation=area in _PREPARED)
+
+
+def ordered(level: Level | None) -> tuple[float, str]:
+    """A key by which levels are sorted: none, then words, then numbers."""
+    if level is None:
+        return -math.inf, ""
+    return (-math.inf, level) if isinstance(level, str) else (float(level), "")

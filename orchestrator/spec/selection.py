@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cells a spec asks for: the cross product of its factors, those of ``include``, and what a rule of ``exclude``
+means."""
+
+from collections.abc import Iterable, Iterator
+
+from orchestrator.spec.cells import Cell
+from orchestrator.spec.experiment import ExtraCell, Factors, Rule
+from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
+
+
+def cells(factors: Factors) -> Iterator[Cell]:
+    """The cross product in the order of the spec, before ``exclude`` and ``include``."""
+    for cores in factors.cores:
+        for variant in factors.variant:
+            for tunnels in factors.tunnels:
+                for packet_size in factors.packet_size or (None,):
+                    yield Cell(variant, cores, tunnels, packet_size)
+
+
+def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
+    """The cells of ``include``."""
+    for extra in extras:
+        yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size)
+
+
+def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
+    """Whether a rule means a cell, on a testbed with ``max_cores`` processors.
+
+    A rule's ``max`` means that number and its ``per-core`` as many tunnels as cores, however the cell was written.
+    """
+    found = cell.resolved(max_cores)
+    if rule.variant is not None and found.variant not in rule.variant:
+        return False
+    if rule.cores is not None and found.cores not in {max_cores if level == MAX else level for level in rule.cores}:
+        return False
+    if rule.packet_size is not None and found.packet_size not in rule.packet_size:
+        return False
+    return rule.tunnels is None or found.tunnels in {
+        found.cores if level == PER_CORE else level for level in rule.tunnels
+    }
+
+
+def deciding_maxima(factors: Factors, rules: Iterable[Rule]) -> list[int]:
+    """Numbers of processors of a testbed, so that what rules mean on any testbed, they mean with one of these.
+
+    They are the numbers that levels can be compared with, and one that is none of them.
+    """
+    levels = [*factors.cores, *factors.tunnels]
+    for rule in rules:
+        levels += [*(rule.cores or ()), *(rule.tunnels or ())]
+    return sorted({level for level in levels if isinstance(level, int)} | {MOST_TUNNELS + 1})
