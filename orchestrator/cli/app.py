@@ -49,6 +49,7 @@ COMMANDS = {
     "rerun": Entry("rerun", "rerun", "Run again what a run ran, and compare both."),
     "notebook": Entry("notebook", "notebook", "Open JupyterLab on a run."),
     "export": Entry("export", "export", "Write a run to one file for an archive."),
+    "init": Entry("init", "init", "Write an experiment of your own to start from."),
     "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
     "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),
     "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch init`: an experiment of one's own to start from."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.errors import UserError
+from orchestrator.paths import EXPERIMENTS, TESTBEDS
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_EXAMPLE = "own-patch"
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to make; its name is the experiment's.")],
+) -> None:
+    """Write a spec, a testbed file and a file of variants with a patch, in a new folder, to start from."""
+    name = folder.resolve().name
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{name} cannot be an experiment's name: use lower-case letters, digits and hyphens.")
+    example = EXPERIMENTS / _EXAMPLE
+    spec, testbed = folder / f"{name}.yaml", folder / "testbed.yaml"
+    written = _spec((example / f"{_EXAMPLE}.yaml").read_text(), name, spec)
+    try:
+        folder.mkdir(parents=True)
+        for path in sorted(example.iterdir()):
+            if path.stem != _EXAMPLE:
+                shutil.copyfile(path, folder / path.name)
+        spec.write_text(written)
+        testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(), name))
+    except FileExistsError as error:
+        raise UserError(f"{folder} is there already. Name a folder that is not.") from error
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}. Name another folder.") from error
+    print(f"{spec}, with {testbed} and {folder / 'variants.yaml'}.")
+    print(f"Next: orch validate {spec}, then orch run {spec} --testbed {testbed} --tier smoke")
+
+
+def _spec(text: str, name: str, path: Path) -> str:
+    text = re.sub(r"# yaml-language-server:.*\n", "", text)
+    text = text.replace(f"exp/{_EXAMPLE}/{_EXAMPLE}.yaml", str(path))
+    return text.replace(f"experiment: {_EXAMPLE}", f"experiment: {name}")
+
+
+def _testbed(text: str, name: str) -> str:
+    text = re.sub(r"# yaml-language-server:.*\n", "", text)
+    return re.sub(r"(?m)^testbed: .*$", f"testbed: {name}-lab", text)

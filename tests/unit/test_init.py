@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`orch init` writes what validates, plans and can be run."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.init import init
+from orchestrator.errors import UserError
+from orchestrator.kernel.variants import shipped
+from orchestrator.plan import make_plan
+from orchestrator.plan.capabilities import lab_capabilities
+from orchestrator.spec import check_file, load_experiment, load_testbed
+
+
+def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
+    folder = tmp_path / "my-idea"
+    init(folder)
+    spec = folder / "my-idea.yaml"
+    assert "is a good spec" in check_file(spec)
+    assert "my-idea-lab" in check_file(folder / "testbed.yaml")
+    assert load_testbed(str(folder / "testbed.yaml")).testbed == "my-idea-lab"
+    experiment = load_experiment(spec, "smoke")
+    assert experiment.experiment == "my-idea"
+    assert f"orch run {spec} --tier smoke" in experiment.text
+    plan = make_plan(experiment, lab_capabilities(1, shipped().names).with_own(experiment.own_variants, shipped()))
+    assert not plan.left_out
+    assert {trial.levels.variant for trial in plan.iterate()} >= {"vanilla", "longer-queue"}
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match="is there already"):
+        init(tmp_path / "there")
+    assert not list((tmp_path / "there").iterdir())
+    with pytest.raises(UserError, match="cannot be an experiment's name"):
+        init(tmp_path / "My Idea")
