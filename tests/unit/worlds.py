@@ -65,14 +65,17 @@ class World:
             for key in keys:
                 if key.cores != cores or key.variant in self.unmeasured:
                     continue
-                centre = self.law(*key[:3]) * boot * own[key.variant]
+                centre = self.law(key.variant, key.cores, key.tunnels) * boot * own[key.variant]
                 for turn in range(1, self.rounds + 1):
                     if rng.random() >= self.lost:
                         value = centre * rng.lognormvariate(0, self.within)
                         changed = self.disturb(key, value, rng) if self.disturb else value
                         values[key]["lab", block, turn] = 1e9 * changed
         facts = {
-            key: CellFacts(of_baseline=self.law(*key[:3]) / BASELINE_GBPS, not_ok={} if values[key] else {"failed": 1})
+            key: CellFacts(
+                of_baseline=self.law(key.variant, key.cores, key.tunnels) / BASELINE_GBPS,
+                not_ok={} if values[key] else {"failed": 1},
+            )
             for key in keys
         }
         kept = {key: mine for key, mine in values.items() if mine}
