@@ -76,6 +76,14 @@ show(figures.one_tunnel_a_core(run))
 cells.efficiencies(run)
 
 # %% [markdown]
+# ## Further factors
+#
+# Keys of the spec that are varied beside variant, cores and tunnels; without any, there is nothing to draw.
+
+# %%
+show(figures.further_factors(run))
+
+# %% [markdown]
 # ## Round by round
 #
 # Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose

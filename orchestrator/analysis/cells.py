@@ -4,12 +4,13 @@
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
-from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
+from orchestrator.analysis.dataset import LEVELS, Run, levels_of, on_one_testbed
 from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,
@@ -114,8 +115,9 @@ def efficiencies(run: Run) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for variant in run.variants:
         mine = one_tunnel_a_core(run, variant)
-        one_core = next((boots for key, boots in mine.items() if key.cores == 1), None)
+        references = {tuple(key.more.items()): boots for key, boots in mine.items() if key.cores == 1}
         for key, boots in mine.items():
+            one_core = references.get(tuple(key.more.items()))
             if one_core is None or key.cores == 1:
                 continue
             result = parallel_efficiency(boots, key.cores, one_core)
@@ -132,23 +134,27 @@ def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
 
     One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
     more than one core count. ``weights``: relative deviations, or absolute ones, as is usual for the USL. Columns:
-    variant, tunnels, law, core_counts, n (trials), boots (of the core count that has fewest), fitted, reason (of what
-    was not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN with one boot at a core count),
-    largest_deviation, of a core count from the curve, notes (what one must know of the fit), and measured_in.
+    variant, the levels of further factors, tunnels, law, core_counts, n (trials), boots (of the core count that has
+    fewest), fitted, reason (of what was not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN
+    with one boot at a core count), largest_deviation, of a core count from the curve, notes (what one must know of the
+    fit), and measured_in.
     `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
     trials = on_one_testbed(run.measured)
     values = {key: boots_of(mine) for key, mine in throughputs(trials).items() if key.packet_size is None}
-    for variant in run.variants:
+    settings = dict.fromkeys(tuple(key.more.items()) for key in values)
+    for variant, setting in product(run.variants, settings):
         mine = {key: found for key, found in values.items() if key.variant == variant}
+        mine = {key: found for key, found in mine.items() if tuple(key.more.items()) == setting}
         series = {"per core": {key.cores: found for key, found in mine.items() if key.tunnels == key.cores}}
         for tunnels in sorted({key.tunnels for key in mine}):
             series[str(tunnels)] = {key.cores: found for key, found in mine.items() if key.tunnels == tunnels}
         for name, by_cores in series.items():
             if len(by_cores) > 1:
-                rows += [_fit_row(variant, name, fit(by_cores, weights)) for fit in (fit_amdahl, fit_usl)]
-    return pd.DataFrame(rows, columns=_FIT_COLUMNS).assign(measured_in=run.measured_in)
+                made = (fit(by_cores, weights) for fit in (fit_amdahl, fit_usl))
+                rows += [{**_fit_row(variant, name, fit), **dict(setting)} for fit in made]
+    return pd.DataFrame(rows, columns=[*_FIT_COLUMNS, *run.levels[len(LEVELS) :]]).assign(measured_in=run.measured_in)
 
 
 _PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}

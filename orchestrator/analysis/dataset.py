@@ -38,13 +38,15 @@ class Run:
 
     ``trials``: one row a planned trial, in the plan's order: the accepted attempt, else the last; status ok, failed,
     invalid or missing. ``attempts``: one row an attempt, with the reasons of those that are not ok. ``boot`` in both:
-    what is the same for all that was measured in one boot of a testbed's hosts.
+    what is the same for all that was measured in one boot of a testbed's hosts. ``note``: a sentence for figures, of a
+    part of a run.
     """
 
     path: Path
     meta: Mapping[str, Any]
     trials: pd.DataFrame
     attempts: pd.DataFrame
+    note: str = ""
 
     @cached_property
     def per_core(self) -> pd.DataFrame:
@@ -77,7 +79,8 @@ class Run:
                         "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
                     }
                     rows.append({**about, **where, **shares})
-        return pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.levels[len(LEVELS) :]])
+        found = pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.levels[len(LEVELS) :]])
+        return found[found["trial_id"].isin(self.trials["trial_id"])].reset_index(drop=True)
 
     def hosts_of(self, role: str) -> list[str]:
         """The hosts that had a role, one in each testbed of a pool."""

@@ -15,6 +15,7 @@ from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sen
 
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities, Lessons, Plan, Trial
+    from orchestrator.spec import Level
 
 
 def validate(
@@ -155,6 +156,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         f"round: {order}.",
         soft_wrap=True,
     )
+    if further := _further(planned):
+        console.print(f"Varied inside each round too: {further}.", soft_wrap=True)
     if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
         console.print(f"Each round measures {', '.join(again)} once more at each place, for the noise floor.")
     if boots := boots_sentence(planned, able):
@@ -204,6 +207,21 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         console.print("Left out:")
     for left in planned.left_out:
         console.print(f"  {escape(left.what)}: {escape(left.reason)}", soft_wrap=True)
+
+
+def _further(planned: "Plan") -> str:
+    """The factors that are keys of the spec, each with its levels, in words."""
+    from orchestrator.spec import factor_of
+    from orchestrator.spec.factors import ordered
+
+    found: dict[str, dict[Level, None]] = {}
+    for trial in planned.iterate():
+        for path, level in trial.levels.more.items():
+            found.setdefault(path, {})[level] = None
+    return "; ".join(
+        f"{factor_of(path).label} {', '.join(factor_of(path).show(level) for level in sorted(levels, key=ordered))}"
+        for path, levels in found.items()
+    )
 
 
 def schema(

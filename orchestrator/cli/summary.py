@@ -94,14 +94,17 @@ def _table(run: "Run", console: "Console") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from orchestrator.analysis.dataset import LEVELS
     from orchestrator.analysis.figures.style import BLACK, look
-    from orchestrator.spec import Cell
+    from orchestrator.spec import Cell, factor_of
 
     rows: Any = run.cells().to_dict("records")
     ratios: dict[Cell, Any] = {Cell.of(row): row for row in run.ratios().to_dict("records")}
     colours = {name: "" if colour == BLACK else colour for name, (colour, _, _) in look(run.variants).items()}
     sized = any(Cell.of(row).packet_size is not None for row in rows)
-    headings = ["cores", "tunnels", *(["bytes"] if sized else []), "variant", "Gbit/s", "", "spread", "n"]
+    paths = run.levels[len(LEVELS) :]
+    headings = ["cores", "tunnels", *(["bytes"] if sized else []), *(factor_of(path).label for path in paths)]
+    headings += ["variant", "Gbit/s", "", "spread", "n"]
     headings += [f"times {run.reference}"] if len(run.variants) > 1 else []
     top = max((row["high_bps"] for row in rows if row["n"]), default=1.0) or 1.0
     lines: list[tuple[list[str], float, str]] = []  # the texts, how long the bar is (0 to 1), and its variant
@@ -109,6 +112,7 @@ def _table(run: "Run", console: "Console") -> "Table":
     for row in rows:
         key = Cell.of(row)
         place = [str(key.cores), str(key.tunnels), *([str(key.packet_size or "-")] if sized else [])]
+        place += [factor_of(path).show(key[path]) if path in key else "-" for path in paths]
         shown = ["" for _ in place] if before and before.place == key.place else place
         before = key
         ratio = ratios.get(key)

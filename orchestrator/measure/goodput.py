@@ -50,7 +50,7 @@ def measure_goodput(scene: Scene) -> None:
     with testbed.boost(seconds + grace_s + 5) as boost:
         pinned = traffic.affinity or own_cpus(testbed)
         cpus = (testbed.cpus[ends.sender], testbed.cpus[ends.receiver]) if pinned else None
-        clients = iperf3.clients(ends.sender, pairs, traffic, cpus)
+        clients = iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
             host: {
@@ -138,7 +138,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         baseline=None if scene.baseline else scene.conditions.baseline,
         clock_skew_s=outcome.probes["clock_skew_s"],
         control=scene.conditions.control,
-        segment_bytes=iperf3.segment(traffic),
+        segment_bytes=iperf3.segment(traffic, scene.net.mtu),
         carried=carried,
         flows=_flows(traffic, trial.levels.tunnels),
     )

@@ -85,13 +85,14 @@ def clients(
     wanted: Iterable[Pair],
     traffic: Traffic,
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
+    mtu: int = WIREGUARD_MTU,
 ) -> list[dict[str, Any]]:
-    """The agent's ``clients``, one a pair.
+    """The agent's ``clients``, one a pair. ``mtu``: of the tunnels.
 
     ``cpus``: those of the sender and of the receiver, which processes take in turn; None: they may run on any of them.
     iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
     """
-    options = _options(traffic)
+    options = _options(traffic, mtu)
     return [
         {
             "role": role,
@@ -108,11 +109,11 @@ def clients(
     ]
 
 
-def _options(traffic: Traffic) -> list[str]:
+def _options(traffic: Traffic, mtu: int) -> list[str]:
     """What every client of a trial is told beside addresses and times."""
     options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
     if traffic.protocol == "udp":
-        options += ["--udp", "--length", str(datagram(traffic))]
+        options += ["--udp", "--length", str(datagram(traffic, mtu))]
     if traffic.bitrate_bps is not None:
         each = traffic.bitrate_bps / (traffic.processes * traffic.streams)
         options += ["--bitrate", str(max(1, round(each)))]  # 0 would be without a limit
@@ -127,14 +128,14 @@ def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[st
     return "--affinity", f"{client},{server}"
 
 
-def datagram(traffic: Traffic) -> int:
+def datagram(traffic: Traffic, mtu: int = WIREGUARD_MTU) -> int:
     """Bytes in each UDP datagram: as asked for, else what fits in a packet of a tunnel."""
-    return traffic.datagram_bytes or WIREGUARD_MTU - _HEADERS["udp", traffic.ip_version]
+    return traffic.datagram_bytes or mtu - _HEADERS["udp", traffic.ip_version]
 
 
-def segment(traffic: Traffic) -> int:
+def segment(traffic: Traffic, mtu: int = WIREGUARD_MTU) -> int:
     """Bytes that a TCP segment carries in a tunnel."""
-    most = WIREGUARD_MTU - _HEADERS["tcp", traffic.ip_version]
+    most = mtu - _HEADERS["tcp", traffic.ip_version]
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 

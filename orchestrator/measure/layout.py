@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind
+from orchestrator.spec.varied import TUNNEL_MTU
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
@@ -84,11 +85,15 @@ def _on_link(address: str, version: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version."""
+    """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version.
+
+    ``mtu``: bytes of the largest IP packet in a tunnel.
+    """
 
     topology: str
     paths: str = "subnets"
     version: int = 4
+    mtu: int = WIREGUARD_MTU
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -102,7 +107,8 @@ class Net:
 
 def net_of(trial: Trial) -> Net:
     """The addresses and routes that a trial wants."""
-    return Net(trial.topology, trial.traffic.paths, trial.traffic.ip_version)
+    mtu = int(trial.levels.get(TUNNEL_MTU, WIREGUARD_MTU))
+    return Net(trial.topology, trial.traffic.paths, trial.traffic.ip_version, mtu)
 
 
 def receiver_subnet(tunnel: int) -> str:
@@ -317,10 +323,10 @@ def port(gateway: str, tunnel: int) -> int:
     return (20000, 40000)[GATEWAYS.index(gateway)] + tunnel
 
 
-def tunnel_devices(tunnels: int) -> dict[str, list[dict[str, Any]]]:
+def tunnel_devices(tunnels: int, mtu: int = WIREGUARD_MTU) -> dict[str, list[dict[str, Any]]]:
     """What the agent's ``tunnels`` makes, by gateway."""
     return {
-        gateway: [{"device": device(i), "port": port(gateway, i), "mtu": WIREGUARD_MTU} for i in range(1, tunnels + 1)]
+        gateway: [{"device": device(i), "port": port(gateway, i), "mtu": mtu} for i in range(1, tunnels + 1)]
         for gateway in GATEWAYS
     }
 

@@ -31,7 +31,7 @@ def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Varia
     """Make and configure so many tunnels between the gateways, whose kernels have the variant's module."""
     placement = placement_of(testbed)
     patience_s = 30 + 0.2 * tunnels
-    devices = placement.split(layout.tunnel_devices(tunnels))
+    devices = placement.split(layout.tunnel_devices(tunnels, net.mtu))
     made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
     keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
     pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None

@@ -10,9 +10,10 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
 from orchestrator.plan.noise_floor import NOISE_FLOOR, second_cells
-from orchestrator.plan.trials import NO_VARIANT, Block, LeftOut, Plan, Repetitions, Trial, reference_variant
-from orchestrator.spec import Cell, Experiment, Traffic
+from orchestrator.plan.trials import Block, LeftOut, Plan, Repetitions, Trial, reference_variant, without_tunnel
+from orchestrator.spec import Cell, Experiment, Level, Traffic
 from orchestrator.spec.selection import cells, excluded, extra_cells
+from orchestrator.spec.varied import traffic_of
 
 ORDERS = ("random", "sequential")
 
@@ -149,15 +150,26 @@ def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
 
 
 class _Maker:
-    """Makes trials that share their traffic and topology."""
+    """Makes trials that share their topology; those with the same levels of keys of traffic share their traffic."""
 
     def __init__(self, traffic: Traffic, topology: str) -> None:
         self._traffic, self._topology = traffic, topology
+        self._known: dict[tuple[tuple[str, Level], ...], Traffic] = {(): traffic}
+
+    def traffic(self, levels: Cell) -> Traffic:
+        """The traffic of a cell."""
+        if levels.only_known:
+            return self._traffic
+        key = tuple(levels.more.items())
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = traffic_of(self._traffic, levels.more)
+        return found
 
     def identity(self, kind: str, levels: Cell, boot: int) -> tuple[str, str]:
         """What comes before and after the repetition in the canonical JSON of a trial's parameters. The first boot is
         not in it, so that a run has the same trials before and after boots are added."""
-        traffic = self._traffic
+        traffic = self.traffic(levels)
         content = {
             "duration_s": traffic.duration_s,
             "kind": kind,
@@ -179,7 +191,7 @@ class _Maker:
         block, round_, order = place
         before, after = identity
         digest = hashlib.sha256(f"{before}{max(round_, 1)}{after}".encode()).hexdigest()[:16]
-        return Trial(digest, kind, block, round_, order, levels, repetition, self._traffic, self._topology)
+        return Trial(digest, kind, block, round_, order, levels, repetition, self.traffic(levels), self._topology)
 
 
 def _of_a_round(spec: Experiment, here: list[Cell], variants: Sequence[str]) -> list[tuple[str, Cell]]:
@@ -211,8 +223,8 @@ def _block(
         trials.append(maker.trial(kind, levels, identity, place, repetition))
 
     for packet_size in dict.fromkeys(levels.packet_size for levels in here):
-        for tunnels in sorted({levels.tunnels for levels in here if levels.packet_size == packet_size}):
-            baseline = Cell(NO_VARIANT, cores, tunnels, packet_size)
+        same = [without_tunnel(levels) for levels in here if levels.packet_size == packet_size]
+        for baseline in sorted(dict.fromkeys(same), key=lambda levels: levels.tunnels):
             add("baseline", baseline, maker.identity("baseline", baseline, boot), 0, boot)
     if spec.trace is not None and boot == 1:
         for levels in here:

@@ -95,6 +95,11 @@ class Cell(Mapping[str, Level]):
         return cast(int | str | None, self._levels.get("packet_size"))
 
     @property
+    def only_known(self) -> bool:
+        """Whether it has no level of a key of the spec by path."""
+        return len(self._levels) == (4 if "packet_size" in self._levels else 3)
+
+    @property
     def more(self) -> dict[str, Level]:
         """The levels of keys of the spec, by path."""
         return {name: level for name, level in self._levels.items() if name not in KNOWN}

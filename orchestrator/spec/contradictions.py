@@ -4,6 +4,7 @@
 All of it works on the tree, and on those parts of the spec that are valid: a mistake elsewhere hides nothing here.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
@@ -12,10 +13,11 @@ from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.selection import cells, deciding_maxima, excluded
-from orchestrator.spec.tools import misused
+from orchestrator.spec.tools import misused, unfit_levels
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
 from orchestrator.spec.variants import Variants
+from orchestrator.spec.varied import OF_TRAFFIC
 
 MOST_TRIALS = 1_000_000
 
@@ -34,7 +36,9 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
+    problems += _levels_of_traffic(tree, factors)
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
+    count *= math.prod(map(len, factors.more.values()))
     repetitions = tree.entries.get("repetitions")
     given = repetitions.entries if isinstance(repetitions, Mapping) else {"max": repetitions}
     for node in (given.get("max"), given.get("boots")):
@@ -55,6 +59,19 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
         message = "The rules of exclude leave out every cell, so that there is nothing to measure. Leave one in."
         problems.append(Problem(message, tree.keys["exclude"]))
     return problems
+
+
+def _levels_of_traffic(tree: Mapping, factors: Factors) -> Iterator[Problem]:
+    """Keys that the spec's traffic has and that are factors too, and levels that do not go together."""
+    node = tree.entries.get("traffic")
+    given = node.keys if isinstance(node, Mapping) else {}
+    varied = tree.entries["factors"]
+    for path in filter(OF_TRAFFIC.__contains__, factors.more):
+        _, _, key = path.partition(".")
+        if key in given and isinstance(varied, Mapping) and given[key] != varied.keys[path]:
+            message = f"{path} has its levels under factors, and one value here. Leave one of them out."
+            yield Problem(message, given[key])
+    yield from unfit_levels(tree, factors)
 
 
 def rules_and_effect(tree: Mapping) -> dict[Span, bool]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -31,6 +31,7 @@ from orchestrator.spec.fields import (
 from orchestrator.spec.limits import Limits
 from orchestrator.spec.traffic import TierTraffic, Traffic
 from orchestrator.spec.variants import NO_VARIANTS, Variants
+from orchestrator.spec.varied import Varied, with_paths
 
 T = TypeVar("T")
 Topology = Literal["site-to-site", "gateway-to-gateway"]
@@ -104,7 +105,7 @@ _ROUNDS_SCHEMA = {
 Repetitions = Annotated[Adaptive, BeforeValidator(_as_rounds), WithJsonSchema(_ROUNDS_SCHEMA)]
 
 
-class Factors(Strict):
+class _Factors(Varied):
     """What is varied. The cells of the experiment are the cross product of these levels."""
 
     variant: Levels[VariantName]
@@ -113,7 +114,7 @@ class Factors(Strict):
     packet_size: Levels[PacketSize] | None = None
 
 
-class Rule(Strict):
+class _Rule(Varied):
     """Cells to leave out: those that have one of the named levels of every factor named here."""
 
     variant: OneOrMore[VariantName] | None = None
@@ -122,14 +123,16 @@ class Rule(Strict):
     packet_size: OneOrMore[PacketSize] | None = None
 
     @model_validator(mode="after")
-    def _names_a_factor(self) -> "Rule":
-        if self.variant is self.cores is self.tunnels is self.packet_size is None:
-            names = ", ".join(type(self).model_fields)
-            raise expected(f"at least one of {names}", because="an empty rule would leave out everything")
+    def _names_a_factor(self) -> "_Rule":
+        if self.variant is self.cores is self.tunnels is self.packet_size is None and not self.more:
+            raise expected(
+                "at least one of variant, cores, tunnels, packet_size, or a key of traffic that is a factor",
+                because="an empty rule would leave out everything",
+            )
         return self
 
 
-class ExtraCell(Strict):
+class _ExtraCell(Varied):
     """One cell that is measured in addition."""
 
     variant: VariantName
@@ -138,13 +141,33 @@ class ExtraCell(Strict):
     packet_size: PacketSize | None = None
 
 
-class TierFactors(Strict):
+class _TierFactors(Varied):
     """Levels that a tier replaces."""
 
     variant: Levels[VariantName] | None = None
     cores: Levels[CoresLevel] | None = None
     tunnels: Levels[TunnelsLevel] | None = None
     packet_size: Levels[PacketSize] | None = None
+
+
+if TYPE_CHECKING:
+
+    class Factors(_Factors): ...
+
+    class Rule(_Rule): ...
+
+    class ExtraCell(_ExtraCell): ...
+
+    class TierFactors(_TierFactors): ...
+else:
+
+    def _levels(level: Any) -> Any:
+        return Levels[level]
+
+    Factors = with_paths(_Factors, _levels)
+    Rule = with_paths(_Rule, lambda level: OneOrMore[level])
+    ExtraCell = with_paths(_ExtraCell, lambda level: level)
+    TierFactors = with_paths(_TierFactors, _levels)
 
 
 class Tier(Strict):

@@ -12,7 +12,7 @@ from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
-from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_tier
+from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, UmlTestbed, clock_of
 from orchestrator.spec.validation import build
@@ -42,6 +42,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         refuse_into_values(tree, change, text)
         tree = merged(tree, change)
         changes += problems
+    tree = with_first_levels(tree)
     own, of_variants = variants_of_spec(tree, file.parent)
     experiment, problems = build(Experiment, tree)
     problems = _without_echo(changes, [*problems, *of_variants, *contradictions(tree, own)])
@@ -183,7 +184,7 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
     names = list(tiers.entries) if isinstance(tiers, Mapping) else []
     effective: dict[Span, bool] = {}
     for tier in (None, *names):
-        tree = _resolved(root, tier)
+        tree = with_first_levels(_resolved(root, tier))
         own, of_variants = variants_of_spec(tree, Path(source.name).parent)
         _, refused = build(Experiment, tree)
         problems = _without_echo(problems, [*refused, *of_variants, *contradictions(tree, own)])

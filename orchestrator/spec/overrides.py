@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base <- tier <- --set: how the trees of a spec are put together."""
 
-from orchestrator.spec.document import Mapping, Node, parse
+from orchestrator.spec.document import Items, Mapping, Node, parse
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
+from orchestrator.spec.varied import OF_TRAFFIC
 
 # What a tier says about itself, and is not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
@@ -30,6 +31,21 @@ def with_tier(base: Mapping, tier: str) -> Mapping:
         return base
     own = {key: value for key, value in change.entries.items() if key not in _OWN_OF_TIER}
     return merged(base, Mapping(own, change.keys, change.span))
+
+
+def with_first_levels(tree: Mapping) -> Mapping:
+    """The tree of a spec, with the first level of each factor that is a key of its traffic as that key's value, where
+    it has none: the traffic of a cell is made from it."""
+    factors, traffic = tree.entries.get("factors"), tree.entries.get("traffic")
+    if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
+        return tree
+    entries, keys = dict(traffic.entries), dict(traffic.keys)
+    for path, levels in factors.entries.items():
+        _, _, key = path.partition(".")
+        if path in OF_TRAFFIC and key not in entries and isinstance(levels, Items) and levels.items:
+            entries[key], keys[key] = levels.items[0], factors.keys[path]
+    changed = {**tree.entries, "traffic": Mapping(entries, keys, traffic.span)}
+    return Mapping(changed, tree.keys, tree.span)
 
 
 def read_override(text: str) -> tuple[Mapping, list[Problem]]:

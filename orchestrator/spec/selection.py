@@ -3,6 +3,7 @@
 means."""
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from orchestrator.spec.cells import Cell
 from orchestrator.spec.experiment import ExtraCell, Factors, Rule
@@ -11,17 +12,19 @@ from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
 
 def cells(factors: Factors) -> Iterator[Cell]:
     """The cross product in the order of the spec, before ``exclude`` and ``include``."""
+    more = factors.more
     for cores in factors.cores:
         for variant in factors.variant:
             for tunnels in factors.tunnels:
                 for packet_size in factors.packet_size or (None,):
-                    yield Cell(variant, cores, tunnels, packet_size)
+                    for levels in product(*more.values()):
+                        yield Cell(variant, cores, tunnels, packet_size, dict(zip(more, levels, strict=True)))
 
 
 def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
     """The cells of ``include``."""
     for extra in extras:
-        yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size)
+        yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size, extra.more)
 
 
 def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
@@ -35,6 +38,8 @@ def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
     if rule.cores is not None and found.cores not in {max_cores if level == MAX else level for level in rule.cores}:
         return False
     if rule.packet_size is not None and found.packet_size not in rule.packet_size:
+        return False
+    if any(found.get(path) not in levels for path, levels in rule.more.items()):
         return False
     return rule.tunnels is None or found.tunnels in {
         found.cores if level == PER_CORE else level for level in rule.tunnels

@@ -2,12 +2,15 @@
 """What a spec asks of its traffic's tool that the tool does not do, or needs and does not get."""
 
 from collections.abc import Iterator
+from itertools import product
 
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.experiment import Factors
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.searching import Search
 from orchestrator.spec.traffic import OF_TOOL, Traffic
 from orchestrator.spec.validation import build
+from orchestrator.spec.varied import OF_TRAFFIC, TUNNEL_MTU
 
 _PACKET_SIZE = "packet_size"
 
@@ -36,6 +39,38 @@ def misused(tree: Mapping) -> Iterator[Problem]:
     yield from _searches(traffic)
     if "trace" in tree.entries:
         yield Problem("Polls are traced with tool iperf3 only. Leave trace out.", tree.keys["trace"])
+
+
+def unfit_levels(tree: Mapping, factors: Factors) -> Iterator[Problem]:
+    """Levels of keys of traffic that the tool does not take, or that do not go together; the first of each kind."""
+    traffic, place = tree.entries.get("traffic"), tree.entries["factors"]
+    more = factors.more
+    if not more or not isinstance(traffic, Mapping) or not isinstance(place, Mapping):
+        return
+    tool = _text(traffic.entries.get("tool")) or Traffic.model_fields["tool"].default
+    if TUNNEL_MTU in more and tool != "iperf3":
+        yield Problem(
+            f"{TUNNEL_MTU} goes with tool iperf3, and the tool is {tool}. Leave it out.", place.keys[TUNNEL_MTU]
+        )
+        return
+    for path in filter(OF_TRAFFIC.__contains__, more):
+        others = [other for other, names in OF_TOOL.items() if path.partition(".")[2] in names]
+        if tool in OF_TOOL and tool not in others:
+            yield Problem(f"{path} goes with tool {others[0]}, and the tool is {tool}. Leave it out.", place.keys[path])
+            return
+    nodes = {path: node.items for path in more if path in OF_TRAFFIC and isinstance(node := place.entries[path], Items)}
+    if not nodes:
+        return
+    for chosen in product(*nodes.values()):
+        levels = dict(zip(nodes, chosen, strict=True))
+        own = {path.partition(".")[2]: level for path, level in levels.items()}
+        keys = {path.partition(".")[2]: place.keys[path] for path in levels}
+        found, refused = build(Traffic, Mapping({**traffic.entries, **own}, {**traffic.keys, **keys}, traffic.span))
+        if found is None or found.too_slow:
+            words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
+            why = f"{found.too_slow}." if found else refused[0].message
+            yield Problem(f"The levels {words} do not go together: {why}", place.keys[next(iter(nodes))])
+            return
 
 
 def _searches(traffic: Mapping) -> Iterator[Problem]:

@@ -139,7 +139,7 @@ class Traffic(Strict):
         return {
             name: value
             for name, value in stored.items()
-            if (name == "tool" or name in mine)
+            if (name == "tool" or (fields[name].alias or name) in mine)
             and (name in _ALWAYS or value != fields[name].default)
             and not (name == "rate" and value is None)
         }
@@ -155,7 +155,7 @@ def read_traffic(stored: Mapping[str, Any]) -> Traffic:
     return Traffic.model_validate(dict(stored), by_name=True, by_alias=False, strict=False, context=STORED)
 
 
-def _alone(field: FieldInfo) -> Any:
+def alone(field: FieldInfo) -> Any:
     """The type of a field's values, with what checks them, and without its default."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
@@ -171,7 +171,7 @@ else:
         __base__=Strict,
         __doc__="Traffic that a tier replaces.",
         **{
-            name: (_alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
+            name: (alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
             for name, field in Traffic.model_fields.items()
         },
     )

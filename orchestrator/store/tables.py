@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
 from orchestrator.spec import GATEWAYS
+from orchestrator.spec.factors import is_path
 from orchestrator.store.clock import clock_of
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import TRIALS, read_attempts, read_run, read_stopping
@@ -27,8 +28,23 @@ CLOCK_FIELDS = ("clock", "slots", "quantum_s")
 _VIRTUAL_TIME = ("lent_s", "lent_share", "forced", "skew_s", "dilation")
 
 
+def _path_columns(plan: Mapping[str, Any]) -> list[tuple[str, "pa.DataType"]]:
+    """A column for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
+    import pyarrow as pa
+
+    found: dict[str, set[type]] = {}
+    for block in plan["blocks"]:
+        for trial in block["trials"]:
+            for name, level in trial["levels"].items():
+                if is_path(name) and level is not None:
+                    found.setdefault(name, set()).add(type(level))
+    kinds = {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64()}
+    kinds |= dict.fromkeys((frozenset({float}), frozenset({int, float})), pa.float64())
+    return [(name, kinds.get(frozenset(types), pa.string())) for name, types in sorted(found.items())]
+
+
 def _columns() -> list[tuple[str, "pa.DataType"]]:
-    """The columns that both tables share. Units are in the names."""
+    """The columns that both tables share, but for factors by path. Units are in the names."""
     import pyarrow as pa
 
     return [
@@ -90,6 +106,7 @@ def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict
     return {
         **{key: trial[key] for key in ("trial_id", "kind", "block", "round", "order", "repetition")},
         **{key: levels[key] for key in ("variant", "cores", "tunnels")},
+        **{key: level for key, level in levels.items() if is_path(key)},
         "packet_size": None if levels.get("packet_size") is None else str(levels["packet_size"]),
         "warm_up_s": traffic["warm_up_s"],
         "planned_duration_s": traffic["duration_s"],
@@ -192,7 +209,7 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
         fields = _trial_fields(trial, plan["topology"], testbed)
         trial_rows.append({**found, **fields, "attempts": len(mine)})
-    shared = _columns()
+    shared = [*_columns(), *_path_columns(plan)]
     trial_schema = pa.schema([*shared, ("attempts", pa.int32())])
     attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])
 

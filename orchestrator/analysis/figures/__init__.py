@@ -2,6 +2,7 @@
 """The figures, one module a family. Each is a function from a Run to a Drawing, and never raises for thin data."""
 
 from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.further import further_factors
 from orchestrator.analysis.figures.packet_cost import packet_cost
 from orchestrator.analysis.figures.packet_rate import packet_rate
 from orchestrator.analysis.figures.per_core import per_core_load
@@ -16,6 +17,7 @@ from orchestrator.analysis.figures.value_round import value_against_round
 
 __all__ = [
     "Drawing",
+    "further_factors",
     "one_tunnel",
     "one_tunnel_a_core",
     "packet_cost",

@@ -16,7 +16,8 @@ def context_notes(run: Run) -> list[str]:
     testbed = run.testbed
     label = testbed.get("label") or "placement not recorded"
     where = f"{run.topology} on {testbed.get('name', 'an unnamed testbed')} ({label}); {realtime_note(run.trials)}."
-    notes = list(run.virtual_time.notes) if run.virtual_time else []
+    notes = [run.note] if run.note else []
+    notes += run.virtual_time.notes if run.virtual_time else []
     notes += ["Emulated: no real hardware behind these numbers."] if testbed.get("emulated") else []
     notes.append(where[0].upper() + where[1:])
     if testbed.get("provider") == "uml":

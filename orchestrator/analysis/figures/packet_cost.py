@@ -14,6 +14,7 @@ from orchestrator.analysis.figures.per_core import chosen_cell
 from orchestrator.analysis.figures.style import BLACK, BLUE, COLUMN_IN, FAINT, GREEN, GREY, ORANGE, SKY, STYLE
 from orchestrator.analysis.limits import Load, limit_of
 from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, Part, parts_of
+from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ _HATCHES = {"softirq": "", "other": "////"}
 _NAMES = {"softirq": "softirqs", "other": "processes, threads"}
 
 
+@of_first_setting
 def packet_cost(run: Run) -> Drawing:
     """The CPU time of a packet, by role and by whether it was spent in softirqs, for every variant of one place."""
     cell = chosen_cell(run.per_core)

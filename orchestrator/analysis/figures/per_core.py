@@ -21,6 +21,7 @@ from orchestrator.analysis.figures.style import (
     STYLE,
     VERMILION,
 )
+from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +50,7 @@ def chosen_cell(frame: pd.DataFrame) -> tuple[int, int] | None:
     return cores, cores if cores in tunnels else max(tunnels)
 
 
+@of_first_setting
 def per_core_load(run: Run) -> Drawing:
     """The per-core load of a run."""
     cell = chosen_cell(run.per_core)

@@ -15,6 +15,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, PUBLISHED_COLOUR, STYLE
+from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,7 @@ class _Published:
         return -(self.first + self.last) / 2
 
 
+@of_first_setting
 def published(run: Run) -> Drawing:
     """F5 of a run: a row for each ratio that a claim is tested by, measured here and as published, with the verdict."""
     found = [(v, e) for v in verify(run) for e in v.evidence if e.statistic == "ratio" and e.published_value]

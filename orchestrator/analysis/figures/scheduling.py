@@ -13,6 +13,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, PAGE_IN, STYLE, gbit, look
+from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ _LINE_IN = 0.3  # of height for a variant
 _MOST_PANELS = 3
 
 
+@of_first_setting
 def scheduling(run: Run) -> Drawing:
     """F7 of a run, at the most cores that have a valid trial; of many numbers of tunnels, the largest."""
     cells = cells_of(run)

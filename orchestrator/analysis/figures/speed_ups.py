@@ -13,6 +13,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, STYLE, look
+from orchestrator.analysis.settings import of_first_setting
 from orchestrator.analysis.standings import listed, place_in_words
 from orchestrator.spec import Cell
 
@@ -31,6 +32,7 @@ def pairs(run: Run, reference: str) -> pd.DataFrame:
     return both.assign(ratio=both["throughput_bps"] / both["throughput_bps_of_reference"], reference=reference)
 
 
+@of_first_setting
 def speed_ups(run: Run) -> Drawing:
     """F5 of a run: paired ratios to the reference variant, a panel a core count."""
     reference = str(run.reference)

@@ -18,6 +18,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
+from orchestrator.analysis.settings import of_first_setting
 from orchestrator.spec import Cell
 from orchestrator.spec.role_cpus import OWN_CPUS
 from orchestrator.stats import FEWEST_BOOTS, FEWEST_CORE_COUNTS, ideal_throughput, shows_scaling
@@ -35,11 +36,13 @@ _ABOVE_IDEAL = (
 )
 
 
+@of_first_setting
 def one_tunnel(run: Run) -> Drawing:
     """F1 of a run: one tunnel in all."""
     return _against_cores(run, ONE_TUNNEL, per_core=False)
 
 
+@of_first_setting
 def one_tunnel_a_core(run: Run) -> Drawing:
     """F3 of a run: one tunnel a core, beside the ideal line, with the parallel efficiency below."""
     return _against_cores(run, ONE_A_CORE, per_core=True)

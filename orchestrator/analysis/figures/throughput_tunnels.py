@@ -11,11 +11,13 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import STYLE
+from orchestrator.analysis.settings import of_first_setting
 
 NAME = "f2-throughput-tunnels"
 TITLE = "Throughput against the number of tunnels, at fixed cores"
 
 
+@of_first_setting
 def throughput_tunnels(run: Run) -> Drawing:
     """F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
     cells = cells_of(run)

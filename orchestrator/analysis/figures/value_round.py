@@ -15,6 +15,7 @@ from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import FAINT, GREY, PAGE_IN, STYLE, look
 from orchestrator.analysis.quality import column_of, quality_notes, several_modes
+from orchestrator.analysis.settings import of_first_setting
 from orchestrator.spec import Cell
 from orchestrator.stats.modes import Modes
 
@@ -27,6 +28,7 @@ _ACROSS = 4
 _MOST_PANELS = 60  # more make a figure that nobody reads
 
 
+@of_first_setting
 def value_against_round(run: Run) -> Drawing:
     """The trials of all cells against their round, boots side by side; invalid attempts are hollow."""
     column, unit, scale = column_of(run)

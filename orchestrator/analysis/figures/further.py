@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Throughput against further factors: a panel for each key of the spec that is varied, a line a variant."""
+
+import matplotlib as mpl
+import pandas as pd
+
+from orchestrator.analysis.cells import cells as cells_of
+from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures.drawing import Drawing
+from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN, STYLE
+from orchestrator.analysis.settings import settings
+from orchestrator.spec.cells import more_words
+from orchestrator.spec.factors import Level, factor_of, ordered
+
+NAME = "further-factors"
+TITLE = "Throughput against further factors"
+_PLACE = "place"  # a column: which level of the panel's factor a row has, from 0 on
+
+
+def further_factors(run: Run) -> Drawing:
+    """Of each further factor with several levels a panel, at the most cores and, of those, one tunnel a core (else the
+    most tunnels); the other further factors have the levels with which most levels of the panel's were measured."""
+    cells = cells_of(run)
+    varied = [path for path in run.levels[len(LEVELS) :] if cells[path].nunique() > 1]
+    shown = cells[cells["n"] > 0]
+    if not varied or shown.empty:
+        why = "no trial with a tunnel gave a throughput." if varied else "no key of the spec is a factor."
+        return parts.nothing(run, NAME, TITLE, why)
+    cores = int(shown["cores"].max())
+    counts = {int(tunnels) for tunnels in shown.loc[shown["cores"] == cores, "tunnels"]}
+    tunnels = cores if cores in counts else max(counts)
+    where = f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}"
+    fixed = " Above a panel: the level of each other factor." if len(varied) > 1 else ""
+    notes = [captions.sample_note(shown), f"{where}.{fixed}", captions.modes_note(shown)]
+    notes += [captions.bound_note(shown), *captions.context_notes(run)]
+    notes = [note for note in notes if note]
+    with mpl.rc_context(STYLE):
+        figure = parts.sheet(run, COLUMN_IN if len(varied) == 1 else PAGE_IN, 2.2, notes)
+        grid = figure.subplots(1, len(varied), squeeze=False, sharey=True)[0]
+        highest: list[pd.Series] = []
+        for axes, path in zip(grid, varied, strict=True):
+            keep: dict[str, Level] = {"cores": cores, "tunnels": tunnels}
+            others = _others(run, path)
+            keep |= others
+            levels: list[Level] = sorted(cells[path].dropna().unique().tolist(), key=ordered)
+            here, trials, invalid = (_at(frame, keep, path, levels) for frame in (cells, run.measured, run.invalid))
+            places = {index: float(index) for index in range(len(levels))}
+            parts.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
+            axes.set_xticks(list(places.values()), [factor_of(path).show(level) for level in levels])
+            axes.set_xlim(*parts.limits(list(places.values()), 1.0))
+            axes.set_title(", ".join(more_words(others)))
+            label = factor_of(path).label
+            axes.set_xlabel(f"{label[0].upper()}{label[1:]}")
+            highest += [here["high_bps"], trials["throughput_bps"], invalid["throughput_bps"]]
+        grid[0].set_ylim(0, parts.upper_limit(highest, shown["baseline_bps"].iloc[:0]))
+        grid[0].set_ylabel(parts.rate_label(run, "Throughput in Gbit/s"))
+        parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
+    return Drawing(NAME, TITLE, figure, notes)
+
+
+def _others(run: Run, path: str) -> dict[str, Level]:
+    """The levels of all further factors but one that most levels of that one go with; the first such in the plan."""
+    found = [{name: level for name, level in one.items() if name != path} for one in settings(run) if path in one]
+    return max(found, key=found.count, default={})
+
+
+def _at(frame: pd.DataFrame, keep: dict[str, Level], path: str, levels: list[Level]) -> pd.DataFrame:
+    """The rows of one panel, with the place of their level."""
+    found = frame[frame[path].notna()]
+    for name, level in keep.items():
+        found = found[found[name] == level]
+    return found.assign(**{_PLACE: [levels.index(level) for level in found[path].tolist()]})

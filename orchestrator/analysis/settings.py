@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a run: the combinations of levels that its cells have of further factors, keys of the spec by path.
+
+Figures whose axes are cores, tunnels and variants show one setting; they say which, and how many others there are.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.spec import Cell, Level
+from orchestrator.spec.cells import more_words
+
+D = TypeVar("D")
+
+
+def settings(run: Run) -> list[dict[str, Level]]:
+    """The settings of the planned cells, in the plan's order; one that is empty where there is no further factor."""
+    rows = run.planned[run.levels].drop_duplicates().to_dict("records")
+    found = {tuple(cell.more.items()): cell.more for cell in map(Cell.of, rows)}
+    return list(found.values())
+
+
+def in_setting(run: Run, setting: Mapping[str, Level], note: str = "") -> Run:
+    """The part of a run that has a setting; baselines are of it where they have no other level."""
+    trials, attempts = run.trials, run.attempts
+    for path, level in setting.items():
+        trials, attempts = (frame[frame[path].isna() | (frame[path] == level)] for frame in (trials, attempts))
+    return dataclasses.replace(run, trials=trials, attempts=attempts, note=note)
+
+
+def of_first_setting(figure: Callable[[Run], D]) -> Callable[[Run], D]:
+    """A figure that shows the first setting of a run, and says so where there is any further factor."""
+
+    @functools.wraps(figure)
+    def drawn(run: Run) -> D:
+        if len(run.levels) == len(LEVELS):
+            return figure(run)
+        found = settings(run)
+        if not found or not found[0]:
+            return figure(run)
+        others = len(found) - 1
+        rest = f"; {others} other setting{'s' * (others != 1)} in the tables" if others else ""
+        return figure(in_setting(run, found[0], f"Here: {', '.join(more_words(found[0]))}{rest}."))
+
+    return drawn

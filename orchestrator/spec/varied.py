@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of a spec that can be factors, by their paths: ``tunnel.mtu``, and those of traffic, as ``traffic.streams``."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
+
+from orchestrator.spec.factors import Level
+from orchestrator.spec.fields import Size, Strict
+from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, read_traffic
+
+# One experiment has one of each: they decide how a trial is driven, or how the hosts of a block are addressed.
+_FIXED = ("search", "latency", "paths", "ip_version")
+# {path: the field of `Traffic`}
+OF_TRAFFIC: Mapping[str, str] = {
+    f"traffic.{field.alias or name}": name
+    for name, field in Traffic.model_fields.items()
+    if any((field.alias or name) in keys for keys in OF_TOOL.values()) and (field.alias or name) not in _FIXED
+}
+TUNNEL_MTU = "tunnel.mtu"
+# IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
+Mtu = Annotated[
+    Size, Field(ge=1280, le=1420, description="Bytes of the largest IP packet in a tunnel; without: 1420. Of iperf3.")
+]
+
+
+class Varied(Strict):
+    """Levels of keys of the spec beside those of the factors that are known by name.
+
+    ``paths``: {path: the name of the field that has its levels}. What is not given is not in the JSON, so that specs
+    without such factors are what they were.
+    """
+
+    paths: ClassVar[Mapping[str, str]] = {path: path.replace(".", "_") for path in (*OF_TRAFFIC, TUNNEL_MTU)}
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """{path: its levels, or level}, of those that are given, in the order of the keys of traffic."""
+        found = {path: getattr(self, name) for path, name in self.paths.items()}
+        return {path: levels for path, levels in found.items() if levels is not None}
+
+    @model_serializer(mode="wrap")
+    def _by_path(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        own = {name: path for path, name in self.paths.items()}
+        return {own.get(name, name): value for name, value in content.items() if name not in own or value is not None}
+
+
+def with_paths(model: type[Strict], wrap: Any) -> Any:
+    """A model that takes paths too. ``wrap``: from the type of a level to that of the key's value."""
+    fields: dict[str, Any] = {}
+    for path, name in OF_TRAFFIC.items():
+        field = Traffic.model_fields[name]
+        about = Field(default=None, alias=path, description=field.description)
+        fields[Varied.paths[path]] = (wrap(alone(field)) | None, about)
+    fields[Varied.paths[TUNNEL_MTU]] = (wrap(Mtu) | None, Field(default=None, alias=TUNNEL_MTU))
+    return create_model(
+        model.__name__.lstrip("_"), __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields
+    )
+
+
+def traffic_of(traffic: Traffic, levels: Mapping[str, Level]) -> Traffic:
+    """The traffic of a cell: that of the spec, with the cell's levels. Raises ValueError where they do not go together,
+    such as udp without a bit rate."""
+    mine = {OF_TRAFFIC[path]: level for path, level in levels.items() if path in OF_TRAFFIC}
+    return read_traffic({**traffic.stored, **mine}) if mine else traffic

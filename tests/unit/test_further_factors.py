@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of the spec as factors: from a spec with five factors to its tables, figures, page and archive."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.analysis import figures
+from orchestrator.analysis.claims import write_verdicts
+from orchestrator.analysis.comparing import compare
+from orchestrator.analysis.dataset import load
+from orchestrator.analysis.headline import headline
+from orchestrator.analysis.page import render
+from orchestrator.analysis.settings import in_setting, settings
+from orchestrator.cli.app import run_command
+from orchestrator.cli.summary import print_summary
+from orchestrator.measure import iperf3, layout
+from orchestrator.measure.scene import Outcome
+from orchestrator.plan import Plan, lab_capabilities, make_plan
+from orchestrator.spec import Experiment, load_experiment
+from orchestrator.spec.problems import SpecError
+from orchestrator.spec.traffic import Traffic, read_traffic
+from tests.unit.test_run_campaign import Lab, ok
+
+FACTORS = """\
+experiment: five
+factors:
+  variant: [vanilla, inline]
+  cores: [1, 2]
+  tunnels: [1, per-core]
+  traffic.streams: [1, 8]
+  traffic.mss: [1000 B, 1300 B]
+exclude:
+  - {traffic.streams: 8, traffic.mss: 1000 B}
+traffic: {duration: 2s}
+repetitions: 6
+"""
+VARIANTS = ("vanilla", "threaded", "inline")
+
+
+def spec_of(folder: Path, text: str = FACTORS) -> Experiment:
+    file = folder / "five.yaml"
+    file.write_text(text)
+    return load_experiment(file)
+
+
+def plan_of(spec: Experiment) -> Plan:
+    return make_plan(spec, lab_capabilities(2, VARIANTS))
+
+
+def test_cells_are_the_cross_product_and_each_has_its_traffic(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    plan = plan_of(spec)
+    cells = {trial.levels for trial in plan.trials if trial.kind == "measure"}
+    assert len(cells) == 2 * 3 * 3  # tunnels per core is one tunnel on one core; one of four settings is left out
+    for trial in plan.trials:
+        assert trial.traffic.streams == trial.levels["traffic.streams"]
+        assert trial.traffic.mss_bytes == trial.levels["traffic.mss"]
+    baselines = [trial.levels for trial in plan.trials if trial.kind == "baseline"]
+    assert len(baselines) == len(set(baselines)) == 3 * 3
+    assert len({trial.trial_id for trial in plan.trials}) == len(plan.trials)
+    assert Plan.from_json(plan.to_json()) == plan
+    assert spec.model_dump(mode="json")["factors"]["traffic.streams"] == [1, 8]
+
+
+def test_a_spec_without_such_factors_has_the_json_that_it_had(tmp_path: Path) -> None:
+    text = "".join(line for line in FACTORS.splitlines(keepends=True) if "traffic." not in line)
+    content = spec_of(tmp_path, text.replace("exclude:\n", "")).model_dump(mode="json")["factors"]
+    assert list(content) == ["variant", "cores", "tunnels", "packet_size"]
+
+
+@pytest.mark.parametrize("given", [{"bitrate": "200 Mbit/s", "protocol": "udp", "datagram": "900 B"}, {"mss": "900 B"}])
+def test_traffic_is_read_again_as_it_was(given: dict[str, Any]) -> None:
+    traffic = Traffic.model_validate({**given, "duration": "2s"})
+    assert read_traffic(traffic.stored) == traffic
+
+
+MISTAKES = {
+    "a level that does not fit": ("traffic.streams: [1, 8]", "traffic.streams: [1, 800]", "6:24: factors.traffic"),
+    "a key that is none": ("traffic.streams: [1, 8]", "traffic.stream: [1, 8]", "Did you mean traffic.streams?"),
+    "one value beside levels": ("{duration: 2s}", "{duration: 2s, streams: 3}", "and one value here"),
+    "levels that do not go together": (
+        "traffic.mss: [1000 B, 1300 B]",
+        "traffic.protocol: [tcp, udp]",
+        "udp, traffic.streams 1 do not go together",
+    ),
+    "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "goes with tool pktgen"),
+    "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B does not fit"),
+    "what a block is addressed by": ("traffic.mss: [1000 B, 1300 B]", "traffic.ip_version: [4, 6]", "There is no key"),
+    "a rule without effect": ("- {traffic.streams: 8", "- {traffic.streams: 7", "means no cell"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_has_a_place_and_a_sentence(tmp_path: Path, name: str) -> None:
+    old, new, told = MISTAKES[name]
+    text = FACTORS.replace(old, new)
+    if "mss" in old:
+        text = text.replace(", traffic.mss: 1000 B", "")
+    elif "stream:" in new:
+        text = text.replace("traffic.streams: 8, ", "")
+    with pytest.raises(SpecError, match=r"five.yaml:\d+:\d+") as error:
+        spec_of(tmp_path, text)
+    assert told in str(error.value)
+
+
+def test_the_first_level_stands_for_a_key_that_the_tool_needs(tmp_path: Path) -> None:
+    text = FACTORS.replace("traffic.mss: [1000 B, 1300 B]", "traffic.bitrate: [100 Mbit/s, 1 Gbit/s]")
+    text = text.replace(", traffic.mss: 1000 B", "").replace("{duration: 2s}", "{duration: 2s, protocol: udp}")
+    assert {trial.traffic.bitrate_bps for trial in plan_of(spec_of(tmp_path, text)).trials} == {1e8, 1e9}
+
+
+def test_the_size_of_packets_in_a_tunnel_reaches_devices_datagrams_and_segments(tmp_path: Path) -> None:
+    text = FACTORS.replace("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [1280 B, 1420 B]")
+    spec = spec_of(tmp_path, text.replace(", traffic.mss: 1000 B", ""))
+    for trial in plan_of(spec).trials:
+        net = layout.net_of(trial)
+        if trial.kind == "baseline":  # it has no tunnel, so that both sizes are held against the same
+            assert "tunnel.mtu" not in trial.levels
+        else:
+            mtu = trial.levels["tunnel.mtu"]
+            assert net.mtu == mtu
+            assert layout.tunnel_devices(1, net.mtu)["gateway-a"][0]["mtu"] == mtu
+            assert iperf3.segment(trial.traffic, net.mtu) == mtu - 52
+            assert iperf3.datagram(trial.traffic, net.mtu) == mtu - 28
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the spec whose throughput rises with streams and segments, measured by nobody."""
+
+    def script(trial: Any, number: int) -> Outcome:
+        levels, rate = trial.levels, 1e9
+        rate *= {"none": 20, "vanilla": 1, "inline": 2}[levels.variant] * levels.cores
+        rate *= 1.5 if levels["traffic.streams"] == 8 else 1.0
+        return ok(rate * levels["traffic.mss"] / 1300 * (1 + trial.round / 100))
+
+    folder = tmp_path_factory.mktemp("five")
+    with pytest.MonkeyPatch.context() as patch:
+        lab = Lab(folder, patch)
+        lab.script = script
+        factors = {"variant": ("vanilla", "inline"), "cores": (1, 2), "tunnels": (1, "per-core")}
+        factors |= {"traffic.streams": (1, 8), "traffic.mss": ("1000 B", "1300 B")}
+        rule = {"traffic.streams": 8, "traffic.mss": "1000 B"}
+        traffic = {"duration": "2s"}
+        return lab.run(experiment="five", factors=factors, exclude=(rule,), traffic=traffic, repetitions=6).path
+
+
+def test_tables_have_a_column_for_each_factor(run_folder: Path) -> None:
+    run = load(run_folder)
+    assert run.levels[-2:] == ["traffic.mss", "traffic.streams"]
+    cells = run.cells()
+    assert len(cells) == 18
+    assert set(cells["n"]) == {6}
+    ratios = run.ratios()
+    assert ratios["median"].between(1.99, 2.01).all()
+    assert len(ratios) == 9
+    efficiencies = run.efficiencies()
+    assert efficiencies["median"].between(0.95, 1.05).all()
+    assert len(efficiencies) == 2 * 3
+    fits = run.fits()
+    assert fits.groupby(["variant", "traffic.mss", "traffic.streams"]).ngroups == 6
+    again = compare(run, run)
+    assert len(again.cells) == 18
+
+
+def test_figures_show_one_setting_and_say_which_or_have_the_factors_as_panels(run_folder: Path) -> None:
+    run = load(run_folder)
+    assert settings(run)[0] == {"traffic.mss": 1000, "traffic.streams": 1}
+    part = in_setting(run, settings(run)[0])
+    assert len(part.cells()) == 6
+    assert len(part.baselines) == 3
+    for draw in (figures.one_tunnel, figures.throughput_tunnels, figures.speed_ups, figures.value_against_round):
+        assert "Here: MSS 1000 B, streams 1; 2 other settings in the tables." in draw(run).caption
+    drawing = figures.further_factors(run)
+    assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["MSS", "Streams"]
+    assert [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()] == ["1000 B", "1300 B"]
+    assert "2 cores, 2 tunnels" in drawing.caption
+
+
+def test_page_summary_headline_claims_and_archive_take_it(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = load(run_folder)
+    verdicts = run.verify()
+    write_verdicts(run, verdicts)
+    assert {verdict.verdict for verdict in verdicts} == {"not testable here"}
+    page = render(run, run_folder, verdicts)
+    assert "MSS 1300 B" in page
+    assert "inline" in headline(run).verdict
+    print_summary(run_folder)
+    said = capsys.readouterr().out
+    assert "MSS" in said
+    assert "1300 B" in said
+    arguments = ["export", str(run_folder), "--output", str(tmp_path / "five.zip"), "--allow", "dirty"]
+    assert run_command(arguments) == 0
+    assert len(load(run_folder).cells()) == 18
