@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long planning takes, and how much memory: `orch plan SPEC --json` for 1e3 to 1e5 trials.
+"""How long planning takes, and how much memory: `orch plan SPEC --json` for 1e3 to 1e5 trials of five factors.
 
 Each size is a process of its own: its time is from start to end, its processor time what it used of that (the rest is
 other load on the computer), its memory the peak of the whole process. Goals for 100,000 trials: under 2 s and under
@@ -15,12 +15,17 @@ from pathlib import Path
 from measuring import measure
 
 SIZES = (1_000, 10_000, 100_000)
-CELLS = 2 * 10  # variants, tunnels; on one core, so that every computer plans all of them
+CELLS = 2 * 5 * 5 * 2  # variants, tunnels, streams, MTU; on one core, so that every computer plans all of them
 GOAL_S, GOAL_MB = 2.0, 300.0
 
 _SPEC = """
 experiment: planning
-factors: {{variant: [vanilla, threaded], cores: [1], tunnels: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}
+factors:
+  variant: [vanilla, threaded]
+  cores: [1]
+  tunnels: [1, 2, 4, 8, 16]
+  traffic.streams: [1, 2, 4, 8, 16]
+  tunnel.mtu: [1280 B, 1420 B]
 traffic: {{duration: 3s}}
 repetitions: {repetitions}
 """
