@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import store
+from orchestrator import running, store
 from orchestrator.analysis import report as report_module
 from orchestrator.cli import run as run_module
 from orchestrator.cli.app import run_command
@@ -92,7 +92,7 @@ def campaign(root: Path) -> int:
         patch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
         summary = lab.run(**SPEC)
         with LineDisplay("uml") as display:
-            run_module._tabulate(summary, display)
+            running._tabulate(summary, display)
         (root / "told").write_text(json.dumps([str(summary.path), summary.statuses["ok"]]))
         return run_module.conclude(summary, "orch run x", True, draws=False)
 
