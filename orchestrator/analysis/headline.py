@@ -227,4 +227,5 @@ def _elsewhere(found: Sequence[Standing], failed: Sequence[Cell]) -> list[str]:
     note = f" Each by its own numbers: none stands {how}." if kinds else ""
     if "won" in kinds:
         note = f" Won: it stands {how}{'; ahead: by the numbers of that place alone' if 'ahead' in kinds else ''}."
-    return [f"Of all {places} planned combinations of cores and tunnels, {listed(said)}.{note}"]
+    of = "cores, tunnels and further factors" if any(one.key.more for one in found) else "cores and tunnels"
+    return [f"Of all {places} planned combinations of {of}, {listed(said)}.{note}"]

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.analysis.cells import cells, throughputs
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import IMIX, Cell
+from orchestrator.spec.cells import more_words
 from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ratio
 
 
@@ -182,9 +183,11 @@ def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Cell, Mapping[tuple[A
 
 
 def place_in_words(key: Cell) -> str:
-    """A place, such as: 2 tunnels on 4 cores."""
+    """A place, such as: 2 tunnels on 4 cores; or 2 tunnels on 4 cores (streams 8)."""
+    further = more_words(key.more)
     _, cores, tunnels, *others = key.words()
-    return ", ".join([f"{tunnels} on {cores}", *others])
+    said = ", ".join([f"{tunnels} on {cores}", *others[: len(others) - len(further)]])
+    return f"{said} ({', '.join(further)})" if further else said
 
 
 def lost_in_words(counts: Mapping[str, int]) -> str:

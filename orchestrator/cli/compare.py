@@ -110,16 +110,24 @@ _WORDS = {"differs": "[red]yes[/]", "no difference seen": "[green]no[/]", "canno
 def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Table":
     from rich.table import Table
 
+    from orchestrator.spec import Cell, factor_of
+    from orchestrator.spec.factors import is_path
+
     sizes = bool(frame["packet_size"].notna().any())
+    paths = [str(name) for name in frame.columns if is_path(str(name))]
     table = Table(box=None, padding=(0, 1, 0, 0))
-    for name in ("cores", "tunnels", *(["packets"] if sizes else [])):
+    further = [factor_of(path).label for path in paths]
+    for name in ("cores", "tunnels", *(["packets"] if sizes else []), *further):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("variant", overflow="fold")
     for name in ("n", "A", "B", "B / A", "interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("differs?", no_wrap=True)
     for row in frame.to_dict("records"):
-        levels = [row["cores"], row["tunnels"], *([row["packet_size"] or ""] if sizes else []), row["variant"]]
+        cell = Cell.of(row)
+        levels = [row["cores"], row["tunnels"], *([row["packet_size"] or ""] if sizes else [])]
+        levels += [factor_of(path).show(cell[path]) if path in cell else "" for path in paths]
+        levels.append(row["variant"])
         span = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
         span += "*" if row["interval"].startswith("range") else " "
         numbers = [f"{row['n_a']}, {row['n_b']}", *(_number(row[name] / unit) for name in medians)]

@@ -23,6 +23,7 @@ from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Block, Plan, Trial, trial_seconds
 from orchestrator.plan.noise_floor import NOISE_FLOOR
 from orchestrator.spec import SHARED_CPUS, RoleCpus
+from orchestrator.spec.cells import more_words
 from orchestrator.store import headline
 
 _ANSI = {"green": "\x1b[32m", "yellow": "\x1b[33m", "red": "\x1b[31m"}
@@ -40,11 +41,12 @@ def cell(trial: Trial) -> str:
     cores = f"{levels.cores} core{'s' * (levels.cores != 1)}"
     if levels.packet_size is not None:
         cores += f", {levels.packet_size}" + " B" * isinstance(levels.packet_size, int)
+    further = "".join(f", {word}" for word in more_words(levels.more))
     if trial.kind == "baseline":
-        return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}"
+        return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}{further}"
     what = "trace of polls, " if trial.kind == "trace" else ""
     again = " (noise floor)" if trial.kind == NOISE_FLOOR else ""
-    return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}"
+    return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}{further}"
 
 
 @dataclass
