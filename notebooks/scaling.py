@@ -78,10 +78,11 @@ cells.efficiencies(run)
 # %% [markdown]
 # ## Further factors
 #
-# Keys of the spec that are varied beside variant, cores and tunnels; without any, there is nothing to draw.
+# Keys of the spec that are varied beside variant, cores and tunnels; most runs have none.
 
 # %%
-show(figures.further_factors(run))
+if run.further_factors:
+    show(figures.further_factors(run))
 
 # %% [markdown]
 # ## Round by round

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
-from orchestrator.analysis.dataset import LEVELS, Run, levels_of, on_one_testbed
+from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
 from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,
@@ -154,7 +154,7 @@ def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
             if len(by_cores) > 1:
                 made = (fit(by_cores, weights) for fit in (fit_amdahl, fit_usl))
                 rows += [{**_fit_row(variant, name, fit), **dict(setting)} for fit in made]
-    return pd.DataFrame(rows, columns=[*_FIT_COLUMNS, *run.levels[len(LEVELS) :]]).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*_FIT_COLUMNS, *run.further_factors]).assign(measured_in=run.measured_in)
 
 
 _PARAMETERS = {"one_core": "one_core{}_bps", "sigma": "sigma{}", "kappa": "kappa{}"}

@@ -79,7 +79,7 @@ class Run:
                         "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
                     }
                     rows.append({**about, **where, **shares})
-        found = pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.levels[len(LEVELS) :]])
+        found = pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.further_factors])
         return found[found["trial_id"].isin(self.trials["trial_id"])].reset_index(drop=True)
 
     def hosts_of(self, role: str) -> list[str]:
@@ -124,6 +124,11 @@ class Run:
     def levels(self) -> list[str]:
         """The columns of `trials` that hold the levels of factors."""
         return levels_of(self.trials)
+
+    @property
+    def further_factors(self) -> list[str]:
+        """The columns of `trials` that hold the levels of keys of the spec, by path."""
+        return self.levels[len(LEVELS) :]
 
     @property
     def variants(self) -> list[str]:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Level
 from orchestrator.spec.cells import more_words
 
@@ -36,7 +36,7 @@ def of_first_setting(figure: Callable[[Run], D]) -> Callable[[Run], D]:
 
     @functools.wraps(figure)
     def drawn(run: Run) -> D:
-        if len(run.levels) == len(LEVELS):
+        if not run.further_factors:
             return figure(run)
         found = settings(run)
         if not found or not found[0]:

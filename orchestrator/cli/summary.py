@@ -94,7 +94,6 @@ def _table(run: "Run", console: "Console") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from orchestrator.analysis.dataset import LEVELS
     from orchestrator.analysis.figures.style import BLACK, look
     from orchestrator.spec import Cell, factor_of
 
@@ -102,7 +101,7 @@ def _table(run: "Run", console: "Console") -> "Table":
     ratios: dict[Cell, Any] = {Cell.of(row): row for row in run.ratios().to_dict("records")}
     colours = {name: "" if colour == BLACK else colour for name, (colour, _, _) in look(run.variants).items()}
     sized = any(Cell.of(row).packet_size is not None for row in rows)
-    paths = run.levels[len(LEVELS) :]
+    paths = run.further_factors
     headings = ["cores", "tunnels", *(["bytes"] if sized else []), *(factor_of(path).label for path in paths)]
     headings += ["variant", "Gbit/s", "", "spread", "n"]
     headings += [f"times {run.reference}"] if len(run.variants) > 1 else []

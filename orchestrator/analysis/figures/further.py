@@ -5,7 +5,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from orchestrator.analysis.cells import cells as cells_of
-from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN, STYLE
@@ -22,7 +22,7 @@ def further_factors(run: Run) -> Drawing:
     """Of each further factor with several levels a panel, at the most cores and, of those, one tunnel a core (else the
     most tunnels); the other further factors have the levels with which most levels of the panel's were measured."""
     cells = cells_of(run)
-    varied = [path for path in run.levels[len(LEVELS) :] if cells[path].nunique() > 1]
+    varied = [path for path in run.further_factors if cells[path].nunique() > 1]
     shown = cells[cells["n"] > 0]
     if not varied or shown.empty:
         why = "no trial with a tunnel gave a throughput." if varied else "no key of the spec is a factor."
