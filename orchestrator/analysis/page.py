@@ -62,6 +62,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     found = standings(run)
     first = headline(run, found)
     drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
+    prices = costs(run)
     return template.render(
         run=run,
         meta=meta,
@@ -87,8 +88,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
-        limited=_limited(run),
-        reversed=rankings_that_reverse(costs(run)),
+        limited=_limited(run, prices),
+        reversed=rankings_that_reverse(prices),
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,
@@ -117,10 +118,10 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     )
 
 
-def _limited(run: Run) -> list[dict[Any, Any]]:
-    """The rows of `limits`, each with its cost and whether roles share CPUs (``shared``)."""
-    table = limits(run).assign(bps_a_busy_core=costs(run)["bps_a_busy_core"])
-    table["shared"] = costs(run)["gateway_cores"].isna()
+def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
+    """The rows of `limits`, each with its cost and whether roles share CPUs (``shared``). ``prices``: of `costs`."""
+    shared = prices["gateway_cores"].isna()
+    table = limits(run).assign(bps_a_busy_core=prices["bps_a_busy_core"], shared=shared)
     return table.to_dict("records")
 
 

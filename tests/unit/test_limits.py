@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
+from orchestrator.analysis.limits.loads import offered_bps
 from orchestrator.cli.app import run_command
 from orchestrator.paths import RESULTS
 from orchestrator.spec import Cell
@@ -80,6 +81,14 @@ def test_a_limit_that_is_known_by_construction_is_named(name: str) -> None:
     assert found.label == label
     assert found.why
     assert found.lifted_by
+
+
+def test_what_was_offered_is_that_of_the_cell_where_the_bit_rate_is_a_factor() -> None:
+    traffic = {"bitrate_bps": 1e8, "direction": "forward"}
+    assert offered_bps(traffic, Cell("vanilla", 1, 2)) == 2e8
+    varied = {"traffic.bitrate": 5e8, "traffic.direction": "both"}
+    assert offered_bps(traffic, Cell("vanilla", 1, 2, more=varied)) == 2e9
+    assert offered_bps({}, Cell("vanilla", 1, 2)) is None
 
 
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=8)

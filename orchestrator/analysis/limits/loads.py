@@ -101,7 +101,7 @@ def loads(run: Run) -> list[Load]:
                 groups,
                 shared,
                 baseline_of(key, baselines),
-                _offered(traffic, key),
+                offered_bps(traffic, key),
                 baseline_headroom=run.headroom,
             )
         )
@@ -131,9 +131,10 @@ def _traffic(run: Run) -> Mapping[str, Any]:
     return next((trial["traffic"] for trial in trials), {})
 
 
-def _offered(traffic: Mapping[str, Any], key: Cell) -> float | None:
+def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
     """What all tunnels together were told to send in all directions, in bit/s; None where as fast as it goes."""
-    rate = traffic.get("bitrate_bps")
+    rate = key.get("traffic.bitrate", traffic.get("bitrate_bps"))
     if not rate:
         return None
-    return float(rate) * key.tunnels * (2 if traffic.get("direction") == "both" else 1)
+    both = key.get("traffic.direction", traffic.get("direction")) == "both"
+    return float(rate) * key.tunnels * (2 if both else 1)
