@@ -11,6 +11,8 @@ from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S,
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.role_cpus import (
+    EQUAL_ENDS,
+    HALF_ENDS,
     MOST_CORES_OF_OWN,
     MOST_MACHINE_CPUS,
     OWN_CPUS,
@@ -18,6 +20,7 @@ from orchestrator.spec.role_cpus import (
     SHARED_CPUS,
     STEERED,
     VETH,
+    Ends,
     LinkKind,
     RoleCpus,
     groups,
@@ -53,7 +56,9 @@ from orchestrator.spec.tuning import Tuning
 
 __all__ = [
     "AUTO",
+    "EQUAL_ENDS",
     "GATEWAYS",
+    "HALF_ENDS",
     "IMIX",
     "LIMIT_NAMES",
     "LINKS",
@@ -77,6 +82,7 @@ __all__ = [
     "Claim",
     "ClaimTest",
     "Clock",
+    "Ends",
     "Experiment",
     "Factor",
     "Factors",

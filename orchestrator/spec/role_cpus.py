@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many virtual CPUs a lab machine has, and which of them are whose, where its roles have CPUs of their own. Pure.
 
-Virtual CPUs are free, so that each role can have as many as a host of its own would: a gateway as many as a cell has
-cores, and the client and the server half as many each, which generate and receive what the gateways carry.
+Virtual CPUs are free, so that each role can have as many as a host of its own would: as many as a cell has cores. In
+earlier runs the client and the server had half as many, and the server then limited variants that are fast.
 """
 
 from typing import Literal
@@ -10,6 +10,10 @@ from typing import Literal
 RoleCpus = Literal["shared", "own"]
 SHARED_CPUS: RoleCpus = "shared"
 OWN_CPUS: RoleCpus = "own"
+# How many CPUs the client and the server have: as many as a gateway, or half as many, as in runs that do not say it.
+Ends = Literal["equal", "half"]
+EQUAL_ENDS: Ends = "equal"
+HALF_ENDS: Ends = "half"
 # How packets come to the CPUs of the role that receives them.
 LinkKind = Literal["veth", "rss", "steered"]
 VETH: LinkKind = "veth"
@@ -18,10 +22,10 @@ STEERED: LinkKind = "steered"
 MOST_MACHINE_CPUS = 128  # CONFIG_NR_CPUS of the lab kernel
 
 
-def group_sizes(cores: int) -> tuple[int, int, int, int]:
+def group_sizes(cores: int, ends: Ends = EQUAL_ENDS) -> tuple[int, int, int, int]:
     """How many CPUs the client, gateway-a, gateway-b and the server have, in this order, where each has its own."""
-    ends = max(1, -(-cores // 2))
-    return ends, cores, cores, ends
+    end = cores if ends == EQUAL_ENDS else max(1, -(-cores // 2))
+    return end, cores, cores, end
 
 
 def groups(cores: int) -> tuple[range, range, range, range]:
@@ -31,9 +35,9 @@ def groups(cores: int) -> tuple[range, range, range, range]:
     return range(first), range(first, second), range(second, third), range(third, third + server)
 
 
-def machine_cpus(cores: int, role_cpus: RoleCpus) -> int:
+def machine_cpus(cores: int, role_cpus: RoleCpus, ends: Ends = EQUAL_ENDS) -> int:
     """How many CPUs a machine has in all, in a cell with so many cores."""
-    return sum(group_sizes(cores)) if role_cpus == OWN_CPUS else cores
+    return sum(group_sizes(cores, ends)) if role_cpus == OWN_CPUS else cores
 
 
 MOST_CORES_OF_OWN = max(cores for cores in range(1, MOST_MACHINE_CPUS) if sum(group_sizes(cores)) <= MOST_MACHINE_CPUS)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.spec.role_cpus import HALF_ENDS, OWN_CPUS
 from orchestrator.store.clock import clock_of
 
 # Parts of a spec that decide neither what is measured nor how it is judged: taken over without a question.
@@ -85,8 +86,11 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 
 def _with_clock(testbed: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says of a testbed. Older versions say nothing about its clock, which is then real, nor about its
-    CPUs and links, which are then shared and plain veth."""
+    CPUs and links, which are then shared and plain veth; nor how many CPUs the client and the server have of their own,
+    which are then half of a gateway's."""
     told: dict[str, Any] = {"role_cpus": "shared", "links": "veth", **testbed, "clock": clock_of(testbed)}
+    if told["role_cpus"] == OWN_CPUS:
+        told.setdefault("ends", HALF_ENDS)
     if isinstance(testbed.get("members"), Mapping):  # of a pool
         told["members"] = {name: _with_clock(member) for name, member in testbed["members"].items()}
     return told

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.spec.role_cpus import machine_cpus
+from orchestrator.spec.role_cpus import HALF_ENDS, machine_cpus
 
 REAL, VIRTUAL = "real", "virtual"
 REAL_TIME = "real time"
@@ -67,6 +67,8 @@ class VirtualTime:
         if self.each is None:
             return ""
         ends = (self.cpus - 2 * self.each) // 2
+        if ends == self.each:
+            return f"Each of the four roles has {self.each} of them."
         return f"Each gateway has {self.each} of them, the client and the server {ends} each."
 
     @property
@@ -86,7 +88,7 @@ def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
     cores = max((int(block["cores"]) for block in blocks), default=0)
     cores = cores or max(int(one.get("cores") or 0) for one in virtual)
     own = virtual[0].get("role_cpus") == "own"
-    cpus = machine_cpus(cores, "own" if own else "shared")
+    cpus = machine_cpus(cores, "own" if own else "shared", virtual[0].get("ends") or HALF_ENDS)
     return VirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"), cores if own else None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.plan import dilation
-from orchestrator.spec import OWN_CPUS, ROLES, SHARED_CPUS, VIRTUAL_CLOCK, RoleCpus, groups, machine_cpus
+from orchestrator.spec import EQUAL_ENDS, OWN_CPUS, ROLES, SHARED_CPUS, VIRTUAL_CLOCK, RoleCpus, groups, machine_cpus
 
 if TYPE_CHECKING:
     from orchestrator import spec
@@ -72,6 +72,7 @@ class VirtualTime:
             "quantum_s": self.quantum_s,
             "computer_cores": self.computer_cores,
             "role_cpus": self.role_cpus,
+            **({"ends": EQUAL_ENDS} if self.own_cpus else {}),
         }
 
 

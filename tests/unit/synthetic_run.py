@@ -13,7 +13,7 @@ from orchestrator.spec import ROLES, groups
 
 NONE = "none"
 VIRTUAL = {"clock": "virtual", "slots": 2, "cores": 32, "quantum_s": 2e-5, "computer_cores": 2}
-OWN_CPUS = {**VIRTUAL, "role_cpus": "own", "links": "steered"}
+OWN_CPUS = {**VIRTUAL, "role_cpus": "own", "ends": "equal", "links": "steered"}
 _UNPATCHED = ("vanilla", "threaded")
 Fate = Callable[[dict[str, Any]], list[str]]
 

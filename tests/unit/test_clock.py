@@ -21,6 +21,7 @@ from orchestrator.analysis.page import render
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
+from orchestrator.spec import ROLES
 from orchestrator.store import clock, crate
 from orchestrator.store.changes import changes_between
 from tests.unit.synthetic_run import OWN_CPUS, VIRTUAL, invented_bps, write_run
@@ -28,6 +29,8 @@ from tests.unit.test_claims import VARIANTS, as_published, slower
 
 Output = pytest.CaptureFixture[str]
 LABEL = "virtual time, 32 virtual CPUs on 2 cores"
+# What a run says of its testbed that began before the client and the server had as many CPUs as a gateway.
+EARLIER_OWN_CPUS = {key: said for key, said in OWN_CPUS.items() if key != "ends"}
 EVERY: dict[str, Any] = {"variants": VARIANTS, "cores": (1, 2, 4, 8, 16, 32), "tunnels": (1, 0), "rounds": 6}
 
 
@@ -48,8 +51,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     [
         (described(**VIRTUAL), "virtual time, 16 virtual CPUs on 2 cores"),
         (described(most=1, **{**VIRTUAL, "slots": 1}), "virtual time, 1 virtual CPU on 1 core"),
-        (described(**OWN_CPUS), "virtual time, 48 virtual CPUs on 2 cores"),
-        (described(members=(OWN_CPUS, OWN_CPUS)), "virtual time, 48 virtual CPUs on 2 cores"),
+        (described(**{**OWN_CPUS, "ends": "half"}), "virtual time, 48 virtual CPUs on 2 cores"),
+        (
+            described(**EARLIER_OWN_CPUS),
+            "virtual time, 48 virtual CPUs on 2 cores",
+        ),
+        (described(**OWN_CPUS), "virtual time, 64 virtual CPUs on 2 cores"),
+        (described(members=(OWN_CPUS, OWN_CPUS)), "virtual time, 64 virtual CPUs on 2 cores"),
         (described(members=(VIRTUAL, VIRTUAL)), "virtual time, 16 virtual CPUs on 2 cores"),
         (described(members=(VIRTUAL, {**VIRTUAL, "slots": 1})), "virtual time, 16 virtual CPUs on 1 or 2 cores"),
         (described(clock="virtual"), "virtual time, 16 virtual CPUs on an unknown number of cores"),
@@ -132,10 +140,10 @@ def test_the_head_of_a_figure_stays_on_the_page_and_its_legend_clear_of_it(run: 
 
 def test_where_roles_have_their_own_cpus_tables_and_figures_show_the_gateways(tmp_path: Path) -> None:
     own = load(write_run(tmp_path, cores=(1, 16), tunnels=(1, 0), traced=True, virtual=OWN_CPUS))
-    whose = "Each gateway has 16 of them, the client and the server 8 each."
-    assert own.measured_in == "virtual time, 48 virtual CPUs on 2 cores"
+    whose = "Each of the four roles has 16 of them."
+    assert own.measured_in == "virtual time, 64 virtual CPUs on 2 cores"
     rows = own.per_core[own.per_core["cores"] == 16]
-    for role, many in (("client", 8), ("gateway-a", 16), ("gateway-b", 16), ("server", 8)):
+    for role, many in ((role, 16) for role in ROLES):
         assert sorted(set(rows.loc[rows["role"] == role, "cpu"])) == list(range(many))
     (first, *_) = (row for row in own.trials.to_dict("records") if row["kind"] == "measure" and row["cores"] == 16)
     mine = rows[(rows["trial_id"] == first["trial_id"]) & rows["role"].isin(["gateway-a", "gateway-b"])]
@@ -148,7 +156,7 @@ def test_where_roles_have_their_own_cpus_tables_and_figures_show_the_gateways(tm
         assert "take its CPUs in turn" in drawing.caption
         assert "there is no RSS" not in drawing.caption
         labels = {text.get_text() for axes in drawing.figure.axes for text in axes.get_xticklabels()}
-        assert "48" not in labels
+        assert "64" not in labels
     page = render(own, own.path / "figures", [])
     assert whose in page
     assert "take its CPUs in turn" in page
@@ -353,8 +361,12 @@ def test_a_run_that_says_nothing_about_its_clock_has_not_changed_it() -> None:
     changed = changes_between(before, {"testbed": {"name": "lab", **OWN_CPUS}})
     assert {str(change) for change in changed} == {
         "testbed: role_cpus: shared -> own",
+        "testbed: ends: nothing -> equal",
         "testbed: links: veth -> steered",
     }
+    earlier = {"testbed": {"name": "lab", **EARLIER_OWN_CPUS}}
+    (change,) = changes_between(earlier, {"testbed": {"name": "lab", **OWN_CPUS}})
+    assert str(change) == "testbed: ends: half -> equal"
     pools = ({"testbed": {"members": {"a": side["testbed"]}}} for side in (old, new))
     assert changes_between(*pools) == []
     (change,) = changes_between(old, {"testbed": {"name": "lab", "clock": "virtual"}})

@@ -29,6 +29,9 @@ from orchestrator.plan import (
     virtual_lab_capabilities,
 )
 from orchestrator.spec import (
+    ROLES as ROLE_NAMES,
+)
+from orchestrator.spec import (
     Experiment,
     Pool,
     SpecError,
@@ -93,9 +96,9 @@ def test_a_testbed_in_virtual_time_has_a_short_quantum_and_all_cores(tmp_path: P
         ("cores: 16", "cores: 65", "4:8", "at most 64"),
         (
             "cores: 16",
-            "cores: 43",
+            "cores: 33",
             "4:8",
-            "take 130 virtual CPUs in all, and a lab machine has at most 128. Expected at",
+            "take 132 virtual CPUs in all, and a lab machine has at most 128. Expected at",
         ),
         ("clock: virtual\ncores: 16", "role_cpus: own", "3:12", "Expected role_cpus: shared, or clock: virtual"),
         ("cores: 16", "cores: 16\nrole_cpus: owned", "5:12", "Did you mean own?"),
@@ -160,10 +163,10 @@ def test_slots_are_cores_that_this_process_may_use(tmp_path: Path) -> None:
     bed = testbed_of(FILE, tmp_path)
     found = virtual_time_of(bed, [7, 2, 5])
     assert found == VirtualTime(16, (2, 5, 7), 2e-5, 3, "own")
-    assert found.arguments(16) == ["virtual_time=20:2,5,7", "cpu_groups=8,16,16,8"]
-    assert found.machine_cpus(16) == 48
+    assert found.arguments(16) == ["virtual_time=20:2,5,7", "cpu_groups=16,16,16,16"]
+    assert found.machine_cpus(16) == 64
     about = {"slots": 3, "cores": 16, "quantum_s": 2e-5, "computer_cores": 3}
-    assert found.to_json() == {**about, "role_cpus": "own"}
+    assert found.to_json() == {**about, "role_cpus": "own", "ends": "equal"}
     shared = virtual_time_of(testbed_of(SHARED, tmp_path), [7, 2, 5])
     assert shared == VirtualTime(16, (2, 5, 7), 2e-5, 3)
     assert shared.arguments(16) == ["virtual_time=20:2,5,7"]
@@ -173,7 +176,7 @@ def test_slots_are_cores_that_this_process_may_use(tmp_path: Path) -> None:
     few = testbed_of(SHARED.replace("cores: 16", "cores: 2"), tmp_path)
     assert virtual_time_of(few, range(8)) == VirtualTime(2, (0, 1), 2e-5, 8)
     own = testbed_of(FILE.replace("cores: 16", "cores: 2"), tmp_path)
-    assert virtual_time_of(own, range(8)) == VirtualTime(2, tuple(range(6)), 2e-5, 8, "own")
+    assert virtual_time_of(own, range(8)) == VirtualTime(2, tuple(range(8)), 2e-5, 8, "own")
     real = load_testbed("lab")
     assert isinstance(real, UmlTestbed)
     assert virtual_time_of(real, [0, 1]) is None
@@ -312,10 +315,7 @@ def test_the_plan_and_the_display_count_wall_seconds(capsys: Capture, tmp_path: 
     arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--testbed", str(tmp_path / "two.yaml")]
     assert run_command(arguments) == 0
     said_of_it = plan_words(capsys.readouterr().out)
-    assert (
-        "Virtual time, 48 virtual CPUs on 1 core. Each gateway has 16 of them, the client and the server 8"
-        in said_of_it
-    )
+    assert "Virtual time, 64 virtual CPUs on 1 core. Each of the four roles has 16 of them" in said_of_it
     assert run_command([*arguments, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["clock"], shown["slots"], shown["role_cpus"]) == ("virtual", 1, "own")
@@ -345,10 +345,10 @@ def test_the_tiers_of_scaling_end_in_their_time_on_two_cores(tier: str, most_s: 
 
 def test_doctor_says_what_virtual_time_can_do(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3})
-    assert "up to 42 virtual CPUs in each gateway on 2 cores" in checks.virtual_time().what
+    assert "up to 32 virtual CPUs in each gateway on 2 cores" in checks.virtual_time().what
     assert "up to 16 virtual CPUs on 2 cores" in checks.virtual_testbed(testbed_of(SHARED, tmp_path)).what
     bed = testbed_of(FILE, tmp_path)
-    assert "up to 48 virtual CPUs (16 in each gateway) on 2 cores" in checks.virtual_testbed(bed).what
+    assert "up to 64 virtual CPUs (16 in each gateway) on 2 cores" in checks.virtual_testbed(bed).what
     names = {requirement.name for requirement in requirements([bed])}
     assert "Virtual time" in names
     assert names.isdisjoint({"Idle computer", "Real-time priority"})
@@ -423,8 +423,8 @@ def test_what_ticks_miss_of_a_busy_cpu_counts_as_softirq() -> None:
 
 def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:
     def sampled(at_s: float, ticks: int) -> dict[str, Any]:
-        cpus = {str(cpu): [ticks * cpu, *[0] * 7] for cpu in range(6)}
-        softirqs = "CPU0 CPU1 CPU2 CPU3 CPU4 CPU5\nNET_RX: 0 0 0 0 0 0\n"
+        cpus = {str(cpu): [ticks * cpu, *[0] * 7] for cpu in range(8)}
+        softirqs = "CPU0 CPU1 CPU2 CPU3 CPU4 CPU5 CPU6 CPU7\nNET_RX: 0 0 0 0 0 0 0 0\n"
         fields = {"cpus": cpus, "ticks_per_s": 100, "softirqs": softirqs, "interfaces": {}, "clock_s": at_s}
         return {"at_monotonic_s": at_s, "virtual_time": None, **fields}
 
@@ -434,7 +434,7 @@ def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:
     owners = {cpu: role for role, cpus in cpus_by_role(2, "own").items() for cpu in cpus}
     rows = probes.of_hosts({"a": answer}, 1.0, owners)
     for name in ("per_cpu", "softirqs"):
-        assert [row["role"] for row in rows[name]] == ["client", *["gateway-a"] * 2, *["gateway-b"] * 2, "server"]
+        assert [row["role"] for row in rows[name]] == [role for role in ROLE_NAMES for _ in range(2)]
     assert "role" not in probes.of_hosts({"a": answer}, 1.0)["per_cpu"][0]
 
 
