@@ -6,20 +6,20 @@ own and renamed when it is whole, so that a failed or interrupted build leaves n
 processes that want the same product build it once.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TestbedError
+from orchestrator.hashing import hash_files
+from orchestrator.learned import learn, learned
+from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 from orchestrator.private import odd_characters
 from orchestrator.progress import Progress
@@ -47,21 +47,6 @@ def key_of(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def hash_files(files: Iterable[Path], relative_to: Path) -> str:
-    """A hash over names, modes (executable or not) and contents of files."""
-    return hash_contents(
-        (str(file.relative_to(relative_to)), os.access(file, os.X_OK), file.read_bytes()) for file in sorted(files)
-    )
-
-
-def hash_contents(contents: Iterable[tuple[str, bool, bytes]]) -> str:
-    """The same over (path, whether it is executable, content), in this order."""
-    digest = hashlib.sha256()
-    for path, executable, content in contents:
-        digest.update(f"{path}\0{'x' if executable else '-'}{len(content)}\0".encode() + content)
-    return digest.hexdigest()
-
-
 def hash_tree(folder: Path) -> str:
     """A hash over all files below a folder; caches of Python are left out."""
     files = (Path(entry.path) for entry in walk(folder) if entry.is_file())
@@ -87,43 +72,6 @@ def products() -> list[Product]:
         mine = [product for name in names if (product := find(kind, name))]
         found += sorted(mine, key=lambda product: str(product.description.get("made_at")), reverse=True)
     return found
-
-
-@contextmanager
-def lock(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock of the cache; it goes with the process, however that ends."""
-    folder = cache_home() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _lessons_file() -> Path:
-    return cache_home() / "learned.json"
-
-
-def learned(what: str, default: float | None = None) -> float | None:
-    """How much something was last time on this computer: seconds that it took, or bytes."""
-    try:
-        value = json.loads(_lessons_file().read_text()).get(what, default)
-    except (OSError, ValueError, AttributeError):
-        return default
-    return float(value) if isinstance(value, int | float) else default
-
-
-def learn(what: str, amount: float) -> None:
-    """Remember how much something was, for the next estimate."""
-    with contextlib.suppress(OSError), lock("learned"):  # an estimate is not worth a failure
-        try:
-            known = json.loads(_lessons_file().read_text())
-        except (OSError, ValueError):
-            known = {}
-        replace_file(_lessons_file(), to_json({**known, what: round(amount, 3)}))
 
 
 def _clear_abandoned(kind: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator import cache
 from orchestrator.errors import UserError
+from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What was built for the lab.")
@@ -54,7 +55,7 @@ def prune(
     for product in cache.products():
         if (product.kind, product.key) in kept or (product.kind == "kernel-source" and not everything):
             continue
-        with cache.lock(f"{product.kind}-{product.key}"):
+        with lock(f"{product.kind}-{product.key}"):
             freed += _size(product.path)
             removed += 1
             shutil.rmtree(product.path)

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from orchestrator import cache
+from orchestrator.learned import learned
 from orchestrator.plan import Lessons, lessons_key
 from orchestrator.spec import REAL_CLOCK, SHARED_CPUS, VIRTUAL_CLOCK, Clock, RoleCpus
 
@@ -20,7 +20,7 @@ def lessons(provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARE
     real time. ``role_cpus``: whether all roles share them."""
     clock = REAL_CLOCK if slots is None else VIRTUAL_CLOCK
     defaults = _DEFAULTS[clock]
-    known = {name: cache.learned(lessons_key(name, provider, clock), value) for name, value in defaults.items()}
+    known = {name: learned(lessons_key(name, provider, clock), value) for name, value in defaults.items()}
     return _lessons({name: value or defaults[name] for name, value in known.items()}, slots, role_cpus)
 
 

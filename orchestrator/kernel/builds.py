@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import cache
 from orchestrator.errors import UserError
+from orchestrator.hashing import hash_contents
 from orchestrator.paths import KERNEL
 from orchestrator.spec.variants import MULTITUNNEL, UPSTREAM, OwnCode
 from orchestrator.store.files import walk
@@ -37,7 +37,7 @@ class Build:
     def digest(self) -> str:
         """A hash of the files; empty where there are none."""
         contents = ((path, False, content) for path, content in self.files.items())
-        return cache.hash_contents(contents) if self.files else ""
+        return hash_contents(contents) if self.files else ""
 
     def write(self, folder: Path) -> None:
         """Write the files into a folder."""

@@ -24,7 +24,9 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.commands import run_logged
 from orchestrator.errors import TestbedError
+from orchestrator.hashing import hash_files
 from orchestrator.kernel.source import Source, obtain_source, pin
+from orchestrator.learned import learn, learned
 from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
 
@@ -88,7 +90,7 @@ def patches(series: Path) -> list[Path]:
 def _inputs(kernel: str) -> dict[str, Any]:
     """What a lab kernel is made from, but for the source."""
     files = [LAB / "series", *patches(LAB / "series")]
-    return {"config": cache.hash_files(KERNELS[kernel][1], LAB), "patches": cache.hash_files(files, LAB)}
+    return {"config": hash_files(KERNELS[kernel][1], LAB), "patches": hash_files(files, LAB)}
 
 
 def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
@@ -146,7 +148,7 @@ def _build(source: Source, fragments: Sequence[Path], folder: Path, progress: Pr
     run_logged(configure, log, what="Configuring the lab kernel", environment=environment, keep_log=kept)
     _check_configuration(wanted, out / ".config")
     wanted.unlink()
-    objects, expected = 0, cache.learned(files := f"{folder.parent.name}-files", _FILES) or _FILES
+    objects, expected = 0, learned(files := f"{folder.parent.name}-files", _FILES) or _FILES
 
     def count(line: str) -> None:
         nonlocal objects
@@ -160,7 +162,7 @@ def _build(source: Source, fragments: Sequence[Path], folder: Path, progress: Pr
     began = time.monotonic()
     build = [*make, jobs, "all", "modules"]
     run_logged(build, log, what="Building the lab kernel", environment=environment, on_line=count, keep_log=kept)
-    cache.learn(files, objects)
+    learn(files, objects)
     progress.detail("collecting the kernel and its headers")
     subprocess.run(["strip", "-o", folder / "linux", out / "linux"], check=True)
     shutil.copy(out / ".config", folder / "config")

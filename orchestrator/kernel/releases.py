@@ -18,6 +18,7 @@ import yaml
 from orchestrator import cache
 from orchestrator.debian import mmdebstrap, shared_scratch
 from orchestrator.errors import UserError
+from orchestrator.hashing import hash_files
 from orchestrator.kernel.builds import Build
 from orchestrator.kernel.elf import build_id
 from orchestrator.paths import KERNEL, cache_home
@@ -52,7 +53,7 @@ def _inputs(release: Release, build: Build) -> dict[str, Any]:
         "packages": [*release.suites, release.headers, release.source],
         "build": build.name,
         "own": build.digest,
-        "script": cache.hash_files([_SCRIPT], KERNEL),
+        "script": hash_files([_SCRIPT], KERNEL),
     }
 
 

@@ -8,8 +8,8 @@ from itertools import groupby
 from statistics import fmean, median
 from typing import Any
 
-from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.learned import learn
 from orchestrator.measure.judge import LOAD
 from orchestrator.measure.layout import net_of
 from orchestrator.measure.scene import Conditions, Outcome
@@ -83,7 +83,7 @@ class BlockRun:
     def _teach(self, what: str, amount: float) -> None:
         """Remember how much something took on this kind of testbed."""
         opened = self._lane.opened
-        cache.learn(lessons_key(what, opened.provider, opened.clock), amount)
+        learn(lessons_key(what, opened.provider, opened.clock), amount)
 
     def _measure(self, trial: Trial) -> Generator[Work, Any, None]:
         """Attempts of one trial, until one is ok or there are no more retries. A lost worker uses up none of them."""

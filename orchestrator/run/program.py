@@ -11,7 +11,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from orchestrator import cache as products
+from orchestrator.hashing import hash_files
 from orchestrator.paths import CHECKOUT, PLAYBOOKS
 
 _PACKAGE = "orchestrator"
@@ -32,7 +32,7 @@ def program_files() -> tuple[Path, ...]:
 
 def program_hash() -> str:
     """A hash over all of them."""
-    return products.hash_files(program_files(), CHECKOUT)[:16]
+    return hash_files(program_files(), CHECKOUT)[:16]
 
 
 @cache

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.learned import learned
 from orchestrator.progress import Silent
 from orchestrator.testbed.uml import archive
 
@@ -44,7 +45,7 @@ def test_a_product_is_built_once() -> None:
     assert (second.path / "file").read_text() == "content"
     assert second.description["facts"] == {"answer": 42}
     assert obtain({"a": 2}, build).path != first.path
-    assert cache.learned("lab-disk") is not None
+    assert learned("lab-disk") is not None
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])

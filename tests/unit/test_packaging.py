@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import __version__, cache
+from orchestrator import __version__
 from orchestrator.cli.app import COMMANDS
 from orchestrator.cli.artifact import appendix
 from orchestrator.doctor import checks
+from orchestrator.learned import learn
 from orchestrator.paths import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
@@ -61,7 +62,7 @@ def test_the_artifact_appendix_does_not_depend_on_the_computer(monkeypatch: pyte
     before = appendix()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for what in ("overhead", "prepare", "disk"):
-        cache.learn(f"{what}/uml", 1e6)
+        learn(f"{what}/uml", 1e6)
     assert appendix() == before
 
 

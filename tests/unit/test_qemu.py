@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import cache
 from orchestrator.cache import Product
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.learned import learn
 from orchestrator.progress import Silent
 from orchestrator.spec import QemuTestbed, SpecError, load_experiment, load_testbed
 from orchestrator.testbed import capabilities
@@ -177,7 +177,7 @@ def test_without_the_device_nothing_is_tried(device: Path) -> None:
 
 
 def remember(works: bool) -> None:
-    cache.learn(f"kvm/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}", float(works))
+    learn(f"kvm/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}", float(works))
 
 
 @pytest.mark.parametrize(("works", "chosen"), [(True, "guests"), (False, "lab")])

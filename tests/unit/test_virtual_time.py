@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import cache, store
+from orchestrator import store
 from orchestrator.agent import probes as agent_probes
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.lessons import lessons
 from orchestrator.doctor import checks, requirements
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.learned import learn
 from orchestrator.measure import probes
 from orchestrator.plan import (
     Lessons,
@@ -299,8 +300,8 @@ def test_the_controller_is_patient_and_hosts_need_not_be() -> None:
 def test_the_two_clocks_teach_nothing_about_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "orch").mkdir()
-    cache.learn(lessons_key("overhead", "uml"), 0.5)
-    cache.learn(lessons_key("overhead", "uml", "virtual"), 9.0)
+    learn(lessons_key("overhead", "uml"), 0.5)
+    learn(lessons_key("overhead", "uml", "virtual"), 9.0)
     assert (lessons("uml").overhead_s, lessons("uml").slots) == (0.5, None)
     assert (lessons("uml", 2).overhead_s, lessons("uml", 2).slots) == (9.0, 2)
     assert lessons_key("overhead", "uml") == "overhead/uml"  # what was learned before there was virtual time

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.debian import DISK, copy_disk, disk_hook, mmdebstrap, read_packages, shared_scratch, show_steps
+from orchestrator.hashing import hash_files
 from orchestrator.kernel.releases import Release
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
@@ -39,7 +40,7 @@ def image_inputs(release: Release) -> dict[str, Any]:
     """What the image is made from."""
     return {
         "guest": cache.hash_tree(GUEST),
-        "sshd": cache.hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
+        "sshd": hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
         "packages": _packages(release),
         "suites": list(release.suites),
         "size": SIZE,

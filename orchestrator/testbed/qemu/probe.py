@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import cache
+from orchestrator.learned import learn, learned
 from orchestrator.progress import Progress
 from orchestrator.testbed.qemu.machine import BARE, KVM, TCG, processor, program
 
@@ -41,7 +41,7 @@ def known_accelerator() -> Accelerator | None:
         return Accelerator(TCG, f"this computer has no {DEVICE}")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return Accelerator(TCG, f"{DEVICE} may not be used by this user")
-    remembered = cache.learned(_fact())
+    remembered = learned(_fact())
     if remembered is None:
         return None
     if remembered:
@@ -60,7 +60,7 @@ def find_accelerator(kernel: Path, initrd: Path, progress: Progress) -> Accelera
         *(str(program()), *BARE, *processor(KVM), "-smp", "2", "-m", "512M", "-no-reboot"),
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet orch.probe"),
     ]
-    cache.learn(_fact(), float(says(command, MARKER, DEADLINE_S)))
+    learn(_fact(), float(says(command, MARKER, DEADLINE_S)))
     found = known_accelerator()
     assert found is not None
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
+from orchestrator.hashing import hash_files
 from orchestrator.kernel.builds import Build, needed_builds
 from orchestrator.kernel.modules import cached_lab_module
 from orchestrator.kernel.releases import cached_release_module, load_releases
@@ -71,7 +72,7 @@ def wanted_modules(
     release = str(survey.facts["kernel_release"])
     if not builds_there(host, release, here):
         return [from_here(build.name, here[release][build.name]) for build in builds]
-    script = cache.hash_files([_SCRIPT], KERNEL)
+    script = hash_files([_SCRIPT], KERNEL)
     wanted = []
     for build in builds:
         made_from = {"release": release, "own": build.digest, "script": script}

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator import cache
 from orchestrator.errors import UserError
+from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 from orchestrator.store.files import to_json, walk
 from orchestrator.testbed.uml.prebuilt import digest_of
@@ -90,7 +91,7 @@ def _take(description: Path, root: Path, source: Path) -> cache.Product:
     kind, key = content["kind"], content["key"]
     if kind not in cache.KINDS or key != cache.key_of(content["inputs"]) or description.parent.name != key:
         raise UserError(f"{source}: {description.parent.name} is not the product that it claims to be.")
-    with cache.lock(f"{kind}-{key}"):
+    with lock(f"{kind}-{key}"):
         if cache.find(kind, key) is None:
             final = root / kind / key
             final.parent.mkdir(parents=True, exist_ok=True)

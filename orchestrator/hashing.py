@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hashes over files: equal files have equal hashes, wherever they are."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def hash_files(files: Iterable[Path], relative_to: Path) -> str:
+    """A hash over names, modes (executable or not) and contents of files: 64 hexadecimal digits."""
+    return hash_contents(
+        (str(file.relative_to(relative_to)), os.access(file, os.X_OK), file.read_bytes()) for file in sorted(files)
+    )
+
+
+def hash_contents(contents: Iterable[tuple[str, bool, bytes]]) -> str:
+    """The same over (path, whether it is executable, content), in this order."""
+    digest = hashlib.sha256()
+    for path, executable, content in contents:
+        digest.update(f"{path}\0{'x' if executable else '-'}{len(content)}\0".encode() + content)
+    return digest.hexdigest()
