@@ -212,7 +212,8 @@ def mmdebstrap(
     """Make a root file system of the first suite, run ``hooks`` in it, and keep nothing but what they put elsewhere.
 
     ``scratch``: of `shared_scratch`, where hooks run; $1 is the root for them. ``packages``: PACKAGE/SUITE takes one
-    from another of ``suites``. ``left_out``: folders of /usr/share. Raises TestbedError with the end of the log.
+    from another of ``suites``. ``left_out``: folders of /usr/share. Raises TestbedError that
+    names the packages that cannot be installed, else with the end of the log.
     """
     sources = scratch / "sources.list"
     sources.write_text(_sources(suites))
@@ -232,9 +233,28 @@ def mmdebstrap(
         str(sources),
     ]
     settings = {"TMPDIR": "/var/tmp", **(environment or {})}
-    run_logged(command, log, what=what, environment=settings, on_line=on_line, keep_log=keep_log)
+    unknown: list[str] = []
+
+    def note(line: str) -> None:
+        unknown.extend(_UNKNOWN.findall(line))
+        on_line(line)
+
+    try:
+        run_logged(command, log, what=what, environment=settings, on_line=note, keep_log=keep_log)
+    except TestbedError as error:
+        if not unknown:
+            raise
+        raise TestbedError(
+            f"Debian {suites[0]} has no installable package {' and no '.join(dict.fromkeys(unknown))} on {mirror()}. "
+            f"Correct `packages:` in the testbed file; https://packages.debian.org/{suites[0]}/ finds names. The whole "
+            f"log: {keep_log}"
+        ) from error
 
 
+# What apt-get says of a name that it does not know, or knows only as part of another package.
+_UNKNOWN = re.compile(
+    r"(?:Unable to locate package|Package) '?([a-z0-9][a-z0-9+.-]+)'?(?: has no installation candidate|$)"
+)
 _STEPS = (
     "running apt-get update",
     "downloading packages",
@@ -259,6 +279,14 @@ def read_packages(file: Path) -> list[str]:
     """The packages of a list: one a line, and # begins a comment."""
     lines = (line.split("#")[0].strip() for line in file.read_text().splitlines())
     return [line for line in lines if line]
+
+
+_PACKAGE_OF = {"perf": "linux-perf"}  # programs that are asked for by another name than their package has
+
+
+def named_packages(names: Iterable[str]) -> list[str]:
+    """The packages that a testbed file asks for, by the names that Debian gives them, sorted, each once."""
+    return sorted({_PACKAGE_OF.get(name, name) for name in names})
 
 
 DISK = "root.ext4"

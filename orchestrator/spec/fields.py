@@ -208,6 +208,29 @@ CpuOrder = Annotated[
     ),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+_PACKAGE = r"^[a-z0-9][a-z0-9+.-]+$"  # Debian Policy 5.6.1
+
+
+def _package_name(name: str) -> str:
+    if not re.fullmatch(_PACKAGE, name):
+        raise expected("the name of a Debian package, such as tcpdump, without a version")
+    return name
+
+
+def _each_once(packages: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(packages)) != len(packages):
+        raise expected("each package once")
+    return packages
+
+
+Packages = Annotated[
+    tuple[Annotated[str, AfterValidator(_package_name), Field(json_schema_extra={"pattern": _PACKAGE})], ...],
+    AfterValidator(_each_once),
+    Field(
+        description="Debian packages that the machines have beside those of the lab's image, such as "
+        "[netperf, tcpdump]. perf means linux-perf."
+    ),
+]
 _HOST_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$"
 
 

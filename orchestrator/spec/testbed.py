@@ -13,6 +13,7 @@ from orchestrator.spec.fields import (
     HostName,
     Memory,
     Name,
+    Packages,
     Quantum,
     SettingName,
     Strict,
@@ -126,10 +127,12 @@ class UmlTestbed(_Testbed):
     advances only while it runs. ``quantum_s`` (seconds) is how far one of these clocks may run ahead of the others.
     ``slots`` None: as many as this process may use cores of the computer. A cell has at most ``cores`` of them:
     with ``role_cpus`` own in each gateway, while the client and the server have others; with shared in all, for all
-    roles. ``links``: how received packets come to the CPUs of a role.
+    roles. ``links``: how received packets come to the CPUs of a role. ``packages``: Debian packages that the
+    machines have beside those of the lab's image.
     """
 
     provider: Literal["uml"]
+    packages: Packages = ()
     clock: Clock = Field(
         default=REAL_CLOCK,
         description="virtual: a machine may have more virtual CPUs than the computer has cores, and each has a clock "
@@ -257,9 +260,10 @@ class QemuHost(Host):
 
 
 class QemuTestbed(_Testbed):
-    """Guests on this computer, with Debian's own kernels."""
+    """Guests on this computer, with Debian's own kernels. ``packages``: as of `UmlTestbed`."""
 
     provider: Literal["qemu"]
+    packages: Packages = ()
     hosts: Annotated[tuple[QemuHost, ...], Field(min_length=1, max_length=len(ROLES))]
 
     @model_validator(mode="after")

@@ -45,11 +45,17 @@ class GuestProducts:
         return self.disk.path / DISK
 
 
-def guest_products(name: str, accelerator: str, progress: Progress, own: Sequence[OwnCode] = ()) -> GuestProducts:
+def guest_products(
+    name: str,
+    accelerator: str,
+    progress: Progress,
+    own: Sequence[OwnCode] = (),
+    packages: Sequence[str] = (),
+) -> GuestProducts:
     """Image, modules and provisioned disk of a release, from the cache or made now. The disk has the builds of all
-    shipped variants, and of an experiment's ``own`` code."""
+    shipped variants, and of an experiment's ``own`` code; ``packages``: those of a testbed file."""
     release = load_releases()[name]
-    image = guest_image(release, progress)
+    image = guest_image(release, progress, packages)
     made = {build.name: release_module(name, build, progress) for build in needed_builds(own)}
     check_release(image, made)
     disk = cache.obtain(

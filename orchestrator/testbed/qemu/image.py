@@ -9,17 +9,26 @@ import gzip
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.debian import DISK, copy_disk, disk_hook, mmdebstrap, read_packages, shared_scratch, show_steps
+from orchestrator.debian import (
+    DISK,
+    copy_disk,
+    disk_hook,
+    mmdebstrap,
+    named_packages,
+    read_packages,
+    shared_scratch,
+    show_steps,
+)
 from orchestrator.hashing import hash_files
 from orchestrator.kernel.releases import Release
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
-from orchestrator.testbed.uml.image import FIXED_TIME_S
+from orchestrator.testbed.uml.image import FIXED_TIME_S, LARGER_SIZE
 from orchestrator.testbed.uml.image import GUEST as LAB_GUEST
 
 GUEST = Path(__file__).with_name("guest")
@@ -30,30 +39,34 @@ _LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
 _MACHINE_ID = "6f7263682d67756573742d696d616765"  # any will do; without one, each start would be a first one
 
 
-def _packages(release: Release) -> list[str]:
+def _packages(release: Release, further: Sequence[str]) -> list[str]:
     # Each release has its own versions of the tools: what the lab takes from another suite is taken as it is.
     tools = [package.partition("/")[0] for package in read_packages(LAB_GUEST / "packages.txt")]
-    return [*dict.fromkeys([*tools, *_SYSTEM]), release.image]
+    return [*dict.fromkeys([*tools, *_SYSTEM, *named_packages(further)]), release.image]
 
 
-def image_inputs(release: Release) -> dict[str, Any]:
-    """What the image is made from."""
+def image_inputs(release: Release, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """What the image is made from. ``packages``: those of a testbed file, beside the lab's own."""
     return {
         "guest": cache.hash_tree(GUEST),
         "sshd": hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
-        "packages": _packages(release),
+        "packages": _packages(release, packages),
         "suites": list(release.suites),
-        "size": SIZE,
+        "size": _size(packages),
         "form": 2,
     }
 
 
-def guest_image(release: Release, progress: Progress) -> cache.Product:
+def _size(packages: Sequence[str]) -> str:
+    return LARGER_SIZE if packages else SIZE
+
+
+def guest_image(release: Release, progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
     """The image of a release, from the cache or built now (two minutes); its facts have the exact kernel release."""
     return cache.obtain(
         "guest-image",
-        image_inputs(release),
-        lambda folder: _build(release, folder, progress),
+        image_inputs(release, packages),
+        lambda folder: _build(release, packages, folder, progress),
         progress,
         title=f"Building the guest image {release.name}",
         estimate_s=120,
@@ -65,9 +78,9 @@ def cached_image(release: Release) -> cache.Product | None:
     return cache.find("guest-image", cache.key_of(image_inputs(release)))
 
 
-def _build(release: Release, folder: Path, progress: Progress) -> Mapping[str, Any]:
+def _build(release: Release, packages: Sequence[str], folder: Path, progress: Progress) -> Mapping[str, Any]:
     with shared_scratch() as scratch:
-        _debootstrap(release, scratch, folder / "build.log", progress)
+        _debootstrap(release, packages, scratch, folder / "build.log", progress)
         copy_disk(scratch / DISK, folder / DISK)
         for name in ("vmlinuz", "packages.txt"):
             shutil.copyfile(scratch / name, folder / name)
@@ -93,8 +106,12 @@ def unpacked(initrd: bytes) -> bytes:
     return initrd[:at] + gzip.decompress(initrd[at:])
 
 
+def _hooks(size: str) -> list[str]:
+    """What is done in the new root ($1), from a folder with the files of guest/. ``size``: of the disk."""
+    return [*_HOOKS, disk_hook(size)]
+
+
 _HOOKS = [
-    # What is done in the new root ($1), from a folder with the files of guest/.
     'mkdir -p "$1"/etc/orch/power && cp sshd_config "$1"/etc/orch/ && cp power-button "$1"/etc/orch/power/',
     'install -m 755 orch-guest "$1"/usr/local/sbin/ && cp orch*.service orch.target "$1"/etc/systemd/system/',
     'ln -sf /etc/systemd/system/orch.target "$1"/etc/systemd/system/default.target',
@@ -111,11 +128,10 @@ _HOOKS = [
     'rm -rf "$1"/boot/* "$1"/initrd.img* "$1"/vmlinuz* "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*',
     'rm -rf "$1"/etc/ssh/ssh_host_*',
     "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
-    disk_hook(SIZE),
 ]
 
 
-def _debootstrap(release: Release, scratch: Path, log: Path, progress: Progress) -> None:
+def _debootstrap(release: Release, packages: Sequence[str], scratch: Path, log: Path, progress: Progress) -> None:
     """Make root.ext4, vmlinuz, initrd, release and packages.txt in ``scratch``."""
     tree = scratch / "tree"
     tree.mkdir()
@@ -125,8 +141,8 @@ def _debootstrap(release: Release, scratch: Path, log: Path, progress: Progress)
     mmdebstrap(
         scratch,
         release.suites,
-        _packages(release),
-        _HOOKS,
+        _packages(release, packages),
+        _hooks(_size(packages)),
         log,
         variant="essential",
         left_out=_LEFT_OUT,

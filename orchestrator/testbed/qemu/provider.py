@@ -44,10 +44,11 @@ class GuestMachines:
         program()  # before anything is built
         self._spec = testbed
         kernels = list(dict.fromkeys(host.kernel for host in testbed.hosts))
-        first = guest_image(load_releases()[kernels[0]], progress)
+        first = guest_image(load_releases()[kernels[0]], progress, testbed.packages)
         self.accelerator: Accelerator = find_accelerator(first.path / "vmlinuz", first.path / "initrd", progress)
         self.products: dict[str, GuestProducts] = {
-            kernel: guest_products(kernel, self.accelerator.name, progress, testbed.own_code) for kernel in kernels
+            kernel: guest_products(kernel, self.accelerator.name, progress, testbed.own_code, testbed.packages)
+            for kernel in kernels
         }
         if self.emulated:
             progress.message(

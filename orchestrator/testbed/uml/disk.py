@@ -50,23 +50,23 @@ class LabProducts:
         return self.disk.path / DISK
 
 
-def lab_products(progress: Progress, own: Sequence[OwnCode] = ()) -> LabProducts:
+def lab_products(progress: Progress, own: Sequence[OwnCode] = (), packages: Sequence[str] = ()) -> LabProducts:
     """Kernel, modules and provisioned disk, from the cache or made now; the image only for a new disk.
 
     The disk has the builds of all shipped variants, so that whatever an experiment chooses of them, it finds this disk;
-    and the builds of its ``own`` code, with which it is another disk.
+    and the builds of its ``own`` code, with which it is another disk. So it is with ``packages`` of a testbed file.
     """
     kernel = lab_kernel(progress)
     made = {build.name: lab_module(build, progress) for build in needed_builds(own)}
     inputs = {
         "kernel": kernel.key,
-        "image": cache.key_of(image_inputs()),
+        "image": cache.key_of(image_inputs(packages)),
         "playbooks": cache.hash_tree(PLAYBOOKS),
         "modules": {build: product.key for build, product in made.items()},
     }
     disk = cache.find("lab-disk", cache.key_of(inputs))
     if disk is None:
-        image = lab_image(progress)
+        image = lab_image(progress, packages)
         disk = cache.obtain(
             "lab-disk",
             inputs,

@@ -28,7 +28,7 @@ class UmlMachines:
         self._spec = testbed
         self._virtual = virtual
         self._patience = 1.0
-        self.products: LabProducts = lab_products(progress, testbed.own_code)
+        self.products: LabProducts = lab_products(progress, testbed.own_code, testbed.packages)
 
     def boot(self, lab: Lab, number: int, cores: int) -> None:
         host = self._spec.hosts[number - 1]
