@@ -174,7 +174,8 @@ def _flows(traffic: Traffic, tunnels: int) -> int | None:
     """How many flows a hash spreads; None where each tunnel has its own."""
     if traffic.paths == "subnets":
         return None
-    return tunnels * traffic.processes * traffic.streams * (2 if traffic.direction == "both" else 1)
+    flows = traffic.connections or tunnels * traffic.processes * traffic.streams
+    return flows * (2 if traffic.direction == "both" else 1)
 
 
 def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:

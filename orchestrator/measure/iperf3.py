@@ -44,13 +44,15 @@ class Pair:
 
 
 def pairs(tunnels: int, traffic: Traffic) -> list[Pair]:
-    """The processes of a trial: ``processes`` pairs in each tunnel, or as many without a tunnel of their own."""
+    """The processes of a trial: ``processes`` pairs in each tunnel, or without a tunnel of their own as many, or as
+    many as ``connections`` says."""
     version = traffic.ip_version
     found = []
-    if traffic.paths == "ecmp" and tunnels * traffic.processes > MOST_PAIRS:
+    many = traffic.connections or tunnels * traffic.processes
+    if traffic.paths == "ecmp" and many > MOST_PAIRS:
         asked = f"{tunnels} tunnels with {traffic.processes} processes"
         raise Unsuitable(f"{asked} want more than {MOST_PAIRS} ports of one address: ask for fewer.")
-    for number in range(1, tunnels * traffic.processes + 1):
+    for number in range(1, many + 1):
         tunnel, process = divmod(number - 1, traffic.processes)
         tunnel += 1
         if traffic.paths == "ecmp":

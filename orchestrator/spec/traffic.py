@@ -20,7 +20,7 @@ Direction = Literal["forward", "reverse", "both"]
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "iperf3": (
         *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate", "datagram", "window"),
-        *("congestion", "mss", "zerocopy", "affinity"),
+        *("congestion", "mss", "zerocopy", "affinity", "connections"),
     ),
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
 }
@@ -39,7 +39,7 @@ class Traffic(Strict):
     ``flows``: UDP flows of pktgen in each tunnel.
 
     With iperf3 there are ``processes`` pairs in each tunnel; with ``paths`` ecmp there are as many pairs, and none has
-    a tunnel of its own.
+    a tunnel of its own; or ``connections`` pairs, each with one connection, however many tunnels there are.
     """
 
     tool: Tool = "iperf3"
@@ -69,6 +69,13 @@ class Traffic(Strict):
     )
     processes: int = Field(
         default=1, ge=1, le=64, description="Pairs of iperf3 processes in each tunnel; before 3.16 each has one thread."
+    )
+    connections: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="TCP connections over all tunnels together, each with processes of its own; with paths ecmp. "
+        "Without: as many as tunnels times processes times streams.",
     )
     bitrate_bps: BitRate | None = Field(
         default=None, gt=0, alias="bitrate", description="Offered to each tunnel, in each direction; udp needs it."
@@ -102,6 +109,22 @@ class Traffic(Strict):
     def _says_how_fast(self) -> "Traffic":
         if self.protocol == "udp" and self.bitrate_bps is None:
             raise expected("a bitrate, such as 500 Mbit/s", because="udp sends as fast as it is told to, and no faster")
+        return self
+
+    @model_validator(mode="after")
+    def _connections_stand_alone(self) -> "Traffic":
+        if self.connections is None or self.tool != "iperf3":
+            return self
+        others = {"paths": "subnets", "protocol": "udp"}
+        beside = [f"{key}: {value}" for key, value in others.items() if getattr(self, key) == value]
+        beside += [key for key in ("streams", "processes") if getattr(self, key) != 1]
+        beside += ["a bitrate"] if self.bitrate_bps is not None else []
+        if beside:
+            raise expected(
+                "connections with paths: ecmp and tcp only, and without streams, processes and bitrate",
+                because=f"connections are those of all tunnels together, and {' and '.join(beside)} "
+                "would be of each tunnel",
+            )
         return self
 
     @cached_property

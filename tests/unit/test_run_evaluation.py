@@ -260,6 +260,12 @@ def test_processes_take_ports_and_cpus_in_turn_and_ecmp_has_one_address() -> Non
         iperf3.pairs(8191, Traffic(duration="3s", processes=64, paths="ecmp"))
 
 
+@pytest.mark.parametrize("tunnels", [1, 4, 64])
+def test_connections_are_as_many_as_asked_for_whatever_the_number_of_tunnels(tunnels: int) -> None:
+    found = iperf3.pairs(tunnels, Traffic(duration="3s", paths="ecmp", connections=8))
+    assert [(pair.number, pair.tunnel, pair.port) for pair in found] == [(n, None, 5200 + n) for n in range(1, 9)]
+
+
 @pytest.mark.parametrize(
     ("said", "found"),
     [
