@@ -109,7 +109,7 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("duration: 3s", "duration: 3s, ip_version: 5", 6, 37, "not one of 4, 6"),
         ("duration: 3s", "duration: 3s, protocol: udp, bitrate: 1 Mbit/s, window: 1 MiB", 6, 67, "goes with tcp only"),
         ("duration: 3s", "duration: 3s, connections: 8", 6, 10, "and paths: subnets would be of each tunnel"),
-        ("duration: 3s", "duration: 3s, paths: ecmp, streams: 2, connections: 8", 6, 10, "and streams would be of each"),
+        ("duration: 3s", "duration: 3s, paths: ecmp, streams: 2, connections: 8", 6, 10, "and streams would be"),
         ("duration: 3s", "duration: 3s, paths: ecmp, connections: 0", 6, 51, "Expected at least 1"),
         ("duration: 3s", "duration: 3s, protocol: udp, bitrate: 1 Mbit/s, zerocopy: true", 6, 69, "with tcp only"),
         ("duration: 3s", "duration: 150s", 6, 21, "WireGuard makes new keys 120 s after"),
