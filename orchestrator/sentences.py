@@ -29,10 +29,11 @@ def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
         return ""
     spread = "in passes over the core counts, each in an order of its own" * (planned.order == "random")
     said = f"Each number of cores has {boots} boots, {spread or 'pass by pass'}."
-    if able.cores_by != "boot":
+    if not able.restarts:
         said += (
             " This testbed does not restart its hosts for a block: it sets CPUs, links and settings again, so that "
-            "all of them count as one boot, and what differs from one restart to the next is not in the results."
+            "all of them count as one boot, and what differs from one restart to the next is not in the results. "
+            "`restart: true` in the file of hosts that are reached by SSH allows restarts."
         )
     return said
 

@@ -37,6 +37,7 @@ _PARTS = (
     "traffic",
     "survey",
     "interrupts",
+    "restarting",
     "tuning",
     "agent",
 )

@@ -30,6 +30,7 @@ from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
+from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
 from orchestrator.agent.survey import hello, provisioned, survey
@@ -85,6 +86,7 @@ OPERATIONS = {
         write_settings,
         variant,
         leave,
+        restart,
         unlink,
         links,
         neighbours,

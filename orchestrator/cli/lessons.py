@@ -13,14 +13,21 @@ _DEFAULTS: dict[Clock, dict[str, float]] = {
     REAL_CLOCK: {"overhead": 0.8, "prepare": 3.0, "disk": 40_000.0},
     VIRTUAL_CLOCK: {"overhead": 3.0, "prepare": 15.0, "disk": 80_000.0},
 }
+_RESTART_S = 180.0  # of a host that is there, with its firmware; nothing was measured
 
 
-def lessons(provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> Lessons:
+def lessons(
+    provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS, *, own_boots: bool = False
+) -> Lessons:
     """What is known of testbeds of a provider. ``slots``: in virtual time, how many virtual CPUs run at a time; None in
-    real time. ``role_cpus``: whether all roles share them."""
+    real time. ``role_cpus``: whether all roles share them. ``own_boots``: whether each block has a boot for itself,
+    which on hosts that are reached by SSH takes a restart, and on the others is so in any case."""
     clock = REAL_CLOCK if slots is None else VIRTUAL_CLOCK
-    defaults = _DEFAULTS[clock]
-    known = {name: learned(lessons_key(name, provider, clock), value) for name, value in defaults.items()}
+    defaults = dict(_DEFAULTS[clock])
+    keys = {name: name for name in defaults}
+    if own_boots and provider == "ssh":
+        keys["prepare"], defaults["prepare"] = "restart", _RESTART_S
+    known = {name: learned(lessons_key(key, provider, clock), defaults[name]) for name, key in keys.items()}
     return _lessons({name: value or defaults[name] for name, value in known.items()}, slots, role_cpus)
 
 

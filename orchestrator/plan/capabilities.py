@@ -19,7 +19,8 @@ class Capabilities:
     goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
     variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
     than one in a pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time,
-    else None. ``role_cpus``: whether roles on a machine share its CPUs, or each has its own.
+    else None. ``role_cpus``: whether roles on a machine share its CPUs, or each has its own. ``restarts``: whether each
+    block of a plan with several boots has a boot of the hosts for itself.
     """
 
     max_cores: int
@@ -32,6 +33,7 @@ class Capabilities:
     clock: Clock = REAL_CLOCK
     slots: int | None = None
     role_cpus: RoleCpus = SHARED_CPUS
+    restarts: bool = True
 
     def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
         """Also with the variants of an experiment's own file. A testbed that cannot load all ``shipped`` ones can load

@@ -177,10 +177,12 @@ class BlockRun:
         began = time.monotonic()
         self._session.progress.doing(name, f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         most = max(trial.levels.tunnels for trial in block.trials)
-        self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most)
+        own_boot = block.index if self._session.plan.repetitions.boots > 1 else None
+        self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most, own_boot)
         seconds = time.monotonic() - began
         if not self._lane.beside:
-            self._teach("prepare", seconds)
+            restarted = any(state.get("restarted") for state in self._facts.values())
+            self._teach("restart" if restarted else "prepare", seconds)
         told = {"cores": block.cores, "boot": block.boot, "seconds": round(seconds, 3), "hosts": self._facts}
         self._session.folder.journal("prepared", block=block.index, testbed=name, **told)
         self._ready = True

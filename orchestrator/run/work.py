@@ -80,9 +80,10 @@ class Prepare:
     cores: int
     net: Net
     tunnels: int
+    own_boot: int | None = None  # as of State
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
-        facts = testbed.prepare(State(self.cores))
+        facts = testbed.prepare(State(self.cores, self.own_boot))
         found = dict(facts)
         if testbed.virtual is not None:
             own = list(testbed.cpus[GATEWAYS[0]]) if own_cpus(testbed) else None

@@ -10,6 +10,7 @@ from orchestrator.spec import catalog
 from orchestrator.spec.fields import (
     MOST_VIRTUAL_CPUS,
     CpuOrder,
+    Duration,
     HostName,
     Memory,
     Name,
@@ -340,6 +341,14 @@ class SshTestbed(_Testbed):
     provider: Literal["ssh"]
     inventory: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="An Ansible inventory, relative to this file, that says how the hosts are reached."
+    )
+    restart: bool = Field(
+        default=False,
+        description="Whether the hosts may be restarted before each block of a spec with several boots, so that its "
+        "intervals count what differs from one boot to the next.",
+    )
+    restart_within_s: Duration = Field(
+        default=300.0, alias="restart_within", description="How long a host may take to be back after a restart."
     )
     hosts: Annotated[tuple[SshHost, ...], Field(min_length=1, max_length=len(ROLES))]
 

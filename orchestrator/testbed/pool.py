@@ -116,6 +116,7 @@ def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
         clock=first.clock,
         slots=None if first.slots is None else min(one.slots or first.slots for one in limited.values()),
         role_cpus=first.role_cpus,
+        restarts=all(one.restarts for one in limited.values()),
     )
 
 

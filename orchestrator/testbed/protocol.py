@@ -13,9 +13,11 @@ from orchestrator.testbed.virtual import VirtualTime
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a block needs of the hosts. ``cores``: processors that the hosts may use."""
+    """What a block needs of the hosts. ``cores``: processors that the hosts may use. ``own_boot``: the index of a block
+    that is to have a boot of the hosts for itself, where the testbed allows it; None where its plan asks for none."""
 
     cores: int
+    own_boot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

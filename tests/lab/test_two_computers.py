@@ -65,8 +65,9 @@ LINK = """
 set -e
 n=0
 # Machines that were copied from one have one machine-id, of which systemd would make one hardware address.
-ip link add data address 02:00:00:01:00:0NUMBER type bond mode active-backup miimon 100
-for folder in $(grep -l -e 00:01:0 -e 00:02:0 /sys/class/net/*/address); do
+ip link add data type bond mode active-backup miimon 100
+udevadm settle; ip link set data address 02:00:00:01:00:0NUMBER
+for folder in $(grep -l 02:00:00:00:0[12]:0 /sys/class/net/*/address); do
   device=$(basename ${folder%/address})
   ip link set $device down; ip link set $device name port$n
   ip link set port$n master data; ip link set port$n up; n=$((n+1))

@@ -18,6 +18,7 @@ class Condition(StrEnum):
     well -> agent silent: a request had no answer, or the conversation is out of step; a new agent is sent.
     well, agent silent -> ssh silent: nobody answers a login; it is waited for, since the host may be restarting.
     agent silent, ssh silent -> restarted: that took too long, and the power command of the testbed's file was run.
+    well -> restarted: a block was to have a boot for itself, and the host was asked to restart.
     any -> well: a new agent answers, and has the host.
     any -> broken: patience is over, and nothing is left to try, or the power command failed.
     """

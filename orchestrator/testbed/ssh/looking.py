@@ -18,6 +18,7 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, survey_of
 from orchestrator.testbed.ssh.provisioning import modules_here
+from orchestrator.testbed.ssh.restarting import restart_findings
 from orchestrator.testbed.ssh.route import routes
 from orchestrator.testbed.ssh.session import HostLogin
 
@@ -32,7 +33,10 @@ def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Find
     """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
     surveys = _surveys(testbed, with_tunables=True)
     found = examine(testbed, surveys, modules_here(needed_builds(testbed.own_code)))
-    return surveys, {host.name: [*found[host.name], *power_finding(host)] for host in testbed.hosts}
+    restarts = restart_findings(testbed, surveys)
+    return surveys, {
+        host.name: [*found[host.name], *power_finding(host), *restarts[host.name]] for host in testbed.hosts
+    }
 
 
 def power_finding(host: SshHost) -> list[Finding]:
@@ -111,4 +115,6 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
     how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
-    return Capabilities(most, how, topologies, tuple(variants), reasons, min_cores=min(least, most))
+    return Capabilities(
+        most, how, topologies, tuple(variants), reasons, min_cores=min(least, most), restarts=testbed.restart
+    )

@@ -23,12 +23,13 @@ from orchestrator.testbed.ssh.looking import ONLINE, with_known_cpus
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.reaching import TAKEN_S, Reaching
+from orchestrator.testbed.ssh.restarting import go_down, restart_findings
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
-_RESTART_S = 300.0  # how long a host that was lost may take to come back: a server's firmware needs minutes
+_CALM, _CALM_S = 0.2, 60.0  # what starts with a host may use so much of a core, and is waited for so long
 _SMT = "/sys/devices/system/cpu/smt/control"
 
 
@@ -99,6 +100,7 @@ class HostsTestbed:
         self._reaching = Reaching(progress, wait, self._waiting)
         self._tuner = Tuner(self._hosts, progress)
         self._states: dict[str, dict[str, Any]] = {}  # of the hosts in this block, to be recorded
+        self._boot_of: int | None = None  # the block for which the hosts were restarted last
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -137,7 +139,9 @@ class HostsTestbed:
             raise
 
     def _refuse_bad_hosts(self) -> None:
-        blocking = sentences(examine(self._spec, self._surveys, modules_here(needed_builds(self._spec.own_code))))
+        built = modules_here(needed_builds(self._spec.own_code))
+        found = (examine(self._spec, self._surveys, built), restart_findings(self._spec, self._surveys))
+        blocking = [sentence for findings in found for sentence in sentences(findings)]
         if blocking:
             raise TestbedError("These hosts cannot be used as they are.\n  " + "\n  ".join(blocking))
 
@@ -146,13 +150,14 @@ class HostsTestbed:
         due = with_other_kernels(self._spec.hosts, self._surveys)
         if not due:
             return
-        self._progress.stage(f"Restarting with another kernel: {', '.join(host.name for host in due)}", _RESTART_S)
+        names = ", ".join(host.name for host in due)
+        self._progress.stage(f"Restarting with another kernel: {names}", self._spec.restart_within_s)
         for host in due:
             self._hosts.agents.pop(host.name).close()
         before = {host.name: self._surveys[host.name].facts["kernel_release"] for host in due}
         restart_with_kernels(due, self._routes, self._surveys, self._progress)
         for host in due:
-            self._start_agent(host.name, _RESTART_S)
+            self._start_agent(host.name, self._spec.restart_within_s)
             now = self._surveys[host.name].facts["kernel_release"]
             if now != host.kernel:
                 raise TestbedError(f"{host.name} was restarted, and runs {now}, not {host.kernel}.")
@@ -165,12 +170,12 @@ class HostsTestbed:
     def _waiting(self, who: str) -> None:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
 
-    def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False) -> None:
-        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s`` and ``restart``: of
-        `Reaching.agent`."""
+    def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False, not_in: str = "") -> None:
+        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s``, ``restart`` and
+        ``not_in``: of `Reaching.agent`."""
         login = HostLogin(self._routes[name], self._spec.file)
         host = next(host for host in self._spec.hosts if host.name == name)
-        agent = self._reaching.agent(host, login, patience_s, restart=restart)
+        agent = self._reaching.agent(host, login, patience_s, restart=restart, not_in=not_in)
         try:
             earlier = self._surveys.get(name)
             self._surveys[name] = with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
@@ -214,7 +219,23 @@ class HostsTestbed:
     # --- a block ---
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Bring the hosts back where they are lost or were restarted; the block's CPUs on line; settings applied."""
+        """Bring the hosts back where they are lost or were restarted; restart them where the block is to have a boot
+        for itself; the block's CPUs on line; settings applied."""
+        changed, restarted = self._bring_back(), False
+        if self._spec.restart and state.own_boot not in (None, self._boot_of):
+            self._restart()
+            self._boot_of, changed, restarted = state.own_boot, True, True
+        if changed:
+            self._provision()
+        states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
+        self._states = {
+            name: {**one, "restarted": restarted, "health": self._reaching.health.take(name)}
+            for name, one in states.items()
+        }
+        return self._states
+
+    def _bring_back(self) -> bool:
+        """See that every host has an agent that answers; whether one is in another boot than before."""
         changed = False
         for host in self._spec.hosts:
             agent = self._hosts.agents.get(host.name)
@@ -223,13 +244,19 @@ class HostsTestbed:
                 if agent is not None:
                     self._hosts.agents.pop(host.name).close()
                 before = self._surveys[host.name].facts["boot_id"]
-                self._start_agent(host.name, _RESTART_S, restart=True)
+                self._start_agent(host.name, self._spec.restart_within_s, restart=True)
                 changed = changed or self._surveys[host.name].facts["boot_id"] != before
-        if changed:
-            self._provision()
-        states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
-        self._states = {name: {**one, "health": self._reaching.health.take(name)} for name, one in states.items()}
-        return self._states
+        return changed
+
+    def _restart(self) -> None:
+        """Restart all hosts, and wait until they are back and calm. Raises TestbedError."""
+        within_s = self._spec.restart_within_s
+        self._progress.stage("Restarting the hosts, since each block is to have a boot for itself", within_s)
+        before = {name: survey.facts["boot_id"] for name, survey in self._surveys.items()}
+        go_down(self._spec.hosts, self._hosts, self._reaching.health)
+        for name, boot_id in before.items():
+            self._start_agent(name, within_s, restart=True, not_in=boot_id)
+        self.settle(_CALM, _CALM_S)
 
     def _prepare_host(self, host: SshHost, cores: int) -> dict[str, Any]:
         facts = self._surveys[host.name].facts

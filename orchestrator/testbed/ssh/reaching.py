@@ -9,7 +9,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 from orchestrator.spec import SshHost
 from orchestrator.testbed.lease import holder_now
-from orchestrator.testbed.login import HostLost, Login
+from orchestrator.testbed.login import HostLost, Login, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import holder_text, is_abandoned
@@ -26,16 +26,19 @@ class Reaching:
         self.interrupted = False
         self._progress, self._wait, self._on_wait = progress, wait, on_wait
 
-    def agent(self, host: SshHost, login: Login, patience_s: float = 0.0, *, restart: bool = False) -> Agent:
+    def agent(
+        self, host: SshHost, login: Login, patience_s: float = 0.0, *, restart: bool = False, not_in: str = ""
+    ) -> Agent:
         """An agent that has taken a host for this run.
 
         ``patience_s``: for a host that does not answer, since it may be restarting; ``restart``: whether to restart it
-        by its power command then, and to wait once more. Raises TestbedError, HostLost where it stays silent.
+        by its power command then, and to wait once more. ``not_in``: the id of a boot that the host is leaving, whose
+        answers and refusals do not count. Raises TestbedError, HostLost where it stays silent.
         """
         name = host.name
         while True:
             try:
-                return self._within(host, login, patience_s)
+                return self._within(host, login, patience_s, not_in)
             except HostLost as error:
                 if self.interrupted or not patience_s:
                     raise
@@ -47,23 +50,27 @@ class Reaching:
                 raise self._broken(name, trouble)
             self.health.become(name, Condition.RESTARTED, f"by {host.power[0]}")
 
-    def _within(self, host: SshHost, login: Login, patience_s: float) -> Agent:
+    def _within(self, host: SshHost, login: Login, patience_s: float, not_in: str) -> Agent:
         deadline = time.monotonic() + patience_s
         while True:
             try:
                 agent = Agent(login)
                 try:
                     agent.request("clock")
+                    if not_in and agent.request("read_settings", names=[])["boot_id"] == not_in:
+                        raise StillUp(f"{host.name}: it has not gone down.")
                     self._take(host.name, agent)
                 except BaseException:
                     agent.close()
                     raise
                 self.health.become(host.name, Condition.WELL, "an agent has it")
                 return agent
-            except HostLost as error:
-                if self.interrupted or time.monotonic() > deadline:
+            except (HostLost, LoginRefused) as error:
+                # A host that goes down or comes up refuses logins.
+                final = isinstance(error, LoginRefused) and not not_in
+                if final or self.interrupted or time.monotonic() > deadline:
                     raise
-                if not isinstance(error, AgentStays):
+                if not isinstance(error, AgentStays | StillUp):
                     self.health.become(host.name, Condition.SSH_SILENT, str(error))
                 self._progress.detail(f"waiting until {host.name} is back ({error})")
                 time.sleep(_POLL_S)
@@ -100,6 +107,10 @@ class Reaching:
 
 class AgentStays(HostLost):
     """The last agent of a host still has it, and does not end."""
+
+
+class StillUp(HostLost):
+    """A host that was asked to restart is still in the same boot."""
 
 
 def _same(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that are restarted between blocks, so that each block has a boot for itself."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.errors import TestbedError
+from orchestrator.finding import Finding, Need
+from orchestrator.spec import SshHost, SshTestbed
+from orchestrator.testbed.hosts import Hosts, leave
+from orchestrator.testbed.login import HostLost
+from orchestrator.testbed.remote import AgentFailure
+from orchestrator.testbed.settings import put_back
+from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
+from orchestrator.testbed.ssh.preflight import Survey
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ANSWER_S = 70  # the agent gives its `reboot` 60
+
+
+def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict[str, list[Finding]]:
+    """Whether each host can be restarted between blocks; nothing where the testbed's file does not allow it."""
+    found: dict[str, list[Finding]] = {host.name: [] for host in testbed.hosts}
+    if not testbed.restart:
+        return found
+    mine = ""
+    with contextlib.suppress(OSError):  # no Linux
+        mine = _BOOT_ID.read_text().strip()
+    for name, survey in surveys.items():
+        if survey.trouble:
+            continue
+        here = bool(mine) and survey.facts.get("boot_id") == mine
+        what = "it is this computer, which cannot restart" if here else "before each block of a spec with several boots"
+        remedy = "Remove restart: from the testbed's file, or run from another computer." if here else ""
+        found[name].append(Finding("Restart", Need.REQUIRED, not here, what, remedy))
+    return found
+
+
+def go_down(specs: Sequence[SshHost], hosts: Hosts, health: Health) -> None:
+    """Give hosts back as they were, as far as they answer, and have each restart itself; their agents end with that.
+
+    A host that refuses is restarted by its power command. Raises TestbedError where it has none, or that fails.
+    """
+    for name, agent in hosts.agents.items():
+        with contextlib.suppress(TestbedError):  # what is not put back now goes with the restart
+            leave(agent, name)
+            put_back(agent, name, hosts.journal)
+    asked = []
+    for host in specs:  # all before the first answer: one may be the way to another
+        with contextlib.suppress(HostLost):
+            hosts.agents[host.name].ask("restart")
+            asked.append(host.name)
+    troubles = []
+    for host in specs:
+        agent, by = hosts.agents.pop(host.name), "by its own reboot"
+        try:
+            if host.name in asked:
+                agent.answer(_ANSWER_S)
+        except AgentFailure as error:
+            by = f"by {host.power[0]}" if host.power else ""
+            trouble = power_cycle(host.power) if host.power else "its file entry has no power command"
+            if trouble:
+                troubles.append(f"{host.name} cannot be restarted for this block: {error} And {trouble}.")
+                continue
+        except HostLost:
+            pass  # it went down before it could answer
+        finally:
+            agent.close()
+        health.become(host.name, Condition.RESTARTED, f"{by}, for a block's own boot")
+    if troubles:
+        raise TestbedError(" ".join(troubles))
