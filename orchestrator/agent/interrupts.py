@@ -13,6 +13,8 @@ NO_QUEUE = re.compile(
     r"config|control|ctrl|async|misc|mgm?nt|mgmt|admin|mailbox|mbx|fdir|event|notify|err|link|lsc|other|cmd|pages|slow|"
     r"health|service|ptp|oicr|exn|hwc|fwevt|\bfw|_re-|rdma|roce|ceq|aeq|crypto|\bsp(-|$)|^qed_sp"
 )
+# At the end of a name it says which card, and its last digit is no queue.
+PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 # What stands between the counts and the names: the chip, and the number there with or without the way it is triggered.
 PLACE = re.compile(r"^(-?\d*-?(edge|level|event|fasteoi|percpu)|-?\d+|Edge|Level|None)$")
 
@@ -49,7 +51,7 @@ def queues_of(names, nic):
     fit = {number: name for number, name in own.items() if not NO_QUEUE.search(name.lower())}
     told = {}
     for number, name in fit.items():
-        at_end = re.search(r"(\d+)\)?$", name)
+        at_end = re.search(r"(\d+)\)?$", PCI_ADDRESS.sub("", name))
         others = [other for one, other in bare.items() if one != number]
         base = any(other.startswith(bare[number] + "-") for other in others)
         if at_end and not base:

@@ -57,6 +57,7 @@ CARDS = {
     "mana": (["mana_hwc@pci:a", "mana_q0@pci:a"], [None, 0]),
     "hns3": (["hclge-misc-0000:7d:00.0", "hns3-0000:7d:00.0-TxRx-0"], [None, 0]),
     "one interrupt": (["en7"], [0]),
+    "a name that ends with the card's address": (["drv-0000:3d:00.1", "en7-TxRx-0", "en7-TxRx-1"], [None, 0, 1]),
     "another name than the interface has by now": (["eth4", "eth4-TxRx-0", "eth4-TxRx-1"], [None, 0, 1]),
 }
 
