@@ -13,7 +13,7 @@ from orchestrator.doctor import IDLE, Finding, Need, examine, requirements
 from orchestrator.errors import TestbedError
 
 if TYPE_CHECKING:
-    from orchestrator.spec import UmlTestbed
+    from orchestrator.spec import Testbed
 
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
@@ -45,27 +45,28 @@ def doctor(
         raise typer.Exit(TestbedError.exit_status)
 
 
-def _in_virtual_time(name: str) -> "list[UmlTestbed]":
+def _in_virtual_time(name: str) -> "list[Testbed]":
     """The testbeds in virtual time that a testbed or a pool is."""
-    from orchestrator.spec import VIRTUAL_CLOCK, UmlTestbed, load_testbed, members_of
+    from orchestrator.spec import VIRTUAL_CLOCK, load_testbed, members_of
 
-    beds = members_of(load_testbed(name))
-    return [bed for bed in beds if isinstance(bed, UmlTestbed) and bed.clock == VIRTUAL_CLOCK]
+    return [bed for bed in members_of(load_testbed(name)) if bed.timed_by == VIRTUAL_CLOCK]
 
 
 def _examine_hosts(name: str, as_json: bool) -> bool:
-    """Look at the hosts of a testbed, or of a pool's; False where all machines are on this computer."""
-    from orchestrator.spec import SshTestbed, load_testbed, members_of
-    from orchestrator.testbed.ssh.looking import look_at
+    """Look at the hosts of a testbed, or of a pool's; False where there is nothing to ask them."""
+    from orchestrator.spec import load_testbed, members_of
+    from orchestrator.testbed.provider import provider_of
     from orchestrator.testbed.ssh.preflight import sentences
 
-    beds = [bed for bed in members_of(load_testbed(name)) if isinstance(bed, SshTestbed)]
-    if not beds:
+    examined = {bed.testbed: provider_of(bed).examine(bed) for bed in members_of(load_testbed(name))}
+    tables = {bed: table for bed, table in examined.items() if table is not None}
+    if not tables:
         return False
-    findings: dict[str, list[Finding]] = {}
-    for bed in beds:
-        told = look_at(bed)[1]
-        findings |= {host if len(beds) == 1 else f"{bed.testbed}: {host}": table for host, table in told.items()}
+    findings = {
+        host if len(tables) == 1 else f"{bed}: {host}": table
+        for bed, told in tables.items()
+        for host, table in told.items()
+    }
     blocking = sentences(findings)
     if as_json:
         rows = [{"host": host, **dataclasses.asdict(found)} for host, table in findings.items() for found in table]

@@ -21,17 +21,14 @@ def up(
 ) -> None:
     """Start the lab's machines; what they boot from is built first where the cache has none."""
     from orchestrator.cli.run import open_display
-    from orchestrator.spec import Pool, SshTestbed, load_testbed
-    from orchestrator.testbed import machines_of
+    from orchestrator.spec import Pool, load_testbed
     from orchestrator.testbed.lab.standing import bring_up
 
     bed = load_testbed(testbed)
-    if isinstance(bed, SshTestbed | Pool):
-        raise UserError(
-            f"The testbed {bed.testbed} is of the provider {bed.provider}; a lab is of the provider uml or qemu."
-        )
+    if isinstance(bed, Pool):
+        raise UserError(f"The testbed {bed.testbed} is a pool. Name one of its testbeds: {', '.join(bed.testbeds)}.")
     with open_display(bed.provider) as display:
-        bring_up(bed, lambda: machines_of(bed, display), cores, display)
+        bring_up(bed, cores, display)
     print(f"The lab is up: {', '.join(host.name for host in bed.hosts)}. `orch lab shell` opens a shell on it.")
 
 

@@ -10,14 +10,15 @@ import typer
 from orchestrator.errors import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.spec import SshTestbed
+    from orchestrator.testbed.ssh.schema import SshTestbed
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hosts that are reached by SSH.")
 File = Annotated[str, typer.Argument(help="A testbed of the provider ssh: a name in experiments/testbeds, or a file.")]
 
 
 def _load(name: str) -> "SshTestbed":
-    from orchestrator.spec import Pool, SshTestbed, load_testbed
+    from orchestrator.spec import Pool, load_testbed
+    from orchestrator.testbed.ssh.schema import SshTestbed
 
     bed = load_testbed(name)
     if isinstance(bed, Pool):

@@ -17,10 +17,10 @@ from orchestrator.errors import TestbedError, UserError
 from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
 from orchestrator.private import lab_base
-from orchestrator.spec import MOST_CORES_OF_OWN, UmlTestbed
+from orchestrator.spec import MOST_CORES_OF_OWN, Testbed
 from orchestrator.testbed.lab.lab import own_namespaces
+from orchestrator.testbed.provider import provider_of
 from orchestrator.testbed.qemu.probe import known_accelerator
-from orchestrator.testbed.virtual import virtual_time_of
 
 GIB = 2**30
 DISK_NEEDED = 6 * GIB  # kernel source and build 4, image, disk and modules 1, and room for results
@@ -199,10 +199,10 @@ def virtual_time() -> Observation:
     )
 
 
-def virtual_testbed(testbed: UmlTestbed) -> Observation:
+def virtual_testbed(testbed: Testbed) -> Observation:
     """What a testbed in virtual time has on this computer."""
     try:
-        found = virtual_time_of(testbed, tuple(os.sched_getaffinity(0)))
+        found = provider_of(testbed).virtual(testbed)
     except TestbedError as error:
         return Observation(False, "cannot be used here", str(error))
     assert found is not None

@@ -9,7 +9,7 @@ from orchestrator import cache
 from orchestrator.doctor import checks
 from orchestrator.doctor.packages import SystemPackage, system_packages
 from orchestrator.finding import Finding, Need, Observation, Requirement
-from orchestrator.spec import UmlTestbed
+from orchestrator.spec import Testbed
 
 IDLE = "Idle computer"
 _COMPUTER = (
@@ -61,7 +61,7 @@ def _package_requirement(package: SystemPackage) -> Requirement:
     return Requirement(name, need, package.look)
 
 
-def requirements(virtual: Sequence[UmlTestbed] = ()) -> list[Requirement]:
+def requirements(virtual: Sequence[Testbed] = ()) -> list[Requirement]:
     """Every requirement of the lab; of testbeds in virtual time, without what only real time needs."""
     packages = [_package_requirement(package) for package in system_packages()]
     measuring = [

@@ -10,6 +10,7 @@ from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.problems import Problem, SpecError
+from orchestrator.spec.providers import PROVIDERS
 from orchestrator.spec.role_cpus import (
     EQUAL_ENDS,
     HALF_ENDS,
@@ -31,7 +32,6 @@ from orchestrator.spec.searching import Latency, Search
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
-    PROVIDERS,
     REAL_CLOCK,
     ROLES,
     VIRTUAL_CLOCK,
@@ -39,14 +39,8 @@ from orchestrator.spec.testbed import (
     Host,
     Link,
     Pool,
-    QemuHost,
-    QemuTestbed,
     Role,
-    SshHost,
-    SshTestbed,
     Testbed,
-    UmlHost,
-    UmlTestbed,
     clock_of,
     crossing_links,
     members_of,
@@ -94,19 +88,13 @@ __all__ = [
     "LinkKind",
     "Pool",
     "Problem",
-    "QemuHost",
-    "QemuTestbed",
     "Role",
     "RoleCpus",
     "Search",
     "SpecError",
-    "SshHost",
-    "SshTestbed",
     "Testbed",
     "Traffic",
     "Tuning",
-    "UmlHost",
-    "UmlTestbed",
     "check_file",
     "claim_schema",
     "clock_of",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading experiments and testbeds from files."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
-from orchestrator.spec.testbed import PROVIDER_HELP, PROVIDERS, Pool, SshTestbed, Testbed, UmlTestbed, clock_of
+from orchestrator.spec.providers import schema_of, summaries
+from orchestrator.spec.testbed import Pool, Testbed, clock_of
 from orchestrator.spec.validation import build
 from orchestrator.spec.variants import variants_of_spec
 
@@ -76,22 +76,24 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
     root, problems = parse(source)
     provider = root.entries.get("provider") if isinstance(root, Mapping) else None
     kind = provider.value if isinstance(provider, Scalar) else "uml"
-    if kind not in PROVIDERS:
-        assert provider is not None
-        near = nearest(str(kind), PROVIDERS)
-        hint = f" Did you mean {near}?" if near else ""
-        known_ones = ", ".join(f"{name} ({what})" for name, what in PROVIDER_HELP.items())
-        message = f"There is no provider {kind}; there are: {known_ones}.{hint}"
-        raise SpecError(source.name, _without_echo(problems, [Problem(message, provider.span)]))
-    testbed, refused = build(PROVIDERS[kind], root)
+    folder = file.resolve().parent  # whoever loads the file may be anywhere
+    try:
+        found = schema_of(str(kind), folder)
+        message = "" if found else _no_provider(str(kind))
+    except UserError as error:
+        found, message = None, str(error)
+    if found is None:
+        span = provider.span if provider is not None else root.span
+        raise SpecError(source.name, _without_echo(problems, [Problem(message, span)]))
+    schema, extension = found
+    testbed, refused = build(schema, root)
     problems = _without_echo(problems, refused)
     if problems or testbed is None:
         raise SpecError(source.name, problems)
-    if isinstance(testbed, SshTestbed) and testbed.inventory is not None:
-        # Whoever loads the file may be anywhere.
-        inventory = file.resolve().parent / os.path.expanduser(testbed.inventory)
-        testbed = testbed.model_copy(update={"inventory": str(inventory)})
-    if isinstance(testbed, Pool):
+    if isinstance(testbed, Testbed):
+        assert extension is not None
+        testbed = testbed.relative_to(folder).of_provider(extension)
+    else:
         assert isinstance(root, Mapping)
         if in_pool:
             raise UserError(f"{name} is a pool itself. Name its testbeds here.")
@@ -100,6 +102,14 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
             raise SpecError(source.name, problems)
         testbed = testbed.with_members(members)
     return testbed.with_file(name)
+
+
+def _no_provider(name: str) -> str:
+    known = summaries()
+    near = nearest(name, known)
+    hint = f" Did you mean {near}?" if near else ""
+    listed = ", ".join(f"{one} ({what})" for one, what in known.items())
+    return f"There is no provider {name}; there are: {listed}.{hint}"
 
 
 def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Problem]]:
@@ -125,18 +135,9 @@ def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Proble
 
 
 def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
-    """Why a testbed cannot be in a pool with others: a host, or a name, can be used once at a time, and all have the
-    same clock, and divide and steer in the same way."""
+    """Why a testbed cannot be in a pool with others: a name can be used once at a time, all have the same clock, and
+    what its provider says."""
     others = list(others)
-    first = others[0] if others else testbed
-    if isinstance(testbed, UmlTestbed) and isinstance(first, UmlTestbed):
-        for name in ("role_cpus", "links"):
-            mine, theirs = getattr(testbed, name), getattr(first, name)
-            if mine != theirs and testbed.clock == first.clock:
-                yield (
-                    f"{testbed.testbed} has {name}: {mine}, and {first.testbed} has {name}: {theirs}. Cores mean "
-                    "something else with each, so all testbeds of a pool have the same."
-                )
     if others and clock_of(testbed) != clock_of(others[0]):
         yield (
             f"{testbed.testbed} has a {clock_of(testbed)} clock, and {others[0].testbed} has a {clock_of(others[0])} "
@@ -146,14 +147,7 @@ def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
     for other in others:
         if other.testbed == testbed.testbed:
             yield f"The testbed {testbed.testbed} is in this pool already. Name each once."
-        elif isinstance(testbed, SshTestbed) and isinstance(other, SshTestbed):
-            shared = _addresses(testbed) & _addresses(other)
-            for address, _ in sorted(shared):
-                yield f"{testbed.testbed} and {other.testbed} have the same host {address}. It can be in one of them."
-
-
-def _addresses(testbed: SshTestbed) -> set[tuple[str, int]]:
-    return {(host.address or host.name, host.port or 22) for host in testbed.hosts}
+    yield from testbed.clashes(others)
 
 
 def check_file(path: Path | str) -> str:

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schemas of specs, testbed files and claims: an editor completes and checks with them."""
 
+import functools
+import operator
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
 from orchestrator.spec.claims import Claim
 from orchestrator.spec.experiment import Experiment
-from orchestrator.spec.testbed import Pool, Testbed
+from orchestrator.spec.providers import PROVIDERS, provider_named
+from orchestrator.spec.testbed import Pool
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,8 +21,10 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def testbed_schema() -> dict[str, Any]:
-    """Of testbed files, whose provider says what else they have."""
-    adapter: TypeAdapter[Testbed | Pool] = TypeAdapter(Annotated[Testbed | Pool, Field(discriminator="provider")])
+    """Of testbed files, whose provider says what else they have; only of the providers that this program has itself."""
+    schemas = [*(provider_named(name).schema for name in PROVIDERS.own), Pool]
+    described: Any = functools.reduce(operator.or_, schemas)
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[described, Field(discriminator="provider")])
     return {"$schema": _DIALECT, **adapter.json_schema()}
 
 

@@ -3,10 +3,11 @@
 
 from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Progress
-from orchestrator.spec import AUTO, Pool, QemuTestbed, Testbed, load_testbed
+from orchestrator.spec import AUTO, Pool, Testbed, load_testbed
 from orchestrator.testbed.qemu import probe
 from orchestrator.testbed.qemu.image import guest_image
 from orchestrator.testbed.qemu.machine import KVM, missing_packages
+from orchestrator.testbed.qemu.schema import QemuTestbed
 
 _GUESTS, _LAB = "guests", "lab"
 

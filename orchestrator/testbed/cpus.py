@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
-from orchestrator.spec import SshHost
 from orchestrator.testbed.computer import for_the_kernel
+from orchestrator.testbed.ssh.schema import SshHost
 
 PHYSICAL_FIRST = "physical-first"
 FREE = "free"  # of other_cpus

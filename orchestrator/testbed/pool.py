@@ -11,6 +11,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.plan import Capabilities
 from orchestrator.testbed import capabilities, usable_cores
 from orchestrator.testbed.protocol import Sharing
+from orchestrator.testbed.provider import provider_of
 from orchestrator.testbed.virtual import shares_of
 
 
@@ -33,9 +34,8 @@ class Seen:
 def look(testbed: "spec.Testbed") -> Seen:
     """Look at a testbed from this computer; nothing is changed or started. Raises TestbedError."""
     found, cores = capabilities(testbed), usable_cores()
-    here = None if isinstance(testbed, spec.SshTestbed) else boot_of_computer()
-    slots = testbed.slots if isinstance(testbed, spec.UmlTestbed) else None
-    return Seen(found, here, cores, len(testbed.hosts), slots)
+    here = boot_of_computer() if provider_of(testbed).local else None
+    return Seen(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
 
 
 def boot_of_computer() -> str:

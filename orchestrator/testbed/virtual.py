@@ -11,7 +11,7 @@ from orchestrator.plan import dilation
 from orchestrator.spec import EQUAL_ENDS, OWN_CPUS, ROLES, SHARED_CPUS, VIRTUAL_CLOCK, RoleCpus, groups, machine_cpus
 
 if TYPE_CHECKING:
-    from orchestrator import spec
+    from orchestrator.testbed.uml.schema import UmlTestbed
 
 # What else runs on a computer may make a trial so much longer than its estimate before it counts as failed.
 _MARGIN = 3.0
@@ -84,7 +84,7 @@ def cpus_by_role(cores: int, role_cpus: RoleCpus = SHARED_CPUS) -> dict[str, ran
 
 
 def virtual_time_of(
-    testbed: "spec.UmlTestbed", usable: Sequence[int], share: tuple[int, int] | None = None
+    testbed: "UmlTestbed", usable: Sequence[int], share: tuple[int, int] | None = None
 ) -> VirtualTime | None:
     """The virtual time of a testbed; None where its clock is real.
 

@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Silent
-from orchestrator.spec import SshTestbed, load_testbed
+from orchestrator.spec import load_testbed
 from orchestrator.testbed.qemu import machine
 from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.schema import SshTestbed
 from tests.lab.carried import FOLDER, SOURCE, Fetcher, pack
 from tests.lab.computers import Computer, Hardware, Running, start
 from tests.lab.debian_machine import RELEASE, debian_machine

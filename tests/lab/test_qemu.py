@@ -14,11 +14,12 @@ from orchestrator import store
 from orchestrator.kernel.variants import load_variants
 from orchestrator.progress import Silent
 from orchestrator.provision import from_here
-from orchestrator.spec import QemuTestbed, load_testbed
+from orchestrator.spec import load_testbed
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.qemu import machine
 from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S
 from orchestrator.testbed.qemu.provider import GuestMachines
+from orchestrator.testbed.qemu.schema import QemuTestbed
 from tests.lab.kernel.machine import GUEST, KernelMachine, two_cores
 from tests.lab.kernel.test_netns import WG
 from tests.lab.support import lab_processes, last_object, orch, wait_until

@@ -8,9 +8,9 @@ import pytest
 from benchmarks.known_capacity import LOSS, PDR_LOSS, KnownLink, holds
 from orchestrator.progress import Silent
 from orchestrator.search import GOALS
-from orchestrator.spec import UmlTestbed as Spec
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.schema import UmlTestbed as Spec
 
 pytestmark = pytest.mark.lab
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.spec import SshTestbed
+from orchestrator.testbed.ssh.schema import SshTestbed
 from tests.unit import sshd
 from tests.unit.ssh_site import ME, Site, bed
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import TestbedError
-from orchestrator.spec import SshTestbed
 from orchestrator.testbed.ssh.route import known_hosts_file, routes
+from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
 from tests.unit import sshd
 

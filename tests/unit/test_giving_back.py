@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.spec import SshHost
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import Setting, SettingsJournal
+from orchestrator.testbed.ssh.schema import SshHost
 
 NAME = "net.core.rmem_max"
 LEFT = "eth1 is not as it was: putting back the route 10.0.0.0/16 failed: Network is unreachable."

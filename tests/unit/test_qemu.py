@@ -19,7 +19,7 @@ from orchestrator.cache import Product
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.learned import learn
 from orchestrator.progress import Silent
-from orchestrator.spec import QemuTestbed, SpecError, load_experiment, load_testbed
+from orchestrator.spec import SpecError, load_experiment, load_testbed
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.choice import choose_testbed
 from orchestrator.testbed.lab.lab import Lab
@@ -27,6 +27,7 @@ from orchestrator.testbed.qemu import machine, probe
 from orchestrator.testbed.qemu.disk import check_release
 from orchestrator.testbed.qemu.image import unpacked
 from orchestrator.testbed.qemu.machine import KVM, TCG, Guest, arguments, command_line
+from orchestrator.testbed.qemu.schema import QemuTestbed
 
 GUEST = Guest("guest1", 1, Path("/k"), Path("/i"), Path("/a,b/root.ext4"), 1, 2**30, TCG, links=("wan",))
 FILE = "testbed: t\nprovider: qemu\nhosts:\n  - {name: a, roles: [client, gateway-a, gateway-b, server]}\n"

@@ -13,7 +13,6 @@ import pytest
 from orchestrator.agent import lease as agents_lease
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
-from orchestrator.spec import SshHost
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.ssh import provider, reaching
@@ -21,6 +20,7 @@ from orchestrator.testbed.ssh.health import Condition, power_cycle
 from orchestrator.testbed.ssh.looking import power_finding
 from orchestrator.testbed.ssh.preflight import holder_text
 from orchestrator.testbed.ssh.reaching import Reaching
+from orchestrator.testbed.ssh.schema import SshHost
 
 OTHER = {"pid": 4, "host": "desk", "command": "orch run x", "silent_s": 12.0}
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.spec import SshTestbed, load_testbed
+from orchestrator.spec import load_testbed
 from orchestrator.testbed.ssh.inventory import read_inventory
 from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.ssh.schema import SshTestbed
 
 BIN = Path(sys.executable).parent
 # One inventory for all that is asked, since Ansible takes a while to start: {host: its variables}.

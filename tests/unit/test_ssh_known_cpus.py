@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.spec import SshHost
 from orchestrator.testbed.cpus import cpu_order, cpu_rows
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.settings import Setting, SettingsJournal
 from orchestrator.testbed.ssh.looking import with_known_cpus
 from orchestrator.testbed.ssh.preflight import Survey
+from orchestrator.testbed.ssh.schema import SshHost
 
 HOST = SshHost.model_validate({"name": "h", "roles": ("gateway-a",)})
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator.finding import Finding, Need
-from orchestrator.spec import SshTestbed
 from orchestrator.testbed.ssh.kernels import with_other_kernels
 from orchestrator.testbed.ssh.preflight import Survey, examine, sentences
+from orchestrator.testbed.ssh.schema import SshTestbed
 
 RELEASE = "6.12.48+deb13-amd64"
 

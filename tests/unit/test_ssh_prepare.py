@@ -10,11 +10,11 @@ import pytest
 from orchestrator.measure.layout import Net
 from orchestrator.progress import Silent
 from orchestrator.run import work
-from orchestrator.spec import SshTestbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.schema import SshTestbed
 
 
 class Silenced:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
-from orchestrator.spec import SshHost
 from orchestrator.testbed.cpus import cpu_order, cpu_rows, isolated_cpus, left_out, online_states, with_ours
+from orchestrator.testbed.ssh.schema import SshHost
 
 
 def host(packages: int, cores: int, threads: int, *, nodes: int | None = None) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
-from orchestrator.spec import SshHost
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.settings import Setting, SettingsJournal, apply, in_turn, put_back
+from orchestrator.testbed.ssh.schema import SshHost
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 
 CPU = "/sys/devices/system/cpu"

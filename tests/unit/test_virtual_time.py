@@ -32,20 +32,13 @@ from orchestrator.plan import (
 from orchestrator.spec import (
     ROLES as ROLE_NAMES,
 )
-from orchestrator.spec import (
-    Experiment,
-    Pool,
-    SpecError,
-    UmlTestbed,
-    clock_of,
-    load_experiment,
-    load_testbed,
-)
+from orchestrator.spec import Experiment, Pool, SpecError, clock_of, load_experiment, load_testbed
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.lab.testbed import check_cores
 from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
 from orchestrator.testbed.protocol import Sharing, patience, slowness
 from orchestrator.testbed.uml import machine
+from orchestrator.testbed.uml.schema import UmlTestbed
 from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role, shares_of, virtual_time_of
 
 VARIANTS = ("vanilla", "inline")

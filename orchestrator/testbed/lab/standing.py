@@ -6,22 +6,17 @@ import os
 import shlex
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.private import LONGEST_BYTES, lab_base, odd_characters
 from orchestrator.progress import Progress
-from orchestrator.spec import UmlTestbed
+from orchestrator.spec import Testbed
 from orchestrator.store.files import replace_file, to_json
 from orchestrator.testbed.lab.lab import Lab
-from orchestrator.testbed.lab.testbed import Machines, check_cores
-from orchestrator.testbed.virtual import virtual_time_of
-
-if TYPE_CHECKING:
-    from orchestrator.spec import QemuTestbed
-
+from orchestrator.testbed.lab.testbed import check_cores
+from orchestrator.testbed.provider import provider_of
 
 INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible reads
 
@@ -69,17 +64,15 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
     return lab, description
 
 
-def bring_up(
-    testbed: "UmlTestbed | QemuTestbed", obtain: Callable[[], Machines], cores: int, progress: Progress
-) -> Lab:
-    """Start the standing lab with the machines of a testbed, which ``obtain`` gives. TestbedError when one stands
-    already."""
+def bring_up(testbed: Testbed, cores: int, progress: Progress) -> Lab:
+    """Start the standing lab with the machines of a testbed; what they boot from is made where the cache has none.
+    TestbedError when one stands already, UserError where the testbed's provider has no such machines."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
-    usable = tuple(os.sched_getaffinity(0))
-    virtual = virtual_time_of(testbed, usable) if isinstance(testbed, UmlTestbed) else None
+    provider = provider_of(testbed)
+    virtual = provider.virtual(testbed)
     check_cores(len(testbed.hosts), cores, virtual)
-    machines = obtain()
+    machines = provider.machines(testbed, progress)
     progress.stage("Starting the lab", 3)
     lab = Lab.start(detached_in=_folder())
     try:

@@ -12,7 +12,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.provision import installed_at
-from orchestrator.spec import VETH, LinkKind, UmlTestbed, crossing_links
+from orchestrator.spec import VETH, LinkKind, crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lab.lab import Lab
@@ -50,7 +50,7 @@ def forget_ended(journal: SettingsJournal) -> list[str]:
     return said
 
 
-def restore(testbed: "spec.UmlTestbed | spec.QemuTestbed") -> list[str]:
+def restore(testbed: "spec.Testbed") -> list[str]:
     """Put back what a run that crashed left changed; sentences on what was done. TestbedError while a run uses it."""
     with lease("lab", wait=False):
         return forget_ended(SettingsJournal(testbed.testbed))
@@ -91,7 +91,7 @@ class LabTestbed(ABC):
     ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller. ``sharing``:
     where other testbeds of the run have their machines on this computer too. The lab then has no real-time priority,
     with which one of them would keep the others from working. ``virtual``: its virtual time; None where its clock is
-    real.
+    real. ``links``: how packets come to the CPUs of the roles that share a machine.
     """
 
     provider: str
@@ -99,16 +99,17 @@ class LabTestbed(ABC):
 
     def __init__(
         self,
-        testbed: "spec.UmlTestbed | spec.QemuTestbed",
+        testbed: "spec.Testbed",
         nic: str,
         what: str,
         progress: Progress,
         wait: bool,
         sharing: Sharing | None,
         virtual: VirtualTime | None = None,
+        links: LinkKind = VETH,
     ) -> None:
         self.virtual = virtual
-        self.links: LinkKind = testbed.links if isinstance(testbed, UmlTestbed) else VETH
+        self.links = links
         self.name = testbed.testbed
         self._spec = testbed
         self._progress = progress

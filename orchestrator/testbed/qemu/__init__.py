@@ -1,2 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests: virtual machines of QEMU on this computer, with Debian's own kernels, by KVM or by emulation."""
+"""The provider ``qemu``: virtual machines of QEMU on this computer, with Debian's own kernels, by KVM or by
+emulation."""
+
+import os
+from typing import TYPE_CHECKING
+
+from orchestrator.progress import Progress
+from orchestrator.testbed.provider import Provider
+from orchestrator.testbed.qemu.schema import QemuTestbed
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Capabilities
+    from orchestrator.testbed.protocol import Sharing
+    from orchestrator.testbed.qemu.provider import GuestMachines
+    from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
+
+
+class Qemu(Provider[QemuTestbed]):
+    """Guests on this computer."""
+
+    summary = "guests on this computer, with Debian's own kernels"
+    schema = QemuTestbed
+    local = True
+
+    def capabilities(self, testbed: QemuTestbed) -> "Capabilities":
+        from orchestrator.testbed.qemu.provider import guests_capabilities
+
+        return guests_capabilities(testbed, len(os.sched_getaffinity(0)))
+
+    def open(self, testbed: QemuTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None") -> "Opened":
+        from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
+
+        return Opened(testbed, progress, wait=wait, sharing=sharing)
+
+    def restore(self, testbed: QemuTestbed, *, force: bool) -> list[str]:
+        from orchestrator.testbed.lab.testbed import restore
+
+        return restore(testbed)
+
+    def machines(self, testbed: QemuTestbed, progress: Progress) -> "GuestMachines":
+        from orchestrator.testbed.qemu.provider import GuestMachines
+
+        return GuestMachines(testbed, progress)
+
+
+PROVIDER = Qemu()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ``qemu``: guests on this computer as a testbed, by KVM where that works, else emulated."""
+"""Guests on this computer as a testbed, for a run: by KVM where that works, else emulated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,13 +20,13 @@ from orchestrator.testbed.qemu.machine import TCG, Guest, accelerator_of, boot, 
 from orchestrator.testbed.qemu.probe import Accelerator, find_accelerator
 
 if TYPE_CHECKING:
-    from orchestrator import spec
+    from orchestrator.testbed.qemu import schema
 
 _THREADED_FROM = (6, 12)
 _UNSAFE = "a threaded NAPI can stall for good on kernels before 6.12 (CVE-2026-52945)"
 
 
-def guests_capabilities(testbed: "spec.QemuTestbed", computer_cores: int) -> Capabilities:
+def guests_capabilities(testbed: "schema.QemuTestbed", computer_cores: int) -> Capabilities:
     """What guests can do on a computer with so many usable cores."""
     variants = load_variants()
     found = lab_capabilities(computer_cores, tuple(variants), len(testbed.hosts))
@@ -40,7 +40,7 @@ def guests_capabilities(testbed: "spec.QemuTestbed", computer_cores: int) -> Cap
 class GuestMachines:
     """The guests of a testbed. Making one makes what they boot from, where the cache has none. Raises TestbedError."""
 
-    def __init__(self, testbed: "spec.QemuTestbed", progress: Progress) -> None:
+    def __init__(self, testbed: "schema.QemuTestbed", progress: Progress) -> None:
         program()  # before anything is built
         self._spec = testbed
         kernels = list(dict.fromkeys(host.kernel for host in testbed.hosts))
@@ -77,7 +77,7 @@ class QemuTestbed(LabTestbed):
     provider = "qemu"
 
     def __init__(
-        self, testbed: "spec.QemuTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
+        self, testbed: "schema.QemuTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
     ) -> None:
         super().__init__(testbed, "nic", "guest", progress, wait, sharing)
         self._kernels = {host.name: host.kernel for host in testbed.hosts}

@@ -10,7 +10,6 @@ from orchestrator.finding import Finding, Need
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
-from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.spec.variants import UPSTREAM
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
 from orchestrator.testbed.lease import holder_now
@@ -20,6 +19,7 @@ from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, sur
 from orchestrator.testbed.ssh.provisioning import modules_here
 from orchestrator.testbed.ssh.restarting import restart_findings
 from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"

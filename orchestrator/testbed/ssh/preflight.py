@@ -12,9 +12,10 @@ from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
 from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
-from orchestrator.spec import GATEWAYS, Link, SshHost, SshTestbed
+from orchestrator.spec import GATEWAYS, Link
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
 from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.tuning import TRIED, overview
 
 # What a host must have as commands, how each says its version, and Debian's package of it.

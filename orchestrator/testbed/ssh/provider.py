@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ``ssh``: hosts that are there as a testbed, for a run; and what is done with them without one."""
+"""Hosts that are there as a testbed, for a run."""
 
 import contextlib
 import time
@@ -10,68 +10,28 @@ from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome
-from orchestrator.spec import VETH, LinkKind, SshHost, SshTestbed
+from orchestrator.spec import VETH, LinkKind
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states
-from orchestrator.testbed.hosts import Hosts, label_of, leave
-from orchestrator.testbed.lease import holder_now, lease
+from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
-from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.looking import ONLINE, with_known_cpus
-from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, holder_text, sentences, survey_of
+from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
-from orchestrator.testbed.ssh.reaching import TAKEN_S, Reaching
+from orchestrator.testbed.ssh.reaching import Reaching
 from orchestrator.testbed.ssh.restarting import go_down, restart_findings
 from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
 _CALM, _CALM_S = 0.2, 60.0  # what starts with a host may use so much of a core, and is waited for so long
 _SMT = "/sys/devices/system/cpu/smt/control"
-
-
-def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
-    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
-
-    ``force``: also end an agent that still has a host. Raises TestbedError where a run of this computer uses it.
-    """
-    said = []
-    journal = SettingsJournal(testbed.testbed)
-    with lease(f"testbed-{testbed.testbed}", wait=False):
-        for name, route in routes(testbed).items():
-            agent = None
-            try:
-                agent = Agent(HostLogin(route, testbed.file))
-                said += _restore_one(agent, name, journal, force)
-            except TestbedError as error:
-                said.append(f"{error} Nothing was put back on {name}.")
-            finally:
-                if agent is not None:
-                    agent.close()
-    return said
-
-
-def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
-    holder = agent.request("lease", holder=holder_now())["taken_by"]
-    if holder is not None and not force:
-        return [f"{name} is in use {holder_text(holder)}; nothing was put back. `--force` ends that agent first."]
-    said = []
-    if holder is not None:
-        agent.request("break_lease")
-        began = time.monotonic()
-        while agent.request("lease", holder=holder_now())["taken_by"] is not None:
-            waited_s = time.monotonic() - began
-            if waited_s > 2 * TAKEN_S:
-                return [f"{name}: the agent that has it does not end; nothing was put back. Restart the host."]
-            if waited_s > TAKEN_S:  # what it has not given back, this one does
-                agent.request("break_lease", hard=True)
-            time.sleep(0.2)
-        said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
-    done, left = leave(agent, name, leftovers=True)
-    return [*said, *done, *(f"{sentence} It is still to do." for sentence in left), *put_back(agent, name, journal)]
 
 
 class HostsTestbed:

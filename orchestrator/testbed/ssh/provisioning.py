@@ -22,11 +22,11 @@ from orchestrator.kernel.releases import cached_release_module, load_releases
 from orchestrator.paths import KERNEL
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
-from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.preflight import TOOLS, Survey, builds_there, family, has_gateway
 from orchestrator.testbed.ssh.route import Route
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 
 _SCRIPT = KERNEL / "build-module.sh"
 Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}

@@ -7,12 +7,12 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
-from orchestrator.spec import SshHost
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import HostLost, Login, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import holder_text, is_abandoned
+from orchestrator.testbed.ssh.schema import SshHost
 
 TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
 _POLL_S = 2.0

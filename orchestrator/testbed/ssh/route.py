@@ -18,9 +18,9 @@ from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import state_home
 from orchestrator.private import socket_folder
 from orchestrator.provision import Target
-from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.testbed.login import BECOME
 from orchestrator.testbed.ssh.inventory import Reach, reach, read_inventory
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 
 CONNECT_TIMEOUT_S = 15
 # OpenSSH asks a silent host this often, and gives it up when so many questions in a row have no answer.

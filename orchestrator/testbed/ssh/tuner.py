@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
-from orchestrator.spec import SshHost
 from orchestrator.testbed.hosts import Hosts
+from orchestrator.testbed.ssh.schema import SshHost
 from orchestrator.testbed.tuning import after_queues, asked_by_name, before_links, key_of
 
 _FIELDS = ("settings", "settings_before", "settings_refused")

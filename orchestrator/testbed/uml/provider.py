@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ``uml``: the embedded lab as a testbed."""
+"""The embedded lab as a testbed, for a run."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from orchestrator.testbed.uml.machine import Machine, boot
 from orchestrator.testbed.virtual import VirtualTime, virtual_time_of
 
 if TYPE_CHECKING:
-    from orchestrator import spec
+    from orchestrator.testbed.uml import schema
 
 
 class UmlMachines:
@@ -24,7 +24,7 @@ class UmlMachines:
     ``virtual``: their virtual time; None where their clock is real.
     """
 
-    def __init__(self, testbed: "spec.UmlTestbed", progress: Progress, virtual: VirtualTime | None = None) -> None:
+    def __init__(self, testbed: "schema.UmlTestbed", progress: Progress, virtual: VirtualTime | None = None) -> None:
         self._spec = testbed
         self._virtual = virtual
         self._patience = 1.0
@@ -50,11 +50,11 @@ class UmlTestbed(LabTestbed):
     provider = "uml"
 
     def __init__(
-        self, testbed: "spec.UmlTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
+        self, testbed: "schema.UmlTestbed", progress: Progress, *, wait: bool = True, sharing: Sharing | None = None
     ) -> None:
         share = sharing.slots if sharing else None
         virtual = virtual_time_of(testbed, tuple(os.sched_getaffinity(0)), share)
-        super().__init__(testbed, "vec", "machine", progress, wait, sharing, virtual)
+        super().__init__(testbed, "vec", "machine", progress, wait, sharing, virtual, testbed.links)
         self._uml = testbed
         self._products: LabProducts | None = None
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The providers of testbeds by name, and the schema that each brings."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.extensions import Extension, Registry
+from orchestrator.spec.testbed import Pool, Testbed
+
+# Each is a folder with a Provider, of orchestrator.testbed.provider.
+PROVIDERS = Registry(
+    "providers",
+    "PROVIDER",
+    {name: f"orchestrator.testbed.{name}" for name in ("uml", "qemu", "ssh")},
+    needs=("summary", "schema", "capabilities", "open", "restore"),
+)
+POOL = "pool"  # is no provider: its testbeds have some
+_POOL_SUMMARY = "several testbeds that share a run"
+
+
+def schema_of(name: str, folder: Path) -> tuple[type[Testbed | Pool], Extension | None] | None:
+    """What describes a file with ``provider: name``, and where its provider comes from; None where there is no such
+    provider. ``folder``: the file's, to which a path is relative. Raises UserError where it cannot be loaded."""
+    if name == POOL:
+        return Pool, None
+    extension = PROVIDERS.find(name, folder)
+    return None if extension is None else (PROVIDERS.load(extension).schema, extension)
+
+
+def summaries() -> dict[str, str]:
+    """What each provider is, by name; the pool is one of them here. Raises UserError where one cannot be loaded."""
+    return {name: provider_named(name).summary for name in PROVIDERS.names} | {POOL: _POOL_SUMMARY}
+
+
+def provider_named(name: str) -> Any:
+    """The provider of a name, a `orchestrator.testbed.provider.Provider`. Raises UserError where there is none."""
+    extension = PROVIDERS.find(name)
+    assert extension is not None
+    return PROVIDERS.load(extension)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that a crashed run left changed, put back."""
+
+import time
+
+from orchestrator.errors import TestbedError
+from orchestrator.testbed.hosts import leave
+from orchestrator.testbed.lease import holder_now, lease
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.settings import SettingsJournal, put_back
+from orchestrator.testbed.ssh.preflight import holder_text
+from orchestrator.testbed.ssh.reaching import TAKEN_S
+from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.schema import SshTestbed
+from orchestrator.testbed.ssh.session import HostLogin
+
+
+def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
+    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
+
+    ``force``: also end an agent that still has a host. Raises TestbedError where a run of this computer uses it.
+    """
+    said = []
+    journal = SettingsJournal(testbed.testbed)
+    with lease(f"testbed-{testbed.testbed}", wait=False):
+        for name, route in routes(testbed).items():
+            agent = None
+            try:
+                agent = Agent(HostLogin(route, testbed.file))
+                said += _restore_one(agent, name, journal, force)
+            except TestbedError as error:
+                said.append(f"{error} Nothing was put back on {name}.")
+            finally:
+                if agent is not None:
+                    agent.close()
+    return said
+
+
+def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
+    holder = agent.request("lease", holder=holder_now())["taken_by"]
+    if holder is not None and not force:
+        return [f"{name} is in use {holder_text(holder)}; nothing was put back. `--force` ends that agent first."]
+    said = []
+    if holder is not None:
+        agent.request("break_lease")
+        began = time.monotonic()
+        while agent.request("lease", holder=holder_now())["taken_by"] is not None:
+            waited_s = time.monotonic() - began
+            if waited_s > 2 * TAKEN_S:
+                return [f"{name}: the agent that has it does not end; nothing was put back. Restart the host."]
+            if waited_s > TAKEN_S:  # what it has not given back, this one does
+                agent.request("break_lease", hard=True)
+            time.sleep(0.2)
+        said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
+    done, left = leave(agent, name, leftovers=True)
+    return [*said, *done, *(f"{sentence} It is still to do." for sentence in left), *put_back(agent, name, journal)]
