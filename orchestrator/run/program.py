@@ -13,10 +13,16 @@ from pathlib import Path
 
 from orchestrator.hashing import hash_files
 from orchestrator.paths import CHECKOUT, PLAYBOOKS
+from orchestrator.spec import PROVIDERS
 
 _PACKAGE = "orchestrator"
-# What is done on a testbed, here or by a worker, and on its hosts.
-_ROOTS = (f"{_PACKAGE}.run.worker", f"{_PACKAGE}.agent.agent")
+# What is done on a testbed, here or by a worker, and on its hosts; and what no import names, but a registry.
+_REGISTRIES = (PROVIDERS,)
+_ROOTS = (
+    f"{_PACKAGE}.run.worker",
+    f"{_PACKAGE}.agent.agent",
+    *(module for registry in _REGISTRIES for module in registry.own.values()),
+)
 # Beside what is imported and the playbooks: what is started or sent by its path.
 _FOLDER = "testbed"
 

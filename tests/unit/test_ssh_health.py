@@ -15,7 +15,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import HostLost
-from orchestrator.testbed.ssh import provider, reaching
+from orchestrator.testbed.ssh import reaching, restoring
 from orchestrator.testbed.ssh.health import Condition, power_cycle
 from orchestrator.testbed.ssh.looking import power_finding
 from orchestrator.testbed.ssh.preflight import holder_text
@@ -157,10 +157,10 @@ def test_an_agent_that_cannot_be_ended_makes_the_host_broken_instead_of_taken(wo
 
 
 def test_a_hung_agent_is_ended_by_restore(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "time", world)
-    monkeypatch.setattr(provider, "leave", lambda *arguments, **more: ([], []))
-    monkeypatch.setattr(provider, "put_back", lambda *arguments: ["h: done"])
-    ended = provider._restore_one  # the agent that has the host ends only when it is made to
+    monkeypatch.setattr(restoring, "time", world)
+    monkeypatch.setattr(restoring, "leave", lambda *arguments, **more: ([], []))
+    monkeypatch.setattr(restoring, "put_back", lambda *arguments: ["h: done"])
+    ended = restoring._restore_one  # the agent that has the host ends only when it is made to
     world.holder = lambda now_s: None if True in world.broken_leases else {**OTHER, "silent_s": 9e4}
     assert ended(world, "h", None, True)[-1] == "h: done"  # type: ignore[arg-type]
     assert world.broken_leases[0] is False
