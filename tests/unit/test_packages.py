@@ -9,7 +9,9 @@ from orchestrator import cache, debian, spec
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.releases import load_releases
 from orchestrator.testbed.qemu import image as guests
+from orchestrator.testbed.qemu.schema import QemuTestbed
 from orchestrator.testbed.uml import image as lab
+from orchestrator.testbed.uml.schema import UmlTestbed
 
 FILE = """testbed: bench
 provider: {provider}
@@ -19,11 +21,11 @@ hosts:
 """
 
 
-def read(folder: Path, packages: str, provider: str = "uml") -> spec.UmlTestbed | spec.QemuTestbed:
+def read(folder: Path, packages: str, provider: str = "uml") -> UmlTestbed | QemuTestbed:
     file = folder / "bench.yaml"
     file.write_text(FILE.format(packages=packages, provider=provider))
     found = spec.load_testbed(str(file))
-    assert isinstance(found, spec.UmlTestbed | spec.QemuTestbed)
+    assert isinstance(found, UmlTestbed | QemuTestbed)
     return found
 
 

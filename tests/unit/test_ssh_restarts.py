@@ -13,7 +13,7 @@ from orchestrator.cli.lessons import lessons
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn
 from orchestrator.progress import Silent
-from orchestrator.spec import SpecError, SshTestbed, load_testbed
+from orchestrator.spec import SpecError, load_testbed
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.protocol import State
@@ -24,6 +24,7 @@ from orchestrator.testbed.ssh.health import Health
 from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.provider import HostsTestbed
 from orchestrator.testbed.ssh.reaching import Reaching
+from orchestrator.testbed.ssh.schema import SshTestbed
 
 ROLES = {"left": ("client", "gateway-a"), "right": ("gateway-b", "server")}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
-from orchestrator.spec import SshHost, SshTestbed
 from orchestrator.testbed.hosts import Hosts, leave
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.settings import put_back
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import Survey
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ANSWER_S = 70  # the agent gives its `reboot` 60
