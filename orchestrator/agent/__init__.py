@@ -27,6 +27,7 @@ _PARTS = (
     "way",
     "nics",
     "roles",
+    "shaping",
     "tunnels",
     "complaints",
     "probes",

@@ -33,6 +33,7 @@ from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watc
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.settings import read_settings, write_settings
+from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
 from orchestrator.agent.traffic import TRAFFIC, measure, serve
 from orchestrator.agent.tuning import tunables
@@ -90,6 +91,8 @@ OPERATIONS = {
         unlink,
         links,
         neighbours,
+        shape_links,
+        unshape_links,
         tunnels,
         peers,
         routes,

@@ -14,6 +14,7 @@ from orchestrator.measure.goodput import measure_goodput
 from orchestrator.measure.packet_rate import measure_packet_rate
 from orchestrator.measure.pktgen import end_loads, largest_packet
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.shaping import shape_link, unshape_link
 from orchestrator.measure.streams import BadReport
 from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
@@ -76,6 +77,7 @@ def _run(scene: Scene) -> None:
         scene.phases.done("tunnels")
         shake_hands(testbed, trial.topology, tunnels, largest_packet(trial.levels.packet_size))
         scene.phases.done("handshakes")
+        shape_link(scene)
         MEASURE[trial.traffic.tool](scene)
     except (AgentFailure, BadReport):
         raise
@@ -88,19 +90,21 @@ def _run(scene: Scene) -> None:
 
 
 def _clean_up(scene: Scene) -> None:
-    """Remove the trial's devices; what cannot be removed spoils the block, so the host counts as lost. A baseline has
-    none, and its routes are replaced by the next trial's."""
+    """Remove the link's shape and the trial's devices; what cannot be removed spoils the block, so the host counts as
+    lost. A baseline has no devices, and its routes are replaced by the next trial's."""
     outcome = scene.outcome
     if outcome.host_lost:
         return
     if scene.trial.traffic.tool == "pktgen":
         end_loads(scene)
-    if scene.baseline:
-        return
+    what = "the shape of the link"
     try:
-        remove_tunnels(scene.testbed, scene.trial.levels.tunnels)
+        unshape_link(scene)
+        what = "the tunnels"
+        if not scene.baseline:
+            remove_tunnels(scene.testbed, scene.trial.levels.tunnels)
     except TestbedError as error:
         outcome.host_lost = True
-        outcome.reasons.append(f"the tunnels could not be removed: {error}")
+        outcome.reasons.append(f"{what} could not be removed: {error}")
         if outcome.status == "ok":
             outcome.status = "invalid"

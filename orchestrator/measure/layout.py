@@ -144,14 +144,14 @@ class Placement:
         return parts
 
 
-def _device_of(link: str) -> str:
+def device_of(link: str) -> str:
     """What a link's device is called in the namespaces at its ends."""
     return "wan0" if link == "wan" else "lan0"
 
 
 def generator_device(role: str) -> str:
     """The interface over which a role at an end of the topology reaches its gateway."""
-    return _device_of(next(link for link, roles in LINKS.items() if role in roles))
+    return device_of(next(link for link, roles in LINKS.items() if role in roles))
 
 
 def _sysctls(net: Net) -> dict[str, str]:
@@ -250,7 +250,7 @@ def links_requests(
     for link, ends_of_link in LINKS.items():
         if not set(ends_of_link) <= set(roles(net.topology)):
             continue
-        device_name = _device_of(link)
+        device_name = device_of(link)
         first, second = (placement.host_of(role) for role in ends_of_link)
         if first == second:
             requests[first]["veth"].append([ends_of_link[0], device_name, ends_of_link[1], device_name])

@@ -11,6 +11,7 @@ from orchestrator.spec import catalog, noise_floor
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
+from orchestrator.spec.links import unfit_links
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.selection import cells, deciding_maxima, excluded
 from orchestrator.spec.tools import misused, unfit_levels
@@ -36,7 +37,7 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
     factors, rules = _factors(tree), _rules(tree)
     if factors is None:
         return problems
-    problems += _levels_of_traffic(tree, factors)
+    problems += [*_levels_of_traffic(tree, factors), *unfit_links(tree, factors)]
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
     count *= math.prod(map(len, factors.more.values()))
     repetitions = tree.entries.get("repetitions")

@@ -69,9 +69,9 @@ _UNITS = {
     **dict.fromkeys(("mtu", "mss", "window", "datagram"), "B"),
     **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit"), "s"),
     **dict.fromkeys(("bitrate",), "bit/s"),
-    **dict.fromkeys(("loss",), "%"),
+    **dict.fromkeys(("loss", "reorder"), "%"),
 }
-_LABELS = {"mtu": "MTU", "mss": "MSS", "ip_version": "IP version"}
+_LABELS = {"reorder": "reordering", "mtu": "MTU", "mss": "MSS", "ip_version": "IP version"}
 
 
 def is_path(name: str) -> bool:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of a spec that can be factors, by their paths: ``tunnel.mtu``, and those of traffic, as ``traffic.streams``."""
+"""Keys of a spec that can be factors, by their paths: those of traffic, as ``traffic.streams``, ``tunnel.mtu``, and
+those of the link between the gateways, as ``links.wan.delay``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -8,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_s
 
 from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import Size, Strict
+from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, read_traffic
 
 # One experiment has one of each: they decide how a trial is driven, or how the hosts of a block are addressed.
@@ -32,11 +34,11 @@ class Varied(Strict):
     without such factors are what they were.
     """
 
-    paths: ClassVar[Mapping[str, str]] = {path: path.replace(".", "_") for path in (*OF_TRAFFIC, TUNNEL_MTU)}
+    paths: ClassVar[Mapping[str, str]] = {path: path.replace(".", "_") for path in (*OF_TRAFFIC, TUNNEL_MTU, *OF_LINKS)}
 
     @property
     def more(self) -> dict[str, Any]:
-        """{path: its levels, or level}, of those that are given, in the order of the keys of traffic."""
+        """{path: its levels, or level}, of those that are given, in the order of `paths`."""
         found = {path: getattr(self, name) for path, name in self.paths.items()}
         return {path: levels for path, levels in found.items() if levels is not None}
 
@@ -55,6 +57,8 @@ def with_paths(model: type[Strict], wrap: Any) -> Any:
         about = Field(default=None, alias=path, description=field.description)
         fields[Varied.paths[path]] = (wrap(alone(field)) | None, about)
     fields[Varied.paths[TUNNEL_MTU]] = (wrap(Mtu) | None, Field(default=None, alias=TUNNEL_MTU))
+    for path, level in OF_LINKS.items():
+        fields[Varied.paths[path]] = (wrap(level) | None, Field(default=None, alias=path))
     return create_model(
         model.__name__.lstrip("_"), __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields
     )

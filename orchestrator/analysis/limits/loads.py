@@ -11,6 +11,7 @@ import pandas as pd
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
+from orchestrator.spec.links import RATE
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ class Load:
     """What is known of one cell: its throughput, what surrounds it, and its CPUs by role, in the path's order.
 
     ``baseline_bps``: what passed without a tunnel, ``offered_bps``: what the sender was told to send at most,
-    ``link_bps``: what the slowest link between the gateways carries, in bits of its frames; each None where unknown.
-    ``frame_overhead``: how many bits the link carries for each bit of ``throughput_bps``. ``baseline_headroom``: how
-    far below the baseline a cell must be, as a share, for the generator not to be the limit. ``shared``: whether
-    roles share CPUs, so that a group is a host. ``n``: the trials that the medians are of.
+    ``link_bps``: what the link between the gateways carries in all directions of the traffic together, in bits of its
+    frames; each None where unknown. ``frame_overhead``: how many bits the link carries for each bit of
+    ``throughput_bps``. ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator
+    not to be the limit. ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the trials that the
+    medians are of.
     """
 
     key: Cell
@@ -69,6 +71,7 @@ class Load:
         return next((group for group in self.groups if group.name == name), None)
 
 
+_TUNNEL_MTU = 1420
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
@@ -102,6 +105,8 @@ def loads(run: Run) -> list[Load]:
                 shared,
                 baseline_of(key, baselines),
                 offered_bps(traffic, key),
+                link_bps(traffic, key),
+                frame_overhead(traffic, key),
                 baseline_headroom=run.headroom,
             )
         )
@@ -136,5 +141,37 @@ def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
     rate = key.get("traffic.bitrate", traffic.get("bitrate_bps"))
     if not rate:
         return None
-    both = key.get("traffic.direction", traffic.get("direction")) == "both"
-    return float(rate) * key.tunnels * (2 if both else 1)
+    return float(rate) * key.tunnels * _directions(traffic, key)
+
+
+def _directions(traffic: Mapping[str, Any], key: Cell) -> int:
+    """In how many directions the traffic goes."""
+    return 2 if key.get("traffic.direction", traffic.get("direction")) == "both" else 1
+
+
+def link_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
+    """What a link that the cell shapes carries in all directions of the traffic, in bit/s of its frames; else None."""
+    rate = key.get(RATE)
+    return float(rate) * _directions(traffic, key) if rate else None
+
+
+def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
+    """Bits of Ethernet frames on the link between the gateways for each bit of payload in full packets.
+
+    A frame has 14 bytes before its IP packet. WireGuard adds 60 bytes (IPv4, UDP, its header and tag) to a packet that
+    it pads to 16 bytes, though not beyond the tunnel's MTU.
+    """
+    version = 6 if traffic.get("ip_version") == 6 else 4
+    udp = key.get("traffic.protocol", traffic.get("protocol")) == "udp"
+    headers = (40 if version == 6 else 20) + (8 if udp else 32)  # TCP with time stamps
+    mtu = int(key.get("tunnel.mtu", _TUNNEL_MTU))
+    size = key.get("traffic.datagram", traffic.get("datagram_bytes")) if udp else None
+    segment = key.get("traffic.mss", traffic.get("mss_bytes"))
+    payload = mtu - headers
+    if size:
+        payload = min(payload, int(size))
+    elif segment and not udp:
+        payload = min(payload, int(segment) - 12)
+    packet = payload + headers
+    padded = min(mtu, -(-packet // 16) * 16)
+    return (padded + 60 + 14) / payload

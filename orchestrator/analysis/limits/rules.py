@@ -8,6 +8,7 @@ throttled sender, a shaped link, one tunnel on many CPUs, a slow server.
 from dataclasses import dataclass
 
 from orchestrator.analysis.limits.loads import Group, Load
+from orchestrator.spec.links import RATE, shape_of
 
 SATURATED = 0.97  # of the window: a CPU that has no time left
 NEARLY = 0.88  # a CPU that may be the limit, since what feeds it comes in bursts
@@ -66,7 +67,8 @@ def _outside(load: Load) -> Limit | None:
         return Limit(OFFERED, "client", SURELY, (why,), "a higher bitrate in the spec")
     if load.link_bps and rate * load.frame_overhead >= WHOLE_LINK * load.link_bps:
         why = f"Its frames took {rate * load.frame_overhead / load.link_bps:.0%} of a link of {_gbps(load.link_bps)}."
-        return Limit(LINK, "", SURELY, (why,), "a faster link")
+        lifted = "a faster link" if RATE not in load.key else f"a higher {RATE}"
+        return Limit(LINK, "", SURELY, (why,), lifted)
     baseline = load.baseline_bps
     if baseline and rate > (1 - load.baseline_headroom) * baseline:
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
@@ -140,6 +142,9 @@ def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limi
 def _nothing(load: Load) -> Limit:
     busiest = max(load.groups, key=lambda group: group.busy[0])
     why = f"The busiest CPU, on {busiest.name}, was busy for {busiest.busy[0]:.0%} of the time."
+    if (shape := shape_of(load.key)) is not None and (shape.delay_s or shape.loss):
+        more = "The link between the gateways was given a delay or loss, for which TCP waits."
+        return Limit(NONE, "", PROBABLY, (why, more), "larger windows (traffic.window), or more streams in each tunnel")
     if load.key.tunnels == 1 and not load.shared:
         more = "One tunnel was open: stages that wait for each other leave CPUs idle without any of them being full."
         return Limit(SERIAL, "", PROBABLY, (why, more), "more tunnels, as many as there are cores")

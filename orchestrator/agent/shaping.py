@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delay, loss, reordering and rate of what a role sends over a link, by the queueing discipline netem; read back.
+
+linux/pkt_sched.h, tc-netem(8). It goes with the namespace: an interface of the host that leaves one has none of it, and
+gets back the queueing disciplines that it had (see nics.py).
+"""
+
+import errno
+import struct
+
+from orchestrator.agent.host import AgentError, inside
+from orchestrator.agent.interfaces import links_of
+from orchestrator.agent.netlink import (
+    NETLINK_ROUTE,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_REPLACE,
+    Netlink,
+    NetlinkError,
+    attribute,
+    attributes,
+    name_attribute,
+)
+from orchestrator.agent.rtnetlink import KINDS, TC_H_ROOT, TCA_KIND
+
+TCA_OPTIONS = 2
+NETEM_REORDER, NETEM_RATE, NETEM_RATE64, NETEM_LATENCY64 = 3, 6, 8, 10
+QOPT = "=IIIIII"  # latency, limit, loss, gap, duplicate, jitter
+TICK_NS = 64  # psched_ticks_per_sec
+HANDLE = 0x10000
+MOST = 0xFFFFFFFF
+
+
+def shape_links(request):
+    """{"roles": {role: {"device", "delay_s", "loss", "reorder", "rate_bps", "queue"}}}: shape what each role sends.
+
+    Loss and reordering are shares of the packets, the rate is in bits of frames a second or null, the queue in packets.
+    """
+    for role, wanted in request["roles"].items():
+        with inside(role), Netlink(NETLINK_ROUTE) as link:
+            device = links_of(link)[wanted["device"]]
+            what = "shaping %s on %s" % (device.name, role)
+            head = struct.pack(KINDS["qdisc"].head, 0, 0, 0, device.number, HANDLE, TC_H_ROOT, 0)
+            parts = name_attribute(TCA_KIND, "netem") + attribute(TCA_OPTIONS, netem_options(wanted))
+            try:
+                link.ask(KINDS["qdisc"].new, NLM_F_CREATE | NLM_F_REPLACE, head + parts, what)
+            except NetlinkError as error:
+                if error.number != errno.ENOENT:
+                    raise
+                raise AgentError("%s It needs a kernel with sch_netem." % error) from error
+            found, asked = shape_on(link, device), told(netem_options(wanted))
+            if found != asked:
+                raise AgentError("%s was asked for %s and reads back %s." % (what, asked, found))
+    return {}
+
+
+def unshape_links(request):
+    """Send over a link as before: {"roles": {role: {"device"}}}. Nothing where it is not shaped."""
+    for role, wanted in request["roles"].items():
+        with inside(role), Netlink(NETLINK_ROUTE) as link:
+            device = links_of(link)[wanted["device"]]
+            if shape_on(link, device) is None:
+                continue
+            head = struct.pack(KINDS["qdisc"].head, 0, 0, 0, device.number, HANDLE, TC_H_ROOT, 0)
+            link.ask(KINDS["qdisc"].delete, 0, head, "removing the shape of %s on %s" % (device.name, role))
+    return {}
+
+
+def netem_options(wanted):
+    """struct tc_netem_qopt and its attributes."""
+    delay_ns = round(wanted["delay_s"] * 1e9)
+    reorder = probability(wanted["reorder"])
+    base = (min(delay_ns // TICK_NS, MOST), wanted["queue"], probability(wanted["loss"]), 1 if reorder else 0, 0, 0)
+    parts = struct.pack(QOPT, *base) + attribute(NETEM_LATENCY64, struct.pack("=q", delay_ns))
+    if reorder:
+        parts += attribute(NETEM_REORDER, struct.pack("=II", reorder, 0))
+    if wanted["rate_bps"] is not None:
+        bytes_per_s = round(wanted["rate_bps"] / 8)
+        if bytes_per_s > MOST:
+            parts += attribute(NETEM_RATE64, struct.pack("=Q", bytes_per_s))
+        parts += attribute(NETEM_RATE, struct.pack("=IiIi", min(bytes_per_s, MOST), 0, 0, 0))
+    return parts
+
+
+def probability(share):
+    """A share of 1 as the kernel counts it."""
+    return round(share * MOST)
+
+
+def told(options):
+    """What netem's options say: {"delay_ns", "queue", "loss", "reorder", "bytes_per_s"}; probabilities of 2^32 - 1."""
+    _, queue, loss, _, _, _ = struct.unpack_from(QOPT, options)
+    parts = attributes(options[struct.calcsize(QOPT) :])
+    slow = struct.unpack_from("=I", parts.get(NETEM_RATE, bytes(4)))[0]
+    fast = struct.unpack("=Q", parts[NETEM_RATE64])[0] if NETEM_RATE64 in parts else 0
+    return {
+        "delay_ns": struct.unpack("=q", parts[NETEM_LATENCY64])[0],
+        "queue": queue,
+        "loss": loss,
+        "reorder": struct.unpack_from("=I", parts.get(NETEM_REORDER, bytes(4)))[0],
+        "bytes_per_s": fast or slow,
+    }
+
+
+def shape_on(link, device):
+    """What the netem at the root of an interface says, see `told`; None where it has none."""
+    size = struct.calcsize(KINDS["qdisc"].head)
+    for answer in link.ask(KINDS["qdisc"].get, NLM_F_DUMP, bytes(size), "reading the queueing disciplines"):
+        head, parts = struct.unpack_from(KINDS["qdisc"].head, answer), attributes(answer[size:])
+        if head[3] == device.number and head[5] == TC_H_ROOT and parts[TCA_KIND].rstrip(b"\0") == b"netem":
+            return told(parts[TCA_OPTIONS])
+    return None

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link between the gateways as a factor: its delay, loss, reordering and rate, each in both directions.
+
+`netem` makes them, on what each gateway sends over the link (tc-netem(8)). A delay is that of one direction, so that a
+round trip takes twice as long.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+
+from orchestrator.spec import document, units
+from orchestrator.spec.factors import Level
+from orchestrator.spec.fields import STORED, expected
+from orchestrator.spec.problems import Problem
+
+if TYPE_CHECKING:
+    from orchestrator.spec.experiment import Factors
+
+LONGEST_DELAY_S = 10.0
+MOST_LOST = 0.5
+SLOWEST_BPS, FASTEST_BPS = 1e5, 1e12
+# What a queue is made for where no rate is given: a link that is faster than any host sends over.
+_UNLIMITED_BPS = 1e11
+_FRAME_BYTES = 1514  # of the longest packet of a link with 1500 bytes
+_LEAST_QUEUE_S = 0.05
+_LEAST_QUEUE = 1000  # packets where no rate is given, the default of netem
+
+DELAY, LOSS, REORDER, RATE = (f"links.wan.{name}" for name in ("delay", "loss", "reorder", "rate"))
+
+
+def _delay(value: Any, info: ValidationInfo) -> float:
+    what = f"a time from 0 to {LONGEST_DELAY_S:g}s, such as 10ms"
+    return _number(value, info, what, units.seconds, 0.0, LONGEST_DELAY_S, zero=True)
+
+
+def _share(value: Any, info: ValidationInfo) -> float:
+    what = f"a percentage from 0 to {MOST_LOST:.0%}, such as 0.1%"
+    return _number(value, info, what, units.share, 0.0, MOST_LOST, zero=True)
+
+
+def _rate(value: Any, info: ValidationInfo) -> float:
+    what = "a rate from 100 kbit/s to 1 Tbit/s, such as 1 Gbit/s"
+    return _number(value, info, what, units.bits_per_second, SLOWEST_BPS, FASTEST_BPS)
+
+
+def _number(
+    value: Any, info: ValidationInfo, what: str, convert: Any, least: float, most: float, *, zero: bool = False
+) -> float:
+    """A quantity between two bounds; where ``zero``, 0 needs no unit."""
+    if info.context == STORED:
+        return float(value)
+    if zero and type(value) is int and value == 0:
+        return 0.0
+    try:
+        found: float = convert(value)
+    except ValueError as error:
+        raise expected(what, because=str(error)) from error
+    if not least <= found <= most:
+        raise expected(what)
+    return found
+
+
+def _schema(description: str, *examples: str, zero: bool = True) -> WithJsonSchema:
+    text = {"type": "string", "examples": list(examples)}
+    one = {"anyOf": [text, {"const": 0}]} if zero else text
+    return WithJsonSchema({**one, "description": description})
+
+
+# {path: the type of a level}
+OF_LINKS: Mapping[str, Any] = {
+    DELAY: Annotated[
+        float,
+        PlainValidator(_delay),
+        _schema("By how much each direction of the link between the gateways delays packets.", "10ms"),
+    ],
+    LOSS: Annotated[
+        float,
+        PlainValidator(_share),
+        _schema("Which share of its packets each direction of that link loses, at random.", "0.1%"),
+    ],
+    REORDER: Annotated[
+        float,
+        PlainValidator(_share),
+        _schema("Which share of the packets pass at once, ahead of those that are delayed.", "1%"),
+    ],
+    RATE: Annotated[
+        float,
+        PlainValidator(_rate),
+        _schema("Bits of frames a second that each direction of that link carries.", "1 Gbit/s", zero=False),
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is done to the packets of each direction of a link. ``delay_s``: seconds; ``loss``, ``reorder``: shares of
+    the packets; ``rate_bps``: bits of frames a second, None where nothing limits it."""
+
+    delay_s: float = 0.0
+    loss: float = 0.0
+    reorder: float = 0.0
+    rate_bps: float | None = None
+
+    @property
+    def queue(self) -> int:
+        """How many packets the queue holds: those that are delayed at the rate, and those that wait for the rate, of
+        50 ms or of a round trip where that is longer. Without a rate nothing is to be dropped, so it is made for
+        100 Gbit/s."""
+        if self.rate_bps is None:
+            return _LEAST_QUEUE + math.ceil(self.delay_s * _UNLIMITED_BPS / 8 / _FRAME_BYTES)
+        waits_s = self.delay_s + max(_LEAST_QUEUE_S, 2 * self.delay_s)
+        return 16 + math.ceil(waits_s * self.rate_bps / 8 / _FRAME_BYTES)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, with ``queue``."""
+        return {**asdict(self), "queue": self.queue}
+
+
+def shape_of(levels: Mapping[Any, Level]) -> Shape | None:
+    """What a cell asks of the link; None where it is left as it is, which a delay, loss and reordering of 0 mean."""
+    rate = levels.get(RATE)
+    delay, loss, reorder = (float(levels.get(path, 0.0)) for path in (DELAY, LOSS, REORDER))
+    if rate is None and not delay and not loss:
+        return None
+    return Shape(delay, loss, reorder, None if rate is None else float(rate))
+
+
+def unfit_links(tree: document.Mapping, factors: "Factors") -> Iterator[Problem]:
+    """Reordering without a delay, which lets nothing overtake anything."""
+    more, place = factors.more, tree.entries["factors"]
+    if not isinstance(place, document.Mapping) or not any(more.get(REORDER, ())):
+        return
+    if not all(more.get(DELAY, (0.0,))):
+        yield Problem(
+            f"{REORDER} lets packets pass others that are delayed, so that every level of {DELAY} must be above 0. "
+            f"Add {DELAY}, such as [10ms], or leave {REORDER} out.",
+            place.keys[REORDER],
+        )
