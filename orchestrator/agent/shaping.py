@@ -39,11 +39,11 @@ def shape_links(request):
     for role, wanted in request["roles"].items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             device = links_of(link)[wanted["device"]]
+            remove_shape(link, device)  # one that is there would be changed, and keep what is not asked for now
             what = "shaping %s on %s" % (device.name, role)
-            head = struct.pack(KINDS["qdisc"].head, 0, 0, 0, device.number, HANDLE, TC_H_ROOT, 0)
             parts = name_attribute(TCA_KIND, "netem") + attribute(TCA_OPTIONS, netem_options(wanted))
             try:
-                link.ask(KINDS["qdisc"].new, NLM_F_CREATE | NLM_F_REPLACE, head + parts, what)
+                link.ask(KINDS["qdisc"].new, NLM_F_CREATE | NLM_F_REPLACE, head_of(device) + parts, what)
             except NetlinkError as error:
                 if error.number != errno.ENOENT:
                     raise
@@ -58,12 +58,18 @@ def unshape_links(request):
     """Send over a link as before: {"roles": {role: {"device"}}}. Nothing where it is not shaped."""
     for role, wanted in request["roles"].items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
-            device = links_of(link)[wanted["device"]]
-            if shape_on(link, device) is None:
-                continue
-            head = struct.pack(KINDS["qdisc"].head, 0, 0, 0, device.number, HANDLE, TC_H_ROOT, 0)
-            link.ask(KINDS["qdisc"].delete, 0, head, "removing the shape of %s on %s" % (device.name, role))
+            remove_shape(link, links_of(link)[wanted["device"]])
     return {}
+
+
+def remove_shape(link, device):
+    """Take the netem at the root of an interface away, if there is one."""
+    if shape_on(link, device) is not None:
+        link.ask(KINDS["qdisc"].delete, 0, head_of(device), "removing the shape of %s" % device.name)
+
+
+def head_of(device):
+    return struct.pack(KINDS["qdisc"].head, 0, 0, 0, device.number, HANDLE, TC_H_ROOT, 0)
 
 
 def netem_options(wanted):

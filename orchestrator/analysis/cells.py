@@ -12,6 +12,7 @@ import pandas as pd
 from orchestrator.analysis.baselines import baseline_of, baselines_bps
 from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
 from orchestrator.spec import Cell
+from orchestrator.spec.links import shape_of
 from orchestrator.stats import (
     RELATIVE,
     Fit,
@@ -60,7 +61,8 @@ def cells(run: Run) -> pd.DataFrame:
         if baseline := baseline_of(key, baselines):
             row["baseline_bps"] = baseline
             row["of_baseline"] = row["median_bps"] / baseline
-            row["generator_bound"] = bool(row["of_baseline"] > 1 - run.headroom)
+            near = bool(row["of_baseline"] > 1 - run.headroom)
+            row["generator_bound"] = near and shape_of(key) is None  # a shaped link limits both
         rows.append(row | _mode_columns(modes.get(key)))
     rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*run.levels, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)

@@ -135,7 +135,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
         passages=_passages(scene, streams),
-        baseline=None if scene.baseline else scene.conditions.baseline,
+        baseline=scene.generator_carries,
         clock_skew_s=outcome.probes["clock_skew_s"],
         control=scene.conditions.control,
         segment_bytes=iperf3.segment(traffic, scene.net.mtu),

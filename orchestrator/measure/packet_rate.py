@@ -53,7 +53,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         handshake_age_s=after.handshake_age_s,
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
-        baseline=None if scene.baseline or rate is not None else scene.conditions.baseline,
+        baseline=None if rate is not None else scene.generator_carries,
         rate_pps=load.received_pps,
         loads=[load],
         plain_pps=None if scene.baseline else scene.conditions.baseline,

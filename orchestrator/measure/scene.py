@@ -13,6 +13,7 @@ from orchestrator.measure.judge import Verdict
 from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import Limits
+from orchestrator.spec.links import shape_of
 from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
@@ -92,6 +93,13 @@ class Scene:
     def baseline(self) -> bool:
         """Whether there is no tunnel."""
         return self.trial.levels.variant == NO_VARIANT
+
+    @property
+    def generator_carries(self) -> float | None:
+        """What the block carried without a tunnel, where a cell that carries as much is limited by the generator.
+
+        None of a baseline itself, and over a link that is shaped, which limits both."""
+        return None if self.baseline or shape_of(self.trial.levels) else self.conditions.baseline
 
     @cached_property
     def net(self) -> layout.Net:

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests.lab.kernel.machine import KernelMachine, machine
-from tests.unit import namespaces, test_agent_nics, test_agent_way
+from tests.unit import namespaces, test_agent_nics, test_agent_shaping, test_agent_way
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 FOLDER = "/opt/cases"  # not in /run, which is a new one in the namespaces
@@ -29,7 +29,7 @@ def in_namespaces(module: ModuleType) -> Iterator[Callable[[], None]]:
             yield test
 
 
-TESTS = [*in_namespaces(test_agent_way), *in_namespaces(test_agent_nics)]
+TESTS = [*in_namespaces(test_agent_way), *in_namespaces(test_agent_nics), *in_namespaces(test_agent_shaping)]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What limits a cell: loads whose limit is known by construction, and what `orch explain` says of runs that ship."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,17 @@ def test_what_was_offered_is_that_of_the_cell_where_the_bit_rate_is_a_factor() -
     varied = {"traffic.bitrate": 5e8, "traffic.direction": "both"}
     assert offered_bps(traffic, Cell("vanilla", 1, 2, more=varied)) == 2e9
     assert offered_bps({}, Cell("vanilla", 1, 2)) is None
+
+
+def test_over_a_shaped_link_the_generator_is_not_the_limit_and_waiting_is_told() -> None:
+    slow = load_of(path(FREE4, FREE4), 4, 1, baseline_bps=4.1e9)
+    assert limit_of(slow).label == "generator"
+    delayed = replace(slow, key=Cell("vanilla", 4, 1, more={"links.wan.delay": 0.03, "links.wan.rate": 9e9}))
+    found = limit_of(replace(delayed, link_bps=9e9))
+    assert found.label == "nothing saturated"
+    assert "delay or loss" in " ".join(found.why)
+    full = limit_of(replace(delayed, link_bps=4.4e9))
+    assert (full.label, full.lifted_by) == ("link", "a higher links.wan.rate")
 
 
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=8)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delay, loss, reordering and rate of the link between the gateways as factors: from a spec to the agent."""
+"""Delay, loss, reordering and rate of the link between the gateways as factors."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,6 @@ from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.spec import Cell, load_experiment
 from orchestrator.spec.links import DELAY, LOSS, RATE, REORDER, Shape, shape_of
 from orchestrator.spec.problems import SpecError
-from tests.unit.namespaces import on_a_host
 
 SPEC = """\
 experiment: condition
@@ -103,43 +101,3 @@ def test_what_a_shaped_link_carries_is_known_in_bits_of_its_frames() -> None:
     assert frame_overhead({**TRAFFIC, "protocol": "udp", "datagram_bytes": 100}, cell) == pytest.approx(202 / 100)
     # Segments of 1000 bytes less 12 of time stamps make packets of 1040, padded to 1040.
     assert frame_overhead({**TRAFFIC, "mss_bytes": 1000}, cell) == pytest.approx((1040 + 74) / 988)
-
-
-ROLES = """
-ip netns add near; ip netns add far; mkdir -p /run/orch/sys
-ip link add wan0 netns near type veth peer name wan0 netns far
-ip -n near addr add 198.51.100.1/24 dev wan0; ip -n far addr add 198.51.100.2/24 dev wan0
-ip -n near link set wan0 up; ip -n far link set wan0 up
-"""
-LIST = "tc -n near qdisc show dev wan0"
-
-
-def asked(**shape: Any) -> dict[str, Any]:
-    wanted = {"device": "wan0", **Shape(**shape).to_json()}
-    return {"op": "shape_links", "roles": {"near": wanted, "far": wanted}}
-
-
-def test_the_agent_shapes_a_link_reads_it_back_and_leaves_it_as_it_was() -> None:
-    undo = {"op": "unshape_links", "roles": {"near": {"device": "wan0"}, "far": {"device": "wan0"}}}
-    before, shaped, slow, reshaped, fast, undone, after, again = on_a_host(
-        ROLES,
-        LIST,
-        asked(delay_s=0.04, loss=0.0025, reorder=0.01, rate_bps=3e8),
-        LIST,
-        asked(rate_bps=8e10),
-        LIST,
-        undo,
-        LIST,
-        undo,
-    )[1:]
-    if "sch_netem" in str(shaped.get("error")):
-        pytest.skip("This kernel has no netem.")
-    assert shaped["ok"], shaped
-    for part in ("netem", "delay 40ms", "loss 0.25%", "reorder 1%", "rate 300Mbit"):
-        assert part in slow
-    assert reshaped["ok"], reshaped
-    assert "rate 80Gbit" in fast
-    assert "delay" not in fast
-    assert undone["ok"], undone
-    assert again["ok"], again
-    assert after == before

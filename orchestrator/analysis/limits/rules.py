@@ -70,7 +70,7 @@ def _outside(load: Load) -> Limit | None:
         lifted = "a faster link" if RATE not in load.key else f"a higher {RATE}"
         return Limit(LINK, "", SURELY, (why,), lifted)
     baseline = load.baseline_bps
-    if baseline and rate > (1 - load.baseline_headroom) * baseline:
+    if baseline and shape_of(load.key) is None and rate > (1 - load.baseline_headroom) * baseline:
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY
