@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers and clients of a trial, and the sampling around what they send."""
 
+import base64
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ def packets_so_far():
     return total
 
 
+FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
 
 
@@ -40,16 +43,46 @@ class Traffic:
     def __init__(self):
         self.folder = None
         self.processes = {}
+        self.groups = set()
 
-    def start(self, role, name, arguments):
-        """Start a process in a role; its output goes to files that are read after the traffic."""
+    def place(self):
+        """The folder of this trial's files and outputs."""
         if self.folder is None:
             self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
-        base = os.path.join(self.folder.name, name)
-        with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
-            self.processes[name] = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, close_fds=False
-            )
+        return self.folder.name
+
+    def keep(self, files):
+        """Put files where processes find them: {path: base64}. Each may be executed."""
+        for name, content in files.items():
+            path = os.path.join(self.place(), "files", name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(base64.b64decode(content))
+            os.chmod(path, 0o755)
+
+    def start(self, role, name, arguments, group=False):
+        """Start a process in a role; its output goes to files that are read after the traffic.
+
+        ``group``: it may start others, which are ended with it.
+        """
+        base = os.path.join(self.place(), name)
+        arguments = [argument.replace(FILES, os.path.join(self.place(), "files")) for argument in arguments]
+        try:
+            with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
+                process = subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    close_fds=False,
+                    start_new_session=group,
+                )
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+            why = "there is no such program" if isinstance(error, FileNotFoundError) else error.strerror
+            raise AgentError("%s cannot be started: %s. Install it on this host." % (arguments[0], why)) from error
+        self.processes[name] = process
+        if group:
+            self.groups.add(name)
 
     def pids(self):
         return {process.pid for process in self.processes.values()}
@@ -83,6 +116,9 @@ class Traffic:
             ended = process.poll() is not None
             if not ended:
                 process.kill()
+            if name in self.groups:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             base = os.path.join(folder, name)
             outcome[name] = {
@@ -91,6 +127,7 @@ class Traffic:
                 "err": read_text(base + ".err"),
             }
         self.processes = {}
+        self.groups = set()
         if self.folder is not None:
             self.folder.cleanup()
             self.folder = None
@@ -100,42 +137,66 @@ class Traffic:
 TRAFFIC = Traffic()
 
 
-def listening(role):
-    """(packed address, port) of every TCP socket that listens in a role's namespace. proc_net(5)"""
+LISTENS = {"tcp": "0A", "udp": "07"}  # states of sockets that wait for others; of UDP, that are not connected
+
+
+def listening(role, protocols=("tcp",)):
+    """(packed address, port) of every socket that listens in a role's namespace. proc_net(5)"""
     found = set()
     with inside(role):
-        tables = [path for path in ("/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6") if os.path.exists(path)]
-        for line in [line for path in tables for line in read_text(path).splitlines()[1:]]:
+        names = [(protocol, "/proc/thread-self/net/" + protocol + six) for protocol in protocols for six in ("", "6")]
+        tables = [(protocol, path) for protocol, path in names if os.path.exists(path)]
+        for protocol, line in [(of, line) for of, path in tables for line in read_text(path).splitlines()[1:]]:
             fields = line.split()
-            if fields[3] == "0A":
+            if fields[3] == LISTENS[protocol]:
                 address, port = fields[1].split(":")
                 words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
                 found.add((b"".join(word.to_bytes(4, sys.byteorder) for word in words), int(port, 16)))
     return found
 
 
+def served_anyhow(role, wanted):
+    """Those of some (packed address, port) that a socket of TCP or UDP serves, be it on all addresses."""
+    found = listening(role, ("tcp", "udp"))
+    everywhere = {port for address, port in found if not any(address)}
+    return {(address, port) for address, port in wanted if port in everywhere or (address, port) in found}
+
+
 def serve(request):
     """Start servers, of which there may be none, and return when all listen. From now on all is quiet here.
 
-    {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s"}
+    {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s", "files"}
+
+    A server may have ``port`` null: it is not waited for. It may have ``any`` true: it is any program, which may listen
+    on all addresses, and by UDP, and whose children are ended with it. ``files``: {path: base64}, may be absent; NUL,
+    files, NUL in an argument stands for their folder.
     """
     TRAFFIC.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
         raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
     waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
+    free = set()
+    TRAFFIC.keep(request.get("files") or {})
     for server in request["servers"]:
-        TRAFFIC.start(server["role"], server["name"], server["arguments"])
-        waiting.setdefault(server["role"], set()).add((packed(server["address"]), server["port"]))
+        role, anyhow = server["role"], server.get("any", False)
+        TRAFFIC.start(role, server["name"], server["arguments"], anyhow)
+        if server["port"] is not None:
+            waiting.setdefault(role, set()).add((packed(server["address"]), server["port"]))
+            free |= {role} if anyhow else set()
     deadline = time.monotonic() + request["patience_s"]
     while waiting:
         for role in list(waiting):
-            waiting[role] -= listening(role)
+            waiting[role] -= listening(role) if role not in free else served_anyhow(role, waiting[role])
             if not waiting[role]:
                 del waiting[role]
         if waiting:
-            if time.monotonic() > deadline:
+            failed = [name for name, process in TRAFFIC.processes.items() if process.poll()]
+            if failed or time.monotonic() > deadline:
                 said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
-                raise AgentError("Servers did not listen within %g s: %s" % (request["patience_s"], str(said)[:500]))
+                what = (
+                    "%s ended" % failed[0] if failed else "Servers did not listen within %g s" % request["patience_s"]
+                )
+                raise AgentError("%s: %s" % (what, str(said)[:500]))
             time.sleep(0.005)
     QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
@@ -144,8 +205,8 @@ def serve(request):
 def measure(request):
     """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
 
-    ``clients``: [{"role", "name", "arguments"}], of which another host may have all; ``start_at``: seconds of this
-    host's clock, or null for at once;
+    ``clients``: [{"role", "name", "arguments"}], of which another host may have all, each with ``any`` as of `serve`;
+    ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
     ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
@@ -181,7 +242,7 @@ def measure_with(request, trace):
     began = time.monotonic()
     started_at = time.time()
     for client in request["clients"]:
-        TRAFFIC.start(client["role"], client["name"], client["arguments"])
+        TRAFFIC.start(client["role"], client["name"], client["arguments"], client.get("any", False))
     deadline = began + request["patience_s"]
     samples = []
     with generating(request.get("pktgen")) as sending, echoing(request.get("echoes")) as echoes:

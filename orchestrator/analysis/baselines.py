@@ -9,11 +9,11 @@ from orchestrator.spec import Cell
 from orchestrator.stats import summarize
 
 
-def baselines_bps(run: Run) -> dict[Cell, float]:
-    """{baseline: median throughput without a tunnel, in bit/s}, of what has a valid baseline."""
+def baselines_of(run: Run) -> dict[Cell, float]:
+    """{baseline: median without a tunnel, in the unit of the run's quantity (bit/s)}, of what has a valid baseline."""
     found: dict[Cell, list[float]] = {}
-    for row in run.baselines[[*run.levels, "throughput_bps"]].to_dict("records"):
-        found.setdefault(Cell.of(row), []).append(float(row["throughput_bps"]))
+    for row in run.baselines[[*run.levels, run.quantity.column]].to_dict("records"):
+        found.setdefault(Cell.of(row), []).append(float(row[run.quantity.column]))
     return {cell: summarize(values).median for cell, values in found.items()}
 
 

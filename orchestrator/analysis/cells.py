@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.baselines import baseline_of, baselines_bps
+from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
 from orchestrator.spec import Cell
 from orchestrator.spec.links import shape_of
@@ -29,7 +29,8 @@ from orchestrator.stats.modes import CERTAIN, Modes, modes_among
 
 
 def cells(run: Run) -> pd.DataFrame:
-    """One row a planned cell, in the order cores, tunnels, variant.
+    """One row a planned cell, in the order cores, tunnels, variant. Of a quantity of the user's own, columns end in
+    _value in place of _bps, and generator_bound is never true: near the baseline nothing need be at its limit.
 
     Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
     (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
@@ -38,9 +39,10 @@ def cells(run: Run) -> pd.DataFrame:
     upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; measured_in (the
     run's clock, in words). Without an ok trial the numbers are missing (NaN, interval "").
     """
+    of, bounded = run.quantity.of, run.quantity.is_throughput
     order = {name: place for place, name in enumerate(run.variants)}
-    values = throughputs(run.measured)
-    baselines = baselines_bps(run)
+    values = values_of(run, run.measured)
+    baselines = baselines_of(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Cell.of, tried[run.levels].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
@@ -51,38 +53,41 @@ def cells(run: Run) -> pd.DataFrame:
         row: dict[str, Any] = {**key.row(), "n": 0, "boots": 0}
         row |= {status: int(statuses.get(status, 0)) for status in ("failed", "invalid", "missing")}
         row["invalid_attempts"] = invalid[key]
-        row |= dict.fromkeys(("median_bps", "low_bps", "high_bps", "baseline_bps", "of_baseline"), float("nan"))
+        row |= dict.fromkeys((*map(of, ("median", "low", "high", "baseline")), "of_baseline"), float("nan"))
         row |= {"interval": "", "generator_bound": False}
         if mine := boots_of(values.get(key, {})):
             summary = summarize_boots(mine)
-            row |= {"n": summary.n, "boots": summary.boots, "median_bps": summary.median}
+            row |= {"n": summary.n, "boots": summary.boots, of("median"): summary.median}
             row["interval"] = summary.interval.name
-            row |= {"low_bps": summary.interval.low, "high_bps": summary.interval.high}
+            row |= {of("low"): summary.interval.low, of("high"): summary.interval.high}
         if baseline := baseline_of(key, baselines):
-            row["baseline_bps"] = baseline
-            row["of_baseline"] = row["median_bps"] / baseline
-            near = bool(row["of_baseline"] > 1 - run.headroom)
+            row[of("baseline")] = baseline
+            row["of_baseline"] = row[of("median")] / baseline
+            near = bounded and bool(row["of_baseline"] > 1 - run.headroom)
             row["generator_bound"] = near and shape_of(key) is None  # a shaped link limits both
-        rows.append(row | _mode_columns(modes.get(key)))
+        rows.append(row | _mode_columns(run, modes.get(key)))
     rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
-    return pd.DataFrame(rows, columns=[*run.levels, *_CELL_COLUMNS]).assign(measured_in=run.measured_in)
+    return pd.DataFrame(rows, columns=[*run.levels, *_cell_columns(run)]).assign(measured_in=run.measured_in)
 
 
-_CELL_COLUMNS = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", "median_bps", "low_bps"]
-_CELL_COLUMNS += ["high_bps", "interval", "baseline_bps", "of_baseline", "generator_bound"]
-_CELL_COLUMNS += ["modes", "lower_mode_bps", "lower_mode_n", "upper_mode_bps", "upper_mode_n"]
+def _cell_columns(run: Run) -> list[str]:
+    of = run.quantity.of
+    found = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", of("median"), of("low"), of("high")]
+    found += ["interval", of("baseline"), "of_baseline", "generator_bound"]
+    return [*found, "modes", of("lower_mode"), "lower_mode_n", of("upper_mode"), "upper_mode_n"]
 
 
-def _mode_columns(modes: Modes | None) -> dict[str, Any]:
+def _mode_columns(run: Run, modes: Modes | None) -> dict[str, Any]:
     row: dict[str, Any] = {"modes": modes.how_sure if modes else ""}
     for side in ("lower", "upper"):
         mode = getattr(modes, side, None)
-        row |= {f"{side}_mode_bps": mode.median if mode else math.nan, f"{side}_mode_n": mode.n if mode else 0}
+        median = mode.median if mode else math.nan
+        row |= {run.quantity.of(f"{side}_mode"): median, f"{side}_mode_n": mode.n if mode else 0}
     return row
 
 
 def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
-    """How many times the reference variant's throughput another carries, cell by cell, paired by block and round.
+    """How many times the reference variant's value (throughput) another has, cell by cell, paired by block and round.
 
     Columns: the levels, reference, n (pairs), boots, unpaired (trials without a counterpart), median, low, high,
     interval, modes (of the two cells: "", probable or certain; the median of the ratios may then lie between those in
@@ -90,7 +95,7 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     """
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
-    values = throughputs(run.measured)
+    values = values_of(run, run.measured)
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
     rows: list[dict[str, Any]] = []
     for key, mine in values.items():
@@ -110,12 +115,13 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 
 def efficiencies(run: Run) -> pd.DataFrame:
     """Parallel efficiency with one tunnel a core, against the variant's own throughput on one core, on one testbed.
+    Of throughput only.
 
     Columns: the levels, reference_cores (1), n (trials) and boots (of the side that has fewer), median, low, high,
     interval, measured_in. One core itself has no row, nor has a variant that was not measured on one core.
     """
     rows: list[dict[str, Any]] = []
-    for variant in run.variants:
+    for variant in run.variants if run.quantity.is_throughput else ():
         mine = one_tunnel_a_core(run, variant)
         references = {tuple(key.more.items()): boots for key, boots in mine.items() if key.cores == 1}
         for key, boots in mine.items():
@@ -143,8 +149,8 @@ def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
     `curve_bps` draws one.
     """
     rows: list[dict[str, Any]] = []
-    trials = on_one_testbed(run.measured)
-    values = {key: boots_of(mine) for key, mine in throughputs(trials).items() if key.packet_size is None}
+    trials = on_one_testbed(run.measured if run.quantity.is_throughput else run.measured.iloc[:0])
+    values = {key: boots_of(mine) for key, mine in values_of(run, trials).items() if key.packet_size is None}
     settings = dict.fromkeys(tuple(key.more.items()) for key in values)
     for variant, setting in product(run.variants, settings):
         mine = {key: found for key, found in values.items() if key.variant == variant}
@@ -189,25 +195,28 @@ def bounds(median: float, interval: Interval) -> dict[str, Any]:
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
 
 
-def throughputs(trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...], float]]:
-    """{cell: {(testbed, boot, (block, round)): throughput in bit/s}}, cells sorted. A round of a block has each cell
-    once. Blocks between which the hosts were not restarted are of one boot."""
+def values_of(run: Run, trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...], float]]:
+    """{cell: {(testbed, boot, (block, round)): value}}, in the unit of the run's quantity (bit/s), cells sorted.
+
+    A round of a block has each cell once. Blocks between which the hosts were not restarted are of one boot."""
     found: dict[Cell, dict[tuple[Any, ...], float]] = {}
-    for row in trials[[*levels_of(trials), "testbed", "boot", "block", "round", "throughput_bps"]].to_dict("records"):
+    for row in trials[[*levels_of(trials), "testbed", "boot", "block", "round", run.quantity.column]].to_dict(
+        "records"
+    ):
         mine = found.setdefault(Cell.of(row), {})
         pair = int(row["block"]), int(row["round"])
-        mine[str(row["testbed"]), str(row["boot"]), pair] = float(row["throughput_bps"])
+        mine[str(row["testbed"]), str(row["boot"]), pair] = float(row[run.quantity.column])
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 
 def boots_of(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, list[float]]:
-    """{boot: [throughputs in bit/s]} of a cell of `throughputs`."""
+    """{boot: [values]} of a cell of `values_of`."""
     return {boot: list(rounds.values()) for boot, rounds in by_boot(values).items()}
 
 
 def one_tunnel_a_core(run: Run, variant: str) -> dict[Cell, dict[Hashable, list[float]]]:
     """{cell: {boot: throughputs in bit/s}} of a variant's cells with as many tunnels as cores, the fewest cores first;
     on one testbed, since core counts are compared."""
-    cells = throughputs(on_one_testbed(run.measured[run.measured["variant"] == variant]))
+    cells = values_of(run, on_one_testbed(run.measured[run.measured["variant"] == variant]))
     mine = {key: boots_of(values) for key, values in cells.items() if key.tunnels == key.cores}
     return dict(sorted(mine.items(), key=lambda item: item[0].cores))

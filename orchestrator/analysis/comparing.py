@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import boots_of, throughputs
+from orchestrator.analysis.cells import boots_of, values_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import goals, packet_cells, packet_trials
 from orchestrator.errors import UserError
@@ -49,11 +49,11 @@ _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reaso
 class Comparison:
     """What became of run ``a`` in run ``b``.
 
-    ``cells``: one row a cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps, ratio (b over
-    a) with low, high and interval (its name), p, p_holm, outcome (differs, no difference seen, cannot tell) and, where
-    one cannot tell, the reason. ``speed_ups``: the same for the ratios to the reference variant, paired by block and
-    round, in which the speed of the hosts cancels: speed_up_a, speed_up_b. ``differences``: of spec, variants,
-    environment and versions.
+    ``cells``: one row a cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps (they end in
+    _value for a quantity of the user's own), ratio (b over a) with low, high and interval (its name), p, p_holm,
+    outcome (differs, no difference seen, cannot tell) and, where one cannot tell, the reason. ``speed_ups``: the same
+    for the ratios to the reference variant, paired by block and round, in which the speed of the hosts cancels:
+    speed_up_a, speed_up_b. ``differences``: of spec, variants, environment and versions.
 
     Where one run is in virtual time and the other is not, no cell is compared: its ratio, interval and p are missing.
     ``clocks``: what there is to say about the runs' clocks first, in sentences; empty where both are in real time.
@@ -115,7 +115,7 @@ class Comparison:
         text = "; ".join(said) or f"there is no {'speed-up' if self.of_different_clocks else 'cell'} to compare"
         text = f"{text[0].upper()}{text[1:]}."
         if self.of_different_clocks:
-            text += " Throughput is not compared: one run is in virtual time, and the other in real time."
+            text += f" {self.a.quantity.label} is not compared: one run is in virtual time, and the other in real time."
         return text
 
     def to_json(self) -> dict[str, Any]:
@@ -123,7 +123,9 @@ class Comparison:
         return {
             "a": self.a.meta.get("run_id"),
             "b": self.b.meta.get("run_id"),
-            "quantity": self.goal or "throughput",
+            "quantity": self.goal or self.a.quantity.label.lower(),
+            "unit": "packets/s" if self.goal else self.a.quantity.unit if self.a.quantity.scale == 1 else "bit/s",
+            "better": "higher" if self.a.quantity.higher else "lower",
             "clocks": {"a": self.a.clock, "b": self.b.clock},
             "measured_in": {"a": self.a.measured_in, "b": self.b.measured_in},
             "notes": list(self.clocks),
@@ -154,7 +156,9 @@ def compare(a: Run, b: Run) -> Comparison:
     planned = [_planned(run) for run in (a, b)]
     refused = "different clocks: a rate in virtual time is not one in real time" if a.clock != b.clock else ""
     levels = list(dict.fromkeys([*a.levels, *b.levels]))
-    cells = _compared(one, other, planned, "median_{}_pps" if goal else "median_{}_bps", levels, refused)
+    cells = _compared(
+        one, other, planned, "median_{}_pps" if goal else f"median_{{}}_{a.quantity.suffix}", levels, refused
+    )
     first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
     if goal:  # a rate in a closed loop has no ratio to one that losses bound
@@ -180,10 +184,15 @@ def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
 
 
 def _goal(a: Run, b: Run) -> str:
-    """Which packet rate is compared; empty for throughput. Raises UserError where the runs have nothing in common."""
+    """Which packet rate is compared; empty for other quantities. UserError where the runs have nothing in common."""
     if a.counts_packets != b.counts_packets:
         raise UserError("One run has the throughput of TCP and the other packet rates. These do not compare.")
     if not a.counts_packets:
+        one, other = a.quantity, b.quantity
+        if (one.column, one.unit, one.higher) != (other.column, other.unit, other.higher) or (
+            one.label != other.label and not one.is_throughput
+        ):
+            raise UserError(f"One run has {one.axis} and the other {other.axis}. These do not compare.")
         return ""
     shared = [goal for goal in goals(a) if goal in goals(b)]
     if not shared:
@@ -192,9 +201,9 @@ def _goal(a: Run, b: Run) -> str:
 
 
 def _values(run: Run, goal: str) -> dict[Cell, dict[tuple[Any, ...], float]]:
-    """{cell: {(..., boot, (block, round)): throughput in bit/s, or the lower bound of a packet rate}}"""
+    """{cell: {(..., boot, (block, round)): value of the quantity, or the lower bound of a packet rate}}"""
     if not goal:
-        return throughputs(run.measured)
+        return values_of(run, run.measured)
     trials = packet_trials(run)
     found: dict[Cell, dict[tuple[Any, ...], float]] = {}
     for row in trials[trials["goal"] == goal].to_dict("records"):

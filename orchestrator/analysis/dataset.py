@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.analysis.quantity import Quantity, quantity_of
 from orchestrator.plan import reference_variant
 from orchestrator.spec import factors
 from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
@@ -89,7 +90,7 @@ class Run:
 
     @cached_property
     def measured(self) -> pd.DataFrame:
-        """The trials that medians are made of: kind measure, status ok, with a throughput, and not `shared`."""
+        """The trials that medians are made of: kind measure, status ok, with a number, and not `shared`."""
         return self._ok("measure")
 
     @cached_property
@@ -104,7 +105,7 @@ class Run:
 
     def _ok(self, kind: str) -> pd.DataFrame:
         trials = self.trials
-        keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials["throughput_bps"].notna()
+        keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials[self.quantity.column].notna()
         return trials[keep & ~_shared(trials)]
 
     @cached_property
@@ -115,9 +116,9 @@ class Run:
 
     @cached_property
     def invalid(self) -> pd.DataFrame:
-        """Attempts of measured cells that broke a limit and yet have a throughput: drawn apart, never in a median."""
+        """Attempts of measured cells that broke a limit and yet have a number: drawn apart, never in a median."""
         rows = self.attempts
-        keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows["throughput_bps"].notna()
+        keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows[self.quantity.column].notna()
         return rows[keep & ~_shared(rows)]
 
     @property
@@ -148,6 +149,11 @@ class Run:
         """Whether what was measured are packet rates, which pktgen's trials give, and no throughput."""
         blocks = (self.meta.get("plan") or {}).get("blocks") or ()
         return any(trial["traffic"].get("tool") == "pktgen" for block in blocks for trial in block["trials"][:1])
+
+    @cached_property
+    def quantity(self) -> Quantity:
+        """What was measured: throughput, or a quantity of the user's own. Packet rates have goals instead."""
+        return quantity_of(self.meta)
 
     @property
     def headroom(self) -> float:
@@ -186,7 +192,7 @@ class Run:
         return found
 
     def cells(self) -> pd.DataFrame:
-        """What came out, one row a cell: medians in bit/s with their intervals; see `analysis.cells.cells`."""
+        """What came out, one row a cell: medians with their intervals; see `analysis.cells.cells`."""
         from orchestrator.analysis.cells import cells
 
         return cells(self)
@@ -211,7 +217,10 @@ class Run:
 
     @cached_property
     def loads(self) -> "list[Load]":
-        """How busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`."""
+        """How busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. None where
+        throughput is not what was measured."""
+        if not self.quantity.is_throughput:
+            return []
         from orchestrator.analysis.limits.loads import loads
 
         return loads(self)
@@ -279,13 +288,14 @@ class Run:
     def _repr_html_(self) -> str:
         from orchestrator.analysis.packets import packet_cells
 
-        quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else ("bps", "Gbit/s", 1e9)
+        own = self.quantity
+        quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else (own.suffix, own.unit, own.scale)
         unit = self.in_its_time(unit)
         medians = packet_cells(self) if self.counts_packets else self.cells()
         names = (*self.levels, "goal", "n")
         table = medians[[name for name in names if name in medians and medians[name].notna().any()]].copy()
         for name in ("median", "low", "high"):
-            table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2)
+            table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2 if scale > 1 else 4)
         table["interval"] = medians["interval"]
         if self.virtual_time:
             table["measured in"] = self.measured_in
@@ -357,7 +367,9 @@ def _parquet(path: Path) -> "pa.Table":
 
 def _frame(table: "pa.Table") -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
-    numbers = [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]
+    if "value" not in frame:  # of runs of before there were quantities of the user's own
+        frame = frame.assign(value=float("nan"))
+    numbers = ["value"] + [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]
     frame[numbers] = frame[numbers].astype("float64")
     # Runs of earlier versions do not say which boot it was, and count each block as one.
     blocks = "block " + frame["block"].astype("string")

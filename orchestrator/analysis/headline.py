@@ -18,6 +18,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
 from orchestrator.analysis.quality import mode_remarks
+from orchestrator.analysis.quantity import THROUGHPUT, Quantity
 from orchestrator.analysis.sensitivity import sentence, with_invalid
 from orchestrator.analysis.standings import (
     Lead,
@@ -48,14 +49,26 @@ class Headline:
     standing: Standing | None = None
     leads: Sequence[Lead] = ()
     remarks: Sequence[str] = field(default_factory=list)
+    quantity: Quantity = THROUGHPUT
 
     @property
     def ratios(self) -> str:
         """The ratios as a sentence; empty where there is none."""
         if not self.leads or self.standing is None:
             return ""
+        if not self.quantity.is_throughput:
+            return f"With {self.standing.where}: {self.quantity.label} {listed(self.lead_texts)}."
         said = [f"{lead.median:.2f} times as much as {lead.other} ({lead.spread})" for lead in self.leads]
         return f"With {self.standing.where} {self.leads[0].variant} carried {listed(said)}."
+
+    @property
+    def lead_texts(self) -> list[str]:
+        """Each lead of a quantity of the user's own: how many times as high it is with one variant as with another."""
+        said = []
+        for lead in self.leads:
+            first, second = (lead.variant, lead.other) if self.quantity.higher else (lead.other, lead.variant)
+            said.append(f"{lead.median:.2f} times as high with {first} as with {second} ({lead.spread})")
+        return said
 
 
 def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
@@ -77,8 +90,13 @@ def _conclusion(found: Headline) -> str:
     """What a headline comes to, without numbers: the verdict, and which ratios are above 1, below it, or neither."""
     said = [found.verdict.removesuffix(".")]
     for lead in found.leads:
-        sign = "more than" if lead.interval.low > 1 else "less than" if lead.interval.high < 1 else "no clear ratio to"
-        said.append(f"{lead.variant} {'carried ' if ' than' in sign else 'has '}{sign} {lead.other}")
+        more, less = ("carried more", "carried less") if found.quantity.is_throughput else ("was better", "was worse")
+        clear = more if lead.interval.low > 1 else less if lead.interval.high < 1 else ""
+        said.append(
+            f"{lead.variant} {clear} than {lead.other}"
+            if clear
+            else f"{lead.variant} has no clear ratio to {lead.other}"
+        )
     return ", ".join(said)
 
 
@@ -100,7 +118,7 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
         *_remarks(run, standing),
         *_elsewhere(found, failed),
     ]
-    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, remarks)
+    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, remarks, run.quantity)
 
 
 def _few_valid(run: Run) -> str:
@@ -132,7 +150,11 @@ def _verdict(run: Run, standing: Standing) -> str:
     beside = f"; {listed(absent)} {'has' if len(absent) == 1 else 'have'} no valid trial there" if absent else ""
     if outcome == "alone":
         row = standing.rows[0]
-        carried = run.in_its_time(f"{row['median_bps'] / 1e9:.2f} Gbit/s")
+        quantity = run.quantity
+        carried = run.in_its_time(quantity.text(row[quantity.of("median")], ".2f"))
+        if not quantity.is_throughput:
+            where = f"with {standing.where}{beside or '; nothing to compare it with'}"
+            return f"{quantity.label} of {best}: {carried} in the median {where}."
         return f"{best} carried {carried} with {standing.where}{beside or '; nothing to compare it with'}."
     if outcome == "won":
         against = f" against {listed([lead.other for lead in leads])}" if absent else ""
@@ -143,9 +165,11 @@ def _verdict(run: Run, standing: Standing) -> str:
         said = [f"of {lead.other} in {lead.rounds_ahead} of {lead.n} rounds" for lead in leads]
         return f"{best} was ahead {listed(said)}{beside}."
     if leads and all(lead.n == 1 for lead in leads):
-        return f"No winner: one round shows none. {best} carried the most in it{beside}."
+        return f"No winner: one round shows none. {best} {run.quantity.carried_most} in it{beside}."
     said = [f"{listed([best, *standing.rivals])} are not told apart"] if standing.rivals else []
-    said += [f"{best} has the highest median, and {name} carried more in their rounds" for name in standing.behind]
+    first = "highest" if run.quantity.higher else "lowest"
+    more = run.quantity.carried_more
+    said += [f"{best} has the {first} median, and {name} {more} in their rounds" for name in standing.behind]
     said += [f"{name} shares no valid round with {best}" for name in standing.unpaired]
     return f"No clear winner: {', '.join(said)}{beside}."
 
@@ -168,15 +192,19 @@ def _skipped(run: Run, places: Sequence[Cell], standing: Standing) -> list[str]:
 def _remarks(run: Run, standing: Standing) -> list[str]:
     said = [_of_trials(run, standing)]
     if standing.higher:
-        more = "has a higher median" if len(standing.higher) == 1 else "have higher medians"
+        way = "higher" if run.quantity.higher else "lower"
+        more = f"has a {way} median" if len(standing.higher) == 1 else f"have {way} medians"
+        better = run.quantity.carried_more
         said.append(
-            f"{listed(standing.higher)} {more} over all rounds; in those that both have, {standing.best} carried more."
+            f"{listed(standing.higher)} {more} over all rounds; in those that both have, {standing.best} {better}."
         )
     if standing.leads and any(lead.interval.is_range for lead in standing.leads):
         said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
     said += mode_remarks(run, standing.key, standing.rows)
     effects = [(f"{lead.median:.2f} times {lead.other}", lead.median) for lead in _matter(run, standing)]
     said += filter(None, [floor_remark(run, standing.key, effects)])
+    if run.quantity.direction:
+        said.append(f"{run.quantity.label} in {run.quantity.unit}: {run.quantity.direction}.")
     bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
     if bound:
         said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import bounds, throughputs
+from orchestrator.analysis.cells import bounds, values_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.quality import valid_trials
 from orchestrator.plan.noise_floor import NOISE_FLOOR
@@ -29,7 +29,7 @@ def noise_floor(run: Run) -> pd.DataFrame:
     interval: of the ratios of the second to the first, paired by boot and round; floor_low, floor_high: the band that
     the interval and its reciprocal span, since either side could be on top; measured_in.
     """
-    second, first = (throughputs(valid_trials(run, kind)) for kind in (NOISE_FLOOR, "measure"))
+    second, first = (values_of(run, valid_trials(run, kind)) for kind in (NOISE_FLOOR, "measure"))
     rows: list[dict[str, Any]] = []
     for key, values in second.items():
         against = held_against(key.variant, run.variants)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from orchestrator.analysis.baselines import baselines_bps
+from orchestrator.analysis.baselines import baselines_of
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
@@ -29,6 +29,7 @@ from orchestrator.analysis.limits.costs import rankings_that_reverse
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.quality import quality_notes
+from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.paths import CHECKOUT, EXPERIMENTS
@@ -55,6 +56,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": _number, "percent": _percent, "count_of": count}
+    quantity = run.quantity
+    environment.filters |= {"value": lambda value: _number(None if value is None else value / quantity.scale)}
     environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
@@ -65,6 +68,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     prices = costs(run)
     return template.render(
         run=run,
+        q=quantity,
         meta=meta,
         plan=meta.get("plan") or {},
         testbed={**dict.fromkeys(_OF_A_TESTBED), **run.testbed},
@@ -72,7 +76,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         headline=first,
-        bars=_bars(first),
+        bars=_bars(run, first),
         places=_places(found),
         colours={name: colour_on_page(colour) for name, (colour, _, _) in look(run.variants).items()},
         verdicts=verdicts,
@@ -96,8 +100,12 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         ratios=ratios(run).to_dict("records"),
         efficiencies=efficiencies(run).to_dict("records"),
         baselines=[
-            {"cores": cell.cores, "pairs": ", ".join([str(cell.tunnels), *cell.words()[3:]]), "median_bps": bps}
-            for cell, bps in sorted(baselines_bps(run).items())
+            {
+                "cores": cell.cores,
+                "pairs": ", ".join([str(cell.tunnels), *cell.words()[3:]]),
+                quantity.of("median"): value,
+            }
+            for cell, value in sorted(baselines_of(run).items())
         ],
         not_ok=run.attempts[run.attempts["status"] != "ok"].to_dict("records"),
         marked=run.trials[(run.trials["status"] == "ok") & (run.trials["marks"].fillna("") != "")].to_dict("records"),
@@ -125,13 +133,14 @@ def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _bars(first: Headline) -> list[dict[str, Any]]:
+def _bars(run: Run, first: Headline) -> list[dict[str, Any]]:
     """The rows of the headline's place with ``width``, ``left`` and ``across``, in percent of the longest."""
     if first.standing is None:
         return []
     rows = first.standing.rows
-    longest = max(row["high_bps"] for row in rows) or 1.0
-    shares = ((row, *(row[key] / longest * 100 for key in ("median_bps", "low_bps", "high_bps"))) for row in rows)
+    columns = [run.quantity.of(name) for name in ("median", "low", "high")]
+    longest = max(row[columns[-1]] for row in rows) or 1.0
+    shares = ((row, *(row[key] / longest * 100 for key in columns)) for row in rows)
     return [
         {**row, "width": f"{median:.1f}", "left": f"{low:.1f}", "across": f"{high - low:.1f}"}
         for row, median, low, high in shares
@@ -165,12 +174,18 @@ def _compared(run: Run) -> str:
         "site-to-site": "between a client and a server behind two gateways",
         "gateway-to-gateway": "between two gateways",
     }
-    quantity = "packet rate" if run.counts_packets else "throughput"
+    quantity = "packet rate" if run.counts_packets else _in_words(run.quantity)
     way = where.get(run.topology, run.topology)
     return (
         f"{count(len(run.variants), 'variant')} of WireGuard: {what}, by the {quantity} {way}, with {cores} cores and "
         f"{tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
     )
+
+
+def _in_words(quantity: Quantity) -> str:
+    if quantity.is_throughput:
+        return quantity.label.lower()
+    return f"{quantity.label} in {quantity.unit} ({quantity.direction})"
 
 
 def _described(variant: Mapping[str, Any] | None) -> str:
@@ -195,6 +210,11 @@ def _traffic(meta: Mapping[str, Any]) -> str:
                     f"pktgen, {count(traffic.get('flows') or 1, 'UDP flow')} in each tunnel, loads of "
                     f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
                 )
+            if command := traffic.get("command"):
+                per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
+                number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
+                said = f"`{shlex.join(command['client'])}` {per}{number}, {traffic['duration_s']:g} s"
+                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
             streams = count(traffic.get("streams") or 1, "stream")
             return (
                 f"{traffic.get('tool')}, {str(traffic.get('protocol')).upper()}, {streams} in each tunnel, "

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.cells import throughputs
+from orchestrator.analysis.cells import values_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import GOALS, goals
 from orchestrator.spec import Cell
@@ -27,7 +27,7 @@ def column_of(run: Run) -> tuple[str, str, float]:
     """The column that a run's trials are about, its unit, and how many of the column's units that is."""
     if run.counts_packets:
         return GOALS[goals(run)[0]][0], "kpps", 1e3
-    return "throughput_bps", "Gbit/s", 1e9
+    return run.quantity.column, run.quantity.unit, run.quantity.scale
 
 
 def several_modes(run: Run) -> dict[Cell, Modes]:
@@ -123,16 +123,16 @@ def in_words(row: Mapping[Any, Any], scale: float) -> str:
 def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """A sentence for each row of `cells` at one place that is in several modes: the modes, and how many times as much
     as in each of them the ``best`` cell of the place carried, paired by boot and round."""
-    values = throughputs(run.measured)
+    values = values_of(run, run.measured)
     said = []
     for row in rows:
         if not row["modes"]:
             continue
         key = Cell.of(row)
         surely = "" if row["modes"] == CERTAIN else "probably "
-        sides = [(row[f"{side}_mode_bps"] / 1e9, int(row[f"{side}_mode_n"])) for side in ("lower", "upper")]
-        words = " or ".join(f"{median:.2f} ({n} trials)" for median, n in sides)
-        text = f"{key.variant} is {surely}in two modes, {words} {run.in_its_time('Gbit/s')}"
+        sides = [(row[run.quantity.of(f"{side}_mode")], int(row[f"{side}_mode_n"])) for side in ("lower", "upper")]
+        words = " or ".join(f"{run.quantity.number(median)} ({n} trials)" for median, n in sides)
+        text = f"{key.variant} is {surely}in two modes, {words} {run.in_its_time(run.quantity.unit)}"
         mine = values[key]
         ordered = sorted(mine.values())
         lower = set(ordered[: sides[0][1]])
@@ -145,14 +145,15 @@ def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> lis
                 if ratio is not None:
                     parts.append(f"{ratio.median:.2f} times as much as in the {name} (n = {ratio.n})")
             if parts:
-                text += f": {best.variant} carried {' and '.join(parts)}"
+                verb = "carried" if run.quantity.is_throughput else "had"
+                text += f": {best.variant} {verb} {' and '.join(parts)}"
         said.append(f"{text}.")
     return said
 
 
 def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
-    """The ok trials of a kind that medians are made of, in the order in which they were measured; of packet rates
-    ``throughput_bps`` is the rate in packets/s."""
+    """The ok trials of a kind that medians are made of, in the order in which they were measured; ``throughput_bps``
+    is whatever they are about: packets/s of packet rates, and the value of a quantity of the user's own."""
     column = column_of(run)[0]
     trials = run.trials
     keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials[column].notna()

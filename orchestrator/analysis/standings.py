@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.analysis.cells import cells, throughputs
+from orchestrator.analysis.cells import cells, values_of
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.quantity import Quantity
 from orchestrator.spec import IMIX, Cell
 from orchestrator.spec.cells import more_words
 from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ratio
@@ -14,9 +15,10 @@ from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ra
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs.
+    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs. Where lower
+    values are better, how many times as high ``other`` is as ``variant``: above 1, ``variant`` is the better one.
 
-    ``rounds_ahead``: in how many it carried more; ``p``: of that, by `orchestrator.stats.signs.ahead_test`; ``p_holm``:
+    ``rounds_ahead``: in how many it was better; ``p``: of that, by `orchestrator.stats.signs.ahead_test`; ``p_holm``:
     after Holm's correction for all leads of the run.
     """
 
@@ -140,15 +142,16 @@ def in_order_of_size(keys: Iterable[Cell]) -> list[Cell]:
 def standings(run: Run) -> list[Standing]:
     """Who is how far at each place that has a valid trial, in the order of cores and tunnels.
 
-    The best is the one with the highest median, unless another carried more in the rounds that both have, by all of its
-    interval: then it is the first of which no other says that. Where each is contradicted, it is the highest median.
+    The best is the one with the best median (the highest, unless lower values are better), unless another was better in
+    the rounds that both have, by all of its interval: then it is the first of which no other says that. Where each is
+    contradicted, it is the best median.
     """
-    values = throughputs(run.measured)
+    values = values_of(run, run.measured)
     places: dict[Any, list[Any]] = {}
     for row in cells(run).to_dict("records"):
         if row["n"] > 0:
             places.setdefault(Cell.of(row).place, []).append(row)
-    found = [_standing(rows, values) for rows in places.values()]
+    found = [_standing(run.quantity, rows, values) for rows in places.values()]
     corrected = iter(holm([lead.p for one in found for lead in one.leads]))
     return [
         replace(one, leads=[replace(lead, p_holm=p) for lead, p in zip(one.leads, corrected, strict=False)])
@@ -158,9 +161,10 @@ def standings(run: Run) -> list[Standing]:
     ]
 
 
-def _standing(rows: list[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> Standing:
-    rows.sort(key=lambda row: -row["median_bps"])
-    every = [_leads(row, rows, values) for row in rows]
+def _standing(quantity: Quantity, rows: list[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> Standing:
+    median = quantity.of("median")
+    rows.sort(key=lambda row: -row[median] if quantity.higher else row[median])
+    every = [_leads(row, rows, values, higher=quantity.higher) for row in rows]
     place = next((i for i, leads in enumerate(every) if not any(lead.is_behind for lead in leads)), 0)
     others = [row for row in rows if row is not rows[place]]
     return Standing(
@@ -168,15 +172,17 @@ def _standing(rows: list[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], fl
     )
 
 
-def _leads(mine: Any, rows: Sequence[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> list[Lead]:
+def _leads(
+    mine: Any, rows: Sequence[Any], values: Mapping[Cell, Mapping[tuple[Any, ...], float]], *, higher: bool
+) -> list[Lead]:
     found = []
     best = Cell.of(mine)
     for row in rows:
         other = Cell.of(row)
-        ratio = None if other == best else paired_ratio(values[best], values[other])
+        above, below = (values[best], values[other]) if higher else (values[other], values[best])
+        ratio = None if other == best else paired_ratio(above, below)
         if ratio is not None:
-            below = values[other]
-            ahead = sum(value > below[turn] > 0 for turn, value in values[best].items() if turn in below)
+            ahead = sum(value > below[turn] > 0 for turn, value in above.items() if turn in below)
             p = ahead_test(ratio, ahead)
             found.append(Lead(best.variant, other.variant, ratio.n, ahead, ratio.median, ratio.interval, p))
     return found

@@ -68,11 +68,13 @@ def show(comparison: "Comparison") -> None:
     for sentence in comparison.clocks:
         console.print(f"[bold]{escape(sentence)}[/]")
     against = f"Speed-up against {comparison.reference}, in which the speed of the hosts cancels"
+    quantity = comparison.a.quantity
+    better = f" ({quantity.direction})" if quantity.direction else ""
     measured = (
-        comparison.a.in_its_time("Throughput, median in Gbit/s"),
+        comparison.a.in_its_time(f"{quantity.label}{better}, median in {quantity.unit}"),
         comparison.cells,
-        ("median_a_bps", "median_b_bps"),
-        1e9,
+        (quantity.of("median_a"), quantity.of("median_b")),
+        quantity.scale,
     )
     if comparison.goal:
         title = f"Packets, median in {comparison.a.in_its_time('Mpps')}: {GOALS[comparison.goal][2]}"

@@ -39,8 +39,10 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
         console.print(_packets(run))
         console.print()
     elif not run.cells().empty:
-        if run.virtual_time:
-            console.print(f"Throughput in Gbit/s, {run.measured_in}:")
+        quantity = run.quantity
+        better = f" ({quantity.direction})" if quantity.direction else ""
+        if run.virtual_time or better:
+            console.print(f"{quantity.axis}{better}, {run.measured_in}:", markup=False)
         console.print(_table(run, console))
         if bool(run.cells()["generator_bound"].any()):
             console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
@@ -97,15 +99,17 @@ def _table(run: "Run", console: "Console") -> "Table":
     from orchestrator.analysis.figures.style import BLACK, look
     from orchestrator.spec import Cell, factor_of
 
+    quantity = run.quantity
+    low, high = quantity.of("low"), quantity.of("high")
     rows: Any = run.cells().to_dict("records")
     ratios: dict[Cell, Any] = {Cell.of(row): row for row in run.ratios().to_dict("records")}
     colours = {name: "" if colour == BLACK else colour for name, (colour, _, _) in look(run.variants).items()}
     sized = any(Cell.of(row).packet_size is not None for row in rows)
     paths = run.further_factors
     headings = ["cores", "tunnels", *(["bytes"] if sized else []), *(factor_of(path).label for path in paths)]
-    headings += ["variant", "Gbit/s", "", "spread", "n"]
+    headings += ["variant", quantity.unit, "", "spread", "n"]
     headings += [f"times {run.reference}"] if len(run.variants) > 1 else []
-    top = max((row["high_bps"] for row in rows if row["n"]), default=1.0) or 1.0
+    top = max((row[quantity.of("high")] for row in rows if row["n"]), default=1.0) or 1.0
     lines: list[tuple[list[str], float, str]] = []  # the texts, how long the bar is (0 to 1), and its variant
     before: Cell | None = None
     for row in rows:
@@ -116,14 +120,16 @@ def _table(run: "Run", console: "Console") -> "Table":
         before = key
         ratio = ratios.get(key)
         lost = [f"{row[status]} {status}" for status in ("failed", "invalid", "missing") if row[status]]
-        number = f"{row['median_bps'] / 1e9:.2f}{'*' if row['generator_bound'] else ''}" if row["n"] else "-"
-        spread = f"{row['low_bps'] / 1e9:.2f} to {row['high_bps'] / 1e9:.2f}" if row["n"] > 1 else ""
+        number = (
+            f"{quantity.number(row[quantity.of('median')])}{'*' if row['generator_bound'] else ''}" if row["n"] else "-"
+        )
+        spread = f"{quantity.number(row[low])} to {quantity.number(row[high])}" if row["n"] > 1 else ""
         if row["modes"]:
-            number = " or ".join(f"{row[f'{side}_mode_bps'] / 1e9:.2f}" for side in ("lower", "upper"))
+            number = " or ".join(quantity.number(row[quantity.of(f"{side}_mode")]) for side in ("lower", "upper"))
             spread = f"{row['lower_mode_n']} and {row['upper_mode_n']} trials"
         texts = [*shown, key.variant, number, "" if row["n"] else ", ".join(lost), spread, str(row["n"])]
         texts += [f"{ratio['median']:.2f}" if ratio else ""] * (len(headings) - len(texts))
-        lines.append((texts, row["median_bps"] / top if row["n"] else 0.0, key.variant))
+        lines.append((texts, row[quantity.of("median")] / top if row["n"] else 0.0, key.variant))
     at = headings.index("")
     widths = [
         max(len(line[place]) for line in (headings, *(texts for texts, _, _ in lines)))

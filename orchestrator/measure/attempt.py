@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
+from orchestrator.measure.command import measure_command
 from orchestrator.measure.goodput import measure_goodput
 from orchestrator.measure.packet_rate import measure_packet_rate
 from orchestrator.measure.pktgen import end_loads, largest_packet
@@ -23,7 +24,11 @@ from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
 
 # What measures over tunnels that are ready, by the tool of a trial's traffic.
-MEASURE: Mapping[str, Callable[[Scene], None]] = {"iperf3": measure_goodput, "pktgen": measure_packet_rate}
+MEASURE: Mapping[str, Callable[[Scene], None]] = {
+    "iperf3": measure_goodput,
+    "pktgen": measure_packet_rate,
+    "command": measure_command,
+}
 
 
 def run_attempt(

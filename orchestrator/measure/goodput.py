@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goodput: iperf3 between the ends for a fixed time, what its receivers counted, and whether that counts."""
 
-import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.measure import iperf3, iperf3_report, layout, polls, probes, shares
+from orchestrator.measure import iperf3, iperf3_report, layout, shares
 from orchestrator.measure.aftermath import Aftermath, look_back
+from orchestrator.measure.driving import Job, drive
 from orchestrator.measure.judge import Evidence, Passage, judge, total_rates, variation
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.streams import Stream
-from orchestrator.measure.tunnels import keep_young
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
-
-# Each is for real processors, and longer on slow hosts.
-SERVERS_TIMEOUT_S = 15.0
-GRACE_S = 10.0  # beyond warm-up and duration, for iperf3 to connect and to exchange results
-_START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
 
 
 def measure_goodput(scene: Scene) -> None:
@@ -27,65 +20,19 @@ def measure_goodput(scene: Scene) -> None:
 
     Raises BadReport where a report is no number, and TestbedError where a host does not answer.
     """
-    testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
-    traffic = trial.traffic
-    ends, placement, hosts = scene.ends, scene.placement, scene.hosts
-    seconds = traffic.warm_up_s + traffic.duration_s
-    grace_s = GRACE_S * scene.slowness
-    sender, receiver = placement.host_of(ends.sender), placement.host_of(ends.receiver)
+    traffic, ends = scene.trial.traffic, scene.ends
     pairs = _prepared(scene)
+
+    def clients() -> Sequence[Job]:
+        pinned = traffic.affinity or own_cpus(scene.testbed)
+        cpus = (scene.testbed.cpus[ends.sender], scene.testbed.cpus[ends.receiver]) if pinned else None
+        return iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
+
     servers = iperf3.servers(ends.receiver, pairs)
-    serving = {
-        host: {
-            "servers": servers if host == receiver else [],
-            "patience_s": SERVERS_TIMEOUT_S * scene.slowness,
-        }
-        for host in hosts
-    }
-    together(testbed.agents, "serve", serving)
-    scene.phases.done("servers")
-    keep_young(scene)
-    scene.on_traffic()
-    skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
-    with testbed.boost(seconds + grace_s + 5) as boost:
-        pinned = traffic.affinity or own_cpus(testbed)
-        cpus = (testbed.cpus[ends.sender], testbed.cpus[ends.receiver]) if pinned else None
-        clients = iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
-        start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
-        measuring = {
-            host: {
-                "clients": clients if host == sender else [],
-                "start_at": None if start_at is None else start_at + skews_s[host],
-                "warm_up_s": traffic.warm_up_s,
-                "duration_s": traffic.duration_s,
-                "patience_s": seconds + grace_s,
-                "trace_polls": trial.kind == "trace",
-                "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
-            }
-            for host in hosts
-        }
-        measured = together(testbed.agents, "measure", measuring, timeout_s=seconds + GRACE_S + 15)
-    if len(hosts) == 1:
-        skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
-    outcome.boost = boost.value
-    scene.phases.done("traffic")
-    processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
-    for name, process in processes.items():
-        outcome.raw[f"{name}.json"] = process["out"]
-        if process["err"]:
-            outcome.raw[f"{name}.err"] = process["err"]
-    outcome.probes = {
-        **probes.of_hosts(measured, traffic.duration_s, scene.cpu_owners),
-        "computer": boost.value.computer,
-        "clock_skew_s": round(_farthest(skews_s), 3),
-    }
-    if trial.kind == "trace":
-        outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], scene.placement))
-    traffic_s = max(answer["traffic_s"] for answer in measured.values())
-    streams = [stream for pair in pairs for stream in iperf3_report.read_pair(pair, traffic, processes)]
-    outcome.measurements["iperf3"] = iperf3_report.versions(processes)
-    began_at = {host: answer["started_at"] + traffic.warm_up_s for host, answer in measured.items()}
-    _evaluate(scene, streams, look_back(scene, traffic_s, began_at))
+    driven = drive(scene, servers, clients, warm_up_s=traffic.warm_up_s, duration_s=traffic.duration_s)
+    streams = [stream for pair in pairs for stream in iperf3_report.read_pair(pair, traffic, driven.processes)]
+    scene.outcome.measurements["iperf3"] = iperf3_report.versions(driven.processes)
+    _evaluate(scene, streams, look_back(scene, driven.traffic_s, driven.began_at))
 
 
 def _prepared(scene: Scene) -> list[iperf3.Pair]:
@@ -103,10 +50,6 @@ def _prepared(scene: Scene) -> list[iperf3.Pair]:
     except iperf3.Unsuitable as error:
         raise AgentFailure(str(error)) from error
     return pairs
-
-
-def _farthest(skews_s: Mapping[str, float]) -> float:
-    return max(skews_s.values(), key=lambda skew: abs(skew))
 
 
 def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None:

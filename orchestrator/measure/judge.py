@@ -42,7 +42,8 @@ class Evidence:
     ``plain_pps``: what the generator sent and nothing lost without a tunnel, where that is known;
     ``clock_skew_s``: the host's clock less the controller's, None where it was not measured; ``segment_bytes``: what a
     TCP segment carries; ``carried``: of `orchestrator.measure.shares`; ``flows``: how many were spread over the
-    tunnels, None where each tunnel had its own; ``control``: of `orchestrator.measure.control`, None in real time.
+    tunnels, None where each tunnel had its own; ``control``: of `orchestrator.measure.control`, None in real time;
+    ``unused``: the tunnels that carried nothing, though they were to.
     """
 
     streams: Sequence[Stream]
@@ -61,6 +62,7 @@ class Evidence:
     carried: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     flows: int | None = None
     control: Mapping[str, Any] | None = None
+    unused: Sequence[int] = ()
 
     @property
     def in_virtual_time(self) -> bool:
@@ -166,6 +168,9 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
         # Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
+    if evidence.unused:
+        names = ", ".join(map(str, evidence.unused))
+        yield "counters", f"nothing came through tunnel {names}: the traffic went another way"
     yield from _spread(evidence, limits)
     total = evidence.rate_pps
     if total is None:

@@ -87,13 +87,15 @@ def _on_link(address: str, version: int) -> str:
 class Net:
     """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version.
 
-    ``mtu``: bytes of the largest IP packet in a tunnel.
+    ``mtu``: bytes of the largest IP packet in a tunnel. ``sourced``: the ends send to each tunnel's far end from their
+    own address of that tunnel, also where a program binds to none.
     """
 
     topology: str
     paths: str = "subnets"
     version: int = 4
     mtu: int = WIREGUARD_MTU
+    sourced: bool = False
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -108,7 +110,8 @@ class Net:
 def net_of(trial: Trial) -> Net:
     """The addresses and routes that a trial wants."""
     mtu = int(trial.levels.get(TUNNEL_MTU, WIREGUARD_MTU))
-    return Net(trial.topology, trial.traffic.paths, trial.traffic.ip_version, mtu)
+    traffic = trial.traffic
+    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command")
 
 
 def receiver_subnet(tunnel: int) -> str:
@@ -203,6 +206,12 @@ def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
         ]
         lines = ["link set lo up", *_add_link(_LAN_END[end], 24, "lan0", net), "link set lan0 up", *inner[side]]
         lines += [f"route add default via {_on_link(_LAN_GATEWAY[gateway], version)}" for version in net.versions]
+        lines += [
+            f"route add {_network(1 - side, i, version)} via {_on_link(_LAN_GATEWAY[gateway], version)} "
+            f"src {_address(side, i, version)}"
+            for version in (net.versions if net.sourced else ())
+            for i in numbers
+        ]
         namespaces[end] = {"sysctl": {}, "ip": lines}
     return namespaces
 

@@ -53,13 +53,15 @@ class Conditions:
     """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
     in the unit of the tool. ``control``: in virtual time, what the block's control gave
     (`orchestrator.measure.control`).
-    ``load_marks``: competing load marks the attempt and does not make it invalid.
+    ``load_marks``: competing load marks the attempt and does not make it invalid. ``files``: what the spec brings for
+    the hosts, by path.
     """
 
     limits: Limits = field(default_factory=Limits)
     baseline: float | None = None
     control: Mapping[str, Any] | None = None
     load_marks: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Phases:

@@ -129,7 +129,8 @@ class BlockRun:
         if beside:
             limits = _beside_others(limits)
         baseline = session.ledger.baseline(self._block, trial.levels)
-        conditions = Conditions(limits, baseline, self._control, load_marks=session.spec.busy == "mark")
+        marks = session.spec.busy == "mark"
+        conditions = Conditions(limits, baseline, self._control, load_marks=marks, files=session.spec.files)
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)

@@ -9,6 +9,7 @@ from orchestrator.spec.factors import Factor, Level, factor_of
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
+from orchestrator.spec.own_tools import Command, OwnQuantity, Reading
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.providers import PROVIDERS
 from orchestrator.spec.role_cpus import (
@@ -76,6 +77,7 @@ __all__ = [
     "Claim",
     "ClaimTest",
     "Clock",
+    "Command",
     "Ends",
     "Experiment",
     "Factor",
@@ -86,8 +88,10 @@ __all__ = [
     "Limits",
     "Link",
     "LinkKind",
+    "OwnQuantity",
     "Pool",
     "Problem",
+    "Reading",
     "Role",
     "RoleCpus",
     "Search",

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -29,6 +29,7 @@ from orchestrator.spec.fields import (
     expected,
 )
 from orchestrator.spec.limits import Limits
+from orchestrator.spec.own_tools import digests
 from orchestrator.spec.traffic import TierTraffic, Traffic
 from orchestrator.spec.variants import NO_VARIANTS, Variants
 from orchestrator.spec.varied import Varied, with_paths
@@ -252,6 +253,7 @@ class Experiment(Strict):
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")
 
     _origin: Origin = PrivateAttr(default=Origin())
+    _files: Mapping[str, bytes] = PrivateAttr(default={})
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -267,6 +269,22 @@ class Experiment(Strict):
         copy = self.model_copy()
         copy._origin = Origin(path, text, tier, tuple(overrides), variants)
         return copy
+
+    def with_files(self, files: Mapping[str, bytes]) -> "Experiment":
+        """The same with the contents of the files that its command brings, by their paths; their digests become a part
+        of what it is."""
+        command = self.traffic.command
+        if command is None or not files:
+            return self
+        command = command.model_copy(update={"files": digests(files)})
+        copy = self.model_copy(update={"traffic": self.traffic.model_copy(update={"command": command})})
+        copy._files = dict(files)
+        return copy
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The contents of the files that its command brings, by their paths relative to the spec's folder."""
+        return self._files
 
     @property
     def path(self) -> Path:
@@ -296,10 +314,11 @@ class Experiment(Strict):
     @property
     def inputs(self) -> dict[str, bytes]:
         """What it names beside itself, by its path relative to the spec's folder."""
-        if self.variants is None:
-            return {}
-        folder = PurePosixPath(self.variants).parent
-        return {(folder / name).as_posix(): content for name, content in self.own_variants.files.items()}
+        found = dict(self.files)
+        if self.variants is not None:
+            folder = PurePosixPath(self.variants).parent
+            found |= {(folder / name).as_posix(): content for name, content in self.own_variants.files.items()}
+        return found
 
     @property
     def spec_hash(self) -> str:

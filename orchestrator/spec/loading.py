@@ -12,6 +12,7 @@ from orchestrator.spec.contradictions import contradictions, rules_and_effect, u
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
+from orchestrator.spec.own_tools import files_of_spec
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.providers import schema_of, summaries
 from orchestrator.spec.testbed import Pool, Testbed, clock_of
@@ -44,14 +45,15 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         changes += problems
     tree = with_first_levels(tree)
     own, of_variants = variants_of_spec(tree, file.parent)
+    files, of_files = files_of_spec(tree, file.parent)
     experiment, problems = build(Experiment, tree)
-    problems = _without_echo(changes, [*problems, *of_variants, *contradictions(tree, own)])
+    problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own)])
     # Rules of the file may be for a tier; those of --set are for what is asked for now.
     without = [span for span, effect in rules_and_effect(tree).items() if not effect and not span.source.is_file]
     problems = _without_echo(problems, [Problem(_NO_EFFECT, span) for span in without])
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
-    return experiment.with_origin(file, source.text, chosen, overrides, own)
+    return experiment.with_files(files).with_origin(file, source.text, chosen, overrides, own)
 
 
 def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
@@ -180,8 +182,9 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
     for tier in (None, *names):
         tree = with_first_levels(_resolved(root, tier))
         own, of_variants = variants_of_spec(tree, Path(source.name).parent)
+        _, of_files = files_of_spec(tree, Path(source.name).parent)
         _, refused = build(Experiment, tree)
-        problems = _without_echo(problems, [*refused, *of_variants, *contradictions(tree, own)])
+        problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own)])
         for span, effect in rules_and_effect(tree).items():
             effective[span] = effective.get(span, False) or effect
     problems += [Problem(_NO_EFFECT, span) for span, effect in effective.items() if not effect]

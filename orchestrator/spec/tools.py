@@ -28,6 +28,9 @@ def misused(tree: Mapping) -> Iterator[Problem]:
         if others and tool not in others:
             yield Problem(f"traffic.{key} goes with tool {others[0]}, and the tool is {tool}. Leave it out.", span)
     yield from _packet_sizes(tree, tool, traffic)
+    if tool == "command" and "command" not in traffic.entries:
+        message = "Tool command runs programs of yours. Add command, with client, read and quantity (docs/traffic.md)."
+        yield Problem(message, traffic.keys["tool"])
     if tool != "pktgen":
         return
     if _text(tree.entries.get("topology")) == "gateway-to-gateway":
@@ -48,9 +51,10 @@ def unfit_levels(tree: Mapping, factors: Factors) -> Iterator[Problem]:
     if not more or not isinstance(traffic, Mapping) or not isinstance(place, Mapping):
         return
     tool = _text(traffic.entries.get("tool")) or Traffic.model_fields["tool"].default
-    if TUNNEL_MTU in more and tool != "iperf3":
+    if TUNNEL_MTU in more and tool == "pktgen":
         yield Problem(
-            f"{TUNNEL_MTU} goes with tool iperf3, and the tool is {tool}. Leave it out.", place.keys[TUNNEL_MTU]
+            f"{TUNNEL_MTU} does not go with tool pktgen, whose packets have sizes of their own. Leave it out.",
+            place.keys[TUNNEL_MTU],
         )
         return
     for path in filter(OF_TRAFFIC.__contains__, more):
@@ -102,7 +106,8 @@ def _packet_sizes(tree: Mapping, tool: str, traffic: Mapping) -> Iterator[Proble
         message = "pktgen sends packets of given sizes. Add the factor packet_size, such as [64, 512, 1420], or [imix]."
         yield Problem(message, traffic.keys["tool"])
     if tool != "pktgen" and sizes:
-        message = f"The factor packet_size goes with tool pktgen: {tool} has mss and datagram."
+        instead = ": iperf3 has mss and datagram." if tool == "iperf3" else f", and the tool is {tool}."
+        message = f"The factor packet_size goes with tool pktgen{instead}"
         yield Problem(f"{message} Leave it out.", factors.keys[_PACKET_SIZE])
     for rules, wanted in (("include", sizes), ("exclude", None)):
         for cell in _items(tree.entries.get(rules)):

@@ -9,9 +9,10 @@ from pydantic import Field, ValidationInfo, create_model, field_validator, model
 from pydantic.fields import FieldInfo
 
 from orchestrator.spec.fields import STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
+from orchestrator.spec.own_tools import Command
 from orchestrator.spec.searching import Latency, Search
 
-Tool = Literal["iperf3", "pktgen"]
+Tool = Literal["iperf3", "pktgen", "command"]
 Protocol = Literal["tcp", "udp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
 Paths = Literal["subnets", "ecmp"]
@@ -23,6 +24,7 @@ OF_TOOL: Mapping[str, tuple[str, ...]] = {
         *("congestion", "mss", "zerocopy", "affinity", "connections"),
     ),
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
+    "command": ("command", "ip_version"),
 }
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
@@ -94,6 +96,7 @@ class Traffic(Strict):
     affinity: bool = Field(
         default=False, description="Whether each process is bound to one CPU, in turn; without: to none."
     )
+    command: Command | None = Field(default=None, description="Programs of your own; of tool command.")
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")
 

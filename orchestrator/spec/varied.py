@@ -13,7 +13,7 @@ from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, read_traffic
 
 # One experiment has one of each: they decide how a trial is driven, or how the hosts of a block are addressed.
-_FIXED = ("search", "latency", "paths", "ip_version")
+_FIXED = ("search", "latency", "paths", "ip_version", "command")
 # {path: the field of `Traffic`}
 OF_TRAFFIC: Mapping[str, str] = {
     f"traffic.{field.alias or name}": name
@@ -23,7 +23,8 @@ OF_TRAFFIC: Mapping[str, str] = {
 TUNNEL_MTU = "tunnel.mtu"
 # IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
 Mtu = Annotated[
-    Size, Field(ge=1280, le=1420, description="Bytes of the largest IP packet in a tunnel; without: 1420. Of iperf3.")
+    Size,
+    Field(ge=1280, le=1420, description="Bytes of the largest IP packet in a tunnel; without: 1420. Not of pktgen."),
 ]
 
 

@@ -14,7 +14,8 @@ _BY_UNIT = (
 
 
 class Headline(NamedTuple):
-    """A value and its unit: bit/s, or packets/s; and whether a second of it is one of virtual time."""
+    """A value and its unit: bit/s, packets/s, or that of a quantity of the user's own; and whether a second of it is
+    one of virtual time."""
 
     value: float
     unit: str
@@ -24,7 +25,9 @@ class Headline(NamedTuple):
         time = " (virtual time)" * self.virtual
         if self.unit == "bit/s":
             return f"{self.value / 1e9:.2f} Gbit/s{time}"
-        return f"{self.value / 1e3:.4g} kpps{time}"
+        if self.unit == "packets/s":
+            return f"{self.value / 1e3:.4g} kpps{time}"
+        return f"{self.value:.4g} {self.unit}{time}"
 
 
 def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> Headline | None:
@@ -32,4 +35,6 @@ def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> Headl
     for name, unit in _BY_UNIT:
         if measurements.get(name) is not None:
             return Headline(float(measurements[name]), unit, virtual)
+    if measurements.get("value") is not None:
+        return Headline(float(measurements["value"]), str(measurements["quantity"]["unit"]), virtual)
     return None

@@ -28,6 +28,7 @@ class Each:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # also of a file: it leads nowhere else
+_QUANTITY = {"name": str, "unit": str, "label": Maybe(str), "better": ("higher", "lower")}
 _LEVELS = {"variant": str, "cores": int, "tunnels": int}
 _TRAFFIC = {
     "warm_up_s": float,
@@ -36,6 +37,7 @@ _TRAFFIC = {
     "protocol": Maybe(str),
     "streams": Maybe(int),
     "flows": Maybe(int),
+    "command": Maybe({"quantity": _QUANTITY}),
     "search": Maybe({"final_duration_s": Maybe(float)}),
 }
 _TRIAL = {
@@ -77,7 +79,16 @@ _LATENCY = {
 }
 _COUNTERS = Maybe(Each(Maybe(float)))
 _MEASURED = (
-    *("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s", "sent_pps", "received_pps"),
+    *(
+        "throughput_bps",
+        "value",
+        "duration_s",
+        "retransmits",
+        "handshake_age_s",
+        "overhead_s",
+        "sent_pps",
+        "received_pps",
+    ),
     *("loss_ratio", "ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
 
@@ -124,6 +135,7 @@ ATTEMPT = {
             "rates_bps": Maybe([float]),
             "handshakes_in_traffic": Maybe([{"gateway": str, "device": str, "at_s": float}]),
             "latency": Maybe([_LATENCY]),
+            "quantity": Maybe(_QUANTITY),
         }
     ),
     "probes": Maybe(

@@ -22,6 +22,8 @@ _PACKET_RATES = (
     *("sent_pps", "received_pps", "loss_ratio"),
     *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
+# Of the ``value`` of trials with a quantity of the user's own: its name, its unit, and which values are better.
+_QUANTITY = ("quantity", "unit", "better")
 # By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
 CLOCK_FIELDS = ("clock", "slots", "quantum_s")
 # What happened in virtual time inside the measured window.
@@ -63,6 +65,8 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
         ("marks", pa.string()),
         ("throughput_bps", pa.float64()),
         *((name, pa.float64()) for name in _PACKET_RATES),
+        ("value", pa.float64()),
+        *((name, pa.string()) for name in _QUANTITY),
         ("duration_s", pa.float64()),
         ("warm_up_s", pa.float64()),
         ("planned_duration_s", pa.float64()),
@@ -130,10 +134,11 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         **{
             key: measurements.get(key)
             for key in (
-                *("throughput_bps", "duration_s", "retransmits", "handshake_age_s", "overhead_s"),
+                *("throughput_bps", "value", "duration_s", "retransmits", "handshake_age_s", "overhead_s"),
                 *_PACKET_RATES,
             )
         },
+        **_quantity_fields(attempt["traffic"]),
         **{key: attempt.get(key) for key in ("realtime", "crypto", "variant_build", "kernel_release", "boot_id")},
         "started_at": datetime.fromisoformat(attempt["started_at"]),
         "cpu_busy": _cpu_busy(attempt),
@@ -144,6 +149,12 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         **_clock_fields(attempt),
         **{name: virtual.get(name) for name in _VIRTUAL_TIME},
     }
+
+
+def _quantity_fields(traffic: Mapping[str, Any]) -> dict[str, Any]:
+    """What the value of a trial with tool command is; nothing of other tools, whose columns say it."""
+    found = (traffic.get("command") or {}).get("quantity") or {}
+    return {"quantity": found.get("name"), "unit": found.get("unit"), "better": found.get("better")}
 
 
 def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,6 +216,7 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         mine = by_trial.get(trial["trial_id"], [])
         reason = given_up.get(trial["block"], "it was not attempted")
         missing = {"status": "missing", "reasons": reason, **_clock_fields(run["testbed"])}
+        missing |= _quantity_fields(trial["traffic"])
         found = accepted(mine) or missing
         testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
         fields = _trial_fields(trial, plan["topology"], testbed)

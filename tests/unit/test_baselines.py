@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.analysis import figures
-from orchestrator.analysis.baselines import baseline_of, baselines_bps
+from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.cells import cells
 from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.packets import packet_cells
@@ -41,7 +41,7 @@ def test_of_several_boots_the_baseline_is_the_median(tmp_path: Path) -> None:
     bare = run.trials[run.trials["kind"] == "baseline"]
     boots = [bare.assign(throughput_bps=speed, block=block) for block, speed in enumerate((9e9, 5e9, 7e9), 1)]
     trials = run.trials[run.trials["kind"] != "baseline"]
-    assert baselines_bps(replace(run, trials=pd.concat([*boots, trials]))) == {Cell("none", 2, 4): 7e9}
+    assert baselines_of(replace(run, trials=pd.concat([*boots, trials]))) == {Cell("none", 2, 4): 7e9}
 
 
 def test_other_core_counts_are_no_baseline() -> None:

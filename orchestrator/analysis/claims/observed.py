@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.cells import cells, throughputs
+from orchestrator.analysis.cells import cells, values_of
 from orchestrator.analysis.claims.standing import Standing, facts_of, standing_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Limits
@@ -67,7 +67,7 @@ def observe(run: Run) -> Observed:
     return Observed(
         standing_of(facts_of(run.meta, run.topology, run.clock)),
         _facts(run),
-        throughputs(run.measured),
+        values_of(run, run.measured),
         frozenset(name for name, about in described.items() if (about or {}).get("build") == _UNPATCHED),
         tuple(name for name in report_only if name not in Limits().report_only),
         str(run.meta.get("experiment", "another experiment")),

@@ -21,12 +21,12 @@ _PLACE = "place"  # a column: which level of the panel's factor a row has, from 
 def further_factors(run: Run) -> Drawing:
     """Of each further factor with several levels a panel, at the most cores and, of those, one tunnel a core (else the
     most tunnels); the other further factors have the levels with which most levels of the panel's were measured."""
-    cells = cells_of(run)
+    cells, quantity, title = cells_of(run), run.quantity, parts.title_of(run, TITLE)
     varied = [path for path in run.further_factors if cells[path].nunique() > 1]
     shown = cells[cells["n"] > 0]
     if not varied or shown.empty:
         why = "no trial with a tunnel gave a throughput." if varied else "no key of the spec is a factor."
-        return parts.nothing(run, NAME, TITLE, why)
+        return parts.nothing(run, NAME, title, why)
     cores = int(shown["cores"].max())
     counts = {int(tunnels) for tunnels in shown.loc[shown["cores"] == cores, "tunnels"]}
     tunnels = cores if cores in counts else max(counts)
@@ -52,11 +52,11 @@ def further_factors(run: Run) -> Drawing:
             axes.set_title(", ".join(more_words(others)))
             label = factor_of(path).label
             axes.set_xlabel(f"{label[0].upper()}{label[1:]}")
-            highest += [here["high_bps"], trials["throughput_bps"], invalid["throughput_bps"]]
-        grid[0].set_ylim(0, parts.upper_limit(highest, shown["baseline_bps"].iloc[:0]))
-        grid[0].set_ylabel(parts.rate_label(run, "Throughput in Gbit/s"))
+            highest += [here[quantity.of("high")], trials[quantity.column], invalid[quantity.column]]
+        grid[0].set_ylim(0, parts.upper_limit(highest, shown[quantity.of("baseline")].iloc[:0], quantity.scale))
+        grid[0].set_ylabel(parts.value_label(run))
         parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
-    return Drawing(NAME, TITLE, figure, notes)
+    return Drawing(NAME, title, figure, notes)
 
 
 def _others(run: Run, path: str) -> dict[str, Level]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the figures share: sheets with a footer, lines of medians with every trial, names and legends."""
 
+import functools
 import itertools
 import math
 import textwrap
@@ -18,7 +19,8 @@ from matplotlib.textpath import text_to_path
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, gbit, look
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, look
+from orchestrator.analysis.quantity import THROUGHPUT, Quantity
 from orchestrator.spec import Cell
 
 if TYPE_CHECKING:
@@ -127,7 +129,8 @@ def draw_variants(
     ``places`` gives where a level of ``column`` lies on the x axis; ``gap`` is the smallest distance between two,
     of which variants take a small part each, so that they do not hide one another.
     """
-    names = run.variants
+    names, quantity = run.variants, run.quantity
+    of, scale = quantity.of, quantity.scale
     rasterized = are_many(trials)
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
         aside = shift(index, len(names), gap)
@@ -138,7 +141,7 @@ def draw_variants(
             beside = jitter(rows) * 0.7 * slot(len(names)) * gap
             drawn = axes.scatter(
                 rows[column].map(places).astype("float64") + aside + beside,
-                rows["throughput_bps"] / 1e9,
+                rows[quantity.column] / scale,
                 s=9,
                 marker=marker,
                 facecolors=face,
@@ -148,24 +151,23 @@ def draw_variants(
                 zorder=order,
                 rasterized=rasterized,
             )
-            numbers.carry_rows(drawn, rows, trial_text)
+            numbers.carry_rows(drawn, rows, functools.partial(trial_text, quantity=quantity))
         if mine.empty:
             continue
         # A line has a gap where a planned cell has no valid trial or several modes: it would show what was not seen.
         along = [places[int(level)] + aside for level in planned[column]]
-        medians = planned["median_bps"].where(planned["modes"] == "") / 1e9
+        medians = planned[of("median")].where(planned["modes"] == "") / scale
         testbeds = testbeds_of(points, column)
         line_x, line_y = joined(along, medians, [testbeds.get(int(level)) for level in planned[column]])
         axes.plot(line_x, line_y, color=colour, linestyle=line, zorder=3, label=name)
-        draw_modes(
-            axes, mine[mine["modes"] != ""], [places[int(n)] + aside for n in mine.loc[mine["modes"] != "", column]]
-        )
+        several = mine[mine["modes"] != ""]
+        draw_modes(axes, several, [places[int(n)] + aside for n in several[column]], quantity)
         mine = mine[mine["modes"] == ""]
         x = [places[int(level)] + aside for level in mine[column]]
-        y = mine["median_bps"] / 1e9
-        dashes = draw_medians(axes, x, y, mine["low_bps"] / 1e9, mine["high_bps"] / 1e9)
-        numbers.carry_rows(dashes, mine, cell_text)
-        for place, top, bound in zip(x, mine["high_bps"] / 1e9, mine["generator_bound"], strict=True):
+        y = mine[of("median")] / scale
+        dashes = draw_medians(axes, x, y, mine[of("low")] / scale, mine[of("high")] / scale)
+        numbers.carry_rows(dashes, mine, functools.partial(cell_text, quantity=quantity))
+        for place, top, bound in zip(x, mine[of("high")] / scale, mine["generator_bound"], strict=True):
             if bound:
                 axes.annotate("†", (place, top), (0, 2), textcoords="offset points", ha="center", color=colour)
 
@@ -201,20 +203,18 @@ def limits(places: Sequence[float], gap: float) -> tuple[float, float]:
     return places[0] - margin, places[-1] + margin
 
 
-def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float]) -> None:
+def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float], quantity: Quantity = THROUGHPUT) -> None:
     """A dash for each mode of cells that have several, instead of a median that may lie between them."""
     for side in ("lower", "upper"):
-        dashes = axes.scatter(
-            x, cells[f"{side}_mode_bps"] / 1e9, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6
-        )
-        numbers.carry_rows(dashes, cells, mode_text)
+        y = cells[quantity.of(f"{side}_mode")] / quantity.scale
+        dashes = axes.scatter(x, y, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
+        numbers.carry_rows(dashes, cells, functools.partial(mode_text, quantity=quantity))
 
 
-def mode_text(row: Mapping[str, Any]) -> str:
+def mode_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
     """What the mark of a mode says under the pointer."""
-    sides = [
-        f"{gbit(row[f'{side}_mode_bps']):.3g} Gbit/s ({row[f'{side}_mode_n']} trials)" for side in ("lower", "upper")
-    ]
+    medians = {side: row[quantity.of(f"{side}_mode")] for side in ("lower", "upper")}
+    sides = [f"{quantity.text(median)} ({row[f'{side}_mode_n']} trials)" for side, median in medians.items()]
     return f"{Cell.of(row)}\n{row['modes']}: two modes\n{' or '.join(sides)}"
 
 
@@ -224,17 +224,19 @@ def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: 
     return axes.scatter(x, median, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
 
 
-def trial_text(row: Mapping[str, Any]) -> str:
+def trial_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
     """What a trial's mark says under the pointer."""
     about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
-    return f"{Cell.of(row)}\n{gbit(row['throughput_bps']):.3g} Gbit/s\n{where}{about}"
+    return f"{Cell.of(row)}\n{quantity.text(row[quantity.column])}\n{where}{about}"
 
 
-def cell_text(row: Mapping[str, Any]) -> str:
+def cell_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
     """What a median's mark says under the pointer."""
-    spread = captions.spread_text({**row, "low": row["low_bps"], "high": row["high_bps"]}, 1e9)
-    return f"{Cell.of(row)}\nmedian {gbit(row['median_bps']):.3g} Gbit/s\n{spread}"
+    spread = captions.spread_text(
+        {**row, "low": row[quantity.of("low")], "high": row[quantity.of("high")]}, quantity.scale
+    )
+    return f"{Cell.of(row)}\nmedian {quantity.text(row[quantity.of('median')])}\n{spread}"
 
 
 def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> bool:
@@ -250,7 +252,8 @@ def label_lines(
     shown = cells[cells["n"] > 0].sort_values(column)
     last = {str(name): rows.iloc[-1] for name, rows in shown.groupby("variant")}
     right = max((places[int(row[column])] for row in last.values()), default=0.0)
-    label_ends(axes, run, {name: gbit(float(row["median_bps"])) for name, row in last.items()}, right, gap)
+    median, scale = run.quantity.of("median"), run.quantity.scale
+    label_ends(axes, run, {name: float(row[median]) / scale for name, row in last.items()}, right, gap)
 
 
 def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, gap: float) -> None:
@@ -276,21 +279,21 @@ def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, 
         )
 
 
-def top_of(*series: pd.Series) -> float:
-    """The upper end of a throughput axis in Gbit/s that starts at 0 and shows all values, with some air."""
-    highest = max((float(values.max()) for values in series if len(values.dropna())), default=1e9)
-    return gbit(highest) * 1.12 or 1.0
+def top_of(*series: pd.Series, scale: float = THROUGHPUT.scale) -> float:
+    """The upper end of an axis in units of ``scale`` that starts at 0 and shows all values, with some air."""
+    highest = max((float(values.max()) for values in series if len(values.dropna())), default=scale)
+    return highest / scale * 1.12 or 1.0
 
 
-def draw_baseline(axes: "Axes", baselines: Mapping[float, float], top: float) -> bool:
+def draw_baseline(axes: "Axes", baselines: Mapping[float, float], top: float, scale: float = THROUGHPUT.scale) -> bool:
     """The throughput without a tunnel as a dotted line; as numbers with an arrow where it is beyond ``top``.
 
-    ``baselines``: in bit/s, by the place on the x axis of the cells that are held against it; one that all have in
+    ``baselines``: by the place on the x axis of the cells that are held against it; one that all have in
     common is a line across the axes. True if a line was drawn.
     """
-    shown = {place: gbit(value) for place, value in sorted(baselines.items()) if gbit(value) <= top}
+    shown = {place: value / scale for place, value in sorted(baselines.items()) if value / scale <= top}
     beyond = sorted(
-        {f"{gbit(value):.3g}": value for value in baselines.values() if gbit(value) > top}.items(), key=_value
+        {f"{value / scale:.3g}": value for value in baselines.values() if value / scale > top}.items(), key=_value
     )
     if beyond:
         span = " to ".join(dict.fromkeys((beyond[0][0], beyond[-1][0])))
@@ -316,10 +319,10 @@ def _value(item: tuple[str, float]) -> float:
     return item[1]
 
 
-def upper_limit(values: Iterable[pd.Series], baselines: pd.Series) -> float:
-    """The upper end of a throughput axis in Gbit/s: it shows all values, and the baseline unless that flattens them."""
-    top = top_of(*values)
-    beyond = top_of(baselines) if len(baselines.dropna()) else top
+def upper_limit(values: Iterable[pd.Series], baselines: pd.Series, scale: float = THROUGHPUT.scale) -> float:
+    """The upper end of an axis in units of ``scale``: all values, and the baseline unless that flattens them."""
+    top = top_of(*values, scale=scale)
+    beyond = top_of(baselines, scale=scale) if len(baselines.dropna()) else top
     return max(top, beyond) if beyond <= 1.6 * top else top * 1.06
 
 
@@ -376,6 +379,18 @@ def legend_above(figure: Figure, handles: Sequence[Artist], columns: int, **styl
     # With an anchor of its own, no room would be made for it: so the head is a part of its distance from the edge.
     away: Any = {"borderaxespad": 0.5 + (lines * _HEAD_PT * 1.3 + 1) / STYLE["legend.fontsize"]} if head else {}
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **away, **style)
+
+
+def title_of(run: Run, title: str) -> str:
+    """A figure's title, with the name of what was measured in place of throughput; and which way is better."""
+    if run.quantity.is_throughput:
+        return title
+    return f"{title.replace(THROUGHPUT.label, run.quantity.label, 1)} ({run.quantity.direction})"
+
+
+def value_label(run: Run) -> str:
+    """The name of the axis of what a run's trials measured."""
+    return rate_label(run, run.quantity.axis)
 
 
 def rate_label(run: Run, quantity: str) -> str:

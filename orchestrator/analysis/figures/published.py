@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from orchestrator.analysis.cells import throughputs
+from orchestrator.analysis.cells import values_of
 from orchestrator.analysis.claims import Evidence, Verdict, load_claims, verify
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
@@ -70,7 +70,7 @@ def published(run: Run) -> Drawing:
     ]
     sources = sorted({f"{v.claim}: {v.source}" for v, _ in measured})
     notes = [note for note in [*face, "Published values from:", "; ".join(sources) + "."] if note]
-    by_name = {str(key): value for key, value in throughputs(run.measured).items()}
+    by_name = {str(key): value for key, value in values_of(run, run.measured).items()}
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, COLUMN_IN, 0.55 + _ROW_IN * len(measured), face)
         axes = figure.subplots()

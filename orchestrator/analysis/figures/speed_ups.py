@@ -25,11 +25,13 @@ BETWEEN = ("f5-speed-ups", "Speed-up over {reference}, at the same cores and tun
 
 def pairs(run: Run, reference: str) -> pd.DataFrame:
     """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput there it is over."""
-    trials = run.measured[[*run.levels, "testbed", "block", "round", "throughput_bps"]]
-    below = trials[(trials["variant"] == reference) & (trials["throughput_bps"] > 0)].drop(columns="variant")
+    trials = run.measured[[*run.levels, "testbed", "block", "round", run.quantity.column]]
+    below = trials[(trials["variant"] == reference) & (trials[run.quantity.column] > 0)].drop(columns="variant")
     shared = [*run.levels[1:], "testbed", "block", "round"]
     both = trials[trials["variant"] != reference].merge(below, on=shared, suffixes=("", "_of_reference"))
-    return both.assign(ratio=both["throughput_bps"] / both["throughput_bps_of_reference"], reference=reference)
+    return both.assign(
+        ratio=both[run.quantity.column] / both[f"{run.quantity.column}_of_reference"], reference=reference
+    )
 
 
 @of_first_setting
@@ -37,6 +39,9 @@ def speed_ups(run: Run) -> Drawing:
     """F5 of a run: paired ratios to the reference variant, a panel a core count."""
     reference = str(run.reference)
     name, title = BETWEEN[0], BETWEEN[1].format(reference=reference)
+    quantity = run.quantity
+    better = "" if quantity.is_throughput else f"\n({quantity.direction})"
+    title = title if quantity.is_throughput else f"{quantity.label} over that of {reference} ({quantity.direction})"
     lost = captions.loss_note(run.planned, run.invalid, drawn=False)
     table, points = ratios(run), pairs(run, reference)
     if table.empty:
@@ -46,9 +51,9 @@ def speed_ups(run: Run) -> Drawing:
         )
         return parts.nothing(run, name, title, why, [lost])
     counts = sorted({int(cores) for cores in table["cores"]})
-    face = [_pairs_note(table, explained=False), captions.unpaired_note(table), _modes_note(table), lost]
+    face = [_pairs_note(run, table, explained=False), captions.unpaired_note(table), _modes_note(table), lost]
     face += [captions.pool_note(points), *captions.context_notes(run)]
-    notes = [note for note in [_pairs_note(table), *face[1:]] if note]
+    notes = [note for note in [_pairs_note(run, table), *face[1:]] if note]
     others = [variant for variant in run.variants if variant != reference]
     top = float(max(table["high"].max(), points["ratio"].max(), 1.0)) * 1.12
     with mpl.rc_context(STYLE):
@@ -64,7 +69,7 @@ def speed_ups(run: Run) -> Drawing:
                 aside = parts.shift(index, len(others), gap)
                 _draw_ratios(axes, run, variant, here, mine, places, aside)
             axes.set_ylim(0, top)
-            panels.finish(axes, place, counts, levels, f"Times {reference}")
+            panels.finish(axes, place, counts, levels, f"Times {reference}{better}")
         last = table[table["cores"] == counts[across - 1]]
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:
@@ -129,12 +134,13 @@ def _modes_note(table: pd.DataFrame) -> str:
     return f"With {places} one side is in two modes, and the median ratio may lie between those of the modes."
 
 
-def _pairs_note(table: pd.DataFrame, *, explained: bool = True) -> str:
+def _pairs_note(run: Run, table: pd.DataFrame, *, explained: bool = True) -> str:
     n = captions.sizes_in_words(int(n) for n in table["n"])
     whiskers = captions.whiskers(table.loc[table["n"] > 1, "interval"])
+    what = "throughput" if run.quantity.is_throughput else "value"
     if not explained:
         return f"Medians of {n} pairs; whiskers: {whiskers}."
     return (
-        "Each mark: a trial's throughput over that of the reference in the same block and round. "
+        f"Each mark: a trial's {what} over that of the reference in the same block and round. "
         f"Dashes: medians, {n} pairs a cell. Whiskers: {whiskers}."
     )

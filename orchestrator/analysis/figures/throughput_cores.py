@@ -17,7 +17,7 @@ from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
-from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, gbit, look
+from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, look
 from orchestrator.analysis.settings import of_first_setting
 from orchestrator.spec import Cell
 from orchestrator.spec.role_cpus import OWN_CPUS
@@ -49,7 +49,7 @@ def one_tunnel_a_core(run: Run) -> Drawing:
 
 
 def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawing:
-    name, title = about
+    name, title, quantity = about[0], parts.title_of(run, about[1]), run.quantity
 
     def chosen(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["tunnels"] == (frame["cores"] if per_core else 1)]
@@ -69,7 +69,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     face += [_axis_note(cores, per_core=per_core), *captions.context_notes(run)]
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
     notes = [captions.sample_note(cells)]
-    if per_core and not shown.empty:
+    if per_core and quantity.is_throughput and not shown.empty:
         notes.append("Grey lines: ideal, as much a core as the variant carries at its smallest core count.")
     if len(table):
         notes.append("Efficiency: throughput a core over that on one core; bounds from both cells' spread.")
@@ -83,13 +83,14 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         figure, axes, below = _axes(run, face, bool(len(table)))
         places = _places_of(cores)
         gap = parts.smallest_gap(places.values())
-        ideal = _ideal_lines(axes, run, shown, trials, places, gap) if per_core else 0.0
-        top = max(parts.top_of(trials["throughput_bps"], invalid["throughput_bps"], shown["high_bps"]), ideal * 1.05)
+        ideal = _ideal_lines(axes, run, shown, trials, places, gap) if per_core and quantity.is_throughput else 0.0
+        values = [trials[quantity.column], invalid[quantity.column], shown[quantity.of("high")]]
+        top = max(parts.top_of(*values, scale=quantity.scale), ideal * 1.05)
         doubling = per_core and places[cores[-1]] != cores[-1]
-        _limit_rates(axes, top, trials["throughput_bps"] if doubling and len(trials) else None)
+        _limit_rates(axes, top, trials[quantity.column] / quantity.scale if doubling and len(trials) else None)
         axes.set_xlim(*parts.limits(list(places.values()), gap))
         parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
-        axes.set_ylabel(parts.rate_label(run, "Throughput in Gbit/s"))
+        axes.set_ylabel(parts.value_label(run))
         (below or axes).set_xticks(list(places.values()), [str(count) for count in cores])
         remarks = [*(["virtual CPUs"] if run.virtual_time else []), *(["one tunnel each"] if per_core else [])]
         (below or axes).set_xlabel("Cores" + (f" ({', '.join(remarks)})" if remarks else ""))
@@ -136,12 +137,12 @@ def _axis_note(cores: Sequence[int], *, per_core: bool) -> str:
 
 
 def _limit_rates(axes: "Axes", top: float, trials: pd.Series | None) -> None:
-    """The throughput axis, from 0 to ``top`` in Gbit/s; from the lowest of ``trials`` on, and logarithmic, where these
+    """The throughput axis, from 0 to ``top``; from the lowest of ``trials`` on, and logarithmic, where these
     are given: beside core counts that double, what is linear is a straight line then."""
     if trials is None:
         axes.set_ylim(0, top)
         return
-    bottom = gbit(float(trials.min())) / 1.3
+    bottom = float(trials.min()) / 1.3
     axes.set_yscale("log", base=2)
     axes.set_ylim(bottom, top * 1.1)
     axes.yaxis.set_major_locator(FixedLocator([2.0**power for power in range(-10, 12)]))
@@ -159,7 +160,7 @@ def _ideal_lines(
     axes: "Axes", run: Run, shown: pd.DataFrame, trials: pd.DataFrame, places: Mapping[int, float], gap: float
 ) -> float:
     """A line a variant from its smallest core count on, as far as the same testbed measured it; returns the highest
-    point drawn, in Gbit/s."""
+    point drawn, in the quantity's unit."""
     highest = 0.0
     for index, name in enumerate(run.variants):
         mine = shown[shown["variant"] == name].sort_values("cores")
@@ -170,12 +171,12 @@ def _ideal_lines(
         last = list(places)[-1] if len(set(testbeds.values())) == 1 else max(alike, default=0)
         if int(mine.iloc[0]["cores"]) >= last:
             continue
-        first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0]["median_bps"])
+        first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0][run.quantity.of("median")])
         aside = parts.shift(index, len(run.variants), gap)
         # Many points between the ends: where the x axis is logarithmic the line is a curve.
         along = np.linspace(places[first], places[last], 64)
         counts = along if places[first] == first else 2.0**along
-        ideal = [gbit(ideal_throughput(start, first, float(count))) for count in counts]
+        ideal = [ideal_throughput(start, first, float(count)) / run.quantity.scale for count in counts]
         axes.plot(along + aside, ideal, color=_IDEAL, linewidth=0.8, zorder=1)
         highest = max(highest, ideal[-1])
     return highest

@@ -20,13 +20,13 @@ TITLE = "Throughput against the number of tunnels, at fixed cores"
 @of_first_setting
 def throughput_tunnels(run: Run) -> Drawing:
     """F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
-    cells = cells_of(run)
+    cells, title = cells_of(run), parts.title_of(run, TITLE)
     lost = captions.loss_note(run.planned, run.invalid)
     shown = cells[cells["n"] > 0]
     drawn = {int(cores) for cores in shown["cores"]} | {int(cores) for cores in run.invalid["cores"]}
     counts = sorted(drawn)
     if not counts:
-        return parts.nothing(run, NAME, TITLE, "no trial with a tunnel gave a throughput.", [lost])
+        return parts.nothing(run, NAME, title, "no trial with a tunnel gave a throughput.", [lost])
     absent = [cores for cores in sorted({int(c) for c in run.planned["cores"]}) if cores not in drawn]
     face = [
         captions.sample_note(cells, explained=False),
@@ -38,7 +38,7 @@ def throughput_tunnels(run: Run) -> Drawing:
     ]
     notes = [captions.sample_note(cells)]
     bare = [cores for cores in counts if cores not in {int(c) for c in run.baselines["cores"]}]
-    line = run.in_its_time("No tunnel: the same traffic without one (baseline), in Gbit/s")
+    line = run.in_its_time(f"No tunnel: the same traffic without one (baseline), in {run.quantity.unit}")
     notes.append(f"{line}; none is valid for {', '.join(map(str, bare))} cores." if bare else f"{line}.")
     if absent:
         notes.append(f"No valid trial with {', '.join(map(str, absent))} cores: no panel.")
@@ -58,8 +58,8 @@ def throughput_tunnels(run: Run) -> Drawing:
             gap = parts.smallest_gap(places.values())
             parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
             axes.set_ylim(0, top)
-            lines |= parts.draw_baseline(axes, _baselines(here, levels), top)
-            panels.finish(axes, place, counts, levels, parts.rate_label(run, "Throughput in Gbit/s"))
+            lines |= parts.draw_baseline(axes, _baselines(run, here, levels), top, run.quantity.scale)
+            panels.finish(axes, place, counts, levels, parts.value_label(run))
         handles = parts.legend_handles(run, cells, run.invalid, lines)
         last = cells[cells["cores"] == counts[across - 1]]
         if parts.ends_are_labelled(cells, last, "tunnels"):
@@ -69,17 +69,19 @@ def throughput_tunnels(run: Run) -> Drawing:
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if handles:
             parts.legend(figure, handles)
-    return Drawing(NAME, TITLE, figure, notes)
+    return Drawing(NAME, title, figure, notes)
 
 
-def _baselines(cells: pd.DataFrame, levels: Sequence[int]) -> dict[float, float]:
-    """Of the cells of a panel the baselines in bit/s, by the place of their number of tunnels on the x axis."""
-    known = cells[cells["baseline_bps"].notna()]
+def _baselines(run: Run, cells: pd.DataFrame, levels: Sequence[int]) -> dict[float, float]:
+    """Of the cells of a panel the baselines, by the place of their number of tunnels on the x axis."""
+    column = run.quantity.of("baseline")
+    known = cells[cells[column].notna()]
     places = panels.places_of(levels)
-    return {places[int(row["tunnels"])]: float(row["baseline_bps"]) for row in known.to_dict("records")}
+    return {places[int(row["tunnels"])]: float(row[column]) for row in known.to_dict("records")}
 
 
 def _top(run: Run, cells: pd.DataFrame, cores: Sequence[int]) -> float:
     trials, invalid = (frame[frame["cores"].isin(cores)] for frame in (run.measured, run.invalid))
-    values = [trials["throughput_bps"], invalid["throughput_bps"], cells["high_bps"]]
-    return parts.upper_limit(values, cells["baseline_bps"])
+    quantity = run.quantity
+    values = [trials[quantity.column], invalid[quantity.column], cells[quantity.of("high")]]
+    return parts.upper_limit(values, cells[quantity.of("baseline")], quantity.scale)

@@ -31,7 +31,7 @@ _MOST_PANELS = 60  # more make a figure that nobody reads
 @of_first_setting
 def value_against_round(run: Run) -> Drawing:
     """The trials of all cells against their round, boots side by side; invalid attempts are hollow."""
-    column, unit, scale = column_of(run)
+    column, unit, _ = column_of(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & run.attempts[column].notna()]
     rows = tried[tried["status"].isin(["ok", "invalid"])]
     invalid = rows[rows["status"] == "invalid"]
@@ -57,7 +57,7 @@ def value_against_round(run: Run) -> Drawing:
             axes.set_visible(False)
         for number, (axes, place) in enumerate(zip(grid, places, strict=False)):
             mine = rows[[one == place for one in of_rows]]
-            _draw(axes, run, mine, modes, column, scale)
+            _draw(axes, run, mine, modes)
             key = Cell.of(mine.iloc[0].to_dict())
             axes.set_title(str(key.place), fontsize=6.5)
             if number + _ACROSS >= len(places):
@@ -72,8 +72,9 @@ def value_against_round(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, [note for note in notes if note])
 
 
-def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes], column: str, scale: float) -> None:
+def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes]) -> None:
     """One place: boots one after another along the x axis, each with its rounds."""
+    column, unit, scale = column_of(run)
     boots = sorted({(int(block), str(testbed)) for block, testbed in zip(rows["block"], rows["testbed"], strict=True)})
     starts, ends = {}, 0
     for boot in boots:
@@ -93,7 +94,7 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes
             style: dict[str, Any] = {"s": 8, "marker": marker, "facecolors": face, "edgecolors": edge, "zorder": order}
             width = 0.0 if status == "ok" else 0.7
             drawn = axes.scatter(x, part[column] / scale, linewidths=width, rasterized=many, **style)
-            numbers.carry(drawn, [_text(row, column, scale) for row in _records(part)])
+            numbers.carry(drawn, [_text(row, column, unit, scale) for row in _records(part)])
         good = mine[mine["status"] == "ok"]
         for boot, start in starts.items():
             here = good[(good["block"] == boot[0]) & (good["testbed"] == boot[1])]
@@ -113,9 +114,8 @@ def _records(rows: pd.DataFrame) -> Sequence[Mapping[Any, Any]]:
     return found
 
 
-def _text(row: Mapping[Any, Any], column: str, scale: float) -> str:
+def _text(row: Mapping[Any, Any], column: str, unit: str, scale: float) -> str:
     """What a mark says under the pointer."""
     about = "" if row["status"] == "ok" else f"\ninvalid: {row['reasons']}"
-    unit = "kpps" if column.endswith("_pps") else "Gbit/s"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
     return f"{Cell.of(row)}\n{row[column] / scale:.3g} {unit}\n{where}{about}"

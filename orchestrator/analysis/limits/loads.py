@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.baselines import baseline_of, baselines_bps
+from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
 from orchestrator.spec.links import RATE
@@ -82,8 +82,8 @@ def loads(run: Run) -> list[Load]:
     """
     samples = run.per_core
     samples = samples[samples["kind"] == "measure"]
-    rates = run.measured.set_index("trial_id")["throughput_bps"]
-    baselines = baselines_bps(run)
+    rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
+    baselines = baselines_of(run)
     traffic = _traffic(run)
     by_cell: dict[Cell, dict[str, pd.DataFrame]] = {}
     for trial_id, rows in samples.groupby("trial_id", sort=False):

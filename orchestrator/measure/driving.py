@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driving servers and clients on the hosts for a fixed time, with what is sampled around them."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.measure import polls, probes
+from orchestrator.measure.scene import Scene
+from orchestrator.measure.tunnels import keep_young
+from orchestrator.testbed.remote import together
+
+# Each is for real processors, and longer on slow hosts.
+SERVERS_TIMEOUT_S = 15.0
+GRACE_S = 10.0  # beyond warm-up and duration, for clients to connect and to exchange results
+_START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
+
+Processes = Mapping[str, Mapping[str, Any]]  # of the agent's `measure`, by the process's name
+Job = Mapping[str, Any]  # a server or a client, as the agent takes it
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What was driven: ``processes``: what each printed; ``traffic_s``: how long it took; ``began_at``: when each
+    host's warm-up was over, by its own clock."""
+
+    processes: Processes
+    traffic_s: float
+    began_at: Mapping[str, float]
+
+
+def drive(
+    scene: Scene,
+    servers: Sequence[Job],
+    clients: Callable[[], Sequence[Job]],
+    *,
+    warm_up_s: float,
+    duration_s: float,
+    suffix: str = ".json",
+    grace_s: float = GRACE_S,
+    files: Mapping[str, bytes] | None = None,
+) -> Driven:
+    """Run servers at the receiving end and clients at the sending end; the outcome gets probes and what they printed.
+
+    ``clients`` is asked for when the CPUs of the hosts are as they stay. ``suffix``: of the files that keep what
+    processes print. ``grace_s``: how much longer than its time a client may take, of the hosts' clock. ``files``: what
+    each host gets, by path. Raises TestbedError where a host does not answer.
+    """
+    testbed, outcome, hosts, placement = scene.testbed, scene.outcome, scene.hosts, scene.placement
+    sender, receiver = placement.host_of(scene.ends.sender), placement.host_of(scene.ends.receiver)
+    seconds = warm_up_s + duration_s
+    serving: dict[str, dict[str, Any]] = {
+        host: {"servers": servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * scene.slowness}
+        for host in hosts
+    }
+    if files:
+        sent = {name: base64.b64encode(content).decode() for name, content in files.items()}
+        serving = {host: {**request, "files": sent} for host, request in serving.items()}
+    together(testbed.agents, "serve", serving)
+    scene.phases.done("servers")
+    keep_young(scene)
+    scene.on_traffic()
+    skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
+    patience_s = seconds + grace_s * scene.slowness
+    with testbed.boost(patience_s + 5) as boost:
+        ready = clients()
+        start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
+        measuring = {
+            host: {
+                "clients": ready if host == sender else [],
+                "start_at": None if start_at is None else start_at + skews_s[host],
+                "warm_up_s": warm_up_s,
+                "duration_s": duration_s,
+                "patience_s": patience_s,
+                "trace_polls": scene.trial.kind == "trace",
+                "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
+            }
+            for host in hosts
+        }
+        measured = together(testbed.agents, "measure", measuring, timeout_s=seconds + grace_s + 15)
+    if len(hosts) == 1:
+        skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
+    outcome.boost = boost.value
+    scene.phases.done("traffic")
+    processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
+    for name, process in processes.items():
+        outcome.raw[f"{name}{suffix}"] = process["out"]
+        if process["err"]:
+            outcome.raw[f"{name}.err"] = process["err"]
+    outcome.probes = {
+        **probes.of_hosts(measured, duration_s, scene.cpu_owners),
+        "computer": boost.value.computer,
+        "clock_skew_s": round(_farthest(skews_s), 3),
+    }
+    if scene.trial.kind == "trace":
+        outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], placement))
+    traffic_s = max(answer["traffic_s"] for answer in measured.values())
+    began_at = {host: answer["started_at"] + warm_up_s for host, answer in measured.items()}
+    return Driven(processes, traffic_s, began_at)
+
+
+def _farthest(skews_s: Mapping[str, float]) -> float:
+    return max(skews_s.values(), key=lambda skew: abs(skew))

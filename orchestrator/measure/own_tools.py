@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool ``command``: the processes of the user's own programs in a trial, and the number in what they print. Pure."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from orchestrator.agent.traffic import FILES
+from orchestrator.measure.layout import receiver_address, sender_address
+from orchestrator.measure.streams import BadReport
+from orchestrator.spec import Command, Reading, Traffic
+
+_SHOWN = 200  # characters of what a program printed
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One client of a trial, and its server. ``tunnel``: the one that it has, None where it is for all."""
+
+    name: str
+    tunnel: int | None
+    arguments: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """What a sentence calls it."""
+        return "the client" if self.tunnel is None else f"the client of tunnel {self.tunnel}"
+
+
+def runs(traffic: Traffic, tunnels: int, duration_s: float) -> list[Run]:
+    """The clients of a trial, with what their arguments' placeholders stand for."""
+    command = _command(traffic)
+    version = traffic.ip_version
+    everyone = ",".join(receiver_address(tunnel, version) for tunnel in range(1, tunnels + 1))
+    common = {
+        "port": str(command.port),
+        "tunnels": str(tunnels),
+        "addresses": everyone,
+        "duration": f"{duration_s:g}",
+        "warm_up": f"{traffic.warm_up_s:g}",
+        "files": FILES,
+    }
+    numbers = range(1, tunnels + 1) if command.each == "tunnel" else (1,)
+    return [
+        Run(
+            str(tunnel) if command.each == "tunnel" else "all",
+            tunnel if command.each == "tunnel" else None,
+            {
+                **common,
+                "tunnel": str(tunnel),
+                "address": receiver_address(tunnel, version),
+                "source": sender_address(tunnel, version),
+            },
+        )
+        for tunnel in numbers
+    ]
+
+
+def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
+    """The agent's ``servers``; none where the command has none."""
+    if not command.server:
+        return []
+    return [
+        {
+            "role": role,
+            "name": f"server-{run.name}",
+            "address": run.arguments["address"],
+            "port": command.port if command.ready == "listens" else None,
+            "any": True,
+            "arguments": _filled(command.server, run),
+        }
+        for run in wanted
+    ]
+
+
+def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
+    """The agent's ``clients``."""
+    return [
+        {"role": role, "name": f"client-{run.name}", "any": True, "arguments": _filled(command.client, run)}
+        for run in wanted
+    ]
+
+
+def _filled(arguments: Sequence[str], run: Run) -> list[str]:
+    return [argument.format_map(run.arguments) for argument in arguments]
+
+
+def _command(traffic: Traffic) -> Command:
+    if traffic.command is None:
+        raise BadReport("traffic.command is missing, and the tool is command.")
+    return traffic.command
+
+
+def read_runs(command: Command, wanted: Sequence[Run], processes: Mapping[str, Mapping[str, Any]]) -> list[float]:
+    """The number of each client, in the quantity's unit. Raises BadReport where a client or server failed, or where
+    what a client printed has no such number."""
+    for run in wanted:
+        server = processes.get(f"server-{run.name}")
+        if server is not None and server["status"]:
+            raise BadReport(f"The server of {run.where} {_ended(server)}")
+    return [_read(command, run, processes[f"client-{run.name}"]) for run in wanted]
+
+
+def combined(values: Sequence[float], how: str) -> float:
+    """The trial's number of those of its tunnels: their sum, mean or median."""
+    return math.fsum(values) if how == "sum" else fmean(values) if how == "mean" else median(values)
+
+
+def _read(command: Command, run: Run, process: Mapping[str, Any]) -> float:
+    who = run.where[0].upper() + run.where[1:]
+    if process["status"] is None:
+        raise BadReport(f"{who} did not end within {command.deadline_s:g} s after its time: {_last(process)}.")
+    if process["status"] != 0:
+        raise BadReport(f"{who} {_ended(process)}")
+    try:
+        return value_in(process["out"], command.read)
+    except ValueError as error:
+        raise BadReport(f"{who}: {error}; it printed {_last(process)}.") from error
+
+
+def _ended(process: Mapping[str, Any]) -> str:
+    status = process["status"]
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"{how}: {_last(process)}."
+
+
+def _last(process: Mapping[str, Any]) -> str:
+    lines = (process["err"] or process["out"]).strip().splitlines()
+    return f'"{lines[-1][-_SHOWN:].rstrip(".")}"' if lines else "nothing"
+
+
+def value_in(text: str, reading: Reading) -> float:
+    """The number in what a program printed. Raises ValueError with why there is none."""
+    if reading.regex is not None:
+        found = [match.group(1) for match in re.finditer(reading.regex, text, re.MULTILINE)]
+        if not found or found[-1] is None:
+            raise ValueError(f"nothing matches {reading.regex}")
+        value: Any = found[-1]
+    else:
+        value = _at(text, str(reading.json_path))
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")
+    try:
+        number = float(value) * reading.factor
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{str(value)[:40]!r} is no number") from error
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no finite number")
+    return number
+
+
+def _at(text: str, path: str) -> Any:
+    """The value at a path of a JSON document: keys, and places of lists in brackets."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON document ({error})") from error
+    for key, place in re.findall(r"([^.\[\]]+)|\[(-?\d+)\]", path):
+        try:
+            value = value[int(place)] if place else value[key]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{path} is not in it") from error
+    return value

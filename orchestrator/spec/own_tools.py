@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a spec says of tool ``command``: programs of the user's own, and the number in what they print."""
+
+import hashlib
+import re
+from collections.abc import Mapping as MappingType
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from orchestrator.spec.document import Items, Mapping, Scalar
+from orchestrator.spec.fields import Interval, Name, Strict, expected
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.variants import is_outside
+
+PLACEHOLDERS = ("address", "source", "addresses", "port", "tunnel", "tunnels", "duration", "warm_up", "files")
+MOST_BYTES = 2**20  # of all files that a spec's commands bring
+_STEP = r"(?:[^.\[\]]+|\[-?\d+\])"
+_JSON_PATH = re.compile(rf"{_STEP}(?:\.[^.\[\]]+|\[-?\d+\])*")
+
+
+def placeholders_in(argument: str) -> set[str]:
+    """The names between braces in an argument; ``{{`` stands for a brace. Raises ValueError where it cannot be read."""
+    found = set()
+    for _, name, form, conversion in Formatter().parse(argument):
+        if name is not None:
+            if form or conversion:
+                raise ValueError(f"{{{name}}} has no format")
+            found.add(name)
+    return found
+
+
+def _argument(text: str) -> str:
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    try:
+        unknown = placeholders_in(text) - set(PLACEHOLDERS)
+    except ValueError as error:
+        raise expected(f"text with {known} in it, and {{{{ for a brace", because=str(error)) from error
+    if unknown:
+        because = f"there is no {{{sorted(unknown)[0]}}}"
+        raise expected(f"text with {known} in it, and {{{{ for a brace", because=because)
+    if "\0" in text:
+        raise expected("text that a program can be given", because="it has a NUL")
+    return text
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Argument = Annotated[str, BeforeValidator(_as_text), AfterValidator(_argument)]
+
+
+def _as_digests(value: Any) -> Any:
+    """The files of a list, whose contents are not known yet, as those of a mapping, whose contents are."""
+    if isinstance(value, tuple | list) and all(isinstance(one, str) for one in value):
+        outside = next((one for one in value if not one or is_outside(one)), None)
+        if outside is not None:
+            raise expected("paths below the folder of the spec", because=f'"{outside}" is none')
+        return dict.fromkeys(value, "")
+    return value
+
+
+_FILES_SCHEMA = WithJsonSchema(
+    {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Files below the spec's folder that each host gets; {files} is the folder there.",
+    }
+)
+
+
+class OwnQuantity(Strict):
+    """The quantity that a command measures."""
+
+    name: Name = Field(description="What tables call it, such as transactions.")
+    unit: str = Field(min_length=1, max_length=40, description="Such as transactions/s, or ms.")
+    label: str | None = Field(
+        default=None, min_length=1, max_length=80, description="What figures call it; without: its name."
+    )
+    better: Literal["higher", "lower"] = Field(description="Which values are the better ones.")
+
+    @property
+    def title(self) -> str:
+        """What figures and tables call it: the label, else the name with spaces."""
+        return self.label or self.name.replace("-", " ").capitalize()
+
+
+class Reading(Strict):
+    """Where the number stands in what a client prints; the last match counts."""
+
+    json_path: str | None = Field(
+        default=None, alias="json", description="Of a JSON document: keys and places, such as end.results[0].rate."
+    )
+    regex: str | None = Field(
+        default=None, description="A regular expression of Python with one group, which is the number; the last match."
+    )
+    factor: float = Field(default=1.0, description="What the number is multiplied with to be in the quantity's unit.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Reading":
+        if (self.json_path is None) == (self.regex is None):
+            raise expected("either json or regex")
+        if self.json_path is not None and not _JSON_PATH.fullmatch(self.json_path):
+            raise expected("a path such as end.results[0].rate", because=f'"{self.json_path}" is none')
+        if self.regex is not None:
+            try:
+                groups = re.compile(self.regex).groups
+            except re.error as error:
+                raise expected("a regular expression", because=f"{error}") from error
+            if groups != 1:
+                raise expected("a regular expression with one group", because=f"it has {groups}")
+        return self
+
+
+class Command(Strict):
+    """A server and a client of the user's own. Each is a list of arguments, which no shell reads."""
+
+    client: Annotated[tuple[Argument, ...], Field(min_length=1)] = Field(
+        description="The program at the sending end and its arguments; it ends by itself and prints the number."
+    )
+    server: tuple[Argument, ...] = Field(
+        default=(), description="The program at the receiving end, which begins before; it is ended after the clients."
+    )
+    read: Reading = Field(description="Where the number stands in what a client prints.")
+    quantity: OwnQuantity = Field(description="What the number is.")
+    each: Literal["tunnel", "all"] = Field(
+        default="tunnel",
+        description="tunnel: a client and a server for each tunnel; all: one of each in all.",
+    )
+    combine: Literal["sum", "mean", "median"] = Field(
+        default="sum", description="What the trial's number is of those of its tunnels."
+    )
+    port: int = Field(default=5201, ge=1024, le=65535, description="{port}, at the address of each server.")
+    ready: Literal["listens", "starts"] = Field(
+        default="listens", description="When clients may begin: the servers listen on {port} (TCP or UDP), or run."
+    )
+    deadline_s: Interval = Field(
+        default=10.0, alias="deadline", gt=0, le=3600, description="How much longer than its time a client may take."
+    )
+    files: Annotated[dict[str, str], BeforeValidator(_as_digests), _FILES_SCHEMA] = Field(default={})
+
+    @property
+    def warms_up_itself(self) -> bool:
+        """Whether the client is told the warm-up, and leaves it out of its number."""
+        return any("warm_up" in placeholders_in(argument) for argument in self.client)
+
+    @model_validator(mode="after")
+    def _has_what_it_names(self) -> "Command":
+        named = {name for argument in (*self.client, *self.server) for name in placeholders_in(argument)}
+        if "files" in named and not self.files:
+            raise expected("files beside it, such as [rtt.py]", because="{files} is named, and no file is brought")
+        if self.each == "all" and "tunnel" in named:
+            raise expected("each: tunnel", because="{tunnel} is named, and one client is for all of them")
+        return self
+
+
+def files_of_spec(tree: Mapping, folder: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    """The files that a spec's command brings, by their paths relative to its ``folder``, and mistakes."""
+    node: Any = tree
+    for key in ("traffic", "command", "files"):
+        node = node.entries.get(key) if isinstance(node, Mapping) else None
+    found: dict[str, bytes] = {}
+    problems = []
+    for one in node.items if isinstance(node, Items) else ():
+        name = one.value if isinstance(one, Scalar) else None
+        if not isinstance(name, str) or not name or is_outside(name):
+            continue  # which is a problem of its own
+        try:
+            found[name] = (folder / name).read_bytes()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            problems.append(Problem(f"{folder / name} cannot be read: {why}. Put the file there.", one.span))
+            continue
+        if sum(map(len, found.values())) > MOST_BYTES:
+            problems.append(Problem(f"With {name} the files are larger than 1 MiB together. Bring less.", one.span))
+            break
+    return found, problems
+
+
+def digests(files: MappingType[str, bytes]) -> dict[str, str]:
+    """The SHA-256 of each file."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
