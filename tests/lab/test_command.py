@@ -38,8 +38,8 @@ else:
 """
 COMMAND: dict[str, Any] = {
     "files": ["rounds.py"],
-    "server": ["python3", "{files}/rounds.py", "serve", "{address}", "{port}"],
-    "client": ["python3", "{files}/rounds.py", "{address}", "{port}", "{duration}"],
+    "server": ("python3", "{files}/rounds.py", "serve", "{address}", "{port}"),
+    "client": ("python3", "{files}/rounds.py", "{address}", "{port}", "{duration}"),
     "read": {"json": "rounds"},
     "quantity": {"name": "rounds", "unit": "rounds", "better": "higher"},
 }
@@ -90,15 +90,15 @@ def test_a_script_that_binds_to_nothing_goes_through_each_tunnel(testbed: UmlTes
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"client": ["no-such-program"]}, "no-such-program cannot be started: there is no such program"),
-        ({"client": ["sh", "-c", "echo lost >&2; exit 3"]}, 'client of tunnel 1 ended with status 3: "lost"'),
-        ({"client": ["sleep", "60"], "deadline": "1s"}, "did not end within 1 s"),
-        ({"client": ["echo", "nothing"]}, "no JSON document"),
-        ({"server": ["sh", "-c", "echo busy >&2; exit 4"]}, "busy"),
-        ({"server": [], "client": ["echo", '{{"rounds": 1}}']}, "nothing came through tunnel 1, 2"),
+        ({"client": ("no-such-program",)}, "no-such-program cannot be started: there is no such program"),
+        ({"client": ("sh", "-c", "echo lost >&2; exit 3")}, 'client of tunnel 1 ended with status 3: "lost"'),
+        ({"client": ("sleep", "60"), "deadline": "1s"}, "did not end within 1 s"),
+        ({"client": ("echo", "nothing")}, "no JSON document"),
+        ({"server": ("sh", "-c", "echo busy >&2; exit 4")}, "busy"),
+        ({"server": (), "client": ("echo", '{{"rounds": 1}}')}, "nothing came through tunnel 1, 2"),
     ],
 )
 def test_what_fails_is_said_in_the_programs_own_words(testbed: UmlTestbed, changes: dict[str, Any], says: str) -> None:
-    outcome = attempted(testbed, **{"files": ["rounds.py"], **changes})
+    outcome = attempted(testbed, **changes)
     assert outcome.status != "ok"
     assert says in " ".join(outcome.reasons)

@@ -389,8 +389,9 @@ def title_of(run: Run, title: str) -> str:
 
 
 def value_label(run: Run) -> str:
-    """The name of the axis of what a run's trials measured."""
-    return rate_label(run, run.quantity.axis)
+    """The name of the axis of what a run's trials measured, with which way is better where that is not plain."""
+    direction = run.quantity.direction
+    return rate_label(run, run.quantity.axis) + (f"\n({direction})" if direction else "")
 
 
 def rate_label(run: Run, quantity: str) -> str:
