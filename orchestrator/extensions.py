@@ -86,7 +86,7 @@ class Extension:
 
     def to_json(self) -> dict[str, str]:
         """What run.json says of it."""
-        return {"kind": self.kind, "name": self.name, "from": self.origin, "hash": self.digest}
+        return {"from": self.origin, "hash": self.digest}
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,11 @@ class Registry:
             raise UserError(
                 f"{name} is no module: there is no file {module}. Name a file that ends in .py, or a folder with an "
                 "__init__.py."
+            )
+        if path.stem in self.own:
+            raise UserError(
+                f"{name} would go by the name {path.stem}, which is one of this program's own {self.kind}. Give it "
+                "another name."
             )
         return Extension(self.kind, path.stem, f":{self.attribute}", name, path)
 

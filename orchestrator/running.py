@@ -107,7 +107,8 @@ def measure(request: Request, displays: Displays) -> "Summary":
                     )
                 )
 
-            campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide)
+            foreign = [one.extension for one in beds if one.extension is not None and one.extension.foreign]
+            campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide, foreign)
             with place.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)
             _tabulate(summary, display)

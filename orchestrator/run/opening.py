@@ -46,7 +46,7 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
     asked = {name: executor.submit(name, work, lambda text: None) for name in executor.testbeds}
     testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
-    described = _description(campaign.spec, plan, variants, testbeds, executor, campaign.arguments)
+    described = _description(campaign, plan, variants, testbeds, executor)
     if campaign.resume is None:
         run_id = new_run_id()
         first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
@@ -123,13 +123,13 @@ def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:
 
 
 def _description(
-    spec: "Experiment",
+    campaign: Campaign,
     plan: Plan,
     variants: Mapping[str, Variant],
     testbeds: Mapping[str, Opened],
     executor: Executor,
-    arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
+    spec = campaign.spec
     first = next(iter(testbeds.values()))
     many = len(testbeds) > 1
     alike = all(one.environment == first.environment for one in testbeds.values())
@@ -140,7 +140,7 @@ def _description(
         "spec_hash": spec.spec_hash,
         "spec": spec.model_dump(mode="json"),
         "overrides": list(spec.overrides),
-        "arguments": dict(arguments),
+        "arguments": dict(campaign.arguments),
         "plan": plan.to_json(),
         "variants": {
             name: {
@@ -153,7 +153,7 @@ def _description(
             for name, variant in variants.items()
         },
         "versions": versions(),
-        "source": source_identity(),
+        "source": source_identity(campaign.extensions),
         "testbed": {
             **(_of_pool(plan.testbed, testbeds, executor.computers) if many else _of_testbed(first)),
             "max_cores": max(block.cores for block in plan.blocks),

@@ -3,11 +3,13 @@
 
 import platform
 import subprocess
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__, cache
+from orchestrator.extensions import Extension
 from orchestrator.paths import CHECKOUT, HOME, IS_CHECKOUT
 from orchestrator.run.program import program_hash, program_packages
 
@@ -44,9 +46,10 @@ def _folder(name: str) -> Path:
     return (CHECKOUT if name.startswith("orchestrator") else HOME) / name
 
 
-def source_identity() -> dict[str, Any]:
+def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
     """The commit and whether the checkout differs from it; in any case a hash of the tree, and of the part of it that
-    measures, with the versions of the packages that this part uses."""
+    measures, with the versions of the packages that this part uses. ``extensions``: what is used beside it, each under
+    its kind and name with where it is from and a hash of its files. Raises UserError where one cannot be read."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain") if commit else None
     tree = cache.key_of({name: cache.hash_tree(_folder(name)) for name in _SOURCES})
@@ -57,6 +60,7 @@ def source_identity() -> dict[str, Any]:
         "tree_hash": tree,
         "program_hash": program_hash(),
         "packages": program_packages(),
+        **({"extensions": {f"{one.kind} {one.name}": one.to_json() for one in extensions}} if extensions else {}),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.extensions import Extension
 from orchestrator.kernel.variants import Variant
 from orchestrator.plan import Plan
 from orchestrator.run.ledger import Ledger
@@ -24,6 +25,7 @@ class Campaign:
 
     ``arguments``: what the plan was made with beside the spec, stored so that the run can go on with it. ``resume``:
     the run's directory to go on with. ``on_change``: given what has changed since, says keep, rerun or abort.
+    ``extensions``: what it uses that is no part of this program.
     """
 
     spec: "Experiment"
@@ -33,6 +35,7 @@ class Campaign:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resume: Path | None = None
     on_change: Callable[[Sequence[Change]], str] = lambda changes: "abort"
+    extensions: Sequence[Extension] = ()
 
 
 @dataclass(frozen=True)

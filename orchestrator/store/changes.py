@@ -78,6 +78,9 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     old, new = ((side.get("source") or {}).get("program_hash") for side in (before, after))
     if old != new:
         yield Change("the program that measures", str(old), str(new), None)
+    old, new = ((side.get("source") or {}).get("extensions") or {} for side in (before, after))
+    for path, was, now in differences(old, new):
+        yield Change(f"the program that measures: {path}", was, now, None)
     old, new = ((side.get("source") or {}).get("packages") for side in (before, after))
     if old and new:  # older versions do not say
         for path, was, now in differences(old, new):
