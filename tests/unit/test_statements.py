@@ -279,6 +279,7 @@ _TWO_CORES = r"two cores of a shared virtual machine \(AMD EPYC, Zen 4\)"
 # (file, heading): why no shipped run is behind its other numbers.
 ELSEWHERE: dict[tuple[str, str], str | Measured] = {
     ("docs/guide.md", "The experiments"): _SETTING,
+    ("docs/guide.md", "Factors"): _SETTING,
     ("docs/guide.md", "Your own testbed"): _SETTING,
     ("docs/archive.md", "What is in it"): _SETTING,
     ("docs/archive.md", "How it is read"): Measured("best of 3", "two cores that other programs used too"),
@@ -324,6 +325,7 @@ ELSEWHERE: dict[tuple[str, str], str | Measured] = {
         "when 16 of them shared two cores", _TWO_CORES
     ),
     ("docs/virtual-time.md", "The control"): Measured("40 repetitions each", _TWO_CORES),
+    ("docs/virtual-time.md", "Delay and loss of a link"): Measured("one trial each", _TWO_CORES),
     ("docs/virtual-time.md", "Cost"): Measured("one run each", _TWO_CORES),
 }
 
