@@ -28,6 +28,8 @@ _PARTS = (
     "nics",
     "roles",
     "shaping",
+    "routes",
+    "ipsec",
     "tunnels",
     "complaints",
     "probes",

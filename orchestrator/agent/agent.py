@@ -24,6 +24,7 @@ from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
 from orchestrator.agent.interrupts import queue_interrupts
+from orchestrator.agent.ipsec import associations, ipsec
 from orchestrator.agent.lease import LEASE, break_lease, lease, note_request
 from orchestrator.agent.load import busy
 from orchestrator.agent.module import put_module_back, variant
@@ -32,12 +33,13 @@ from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
+from orchestrator.agent.routes import routes
 from orchestrator.agent.settings import read_settings, write_settings
 from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
 from orchestrator.agent.traffic import TRAFFIC, measure, serve
 from orchestrator.agent.tuning import tunables
-from orchestrator.agent.tunnels import handshake_times, handshakes, peers, remove_tunnels, routes, tunnels
+from orchestrator.agent.tunnels import handshake_times, handshakes, peers, remove_tunnels, tunnels
 
 
 def leave(request):
@@ -97,6 +99,8 @@ OPERATIONS = {
         peers,
         routes,
         remove_tunnels,
+        ipsec,
+        associations,
         handshakes,
         handshake_times,
         generator,

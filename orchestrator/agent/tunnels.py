@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WireGuard tunnels between the gateways: devices, peers, routes, handshakes."""
+"""WireGuard tunnels between the gateways: devices, peers, handshakes; and the end of the tunnels of every system."""
 
 import base64
 import concurrent.futures
@@ -23,14 +23,13 @@ from orchestrator.agent.cpus import (
 )
 from orchestrator.agent.host import (
     AgentError,
-    family_of,
     inside,
-    packed,
     read_text,
     set_and_check,
     short_grace_periods,
     sysfs_of,
 )
+from orchestrator.agent.ipsec import flush_ipsec, has_ipsec
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
     IFLA_GROUP,
@@ -41,20 +40,8 @@ from orchestrator.agent.netlink import (
     NETLINK_ROUTE,
     NLM_F_CREATE,
     NLM_F_EXCL,
-    NLM_F_REPLACE,
-    RT_TABLE_MAIN,
-    RTA_DST,
-    RTA_GATEWAY,
-    RTA_MULTIPATH,
-    RTA_OIF,
-    RTA_PREFSRC,
     RTM_DELLINK,
     RTM_NEWLINK,
-    RTM_NEWROUTE,
-    RTN_UNICAST,
-    RTPROT_BOOT,
-    SCOPE_LINK,
-    SCOPE_UNIVERSE,
     WGDEVICE_LISTEN_PORT,
     WGDEVICE_PEERS,
     WGDEVICE_PRIVATE_KEY,
@@ -72,32 +59,7 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
-
-
-def set_routes(role, wanted):
-    """Set routes in a role: [{"to": network, "devices", "via": address or null, "source": address or null}].
-
-    Over several devices it is a multipath route, all of the same weight. ip-route(8), rtnetlink(7)
-    """
-    folder = sysfs_of(role) + "/class/net/"
-    with inside(role), Netlink(NETLINK_ROUTE) as link:
-        for route in wanted:
-            network, length = route["to"].split("/")
-            scope = SCOPE_LINK if route["via"] is None else SCOPE_UNIVERSE
-            head = (family_of(network), int(length), 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
-            parts = [attribute(RTA_DST, packed(network))]
-            indices = [int(read_text(folder + device + "/ifindex")) for device in route["devices"]]
-            via = b"" if route["via"] is None else attribute(RTA_GATEWAY, packed(route["via"]))
-            if len(indices) == 1:
-                parts += [attribute(RTA_OIF, struct.pack("=I", indices[0])), via]
-            else:
-                hops = [struct.pack("=HBBi", 8 + len(via), 0, 0, index) + via for index in indices]
-                parts.append(attribute(RTA_MULTIPATH, b"".join(hops)))
-            if route["source"] is not None:
-                parts.append(attribute(RTA_PREFSRC, packed(route["source"])))
-            payload = struct.pack("=BBBBBBBBI", *head) + b"".join(parts)
-            what = "setting the route to %s on %s" % (route["to"], role)
-            link.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload, what)
+from orchestrator.agent.routes import set_routes
 
 
 def tunnels(request):
@@ -171,15 +133,11 @@ def set_devices(role, wanted):
                 raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
 
 
-def routes(request):
-    """Set routes in roles: {"roles": {role: [route]}}; see set_routes."""
-    for role, wanted in request["roles"].items():
-        set_routes(role, wanted)
-    return {}
-
-
 def remove_tunnels(request):
     """Remove all devices that trials made in some roles: {"roles": [role]}."""
+    for role in request["roles"]:
+        if has_ipsec(role):
+            flush_ipsec(role)
     parts = [(role, group) for role in request["roles"] for group in groups_in(role)]
     if parts:
         # A device's end waits for grace periods most of the time, in the thread that removes it; those pass for all.
@@ -191,7 +149,8 @@ def remove_tunnels(request):
 def groups_in(role):
     """The groups of which a role has devices."""
     base = sysfs_of(role) + "/class/net/"
-    found = {int(read_text(base + name + "/netdev_group")) for name in os.listdir(base) if name.startswith("wg")}
+    names = [name for name in os.listdir(base) if name.startswith(("wg", "esp"))]
+    found = {int(read_text(base + name + "/netdev_group")) for name in names}
     return sorted(found & set(DEVICE_GROUPS))
 
 
@@ -220,7 +179,7 @@ def handshakes(request):
         left = unanswered(probe, request["paths"], b"orch", request["patience_s"])
         if left:
             raise AgentError(
-                "%d of %d tunnels carried nothing within %g s: no handshake with %s."
+                "%d of %d tunnels carried nothing within %g s: no answer from %s."
                 % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
             )
         if request["size"] is not None:

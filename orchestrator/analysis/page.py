@@ -177,8 +177,8 @@ def _compared(run: Run) -> str:
     quantity = "packet rate" if run.counts_packets else _in_words(run.quantity)
     way = where.get(run.topology, run.topology)
     return (
-        f"{count(len(run.variants), 'variant')} of WireGuard: {what}, by the {quantity} {way}, with {cores} cores and "
-        f"{tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
+        f"{count(len(run.variants), 'variant')} of {_systems(run)}: {what}, by the {quantity} {way}, with "
+        f"{cores} cores and {tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
     )
 
 
@@ -188,10 +188,20 @@ def _in_words(quantity: Quantity) -> str:
     return f"{quantity.label} in {quantity.unit} ({quantity.direction})"
 
 
+def _systems(run: Run) -> str:
+    """The systems of a run's variants, in words."""
+    described = run.meta.get("variants") or {}
+    names = {"ipsec": "IPsec"}
+    found = [names.get((described.get(name) or {}).get("system", ""), "WireGuard") for name in run.variants]
+    return listed(list(dict.fromkeys(found))) or "WireGuard"
+
+
 def _described(variant: Mapping[str, Any] | None) -> str:
     """A variant's module and settings, as the run has them."""
     if not variant:
         return "not described in this run"
+    if variant.get("system") == "ipsec":
+        return f"IPsec as the kernel has it, {(variant.get('settings') or {}).get('cipher')}"
     unpatched = variant.get("build") == "upstream"
     module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
     polls = "NAPI polls in threads" if variant.get("threaded") else ""

@@ -49,9 +49,10 @@ def list_modules() -> None:
     for column in ("variant", "build", "settings", "what it is"):
         variants.add_column(column, overflow="fold")
     for variant in load_variants().values():
-        settings = {"napi": "threaded" if variant.threaded else "softirq", **variant.settings}
+        napi = {"napi": "threaded" if variant.threaded else "softirq"} if variant.build else {}
+        settings = {**napi, **variant.settings}
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
-        variants.add_row(variant.name, variant.build, shown, variant.description)
+        variants.add_row(variant.name, variant.build or variant.system, shown, variant.description)
     console.print(variants)
     console.print()
     modules = Table(box=None)

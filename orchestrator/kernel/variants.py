@@ -7,18 +7,18 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.paths import KERNEL
-from orchestrator.spec.variants import Described, Variants, read_variants
+from orchestrator.spec.variants import WIREGUARD, Described, Variants, read_variants
 
 VARIANTS_FILE = KERNEL / "variants.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A WireGuard build and its settings.
+    """A system under test and its settings.
 
-    ``build``: the name of a build (`orchestrator.kernel.builds`); ``threaded``: NAPI polls in threads of their own;
-    ``settings``: the module's own per-device settings, by name; ``pinned``: the queued work of each tunnel is confined
-    to one CPU.
+    ``build``: the name of a build (`orchestrator.kernel.builds`), empty where the ``system`` is not WireGuard;
+    ``threaded``: NAPI polls in threads of their own; ``settings``: the module's own per-device settings, or those of
+    the system, by name; ``pinned``: the queued work of each tunnel is confined to one CPU.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Variant:
     threaded: bool
     pinned: bool = False
     settings: dict[str, str] = field(default_factory=dict)
+    system: str = WIREGUARD
 
 
 def shipped() -> Variants:
@@ -44,7 +45,13 @@ def variant_of(described: Described) -> Variant:
     settings = dict(described.entry.settings)
     threaded, cpus = settings.pop("threaded", "false"), settings.pop("cpus", None)
     return Variant(
-        described.name, described.entry.description, described.build, threaded == "true", cpus == "own", settings
+        described.name,
+        described.entry.description,
+        described.build,
+        threaded == "true",
+        cpus == "own",
+        settings,
+        described.entry.system,
     )
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.kernel.variants import Variant
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import handshake_ages
 from orchestrator.spec import GATEWAYS
+from orchestrator.systems import ipsec
 from orchestrator.testbed.remote import AgentFailure, together
 
 
@@ -30,9 +32,11 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
-    ages, asked_at = ({}, {}) if scene.baseline else handshake_ages(scene.testbed)
+    ages, asked_at = handshake_ages(scene.testbed) if scene.rekeys else ({}, {})
     logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
-    if not scene.baseline:
+    if scene.variant is not None and scene.variant.system == "ipsec":
+        _of_ipsec(scene, scene.variant)
+    elif not scene.baseline:
         scene.outcome.crypto = logs[scene.placement.host_of(GATEWAYS[0])]["crypto"]
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
@@ -55,3 +59,12 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     complaints = [of_host[host] + line for host, log in logs.items() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]
     return Aftermath(max(known) if known else None, rekeyed, complaints, rekeys)
+
+
+def _of_ipsec(scene: Scene, variant: Variant) -> None:
+    """Give the outcome what the SAs counted and the driver that encrypted."""
+    found = ipsec.count(scene.testbed, variant)
+    scene.outcome.crypto = found.driver
+    scene.outcome.measurements["security_associations"] = {role: dict(row) for role, row in found.by_role.items()}
+    if said := found.check():
+        scene.outcome.marks.append(said)

@@ -56,7 +56,9 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
     """Turn what the receivers counted into measurements and a verdict."""
     trial, outcome, traffic = scene.trial, scene.outcome, scene.trial.traffic
     varied = variation(streams)
-    carried = {} if scene.baseline else shares.carried(outcome.probes["interfaces"], trial.levels.tunnels)
+    carried = (
+        {} if scene.baseline else shares.carried(outcome.probes["interfaces"], trial.levels.tunnels, scene.net.devices)
+    )
     outcome.measurements.update(
         throughput_bps=sum(stream.throughput_bps for stream in streams),
         duration_s=round(max(stream.duration_s for stream in streams), 4),
@@ -137,10 +139,10 @@ def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:
                 came_in = sum(c["rx_bytes"] for n, c in counted[role].items() if n.startswith(("lan", "wan")))
             elif stream.tunnel is None:
                 where = "all tunnels"
-                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith("wg"))
+                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(scene.net.devices))
             else:
                 where = f"tunnel {stream.tunnel}"
-                came_in = counted[gateway].get(layout.device(stream.tunnel), {}).get("rx_bytes", 0)
+                came_in = counted[gateway].get(layout.device(stream.tunnel, scene.net.devices), {}).get("rx_bytes", 0)
             groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
         back = " in reverse" if direction == "reverse" else ""
         found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]

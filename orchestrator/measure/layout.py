@@ -4,7 +4,8 @@
 site-to-site:        client --lan-- gateway-a ==wan== gateway-b --lan-- server
 gateway-to-gateway:                 gateway-a ==wan== gateway-b
 
-Tunnel i (from 1) is a pair of WireGuard devices ``wg<i>`` on the gateways and carries one subnet a side. Links use the
+Tunnel i (from 1) is a pair of devices on the gateways, ``wg<i>`` of WireGuard or ``esp<i>`` of IPsec, and carries one
+subnet a side. Links, and the outer addresses of IPsec, use the
 range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on side a, 10.128.0.0/11 on b. With
 paths ecmp, subnet 0 of either side (``SHARED``) is behind all tunnels at once, and the others remain for handshakes.
 Where the traffic is IPv6, everything has an address in fd6f:7263:6800::/40 (RFC 4193) as well; tunnels' outer packets
@@ -88,7 +89,7 @@ class Net:
     """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version.
 
     ``mtu``: bytes of the largest IP packet in a tunnel. ``sourced``: the ends send to each tunnel's far end from their
-    own address of that tunnel, also where a program binds to none.
+    own address of that tunnel, also where a program binds to none. ``devices``: how the names of tunnels' devices begin.
     """
 
     topology: str
@@ -96,6 +97,7 @@ class Net:
     version: int = 4
     mtu: int = WIREGUARD_MTU
     sourced: bool = False
+    devices: str = "wg"
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -107,11 +109,11 @@ class Net:
         return range(SHARED if self.paths == "ecmp" else 1, tunnels + 1)
 
 
-def net_of(trial: Trial) -> Net:
-    """The addresses and routes that a trial wants."""
+def net_of(trial: Trial, devices: str = "wg") -> Net:
+    """The addresses and routes that a trial wants; ``devices`` as in `Net`."""
     mtu = int(trial.levels.get(TUNNEL_MTU, WIREGUARD_MTU))
     traffic = trial.traffic
-    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command")
+    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command", devices)
 
 
 def receiver_subnet(tunnel: int) -> str:
@@ -119,9 +121,9 @@ def receiver_subnet(tunnel: int) -> str:
     return _network(1, tunnel, 4).partition("/")[0]
 
 
-def device(tunnel: int) -> str:
-    """The WireGuard device of a tunnel, on either gateway."""
-    return f"wg{tunnel}"
+def device(tunnel: int, devices: str = "wg") -> str:
+    """The device of a tunnel, on either gateway; ``devices``: how the names of its system's devices begin."""
+    return f"{devices}{tunnel}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,14 +304,14 @@ def _route(
 
 def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send each tunnel's traffic through its device, and that to the shared subnet through all."""
-    everywhere = [device(i) for i in range(1, tunnels + 1)]
+    everywhere = [device(i, net.devices) for i in range(1, tunnels + 1)]
     return [
         _route(
             net,
             gateway,
             i,
             version,
-            everywhere if i == SHARED else [device(i)],
+            everywhere if i == SHARED else [device(i, net.devices)],
             _ANY_HOP6 if i == SHARED and version == 6 and tunnels > 1 else None,
         )
         for version in net.versions
@@ -378,3 +380,38 @@ def tunnel_peers(
             "device_settings": dict(device_settings),
         }
     return gateways
+
+
+_OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # of IPsec tunnels, on side a and on b
+
+
+def outer_address(gateway: str, tunnel: int) -> str:
+    """The outer address of an IPsec tunnel at one end."""
+    return str(ipaddress.ip_network(_OUTER[GATEWAYS.index(gateway)])[tunnel])
+
+
+def ipsec_tunnels(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
+    """What the agent's ``ipsec`` makes, by gateway: each tunnel has a pair of outer addresses, which spreads packets
+    over receive queues where a NIC hashes no more than addresses."""
+    return {
+        gateway: {
+            "far": far,
+            "lines": [
+                f"route replace local {_OUTER[GATEWAYS.index(gateway)]} dev lo",
+                f"route replace {_OUTER[GATEWAYS.index(far)]} via {_WAN[far]} dev wan0",
+            ],
+            "families": list(net.versions),
+            "routes": tunnel_routes(net, gateway, tunnels),
+            "tunnels": [
+                {
+                    "device": device(i, net.devices),
+                    "number": i,
+                    "mtu": net.mtu,
+                    "here": outer_address(gateway, i),
+                    "there": outer_address(far, i),
+                }
+                for i in range(1, tunnels + 1)
+            ],
+        }
+        for gateway, far in (GATEWAYS, GATEWAYS[::-1])
+    }

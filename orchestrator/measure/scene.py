@@ -14,6 +14,7 @@ from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import Limits
 from orchestrator.spec.links import shape_of
+from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
@@ -106,7 +107,12 @@ class Scene:
     @cached_property
     def net(self) -> layout.Net:
         """The addresses and routes of the trial."""
-        return layout.net_of(self.trial)
+        return layout.net_of(self.trial, system_of(self.variant).devices) if self.variant else layout.net_of(self.trial)
+
+    @property
+    def rekeys(self) -> bool:
+        """Whether the tunnels get new keys after some time; False without tunnels."""
+        return not self.baseline and self.variant is not None and system_of(self.variant).rekeys
 
     @cached_property
     def ends(self) -> layout.Ends:

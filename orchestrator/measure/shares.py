@@ -11,17 +11,22 @@ from orchestrator.spec import GATEWAYS
 CHANCE = 1e-3  # how often chance alone may look like a broken spread
 
 
-def carried(interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], tunnels: int) -> dict[str, list[dict[str, int]]]:
+def carried(
+    interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], tunnels: int, devices: str = "wg"
+) -> dict[str, list[dict[str, int]]]:
     """What each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}], of every tunnel.
 
-    ``interfaces``: the counters of `orchestrator.measure.probes`, which leave out devices without traffic.
+    ``interfaces``: the counters of `orchestrator.measure.probes`, which leave out devices without traffic;
+    ``devices``: how their names begin.
     """
     return {
         gateway: [
             {
                 "tunnel": i,
                 **{
-                    what: sum(counted.get(layout.device(i), {}).get(f"{way}_{what}", 0) for way in ("rx", "tx"))
+                    what: sum(
+                        counted.get(layout.device(i, devices), {}).get(f"{way}_{what}", 0) for way in ("rx", "tx")
+                    )
                     for what in ("bytes", "packets")
                 },
             }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tunnels of a trial: the variant's module, devices, peers, handshakes, and their end."""
+"""The tunnels of a trial, of whichever system: made, tried, made anew where keys get old, and removed."""
 
 import math
 from typing import Any
@@ -9,6 +9,7 @@ from orchestrator.measure import layout
 from orchestrator.measure.roles import placement_of
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
+from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Testbed, slowness
 from orchestrator.testbed.remote import AgentFailure, together
 
@@ -17,27 +18,14 @@ HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.05  # and so much more for each tunnel
 
 
-def load_variant(testbed: Testbed, variant: Variant) -> str:
-    """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
-    wanted = {}
-    for host in placement_of(testbed).hosts_of(GATEWAYS):
-        module = testbed.module(variant.build, host)
-        wanted[host] = {"module": module.path, "build_id": module.build_id, "parameters": variant.settings}
-    loaded = together(testbed.agents, "variant", wanted)
-    return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
+def load_variant(testbed: Testbed, variant: Variant) -> str | None:
+    """Have what the variant needs in the kernels of both gateways; the build ids of its module, None without one."""
+    return system_of(variant).load(testbed, variant)
 
 
 def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
-    """Make and configure so many tunnels between the gateways, whose kernels have the variant's module."""
-    placement = placement_of(testbed)
-    patience_s = 30 + 0.2 * tunnels
-    devices = placement.split(layout.tunnel_devices(tunnels, net.mtu))
-    made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
-    keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
-    pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None
-    peers = layout.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
-    wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
-    together(testbed.agents, "peers", wanted, patience_s)
+    """Make and configure so many tunnels between the gateways, whose kernels have what the variant needs."""
+    system_of(variant).create(testbed, net, tunnels, variant)
 
 
 def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
@@ -57,9 +45,10 @@ def keep_young(scene: Scene) -> None:
     """See that no handshake falls due while traffic runs: make the tunnels anew where one is too old for that.
 
     The time since the first one bounds their age, so that the gateways are asked only where it might not do. Raises
-    AgentFailure where even new handshakes would be too old. Nothing is done where the spec allows rekeys.
+    AgentFailure where even new handshakes would be too old. Nothing is done where the spec allows rekeys, or the system
+    has none.
     """
-    if scene.baseline or "rekey" in scene.conditions.limits.report_only:
+    if not scene.rekeys or "rekey" in scene.conditions.limits.report_only:
         return
     traffic, seconds = scene.trial.traffic, scene.phases.seconds
     needed = traffic.warm_up_s + traffic.duration_s + REKEY_MARGIN_S
@@ -102,7 +91,7 @@ def handshake_ages(testbed: Testbed) -> tuple[dict[str, dict[str, float | None]]
 
 
 def remove_tunnels(testbed: Testbed, tunnels: int) -> None:
-    """Remove all devices of tunnels, and their routes with them."""
+    """Remove all devices of tunnels, their routes with them, and what IPsec has beside devices."""
     _of_gateways(testbed, "remove_tunnels", 30 + 0.1 * tunnels)
 
 

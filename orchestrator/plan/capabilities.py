@@ -37,9 +37,11 @@ class Capabilities:
 
     def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
         """Also with the variants of an experiment's own file. A testbed that cannot load all ``shipped`` ones can load
-        an own one whose base and way of polling are those of one that it can."""
+        an own one whose base and way of polling are those of one that it can, or that loads no module."""
         able = {one.kind for one in shipped.described if one.name in self.variants}
-        more = [one.name for one in own.described if "variants" not in self.reasons or one.kind in able]
+        more = [
+            one.name for one in own.described if "variants" not in self.reasons or not one.build or one.kind in able
+        ]
         return replace(self, variants=(*self.variants, *more))
 
 

@@ -13,6 +13,7 @@ from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
 from orchestrator.run.session import Campaign, Session
 from orchestrator.run.work import Describe, Opened
+from orchestrator.spec.variants import WIREGUARD
 from orchestrator.store import RunDirectory, new_run_id
 from orchestrator.store.changes import Change, changes_between, spec_changed
 from orchestrator.store.reading import as_counted
@@ -43,7 +44,7 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     has changed and the decision is to abort; then nothing in it is touched.
     """
     plan, variants = campaign.plan, variants_of(campaign.plan, campaign.spec)
-    work = Describe(tuple(sorted({variant.build for variant in variants.values()})))
+    work = Describe(tuple(sorted({variant.build for variant in variants.values()} - {""})))
     asked = {name: executor.submit(name, work, lambda text: None) for name in executor.testbeds}
     testbeds: dict[str, Opened] = {name: future.result() for name, future in asked.items()}
     described = _description(campaign, plan, variants, testbeds, executor)
@@ -145,10 +146,11 @@ def _description(
         "variants": {
             name: {
                 "build": variant.build,
-                "build_id": ", ".join(sorted({one.builds[variant.build] for one in testbeds.values()})),
+                "build_id": ", ".join(sorted({one.builds.get(variant.build, "") for one in testbeds.values()})),
                 "threaded": variant.threaded,
                 "pinned": variant.pinned,
                 "settings": dict(variant.settings),
+                **({"system": variant.system} if variant.system != WIREGUARD else {}),
             }
             for name, variant in variants.items()
         },

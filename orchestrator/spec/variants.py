@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, RootModel, model_validator
 
@@ -20,6 +20,9 @@ from orchestrator.spec.problems import Problem, SpecError, did_you_mean
 from orchestrator.spec.validation import build
 
 UPSTREAM, MULTITUNNEL = "upstream", "multitunnel"
+WIREGUARD: Literal["wireguard"] = "wireguard"
+IPSEC: Literal["ipsec"] = "ipsec"
+CIPHERS = ("aes-128-gcm", "aes-256-gcm", "chacha20-poly1305")  # of IPsec
 # The settings that each build of this project has, with their values; code of one's own may have others.
 _THREADED: dict[str, tuple[str, ...]] = {"threaded": ("true", "false")}
 SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -50,6 +53,9 @@ class Entry(Strict):
     """A variant as it is written."""
 
     description: str = ""
+    system: Literal["wireguard", "ipsec"] = Field(
+        default=WIREGUARD, description="What makes the tunnels. ipsec: the kernel's ESP, with settings: {cipher: NAME}."
+    )
     build: str = Field(default=UPSTREAM, description="upstream or multitunnel: the code, or what `patches` go on.")
     patches: tuple[_Path, ...] = Field(
         default=(),
@@ -63,6 +69,8 @@ class Entry(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> "Entry":
+        if self.system == IPSEC:
+            return self._fits_ipsec()
         if self.build not in SETTINGS:
             hint = did_you_mean(self.build, SETTINGS)
             raise expected(
@@ -77,6 +85,14 @@ class Entry(Strict):
                 raise expected(f"settings of {known}", because=f"{self.build} has no setting {name}.{hint}")
             if values is not None and value not in values and (name in _OURS or not own):
                 raise expected(f"{name}: {' or '.join(values)}", because=f"{name} is {value}")
+        return self
+
+    def _fits_ipsec(self) -> "Entry":
+        if other := sorted(self.model_fields_set & {"build", "patches", "source"}):
+            raise expected("system and settings only", because=f"ipsec is the kernel's own and has no {other[0]}")
+        if set(self.settings) != {"cipher"} or self.settings["cipher"] not in CIPHERS:
+            found = ", ".join(f"{name}: {value}" for name, value in self.settings.items()) or "nothing"
+            raise expected(f"settings: {{cipher: {' or '.join(CIPHERS)}}}", because=f"ipsec is given {found}")
         return self
 
 
@@ -113,7 +129,9 @@ class Described:
 
     @property
     def build(self) -> str:
-        """The name of the build that it loads."""
+        """The name of the build that it loads; empty where it is no WireGuard."""
+        if self.entry.system != WIREGUARD:
+            return ""
         return self.code.build if self.code else self.entry.build
 
     @property
