@@ -15,6 +15,13 @@ def known_variants() -> tuple[str, ...]:
 
 
 @functools.cache
+def variants_of_system(system: str) -> frozenset[str]:
+    """The variants of kernel/variants.yaml that belong to a system under test other than WireGuard."""
+    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
+    return frozenset(name for name, entry in described.items() if entry.get("system") == system)
+
+
+@functools.cache
 def known_kernels() -> tuple[str, ...]:
     """Debian's kernels of kernel/releases.yaml, in its order."""
     return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))

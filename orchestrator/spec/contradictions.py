@@ -17,7 +17,7 @@ from orchestrator.spec.selection import cells, deciding_maxima, excluded
 from orchestrator.spec.tools import misused, unfit_levels
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
-from orchestrator.spec.variants import Variants
+from orchestrator.spec.variants import IPSEC, Variants
 from orchestrator.spec.varied import OF_TRAFFIC
 
 MOST_TRIALS = 1_000_000
@@ -28,6 +28,7 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
     problems = [
         *_unknown_names(tree),
         *_unknown_variants(tree, own),
+        *_without_packet_counters(tree, own),
         *_repeated_levels(tree),
         *misused(tree),
         *_rekeys(tree),
@@ -153,6 +154,18 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
     for name, span in _names(named):
         if name and name not in known:
             yield Problem(f"There is no variant {name} in {where}.{did_you_mean(name, known)}", span)
+
+
+def _without_packet_counters(tree: Mapping, own: Variants) -> Iterator[Problem]:
+    """Variants of IPsec with pktgen, whose losses are told apart by what WireGuard counts."""
+    tool = _below(tree.entries.get("traffic"), "tool")
+    if not isinstance(tool, Scalar) or tool.value != "pktgen":
+        return
+    theirs = catalog.variants_of_system(IPSEC) | {one.name for one in own.described if one.entry.system == IPSEC}
+    for name, span in _names([_below(tree.entries.get("factors"), "variant")]):
+        if name in theirs:
+            message = f"{name} is IPsec, and pktgen measures WireGuard only so far. Use iperf3, or leave {name} out."
+            yield Problem(message, span)
 
 
 def _rekeys(tree: Mapping) -> Iterator[Problem]:

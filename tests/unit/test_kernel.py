@@ -105,7 +105,7 @@ def test_variants_are_known_by_name() -> None:
 
 def test_a_variant_is_a_build_and_settings(tmp_path: Path) -> None:
     known = load_variants()
-    assert {found.build for found in known.values()} == set(shipped_builds())
+    assert {found.build for found in known.values() if found.system == "wireguard"} == set(shipped_builds())
     assert known["inline"].settings == {"transmit": "inline", "receive": "inline"}
     assert known["pinned"].pinned
     assert "cpus" not in known["pinned"].settings

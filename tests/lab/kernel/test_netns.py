@@ -27,6 +27,7 @@ def _parametrized() -> list[object]:
     return [
         pytest.param(variant, id=name, marks=[] if name in short else [pytest.mark.full])
         for name, variant in load_variants().items()
+        if variant.build
     ]
 
 
