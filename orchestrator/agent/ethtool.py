@@ -73,6 +73,21 @@ def features_of(text):
     return {name: value for name, value, fixed in found if not fixed}
 
 
+def groups_of(text):
+    """{feature: [features that -k shows below it, and that can be changed]}. To switch such a group switches each of
+    them, also one that was not as the others; so they are set and put back one by one."""
+    changeable = features_of(text)
+    groups = {}  # type: dict[str, list[str]]
+    above = ""
+    for line in text.splitlines():
+        name = line.partition(":")[0]
+        if not name.startswith(("\t", " ")):
+            above = name
+        elif name.strip() in changeable:
+            groups.setdefault(above, []).append(name.strip())
+    return groups
+
+
 def asked(*arguments):
     """What ethtool prints; None where the interface has no such thing."""
     try:

@@ -5,7 +5,7 @@ import contextlib
 import glob
 import os
 
-from orchestrator.agent.ethtool import asked, hash_of, most_of, value_or_none
+from orchestrator.agent.ethtool import asked, groups_of, hash_of, most_of, value_or_none
 from orchestrator.agent.host import CPUS, AgentError, first_word, number_in, read_text
 from orchestrator.agent.interrupts import interrupts_of
 from orchestrator.agent.settings import service_state
@@ -52,8 +52,8 @@ def tunables(request):
 
 def nic_tunables(nic):
     """Of an interface: ``channels``, ``ring-rx``, ``ring-tx``: {"now", "most"}; ``hash-udp4``: letters of its fields;
-    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of
-    RPS and XPS."""
+    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``groups``: {feature: [those that it stands for]};
+    ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of RPS and XPS."""
     found = {}
     for what in ("channels", "ring-rx", "ring-tx"):
         numbers = most_of(nic, what)
@@ -62,6 +62,7 @@ def nic_tunables(nic):
     found["hash-udp4"] = hash_of(flows) or None if flows else None
     for what in ("coalesce-rx-usecs", "adaptive-rx"):
         found[what] = value_or_none(nic, what)
+    found["groups"] = groups_of(asked("-k", nic) or "")
     queues = "/sys/class/net/%s/queues/" % nic
     files = sorted(glob.glob(queues + "rx-*/rps_cpus") + glob.glob(queues + "tx-*/xps_cpus"))
     masks = {path: first_word(path) for path in files}  # null: xps_cpus of an interface with one queue

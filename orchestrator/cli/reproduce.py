@@ -88,7 +88,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     able = pool_capabilities({one.testbed: look(one) for one in beds})
     plan = make_plan(experiment, able, testbed=bed.testbed)
     facts = Facts(plan.topology, beds[0].provider, able.clock, emulated=False)
-    found = possible(claim, plan, facts)
+    found = possible(claim, plan, facts, restarts=able.restarts)
     own_boots = able.restarts and plan.repetitions.boots > 1
     taught = lessons(beds[0].provider, able.slots, able.role_cpus, own_boots=own_boots)
     total = estimate(plan, taught, testbeds=able.testbeds)

@@ -16,14 +16,14 @@ TRIED = {
     "governor": "fixture",
     "turbo": "fixture",
     "deepest_idle": "fixture",
-    "smt": "fixture",
+    "smt": "qemu",
     "irqbalance": "qemu",
-    "channels": "fixture",
-    "interrupts": "fixture",
+    "channels": "qemu",
+    "interrupts": "qemu",
     "hash": "fixture",
-    "ring": "fixture",
-    "coalesce": "fixture",
-    "offloads": "fixture",
+    "ring": "qemu",
+    "coalesce": "qemu",
+    "offloads": "qemu",
     "steering": "lab",
 }
 _HASHES = {"ports": "sdfn", "addresses": "sd"}
@@ -132,7 +132,8 @@ def _of_queues(tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Itera
             usecs = {f"nic/{nic}/coalesce-rx-usecs": str(round(tuning.coalesce_s * 1e6))}
             yield "coalesce", {**adaptive, **usecs} if can["coalesce-rx-usecs"] is not None else None
         for name, on in tuning.offloads.items():
-            yield "offloads", {f"nic/{nic}/feature-{name}": "on" if on else "off"}
+            features = can.get("groups", {}).get(name, [name])
+            yield "offloads", {f"nic/{nic}/feature-{one}": "on" if on else "off" for one in features}
 
 
 def _number(name: str, wanted: Any, has: Mapping[str, int] | None, as_many: bool) -> Settings | None:

@@ -223,3 +223,27 @@ def test_a_feature_is_set_by_the_name_that_ethtool_takes(
     monkeypatch.setattr(ethtool, "call", called.append)
     ethtool.set_nic_value("en7", "feature-" + shown, "on")
     assert called == [["ethtool", "-K", "en7", word, "on"]]
+
+
+GROUPS = """\
+Features for en7:
+rx-checksumming: on
+tx-checksumming: on
+	tx-checksum-ipv4: on
+	tx-checksum-ip-generic: off [fixed]
+	tx-checksum-ipv6: off
+generic-receive-offload: on
+tcp-segmentation-offload: on
+	tx-tcp-segmentation: on
+	tx-tcp-mangleid-segmentation: off
+udp-fragmentation-offload: off
+tx-scatter-gather-fraglist: off [fixed]
+"""
+
+
+def test_a_group_of_features_is_those_below_it_that_can_be_changed() -> None:
+    assert ethtool.groups_of(GROUPS) == {
+        "tx-checksumming": ["tx-checksum-ipv4", "tx-checksum-ipv6"],
+        "tcp-segmentation-offload": ["tx-tcp-segmentation", "tx-tcp-mangleid-segmentation"],
+    }
+    assert ethtool.groups_of("") == {}

@@ -4,6 +4,7 @@
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from orchestrator.analysis.claims.standing import Facts
 from orchestrator.cli import run as run_module
 from orchestrator.cli.app import run_command
 from orchestrator.paths import EXPERIMENTS
-from orchestrator.plan import make_plan, virtual_lab_capabilities
+from orchestrator.plan import lab_capabilities, make_plan, virtual_lab_capabilities
 from orchestrator.run.campaign import Summary
 from orchestrator.spec import load_experiment
 from tests.unit.synthetic_run import invented_bps, write_run
@@ -167,3 +168,22 @@ def test_what_a_plan_lacks_for_a_verdict_is_known_beforehand(
         assert lacks in "; ".join(found.against)
         assert len(found.verdicts) == 1
         assert found.verdicts[0].startswith("not testable here")
+
+
+@pytest.mark.parametrize(
+    ("claim", "boots", "lacks"),
+    [
+        ("C6", 3, "needs 2 boots of each core count, and the testbed does not restart its hosts (`restart: true`"),
+        ("C4", 2, "needs 6 rounds, and the plan has 4"),
+        ("C4", 3, None),
+    ],
+)
+def test_blocks_of_hosts_that_are_not_restarted_are_of_one_boot(claim: str, boots: int, lacks: str | None) -> None:
+    able = replace(lab_capabilities(32, ("vanilla", "threaded", "inline")), restarts=False)
+    overrides = (f"repetitions={{boots: {boots}, min: 2, max: 2}}",)
+    plan = make_plan(load_experiment(EXPERIMENTS / "scaling.yaml", tier="claims", overrides=overrides), able)
+    facts = Facts(plan.topology, "ssh", "real", False)
+    found = possible(claim_named(claim), plan, facts, restarts=able.restarts)
+    assert (lacks or "") in "; ".join(found.against)
+    assert found.testable is (lacks is None)
+    assert possible(claim_named(claim), plan, facts).testable

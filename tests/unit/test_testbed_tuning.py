@@ -180,3 +180,15 @@ def test_each_kind_says_how_far_it_was_tried_also_in_the_documentation() -> None
     documented = (CHECKOUT / "docs" / "testbeds.md").read_text()
     for name, level in TRIED.items():
         assert any(line.startswith(f"| `{name}`") and f"| {level} |" in line for line in documented.splitlines()), name
+
+
+def test_the_features_of_a_group_are_set_one_by_one_so_that_each_goes_back_to_what_it_was() -> None:
+    can = server()
+    can["nics"]["ens1"]["groups"] = {"tcp-segmentation-offload": ["tx-tcp-segmentation", "tx-tcp6-segmentation"]}
+    asked = {"tcp-segmentation-offload": False, "generic-receive-offload": True}
+    found = before_links("h", Tuning.model_validate({"offloads": asked}), can, 1)
+    assert {name.partition("feature-")[2]: value for name, value in found.items() if "feature-" in name} == {
+        "tx-tcp-segmentation": "off",
+        "tx-tcp6-segmentation": "off",
+        "generic-receive-offload": "on",
+    }

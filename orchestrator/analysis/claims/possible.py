@@ -27,18 +27,21 @@ class Possible:
         return not self.against
 
 
-def possible(claim: Claim, plan: Plan, facts: Facts) -> Possible:
-    """What a run of ``plan`` on a testbed with ``facts`` can say about ``claim``, if all its trials are ok."""
+def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -> Possible:
+    """What a run of ``plan`` on a testbed with ``facts`` can say about ``claim``, if all its trials are ok.
+
+    ``restarts``: whether the testbed restarts its hosts between blocks; else all blocks are of one boot.
+    """
     standing = standing_of(facts)
     against = [standing.because] if standing.may == NOT_AT_ALL else []
     cells = sorted({trial.levels for trial in plan.iterate() if trial.kind == "measure"}, key=str)
     for test in claim.tests:
-        against += [f"{test.name}: {reason}" for reason in _lacks(claim, test, cells, plan)]
+        against += [f"{test.name}: {reason}" for reason in _lacks(claim, test, cells, plan, restarts)]
     verdicts = [verdict for verdict in statuses_of(facts.clock) if verdict.startswith(NOT_TESTABLE) == bool(against)]
     return Possible(tuple(verdicts), tuple(against))
 
 
-def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan) -> Iterator[str]:
+def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan, restarts: bool) -> Iterator[str]:
     """What a plan lacks for one test of a claim; the rules are those of `judging`."""
     scope = claim.scope_of(test)
     options = places(test, scope, cells)
@@ -49,17 +52,18 @@ def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan) -> 
     if not place.in_scope:
         many = f"{place.cores} core{'s' * (place.cores != 1)}"
         yield f"it is judged at {scope}, and the nearest that is planned has {many}"
-    rule = plan.repetitions
+    boots = plan.repetitions.boots
     if test.statistic == _EFFICIENCY:
         counts = len({1, *(option.cores for option in options)})
         if counts < FEWEST_CORE_COUNTS:
             yield f"a scaling claim needs {FEWEST_CORE_COUNTS} core counts, and the plan has {counts}"
-        if rule.boots < FEWEST_BOOTS:
-            yield f"a scaling claim needs {FEWEST_BOOTS} boots of each core count, and the plan has {rule.boots}"
-    elif rule.boots == 1 and _most_rounds(plan) < FEWEST_FOR_INTERVAL:
-        yield (
-            f"a 95 % interval within one boot needs {FEWEST_FOR_INTERVAL} rounds, and the plan has {_most_rounds(plan)}"
-        )
+        needs = f"a scaling claim needs {FEWEST_BOOTS} boots of each core count"
+        if boots < FEWEST_BOOTS:
+            yield f"{needs}, and the plan has {boots}"
+        elif not restarts:
+            yield f"{needs}, and the testbed does not restart its hosts (`restart: true` in its file allows it)"
+    elif (boots == 1 or not restarts) and (rounds := boots * _most_rounds(plan)) < FEWEST_FOR_INTERVAL:
+        yield f"a 95 % interval within one boot needs {FEWEST_FOR_INTERVAL} rounds, and the plan has {rounds}"
 
 
 def _most_rounds(plan: Plan) -> int:
