@@ -20,12 +20,12 @@ def lessons(
     provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS, *, own_boots: bool = False
 ) -> Lessons:
     """What is known of testbeds of a provider. ``slots``: in virtual time, how many virtual CPUs run at a time; None in
-    real time. ``role_cpus``: whether all roles share them. ``own_boots``: whether each block has a boot for itself,
-    which on hosts that are reached by SSH takes a restart, and on the others is so in any case."""
+    real time. ``role_cpus``: whether all roles share them. ``own_boots``: whether hosts that are not restarted
+    for a block's cores are restarted for a boot of its own."""
     clock = REAL_CLOCK if slots is None else VIRTUAL_CLOCK
     defaults = dict(_DEFAULTS[clock])
     keys = {name: name for name in defaults}
-    if own_boots and provider == "ssh":
+    if own_boots:
         keys["prepare"], defaults["prepare"] = "restart", _RESTART_S
     known = {name: learned(lessons_key(key, provider, clock), defaults[name]) for name, key in keys.items()}
     return _lessons({name: value or defaults[name] for name, value in known.items()}, slots, role_cpus)

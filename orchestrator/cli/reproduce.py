@@ -89,7 +89,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     plan = make_plan(experiment, able, testbed=bed.testbed)
     facts = Facts(plan.topology, beds[0].provider, able.clock, emulated=False)
     found = possible(claim, plan, facts, restarts=able.restarts)
-    own_boots = able.restarts and plan.repetitions.boots > 1
+    own_boots = able.own_boots(plan.repetitions.boots)
     taught = lessons(beds[0].provider, able.slots, able.role_cpus, own_boots=own_boots)
     total = estimate(plan, taught, testbeds=able.testbeds)
     print(f"orch: On {bed.testbed} it takes {total.trials} trials, {duration(total.seconds)}.", file=sys.stderr)

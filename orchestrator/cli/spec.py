@@ -60,7 +60,7 @@ def plan(
     beds = members_of(bed)
     able = pool_capabilities({one.testbed: look(one) for one in beds}).with_own(experiment.own_variants, shipped())
     planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
-    own_boots = able.restarts and planned.repetitions.boots > 1
+    own_boots = able.own_boots(planned.repetitions.boots)
     learned = lessons(beds[0].provider, able.slots, able.role_cpus, own_boots=own_boots)
     if json_output:
         for part in _json_parts(planned, learned, able):

@@ -35,6 +35,10 @@ class Capabilities:
     role_cpus: RoleCpus = SHARED_CPUS
     restarts: bool = True
 
+    def own_boots(self, boots: int) -> bool:
+        """Whether hosts that are not restarted for a block's cores are restarted in a plan with so many boots."""
+        return boots > 1 and self.restarts and self.cores_by != "boot"
+
     def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
         """Also with the variants of an experiment's own file. A testbed that cannot load all ``shipped`` ones can load
         an own one whose base and way of polling are those of one that it can, or that loads no module."""

@@ -11,11 +11,12 @@ import pytest
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
-from orchestrator.spec import SshTestbed, Tuning, load_testbed
+from orchestrator.spec import Tuning, load_testbed
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.qemu import machine
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.tuner import Tuner
 from orchestrator.testbed.tuning import after_queues

@@ -2,6 +2,7 @@
 """Hosts that are restarted between blocks: when, by what, what is put back before, and what is told."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.agent.host import AgentError
 from orchestrator.cli.lessons import lessons
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn
+from orchestrator.plan import Capabilities
 from orchestrator.progress import Silent
 from orchestrator.spec import SpecError, load_testbed
 from orchestrator.testbed.hosts import Hosts
@@ -258,4 +260,7 @@ def test_restarts_teach_estimates_apart_from_blocks_without(tmp_path: Path, monk
     assert [lessons("ssh", own_boots=own).prepare_s for own in (False, True)] == [5.0, 180.0]
     learn("restart/ssh", 95.0)
     assert lessons("ssh", own_boots=True).prepare_s == 95.0
-    assert lessons("uml", own_boots=True) == lessons("uml")
+    restarted = Capabilities(2, "off line", (), (), restarts=True)
+    assert [restarted.own_boots(boots) for boots in (1, 2)] == [False, True]
+    assert not replace(restarted, cores_by="boot").own_boots(2)  # a block's preparation has the restart in it anyway
+    assert not replace(restarted, restarts=False).own_boots(2)
