@@ -31,7 +31,7 @@ def measure_command(scene: Scene) -> None:
     values = own_tools.read_runs(command, wanted, driven.processes)
     after = look_back(scene, driven.traffic_s, driven.began_at)
     counted = outcome.probes["interfaces"]
-    carried = {} if scene.baseline else shares.carried(counted, trial.levels.tunnels)
+    carried = {} if scene.baseline else shares.carried(counted, trial.levels.tunnels, scene.net.devices)
     outcome.measurements.update(
         throughput_bps=None,
         value=float(own_tools.combined(values, command.combine)),
@@ -77,5 +77,5 @@ def _unused(scene: Scene, command: Command) -> list[int]:
     if scene.baseline or command.each != "tunnel":
         return []
     counted = scene.outcome.probes["interfaces"].get(GATEWAYS[1], {})
-    numbers = range(1, scene.trial.levels.tunnels + 1)
-    return [tunnel for tunnel in numbers if not counted.get(layout.device(tunnel), {}).get("rx_packets")]
+    device, numbers = scene.net.devices, range(1, scene.trial.levels.tunnels + 1)
+    return [tunnel for tunnel in numbers if not counted.get(layout.device(tunnel, device), {}).get("rx_packets")]

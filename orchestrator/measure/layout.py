@@ -89,7 +89,8 @@ class Net:
     """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version.
 
     ``mtu``: bytes of the largest IP packet in a tunnel. ``sourced``: the ends send to each tunnel's far end from their
-    own address of that tunnel, also where a program binds to none. ``devices``: how the names of tunnels' devices begin.
+    own address of that tunnel, also where a program binds to none. ``devices``: how the names of tunnels' devices
+    begin.
     """
 
     topology: str
