@@ -2,6 +2,7 @@
 """`orch lab`: a lab that stands until it is taken down, to look around in."""
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,4 +92,10 @@ def shell(
     name = host or description["hosts"][0]
     if name not in description["hosts"]:
         raise TestbedError(f"The lab has no machine {name!r}; it has {', '.join(description['hosts'])}.")
-    os.execvp("ssh", ["ssh", *lab.ssh_options(), f"root@{name}", *(command or [])])
+    os.execvp("ssh", ["ssh", *lab.ssh_options(), f"root@{name}", *remote_command(command or [])])
+
+
+def remote_command(words: list[str]) -> list[str]:
+    """A command as ssh must get it for the other side's shell to see the same words; one word alone is a line for
+    that shell, as with ssh itself."""
+    return [shlex.join(words)] if len(words) > 1 else words

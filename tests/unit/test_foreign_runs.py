@@ -304,6 +304,17 @@ def test_json_that_was_damaged_anywhere_is_read_or_a_sentence(run: Path) -> None
     assert len(damaged_at_random(run, 25, seed=16)) > 3
 
 
+@pytest.mark.parametrize("recorded", [{}, {"kernel": None, "image_packages": None}])
+def test_a_page_is_drawn_where_nothing_is_recorded_about_the_testbed_s_system(
+    run: Path, recorded: dict[str, None]
+) -> None:
+    meta = json.loads((run / "run.json").read_text())
+    meta["environment"] = {"testbed": recorded}
+    (run / "run.json").write_text(json.dumps(meta))
+    found = orchestrator.load(run)
+    assert "kernel measured" in render(found, run / "figures", found.verify())
+
+
 def in_part(stored: Path, folder: Path) -> Path:
     """A copy of a stored run with two rounds of its first blocks, and without the tables that are derived from it."""
     content = json.loads((stored / "run.json").read_text())

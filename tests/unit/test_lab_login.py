@@ -2,10 +2,12 @@
 """Logins to lab machines, which are made over a socket that is handed over; with a real SSH server on loopback."""
 
 import socket
+import subprocess
 from dataclasses import replace
 
 import pytest
 
+from orchestrator.cli.lab import remote_command
 from orchestrator.testbed.lab.login import LabLogin
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
@@ -70,3 +72,16 @@ def test_a_server_that_falls_silent_after_its_greeting_is_asked_again(
         assert len(opened) == 3
         for one in held:
             one.close()
+
+
+def test_a_command_of_several_words_reaches_the_machine_as_these_words() -> None:
+    words = ["printf", "<%s>", "two words", "a$HOME", "it's", "", "*"]
+    line = " ".join(remote_command(words))  # ssh joins its arguments, and a shell there reads the line
+    assert subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout == (
+        "<two words><a$HOME><it's><><*>"
+    )
+
+
+def test_a_single_word_is_a_line_for_the_machine_s_shell() -> None:
+    assert remote_command(["echo a; echo b"]) == ["echo a; echo b"]
+    assert remote_command([]) == []
