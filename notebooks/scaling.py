@@ -106,6 +106,13 @@ show(figures.per_core_load(run))
 show(figures.packet_cost(run))
 
 # %% [markdown]
+# The same by stage, where the spec asked for profiles (`trace: profile`).
+
+# %%
+if run.profiles:
+    show(figures.packet_stages(run))
+
+# %% [markdown]
 # What limited each cell, by rule (`docs/explain.md`).
 
 # %%

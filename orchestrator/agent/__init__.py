@@ -35,6 +35,7 @@ _PARTS = (
     "probes",
     "generators",
     "polls",
+    "profile",
     "pktgen",
     "hops",
     "traffic",

@@ -18,6 +18,7 @@ from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import forget_skew, sample, surroundings
+from orchestrator.agent.profile import profile
 
 QUIET_SINCE = {}  # type: dict[str, float]
 
@@ -209,15 +210,24 @@ def measure(request):
     ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
+    ``profile``: whether what CPUs run is sampled instead;
     ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
     round trips that are timed meanwhile, as `Echoes` takes them, or null.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
     after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
-    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null; ``pktgen``: of
-    `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null.
+    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null;
+    ``profile``: of `folded`, or null; ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or
+    null.
     """
-    with PollTrace() if request.get("trace_polls") else contextlib.nullcontext() as trace:
+    with recording(request) as trace:
         return measure_with(request, trace)
+
+
+def recording(request):
+    """What records the measured window while it is entered; None where nothing does."""
+    if request.get("trace_polls"):
+        return PollTrace()
+    return profile() if request.get("profile") else contextlib.nullcontext()
 
 
 def generating(loads):
@@ -268,7 +278,8 @@ def measure_with(request, trace):
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
         "processes": TRAFFIC.stop(),
-        "polls": trace.result() if trace else None,
+        "polls": trace.result() if request.get("trace_polls") else None,
+        "profile": trace.result() if request.get("profile") else None,
         "pktgen": GENERATOR.results() if request.get("pktgen") else None,
         "echoes": echoes.result() if echoes else None,
         "clock_s": time.time(),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.claims import Verdict
     from orchestrator.analysis.comparing import Comparison
     from orchestrator.analysis.limits.loads import Load
+    from orchestrator.analysis.profiles import Profile
 
 LEVELS = ("variant", "cores", "tunnels", "packet_size")  # of every run
 _HEADROOM = 0.10  # of runs whose spec does not say
@@ -236,6 +237,19 @@ class Run:
         from orchestrator.analysis.limits import costs
 
         return costs(self)
+
+    @cached_property
+    def profiles(self) -> "list[Profile]":
+        """What CPUs ran while each cell was profiled; see `orchestrator.analysis.profiles.Profile`."""
+        from orchestrator.analysis.profiles import profiles
+
+        return profiles(self)
+
+    def stages(self) -> pd.DataFrame:
+        """CPU time by stage of the profiled cells; see `orchestrator.analysis.profiles.stages`."""
+        from orchestrator.analysis.profiles import stages
+
+        return stages(self)
 
     def quality(self) -> pd.DataFrame:
         """Which cells have several modes, drift, or alike neighbours; see `analysis.quality.quality`."""

@@ -28,6 +28,8 @@ from orchestrator.analysis.limits import costs, limits
 from orchestrator.analysis.limits.costs import rankings_that_reverse
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
+from orchestrator.analysis.profiles.files import FOLDER, file_stem
+from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.standings import Standing, listed, standings
@@ -94,6 +96,10 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         goals={name: what for name, (_, _, what) in GOALS.items()},
         limited=_limited(run, prices),
         reversed=rankings_that_reverse(prices),
+        profiles=[
+            {"cell": str(one.key), "file": f"{FOLDER}/{file_stem(one)}", "svg": Markup(flame_graph(one))}
+            for one in run.profiles
+        ],
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,

@@ -29,11 +29,13 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
         from orchestrator.analysis.claims import verify, write_verdicts
         from orchestrator.analysis.dataset import load
         from orchestrator.analysis.page import render
+        from orchestrator.analysis.profiles.files import FOLDER, write_profiles
 
         run = load(run_dir)
         for name in notebooks_of(run):
             tell(f"notebook {name}")
             execute(name, run_dir)
+        write_profiles(run, run_dir / FOLDER)
         tell("page")
         verdicts = verify(run)
         write_verdicts(run, verdicts)

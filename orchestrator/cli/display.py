@@ -20,7 +20,7 @@ from rich.text import Text
 from orchestrator.cli.lessons import lessons
 from orchestrator.cli.stage import Heartbeat, Stage, about, clock
 from orchestrator.measure.scene import Outcome
-from orchestrator.plan import Block, Plan, Trial, trial_seconds
+from orchestrator.plan import PROFILE, Block, Plan, Trial, trial_seconds
 from orchestrator.plan.noise_floor import NOISE_FLOOR
 from orchestrator.spec import SHARED_CPUS, RoleCpus
 from orchestrator.spec.cells import more_words
@@ -44,7 +44,7 @@ def cell(trial: Trial) -> str:
     further = "".join(f", {word}" for word in more_words(levels.more))
     if trial.kind == "baseline":
         return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}{further}"
-    what = "trace of polls, " if trial.kind == "trace" else ""
+    what = {"trace": "trace of polls, ", PROFILE: "profile, "}.get(trial.kind, "")
     again = " (noise floor)" if trial.kind == NOISE_FLOOR else ""
     return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}{further}"
 

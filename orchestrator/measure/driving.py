@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.measure import polls, probes
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
+from orchestrator.plan import PROFILE
 from orchestrator.testbed.remote import together
 
 # Each is for real processors, and longer on slow hosts.
@@ -76,6 +77,7 @@ def drive(
                 "duration_s": duration_s,
                 "patience_s": patience_s,
                 "trace_polls": scene.trial.kind == "trace",
+                "profile": scene.trial.kind == PROFILE,
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
             }
             for host in hosts
@@ -97,6 +99,8 @@ def drive(
     }
     if scene.trial.kind == "trace":
         outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], placement))
+    if scene.trial.kind == PROFILE:
+        outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
     began_at = {host: answer["started_at"] + warm_up_s for host, answer in measured.items()}
     return Driven(processes, traffic_s, began_at)

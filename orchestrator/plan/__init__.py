@@ -15,6 +15,7 @@ from orchestrator.plan.estimate import (
 from orchestrator.plan.making import ORDERS, make_plan
 from orchestrator.plan.trials import (
     NO_VARIANT,
+    PROFILE,
     Block,
     LeftOut,
     Plan,
@@ -29,6 +30,7 @@ from orchestrator.plan.trials import (
 __all__ = [
     "NO_VARIANT",
     "ORDERS",
+    "PROFILE",
     "Block",
     "Capabilities",
     "Estimate",

@@ -10,7 +10,16 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
 from orchestrator.plan.noise_floor import NOISE_FLOOR, second_cells
-from orchestrator.plan.trials import Block, LeftOut, Plan, Repetitions, Trial, reference_variant, without_tunnel
+from orchestrator.plan.trials import (
+    PROFILE,
+    Block,
+    LeftOut,
+    Plan,
+    Repetitions,
+    Trial,
+    reference_variant,
+    without_tunnel,
+)
 from orchestrator.spec import Cell, Experiment, Level, Traffic
 from orchestrator.spec.selection import cells, excluded, extra_cells
 from orchestrator.spec.varied import traffic_of
@@ -227,8 +236,9 @@ def _block(
         for baseline in sorted(dict.fromkeys(same), key=lambda levels: levels.tunnels):
             add("baseline", baseline, maker.identity("baseline", baseline, boot), 0, boot)
     if spec.trace is not None and boot == 1:
+        recorded = {"polls": "trace", "profile": PROFILE}[spec.trace]
         for levels in here:
-            add("trace", levels, maker.identity("trace", levels, boot), 0, boot)
+            add(recorded, levels, maker.identity(recorded, levels, boot), 0, boot)
     pairs = [(kind, levels, maker.identity(kind, levels, boot)) for kind, levels in _of_a_round(spec, here, variants)]
     if order == "random":
         # The order in which the spec names levels is not to matter.

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.spec import Cell, Traffic, factor_of, read_traffic
 
 NO_VARIANT = "none"  # of a baseline, which has no tunnel
+PROFILE = "profile"  # the kind of a trial whose CPUs are sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,10 @@ class Trial:
     """A cell and a repetition.
 
     ``trial_id``: 16 hexadecimal digits, from the resolved parameters, the boot and the round alone. ``kind``: measure,
-    baseline, trace (a cell while the kernel records something, which no median is made of), or noise-floor (a cell that
-    a round has once more). ``block``, ``order`` (in the plan) and ``repetition`` count from 1, ``round`` (in its block)
-    too; it is 0 for what comes before the rounds. Repetitions go on from boot to boot.
+    baseline, trace (a cell while the kernel records polls), profile (a cell while its CPUs are sampled), or noise-floor
+    (a cell that a round has once more). No median is made of traces and profiles. ``block``, ``order`` (in the plan)
+    and ``repetition`` count from 1, ``round`` (in its block) too; it is 0 for what comes before the rounds. Repetitions
+    go on from boot to boot.
     """
 
     trial_id: str

@@ -183,7 +183,7 @@ class Tier(Strict):
     include: tuple[ExtraCell, ...] | None = None
     traffic: TierTraffic | None = None
     repetitions: Repetitions | None = None
-    trace: Literal["polls"] | None = None
+    trace: Literal["polls", "profile"] | None = None
     noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     busy: Literal["reject", "mark"] | None = None
@@ -228,10 +228,10 @@ class Experiment(Strict):
     include: tuple[ExtraCell, ...] = ()
     traffic: Traffic
     repetitions: Repetitions = Adaptive(min=5, max=5)
-    trace: Literal["polls"] | None = Field(
+    trace: Literal["polls", "profile"] | None = Field(
         default=None,
-        description="polls: each cell is run once more while the kernel records on which CPUs NAPI polls run. These "
-        "trials enter no median.",
+        description="polls: each cell is run once more while the kernel records on which CPUs NAPI polls run; profile: "
+        "while what each CPU runs is sampled. These trials enter no median.",
     )
     noise_floor: VariantName | None = Field(
         default=None,

@@ -41,7 +41,8 @@ def misused(tree: Mapping) -> Iterator[Problem]:
         yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])
     yield from _searches(traffic)
     if "trace" in tree.entries:
-        yield Problem("Polls are traced with tool iperf3 only. Leave trace out.", tree.keys["trace"])
+        message = "Polls are traced, and profiles taken, with tool iperf3 only. Leave trace out."
+        yield Problem(message, tree.keys["trace"])
 
 
 def unfit_levels(tree: Mapping, factors: Factors) -> Iterator[Problem]:

@@ -44,6 +44,7 @@ def write_run(
     speed: Callable[[str, int, int, random.Random], float] = invented_bps,
     topology: str = "site-to-site",
     traced: bool = False,
+    profiled: bool = False,
     packet_sizes: Iterable[int | str] = (),
     searched: bool = True,
     virtual: Mapping[str, Any] | None = None,
@@ -72,6 +73,7 @@ def write_run(
         levels = list(dict.fromkeys(t or count for t in tunnels))
         wanted = [("baseline", 0, NONE, max(levels, default=1), size) for size in sizes or [None]]
         wanted += [("trace", 0, v, t, None) for v in variants for t in levels if traced]
+        wanted += [("profile", 0, v, t, None) for v in variants for t in levels if profiled]
         again = [("noise-floor", noise_floor)] if noise_floor else []
         wanted += [
             (kind, r, v, t, size)
@@ -190,6 +192,38 @@ def _round_trips(share: float) -> dict[str, float]:
     return {"at": share, "offered_pps": share * 1e5, "sent": 100, "n": 99, **{k: v * share for k, v in times.items()}}
 
 
+# What a CPU of a gateway, or one that roles share, does with its time: the share of each chain of calls.
+CHAINS = {
+    "iperf3 ksys_write tcp_sendmsg tcp_sendmsg_locked copy_from_iter": 0.10,
+    "iperf3 [user]": 0.05,
+    "ksoftirqd run_ksoftirqd net_rx_action __napi_poll process_backlog ip_rcv ip_forward ip_output": 0.15,
+    "kworker process_one_work wg_packet_encrypt_worker chacha20poly1305_encrypt_sg_inplace chacha_4block": 0.25,
+    "kworker process_one_work wg_packet_tx_worker send4 udp_tunnel_xmit_skb dev_hard_start_xmit": 0.10,
+    "kworker process_one_work wg_packet_decrypt_worker poly1305_blocks.isra.0": 0.20,
+    "swapper do_idle net_rx_action __napi_poll wg_packet_rx_poll napi_gro_receive": 0.10,
+    "systemd [user]": 0.05,
+}
+
+
+def _profile(variant: str, cpus: list[dict[str, Any]]) -> dict[str, Any]:
+    """2 s of samples: the time for which each CPU was busy in 3 s, in the shares of CHAINS; vanilla has twice as much
+    for its serial stage, at the cost of encryption."""
+    names: dict[str, int] = {}
+    rows = []
+    for cpu in cpus:
+        busy = sum(cpu[f"{kind}_s"] for kind in ("user", "system", "softirq", "irq"))
+        total = busy + cpu["steal_s"] + cpu["iowait_s"] + cpu["idle_s"]
+        for chain, share in CHAINS.items():
+            if variant == "vanilla" and ("tx_worker" in chain or "encrypt_worker" in chain):
+                share += 0.1 if "tx_worker" in chain else -0.1
+            words = [names.setdefault(word, len(names)) for word in chain.split()]
+            rows.append([cpu["cpu"], round(2e9 * busy / total * share), 10, words])
+        words = [names.setdefault(word, len(names)) for word in ("swapper", "do_idle", "arch_cpu_idle")]
+        rows.append([cpu["cpu"], 1_000_000, 1, words])
+    about = {"source": "lab kernel", "period_ns": 1009000, "seconds": 2.0, "lost_ns": 0}
+    return {**about, "names": list(names), "rows": rows}
+
+
 def _write_attempt(
     path: Path,
     trial: dict[str, Any],
@@ -243,6 +277,8 @@ def _write_attempt(
     _write(folder / "attempt.json", attempt)
     if trial["kind"] == "trace" and status != "failed":
         _write(folder / "polls.json", _polls(levels["variant"], levels["cores"], levels["tunnels"], own))
+    if trial["kind"] == "profile" and status != "failed":
+        _write(folder / "profile.json", {"lab1": _profile(levels["variant"], probes["per_cpu"])})
 
 
 def _description(

@@ -11,6 +11,7 @@ from orchestrator.analysis.figures.published import published
 from orchestrator.analysis.figures.rekey import rekey
 from orchestrator.analysis.figures.scheduling import scheduling
 from orchestrator.analysis.figures.speed_ups import speed_ups
+from orchestrator.analysis.figures.stages import packet_stages
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
 from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
 from orchestrator.analysis.figures.value_round import value_against_round
@@ -22,6 +23,7 @@ __all__ = [
     "one_tunnel_a_core",
     "packet_cost",
     "packet_rate",
+    "packet_stages",
     "per_core_load",
     "published",
     "rekey",

@@ -32,13 +32,13 @@ def parts_of(load: Load) -> list[Part]:
     found = []
     for group in load.groups:
         for kind, cpus in (("other", group.total - group.softirqs), ("softirq", group.softirqs)):
-            found.append(Part(group.name, kind, cpus * _packet_ns(load)))
+            found.append(Part(group.name, kind, cpus * packet_ns(load.throughput_bps)))
     return found
 
 
-def _packet_ns(load: Load) -> float:
-    """How long a packet of 1420 bytes takes at the cell's throughput, in nanoseconds."""
-    return 1e9 * 8 * INNER_PACKET_BYTES / load.throughput_bps
+def packet_ns(throughput_bps: float) -> float:
+    """How long a packet of 1420 bytes takes at a throughput in bit/s, in nanoseconds."""
+    return 1e9 * 8 * INNER_PACKET_BYTES / throughput_bps
 
 
 def costs(run: Run) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def costs(run: Run) -> pd.DataFrame:
                 "busy_cores": busy,
                 "gateway_cores": float("nan") if load.shared else gateways,
                 "bps_a_busy_core": load.throughput_bps / spent if spent else float("nan"),
-                "ns_a_packet": spent * _packet_ns(load),
+                "ns_a_packet": spent * packet_ns(load.throughput_bps),
             }
         )
     return pd.DataFrame(rows, columns=[*run.levels, *COST_COLUMNS]).assign(measured_in=run.measured_in)

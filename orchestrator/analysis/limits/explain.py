@@ -8,6 +8,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of, rankings_that_reverse
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.rules import Limit, limit_of
+from orchestrator.analysis.profiles.table import covered, differences, ns_a_packet
 from orchestrator.errors import UserError
 from orchestrator.spec import Cell
 
@@ -91,6 +92,7 @@ def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[
     yield from _one(run, against)
     yield ""
     yield from _difference(load, against)
+    yield from _difference_by_stage(run, load.key, against.key)
 
 
 def _one(run: Run, load: Load) -> Iterator[str]:
@@ -109,8 +111,24 @@ def _one(run: Run, load: Load) -> Iterator[str]:
     for group in load.groups:
         split = ", ".join(f"{cost[group.name, kind]:,.0f} in {words}" for kind, words in KINDS.items())
         yield f"    {group.name:10} {sum(cost[group.name, kind] for kind in KINDS):7,.0f} ns ({split})"
+    yield from _stages(run, load.key)
     if folder := _median_trial(run, load.key):
         yield f"  evidence: {folder}"
+
+
+def _stages(run: Run, key: Cell) -> Iterator[str]:
+    """The CPU time of a packet by stage, where the cell was profiled."""
+    profile = next((one for one in run.profiles if one.key == key), None)
+    if profile is None:
+        return
+    cost = ns_a_packet(profile)
+    whole = sum(cost.values())
+    told = f"{covered(profile):.0%} of what /proc/stat gives"
+    yield f"  the same by stage, in a trial of its own ({profile.source}), {told}:"
+    yield from (f"    {stage:20} {ns:7,.0f} ns  {ns / whole:4.0%}" for stage, ns in cost.items() if ns >= 0.5)
+    if profile.lost_s:
+        yield f"    {profile.lost_s:.3g} s of CPU time found no room in the kernel's buffers."
+    yield f"    calls: {profile.folder / 'profile.json'}; `orch report` draws them"
 
 
 def _summary(run: Run, key: Cell) -> str:
@@ -143,6 +161,16 @@ def _difference(load: Load, against: Load) -> Iterator[str]:
         group, kind = place
         words = f"{group} in {KINDS[kind]}: {mine[place]:,.0f} against {theirs[place]:,.0f} ns"
         yield f"    {mine[place] - theirs[place]:+8,.0f} ns  {words}"
+
+
+def _difference_by_stage(run: Run, key: Cell, other: Cell) -> Iterator[str]:
+    """The same by stage, where both cells were profiled."""
+    known = {one.key: one for one in run.profiles}
+    if key not in known or other not in known:
+        return
+    yield "  By stage, from the profiles:"
+    for stage, mine, theirs in differences(known[key], known[other]):
+        yield f"    {mine - theirs:+8,.0f} ns  {stage}: {mine:,.0f} against {theirs:,.0f} ns"
 
 
 def _both_limits(one: Limit, other: Limit) -> str:

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What CPUs run, sampled while a trial is measured, and folded: how long each chain of calls was seen on each CPU.
+
+The lab kernel has samples of its own (kernel/lab/patches, um-samples); elsewhere they are those of perf-record(1).
+"""
+
+import bisect
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, write_text
+
+SAMPLES = "/proc/cpu_samples"
+PERIOD_NS = 1009000  # about 1 ms, and no whole part of a tick
+BUFFERS_BYTES = 128 << 20  # of all CPUs together
+LEAST_WORDS, MOST_WORDS = 1 << 14, 1 << 20  # of each; a sample takes about 20 words of 8 bytes
+MOST_STACKS = 20000  # of a host
+MOST_FRAMES = 64
+CUT = "..."  # in the place of the calls of stacks beyond MOST_STACKS
+USER = "[user]"
+HOST = "[host]"  # what User-Mode Linux has its host do is behind the kernel's own code
+PATIENCE_S = 120
+HEAD = re.compile(r"^(?P<comm>.*?)\s+\[(?P<cpu>\d+)\]\s+(?P<weight>\d+):?\s*(?:\S+:)?\s*$")
+
+
+def profile():
+    """What samples this host's CPUs: entered before the traffic, with ``start``, ``stop`` and ``result``."""
+    if os.path.exists(SAMPLES):
+        return LabSamples()
+    if shutil.which("perf"):
+        return PerfSamples()
+    raise AgentError(
+        "CPUs cannot be sampled here: the kernel has no %s, and there is no perf. Install perf (Debian: linux-perf), "
+        "or leave trace: profile out." % SAMPLES
+    )
+
+
+class LabSamples:
+    """Samples of the lab kernel, in virtual time at equal steps of it. A full buffer keeps what came first."""
+
+    def __enter__(self):
+        write_text(SAMPLES, "0")
+        share = BUFFERS_BYTES // 8 // max(1, os.cpu_count() or 1)
+        self.begin = "%d %d" % (PERIOD_NS, min(MOST_WORDS, max(LEAST_WORDS, share)))
+        self.start()  # buffers that there are need not be made where it counts
+        self.stop()
+        return self
+
+    def __exit__(self, *exception):
+        write_text(SAMPLES, "0")
+
+    def start(self):
+        write_text(SAMPLES, self.begin)
+        self.began = time.monotonic()
+
+    def stop(self):
+        self.seconds = time.monotonic() - self.began
+        write_text(SAMPLES, "0")
+
+    def result(self):
+        """See `folded`."""
+        with open(SAMPLES, encoding="ascii", errors="replace") as lines:
+            counts, lost_ns = of_lab(lines)
+        names = Symbols(read_text("/proc/kallsyms"))
+        named = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
+        for (cpu, addresses, comm), (weight, seen) in counts.items():
+            add(named, (cpu, (comm, *names.chain(addresses))), weight, seen)
+        return folded(named, "lab kernel", lost_ns, self.seconds)
+
+
+def of_lab(lines):
+    """Read what the lab kernel gives: ({(cpu, addresses, comm): [ns, samples]}, ns of the samples that found no room).
+
+    ``addresses`` is the text of the file: user, or addresses with commas, the innermost first.
+    """
+    counts = {}  # type: dict[tuple[int, str, str], list[int]]
+    lost_ns = 0
+    for line in lines:
+        first, second, rest = line.split(" ", 2)
+        if first == "lost":
+            lost_ns += int(rest.split()[1])
+            continue
+        addresses, _, comm = rest.rstrip("\n").partition(" ")
+        add(counts, (int(first), addresses, comm), int(second), 1)
+    return counts, lost_ns
+
+
+def add(counts, key, weight, seen):
+    found = counts.setdefault(key, [0, 0])
+    found[0] += weight
+    found[1] += seen
+
+
+class Symbols:
+    """Names of the kernel's addresses. ``text``: of /proc/kallsyms."""
+
+    def __init__(self, text):
+        known = []
+        for line in text.splitlines():
+            fields = line.split(None, 3)
+            if len(fields) >= 3 and fields[1] in "tTwW":
+                known.append((int(fields[0], 16), fields[2]))
+        known.sort()
+        self.starts = [start for start, _ in known]
+        self.names = [name for _, name in known]
+        self.seen = {}  # type: dict[str, str]
+
+    def name(self, address):
+        place = bisect.bisect_right(self.starts, address) - 1
+        name = self.names[place] if place >= 0 else "[unknown]"
+        return HOST if name == "_etext" else name
+
+    def chain(self, addresses):
+        """The functions, the outermost first. What a call returns to is behind it, and may be the next function's."""
+        if addresses == "user":
+            return (USER,)
+        found = []
+        for depth, text in enumerate(addresses.split(",")):
+            key = text if depth else "=" + text
+            if key not in self.seen:
+                self.seen[key] = self.name(int(text, 16) - (1 if depth else 0))
+            found.append(self.seen[key])
+        return tuple(reversed(found))
+
+
+class PerfSamples:
+    """Samples by perf record: of all CPUs, by the kernel's clock of CPU time, with the calls by their frame pointers.
+
+    Where interrupts are off a sample is taken when they are on again, so that the time is told of the place after.
+    """
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="profile-", dir=RUNTIME)
+        self.file = os.path.join(self.folder.name, "perf.data")
+        self.process = None  # type: subprocess.Popen[bytes] | None
+        return self
+
+    def __exit__(self, *exception):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def start(self):
+        self.began = time.monotonic()
+        command = ["perf", "record", "--all-cpus", "-g", "-e", "cpu-clock", "-c", str(PERIOD_NS), "-o", self.file]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, close_fds=False
+        )
+
+    def stop(self):
+        self.seconds = time.monotonic() - self.began
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+
+    def result(self):
+        """See `folded`."""
+        assert self.process is not None
+        try:
+            _, said = self.process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AgentError("perf record did not end within %d s." % PATIENCE_S) from None
+        if not os.path.exists(self.file) or os.path.getsize(self.file) == 0:
+            raise AgentError("perf record recorded nothing: %s" % said.decode(errors="replace").strip()[-300:])
+        text = call(["perf", "script", "-i", self.file, "-F", "comm,cpu,period,ip,sym"], timeout=PATIENCE_S)
+        return folded(of_perf(text), "perf", 0, self.seconds)
+
+
+def of_perf(text):
+    """Fold what perf-script(1) prints of the fields comm, cpu, period, ip and sym: {(cpu, names): [ns, samples]}."""
+    counts = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
+    head, calls = None, []  # type: tuple[str, str, str] | None, list[str]
+    for line in [*text.splitlines(), ""]:
+        if line.strip():
+            match = None if line[0] in " \t" and head else HEAD.match(line)
+            if match:
+                head, calls = (match.group("cpu"), match.group("comm").strip(), match.group("weight")), []
+            elif head:
+                calls.append(perf_name(line.strip()))
+            continue
+        if head:
+            names = tuple(reversed(calls[:MOST_FRAMES])) or (USER,)
+            add(counts, (int(head[0]), (head[1], *names)), int(head[2]), 1)
+        head = None
+    return counts
+
+
+def perf_name(line):
+    """The function of a line of perf-script(1), an address and a name; user space has no names that matter here."""
+    address, _, name = line.partition(" ")
+    name = name.strip().partition(" (")[0].partition("+0x")[0]
+    if len(address) < 16 or not address.startswith("ffff"):
+        return USER
+    return name or "[unknown]"
+
+
+def folded(counts, source, lost_ns, seconds):
+    """What `measure` answers of a profile.
+
+    ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. {"source", "period_ns", "seconds": for
+    which samples were taken, "lost_ns": what samples that found no room stood for, "names": of tasks and functions,
+    "rows": [[cpu, ns, samples, [index of each name, the task first and then the outermost function first]]]}. Of more
+    than MOST_STACKS rows those with the most time are kept, and each CPU has one row for its others, whose function is
+    CUT.
+    """
+    merged = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
+    for (cpu, names), (weight, seen) in counts.items():
+        add(merged, (cpu, squeezed(names)), weight, seen)
+    ranked = sorted(merged.items(), key=lambda item: (-item[1][0], item[0]))
+    kept = dict(ranked[:MOST_STACKS])
+    for (cpu, _), (weight, seen) in ranked[MOST_STACKS:]:
+        add(kept, (cpu, (CUT, CUT)), weight, seen)
+    index = {}  # type: dict[str, int]
+    rows = []
+    for (cpu, names), (weight, seen) in sorted(kept.items()):
+        rows.append([cpu, weight, seen, [index.setdefault(name, len(index)) for name in names]])
+    about = {"source": source, "period_ns": PERIOD_NS, "seconds": seconds, "lost_ns": lost_ns}
+    return {**about, "names": list(index), "rows": rows}
+
+
+def squeezed(names):
+    """User space as one function, however deep its calls are, and workers without the number of their pool."""
+    kept = [name for at, name in enumerate(names) if name != USER or names[at - 1] != USER]
+    kept[0] = re.sub(r"^(kworker|ksoftirqd|migration|rcu[a-z]*)/.*", r"\1", kept[0])
+    return tuple(kept)
