@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executing a notebook headless, in this interpreter, whatever Jupyter the user has or has not."""
+"""Executing notebooks headless, in this interpreter, whatever Jupyter the user has or has not."""
 
 import contextlib
 import json
@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +18,93 @@ from orchestrator.private import Private, private_folder
 from orchestrator.store.files import replace_file
 
 _PATIENCE_S = 600
+_LOOK_AGAIN_S = 0.1
 # Of the caller's environment: what changes which code an interpreter runs.
 _NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "JUPYTER_CONFIG_PATH")
 
 
-def execute(name: str, run_dir: Path) -> None:
-    """Execute notebooks/``name``.ipynb for a run; the run gets it as notebooks/``name``.ipynb, and its figures/.
+def execute(names: Sequence[str], run_dir: Path) -> None:
+    """Execute notebooks for a run and wait for them; see `executing`."""
+    with executing(names, run_dir):
+        pass
 
-    What it is given are paths relative to it, so that a run can be moved, and tells nobody where it once was. Raises
-    UserError where there is no such notebook, where one of its cells fails, or where its kernel ends; the outputs up to
-    there are in the run all the same. Nothing of the kernel itself lies in the run.
+
+@contextlib.contextmanager
+def executing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
+    """Execute notebooks/NAME.ipynb for a run while the context's body runs; leaving the context waits for all of them.
+
+    As many run at a time as this process may use cores. The run gets each as notebooks/NAME.ipynb, and its figures in
+    figures/. A notebook is given paths relative to it, so that a run can be moved, and tells nobody where it once was.
+    Raises UserError where there is no such notebook, where one of its cells fails, or where its kernel ends: the first
+    such error in the order of ``names``, after the others have ended. The outputs up to there are in the run all the
+    same. Nothing of the kernels themselves lies in the run.
     """
-    source = NOTEBOOKS / f"{name}.ipynb"
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))) or "none"
-        raise UserError(f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec.")
-    output = run_dir / "notebooks" / f"{name}.ipynb"
-    for folder in (output.parent, run_dir / "figures"):
-        folder.mkdir(exist_ok=True)
-    with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
-        made = private.path / "executed.ipynb"
+    for name in names:
+        if not (NOTEBOOKS / f"{name}.ipynb").is_file():
+            known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))) or "none"
+            raise UserError(
+                f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec."
+            )
+    for folder in ("notebooks", "figures"):
+        (run_dir / folder).mkdir(exist_ok=True)
+    if not names:
+        yield
+        return
+    managers: list[Any] = []
+    at_a_time = min(len(names), len(os.sched_getaffinity(0)))
+    with (
+        private_folder("notebook", sockets=True) as private,
+        _private_jupyter(private.path),
+        # In threads: in the main one nbclient would take over the signals, and Ctrl-C would look like a dead kernel.
+        ThreadPoolExecutor(at_a_time, "notebook") as threads,
+    ):
+        _import_papermill()  # once, not in several threads
+        begun = [threads.submit(_execute_and_keep, name, run_dir, private, managers) for name in names]
         try:
-            _execute(source, made, output.parent, private)
-        except UserError as error:
-            raise UserError(f"The notebook {name} {error}. {output} has it, up to there.") from error
-        finally:
-            if made.is_file():
-                _keep(made, source, output)
+            yield
+            errors = [error for one in begun if (error := one.exception())]
+        except BaseException:
+            for one in begun:
+                one.cancel()
+            while wait(begun, _LOOK_AGAIN_S).not_done:  # a kernel may only be starting
+                for manager in managers:
+                    _end(manager)
+            raise
+    if errors:
+        raise errors[0]
 
 
-def _execute(source: Path, made: Path, folder: Path, private: Private) -> None:
+def _execute_and_keep(name: str, run_dir: Path, private: Private, managers: list[Any]) -> None:
+    """Execute a notebook, and put it into the run however that ends."""
+    source, output = NOTEBOOKS / f"{name}.ipynb", run_dir / "notebooks" / f"{name}.ipynb"
+    made = private.path / f"{name}.executed.ipynb"
+    try:
+        _execute(source, made, output.parent, private, managers)
+    except UserError as error:
+        raise UserError(f"The notebook {name} {error}. {output} has it, up to there.") from error
+    finally:
+        if made.is_file():
+            _keep(made, source, output)
+
+
+def _import_papermill() -> None:
+    """Import papermill without the parser of IRIs that jsonschema takes along where it is installed: making its grammar
+    takes most of a second, and no notebook has a field that it would check."""
+    unused = "rfc3987_syntax"
+    if "papermill" in sys.modules or unused in sys.modules:
+        return
+    sys.modules[unused] = None  # type: ignore[assignment]  # an import of it then fails, which jsonschema expects
+    try:
+        import papermill  # noqa: F401
+    finally:
+        del sys.modules[unused]
+
+
+def _execute(source: Path, made: Path, folder: Path, private: Private, managers: list[Any]) -> None:
     """Execute a notebook with ``folder`` as its working directory, into the file ``made``.
 
-    It is done in a thread: in the main one nbclient would take over the signals, and Ctrl-C would look like a dead
-    kernel. Raises UserError, with the end of a sentence that begins with the notebook's name.
+    The manager of its kernel is added to ``managers``. Raises UserError, with the end of a sentence that begins with
+    the notebook's name.
     """
     import papermill
     from jupyter_client.manager import AsyncKernelManager
@@ -61,17 +114,15 @@ def _execute(source: Path, made: Path, folder: Path, private: Private) -> None:
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what went wrong is in the error
     # Sockets in the file system, which no other user reaches; where there are none, ports, with a key for messages.
-    ipc = {"transport": "ipc", "ip": str(private.path / "kernel")}
-    managers: list[Any] = []
+    ipc = {"transport": "ipc", "ip": str(private.path / f"kernel-{source.stem}")}
 
     class Manager(AsyncKernelManager):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
             managers.append(self)
 
-    with ThreadPoolExecutor(1, "notebook") as thread:
-        done = thread.submit(
-            papermill.execute_notebook,
+    try:
+        papermill.execute_notebook(
             _literal(source),
             _literal(made),
             parameters={"run_dir": "..", "figures_dir": "../figures"},
@@ -83,21 +134,15 @@ def _execute(source: Path, made: Path, folder: Path, private: Private) -> None:
             kernel_manager_class=Manager,
             config=Config({"KernelManager": ipc if private.has_sockets else {}}),
         )
-        try:
-            done.result()
-        except PapermillExecutionError as error:
-            raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error
-        except CellTimeoutError as error:
-            raise UserError(f"has a cell that did not end within {_PATIENCE_S} s") from error
-        except (RuntimeError, TimeoutError) as error:  # DeadKernelError is one
-            raise UserError(
-                f"could not be executed to its end: its kernel ended or does not answer ({error}); where memory runs "
-                "out, the system ends it"
-            ) from error
-        except BaseException:
-            for manager in managers:
-                _end(manager)  # so that the thread ends, which is waited for
-            raise
+    except PapermillExecutionError as error:
+        raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        raise UserError(f"has a cell that did not end within {_PATIENCE_S} s") from error
+    except (RuntimeError, TimeoutError) as error:  # DeadKernelError is one
+        raise UserError(
+            f"could not be executed to its end: its kernel ended or does not answer ({error}); where memory runs "
+            "out, the system ends it"
+        ) from error
 
 
 def _end(manager: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.execute import execute
+from orchestrator.analysis.execute import executing
 from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import is_run
@@ -32,12 +32,12 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
         from orchestrator.analysis.profiles.files import FOLDER, write_profiles
 
         run = load(run_dir)
-        for name in notebooks_of(run):
-            tell(f"notebook {name}")
-            execute(name, run_dir)
+        names = notebooks_of(run)
+        tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
+        with executing(names, run_dir):
+            verdicts = verify(run)
         write_profiles(run, run_dir / FOLDER)
         tell("page")
-        verdicts = verify(run)
         write_verdicts(run, verdicts)
         replace_file(run_dir / NAME, render(run, run_dir / "figures", verdicts))
     except OSError as error:

@@ -5,6 +5,7 @@ Arguments: the folder for everything, a seed, and how many cases of each command
 case that is not as it must be, and a last line with the number of cases.
 """
 
+import contextlib
 import ctypes
 import errno
 import io
@@ -15,7 +16,7 @@ import shutil
 import sys
 import traceback
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -117,11 +118,14 @@ def check_campaign(root: Path, status: int, said: str) -> str:
     return ""
 
 
-def draw_nothing(name: str, run_dir: Path) -> None:
-    """In place of a notebook's execution, which other processes do."""
+@contextlib.contextmanager
+def draw_nothing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
+    """In place of the execution of notebooks, which other processes do."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "figures").mkdir(exist_ok=True)
-    replace_file(run_dir / "notebooks" / f"{name}.ipynb", "{}")
+    yield
+    for name in names:
+        replace_file(run_dir / "notebooks" / f"{name}.ipynb", "{}")
 
 
 COMMANDS: dict[str, tuple[Callable[[Path], int], Callable[[Path, int, str], str]]] = {
@@ -193,7 +197,7 @@ def main() -> None:
     base, seed, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     root = Path(os.environ["FUZZ_ROOT"])
     model = write_run(base, rounds=1, cores=(1,), tunnels=(1,), variants=("vanilla",))
-    report_module.execute = draw_nothing
+    report_module.executing = draw_nothing
     rng = random.Random(seed)
     done = 0
     for command in COMMANDS:

@@ -52,7 +52,7 @@ def test_any_path_is_drawn_in_and_only_the_notebook_is_left(
     run = tmp_path / os.fsdecode(b"a {x} {0} caf\xe9, b:c")
     run.mkdir()
     notebook("import json, os, sys", "print('intruder' in globals(), os.listdir('..'))")
-    execute.execute("small", run)
+    execute.execute(["small"], run)
     assert outputs(run).startswith("False ")
     assert os.listdir(run / "notebooks") == ["small.ipynb"]
     assert str(tmp_path) not in (run / "notebooks" / "small.ipynb").read_text()
@@ -62,7 +62,7 @@ def test_any_path_is_drawn_in_and_only_the_notebook_is_left(
 def test_a_kernel_that_is_killed_is_a_sentence_with_the_notebook_up_to_there(tmp_path: Path, notebook: Any) -> None:
     notebook("print('before')", "import os; os.kill(os.getpid(), 9)", "print('after')")
     with pytest.raises(UserError, match=r"The notebook small could not be .* kernel .* has it, up to there"):
-        execute.execute("small", tmp_path)
+        execute.execute(["small"], tmp_path)
     assert outputs(tmp_path) == "before\n"
 
 
@@ -97,3 +97,34 @@ def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_sta
     summary.statuses.update({"failed": 1})
     assert run_module.conclude(summary, "orch run x", True) == 1
     assert json.loads(capsys.readouterr().out)["run"] == str(path)
+
+
+def two_notebooks(notebook: Any, folder: Path, *cells: str) -> None:
+    """The notebooks "small" and "other" in the fixture's folder, of the same cells."""
+    notebook(*cells)
+    (folder / "books" / "other.ipynb").write_bytes((folder / "books" / "small.ipynb").read_bytes())
+
+
+def test_notebooks_are_executed_beside_what_the_context_does(tmp_path: Path, notebook: Any) -> None:
+    wait = "import pathlib, time\nwhile not pathlib.Path('../go').exists(): time.sleep(0.02)\nprint('went')"
+    two_notebooks(notebook, tmp_path, wait)
+    with execute.executing(["small", "other"], tmp_path):
+        (tmp_path / "go").touch()
+    assert outputs(tmp_path) == "went\n"
+    assert sorted(os.listdir(tmp_path / "notebooks")) == ["other.ipynb", "small.ipynb"]
+
+
+def test_a_notebook_that_fails_leaves_the_other_one_whole(tmp_path: Path, notebook: Any) -> None:
+    two_notebooks(notebook, tmp_path, "print('whole')")
+    (tmp_path / "books" / "other.ipynb").write_text(
+        (tmp_path / "books" / "small.ipynb").read_text().replace("print('whole')", "print(1 / 0)")
+    )
+    with pytest.raises(UserError, match=r"The notebook other failed in its cell 2: ZeroDivisionError"):
+        execute.execute(["other", "small"], tmp_path)
+    assert outputs(tmp_path) == "whole\n"
+
+
+def test_an_error_beside_the_notebooks_ends_them(tmp_path: Path, notebook: Any) -> None:
+    notebook("import time; time.sleep(600)")
+    with pytest.raises(KeyError), execute.executing(["small"], tmp_path):
+        raise KeyError("x")

@@ -61,7 +61,7 @@ class Drawing:
         self.figure.draw_without_rendering()
         for axes in self.figure.axes:
             _thin_labels(axes)
-        self.figure.set_layout_engine("none")
+        self.figure.set_layout_engine(None)  # no placeholder either: with one, matplotlib draws everything again
         for axes in self.figure.axes:
             left, bottom, width, height = (round(float(value), 5) for value in axes.get_position().bounds)
             axes.set_position((left, bottom, width, height))
