@@ -41,18 +41,19 @@ def drive(
     warm_up_s: float,
     duration_s: float,
     suffix: str = ".json",
-    grace_s: float = GRACE_S,
+    grace_s: float | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Driven:
     """Run servers at the receiving end and clients at the sending end; the outcome gets probes and what they printed.
 
     ``clients`` is asked for when the CPUs of the hosts are as they stay. ``suffix``: of the files that keep what
-    processes print. ``grace_s``: how much longer than its time a client may take, of the hosts' clock. ``files``: what
-    each host gets, by path. Raises TestbedError where a host does not answer.
+    processes print. ``grace_s``: how much longer than its time a client may take, of the hosts' clock, in place of
+    GRACE_S. ``files``: what each host gets, by path. Raises TestbedError where a host does not answer.
     """
     testbed, outcome, hosts, placement = scene.testbed, scene.outcome, scene.hosts, scene.placement
     sender, receiver = placement.host_of(scene.ends.sender), placement.host_of(scene.ends.receiver)
     seconds = warm_up_s + duration_s
+    grace_s = GRACE_S if grace_s is None else grace_s
     serving: dict[str, dict[str, Any]] = {
         host: {"servers": servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * scene.slowness}
         for host in hosts

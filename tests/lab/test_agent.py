@@ -215,7 +215,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
     in_the_machine(
         testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
     )
-    monkeypatch.setattr("orchestrator.measure.goodput.GRACE_S", 1.0)
+    monkeypatch.setattr("orchestrator.measure.driving.GRACE_S", 1.0)
     outcome = attempted(testbed, TRIAL)
     assert outcome.status == "failed"
     assert says in outcome.reasons[0]
