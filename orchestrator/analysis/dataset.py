@@ -15,6 +15,7 @@ from orchestrator.analysis.quantity import Quantity, quantity_of
 from orchestrator.plan import reference_variant
 from orchestrator.spec import factors
 from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
+from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.reading import find_run, read_attempts, read_run
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Run:
             seen.add(attempt["trial_id"])
             about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
             about |= {"attempt": attempt["attempt"], "measured_in": self.measured_in}
-            stored = (attempt.get("probes") or {}).get("per_cpu") or ()
+            stored = cpu_times(attempt)
             places = places_of_cpus(stored)
             for cpu in stored:
                 spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}

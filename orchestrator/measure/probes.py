@@ -20,7 +20,7 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
     In virtual time the kernel knows exactly for how long each CPU was busy, and what its ticks missed of that counts
     as ``softirq``: an idle CPU has no ticks, so an interrupt that ends its idleness, with all the packets that it
-    receives, is in none of the states.
+    receives, is idle time to the counters.
     """
     rate = before["ticks_per_s"]
     began, ended = before.get("virtual_time") or {}, after.get("virtual_time") or {}
@@ -34,7 +34,9 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
         exact = f"cpu{cpu}_busy_ns"
         if exact in began and exact in ended:
             seen = sum(spent[name] for name in ("user", "system", "irq", "softirq"))
-            spent["softirq"] += max(0.0, (ended[exact] - began[exact]) / 1e9 - seen)
+            missed = max(0.0, (ended[exact] - began[exact]) / 1e9 - seen)
+            spent["softirq"] += missed
+            spent["idle"] = max(0.0, spent["idle"] - missed)
         rows.append({"cpu": int(cpu), **{f"{name}_s": round(value, 4) for name, value in spent.items()}})
     return rows
 

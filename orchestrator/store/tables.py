@@ -11,6 +11,7 @@ from orchestrator.errors import UserError
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.factors import is_path
 from orchestrator.store.clock import clock_of
+from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import TRIALS, read_attempts, read_run, read_stopping
 
@@ -98,8 +99,7 @@ def _columns() -> list[tuple[str, "pa.DataType"]]:
 def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
     """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window; of the gateways' CPUs where
     roles have CPUs of their own."""
-    rows = attempt.get("probes", {}).get("per_cpu") or []
-    rows = [row for row in rows if row.get("role") in (None, *GATEWAYS)]
+    rows = [row for row in cpu_times(attempt) if row.get("role") in (None, *GATEWAYS)]
     total = sum(value for row in rows for key, value in row.items() if key.endswith("_s"))
     idle = sum(row.get("idle_s", 0.0) + row.get("iowait_s", 0.0) for row in rows)
     return 1 - idle / total if total > 0 else None

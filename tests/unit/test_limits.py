@@ -123,7 +123,7 @@ def test_no_cpu_is_surely_the_limit_that_had_time_left_or_a_rival(
 def test_a_tunnel_on_many_virtual_cpus_has_a_serial_stage_and_a_tunnel_a_core_inline_none() -> None:
     table = limits(load(RESULTS / "example-virtual")).set_index(["variant", "cores", "tunnels"])
     assert table.loc[("vanilla", 18, 1), "limit"] == "serial stage on gateway-b"
-    assert table.loc[("inline", 18, 18), "limit"] == "receiver"
+    assert table.loc[("inline", 18, 18), "limit"] == "probably receiver"
     assert set(table.loc[table.index.get_level_values("tunnels") == 1, "what"]) <= {"serial stage", "CPUs"}
 
 
@@ -142,7 +142,7 @@ def test_explain_names_what_limits_each_cell_and_what_differs(capsys: pytest.Cap
     cells = ["vanilla,cores=18,tunnels=18", "--against", "inline cores=18 tunnels=18"]
     assert run_command(["explain", run, *cells]) == 0
     said = capsys.readouterr().out
-    assert "limit: receiver" in said
+    assert "limit: probably receiver" in said
     assert "gateway-a in processes and threads" in said
     assert "carries 0.75 times as much as inline" in said
     assert Path(said.split("evidence: ")[1].splitlines()[0]).is_dir()

@@ -33,6 +33,7 @@ from orchestrator.spec import (
     ROLES as ROLE_NAMES,
 )
 from orchestrator.spec import Experiment, Pool, SpecError, clock_of, load_experiment, load_testbed
+from orchestrator.store.cpu_times import cpu_times
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.lab.testbed import check_cores
 from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
@@ -407,12 +408,24 @@ def test_what_ticks_miss_of_a_busy_cpu_counts_as_softirq() -> None:
         return {"ticks_per_s": 100, "cpus": {"0": ticks, "1": ticks}, "virtual_time": busy_ns}
 
     before = sampled([0] * 8, {"cpu0_busy_ns": 5 * 10**9, "cpu1_busy_ns": 0})
-    after = sampled([10, 0, 20, 0, 0, 0, 10, 0], {"cpu0_busy_ns": 6 * 10**9, "cpu1_busy_ns": 3 * 10**8})
+    after = sampled([10, 0, 20, 90, 0, 0, 10, 0], {"cpu0_busy_ns": 6 * 10**9, "cpu1_busy_ns": 3 * 10**8})
     idle, seen = probes.per_cpu_seconds(before, after)
     assert (idle["user_s"], idle["system_s"], idle["softirq_s"]) == (0.1, 0.2, 0.7)
+    assert idle["idle_s"] == 0.3  # of what the counters call idle, 0.6 s were softirqs
+    assert seen["idle_s"] == 0.9
     assert seen["softirq_s"] == 0.1  # ticks saw more than there was, which rounding to ticks does
     real = [{**sample, "virtual_time": None} for sample in (before, after)]
     assert [row["softirq_s"] for row in probes.per_cpu_seconds(*real)] == [0.1, 0.1]
+
+
+def test_no_cpu_of_virtual_time_idled_while_it_was_busy() -> None:
+    row = {"cpu": 0, "softirq_s": 0.9, "system_s": 0.0, "idle_s": 0.7, "iowait_s": 0.1}
+    stored = {"clock": "virtual", "probes": {"window_s": 1.0, "per_cpu": [row]}}
+    (found,) = cpu_times(stored)
+    assert (found["softirq_s"], found["idle_s"], found["iowait_s"]) == pytest.approx((0.9, 0.0875, 0.0125))
+    assert row["idle_s"] == 0.7
+    assert cpu_times({**stored, "clock": "real"}) == [row]
+    assert cpu_times({"clock": "virtual"}) == []
 
 
 def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:

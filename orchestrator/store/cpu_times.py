@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long each CPU was in each state in the measured window of an attempt. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.spec import VIRTUAL_CLOCK
+from orchestrator.store.clock import clock_of
+
+_IDLE = ("idle_s", "iowait_s")
+
+
+def cpu_times(attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an attempt's ``probes.per_cpu``, in which no CPU of virtual time idles longer than it was not busy.
+
+    An interrupt that ends a CPU's idling is idle time by the counters of /proc/stat, with all the packets that it
+    receives. The clock of virtual time knows them as busy time, and runs of earlier versions stored them as both.
+    """
+    probes = attempt.get("probes") or {}
+    rows = [dict(row) for row in probes.get("per_cpu") or ()]
+    window_s = probes.get("window_s")
+    if clock_of(attempt) != VIRTUAL_CLOCK or not window_s:
+        return rows
+    for row in rows:
+        busy = sum(value or 0.0 for name, value in row.items() if name.endswith("_s") and name not in _IDLE)
+        idle = sum(row.get(name) or 0.0 for name in _IDLE)
+        if idle > 0:
+            fits = min(1.0, max(0.0, window_s - busy) / idle)
+            row.update({name: (row.get(name) or 0.0) * fits for name in _IDLE})
+    return rows
