@@ -173,7 +173,8 @@ def _tabulate(summary: "Summary", display: "Display") -> None:
     try:
         write_tables(summary.path)
     except (OSError, UserError) as error:
-        display.message(f"The tables cannot be written: {error}. `orch report {summary.path}` makes them.")
+        why = str(error).rstrip(".")
+        display.message(f"The tables cannot be written: {why}. `orch report {summary.path}` makes them.")
 
 
 def run_experiment(
