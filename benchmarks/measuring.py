@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process costs, from its start to its end."""
+"""What a process costs, from its start to its end; and a run of `orch`, for benchmarks that read one."""
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from orchestrator import load
+from orchestrator.analysis.dataset import Run
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -28,3 +32,14 @@ def measure(command: list[str]) -> Cost:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
+
+
+def measured_run(spec: str, testbed: str, results: Path, *further: str) -> Run:
+    """The run of a spec on a testbed, without its report. ``further``: arguments of `orch run`. What it printed is
+    shown where not all of its trials were ok."""
+    orch = str(Path(sys.executable).with_name("orch"))
+    command = [orch, "run", spec, "--testbed", testbed, "--no-report", "--results", str(results), *further]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
+    return load(results)

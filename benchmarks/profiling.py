@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sampling costs: the throughput of a profiled trial over that of the trial of the same cell that is not.
+"""What sampling costs: the throughput of a profiled trial over that of the plain trial of the same cell.
 
 Both are trials of one run (`trace: profile`; 2 cores, 2 tunnels, vanilla and inline), in the lab and in virtual time
 with all roles on the same two CPUs. The order is that of the plan: the profiled trial comes first.
@@ -8,16 +8,14 @@ Run it on an idle computer with two cores or more: python benchmarks/profiling.p
 takes about a minute. docs/explain.md has what came out.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import yaml
-from measuring import CHECKOUT
+from measuring import measured_run
 
-from orchestrator import load
 from orchestrator.stats.intervals import summarize
 from orchestrator.store.reading import read_attempts
 
@@ -33,12 +31,7 @@ SPEC = {
 
 def measure(testbed: str, spec: Path, results: Path) -> dict[str, float]:
     """{variant: throughput with samples over that without} of one run; without the variants that have not both."""
-    orch = str(Path(sys.executable).with_name("orch"))
-    command = [orch, "run", str(spec), "--testbed", testbed, "--no-report", "--results", str(results)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-    run = load(results)
+    run = measured_run(str(spec), testbed, results)
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for attempt in read_attempts(run.path, run.meta):
         if attempt["status"] == "ok":

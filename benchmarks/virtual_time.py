@@ -15,7 +15,6 @@ docs/virtual-time.md has what came out.
 
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +23,8 @@ from pathlib import Path
 from statistics import median
 
 import yaml
-from measuring import CHECKOUT
+from measuring import measured_run
 
-from orchestrator import load
 from orchestrator.paths import TESTBEDS
 from orchestrator.stats.intervals import summarize
 
@@ -73,25 +71,9 @@ def compute(cpu: int) -> None:
 
 def measure(testbed: str, folder: Path) -> Round:
     """Measure every cell once on a testbed."""
-    command = [
-        str(Path(sys.executable).with_name("orch")),
-        "run",
-        "exp/scaling.yaml",
-        "--testbed",
-        testbed,
-        "--no-report",
-    ]
-    command += [
-        "--tier",
-        "smoke",
-        "--results",
-        str(folder),
-        *(part for pair in CELLS.items() for part in ("--set", "=".join(pair))),
-    ]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, env=dict(os.environ))
-    if done.returncode:
-        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-    rows = load(folder).measured.to_dict("records")
+    settings = (part for pair in CELLS.items() for part in ("--set", "=".join(pair)))
+    run = measured_run("exp/scaling.yaml", testbed, folder, "--tier", "smoke", *settings)
+    rows = run.measured.to_dict("records")
     return {(row["variant"], row["tunnels"]): row["throughput_bps"] for row in rows}
 
 

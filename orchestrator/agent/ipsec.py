@@ -155,7 +155,7 @@ def flush_ipsec(role):
 
 
 def associations(request):
-    """What the SAs of some ``roles`` counted, and the driver of an ``algorithm``.
+    """Read the counters of the SAs of ``roles``, and which driver the kernel has for ``algorithm``.
 
     ``counted``: {role: [{"tunnel", "destination", "packets", "bytes", "replay", "integrity"}]}; replay are packets
     outside the window or seen before, integrity those that do not authenticate. ``driver``: see `driver_of`.

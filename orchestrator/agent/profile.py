@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What CPUs run, sampled while a trial is measured, and folded: how long each chain of calls was seen on each CPU.
+"""Samples of what CPUs run while a trial is measured, folded into the time of each chain of calls on each CPU.
 
 The lab kernel has samples of its own (kernel/lab/patches, um-samples); elsewhere they are those of perf-record(1).
 """
@@ -29,7 +29,7 @@ HEAD = re.compile(r"^(?P<comm>.*?)\s+\[(?P<cpu>\d+)\]\s+(?P<weight>\d+):?\s*(?:\
 
 
 def profile():
-    """What samples this host's CPUs: entered before the traffic, with ``start``, ``stop`` and ``result``."""
+    """Return the sampler of this host, which is entered before the traffic; it has ``start``, ``stop``, ``result``."""
     if os.path.exists(SAMPLES):
         return LabSamples()
     if shutil.which("perf"):
@@ -200,7 +200,7 @@ def perf_name(line):
 
 
 def folded(counts, source, lost_ns, seconds):
-    """What `measure` answers of a profile.
+    """Fold samples into the profile that `measure` returns.
 
     ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. {"source", "period_ns", "seconds": for
     which samples were taken, "lost_ns": what samples that found no room stood for, "names": of tasks and functions,

@@ -94,7 +94,7 @@ def probability(share):
 
 
 def told(options):
-    """What netem's options say: {"delay_ns", "queue", "loss", "reorder", "bytes_per_s"}; probabilities of 2^32 - 1."""
+    """Decode netem options: {"delay_ns", "queue", "loss", "reorder", "bytes_per_s"}; probabilities are of 2^32 - 1."""
     _, queue, loss, _, _, _ = struct.unpack_from(QOPT, options)
     parts = attributes(options[struct.calcsize(QOPT) :])
     slow = struct.unpack_from("=I", parts.get(NETEM_RATE, bytes(4)))[0]

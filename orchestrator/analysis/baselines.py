@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from orchestrator.analysis.dataset import Run
 from orchestrator.plan import nearest_baseline
 from orchestrator.spec import Cell
+from orchestrator.spec.links import shape_of
 from orchestrator.stats import summarize
 
 
@@ -21,3 +22,9 @@ def baseline_of(cell: Cell, baselines: Mapping[Cell, float]) -> float | None:
     """What a cell is held against (see `orchestrator.plan.nearest_baseline`); None where it has no baseline."""
     found = nearest_baseline(cell, baselines.keys())
     return None if found is None else baselines[found]
+
+
+def is_generator_bound(cell: Cell, of_baseline: float, headroom: float) -> bool:
+    """Whether the generator may be what limits a cell: it comes as near to its baseline as ``headroom`` (a share) says.
+    A shaped link limits both, so that being near says nothing there."""
+    return bool(of_baseline > 1 - headroom) and shape_of(cell) is None

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.baselines import baseline_of, baselines_of
+from orchestrator.analysis.baselines import baseline_of, baselines_of, is_generator_bound
 from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
 from orchestrator.spec import Cell
-from orchestrator.spec.links import shape_of
 from orchestrator.stats import (
     RELATIVE,
     Fit,
@@ -63,8 +62,7 @@ def cells(run: Run) -> pd.DataFrame:
         if baseline := baseline_of(key, baselines):
             row[of("baseline")] = baseline
             row["of_baseline"] = row[of("median")] / baseline
-            near = bounded and bool(row["of_baseline"] > 1 - run.headroom)
-            row["generator_bound"] = near and shape_of(key) is None  # a shaped link limits both
+            row["generator_bound"] = bounded and is_generator_bound(key, row["of_baseline"], run.headroom)
         rows.append(row | _mode_columns(run, modes.get(key)))
     rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*run.levels, *_cell_columns(run)]).assign(measured_in=run.measured_in)

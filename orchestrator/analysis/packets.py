@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.baselines import baseline_of
+from orchestrator.analysis.baselines import baseline_of, is_generator_bound
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
-from orchestrator.spec.links import shape_of
 from orchestrator.stats import summarize_boots
 
 # Which rate: its columns of the lower and the upper bound, and what it is.
@@ -116,8 +115,7 @@ def packet_cells(run: Run) -> pd.DataFrame:
                 row["baseline_pps"] = baseline
                 if searched:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
-                    near = bool(row["of_baseline"] > 1 - run.headroom)
-                    row["generator_bound"] = near and shape_of(key) is None
+                    row["generator_bound"] = is_generator_bound(key, row["of_baseline"], run.headroom)
             if searched and len(mine):
                 kinds = {_bounded_by(one, row["baseline_pps"], run.headroom) for one in mine.to_dict("records")}
                 row["bounded_by"] = kinds.pop() if len(kinds) == 1 else MIXED

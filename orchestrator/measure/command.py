@@ -5,7 +5,9 @@ A client that is told the warm-up leaves it out itself. Any other is run once be
 prints then is thrown away; its server begins anew.
 """
 
-from orchestrator.measure import layout, own_tools, shares
+from collections.abc import Sequence
+
+from orchestrator.measure import own_tools, shares
 from orchestrator.measure.aftermath import look_back
 from orchestrator.measure.driving import Driven, drive
 from orchestrator.measure.judge import Evidence, judge
@@ -23,11 +25,11 @@ def measure_command(scene: Scene) -> None:
     assert command is not None
     warm_up_s = traffic.warm_up_s
     if warm_up_s and not command.warms_up_itself:
-        warmed = _driven(scene, command, 0.0, warm_up_s)
-        own_tools.read_runs(command, own_tools.runs(traffic, trial.levels.tunnels, warm_up_s), warmed.processes)
+        warming = own_tools.runs(traffic, trial.levels.tunnels, warm_up_s)
+        own_tools.read_runs(command, warming, _driven(scene, command, warming, 0.0, warm_up_s).processes)
         warm_up_s = 0.0
-    driven = _driven(scene, command, warm_up_s, traffic.duration_s)
     wanted = own_tools.runs(traffic, trial.levels.tunnels, traffic.duration_s)
+    driven = _driven(scene, command, wanted, warm_up_s, traffic.duration_s)
     values = own_tools.read_runs(command, wanted, driven.processes)
     after = look_back(scene, driven.traffic_s, driven.began_at)
     counted = outcome.probes["interfaces"]
@@ -58,8 +60,9 @@ def measure_command(scene: Scene) -> None:
     outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
 
 
-def _driven(scene: Scene, command: Command, warm_up_s: float, duration_s: float) -> Driven:
-    wanted = own_tools.runs(scene.trial.traffic, scene.trial.levels.tunnels, duration_s)
+def _driven(
+    scene: Scene, command: Command, wanted: Sequence[own_tools.Run], warm_up_s: float, duration_s: float
+) -> Driven:
     return drive(
         scene,
         own_tools.servers(scene.ends.receiver, command, wanted),
@@ -77,5 +80,5 @@ def _unused(scene: Scene, command: Command) -> list[int]:
     if scene.baseline or command.each != "tunnel":
         return []
     counted = scene.outcome.probes["interfaces"].get(GATEWAYS[1], {})
-    device, numbers = scene.net.devices, range(1, scene.trial.levels.tunnels + 1)
-    return [tunnel for tunnel in numbers if not counted.get(layout.device(tunnel, device), {}).get("rx_packets")]
+    numbers = range(1, scene.trial.levels.tunnels + 1)
+    return [tunnel for tunnel in numbers if not counted.get(scene.net.device(tunnel), {}).get("rx_packets")]

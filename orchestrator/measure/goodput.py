@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.measure import iperf3, iperf3_report, layout, shares
+from orchestrator.measure import iperf3, iperf3_report, shares
 from orchestrator.measure.aftermath import Aftermath, look_back
 from orchestrator.measure.driving import Job, drive
 from orchestrator.measure.judge import Evidence, Passage, judge, total_rates, variation
@@ -142,7 +142,7 @@ def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:
                 came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(scene.net.devices))
             else:
                 where = f"tunnel {stream.tunnel}"
-                came_in = counted[gateway].get(layout.device(stream.tunnel, scene.net.devices), {}).get("rx_bytes", 0)
+                came_in = counted[gateway].get(scene.net.device(stream.tunnel), {}).get("rx_bytes", 0)
             groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
         back = " in reverse" if direction == "reverse" else ""
         found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]

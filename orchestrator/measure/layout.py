@@ -105,6 +105,10 @@ class Net:
         """The IP versions in which everything has addresses."""
         return (4,) if self.version == 4 else (4, 6)
 
+    def device(self, tunnel: int) -> str:
+        """The device of a tunnel, on either gateway."""
+        return device(tunnel, self.devices)
+
     def subnets(self, tunnels: int) -> range:
         """The numbers of the subnets on either side."""
         return range(SHARED if self.paths == "ecmp" else 1, tunnels + 1)
@@ -305,14 +309,14 @@ def _route(
 
 def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send each tunnel's traffic through its device, and that to the shared subnet through all."""
-    everywhere = [device(i, net.devices) for i in range(1, tunnels + 1)]
+    everywhere = [net.device(i) for i in range(1, tunnels + 1)]
     return [
         _route(
             net,
             gateway,
             i,
             version,
-            everywhere if i == SHARED else [device(i, net.devices)],
+            everywhere if i == SHARED else [net.device(i)],
             _ANY_HOP6 if i == SHARED and version == 6 and tunnels > 1 else None,
         )
         for version in net.versions
@@ -405,7 +409,7 @@ def ipsec_tunnels(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
             "routes": tunnel_routes(net, gateway, tunnels),
             "tunnels": [
                 {
-                    "device": device(i, net.devices),
+                    "device": net.device(i),
                     "number": i,
                     "mtu": net.mtu,
                     "here": outer_address(gateway, i),

@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_of_computer() -> str:
+    """What tells this computer from all others, and this boot from earlier ones: a random number of its kernel. Raises
+    OSError where there is none."""
+    return BOOT_ID.read_text().strip()
 
 
 @dataclass(frozen=True, slots=True)

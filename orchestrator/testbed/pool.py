@@ -4,12 +4,12 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from orchestrator import spec
 from orchestrator.errors import TestbedError
 from orchestrator.plan import Capabilities
 from orchestrator.testbed import capabilities, usable_cores
+from orchestrator.testbed.computer import boot_of_computer
 from orchestrator.testbed.protocol import Sharing
 from orchestrator.testbed.provider import provider_of
 from orchestrator.testbed.virtual import shares_of
@@ -36,11 +36,6 @@ def look(testbed: "spec.Testbed") -> Seen:
     found, cores = capabilities(testbed), usable_cores()
     here = boot_of_computer() if provider_of(testbed).local else None
     return Seen(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
-
-
-def boot_of_computer() -> str:
-    """What tells this computer from all others: its kernel's random number of this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:

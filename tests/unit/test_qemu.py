@@ -20,7 +20,7 @@ from orchestrator.errors import TestbedError, UserError
 from orchestrator.learned import learn
 from orchestrator.progress import Silent
 from orchestrator.spec import SpecError, load_experiment, load_testbed
-from orchestrator.testbed import capabilities
+from orchestrator.testbed import capabilities, computer
 from orchestrator.testbed.choice import choose_testbed
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.qemu import machine, probe
@@ -162,7 +162,7 @@ def test_the_answer_holds_for_this_boot_of_the_computer(
     for _ in range(2):
         assert probe.find_accelerator(Path("/k"), Path("/i"), Silent()).name == name
     assert (tmp_path / "tries").read_text() == "tried\n"
-    monkeypatch.setattr(probe, "_BOOT_ID", tmp_path / "another")
+    monkeypatch.setattr(computer, "BOOT_ID", tmp_path / "another")
     (tmp_path / "another").write_text("another boot\n")
     assert probe.known_accelerator() is None
 

@@ -16,6 +16,7 @@ from orchestrator.learned import learn
 from orchestrator.plan import Capabilities
 from orchestrator.progress import Silent
 from orchestrator.spec import SpecError, load_testbed
+from orchestrator.testbed import computer
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.protocol import State
@@ -207,13 +208,13 @@ def test_answers_and_refusals_of_the_boot_that_ends_do_not_count(monkeypatch: py
 
 def test_this_computer_is_no_host_that_can_be_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "boot_id").write_text("mine\n")
-    monkeypatch.setattr(restarting, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(computer, "BOOT_ID", tmp_path / "boot_id")
     surveys = {"left": Survey({"boot_id": "mine"}), "right": Survey({"boot_id": "another"})}
     found = restarting.restart_findings(bed(), surveys)
     assert [found["left"][0].blocks, found["right"][0].blocks] == [True, False]
     assert "Remove restart:" in found["left"][0].sentence()
     assert restarting.restart_findings(bed(restart=False), surveys) == {"left": [], "right": []}
-    monkeypatch.setattr(restarting, "_BOOT_ID", tmp_path / "no_such_file")
+    monkeypatch.setattr(computer, "BOOT_ID", tmp_path / "no_such_file")
     assert not restarting.restart_findings(bed(), surveys)["left"][0].blocks
 
 

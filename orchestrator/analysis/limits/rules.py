@@ -7,6 +7,7 @@ throttled sender, a shaped link, one tunnel on many CPUs, a slow server.
 
 from dataclasses import dataclass
 
+from orchestrator.analysis.baselines import is_generator_bound
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.spec.links import RATE, shape_of
 
@@ -70,7 +71,7 @@ def _outside(load: Load) -> Limit | None:
         lifted = "a faster link" if RATE not in load.key else f"a higher {RATE}"
         return Limit(LINK, "", SURELY, (why,), lifted)
     baseline = load.baseline_bps
-    if baseline and shape_of(load.key) is None and rate > (1 - load.baseline_headroom) * baseline:
+    if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from orchestrator.learned import learn, learned
 from orchestrator.progress import Progress
+from orchestrator.testbed.computer import boot_of_computer
 from orchestrator.testbed.qemu.machine import BARE, KVM, TCG, processor, program
 
 DEVICE = Path("/dev/kvm")
 DEADLINE_S = 15.0  # a guest takes 1 to 2 s to its first program where KVM works
 MARKER = b"orch: a program runs in a guest"  # of guest/probe, in the initrd
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Accelerator:
 
 def _fact() -> str:
     """What the answer is remembered as: it holds for this boot of the computer."""
-    return f"kvm/{_BOOT_ID.read_text().strip()}"
+    return f"kvm/{boot_of_computer()}"
 
 
 def known_accelerator() -> Accelerator | None:

@@ -3,10 +3,10 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
+from orchestrator.testbed.computer import boot_of_computer
 from orchestrator.testbed.hosts import Hosts, leave
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.remote import AgentFailure
@@ -15,7 +15,6 @@ from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ANSWER_S = 70  # the agent gives its `reboot` 60
 
 
@@ -26,7 +25,7 @@ def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict
         return found
     mine = ""
     with contextlib.suppress(OSError):  # no Linux
-        mine = _BOOT_ID.read_text().strip()
+        mine = boot_of_computer()
     for name, survey in surveys.items():
         if survey.trouble:
             continue
