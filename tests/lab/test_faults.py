@@ -72,7 +72,7 @@ def kill_and_resume(folder: Path, kills: int, seed: int) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     (run,) = runs_in(results)
     all_ok_once(run)
-    assert (run / "report.html").is_file()
+    assert (run / "report.html").is_file(), done.stderr[-2000:]
 
 
 def test_a_run_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
