@@ -24,6 +24,10 @@ _PACKAGES = (
     "pydantic",
 )
 _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
+# What must be as it was committed for others to get what measured. A run holds its spec with what that names beside it,
+# its executed notebooks and its verdicts: a spec or a notebook of one's own is no other source.
+_MEASURES = ("orchestrator", "playbooks", "kernel", "orch", "pyproject.toml", "requirements.lock")
+_MOST_CHANGES = 20
 
 
 def _git(*arguments: str) -> str | None:
@@ -47,21 +51,32 @@ def _folder(name: str) -> Path:
 
 
 def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
-    """The commit and whether the checkout differs from it; in any case a hash of the tree, and of the part of it that
-    measures, with the versions of the packages that this part uses. ``extensions``: what is used beside it, each under
-    its kind and name with where it is from and a hash of its files. Raises UserError where one cannot be read."""
+    """The commit, and whether the part of the checkout that measures differs from it, with the files that do; in any
+    case a hash of the tree, and of the part of it that measures, with the versions of the packages that this part uses.
+    ``extensions``: what is used beside it, each under its kind and name with where it is from and a hash of its files.
+    Raises UserError where one cannot be read."""
     commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain") if commit else None
+    changes = changed_files() if commit else None
     tree = cache.key_of({name: cache.hash_tree(_folder(name)) for name in _SOURCES})
-    dirty = bool(changes) if commit else None
     return {
         "commit": commit,
-        "dirty": dirty,
+        "dirty": None if changes is None else bool(changes),
+        **({"changes": changes[:_MOST_CHANGES]} if changes else {}),
         "tree_hash": tree,
         "program_hash": program_hash(),
         "packages": program_packages(),
         **({"extensions": {f"{one.kind} {one.name}": one.to_json() for one in extensions}} if extensions else {}),
     }
+
+
+def changed_files() -> list[str] | None:
+    """The files that differ from the commit, or are not in it, of the part of the checkout that measures; sorted. None
+    where Git does not say."""
+    changed = _git("diff", "--name-only", "--relative", "HEAD", "--", *_MEASURES)
+    added = _git("ls-files", "--others", "--exclude-standard", "--", *_MEASURES)
+    if changed is None or added is None:
+        return None
+    return sorted({*changed.splitlines(), *added.splitlines()})
 
 
 def versions() -> dict[str, str]:

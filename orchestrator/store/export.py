@@ -93,9 +93,10 @@ def _doubts(meta: dict[str, Any]) -> Iterator[str]:
         elif not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", str(commit)):
             yield f"It was measured by the source {commit!r}, which can move: only a commit's hash stays what it is."
         elif source.get("dirty") is not False:
+            files = ", ".join(map(str, source.get("changes") or ()))
             yield (
-                f"It was measured by a source with changes that were not committed (after {commit[:12]}), which nobody "
-                "else can get."
+                f"It was measured by a source with changes that were not committed (after {commit[:12]}"
+                f"{': ' if files else ''}{files}), which nobody else can get."
             )
 
 

@@ -59,11 +59,12 @@ _TESTBED = {
     "quantum_s": Maybe(float),
 }
 _FACTORS = {"variant": Maybe(list)}
+_SOURCE = {"commit": Maybe(str), "dirty": Maybe(bool), "changes": Maybe([str])}
 _SESSION = {
     "session": int,
     "state": Maybe(str),
     "started_at": Maybe(str),
-    "was": Maybe({"source": Maybe({"commit": Maybe(str)})}),
+    "was": Maybe({"source": Maybe(_SOURCE)}),
     "changes": Maybe([{"what": str, "was": str, "now": str}]),
 }
 _REPEATS = {"because": str, "variants": Maybe([str])}
@@ -110,7 +111,7 @@ RUN = {
     },
     "variants": Maybe(Each({"build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})),
     "versions": Maybe(dict),
-    "source": Maybe({"commit": Maybe(str), "dirty": Maybe(bool)}),
+    "source": Maybe(_SOURCE),
     "testbed": {**_TESTBED, "members": Maybe(Each(_TESTBED))},
     "environment": Maybe({"computer": Maybe(_COMPUTER), "testbed": Maybe(_BED), "testbeds": Maybe(Each(_BED))}),
     "sessions": Maybe([{**_SESSION, "repeats": Maybe(_REPEATS)}]),
