@@ -61,7 +61,8 @@ COMMANDS = {
 }
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """Return a command by its name, as the object that Click runs."""
     entry = COMMANDS[name]
     found = getattr(importlib.import_module(f"orchestrator.cli.{entry.module}"), entry.name)
     if isinstance(found, typer.Typer):
@@ -85,7 +86,7 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _load(name) if name in COMMANDS else command, rest
+        return name, load(name) if name in COMMANDS else command, rest
 
 
 app = typer.Typer(

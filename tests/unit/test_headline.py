@@ -206,13 +206,13 @@ def test_a_run_that_was_cut_off_says_what_its_first_rounds_show(tmp_path: Path) 
     assert "With 2 tunnels on 2 cores 6 of 27 trials are valid: 21 not measured." in found.remarks
 
 
-def test_the_readme_says_what_the_example_run_says() -> None:
-    readme = (CHECKOUT / "README.md").read_text()
+def test_the_examples_page_says_what_the_example_run_says() -> None:
+    page = (CHECKOUT / "docs" / "examples.md").read_text()
     found = headline(load(RESULTS / "example"))
-    assert found.verdict.removesuffix(" won.") in readme
+    assert found.verdict.removesuffix(" won.") in page
     for lead in found.leads:
-        assert f"{lead.median:.2f} times" in readme
-        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}" in readme
+        assert f"{lead.median:.2f} times" in page
+        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}" in page
 
 
 def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:

@@ -78,6 +78,30 @@ def test_a_page_names_commands_and_files_that_there_are(page: Path) -> None:
     assert [file for file in files if not (CHECKOUT / file).is_file()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.is_relative_to(CHECKOUT), target
+        assert linked.is_file(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_the_index_of_the_documentation_has_every_page() -> None:
+    index = (CHECKOUT / "docs" / "index.md").read_text()
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+    assert linked == {page.name for page in (CHECKOUT / "docs").glob("*.md")} - {"index.md"}
+
+
 def test_the_licence_of_the_kernel_s_parts_is_the_kernel_s() -> None:
     assert "Version 2, June 1991" in (CHECKOUT / "kernel" / "COPYING").read_text()
     assert "Apache License" in (CHECKOUT / "LICENSE").read_text()
