@@ -11,6 +11,9 @@ input, 3 the testbed cannot be used, 4 nothing can be told of claims or of a com
 import errno
 import os
 import shutil
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 _LONGEST_SHOWN = 200  # characters of a path
 
@@ -22,9 +25,13 @@ class UserError(Exception):
 
 
 class TestbedError(UserError):
-    """The testbed, or this computer as its home, cannot be used."""
+    """The testbed, or this computer as its home, cannot be used.
+
+    ``health``: how the condition of each host changed until then, as JSON values; empty where nothing is known of that.
+    """
 
     exit_status = 3
+    health: Mapping[str, Any] = MappingProxyType({})
     __test__ = False  # not a pytest class, whatever its name suggests
 
 

@@ -130,9 +130,7 @@ def set_nic_value(nic, what, value):
     elif what.startswith("feature-"):
         call(["ethtool", "-K", nic, SHORT_NAMES.get(what[8:], what[8:]), value])
     elif what == "channels":
-        kinds = channel_kinds(values_of(asked("-l", nic) or "")[0]) or ["combined"]
-        words = value.split() if " " in value else [word for kind in kinds for word in (kind, value)]
-        call(["ethtool", "-L", nic, *words])
+        call(["ethtool", "-L", nic, *channel_words(values_of(asked("-l", nic) or ""), value)])
     else:
         _, option, _, word = VALUES[what]
         call(["ethtool", option, nic, word, value])
@@ -150,13 +148,32 @@ def channel_kinds(most):
     return kinds[:1] if "combined" in kinds else kinds
 
 
+def lone_channels(values):
+    """{rx or tx: how many} of the queues that a card with combined ones has beside these, or in their place."""
+    most, now = values
+    kinds = ("rx", "tx") if channel_kinds(most) == ["combined"] else ()
+    return {kind: number_of(now, CHANNELS[kind]) for kind in kinds if number_of(now, CHANNELS[kind])}
+
+
 def channels_text(values):
     """The number of queues of a card, or of each kind (as `ethtool -L` takes them) where they differ; None without."""
     most, now = values
-    counts = {kind: number_of(now, CHANNELS[kind]) for kind in channel_kinds(most)}
-    if len(set(counts.values())) <= 1:
+    lone = lone_channels(values)
+    kinds = CHANNELS if lone else channel_kinds(most)
+    counts = {kind: number_of(now, CHANNELS[kind]) for kind in kinds}
+    if not lone and len(set(counts.values())) <= 1:
         return next((str(count) for count in counts.values()), None)
     return " ".join("%s %d" % (kind, count) for kind, count in counts.items())
+
+
+def channel_words(values, text):
+    """What `ethtool -L` takes for channels_text. ``values``: of now; cards refuse combined queues beside others, so a
+    number alone means these alone."""
+    if " " in text:
+        return text.split()
+    counts = dict.fromkeys(channel_kinds(values[0]) or ["combined"], text)
+    counts.update(dict.fromkeys(lone_channels(values), "0"))
+    return [word for kind, count in counts.items() for word in (kind, count)]
 
 
 def most_of(nic, what):

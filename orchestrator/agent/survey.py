@@ -161,7 +161,8 @@ def cpu_facts():
     """Of each CPU: {"cpu", "online", "can_go_offline", "core", "package", "node", "off_because"}.
 
     ``core`` and ``package`` are null of a CPU that is off line, which does not say. ``off_because``: null of one that
-    is on line; smt where the kernel keeps second threads off line; absent where there is none to start; else unknown.
+    is on line; smt where the kernel keeps second threads off line, smt-forced where it does so for this boot; absent
+    where there is none to start; else unknown.
     """
     rows = []
     smt, present = first_word(CPUS + "/smt/control"), listed(CPUS + "/present")
@@ -171,7 +172,7 @@ def cpu_facts():
         state = first_word(path + "/online")  # one that cannot go off line has no such file
         absent = present is not None and cpu not in present
         online = state != "0" and not absent
-        why = "absent" if absent else "smt" if smt in ("off", "forceoff") else "unknown"
+        why = "absent" if absent else {"off": "smt", "forceoff": "smt-forced"}.get(smt, "unknown")
         rows.append(
             {
                 "cpu": cpu,

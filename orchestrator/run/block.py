@@ -166,8 +166,9 @@ class BlockRun:
                 yield from self._prepare_once()
                 return
             except TestbedError as error:
+                told = {"health": dict(error.health)} if error.health else {}
                 self._session.folder.journal(
-                    "prepare-failed", block=self._block.index, testbed=self._lane.name, error=str(error)
+                    "prepare-failed", block=self._block.index, testbed=self._lane.name, error=str(error), **told
                 )
                 if not left:
                     raise BlockUnreachable(str(error), isinstance(error, WorkerLost)) from error

@@ -18,6 +18,7 @@ FREE = "free"  # of other_cpus
 # 4-7".
 WHY = {
     "smt": "are second threads that the kernel keeps off line, since SMT is off",
+    "smt-forced": "are second threads that the kernel keeps off line until its next boot (nosmt=force)",
     "absent": "are none that the kernel could start",
     "unknown": "are off line, and were before a run",
     "isolated": "are kept from programs by the kernel (isolcpus=, or a cpuset)",

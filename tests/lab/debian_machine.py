@@ -37,14 +37,17 @@ _NETWORK = "[Match]\\nName=mgmt\\n[Network]\\nAddress=10.0.2.15/24\\nGateway=10.
 _NAME = "[Match]\\nMACAddress=02:00:00:00:00:01\\n[Link]\\nName=mgmt\\n"
 _GRUB = (
     "GRUB_DEFAULT=0\\nGRUB_TIMEOUT=0\\nGRUB_DISTRIBUTOR=Debian\\nGRUB_TERMINAL=serial\\nGRUB_DISABLE_OS_PROBER=true\\n"
-    'GRUB_CMDLINE_LINUX="console=ttyS0 quiet mitigations=off"\\n'
+    'GRUB_CMDLINE_LINUX="console=ttyS0 quiet mitigations=off systemd.service_watchdogs=no"\\n'
 )
+# On a computer that does other things too, an emulated machine takes minutes for what systemd gives 90 s.
+_PATIENCE = "[Manager]\\nDefaultTimeoutStartSec=15min\\nDefaultDeviceTimeoutSec=15min\\n"
 _HOOKS = [
     # What is done in the new root ($1), from a folder with the files of guest/ and a public key.
     'install -D -m 600 key.pub "$1"/root/.ssh/authorized_keys && ssh-keygen -q -A -f "$1"',
     'echo debian >"$1"/etc/hostname && printf "127.0.0.1 localhost\\n127.0.1.1 debian\\n" >"$1"/etc/hosts',
     f'printf "{_NETWORK}" >"$1"/etc/systemd/network/50-mgmt.network',
     f'printf "{_NAME}" >"$1"/etc/systemd/network/50-mgmt.link',
+    f'mkdir "$1"/etc/systemd/system.conf.d && printf "{_PATIENCE}" >"$1"/etc/systemd/system.conf.d/slow.conf',
     'chroot "$1" systemctl -q enable systemd-networkd ssh',
     'chroot "$1" systemctl -q disable systemd-networkd-wait-online',
     f'chroot "$1" systemctl -q mask {" ".join(f"{name}.timer" for name in _TIMERS)} 2>&1',
@@ -111,7 +114,7 @@ def _build(folder: Path) -> Mapping[str, Any]:
         subprocess.run([*into, "status=none"], check=True)
         exact = (scratch / "release").read_text().strip()
         kernel = ["-kernel", str(scratch / "vmlinuz"), "-initrd", str(scratch / "initrd")]
-        kernel += ["-append", "root=/dev/vda1 rw console=ttyS0 quiet mitigations=off"]
+        kernel += ["-append", "root=/dev/vda1 rw console=ttyS0 quiet mitigations=off systemd.service_watchdogs=no"]
         with start(Computer("debian", disk, folder / "key", folder, Hardware(more=kernel, writable=True))) as machine:
             machine.run("grub-install --no-floppy /dev/vda && update-grub", timeout_s=600)
             machine.shut_down()

@@ -181,6 +181,16 @@ CHANNEL_KINDS = [
     (("37", "37", "74"), ("0", "0", "16"), "16", (16, 74), "combined 2", "combined 16"),
     (("8", "8", "n/a"), ("4", "4", "n/a"), "4", (4, 8), "rx 2 tx 2", "rx 4 tx 4"),
     (("8", "4", "0"), ("8", "4", "0"), "rx 8 tx 4", (4, 4), "rx 2 tx 2", "rx 8 tx 4"),
+    # bnxt and ionic, told to have none that are combined; nfp, which can have more of one kind beside them
+    (
+        ("8", "8", "15"),
+        ("4", "2", "0"),
+        "combined 0 rx 4 tx 2",
+        (0, 15),
+        "combined 2 rx 0 tx 0",
+        "combined 0 rx 4 tx 2",
+    ),
+    (("8", "8", "8"), ("1", "0", "4"), "combined 4 rx 1 tx 0", (4, 8), "combined 2 rx 0", "combined 4 rx 1 tx 0"),
     (("4", "n/a", "n/a"), ("4", "n/a", "n/a"), "4", (4, 4), "rx 2", "rx 4"),
 ]
 

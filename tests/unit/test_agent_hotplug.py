@@ -98,7 +98,7 @@ def test_a_frequency_that_the_driver_does_not_know_is_left_out(cpus: Cpus) -> No
     assert len(probes.surroundings()["frequency_khz"]) == 3
 
 
-@pytest.mark.parametrize(("control", "why"), [("off", "smt"), ("forceoff", "smt"), ("on", "unknown")])
+@pytest.mark.parametrize(("control", "why"), [("off", "smt"), ("forceoff", "smt-forced"), ("on", "unknown")])
 def test_a_cpu_that_is_off_line_says_why_as_far_as_that_can_be_known(cpus: Cpus, control: str, why: str) -> None:
     cpus.write("smt/control", control)
     cpus.off_line(3)

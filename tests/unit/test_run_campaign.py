@@ -63,7 +63,9 @@ class FakeTestbed:
     def prepare(self, state: State) -> Mapping[str, Any]:
         if self.broken.get(state.cores, 0) > 0:
             self.broken[state.cores] -= 1
-            raise TestbedError("the machine does not start")
+            error = TestbedError("the machine does not start")
+            error.health = {"a": [{"before": "well", "after": "broken"}]}
+            raise error
         self.prepared.append(state.cores)
         return {"a": {"kernel_release": "7.2", "cpus_usable": 2}}
 
@@ -181,9 +183,13 @@ def test_a_lost_host_is_prepared_again(lab: Lab) -> None:
 
 def test_a_block_that_cannot_be_prepared_is_postponed_and_done_at_the_end(lab: Lab) -> None:
     testbed = FakeTestbed({1: 3})
-    assert lab.run(testbed).statuses == {"ok": 10}
+    summary = lab.run(testbed)
+    assert summary.statuses == {"ok": 10}
     assert testbed.prepared == [2, 1]
     assert "postponed to the end" in lab.progress.messages[0]
+    events = [json.loads(line) for line in (summary.path / "journal.jsonl").read_text().splitlines()]
+    failed = [event["health"]["a"] for event in events if event["event"] == "prepare-failed"]
+    assert failed == [[{"before": "well", "after": "broken"}]] * 3
 
 
 def test_a_block_that_can_never_be_prepared_is_given_up_with_the_reason(lab: Lab) -> None:

@@ -77,7 +77,7 @@ def reach(world: World, patience_s: float = 0.0, *, power: tuple[str, ...] = (),
 
 
 def steps(made: Reaching) -> list[tuple[str, str]]:
-    return [(one["before"], one["after"]) for one in made.health.take("h")]
+    return [(one["before"], one["after"]) for one in made.health.take().get("h", [])]
 
 
 def test_a_host_that_answers_is_well_and_there_is_nothing_to_tell(world: World) -> None:
@@ -194,9 +194,9 @@ def test_a_condition_that_stays_is_told_once(world: World) -> None:
     made = Reaching(Silent(), True, world.waited_for.append)
     for why in ("first", "again"):
         made.health.become("h", Condition.AGENT_SILENT, why)
-    (one,) = made.health.take("h")
+    (one,) = made.health.take()["h"]
     assert (one["before"], one["after"], one["why"]) == ("well", "agent silent", "first")
-    assert made.health.take("h") == []
+    assert made.health.take() == {}
     assert made.health.of("h") == Condition.AGENT_SILENT
 
 

@@ -157,6 +157,10 @@ def test_cpus_that_cannot_come_on_line_are_named() -> None:
     assert "tuning.smt: true" in smt.remedy
     (only,) = cpu_findings(bed(tuning={"smt": True}), cpus=cpus)
     assert only.name == "CPUs"
+    forced = [{**row, "off_because": row.get("off_because") and "smt-forced"} for row in cpus]
+    _, smt = cpu_findings(bed(tuning={"smt": True}), cpus=forced)  # which cannot bring them back
+    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps off line until its next boot")
+    assert "without nosmt=force" in smt.remedy
 
 
 def test_a_host_without_a_cpu_for_trials_cannot_be_used() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts that are restarted between blocks: when, by what, what is put back before, and what is told."""
 
+import json
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +138,18 @@ def test_a_restart_is_told_in_the_journal_with_its_reason(
     assert told["why"] == "by its own reboot, for a block's own boot"
 
 
+def test_what_became_of_hosts_is_told_also_where_a_block_cannot_be_prepared(
+    opened: Callable[[SshTestbed], HostsTestbed], computers: dict[str, Computer]
+) -> None:
+    computers["right"].says = AgentFailure("right: `reboot` failed with status 1: inhibited")
+    with pytest.raises(TestbedError) as raised:
+        opened(bed()).prepare(State(1, 1))
+    sent = pickle.loads(pickle.dumps(raised.value))  # as a worker on another machine sends it
+    assert [one["after"] for one in sent.health["left"]] == ["restarted"]
+    assert "right" not in sent.health
+    json.dumps(sent.health)
+
+
 def go_down(computers: dict[str, Computer], **more: Any) -> Health:
     testbed, health = bed(**more), Health()
     hosts = Hosts(testbed.hosts, SettingsJournal("t"))
@@ -163,7 +177,7 @@ def test_a_host_that_refuses_is_restarted_by_its_power_command(computers: dict[s
     computers["left"].says = AgentFailure("left: `reboot` failed: inhibited")
     health = go_down(computers, power=("sh", "-c", f"echo once >>{tmp_path}/ran"))
     assert (tmp_path / "ran").read_text() == "once\n"
-    assert health.take("left")[0]["why"] == "by sh, for a block's own boot"
+    assert health.take()["left"][0]["why"] == "by sh, for a block's own boot"
 
 
 def test_a_host_that_refuses_and_has_no_power_command_is_an_error(computers: dict[str, Computer]) -> None:
@@ -200,7 +214,7 @@ def test_answers_and_refusals_of_the_boot_that_ends_do_not_count(monkeypatch: py
     host = bed().hosts[0]
     made.health.become("left", reaching.Condition.RESTARTED, "by its own reboot")
     assert made.agent(host, None, 300, not_in="boot 1").request("clock")["boot_id"] == "boot 2"  # type: ignore[arg-type]
-    assert [one["after"] for one in made.health.take("left")] == ["restarted", "ssh silent", "well"]
+    assert [one["after"] for one in made.health.take()["left"]] == ["restarted", "ssh silent", "well"]
     answers = iter(["boot 1"] * 900)
     with pytest.raises(HostLost, match="left is broken, and not in use by anybody"):
         made.agent(host, None, 300, restart=True, not_in="boot 1")  # type: ignore[arg-type]

@@ -62,9 +62,11 @@ class Health:
         """The transitions that are not recorded yet, for a person."""
         return "; ".join(f"{one.after} at {one.at} ({one.why.rstrip('.')})" for one in self._transitions.get(host, []))
 
-    def take(self, host: str) -> list[dict[str, Any]]:
-        """The same as JSON values, to be recorded; they are forgotten here."""
-        return [asdict(one) for one in self._transitions.pop(host, [])]
+    def take(self) -> dict[str, list[dict[str, Any]]]:
+        """The same of each host that has some, as JSON values, to be recorded; they are forgotten here."""
+        taken = {host: [asdict(one) for one in transitions] for host, transitions in self._transitions.items()}
+        self._transitions.clear()
+        return taken
 
 
 def power_cycle(command: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
@@ -13,6 +15,7 @@ from orchestrator.plan import Capabilities
 from orchestrator.spec.variants import UPSTREAM
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
 from orchestrator.testbed.lease import holder_now
+from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, survey_of
@@ -83,6 +86,16 @@ def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier
     same_boot = earlier is not None and earlier.facts.get("boot_id") == boot_id
     rows = with_ours(facts["cpus"], ours, earlier.facts["cpus"] if earlier and same_boot else ())
     return replace(survey, facts={**facts, "cpus": rows})
+
+
+def described(survey: Survey, nics: Mapping[str, str], modules: Mapping[str, ModuleFile]) -> dict[str, Any]:
+    """What a host is, as far as it can change a result. ``nics``: {link: interface}; ``modules``: {build: module}."""
+    kept = ("kernel_release", "kernel_version", "system", "cpu_models", "kernel_command_line", "tools", "memory_kib")
+    return {
+        **{key: survey.facts[key] for key in kept},
+        "nics": {link: survey.facts["nics"].get(nic) for link, nic in nics.items()},
+        "modules": {build: module.build_id for build, module in modules.items()},
+    }
 
 
 def hosts_capabilities(testbed: SshTestbed) -> Capabilities:

@@ -156,6 +156,7 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield _finding("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
     remedies = {
         "smt": "tuning.smt: true brings them on line for a run.",
+        "smt-forced": "Start the host without nosmt=force on the kernel's command line to have them.",
         "unknown": "If a run that crashed left them so, `orch restore` puts them back. Else bring them on line, or "
         "name them in cpus:.",
         "isolated": "A run does not use them. Start the host without isolcpus= on the kernel's command line, and "

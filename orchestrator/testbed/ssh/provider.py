@@ -19,7 +19,7 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
-from orchestrator.testbed.ssh.looking import ONLINE, with_known_cpus
+from orchestrator.testbed.ssh.looking import ONLINE, described, with_known_cpus
 from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, sentences, survey_of
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.reaching import Reaching
@@ -181,18 +181,26 @@ class HostsTestbed:
     def prepare(self, state: State) -> Mapping[str, Any]:
         """Bring the hosts back where they are lost or were restarted; restart them where the block is to have a boot
         for itself; the block's CPUs on line; settings applied."""
+        try:
+            states, restarted = self._prepare(state)
+        except TestbedError as error:
+            error.health = self._reaching.health.take()
+            raise
+        health = self._reaching.health.take()
+        self._states = {
+            name: {**one, "restarted": restarted, "health": health.get(name, [])} for name, one in states.items()
+        }
+        return self._states
+
+    def _prepare(self, state: State) -> tuple[dict[str, dict[str, Any]], bool]:
+        """The hosts' states, and whether they were restarted for the block."""
         changed, restarted = self._bring_back(), False
         if self._spec.restart and state.own_boot not in (None, self._boot_of):
             self._restart()
             self._boot_of, changed, restarted = state.own_boot, True, True
         if changed:
             self._provision()
-        states = {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}
-        self._states = {
-            name: {**one, "restarted": restarted, "health": self._reaching.health.take(name)}
-            for name, one in states.items()
-        }
-        return self._states
+        return {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}, restarted
 
     def _bring_back(self) -> bool:
         """See that every host has an agent that answers; whether one is in another boot than before."""
@@ -285,12 +293,7 @@ class HostsTestbed:
         """What the hosts are, as far as it can change a result."""
         return {
             "hosts": {
-                name: {
-                    **{key: survey.facts[key] for key in ("kernel_release", "kernel_version", "system", "cpu_models")},
-                    **{key: survey.facts[key] for key in ("kernel_command_line", "tools", "memory_kib")},
-                    "nics": {link: survey.facts["nics"].get(nic) for link, nic in self.nics[name].items()},
-                    "modules": {build: module.build_id for build, module in self._modules.get(name, {}).items()},
-                }
+                name: described(survey, self.nics[name], self._modules.get(name, {}))
                 for name, survey in self._surveys.items()
             }
         }
