@@ -14,13 +14,14 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
+from orchestrator.testbed.computer import boot_of_computer
 
 _OF_COMPUTER = Path("/run/lock")  # where all users of a computer meet; FHS 3.0, section 5.9
 _POLL_S = 0.5  # between two looks at a lease that may be shared: to wait in the kernel would shut out one's own run
@@ -40,9 +41,40 @@ class Holder:
 
 
 def holder_now() -> dict[str, Any]:
-    """This process as a holder, as JSON values, with the name of this computer."""
+    """This process as a holder, as JSON values, with the name of this computer.
+
+    ``processes`` and ``started``: where process ids mean the same as here, and when this one began, both in the
+    kernel's terms; null where this is no Linux.
+    """
     holder = Holder(os.getpid(), shlex.join(["orch", *sys.argv[1:]]), time.time())
-    return {**asdict(holder), "host": platform.node()}
+    return {
+        **asdict(holder),
+        "host": platform.node(),
+        "processes": _processes(),
+        "started": _started(holder.pid),
+    }
+
+
+def has_ended(holder: Mapping[str, Any]) -> bool:
+    """Whether a holder was a process of this computer that is there no more. ``holder``: of `holder_now`, then."""
+    here = _processes()
+    return here is not None and holder.get("processes") == here and holder.get("started") != _started(holder["pid"])
+
+
+def _processes() -> str | None:
+    """This boot of this computer and this namespace of processes."""
+    try:
+        return f"{boot_of_computer()} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in ticks since the boot; None where there is none. proc_pid_stat(5), starttime"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
 
 
 def _open(name: str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import TestbedError
-from orchestrator.testbed.lease import lease
+from orchestrator.testbed.lease import has_ended, holder_now, lease
 
 HOLD = """
 import sys
@@ -79,3 +79,20 @@ def test_who_waits_gets_it_in_the_end(tmp_path: Path) -> None:
 
         with lease("l", on_wait=let_go, run="two"):
             assert "kill" in told[0]
+
+
+def test_a_process_of_this_computer_that_is_there_no_more_has_ended() -> None:
+    mine = holder_now()
+    assert not has_ended(mine)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        began = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        theirs = {**mine, "pid": other.pid, "started": began}
+        assert not has_ended(theirs)
+        assert has_ended({**theirs, "started": "7"})  # another process that had this number before
+        other.communicate(b"")
+    assert has_ended(theirs)
+
+
+@pytest.mark.parametrize("processes", ["another boot 4026531836", None])
+def test_what_became_of_a_process_elsewhere_is_not_known(processes: str | None) -> None:
+    assert not has_ended({**holder_now(), "processes": processes, "pid": 2**30})

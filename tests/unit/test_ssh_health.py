@@ -179,6 +179,40 @@ def test_another_run_is_waited_for_or_told(world: World) -> None:
         reach(world, wait=False)
 
 
+def ended() -> dict[str, Any]:
+    """A run of this computer that was there, and is no more."""
+    return {**holder_now(), "pid": 2**30, "started": "7", "silent_s": 60.0}
+
+
+def test_an_agent_of_a_run_of_this_computer_that_has_ended_is_ended(world: World) -> None:
+    theirs = ended()
+    world.holder = lambda now_s: None if world.broken_leases else theirs
+    reach(world, wait=False)
+    assert world.broken_leases == [False]
+    assert world.waited_for == []
+    assert holder_text({**theirs, "ended": True}).endswith(", which has ended")
+
+
+def test_restore_ends_it_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "time", world)
+    monkeypatch.setattr(restoring, "leave", lambda *arguments, **more: ([], []))
+    monkeypatch.setattr(restoring, "put_back", lambda *arguments: ["h: done"])
+    theirs = ended()
+    world.holder = lambda now_s: None if world.broken_leases else theirs
+    assert restoring._restore_one(world, "h", None, False)[-1] == "h: done"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("other", ["processes", "started"])
+def test_another_process_with_the_number_of_this_one_is_another_run(world: World, other: str) -> None:
+    theirs = {**holder_now(), other: "of another container"}
+    if other == "started":
+        theirs["processes"] = "of another container"
+    world.holder = lambda now_s: theirs if now_s < 100 else None
+    reach(world)
+    assert len(world.waited_for) == 1
+    assert world.broken_leases == []
+
+
 def test_a_run_whose_controller_is_gone_is_not_waited_for(world: World) -> None:
     world.holder = lambda now_s: {**OTHER, "silent_s": 2.5 * 3600}
     with pytest.raises(

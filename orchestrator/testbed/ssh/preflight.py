@@ -14,6 +14,7 @@ from orchestrator.finding import Finding, Need
 from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
 from orchestrator.spec import GATEWAYS, Link
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
+from orchestrator.testbed.lease import has_ended
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.tuning import TRIED, overview
@@ -54,6 +55,8 @@ def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey
     """Ask a host; nothing on it is changed. ``tunables``: what it can tune, where that is to be judged as well."""
     tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
     facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
+    if facts["holder"] is not None:
+        facts["holder"]["ended"] = has_ended(facts["holder"])
     return Survey(facts, tunables or {}, agent.clock_skew_s())
 
 
@@ -120,13 +123,15 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     holder = facts["holder"]
     who = holder_text(holder) if holder else "by nobody"
     waits = "No run waits for it" if holder and is_abandoned(holder) else "A run waits for it"
-    yield _finding("In use", Need.ADVICE, holder is None, who, f"{waits}; `orch restore --force` ends it.")
+    remedy = "A run ends it." if holder and holder.get("ended") else f"{waits}; `orch restore --force` ends it."
+    yield _finding("In use", Need.ADVICE, holder is None, who, remedy)
     yield from _of_cpus(host, facts)
 
 
 def holder_text(holder: Mapping[str, Any]) -> str:
     """Who has a host, for a person, and whether that looks abandoned."""
     silent = f", which has asked nothing for {holder['silent_s'] / 3600:.1f} h" if is_abandoned(holder) else ""
+    silent = ", which has ended" if holder.get("ended") else silent
     if "pid" not in holder:
         return f"by an unknown run{silent}"
     where = holder.get("host", "another computer")

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
-from orchestrator.testbed.lease import holder_now
+from orchestrator.testbed.lease import has_ended, holder_now
 from orchestrator.testbed.login import HostLost, Login, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
@@ -80,13 +80,13 @@ class Reaching:
         return HostLost(f"{name} is broken, and not in use by anybody: {self.health.told(name)}.")
 
     def _take(self, name: str, agent: Agent) -> None:
-        """Take a host. Its last agent, if it was ours, leaves by itself, or is ended; another run's is waited for,
-        unless its controller has long been silent."""
+        """Take a host. Its last agent, if it was ours, or a run's of this computer that has ended, leaves by itself, or
+        is ended; another run's is waited for, unless its controller has long been silent."""
         mine = holder_now()
         began, told = time.monotonic(), False
         while holder := agent.request("lease", holder=mine)["taken_by"]:
             waited_s = time.monotonic() - began
-            if _same(holder, mine):
+            if _same(holder, mine) or has_ended(holder):
                 if waited_s > 2 * TAKEN_S:
                     raise AgentStays(f"{name}: its last agent does not end.")
                 if waited_s > TAKEN_S / 2:
@@ -114,4 +114,5 @@ class StillUp(HostLost):
 
 
 def _same(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
-    return (holder.get("pid"), holder.get("host")) == (mine["pid"], mine["host"])
+    names = ("pid", "host", "processes", "started")
+    return all(holder.get(name) == mine[name] for name in names)

@@ -5,7 +5,7 @@ import time
 
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.hosts import leave
-from orchestrator.testbed.lease import holder_now, lease
+from orchestrator.testbed.lease import has_ended, holder_now, lease
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
 from orchestrator.testbed.ssh.preflight import holder_text
@@ -38,7 +38,7 @@ def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
 
 def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
     holder = agent.request("lease", holder=holder_now())["taken_by"]
-    if holder is not None and not force:
+    if holder is not None and not (force or has_ended(holder)):
         return [f"{name} is in use {holder_text(holder)}; nothing was put back. `--force` ends that agent first."]
     said = []
     if holder is not None:
