@@ -11,6 +11,7 @@ import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_of, is_generator_bound
 from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
+from orchestrator.analysis.limits import limit_of
 from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,
@@ -35,8 +36,9 @@ def cells(run: Run) -> pd.DataFrame:
     (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
     baseline_bps (over as many address pairs as the cell has tunnels), of_baseline (share), generator_bound; modes ("",
     probable or certain, see `orchestrator.stats.modes`), and of a cell in several modes lower_mode_bps, lower_mode_n,
-    upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; measured_in (the
-    run's clock, in words). Without an ok trial the numbers are missing (NaN, interval "").
+    upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; limit (what limited
+    it, in a few words, see `orchestrator.analysis.limits`; "" where no CPU was sampled); measured_in (the run's clock,
+    in words). Without an ok trial the numbers are missing (NaN, interval "").
     """
     of, bounded = run.quantity.of, run.quantity.is_throughput
     order = {name: place for place, name in enumerate(run.variants)}
@@ -45,13 +47,14 @@ def cells(run: Run) -> pd.DataFrame:
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Cell.of, tried[run.levels].to_dict("records")))
     modes = modes_among({key: boots_of(mine) for key, mine in values.items()})
+    limits = {load.key: limit_of(load).label for load in run.loads}
     rows: list[dict[str, Any]] = []
     for levels, group in run.planned.groupby(run.levels, dropna=False):
         key = Cell.of(dict(zip(run.levels, levels, strict=True)))
         statuses = group["status"].value_counts()
         row: dict[str, Any] = {**key.row(), "n": 0, "boots": 0}
         row |= {status: int(statuses.get(status, 0)) for status in ("failed", "invalid", "missing")}
-        row["invalid_attempts"] = invalid[key]
+        row |= {"invalid_attempts": invalid[key], "limit": limits.get(key, "")}
         row |= dict.fromkeys((*map(of, ("median", "low", "high", "baseline")), "of_baseline"), float("nan"))
         row |= {"interval": "", "generator_bound": False}
         if mine := boots_of(values.get(key, {})):
@@ -72,7 +75,7 @@ def _cell_columns(run: Run) -> list[str]:
     of = run.quantity.of
     found = ["n", "boots", "failed", "invalid", "missing", "invalid_attempts", of("median"), of("low"), of("high")]
     found += ["interval", of("baseline"), "of_baseline", "generator_bound"]
-    return [*found, "modes", of("lower_mode"), "lower_mode_n", of("upper_mode"), "upper_mode_n"]
+    return [*found, "modes", of("lower_mode"), "lower_mode_n", of("upper_mode"), "upper_mode_n", "limit"]
 
 
 def _mode_columns(run: Run, modes: Modes | None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits import GENERATOR, limit_of
+from orchestrator.analysis.limits.remarks import limits_in_words, reversals_in_words
 from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
 from orchestrator.analysis.quality import mode_remarks
@@ -205,10 +207,13 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
     said += filter(None, [floor_remark(run, standing.key, effects)])
     if run.quantity.direction:
         said.append(f"{run.quantity.label} in {run.quantity.unit}: {run.quantity.direction}.")
-    bound = [str(row["variant"]) for row in standing.rows if row["generator_bound"]]
+    labelled = {load.key for load in run.loads if limit_of(load).what == GENERATOR}
+    bound = [row for row in standing.rows if row["generator_bound"] and Cell.of(row) not in labelled]
     if bound:
-        said.append(f"{listed(bound)} came close to the baseline, so the generator may be the limit.")
-    return said
+        names = listed([str(row["variant"]) for row in bound])
+        said.append(f"{names} came close to the baseline, so the generator may be the limit.")
+    said += filter(None, [limits_in_words(run, standing.key)])
+    return [*said, *reversals_in_words(run, standing.key)]
 
 
 def _of_trials(run: Run, standing: Standing) -> str:

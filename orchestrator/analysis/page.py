@@ -25,7 +25,7 @@ from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
 from orchestrator.analysis.limits import costs, limits
-from orchestrator.analysis.limits.costs import rankings_that_reverse
+from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.profiles.files import FOLDER, file_stem
@@ -95,7 +95,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
         limited=_limited(run, prices),
-        reversed=rankings_that_reverse(prices),
+        reversed=[one.sentence for one in reversals(run)],
+        busy_core=core_in_words(run),
         profiles=[
             {"cell": str(one.key), "file": f"{FOLDER}/{file_stem(one)}", "svg": Markup(flame_graph(one))}
             for one in run.profiles

@@ -138,7 +138,7 @@ def test_explain_names_what_limits_each_cell_and_what_differs(capsys: pytest.Cap
     assert run_command(["explain", run]) == 0
     said = capsys.readouterr().out
     assert "serial stage on gateway-b: more tunnels" in said
-    assert "most for each busy core" in said
+    assert "most for each busy gateway core" in said
     cells = ["vanilla,cores=18,tunnels=18", "--against", "inline cores=18 tunnels=18"]
     assert run_command(["explain", run, *cells]) == 0
     said = capsys.readouterr().out

@@ -20,7 +20,7 @@ _TEXTS: "WeakKeyDictionary[Artist, list[str]]" = WeakKeyDictionary()
 
 
 def carry(artist: "Artist", texts: Iterable[str]) -> None:
-    """Give a scatter's points, in their order, or one bar, a text each. What is drawn as pixels has none."""
+    """Give a scatter's points, in their order, or one bar or text, a text each. What is drawn as pixels has none."""
     _TEXTS[artist] = list(texts)
 
 
@@ -50,7 +50,8 @@ def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> byte
         mine = texts.get(group.get("id", ""))
         if mine is None:
             continue
-        marks = list(group.iter(f"{{{SVG}}}use")) or [group]
+        uses = list(group.iter(f"{{{SVG}}}use"))  # points; or the letters of a text, which has one title
+        marks = [group] if len(mine) == 1 or not uses else uses
         if len(marks) == len(mine):  # a number on the wrong mark is worse than none
             for mark, text in zip(marks, mine, strict=True):
                 title = ElementTree.Element(f"{{{SVG}}}title")

@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_TITLE_PAD_PT = 6.0  # of matplotlib
+
 
 def columns(count: int) -> int:
     """How many of so many panels stand side by side."""
     return min(count, 2 if count in (2, 4) else 3)
 
 
-def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str]) -> "tuple[Figure, list[Axes]]":
-    """A sheet with a panel for each of the core counts, in their order; the panels of a row share the y axis."""
+def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str], above: float = 0.0) -> "tuple[Figure, list[Axes]]":
+    """A sheet with a panel for each of the core counts, in their order; the panels of a row share the y axis.
+
+    ``above``: points of room that each panel has between its axes and its title.
+    """
     across = columns(len(counts))
     rows = math.ceil(len(counts) / across)
-    figure = parts.sheet(run, COLUMN_IN if across < 3 else PAGE_IN, 0.3 + 1.8 * rows, footer)
+    figure = parts.sheet(run, COLUMN_IN if across < 3 else PAGE_IN, 0.3 + (1.8 + above / 72) * rows, footer)
     grid = list(figure.subplots(rows, across, squeeze=False, sharey="row").ravel())
     for axes in grid[len(counts) :]:
         axes.set_visible(False)
@@ -35,13 +40,15 @@ def places_of(levels: Sequence[int]) -> dict[int, float]:
     return {level: math.log2(level) for level in levels}
 
 
-def finish(axes: "Axes", place: int, counts: Sequence[int], levels: Sequence[int], quantity: str) -> None:
-    """Title, ticks and names of the axes of the panel at ``place``."""
+def finish(
+    axes: "Axes", place: int, counts: Sequence[int], levels: Sequence[int], quantity: str, above: float = 0.0
+) -> None:
+    """Title, ticks and names of the axes of the panel at ``place``; the title is ``above`` points higher than usual."""
     across = columns(len(counts))
     places = list(places_of(levels).values())
     axes.set_xticks(places, [str(level) for level in levels])
     axes.set_xlim(*parts.limits(places, parts.smallest_gap(places)))
-    axes.set_title(captions.count(counts[place], "core"))
+    axes.set_title(captions.count(counts[place], "core"), pad=_TITLE_PAD_PT + above)
     if place + across >= len(counts):
         axes.set_xlabel("Tunnels (logarithmic)" if len(levels) > 1 else "Tunnels")
     if place % across == 0:

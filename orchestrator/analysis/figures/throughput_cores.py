@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, limit_marks, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, look
 from orchestrator.analysis.settings import of_first_setting
@@ -66,7 +66,8 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     face = [captions.sample_note(cells, explained=False), _scaling_note(measured), captions.bound_note(cells)]
     face += [captions.modes_note(cells), lost, captions.pool_note(trials)]
     cores = sorted({int(c) for c in cells["cores"]})
-    face += [_axis_note(cores, per_core=per_core), *captions.context_notes(run)]
+    limits = limit_marks.limits_of(run, cells)
+    face += [_axis_note(cores, per_core=per_core), limit_marks.note(limits), *captions.context_notes(run)]
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
     notes = [captions.sample_note(cells)]
     if per_core and quantity.is_throughput and not shown.empty:
@@ -80,7 +81,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             face.append(_ABOVE_IDEAL.format(names=", ".join(above), who=who))
     notes = [note for note in [*notes, *face[1:]] if note]
     with mpl.rc_context(STYLE):
-        figure, axes, below = _axes(run, face, bool(len(table)))
+        figure, axes, below = _axes(run, face, bool(len(table)), limit_marks.height_pt(run, limits) / 72)
         places = _places_of(cores)
         gap = parts.smallest_gap(places.values())
         ideal = _ideal_lines(axes, run, shown, trials, places, gap) if per_core and quantity.is_throughput else 0.0
@@ -90,6 +91,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
         _limit_rates(axes, top, trials[quantity.column] / quantity.scale if doubling and len(trials) else None)
         axes.set_xlim(*parts.limits(list(places.values()), gap))
         parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
+        limit_marks.draw(axes, run, limits, places, "cores")
         axes.set_ylabel(parts.value_label(run))
         (below or axes).set_xticks(list(places.values()), [str(count) for count in cores])
         remarks = [*(["virtual CPUs"] if run.virtual_time else []), *(["one tunnel each"] if per_core else [])]
@@ -114,8 +116,9 @@ def _scaling_note(cores: Sequence[int]) -> str:
     return f"{counts} with valid trials: no claim about scaling, which takes {FEWEST_CORE_COUNTS} or more."
 
 
-def _axes(run: Run, notes: Sequence[str], two: bool) -> "tuple[Figure, Axes, Axes | None]":
-    figure = parts.sheet(run, COLUMN_IN, 3.1 if two else 2.2, notes)
+def _axes(run: Run, notes: Sequence[str], two: bool, above: float) -> "tuple[Figure, Axes, Axes | None]":
+    """A figure with one or ``two`` axes, and ``above`` them so many inches of room."""
+    figure = parts.sheet(run, COLUMN_IN, (3.1 if two else 2.2) + above, notes)
     if not two:
         return figure, figure.subplots(), None
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, panels, parts
+from orchestrator.analysis.figures import captions, limit_marks, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import STYLE
 from orchestrator.analysis.settings import of_first_setting
@@ -28,12 +28,15 @@ def throughput_tunnels(run: Run) -> Drawing:
     if not counts:
         return parts.nothing(run, NAME, title, "no trial with a tunnel gave a throughput.", [lost])
     absent = [cores for cores in sorted({int(c) for c in run.planned["cores"]}) if cores not in drawn]
+    limits = limit_marks.limits_of(run, cells)
+    above = limit_marks.height_pt(run, limits)
     face = [
         captions.sample_note(cells, explained=False),
         captions.bound_note(cells),
         captions.modes_note(cells),
         lost,
         captions.pool_note(run.measured),
+        limit_marks.note(limits),
         *captions.context_notes(run),
     ]
     notes = [captions.sample_note(cells)]
@@ -45,7 +48,7 @@ def throughput_tunnels(run: Run) -> Drawing:
     notes = [note for note in [*notes, *face[1:]] if note]
 
     with mpl.rc_context(STYLE):
-        figure, grid = panels.sheet_of(run, counts, face)
+        figure, grid = panels.sheet_of(run, counts, face, above)
         across = panels.columns(len(counts))
         lines = False
         for place, (axes, cores) in enumerate(zip(grid, counts, strict=True)):
@@ -57,9 +60,11 @@ def throughput_tunnels(run: Run) -> Drawing:
             places = panels.places_of(levels)
             gap = parts.smallest_gap(places.values())
             parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
+            here_limits = {key: limit for key, limit in limits.items() if key.cores == cores}
+            limit_marks.draw(axes, run, here_limits, places, "tunnels")
             axes.set_ylim(0, top)
             lines |= parts.draw_baseline(axes, _baselines(run, here, levels), top, run.quantity.scale)
-            panels.finish(axes, place, counts, levels, parts.value_label(run))
+            panels.finish(axes, place, counts, levels, parts.value_label(run), above)
         handles = parts.legend_handles(run, cells, run.invalid, lines)
         last = cells[cells["cores"] == counts[across - 1]]
         if parts.ends_are_labelled(cells, last, "tunnels"):

@@ -3,11 +3,13 @@
 
 from orchestrator.analysis.limits.costs import COST_COLUMNS, costs
 from orchestrator.analysis.limits.loads import Group, Load, loads
-from orchestrator.analysis.limits.rules import PROBABLY, SURELY, Limit, limit_of
+from orchestrator.analysis.limits.rules import GENERATOR, LETTERS, PROBABLY, SURELY, Limit, limit_of
 from orchestrator.analysis.limits.table import LIMIT_COLUMNS, limits
 
 __all__ = [
     "COST_COLUMNS",
+    "GENERATOR",
+    "LETTERS",
     "LIMIT_COLUMNS",
     "PROBABLY",
     "SURELY",

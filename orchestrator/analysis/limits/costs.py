@@ -8,7 +8,6 @@ import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.loads import Load
-from orchestrator.spec import Cell
 
 INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
 COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
@@ -66,23 +65,3 @@ def costs(run: Run) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=[*run.levels, *COST_COLUMNS]).assign(measured_in=run.measured_in)
-
-
-def rankings_that_reverse(table: pd.DataFrame) -> list[str]:
-    """A sentence for each place (all levels but the variant) at which the variant that carries most is not the one
-    that carries most for each busy core. ``table``: of `costs`."""
-    places: dict[Any, list[dict[Any, Any]]] = {}
-    for row in table.to_dict("records"):
-        places.setdefault(Cell.of(row).place, []).append(row)
-    said = []
-    for place, rows in places.items():
-        fastest = max(rows, key=lambda row: row["throughput_bps"])
-        cheapest = max(rows, key=lambda row: row["bps_a_busy_core"])
-        if fastest["variant"] == cheapest["variant"]:
-            continue
-        said.append(
-            f"{place}: {fastest['variant']} carries most "
-            f"({fastest['throughput_bps'] / 1e9:.3g} Gbit/s), {cheapest['variant']} most for each busy core "
-            f"({cheapest['bps_a_busy_core'] / 1e9:.3g} against {fastest['bps_a_busy_core'] / 1e9:.3g} Gbit/s)."
-        )
-    return said

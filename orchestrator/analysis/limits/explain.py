@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of, rankings_that_reverse
+from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of
 from orchestrator.analysis.limits.loads import Group, Load
+from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.limits.rules import Limit, limit_of
 from orchestrator.analysis.profiles.table import covered, differences, ns_a_packet
 from orchestrator.errors import UserError
@@ -58,7 +59,7 @@ def explain_run(run: Run) -> Iterator[str]:
     price = {Cell.of(row): row for row in table.to_dict("records")}
     cells = [str(load.key) for load in known]
     width = max(map(len, cells))
-    core = "busy core" if known[0].shared else "busy gateway core"
+    core = core_in_words(run)
     yield f"{'cell':{width}}  {'Gbit/s':>7}  {'a ' + core:>19}  limit"
     for name, load in zip(cells, known, strict=True):
         each = price[load.key]["bps_a_busy_core"] / 1e9
@@ -70,10 +71,10 @@ def explain_run(run: Run) -> Iterator[str]:
         found = limit_of(load)
         lifted.setdefault(found.label.removeprefix("probably "), found.lifted_by)
     yield from (f"  {label}: {by}." for label, by in lifted.items())
-    if reversed_ := rankings_that_reverse(table):
+    if changed := reversals(run):
         yield ""
-        yield "Where the variant that carries most is not the one that carries most for each busy core:"
-        yield from (f"  {sentence}" for sentence in reversed_)
+        yield f"Where the variant that carries most is not the one that carries most for each {core}:"
+        yield from (f"  {one.sentence}" for one in changed)
 
 
 def no_samples(run: Run) -> str:

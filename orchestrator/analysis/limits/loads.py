@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import pandas as pd
-
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
@@ -85,15 +83,16 @@ def loads(run: Run) -> list[Load]:
     rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
     baselines = baselines_of(run)
     traffic = _traffic(run)
-    by_cell: dict[Cell, dict[str, pd.DataFrame]] = {}
-    for trial_id, rows in samples.groupby("trial_id", sort=False):
-        if trial_id in rates.index:
-            key = Cell.of(rows.iloc[0].to_dict())
-            by_cell.setdefault(key, {})[str(trial_id)] = rows
+    samples = samples.assign(busy=(1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1))
+    by_trial: dict[str, list[dict[Any, Any]]] = {}
+    for row in samples[samples["trial_id"].isin(rates.index)].to_dict("records"):
+        by_trial.setdefault(row["trial_id"], []).append(row)
+    by_cell: dict[Cell, dict[str, list[dict[Any, Any]]]] = {}
+    for trial_id, rows in by_trial.items():
+        by_cell.setdefault(Cell.of(rows[0]), {})[trial_id] = rows
     found = []
     for key, trials in by_cell.items():
-        roles = {role for rows in trials.values() for role in rows["role"]}
-        shared = roles == {""}
+        shared = {row["role"] for rows in trials.values() for row in rows} == {""}
         groups = _groups(list(trials.values()), "host" if shared else "role")
         rate = median(float(rates[trial_id]) for trial_id in trials)
         found.append(
@@ -114,14 +113,15 @@ def loads(run: Run) -> list[Load]:
     return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
 
 
-def _groups(trials: list[pd.DataFrame], column: str) -> tuple[Group, ...]:
+def _groups(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
     """The groups of CPUs that ``column`` names, medians over trials by rank."""
     ranked: dict[str, list[list[tuple[float, float]]]] = {}
     for rows in trials:
-        for name, mine in rows.groupby(column, sort=False):
-            busy = (1 - mine["idle"] - mine["iowait"] - mine["steal"]).clip(0, 1)
-            pairs = sorted(zip(busy, mine["softirq"], strict=True), reverse=True)
-            ranked.setdefault(str(name), []).append(pairs)
+        mine: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            mine.setdefault(str(row[column]), []).append((row["busy"], row["softirq"]))
+        for name, pairs in mine.items():
+            ranked.setdefault(name, []).append(sorted(pairs, reverse=True))
     groups = []
     for name, found in ranked.items():
         width = min(map(len, found))

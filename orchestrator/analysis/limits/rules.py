@@ -28,6 +28,17 @@ CPUS = "CPUs"
 SERIAL = "serial stage"
 POLLING = "one CPU polls"
 NONE = "nothing saturated"
+# A letter for figures, and what it stands for there.
+LETTERS = {
+    CPUS: ("C", "all CPUs of a gateway or host"),
+    SERIAL: ("S", "serial stage"),
+    POLLING: ("P", "one CPU polls"),
+    GENERATOR: ("G", "generator"),
+    RECEIVER: ("R", "receiver"),
+    LINK: ("L", "link"),
+    OFFERED: ("O", "offered rate"),
+    NONE: ("N", "nothing saturated"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,12 @@ class Limit:
         joined = {CPUS: "of", SERIAL: "on", POLLING: "on"}.get(self.what)
         text = f"{self.what} {joined} {self.where}" if joined and self.where else self.what
         return text if self.how_sure == SURELY or self.what == NONE else f"probably {text}"
+
+    @property
+    def letter(self) -> str:
+        """A letter of LETTERS, with a question mark where the limit is probable: S, or C?."""
+        letter, _ = LETTERS[self.what]
+        return letter if self.how_sure == SURELY or self.what == NONE else f"{letter}?"
 
 
 def limit_of(load: Load) -> Limit:
