@@ -32,6 +32,7 @@ _PARTS = (
     "ipsec",
     "tunnels",
     "complaints",
+    "hardware",
     "probes",
     "generators",
     "polls",

@@ -7,6 +7,7 @@ import os
 import time
 
 from orchestrator.agent.complaints import is_complaint, records_in
+from orchestrator.agent.hardware import energy
 from orchestrator.agent.host import CPUS, inside, number_in, read_text, write_text
 
 VIRTUAL_TIME = "/proc/virtual_time"
@@ -43,8 +44,17 @@ def forget_skew():
         write_text(VIRTUAL_TIME, "0")
 
 
-def sample(roles):
-    """Raw counters of this host now: clock ticks and softirqs of each CPU, counters of each interface, virtual time."""
+def online_cpus():
+    """The names of the CPUs that are on line, as /proc/stat has them: ["0", "1"]."""
+    lines = read_text("/proc/stat").splitlines()
+    return [line.split()[0][3:] for line in lines if line.startswith("cpu") and line[3] != " "]
+
+
+def sample(roles, cycles):
+    """Raw counters of this host now: clock ticks and softirqs of each CPU, counters of each interface, virtual time.
+
+    ``cycles``: the `Cycles` that are counted.
+    """
     cpus = [line.split() for line in read_text("/proc/stat").splitlines() if line.startswith("cpu") and line[3] != " "]
     interfaces = {}
     for role in roles:
@@ -58,6 +68,8 @@ def sample(roles):
         "interfaces": interfaces,
         "clock_s": time.time(),
         "virtual_time": virtual_time(),
+        "energy": energy(),
+        "cycles": cycles.read(),
     }
 
 

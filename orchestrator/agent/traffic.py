@@ -13,11 +13,12 @@ import time
 
 from orchestrator.agent.cpus import acting_as
 from orchestrator.agent.echo import Echoes
+from orchestrator.agent.hardware import Cycles
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
-from orchestrator.agent.probes import forget_skew, sample, surroundings
+from orchestrator.agent.probes import forget_skew, online_cpus, sample, surroundings
 from orchestrator.agent.profile import profile
 
 QUIET_SINCE = {}  # type: dict[str, float]
@@ -255,16 +256,17 @@ def measure_with(request, trace):
         TRAFFIC.start(client["role"], client["name"], client["arguments"], client.get("any", False))
     deadline = began + request["patience_s"]
     samples = []
-    with generating(request.get("pktgen")) as sending, echoing(request.get("echoes")) as echoes:
+    generators = generating(request.get("pktgen")), echoing(request.get("echoes"))
+    with generators[0] as sending, generators[1] as echoes, Cycles(online_cpus()) as cycles:
         wait_or_leave(began + request["warm_up_s"])
         forget_skew()
-        samples.append(sample(request["sample_roles"]))
+        samples.append(sample(request["sample_roles"], cycles))
         if trace:
             trace.start()
         wait_or_leave(began + request["warm_up_s"] + request["duration_s"])
         if trace:
             trace.stop()
-        samples.append(sample(request["sample_roles"]))
+        samples.append(sample(request["sample_roles"], cycles))
         if sending is not None:
             GENERATOR.wait(sending, began + request["warm_up_s"] + request["duration_s"] + SLACK_S)
     others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)

@@ -32,7 +32,7 @@ CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
 _PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
 _PER_CORE_LEVELS = ("variant", "cores", "tunnels", "attempt", "host", "role", "cpu")
-_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, *_PER_CORE_LEVELS, *CPU_KINDS, "measured_in")
+_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, *_PER_CORE_LEVELS, *CPU_KINDS, "window_s", "cycles", "joules", "measured_in")
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,8 +56,10 @@ class Run:
         """One row a CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
 
         ``role``: whose CPU it is where each role has its own; ``cpu`` is then its number among those of the role, from
-        0 on. Else ``role`` is empty, and ``cpu`` the host's number. Without trials that are `shared`. Read from the
-        attempts' own files when it is first asked for.
+        0 on. Else ``role`` is empty, and ``cpu`` the host's number. ``window_s``: the length of that window.
+        ``cycles``: of this CPU in it; ``joules``: of all processor packages of its host, the same for each CPU of a
+        host; both are NaN where they could not be read. Without trials that are `shared`. Read from the attempts' own
+        files when it is first asked for.
         """
         rows: list[dict[str, Any]] = []
         only = next((host["name"] for host in self.meta["testbed"].get("hosts", ())), "")  # of runs with one host
@@ -70,6 +72,7 @@ class Run:
             about |= {"attempt": attempt["attempt"], "measured_in": self.measured_in}
             stored = cpu_times(attempt)
             places = places_of_cpus(stored)
+            window_s, joules = _window_and_joules(attempt)
             for cpu in stored:
                 spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
                 total = sum(spent.values())
@@ -81,8 +84,10 @@ class Run:
                         "role": role,
                         "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
                     }
-                    rows.append({**about, **where, **shares})
+                    counted = {"cycles": cpu.get("cycles"), "joules": joules.get(where["host"]), "window_s": window_s}
+                    rows.append({**about, **where, **shares, **counted})
         found = pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.further_factors])
+        found = found.astype(dict.fromkeys(("window_s", "cycles", "joules"), "float64"))
         return found[found["trial_id"].isin(self.trials["trial_id"])].reset_index(drop=True)
 
     def hosts_of(self, role: str) -> list[str]:
@@ -319,6 +324,17 @@ class Run:
         notes = f"<p><b>{escape(notes)}</b></p>" if notes else ""
         more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"
         return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{notes}{shown}<p>More: {more}</p>"
+
+
+def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
+    """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
+    probes = attempt.get("probes") or {}
+    found = {}
+    for host, zones in (probes.get("energy_j") or {}).items():
+        packages = [joules for zone, joules in (zones or {}).items() if zone.startswith("package")]
+        if packages:
+            found[host] = sum(packages)
+    return probes.get("window_s"), found
 
 
 def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], int]:

@@ -25,6 +25,7 @@ from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
 from orchestrator.analysis.limits import costs, limits
+from orchestrator.analysis.limits.costs import COUNTED, not_readable
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
@@ -97,6 +98,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         limited=_limited(run, prices),
         reversed=[one.sentence for one in reversals(run)],
         busy_core=core_in_words(run),
+        counted=[name for name in COUNTED if prices[name].notna().any()],
+        not_readable=not_readable(prices),
         profiles=[
             {"cell": str(one.key), "file": f"{FOLDER}/{file_stem(one)}", "svg": Markup(flame_graph(one))}
             for one in run.profiles
@@ -136,7 +139,8 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
 def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
     """The rows of `limits`, each with its cost and whether roles share CPUs (``shared``). ``prices``: of `costs`."""
     shared = prices["gateway_cores"].isna()
-    table = limits(run).assign(bps_a_busy_core=prices["bps_a_busy_core"], shared=shared)
+    costs_of = {name: prices[name] for name in ("bps_a_busy_core", *COUNTED)}
+    table = limits(run).assign(**costs_of, shared=shared)
     return table.to_dict("records")
 
 

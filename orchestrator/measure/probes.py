@@ -16,7 +16,7 @@ _DEVICE_FIELDS = {  # columns of /proc/net/dev; some cards count what they disca
 
 
 def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Seconds that each CPU spent in each state; ``nice`` is counted as ``user``.
+    """Seconds that each CPU spent in each state, ``nice`` counted as ``user``, and its ``cycles`` where counted.
 
     In virtual time the kernel knows exactly for how long each CPU was busy, and what its ticks missed of that counts
     as ``softirq``: an idle CPU has no ticks, so an interrupt that ends its idleness, with all the packets that it
@@ -37,8 +37,28 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
             missed = max(0.0, (ended[exact] - began[exact]) / 1e9 - seen)
             spent["softirq"] += missed
             spent["idle"] = max(0.0, spent["idle"] - missed)
-        rows.append({"cpu": int(cpu), **{f"{name}_s": round(value, 4) for name, value in spent.items()}})
+        row = {"cpu": int(cpu), **{f"{name}_s": round(value, 4) for name, value in spent.items()}}
+        counted = [sample.get("cycles", {}).get(cpu) for sample in (before, after)]
+        if None not in counted:
+            row["cycles"] = counted[1] - counted[0]
+        rows.append(row)
     return rows
+
+
+def energy_joules(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float] | None:
+    """The energy between two samples by zone (package-0, dram of intel-rapl:0:0), in joules; None without a counter.
+
+    A counter begins at 0 again after its range. One that did so twice in between cannot be told from one that did so
+    once; the range of a package lasts for some minutes at the least.
+    """
+    zones = {}
+    for zone, now in (after.get("energy") or {}).items():
+        then = (before.get("energy") or {}).get(zone)
+        if then is not None:
+            grown = now["uj"] - then["uj"]
+            name = now["name"] if now["name"].startswith("package") else f"{now['name']} of {zone}"
+            zones[name] = round((grown if grown >= 0 else grown + now["range_uj"] + 1) / 1e6, 6)
+    return zones or None
 
 
 def _softirq_table(text: str) -> dict[str, list[int]]:
@@ -135,6 +155,7 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
             (after["clock_s"] - before["clock_s"]) - (after["at_monotonic_s"] - before["at_monotonic_s"]), 4
         ),
         "per_cpu": per_cpu_seconds(before, after),
+        "energy_j": energy_joules(before, after),
         "softirqs": softirqs(before, after),
         "interfaces": interfaces(before, after),
         "interrupts_moved": [
@@ -182,6 +203,7 @@ def of_hosts(
         "throttled": sum(throttled) if throttled else None,
         "frequency_khz_before": slowed["frequency_khz_before"],
         "frequency_khz_after": slowed["frequency_khz_after"],
+        "energy_j": {host: part["energy_j"] for host, part in parts.items()},
         "others": {host: answer["others"] for host, answer in measured.items()},
         "before": {
             "seconds": max(part["seconds"] for part in before),

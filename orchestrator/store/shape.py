@@ -141,7 +141,10 @@ ATTEMPT = {
     ),
     "probes": Maybe(
         {
-            "per_cpu": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str), **_CPU_TIMES}]),
+            "per_cpu": Maybe(
+                [{"cpu": int, "role": Maybe(str), "host": Maybe(str), "cycles": Maybe(int), **_CPU_TIMES}]
+            ),
+            "energy_j": Maybe(Each(Maybe(Each(float)))),
             "softirqs": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str)}]),
             "interfaces": Maybe(Each(Each(_COUNTERS))),
             "virtual_time": Maybe(dict),

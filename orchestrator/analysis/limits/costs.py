@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs: Gbit/s a busy core and CPU time a packet, by role, beside its throughput."""
+"""What a cell costs: Gbit/s a busy core, CPU time and cycles a packet, and energy, beside its throughput."""
 
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.loads import Load
+from orchestrator.spec import Cell
 
 INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
-COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet"]
+COUNTED = {"cycles_a_packet": "cycles of CPUs (no hardware counter)", "joules_a_gbit": "energy (no RAPL counter)"}
+COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet", *COUNTED]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ def costs(run: Run) -> pd.DataFrame:
     Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
     took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);
     bps_a_busy_core, throughput by gateway_cores, by busy_cores where roles share CPUs; ns_a_packet, the same CPU time
-    in nanoseconds for each packet of 1420 bytes; measured_in.
+    in nanoseconds for each packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
+    energy of the processors of the hosts that have these CPUs, whatever else ran on them, for each Gbit of throughput:
+    medians over trials, NaN where they could not be read; measured_in.
     """
     rows: list[dict[str, Any]] = []
+    counted = _counted(run)
     for load in run.loads:
         busy = sum(group.total for group in load.groups)
         gateways = sum(group.total for group in load.groups if group.name.startswith("gateway"))
@@ -62,6 +68,39 @@ def costs(run: Run) -> pd.DataFrame:
                 "gateway_cores": float("nan") if load.shared else gateways,
                 "bps_a_busy_core": load.throughput_bps / spent if spent else float("nan"),
                 "ns_a_packet": spent * packet_ns(load.throughput_bps),
+                **{name: counted.get((load.key, name), float("nan")) for name in COUNTED},
             }
         )
     return pd.DataFrame(rows, columns=[*run.levels, *COST_COLUMNS]).assign(measured_in=run.measured_in)
+
+
+def _counted(run: Run) -> dict[tuple[Cell, str], float]:
+    """The medians of cycles_a_packet and joules_a_gbit of each cell that has them."""
+    rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
+    found: dict[tuple[Cell, str], list[float]] = {}
+    by_trial = of_gateways(run).groupby("trial_id")
+    for trial_id, rows in by_trial if len(rates) else ():
+        carried = float(rates.get(trial_id, 0.0)) * float(rows["window_s"].iloc[0])
+        if not carried > 0:
+            continue
+        key = Cell.of(rows.iloc[0].to_dict())
+        joules = rows.groupby("host")["joules"].first().sum(skipna=False)
+        cycles = rows["cycles"].sum(skipna=False)
+        each = {"joules_a_gbit": joules / carried * 1e9, "cycles_a_packet": cycles / carried * 8 * INNER_PACKET_BYTES}
+        for name, value in each.items():
+            if value == value:
+                found.setdefault((key, name), []).append(float(value))
+    return {place: median(values) for place, values in found.items()}
+
+
+def of_gateways(run: Run) -> pd.DataFrame:
+    """The rows of a run's `per_core` whose CPUs the cost of a cell is of: those of the gateways, or of the hosts that
+    roles share."""
+    samples = run.per_core
+    return samples[(samples["role"] == "") | samples["role"].str.startswith("gateway")]
+
+
+def not_readable(table: pd.DataFrame) -> str:
+    """A sentence on what of `costs` could not be read in any cell; empty where all could be."""
+    names = [words for name, words in COUNTED.items() if table[name].isna().all()]
+    return f"Not readable here: {' and '.join(names)}." if names and len(table) else ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, costs, parts_of
+from orchestrator.analysis.limits.costs import COUNTED, INNER_PACKET_BYTES, costs, not_readable, parts_of
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.limits.rules import Limit, limit_of
@@ -14,6 +14,7 @@ from orchestrator.errors import UserError
 from orchestrator.spec import Cell
 
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
+_HEADS = {"cycles_a_packet": "cycles a packet", "joules_a_gbit": "J for a Gbit"}
 _BAR = 20  # characters of a bar that is full
 
 
@@ -60,11 +61,18 @@ def explain_run(run: Run) -> Iterator[str]:
     cells = [str(load.key) for load in known]
     width = max(map(len, cells))
     core = core_in_words(run)
-    yield f"{'cell':{width}}  {'Gbit/s':>7}  {'a ' + core:>19}  limit"
+    counted = [name for name in COUNTED if table[name].notna().any()]
+    heads = "".join(f"  {_HEADS[name]:>15}" for name in counted)
+    yield f"{'cell':{width}}  {'Gbit/s':>7}  {'a ' + core:>19}{heads}  limit"
     for name, load in zip(cells, known, strict=True):
-        each = price[load.key]["bps_a_busy_core"] / 1e9
-        yield f"{name:{width}}  {load.throughput_bps / 1e9:7.2f}  {each:19.2f}  {limit_of(load).label}"
+        row = price[load.key]
+        more = "".join(f"  {row[column]:15.4g}" for column in counted)
+        each = f"{row['bps_a_busy_core'] / 1e9:19.2f}{more}"
+        yield f"{name:{width}}  {load.throughput_bps / 1e9:7.2f}  {each}  {limit_of(load).label}"
     yield ""
+    if absent := not_readable(table):
+        yield absent
+        yield ""
     yield "What would lift each limit:"
     lifted: dict[str, str] = {}
     for load in known:

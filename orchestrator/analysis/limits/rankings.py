@@ -7,6 +7,7 @@ import pandas as pd
 
 from orchestrator.analysis.cells import values_of
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits.costs import of_gateways
 from orchestrator.analysis.standings import place_in_words
 from orchestrator.spec import Cell
 from orchestrator.stats import PairedRatio, paired_ratio
@@ -52,8 +53,7 @@ def _is_above(ratio: PairedRatio) -> bool:
 def busy_cores(run: Run) -> pd.Series:
     """How many cores each sampled trial kept busy, by trial_id: of the two gateways, or of the host where roles share
     its CPUs."""
-    samples = run.per_core
-    samples = samples[(samples["role"] == "") | samples["role"].str.startswith("gateway")]
+    samples = of_gateways(run)
     busy = (1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1)
     return busy.groupby(samples["trial_id"]).sum()
 
