@@ -135,7 +135,7 @@ def place_polls(role, before, fewest):
                 os.sched_setaffinity(pid, PLACED[role])
                 moved += 1
     if moved < fewest:
-        raise AgentError("%s has %d devices that poll in threads, and only %d new threads." % (role, fewest, moved))
+        raise AgentError("%s has %d peers that are polled in threads, and only %d new threads." % (role, fewest, moved))
 
 
 def confine_polls():

@@ -25,6 +25,7 @@ GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1
 WG_CMD_GET_DEVICE, WG_CMD_SET_DEVICE = 0, 1
 WGDEVICE_IFNAME, WGDEVICE_PRIVATE_KEY, WGDEVICE_PUBLIC_KEY, WGDEVICE_LISTEN_PORT, WGDEVICE_PEERS = 2, 3, 4, 6, 8
 WGPEER_PUBLIC_KEY, WGPEER_ENDPOINT, WGPEER_LAST_HANDSHAKE, WGPEER_ALLOWEDIPS = 1, 4, 6, 9
+WGPEER_RX_BYTES, WGPEER_TX_BYTES = 7, 8
 WGALLOWEDIP_FAMILY, WGALLOWEDIP_IPADDR, WGALLOWEDIP_CIDR_MASK = 1, 2, 3
 
 
@@ -128,12 +129,19 @@ class WireGuard(Netlink):
         self.ask(self.family, 0, payload + b"".join(parts), "configuring %s" % device)
 
     def get(self, device):
-        """The attributes of a device; of its peers, those of each, in a list."""
+        """The attributes of a device; of its peers, those of each, in a list in the order in which they were made.
+
+        A peer for which a message has no room left goes on in the next one, with its key and more allowed addresses;
+        of these, the first part stays.
+        """
         payload = struct.pack("=BBH", WG_CMD_GET_DEVICE, 1, 0) + name_attribute(WGDEVICE_IFNAME, device)
-        found, found_peers = {}, []
+        found, found_peers = {}, []  # type: tuple[dict[int, bytes], list[dict[int, bytes]]]
         for answer in self.ask(self.family, NLM_F_DUMP, payload, "reading %s" % device):
             found.update(attributes(answer[4:]))
-            found_peers += [attributes(peer) for _, peer in attribute_list(found.pop(WGDEVICE_PEERS, b""))]
+            for _, data in attribute_list(found.pop(WGDEVICE_PEERS, b"")):
+                peer = attributes(data)
+                if not found_peers or found_peers[-1][WGPEER_PUBLIC_KEY] != peer[WGPEER_PUBLIC_KEY]:
+                    found_peers.append(peer)
         return found, found_peers
 
 

@@ -56,8 +56,9 @@ class PollTrace:
     def result(self):
         """What was recorded until a CPU's buffer was full, times in bins of BIN_S from the first poll on.
 
-        {"bin_s", "lost": polls that found the buffer full, "rows": [[bin, cpu, poll, device, times, packets]]};
-        ``poll`` numbers the NAPI instances, since devices of several roles may share a name.
+        {"bin_s", "lost": polls that found the buffer full, "rows": [[bin, cpu, poll, device, times, packets, empty]]};
+        ``poll`` numbers the NAPI instances, since devices of several roles may share a name; ``empty``: of the times,
+        those that delivered no packet.
         """
         found = {}  # type: dict[tuple[int, int, int, str], list[int]]
         addresses = {}  # type: dict[str, int]
@@ -79,9 +80,10 @@ class PollTrace:
         for at, cpu, poll, device, work in seen:
             if at > until:
                 continue
-            counts = found.setdefault((int((at - began) / BIN_S), cpu, poll, device), [0, 0])
+            counts = found.setdefault((int((at - began) / BIN_S), cpu, poll, device), [0, 0, 0])
             counts[0] += 1
             counts[1] += max(0, work)
+            counts[2] += work <= 0
         return {"bin_s": BIN_S, "lost": lost, "rows": [[*key, *counts] for key, counts in sorted(found.items())]}
 
 

@@ -50,6 +50,8 @@ from orchestrator.agent.netlink import (
     WGPEER_ENDPOINT,
     WGPEER_LAST_HANDSHAKE,
     WGPEER_PUBLIC_KEY,
+    WGPEER_RX_BYTES,
+    WGPEER_TX_BYTES,
     Netlink,
     WireGuard,
     allowed_ip,
@@ -91,7 +93,7 @@ def tunnels(request):
 
 
 def peers(request):
-    """Give each device its peer, bring it up, set what the variant wants of it, and add the routes.
+    """Give each device its peers, bring it up, set what the variant wants of it, and add the routes.
 
     ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips", "cpus"}], "routes": [route],
     "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
@@ -121,7 +123,7 @@ def peers(request):
 
 def set_devices(role, wanted):
     """Set what the variant wants of a role's devices; ``wanted``: the role's part of a request of `peers`."""
-    for peer in wanted["peers"]:
+    for peer in {peer["device"]: peer for peer in wanted["peers"]}.values():
         settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
         set_and_check(settings + "threaded", wanted["threaded"])
         cpus = peer["cpus"] or (cpu_list(CONFINED["cpus"]) if CONFINED else None)
@@ -164,6 +166,7 @@ IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
 IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
 AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25
+SHARED_DEVICE = "wg0"  # which has a peer for each tunnel, in their order; the others have one peer
 
 
 def handshakes(request):
@@ -253,19 +256,26 @@ def refusals(probe):
 
 
 def handshake_times(request):
-    """Seconds since each device's last handshake: {"ages_s": {role: {device: seconds}}}; None for never.
+    """Seconds since each peer's last handshake: {"ages_s": {role: {peer: seconds}}}; None for never.
 
-    ``clock_s``: this host's clock now.
+    A peer has the name of its device where that is all it has, and on a device that tunnels share ``wg0/N``, the tunnel
+    N. ``carried_bytes``: {role: {peer: [received, sent]}} since the peer was made, of shared devices only; ``clock_s``:
+    this host's clock now.
     """
     ages = {}  # type: dict[str, dict[str, float | None]]
+    carried = {}  # type: dict[str, dict[str, list[int]]]
     now = time.time()
     for role in request["roles"]:
-        ages[role] = {}
+        ages[role], carried[role] = {}, {}
         present = [name for name in os.listdir(sysfs_of(role) + "/class/net") if name.startswith("wg")]
         with inside(role), WireGuard() as wireguard:
             for device in sorted(present):
-                for peer in wireguard.get(device)[1]:
+                for number, peer in enumerate(wireguard.get(device)[1], start=1):
+                    name = "%s/%d" % (device, number) if device == SHARED_DEVICE else device
                     seconds, nanoseconds = struct.unpack("=qq", peer[WGPEER_LAST_HANDSHAKE])
                     at = seconds + nanoseconds / 1e9
-                    ages[role][device] = now - at if at else None
-    return {"ages_s": ages, "clock_s": now}
+                    ages[role][name] = now - at if at else None
+                    if device == SHARED_DEVICE:
+                        counters = (peer[WGPEER_RX_BYTES], peer[WGPEER_TX_BYTES])
+                        carried[role][name] = [struct.unpack("=Q", counter)[0] for counter in counters]
+    return {"ages_s": ages, "carried_bytes": carried, "clock_s": now}

@@ -2,6 +2,7 @@
 """Where NAPI polls ran: the traced trials of a run as a tidy frame, and what their spread over the CPUs amounts to."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -10,16 +11,17 @@ from orchestrator.analysis.dataset import Run, levels_of, places_of_cpus
 from orchestrator.errors import UserError
 
 OTHERS = -1  # for a number of a CPU: it belongs to another role
-_COLUMNS = ["host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "measured_in"]
+_COLUMNS = ["host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "empty", "measured_in"]
 
 
 def polls(run: Run) -> pd.DataFrame:
-    """One row for each ok traced trial, device, CPU and bin of time in which there were polls of a tunnel's device.
+    """One row for each ok traced trial, tunnel, CPU and bin of time in which there were polls of the tunnel.
 
     Columns: trial_id, the levels, host, role, tunnel (its number), time_s (where the bin begins, from the first poll
-    on), cpu, polls, packets (that these polls took), measured_in. Where each role has CPUs of its own, cpu is a number
-    among those of the role, from 0 on, as in `Run.per_core`, and OTHERS for another role's CPU. Raises UserError where
-    a file of the run is damaged.
+    on), cpu, polls, packets (that these polls delivered), empty (the polls that delivered none; not a number in runs
+    that were recorded without), measured_in. On a device that tunnels share, their numbers are by their packets. Where
+    each role has CPUs of its own, cpu is a number among those of the role, from 0 on, as in `Run.per_core`, and OTHERS
+    for another role's CPU. Raises UserError where a file of the run is damaged.
     """
     keys = ["trial_id", *run.levels]
     columns = [*keys, *_COLUMNS]
@@ -47,16 +49,19 @@ def _recorded(folder: Path) -> pd.DataFrame:
         frame["cpu"] = [places.get((role, int(cpu)), OTHERS) for role, cpu in where]
     frame["tunnel"] = frame["device"].str.extract(r"(\d+)$", expand=False).astype("int64")
     frame["time_s"] = frame["bin"] * float(found["bin_s"])
-    return frame.astype({"polls": "int64", "packets": "int64", "cpu": "int64"})
+    if "empty" not in frame:
+        frame["empty"] = math.nan
+    return frame.astype({"polls": "int64", "packets": "int64", "cpu": "int64", "empty": "float64"})
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
     """How polls spread over CPUs, a row a cell and role.
 
-    Columns: the levels, role, polls, packets_per_poll; ``busiest_cpu``: the share (0 to 1) of all polls that the CPU
-    with the most of them had, a moment (bin) with another, which is 1 where all tunnels are polled on one CPU at a
-    time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main CPU had, which is 1 where a tunnel
-    stays on a CPU; and measured_in.
+    Columns: the levels, role, polls, packets_per_poll; ``empty``: the share (0 to 1) of the polls that delivered
+    nothing, because the tunnel's queue was empty or its first packet was not decrypted yet; ``busiest_cpu``: the share
+    (0 to 1) of all polls that the CPU with the most of them had, a moment (bin) with another, which is 1 where all
+    tunnels are polled on one CPU at a time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main
+    CPU had, which is 1 where a tunnel stays on a CPU; and measured_in.
     """
     levels = levels_of(frame)
     rows = []
@@ -64,7 +69,8 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
         total = int(mine["polls"].sum())
         moments = mine.groupby(["trial_id", "time_s", "cpu"])["polls"].sum().groupby(level=[0, 1]).max().sum()
         alone = mine.groupby(["trial_id", "time_s", "tunnel"])["polls"].max().sum()
-        shares = {"busiest_cpu": moments / total, "one_cpu": alone / total}
+        empty = mine["empty"].sum(min_count=1) / total
+        shares = {"empty": empty, "busiest_cpu": moments / total, "one_cpu": alone / total}
         rows.append([*key, total, mine["packets"].sum() / total, *shares.values(), measured_in])
-    columns = [*levels, "role", "polls", "packets_per_poll", "busiest_cpu", "one_cpu", "measured_in"]
+    columns = [*levels, "role", "polls", "packets_per_poll", "empty", "busiest_cpu", "one_cpu", "measured_in"]
     return pd.DataFrame(rows, columns=columns)

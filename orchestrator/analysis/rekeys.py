@@ -72,7 +72,7 @@ def cost(run: Run) -> pd.DataFrame:
             continue
         usual = float(elsewhere.median())
         keys = [mine.iloc[0][key] for key in _keys(run)]
-        tunnels = mine["device"].nunique()
+        tunnels = mine["device"].str.extract(r"(\d+)$", expand=False).nunique()
         rows.append(
             [
                 *keys,

@@ -2,12 +2,13 @@
 """What is asked of the hosts when a trial's traffic has ended: handshakes, the kernel's log, what encrypted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
+from orchestrator.measure import shares
 from orchestrator.measure.scene import Scene
-from orchestrator.measure.tunnels import handshake_ages
+from orchestrator.measure.tunnels import Peers, peers_now
 from orchestrator.spec import GATEWAYS
 from orchestrator.systems import ipsec
 from orchestrator.testbed.remote import AgentFailure, together
@@ -18,12 +19,21 @@ class Aftermath:
     """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
     inside the traffic; ``rekeys``: the last of each such, [{"gateway", "device", "at_s"}], in seconds after the
     warm-up; ``complaints``: lines of the kernels' logs since the attempt began that say that something went wrong, with
-    the host's name where there are several."""
+    the host's name where there are several; ``received_bytes``, ``sent_bytes``: of each tunnel, as in `Peers`."""
 
     handshake_age_s: float | None
     rekeyed: Sequence[str]
     complaints: Sequence[str]
     rekeys: Sequence[Mapping[str, Any]] = ()
+    received_bytes: Mapping[int, int] = field(default_factory=dict)
+    sent_bytes: Mapping[int, int] = field(default_factory=dict)
+
+    def carried(self, scene: Scene) -> dict[str, list[dict[str, int]]]:
+        """What each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without tunnels."""
+        if scene.baseline:
+            return {}
+        counted, tunnels = scene.outcome.probes["interfaces"], scene.trial.levels.tunnels
+        return shares.carried(counted, tunnels, scene.net, (self.received_bytes, self.sent_bytes))
 
 
 def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
@@ -32,7 +42,8 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
-    ages, asked_at = handshake_ages(scene.testbed) if scene.rekeys else ({}, {})
+    peers = peers_now(scene.testbed) if scene.rekeys else Peers({}, {})
+    ages, asked_at = peers.ages_s, peers.clock_s
     logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
     if scene.variant is not None and scene.variant.system == "ipsec":
         _of_ipsec(scene, scene.variant)
@@ -58,7 +69,8 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     of_host = {host: f"{host}: " if len(logs) > 1 else "" for host in logs}
     complaints = [of_host[host] + line for host, log in logs.items() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]
-    return Aftermath(max(known) if known else None, rekeyed, complaints, rekeys)
+    oldest = max(known) if known else None
+    return Aftermath(oldest, rekeyed, complaints, rekeys, peers.received_bytes, peers.sent_bytes)
 
 
 def _of_ipsec(scene: Scene, variant: Variant) -> None:

@@ -32,8 +32,7 @@ def measure_command(scene: Scene) -> None:
     driven = _driven(scene, command, wanted, warm_up_s, traffic.duration_s)
     values = own_tools.read_runs(command, wanted, driven.processes)
     after = look_back(scene, driven.traffic_s, driven.began_at)
-    counted = outcome.probes["interfaces"]
-    carried = {} if scene.baseline else shares.carried(counted, trial.levels.tunnels, scene.net.devices)
+    carried = after.carried(scene)
     outcome.measurements.update(
         throughput_bps=None,
         value=float(own_tools.combined(values, command.combine)),
@@ -79,6 +78,8 @@ def _unused(scene: Scene, command: Command) -> list[int]:
     """The tunnels through which nothing came to the far gateway, of those that have a client of their own."""
     if scene.baseline or command.each != "tunnel":
         return []
-    counted = scene.outcome.probes["interfaces"].get(GATEWAYS[1], {})
     numbers = range(1, scene.trial.levels.tunnels + 1)
-    return [tunnel for tunnel in numbers if not counted.get(scene.net.device(tunnel), {}).get("rx_packets")]
+    # A device that tunnels share counts for all of them; what the near gateway sent into each is known.
+    gateway, counter = (GATEWAYS[0], "tx_packets") if scene.net.shared else (GATEWAYS[1], "rx_packets")
+    counted = scene.outcome.probes["interfaces"].get(gateway, {})
+    return [tunnel for tunnel in numbers if not counted.get(scene.net.device(tunnel, gateway), {}).get(counter)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.measure import polls, probes
+from orchestrator.measure.layout import HUB, SHARED
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
 from orchestrator.plan import PROFILE
@@ -99,7 +100,9 @@ def drive(
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
     if scene.trial.kind == "trace":
-        outcome.raw["polls.json"] = json.dumps(polls.of_hosts(measured, outcome.probes["interfaces"], placement))
+        shared = {scene.net.device(SHARED, HUB): scene.trial.levels.tunnels} if scene.net.shared else {}
+        found = polls.of_hosts(measured, outcome.probes["interfaces"], placement, shared)
+        outcome.raw["polls.json"] = json.dumps(found)
     if scene.trial.kind == PROFILE:
         outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
     traffic_s = max(answer["traffic_s"] for answer in measured.values())

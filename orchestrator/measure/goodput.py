@@ -56,9 +56,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
     """Turn what the receivers counted into measurements and a verdict."""
     trial, outcome, traffic = scene.trial, scene.outcome, scene.trial.traffic
     varied = variation(streams)
-    carried = (
-        {} if scene.baseline else shares.carried(outcome.probes["interfaces"], trial.levels.tunnels, scene.net.devices)
-    )
+    carried = after.carried(scene)
     outcome.measurements.update(
         throughput_bps=sum(stream.throughput_bps for stream in streams),
         duration_s=round(max(stream.duration_s for stream in streams), 4),
@@ -79,7 +77,7 @@ def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None
         handshake_age_s=after.handshake_age_s,
         rekeyed=after.rekeyed,
         kernel_log=after.complaints,
-        passages=_passages(scene, streams),
+        passages=_passages(scene, streams, after),
         baseline=scene.generator_carries,
         clock_skew_s=outcome.probes["clock_skew_s"],
         control=scene.conditions.control,
@@ -123,8 +121,8 @@ def _flows(traffic: Traffic, tunnels: int) -> int | None:
     return flows * (2 if traffic.direction == "both" else 1)
 
 
-def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:
-    """What the receivers report beside what the interfaces counted on their way."""
+def _passages(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> list[Passage]:
+    """What the receivers report beside what the interfaces counted on their way, or the peers of a shared device."""
     counted, ends = scene.outcome.probes["interfaces"], scene.ends
     found = []
     for direction, role, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
@@ -140,9 +138,12 @@ def _passages(scene: Scene, streams: Sequence[Stream]) -> list[Passage]:
             elif stream.tunnel is None:
                 where = "all tunnels"
                 came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(scene.net.devices))
+            elif scene.net.shares(gateway):
+                where = f"tunnel {stream.tunnel}"
+                came_in = after.received_bytes.get(stream.tunnel, 0)
             else:
                 where = f"tunnel {stream.tunnel}"
-                came_in = counted[gateway].get(scene.net.device(stream.tunnel), {}).get("rx_bytes", 0)
+                came_in = counted[gateway].get(scene.net.device(stream.tunnel, gateway), {}).get("rx_bytes", 0)
             groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
         back = " in reverse" if direction == "reverse" else ""
         found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]

@@ -5,11 +5,11 @@ site-to-site:        client --lan-- gateway-a ==wan== gateway-b --lan-- server
 gateway-to-gateway:                 gateway-a ==wan== gateway-b
 
 Tunnel i (from 1) is a pair of devices on the gateways, ``wg<i>`` of WireGuard or ``esp<i>`` of IPsec, and carries one
-subnet a side. Links, and the outer addresses of IPsec, use the
-range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on side a, 10.128.0.0/11 on b. With
-paths ecmp, subnet 0 of either side (``SHARED``) is behind all tunnels at once, and the others remain for handshakes.
-Where the traffic is IPv6, everything has an address in fd6f:7263:6800::/40 (RFC 4193) as well; tunnels' outer packets
-are IPv4.
+subnet a side. Where they share a device, gateway-b has ``wg0`` with a peer for each tunnel instead. Links, and the
+outer addresses of IPsec, use the range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on
+side a, 10.128.0.0/11 on b. With paths ecmp, subnet 0 of either side (``SHARED``) is behind all tunnels at once, and the
+others remain for handshakes. Where the traffic is IPv6, everything has an address in fd6f:7263:6800::/40 (RFC 4193) as
+well; tunnels' outer packets are IPv4.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind
-from orchestrator.spec.varied import TUNNEL_MTU
+from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_MTU
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
@@ -34,7 +34,8 @@ _LINK6 = {"198.18.0.": "0", "198.18.1.": "1", "198.18.2.": "2"}
 # What a route over a tunnel names as the next hop, which IPv6 wants for more than one (RFC 4291); WireGuard has no use
 # for it.
 _ANY_HOP6 = "fe80::1"
-SHARED = 0  # the subnet that is behind all tunnels
+SHARED = 0  # the number of the subnet that is behind all tunnels, and of the device that they share
+HUB = GATEWAYS[1]  # the gateway whose tunnels may share a device
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Net:
 
     ``mtu``: bytes of the largest IP packet in a tunnel. ``sourced``: the ends send to each tunnel's far end from their
     own address of that tunnel, also where a program binds to none. ``devices``: how the names of tunnels' devices
-    begin.
+    begin. ``shared``: gateway-b has one WireGuard device for all tunnels, with a peer for each.
     """
 
     topology: str
@@ -99,15 +100,20 @@ class Net:
     mtu: int = WIREGUARD_MTU
     sourced: bool = False
     devices: str = "wg"
+    shared: bool = False
 
     @property
     def versions(self) -> tuple[int, ...]:
         """The IP versions in which everything has addresses."""
         return (4,) if self.version == 4 else (4, 6)
 
-    def device(self, tunnel: int) -> str:
-        """The device of a tunnel, on either gateway."""
-        return device(tunnel, self.devices)
+    def device(self, tunnel: int, gateway: str = GATEWAYS[0]) -> str:
+        """The device of a tunnel on a gateway."""
+        return device(SHARED if self.shares(gateway) else tunnel, self.devices)
+
+    def shares(self, gateway: str) -> bool:
+        """Whether a gateway has one device for all tunnels."""
+        return self.shared and gateway == HUB
 
     def subnets(self, tunnels: int) -> range:
         """The numbers of the subnets on either side."""
@@ -116,9 +122,10 @@ class Net:
 
 def net_of(trial: Trial, devices: str = "wg") -> Net:
     """The addresses and routes that a trial wants; ``devices`` as in `Net`."""
-    mtu = int(trial.levels.get(TUNNEL_MTU, WIREGUARD_MTU))
-    traffic = trial.traffic
-    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command", devices)
+    levels, traffic = trial.levels, trial.traffic
+    mtu = int(levels.get(TUNNEL_MTU, WIREGUARD_MTU))
+    shared = levels.get(TUNNEL_DEVICE) == SHARED_DEVICE
+    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command", devices, shared)
 
 
 def receiver_subnet(tunnel: int) -> str:
@@ -309,14 +316,14 @@ def _route(
 
 def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     """Routes that send each tunnel's traffic through its device, and that to the shared subnet through all."""
-    everywhere = [net.device(i) for i in range(1, tunnels + 1)]
+    everywhere = [net.device(i, gateway) for i in range(1, tunnels + 1)]
     return [
         _route(
             net,
             gateway,
             i,
             version,
-            everywhere if i == SHARED else [net.device(i)],
+            everywhere if i == SHARED else [net.device(i, gateway)],
             _ANY_HOP6 if i == SHARED and version == 6 and tunnels > 1 else None,
         )
         for version in net.versions
@@ -339,10 +346,13 @@ def port(gateway: str, tunnel: int) -> int:
     return (20000, 40000)[GATEWAYS.index(gateway)] + tunnel
 
 
-def tunnel_devices(tunnels: int, mtu: int = WIREGUARD_MTU) -> dict[str, list[dict[str, Any]]]:
+def tunnel_devices(net: Net, tunnels: int) -> dict[str, list[dict[str, Any]]]:
     """What the agent's ``tunnels`` makes, by gateway."""
     return {
-        gateway: [{"device": device(i), "port": port(gateway, i), "mtu": mtu} for i in range(1, tunnels + 1)]
+        gateway: [
+            {"device": device(i), "port": port(gateway, i), "mtu": net.mtu}
+            for i in ([SHARED] if net.shares(gateway) else range(1, tunnels + 1))
+        ]
         for gateway in GATEWAYS
     }
 
@@ -356,19 +366,22 @@ def tunnel_peers(
 ) -> dict[str, dict[str, Any]]:
     """The agent's ``peers``, by gateway: its devices get the other's public key, its endpoint and its subnets.
 
-    Each device allows the shared subnet, if there is one: what a device allows is its own matter.
+    Each device allows the shared subnet, if there is one: what a device allows is its own matter. Where tunnels share
+    a device, it gets a peer for each, in their order, and is the only peer of all those at the other end.
 
     ``pinned_to``: {gateway: its CPUs}, which the tunnels take in turn, one each, for their queued work.
     """
     gateways: dict[str, dict[str, Any]] = {}
+    tunnels = max(map(len, public_keys.values()))
     for gateway in GATEWAYS:
         far = GATEWAYS[_far_side(gateway)]
-        cpus = pinned_to[gateway] if pinned_to else None
+        keys = list(public_keys[far]) * (tunnels if net.shares(far) else 1)
+        cpus = pinned_to[gateway] if pinned_to and not net.shares(gateway) else None
         peers = [
             {
-                "device": device(i),
+                "device": net.device(i, gateway),
                 "public_key": key,
-                "endpoint": f"{_WAN[far]}:{port(far, i)}",
+                "endpoint": f"{_WAN[far]}:{port(far, SHARED if net.shares(far) else i)}",
                 "allowed_ips": [
                     _network(_far_side(gateway), subnet, version)
                     for version in net.versions
@@ -376,7 +389,7 @@ def tunnel_peers(
                 ],
                 "cpus": None if cpus is None else str(cpus[(i - 1) % len(cpus)]),
             }
-            for i, key in enumerate(public_keys[far], start=1)
+            for i, key in enumerate(keys, start=1)
         ]
         gateways[gateway] = {
             "peers": peers,

@@ -7,15 +7,21 @@ from typing import Any
 
 from orchestrator.measure.layout import Placement
 
-COLUMNS = ("host", "role", "device", "bin", "cpu", "polls", "packets")
+COLUMNS = ("host", "role", "device", "bin", "cpu", "polls", "packets", "empty")
 
 
 def of_hosts(
     measured: Mapping[str, Mapping[str, Any]],
     interfaces: Mapping[str, Mapping[str, Mapping[str, int]]],
     where: Placement,
+    shared: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The content of polls.json: {"bin_s", "lost", "columns", "rows"}, a row for each bin, CPU and device with polls.
+
+    ``empty`` counts the polls that delivered no packet. ``shared``: {device: how many peers it has}, of devices that
+    tunnels share; each of their peers has a poll of its own, and rows of its own with ``DEVICE/N`` as the device. N is
+    no tunnel's number: the kernel does not say whose poll it was, so the peers count in the order of their packets.
+
 
     ``measured``: what the agents' ``measure`` answered, by host; ``interfaces``: {role: {device: counters}} of the same
     window. Devices of several roles on a host share their names, and the kernel tells only the addresses of their
@@ -27,28 +33,32 @@ def of_hosts(
         trace = answer["polls"]
         lost, bin_s = lost + trace["lost"], trace["bin_s"]
         here = {role: devices for role, devices in interfaces.items() if where.host_of(role) == host}
-        owners = _owners(trace["rows"], here)
+        owners = _owners(trace["rows"], here, shared or {})
         rows += [
-            [host, owners[poll, device], device, at, cpu, polls, packets]
-            for at, cpu, poll, device, polls, packets in trace["rows"]
+            [host, *owners[poll, device], at, cpu, polls, packets, empty]
+            for at, cpu, poll, device, polls, packets, empty in trace["rows"]
         ]
     return {"bin_s": bin_s, "lost": lost, "columns": list(COLUMNS), "rows": rows}
 
 
 def _owners(
-    rows: list[list[Any]], interfaces: Mapping[str, Mapping[str, Mapping[str, int]]]
-) -> dict[tuple[int, str], str]:
-    """{(poll, device): role}, by rank; a poll of a device that no role has, such as a tunnel of the host's own, has the
-    role ""."""
+    rows: list[list[Any]], interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], shared: Mapping[str, int]
+) -> dict[tuple[int, str], tuple[str, str]]:
+    """{(poll, device): (role, what the row calls the device)}, by rank; a poll of a device that no role has, such as a
+    tunnel of the host's own, has the role ""."""
     taken: Counter[tuple[int, str]] = Counter()
-    for _, _, poll, device, _, packets in rows:
+    for _, _, poll, device, _, packets, _ in rows:
         taken[poll, device] += packets
-    owners = dict.fromkeys(taken, "")
+    owners = {one: ("", one[1]) for one in taken}
     for device in {device for _, device in taken}:
         polls = sorted((p for p in taken if p[1] == device), key=lambda p: -taken[p])
         roles = sorted(
             (role for role, devices in interfaces.items() if device in devices),
             key=lambda role: -interfaces[role][device].get("rx_packets", 0),
         )
-        owners.update(zip(polls, roles, strict=False))
+        names = [device] * len(roles)
+        if device in shared:
+            roles = roles[:1] * shared[device]
+            names = [f"{device}/{number}" for number in range(1, len(roles) + 1)]
+        owners.update(zip(polls, zip(roles, names, strict=True), strict=False))
     return owners

@@ -12,28 +12,30 @@ CHANCE = 1e-3  # how often chance alone may look like a broken spread
 
 
 def carried(
-    interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], tunnels: int, devices: str = "wg"
+    interfaces: Mapping[str, Mapping[str, Mapping[str, int]]],
+    tunnels: int,
+    net: layout.Net,
+    of_peers: Sequence[Mapping[int, int]] = (),
 ) -> dict[str, list[dict[str, int]]]:
     """What each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}], of every tunnel.
 
     ``interfaces``: the counters of `orchestrator.measure.probes`, which leave out devices without traffic;
-    ``devices``: how their names begin.
+    ``of_peers``: {tunnel: bytes} that the peers of a device that tunnels share received, and sent. These are since the
+    tunnels were made, warm-up and handshakes included, and WireGuard counts no packets of a peer.
     """
     return {
         gateway: [
-            {
-                "tunnel": i,
-                **{
-                    what: sum(
-                        counted.get(layout.device(i, devices), {}).get(f"{way}_{what}", 0) for way in ("rx", "tx")
-                    )
-                    for what in ("bytes", "packets")
-                },
-            }
+            {"tunnel": i, "bytes": sum(peers.get(i, 0) for peers in of_peers), "packets": 0}
+            if net.shares(gateway)
+            else {"tunnel": i, **_of_device(counted.get(net.device(i, gateway), {}))}
             for i in range(1, tunnels + 1)
         ]
         for gateway, counted in ((gateway, interfaces.get(gateway, {})) for gateway in GATEWAYS)
     }
+
+
+def _of_device(counters: Mapping[str, int]) -> dict[str, int]:
+    return {what: sum(counters.get(f"{way}_{what}", 0) for way in ("rx", "tx")) for what in ("bytes", "packets")}
 
 
 def shares(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, list[dict[str, Any]]]:

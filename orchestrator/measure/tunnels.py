@@ -2,6 +2,8 @@
 """The tunnels of a trial, of whichever system: made, tried, made anew where keys get old, and removed."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.kernel.variants import Variant
@@ -16,6 +18,22 @@ from orchestrator.testbed.remote import AgentFailure, together
 # Each is for real processors, and longer on slow hosts.
 HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.05  # and so much more for each tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What WireGuard on the gateways knows of its peers.
+
+    ``ages_s``: {gateway: {peer: seconds since its last handshake, None for never}}, where a peer has the name of its
+    device, or ``wg0/N`` of tunnel N on a device that tunnels share; ``clock_s``: {gateway: the time on
+    its host's clock when that was read}. Where gateway-b has one device for all tunnels, ``received_bytes`` and
+    ``sent_bytes``: {tunnel: bytes on the wire, without outer headers, since the tunnel was made}; elsewhere empty.
+    """
+
+    ages_s: Mapping[str, Mapping[str, float | None]]
+    clock_s: Mapping[str, float]
+    received_bytes: Mapping[int, int] = field(default_factory=dict)
+    sent_bytes: Mapping[int, int] = field(default_factory=dict)
 
 
 def load_variant(testbed: Testbed, variant: Variant) -> str | None:
@@ -78,16 +96,25 @@ def renew_tunnels(scene: Scene, packet_size: int | None = None) -> None:
 
 def _oldest(testbed: Testbed) -> float:
     """Seconds since the oldest of the tunnels' handshakes; infinite where one has none."""
-    ages = [age for devices in handshake_ages(testbed)[0].values() for age in devices.values()]
+    ages = [age for devices in peers_now(testbed).ages_s.values() for age in devices.values()]
     return max((math.inf if age is None else age for age in ages), default=math.inf)
 
 
-def handshake_ages(testbed: Testbed) -> tuple[dict[str, dict[str, float | None]], dict[str, float]]:
-    """Seconds since each tunnel's last handshake, by gateway and device, None for never; and, by gateway, the time on
-    its host's clock when that was read."""
-    told = _of_gateways(testbed, "handshake_times")
-    ages = {role: devices for answer in told.values() for role, devices in answer["ages_s"].items()}
-    return ages, {role: answer["clock_s"] for answer in told.values() for role in answer["ages_s"]}
+def peers_now(testbed: Testbed) -> Peers:
+    """Ask both gateways about WireGuard's peers."""
+    told = _of_gateways(testbed, "handshake_times").values()
+    carried = {role: peers for answer in told for role, peers in answer["carried_bytes"].items()}
+    return Peers(
+        ages_s={role: peers for answer in told for role, peers in answer["ages_s"].items()},
+        clock_s={role: answer["clock_s"] for answer in told for role in answer["ages_s"]},
+        received_bytes={_number(name): received for name, (received, _) in carried.get(layout.HUB, {}).items()},
+        sent_bytes={_number(name): sent for name, (_, sent) in carried.get(layout.HUB, {}).items()},
+    )
+
+
+def _number(peer: str) -> int:
+    """The tunnel of a peer of a shared device, such as 3 of wg0/3."""
+    return int(peer.rpartition("/")[2])
 
 
 def remove_tunnels(testbed: Testbed, tunnels: int) -> None:

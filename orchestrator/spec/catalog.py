@@ -22,6 +22,13 @@ def variants_of_system(system: str) -> frozenset[str]:
 
 
 @functools.cache
+def pinned_variants() -> frozenset[str]:
+    """The variants of kernel/variants.yaml that keep the work of each tunnel's device on one CPU."""
+    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
+    return frozenset(name for name, entry in described.items() if (entry.get("settings") or {}).get("cpus") == "own")
+
+
+@functools.cache
 def known_kernels() -> tuple[str, ...]:
     """Debian's kernels of kernel/releases.yaml, in its order."""
     return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))

@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
+from orchestrator.spec.devices import unfit_devices
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
-from orchestrator.spec.experiment import Factors, Rule
+from orchestrator.spec.experiment import ExtraCell, Factors, Rule
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.links import unfit_links
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
@@ -60,6 +61,10 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
     ):
         message = "The rules of exclude leave out every cell, so that there is nothing to measure. Leave one in."
         problems.append(Problem(message, tree.keys["exclude"]))
+    if count <= MOST_TRIALS:
+        extras = [build(ExtraCell, node)[0] for node in _items(tree.entries.get("include"))]
+        known = [extra for extra in extras if extra is not None]
+        problems += unfit_devices(tree, factors, [rule for _, rule in rules], known, own)
     return problems
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of a spec that can be factors, by their paths: those of traffic, as ``traffic.streams``, ``tunnel.mtu``, and
-those of the link between the gateways, as ``links.wan.delay``."""
+"""Keys of a spec that can be factors, by their paths: those of traffic, as ``traffic.streams``, ``tunnel.mtu`` and
+``tunnel.device``, and those of the link between the gateways, as ``links.wan.delay``."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
@@ -21,11 +21,22 @@ OF_TRAFFIC: Mapping[str, str] = {
     if any((field.alias or name) in keys for keys in OF_TOOL.values()) and (field.alias or name) not in _FIXED
 }
 TUNNEL_MTU = "tunnel.mtu"
+TUNNEL_DEVICE = "tunnel.device"
+OWN_DEVICE, SHARED_DEVICE = "own", "shared"
 # IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
 Mtu = Annotated[
     Size,
     Field(ge=1280, le=1420, description="Bytes of the largest IP packet in a tunnel; without: 1420. Not of pktgen."),
 ]
+Device = Annotated[
+    Literal["own", "shared"],
+    Field(
+        description="own (without this key): each tunnel has a WireGuard device on either gateway; shared: gateway-b "
+        "has one device with a peer for each tunnel, and gateway-a a device for each, as the clients of a server have."
+    ),
+]
+# {path: the type of a level}
+OF_TUNNELS: Mapping[str, Any] = {TUNNEL_MTU: Mtu, TUNNEL_DEVICE: Device}
 
 
 class Varied(Strict):
@@ -35,7 +46,9 @@ class Varied(Strict):
     without such factors are what they were.
     """
 
-    paths: ClassVar[Mapping[str, str]] = {path: path.replace(".", "_") for path in (*OF_TRAFFIC, TUNNEL_MTU, *OF_LINKS)}
+    paths: ClassVar[Mapping[str, str]] = {
+        path: path.replace(".", "_") for path in (*OF_TRAFFIC, *OF_TUNNELS, *OF_LINKS)
+    }
 
     @property
     def more(self) -> dict[str, Any]:
@@ -57,8 +70,7 @@ def with_paths(model: type[Strict], wrap: Any) -> Any:
         field = Traffic.model_fields[name]
         about = Field(default=None, alias=path, description=field.description)
         fields[Varied.paths[path]] = (wrap(alone(field)) | None, about)
-    fields[Varied.paths[TUNNEL_MTU]] = (wrap(Mtu) | None, Field(default=None, alias=TUNNEL_MTU))
-    for path, level in OF_LINKS.items():
+    for path, level in {**OF_TUNNELS, **OF_LINKS}.items():
         fields[Varied.paths[path]] = (wrap(level) | None, Field(default=None, alias=path))
     return create_model(
         model.__name__.lstrip("_"), __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields

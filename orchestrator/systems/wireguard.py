@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WireGuard: a device with one peer for each tunnel, by the build of the module that the variant loads."""
+"""WireGuard: a device with one peer for each tunnel, or on gateway-b one with a peer for each, by the build of the
+module that the variant loads."""
 
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class WireGuard:
         """Make and configure so many devices, whose kernels have the variant's module."""
         placement = placement_of(testbed)
         patience_s = 30 + 0.2 * tunnels
-        devices = placement.split(layout.tunnel_devices(tunnels, net.mtu))
+        devices = placement.split(layout.tunnel_devices(net, tunnels))
         made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
         keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
         pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None

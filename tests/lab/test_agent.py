@@ -19,6 +19,7 @@ from orchestrator.measure import iperf3, layout
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.measure.tunnels import load_variant, make_tunnels, peers_now, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent
 from orchestrator.spec import GATEWAYS, Cell, Limits, Traffic, load_testbed
@@ -146,7 +147,7 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     variant = load_variants()["vanilla"]
     module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    first = agent.request("tunnels", gateways=layout.tunnel_devices(2))
+    first = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 2))
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
@@ -155,16 +156,54 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
     agent.request("remove_tunnels", roles=list(GATEWAYS))
-    second = agent.request("tunnels", gateways=layout.tunnel_devices(2))
+    second = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 2))
     keys = [*first["public_keys"]["gateway-a"], *second["public_keys"]["gateway-a"]]
     assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("variant", ["vanilla", "threaded", "inline"])
+def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
+    testbed: UmlTestbed, variant: str, direction: str
+) -> None:
+    make_links(testbed, NET, 3)
+    cell = Cell(variant=variant, cores=1, tunnels=3, more={"tunnel.device": "shared"})
+    traffic = Traffic(warm_up="1s", duration="1s", direction=direction)
+    outcome = attempted(testbed, replace(TRIAL, levels=cell, traffic=traffic, kind="trace"))
+    assert outcome.status == "ok", outcome.reasons
+    counted = outcome.probes["interfaces"]
+    assert [name for name in counted["gateway-b"] if name.startswith("wg")] == ["wg0"]
+    assert sorted(name for name in counted["gateway-a"] if name.startswith("wg")) == ["wg1", "wg2", "wg3"]
+    shares = outcome.measurements["shares"]
+    assert all(row["bytes"] > 0.05 for gateway in GATEWAYS for row in shares[gateway])
+    polled = json.loads(outcome.raw["polls.json"])
+    rows = [dict(zip(polled["columns"], row, strict=True)) for row in polled["rows"]]
+    of_hub = {row["device"] for row in rows if row["role"] == "gateway-b"}
+    assert of_hub == {"wg0/1", "wg0/2", "wg0/3"}
+    assert all(row["empty"] <= row["polls"] for row in rows)
+
+
+def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed) -> None:
+    net, tunnels = replace(NET, shared=True), 120  # more than one netlink message tells
+    make_links(testbed, net, tunnels)
+    load_variant(testbed, load_variants()["vanilla"])
+    make_tunnels(testbed, net, tunnels, load_variants()["vanilla"])
+    shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
+    found = peers_now(testbed)
+    remove_tunnels(testbed, tunnels)
+    names = {"gateway-a": [f"wg{i}" for i in range(1, tunnels + 1)]}
+    names["gateway-b"] = [f"wg0/{i}" for i in range(1, tunnels + 1)]
+    assert {role: set(peers) for role, peers in found.ages_s.items()} == {role: set(n) for role, n in names.items()}
+    assert all(age is not None and age < 60 for peers in found.ages_s.values() for age in peers.values())
+    assert set(found.received_bytes) == set(range(1, tunnels + 1))
+    assert min(*found.received_bytes.values(), *found.sent_bytes.values()) > 0
 
 
 def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    keys = agent.request("tunnels", gateways=layout.tunnel_devices(1))["public_keys"]
+    keys = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 1))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
     agent.request("peers", gateways=layout.tunnel_peers(NET, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]

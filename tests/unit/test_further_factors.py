@@ -121,9 +121,57 @@ def test_the_size_of_packets_in_a_tunnel_reaches_devices_datagrams_and_segments(
         else:
             mtu = trial.levels["tunnel.mtu"]
             assert net.mtu == mtu
-            assert layout.tunnel_devices(1, net.mtu)["gateway-a"][0]["mtu"] == mtu
+            assert layout.tunnel_devices(net, 1)["gateway-a"][0]["mtu"] == mtu
             assert iperf3.segment(trial.traffic, net.mtu) == mtu - 52
             assert iperf3.datagram(trial.traffic, net.mtu) == mtu - 28
+
+
+PEERS = """\
+experiment: peers
+factors:
+  variant: [vanilla, pinned, ipsec-gcm]
+  cores: [1]
+  tunnels: [2]
+  tunnel.device: [own, shared]
+exclude:
+  - {variant: [pinned, ipsec-gcm], tunnel.device: shared}
+traffic: {duration: 2s}
+"""
+
+
+def test_tunnels_that_share_a_device_are_a_factor(tmp_path: Path) -> None:
+    plan = make_plan(spec_of(tmp_path, PEERS), lab_capabilities(2, (*VARIANTS, "pinned", "ipsec-gcm")))
+    measured = [trial for trial in plan.trials if trial.kind == "measure" and trial.round == 1]
+    shared = {(trial.levels.variant, trial.levels["tunnel.device"]): layout.net_of(trial).shared for trial in measured}
+    assert shared == {
+        ("vanilla", "own"): False,
+        ("vanilla", "shared"): True,
+        ("pinned", "own"): False,
+        ("ipsec-gcm", "own"): False,
+    }
+    assert all(not layout.net_of(trial).shared for trial in plan.trials if trial.kind == "baseline")
+
+
+UNFIT = {
+    "a level that is none": ("[own, shared]", "[own, common]", "own, shared"),
+    "IPsec": ("[pinned, ipsec-gcm], t", "[pinned], t", "ipsec-gcm is IPsec, which has no such device. Leave these"),
+    "pinned": ("[pinned, ipsec-gcm], t", "[ipsec-gcm], t", "shared: pinned keeps the work of each device on one CPU"),
+    "an extra cell": (
+        "traffic:",
+        "include:\n  - {variant: pinned, cores: 1, tunnels: 3, tunnel.device: shared}\ntraffic:",
+        "shared: pinned keeps",
+    ),
+    "multipath": ("duration: 2s", "duration: 2s, paths: ecmp", "ecmp spreads flows over devices"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_go_with_a_shared_device_is_said(tmp_path: Path, name: str) -> None:
+    old, new, told = UNFIT[name]
+    assert old in PEERS
+    with pytest.raises(SpecError, match=r"five.yaml:\d+:\d+") as error:
+        spec_of(tmp_path, PEERS.replace(old, new))
+    assert told in str(error.value)
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_each_tunnel_has_outer_addresses_of_its_own_and_routes_over_its_device()
     assert wanted["gateway-a"]["families"] == [4, 6]
     assert wanted["gateway-a"]["routes"][6]["devices"] == ["esp7"]
     counted = {"gateway-a": {"esp1": {"rx_bytes": 5, "tx_bytes": 6, "rx_packets": 1, "tx_packets": 1}}}
-    assert shares.carried(counted, 1, "esp")["gateway-a"] == [{"tunnel": 1, "bytes": 11, "packets": 2}]
+    assert shares.carried(counted, 1, net)["gateway-a"] == [{"tunnel": 1, "bytes": 11, "packets": 2}]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Polls: whose they were, how they spread over CPUs, and their figure."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def measured(rows: list[list[Any]], lost: int = 0) -> dict[str, Any]:
 @given(data=st.integers(100, 10**6), acks=st.integers(1, 99), swapped=st.booleans())
 def test_a_poll_belongs_to_the_role_whose_device_received_what_it_took(data: int, acks: int, swapped: bool) -> None:
     addresses = (1, 0) if swapped else (0, 1)
-    rows = [[0, 0, addresses[0], "wg1", 5, data], [0, 1, addresses[1], "wg1", 5, acks]]
+    rows = [[0, 0, addresses[0], "wg1", 5, data, 0], [0, 1, addresses[1], "wg1", 5, acks, 2]]
     counters = {"gateway-a": {"wg1": {"rx_packets": acks}}, "gateway-b": {"wg1": {"rx_packets": data}}}
     found = of_hosts(measured(rows, lost=3), counters, ONE_HOST)
     owners = {row[COLUMNS.index("role")]: row[COLUMNS.index("packets")] for row in found["rows"]}
@@ -37,8 +38,39 @@ def test_a_poll_belongs_to_the_role_whose_device_received_what_it_took(data: int
 
 
 def test_a_poll_of_a_device_that_no_role_has_is_nobodys() -> None:
-    found = of_hosts(measured([[0, 0, 0, "wg9", 1, 1]]), {"gateway-a": {}}, ONE_HOST)
+    found = of_hosts(measured([[0, 0, 0, "wg9", 1, 1, 0]]), {"gateway-a": {}}, ONE_HOST)
     assert [row[1] for row in found["rows"]] == [""]
+
+
+def test_each_peer_of_a_shared_device_has_a_poll_of_its_role() -> None:
+    rows = [
+        [0, 0, 5, "wg0", 3, 10, 1],
+        [0, 1, 7, "wg0", 9, 90, 4],
+        [0, 0, 2, "wg1", 1, 1, 0],
+        [1, 0, 9, "wg0", 1, 0, 1],
+    ]
+    counters = {"gateway-a": {"wg1": {"rx_packets": 1}}, "gateway-b": {"wg0": {"rx_packets": 100}}}
+    found = of_hosts(measured(rows), counters, ONE_HOST, {"wg0": 2})
+    assert [row[1:3] for row in found["rows"]] == [
+        ["gateway-b", "wg0/2"],
+        ["gateway-b", "wg0/1"],
+        ["gateway-a", "wg1"],
+        ["", "wg0"],  # one more than there are peers: a device of the host's own with that name
+    ]
+    assert [row[COLUMNS.index("empty")] for row in found["rows"]] == [1, 4, 0, 1]
+
+
+def test_the_share_of_polls_that_delivered_nothing(tmp_path: Path) -> None:
+    path = write_run(tmp_path, cores=(2,), tunnels=(4,), traced=True)
+    run = orch.load(path)
+    assert spread(polls(run))["empty"].isna().all()  # recorded before empty polls were counted
+    for file in path.glob("trials/*/*/polls.json"):
+        content = json.loads(file.read_text())
+        content["columns"].append("empty")
+        for row in content["rows"]:
+            row.append(25)
+        file.write_text(json.dumps(content))
+    assert set(spread(polls(run))["empty"]) == {0.25}  # of 100 in each row
 
 
 def test_spread_of_polls_that_are_known(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Gateways:
     def __init__(self, patch: pytest.MonkeyPatch, *ages: float | None) -> None:
         self.ages, self.done = list(ages), [""]
         self.done.clear()
-        patch.setattr(tunnels, "handshake_ages", lambda testbed: ({"gateway-a": {"wg1": self.ages.pop(0)}}, {}))
+        patch.setattr(tunnels, "peers_now", lambda testbed: tunnels.Peers({"gateway-a": {"wg1": self.ages.pop(0)}}, {}))
         for name in ("remove_tunnels", "make_tunnels", "shake_hands"):
             patch.setattr(tunnels, name, lambda *arguments, name=name: self.done.append(name))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.measure import iperf3, iperf3_report, probes, shares
+from orchestrator.measure import iperf3, iperf3_report, layout, probes, shares
 from orchestrator.measure.judge import Evidence, Passage, Verdict, judge, variation
 from orchestrator.measure.pktgen import Load
 from orchestrator.measure.streams import BadReport, Stream
@@ -505,11 +505,25 @@ def test_the_bound_of_chance_is_that_of_the_binomial() -> None:
 
 
 def test_shares_are_of_a_gateways_sum_and_silent_tunnels_have_none() -> None:
-    counted = shares.carried({"gateway-a": {"wg1": {"rx_bytes": 1, "tx_bytes": 2, "tx_packets": 1}}}, 2)
+    counted = shares.carried(
+        {"gateway-a": {"wg1": {"rx_bytes": 1, "tx_bytes": 2, "tx_packets": 1}}}, 2, layout.Net(layout.SITE_TO_SITE)
+    )
     assert shares.shares(counted) == {
         "gateway-a": [{"tunnel": 1, "bytes": 1.0, "packets": 1.0}, {"tunnel": 2, "bytes": 0.0, "packets": 0.0}],
         "gateway-b": [{"tunnel": i, "bytes": None, "packets": None} for i in (1, 2)],
     }
+
+
+def test_of_a_device_that_tunnels_share_the_peers_count() -> None:
+    counters = {f"{way}_{what}": 8 for way in ("rx", "tx") for what in ("bytes", "packets")}
+    interfaces = {"gateway-a": {"wg1": counters}, "gateway-b": {"wg0": counters}}
+    counted = shares.carried(interfaces, 2, layout.Net(layout.SITE_TO_SITE, shared=True), ({1: 30, 2: 4}, {1: 6}))
+    assert counted["gateway-a"] == [
+        {"tunnel": 1, "bytes": 16, "packets": 16},
+        {"tunnel": 2, "bytes": 0, "packets": 0},
+    ]
+    assert [row["bytes"] for row in counted["gateway-b"]] == [36, 4]
+    assert [row["bytes"] for row in shares.shares(counted)["gateway-b"]] == [0.9, 0.1]
 
 
 def test_below_three_seconds_nothing_is_said_of_the_variation() -> None:

@@ -140,6 +140,30 @@ def test_pinned_tunnels_take_the_cpus_of_their_gateway_in_turn() -> None:
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("tunnels", [1, 3])
+def test_a_shared_device_has_a_peer_for_each_tunnel_and_is_the_peer_of_all(topology: str, tunnels: int) -> None:
+    net = layout.Net(topology, shared=True)
+    devices = layout.tunnel_devices(net, tunnels)
+    assert [one["device"] for one in devices["gateway-b"]] == ["wg0"]
+    assert [one["device"] for one in devices["gateway-a"]] == [f"wg{i}" for i in range(1, tunnels + 1)]
+    keys = {"gateway-a": [f"A{i}" for i in range(1, tunnels + 1)], "gateway-b": ["B"]}
+    gateways = layout.tunnel_peers(net, keys, False, {}, pinned_to={gateway: [0, 1] for gateway in GATEWAYS})
+    ours, theirs = gateways["gateway-a"]["peers"], gateways["gateway-b"]["peers"]
+    assert {peer["public_key"] for peer in ours} == {"B"}
+    assert {peer["endpoint"] for peer in ours} == {f"198.18.0.2:{devices['gateway-b'][0]['port']}"}
+    assert [peer["public_key"] for peer in theirs] == keys["gateway-a"]
+    ports = [one["port"] for one in devices["gateway-a"]]
+    assert [peer["endpoint"] for peer in theirs] == [f"198.18.0.1:{port}" for port in ports]
+    assert {peer["device"] for peer in theirs} == {"wg0"}
+    assert {peer["cpus"] for peer in theirs} == {None}
+    for number, peer in enumerate(theirs, start=1):
+        (network,) = map(ipaddress.ip_network, peer["allowed_ips"])
+        assert ipaddress.ip_address(layout.sender_address(number)) in network
+    assert all(route["devices"] == ["wg0"] for route in gateways["gateway-b"]["routes"])
+    assert [route["devices"] for route in gateways["gateway-a"]["routes"]] == [[peer["device"]] for peer in ours]
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_a_baselines_routes_avoid_the_tunnels_and_a_measurements_use_them(topology: str) -> None:
     for gateway in GATEWAYS:
         assert all(route["devices"] == ["wan0"] for route in layout.plain_routes(layout.Net(topology), gateway, 4))
