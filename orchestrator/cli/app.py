@@ -43,6 +43,7 @@ COMMANDS = {
     "report": Entry("report", "report", "Draw a run's figures and report again."),
     "list": Entry("list", "list_runs", "List the runs that are stored, the newest first."),
     "verify": Entry("verify", "verify", "Say which of the paper's claims a run reproduces."),
+    "loads": Entry("loads", "loads", "Print the loads at which all variants of a run can be compared."),
     "explain": Entry("explain", "explain", "Say what limits each cell of a run, and where its CPU time goes."),
     "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),
     "compare": Entry("compare", "compare", "Compare two runs, cell by cell."),

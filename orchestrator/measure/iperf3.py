@@ -116,8 +116,8 @@ def _options(traffic: Traffic, mtu: int) -> list[str]:
     options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
     if traffic.protocol == "udp":
         options += ["--udp", "--length", str(datagram(traffic, mtu))]
-    if traffic.bitrate_bps is not None:
-        each = traffic.bitrate_bps / (traffic.processes * traffic.streams)
+    if traffic.paced_bps is not None:
+        each = traffic.paced_bps / (traffic.processes * traffic.streams)
         options += ["--bitrate", str(max(1, round(each)))]  # 0 would be without a limit
     valued = {"--window": traffic.window_bytes, "--congestion": traffic.congestion, "--set-mss": traffic.mss_bytes}
     for option, value in valued.items():

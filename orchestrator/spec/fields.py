@@ -164,10 +164,25 @@ NumberedRate = Annotated[
     _quantity(units.packets_per_second, "a packet rate, such as 200 kpps"),
     _text_schema("Packets per second.", "200 kpps"),
 ]
+
+
+def _bit_rate(value: Any, info: ValidationInfo) -> float | str:
+    if value == MAX or info.context == STORED:
+        return value  # type: ignore[no-any-return]
+    what = f"a rate of more than 0, such as 500 Mbit/s, or {MAX}"
+    try:
+        found = units.bits_per_second(value)
+    except ValueError as error:
+        raise expected(what, because=str(error)) from error
+    if found <= 0:
+        raise expected(what)
+    return found
+
+
 BitRate = Annotated[
-    float,
-    _quantity(units.bits_per_second, "a rate, such as 500 Mbit/s"),
-    _text_schema("Bits of payload a second.", "500 Mbit/s", "2 Gbit/s"),
+    float | Literal["max"],
+    PlainValidator(_bit_rate),
+    _text_schema("Bits of payload a second; max: as fast as it goes, which only tcp can.", "500 Mbit/s", MAX),
 ]
 Size = Annotated[
     int,

@@ -3,7 +3,7 @@
 
 from orchestrator.spec.document import Items, Mapping, Node, parse
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
-from orchestrator.spec.varied import OF_TRAFFIC
+from orchestrator.spec.varied import OF_TRAFFIC, Varied
 
 # What a tier says about itself, and is not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
@@ -53,7 +53,7 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
     source = Source(f"--set {text}", text, is_file=False)
     path, equals, value = text.partition("=")
     whole = Span(source, 0, 0, 0, len(text))
-    keys = path.strip().split(".")
+    keys = _keys(path)
     if not equals or not all(keys):
         raise _refused(source, "It has no form KEY=VALUE, for instance --set traffic.duration=3s.", whole)
     if not value.strip():
@@ -79,7 +79,7 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
 def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
     """SpecError where an override goes below a value that has no keys, such as factors.cores.0."""
     node: Node = base
-    for _ in text.partition("=")[0].split("."):
+    for _ in _keys(text.partition("=")[0]):
         key, inner = next(iter(change.entries.items()))
         if not isinstance(node, Mapping):
             message = 'A list or a single value has no keys. Set the whole value, as in factors.cores="[1, 2]".'
@@ -87,6 +87,14 @@ def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
         if key not in node.entries or not isinstance(inner, Mapping):
             return
         node, change = node.entries[key], inner
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path, of which a factor that is a key of the spec is one: factors, and traffic.streams."""
+    keys = path.strip().split(".")
+    below = keys.index("factors") + 1 if "factors" in keys else len(keys)
+    factor = ".".join(keys[below:])
+    return [*keys[:below], factor] if factor in Varied.paths else keys
 
 
 def _refused(source: Source, message: str, span: Span) -> SpecError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from orchestrator.spec.fields import STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
+from orchestrator.spec.fields import MAX, STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
 from orchestrator.spec.own_tools import Command
 from orchestrator.spec.searching import Latency, Search
 
@@ -80,7 +80,9 @@ class Traffic(Strict):
         "Without: as many as tunnels times processes times streams.",
     )
     bitrate_bps: BitRate | None = Field(
-        default=None, gt=0, alias="bitrate", description="Offered to each tunnel, in each direction; udp needs it."
+        default=None,
+        alias="bitrate",
+        description="Offered to each tunnel, in each direction; without, or max: as fast as it goes. Udp needs a rate.",
     )
     datagram_bytes: Size | None = Field(
         default=None, ge=16, le=65507, alias="datagram", description="Of udp; without: what fits in one packet."
@@ -110,7 +112,7 @@ class Traffic(Strict):
 
     @model_validator(mode="after")
     def _says_how_fast(self) -> "Traffic":
-        if self.protocol == "udp" and self.bitrate_bps is None:
+        if self.protocol == "udp" and self.paced_bps is None:
             raise expected("a bitrate, such as 500 Mbit/s", because="udp sends as fast as it is told to, and no faster")
         return self
 
@@ -121,7 +123,7 @@ class Traffic(Strict):
         others = {"paths": "subnets", "protocol": "udp"}
         beside = [f"{key}: {value}" for key, value in others.items() if getattr(self, key) == value]
         beside += [key for key in ("streams", "processes") if getattr(self, key) != 1]
-        beside += ["a bitrate"] if self.bitrate_bps is not None else []
+        beside += ["a bitrate"] if self.paced_bps is not None else []
         if beside:
             raise expected(
                 "connections with paths: ecmp and tcp only, and without streams, processes and bitrate",
@@ -130,6 +132,11 @@ class Traffic(Strict):
             )
         return self
 
+    @property
+    def paced_bps(self) -> float | None:
+        """Bits per second that are offered to each tunnel in each direction; None where as many as go."""
+        return None if self.bitrate_bps in (None, MAX) else float(self.bitrate_bps)
+
     @cached_property
     def too_slow(self) -> str:
         """Why iperf3 cannot offer so little of TCP evenly; empty where it can.
@@ -137,9 +144,9 @@ class Traffic(Strict):
         It paces whole blocks (DEFAULT_TCP_BLKSIZE of iperf3's iperf_api.h), each of which is sent when those before it
         are, on the average, less than the bit rate.
         """
-        if self.tool != "iperf3" or self.protocol != "tcp" or self.bitrate_bps is None:
+        if self.tool != "iperf3" or self.protocol != "tcp" or self.paced_bps is None:
             return ""
-        each_bps = self.bitrate_bps / (self.processes * self.streams)
+        each_bps = self.paced_bps / (self.processes * self.streams)
         seconds = _TCP_BLOCK_BITS / each_bps
         if self.duration_s >= _FEWEST_BLOCKS * seconds:
             return ""

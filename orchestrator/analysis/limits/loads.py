@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
+from orchestrator.spec.fields import MAX
 from orchestrator.spec.links import RATE
 
 
@@ -139,7 +140,7 @@ def _traffic(run: Run) -> Mapping[str, Any]:
 def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
     """What all tunnels together were told to send in all directions, in bit/s; None where as fast as it goes."""
     rate = key.get("traffic.bitrate", traffic.get("bitrate_bps"))
-    if not rate:
+    if not rate or rate == MAX:
         return None
     return float(rate) * key.tunnels * _directions(traffic, key)
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads that every variant of a run can carry: shares of what the slowest one carries as fast as it goes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.errors import UserError
+from orchestrator.spec.fields import MAX
+
+BITRATE = "traffic.bitrate"
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedLoads:
+    """``slowest``: the variant that carries least; ``throughput_bps``: its median over all tunnels and directions, in
+    bits per second; ``rates_bps``: {share (0 to 1): bits per second of each tunnel in each direction}."""
+
+    slowest: str
+    throughput_bps: float
+    rates_bps: dict[float, float]
+
+    @property
+    def override(self) -> str:
+        """The argument of ``--set`` that measures these loads, and one as fast as it goes beside them."""
+        rates = ", ".join(f"{rate / 1e6:.6g} Mbit/s" for rate in self.rates_bps.values())
+        return f"factors.{BITRATE}=[{MAX}, {rates}]"
+
+
+def matched_loads(run: Run, shares: Sequence[float]) -> MatchedLoads:
+    """Return the loads that are ``shares`` (0 to 1) of what the slowest variant carries.
+
+    The run must have measured throughput, without a bit rate, with one number of cores and of tunnels, since loads are
+    given for each tunnel and a spec has one list of them. Raises UserError where it did not, or a variant has no valid
+    trial.
+    """
+    cells = run.cells()
+    if BITRATE in cells:
+        cells = cells[cells[BITRATE].astype(str) == MAX]
+    median = run.quantity.of("median")
+    if not run.quantity.is_throughput or median not in cells or cells[median].isna().all():
+        why = "it has no valid throughput that was measured without a bit rate"
+        raise UserError(f"{run.path} says nothing of the highest load: {why}. Give a run with traffic.bitrate: max.")
+    cells = cells[cells[median].notna()]
+    places = [name for name in run.levels if name not in ("variant", BITRATE)]
+    several = [name for name in places if cells[name].nunique() > 1]
+    if several:
+        raise UserError(
+            f"{run.path} has several levels of {' and '.join(several)}, and a load is a share of what one place "
+            "carries. Give a run with one level of each."
+        )
+    missing = [name for name in run.variants if name not in set(cells["variant"])]
+    if missing:
+        raise UserError(
+            f"{run.path} has no valid trial of {', '.join(missing)}, which may be the slowest. Run it again with "
+            f"`orch run --resume {run.path}`."
+        )
+    slowest = min(cells.to_dict("records"), key=lambda row: row[median])
+    traffic = (run.meta.get("spec") or {}).get("traffic") or {}
+    direction = slowest.get("traffic.direction", traffic.get("direction"))
+    ways = int(slowest["tunnels"]) * (2 if direction == "both" else 1)
+    carried = float(slowest[median])
+    return MatchedLoads(str(slowest["variant"]), carried, {share: share * carried / ways for share in shares})
