@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import TestbedError
+from orchestrator.errors import TestbedError, UserError
 from orchestrator.testbed.ssh.route import known_hosts_file, routes
 from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
@@ -74,7 +74,7 @@ class Site:
         since = self.server.log_size()
         try:
             channel = self.login(bed).run("echo in")
-        except TestbedError:
+        except (TestbedError, UserError):
             return False, self.server.accepted(since)
         channel.settimeout(20)
         said = channel.recv(100)

@@ -16,6 +16,7 @@ from orchestrator.testbed.ssh import route
 from orchestrator.testbed.ssh.route import known_hosts_file
 from tests.unit import sshd
 from tests.unit.ssh_cases import CASES
+from tests.unit.ssh_settings import ONLY_HERE
 from tests.unit.ssh_site import ME, Site, bed
 
 
@@ -26,6 +27,13 @@ def test_a_login_ends_as_that_of_ssh(site: Site, name: str) -> None:
     by_ssh = site.by_ssh()
     assert by_ssh[0] is works, "the case is not what its name says"
     assert site.by_us(testbed) == by_ssh
+
+
+@pytest.mark.parametrize("which", ONLY_HERE)
+def test_what_is_meant_for_people_disturbs_no_login_of_this_program(site: Site, which: str) -> None:
+    site.key("id_ed25519")
+    site.config(ONLY_HERE[which].format(port=site.server.port))
+    assert site.by_us(bed()) == (True, [sshd.fingerprint_of(site.good)])
 
 
 INVENTORY = "[hosts]\nleft ansible_host=there ansible_ssh_common_args='-F project.cfg'\n"
@@ -41,6 +49,33 @@ def test_the_file_that_an_inventory_gives_to_ssh_is_used_for_jump_hosts_too(site
     by_ssh = site.by_ssh("-F", "project.cfg", "there")
     assert by_ssh == (True, [sshd.fingerprint_of(site.good)] * 2)
     assert site.by_us(bed(inventory="hosts.ini", address=None)) == by_ssh
+
+
+# Of an inventory in INI form, whose lines Ansible splits as a shell does. PORT is the server's.
+ARGUMENTS = {
+    "a file with a space in its name": """ansible_ssh_common_args='-F "of mine/project.cfg"'""",
+    "a jump host": "ansible_ssh_common_args='-J jumper' ansible_ssh_extra_args=-q",
+    "a proxy": """ansible_ssh_common_args='-o ProxyCommand="ssh -q -W [%h]:%p jumper"'""",
+    "a shared connection": "ansible_ssh_args='-o ControlMaster=auto -o ControlPath=~/.ssh/%C -o ControlPersist=60s'",
+    "ways of its own to say it": "ansible_ssh_common_args='-oPort=PORT -oProxyJump=jumper -oIdentitiesOnly=no'",
+}
+
+
+@pytest.mark.parametrize("which", ARGUMENTS)
+def test_the_arguments_that_an_inventory_gives_to_ssh_are_used(site: Site, which: str) -> None:
+    site.key("id_ed25519")
+    site.config()
+    with (site.home.ssh / "config").open("a") as file:
+        file.write(f"Host jumper\n  HostName ::1\n  Port {site.server.port}\n")
+    (site.folder / "of mine").mkdir()
+    site.config("IdentitiesOnly yes", at=site.folder / "of mine" / "project.cfg")
+    said = ARGUMENTS[which].replace("PORT", str(site.server.port))
+    (site.folder / "hosts.ini").write_text(f"[hosts]\nleft ansible_host=there {said}\n")
+    if "project.cfg" in said:
+        (site.home.ssh / "config").unlink()
+    hops = 2 if "jumper" in said else 1
+    expected = (True, [sshd.fingerprint_of(site.good)] * hops)
+    assert site.by_us(bed(inventory="hosts.ini", address=None)) == expected
 
 
 WEAKER = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nNoHostAuthenticationForLocalhost yes\nHostKeyAlias x"
