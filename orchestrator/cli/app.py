@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `orch`: which commands there are, and how it ends.
+"""The command `orch`: its commands and its exit status.
 
 A command's module is imported when the command is used, not before: pandas, Ansible and SSH take seconds to
 import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
@@ -27,7 +27,7 @@ _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command: the module of this package that has it, the function (or Typer app) there, its help."""
+    """A command: the module of this package that defines it, the function (or Typer app) there, and its help."""
 
     module: str
     name: str
@@ -36,28 +36,28 @@ class Entry:
 
 
 COMMANDS = {
-    "run": Entry("run", "run", "Run an experiment, from its spec to its figures."),
+    "run": Entry("run", "run", "Run an experiment end to end, from its spec to its figures."),
     "plan": Entry("spec", "plan", "Show the trials of an experiment, in order, without running them."),
-    "validate": Entry("spec", "validate", "Check specs; every mistake is shown with its place."),
+    "validate": Entry("spec", "validate", "Check specs and report every error with its location."),
     "schema": Entry("spec", "schema", "Print the JSON Schema of specs, for editors."),
-    "report": Entry("report", "report", "Draw a run's figures and report again."),
-    "list": Entry("list", "list_runs", "List the runs that are stored, the newest first."),
-    "verify": Entry("verify", "verify", "Say which of the paper's claims a run reproduces."),
+    "report": Entry("report", "report", "Redraw a run's figures and report."),
+    "list": Entry("list", "list_runs", "List stored runs, newest first."),
+    "verify": Entry("verify", "verify", "Show which of the paper's claims a run reproduces."),
     "loads": Entry("loads", "loads", "Print the loads at which all variants of a run can be compared."),
-    "explain": Entry("explain", "explain", "Say what limits each cell of a run, and where its CPU time goes."),
-    "reproduce": Entry("reproduce", "reproduce", "Run what a claim of the paper needs, and give the verdict."),
+    "explain": Entry("explain", "explain", "Show what limits each cell of a run, and where its CPU time goes."),
+    "reproduce": Entry("reproduce", "reproduce", "Run the experiment that a claim needs, and give the verdict."),
     "compare": Entry("compare", "compare", "Compare two runs, cell by cell."),
-    "rerun": Entry("rerun", "rerun", "Run again what a run ran, and compare both."),
+    "rerun": Entry("rerun", "rerun", "Repeat a run on this testbed, and compare the two."),
     "notebook": Entry("notebook", "notebook", "Open JupyterLab on a run."),
-    "export": Entry("export", "export", "Write a run to one file for an archive."),
-    "init": Entry("init", "init", "Write an experiment of your own to start from."),
-    "restore": Entry("restore", "restore", "Put back the host settings that a crashed run left changed."),
-    "testbed": Entry("testbed", "app", "Hosts that are reached by SSH: pin their keys, provision them."),
-    "lab": Entry("lab", "app", "The lab on this computer: up, down, status, shell."),
-    "kernel": Entry("kernel", "app", "The WireGuard modules: build them, list them with the variants."),
-    "cache": Entry("cache", "app", "What was built for the lab: list, prune, export, import."),
+    "export": Entry("export", "export", "Export a run as one file for an archive."),
+    "init": Entry("init", "init", "Create a folder with an experiment of your own to start from."),
+    "restore": Entry("restore", "restore", "Restore the host settings that a crashed run left changed."),
+    "testbed": Entry("testbed", "app", "Prepare hosts that are reached by SSH: pin host keys, provision."),
+    "lab": Entry("lab", "app", "Start, stop and enter the lab on this computer."),
+    "kernel": Entry("kernel", "app", "Build the WireGuard modules, and list the variants."),
+    "cache": Entry("cache", "app", "Manage what was built for the lab: list, prune, export, import."),
     "artifact": Entry("artifact", "artifact", "Print the artifact appendix: claims, experiments, times, hardware."),
-    "doctor": Entry("doctor", "doctor", "Show what this computer, or a testbed's hosts, lack for trials."),
+    "doctor": Entry("doctor", "doctor", "Show what this computer, or the hosts of a testbed, lack."),
     "test": Entry("test", "test", "Run the project's own checks and tests.", passes_arguments=True),
 }
 
@@ -79,7 +79,7 @@ def load(name: str) -> Any:
 
 
 class _Commands(TyperGroup):
-    """A group that knows its commands by name and line of help, and loads the one that is used."""
+    """A group that knows the name and help line of every command, and imports only the command that is used."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -121,7 +121,7 @@ def _add_system_tools() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command line; returns its exit status. A user's mistake becomes a sentence on stderr."""
+    """Run one command line and return its exit status. User errors are printed to stderr as sentences."""
     try:
         if arguments[:1] != ["test"]:  # its arguments are for another program
             _refuse_empty(arguments)
@@ -146,12 +146,12 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """An empty argument would mean the current folder, or nothing: it is a variable without a value."""
+    """Refuse empty arguments, which are usually shell variables without a value."""
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not argument or (name.startswith("--") and equals and not value):
             what = f"The option {name} is" if argument else "An argument is"
-            raise UserError(f"{what} empty. Name what is meant; a variable in its place may have no value.")
+            raise UserError(f"{what} empty. Give it a value; perhaps a shell variable in its place is not set.")
 
 
 def main() -> None:
@@ -162,7 +162,7 @@ def main() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:  # a full disk, where the output went
-        print(f"orch: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        print(f"orch: cannot write the output: {error.strerror}.", file=sys.stderr)
         status = status or TestbedError.exit_status
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)

@@ -25,7 +25,7 @@ def artifact() -> None:
 
 
 def appendix() -> str:
-    """The page, in Markdown."""
+    """Return the page in Markdown."""
     from jinja2 import Environment, StrictUndefined
 
     from orchestrator.analysis.claims import STANDINGS, load_claims
@@ -62,7 +62,7 @@ def appendix() -> str:
 
 
 def _cells(cells: "ClaimCells") -> str:
-    tunnels = "one a core" if cells.tunnels == "per-core" else str(cells.tunnels)
+    tunnels = "one per core" if cells.tunnels == "per-core" else str(cells.tunnels)
     return f"{cells.variant}, tunnels: {tunnels}"
 
 

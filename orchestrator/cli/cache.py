@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch cache`: what was built for the lab."""
+"""`orch cache`: manage what was built for the lab."""
 
 import shutil
 import tempfile
@@ -13,24 +13,24 @@ from orchestrator.errors import UserError
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="What was built for the lab.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Manage what was built for the lab.")
 
 
 def _size(path: Path) -> int:
-    """Bytes on the disk; sparse files count what they occupy."""
+    """Return the disk space that a file or folder occupies, in bytes."""
     return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
 
 
 @app.command("list")
 def list_products() -> None:
-    """List what is in the cache."""
+    """List the contents of the cache."""
     from rich.table import Table
 
     from orchestrator.cli.consoles import output
 
     found = cache.products()
     if not found:
-        print(f"The cache {cache_home()} is empty; `orch run` or `orch lab up` fills it.")
+        print(f"The cache {cache_home()} is empty. `orch run` and `orch lab up` fill it.")
         return
     table = Table(title=str(cache_home()), title_justify="left")
     for column in ("kind", "key", "made", "took", "size"):
@@ -43,9 +43,9 @@ def list_products() -> None:
 
 @app.command()
 def prune(
-    everything: Annotated[bool, typer.Option("--all", help="Also what today's checkout uses.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also remove what this checkout uses.")] = False,
 ) -> None:
-    """Remove what today's checkout no longer uses."""
+    """Remove what this checkout no longer uses."""
     from orchestrator.testbed.qemu import disk as guests
     from orchestrator.testbed.uml import disk as lab
 
@@ -64,7 +64,7 @@ def prune(
 
 @app.command()
 def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
-    """Write what the lab boots from into one archive, for a machine that then need not build."""
+    """Write the built lab to one archive, so that another computer can run it without building."""
     from orchestrator.testbed.uml.archive import LIMIT_BYTES, export_archive
     from orchestrator.testbed.uml.disk import bootable_products
     from orchestrator.testbed.uml.prebuilt import digest_of
@@ -75,20 +75,22 @@ def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]
     print(f"Its line for kernel/lab/prebuilt.sha256: {digest_of(target)}  {target.name}")
     if size > LIMIT_BYTES:
         print(
-            f"It is larger than {LIMIT_BYTES // 2**20} MiB: the disk holds a Debian system of "
-            f"{_size(products[-1].path) / 2**20:.0f} MiB, and that is what it compresses to."
+            f"The archive is larger than {LIMIT_BYTES // 2**20} MiB, because the disk holds a Debian system of "
+            f"{_size(products[-1].path) / 2**20:.0f} MiB before compression."
         )
 
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="An archive of `orch cache export`: a file, or an http(s) address.")],
+    source: Annotated[
+        str, typer.Argument(help="An archive written by `orch cache export`: a file or an http(s) address.")
+    ],
     sha256: Annotated[
         str | None,
-        typer.Option(metavar="HEX", help="Of the archive; else kernel/lab/prebuilt.sha256 has it."),
+        typer.Option(metavar="HEX", help="The archive's SHA-256. Default: the one in kernel/lab/prebuilt.sha256."),
     ] = None,
 ) -> None:
-    """Take an archive into the cache. One that is fetched must have a SHA-256 that is given or pinned here."""
+    """Import an archive into the cache. The SHA-256 of a downloaded archive must be given or pinned in the checkout."""
     from orchestrator.testbed.uml.archive import import_archive
     from orchestrator.testbed.uml.prebuilt import digest_of, fetch, is_address, wanted_digests
 
@@ -99,12 +101,14 @@ def import_(
             file = Path(name) / "archive"
             digests = wanted_digests(sha256)
             with open_display("uml") as display:
-                print(f"It is the pinned archive: {fetch(source, file, digests, display)}.")
+                print(f"The archive matches the pinned SHA-256: {fetch(source, file, digests, display)}.")
         else:
             file = Path(source)
             if not file.is_file():
-                raise UserError(f"{source} is not a file. Name an archive made by `orch cache export`, or its address.")
+                raise UserError(
+                    f"{source} is not a file. Name an archive written by `orch cache export`, or its address."
+                )
             if sha256 is not None and digest_of(file) not in wanted_digests(sha256):
-                raise UserError(f"{source} has the SHA-256 {digest_of(file)}, and not {sha256}. Nothing was imported.")
+                raise UserError(f"{source} has the SHA-256 {digest_of(file)}, not {sha256}. Nothing was imported.")
         for product in import_archive(file):
             print(f"{product.kind} {product.key}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch compare`: two runs, cell by cell, and what is different about them."""
+"""`orch compare`: compare two runs cell by cell, and list how their set-ups differ."""
 
 import json
 import math
@@ -21,14 +21,18 @@ _LONG = 100
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run: its folder, a folder of runs, or an archive.")],
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A run: its folder, a folder of runs (the newest is taken), or an archive."),
+    ],
     b: Annotated[Path, typer.Argument(metavar="B", help="The run to compare with it.")],
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> int:
-    """Show what differs between two runs: throughput by cell, speed-ups between variants, spec and environment.
+    """Compare two runs: throughput by cell, speed-ups between variants, spec and environment.
 
     The exit status is 0 when no cell differs by more than noise, 1 when one does, 4 when no cell can be compared, 2 for
-    bad input. Of a run in virtual time and one in real time only speed-ups are compared, and the status is about them.
+    bad input. If one run is in virtual time and the other in real time, only speed-ups are compared, and they decide
+    the status.
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.runs import chosen_run
@@ -42,7 +46,7 @@ def compare(
 
 
 def status_of(comparison: "Comparison") -> int:
-    """The exit status that a comparison makes: 0, 1 or 4; see `compare`."""
+    """Return the exit status for a comparison: 0, 1 or 4; see `compare`."""
     from orchestrator.analysis.comparing import DIFFERS, SAME
 
     outcomes = set(comparison.decisive["outcome"])
@@ -62,12 +66,12 @@ def show(comparison: "Comparison") -> None:
         console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
     hardware = comparison.hardware
     if hardware:
-        console.print("[bold]Different hardware[/], so absolute numbers differ for that reason alone; A -> B:")
+        console.print("[bold]The hardware differs[/], which alone changes absolute numbers. A -> B:")
         for change in hardware:
             console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
     for sentence in comparison.clocks:
         console.print(f"[bold]{escape(sentence)}[/]")
-    against = f"Speed-up against {comparison.reference}, in which the speed of the hosts cancels"
+    against = f"Speed-up over {comparison.reference} (the speed of the hosts cancels)"
     quantity = comparison.a.quantity
     better = f" ({quantity.direction})" if quantity.direction else ""
     measured = (
@@ -94,11 +98,11 @@ def show(comparison: "Comparison") -> None:
     console.print(f"[dim]{METHOD}[/]")
     differences = [change for change in comparison.differences if change not in hardware]
     console.print(
-        f"\nWhat {'else ' * bool(hardware)}differs, A -> B:"
+        f"\n{'Other d' if hardware else 'D'}ifferences, A -> B:"
         if differences
-        else "\nThe same spec, variants, environment and versions."
+        else "\nSpec, variants, environment and versions are the same."
         if not hardware
-        else "\nThe same spec, variants and versions."
+        else "\nSpec, variants and versions are the same."
     )
     for change in differences[:_MOST_DIFFERENCES]:
         console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
@@ -140,15 +144,15 @@ def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Tab
 
 
 def _reasons(frame: "pd.DataFrame") -> Iterator[str]:
-    """What the table's marks mean: why one cannot tell, and of how many rows."""
+    """Yield the legend of the table: why rows are undecided, and how many."""
     if frame["interval"].str.startswith("range").any():
-        yield "*: the range, and no interval: too few trials for one"
+        yield "*: range, because there are too few trials for an interval"
     for reason, count in frame.loc[frame["reason"] != "", "reason"].value_counts(sort=False).items():
-        yield f"cannot tell, {count} of {len(frame)}: {reason}"
+        yield f"cannot tell ({count} of {len(frame)}): {reason}"
 
 
 def _difference(was: str, now: str) -> str:
-    """Both texts; of long ones the words that are only in one."""
+    """Return both texts, or, if they are long, the words that only one of them has."""
     if max(len(was), len(now)) <= _LONG:
         return f"{was} -> {now}"
     before, after = (dict.fromkeys(text.split()) for text in (was, now))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The standard streams as consoles for tables and sentences."""
+"""Consoles on the standard streams, for tables and sentences."""
 
 import os
 import sys
@@ -11,8 +11,7 @@ _WIDE = 10_000  # columns: wider than any table
 
 
 def output() -> Console:
-    """Standard output: as wide as its terminal, or as COLUMNS says. Into a file or a pipe without COLUMNS lines are
-    not wrapped, and never padded with blanks at their end."""
+    """Return a console for standard output, as wide as the terminal or COLUMNS."""
     kind = Console if sys.stdout.isatty() else _Plain
     return kind(highlight=False, **_attributes())
 

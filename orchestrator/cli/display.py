@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees while a campaign runs: a live display on a terminal, plain lines elsewhere."""
+"""The progress of a running campaign: a live display on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -31,20 +31,20 @@ _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", 
 
 
 def rate(outcome: Outcome) -> str:
-    """What an attempt carried, for reading."""
+    """Return the rate of an attempt as text with a unit."""
     return str(headline(outcome.measurements, virtual="virtual_time" in outcome.probes) or "-")
 
 
 def cell(trial: Trial) -> str:
-    """A trial's cell in a few words."""
+    """Describe the cell of a trial in a few words."""
     levels = trial.levels
     cores = f"{levels.cores} core{'s' * (levels.cores != 1)}"
     if levels.packet_size is not None:
         cores += f", {levels.packet_size}" + " B" * isinstance(levels.packet_size, int)
     further = "".join(f", {word}" for word in more_words(levels.more))
     if trial.kind == "baseline":
-        return f"baseline, no tunnel, {cores}, {levels.tunnels} stream group{'s' * (levels.tunnels != 1)}{further}"
-    what = {"trace": "trace of polls, ", PROFILE: "profile, "}.get(trial.kind, "")
+        return f"baseline without tunnel, {cores}, {levels.tunnels} address pair{'s' * (levels.tunnels != 1)}{further}"
+    what = {"trace": "poll trace, ", PROFILE: "profile, "}.get(trial.kind, "")
     again = " (noise floor)" if trial.kind == NOISE_FLOOR else ""
     return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}{further}"
 
@@ -77,7 +77,7 @@ class Work:
 
 
 class Tracker:
-    """How far a campaign is, what each of its testbeds does, and when it should end."""
+    """The progress of a campaign, the state of each of its testbeds, and the expected end."""
 
     def __init__(self, provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> None:
         self._lessons = lessons(provider, slots, role_cpus)
@@ -96,7 +96,7 @@ class Tracker:
             self.finished(trial)
 
     def skipped(self, trials: Sequence[Trial]) -> None:
-        """Trials that the stopping rule made unnecessary."""
+        """Count trials that the stopping rule made unnecessary."""
         for trial in trials:
             if trial.trial_id not in self.done:
                 self.total -= 1
@@ -113,7 +113,7 @@ class Tracker:
         self._remaining_s -= self._lessons.prepare_s
 
     def of(self, trial: Trial) -> tuple[str, Work]:
-        """The testbed that has a trial's block, and what it does."""
+        """Return the testbed that measures a trial's block, and its state."""
         for testbed, work in self.works.items():
             if work.block is not None and work.block.index == trial.block:
                 return testbed, work
@@ -134,7 +134,7 @@ class Tracker:
 
     @property
     def boots(self) -> int:
-        """How many blocks have the same cells."""
+        """Return the number of blocks with the same cells."""
         return self.plan.repetitions.boots if self.plan else 1
 
     @property
@@ -144,8 +144,8 @@ class Tracker:
 
 
 class LineDisplay:
-    """A line an event, with the time since the start: for logs and pipes. ``slots``, ``role_cpus``: of a testbed in
-    virtual time. ``colours``: whether lines are coloured by how a trial went."""
+    """Prints one line per event, with the time since the start, for logs and pipes. ``slots``, ``role_cpus``: of a
+    testbed in virtual time. ``colours``: whether lines are coloured by how a trial went."""
 
     def __init__(
         self,
@@ -191,14 +191,14 @@ class LineDisplay:
         self._say(text, "yellow")
 
     def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
-        """The last of ``choices``: nobody is there to answer."""
+        """Return the last of ``choices``, because nobody can answer."""
         return choices[-1]
 
     def plan(self, plan: Plan, finished: Sequence[Trial], testbeds: int = 1) -> None:
         self.stage("")
         tracker = self._tracker
         tracker.start(plan, finished, testbeds)
-        already = f"; {len(tracker.done)} are ok already" if finished else ""
+        already = f"; {len(tracker.done)} already ok" if finished else ""
         most = "at most " if plan.repetitions.width else ""
         beds = f" on {testbeds} testbeds" if testbeds > 1 else ""
         blocks = f"{len(plan.blocks)} blocks{beds}"
@@ -207,7 +207,7 @@ class LineDisplay:
     def skipped(self, trials: Sequence[Trial]) -> None:
         self._tracker.skipped(trials)
         if trials:
-            self._say(f"  enough: the intervals are narrow; {len(trials)} trials are not needed")
+            self._say(f"  stopped early: the intervals are narrow enough; {len(trials)} trials are not needed")
 
     def block(self, block: Block, testbed: str = "") -> None:
         self.stage("")
@@ -278,7 +278,7 @@ class LiveDisplay:
         self._console.print(Text(text, style="yellow"))
 
     def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
-        """What the user chooses; the last of ``choices`` where nobody can answer."""
+        """Return the user's choice, or the last of ``choices`` if nobody can answer."""
         if not sys.stdin.isatty():
             return choices[-1]
         self._live.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch doctor`: the table of what the lab needs of this computer, or of what a testbed's hosts have."""
+"""`orch doctor`: what the lab needs on this computer, or what the hosts of a testbed provide."""
 
 import dataclasses
 import json
@@ -20,11 +20,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
 def doctor(
     testbed: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Look at the hosts of a testbed instead of this computer.")
+        str | None, typer.Option(metavar="FILE", help="Examine the hosts of a testbed instead of this computer.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the lab needs of this computer, what is missing, and what to do about it. Nothing is changed.
+    """Show what the lab needs on this computer, what is missing, and how to fix it. Nothing is changed.
 
     With --testbed, the same of the hosts of a testbed of the provider ssh, or for a testbed in virtual time. Ends with
     status 3 when something required is missing.
@@ -46,14 +46,14 @@ def doctor(
 
 
 def _in_virtual_time(name: str) -> "list[Testbed]":
-    """The testbeds in virtual time that a testbed or a pool is."""
+    """Return the testbeds in virtual time among a testbed or the testbeds of a pool."""
     from orchestrator.spec import VIRTUAL_CLOCK, load_testbed, members_of
 
     return [bed for bed in members_of(load_testbed(name)) if bed.timed_by == VIRTUAL_CLOCK]
 
 
 def _examine_hosts(name: str, as_json: bool) -> bool:
-    """Look at the hosts of a testbed, or of a pool's; False where there is nothing to ask them."""
+    """Examine the hosts of a testbed or of a pool's testbeds. Return False if there are no hosts to ask."""
     from orchestrator.spec import load_testbed, members_of
     from orchestrator.testbed.provider import provider_of
     from orchestrator.testbed.ssh.preflight import sentences
@@ -98,14 +98,14 @@ def _show(findings: Sequence[Finding]) -> None:
 
 
 def _conclusion(findings: Sequence[Finding]) -> str:
-    """The last line where nothing required is missing."""
+    """Return the conclusion if nothing required is missing."""
     busy = next((finding.what for finding in findings if finding.name == IDLE and not finding.found), None)
     if busy is None:
         return "This computer can run the lab."
     return (
-        f"This computer can run the lab, but it is busy: {busy}. Trials in real time would be invalid. End other "
+        f"This computer can run the lab, but it is busy: {busy}. Trials in real time would be invalid. Stop other "
         "programs first, or use --tier smoke or --busy mark, which keep such trials and mark them. In virtual time "
-        "(--testbed virtual-lab) load makes a run longer and not wrong."
+        "(--testbed virtual-lab), load only makes a run longer."
     )
 
 

@@ -11,14 +11,16 @@ def explain(
     run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the newest), or an archive.")],
     cell: Annotated[
         str | None,
-        typer.Argument(metavar="[CELL]", help="A cell, such as vanilla,cores=2,tunnels=1. Without: all, in a table."),
+        typer.Argument(
+            metavar="[CELL]", help="A cell, such as vanilla,cores=2,tunnels=1. Default: a table of all cells."
+        ),
     ] = None,
-    against: Annotated[str | None, typer.Option(metavar="CELL", help="Explain the difference to this cell.")] = None,
+    against: Annotated[str | None, typer.Option(metavar="CELL", help="Explain the difference from this cell.")] = None,
 ) -> int:
-    """Say what limited each cell of a run, by rule and with the evidence, and what a packet cost where.
+    """Show what limited each cell of a run, with the rule and the evidence, and the CPU time per packet.
 
-    A limit that more than one part of the path could be is called probable. With a cell, its CPUs by role and the
-    CPU time of a packet; with --against, what differs between two cells.
+    A limit is called probable if more than one part of the path could be the cause. With CELL, show its CPUs by role
+    and its CPU time per packet; with --against, show what differs between two cells.
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.limits.explain import cell_named, explain_cell, explain_run, no_samples
@@ -28,7 +30,7 @@ def explain(
     found = load(chosen_run(run))
     if cell is None:
         if against is not None:
-            raise UserError("--against compares with a cell: name that cell too, before --against.")
+            raise UserError("--against needs a cell to compare: name one before --against.")
         lines = explain_run(found)
     else:
         known = found.loads

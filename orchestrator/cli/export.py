@@ -9,18 +9,19 @@ import typer
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs: the newest is taken.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs (the newest is taken).")],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The archive to write: NAME.zip.")],
     allow: Annotated[
         list[str] | None,
         typer.Option(
             metavar="dirty|paths",
-            help="Export all the same: a run whose source is no commit, or paths that tell who measured; repeatable.",
+            help="Export despite a source that is not a commit (dirty), or paths that identify a person (paths); "
+            "repeatable.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the archive if it is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the archive if it exists.")] = False,
 ) -> None:
-    """Write a run to one RO-Crate zip, ready for an archive: raw data, spec, environment, source, figures, report.
+    """Export a run as one RO-Crate zip for an archive: raw data, spec, environment, source, figures, report.
 
     It is refused where the source that measured is not a commit, and where a file holds a key, a token or a path of a
     home folder. `report`, `verify`, `compare` and `rerun` read the archive as it is.
@@ -33,12 +34,12 @@ def export(
 
     allowed = set(allow or ())
     if unknown := sorted(allowed - set(ALLOWABLE)):
-        raise UserError(f"--allow {unknown[0]} is not known. It takes {' or '.join(ALLOWABLE)}.")
+        raise UserError(f"--allow {unknown[0]} is unknown. Use {' or '.join(ALLOWABLE)}.")
     if output.is_file() and not force:
-        raise UserError(f"{output} is there already. Name another file, or take --force to replace it.")
+        raise UserError(f"{output} already exists. Name another file, or use --force to replace it.")
     found = chosen_run(run)
     if not (found / NAME).is_file():
-        print(f"orch: {found} has no report yet; it is drawn first.", file=sys.stderr)
+        print(f"orch: {found} has no report yet. Drawing it first.", file=sys.stderr)
         make_report(found)
     written = export_run(found, output, allowed)
     for doubt in written.doubts:

@@ -16,12 +16,12 @@ _EXAMPLE = "own-patch"
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder to make; its name is the experiment's.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to create. Its name becomes the name of the experiment.")],
 ) -> None:
-    """Write a spec, a testbed file and a file of variants with a patch, in a new folder, to start from."""
+    """Create a folder with a spec, a testbed file, and a variants file with a patch to start from."""
     name = folder.resolve().name
     if not _NAME.fullmatch(name):
-        raise UserError(f"{name} cannot be an experiment's name: use lower-case letters, digits and hyphens.")
+        raise UserError(f"{name} is not a valid name for an experiment: use lower-case letters, digits and hyphens.")
     example = EXPERIMENTS / _EXAMPLE
     spec, testbed = folder / f"{name}.yaml", folder / "testbed.yaml"
     written = _spec((example / f"{_EXAMPLE}.yaml").read_text(), name, spec)
@@ -33,10 +33,10 @@ def init(
         spec.write_text(written)
         testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(), name))
     except FileExistsError as error:
-        raise UserError(f"{folder} is there already. Name a folder that is not.") from error
+        raise UserError(f"{folder} already exists. Name a new folder.") from error
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror or error}. Name another folder.") from error
-    print(f"{spec}, with {testbed} and {folder / 'variants.yaml'}.")
+        raise UserError(f"Cannot write {folder}: {error.strerror or error}. Name another folder.") from error
+    print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
     print(f"Next: orch validate {spec}, then orch run {spec} --testbed {testbed} --tier smoke")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch kernel`: the WireGuard modules and what they are built for."""
+"""`orch kernel`: the WireGuard modules and the kernels that they are built for."""
 
 from typing import Annotated
 
@@ -7,17 +7,19 @@ import typer
 
 from orchestrator import cache
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The WireGuard modules: build, list.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Build the WireGuard modules, and list the variants."
+)
 
 
 @app.command()
 def build(
     target: Annotated[
-        str, typer.Option("--for", metavar="KERNEL", help="lab, debug, or a kernel of kernel/releases.yaml.")
+        str, typer.Option("--for", metavar="KERNEL", help="lab, debug, or a kernel from kernel/releases.yaml.")
     ] = "lab",
-    only: Annotated[str | None, typer.Option("--build", help="One build only: upstream, multitunnel.")] = None,
+    only: Annotated[str | None, typer.Option("--build", help="Only this build: upstream or multitunnel.")] = None,
 ) -> None:
-    """Build wireguard.ko, every build of it, for a kernel, and show where it is and its build id."""
+    """Build all builds of wireguard.ko for a kernel, and print their paths and build ids."""
     from orchestrator.cli.run import open_display
     from orchestrator.kernel.builds import build_named, shipped_builds
     from orchestrator.kernel.lab import KERNELS
@@ -34,7 +36,7 @@ def build(
 
 @app.command("list")
 def list_modules() -> None:
-    """List the variants, and which modules there are for which kernels."""
+    """List the variants, and the modules that are built for each kernel."""
     from rich.table import Table
 
     from orchestrator.cli.consoles import output

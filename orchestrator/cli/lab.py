@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch lab`: a lab that stands until it is taken down, to look around in."""
+"""`orch lab`: a lab that stays up until it is stopped, for exploration."""
 
 import os
 import shlex
@@ -12,15 +12,15 @@ from orchestrator.errors import TestbedError, UserError
 if TYPE_CHECKING:
     from orchestrator.testbed.lab.lab import Lab
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The lab on this computer.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Start, stop and enter the lab on this computer.")
 
 
 @app.command()
 def up(
-    testbed: Annotated[str, typer.Argument(help="A testbed of the provider uml or qemu.")] = "lab",
+    testbed: Annotated[str, typer.Argument(help="A testbed with the provider uml or qemu.")] = "lab",
     cores: Annotated[int, typer.Option(min=1, help="Virtual CPUs of each machine.")] = 1,
 ) -> None:
-    """Start the lab's machines; what they boot from is built first where the cache has none."""
+    """Start the lab's machines. Their kernel and image are built first if the cache has none."""
     from orchestrator.cli.run import open_display
     from orchestrator.spec import Pool, load_testbed
     from orchestrator.testbed.lab.standing import bring_up
@@ -35,7 +35,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """End the lab and everything in it."""
+    """Stop the lab and everything in it."""
     from orchestrator.testbed.lab.standing import standing_lab
 
     found = standing_lab()
@@ -53,11 +53,11 @@ def status() -> None:
 
     found = standing_lab()
     if found is None:
-        print("No lab is up. `orch lab up` starts one.")
+        print("No lab is up. Start one with `orch lab up`.")
         return
     lab, description = found
     cores = description["cores"]
-    print(f"testbed {description['testbed']}, {cores} virtual CPU{'s' * (cores != 1)} a machine")
+    print(f"testbed {description['testbed']}, {cores} virtual CPU{'s' * (cores != 1)} per machine")
     for name, machine in lab.request("status")["machines"].items():
         print(
             f"  {name}: {'running' if machine['running'] else 'ended'}, {machine['address']} inside the lab's network"
@@ -69,14 +69,15 @@ def _standing() -> "tuple[Lab, dict[str, Any]]":
 
     found = standing_lab()
     if found is None:
-        raise TestbedError("No lab is up. `orch lab up` starts one.")
+        raise TestbedError("No lab is up. Start one with `orch lab up`.")
     return found
 
 
 @app.command()
 def inventory() -> None:
-    """Print where the inventory of the lab's machines is, with which Ansible and testbeds of the provider ssh use them
-    like any hosts."""
+    """Print the path of an Ansible inventory of the lab's machines, for use with Ansible or as SSH hosts of a
+    testbed.
+    """
     from orchestrator.testbed.lab.standing import INVENTORY
 
     print(_standing()[0].folder / INVENTORY)
@@ -84,8 +85,8 @@ def inventory() -> None:
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def shell(
-    host: Annotated[str | None, typer.Argument(help="The machine; by default the first.")] = None,
-    command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
+    host: Annotated[str | None, typer.Argument(help="The machine. Default: the first.")] = None,
+    command: Annotated[list[str] | None, typer.Argument(help="A command to run instead of a shell.")] = None,
 ) -> None:
     """Open a root shell on a machine of the lab, or run a command there."""
     lab, description = _standing()
@@ -96,6 +97,6 @@ def shell(
 
 
 def remote_command(words: list[str]) -> list[str]:
-    """A command as ssh must get it for the other side's shell to see the same words; one word alone is a line for
-    that shell, as with ssh itself."""
+    """Quote a command for ssh, so that the remote shell sees the same words. A single word is passed as a command
+    line for that shell, as ssh itself does."""
     return [shlex.join(words)] if len(words) > 1 else words

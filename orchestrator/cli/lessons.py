@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What earlier runs on this computer taught about how long trials take, for estimates."""
+"""How long trials took in earlier runs on this computer, for estimates."""
 
 from collections.abc import Mapping
 
@@ -36,5 +36,5 @@ def _lessons(taught: Mapping[str, float], slots: int | None, role_cpus: RoleCpus
 
 
 def untaught(slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS) -> Lessons:
-    """What is assumed on a computer that no run has taught yet; the arguments are those of `lessons`."""
+    """Return the assumptions for a computer without earlier runs. The arguments are those of `lessons`."""
     return _lessons(_DEFAULTS[REAL_CLOCK if slots is None else VIRTUAL_CLOCK], slots, role_cpus)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch list`: the runs that are stored, the newest first."""
+"""`orch list`: the stored runs, newest first."""
 
 import json
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ _OK = "ok"
 
 
 def list_runs(
-    folder: Annotated[Path, typer.Argument(help="A folder of runs, such as results or results/scaling.")] = RESULTS,
+    folder: Annotated[Path, typer.Argument(help="A folder with runs, such as results or results/scaling.")] = RESULTS,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """List the runs in a folder, the newest first: when each began, on which testbed, and how many trials are ok."""
+    """List the runs in a folder, newest first, with their start time, testbed, and number of ok trials."""
     from orchestrator.store.reading import newest_first, runs_below
 
     found = [_about(run) for run in newest_first(runs_below(folder))] if folder.is_dir() else []
@@ -26,12 +26,12 @@ def list_runs(
         print(json.dumps({"runs": found}))
         return
     if not found:
-        raise UserError(f"There is no run in {folder}. Make one: orch run exp/scaling.yaml --tier smoke")
+        raise UserError(f"There is no run in {folder}. Start one: orch run exp/scaling.yaml --tier smoke")
     _show(found)
 
 
 def _about(run: Path) -> dict[str, Any]:
-    """What is said of a run; where it cannot be read, ``damaged`` says why."""
+    """Return what the list shows of a run. If it cannot be read, ``damaged`` says why."""
     from orchestrator.store import read_run
 
     try:
@@ -53,7 +53,7 @@ def _about(run: Path) -> dict[str, Any]:
 
 
 def _statuses(run: Path) -> Iterator[str]:
-    """The status of each trial, from trials.parquet; without it, from the attempts."""
+    """Return the status of each trial, from trials.parquet or, without it, from the attempts."""
     from pyarrow import ArrowException, parquet
 
     from orchestrator.store.tables import tables
@@ -95,7 +95,7 @@ def _show(found: list[dict[str, Any]]) -> None:
 
 
 def _shown(path: Path) -> str:
-    """A path as one would type it from here."""
+    """Return a path as one would type it in the current folder."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

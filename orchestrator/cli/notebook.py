@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch notebook`: JupyterLab in the project's environment, with a run at hand."""
+"""`orch notebook`: JupyterLab in the project's environment, with a run loaded."""
 
 import importlib.util
 import os
@@ -14,40 +14,43 @@ from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
 
 _NO_BROWSER = (
-    "orch: there is no browser here. Open the address below in one on this computer; from another computer, first: "
+    "orch: no browser was found. Open the address below in a browser on this computer; from another computer, first "
+    "run: "
     "ssh -L {port}:localhost:{port} THIS-COMPUTER"
 )
 
 
 def notebook(
     run: Annotated[
-        Path | None, typer.Argument(help="A run's folder, a folder of runs, or an archive. Without it, the newest run.")
+        Path | None, typer.Argument(help="A run's folder, a folder of runs, or an archive. Default: the newest run.")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where JupyterLab listens, on this computer only.")
+        int, typer.Option(min=1, max=65535, help="The port on which JupyterLab listens, on this computer only.")
     ] = 8888,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Work in a copy of the run, in this folder. An archive is unpacked beside it, unless this says where.",
+            help="Work on a copy of the run in this folder. Default for an archive: a folder beside it.",
         ),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser, where there is one.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser, if there is one.")] = True,
 ) -> None:
-    """Open JupyterLab on a run: a notebook in its folder that has it loaded, and is yours to change."""
+    """Open JupyterLab with a notebook that has the run loaded. The notebook is in the run's folder and is yours to
+    edit.
+    """
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.exploring import notebook_of
     from orchestrator.cli.runs import writable_run
 
     if importlib.util.find_spec("jupyterlab") is None:
-        raise UserError("JupyterLab is not in this environment. Install it: pip install jupyterlab")
+        raise UserError("JupyterLab is not installed in this environment. Install it: pip install jupyterlab")
     found = load(latest(RESULTS) if run is None else writable_run(run, output))
     try:
         path = notebook_of(found.path, found.title)
     except OSError as error:
         raise UserError(
-            f"The notebook cannot be written to {found.path}: {error.strerror or error}. Copy the run to a folder that "
+            f"Cannot write the notebook to {found.path}: {error.strerror or error}. Copy the run to a folder that "
             "you can write to."
         ) from error
     print(f"orch: {path}", file=sys.stderr)
@@ -61,18 +64,18 @@ def notebook(
 
 
 def latest(results: Path) -> Path:
-    """The run in results/EXPERIMENT/RUN that began last, else the example. Raises UserError where there is none."""
+    """Return the newest run in results/EXPERIMENT/RUN, or else the example. Raises UserError if there is none."""
     from orchestrator.store.reading import newest_first, runs_below
 
     runs = [run for run in runs_below(results) if run.parent != results] if results.is_dir() else []
     example = results / "example"
     if not runs and not (example / "run.json").is_file():
-        raise UserError(f"There is no run in {results}. Name one, or make one: orch run exp/scaling.yaml --tier smoke")
+        raise UserError(f"There is no run in {results}. Name one, or start one: orch run exp/scaling.yaml --tier smoke")
     return newest_first(runs)[0] if runs else example
 
 
 def has_browser() -> bool:
-    """Whether a browser with a window can be opened here."""
+    """Return whether a graphical browser can be opened on this computer."""
     windows = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     try:
         webbrowser.get()
@@ -82,7 +85,7 @@ def has_browser() -> bool:
 
 
 def command(run_dir: Path, path: Path, port: int, opens: bool) -> list[str]:
-    """The command line of JupyterLab: in the run's folder, with its notebook open."""
+    """Return the command line that starts JupyterLab in the run's folder with its notebook open."""
     arguments = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={run_dir}"]
     arguments += [f"--ServerApp.port={port}", "--ServerApp.ip=localhost"]
     arguments.append(f"--LabApp.default_url=/lab/tree/{path.relative_to(run_dir)}")

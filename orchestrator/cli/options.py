@@ -1,49 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that the commands which run an experiment share."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Tier = Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full.")]
+Tier = Annotated[str | None, typer.Option(help="How much to measure: smoke, quick, full, or another tier of the spec.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a value of the spec, such as traffic.duration=3s; repeatable."
+    ),
 ]
 Busy = Annotated[
     str | None,
     typer.Option(
         metavar="reject|mark",
-        help="What competing load on the computer does: reject makes an attempt invalid, mark only marks it. "
-        "Without it the spec decides; smoke tiers mark.",
+        help="How to treat attempts beside other load on the computer: reject makes them invalid, mark keeps and "
+        "marks them. "
+        "Default: as the spec says; smoke tiers mark.",
     ),
 ]
-Testbed = Annotated[str | None, typer.Option(help="Another testbed than the spec names.")]
-Results = Annotated[Path, typer.Option(help="Where runs are stored.")]
+Testbed = Annotated[
+    str | None, typer.Option(help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file.")
+]
+Results = Annotated[Path, typer.Option(help="The folder in which runs are stored.")]
 Resume = Annotated[
     Path | None,
     typer.Option(
         metavar="RUN",
-        help="Go on with a run: its directory or its id. Tier, --set, --testbed and --order "
-        "are that run's unless given.",
+        help="Resume a run: its folder or its id. Tier, --set, --testbed and --order "
+        "are those of that run unless given.",
     ),
 ]
 OnChange = Annotated[
     str | None,
     typer.Option(
         metavar="keep|rerun|abort",
-        help="What to do when something has changed since that run was begun; without it you are asked.",
+        help="What to do if something has changed since that run began. Default: ask.",
     ),
 ]
 Dask = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="A scheduler of Dask, such as tcp://HOST:8786: the work on each testbed is done by a worker that has the "
+        help="A Dask scheduler, such as tcp://HOST:8786. Each testbed is operated by a worker that has the "
         "resource of its name.",
     ),
 ]
-Wait = Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or end.")]
-Json = Annotated[bool, typer.Option("--json", help="End with a line of JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing; also lets the launcher install packages.")]
+Wait = Annotated[bool, typer.Option(help="Wait while another run uses the testbed, or exit.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as one line of JSON at the end.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Answer yes to all questions, including the installation of packages.")
+]

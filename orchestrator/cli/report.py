@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch report`: a run's tables, notebooks, figures and report, made again."""
+"""`orch report`: redraw a run's tables, notebooks, figures and report."""
 
 import sys
 from pathlib import Path
@@ -9,18 +9,16 @@ import typer
 
 
 def report(
-    run: Annotated[
-        Path, typer.Argument(help="A run's folder, a folder of runs (the newest is taken), or an archive of a run.")
-    ],
+    run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs (the newest is taken), or an archive.")],
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Draw in a copy of the run, in this folder. An archive is unpacked beside it, unless this says where.",
+            help="Draw in a copy of the run in this folder. Default for an archive: a folder beside it.",
         ),
     ] = None,
 ) -> None:
-    """Draw a run's figures and report again, from what was stored; no testbed is needed."""
+    """Redraw a run's figures and report from its stored data. No testbed is needed."""
     from rich.console import Console
 
     from orchestrator.analysis import make_report

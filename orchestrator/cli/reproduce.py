@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch reproduce`: from a claim of the paper to its verdict."""
+"""`orch reproduce`: run the experiment for a claim of the paper, and give the verdict."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ VIRTUALLY = "orch reproduce {claim} --testbed virtual-lab --tier claims"
 
 
 def reproduce(
-    claim: Annotated[str, typer.Argument(help="A claim of experiments/claims, for instance C4.")],
+    claim: Annotated[str, typer.Argument(help="A claim from experiments/claims, for instance C4.")],
     tier: options.Tier = None,
     overrides: options.Overrides = None,
     busy: options.Busy = None,
@@ -29,16 +29,19 @@ def reproduce(
     on_change: options.OnChange = None,
     wait: options.Wait = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Measure nothing: say which verdict is possible, and how long it takes.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Measure nothing. Show which verdicts are possible, and how long the run would take."
+        ),
     ] = False,
     json_output: options.Json = False,
     yes: options.Yes = False,
 ) -> int:
-    """Run the experiment that a claim needs, and give the verdict beside the published value.
+    """Run the experiment that a claim needs, and show the verdict beside the published value.
 
-    Where the plan shows beforehand that the claim cannot be tested, you are asked before anything is measured; --yes
-    measures all the same. The exit status is 0 when the claim is reproduced, 1 when it is not, 4 when it cannot be
-    tested here, and that of `orch run` when the run did not come to its end (2, 3, 130). On a testbed in virtual time
+    If the plan already shows that the claim cannot be tested, you are asked before anything is measured; --yes
+    measures anyway. The exit status is 0 when the claim is reproduced, 1 when it is not, 4 when it cannot be
+    tested here, and that of `orch run` when the run did not finish (2, 3, 130). On a testbed in virtual time
     it is 5 instead of 0 and 6 instead of 1: reproduced in virtual time, and not reproduced in virtual time. With
     --dry-run it is 0 where a verdict is possible, else 4.
     """
@@ -53,7 +56,7 @@ def reproduce(
     print(f"orch: {wanted.claim}: {wanted.statement}", file=sys.stderr)
     for scope in dict.fromkeys(wanted.scope_of(test) for test in wanted.tests):
         print(f"orch: It is judged at {scope}: {scope.because}.", file=sys.stderr)
-    print("orch: Elsewhere it is measured and not judged.", file=sys.stderr)
+    print("orch: Elsewhere it is measured but not judged.", file=sys.stderr)
     request = Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes, None, busy)
     if resume is None or dry_run:
         testable = _foretell(wanted, spec, request.tier, request.overrides or (), testbed)
@@ -72,7 +75,7 @@ def reproduce(
 
 
 def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[str], testbed: str | None) -> bool:
-    """Say on standard error what a run would take and which verdict it can give; whether it can decide the claim."""
+    """Print how long a run would take and which verdicts are possible. Return whether it can decide the claim."""
     from orchestrator.analysis.claims.possible import possible
     from orchestrator.analysis.claims.standing import Facts
     from orchestrator.cli.lessons import lessons
@@ -103,9 +106,9 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
 
 
 def _measure_all_the_same() -> bool:
-    """What the user says; no where nobody can answer."""
+    """Return the user's answer; False if nobody can answer."""
     if not sys.stdin.isatty():
-        print("orch: Nothing was measured. --yes measures it all the same.", file=sys.stderr)
+        print("orch: Nothing was measured. Use --yes to measure anyway.", file=sys.stderr)
         return False
-    print("orch: Measure it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    print("orch: Measure anyway? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch rerun`: a run once more, on this testbed, and whether it came out the same."""
+"""`orch rerun`: repeat a run on this testbed, and compare the results."""
 
 import json
 import shutil
@@ -16,7 +16,9 @@ from orchestrator.paths import RESULTS
 
 def rerun(
     run: Annotated[Path, typer.Argument(help="The run to repeat: its folder, a folder of runs, or an archive.")],
-    testbed: Annotated[str | None, typer.Option(help="Your testbed, where that run's is not yours.")] = None,
+    testbed: Annotated[
+        str | None, typer.Option(help="The testbed to use. Default: the testbed of the same name as the run's.")
+    ] = None,
     results: options.Results = RESULTS,
     resume: options.Resume = None,
     on_change: options.OnChange = None,
@@ -24,11 +26,11 @@ def rerun(
     json_output: options.Json = False,
     yes: options.Yes = False,
 ) -> int:
-    """Run again what a run ran, from the spec, tier, overrides and seed that it stored, and compare both.
+    """Repeat a run with its stored spec, tier, overrides and seed, and compare the two runs.
 
     The exit status is that of `orch compare` (0 when no cell differs by more than noise, 1 when one does, 4 when no
-    cell can be compared; where one run is in virtual time and the other is not, speed-ups instead of cells), and that
-    of `orch run` when the run did not come to its end (2, 3, 130).
+    cell can be compared; if only one run is in virtual time, speed-ups instead of cells), and that of `orch run` when
+    the run did not finish (2, 3, 130).
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.compare import show, status_of
@@ -68,7 +70,7 @@ def rerun(
 
 
 def _testbed_of(meta: Any) -> str:
-    """The testbed of a run, if there is one of that name here."""
+    """Return the name of a run's testbed if it exists here."""
     from orchestrator.spec import AUTO, load_testbed
 
     name = str((meta.get("arguments") or {}).get("testbed") or (meta.get("spec") or {}).get("testbed") or AUTO)
@@ -76,5 +78,5 @@ def _testbed_of(meta: Any) -> str:
         try:
             load_testbed(name)
         except UserError as error:
-            raise UserError(f"{error} The run was made on it; name yours with --testbed.") from error
+            raise UserError(f"{error} The run was measured on it; name your testbed with --testbed.") from error
     return name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch restore`: host settings put back after a crash."""
+"""`orch restore`: restore host settings after a crash."""
 
 from typing import Annotated
 
@@ -8,15 +8,15 @@ import typer
 
 def restore(
     testbed: Annotated[str, typer.Argument(help="A name in experiments/testbeds, or a file.")] = "lab",
-    force: Annotated[bool, typer.Option("--force", help="End an agent that still has a host.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Stop an agent that still holds a host.")] = False,
 ) -> None:
-    """Put back the settings that a run which crashed left changed on a testbed's hosts.
+    """Restore the settings that a crashed run left changed on the hosts of a testbed.
 
-    A run puts back what it changed, whatever ends it but a kill or a power loss; its journal then says what is left.
+    A run restores what it changed by itself, unless it is killed or loses power. Its journal then lists what is left.
     """
     from orchestrator.spec import load_testbed, members_of
     from orchestrator.testbed import restore as put_back
 
     for bed in members_of(load_testbed(testbed)):
-        for sentence in put_back(bed, force=force) or [f"Nothing is to be put back on the testbed {bed.testbed}."]:
+        for sentence in put_back(bed, force=force) or [f"Nothing to restore on the testbed {bed.testbed}."]:
             print(sentence)

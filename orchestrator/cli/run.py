@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch run`: the whole way from a spec to its figures."""
+"""`orch run`: run an experiment end to end, from its spec to its figures."""
 
 import json
 import shlex
@@ -27,13 +27,16 @@ def run(
     busy: options.Busy = None,
     testbed: options.Testbed = None,
     results: options.Results = RESULTS,
-    order: Annotated[str | None, typer.Option(help="random (the default), or sequential for debugging.")] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging."),
+    ] = None,
     resume: options.Resume = None,
     on_change: options.OnChange = None,
     dask: options.Dask = None,
     wait: options.Wait = True,
     report: Annotated[
-        bool, typer.Option(help="Draw the figures and the report in the end; `orch report` does it later.")
+        bool, typer.Option(help="Draw the figures and the report at the end; `orch report` draws them later.")
     ] = True,
     json_output: options.Json = False,
     yes: options.Yes = False,
@@ -57,7 +60,7 @@ def measure(request: Request) -> "Summary":
 def open_display(
     provider: str, slots: int | None = None, role_cpus: "RoleCpus" = "shared"
 ) -> "LineDisplay | LiveDisplay":
-    """The display of long operations: live on a terminal, lines elsewhere; on standard error. ``slots``,
+    """Return the progress display, on standard error: live on a terminal, lines elsewhere. ``slots``,
     ``role_cpus``: of a testbed in virtual time."""
     from orchestrator.cli.consoles import errors
     from orchestrator.cli.display import LineDisplay, LiveDisplay
@@ -70,9 +73,9 @@ def open_display(
 
 
 def draw(summary: "Summary") -> None:
-    """Execute the notebooks and write the report of a run that came to its end.
+    """Execute the notebooks and write the report of a finished run.
 
-    Whatever goes wrong here is a sentence on standard error: what was measured stands, and can be drawn again.
+    Failures here are only printed to standard error: the measurements are kept, and can be drawn later.
     """
     from orchestrator.analysis import make_report
 
@@ -86,7 +89,7 @@ def draw(summary: "Summary") -> None:
         except Exception as error:
             known = refusal(error) if isinstance(error, OSError) else None
             told = known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}.")
-            display.message(f"No report was drawn. {told} `orch report {summary.path}` tries it again.")
+            display.message(f"No report was drawn. {told} To try again: `orch report {summary.path}`")
             return
         display.stage("")
 
@@ -114,7 +117,7 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
     goes_on = f"`{command} --resume {path}`"
     if summary.interrupted:
         print(
-            f"orch: interrupted; what was measured is kept. {goes_on} goes on, `orch report {path}` draws it.",
+            f"orch: interrupted. What was measured is kept. {goes_on} resumes the run, `orch report {path}` draws it.",
             file=sys.stderr,
         )
         return 130
@@ -122,7 +125,7 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
         return 3
     if counts["ok"] == sum(counts.values()):
         return 0
-    print(f"orch: not all trials are ok. {goes_on} tries those again.", file=sys.stderr)
+    print(f"orch: not all trials are ok. {goes_on} retries the others.", file=sys.stderr)
     if _spoiled_by_load(summary.path):
         from orchestrator.cli.summary import LOAD_ADVICE
 
@@ -131,7 +134,7 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
 
 
 def _spoiled_by_load(run: Path) -> bool:
-    """Whether competing load made attempts of a run invalid; False where its tables cannot be read."""
+    """Return whether competing load made attempts of a run invalid; False if its tables cannot be read."""
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.summary import beside_load
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run that an argument of a command means, and a copy of it that can be written to."""
+"""The run that a command's argument names, and a writable copy of it."""
 
 import secrets
 import shutil
@@ -19,10 +19,10 @@ def chosen_run(path: Path) -> Path:
 
 
 def writable_run(path: Path, output: Path | None) -> Path:
-    """The run that a path means, in a folder that stays.
+    """Return the run that a path names, in a writable folder that is kept.
 
-    A run in an archive is unpacked beside it, or to ``output``; any other is copied where ``output`` says so. Such a
-    copy that is there already is used again. Raises UserError where it cannot be made, or is another run.
+    A run in an archive is unpacked beside it, or to ``output``; any other run is copied if ``output`` is given. An
+    existing copy is used again. Raises UserError if the copy cannot be made, or is a different run.
     """
     found = chosen_run(path)
     if path.is_file() or output is not None:
@@ -38,12 +38,12 @@ def _copy(run: Path, folder: Path) -> Path:
             temporary.rename(folder)
         except OSError as error:
             raise UserError(
-                f"{folder} cannot be written: {error.strerror or error}. Name another folder with --output."
+                f"Cannot write {folder}: {error.strerror or error}. Name another folder with --output."
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     elif not _same(run, folder):
-        raise UserError(f"{folder} is there already, and is not this run. Name another folder with --output.")
+        raise UserError(f"{folder} already exists, and is not this run. Name another folder with --output.")
     return folder
 
 

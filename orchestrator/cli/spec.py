@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch validate`, `orch plan` and `orch schema`: what a spec means, without running anything."""
+"""`orch validate`, `orch plan` and `orch schema`: check and explain specs without running anything."""
 
 import json
 import sys
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Specs, testbed files or claims.", metavar="FILE...")],
 ) -> int:
-    """Check specs, testbed files and claims. Every mistake is shown with its place; the exit status is then 2."""
+    """Check specs, testbed files and claims, and report every error with its location. The exit status is 2 if there
+    are any.
+    """
     from orchestrator.spec import check_file
 
     status = 0
@@ -36,16 +38,25 @@ def validate(
 
 def plan(
     spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
-    tier: Annotated[str | None, typer.Option(help="How much of it: smoke, quick or full, or another tier.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="How much to measure: smoke, quick, full, or another tier of the spec.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a value of the spec, such as traffic.duration=3s; repeatable."
+        ),
     ] = None,
-    testbed: Annotated[str | None, typer.Option(help="Another testbed than the spec names.")] = None,
-    order: Annotated[str, typer.Option(help="random, or sequential for debugging.")] = "random",
+    testbed: Annotated[
+        str | None,
+        typer.Option(help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file."),
+    ] = None,
+    order: Annotated[
+        str, typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging.")
+    ] = "random",
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and what is left out."""
+    """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and the cells left out."""
     from orchestrator.cli.lessons import lessons
     from orchestrator.kernel.variants import shipped
     from orchestrator.plan import make_plan
@@ -70,7 +81,7 @@ def plan(
 
 
 def _shared_fields(trial: "Trial") -> str:
-    """What all repetitions of a cell have in common, as the end of a JSON object."""
+    """Return the fields that all repetitions of a cell share, as the end of a JSON object."""
     levels, traffic = trial.levels, trial.traffic
     fields = {
         "kind": trial.kind,
@@ -83,7 +94,7 @@ def _shared_fields(trial: "Trial") -> str:
 
 
 def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> Iterator[str]:
-    """One JSON object, piece by piece: a hundred thousand trials need not be in memory as text."""
+    """Yield one JSON object in pieces, so that 100,000 trials need not be in memory as text."""
     from orchestrator.plan import block_estimate, estimate
 
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
@@ -113,7 +124,7 @@ def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> It
 
 
 def size(count: float) -> str:
-    """Bytes, for reading."""
+    """Return a number of bytes as text with a unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"
@@ -122,7 +133,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, for reading: '40 s', '12 min', '3 h 05 min'."""
+    """Return a duration in seconds as text, such as '40 s', '12 min' or '3 h 05 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -150,24 +161,24 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}"
     )
     if clock := clock_sentence(planned, able):
-        console.print(f"{clock} The expected times are those of this computer's clock.", soft_wrap=True)
+        console.print(f"{clock} Expected times are wall-clock times.", soft_wrap=True)
     order = f"seed {planned.seed}" if planned.order == "random" else "in the order of the spec"
     console.print(
-        "Every block starts with baselines without a tunnel, one for each number of tunnels; order of the cells in a "
+        "Every block starts with baselines without a tunnel, one for each number of tunnels. Order of cells within a "
         f"round: {order}.",
         soft_wrap=True,
     )
     if further := _further(planned):
-        console.print(f"Varied inside each round too: {further}.", soft_wrap=True)
+        console.print(f"Also varied within each round: {further}.", soft_wrap=True)
     if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
-        console.print(f"Each round measures {', '.join(again)} once more at each place, for the noise floor.")
+        console.print(f"Each round measures {', '.join(again)} twice at each place, for the noise floor.")
     if boots := boots_sentence(planned, able):
         console.print(boots, soft_wrap=True)
     if rule.width is not None:
         what = "median" if rule.reference is None else f"ratio to {rule.reference}"
         console.print(
-            f"A block has {rule.min} rounds, and more until the interval of every cell's {what} is at most "
-            f"{rule.width:.1%} of the median wide, {rule.max} at most.".replace("%", " %"),
+            f"Each block has at least {rule.min} rounds, and at most {rule.max}. It ends when the interval of every "
+            f"cell's {what} is at most {rule.width:.1%} of the median wide.".replace("%", " %"),
             soft_wrap=True,
         )
     table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0))
@@ -199,8 +210,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
     disk = span(size(least.disk_bytes), size(total.disk_bytes))
     console.print(
-        f"loads: of another variant's module. {boots}, about {disk} of results; without retries and without what is "
-        "built on first use.",
+        f"loads: WireGuard module reloads. {boots}, about {disk} of results. Retries and the first build of the lab "
+        "are not included.",
         soft_wrap=True,
     )
     console.print(comparing_sentence(planned), soft_wrap=True)
@@ -211,7 +222,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
 
 
 def _further(planned: "Plan") -> str:
-    """The factors that are keys of the spec, each with its levels, in words."""
+    """Return the factors that are keys of the spec, with their levels, in words."""
     from orchestrator.spec import factor_of
     from orchestrator.spec.factors import ordered
 
@@ -226,12 +237,12 @@ def _further(planned: "Plan") -> str:
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="experiment, testbed or claim.")] = "experiment",
+    what: Annotated[str, typer.Argument(help="Which schema: experiment, testbed or claim.")] = "experiment",
 ) -> None:
     """Print the JSON Schema of specs, of testbed files, or of claims."""
     from orchestrator.spec import claim_schema, experiment_schema, testbed_schema
 
     schemas = {"experiment": experiment_schema, "testbed": testbed_schema, "claim": claim_schema}
     if what not in schemas:
-        raise UserError(f"There is no schema of {what}. There is one of {', one of '.join(schemas)}.")
+        raise UserError(f"There is no schema named {what}. The schemas are: {', '.join(schemas)}.")
     print(json.dumps(schemas[what](), indent=2))

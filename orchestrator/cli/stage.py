@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a long stage is: for how long it has run, what is left of it by what it has done, what it competes with."""
+"""The progress of a long stage: time spent, estimated time left, and other load on the computer."""
 
 import os
 import time
@@ -12,7 +12,7 @@ _BUSY = 1.5  # processes for each core that want to run, from which on they are 
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
+    """Return seconds as m:ss or h:mm:ss."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -20,12 +20,12 @@ def clock(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration in words, as an estimate: 'about 8 min'."""
+    """Return a duration in seconds as an estimate in words, such as 'about 8 min'."""
     return f"about {round(seconds)} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
 class Stage:
-    """A stage that has begun. ``estimate_s``: how long it should take, None where that is not known."""
+    """A stage that has started. ``estimate_s``: how long it should take, None where that is not known."""
 
     def __init__(
         self, title: str = "", estimate_s: float | None = None, now: Callable[[], float] = time.monotonic
@@ -36,25 +36,25 @@ class Stage:
         self._now, self._began = now, now()
 
     def advance(self, detail: str, share: float | None = None) -> None:
-        """What it does now, and which share of its work is done, where that is known."""
+        """Record the current step, and the share of the work that is done, if known."""
         self.detail = detail
         if share is not None:
             self._share = min(share, 1.0)
 
     @property
     def spent_s(self) -> float:
-        """For how long it has run."""
+        """Return the time since the start, in seconds."""
         return self._now() - self._began
 
     @property
     def whole_s(self) -> float | None:
-        """How long it should take in all: by the share that is done, once that says something; else as estimated."""
+        """Return the expected total time in seconds, from the share that is done or else from the estimate."""
         if self._share >= _TELLING_SHARE:
             return self.spent_s / self._share
         return self._estimate_s
 
     def words(self) -> str:
-        """For a line of a log: the title, the time spent and left, what is done now, and other load."""
+        """Return a log line: the title, time spent and left, the current step, and other load."""
         left = f"{clock(self.spent_s)} so far"
         if self.whole_s is not None:
             rest = self.whole_s - self.spent_s
@@ -63,15 +63,15 @@ class Stage:
 
 
 def competition() -> str:
-    """Whether more processes want to run than this computer has cores for; empty where it has enough."""
+    """Return a warning if more processes want to run than this computer has cores; else an empty string."""
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     if load < _BUSY * cores:
         return ""
-    return f"other programs slow it down (load {load:.1f} on {cores} core{'s' * (cores != 1)})"
+    return f"other programs slow this down (load {load:.1f} on {cores} core{'s' * (cores != 1)})"
 
 
 class Heartbeat:
-    """Calls ``tell`` every ``beat_s`` seconds, in a thread of its own, until it is stopped."""
+    """Calls ``tell`` every ``beat_s`` seconds in a separate thread, until it is stopped."""
 
     def __init__(self, tell: Callable[[], None], beat_s: float = BEAT_S) -> None:
         self._tell, self._beat_s, self._ended = tell, beat_s, Event()
@@ -87,5 +87,5 @@ class Heartbeat:
         return self._ended.is_set()
 
     def stop(self) -> None:
-        """Call no more."""
+        """Stop calling."""
         self._ended.set()

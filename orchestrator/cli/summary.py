@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run came to, on the terminal: who won, a bar a cell, the ratios that matter, what is not ok."""
+"""The summary of a run on the terminal: the winner, one bar per cell, the main ratios, and what is not ok."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHORTEST_BAR, _LONGEST_BAR = 6, 40
 _LOAD_WORDS = "other programs|a hypervisor took"  # of orchestrator.measure.judge
 LOAD_ADVICE = (
-    "Other programs used this computer: end them first, or keep such attempts with --busy mark, or measure in virtual "
-    "time (--testbed virtual-lab), where load makes a run longer and not wrong."
+    "Other programs used this computer. Stop them first, keep such attempts with --busy mark, or measure in virtual "
+    "time (--testbed virtual-lab), where load only makes a run longer."
 )
 
 
 def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
-    """Print what a run came to, as wide as the terminal is. ``console``: by default standard output."""
+    """Print the summary of a run. ``console``: standard output by default."""
 
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.headline import headline
@@ -45,12 +45,12 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
             console.print(f"{quantity.axis}{better}, {run.measured_in}:", markup=False)
         console.print(_table(run, console))
         if bool(run.cells()["generator_bound"].any()):
-            console.print("*: close to the baseline, so the generator may be the limit.", markup=False)
+            console.print("*: close to the baseline; the generator may be the limit.", markup=False)
         console.print()
     if number := len(run.shared):
         console.print(
-            f"{number} trials were measured while another testbed of the run used the same computer (shared_computer): "
-            "they are in no median and no ratio."
+            f"{number} trials were measured while another testbed of the run used the same computer (shared_computer). "
+            "They are excluded from all medians and ratios."
         )
     for sentence in load_sentences(run):
         console.print(sentence, markup=False)
@@ -62,7 +62,7 @@ def print_summary(run_dir: Path, console: "Console | None" = None) -> None:
 
 
 def beside_load(run: "Run") -> tuple[int, int]:
-    """How many attempts competing load on the computer marked, and how many it made invalid."""
+    """Return the number of attempts that competing load marked, and the number that it made invalid."""
     tries = run.attempts
     marked, invalid = (
         int(tries.loc[tries["status"] == status, column].fillna("").str.contains(_LOAD_WORDS).sum())
@@ -72,19 +72,19 @@ def beside_load(run: "Run") -> tuple[int, int]:
 
 
 def load_sentences(run: "Run") -> list[str]:
-    """What competing load on the computer did to a run; empty where there was none."""
+    """Return sentences on the effect of competing load on a run; none if there was none."""
     marked, invalid = beside_load(run)
     found = []
-    for count, what in ((marked, "are marked and count"), (invalid, "are invalid")):
+    for count, what in ((marked, "are marked but count"), (invalid, "are invalid")):
         if count:
             found.append(
-                f"Other programs used the computer during {count} of {len(run.attempts)} attempts, which {what}."
+                f"Other programs used the computer during {count} of {len(run.attempts)} attempts; these {what}."
             )
-    return [*found, "What was measured beside them may be too low."] if marked else found
+    return [*found, "Their results may be too low."] if marked else found
 
 
 def _claims(run: "Run") -> dict[str, list[str]]:
-    """The names of the claims by verdict."""
+    """Return the names of the claims by verdict."""
     found: dict[str, list[str]] = {}
     for verdict in run.verify():
         found.setdefault(verdict.verdict, []).append(verdict.claim)
@@ -92,7 +92,9 @@ def _claims(run: "Run") -> dict[str, list[str]]:
 
 
 def _table(run: "Run", console: "Console") -> "Table":
-    """A row a cell: its median as a number and as a bar, its spread, and how many times the reference's it is."""
+    """Return a table with one row per cell: its median as a number and a bar, its spread, and the ratio to the
+    reference.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -155,7 +157,7 @@ def _table(run: "Run", console: "Console") -> "Table":
 
 
 def _bar(share: float, width: int, in_full: bool) -> str:
-    """A bar of so much of ``width`` columns; in eighths of one where the terminal can show them."""
+    """Return a bar that fills a share of ``width`` columns, in eighths of a column if the terminal can show them."""
     if not in_full:
         return "#" * round(share * width)
     eighths = round(share * width * 8)
@@ -171,7 +173,7 @@ def _packets(run: "Run") -> "Table":
     every = packet_cells(run)
     rows = every[every["goal"] == goals(run)[0]].to_dict("records")
     closed = any(row["bounded_by"] == CLOSED_LOOP for row in rows)
-    table = Table(box=None, caption="*: in a closed loop, which is another quantity" if closed else None)
+    table = Table(box=None, caption="*: in a closed loop, a different quantity" if closed else None)
     for name in ("cores", "tunnels", "packet", *run.variants):
         table.add_column(name, justify="right")
     for place in dict.fromkeys(Cell.of(row).place for row in rows):

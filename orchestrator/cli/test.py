@@ -24,7 +24,7 @@ _TOOLS = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One program to run. Its output is shown as it comes, or only if it fails."""
+    """One program to run. Its output is shown live, or only if it fails."""
 
     name: str
     command: tuple[str, ...]
@@ -32,7 +32,7 @@ class Stage:
 
 
 def shell_scripts(checkout: Path = CHECKOUT) -> list[str]:
-    """The shell scripts of the checkout, relative to it, by their first line."""
+    """Return the shell scripts of the checkout, recognized by their first line, as relative paths."""
     found = set()
     for name in _SCRIPTS_IN:
         folder = checkout / name
@@ -46,7 +46,7 @@ def shell_scripts(checkout: Path = CHECKOUT) -> list[str]:
 
 
 def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
-    """Every stage, the quick ones first."""
+    """Yield all stages, quick ones first."""
 
     def tool(name: str, *arguments: str) -> tuple[str, ...]:
         return (str(_TOOLS / name), *arguments)
@@ -72,7 +72,7 @@ def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
 
 
 def run_stage(stage: Stage) -> bool:
-    """Run a stage and say how it went and how long it took; no stage can wait for an answer."""
+    """Run a stage, and print its outcome and duration. Standard input is closed. Return whether it passed."""
     if stage.shows_output:
         print(f"  {stage.name}", flush=True)
     began = time.monotonic()
@@ -92,7 +92,7 @@ def run_stage(stage: Stage) -> bool:
         )
     except FileNotFoundError as error:
         raise TestbedError(
-            f"{error.filename} is not there: the launcher did not make this environment. Start `./orch test`."
+            f"{error.filename} is missing: this environment was not created by the launcher. Start `./orch test`."
         ) from error
     passed = done.returncode == 0
     print(f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s", flush=True)
@@ -105,17 +105,21 @@ def run_stage(stage: Stage) -> bool:
 
 def test(
     context: typer.Context,
-    full: Annotated[bool, typer.Option("--full", help="Also what is too long for every change.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also run the tests that take too long for every change.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Install missing Debian packages without asking.")] = False,
 ) -> None:
-    """Run the project's own checks and tests; other arguments go to pytest.
+    """Run the project's checks and tests. Other arguments are passed to pytest.
 
-    Tests of the lab use the real lab kernel, which is built first where the cache has none. A stage that
-    fails does not keep later ones from running; the exit status is 1 if any failed.
+    Lab tests use the real lab kernel, which is built first if the cache has none. Later stages run even if an
+    earlier one fails. The exit status is 1 if any stage failed.
     """
     del yes  # the launcher acted on it before this program started
     if not IS_CHECKOUT:
-        raise UserError("The tests are in the checkout, and this program was installed without one: clone the project.")
+        raise UserError(
+            "The tests are only in a checkout, and this program was installed without one. Clone the project."
+        )
     began = time.monotonic()
     failed = [stage.name for stage in stages(context.args, full=full) if not run_stage(stage)]
     took = f"{time.monotonic() - began:.0f} s"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch testbed`: hosts that are reached by SSH, made ready for trials."""
+"""`orch testbed`: prepare hosts that are reached by SSH."""
 
 import json
 import sys
@@ -12,8 +12,10 @@ from orchestrator.errors import UserError
 if TYPE_CHECKING:
     from orchestrator.testbed.ssh.schema import SshTestbed
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hosts that are reached by SSH.")
-File = Annotated[str, typer.Argument(help="A testbed of the provider ssh: a name in experiments/testbeds, or a file.")]
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Prepare hosts that are reached by SSH.")
+File = Annotated[
+    str, typer.Argument(help="A testbed with the provider ssh: a name in experiments/testbeds, or a file.")
+]
 
 
 def _load(name: str) -> "SshTestbed":
@@ -25,7 +27,7 @@ def _load(name: str) -> "SshTestbed":
         raise UserError(f"The testbed {bed.testbed} is a pool. Name one of its testbeds: {', '.join(bed.testbeds)}.")
     if not isinstance(bed, SshTestbed):
         raise UserError(
-            f"The testbed {bed.testbed} is of the provider {bed.provider}, whose machines orch makes itself."
+            f"The testbed {bed.testbed} has the provider {bed.provider}, whose machines orch creates itself."
         )
     return bed
 
@@ -34,11 +36,13 @@ def _load(name: str) -> "SshTestbed":
 def enroll(
     testbed: File,
     replace: Annotated[
-        list[str] | None, typer.Option(metavar="HOST", help="Take the new key of a host whose key has changed.")
+        list[str] | None, typer.Option(metavar="HOST", help="Accept the new key of this host; repeatable.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Pin without a question: you have compared them.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Pin without asking, because you have compared the fingerprints.")
+    ] = False,
 ) -> None:
-    """Fetch the host keys, show their fingerprints, and pin them: from then on no other key is accepted."""
+    """Fetch the host keys, show their fingerprints, and pin them. From then on no other key is accepted."""
     from orchestrator.testbed.ssh.keys import fetch_keys, pin
     from orchestrator.testbed.ssh.route import known_hosts_file, routes
 
@@ -51,17 +55,18 @@ def enroll(
         was = f", was {key.pinned}" if key.pinned else ""
         print(f"{key.host}  {key.fingerprint}  ({key.state}{was})")
     if all(key.state == "pinned" for key in found):
-        print("All of them are pinned already.")
+        print("All of them are already pinned.")
         return
     changed = [key for key in found if key.state == "changed" and key.host not in (replace or ())]
     refused = changed or [key for key in found if key.state == "revoked"]  # `pin` says why
     if not refused and not yes:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UserError(
-                "Nothing was pinned. Compare these with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints "
-                "on each host, and give --yes."
+                "Nothing was pinned. Compare these with the output of `ssh-keygen -lf "
+                "/etc/ssh/ssh_host_ed25519_key.pub` "
+                "on each host, then use --yes."
             )
-        if not typer.confirm("Are these the hosts' own keys?"):
+        if not typer.confirm("Are these the keys of your hosts?"):
             raise UserError("Nothing was pinned.")
     pin(found, replace or ())
     print(f"Pinned in {known_hosts_file()}.")
@@ -70,12 +75,14 @@ def enroll(
 @app.command()
 def provision(
     testbed: File,
-    wait: Annotated[bool, typer.Option(help="Wait while a run uses the hosts, or end.")] = True,
-    json_output: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait while a run uses the hosts, or exit.")] = True,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as one line of JSON at the end.")
+    ] = False,
 ) -> None:
-    """Bring the hosts into the state that trials need, with Ansible. A second pass changes nothing.
+    """Provision the hosts for trials with Ansible. A second pass changes nothing.
 
-    A run does this by itself, where it finds that something is missing.
+    A run does this automatically if something is missing.
     """
     from orchestrator.cli.run import open_display
     from orchestrator.testbed.ssh.provider import HostsTestbed

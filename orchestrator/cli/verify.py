@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch verify`: what a run shows about the paper's claims, beside the published values."""
+"""`orch verify`: verdicts on the paper's claims for a run, beside the published values."""
 
 import json
 import sys
@@ -19,14 +19,14 @@ NOT_TESTABLE_STATUS, REPRODUCED_VIRTUALLY_STATUS, NOT_REPRODUCED_VIRTUALLY_STATU
 
 def verify(
     run: Annotated[Path, typer.Argument(help="A run: its folder, a folder of runs (the newest), or an archive.")],
-    claim: Annotated[list[str] | None, typer.Option(metavar="C4", help="This claim only; repeatable.")] = None,
+    claim: Annotated[list[str] | None, typer.Option(metavar="C4", help="Only this claim; repeatable.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> int:
-    """Say which of the paper's claims a run reproduces, and why not where it does not; also into its claims.json,
-    unless it is in an archive.
+    """Show which of the paper's claims a run reproduces, with the reasons, and update its claims.json (unless it is in
+    an archive).
 
-    The exit status is 0 when a claim is reproduced and none is not, 1 when one is not reproduced, 4 when this run
-    decides none of them, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
+    The exit status is 0 when at least one claim is reproduced and none fails, 1 when one is not reproduced, 4 when
+    this run decides none of them, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
     reproduced in virtual time, and not reproduced in virtual time.
     """
     from orchestrator.analysis.dataset import load
@@ -36,7 +36,7 @@ def verify(
 
 
 def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Path | None = None) -> int:
-    """Verify claims of a run (all of them, or those named), write its claims.json, print; returns the exit status.
+    """Verify all or the named claims of a run, print the verdicts, write claims.json, and return the exit status.
 
     ``source``: what the user named. An archive is unpacked into a folder that goes with this process, so that the
     verdicts are of the archive, and claims.json is not written.
@@ -50,7 +50,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
         if archive is None:
             write_verdicts(run, verdicts)
     except OSError as error:
-        print(f"orch: claims.json cannot be written to {run.path}: {error.strerror or error}.", file=sys.stderr)
+        print(f"orch: cannot write claims.json to {run.path}: {error.strerror or error}.", file=sys.stderr)
     shown = [verdict for verdict in verdicts if not asked or verdict.claim in asked]
     if json_output:
         print(
@@ -70,7 +70,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
 
 
 def status_of(verdicts: "Sequence[Verdict]") -> int:
-    """The exit status that verdicts of one run make: 0, 1, 4, 5 or 6; see `verify`."""
+    """Return the exit status for the verdicts of a run: 0, 1, 4, 5 or 6; see `verify`."""
     from orchestrator.store.clock import VIRTUAL
 
     agreeing = {verdict.agrees for verdict in verdicts}
@@ -83,7 +83,7 @@ def status_of(verdicts: "Sequence[Verdict]") -> int:
 
 
 def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
-    """Print verdicts, each with its numbers beside the published ones."""
+    """Print verdicts, each with the measured numbers beside the published ones."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -104,10 +104,10 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
         for one in verdict.evidence:
             lines += [(4, Text(f"{one.name}:", style="bold")), *((indent, Text(text)) for indent, text in _lines(one))]
         lines += [
-            (4, Text(f"Beyond the scope, not judged: {one.name}, {one.of}, against {one.to}: {_measured(one)}."))
+            (4, Text(f"Outside the scope, not judged: {one.name}, {one.of}, against {one.to}: {_measured(one)}."))
             for one in verdict.beyond
         ]
-        lines += [(4, Text(f"Also published, for its own hardware: {text}.")) for text in verdict.also_published]
+        lines += [(4, Text(f"Also published, for the authors' hardware: {text}.")) for text in verdict.also_published]
         lines.append((4, Text(f"Judged at {verdict.scope}: {verdict.scope_because}.", style="dim")))
         lines.append((4, Text(f"Published in: {verdict.source}.", style="dim")))
         if verdict.remarks:
@@ -121,7 +121,7 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
 
 
 def _lines(one: "Evidence") -> list[tuple[int, str]]:
-    """(indent, text) of what is published and what was measured."""
+    """Yield (indent, text) lines of the published and the measured values."""
     agrees = ""
     if one.accepted_low is not None and one.accepted_high is not None:
         agrees = f" (agrees: {one.accepted_low:.2f} to {one.accepted_high:.2f})"

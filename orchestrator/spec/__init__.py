@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specs: experiments and testbeds as their YAML files describe them, checked, with the place of every mistake."""
+"""Specs: experiments and testbeds read from YAML files and validated; every error has its location."""
 
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.cells import Cell

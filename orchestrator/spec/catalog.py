@@ -10,13 +10,13 @@ from orchestrator import paths
 
 @functools.cache
 def known_variants() -> tuple[str, ...]:
-    """The variants of kernel/variants.yaml, in its order."""
+    """Return the variants of kernel/variants.yaml, in file order."""
     return tuple(yaml.safe_load((paths.KERNEL / "variants.yaml").read_text()))
 
 
 @functools.cache
 def variants_of_system(system: str) -> frozenset[str]:
-    """The variants of kernel/variants.yaml that belong to a system under test other than WireGuard."""
+    """Return the variants of kernel/variants.yaml that belong to the given system under test."""
     described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
     return frozenset(name for name, entry in described.items() if entry.get("system") == system)
 
@@ -30,7 +30,7 @@ def pinned_variants() -> frozenset[str]:
 
 @functools.cache
 def known_kernels() -> tuple[str, ...]:
-    """Debian's kernels of kernel/releases.yaml, in its order."""
+    """Return the Debian kernels of kernel/releases.yaml, in file order."""
     return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))
 
 
@@ -38,20 +38,20 @@ AUTO = "auto"  # as a testbed: whichever of this computer's own is best; see orc
 
 
 def known_testbeds() -> tuple[str, ...]:
-    """The names of the files in experiments/testbeds, sorted."""
+    """Return the names of the files in experiments/testbeds, sorted."""
     return tuple(sorted(path.stem for path in paths.TESTBEDS.glob("*.yaml")))
 
 
 def known_notebooks() -> tuple[str, ...]:
-    """The notebooks of the checkout, sorted."""
+    """Return the notebooks of the checkout, sorted."""
     return tuple(sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb")))
 
 
 def known_specs() -> tuple[str, ...]:
-    """The specs of the checkout, sorted."""
+    """Return the specs of the checkout, sorted."""
     return tuple(sorted(path.stem for path in paths.EXPERIMENTS.glob("*.yaml")))
 
 
 def is_file_name(testbed: str) -> bool:
-    """Whether a spec's ``testbed`` is a file rather than a name in experiments/testbeds."""
+    """Return whether a spec's ``testbed`` is a file rather than a name in experiments/testbeds."""
     return "/" in testbed or testbed.endswith((".yaml", ".yml"))

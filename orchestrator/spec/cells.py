@@ -12,7 +12,7 @@ _NONE: Mapping[str, Level] = {}
 
 
 class Cell(Mapping[str, Level]):
-    """One level of each factor, by the factor's name; it does not change, and two with the same levels are equal.
+    """One level of each factor, by the factor's name. Cells are immutable, and equal if their levels are.
 
     Variant, cores and tunnels are always there (of a baseline, ``tunnels`` is the number of address pairs that carry
     traffic), the packet size where it is a factor, and then ``more``: levels of keys of the spec, by path. Levels are
@@ -40,7 +40,9 @@ class Cell(Mapping[str, Level]):
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> "Cell":
-        """The cell of a table's row, which has levels as columns: an empty field is no level, and ``64`` a number."""
+        """Return the cell of a table row that has levels as columns. Empty fields are no levels; ``64`` is read as a
+        number.
+        """
         more = {
             name: found
             for name in row
@@ -52,7 +54,7 @@ class Cell(Mapping[str, Level]):
 
     @classmethod
     def from_json(cls, levels: Mapping[str, Level]) -> "Cell":
-        """The cell that `to_json` wrote."""
+        """Return the cell that `to_json` wrote."""
         known: dict[str, Any] = {name: level for name, level in levels.items() if name in KNOWN}
         return cls(**known, more={name: level for name, level in levels.items() if name not in KNOWN})
 
@@ -91,36 +93,36 @@ class Cell(Mapping[str, Level]):
 
     @property
     def packet_size(self) -> int | str | None:
-        """Bytes of the IP packets inside the tunnels, or imix; None where it is no factor."""
+        """The size of IP packets inside the tunnels in bytes, or imix; None if it is not a factor."""
         return cast(int | str | None, self._levels.get("packet_size"))
 
     @property
     def only_known(self) -> bool:
-        """Whether it has no level of a key of the spec by path."""
+        """Whether the cell has only factors known by name, and no level of a spec key given by its path."""
         return len(self._levels) == (4 if "packet_size" in self._levels else 3)
 
     @property
     def more(self) -> dict[str, Level]:
-        """The levels of keys of the spec, by path."""
+        """The levels of spec keys, by path."""
         return {name: level for name, level in self._levels.items() if name not in KNOWN}
 
     @property
     def place(self) -> "Cell":
-        """The same without its variant: variants are compared with each other at the same place."""
+        """The cell without its variant. Variants are compared with each other at the same place."""
         return self.replaced(variant="")
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """By which cells are sorted: cores, tunnels, packet size, other factors by name, variant."""
+        """The sort key of cells: cores, tunnels, packet size, other factors by name, variant."""
         more = tuple((name, ordered(level)) for name, level in self.more.items())
         return self.cores, self.tunnels, ordered(self.packet_size), more, self.variant
 
     def replaced(self, **levels: Level) -> "Cell":
-        """The same with other levels of some factors."""
+        """Return a cell with other levels of some factors."""
         return Cell.from_json({**self._levels, **levels})
 
     def resolved(self, max_cores: int) -> "Cell":
-        """With numbers, on a testbed with ``max_cores`` processors."""
+        """Return the cell with numbers instead of max and per-core, for a testbed with ``max_cores`` processors."""
         cores = max_cores if self._levels["cores"] == MAX else self._levels["cores"]
         tunnels = cores if self._levels["tunnels"] == PER_CORE else self._levels["tunnels"]
         if cores == self._levels["cores"] and tunnels == self._levels["tunnels"]:
@@ -128,17 +130,17 @@ class Cell(Mapping[str, Level]):
         return self.replaced(cores=cores, tunnels=tunnels)
 
     def to_json(self) -> dict[str, Any]:
-        """The levels by factor, as JSON values."""
+        """Return the levels by factor, as JSON values."""
         return dict(self._levels)
 
     def row(self) -> dict[str, Any]:
-        """The levels as columns of a table, in which the packet size is a text, or None."""
+        """Return the levels as columns of a table, with the packet size as text or None."""
         size = self.packet_size
         known = {"variant": self.variant, "cores": self.cores, "tunnels": self.tunnels}
         return {**known, "packet_size": None if size is None else str(size), **self.more}
 
     def words(self) -> list[str]:
-        """Each level in words, such as: threaded; 2 cores; 4 tunnels; packets of 64 B; MTU 1280 B."""
+        """Return each level in words, such as: threaded; 2 cores; 4 tunnels; packets of 64 B; MTU 1280 B."""
         numbers = ((self.cores, "core"), (self.tunnels, "tunnel"))
         found = [self.variant, *(f"{n} {what}{'s' * (n != 1)}" for n, what in numbers)]
         size = self.packet_size
@@ -153,7 +155,7 @@ class Cell(Mapping[str, Level]):
 
 
 def more_words(levels: Mapping[str, Level]) -> list[str]:
-    """Levels of keys of the spec in words, such as: MTU 1280 B; delay of wan 10 ms."""
+    """Return levels of spec keys in words, such as: MTU 1280 B; delay of wan 10 ms."""
     return [f"{factor_of(name).label} {factor_of(name).show(level)}" for name, level in levels.items()]
 
 

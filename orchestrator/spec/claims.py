@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims of the paper as experiments/claims describes them: the one place for published numbers and their sources."""
+"""Claims of the paper, read from experiments/claims: the only place for published numbers and their sources."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,14 +24,16 @@ Prose = Annotated[str, Field(min_length=1), BeforeValidator(_one_line)]
 
 
 class Source(Strict):
-    """Where a claim was published. ``address``: of the text, where there is one."""
+    """Where a claim was published. ``address``: the URL of the text, if there is one."""
 
     text: Prose
     address: Text | None = None
 
 
 class Span(Strict):
-    """Which levels of a factor a claim is judged at: the nearest to ``nearest`` of those between the other two."""
+    """The levels of a factor at which a claim is judged: of those between the bounds, the one nearest to
+    ``nearest``.
+    """
 
     nearest: Annotated[int, Field(ge=1)]
     at_least: Annotated[int, Field(ge=1)]
@@ -44,11 +46,11 @@ class Span(Strict):
         return self
 
     def holds(self, level: int) -> bool:
-        """True if ``level`` lies in it, bounds included."""
+        """Return whether ``level`` is in the span, bounds included."""
         return self.at_least <= level <= self.at_most
 
     def distance(self, level: int) -> float:
-        """How many times ``level`` is more or less than ``nearest``; 1 at the nearest."""
+        """Return the factor by which ``level`` is above or below ``nearest``; 1 if equal."""
         return max(level / self.nearest, self.nearest / level)
 
     def __str__(self) -> str:
@@ -56,7 +58,7 @@ class Span(Strict):
 
 
 class Scope(Strict):
-    """What a published number is about, so that it is judged there and nowhere else; ``because``: how we know it.
+    """The cells that a published number is about, where it is judged; ``because``: the reason for this choice.
 
     ``cores``: of each gateway, or virtual CPUs. ``tunnels``: what `many` means in the cells.
     """
@@ -77,14 +79,14 @@ class Scope(Strict):
 
 
 class ClaimCells(Strict):
-    """One cell for each number of cores. ``tunnels``: a number, one a core, or `many`, as the scope says."""
+    """One cell for each number of cores. ``tunnels``: a number, one per core, or `many` as defined by the scope."""
 
     variant: VariantName
     tunnels: Annotated[int, Field(ge=1, le=MOST_TUNNELS)] | Literal["per-core", "many"]
 
 
 class Published(Strict):
-    """A published number. ``text``: as it was put, in a few words; ``value``: as a number to compare with."""
+    """A published number. ``text``: as published, in a few words; ``value``: the number to compare with."""
 
     text: Prose
     value: Annotated[float, Field(gt=0)]
@@ -93,7 +95,7 @@ class Published(Strict):
 
 
 class Accepted(Strict):
-    """What agrees with a claim, and why; always with two bounds, since one alone accepts what is broken.
+    """The values that agree with a claim, and why. There are always two bounds, because one would accept a collapse.
 
     ``at_least_speed_up``: of an efficiency, the lower bound as a multiple of what one core carries.
     """
@@ -114,7 +116,7 @@ class Accepted(Strict):
         return self
 
     def bounds(self, cores: int) -> tuple[float, float]:
-        """(lowest, highest) value that agrees, with a number of cores."""
+        """Return the (lowest, highest) value that agrees at a number of cores."""
         low = self.at_least if self.at_least is not None else (self.at_least_speed_up or 0.0) / cores
         return low, self.at_most
 
@@ -124,11 +126,11 @@ class Accepted(Strict):
 
 
 class ClaimTest(Strict):
-    """One number that a claim is tested by, at the place in its scope that is nearest to what was published.
+    """One number by which a claim is tested, at the place in its scope that is nearest to the published one.
 
     ``statistic``: ratio is the throughput of the cell ``of`` over that of the cell ``to``, paired by boot and round;
     equivalence is the same, tested for being unchanged; efficiency is that of ``of``, throughput a core against one
-    core. ``scope``: where it is another one than the claim's.
+    core. ``scope``: if it differs from the claim's.
     """
 
     name: Prose
@@ -149,7 +151,7 @@ class ClaimTest(Strict):
 
 
 class Claim(Strict):
-    """A claim: where it was published, the experiment that has its cells, and what it is tested by.
+    """A claim: where it was published, the experiment with its cells, and its tests.
 
     It is reproduced if every test agrees. ``also_published``: numbers that belong to it and that depend on the
     hardware, so that no other can reproduce them: shown, never tested.
@@ -175,12 +177,14 @@ class Claim(Strict):
         return self
 
     def scope_of(self, test: ClaimTest) -> Scope:
-        """Where one of its tests is judged."""
+        """Return the scope in which one of the claim's tests is judged."""
         return test.scope or self.scope
 
 
 def load_claim(path: Path) -> Claim:
-    """The claim of a file. Raises SpecError with every mistake of the file, UserError where there is no such file."""
+    """Return the claim of a file. Raises SpecError with all errors of the file, or UserError if there is no such
+    file.
+    """
     source = read_source(path)
     root, problems = parse(source)
     claim, refused = build(Claim, root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a well-formed spec can still get wrong: unknown names, repeated levels, rules without effect, nothing left.
+"""Errors of well-formed specs: unknown names, repeated levels, rules without effect, no cells left.
 
 All of it works on the tree, and on those parts of the spec that are valid: a mistake elsewhere hides nothing here.
 """
@@ -25,7 +25,9 @@ MOST_TRIALS = 1_000_000
 
 
 def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
-    """The problems of one resolved spec, except rules without effect. ``own``: the variants of the file it names."""
+    """Return the problems of a resolved spec, except rules without effect. ``own``: the variants of the file it
+    names.
+    """
     problems = [
         *_unknown_names(tree),
         *_unknown_variants(tree, own),
@@ -48,7 +50,9 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
         if isinstance(node, Scalar) and isinstance(node.value, int):
             count *= max(node.value, 1)
     if count > MOST_TRIALS:
-        message = f"These levels make {count:,} trials; the most is {MOST_TRIALS:,}. Ask for fewer."
+        message = (
+            f"These levels make {count:,} trials; the maximum is {MOST_TRIALS:,}. Reduce the levels or the repetitions."
+        )
         problems.append(Problem(message, tree.keys["factors"]))
     elif (
         rules
@@ -59,7 +63,7 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
             for cell in cells(factors)
         )
     ):
-        message = "The rules of exclude leave out every cell, so that there is nothing to measure. Leave one in."
+        message = "The rules of exclude leave out every cell, so nothing would be measured. Remove a rule."
         problems.append(Problem(message, tree.keys["exclude"]))
     if count <= MOST_TRIALS:
         extras = [build(ExtraCell, node)[0] for node in _items(tree.entries.get("include"))]
@@ -69,20 +73,20 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
 
 
 def _levels_of_traffic(tree: Mapping, factors: Factors) -> Iterator[Problem]:
-    """Keys that the spec's traffic has and that are factors too, and levels that do not go together."""
+    """Return problems with keys that are both in traffic and factors, and with levels that conflict."""
     node = tree.entries.get("traffic")
     given = node.keys if isinstance(node, Mapping) else {}
     varied = tree.entries["factors"]
     for path in filter(OF_TRAFFIC.__contains__, factors.more):
         _, _, key = path.partition(".")
         if key in given and isinstance(varied, Mapping) and given[key] != varied.keys[path]:
-            message = f"{path} has its levels under factors, and one value here. Leave one of them out."
+            message = f"{path} has levels under factors and a value here. Remove one of them."
             yield Problem(message, given[key])
     yield from unfit_levels(tree, factors)
 
 
 def rules_and_effect(tree: Mapping) -> dict[Span, bool]:
-    """Where each valid rule of ``exclude`` is written, and whether it may mean a cell (on some testbed)."""
+    """Return the location of each valid rule of ``exclude``, and whether it can match a cell on any testbed."""
     factors = _factors(tree)
     if factors is None:
         return {}
@@ -93,11 +97,11 @@ def rules_and_effect(tree: Mapping) -> dict[Span, bool]:
 
 
 def unknown_tier(name: str, tiers: list[str]) -> str:
-    """The sentence for a tier that a spec does not have."""
+    """Return the message for a tier that a spec does not have."""
     if not tiers:
-        return f"It has no tiers, and {name} was asked for. Leave --tier out."
+        return f"The spec has no tiers. Remove --tier {name}."
     near = nearest(name, tiers)
-    return f"It has no tier {name}; it has {', '.join(tiers)}.{f' Did you mean {near}?' if near else ''}"
+    return f"The spec has no tier {name}; its tiers are {', '.join(tiers)}.{f' Did you mean {near}?' if near else ''}"
 
 
 def _factors(tree: Mapping) -> Factors | None:
@@ -119,7 +123,7 @@ def _below(node: Node | None, key: str) -> Node | None:
 
 
 def _names(nodes: Iterable[Node | None]) -> Iterator[tuple[str, Span]]:
-    """The texts in nodes, each of which is a text, a list of them, or neither."""
+    """Yield the strings in nodes, each of which is a string, a list of strings, or neither."""
     for node in nodes:
         for item in node.items if isinstance(node, Items) else [node]:
             if isinstance(item, Scalar) and isinstance(item.value, str):
@@ -131,7 +135,7 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
     testbeds = (*catalog.known_testbeds(), catalog.AUTO)
     for name, span in _names([entries.get("testbed")]):
         if name and not catalog.is_file_name(name) and name not in testbeds:
-            hint = f"{did_you_mean(name, testbeds)} A file is named with its .yaml."
+            hint = f"{did_you_mean(name, testbeds)} To name a file, include its .yaml ending."
             yield Problem(f"There is no testbed {name} in experiments/testbeds.{hint}", span)
     notebooks = catalog.known_notebooks()
     for name, span in _names(_items(entries.get("notebooks"))):
@@ -148,7 +152,7 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
     entries = tree.entries
     shipped = catalog.known_variants()
     if twice := sorted(set(own.names) & set(shipped)):
-        message = f"{own.file} has a variant {twice[0]}, and so has kernel/variants.yaml. Give yours another name."
+        message = f"{own.file} and kernel/variants.yaml both define the variant {twice[0]}. Rename yours."
         yield Problem(message, entries["variants"].span)
     if "variants" in entries and not own.names:
         return  # there is something wrong with that file, which is told
@@ -162,19 +166,19 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
 
 
 def _without_packet_counters(tree: Mapping, own: Variants) -> Iterator[Problem]:
-    """Variants of IPsec with pktgen, whose losses are told apart by what WireGuard counts."""
+    """Return problems with IPsec variants and pktgen, which needs WireGuard's counters to locate losses."""
     tool = _below(tree.entries.get("traffic"), "tool")
     if not isinstance(tool, Scalar) or tool.value != "pktgen":
         return
     theirs = catalog.variants_of_system(IPSEC) | {one.name for one in own.described if one.entry.system == IPSEC}
     for name, span in _names([_below(tree.entries.get("factors"), "variant")]):
         if name in theirs:
-            message = f"{name} is IPsec, and pktgen measures WireGuard only so far. Use iperf3, or leave {name} out."
+            message = f"{name} is IPsec, but pktgen supports only WireGuard so far. Use iperf3, or remove {name}."
             yield Problem(message, span)
 
 
 def _rekeys(tree: Mapping) -> Iterator[Problem]:
-    """Traffic that lasts until new keys are made is refused by the limit on rekeys, unless that only marks."""
+    """Return problems with traffic that lasts until a rekey, unless the limit rekey is only reported."""
     traffic, limits = tree.entries.get("traffic"), tree.entries.get("limits")
     found = build(Traffic, traffic)[0] if traffic else None
     allowed = build(Limits, limits)[0] if limits else Limits()
@@ -184,15 +188,15 @@ def _rekeys(tree: Mapping) -> Iterator[Problem]:
     if seconds + REKEY_MARGIN_S >= REKEY_AFTER_S:
         node = _below(traffic, "duration")
         yield Problem(
-            f"traffic.duration: WireGuard makes new keys {REKEY_AFTER_S:g} s after a handshake, and traffic that takes "
-            f"{seconds:g} s has that inside. Ask for less than {REKEY_AFTER_S - REKEY_MARGIN_S:g} s with the warm-up, "
-            "or allow it: limits: {report_only: [rekey]}.",
+            f"traffic.duration: WireGuard rekeys {REKEY_AFTER_S:g} s after a handshake, which traffic of "
+            f"{seconds:g} s would include. Use less than {REKEY_AFTER_S - REKEY_MARGIN_S:g} s including the warm-up, "
+            "or allow rekeys: limits: {report_only: [rekey]}.",
             node.span if node else tree.keys["traffic"],
         )
 
 
 def _slow(tree: Mapping) -> Iterator[Problem]:
-    """TCP that is slower than the blocks of iperf3 allow."""
+    """Return problems with TCP bit rates that are too low for the block size of iperf3."""
     node = tree.entries.get("traffic")
     found = build(Traffic, node)[0] if node else None
     if found is not None and found.too_slow:
@@ -207,6 +211,6 @@ def _repeated_levels(tree: Mapping) -> Iterator[Problem]:
             if not isinstance(node, Scalar) or node.value is None:
                 continue
             if node.value in seen:
-                message = f"{factor}: {node.value} is listed twice. Keep one; repetitions repeats cells."
+                message = f"{factor}: {node.value} is listed twice. Remove one. To repeat cells, use repetitions."
                 yield Problem(message, node.span)
             seen.add(node.value)

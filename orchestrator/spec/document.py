@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML as a tree that remembers where everything was written, without YAML 1.1's surprises.
+"""YAML as a tree with source locations, without the pitfalls of YAML 1.1.
 
 PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of
-these is a mistake, and so are tags, anchors and empty values.
+these is an error, and so are tags, anchors and empty values.
 """
 
 import re
@@ -26,7 +26,7 @@ _LARGEST_BYTES = 4 * 2**20
 
 @dataclass(slots=True)
 class Scalar:
-    """A value without parts: str, int, float or bool; None where it was a mistake that has been reported."""
+    """A scalar value: str, int, float or bool; None if it was invalid, which has been reported."""
 
     value: Any
     span: Span
@@ -34,7 +34,7 @@ class Scalar:
 
 @dataclass(slots=True)
 class Items:
-    """A list."""
+    """A list of nodes."""
 
     items: list["Node"]
     span: Span
@@ -42,7 +42,7 @@ class Items:
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values. ``keys`` are where the keys stand."""
+    """A mapping of keys to nodes. ``keys``: the location of each key."""
 
     entries: dict[str, "Node"]
     keys: dict[str, Span]
@@ -53,7 +53,7 @@ Node = Scalar | Items | Mapping
 
 
 def plain(node: Node) -> Any:
-    """The values alone: dicts, tuples and scalars."""
+    """Return the plain values of a tree: dicts, tuples and scalars."""
     match node:
         case Mapping():
             return {key: plain(value) for key, value in node.entries.items()}
@@ -64,7 +64,9 @@ def plain(node: Node) -> Any:
 
 
 def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) -> Span:
-    """Where a location is written: the deepest part of it that exists. ``of_key``: the last key, not its value."""
+    """Return the source span of a location, or of its deepest existing part. ``of_key``: of the last key, not its
+    value.
+    """
     span = node.span
     for step in location:
         match node:
@@ -80,31 +82,29 @@ def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) ->
 
 
 def read_source(path: Path) -> Source:
-    """A file's text. UserError when it is missing, not a file, too large, binary or not readable."""
+    """Return a file's text. Raises UserError if it is missing, not a regular file, too large, binary or unreadable."""
     try:
         if path.is_dir():
-            raise UserError(f"{path} is a folder. Name a YAML file in it.")
+            raise UserError(f"{path} is a folder. Name a YAML file.")
         if path.exists() and not path.is_file():
-            raise UserError(f"{path} is not an ordinary file. Name a YAML file.")
+            raise UserError(f"{path} is not a regular file. Name a YAML file.")
         if path.stat().st_size > _LARGEST_BYTES:
-            raise UserError(
-                f"{path} is larger than {_LARGEST_BYTES >> 20} MiB, so it is hardly a spec. Check the name."
-            )
+            raise UserError(f"{path} is larger than {_LARGEST_BYTES >> 20} MiB, too large for a spec. Check the name.")
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Check the name and the permissions.") from error
+        raise UserError(f"Cannot read {path}: {error.strerror}. Check the name and the permissions.") from error
     except ValueError as error:
-        raise UserError(f"{str(path)!r} is not the name of a file: {error}.") from error
+        raise UserError(f"{str(path)!r} is not a valid file name: {error}.") from error
     try:
         return Source(str(path), content.decode())
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not text in UTF-8 (byte {error.start}). A spec is a YAML file.") from error
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}). A spec is a YAML file.") from error
 
 
 def parse(source: Source) -> tuple[Node, list[Problem]]:
-    """The tree of one document, and the mistakes found while reading it.
+    """Return the tree of one document, and the errors found while reading it.
 
-    Raises SpecError where nothing can be read after the mistake: broken syntax, an empty file, a second document.
+    Raises SpecError for errors that end parsing: invalid syntax, an empty file, a second document.
     """
     try:
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
@@ -116,9 +116,9 @@ def parse(source: Source) -> tuple[Node, list[Problem]]:
     except yaml.YAMLError as error:
         raise SpecError(source.name, [Problem(f"This is not YAML: {error}. A spec is a text file.")]) from error
     except RecursionError as error:
-        raise SpecError(source.name, [Problem("It is nested too deeply to be read.")]) from error
+        raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
     if root is None:
-        raise SpecError(source.name, [Problem("It is empty. `orch schema` shows what belongs in it.")])
+        raise SpecError(source.name, [Problem("The file is empty. `orch schema` shows what belongs in it.")])
     reader = _Reader(source)
     return reader.convert(root), reader.problems
 
@@ -141,25 +141,25 @@ class _Reader:
         self.problems.append(Problem(message, span))
 
     def _written(self, node: Any) -> str:
-        """The first character that a node is written with: that of its tag or anchor, where it has one."""
+        """Return the position of the first character of a node, including its tag or anchor."""
         place = node.start_mark.index
         return self._source.text[place : place + 1]
 
     def _has_properties(self, node: Any, span: Span) -> bool:
-        """Whether a node has a tag or an anchor, which is then reported."""
+        """Report a tag or an anchor of a node. Return whether it has one."""
         written = self._written(node)
         if written == "!":
             tag = node.tag if node.tag.startswith("!") else node.tag.replace(_TAG, "!!")
-            self._report(_first_word(span), f"Tags such as {tag} are not used here. Write the value alone.")
+            self._report(_first_word(span), f"Tags such as {tag} are not supported. Write only the value.")
         elif written == "&":
-            message = "Anchors and aliases are not used here. Write the value out at each place."
+            message = "Anchors and aliases are not supported. Repeat the value."
             self._report(_first_word(span), message)
         return written in ("!", "&")
 
     def convert(self, node: Any) -> Node:
         span = self._span(node)
         if id(node) in self._seen:
-            self._report(span, "Anchors and aliases are not used here. Write the value out at each place.")
+            self._report(span, "Anchors and aliases are not supported. Repeat the value.")
             return Scalar(None, span)
         self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
@@ -178,37 +178,40 @@ class _Reader:
         for key_node, value_node in node.value:
             key_span = self._span(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._report(key_span, "A key must be a word, not a list or a mapping.")
+                self._report(key_span, "A key must be a string, not a list or a mapping.")
                 continue
             key = key_node.value
             again = id(key_node) in self._seen  # an alias of a value
             self._seen.add(id(key_node))
             if again or self._has_properties(key_node, key_span):
                 if again:
-                    self._report(key_span, "Anchors and aliases are not used here. Write the key out.")
+                    self._report(key_span, "Anchors and aliases are not supported. Write the key itself.")
                 continue
             if key_node.tag == f"{_TAG}merge":
-                self._report(key_span, "Merge keys (<<) are not used here. Write the keys out.")
+                self._report(key_span, "Merge keys (<<) are not supported. Write the keys themselves.")
                 continue
             if key_node.tag != f"{_TAG}str":
                 self._value(key_node, key_span, is_key=True)
             value = self.convert(value_node)
             if key in found.entries:
                 first = found.keys[key]
-                self._report(key_span, f'The key "{key}" is here twice, first on line {first.line + 1}. Keep one.')
+                self._report(key_span, f'The key "{key}" is defined twice, first on line {first.line + 1}. Remove one.')
                 continue
             found.entries[key], found.keys[key] = value, key_span
         return found
 
     def _value(self, node: Any, span: Span, is_key: bool = False) -> Any:
-        """A scalar's value, or None with the trap reported."""
+        """Return a scalar's value, or report why it is ambiguous and return None."""
         text, tag = node.value, node.tag.removeprefix(_TAG)
         if half := _SURROGATE.search(text):
-            self._report(span, f"It has half a character (U+{ord(half[0]):04X}), which is no text. Write it whole.")
+            self._report(
+                span,
+                f"The text has an unpaired surrogate (U+{ord(half[0]):04X}), which is not a character. Correct it.",
+            )
             return None
         if node.style in ("'", '"', "|", ">") and tag == "str":
             return text
-        as_key = "A key must be a word. " if is_key else ""
+        as_key = "A key must be a string. " if is_key else ""
         trap = ""
         match tag:
             case "str" | "value":
@@ -220,23 +223,22 @@ class _Reader:
             case "float" if _DECIMAL.fullmatch(text):
                 value = float(text)
             case "null" if not text:
-                trap = "No value is given. Write one after the colon, or remove the key."
+                trap = "The value is missing. Add one after the colon, or remove the key."
             case "bool" | "int" | "float" | "null" | "timestamp":
                 short = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-                trap = (
-                    f'YAML reads {short} as {_read_as(tag, text)}. Write "{short}" in quotes if you mean the text'
-                    + ("." if tag in ("null", "timestamp") else f", or {_plainly(tag)}.")
+                trap = f'YAML reads {short} as {_read_as(tag, text)}. Write "{short}" in quotes if you mean text' + (
+                    "." if tag in ("null", "timestamp") else f", or {_plainly(tag)}."
                 )
             case _:
-                trap = f"Tags such as {node.tag} are not used here. Write the value alone."
+                trap = f"Tags such as {node.tag} are not supported. Write only the value."
         if trap or is_key:
-            self._report(span, as_key + (trap or f'Write "{text}" in quotes if you mean the text.'))
+            self._report(span, as_key + (trap or f'Write "{text}" in quotes if you mean text.'))
             return None
         return value
 
 
 def _first_word(span: Span) -> Span:
-    """So much of a stretch as is on its first line, at most a few characters: where it begins."""
+    """Return the beginning of a span: at most a few characters, on its first line."""
     end = span.end_column if span.end_line == span.line else span.column + 1
     return Span(span.source, span.line, span.column, span.line, max(span.column + 1, end))
 
@@ -250,7 +252,7 @@ def _read_as(tag: str, text: str) -> str:
     if tag == "null":
         return "no value"
     if len(text) > _LONGEST_SHOWN:
-        return f"{kind[tag].replace('the', 'a', 1)} of {len(text)} characters, which is beyond every limit here"
+        return f"{kind[tag].replace('the', 'a', 1)} of {len(text)} characters, which is too large"
     return f"{kind[tag]} {str(value).lower() if tag == 'bool' else value}"
 
 

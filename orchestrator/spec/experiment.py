@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment as its spec describes it."""
+"""An experiment, as described by its spec."""
 
 import hashlib
 import json
@@ -50,24 +50,26 @@ OneOrMore = Annotated[Levels[T], BeforeValidator(_as_tuple)]
 
 
 class Adaptive(Strict):
-    """How often each cell is measured: in ``boots`` boots, in each in ``min`` rounds, then in more, until the interval
-    of every cell is narrower than ``width`` (a share of the median), at most in ``max``."""
+    """How often each cell is measured: in each of ``boots`` boots, at least ``min`` and at most ``max`` rounds, until
+    the interval of every cell is at most ``width`` wide (a share of the median)."""
 
-    min: Rounds = Field(description="Rounds of each boot that are measured in any case.")
-    max: Rounds = Field(description="Rounds of each boot after which it ends in any case.")
+    min: Rounds = Field(description="The minimum number of rounds in each boot.")
+    max: Rounds = Field(description="The maximum number of rounds in each boot.")
     width: Share | None = Field(
-        default=None, gt=0, description="Of the median: how narrow the interval of every cell must be."
+        default=None,
+        gt=0,
+        description="The width at which a cell's interval is narrow enough, as a share of the median.",
     )
     width_of: Literal["median", "ratio"] | None = Field(
         default=None,
-        description="Whose interval width is about: of each cell's median, or of its ratio to the reference variant, "
-        "paired by round. By default the ratio where there is more than one variant, else the median.",
+        description="Which interval must be narrow: of each cell's median, or of its ratio to the reference variant, "
+        "paired by round. Default: ratio if there are several variants, else median.",
     )
     boots: int = Field(
         default=1,
         ge=1,
         le=MOST_BOOTS,
-        description="How often the hosts are started with each number of cores; each time is a block of its own.",
+        description="How often the hosts are started for each number of cores. Each start is a separate block.",
     )
 
     @model_validator(mode="after")
@@ -75,14 +77,14 @@ class Adaptive(Strict):
         if self.max < self.min:
             raise expected(f"max to be at least min, {self.min}")
         if self.width is None and self.max != self.min:
-            raise expected("a width, such as 10%", because="without one nothing says when to end before max")
+            raise expected("a width, such as 10%", because="without a width, nothing ends the block before max")
         if self.width is None and self.width_of is not None:
-            raise expected("a width, such as 10%", because="width_of says what a width is about")
+            raise expected("a width, such as 10%", because="width_of needs a width")
         return self
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what has its default, so that specs of before these keys are what they were."""
+        """Leave out keys with default values, so that older specs keep their hash."""
         content: dict[str, Any] = handler(self)
         defaults = {"width_of": None, "boots": 1}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
@@ -97,7 +99,7 @@ def _as_rounds(value: Any) -> Any:
 
 
 _ROUNDS_SCHEMA = {
-    "description": "Rounds: every cell is measured once in each. A number, or min, max, width and boots.",
+    "description": "The number of rounds, in each of which every cell is measured once; or min, max, width and boots.",
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS},
         Adaptive.model_json_schema(),
@@ -107,7 +109,7 @@ Repetitions = Annotated[Adaptive, BeforeValidator(_as_rounds), WithJsonSchema(_R
 
 
 class _Factors(Varied):
-    """What is varied. The cells of the experiment are the cross product of these levels."""
+    """What the experiment varies. Its cells are the cross product of these levels."""
 
     variant: Levels[VariantName]
     cores: Levels[CoresLevel]
@@ -116,7 +118,7 @@ class _Factors(Varied):
 
 
 class _Rule(Varied):
-    """Cells to leave out: those that have one of the named levels of every factor named here."""
+    """Cells to leave out: those that match one of the given levels for every factor given here."""
 
     variant: OneOrMore[VariantName] | None = None
     cores: OneOrMore[CoresLevel] | None = None
@@ -128,13 +130,13 @@ class _Rule(Varied):
         if self.variant is self.cores is self.tunnels is self.packet_size is None and not self.more:
             raise expected(
                 "at least one of variant, cores, tunnels, packet_size, or a key of traffic that is a factor",
-                because="an empty rule would leave out everything",
+                because="an empty rule would exclude everything",
             )
         return self
 
 
 class _ExtraCell(Varied):
-    """One cell that is measured in addition."""
+    """An additional cell to measure."""
 
     variant: VariantName
     cores: CoresLevel
@@ -143,7 +145,7 @@ class _ExtraCell(Varied):
 
 
 class _TierFactors(Varied):
-    """Levels that a tier replaces."""
+    """Levels that a tier replaces, or adds to."""
 
     variant: Levels[VariantName] | None = None
     cores: Levels[CoresLevel] | None = None
@@ -172,7 +174,7 @@ else:
 
 
 class Tier(Strict):
-    """A size of the experiment. What it names replaces the experiment's own value; lists are replaced whole."""
+    """A named size of the experiment. Its values replace those of the experiment; lists are replaced as a whole."""
 
     description: str = ""
     testbed: str | None = None
@@ -192,8 +194,8 @@ class Tier(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an experiment was read from. ``path``: the file; ``text``: its content, as it was; ``variants``: those of
-    the file of variants that it names."""
+    """Where an experiment was read from. ``path``: the file; ``text``: its unchanged content; ``variants``: the
+    variants of the file that it names."""
 
     path: Path = Path()
     text: str = ""
@@ -203,10 +205,10 @@ class Origin:
 
 
 class Experiment(Strict):
-    """An experiment, resolved: the spec, changed by its tier, changed by --set.
+    """A resolved experiment: the spec, with its tier and then --set applied.
 
-    Durations are seconds. ``spec_hash`` is over what the experiment is: comments, the order of keys, descriptions and
-    tiers that were not chosen are not in it.
+    Durations are in seconds. ``spec_hash`` covers what defines the experiment. Comments, the order of keys,
+    descriptions and other tiers do not change it.
     """
 
     experiment: Name
@@ -215,13 +217,14 @@ class Experiment(Strict):
         str,
         Field(
             min_length=1,
-            description="A name in experiments/testbeds, a file, or auto: what this computer does best.",
+            description="A name in experiments/testbeds, a file, or auto for the best testbed that this computer "
+            "offers.",
         ),
     ] = "lab"
     topology: Topology = "site-to-site"
-    seed: int = Field(default=1, ge=0, description="Decides the order of trials; any number.")
+    seed: int = Field(default=1, ge=0, description="The seed of the random order of trials.")
     variants: str | None = Field(
-        default=None, min_length=1, description="A file of variants of your own, relative to this one."
+        default=None, min_length=1, description="A file with your own variants, relative to this one."
     )
     factors: Factors
     exclude: tuple[Rule, ...] = ()
@@ -230,34 +233,38 @@ class Experiment(Strict):
     repetitions: Repetitions = Adaptive(min=5, max=5)
     trace: Literal["polls", "profile"] | None = Field(
         default=None,
-        description="polls: each cell is run once more while the kernel records on which CPUs NAPI polls run; profile: "
-        "while what each CPU runs is sampled. These trials enter no median.",
+        description="polls: measure each cell once more while the kernel records on which CPUs NAPI polls run; "
+        "profile: "
+        "while a profiler samples each CPU. These trials are excluded from medians.",
     )
     noise_floor: VariantName | None = Field(
         default=None,
-        description="A variant that each round measures once more at each place: what the two measurements differ by "
-        "is noise. One of the variants is held against itself, another (patched-off) against vanilla.",
+        description="A variant that each round measures a second time at each place. The difference between the two "
+        "is noise. A variant of the spec is compared with itself, any other (patched-off) with vanilla.",
     )
-    retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is tried again.")
+    retries: int = Field(default=2, ge=0, le=100, description="How often a trial that is not ok is retried.")
     on_failure: Literal["continue", "stop"] = Field(
-        default="continue", description="What to do when a trial is not ok after its retries."
+        default="continue", description="What to do if a trial is not ok after its retries."
     )
     busy: Literal["reject", "mark"] = Field(
         default="reject",
-        description="What competing load on the computer does to an attempt: reject makes it invalid, mark only marks "
-        "it, together with the limits that such load breaks.",
+        description="How to treat attempts beside other load on the computer: reject makes them invalid; mark only "
+        "marks "
+        "them, including the limits that such load breaks.",
     )
-    limits: Limits = Field(default=Limits(), description="When an attempt is not valid; the same in every tier.")
-    notebooks: tuple[Name, ...] = Field(default=(), description="Notebooks that draw the figures.")
-    default_tier: str | None = Field(default=None, exclude=True, description="The tier when none is asked for.")
-    tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Sizes of the experiment, by name.")
+    limits: Limits = Field(
+        default=Limits(), description="The limits that a valid attempt must meet. They are the same in every tier."
+    )
+    notebooks: tuple[Name, ...] = Field(default=(), description="The notebooks that draw the figures.")
+    default_tier: str | None = Field(default=None, exclude=True, description="The tier that applies without --tier.")
+    tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Named sizes of the experiment.")
 
     _origin: Origin = PrivateAttr(default=Origin())
     _files: Mapping[str, bytes] = PrivateAttr(default={})
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without later keys that have their defaults, so that specs of before these keys are what they were."""
+        """Leave out newer keys with default values, so that older specs keep their hash."""
         content: dict[str, Any] = handler(self)
         defaults = {"noise_floor": None, "busy": "reject", "variants": None}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
@@ -265,14 +272,14 @@ class Experiment(Strict):
     def with_origin(
         self, path: Path, text: str, tier: str | None, overrides: Sequence[str], variants: Variants = NO_VARIANTS
     ) -> "Experiment":
-        """The same, remembering where it came from."""
+        """Return the experiment with a record of where it came from."""
         copy = self.model_copy()
         copy._origin = Origin(path, text, tier, tuple(overrides), variants)
         return copy
 
     def with_files(self, files: Mapping[str, bytes]) -> "Experiment":
-        """The same with the contents of the files that its command brings, by their paths; their digests become a part
-        of what it is."""
+        """Return the experiment with the contents of its command's files, by path. Their digests become part of its
+        identity."""
         command = self.traffic.command
         if command is None or not files:
             return self
@@ -283,22 +290,22 @@ class Experiment(Strict):
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """The contents of the files that its command brings, by their paths relative to the spec's folder."""
+        """The contents of its command's files, by path relative to the spec's folder."""
         return self._files
 
     @property
     def path(self) -> Path:
-        """The file that it was read from."""
+        """The file that the experiment was read from."""
         return self._origin.path
 
     @property
     def text(self) -> str:
-        """The file's text, as it was."""
+        """The unchanged text of the file."""
         return self._origin.text
 
     @property
     def tier(self) -> str | None:
-        """The tier that was applied; None where the spec has no tiers."""
+        """The tier that was applied; None if the spec has no tiers."""
         return self._origin.tier
 
     @property
@@ -308,12 +315,12 @@ class Experiment(Strict):
 
     @property
     def own_variants(self) -> Variants:
-        """The variants of the file that it names; none without one."""
+        """The variants of the file that the spec names, if any."""
         return self._origin.variants
 
     @property
     def inputs(self) -> dict[str, bytes]:
-        """What it names beside itself, by its path relative to the spec's folder."""
+        """The other files that the spec names, by path relative to its folder."""
         found = dict(self.files)
         if self.variants is not None:
             folder = PurePosixPath(self.variants).parent
@@ -322,6 +329,6 @@ class Experiment(Strict):
 
     @property
     def spec_hash(self) -> str:
-        """64 hexadecimal digits."""
+        """The SHA-256 of what defines the experiment: 64 hexadecimal digits."""
         content = self.model_dump(mode="json", exclude={"description"})
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

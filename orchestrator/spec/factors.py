@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a factor is: its name, its unit, how its levels are shown and ordered, and what a change of it costs.
+"""Factors: their names, units, how their levels are shown and ordered, and what a change costs.
 
 A few factors are known by name. Any other key of a spec is a factor by its path, such as ``traffic.streams``.
 """
@@ -18,7 +18,7 @@ _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """A factor.
+    """Something that an experiment varies.
 
     ``name``: as ``factors:`` has it; of a key of the spec, its path. ``label``: in words, for tables and axes.
     ``unit``: of its levels as they are stored; empty of numbers without one. ``order``: where it stands among others.
@@ -35,11 +35,11 @@ class Factor:
 
     @property
     def of_path(self) -> bool:
-        """Whether it is a key of the spec, and not one of the factors known by name."""
+        """Whether it is a spec key given by its path, rather than a factor known by name."""
         return is_path(self.name)
 
     def show(self, level: Level) -> str:
-        """A level with its unit, such as: 10 ms."""
+        """Return a level with its unit, such as: 10 ms."""
         if isinstance(level, bool):
             return "on" if level else "off"
         if isinstance(level, str):
@@ -75,13 +75,13 @@ _LABELS = {"reorder": "reordering", "mtu": "MTU", "mss": "MSS", "ip_version": "I
 
 
 def is_path(name: str) -> bool:
-    """Whether a name, such as a table's column, is the path of a key of the spec: it has a dot."""
+    """Return whether a name, such as a table's column, is the path of a spec key: it contains a dot."""
     return "." in name
 
 
 @functools.cache
 def factor_of(name: str) -> Factor:
-    """The factor with a name, or of the key of the spec with that path."""
+    """Return the factor with a name, or for the spec key with that path."""
     if name in KNOWN:
         return KNOWN[name]
     area, _, rest = name.partition(".")
@@ -101,7 +101,7 @@ def factor_of(name: str) -> Factor:
 
 
 def ordered(level: Level | None) -> tuple[float, str]:
-    """A key by which levels are sorted: none, then words, then numbers."""
+    """Return the sort key of a level: none, then words, then numbers."""
     if level is None:
         return -math.inf, ""
     return (-math.inf, level) if isinstance(level, str) else (float(level), "")

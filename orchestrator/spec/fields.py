@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of single values in specs: levels, quantities, names. Each says what it expects when it refuses."""
+"""Types of single values in specs: levels, quantities, names. Each refusal says what was expected."""
 
 import re
 from collections.abc import Callable
@@ -31,13 +31,13 @@ SMALLEST_PACKET, LARGEST_PACKET = 64, 1420  # bytes; the largest is what a tunne
 
 
 class Strict(BaseModel):
-    """Values are taken as written; unknown keys are mistakes; nothing changes after reading."""
+    """Base model: values are not coerced, unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def expected(what: str, *, because: str = "") -> PydanticCustomError:
-    """The error of a value that is not what belongs there."""
+    """Return the error for a value that is not what was expected."""
     return PydanticCustomError("expected", "{because}", {"expected": what, "because": because})
 
 
@@ -68,7 +68,7 @@ def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidat
 
 
 def _seconds(value: Any, what: str) -> float:
-    """A time in seconds; an error that says ``what`` is expected where it is none."""
+    """Return a time in seconds, or raise an error that says ``what`` was expected."""
     try:
         return units.seconds(value)
     except ValueError as error:
@@ -96,22 +96,29 @@ def _text_schema(description: str, *examples: str) -> WithJsonSchema:
 CoresLevel = Annotated[
     int | Literal["max"],
     _level(MAX, MOST_CORES),
-    _level_schema(MAX, MOST_CORES, "Processors that the hosts may use; max: as many as the testbed has."),
+    _level_schema(MAX, MOST_CORES, "CPUs that the gateways may use; max: as many as the testbed has."),
 ]
 TunnelsLevel = Annotated[
     int | Literal["per-core"],
     _level(PER_CORE, MOST_TUNNELS),
-    _level_schema(PER_CORE, MOST_TUNNELS, "WireGuard tunnels; per-core: one for each processor of the cell."),
+    _level_schema(PER_CORE, MOST_TUNNELS, "The number of tunnels; per-core: one for each core of the cell."),
 ]
 PacketSize = Annotated[
     int | Literal["imix"],
     _level(IMIX, LARGEST_PACKET, SMALLEST_PACKET),
-    _level_schema(IMIX, LARGEST_PACKET, "Bytes of an IP packet inside a tunnel; imix: a mixture.", SMALLEST_PACKET),
+    _level_schema(
+        IMIX,
+        LARGEST_PACKET,
+        "The size of IP packets inside the tunnel in bytes; imix: a mixture of sizes.",
+        SMALLEST_PACKET,
+    ),
 ]
 WarmUp = Annotated[
-    float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds.", "1s")
+    float, _whole_seconds(0), _text_schema("Time at the start that is not counted, in whole seconds, such as 1s.", "1s")
 ]
-Duration = Annotated[float, _whole_seconds(1), _text_schema("Time that is counted, in whole seconds.", "3s", "1 min")]
+Duration = Annotated[
+    float, _whole_seconds(1), _text_schema("Measured time, in whole seconds, such as 10s.", "3s", "1 min")
+]
 Share = Annotated[
     float,
     _quantity(units.share, "a percentage, such as 5%"),
@@ -141,7 +148,7 @@ def _quantum(value: Any, info: ValidationInfo) -> float:
 Quantum = Annotated[
     float,
     PlainValidator(_quantum),
-    _text_schema("In virtual time: how far a virtual CPU's clock may run ahead of the others'.", "20us", "200us"),
+    _text_schema("In virtual time: how far the clock of a virtual CPU may run ahead of the others.", "20us", "200us"),
 ]
 
 
@@ -157,7 +164,7 @@ def _packet_rate(value: Any, info: ValidationInfo) -> float | str:
 PacketRate = Annotated[
     float | Literal["max"],
     PlainValidator(_packet_rate),
-    _text_schema("Packets per second, over all tunnels; max: as fast as the generator can.", "200 kpps", MAX),
+    _text_schema("Packets per second over all tunnels; max: as fast as the generator can.", "200 kpps", MAX),
 ]
 NumberedRate = Annotated[
     float,
@@ -182,7 +189,7 @@ def _bit_rate(value: Any, info: ValidationInfo) -> float | str:
 BitRate = Annotated[
     float | Literal["max"],
     PlainValidator(_bit_rate),
-    _text_schema("Bits of payload a second; max: as fast as it goes, which only tcp can.", "500 Mbit/s", MAX),
+    _text_schema("Payload in bits per second; max: as fast as possible, for tcp only.", "500 Mbit/s", MAX),
 ]
 Size = Annotated[
     int,
@@ -198,7 +205,7 @@ SettingName = Annotated[
     str,
     Field(
         pattern=r"^(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)$",
-        description="A sysctl, such as net.core.netdev_budget, or a file below /sys.",
+        description="A sysctl, such as net.core.netdev_budget, or a file in /sys.",
     ),
 ]
 _CPU_ORDER = re.compile(r"physical-first|node-\d+|\d+(-\d+)?(,\d+(-\d+)?)*")
@@ -217,7 +224,7 @@ CpuOrder = Annotated[
     WithJsonSchema(
         {
             "anyOf": [{"type": "string", "pattern": f"^({_CPU_ORDER.pattern})$"}, {"type": "integer", "minimum": 0}],
-            "description": "The order in which CPUs are taken: physical-first (each core once before its other "
+            "description": "The order in which CPUs are used: physical-first (each core once before its other "
             "threads), node-N (those of a NUMA node), or a list such as 0-7,16-23.",
         }
     ),
@@ -242,7 +249,7 @@ Packages = Annotated[
     tuple[Annotated[str, AfterValidator(_package_name), Field(json_schema_extra={"pattern": _PACKAGE})], ...],
     AfterValidator(_each_once),
     Field(
-        description="Debian packages that the machines have beside those of the lab's image, such as "
+        description="Debian packages to install in addition to those of the lab's image, such as "
         "[netperf, tcpdump]. perf means linux-perf."
     ),
 ]
@@ -258,4 +265,6 @@ def _host_name(name: str) -> str:
 # Of a host that is there.
 HostName = Annotated[str, AfterValidator(_host_name), Field(json_schema_extra={"pattern": _HOST_NAME})]
 TestbedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]  # as Name; a kernel's number may be in it
-VariantName = Annotated[str, Field(min_length=1, description="A variant of kernel/variants.yaml.")]
+VariantName = Annotated[
+    str, Field(min_length=1, description="A variant from kernel/variants.yaml or your own variants file.")
+]

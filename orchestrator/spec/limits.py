@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an attempt may deviate by before its result is not trusted: the limits of a spec, and their defaults."""
+"""The limits that a valid attempt must meet, and their defaults."""
 
 from typing import Annotated, Literal, get_args
 
@@ -38,7 +38,7 @@ LIMIT_NAMES: tuple[str, ...] = get_args(LimitName)
 
 
 class Limits(Strict):
-    """An attempt that breaks a limit is invalid, and says which; one of ``report_only`` only marks it.
+    """An attempt that breaks a limit is invalid and names the limit; limits in ``report_only`` only mark it.
 
     Shares are of 1. The same limits hold in every tier. Seven limits have no number: no other traffic may pass before
     the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, no packet
@@ -49,58 +49,67 @@ class Limits(Strict):
     """
 
     duration: Share = Field(
-        default=0.05, description="Of the planned duration: by how much a receiver's own clock may differ, plus 0.1 s."
+        default=0.05,
+        description="Largest difference between a receiver's duration and the planned one, as a share, plus 0.1 s.",
     )
     window: Share = Field(
-        default=0.10, description="Of the planned duration: by how much the host's sampling window may differ."
+        default=0.10,
+        description="Largest difference between the sampling window of a host's counters and the "
+        "planned duration, as a share.",
     )
     counters: Share = Field(
-        default=0.15, description="By how much the receivers' bytes may exceed what came through the tunnel."
+        default=0.15,
+        description="Largest excess of the receivers' bytes over those that came through the tunnel, as a share.",
     )
     clock_step_s: Interval = Field(
-        default=0.5, alias="clock_step", description="By how much a host's clock may jump inside the window."
+        default=0.5, alias="clock_step", description="Largest jump of a host's clock within the window."
     )
     clock_skew_s: Interval = Field(
-        default=1.0, alias="clock_skew", description="By how much a host's clock may differ from the controller's."
+        default=1.0, alias="clock_skew", description="Largest difference between a host's clock and the controller's."
     )
     competing_load: Share = Field(
-        default=0.10, description="Of one core: processor time of other programs on the lab's computer, meanwhile."
+        default=0.10,
+        description="CPU time of other programs on the computer during the traffic, as a share of one core.",
     )
     steal: Share = Field(
-        default=0.20, description="Of one core: processor time that a hypervisor took from the computer or a host."
+        default=0.20, description="CPU time that a hypervisor took from the computer or a host, as a share of one core."
     )
     frequency: Share = Field(
-        default=0.20, description="Of the CPUs' mean frequency at the start: how much lower it may be at the end."
+        default=0.20, description="Largest drop of the CPUs' mean frequency during the trial, as a share."
     )
-    retransmits: Share = Field(default=0.02, description="Of the TCP segments sent.")
-    drops: Share = Field(default=0.01, description="Of an interface's packets: those that it dropped.")
+    retransmits: Share = Field(default=0.02, description="Largest share of TCP segments that are retransmitted.")
+    drops: Share = Field(default=0.01, description="Largest share of an interface's packets that it drops.")
     variation: Share = Field(
-        default=0.30, description="The coefficient of variation of the throughput, second by second, of 3 s or more."
+        default=0.30,
+        description="Largest coefficient of variation of the throughput per second, for durations of 3 s or more.",
     )
     spread: Share = Field(
         default=0.5,
-        description="Above an equal share: how much more of the bytes the fullest tunnel may carry, or what chance "
-        "alone explains in 999 of 1000 trials. It marks only where each tunnel has a subnet.",
+        description="Largest excess of the fullest tunnel's bytes over an equal share, or what chance "
+        "alone explains in 999 of 1000 trials. It only marks attempts if each tunnel has a subnet.",
     )
     headroom: Share = Field(
-        default=0.10, description="Below the block's baseline: above that, the generator may be what limits."
+        default=0.10,
+        description="How far throughput must be below the block's baseline; closer, the generator may be the limit.",
     )
     skew_s: Interval = Field(
         default=1e-2,
         alias="skew",
-        description="In virtual time: by how much the clocks of two busy virtual CPUs may differ. A longer quantum "
+        description="In virtual time: the largest difference between the clocks of two busy virtual CPUs. A longer "
+        "quantum "
         "needs a larger limit.",
     )
     lent: Share = Field(
         default=0.10,
-        description="In virtual time, of the time for which virtual CPUs were busy: how much they may run beyond their "
+        description="In virtual time: the largest share of busy time for which virtual CPUs run beyond their "
         "quantum, because others waited for a lock that they held.",
     )
     control: Share = Field(
         default=0.03,
-        description="In virtual time: by how much the work of loops that only compute, one on each virtual CPU, may "
-        "differ from as many times the work of one. It is measured at the start of each block.",
+        description="In virtual time: the largest difference between the work of compute-only loops, one on each "
+        "virtual CPU, "
+        "and the same multiple of the work of one loop, measured at the start of each block.",
     )
     report_only: Annotated[
-        tuple[LimitName, ...], Field(description="Limits that mark an attempt and do not make it invalid.")
+        tuple[LimitName, ...], Field(description="Limits that only mark an attempt and do not make it invalid.")
     ] = ("headroom", "clock_skew", "control")

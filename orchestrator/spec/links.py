@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The link between the gateways as a factor: its delay, loss, reordering and rate, each in both directions.
 
-`netem` makes them, on what each gateway sends over the link (tc-netem(8)). A delay is that of one direction, so that a
-round trip takes twice as long.
+`netem` applies them to what each gateway sends over the link (tc-netem(8)). A delay is for one direction, so a round
+trip takes twice as long.
 """
 
 import math
@@ -50,7 +50,7 @@ def _rate(value: Any, info: ValidationInfo) -> float:
 def _number(
     value: Any, info: ValidationInfo, what: str, convert: Any, least: float, most: float, *, zero: bool = False
 ) -> float:
-    """A quantity between two bounds; where ``zero``, 0 needs no unit."""
+    """Return a quantity between two bounds. A zero needs no unit if ``zero`` is set."""
     if info.context == STORED:
         return float(value)
     if zero and type(value) is int and value == 0:
@@ -75,30 +75,34 @@ OF_LINKS: Mapping[str, Any] = {
     DELAY: Annotated[
         float,
         PlainValidator(_delay),
-        _schema("By how much each direction of the link between the gateways delays packets.", "10ms"),
+        _schema("Delay of packets in each direction of the link between the gateways.", "10ms"),
     ],
     LOSS: Annotated[
         float,
         PlainValidator(_share),
-        _schema("Which share of its packets each direction of that link loses, at random.", "0.1%"),
+        _schema("Share of packets that each direction of the link between the gateways loses at random.", "0.1%"),
     ],
     REORDER: Annotated[
         float,
         PlainValidator(_share),
-        _schema("Which share of the packets pass at once, ahead of those that are delayed.", "1%"),
+        _schema("Share of packets that skip the delay and overtake delayed packets.", "1%"),
     ],
     RATE: Annotated[
         float,
         PlainValidator(_rate),
-        _schema("Bits of frames a second that each direction of that link carries.", "1 Gbit/s", zero=False),
+        _schema(
+            "Rate of each direction of the link between the gateways, in bits of frames per second.",
+            "1 Gbit/s",
+            zero=False,
+        ),
     ],
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is done to the packets of each direction of a link. ``delay_s``: seconds; ``loss``, ``reorder``: shares of
-    the packets; ``rate_bps``: bits of frames a second, None where nothing limits it."""
+    """The delay, loss, reordering and rate of each direction of a link. ``delay_s``: seconds; ``loss``, ``reorder``:
+    shares of the packets; ``rate_bps``: bits of frames a second, None where nothing limits it."""
 
     delay_s: float = 0.0
     loss: float = 0.0
@@ -121,7 +125,8 @@ class Shape:
 
 
 def shape_of(levels: Mapping[Any, Level]) -> Shape | None:
-    """What a cell asks of the link; None where it is left as it is, which a delay, loss and reordering of 0 mean."""
+    """Return the link shape that a cell asks for; None if the link stays unchanged (delay, loss and reordering of 0, no
+    rate)."""
     rate = levels.get(RATE)
     delay, loss, reorder = (float(levels.get(path, 0.0)) for path in (DELAY, LOSS, REORDER))
     if rate is None and not delay and not loss:
@@ -130,13 +135,13 @@ def shape_of(levels: Mapping[Any, Level]) -> Shape | None:
 
 
 def unfit_links(tree: document.Mapping, factors: "Factors") -> Iterator[Problem]:
-    """Reordering without a delay, which lets nothing overtake anything."""
+    """Return problems with reordering without a delay, in which nothing can overtake."""
     more, place = factors.more, tree.entries["factors"]
     if not isinstance(place, document.Mapping) or not any(more.get(REORDER, ())):
         return
     if not all(more.get(DELAY, (0.0,))):
         yield Problem(
-            f"{REORDER} lets packets pass others that are delayed, so that every level of {DELAY} must be above 0. "
-            f"Add {DELAY}, such as [10ms], or leave {REORDER} out.",
+            f"{REORDER} lets packets overtake delayed ones, so every level of {DELAY} must be above 0. "
+            f"Add {DELAY}, such as [10ms], or remove {REORDER}.",
             place.keys[REORDER],
         )

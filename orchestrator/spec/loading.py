@@ -19,14 +19,14 @@ from orchestrator.spec.testbed import Pool, Testbed, clock_of
 from orchestrator.spec.validation import build
 from orchestrator.spec.variants import variants_of_spec
 
-_NO_EFFECT = "This rule of exclude means no cell, so it leaves out nothing. Correct its levels or remove it."
+_NO_EFFECT = "This rule of exclude matches no cell. Correct its levels or remove it."
 
 
 def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment of a spec, resolved: the spec, then its tier, then ``overrides`` ('traffic.duration=3s').
+    """Return the resolved experiment of a spec: the spec, then its tier, then ``overrides`` ('traffic.duration=3s').
 
-    ``path`` is relative to the current folder, else to the checkout. ``tier`` None means the spec's default. Raises
-    SpecError with every mistake of the file (in all its tiers), then of the overrides; UserError for an unknown tier.
+    ``path`` is relative to the current folder, or else to the checkout. ``tier`` None selects the spec's default.
+    Raises SpecError with all errors of the file (in all tiers), then of the overrides; UserError for an unknown tier.
     """
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
@@ -57,8 +57,8 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
 
 
 def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
-    """The testbed of a name in experiments/testbeds, or of a file. SpecError has every mistake of the file, and of the
-    files of a pool's testbeds."""
+    """Return the testbed with a name in experiments/testbeds, or of a file. Raises SpecError with all errors of the
+    file and of the files of a pool's testbeds."""
     return _load(str(name_or_path))
 
 
@@ -70,9 +70,11 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
     elif name in known:
         file = paths.TESTBEDS / f"{name}.yaml"
     elif name == catalog.AUTO:
-        raise UserError("auto stands for a testbed that `orch run` chooses. Name one of experiments/testbeds here.")
+        raise UserError(
+            "auto is only for `orch run`, which chooses a testbed. Name a testbed from experiments/testbeds."
+        )
     else:
-        hint = f"{did_you_mean(name, known)} A file is named with its .yaml."
+        hint = f"{did_you_mean(name, known)} To name a file, include its .yaml ending."
         raise UserError(f"There is no testbed {name} in experiments/testbeds.{hint}")
     source = read_source(file)
     root, problems = parse(source)
@@ -98,7 +100,7 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
     else:
         assert isinstance(root, Mapping)
         if in_pool:
-            raise UserError(f"{name} is a pool itself. Name its testbeds here.")
+            raise UserError(f"{name} is itself a pool. List its testbeds here instead.")
         members, problems = _members(root.entries.get("testbeds"), file)
         if problems:
             raise SpecError(source.name, problems)
@@ -111,11 +113,11 @@ def _no_provider(name: str) -> str:
     near = nearest(name, known)
     hint = f" Did you mean {near}?" if near else ""
     listed = ", ".join(f"{one} ({what})" for one, what in known.items())
-    return f"There is no provider {name}; there are: {listed}.{hint}"
+    return f"There is no provider {name}. The providers are: {listed}.{hint}"
 
 
 def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Problem]]:
-    """The testbeds of a pool, whose file says which; and every mistake."""
+    """Return the testbeds that a pool's file names, and all errors."""
     members: list[Testbed] = []
     problems: list[Problem] = []
     for node in names.items if isinstance(names, Items) else []:
@@ -137,41 +139,41 @@ def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Proble
 
 
 def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
-    """Why a testbed cannot be in a pool with others: a name can be used once at a time, all have the same clock, and
-    what its provider says."""
+    """Yield reasons why a testbed cannot share a pool with others: a repeated name, a different clock, or what its
+    provider says."""
     others = list(others)
     if others and clock_of(testbed) != clock_of(others[0]):
         yield (
             f"{testbed.testbed} has a {clock_of(testbed)} clock, and {others[0].testbed} has a {clock_of(others[0])} "
-            "one. What is measured in virtual time cannot be compared with what is measured in real time, so all "
-            "testbeds of a pool have the same clock."
+            "one. Results in virtual time cannot be compared with results in real time, so all "
+            "testbeds of a pool must have the same clock."
         )
     for other in others:
         if other.testbed == testbed.testbed:
-            yield f"The testbed {testbed.testbed} is in this pool already. Name each once."
+            yield f"The testbed {testbed.testbed} is already in this pool. Name each testbed once."
     yield from testbed.clashes(others)
 
 
 def check_file(path: Path | str) -> str:
-    """Check a spec, a testbed file or a claim; a sentence on what it is. Raises SpecError with every mistake, or
-    UserError."""
+    """Check a spec, a testbed file or a claim, and return a sentence on what it is. Raises SpecError with all errors,
+    or UserError."""
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
     root, _ = parse(source)
     keys = root.entries if isinstance(root, Mapping) else {}
     if "claim" in keys and "experiment" in keys:
         claim = load_claim(file)
-        return f"{file} is a good claim: {claim.claim}, {claim.title}."
+        return f"{file} is a valid claim: {claim.claim}, {claim.title}."
     if "experiment" not in keys and ("provider" in keys or "hosts" in keys or "testbeds" in keys):
         testbed = load_testbed(file if catalog.is_file_name(str(file)) else file.absolute())
         of = f", a pool of {', '.join(testbed.testbeds)}" if isinstance(testbed, Pool) else ""
-        return f"{file} is a good testbed file: {testbed.testbed}{of}."
+        return f"{file} is a valid testbed file: {testbed.testbed}{of}."
     _, tiers = _checked(source)
-    return f"{file} is a good spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
+    return f"{file} is a valid spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
 
 
 def _checked(source: Source) -> tuple[Mapping, list[str]]:
-    """The tree of a spec in whose base and tiers there is no mistake, and its tiers. Raises SpecError."""
+    """Return the tree of a valid spec, and its tiers. Raises SpecError if the base or a tier has errors."""
     root, problems = parse(source)
     if not isinstance(root, Mapping):
         _, refused = build(Experiment, root)
@@ -198,14 +200,14 @@ def _resolved(base: Mapping, tier: str | None) -> Mapping:
 
 
 def _without_echo(first: Iterable[Problem], then: Iterable[Problem]) -> list[Problem]:
-    """All of ``first``, and of ``then`` what is not at a place where there is a problem already."""
+    """Return all of ``first``, and those of ``then`` whose location has no problem yet."""
     kept = list(first)
     places = {problem.span.start for problem in kept if problem.span}
     return kept + [problem for problem in then if problem.span is None or problem.span.start not in places]
 
 
 def _find(path: Path, known: Iterable[str]) -> Path:
-    """The file, relative to the current folder, else one that the program brings."""
+    """Return the file relative to the current folder, or else one that ships with the program."""
     brought = paths.EXPERIMENTS.joinpath(*path.parts[1:]) if path.parts[:1] == ("exp",) else paths.HOME / path
     for candidate in (path, brought):
         try:
@@ -215,4 +217,4 @@ def _find(path: Path, known: Iterable[str]) -> Path:
             raise UserError(f"{str(path)!r} is not the name of a file: {error}.") from error
     near = nearest(path.stem, known)
     hint = f" Did you mean exp/{near}.yaml?" if near else " Check the name."
-    raise UserError(f"There is no file {path}, neither here nor in the checkout.{hint}")
+    raise UserError(f"There is no file {path}, in this folder or in the checkout.{hint}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The noise floor that a spec asks for: a variant that is measured a second time in each round."""
+"""The noise floor: a variant that is measured a second time in each round."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,14 +10,14 @@ UNPATCHED = "vanilla"  # what a variant that is no level of the spec is held aga
 
 
 def held_against(variant: str, variants: Iterable[str]) -> str | None:
-    """Which of a spec's variants the second measurement of ``variant`` is compared with: itself where it is one of
-    them, else vanilla, which patched-off should equal; None where there is neither."""
+    """Return the variant that the second measurement of ``variant`` is compared with: itself if it is in the spec, else
+    vanilla, which patched-off should equal; None if there is neither."""
     names = set(variants)
     return variant if variant in names else UNPATCHED if UNPATCHED in names else None
 
 
 def problems(tree: Mapping) -> Iterator[Problem]:
-    """A noise floor that would be held against nothing."""
+    """Yield problems with a noise floor that has nothing to be compared with."""
     node, factors = tree.entries.get("noise_floor"), tree.entries.get("factors")
     levels = factors.entries.get("variant") if isinstance(factors, Mapping) else None
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not isinstance(levels, Items):
@@ -25,7 +25,8 @@ def problems(tree: Mapping) -> Iterator[Problem]:
     names = [str(item.value) for item in levels.items if isinstance(item, Scalar)]
     if held_against(node.value, names) is None:
         message = (
-            f"noise_floor: {node.value} is not among the variants, and neither is {UNPATCHED}, which it would be held "
-            f"against. Name one of {', '.join(names)}, or add {UNPATCHED}."
+            f"noise_floor: {node.value} is not among the variants, and neither is {UNPATCHED}, which it would be "
+            "compared "
+            f"with. Name one of {', '.join(names)}, or add {UNPATCHED}."
         )
         yield Problem(message, node.span)

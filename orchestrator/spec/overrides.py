@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base <- tier <- --set: how the trees of a spec are put together."""
+"""Merging the trees of a spec: the base, then the tier, then --set."""
 
 from orchestrator.spec.document import Items, Mapping, Node, parse
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
@@ -8,13 +8,13 @@ from orchestrator.spec.varied import OF_TRAFFIC, Varied
 # What a tier says about itself, and is not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
 _FIXED = {
-    "tiers": "--set is applied after the tier. Set the value itself, for instance repetitions=3",
+    "tiers": "--set is applied after the tier. Set the value directly, for instance repetitions=3",
     "default_tier": "Choose a tier with --tier",
 }
 
 
 def merged(base: Mapping, change: Mapping) -> Mapping:
-    """``base`` with what ``change`` names: mappings key by key, everything else replaced whole."""
+    """Return ``base`` updated by ``change``: mappings key by key, everything else replaced as a whole."""
     entries, keys = dict(base.entries), dict(base.keys)
     for key, value in change.entries.items():
         old = entries.get(key)
@@ -24,7 +24,7 @@ def merged(base: Mapping, change: Mapping) -> Mapping:
 
 
 def with_tier(base: Mapping, tier: str) -> Mapping:
-    """The tree of one tier; the base itself where the tier is not a mapping (validation says so)."""
+    """Return the tree of a tier; the base itself if the tier is not a mapping (validation reports that)."""
     tiers = base.entries.get("tiers")
     change = tiers.entries.get(tier) if isinstance(tiers, Mapping) else None
     if not isinstance(change, Mapping):
@@ -49,15 +49,15 @@ def with_first_levels(tree: Mapping) -> Mapping:
 
 
 def read_override(text: str) -> tuple[Mapping, list[Problem]]:
-    """KEY.PATH=VALUE as a tree with that one value. SpecError when it has no such form."""
+    """Return the tree with the one value of KEY.PATH=VALUE. Raises SpecError if the text does not have this form."""
     source = Source(f"--set {text}", text, is_file=False)
     path, equals, value = text.partition("=")
     whole = Span(source, 0, 0, 0, len(text))
     keys = _keys(path)
     if not equals or not all(keys):
-        raise _refused(source, "It has no form KEY=VALUE, for instance --set traffic.duration=3s.", whole)
+        raise _refused(source, "The form is KEY=VALUE, for instance --set traffic.duration=3s.", whole)
     if not value.strip():
-        raise _refused(source, "No value stands after the equals sign.", whole)
+        raise _refused(source, "The value after the equals sign is missing.", whole)
     if keys[0] in _FIXED:
         raise _refused(source, f'"{keys[0]}" cannot be set here. {_FIXED[keys[0]]}.', whole)
     # Spaces in place of the key keep the positions of the value.
@@ -77,12 +77,12 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
 
 
 def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
-    """SpecError where an override goes below a value that has no keys, such as factors.cores.0."""
+    """Raise SpecError for an override of a part of a value that has no keys, such as factors.cores.0."""
     node: Node = base
     for _ in _keys(text.partition("=")[0]):
         key, inner = next(iter(change.entries.items()))
         if not isinstance(node, Mapping):
-            message = 'A list or a single value has no keys. Set the whole value, as in factors.cores="[1, 2]".'
+            message = 'Lists and single values have no keys. Set the whole value, as in factors.cores="[1, 2]".'
             raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
         if key not in node.entries or not isinstance(inner, Mapping):
             return
@@ -106,7 +106,7 @@ def _with_source(span: Span, source: Source) -> Span:
 
 
 def _moved(node: Node, source: Source) -> Node:
-    """The tree with its places in another source of the same layout."""
+    """Return the tree with its locations moved to another source of the same layout."""
     node.span = _with_source(node.span, source)
     if isinstance(node, Mapping):
         node.keys = {key: _with_source(span, source) for key, span in node.keys.items()}

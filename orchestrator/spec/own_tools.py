@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec says of tool ``command``: programs of the user's own, and the number in what they print."""
+"""The tool ``command`` in a spec: the user's own programs, and how to read the number that they print."""
 
 import hashlib
 import re
@@ -22,7 +22,9 @@ _JSON_PATH = re.compile(rf"{_STEP}(?:\.[^.\[\]]+|\[-?\d+\])*")
 
 
 def placeholders_in(argument: str) -> set[str]:
-    """The names between braces in an argument; ``{{`` stands for a brace. Raises ValueError where it cannot be read."""
+    """Return the names between braces in an argument; ``{{`` is a literal brace. Raises ValueError if it is
+    malformed.
+    """
     found = set()
     for _, name, form, conversion in Formatter().parse(argument):
         if name is not None:
@@ -42,7 +44,7 @@ def _argument(text: str) -> str:
         because = f"there is no {{{sorted(unknown)[0]}}}"
         raise expected(f"text with {known} in it, and {{{{ for a brace", because=because)
     if "\0" in text:
-        raise expected("text that a program can be given", because="it has a NUL")
+        raise expected("text without NUL characters", because="it has a NUL")
     return text
 
 
@@ -54,7 +56,7 @@ Argument = Annotated[str, BeforeValidator(_as_text), AfterValidator(_argument)]
 
 
 def _as_digests(value: Any) -> Any:
-    """The files of a list, whose contents are not known yet, as those of a mapping, whose contents are."""
+    """Return a list of files, whose contents are not known yet, in the form of the mapping with digests."""
     if isinstance(value, tuple | list) and all(isinstance(one, str) for one in value):
         outside = next((one for one in value if not one or is_outside(one)), None)
         if outside is not None:
@@ -67,7 +69,7 @@ _FILES_SCHEMA = WithJsonSchema(
     {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Files below the spec's folder that each host gets; {files} is the folder there.",
+        "description": "Files below the spec's folder that are copied to each host; {files} is the folder there.",
     }
 )
 
@@ -75,29 +77,30 @@ _FILES_SCHEMA = WithJsonSchema(
 class OwnQuantity(Strict):
     """The quantity that a command measures."""
 
-    name: Name = Field(description="What tables call it, such as transactions.")
-    unit: str = Field(min_length=1, max_length=40, description="Such as transactions/s, or ms.")
+    name: Name = Field(description="The name in tables, such as transactions.")
+    unit: str = Field(min_length=1, max_length=40, description="The unit, such as transactions/s or ms.")
     label: str | None = Field(
-        default=None, min_length=1, max_length=80, description="What figures call it; without: its name."
+        default=None, min_length=1, max_length=80, description="The label in figures. Default: the name."
     )
-    better: Literal["higher", "lower"] = Field(description="Which values are the better ones.")
+    better: Literal["higher", "lower"] = Field(description="Whether higher or lower values are better.")
 
     @property
     def title(self) -> str:
-        """What figures and tables call it: the label, else the name with spaces."""
+        """The title in figures and tables: the label, or else the name with spaces."""
         return self.label or self.name.replace("-", " ").capitalize()
 
 
 class Reading(Strict):
-    """Where the number stands in what a client prints; the last match counts."""
+    """How to find the number in a client's output; the last match counts."""
 
     json_path: str | None = Field(
-        default=None, alias="json", description="Of a JSON document: keys and places, such as end.results[0].rate."
+        default=None, alias="json", description="The path in a JSON document, such as end.results[0].rate."
     )
     regex: str | None = Field(
-        default=None, description="A regular expression of Python with one group, which is the number; the last match."
+        default=None,
+        description="A Python regular expression with one group, which is the number; the last match counts.",
     )
-    factor: float = Field(default=1.0, description="What the number is multiplied with to be in the quantity's unit.")
+    factor: float = Field(default=1.0, description="The factor that converts the number to the quantity's unit.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Reading":
@@ -116,49 +119,56 @@ class Reading(Strict):
 
 
 class Command(Strict):
-    """A server and a client of the user's own. Each is a list of arguments, which no shell reads."""
+    """A server and a client of your own. Each is a list of arguments; no shell is involved."""
 
     client: Annotated[tuple[Argument, ...], Field(min_length=1)] = Field(
-        description="The program at the sending end and its arguments; it ends by itself and prints the number."
+        description="The program at the sending end, with its arguments. It must exit by itself and print the number."
     )
     server: tuple[Argument, ...] = Field(
-        default=(), description="The program at the receiving end, which begins before; it is ended after the clients."
+        default=(),
+        description="The program at the receiving end, with its arguments. It is started before the "
+        "clients and stopped after them.",
     )
-    read: Reading = Field(description="Where the number stands in what a client prints.")
-    quantity: OwnQuantity = Field(description="What the number is.")
+    read: Reading = Field(description="How to find the number in a client's output.")
+    quantity: OwnQuantity = Field(description="The quantity that the number measures.")
     each: Literal["tunnel", "all"] = Field(
         default="tunnel",
-        description="tunnel: a client and a server for each tunnel; all: one of each in all.",
+        description="tunnel: one client and one server for each tunnel; all: one of each for all tunnels.",
     )
     combine: Literal["sum", "mean", "median"] = Field(
-        default="sum", description="What the trial's number is of those of its tunnels."
+        default="sum", description="How the numbers of the tunnels are combined."
     )
-    port: int = Field(default=5201, ge=1024, le=65535, description="{port}, at the address of each server.")
+    port: int = Field(default=5201, ge=1024, le=65535, description="The port of each server, at its address: {port}.")
     ready: Literal["listens", "starts"] = Field(
-        default="listens", description="When clients may begin: the servers listen on {port} (TCP or UDP), or run."
+        default="listens",
+        description="When clients may start: once the servers listen on {port} (TCP or UDP), or once they run.",
     )
     deadline_s: Interval = Field(
-        default=10.0, alias="deadline", gt=0, le=3600, description="How much longer than its time a client may take."
+        default=10.0,
+        alias="deadline",
+        gt=0,
+        le=3600,
+        description="How much longer than the planned time a client may take.",
     )
     files: Annotated[dict[str, str], BeforeValidator(_as_digests), _FILES_SCHEMA] = Field(default={})
 
     @property
     def warms_up_itself(self) -> bool:
-        """Whether the client is told the warm-up, and leaves it out of its number."""
+        """Whether the client is given the warm-up, and excludes it from its number."""
         return any("warm_up" in placeholders_in(argument) for argument in self.client)
 
     @model_validator(mode="after")
     def _has_what_it_names(self) -> "Command":
         named = {name for argument in (*self.client, *self.server) for name in placeholders_in(argument)}
         if "files" in named and not self.files:
-            raise expected("files beside it, such as [rtt.py]", because="{files} is named, and no file is brought")
+            raise expected("files beside it, such as [rtt.py]", because="{files} is used, but no files are listed")
         if self.each == "all" and "tunnel" in named:
-            raise expected("each: tunnel", because="{tunnel} is named, and one client is for all of them")
+            raise expected("each: tunnel", because="{tunnel} is used, but one client serves all tunnels")
         return self
 
 
 def files_of_spec(tree: Mapping, folder: Path) -> tuple[dict[str, bytes], list[Problem]]:
-    """The files that a spec's command brings, by their paths relative to its ``folder``, and mistakes."""
+    """Return the contents of a spec's command files, by path relative to ``folder``, and all errors."""
     node: Any = tree
     for key in ("traffic", "command", "files"):
         node = node.entries.get(key) if isinstance(node, Mapping) else None
@@ -172,14 +182,16 @@ def files_of_spec(tree: Mapping, folder: Path) -> tuple[dict[str, bytes], list[P
             found[name] = (folder / name).read_bytes()
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            problems.append(Problem(f"{folder / name} cannot be read: {why}. Put the file there.", one.span))
+            problems.append(Problem(f"Cannot read {folder / name}: {why}. Put the file there.", one.span))
             continue
         if sum(map(len, found.values())) > MOST_BYTES:
-            problems.append(Problem(f"With {name} the files are larger than 1 MiB together. Bring less.", one.span))
+            problems.append(
+                Problem(f"With {name}, the files exceed 1 MiB in total. Use fewer or smaller files.", one.span)
+            )
             break
     return found, problems
 
 
 def digests(files: MappingType[str, bytes]) -> dict[str, str]:
-    """The SHA-256 of each file."""
+    """Return the SHA-256 of each file."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes in a spec: where each one is, and how it is shown."""
+"""Errors in a spec: their locations, and how they are shown."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Source:
-    """A text that values come from: a file, or the argument of --set."""
+    """A text that values are read from: a file, or the argument of --set."""
 
     name: str
     text: str
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a source. Lines and columns count from 0; the end is exclusive."""
+    """A range in a source. Lines and columns count from 0; the end is exclusive."""
 
     source: Source
     line: int
@@ -39,7 +39,7 @@ class Span:
 
     @property
     def place(self) -> str:
-        """file:line:column, counted from 1; for --set, the option alone (its text is shown below)."""
+        """The location as file:line:column, counted from 1; for --set, only the option (its text is shown below)."""
         if not self.source.is_file:
             return self.source.name
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
@@ -50,17 +50,19 @@ class Span:
 
     @property
     def unseen(self) -> str:
-        """A sentence on the first character of the line that cannot be seen, with its number and name; else empty."""
+        """A sentence on the first invisible character of the line, with its code point and name; else empty."""
         lines = self.source.lines
         line = lines[self.line] if self.line < len(lines) else ""
         for column, character in enumerate(line, 1):
             if character not in "\t " and (not character.isprintable() or unicodedata.category(character) == "Zs"):
                 name = unicodedata.name(character, "a control character")
-                return f" Column {column} has a character that cannot be seen, U+{ord(character):04X} ({name})."
+                return f" Column {column} has an invisible character, U+{ord(character):04X} ({name})."
         return ""
 
     def shown(self) -> str:
-        """The line with the stretch underlined. A stretch of several lines is underlined to the end of its first."""
+        """Return the line with the range underlined. A range of several lines is underlined to the end of its first
+        line.
+        """
         lines = self.source.lines
         line = lines[self.line] if self.line < len(lines) else ""
         end = self.end_column if self.end_line == self.line else len(line.rstrip())
@@ -75,7 +77,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: a sentence, and where it is (None: the whole file)."""
+    """One error: a message, and its location (None: the whole file)."""
 
     message: str
     span: Span | None = None
@@ -87,31 +89,31 @@ class Problem:
 
 
 class SpecError(UserError):
-    """A spec or testbed file with mistakes: all of them."""
+    """All errors of a spec or testbed file."""
 
     def __init__(self, name: str, problems: Sequence[Problem]) -> None:
         self.name = name
         self.problems = tuple(in_order(problems))
         count = len(self.problems)
-        head = f"{name} has {count} mistake{'s' * (count != 1)}:"
+        head = f"{name} has {count} error{'s' * (count != 1)}:"
         super().__init__("\n".join([head, *map(str, self.problems)]))
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Without repetitions (the same sentence at the same place), by place."""
+    """Return problems sorted by location, without duplicates."""
     kept = {(problem.span.start if problem.span else ("", -1, -1), problem.message): problem for problem in problems}
     return [kept[key] for key in sorted(kept)]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a typo most likely stands for."""
+    """Return the known name that is most similar to a misspelt one, or None."""
     by_folded = {candidate.lower().replace("_", "-"): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower().replace("_", "-"), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence, beginning with a space: the nearest name, else all the known ones."""
+    """Return a hint that begins with a space: the most similar name, or else all known names."""
     names = list(known)
     if near := nearest(name, names):
         return f" Did you mean {near}?"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The providers of testbeds by name, and the schema that each brings."""
+"""The testbed providers by name, and their schemas."""
 
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,16 @@ def schema_of(name: str, folder: Path) -> tuple[type[Testbed | Pool], Extension 
 
 
 def summaries() -> dict[str, str]:
-    """What each provider is, by name; the pool is one of them here. Raises UserError where one cannot be loaded."""
+    """Return a short description of each provider by name, including the pool. Raises UserError if one cannot be
+    loaded.
+    """
     return {name: provider_named(name).summary for name in PROVIDERS.names} | {POOL: _POOL_SUMMARY}
 
 
 def provider_named(name: str) -> Any:
-    """The provider of a name, a `orchestrator.testbed.provider.Provider`. Raises UserError where there is none."""
+    """Return the provider with a name, a `orchestrator.testbed.provider.Provider`. Raises UserError if there is
+    none.
+    """
     extension = PROVIDERS.find(name)
     assert extension is not None
     return PROVIDERS.load(extension)

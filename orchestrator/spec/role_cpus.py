@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many virtual CPUs a lab machine has, and which of them are whose, where its roles have CPUs of their own. Pure.
+"""The virtual CPUs of a lab machine whose roles have their own CPUs: how many, and which belong to which role.
 
 Virtual CPUs are free, so that each role can have as many as a host of its own would: as many as a cell has cores. In
 earlier runs the client and the server had half as many, and the server then limited variants that are fast.
@@ -23,20 +23,20 @@ MOST_MACHINE_CPUS = 128  # CONFIG_NR_CPUS of the lab kernel
 
 
 def group_sizes(cores: int, ends: Ends = EQUAL_ENDS) -> tuple[int, int, int, int]:
-    """How many CPUs the client, gateway-a, gateway-b and the server have, in this order, where each has its own."""
+    """Return the number of CPUs of the client, gateway-a, gateway-b and the server, in this order."""
     end = cores if ends == EQUAL_ENDS else max(1, -(-cores // 2))
     return end, cores, cores, end
 
 
 def groups(cores: int) -> tuple[range, range, range, range]:
-    """Their CPUs, by the machine's numbers: one role's after another's."""
+    """Return the CPU numbers of each role, one role after another."""
     client, a, b, server = group_sizes(cores)
     first, second, third = client, client + a, client + a + b
     return range(first), range(first, second), range(second, third), range(third, third + server)
 
 
 def machine_cpus(cores: int, role_cpus: RoleCpus, ends: Ends = EQUAL_ENDS) -> int:
-    """How many CPUs a machine has in all, in a cell with so many cores."""
+    """Return the total number of CPUs of a machine, in a cell with the given number of cores."""
     return sum(group_sizes(cores, ends)) if role_cpus == OWN_CPUS else cores
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of specs, testbed files and claims: an editor completes and checks with them."""
+"""The JSON Schemas of specs, testbed files and claims, for completion and checks in editors."""
 
 import functools
 import operator
@@ -16,12 +16,12 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> dict[str, Any]:
-    """Of specs."""
+    """Return the JSON Schema of specs."""
     return {"$schema": _DIALECT, **Experiment.model_json_schema()}
 
 
 def testbed_schema() -> dict[str, Any]:
-    """Of testbed files, whose provider says what else they have; only of the providers that this program has itself."""
+    """Return the JSON Schema of testbed files, for the built-in providers."""
     schemas = [*(provider_named(name).schema for name in PROVIDERS.own), Pool]
     described: Any = functools.reduce(operator.or_, schemas)
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[described, Field(discriminator="provider")])
@@ -29,5 +29,5 @@ def testbed_schema() -> dict[str, Any]:
 
 
 def claim_schema() -> dict[str, Any]:
-    """Of the files in experiments/claims."""
+    """Return the JSON Schema of the files in experiments/claims."""
     return {"$schema": _DIALECT, **Claim.model_json_schema()}

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cells a spec asks for: the cross product of its factors, those of ``include``, and what a rule of ``exclude``
-means."""
+"""The cells of a spec: the cross product of its factors, the cells of ``include``, and the rules of ``exclude``."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -11,7 +10,7 @@ from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
 
 
 def cells(factors: Factors) -> Iterator[Cell]:
-    """The cross product in the order of the spec, before ``exclude`` and ``include``."""
+    """Return the cross product in the order of the spec, before ``exclude`` and ``include``."""
     more = factors.more
     for cores in factors.cores:
         for variant in factors.variant:
@@ -22,13 +21,13 @@ def cells(factors: Factors) -> Iterator[Cell]:
 
 
 def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
-    """The cells of ``include``."""
+    """Return the cells of ``include``."""
     for extra in extras:
         yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size, extra.more)
 
 
 def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
-    """Whether a rule means a cell, on a testbed with ``max_cores`` processors.
+    """Return whether a rule matches a cell, on a testbed with ``max_cores`` processors.
 
     A rule's ``max`` means that number and its ``per-core`` as many tunnels as cores, however the cell was written.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A testbed as its file describes it: a provider and its hosts. Each provider has its own kind of host."""
+"""A testbed, as described by its file: a provider and its hosts. Each provider has its own kind of host."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,8 +28,8 @@ VIRTUAL_CLOCK: Clock = "virtual"
 
 
 class Host(Strict):
-    """What every kind of host has. ``settings``: host settings, by sysctl or file of /sys, that hold while a run uses
-    it and are put back after it."""
+    """The keys that every kind of host has. ``settings``: host settings, by sysctl or file of /sys, that hold while a
+    run uses it and are put back after it."""
 
     name: Name
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
@@ -44,7 +44,7 @@ class Host(Strict):
 
 
 class TestbedFile(Strict):
-    """What every testbed file has."""
+    """The keys that every testbed file has."""
 
     testbed: TestbedName
     description: str = ""
@@ -53,19 +53,19 @@ class TestbedFile(Strict):
     _file: str = PrivateAttr(default="")
 
     def with_file(self, file: str) -> Self:
-        """The same, remembering what a user named: a name in experiments/testbeds, or a file."""
+        """Return the testbed with a record of what the user named: a name in experiments/testbeds, or a file."""
         copy = self.model_copy()
         copy._file = file
         return copy
 
     @property
     def file(self) -> str:
-        """What a user named to mean this testbed; its own name where it was not read from a file."""
+        """What the user named to select this testbed; its own name if it was not read from a file."""
         return self._file or self.testbed
 
 
 class Testbed(TestbedFile):
-    """A testbed as its file describes it; each provider's schema is a subclass that says what else its file has.
+    """A testbed, as described by its file. Each provider's schema is a subclass with further keys.
 
     ``provider``: the provider's name; in the file, its name or the path of its folder.
     """
@@ -78,25 +78,25 @@ class Testbed(TestbedFile):
     _extension: Extension | None = PrivateAttr(default=None)
 
     def with_code(self, code: tuple[OwnCode, ...]) -> Self:
-        """The same, with code of an experiment's own variants, builds of which its hosts are to have."""
+        """Return the testbed with the code of an experiment's own variants, to be built for its hosts."""
         copy = self.model_copy()
         copy._own_code = code
         return copy
 
     @property
     def own_code(self) -> tuple[OwnCode, ...]:
-        """Code of an experiment's own variants."""
+        """The code of an experiment's own variants."""
         return self._own_code
 
     def of_provider(self, extension: Extension) -> Self:
-        """The same, remembering where its provider comes from."""
+        """Return the testbed with a record of where its provider comes from."""
         copy = self.model_copy(update={"provider": extension.name})
         copy._extension = extension
         return copy
 
     @property
     def extension(self) -> Extension | None:
-        """Where its provider comes from; None where it was not read from a file."""
+        """Where its provider comes from; None if it was not read from a file."""
         return self._extension
 
     # --- what a provider's schema may say otherwise ---
@@ -108,23 +108,25 @@ class Testbed(TestbedFile):
 
     @property
     def wanted_slots(self) -> int | None:
-        """In virtual time, how many virtual CPUs its file wants to run at a time; None for as many as can."""
+        """In virtual time, the number of virtual CPUs that its file wants to run at a time; None for as many as
+        possible.
+        """
         return None
 
     def relative_to(self, folder: Path) -> Self:
-        """The same, with the files that it names made absolute: they are relative to the folder of its own."""
+        """Return the testbed with absolute paths for the files that it names, which are relative to ``folder``."""
         return self
 
     def clashes(self, others: Sequence["Testbed"]) -> Iterator[str]:
-        """Sentences on why it cannot be in a pool together with others, beside what holds for every testbed."""
+        """Return reasons why it cannot share a pool with others, beyond the rules for every testbed."""
         yield from ()
 
     def check_roles(self, needed: Sequence[str] = ROLES) -> None:
-        """Refuse hosts that do not have each of the roles exactly once, or have the same name: for a validator of a
-        provider's schema."""
+        """Raise an error unless each role is on exactly one host and host names are unique. For validators of provider
+        schemas."""
         placed = [role for host in self.hosts for role in host.roles]
         wrong = [
-            f"{role} is on {placed.count(role)} places"
+            f"{role} is on {placed.count(role)} hosts"
             for role in ROLES
             if placed.count(role) > 1 or (role in needed and role not in placed)
         ]
@@ -132,13 +134,13 @@ class Testbed(TestbedFile):
             raise expected(f"each of the roles {', '.join(needed)} on exactly one host", because="; ".join(wrong))
         names = {host.name.lower() for host in self.hosts}  # a host key's name, and the DNS, have no capitals
         if len(names) != len(self.hosts):
-            raise expected("a name of its own for every host", because="two hosts have the same name")
+            raise expected("a unique name for every host", because="two hosts have the same name")
 
 
 class Pool(TestbedFile):
-    """Several testbeds that share a run: each carries whole blocks, at the same time as the others.
+    """Several testbeds that share a run: each carries whole blocks, in parallel with the others.
 
-    ``testbeds``: as a spec names one: a name in experiments/testbeds, or a file, relative to this one.
+    ``testbeds``: names in experiments/testbeds, or files relative to this one.
     """
 
     provider: Literal["pool"]
@@ -150,28 +152,28 @@ class Pool(TestbedFile):
     _members: tuple[Testbed, ...] = PrivateAttr(default=())
 
     def with_members(self, members: Sequence[Testbed]) -> "Pool":
-        """The same, with the testbeds that its names mean."""
+        """Return the pool with the testbeds that its names stand for."""
         copy = self.model_copy()
         copy._members = tuple(members)
         return copy
 
     @property
     def members(self) -> tuple[Testbed, ...]:
-        """The testbeds that its names mean, in their order."""
+        """The testbeds that its names stand for, in order."""
         return self._members
 
 
 def members_of(testbed: Testbed | Pool) -> tuple[Testbed, ...]:
-    """The testbeds of a pool; of another testbed, itself alone."""
+    """Return the testbeds of a pool, or the testbed itself if it is not a pool."""
     return testbed.members if isinstance(testbed, Pool) else (testbed,)
 
 
 def clock_of(testbed: Testbed | Pool) -> Clock:
-    """The clock by which a testbed's trials are timed; of a pool, that of its testbeds, which have the same."""
+    """Return the clock that times a testbed's trials; for a pool, the common clock of its testbeds."""
     return members_of(testbed)[0].timed_by
 
 
 def crossing_links(hosts: Sequence[Host], host: Host) -> list[Link]:
-    """The links of a host whose other end is another host, in the order of LINKS."""
+    """Return the links of a host whose other end is on another host, in the order of LINKS."""
     placed = {role for other in hosts for role in other.roles}
     return [link for link, roles in LINKS.items() if set(roles) <= placed and len(set(roles) & set(host.roles)) == 1]

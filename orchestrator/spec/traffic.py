@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traffic of an experiment's trials, as its spec describes it."""
+"""The traffic of an experiment's trials, as described by its spec."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -48,57 +48,64 @@ class Traffic(Strict):
     protocol: Protocol = "tcp"
     streams: Streams = 1
     rate: PacketRate | None = None
-    search: Search | None = Field(default=None, description="In place of a rate: the highest is searched; of pktgen.")
-    latency: Latency | None = Field(default=None, description="Round-trip times beside loads; of pktgen.")
-    flows: int = Field(default=1, ge=1, le=16384, description="UDP flows in each tunnel, by source port; of pktgen.")
+    search: Search | None = Field(
+        default=None, description="Search for the highest rate instead of offering a given one (pktgen)."
+    )
+    latency: Latency | None = Field(default=None, description="Measure round-trip times under load (pktgen).")
+    flows: int = Field(
+        default=1, ge=1, le=16384, description="UDP flows in each tunnel, distinguished by source port (pktgen)."
+    )
     threads: int | None = Field(
-        default=None, ge=1, le=4096, description="CPUs that generate packets; without: all that the host may use."
+        default=None, ge=1, le=4096, description="CPUs that generate packets. Default: all that the host may use."
     )
-    burst: int = Field(
-        default=1, ge=1, le=1000, description="Packets that an interface is given at once; more than 1 not over veth."
-    )
-    clone: int = Field(
-        default=0, ge=0, le=100_000, description="How often a packet is sent again, itself; more than 0 not over veth."
-    )
+    burst: int = Field(default=1, ge=1, le=1000, description="Packets handed to an interface at once; 1 over veth.")
+    clone: int = Field(default=0, ge=0, le=100_000, description="How often the same packet is sent again; 0 over veth.")
     paths: Paths = Field(
         default="subnets",
         description="How flows find tunnels. subnets: each tunnel has a subnet; ecmp: one destination, with routes "
         "over all tunnels, hashed on addresses and ports.",
     )
-    ip_version: Literal[4, 6] = Field(default=4, description="Of the packets inside the tunnels.")
+    ip_version: Literal[4, 6] = Field(default=4, description="The IP version of packets inside the tunnels.")
     direction: Direction = Field(
-        default="forward", description="forward: from the client's side; reverse: from the server's; both: at once."
+        default="forward", description="forward: client to server; reverse: server to client; both: simultaneously."
     )
     processes: int = Field(
-        default=1, ge=1, le=64, description="Pairs of iperf3 processes in each tunnel; before 3.16 each has one thread."
+        default=1,
+        ge=1,
+        le=64,
+        description="Pairs of iperf3 processes in each tunnel. Before iperf3 3.16, each process has one thread.",
     )
     connections: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description="TCP connections over all tunnels together, each with processes of its own; with paths ecmp. "
-        "Without: as many as tunnels times processes times streams.",
+        description="TCP connections over all tunnels together, each with its own processes (paths: ecmp). "
+        "Default: tunnels times processes times streams.",
     )
     bitrate_bps: BitRate | None = Field(
         default=None,
         alias="bitrate",
-        description="Offered to each tunnel, in each direction; without, or max: as fast as it goes. Udp needs a rate.",
+        description="Payload rate offered to each tunnel in each direction. Default, or max: as fast as possible. Udp needs a rate.",
     )
     datagram_bytes: Size | None = Field(
-        default=None, ge=16, le=65507, alias="datagram", description="Of udp; without: what fits in one packet."
+        default=None,
+        ge=16,
+        le=65507,
+        alias="datagram",
+        description="UDP payload size. Default: what fits in one packet.",
     )
     window_bytes: Size | None = Field(
-        default=None, ge=1024, le=512 * 1024**2, alias="window", description="Socket buffers of tcp."
+        default=None, ge=1024, le=512 * 1024**2, alias="window", description="TCP socket buffer size."
     )
     congestion: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,15}$")] | None = Field(
-        default=None, description="The congestion control of tcp, such as cubic or bbr."
+        default=None, description="TCP congestion control, such as cubic or bbr."
     )
-    mss_bytes: Size | None = Field(default=None, ge=88, le=9000, alias="mss", description="Segments of tcp.")
-    zerocopy: bool = Field(default=False, description="Whether tcp sends with sendfile.")
+    mss_bytes: Size | None = Field(default=None, ge=88, le=9000, alias="mss", description="TCP maximum segment size.")
+    zerocopy: bool = Field(default=False, description="Whether TCP sends with sendfile.")
     affinity: bool = Field(
-        default=False, description="Whether each process is bound to one CPU, in turn; without: to none."
+        default=False, description="Whether each process is pinned to one CPU, round-robin. Default: not pinned."
     )
-    command: Command | None = Field(default=None, description="Programs of your own; of tool command.")
+    command: Command | None = Field(default=None, description="Your own programs (tool: command).")
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")
 
@@ -107,13 +114,13 @@ class Traffic(Strict):
     def _goes_with_the_protocol(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = "tcp" if info.field_name in _OF_TCP else "udp"
         if value and info.data.get("protocol", wanted) != wanted:
-            raise expected(f"protocol {wanted} beside it, or nothing here", because=f"it goes with {wanted} only")
+            raise expected(f"protocol {wanted}, or no such key", because=f"it is only for {wanted}")
         return value
 
     @model_validator(mode="after")
     def _says_how_fast(self) -> "Traffic":
         if self.protocol == "udp" and self.paced_bps is None:
-            raise expected("a bitrate, such as 500 Mbit/s", because="udp sends as fast as it is told to, and no faster")
+            raise expected("a bitrate, such as 500 Mbit/s", because="udp needs a target rate")
         return self
 
     @model_validator(mode="after")
@@ -127,8 +134,7 @@ class Traffic(Strict):
         if beside:
             raise expected(
                 "connections with paths: ecmp and tcp only, and without streams, processes and bitrate",
-                because=f"connections are those of all tunnels together, and {' and '.join(beside)} "
-                "would be of each tunnel",
+                because=f"connections are counted over all tunnels, while {' and '.join(beside)} are per tunnel",
             )
         return self
 
@@ -139,10 +145,10 @@ class Traffic(Strict):
 
     @cached_property
     def too_slow(self) -> str:
-        """Why iperf3 cannot offer so little of TCP evenly; empty where it can.
+        """Why iperf3 cannot offer such a low TCP rate evenly; empty if it can.
 
-        It paces whole blocks (DEFAULT_TCP_BLKSIZE of iperf3's iperf_api.h), each of which is sent when those before it
-        are, on the average, less than the bit rate.
+        iperf3 paces whole blocks (DEFAULT_TCP_BLKSIZE in iperf_api.h). It sends the next one once the average rate so
+        far is below the target.
         """
         if self.tool != "iperf3" or self.protocol != "tcp" or self.paced_bps is None:
             return ""
@@ -152,9 +158,9 @@ class Traffic(Strict):
             return ""
         least = _FEWEST_BLOCKS * _TCP_BLOCK_BITS / self.duration_s
         return (
-            f"a stream of {each_bps / 1e6:.3g} Mbit/s sends one block of 128 KiB in {seconds:.3g} s, so that "
-            f"{self.duration_s:g} s have {self.duration_s / seconds:.2g} of them. Ask for {least / 1e6:.3g} Mbit/s or "
-            "more in each stream, for fewer streams, for a longer duration, or for udp"
+            f"a stream of {each_bps / 1e6:.3g} Mbit/s sends one block of 128 KiB every {seconds:.3g} s, which is "
+            f"{self.duration_s / seconds:.2g} blocks in {self.duration_s:g} s. Use {least / 1e6:.3g} Mbit/s or more "
+            "per stream, fewer streams, a longer duration, or udp"
         )
 
     @model_validator(mode="after")
@@ -166,7 +172,7 @@ class Traffic(Strict):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What makes a trial's traffic what it is, its times apart, as JSON values."""
+        """Return what defines a trial's traffic, except its times, as JSON values."""
         stored = self.model_dump(mode="json", exclude=set(_TIMES))
         fields, mine = type(self).model_fields, OF_TOOL[self.tool]
         return {
@@ -179,30 +185,30 @@ class Traffic(Strict):
 
     @cached_property
     def stored(self) -> dict[str, Any]:
-        """As JSON values, from which ``read_traffic`` makes it again. Times are in seconds."""
+        """Return JSON values that ``read_traffic`` can read. Times are in seconds."""
         return {**self.identity, "warm_up_s": self.warm_up_s, "duration_s": self.duration_s}
 
 
 def read_traffic(stored: Mapping[str, Any]) -> Traffic:
-    """The traffic that ``Traffic.stored`` wrote."""
+    """Return the traffic that ``Traffic.stored`` wrote."""
     return Traffic.model_validate(dict(stored), by_name=True, by_alias=False, strict=False, context=STORED)
 
 
 def alone(field: FieldInfo) -> Any:
-    """The type of a field's values, with what checks them, and without its default."""
+    """Return the type of a field's values with its validators and without its default."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 if TYPE_CHECKING:
 
     class TierTraffic(Traffic):
-        """Traffic that a tier replaces."""
+        """The traffic keys that a tier replaces."""
 
 else:
     TierTraffic = create_model(
         "TierTraffic",
         __base__=Strict,
-        __doc__="Traffic that a tier replaces.",
+        __doc__="The traffic keys that a tier replaces.",
         **{
             name: (alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
             for name, field in Traffic.model_fields.items()

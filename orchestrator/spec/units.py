@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantities with units, as specs write them: '10s', '500 ms', '2 Gbit/s', '200 kpps', '1420 B', '1 GiB', '5 %'."""
+"""Quantities with units in specs: '10s', '500 ms', '2 Gbit/s', '200 kpps', '1420 B', '1 GiB', '5 %'."""
 
 import re
 from collections.abc import Mapping
@@ -29,44 +29,44 @@ _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z/]+|%)", re.ASC
 
 
 def parse_quantity(value: object, units: Mapping[str, Fraction]) -> Fraction:
-    """A non-negative number and one of ``units``, in the base unit (s, bit/s, packets/s, B, a share of 1).
+    """Return a non-negative quantity in its base unit (s, bit/s, packets/s, B, a share of 1).
 
-    Raises ValueError, whose message says what is wrong with the value. A number without a unit is refused, because
-    nothing says whether 500 is seconds or milliseconds; so is a unit in another case ('1 GB' is not '1 Gb').
+    Raises ValueError with a message that says what is wrong. A number without a unit is refused, because 500 could be
+    seconds or milliseconds; so is a unit in the wrong case ('1 GB' is not '1 Gb').
     """
     known = ", ".join(units)
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"it has no unit; the units are {known}")
     found = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"it is not a number with a unit; the units are {known}")
+        raise ValueError(f"expected a number with a unit; the units are {known}")
     number, unit = found.groups()
     if unit not in units:
         same = [name for name in units if name.lower() == unit.lower()]
-        raise ValueError(f'"{unit}" is not a unit here; {f"did you mean {same[0]}?" if same else f"they are {known}"}')
+        raise ValueError(f'"{unit}" is not a known unit; {f"did you mean {same[0]}?" if same else f"they are {known}"}')
     return Fraction(number) * units[unit]
 
 
 def seconds(value: object) -> float:
-    """A duration in seconds."""
+    """Return a duration in seconds."""
     return float(parse_quantity(value, DURATIONS))
 
 
 def bits_per_second(value: object) -> float:
-    """A rate in bit/s."""
+    """Return a rate in bit/s."""
     return float(parse_quantity(value, RATES))
 
 
 def packets_per_second(value: object) -> float:
-    """A rate in packets per second; ValueError when it is none at all."""
+    """Return a rate in packets per second. Raises ValueError if it is 0."""
     rate = parse_quantity(value, PACKET_RATES)
     if not rate:
-        raise ValueError("it is no rate")
+        raise ValueError("the rate must be above 0")
     return float(rate)
 
 
 def whole_bytes(value: object) -> int:
-    """A size in bytes; ValueError when it is not a whole number of them."""
+    """Return a size in bytes. Raises ValueError if it is not a whole number."""
     size = parse_quantity(value, SIZES)
     if size.denominator != 1:
         raise ValueError("it is not a whole number of bytes")
@@ -74,5 +74,5 @@ def whole_bytes(value: object) -> int:
 
 
 def share(value: object) -> float:
-    """A percentage as a share of 1."""
+    """Return a percentage as a share of 1."""
     return float(parse_quantity(value, SHARES))

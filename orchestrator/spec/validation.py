@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a tree to a model; what the model refuses becomes problems with a place and a sentence."""
+"""Builds a model from a tree, and turns validation errors into problems with a location and a sentence."""
 
 import functools
 from collections.abc import Mapping as MappingType
@@ -33,10 +33,10 @@ _KINDS = {
 
 
 def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
-    """The model's instance, or None and every problem."""
+    """Return the model's instance, or None and all problems."""
     if not isinstance(tree, Mapping):
         return None, [
-            Problem(f"{_found(tree)} is here; expected keys and values. `orch schema` shows them.", tree.span)
+            Problem(f"{_found(tree)} is here, but keys and values were expected. `orch schema` shows them.", tree.span)
         ]
     try:
         return model.model_validate(plain(tree)), []
@@ -53,7 +53,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _is_echo(details: MappingType[str, Any], meant: set[Location]) -> bool:
-    """Whether an error only follows from another one that is reported."""
+    """Return whether an error is only a consequence of another reported one."""
     if details["type"] == "missing":
         return tuple(details["loc"]) in meant
     # A list counts as empty when its entries are refused.
@@ -61,7 +61,7 @@ def _is_echo(details: MappingType[str, Any], meant: set[Location]) -> bool:
 
 
 def _meant(details: MappingType[str, Any], schema: dict[str, Any]) -> Location:
-    """The location that an unknown key most likely means: it is then not reported as missing as well."""
+    """Return the location that an unknown key was probably meant for, so that it is not also reported as missing."""
     *parent, key = details["loc"]
     return (*parent, nearest(str(key), _part(schema, parent).get("properties", {})) or key)
 
@@ -72,7 +72,7 @@ def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, An
     if location and location[-1] == "[key]":
         key = str(location[-2])
         expected = _KINDS.get(kind, details["msg"])
-        return Problem(f'The name "{key}" cannot be used; expected {expected}.', place_of(tree, location[:-1], True))
+        return Problem(f'The name "{key}" is not valid; expected {expected}.', place_of(tree, location[:-1], True))
     where = _name(location)
     if kind == "missing":
         parent = place_of(tree, location[:-1], True) if len(location) > 1 else _beginning(tree.span)
@@ -90,10 +90,10 @@ def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, An
         return Problem(f"{where}: {found} is not one of {', '.join(choices)}.{hint}", span)
     if kind == "expected":
         because = f": {context['because']}" if context["because"] else ""
-        subject = f"{where}: {found} does not fit" if where else "This does not fit"
+        subject = f"{where}: {found} is not valid" if where else "This value is not valid"
         return Problem(f"{subject}{because}. Expected {context['expected']}.", span)
     expected = _KINDS.get(kind, details["msg"]).format_map(context)
-    return Problem(f"{where}: {found} does not fit. Expected {expected}.", span)
+    return Problem(f"{where}: {found} is not valid. Expected {expected}.", span)
 
 
 def _choices(details: MappingType[str, Any]) -> list[str]:
@@ -138,7 +138,7 @@ def _found_at(tree: Node, location: Location) -> str:
 
 
 def _part(schema: dict[str, Any], location: Location) -> dict[str, Any]:
-    """The part of a JSON Schema that describes a location; {} when there is none."""
+    """Return the part of a JSON Schema that describes a location; {} if there is none."""
     part = _resolved(schema, schema)
     for step in location:
         if isinstance(step, int):
@@ -150,7 +150,7 @@ def _part(schema: dict[str, Any], location: Location) -> dict[str, Any]:
 
 
 def _of_any_key(part: dict[str, Any]) -> Any:
-    """What describes the values of a mapping whose keys are free."""
+    """Return the schema of the values of a mapping with arbitrary keys."""
     return next(iter(part.get("patternProperties", {}).values()), None) or part.get("additionalProperties") or {}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of variants: kernel/variants.yaml, and those that specs bring along, with patches or source of their own.
+"""Variants files: kernel/variants.yaml, and those of specs, with their own patches or sources.
 
 What a variant brings is read with the file, as bytes: a later change of it is no part of a run that has begun, and it
 can be sent to where a testbed is.
@@ -50,22 +50,26 @@ _Path = Annotated[str, Field(min_length=1)]
 
 
 class Entry(Strict):
-    """A variant as it is written."""
+    """A variant, as written in a variants file."""
 
     description: str = ""
     system: Literal["wireguard", "ipsec"] = Field(
-        default=WIREGUARD, description="What makes the tunnels. ipsec: the kernel's ESP, with settings: {cipher: NAME}."
+        default=WIREGUARD,
+        description="The system that provides the tunnels. ipsec: the kernel's ESP, with settings: {cipher: NAME}.",
     )
-    build: str = Field(default=UPSTREAM, description="upstream or multitunnel: the code, or what `patches` go on.")
+    build: str = Field(default=UPSTREAM, description="upstream or multitunnel: the code, or the base for `patches`.")
     patches: tuple[_Path, ...] = Field(
         default=(),
-        description="Patches, in order, as files relative to this one; -p1 from the root of the kernel source.",
+        description="Patches to apply, in order: files relative to this one, with -p1 paths from the root of the "
+        "kernel source.",
     )
     source: _Path | None = Field(
         default=None,
-        description="A folder, relative to this file, whose files replace or add to those of drivers/net/wireguard.",
+        description="A folder, relative to this file, whose files replace or extend those of drivers/net/wireguard.",
     )
-    settings: dict[str, Setting] = Field(default={}, description="threaded: true, and what the module itself has.")
+    settings: dict[str, Setting] = Field(
+        default={}, description="threaded (true or false), and the settings of the module itself."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Entry":
@@ -89,7 +93,7 @@ class Entry(Strict):
 
     def _fits_ipsec(self) -> "Entry":
         if other := sorted(self.model_fields_set & {"build", "patches", "source"}):
-            raise expected("system and settings only", because=f"ipsec is the kernel's own and has no {other[0]}")
+            raise expected("system and settings only", because=f"ipsec is part of the kernel and has no {other[0]}")
         if set(self.settings) != {"cipher"} or self.settings["cipher"] not in CIPHERS:
             found = ", ".join(f"{name}: {value}" for name, value in self.settings.items()) or "nothing"
             raise expected(f"settings: {{cipher: {' or '.join(CIPHERS)}}}", because=f"ipsec is given {found}")
@@ -97,13 +101,13 @@ class Entry(Strict):
 
 
 class _File(RootModel[dict[Name, Entry]]):
-    """All variants of a file."""
+    """All variants in a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """Code that a variant brings. ``base``: the build it goes on; ``patches``: (name, content), in order; ``source``:
-    (path below drivers/net/wireguard, content), sorted."""
+    """Code of a user's own variant. ``base``: the build it modifies; ``patches``: (name, content), in order;
+    ``source``: (path below drivers/net/wireguard, content), sorted."""
 
     base: str
     patches: Files = ()
@@ -111,7 +115,7 @@ class OwnCode:
 
     @property
     def build(self) -> str:
-        """The name of the build, made of its content, so that equal code is built once."""
+        """The name of the build, derived from its content, so that equal code is built once."""
         digest = hashlib.sha256(self.base.encode())
         for kind, files in (("patch", self.patches), ("source", self.source)):
             for name, content in files:
@@ -121,7 +125,7 @@ class OwnCode:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A variant as a file describes it; ``code``: what it brings itself, None where it loads a build of the project."""
+    """A variant, as described in a file; ``code``: its own code, None if it loads a build of the project."""
 
     name: str
     entry: Entry
@@ -129,20 +133,20 @@ class Described:
 
     @property
     def build(self) -> str:
-        """The name of the build that it loads; empty where it is no WireGuard."""
+        """The name of the build that it loads; empty if it is not WireGuard."""
         if self.entry.system != WIREGUARD:
             return ""
         return self.code.build if self.code else self.entry.build
 
     @property
     def kind(self) -> tuple[str, bool]:
-        """The build that it is, or goes on, and whether NAPI polls have threads of their own."""
+        """Its build or base build, and whether NAPI polling is threaded."""
         return self.entry.build, self.entry.settings.get("threaded") == "true"
 
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """A file of variants. ``files``: it and all that it names, by their paths relative to its folder."""
+    """The contents of a variants file. ``files``: it and all files that it names, by path relative to its folder."""
 
     file: Path = Path()
     described: tuple[Described, ...] = ()
@@ -150,12 +154,12 @@ class Variants:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order of the file."""
+        """The names of the variants, in file order."""
         return tuple(one.name for one in self.described)
 
     @property
     def code(self) -> tuple[OwnCode, ...]:
-        """What has to be built, each once."""
+        """The code to build, without duplicates."""
         return tuple(dict.fromkeys(one.code for one in self.described if one.code))
 
 
@@ -163,7 +167,7 @@ NO_VARIANTS = Variants()
 
 
 def read_variants(file: Path) -> Variants:
-    """The variants of a file. Raises SpecError with every mistake and its place, or UserError."""
+    """Return the variants of a file. Raises SpecError with all errors and their locations, or UserError."""
     source = read_source(file)
     root, problems = parse(source)
     read, refused = build(_File, root)
@@ -180,7 +184,7 @@ def read_variants(file: Path) -> Variants:
 
 
 class _Reader:
-    """Reads what the variants of a file name, and collects what is wrong with it."""
+    """Reads the files that variants name, and collects errors."""
 
     def __init__(self, file: Path, root: Mapping) -> None:
         self._folder, self._root = file.parent, root
@@ -188,7 +192,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def code(self, name: str, entry: Entry) -> OwnCode | None:
-        """What a variant brings; None where that is nothing, or something is wrong with it."""
+        """Return a variant's own code; None if it has none, or if there is an error."""
         if not entry.patches and entry.source is None:
             return None
         patches = [self._patch(path, (name, "patches", at)) for at, path in enumerate(entry.patches)]
@@ -209,7 +213,7 @@ class _Reader:
             return
         found = sorted(one for one in folder.rglob("*") if one.is_file()) if folder.is_dir() else []
         if not found:
-            self._report(place, f"{folder} is no folder with files. Name one that has the module's source.")
+            self._report(place, f"{folder} is not a folder with files. Name a folder with the module's source.")
         for one in found:
             if (content := self._read(one, place)) is not None:
                 relative = one.relative_to(folder).as_posix()
@@ -217,9 +221,14 @@ class _Reader:
                 yield relative, content
 
     def _within(self, path: str, place: tuple[str | int, ...]) -> Path | None:
-        """Where a path leads, which must be below the file's folder: a run keeps all of it."""
+        """Return the resolved path, which must be below the file's folder, because a run stores a copy of
+        everything.
+        """
         if is_outside(path):
-            self._report(place, f"{path} is not below the folder of this file, all of which a run keeps. Put it there.")
+            self._report(
+                place,
+                f"{path} is not below the folder of this file. A run stores a copy of what is there; move it there.",
+            )
             return None
         return self._folder / path
 
@@ -227,10 +236,13 @@ class _Reader:
         try:
             content = path.read_bytes()
         except OSError as error:
-            self._report(place, f"{path} cannot be read: {error.strerror}. Check the name.")
+            self._report(place, f"Cannot read {path}: {error.strerror}. Check the name.")
             return None
         if sum(map(len, self.files.values())) + len(content) > LARGEST_BYTES:
-            message = f"With {path}, this file brings more than {LARGEST_BYTES >> 20} MiB. Leave out what is no source."
+            message = (
+                f"With {path}, the files exceed {LARGEST_BYTES >> 20} MiB in total. Remove files that are not "
+                "source code."
+            )
             self._report(place, message)
             return None
         return content
@@ -240,19 +252,20 @@ class _Reader:
 
 
 def is_outside(path: str) -> bool:
-    """Whether a relative path leads out of its folder, or is none."""
+    """Return whether a path leads out of its folder or is not relative."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or path.startswith("~")
 
 
 def variants_of_spec(tree: Mapping, folder: Path) -> tuple[Variants, list[Problem]]:
-    """The variants of the file that a spec names, relative to its ``folder``, and every mistake in it; none without
-    one."""
+    """Return the variants of the file that a spec names, relative to ``folder``, and all errors in it."""
     node = tree.entries.get("variants")
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return NO_VARIANTS, []
     if is_outside(node.value):
-        message = f"{node.value} is not below the folder of the spec: a run keeps it under the same name. Put it there."
+        message = (
+            f"{node.value} is not below the folder of the spec. A run stores a copy of what is there; move it there."
+        )
         return NO_VARIANTS, [Problem(message, node.span)]
     try:
         return read_variants(folder / node.value), []

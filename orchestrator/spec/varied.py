@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of a spec that can be factors, by their paths: those of traffic, as ``traffic.streams``, ``tunnel.mtu`` and
-``tunnel.device``, and those of the link between the gateways, as ``links.wan.delay``."""
+"""Spec keys that can be factors, by path: keys of traffic such as ``traffic.streams``, ``tunnel.mtu`` and
+``tunnel.device``, and keys of the link between the gateways such as ``links.wan.delay``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -26,7 +26,7 @@ OWN_DEVICE, SHARED_DEVICE = "own", "shared"
 # IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
 Mtu = Annotated[
     Size,
-    Field(ge=1280, le=1420, description="Bytes of the largest IP packet in a tunnel; without: 1420. Not of pktgen."),
+    Field(ge=1280, le=1420, description="The MTU of the tunnels in bytes. Default: 1420. Not for pktgen."),
 ]
 Device = Annotated[
     Literal["own", "shared"],
@@ -40,7 +40,7 @@ OF_TUNNELS: Mapping[str, Any] = {TUNNEL_MTU: Mtu, TUNNEL_DEVICE: Device}
 
 
 class Varied(Strict):
-    """Levels of keys of the spec beside those of the factors that are known by name.
+    """Levels of spec keys given by path, in addition to the factors known by name.
 
     ``paths``: {path: the name of the field that has its levels}. What is not given is not in the JSON, so that specs
     without such factors are what they were.
@@ -52,7 +52,7 @@ class Varied(Strict):
 
     @property
     def more(self) -> dict[str, Any]:
-        """{path: its levels, or level}, of those that are given, in the order of `paths`."""
+        """Return {path: its levels, or level} for the given keys, in the order of `paths`."""
         found = {path: getattr(self, name) for path, name in self.paths.items()}
         return {path: levels for path, levels in found.items() if levels is not None}
 
@@ -64,7 +64,7 @@ class Varied(Strict):
 
 
 def with_paths(model: type[Strict], wrap: Any) -> Any:
-    """A model that takes paths too. ``wrap``: from the type of a level to that of the key's value."""
+    """Return a model that also accepts paths. ``wrap``: maps the type of a level to the type of the key's value."""
     fields: dict[str, Any] = {}
     for path, name in OF_TRAFFIC.items():
         field = Traffic.model_fields[name]
@@ -78,7 +78,7 @@ def with_paths(model: type[Strict], wrap: Any) -> Any:
 
 
 def traffic_of(traffic: Traffic, levels: Mapping[str, Level]) -> Traffic:
-    """The traffic of a cell: that of the spec, with the cell's levels. Raises ValueError where they do not go together,
-    such as udp without a bit rate."""
+    """Return the traffic of a cell: that of the spec, with the cell's levels. Raises ValueError if they conflict, such
+    as udp without a bit rate."""
     mine = {OF_TRAFFIC[path]: level for path, level in levels.items() if path in OF_TRAFFIC}
     return read_traffic({**traffic.stored, **mine}) if mine else traffic

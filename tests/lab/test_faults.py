@@ -244,7 +244,7 @@ def test_what_a_killed_run_left_changed_is_told_by_restore(tmp_path: Path, monke
     assert told.returncode == 0
     assert told.stdout.startswith("lab1: its lab has ended, and ")
     assert "net.core.netdev_budget" in told.stdout
-    assert orch("restore", testbed).stdout.startswith("Nothing is to be put back")
+    assert orch("restore", testbed).stdout.startswith("Nothing to restore")
     (run,) = runs_in(results)
     prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
     (host,) = json.loads(prepared)["hosts"].values()

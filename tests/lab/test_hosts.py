@@ -237,7 +237,7 @@ def test_what_a_killed_run_left_is_put_back(pair: StandingHosts, tmp_path: Path)
     assert told.returncode == 0
     assert "lab1: net.core.rmem_max is" in told.stdout
     assert pair.snapshot() ^ before == set()
-    assert "Nothing is to be put back" in orch("restore", pair.file).stdout
+    assert "Nothing to restore" in orch("restore", pair.file).stdout
     resumed = orch("run", pair.spec, "--no-report", "--resume", runs_in(results)[0])
     assert resumed.returncode == 0, resumed.stderr
     all_ok_once(runs_in(results)[0])

@@ -75,5 +75,5 @@ def test_the_summary_counts_what_load_marked_and_what_it_spoiled(tmp_path: Path)
     run = load(path)
     assert beside_load(run) == (2, 1)
     marked, invalid, _ = load_sentences(run)
-    assert f"2 of {len(run.attempts)} attempts, which are marked" in marked
-    assert f"1 of {len(run.attempts)} attempts, which are invalid" in invalid
+    assert f"2 of {len(run.attempts)} attempts; these are marked" in marked
+    assert f"1 of {len(run.attempts)} attempts; these are invalid" in invalid

@@ -125,6 +125,6 @@ def test_an_archive_is_replaced_only_when_asked(runs: Path, tmp_path: Path, caps
     archive.write_text("another")
     assert run_command(["export", str(run), "--output", str(archive)]) == 2
     assert archive.read_text() == "another"
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert run_command(["export", str(run), "--output", str(archive), "--force"]) == 0
     assert archive.read_bytes()[:2] == b"PK"

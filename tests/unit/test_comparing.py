@@ -91,7 +91,7 @@ def test_compare_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert [run_command(["compare", str(a), str(b)]) for a, b in pairs] == [0, 1, 4]
     said = capsys.readouterr().out
     assert "8 of 8 cells differ by more than noise; 0 of 4 speed-ups differ" in said
-    assert "The same spec, variants, environment and versions." in said
+    assert "Spec, variants, environment and versions are the same." in said
     assert run_command(["compare", str(runs[0]), str(runs[1]), "--json"]) == 1
     assert len(json.loads(capsys.readouterr().out)["cells"]) == 8
 
@@ -202,8 +202,8 @@ def test_speed_ups_are_against_the_first_runs_reference_and_it_is_named(
     assert "threaded" not in set(found.speed_ups["variant"])
     run_command(["compare", str(a), str(b)])
     said = " ".join(capsys.readouterr().out.split())
-    assert "Speed-up against threaded" in said
-    assert "Speed-up against vanilla" not in said
+    assert "Speed-up over threaded" in said
+    assert "Speed-up over vanilla" not in said
 
 
 def test_a_comparison_says_what_it_could_have_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def test_other_shells_get_what_they_ask_for(shell: str) -> None:
         environment = {name: value.format(line=line) for name, value in ASKED[shell].items()}
         return said(_ORCH_COMPLETE=f"complete_{shell}", **environment)
 
-    assert "Say which of the paper" in asked("orch ver")
+    assert "Show which of the paper" in asked("orch ver")
     assert "--tier" in asked("orch run --ti")
     assert "orch" in said("--show-completion", shell)
 

@@ -93,7 +93,7 @@ def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_sta
     assert said.out.splitlines()[-1] == str(path)
     assert "6 of 6 trials are ok." in said.out
     assert f"No report was drawn. {error.args[0]}"[:20] in said.err
-    assert f"`orch report {path}` tries it again" in said.err
+    assert f"To try again: `orch report {path}`" in said.err
     summary.statuses.update({"failed": 1})
     assert run_module.conclude(summary, "orch run x", True) == 1
     assert json.loads(capsys.readouterr().out)["run"] == str(path)

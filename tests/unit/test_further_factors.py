@@ -83,12 +83,12 @@ MISTAKES = {
     "levels that do not go together": (
         "traffic.mss: [1000 B, 1300 B]",
         "traffic.protocol: [tcp, udp]",
-        "udp, traffic.streams 1 do not go together",
+        "udp, traffic.streams 1 conflict",
     ),
     "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "goes with tool pktgen"),
     "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B does not fit"),
     "what a block is addressed by": ("traffic.mss: [1000 B, 1300 B]", "traffic.ip_version: [4, 6]", "There is no key"),
-    "a rule without effect": ("- {traffic.streams: 8", "- {traffic.streams: 7", "means no cell"),
+    "a rule without effect": ("- {traffic.streams: 8", "- {traffic.streams: 7", "matches no cell"),
 }
 
 

@@ -17,7 +17,7 @@ def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
     folder = tmp_path / "my-idea"
     init(folder)
     spec = folder / "my-idea.yaml"
-    assert "is a good spec" in check_file(spec)
+    assert "is a valid spec" in check_file(spec)
     assert "my-idea-lab" in check_file(folder / "testbed.yaml")
     assert load_testbed(str(folder / "testbed.yaml")).testbed == "my-idea-lab"
     experiment = load_experiment(spec, "smoke")
@@ -30,8 +30,8 @@ def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         init(tmp_path / "there")
     assert not list((tmp_path / "there").iterdir())
-    with pytest.raises(UserError, match="cannot be an experiment's name"):
+    with pytest.raises(UserError, match="is not a valid name for an experiment"):
         init(tmp_path / "My Idea")

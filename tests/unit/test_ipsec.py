@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_variant_of_ipsec_is_said(tmp_path: Path, entry: st
 def test_pktgen_with_ipsec_is_refused_where_it_is_named(tmp_path: Path) -> None:
     file = tmp_path / "beside.yaml"
     file.write_text(SPEC.replace("TOOL", "pktgen"))
-    with pytest.raises(SpecError, match=r"beside.yaml:2:30: ipsec-gcm is IPsec, and pktgen measures WireGuard only"):
+    with pytest.raises(SpecError, match=r"beside.yaml:2:30: ipsec-gcm is IPsec, but pktgen supports only WireGuard"):
         load_experiment(file)
     file.write_text(SPEC.replace("TOOL", "iperf3, protocol: tcp, streams: 1, warm_up: 0s, duration: 1s"))
     assert load_experiment(file).factors.variant == ("vanilla", "ipsec-gcm")

@@ -154,7 +154,7 @@ def test_explain_names_what_limits_each_cell_and_what_differs(capsys: pytest.Cap
         (["example", "inline,cores=2"], "means 3 cells"),
         (["example", "inline,cores=7"], "means no cell"),
         (["example", "inline,colour=7"], "no factor colour"),
-        (["example", "--against", "inline"], "name that cell too"),
+        (["example", "--against", "inline"], "name one before --against"),
         (["example-packet-rate", "inline"], "packet rates"),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_testbed_without_its_variant_leaves_it_out_and_says_so() -> None:
         ("vanila", "There is no variant vanila in kernel/variants.yaml. Did you mean vanilla?"),
         (
             "patched-off",
-            "is not among the variants, and neither is vanilla, which it would be held against. Name one of",
+            "is not among the variants, and neither is vanilla, which it would be compared with. Name one of",
         ),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_noise_floor_against_nothing_is_a_mistake(
 def test_a_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["plan", "exp/scaling.yaml", "--tier", "smoke", "--set", "noise_floor=vanilla"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Each round measures vanilla once more at each place, for the noise floor." in said
+    assert "Each round measures vanilla twice at each place, for the noise floor." in said
 
 
 def test_a_campaign_measures_it_and_stores_it_apart(lab: Lab) -> None:

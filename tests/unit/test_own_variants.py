@@ -62,7 +62,7 @@ def test_a_variant_of_ones_own_is_planned_and_has_its_own_build(spec: Path) -> N
     assert {trial.levels.variant for trial in plan.iterate() if trial.kind == "measure"} == {"vanilla", "fast"}
     found = variant("fast", experiment.own_variants.described)
     assert (found.build, found.threaded, found.settings) == (code.build, True, {})
-    assert "is a good spec" in check_file(spec)
+    assert "is a valid spec" in check_file(spec)
 
 
 def test_equal_code_is_one_build_and_other_code_another(spec: Path) -> None:
@@ -99,14 +99,14 @@ def test_patches_come_after_those_of_the_base_and_source_over_its_own(tmp_path: 
             'variants.yaml:3:3: There is no key "fast.patchs". Did you mean pat',
         ),
         (FILE.replace("threaded", "treaded").replace("  patches: [patches/one.patch]\n", ""), "no setting treaded"),
-        (FILE.replace("one.patch", "two.patch"), "sub/variants.yaml:3:13: .*two.patch cannot be read: No such file"),
+        (FILE.replace("one.patch", "two.patch"), "sub/variants.yaml:3:13: Cannot read .*two.patch: No such file"),
         (FILE.replace("patches/one", "../one"), "3:13: ../one.patch is not below the folder"),
         (FILE.replace("settings", "build: multitunel\n  settings"), "no build multitunel. Did you mean multitunnel"),
-        (FILE.replace("fast", "vanilla"), "has a variant vanilla, and so has kernel/variants.yaml"),
+        (FILE.replace("fast", "vanilla"), "and kernel/variants.yaml both define the variant vanilla"),
         (FILE.replace("fast", "quick"), "mine.yaml:3:30: There is no variant fast in .*sub/variants.yaml"),
-        (FILE.replace("patches: [patches/one.patch]", "source: empty"), "empty is no folder with files"),
+        (FILE.replace("patches: [patches/one.patch]", "source: empty"), "empty is not a folder with files"),
         (FILE.replace("true", "2"), "threaded is 2. Expected threaded: true or false"),
-        ("", "It is empty"),
+        ("", "The file is empty"),
     ],
 )
 def test_a_mistake_in_a_file_of_variants_has_its_place(spec: Path, text: str, said: str) -> None:
@@ -114,7 +114,7 @@ def test_a_mistake_in_a_file_of_variants_has_its_place(spec: Path, text: str, sa
 
 
 def test_a_file_of_variants_that_is_not_there_or_outside_is_said(spec: Path) -> None:
-    for given, said in (("sub/none.yaml", r"mine.yaml:2:11: .*none.yaml cannot be read"), ("../v.yaml", "not below")):
+    for given, said in (("sub/none.yaml", r"mine.yaml:2:11: Cannot read .*none.yaml"), ("../v.yaml", "not below")):
         spec.write_text(SPEC.replace("sub/variants.yaml", given))
         with pytest.raises(SpecError, match=said):
             load_experiment(spec)
@@ -124,7 +124,7 @@ def test_a_folder_that_is_no_source_is_refused(spec: Path) -> None:
     (spec.parent / "sub/code").mkdir()
     (spec.parent / "sub/code/huge.bin").write_bytes(bytes(LARGEST_BYTES + 1))
     said = variants_file(spec, FILE.replace("patches: [patches/one.patch]", "source: code"))
-    assert "more than 8 MiB" in said
+    assert "exceed 8 MiB" in said
 
 
 def test_without_own_variants_a_spec_is_what_it_was(spec: Path) -> None:

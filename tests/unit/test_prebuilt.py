@@ -55,7 +55,7 @@ def test_a_pinned_archive_is_fetched(
 ) -> None:
     pin(monkeypatch, tmp_path, f"{prebuilt.digest_of(packed)}  of-the-paper.tar.xz  # https://doi.example/1\n")
     assert run_command(["cache", "import", address]) == 0
-    assert "It is the pinned archive: of-the-paper.tar.xz." in capsys.readouterr().out
+    assert "The archive matches the pinned SHA-256: of-the-paper.tar.xz." in capsys.readouterr().out
     assert [product.kind for product in cache.products()] == ["lab-disk"]
 
 

@@ -208,7 +208,7 @@ def test_auto_can_be_in_a_spec_and_is_no_testbed_by_itself(tmp_path: Path) -> No
         "traffic: {duration: 1s}\nrepetitions: 1\n"
     )
     assert load_experiment(file).testbed == "auto"
-    with pytest.raises(UserError, match="auto stands for a testbed"):
+    with pytest.raises(UserError, match="auto is only for"):
         load_testbed("auto")
     assert choose_testbed("lab", None) == (load_testbed("lab"), "")
 

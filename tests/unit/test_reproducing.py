@@ -91,7 +91,7 @@ def test_a_testbed_that_is_not_here_has_to_be_named(
     (before / "run.json").write_text(json.dumps(meta | {"arguments": {"testbed": "the-authors-rack"}}))
     measured = measuring(monkeypatch, tmp_path / "after")
     assert run_command(["rerun", str(before)]) == 2
-    assert "name yours with --testbed" in capsys.readouterr().err
+    assert "name your testbed with --testbed" in capsys.readouterr().err
     assert measured.request is None
 
 
@@ -121,7 +121,7 @@ def test_reproduce_measures_nothing_unasked_that_the_plan_knows_to_decide_nothin
     assert "Possible verdict: not testable here." in said
     assert "all roles share the cores of one computer" in said
     assert "`orch reproduce C4 --testbed virtual-lab --tier claims`" in said
-    assert said.endswith("Nothing was measured. --yes measures it all the same.\n")
+    assert said.endswith("Nothing was measured. Use --yes to measure anyway.\n")
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

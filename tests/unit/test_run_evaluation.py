@@ -299,7 +299,7 @@ def test_what_an_old_iperf3_cannot_do_is_said() -> None:
 SLOW = [
     (
         {"bitrate": "3 Mbit/s", "streams": 3, "duration": "10s"},
-        "a stream of 1 Mbit/s sends one block of 128 KiB in 1.05",
+        "a stream of 1 Mbit/s sends one block of 128 KiB every 1.05",
     ),
     ({"bitrate": "8 Mbit/s", "processes": 2, "streams": 2, "duration": "5s"}, "Ask for 4.19 Mbit/s or more in each"),
 ]

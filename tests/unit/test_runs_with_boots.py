@@ -62,4 +62,4 @@ def test_the_page_has_scope_order_and_what_lies_beyond(tmp_path: Path) -> None:
     assert "inline is above threaded" in page
     (beyond,) = next(verdict for verdict in verdicts if verdict.claim == "C5").beyond
     assert beyond.median == pytest.approx(32 / 1.155, rel=0.02)
-    assert "Beyond the scope, not judged: many tunnels against one of vanilla, inline, 32 cores, 32 tunnels" in page
+    assert "Outside the scope, not judged: many tunnels against one of vanilla, inline, 32 cores, 32 tunnels" in page

@@ -60,7 +60,7 @@ def test_plan_to_read(capsys: Output) -> None:
     for says in (
         "baselines without a tunnel, one for each number of tunnels",
         "Each number of cores has 3 boots, in passes over the core counts",
-        "until the interval of every cell's ratio to vanilla is at most 10.0 %",
+        "when the interval of every cell's ratio to vanilla is at most 10.0 %",
         "(`orch compare`), 6 trials in 3 boots on each side of 18 cells tell a ratio of medians of",
     ):
         assert says in output

@@ -37,7 +37,7 @@ def mistakes(folder: Path, text: str) -> str:
     ],
 )
 def test_a_tag_is_a_mistake_wherever_it_stands(tmp_path: Path, old: str, new: str, tag: str) -> None:
-    assert f"Tags such as {tag} are not used here" in mistakes(tmp_path, GOOD.replace(old, new, 1))
+    assert f"Tags such as {tag} are not supported" in mistakes(tmp_path, GOOD.replace(old, new, 1))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_tag_is_a_mistake_wherever_it_stands(tmp_path: Path, old: str, new: st
     ],
 )
 def test_an_anchor_or_an_alias_is_a_mistake_also_of_a_key(tmp_path: Path, old: str, new: str) -> None:
-    assert "Anchors and aliases are not used here" in mistakes(tmp_path, GOOD.replace(old, new, 1))
+    assert "Anchors and aliases are not supported" in mistakes(tmp_path, GOOD.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "1" * 5000, "0x" + "f" * 6000, "1." + "3" * 3000])
@@ -72,17 +72,17 @@ def _good(folder: Path) -> Path:
 )
 def test_a_character_that_cannot_be_seen_is_named(tmp_path: Path, character: str, name: str) -> None:
     said = mistakes(tmp_path, GOOD.replace("traffic:", f"traffic{character}:"))
-    assert f"Column 8 has a character that cannot be seen, {name}" in said
+    assert f"Column 8 has an invisible character, {name}" in said
     assert "cannot be seen" not in mistakes(tmp_path, GOOD.replace("traffic:", "trafic:"))
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
-    assert "half a character (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
+    assert "unpaired surrogate (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
 
 
 def test_a_rule_without_effect_is_a_mistake_also_on_the_command_line(tmp_path: Path) -> None:
     good = _good(tmp_path)
-    with pytest.raises(SpecError, match="means no cell"):
+    with pytest.raises(SpecError, match="matches no cell"):
         load_experiment(good, overrides=["exclude=[{variant: inline}]"])
     both = load_experiment(good, overrides=["factors.cores=[1, 2]", "exclude=[{cores: 2}]"])
     assert len(both.exclude) == 1

@@ -50,7 +50,7 @@ def test_a_stage_that_takes_longer_than_expected_says_so_and_what_slows_it_down(
     load[0] = 4.2
     assert (
         build.words()
-        == "Building: 1:01 so far, longer than estimated; other programs slow it down (load 4.2 on 2 cores)"
+        == "Building: 1:01 so far, longer than estimated; other programs slow this down (load 4.2 on 2 cores)"
     )
     unknown = Stage("Waiting", None, clock)
     load[0] = 2.9

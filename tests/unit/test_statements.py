@@ -244,7 +244,7 @@ STATEMENTS = (
     ),
     Statement(
         "docs/results.md",
-        r"take ([\d.]+) packets each.*?threads take (\d+) packets a poll.*?inline (\d+) %",
+        r"take ([\d.]+) packets each.*?threads take (\d+) packets per poll.*?inline (\d+) %",
         poll_numbers,
     ),
     Statement(
@@ -365,7 +365,7 @@ def test_a_statement_is_what_the_shipped_run_shows(statement: Statement) -> None
 # A number that is a result: with a decimal point, with a unit of one, or a sample's size; no version and no p-value.
 NUMBER = re.compile(
     r"(?<![\w.-])(?<!Linux )(?<!Python )(?<!iperf3 )(?<!Ubuntu )(?<!p = )"
-    r"(?:\d+\.\d+(?![\d.]*[\w-])|\d+(?= (?:[GM]bit/s|[kM]pps|times\b|wall seconds|trials\b|packets a poll))"
+    r"(?:\d+\.\d+(?![\d.]*[\w-])|\d+(?= (?:[GM]bit/s|[kM]pps|times\b|wall seconds|trials\b|packets per poll))"
     r"|(?<=n = )\d+|\d+(?= ?%(?! interval| within)))"
 )
 

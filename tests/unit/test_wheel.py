@@ -72,7 +72,7 @@ def test_an_installed_program_plans_judges_and_knows_its_variants(installed: Pat
     assert judged.returncode in (0, 1, 4), judged.stderr
     refused = orch(installed, tmp_path, "test")
     assert refused.returncode == 2
-    assert "clone the project" in refused.stderr
+    assert "Clone the project" in refused.stderr
 
 
 def test_an_installed_program_says_where_it_comes_from(installed: Path, tmp_path: Path) -> None:
