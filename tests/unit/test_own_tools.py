@@ -56,7 +56,7 @@ def spec_of(folder: Path, **changes: Any) -> Path:
         ({"read": {"regex": "("}}, "a regular expression"),
         ({"read": {"regex": "rate"}}, "it has 0"),
         ({"files": ["../probe"]}, "paths below the folder of the spec"),
-        ({"files": ["probe"]}, "cannot be read"),
+        ({"files": ["probe"]}, "Cannot read"),
         ({"quantity": {"name": "rate", "unit": "1/s", "better": "more"}}, "is not one of higher, lower"),
         ({"port": 80}, "at least 1024"),
     ],

@@ -72,7 +72,7 @@ def test_a_good_spec_of_packets(tmp_path: Path) -> None:
         ("[64,", "[63,", 6, 17, "from 64 to 1420, or imix"),
         ("tiers:", "topology: gateway-to-gateway\ntiers:", 8, 1, "Use the topology site-to-site"),
         ("tiers:", "trace: polls\ntiers:", 8, 1, "need the tool iperf3"),
-        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1}]\ntiers:", 8, 11, "packet_size is a factor, but"),
+        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1}]\ntiers:", 8, 11, "is a factor, but"),
     ],
 )
 def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, column: int, says: str) -> None:
@@ -137,7 +137,7 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("{duration", "{rate: 1 kpps, duration", 6, 11, "is only for the tool pktgen"),
         ("  tunnels:", "  packet_size: [64]\n  tunnels:", 5, 3, "is only for the tool pktgen"),
         ("{duration", "{tool: pktgen, rate: max, duration", 6, 11, "needs the factor packet_size"),
-        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1, packet_size: 64}]\ntiers:", 7, 52, "not a factor"),
+        ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1, packet_size: 64}]\ntiers:", 7, 52, "this spec"),
         ("tiers:", "repetitions: 100000\nseed: &a 1\nretries: *a\ntiers:", 8, 7, "Anchors"),
         ("one: {", "one: {exclude: [{variant: [vanilla, threaded]}], ", 8, 9, "nothing would be measured"),
         ("one: {", "One: {", 8, 3, "is not valid"),
@@ -157,7 +157,7 @@ def test_all_at_once_and_underlined(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         check_file(tmp_path / "spec.yaml")
     lines = str(caught.value).splitlines()
-    assert lines[0].endswith("has 4 mistakes:")
+    assert lines[0].endswith("has 4 errors:")
     assert lines[1].startswith(f"{tmp_path}/spec.yaml:3:13: ")
     assert lines[2].index("vanila") == lines[3].index("^^^^^^")
 
