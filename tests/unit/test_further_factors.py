@@ -79,14 +79,14 @@ def test_traffic_is_read_again_as_it_was(given: dict[str, Any]) -> None:
 MISTAKES = {
     "a level that does not fit": ("traffic.streams: [1, 8]", "traffic.streams: [1, 800]", "6:24: factors.traffic"),
     "a key that is none": ("traffic.streams: [1, 8]", "traffic.stream: [1, 8]", "Did you mean traffic.streams?"),
-    "one value beside levels": ("{duration: 2s}", "{duration: 2s, streams: 3}", "and one value here"),
+    "one value beside levels": ("{duration: 2s}", "{duration: 2s, streams: 3}", "and a value here"),
     "levels that do not go together": (
         "traffic.mss: [1000 B, 1300 B]",
         "traffic.protocol: [tcp, udp]",
         "udp, traffic.streams 1 conflict",
     ),
-    "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "goes with tool pktgen"),
-    "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B does not fit"),
+    "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "is only for the tool pktgen"),
+    "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B is not valid"),
     "what a block is addressed by": ("traffic.mss: [1000 B, 1300 B]", "traffic.ip_version: [4, 6]", "There is no key"),
     "a rule without effect": ("- {traffic.streams: 8", "- {traffic.streams: 7", "matches no cell"),
 }

@@ -113,7 +113,7 @@ def test_a_variant_is_a_build_and_settings(tmp_path: Path) -> None:
     bad = tmp_path / "variants.yaml"
     bad.write_text("odd: {description: x, build: multitunnel, settings: {cpus: 3}}\n")
     with pytest.raises(
-        UserError, match=r"variants.yaml:1:6: odd: a mapping does not fit: cpus is 3. Expected cpus: own"
+        UserError, match=r"variants.yaml:1:6: odd: a mapping is not valid: cpus is 3. Expected cpus: own"
     ):
         load_variants(bad)
 

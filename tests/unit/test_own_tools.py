@@ -48,8 +48,8 @@ def spec_of(folder: Path, **changes: Any) -> Path:
         ({"client": ["probe", "{address:>9}"]}, "has no format"),
         ({"client": ["probe", "{"]}, "traffic.command.client[1]"),
         ({"client": []}, "at least 1 entry"),
-        ({"client": ["{files}/probe"]}, "no file is brought"),
-        ({"each": "all"}, "one client is for all of them"),
+        ({"client": ["{files}/probe"]}, "no files are listed"),
+        ({"each": "all"}, "one client serves all tunnels"),
         ({"read": {}}, "either json or regex"),
         ({"read": {"json": "a", "regex": "(b)"}}, "either json or regex"),
         ({"read": {"json": "a..b"}}, "a path such as"),
@@ -76,7 +76,7 @@ def test_the_tool_needs_its_command_and_no_other_tool_has_one(tmp_path: Path) ->
         check_file(file)
     content["traffic"] |= {"tool": "iperf3", "command": command}
     file.write_text(yaml.safe_dump(content))
-    with pytest.raises(SpecError, match="goes with tool command"):
+    with pytest.raises(SpecError, match="is only for the tool command"):
         check_file(file)
 
 

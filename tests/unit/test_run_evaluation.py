@@ -301,7 +301,7 @@ SLOW = [
         {"bitrate": "3 Mbit/s", "streams": 3, "duration": "10s"},
         "a stream of 1 Mbit/s sends one block of 128 KiB every 1.05",
     ),
-    ({"bitrate": "8 Mbit/s", "processes": 2, "streams": 2, "duration": "5s"}, "Ask for 4.19 Mbit/s or more in each"),
+    ({"bitrate": "8 Mbit/s", "processes": 2, "streams": 2, "duration": "5s"}, "Use 4.19 Mbit/s or more per"),
 ]
 EVEN = [
     {"bitrate": "3 Mbit/s", "duration": "10s"},
