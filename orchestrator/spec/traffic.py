@@ -85,7 +85,8 @@ class Traffic(Strict):
     bitrate_bps: BitRate | None = Field(
         default=None,
         alias="bitrate",
-        description="Payload rate offered to each tunnel in each direction. Default, or max: as fast as possible. Udp needs a rate.",
+        description="Payload rate offered to each tunnel in each direction. Default, or max: as fast as possible. Udp "
+        "needs a rate.",
     )
     datagram_bytes: Size | None = Field(
         default=None,
