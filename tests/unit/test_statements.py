@@ -331,7 +331,7 @@ ELSEWHERE: dict[tuple[str, str], str | Measured] = {
     ("docs/virtual-time.md", "Beside another program"): Measured("median of the six ratios within a round", _TWO_CORES),
     ("docs/virtual-time.md", "What limits 16 cores"): Measured("three trials", _TWO_CORES),
     ("docs/virtual-time.md", "Do the polls of many tunnels converge?"): Measured(
-        "one a variant; three more", _TWO_CORES
+        "one recorded trial per variant; three more", _TWO_CORES
     ),
     ("docs/virtual-time.md", "The same kernel without virtual time"): Measured("six rounds in turn", _TWO_CORES),
     ("docs/virtual-time.md", "Faults that these comparisons found"): Measured(
