@@ -16,7 +16,7 @@ TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))
 def tunables(request):
     """{"nics": [interface]} -> what can be tuned, with its present value; null or empty for what is not here.
 
-    Of CPUs that are off line nothing can be: their files are gone, or cannot be read (EBUSY).
+    Nothing of CPUs that are off line: their files are gone, cannot be read (EBUSY), or are there without a use.
 
     ``governors``: {file: {"now", "choices"}}; ``turbo``: {"name", "off", "now"}; ``idle``: [{"name", "latency_us",
     "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface: see nic_tunables}.
@@ -34,7 +34,8 @@ def tunables(request):
     idle = []
     for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/cpuidle/state[0-9]*")):
         latency_us, now = number_in(path + "/latency"), first_word(path + "/disable")
-        if latency_us is not None and now is not None:
+        off_line = first_word(path.rpartition("/cpuidle/")[0] + "/online") == "0"
+        if latency_us is not None and now is not None and not off_line:
             idle.append({"name": path + "/disable", "latency_us": latency_us, "now": now})
     smt = first_word(CPUS + "/smt/control")
     irqbalance = None

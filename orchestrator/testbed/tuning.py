@@ -13,14 +13,14 @@ from orchestrator.spec import Tuning
 
 # Where each was seen to work: lab, qemu, hardware; or only on recorded files and outputs (fixture).
 TRIED = {
-    "governor": "fixture",
+    "governor": "qemu",
     "turbo": "fixture",
-    "deepest_idle": "fixture",
+    "deepest_idle": "qemu",
     "smt": "qemu",
     "irqbalance": "qemu",
     "channels": "qemu",
     "interrupts": "qemu",
-    "hash": "fixture",
+    "hash": "qemu",
     "ring": "qemu",
     "coalesce": "qemu",
     "offloads": "qemu",
@@ -52,6 +52,12 @@ def before_links(host: str, tuning: Tuning, tunables: Mapping[str, Any], cores: 
     Raises TestbedError where the file asks by name for something that the host does not have.
     """
     return _chosen(host, tuning, _of_computer(tuning, tunables), _of_queues(tuning, tunables, cores))
+
+
+def threads_of(tuning: Tuning, tunables: Mapping[str, Any]) -> Settings:
+    """The part of `before_links` that brings second threads of cores on line, or takes them off."""
+    smt = tunables["smt"]
+    return {} if tuning.smt is None or smt is None else {smt["name"]: "on" if tuning.smt else "off"}
 
 
 def after_queues(host: str, tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> Settings:
@@ -106,8 +112,7 @@ def _of_computer(tuning: Tuning, tunables: Mapping[str, Any]) -> Iterator[tuple[
         states = {one["name"]: str(int(one["latency_us"] > most_us)) for one in tunables["idle"]}
         yield "deepest_idle", states or None
     if tuning.smt is not None:
-        smt = tunables["smt"]
-        yield "smt", None if smt is None else {smt["name"]: "on" if tuning.smt else "off"}
+        yield "smt", threads_of(tuning, tunables) or None
     if tuning.irqbalance is not None:
         state = "active" if tuning.irqbalance else "inactive"
         yield "irqbalance", None if tunables["irqbalance"] is None else {"service/irqbalance": state}

@@ -93,6 +93,13 @@ def test_samples_are_of_the_cpus_that_are_on_line_at_that_moment(cpus: Cpus) -> 
     assert probes.surroundings()["throttled"] == 6
 
 
+def test_nothing_is_tuned_on_a_cpu_that_is_off_line_although_its_files_are_there(cpus: Cpus) -> None:
+    cpus.off_line(3)
+    cpus.write("cpu3/cpuidle/state1/latency", "2")  # as acpi_idle leaves it
+    found = [one["name"].split("/")[-4] for one in tuning.tunables({"nics": []})["idle"]]
+    assert found == ["cpu0", "cpu1", "cpu2"]
+
+
 def test_a_frequency_that_the_driver_does_not_know_is_left_out(cpus: Cpus) -> None:
     cpus.write("cpufreq/policy0/scaling_cur_freq", "<unknown>")
     assert len(probes.surroundings()["frequency_khz"]) == 3

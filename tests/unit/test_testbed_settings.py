@@ -185,6 +185,43 @@ def test_default_tuning_that_a_card_refuses_is_recorded_with_its_key_and_told_on
     assert set(kept(journal)) == {"net.core.rmem_max", "net.core.wmem_max", "irq/40"}
 
 
+class Threads(HostAgent):
+    """Two threads of one core: what the second one has is gone once SMT is off."""
+
+    def request(self, operation: str, **asked: Any) -> dict[str, Any]:
+        if operation == "tunables":
+            on = [cpu for cpu in (0, 1) if not cpu or self.values[SMT] == "on"]
+            governors = {f"{CPU}/cpufreq/policy{cpu}/scaling_governor": self.values["policy"] for cpu in on}
+            choices = {name: {"now": now, "choices": ["performance"]} for name, now in governors.items()}
+            nothing = {"turbo": None, "idle": [], "irqbalance": None, "nics": {}}
+            return {"governors": choices, "smt": {"name": SMT, "now": self.values[SMT]}, **nothing}
+        done = super().request(operation, **asked)
+        if self.values[SMT] == "off":
+            self.values.pop(f"{CPU}/cpufreq/policy1/scaling_governor", None)
+        return done
+
+
+SMT = f"{CPU}/smt/control"
+
+
+def test_second_threads_go_before_what_they_have_is_tuned(journal: SettingsJournal) -> None:
+    agent = Threads(
+        policy="powersave", **{f"{CPU}/cpufreq/policy{cpu}/scaling_governor": "powersave" for cpu in (0, 1)}
+    )
+    agent.values[SMT] = "on"
+    agent.answers = {"unlink": {"left": []}}
+    tuning = {"smt": False, "governor": "performance"}
+    host = SshHost.model_validate({"name": "h", "roles": ("client",), "nics": {"wan": "en7"}, "tuning": tuning})
+    hosts = Hosts([host], journal)
+    hosts.agents["h"] = agent  # type: ignore[assignment]
+    agent.values |= {"net.core.rmem_max": "1", "net.core.wmem_max": "1"}
+    record = Tuner(hosts, Told()).at_home(host, {}, [0])
+    assert record["settings_refused"] == {}
+    assert record["settings_before"][SMT] == "on"
+    assert record["settings"][SMT] == "off"
+    assert agent.values[f"{CPU}/cpufreq/policy0/scaling_governor"] == "performance"
+
+
 @pytest.mark.parametrize(
     ("tuning", "refused"),
     [

@@ -8,7 +8,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.ssh.schema import SshHost
-from orchestrator.testbed.tuning import after_queues, asked_by_name, before_links, key_of
+from orchestrator.testbed.tuning import after_queues, asked_by_name, before_links, key_of, threads_of
 
 _FIELDS = ("settings", "settings_before", "settings_refused")
 
@@ -34,6 +34,10 @@ class Tuner:
             self._tell(f"{host.name}: {sentence} It is tried again in the end.")
         applied = self._hosts.apply_settings(host.name, online)
         can = agent.request("tunables", nics=nics)
+        threads = threads_of(host.tuning, can)
+        if threads:  # with them goes what there was to set on them
+            applied = joined(applied, self._apply(host, threads))
+            can = agent.request("tunables", nics=nics)
         tuned = self._apply(host, before_links(host.name, host.tuning, can, len(cpus)))
         can = agent.request("tunables", nics=nics)  # what there is to tune depends on what was tuned
         # Interrupts have their turn in `in_roles`.
