@@ -23,10 +23,8 @@ run_dir = "../results/example"
 figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
 
 # %%
-import pandas as pd
-
 import orchestrator as orch
-from orchestrator.analysis import cells, claims, figures
+from orchestrator.analysis import cells, figures
 
 run = orch.load(run_dir)
 
@@ -59,6 +57,4 @@ cells.ratios(run)
 show(figures.published(run))
 
 # %%
-pd.DataFrame(
-    [(v.claim, v.title, v.verdict, v.reason) for v in claims.verify(run)], columns=["claim", "", "verdict", "why"]
-)
+run.verify()

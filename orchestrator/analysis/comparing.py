@@ -5,7 +5,6 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from statistics import median
 from typing import Any
 
@@ -140,12 +139,9 @@ class Comparison:
         }
 
     def _repr_html_(self) -> str:
-        frames = (part.drop(columns=["p"]).dropna(axis=1, how="all") for part in (self.cells, self.speed_ups))
-        shown = [frame.to_html(index=False, na_rep="", border=0) for frame in frames]
-        notes = f"<p><b>{escape(' '.join(self.clocks))}</b></p>" if self.clocks else ""
-        return (
-            f"{notes}<p>{self.sentence} {self.could_have_told}</p>{shown[0]}<p>Against {self.reference}:</p>{shown[1]}"
-        )
+        from orchestrator.analysis.rendering import comparison_html
+
+        return comparison_html(self)
 
 
 def compare(a: Run, b: Run) -> Comparison:

@@ -2,10 +2,9 @@
 """A run's directory as tidy pandas frames, with units in the columns' names."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +14,19 @@ from orchestrator.analysis.quantity import Quantity, quantity_of
 from orchestrator.plan import reference_variant
 from orchestrator.spec import factors
 from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
-from orchestrator.store.cpu_times import cpu_times
-from orchestrator.store.reading import find_run, read_attempts, read_run
+from orchestrator.store.reading import find_run, read_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from orchestrator.analysis.claims import Verdict
+    from orchestrator.analysis.claims import Verdicts
     from orchestrator.analysis.comparing import Comparison
     from orchestrator.analysis.limits.loads import Load
     from orchestrator.analysis.profiles import Profile
 
 LEVELS = ("variant", "cores", "tunnels", "packet_size")  # of every run
 _HEADROOM = 0.10  # of runs whose spec does not say
-CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
 _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
-_PER_CORE_KEYS = ("trial_id", "kind", "block", "round", "repetition", "status")
-_PER_CORE_LEVELS = ("variant", "cores", "tunnels", "attempt", "host", "role", "cpu")
-_PER_CORE_COLUMNS = (*_PER_CORE_KEYS, *_PER_CORE_LEVELS, *CPU_KINDS, "window_s", "cycles", "joules", "measured_in")
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,42 +47,51 @@ class Run:
 
     @cached_property
     def per_core(self) -> pd.DataFrame:
-        """One row a CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
+        """The shares (0 to 1) of each CPU's time by kind, of each ok trial; see `analysis.frames.per_core`."""
+        from orchestrator.analysis import frames
 
-        ``role``: whose CPU it is where each role has its own; ``cpu`` is then its number among those of the role, from
-        0 on. Else ``role`` is empty, and ``cpu`` the host's number. ``window_s``: the length of that window.
-        ``cycles``: of this CPU in it; ``joules``: of all processor packages of its host, the same for each CPU of a
-        host; both are NaN where they could not be read. Without trials that are `shared`. Read from the attempts' own
-        files when it is first asked for.
-        """
-        rows: list[dict[str, Any]] = []
-        only = next((host["name"] for host in self.meta["testbed"].get("hosts", ())), "")  # of runs with one host
-        seen: set[str] = set()
-        for attempt in read_attempts(self.path, self.meta):
-            if attempt["status"] != "ok" or attempt["trial_id"] in seen or attempt.get("shared_computer"):
-                continue
-            seen.add(attempt["trial_id"])
-            about = {key: attempt[key] for key in _PER_CORE_KEYS} | attempt["levels"]
-            about |= {"attempt": attempt["attempt"], "measured_in": self.measured_in}
-            stored = cpu_times(attempt)
-            places = places_of_cpus(stored)
-            window_s, joules = _window_and_joules(attempt)
-            for cpu in stored:
-                spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
-                total = sum(spent.values())
-                if total > 0:
-                    shares = {kind: seconds / total for kind, seconds in spent.items()}
-                    role = cpu.get("role") or ""
-                    where = {
-                        "host": cpu.get("host", only),
-                        "role": role,
-                        "cpu": places.get((role, cpu["cpu"]), cpu["cpu"]),
-                    }
-                    counted = {"cycles": cpu.get("cycles"), "joules": joules.get(where["host"]), "window_s": window_s}
-                    rows.append({**about, **where, **shares, **counted})
-        found = pd.DataFrame(rows, columns=[*_PER_CORE_COLUMNS, *self.further_factors])
-        found = found.astype(dict.fromkeys(("window_s", "cycles", "joules"), "float64"))
-        return found[found["trial_id"].isin(self.trials["trial_id"])].reset_index(drop=True)
+        return frames.per_core(self)
+
+    @cached_property
+    def per_second(self) -> pd.DataFrame:
+        """The throughput of each ok trial in bit/s, second by second; see `analysis.frames.per_second`."""
+        from orchestrator.analysis import frames
+
+        return frames.per_second(self)
+
+    @cached_property
+    def per_stream(self) -> pd.DataFrame:
+        """The throughput of each ok trial in bit/s by tunnel and direction; see `analysis.frames.per_stream`."""
+        from orchestrator.analysis import frames
+
+        return frames.per_stream(self)
+
+    @cached_property
+    def softirqs(self) -> pd.DataFrame:
+        """How often each softirq ran on each CPU, of each ok trial; see `analysis.frames.softirqs`."""
+        from orchestrator.analysis import frames
+
+        return frames.softirqs(self)
+
+    @cached_property
+    def interfaces(self) -> pd.DataFrame:
+        """Bytes, packets and drops of each network interface, of each ok trial; see `analysis.frames.interfaces`."""
+        from orchestrator.analysis import frames
+
+        return frames.interfaces(self)
+
+    @cached_property
+    def drops(self) -> pd.DataFrame:
+        """Where each ok trial lost packets, and how many; see `analysis.frames.drops`."""
+        from orchestrator.analysis import frames
+
+        return frames.drops(self)
+
+    def dictionary(self) -> pd.DataFrame:
+        """Every column of every frame, with type, unit and meaning; see `analysis.dictionary`."""
+        from orchestrator.analysis import dictionary
+
+        return dictionary.dictionary()
 
     def hosts_of(self, role: str) -> list[str]:
         """The hosts that had a role, one in each testbed of a pool."""
@@ -269,7 +272,7 @@ class Run:
 
         return noise_floor(self)
 
-    def verify(self) -> "list[Verdict]":
+    def verify(self) -> "Verdicts":
         """What the run shows about the paper's claims; see `analysis.claims.verify`."""
         from orchestrator.analysis.claims import verify
 
@@ -306,45 +309,9 @@ class Run:
         return f"<Run {self.run_id}: {self.title}>"
 
     def _repr_html_(self) -> str:
-        from orchestrator.analysis.packets import packet_cells
+        from orchestrator.analysis.rendering import run_html
 
-        own = self.quantity
-        quantity, unit, scale = ("pps", "Mpps", 1e6) if self.counts_packets else (own.suffix, own.unit, own.scale)
-        unit = self.in_its_time(unit)
-        medians = packet_cells(self) if self.counts_packets else self.cells()
-        names = (*self.levels, "goal", "n")
-        table = medians[[name for name in names if name in medians and medians[name].notna().any()]].copy()
-        for name in ("median", "low", "high"):
-            table[f"{name}, {unit}"] = (medians[f"{name}_{quantity}"] / scale).round(2 if scale > 1 else 4)
-        table["interval"] = medians["interval"]
-        if self.virtual_time:
-            table["measured in"] = self.measured_in
-        shown = table.to_html(index=False, na_rep="", border=0)
-        notes = " ".join(self.virtual_time.notes) if self.virtual_time else ""
-        notes = f"<p><b>{escape(notes)}</b></p>" if notes else ""
-        more = "trials, attempts, per_core, baselines; cells(), ratios(), efficiencies(), fits(), verify(), compare()"
-        return f"<p><b>{escape(self.run_id)}</b><br>{escape(self.title)}</p>{notes}{shown}<p>More: {more}</p>"
-
-
-def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
-    """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
-    probes = attempt.get("probes") or {}
-    found = {}
-    for host, zones in (probes.get("energy_j") or {}).items():
-        packages = [joules for zone, joules in (zones or {}).items() if zone.startswith("package")]
-        if packages:
-            found[host] = sum(packages)
-    return probes.get("window_s"), found
-
-
-def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], int]:
-    """{(role, the host's number of a CPU): its number among those of the role}, from an attempt's ``per_cpu``; empty
-    where all roles share them."""
-    of_roles: dict[str, list[int]] = {}
-    for row in per_cpu:
-        if role := row.get("role"):
-            of_roles.setdefault(role, []).append(row["cpu"])
-    return {(role, cpu): place for role, cpus in of_roles.items() for place, cpu in enumerate(sorted(cpus))}
+        return run_html(self)
 
 
 def levels_of(frame: pd.DataFrame) -> list[str]:

@@ -39,17 +39,23 @@ run.fits()
 # ## Claims
 
 # %%
-for verdict in run.verify():
-    print(f"{{verdict.claim}}  {{verdict.verdict}}: {{verdict.reason}}")
+run.verify()
 
 # %% [markdown]
 # ## Every trial
 #
-# `run.attempts` has those that failed or are invalid, with the reasons; `run.per_core` what each CPU did. Against
-# another run: `run.compare("../../OTHER-RUN")`.
+# `run.attempts` has those that failed or are invalid, with the reasons; `run.per_core` what each CPU did, and
+# `run.per_second`, `run.softirqs`, `run.interfaces` and `run.drops` the rest. Against another run:
+# `run.compare("../../OTHER-RUN")`; several runs in one frame: `orch.load_all("../..").cells()`.
 
 # %%
 run.measured.head()
+
+# %% [markdown]
+# What the columns of all frames mean:
+
+# %%
+run.dictionary()
 
 # %%
 from orchestrator.analysis import figures

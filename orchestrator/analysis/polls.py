@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import Run, levels_of, places_of_cpus
+from orchestrator.analysis.dataset import Run, levels_of
+from orchestrator.analysis.frames import places_of_cpus
 from orchestrator.errors import UserError
 
 OTHERS = -1  # for a number of a CPU: it belongs to another role

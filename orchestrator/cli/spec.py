@@ -237,12 +237,20 @@ def _further(planned: "Plan") -> str:
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="Which schema: experiment, testbed or claim.")] = "experiment",
+    what: Annotated[
+        str,
+        typer.Argument(help="Which schema: experiment, testbed or claim; data: the columns of results, as Markdown."),
+    ] = "experiment",
 ) -> None:
-    """Print the JSON Schema of specs, of testbed files, or of claims."""
+    """Print the JSON Schema of specs, of testbed files, or of claims; or the data dictionary of results."""
     from orchestrator.spec import claim_schema, experiment_schema, testbed_schema
 
     schemas = {"experiment": experiment_schema, "testbed": testbed_schema, "claim": claim_schema}
+    if what == "data":
+        from orchestrator.analysis.dictionary import markdown
+
+        sys.stdout.write(markdown())
+        return
     if what not in schemas:
-        raise UserError(f"There is no schema named {what}. The schemas are: {', '.join(schemas)}.")
+        raise UserError(f"There is no schema named {what}. The schemas are: {', '.join([*schemas, 'data'])}.")
     print(json.dumps(schemas[what](), indent=2))

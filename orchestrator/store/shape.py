@@ -6,7 +6,7 @@ A shape is a type; a tuple of the values that are allowed; a compiled pattern fo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,8 +178,57 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
+_Check = Callable[[Any], bool]
+_CHECKS: dict[int, tuple[Any, _Check]] = {}  # by the identity of a shape, which is kept with it
+
+
+def _check_of(shape: Any) -> _Check:
+    """Whether a value fits a shape, as a function that is made once: a run has thousands of attempts."""
+    found = _CHECKS.get(id(shape))
+    if found is None:
+        found = _CHECKS[id(shape)] = (shape, _check(shape))
+    return found[1]
+
+
+def _check(shape: Any) -> _Check:
+    if isinstance(shape, Maybe | Each):
+        inner = _check(shape.shape)
+        if isinstance(shape, Maybe):
+            return lambda value: value is None or inner(value)
+        return lambda value: type(value) is dict and all(map(inner, value.values()))
+    if isinstance(shape, dict):
+        return _check_of_object([(key, _check(below), isinstance(below, Maybe)) for key, below in shape.items()])
+    if isinstance(shape, list):
+        each = _check(shape[0])
+        return lambda value: type(value) is list and all(map(each, value))
+    if isinstance(shape, tuple):
+        return lambda value: type(value) is str and value in shape
+    if isinstance(shape, re.Pattern):
+        return lambda value: type(value) is str and bool(shape.fullmatch(value))
+    if shape is float:
+        return lambda value: type(value) is float or type(value) is int
+    return lambda value: type(value) is shape
+
+
+def _check_of_object(parts: Sequence[tuple[str, _Check, bool]]) -> _Check:
+    """``parts``: of each key its check, and whether it may be absent."""
+
+    def check(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for key, inner, optional in parts:
+            found = value.get(key)
+            if not (optional if found is None else inner(found)):
+                return False
+        return True
+
+    return check
+
+
 def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     """What is wrong with a value of JSON, in words with its place (``plan.blocks[2].cores``); None where it fits."""
+    if not place and _check_of(shape)(value):
+        return None  # as nearly all do; the rest finds out where one does not
     if isinstance(shape, Maybe):
         return None if value is None else misfit(value, shape.shape, place)
     if isinstance(shape, Each):

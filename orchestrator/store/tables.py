@@ -11,6 +11,7 @@ from orchestrator.errors import UserError
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.factors import is_path
 from orchestrator.store.clock import clock_of
+from orchestrator.store.columns import ATTEMPT, ATTEMPTS, SHARED
 from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import TRIALS, read_attempts, read_run, read_stopping
@@ -23,16 +24,14 @@ _PACKET_RATES = (
     *("sent_pps", "received_pps", "loss_ratio"),
     *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
-# Of the ``value`` of trials with a quantity of the user's own: its name, its unit, and which values are better.
-_QUANTITY = ("quantity", "unit", "better")
 # By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
 CLOCK_FIELDS = ("clock", "slots", "quantum_s")
 # What happened in virtual time inside the measured window.
 _VIRTUAL_TIME = ("lent_s", "lent_share", "forced", "skew_s", "dilation")
 
 
-def _path_columns(plan: Mapping[str, Any]) -> list[tuple[str, "pa.DataType"]]:
-    """A column for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
+def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
+    """A field for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
     import pyarrow as pa
 
     found: dict[str, set[type]] = {}
@@ -43,56 +42,10 @@ def _path_columns(plan: Mapping[str, Any]) -> list[tuple[str, "pa.DataType"]]:
                     found.setdefault(name, set()).add(type(level))
     kinds = {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64()}
     kinds |= dict.fromkeys((frozenset({float}), frozenset({int, float})), pa.float64())
-    return [(name, kinds.get(frozenset(types), pa.string())) for name, types in sorted(found.items())]
-
-
-def _columns() -> list[tuple[str, "pa.DataType"]]:
-    """The columns that both tables share, but for factors by path. Units are in the names."""
-    import pyarrow as pa
-
+    about = {"meaning": "The level of a factor: the value of this key of the spec."}
     return [
-        ("trial_id", pa.string()),
-        ("kind", pa.string()),
-        ("block", pa.int32()),
-        ("round", pa.int32()),
-        ("order", pa.int32()),
-        ("variant", pa.string()),
-        ("cores", pa.int32()),
-        ("tunnels", pa.int32()),
-        ("packet_size", pa.string()),
-        ("repetition", pa.int32()),
-        ("status", pa.string()),
-        ("reasons", pa.string()),
-        ("marks", pa.string()),
-        ("throughput_bps", pa.float64()),
-        *((name, pa.float64()) for name in _PACKET_RATES),
-        ("value", pa.float64()),
-        *((name, pa.string()) for name in _QUANTITY),
-        ("duration_s", pa.float64()),
-        ("warm_up_s", pa.float64()),
-        ("planned_duration_s", pa.float64()),
-        ("topology", pa.string()),
-        ("testbed", pa.string()),
-        ("realtime", pa.bool_()),
-        ("crypto", pa.string()),
-        ("variant_build", pa.string()),
-        ("kernel_release", pa.string()),
-        ("boot_id", pa.string()),
-        ("started_at", pa.timestamp("ms", tz="UTC")),
-        ("retransmits", pa.int64()),
-        ("handshake_age_s", pa.float64()),
-        ("overhead_s", pa.float64()),
-        ("cpu_busy", pa.float64()),
-        ("session", pa.int32()),
-        ("shared_computer", pa.bool_()),
-        ("clock", pa.string()),
-        ("slots", pa.int32()),
-        ("quantum_s", pa.float64()),
-        ("lent_s", pa.float64()),
-        ("lent_share", pa.float64()),
-        ("forced", pa.int64()),
-        ("skew_s", pa.float64()),
-        ("dilation", pa.float64()),
+        pa.field(name, kinds.get(frozenset(types), pa.string()), metadata=about)
+        for name, types in sorted(found.items())
     ]
 
 
@@ -221,9 +174,8 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
         fields = _trial_fields(trial, plan["topology"], testbed)
         trial_rows.append({**found, **fields, "attempts": len(mine)})
-    shared = [*_columns(), *_path_columns(plan)]
-    trial_schema = pa.schema([*shared, ("attempts", pa.int32())])
-    attempt_schema = pa.schema([*shared, ("attempt", pa.int32())])
+    shared = [*(column.arrow for column in SHARED), *_path_fields(plan)]
+    trial_schema, attempt_schema = (pa.schema([*shared, own.arrow]) for own in (ATTEMPTS, ATTEMPT))
 
     def table(source: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> "pa.Table":
         try:

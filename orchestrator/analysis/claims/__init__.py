@@ -23,6 +23,7 @@ from orchestrator.analysis.claims.verdicts import (
     UNDECIDED,
     Evidence,
     Verdict,
+    Verdicts,
     conclusion,
     statuses_of,
     write_verdicts,
@@ -42,6 +43,7 @@ __all__ = [
     "UNDECIDED",
     "Evidence",
     "Verdict",
+    "Verdicts",
     "claim_named",
     "judge",
     "load_claims",
@@ -70,18 +72,18 @@ def claim_named(name: str) -> Claim:
     return by_name[name.upper()]
 
 
-def verify(run: Run, claims: Iterable[Claim] | None = None) -> list[Verdict]:
+def verify(run: Run, claims: Iterable[Claim] | None = None) -> Verdicts:
     """What a run shows about claims, by default all of them, in their order; none where throughput and packet rates
     are not what it measured."""
     if not run.quantity.is_throughput:
-        return []
+        return Verdicts()
     asked = tuple(load_claims() if claims is None else claims)
     seen, included = observe(run), with_invalid(run)
-    found = [judge(claim, seen) for claim in asked]
+    found = Verdicts(judge(claim, seen) for claim in asked)
     if included is None:
         return found
     other = observe(included.run)
-    return [
+    return Verdicts(
         replace(verdict, with_invalid=sentence(included, conclusion(verdict), conclusion(judge(claim, other))))
         for claim, verdict in zip(asked, found, strict=True)
-    ]
+    )

@@ -91,6 +91,15 @@ class Verdict:
         return asdict(self)
 
 
+class Verdicts(list[Verdict]):
+    """The verdicts of a run, in the order of the claims; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        from orchestrator.analysis.rendering import verdicts_html
+
+        return verdicts_html(self)
+
+
 def conclusion(verdict: Verdict) -> str:
     """What a verdict comes to, without numbers: it, and where it rests on several numbers which of them agree."""
     said = [verdict.verdict]

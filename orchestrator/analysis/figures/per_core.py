@@ -7,7 +7,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.patches import Patch
 
-from orchestrator.analysis.dataset import CPU_KINDS, Run
+from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import (
@@ -21,6 +21,7 @@ from orchestrator.analysis.figures.style import (
     STYLE,
     VERMILION,
 )
+from orchestrator.analysis.frames import CPU_KINDS
 from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:

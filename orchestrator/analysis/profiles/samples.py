@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.dataset import CPU_KINDS, Run
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.frames import CPU_KINDS
 from orchestrator.errors import UserError
 from orchestrator.plan import PROFILE
 from orchestrator.spec import Cell
@@ -55,6 +56,8 @@ def profiles(run: Run) -> list[Profile]:
     Raises UserError where a file of the run is damaged.
     """
     found: dict[Cell, Profile] = {}
+    if not run.attempts["kind"].eq(PROFILE).any():
+        return []  # without reading every attempt's file
     for attempt in read_attempts(run.path, run.meta):
         if attempt["kind"] != PROFILE or attempt["status"] != "ok" or attempt.get("shared_computer"):
             continue

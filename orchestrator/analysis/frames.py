@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ok attempts of a run hold beside their result, as tidy frames: a row per CPU, second, stream, softirq,
+interface or place of a loss. Read from the attempts' own files. `orchestrator.analysis.dictionary` has all columns."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.store.cpu_times import cpu_times
+from orchestrator.store.reading import read_attempts
+
+CPU_KINDS = ("user", "system", "softirq", "irq", "steal", "iowait", "idle")
+KEYS = ("trial_id", "kind", "block", "round", "repetition", "status", "variant", "cores", "tunnels", "attempt")
+PLACE = ("host", "role", "cpu")
+COUNTERS = tuple(f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "drops"))
+
+
+def per_core(run: Run) -> pd.DataFrame:
+    """Return one row per CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
+
+    ``role``: whose CPU it is where each role has its own; ``cpu`` is then its number among those of the role, from 0
+    on. Else ``role`` is empty, and ``cpu`` the host's number. ``window_s``: the length of that window. ``cycles``: of
+    this CPU in it; ``joules``: of all processor packages of its host, the same for each CPU of a host; both are NaN
+    where they could not be read. Trials that are `shared` are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for attempt in _ok_attempts(run):
+        stored = cpu_times(attempt)
+        places = places_of_cpus(stored)
+        window_s, joules = _window_and_joules(attempt)
+        for cpu in stored:
+            spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
+            total = sum(spent.values())
+            if total > 0:
+                shares = {kind: seconds / total for kind, seconds in spent.items()}
+                where = _place(run, cpu, places)
+                counted = {"cycles": cpu.get("cycles"), "joules": joules.get(where["host"]), "window_s": window_s}
+                rows.append({**_about(attempt), **where, **shares, **counted})
+    counters = ("window_s", "cycles", "joules")
+    return _frame(run, rows, (*PLACE, *CPU_KINDS, *counters)).astype(dict.fromkeys(counters, "float64"))
+
+
+def per_second(run: Run) -> pd.DataFrame:
+    """Return one row per second of each ok trial with TCP or UDP traffic: ``second`` (from 1 on) and
+    ``throughput_bps`` of all tunnels together in bit/s."""
+    rows = [
+        {**_about(attempt), "second": second, "throughput_bps": float(rate)}
+        for attempt in _ok_attempts(run)
+        for second, rate in enumerate((attempt.get("measurements") or {}).get("rates_bps") or (), start=1)
+    ]
+    return _frame(run, rows, ("second", "throughput_bps"))
+
+
+def per_stream(run: Run) -> pd.DataFrame:
+    """Return one row per generator process of each ok trial: ``tunnel``, ``direction``, ``throughput_bps`` in bit/s and
+    ``retransmits`` (TCP segments; missing for UDP)."""
+    columns = ("tunnel", "direction", "throughput_bps", "retransmits")
+    rows = [
+        {**_about(attempt), **{name: stream.get(name) for name in columns}}
+        for attempt in _ok_attempts(run)
+        for stream in (attempt.get("measurements") or {}).get("streams") or ()
+    ]
+    return _frame(run, rows, columns)
+
+
+def softirqs(run: Run) -> pd.DataFrame:
+    """Return one row per CPU and kind of softirq (NET_RX, TIMER, ...) of each ok trial: ``count``, how often it ran in
+    the measured window. ``role`` and ``cpu`` are as in `per_core`."""
+    rows: list[dict[str, Any]] = []
+    for attempt in _ok_attempts(run):
+        stored = (attempt.get("probes") or {}).get("softirqs") or ()
+        places = places_of_cpus(stored)
+        for cpu in stored:
+            about = {**_about(attempt), **_place(run, cpu, places)}
+            kinds = {name: value for name, value in cpu.items() if name not in PLACE}
+            rows += [{**about, "softirq": name, "count": count} for name, count in kinds.items()]
+    return _frame(run, rows, (*PLACE, "softirq", "count"))
+
+
+def interfaces(run: Run) -> pd.DataFrame:
+    """Return one row per network interface of each ok trial: what it received (``rx_``) and sent (``tx_``) in the
+    measured window of ``window_s`` seconds, in bytes, packets and dropped packets."""
+    rows = [
+        {**_about(attempt), "role": role, "interface": interface, "window_s": probes.get("window_s")}
+        | {name: counted.get(name) for name in COUNTERS}
+        for attempt in _ok_attempts(run)
+        for probes in (attempt.get("probes") or {},)
+        for role, devices in (probes.get("interfaces") or {}).items()
+        for interface, counted in devices.items()
+    ]
+    return _frame(run, rows, ("role", "interface", "window_s", *COUNTERS))
+
+
+def drops(run: Run) -> pd.DataFrame:
+    """Return one row per place at which an ok trial lost packets: ``role``, ``where`` and the number of ``packets``.
+
+    ``where``: an interface and its direction, as in `wan0 rx`; or, of the loads of a packet generator, what the packets
+    were lost in. ``load``: the number of that load, from 1 on; missing for the counters of interfaces.
+    """
+    rows: list[dict[str, Any]] = []
+    for attempt in _ok_attempts(run):
+        about = _about(attempt)
+        for role, devices in ((attempt.get("probes") or {}).get("interfaces") or {}).items():
+            for interface, counted in devices.items():
+                lost = {f"{interface} {way}": counted.get(f"{way}_drops") for way in ("rx", "tx")}
+                rows += [{**about, "role": role, "where": name, "packets": n} for name, n in lost.items() if n]
+        for number, load in enumerate((attempt.get("measurements") or {}).get("loads") or (), start=1):
+            for place, packets in (load.get("drops") or {}).items():
+                role, _, where = place.partition("/")
+                if packets:
+                    rows.append({**about, "role": role, "where": where, "packets": packets, "load": number})
+    return _frame(run, rows, ("role", "where", "packets", "load"))
+
+
+def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
+    """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
+    probes = attempt.get("probes") or {}
+    found = {}
+    for host, zones in (probes.get("energy_j") or {}).items():
+        packages = [joules for zone, joules in (zones or {}).items() if zone.startswith("package")]
+        if packages:
+            found[host] = sum(packages)
+    return probes.get("window_s"), found
+
+
+def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], int]:
+    """Return {(role, the host's number of a CPU): its number among those of the role}, from an attempt's ``per_cpu``;
+    empty where all roles share them."""
+    of_roles: dict[str, list[int]] = {}
+    for row in per_cpu:
+        if role := row.get("role"):
+            of_roles.setdefault(role, []).append(row["cpu"])
+    return {(role, cpu): place for role, cpus in of_roles.items() for place, cpu in enumerate(sorted(cpus))}
+
+
+def _ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
+    """The accepted attempt of each ok trial that is not `shared` and is one of the run's, in the plan's order."""
+    wanted = set(run.trials["trial_id"])
+    for attempt in read_attempts(run.path, run.meta):
+        if attempt["status"] == "ok" and attempt["trial_id"] in wanted and not attempt.get("shared_computer"):
+            wanted.remove(attempt["trial_id"])
+            yield attempt
+
+
+def _about(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("trial_id", "kind", "block", "round", "repetition", "status", "attempt")
+    return {**{key: attempt[key] for key in keys}, **attempt["levels"]}
+
+
+def _place(run: Run, cpu: Mapping[str, Any], places: Mapping[tuple[str, int], int]) -> dict[str, Any]:
+    role = cpu.get("role") or ""
+    host = cpu.get("host")
+    if host is None:  # of runs with one host
+        host = next((one["name"] for one in run.testbed.get("hosts") or ()), "")
+    return {"host": host, "role": role, "cpu": places.get((role, cpu["cpu"]), cpu["cpu"])}
+
+
+def _frame(run: Run, rows: list[dict[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
+    further = (name for name in run.levels if name not in KEYS)
+    return pd.DataFrame(rows, columns=[*KEYS, *further, *columns]).assign(measured_in=run.measured_in)
