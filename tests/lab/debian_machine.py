@@ -10,7 +10,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from orchestrator.kernel.releases import load_releases
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 from orchestrator.testbed.qemu.image import GUEST
-from tests.lab.computers import Computer, Hardware, start
+from tests.lab.carried import FOLDER, SOURCE, Fetcher, pack
+from tests.lab.computers import Computer, Hardware, Running, start
 
 RELEASE = "trixie-6.12"
 _SIZE_MIB = 4096
@@ -122,3 +123,13 @@ def _build(folder: Path) -> Mapping[str, Any]:
     for left in folder.glob("debian*"):
         os.unlink(left)
     return {"kernel_release": exact}
+
+
+def give_archive(one: Running, folder: Path, packages: Sequence[str]) -> None:
+    """Give a running one, which has no mirror, an archive on its disk with packages, and with what these need."""
+    apt = folder / "apt"
+    apt.mkdir()
+    found = Fetcher(apt, load_releases()[RELEASE].suites).fetch(packages, one.run("cat /var/lib/dpkg/status"))
+    pack(found, folder / "carried.tar")
+    sources = f"rm -rf /etc/apt/sources.list.d/*; echo '{SOURCE}' >/etc/apt/sources.list"
+    one.run(f"mkdir -p {FOLDER} && tar -x -C {FOLDER} && {sources}", 1200, folder / "carried.tar")

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modules that are built on the host itself, against its headers, and then carry traffic.
 
-On a lab machine, whose headers are no package; and on a guest with Debian's kernel, which, emulated, takes a quarter of
-an hour or more: a compiler is installed there, and a kernel source is unpacked.
+On a lab machine, whose headers are no package; and on a plain Debian machine, where provisioning installs the compiler,
+headers and source. Emulated, that takes a quarter of an hour or more.
 """
 
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ from orchestrator.kernel.releases import load_releases
 from orchestrator.kernel.source import obtain_source
 from orchestrator.progress import Silent
 from orchestrator.testbed.qemu import machine
-from tests.lab.carried import FOLDER, SOURCE, Fetcher, pack
+from tests.lab.carried import FOLDER, Fetcher, pack
+from tests.lab.computers import Computer, start
+from tests.lab.debian_machine import debian_machine, give_archive
 from tests.lab.standing import StandingHosts, standing_hosts
 from tests.lab.support import all_ok_once, last_object, orch, runs_in
-from tests.lab.test_guests_as_hosts import ONE, ONE_GUEST, SPEC
+from tests.lab.test_guests_as_hosts import ONE, SPEC
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 BUILDING = ONE.replace("server]}", "server], modules: build}")
@@ -37,31 +40,24 @@ def carry(hosts: StandingHosts, packages: list[str], script: str) -> None:
         hosts.send(host, f"rm -rf {FOLDER}; mkdir -p {FOLDER} && tar -x -C {FOLDER} && {script}", tar)
 
 
-def give_packages(hosts: StandingHosts, packages: list[str]) -> None:
-    """Let a guest install packages with apt, which guests are made without; python3-apt is what Ansible needs of it."""
-    folders = "mkdir -p /var/cache/apt/archives/partial /var/cache/debconf"
-    carry(hosts, ["apt", "python3-apt"], f"{folders} && dpkg --install {FOLDER}/*.deb >/dev/null")
-    carry(hosts, packages, f"rm -rf /etc/apt/sources.list.d/* && echo '{SOURCE}' >/etc/apt/sources.list")
-
-
-def built_there(hosts: StandingHosts, results: Path, timeout_s: float) -> None:
-    """Provision a host, which builds; measure with what it built; a second pass changes nothing."""
-    (host,) = hosts.names
-    hosts.on(host, "rm -rf /usr/local/lib/orch")  # what this computer built for it
-    assert orch("testbed", "enroll", hosts.file, "--yes").returncode == 0
+def built_there(file: Path, spec: Path, host: str, on: Callable[[str], str], results: Path, timeout_s: float) -> None:
+    """Provision a host, which builds; measure with what it built; a second pass changes nothing. ``on``: runs a script
+    there."""
+    on("rm -rf /usr/local/lib/orch")  # what this computer built for it
+    assert orch("testbed", "enroll", file, "--yes").returncode == 0
     began = time.monotonic()
-    first = orch("testbed", "provision", hosts.file, "--json", timeout_s=timeout_s)
+    first = orch("testbed", "provision", file, "--json", timeout_s=timeout_s)
     print(f"provisioned and built in {time.monotonic() - began:.0f} s: {first.stdout[-300:]}")
     assert first.returncode == 0, first.stderr
-    assert last_object(orch("testbed", "provision", hosts.file, "--json").stdout)["changed"] == 0
-    done = orch(*hosts.arguments(results))
+    assert last_object(orch("testbed", "provision", file, "--json").stdout)["changed"] == 0
+    done = orch("run", spec, "--no-report", "--testbed", file, "--results", results, timeout_s=timeout_s)
     assert done.returncode == 0, done.stderr
     (run,) = runs_in(results)
     all_ok_once(run)
     there = store.read_run(run)["environment"]["testbed"]["hosts"][host]["modules"]
     used = {a["levels"]["variant"]: a["variant_build"] for a in store.read_attempts(run) if a["kind"] == "measure"}
     assert used == {"vanilla": there["upstream"], "inline": there["multitunnel"]}
-    assert len(hosts.on(host, "cat /usr/local/lib/orch/modules/*/*/stamp").splitlines()) == 2
+    assert len(on("cat /usr/local/lib/orch/modules/*/*/stamp").splitlines()) == 2
 
 
 ONE_MACHINE = """\
@@ -88,17 +84,36 @@ def test_a_lab_machine_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path
         series = ".".join(release.split(".")[:2])
         hosts.send("lab1", f"cat >/usr/src/linux-source-{series}.tar.xz", source.tarball)
         carry(hosts, ["gcc", "make", "patch", "xz-utils"], f"dpkg --install {FOLDER}/*.deb >/dev/null")
-        built_there(hosts, tmp_path / "results", 1500)
+        built_there(hosts.file, hosts.spec, "lab1", lambda script: hosts.on("lab1", script), tmp_path / "results", 1500)
+
+
+DEBIAN = """\
+testbed: builds
+provider: ssh
+hosts:
+  - name: one
+    address: 127.0.0.1
+    port: {port}
+    user: root
+    key: {key}
+    roles: [client, gateway-a, gateway-b, server]
+    modules: build
+"""
 
 
 @pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer")
-def test_a_guest_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path: Path) -> None:
-    lab = tmp_path / "one-guest.yaml"
-    lab.write_text(ONE_GUEST)
-    with standing_hosts(tmp_path, lab, BUILDING, SPEC.replace("CORES", "[1]")) as hosts:
-        release = hosts.on("guest1", "uname -r").strip()
-        assert hosts.on("guest1", f"ls /lib/modules/{release}/build; command -v gcc").strip() == ""
+def test_a_debian_machine_builds_the_modules_and_its_tunnels_carry_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made = debian_machine(Silent())
+    with start(Computer("one", made.path / "disk.raw", made.path / "key", tmp_path)) as one:
+        release = one.run("uname -r").strip()
+        assert one.run(f"ls /lib/modules/{release}/build 2>/dev/null; command -v gcc; true").strip() == ""
         series = ".".join(release.split(".")[:2])
-        build = [f"linux-headers-{release}", f"linux-source-{series}", "gcc", "make", "patch", "xz-utils"]
-        give_packages(hosts, build)
-        built_there(hosts, tmp_path / "results", 3600)
+        needs = [f"linux-headers-{release}", f"linux-source-{series}", "bzip2", "gcc", "make", "patch", "xz-utils"]
+        give_archive(one, tmp_path, needs)
+        file, spec = tmp_path / "builds.yaml", tmp_path / "spec.yaml"
+        file.write_text(DEBIAN.format(port=one.port, key=one.key))
+        spec.write_text(SPEC.replace("CORES", "[1]"))
+        built_there(file, spec, "one", one.run, tmp_path / "results", 7200)

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Silent
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.qemu import machine
 from orchestrator.testbed.ssh.provider import HostsTestbed
 from orchestrator.testbed.ssh.schema import SshTestbed
-from tests.lab.carried import FOLDER, SOURCE, Fetcher, pack
 from tests.lab.computers import Computer, Hardware, Running, start
-from tests.lab.debian_machine import RELEASE, debian_machine
+from tests.lab.debian_machine import debian_machine, give_archive
 from tests.lab.support import orch
 
 pytestmark = [
@@ -53,23 +51,13 @@ def by_grub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     computer = Computer("one", made.path / "disk.raw", made.path / "key", folder, Hardware())
     with start(computer) as one:
         release = one.run("uname -r").strip()
-        carry(one, folder, [f"linux-image-{other_than(release)}"])
+        give_archive(one, folder, [f"linux-image-{other_than(release)}"])
         yield one
 
 
 def other_than(release: str) -> str:
     """Another kernel of Debian's for the same version: the one for virtual machines."""
     return release.replace("-amd64", "-cloud-amd64")
-
-
-def carry(one: Running, folder: Path, packages: list[str]) -> None:
-    """Give a machine without a mirror an archive on its disk that has packages, and what these need."""
-    apt = folder / "apt"
-    apt.mkdir()
-    found = Fetcher(apt, load_releases()[RELEASE].suites).fetch(packages, one.run("cat /var/lib/dpkg/status"))
-    pack(found, folder / "carried.tar")
-    sources = f"rm -rf /etc/apt/sources.list.d/*; echo '{SOURCE}' >/etc/apt/sources.list"
-    one.run(f"mkdir -p {FOLDER} && tar -x -C {FOLDER} && {sources}", 600, folder / "carried.tar")
 
 
 @pytest.mark.parametrize("default", DEFAULTS)
