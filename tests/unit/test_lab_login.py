@@ -44,36 +44,6 @@ def test_other_keys_are_refused_and_silence_is_a_loss(site: Site, login: LabLogi
         replace(login, open_socket=lambda: socket.create_connection(("127.0.0.1", 1))).run("true")
 
 
-def test_a_server_that_falls_silent_after_its_greeting_is_asked_again(
-    site: Site, login: LabLogin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.testbed.lab.login._HANDSHAKE_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        opened: list[socket.socket] = []
-        silent_first = 2
-
-        def open_socket() -> socket.socket:
-            if len(opened) < silent_first:
-                opened.append(socket.create_connection(silent.getsockname()))
-                accepted, _ = silent.accept()
-                accepted.sendall(b"SSH-2.0-silent\r\n")
-                held.append(accepted)
-                return opened[-1]
-            return login.open_socket()
-
-        held: list[socket.socket] = []
-        channel = replace(login, open_socket=open_socket).run("echo here")
-        assert channel.recv(16) == b"here\n"
-        channel.close()
-        opened.clear()
-        silent_first = 9
-        with pytest.raises(HostLost, match=r"^lab1: no SSH connection \(sshd greeted, and then said no more\)\.$"):
-            replace(login, open_socket=open_socket).run("true")
-        assert len(opened) == 3
-        for one in held:
-            one.close()
-
-
 def test_a_command_of_several_words_reaches_the_machine_as_these_words() -> None:
     words = ["printf", "<%s>", "two words", "a$HOME", "it's", "", "*"]
     line = " ".join(remote_command(words))  # ssh joins its arguments, and a shell there reads the line

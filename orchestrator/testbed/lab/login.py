@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.testbed.login import ANSWER_TIMEOUT_S, HostLost, LoginRefused
 
@@ -29,10 +29,6 @@ _KEEPALIVE_TIMES = {
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 11_000,
 }
 _MOST_KEEPALIVE_PATIENCE = 4.0
-# After about one boot in forty the first conversation with a machine's sshd stops before keys are exchanged: it has
-# greeted, the machine answers probes, and nothing is on its way. Why is not known. Another connection gets through.
-_HANDSHAKE_S = 5.0
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +66,8 @@ class LabLogin:
         return LabChannel(connection, channel)
 
     def _connect(self, patience: float) -> "fabric.Connection":
-        for _ in range(_TRIES - 1):
-            with contextlib.suppress(_Silent):
-                return self._connect_once(patience)
-        return self._connect_once(patience)
-
-    def _connect_once(self, patience: float) -> "fabric.Connection":
         import fabric
         import paramiko
-
-        def transport(*arguments: Any, **named: Any) -> paramiko.Transport:
-            made = paramiko.Transport(*arguments, **named)
-            made.handshake_timeout = _HANDSHAKE_S * patience
-            return made
 
         logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what goes wrong comes as an exception
         try:
@@ -101,7 +86,6 @@ class LabLogin:
                 "allow_agent": False,
                 "banner_timeout": ANSWER_TIMEOUT_S * patience,
                 "auth_timeout": ANSWER_TIMEOUT_S * patience,
-                "transport_factory": transport,
             },
         )
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
@@ -111,17 +95,10 @@ class LabLogin:
         except (paramiko.BadHostKeyException, paramiko.AuthenticationException) as error:
             sock.close()
             raise LoginRefused(f"{self.host}: the login to the lab machine was refused ({error}).") from error
-        except EOFError as error:
+        except (OSError, EOFError, paramiko.SSHException) as error:
             sock.close()
-            raise _Silent(f"{self.host}: no SSH connection (sshd greeted, and then said no more).") from error
-        except (OSError, paramiko.SSHException) as error:
-            sock.close()
-            raise HostLost(f"{self.host}: no SSH connection ({error}).") from error
+            raise HostLost(f"{self.host}: no SSH connection ({error or 'it was closed at once'}).") from error
         return connection
-
-
-class _Silent(HostLost):
-    """The other end greeted, and closed the connection or fell silent before keys were exchanged."""
 
 
 class LabChannel:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the patches of the lab kernel mend, where no other test of the lab would notice its return."""
 
+import subprocess
+
 import pytest
 
 from tests.lab.kernel.machine import machine
@@ -40,3 +42,20 @@ def test_other_tunnels_and_shaped_links_can_be_made() -> None:
         guest.run("ip -6 route add 2001:db8::/32 from 2001:db8:1::/48 dev lo")  # a source in a route
         assert "aes" in guest.run("dmesg | grep 'orch-lab: crypto'")
         assert guest.complaints() == []
+
+
+def test_what_a_disk_answers_beside_traffic_is_never_lost() -> None:
+    # One virtual CPU: interrupts of the disk come while it handles those of the network, and while it goes to sleep. A
+    # read whose interrupt was lost waited for the next that came by chance: seconds, or for ever.
+    with machine(1) as guest:
+        command = ["ssh", *guest.lab.ssh_options(), f"root@{guest.name}", "cat"]
+        with open("/dev/zero", "rb") as zeros:
+            traffic = subprocess.Popen(command, stdin=zeros, stdout=subprocess.DEVNULL)
+        try:
+            beside = guest.program("reads", 15, timeout_s=120)
+        finally:
+            traffic.kill()
+            traffic.wait()
+        alone = guest.program("reads", 5, timeout_s=120)
+        assert min(beside["reads"], alone["reads"]) > 100
+        assert max(beside["longest_s"], alone["longest_s"]) < 5
