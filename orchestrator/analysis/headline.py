@@ -107,7 +107,7 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
         verdict, remarks = packets_in_words(run)
         return Headline(_few_valid(run) or verdict, remarks=remarks)
     if not found:
-        return Headline(f"Nothing came out: none of the {len(run.planned)} planned trials is valid.")
+        return Headline(f"No valid results: none of the {len(run.planned)} planned trials is valid.")
     by_place = {standing.key.place: standing for standing in found}
     order = in_order_of_size(map(Cell.of, run.planned.to_dict("records")))
     failed = [place for place in order if place not in by_place]

@@ -32,7 +32,7 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     order = in_order_of_size(Cell.of(row) for row in first)
     chosen = next((place for place in order if any(row["n"] for row in by_place[place])), None)
     if chosen is None:
-        return f"Nothing came out: none of the {planned} planned trials is valid.", []
+        return f"No valid results: none of the {planned} planned trials is valid.", []
     here = by_place[chosen]
     _, cores, tunnels, _, *others = chosen.words()
     size = chosen.packet_size

@@ -42,7 +42,7 @@ def make_plan(
     ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
     """
     if order not in ORDERS:
-        raise UserError(f"There is no order {order}. It is {' or '.join(ORDERS)}.")
+        raise UserError(f"There is no order {order}. Use {' or '.join(ORDERS)}.")
     if spec.topology not in capabilities.topologies:
         known = ", ".join(capabilities.topologies)
         raise UserError(f"The testbed cannot be wired as {spec.topology}; it can do {known}. Change topology.")

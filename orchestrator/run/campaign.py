@@ -51,7 +51,7 @@ def carry_out(campaign: Campaign, executor: Executor) -> Summary:
     """Run the campaign on the testbeds of an executor. Finished attempts are stored as they end, whatever comes after.
 
     KeyboardInterrupt ends it cleanly: the attempt in flight is discarded, the rest is kept. Raises UserError where a
-    run cannot be gone on with.
+    run cannot be resumed.
     """
     session = open_run(campaign, executor)
     folder, plan, ledger = session.folder, session.plan, session.ledger

@@ -82,7 +82,7 @@ def _resume(
             f"{plan.experiment}. Give that run's spec, or another run."
         )
     if "sessions" not in before:
-        raise UserError(f"{folder.path} was made by an older version and cannot be gone on with. Start a new run.")
+        raise UserError(f"{folder.path} was made by an older version and cannot be resumed. Start a new run.")
     if not spec_changed(before, described):
         # The plan as it was made: on a testbed that can do less by now, its cells fail instead of vanishing.
         plan = Plan.from_json(before["plan"])

@@ -63,13 +63,13 @@ def unpack(archive: Path, folder: Path) -> None:
     of the folder, or would fill the disk; also where the folder is there already, or cannot be made.
     """
     if folder.exists():
-        raise UserError(f"{folder} is there already. Name another folder for what is in {archive}, or remove it.")
+        raise UserError(f"{folder} already exists. Name another folder for the contents of {archive}, or remove it.")
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir()
     except OSError as error:
         raise UserError(
-            f"{archive} cannot be unpacked to {folder}: {error.strerror}. Name a folder that you can write to."
+            f"Cannot unpack {archive} to {folder}: {error.strerror}. Name a folder that you can write to."
         ) from error
     try:
         _unpack(archive, temporary)
@@ -114,7 +114,7 @@ def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) 
             raise UserError(f"{refused}: its member {member.filename!r} leads out of the folder. Do not trust it.")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise UserError(f"{refused}: its member {member.filename!r} is no ordinary file. Do not trust it.")
+            raise UserError(f"{refused}: its member {member.filename!r} is not a regular file. Do not trust it.")
     size = sum(member.file_size for member in members.values())
     if len(members) > _MOST_FILES or size > _SMALL_BYTES + _MOST_GROWTH * archive.stat().st_size:
         raise UserError(
@@ -169,7 +169,7 @@ def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
             continue
         match = _SUM.fullmatch(line) or _TAGGED.fullmatch(line)
         if match is None:
-            raise UserError(f"{where}: line {number} is no checksum of a file. Get the archive again from its origin.")
+            raise UserError(f"{where}: line {number} is not a checksum line. Download the archive again.")
         name = match["name"]
         if match["escaped"]:
             name = re.sub(r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name)

@@ -74,11 +74,11 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
 def _check_target(run: Path, target: Path) -> None:
     parent = target.resolve().parent
     if target.suffix != ".zip":
-        raise UserError(f"{target} is no name for the archive: it must end in .zip.")
+        raise UserError(f"{target} is not a valid archive name: it must end in .zip.")
     if target.is_dir():
         raise UserError(f"{target} is a folder. Name a file for the archive.")
     if not parent.is_dir():
-        raise UserError(f"{target} cannot be written: {parent} is not there. Name a file in a folder that is.")
+        raise UserError(f"Cannot write {target}: {parent} does not exist. Name a file in an existing folder.")
     if parent.is_relative_to(run.resolve()):
         raise UserError(f"{target} is inside the run that is exported. Name a file elsewhere.")
 
@@ -89,7 +89,7 @@ def _doubts(meta: dict[str, Any]) -> Iterator[str]:
     for source in [*filter(None, earlier), meta.get("source") or {}]:
         commit = source.get("commit")
         if not commit:
-            yield "It was measured by a source that is no commit: there was no Git where it ran."
+            yield "The source that measured it is not a commit: there was no Git repository."
         elif not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", str(commit)):
             yield f"It was measured by the source {commit!r}, which can move: only a commit's hash stays what it is."
         elif source.get("dirty") is not False:
@@ -127,7 +127,7 @@ def _files(run: Path) -> dict[str, Path]:
                 continue
             is_file = entry.is_file(follow_symlinks=False)
             if not is_file and not entry.is_dir(follow_symlinks=False):
-                raise UserError(f"{path} is no ordinary file. Put a file in its place, or remove it.")
+                raise UserError(f"{path} is not a regular file. Replace it with a file, or remove it.")
             if is_file and not entry.name.startswith(".") and relative.as_posix() not in _MADE_HERE:
                 found[relative.as_posix()] = path
     except OSError as error:

@@ -52,7 +52,7 @@ def find_run(path: Path) -> Path:
     below = runs_below(folder) if folder.is_dir() else []
     if not below:
         raise UserError(
-            f"{path} is no run's directory: it has no run.json, nor has a folder below it. "
+            f"{path} is not a run directory: there is no run.json there or below. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
     return newest_first(below)[0].resolve()
@@ -92,7 +92,7 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy of the run.") from error
     if wrong := misfit(value, expected):
         raise UserError(
-            f"{path} is no {what} of orch: {wrong}. If it was one, restore it from a copy; else name another folder."
+            f"{path} is not a valid {what} of orch: {wrong}. Restore it from a copy, or name another folder."
         )
     return dict(value)
 

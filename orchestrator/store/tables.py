@@ -116,7 +116,7 @@ def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:
         return _attempt_row(attempt)
     except (ValueError, TypeError, AttributeError) as error:
         file = path / TRIALS / attempt["trial_id"] / str(attempt["attempt"]) / "attempt.json"
-        raise UserError(f"{file} is no attempt of orch ({error}). Restore it from a copy of the run.") from error
+        raise UserError(f"{file} is not a valid attempt ({error}). Restore it from a copy of the run.") from error
 
 
 def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -181,9 +181,7 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         try:
             return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in source], schema)
         except (pa.ArrowException, TypeError, OverflowError) as error:
-            raise UserError(
-                f"{path} holds what is no measurement of orch ({error}). Restore it from a copy."
-            ) from error
+            raise UserError(f"{path} is not a valid measurement ({error}). Restore it from a copy.") from error
 
     return table(trial_rows, trial_schema), table(rows, attempt_schema)
 

@@ -287,7 +287,7 @@ def _stored(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in _FULL
         what = "its disk is full" if full else f"{error.strerror or error}"
-        remedy = "Free some space there" if full else "Mend that"
+        remedy = "Free some space there" if full else "Fix that"
         raise StoreError(
             f"Nothing more can be stored in {path}: {what}. What was stored before is whole. "
             f"{remedy}, then go on with --resume {path}."

@@ -325,7 +325,7 @@ def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tm
 
 def test_what_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
     for make in (make_report, load):
-        with pytest.raises(UserError, match="is no run's directory"):
+        with pytest.raises(UserError, match="is not a run directory"):
             make(tmp_path)
 
 

@@ -75,10 +75,12 @@ def test_the_list_has_every_run_the_newest_first(runs: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)["runs"]
     assert [Path(run["path"]).name for run in found] == ["20260302T100000Z-bbbb", "20260301T100000Z-aaaa", "example"]
     assert (found[0]["ok"], found[0]["trials"], found[0]["experiment"]) == (3, 3, "synthetic")
-    assert "is no run of orch" in found[2]["damaged"]
+    assert "is not a valid run of orch" in found[2]["damaged"]
     assert run_command(["list", str(runs)]) == 0
     shown = capsys.readouterr().out
-    assert shown.index("bbbb") < shown.index("aaaa") < shown.index("damaged") < shown.index("is no run of orch")
+    assert (
+        shown.index("bbbb") < shown.index("aaaa") < shown.index("damaged") < shown.index("is not a valid run of orch")
+    )
     assert "3 of 3" in shown
 
 

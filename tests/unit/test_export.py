@@ -142,7 +142,7 @@ def test_the_command_makes_a_missing_report_and_says_what_it_wrote(
 # --- what is refused ---
 
 SOURCES = (
-    ({"commit": None, "dirty": None}, "no commit"),
+    ({"commit": None, "dirty": None}, "not a commit"),
     ({"commit": "main", "dirty": False}, "can move"),
     ({"commit": "c" * 40, "dirty": True}, "not committed"),
     ({"commit": "c" * 40}, "not committed"),
@@ -240,7 +240,7 @@ def test_links_a_busy_run_and_a_bad_target_are_sentences(run: Path, tmp_path: Pa
         with pytest.raises(UserError, match=said):
             export_run(run, tmp_path / target)
     (run / "link").symlink_to("/etc/hostname")
-    with pytest.raises(UserError, match="no ordinary file"):
+    with pytest.raises(UserError, match="not a regular file"):
         export_run(run, tmp_path / "a.zip")
     assert run_command(["export", str(run), "--output", str(tmp_path / "a.zip"), "--allow", "all"]) == 2
 
@@ -324,7 +324,7 @@ def test_a_member_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_links_bombs_and_lack_of_space_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="no ordinary file"):
+    with pytest.raises(UserError, match="not a regular file"):
         unpack(zip_of(tmp_path / "a.zip", {"link": b"/etc/passwd"}, 0o120777), tmp_path / "run")
     with pytest.raises(UserError, match="made to fill a disk"):
         unpack(zip_of(tmp_path / "b.zip", {"zeros": b"\0" * (archive._SMALL_BYTES + 2**24)}), tmp_path / "run")
@@ -359,7 +359,7 @@ def test_other_files_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("no zip")
     with pytest.raises(UserError, match="damaged or cut off, or is no zip archive"):
         find_run(tmp_path / "a.zip")
-    with pytest.raises(UserError, match=r"b\.zip is no run's directory"):
+    with pytest.raises(UserError, match=r"b\.zip is not a run directory"):
         find_run(zip_of(tmp_path / "b.zip", {"x": b"y"}))
 
 

@@ -192,7 +192,7 @@ def test_every_form_of_a_list_of_checksums_is_read(exported: dict[str, bytes], t
 def test_an_escaped_name_and_a_line_that_is_no_checksum() -> None:
     digest = "ab" * 32
     assert read_sums(f"\\{digest}  a\\\\b\\nc\n".encode(), "SUMS") == {"a\\b\nc": digest}
-    with pytest.raises(UserError, match="SUMS: line 2 is no checksum"):
+    with pytest.raises(UserError, match="SUMS: line 2 is not a checksum"):
         read_sums(f"{digest}  a\nabc  b\n".encode(), "SUMS")
 
 
@@ -210,7 +210,7 @@ def test_another_program_s_run_json_is_a_sentence(
     (folder / "run.json").write_text('{"id": 17, "status": "done", "metrics": {"loss": 0.3}}')
     more = {"compare": [str(folder)], "export": ["--output", str(tmp_path / "a.zip")]}.get(command, [])
     assert run_command([command, str(tmp_path / "runs"), *more]) == 2
-    assert "run.json is no run of orch: experiment is missing" in capsys.readouterr().err
+    assert "run.json is not a valid run of orch: experiment is missing" in capsys.readouterr().err
 
 
 ODD = {

@@ -221,7 +221,7 @@ def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:
     assert alone.ratios == ""
     run = load(write_run(tmp_path / "b", fate=lambda trial: ["invalid"]))
     assert standings(run) == []
-    assert headline(run).verdict == "Nothing came out: none of the 24 planned trials is valid."
+    assert headline(run).verdict == "No valid results: none of the 24 planned trials is valid."
 
 
 def test_packet_rates_are_no_throughput(tmp_path: Path) -> None:
@@ -230,5 +230,5 @@ def test_packet_rates_are_no_throughput(tmp_path: Path) -> None:
     (path / "run.json").write_text(text.replace('"tool": "iperf3"', '"tool": "pktgen"'))
     run = load(path)
     run = dataclasses.replace(run, trials=run.trials.assign(throughput_bps=float("nan")))
-    assert headline(run).verdict == "Nothing came out: none of the 24 planned trials is valid."
+    assert headline(run).verdict == "No valid results: none of the 24 planned trials is valid."
     assert 'id="throughput"' not in render(run, path, [])

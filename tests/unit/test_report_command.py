@@ -25,7 +25,7 @@ def test_what_is_no_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run_command(["report", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("orch: ")
-    assert "is no run's directory" in said
+    assert "is not a run directory" in said
 
 
 def said(path: Path, width: int, **more: Any) -> list[str]:
@@ -58,5 +58,5 @@ def test_the_summary_is_coloured_where_a_terminal_shows_it_and_plain_elsewhere(t
 
 def test_the_summary_of_a_run_in_which_nothing_worked(tmp_path: Path) -> None:
     lines = said(write_run(tmp_path, variants=["vanilla"], fate=lambda trial: ["failed"]), 80)
-    assert "Nothing came out: none of the 12 planned trials is valid." in lines
+    assert "No valid results: none of the 12 planned trials is valid." in lines
     assert lines[-1] == "0 of 14 trials are ok; 14 failed."

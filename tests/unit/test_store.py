@@ -122,7 +122,7 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run's directory"):
         store.read_run(tmp_path)
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(UserError, match="is no run of orch: it is not an object"):
+    with pytest.raises(UserError, match="is not a valid run of orch: it is not an object"):
         store.read_run(tmp_path)
 
 
