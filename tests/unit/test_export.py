@@ -236,7 +236,7 @@ def test_a_path_of_a_web_site_is_no_home_folder() -> None:
 
 
 def test_links_a_busy_run_and_a_bad_target_are_sentences(run: Path, tmp_path: Path) -> None:
-    for target, said in (("a.tar", "must end in .zip"), ("no/a.zip", "is not there"), (str(run / "a.zip"), "inside")):
+    for target, said in (("a.tar", "must end in .zip"), ("no/a.zip", "does not exist"), (str(run / "a.zip"), "inside")):
         with pytest.raises(UserError, match=said):
             export_run(run, tmp_path / target)
     (run / "link").symlink_to("/etc/hostname")
