@@ -109,12 +109,12 @@ def parse(source: Source) -> tuple[Node, list[Problem]]:
     try:
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.context, error.problem)))
         message = f"This is not YAML: {what}. Correct the syntax here."
-        raise SpecError(source.name, [Problem(message, _point(source, mark))]) from error
-    except yaml.YAMLError as error:
-        raise SpecError(source.name, [Problem(f"This is not YAML: {error}. A spec is a text file.")]) from error
+        raise SpecError(source.name, [Problem(message, _where(source, error))]) from error
+    except yaml.reader.ReaderError as error:
+        message = "This is not YAML: it has a character that no text has. Remove it."
+        raise SpecError(source.name, [Problem(message, source.at(error.position))]) from error
     except RecursionError as error:
         raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
     if root is None:
@@ -123,8 +123,18 @@ def parse(source: Source) -> tuple[Node, list[Problem]]:
     return reader.convert(root), reader.problems
 
 
-def _point(source: Source, mark: Any) -> Span | None:
-    return Span(source, mark.line, mark.column, mark.line, mark.column + 1) if mark else None
+def _where(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
+    """Where the syntax is wrong: a character that cannot be seen, where one stands before the place that PyYAML names,
+    from the line before what is not complete on; else that place."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return None
+    begin = min(mark.line, (error.context_mark or mark).line)
+    for line in range(max(begin - 1, 0), mark.line + 1):
+        column = source.first_unseen(line)
+        if column is not None and (line < mark.line or column <= mark.column):
+            return Span(source, line, column, line, column + 1)
+    return Span(source, mark.line, mark.column, mark.line, mark.column + 1)
 
 
 class _Reader:

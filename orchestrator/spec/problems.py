@@ -26,6 +26,34 @@ class Source:
     def lines(self) -> list[str]:
         return _LINE_END.split(self.text)
 
+    @cached_property
+    def _ends(self) -> list[str]:
+        """What each line ends with; the last line has none."""
+        return _LINE_END.findall(self.text)
+
+    def with_end(self, number: int) -> str:
+        """A line, counted from 0, with what ends it where that cannot be seen; empty where there is no such line."""
+        if number >= len(self.lines):
+            return ""
+        end = self._ends[number] if number < len(self._ends) else ""
+        return self.lines[number] + end.strip("\r\n")
+
+    def first_unseen(self, number: int) -> int | None:
+        """The column, from 0, of the first character of a line that cannot be seen; None where there is none. The mark
+        at the beginning of a file that says in which order bytes are is not one."""
+        for column, character in enumerate(self.with_end(number)):
+            if (number, column, character) == (0, 0, "\ufeff"):
+                continue
+            if character not in "\t " and (not character.isprintable() or unicodedata.category(character) == "Zs"):
+                return column
+        return None
+
+    def at(self, index: int) -> "Span":
+        """The place of one character of the text."""
+        before = _LINE_END.split(self.text[:index])
+        line, column = len(before) - 1, len(before[-1])
+        return Span(self, line, column, line, column + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -51,13 +79,12 @@ class Span:
     @property
     def unseen(self) -> str:
         """A sentence on the first invisible character of the line, with its code point and name; else empty."""
-        lines = self.source.lines
-        line = lines[self.line] if self.line < len(lines) else ""
-        for column, character in enumerate(line, 1):
-            if character not in "\t " and (not character.isprintable() or unicodedata.category(character) == "Zs"):
-                name = unicodedata.name(character, "a control character")
-                return f" Column {column} has an invisible character, U+{ord(character):04X} ({name})."
-        return ""
+        column = self.source.first_unseen(self.line)
+        if column is None:
+            return ""
+        character = self.source.with_end(self.line)[column]
+        name = unicodedata.name(character, "a control character")
+        return f" Column {column + 1} has an invisible character, U+{ord(character):04X} ({name})."
 
     def shown(self) -> str:
         """Return the line with the range underlined. A range of several lines is underlined to the end of its first

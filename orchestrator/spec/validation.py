@@ -121,6 +121,8 @@ def _found(node: Node) -> str:
     value = node.value
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None:
+        return "nothing"
     text = str(value)
     return text if text and len(text) <= 60 else f'"{text[:60]}"'
 

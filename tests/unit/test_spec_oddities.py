@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What YAML allows and a spec does not: tags and anchors anywhere, numbers without end, what cannot be seen."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,29 @@ def _good(folder: Path) -> Path:
 def test_a_character_that_cannot_be_seen_is_named(tmp_path: Path, character: str, name: str) -> None:
     said = mistakes(tmp_path, GOOD.replace("traffic:", f"traffic{character}:"))
     assert f"Column 8 has an invisible character, {name}" in said
-    assert "cannot be seen" not in mistakes(tmp_path, GOOD.replace("traffic:", "trafic:"))
+    assert "invisible character" not in mistakes(tmp_path, GOOD.replace("traffic:", "trafic:"))
+
+
+BREAKING = {
+    "a space that is none": (": small", ":\xa0small", "1:12: This is not YAML", r"Column 12 has .*U\+00A0"),
+    "the end of a line": ("\ntraffic", "\ndescription: a\x85b\ntraffic", "3:15: This is", r"Column 15 .*U\+0085"),
+    "one with a name": ("\ntraffic", "\ndescription: a\u2028b\ntraffic", "3:15: This is", r"\(LINE SEPARATOR\)"),
+    "NUL": (": small", ": s\0mall", "1:14: This is not YAML", r"Remove it. Column 14 has .*U\+0000"),
+    "a bell": (": small", ": s\x07mall", "1:14: This is not YAML", r"Remove it. Column 14 has .*U\+0007"),
+}
+
+
+@pytest.mark.parametrize("what", BREAKING)
+def test_a_character_that_cannot_be_seen_and_breaks_the_syntax_is_named(tmp_path: Path, what: str) -> None:
+    old, new, place, said = BREAKING[what]
+    assert old in GOOD
+    told = mistakes(tmp_path, GOOD.replace(old, new, 1))
+    assert place in told
+    assert re.search(said, told), told
+
+
+def test_a_mark_of_the_order_of_bytes_is_no_suspect(tmp_path: Path) -> None:
+    assert "invisible" not in mistakes(tmp_path, "\ufeff" + GOOD.replace(": small", ": [small"))
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
