@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Sequence
 
 from orchestrator.measure import layout
-from orchestrator.measure.pktgen import end_loads, offer
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import shake_hands
@@ -15,6 +14,7 @@ from orchestrator.spec import GATEWAYS, Cell, Traffic
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import together
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.pktgen.loads import end_loads, offer
 
 PACKET = 500  # bytes of an IP packet
 FRAME = PACKET + 14  # what the bucket counts: with the Ethernet header, tc-stab(8)

@@ -18,10 +18,10 @@ import time
 from known_capacity import LOSS, PACKET, PDR_LOSS, KnownLink, holds
 
 from orchestrator.cli.display import LineDisplay
-from orchestrator.measure.rate_search import kpps
 from orchestrator.search import Found
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.pktgen.rate_search import kpps
 
 RATES_PPS = (2_000, 4_000, 8_000)
 NEEDED = 0.9

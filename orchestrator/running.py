@@ -107,7 +107,9 @@ def measure(request: Request, displays: Displays) -> "Summary":
                     )
                 )
 
-            foreign = [one.extension for one in beds if one.extension is not None and one.extension.foreign]
+            used = [*(one.extension for one in beds), experiment.traffic.extension]
+            used += experiment.own_variants.extensions
+            foreign = [one for one in used if one is not None and one.foreign]
             campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide, foreign)
             with place.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)

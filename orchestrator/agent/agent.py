@@ -33,12 +33,12 @@ from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watc
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.routes import routes
-from orchestrator.agent.settings import read_settings, write_settings
+from orchestrator.agent.settings import read_settings, role_settings, write_settings
 from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
 from orchestrator.agent.traffic import TRAFFIC, measure, serve
 from orchestrator.agent.tuning import tunables
-from orchestrator.agent.tunnels import handshake_times, handshakes, peers, remove_tunnels, tunnels
+from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, remove_tunnels, tunnels
 
 
 def leave(request):
@@ -86,6 +86,7 @@ OPERATIONS = {
         queue_interrupts,
         read_settings,
         write_settings,
+        role_settings,
         variant,
         leave,
         restart,
@@ -98,6 +99,7 @@ OPERATIONS = {
         peers,
         routes,
         remove_tunnels,
+        ip_tunnels,
         ipsec,
         associations,
         handshakes,

@@ -5,11 +5,12 @@ A setting's name says what it is: a sysctl (net.core.rmem_max), a file (/sys/...
 setting of an interface (nic/eth1/channels; see ethtool.py), or whether a service runs (service/irqbalance).
 """
 
+import os
 import re
 import subprocess
 
 from orchestrator.agent.ethtool import nic_value, set_nic_value
-from orchestrator.agent.host import AgentError, call, read_text, write_text
+from orchestrator.agent.host import AgentError, call, inside, read_text, write_text
 
 
 def setting_path(name):
@@ -82,6 +83,25 @@ def write_settings(request):
                 raise
             refused[name] = {"said": str(error), "now": value_or_none(name)}
     return {"refused": refused}
+
+
+def role_settings(request):
+    """{"roles": {role: {name: value}}} -> {"set": {role: {name: value}}, "others": {role: {name: value}}}.
+
+    Sysctls of the network that a role's namespace has of its own are written there, and read back; ``others`` are of
+    the whole host, and are left as they are.
+    """
+    done, others = {}, {}  # type: dict[str, dict[str, str]], dict[str, dict[str, str]]
+    for role, values in request["roles"].items():
+        for name, value in values.items():
+            path = setting_path(name)
+            with inside(role):
+                # What a namespace shares with the host is missing there, or can only be read.
+                own = path.startswith("/proc/sys/net/") and os.path.exists(path) and os.stat(path).st_mode & 0o222
+                if own:
+                    write_setting(name, value)
+            (done if own else others).setdefault(role, {})[name] = value
+    return {"set": done, "others": others}
 
 
 def value_or_none(name):

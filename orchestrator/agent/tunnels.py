@@ -61,6 +61,7 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
+from orchestrator.agent.roles import ip_batch
 from orchestrator.agent.routes import set_routes
 
 
@@ -135,6 +136,21 @@ def set_devices(role, wanted):
                 raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
 
 
+def ip_tunnels(request):
+    """Make tunnels by what ip(8) is told: {"gateways": {role: {"lines": [lines for ip -batch], "devices", "routes"}}}.
+
+    The lines make ``devices``, and bring them up; ``routes``: see set_routes.
+    """
+    for role, wanted in request["gateways"].items():
+        grouped = [
+            "link set dev %s group %d" % (name, DEVICE_GROUPS[at % len(DEVICE_GROUPS)])
+            for at, name in enumerate(wanted["devices"])
+        ]
+        ip_batch(role, [*wanted["lines"], *grouped])
+        set_routes(role, wanted["routes"])
+    return {}
+
+
 def remove_tunnels(request):
     """Remove all devices that trials made in some roles: {"roles": [role]}."""
     for role in request["roles"]:
@@ -151,8 +167,8 @@ def remove_tunnels(request):
 def groups_in(role):
     """The groups of which a role has devices."""
     base = sysfs_of(role) + "/class/net/"
-    names = [name for name in os.listdir(base) if name.startswith(("wg", "esp"))]
-    found = {int(read_text(base + name + "/netdev_group")) for name in names}
+    files = (base + name + "/netdev_group" for name in os.listdir(base))  # beside bonding_masters, which is no device
+    found = {int(read_text(file)) for file in files if os.path.exists(file)}
     return sorted(found & set(DEVICE_GROUPS))
 
 

@@ -32,6 +32,7 @@ from orchestrator.analysis.standings import (
     standings,
 )
 from orchestrator.spec import Cell
+from orchestrator.spec.variants import UPSTREAM
 from orchestrator.stats import FEWEST_FOR_INTERVAL
 from orchestrator.store.clock import MEANING, NOT_MODELLED
 
@@ -138,7 +139,7 @@ def _matter(run: Run, standing: Standing) -> list[Lead]:
 
     def is_unpatched(name: str) -> bool:
         build = (described.get(name) or {}).get("build")
-        return name in _UNPATCHED if build is None else build == "upstream"
+        return name in _UNPATCHED if build is None else build == UPSTREAM
 
     order = {name: place for place, name in enumerate(run.variants)}
     unpatched = [lead for lead in standing.leads if is_unpatched(lead.other)]

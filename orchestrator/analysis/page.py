@@ -36,6 +36,7 @@ from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.paths import CHECKOUT, EXPERIMENTS
+from orchestrator.spec.variants import UPSTREAM
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
 
@@ -202,18 +203,23 @@ def _in_words(quantity: Quantity) -> str:
 def _systems(run: Run) -> str:
     """The systems of a run's variants, in words."""
     described = run.meta.get("variants") or {}
-    names = {"ipsec": "IPsec"}
-    found = [names.get((described.get(name) or {}).get("system", ""), "WireGuard") for name in run.variants]
+    found = [_system(described.get(name) or {}) for name in run.variants]
     return listed(list(dict.fromkeys(found))) or "WireGuard"
+
+
+def _system(variant: Mapping[str, Any]) -> str:
+    """What makes a variant's tunnels, as a run names it."""
+    return str(variant.get("system_label") or variant.get("system") or "WireGuard")
 
 
 def _described(variant: Mapping[str, Any] | None) -> str:
     """A variant's module and settings, as the run has them."""
     if not variant:
         return "not described in this run"
-    if variant.get("system") == "ipsec":
-        return f"IPsec as the kernel has it, {(variant.get('settings') or {}).get('cipher')}"
-    unpatched = variant.get("build") == "upstream"
+    if system := variant.get("system"):
+        settings = variant.get("settings") or {}
+        return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
+    unpatched = variant.get("build") == UPSTREAM
     module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
     polls = "NAPI polls in threads" if variant.get("threaded") else ""
     settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
@@ -235,6 +241,11 @@ def _traffic(meta: Mapping[str, Any]) -> str:
                 per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
                 number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
                 said = f"`{shlex.join(command['client'])}` {per}{number}, {traffic['duration_s']:g} s"
+                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
+            if traffic.get("quantity"):
+                common = ("tool", "quantity", "warm_up_s", "duration_s")
+                keys = [f"{key} {value}" for key, value in sorted(traffic.items()) if key not in common]
+                said = ", ".join([str(traffic["tool"]), *keys, f"{traffic['duration_s']:g} s"])
                 return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
             streams = count(traffic.get("streams") or 1, "stream")
             return (

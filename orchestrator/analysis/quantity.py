@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.store.tables import quantity_of as recorded
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -64,7 +66,7 @@ def quantity_of(meta: Mapping[str, Any]) -> Quantity:
     """What a run's trials measured, from its run.json; throughput where it says nothing else."""
     for block in (meta.get("plan") or {}).get("blocks") or ():
         for trial in block["trials"][:1]:
-            own = (trial["traffic"].get("command") or {}).get("quantity")
+            own = recorded(trial["traffic"])
             if own:
                 label = own.get("label") or str(own["name"]).replace("-", " ").capitalize()
                 return Quantity("value", "value", label, str(own["unit"]), higher=own["better"] == "higher")

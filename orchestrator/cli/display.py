@@ -213,9 +213,12 @@ class LineDisplay:
         self.stage("")
         self._tracker.begin(block, testbed)
         cores = f"{block.cores} core{'s' * (block.cores != 1)}"
+        settings = f", {block.settings_text}" if block.settings_text else ""
         where = f" on {testbed}" if self._tracker.testbeds > 1 else ""
         boot = f", boot {block.boot} of {self._tracker.boots}" if self._tracker.boots > 1 else ""
-        self._say(f"block {block.index} of {self._tracker.blocks}{where}: {cores}{boot}, {len(block.trials)} trials")
+        self._say(
+            f"block {block.index} of {self._tracker.blocks}{where}: {cores}{settings}{boot}, {len(block.trials)} trials"
+        )
 
     def doing(self, testbed: str, text: str) -> None: ...
 

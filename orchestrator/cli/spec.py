@@ -107,7 +107,13 @@ def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> It
         head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))
     head["comparing"] = asdict(told_by_comparing(planned))
     head["blocks"] = [
-        {"index": block.index, "cores": block.cores, "boot": block.boot, **asdict(block_estimate(block, lessons))}
+        {
+            "index": block.index,
+            "cores": block.cores,
+            "settings": block.settings,
+            "boot": block.boot,
+            **asdict(block_estimate(block, lessons)),
+        }
         for block in planned.blocks
     ]
     head["left_out"] = [asdict(left) for left in planned.left_out]
@@ -170,6 +176,13 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     )
     if further := _further(planned):
         console.print(f"Also varied within each round: {further}.", soft_wrap=True)
+    prepared = any(block.settings_text for block in planned.blocks)
+    if prepared:
+        console.print(
+            "Each combination of cores and host settings has blocks of its own, because the hosts are prepared for it, "
+            f"which takes about {duration(lessons.prepare_s)} each time.",
+            soft_wrap=True,
+        )
     if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
         console.print(f"Each round measures {', '.join(again)} twice at each place, for the noise floor.")
     if boots := boots_sentence(planned, able):
@@ -184,6 +197,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
     table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("block", "", justify="right")
     table.add_column("cores", "", justify="right")
+    if prepared:
+        table.add_column("settings", "")
     if rule.boots > 1:
         table.add_column("boot", "", justify="right")
     table.add_column("variants", "")
@@ -198,6 +213,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
         table.add_row(
             str(block.index),
             str(block.cores),
+            *([block.settings_text] if prepared else []),
             *([str(block.boot)] if rule.boots > 1 else []),
             ", ".join(sorted({trial.levels.variant for trial in measured})),
             ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
@@ -229,6 +245,8 @@ def _further(planned: "Plan") -> str:
     found: dict[str, dict[Level, None]] = {}
     for trial in planned.iterate():
         for path, level in trial.levels.more.items():
+            if factor_of(path).needs_preparation:
+                continue
             found.setdefault(path, {})[level] = None
     return "; ".join(
         f"{factor_of(path).label} {', '.join(factor_of(path).show(level) for level in sorted(levels, key=ordered))}"

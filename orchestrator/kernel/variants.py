@@ -4,6 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.paths import KERNEL
@@ -18,7 +19,8 @@ class Variant:
 
     ``build``: the name of a build (`orchestrator.kernel.builds`), empty where the ``system`` is not WireGuard;
     ``threaded``: NAPI polls in threads of their own; ``settings``: the module's own per-device settings, or those of
-    the system, by name; ``pinned``: the queued work of each tunnel is confined to one CPU.
+    the system, by name; ``pinned``: the queued work of each tunnel is confined to one CPU; ``own_system``: the
+    `orchestrator.systems.System` where it is no part of this program.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Variant:
     pinned: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     system: str = WIREGUARD
+    own_system: Any = field(default=None, compare=False, repr=False)
 
 
 def shipped() -> Variants:
@@ -51,7 +54,8 @@ def variant_of(described: Described) -> Variant:
         threaded == "true",
         cpus == "own",
         settings,
-        described.entry.system,
+        described.system,
+        described.own_system,
     )
 
 

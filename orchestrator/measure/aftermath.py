@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.kernel.variants import Variant
 from orchestrator.measure import shares
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import Peers, peers_now
-from orchestrator.spec import GATEWAYS
-from orchestrator.systems import ipsec
 from orchestrator.testbed.remote import AgentFailure, together
 
 
@@ -30,7 +27,7 @@ class Aftermath:
 
     def carried(self, scene: Scene) -> dict[str, list[dict[str, int]]]:
         """What each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without tunnels."""
-        if scene.baseline:
+        if not scene.tunnelled:
             return {}
         counted, tunnels = scene.outcome.probes["interfaces"], scene.trial.levels.tunnels
         return shares.carried(counted, tunnels, scene.net, (self.received_bytes, self.sent_bytes))
@@ -45,10 +42,10 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     peers = peers_now(scene.testbed) if scene.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
     logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
-    if scene.variant is not None and scene.variant.system == "ipsec":
-        _of_ipsec(scene, scene.variant)
-    elif not scene.baseline:
-        scene.outcome.crypto = logs[scene.placement.host_of(GATEWAYS[0])]["crypto"]
+    told = scene.system.look_back(scene.testbed, scene.variant, logs)
+    scene.outcome.crypto = told.crypto
+    scene.outcome.measurements.update(told.measurements)
+    scene.outcome.marks += told.marks
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
     if never:
@@ -71,12 +68,3 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]
     oldest = max(known) if known else None
     return Aftermath(oldest, rekeyed, complaints, rekeys, peers.received_bytes, peers.sent_bytes)
-
-
-def _of_ipsec(scene: Scene, variant: Variant) -> None:
-    """Give the outcome what the SAs counted and the driver that encrypted."""
-    found = ipsec.count(scene.testbed, variant)
-    scene.outcome.crypto = found.driver
-    scene.outcome.measurements["security_associations"] = {role: dict(row) for role, row in found.by_role.items()}
-    if said := found.check():
-        scene.outcome.marks.append(said)

@@ -5,30 +5,18 @@ What concerns several hosts is asked of all at once. They begin the traffic, and
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
-from orchestrator.measure import layout
-from orchestrator.measure.command import measure_command
-from orchestrator.measure.goodput import measure_goodput
-from orchestrator.measure.packet_rate import measure_packet_rate
-from orchestrator.measure.pktgen import end_loads, largest_packet
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.shaping import shape_link, unshape_link
 from orchestrator.measure.streams import BadReport
-from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
+from orchestrator.measure.tunnels import remove_tunnels, shake_hands
 from orchestrator.plan import Trial
-from orchestrator.spec import GATEWAYS
+from orchestrator.spec import tool_of
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
-
-# What measures over tunnels that are ready, by the tool of a trial's traffic.
-MEASURE: Mapping[str, Callable[[Scene], None]] = {
-    "iperf3": measure_goodput,
-    "pktgen": measure_packet_rate,
-    "command": measure_command,
-}
 
 
 def run_attempt(
@@ -67,23 +55,19 @@ def run_attempt(
 
 def _run(scene: Scene) -> None:
     testbed, trial, outcome = scene.testbed, scene.trial, scene.outcome
-    tunnels = trial.levels.tunnels
+    tunnels, tool = trial.levels.tunnels, tool_of(trial.traffic)
     try:
         together(testbed.agents, "watch_kernel_log", {host: {} for host in scene.hosts})
-        if scene.baseline:
-            plain = {role: layout.plain_routes(scene.net, role, tunnels) for role in GATEWAYS}
-            split = scene.placement.split(plain)
-            together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
-        else:
+        if not scene.baseline:
             assert scene.variant is not None
-            outcome.variant_build = load_variant(testbed, scene.variant)
+            outcome.variant_build = scene.system.load(testbed, scene.variant)
             scene.phases.done("variant")
-            make_tunnels(testbed, scene.net, tunnels, scene.variant)
+        scene.system.create(testbed, scene.net, tunnels, scene.variant)
         scene.phases.done("tunnels")
-        shake_hands(testbed, trial.topology, tunnels, largest_packet(trial.levels.packet_size))
+        shake_hands(testbed, trial.topology, tunnels, tool.largest_packet(trial.levels))
         scene.phases.done("handshakes")
         shape_link(scene)
-        MEASURE[trial.traffic.tool](scene)
+        tool.run(scene)
     except (AgentFailure, BadReport):
         raise
     except (KeyboardInterrupt, TestbedError):
@@ -96,17 +80,17 @@ def _run(scene: Scene) -> None:
 
 def _clean_up(scene: Scene) -> None:
     """Remove the link's shape and the trial's devices; what cannot be removed spoils the block, so the host counts as
-    lost. A baseline has no devices, and its routes are replaced by the next trial's."""
+    lost. Plain forwarding has no devices, and its routes are replaced by the next trial's."""
     outcome = scene.outcome
     if outcome.host_lost:
         return
-    if scene.trial.traffic.tool == "pktgen":
-        end_loads(scene)
-    what = "the shape of the link"
+    what = "what the tool left"
     try:
+        tool_of(scene.trial.traffic).clean_up(scene)
+        what = "the shape of the link"
         unshape_link(scene)
         what = "the tunnels"
-        if not scene.baseline:
+        if scene.tunnelled:
             remove_tunnels(scene.testbed, scene.trial.levels.tunnels)
     except TestbedError as error:
         outcome.host_lost = True

@@ -4,15 +4,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.measure import shares
 from orchestrator.measure.control import within
+from orchestrator.measure.load import Load
 from orchestrator.measure.streams import Stream
 from orchestrator.spec import REKEY_AFTER_S, Limits
-
-if TYPE_CHECKING:
-    from orchestrator.measure.pktgen import Load
 
 # Starting and ending a process takes this much beside the share that a limit allows.
 _PROCESS_S = 0.1
@@ -55,7 +53,7 @@ class Evidence:
     passages: Sequence[Passage] = ()
     baseline: float | None = None
     rate_pps: float | None = None
-    loads: Sequence["Load"] = ()
+    loads: Sequence[Load] = ()
     plain_pps: float | None = None
     clock_skew_s: float | None = None
     segment_bytes: int = 1368

@@ -4,12 +4,12 @@
 site-to-site:        client --lan-- gateway-a ==wan== gateway-b --lan-- server
 gateway-to-gateway:                 gateway-a ==wan== gateway-b
 
-Tunnel i (from 1) is a pair of devices on the gateways, ``wg<i>`` of WireGuard or ``esp<i>`` of IPsec, and carries one
-subnet a side. Where they share a device, gateway-b has ``wg0`` with a peer for each tunnel instead. Links, and the
-outer addresses of IPsec, use the range for benchmarks (198.18.0.0/15, RFC 2544), the subnets of tunnels 10.64.0.0/11 on
-side a, 10.128.0.0/11 on b. With paths ecmp, subnet 0 of either side (``SHARED``) is behind all tunnels at once, and the
-others remain for handshakes. Where the traffic is IPv6, everything has an address in fd6f:7263:6800::/40 (RFC 4193) as
-well; tunnels' outer packets are IPv4.
+Tunnel i (from 1) is a pair of devices on the gateways, such as ``wg<i>`` of WireGuard, and carries one subnet a side.
+Where they share a device, gateway-b has ``wg0`` with a peer for each tunnel instead. Links use the range for benchmarks
+(198.18.0.0/15, RFC 2544), of which systems may use 198.19.0.0/16 for outer addresses of their own; the subnets of
+tunnels are in 10.64.0.0/11 on side a, in 10.128.0.0/11 on b. With paths ecmp, subnet 0 of either side (``SHARED``) is
+behind all tunnels at once, and the others remain for handshakes. Where the traffic is IPv6, everything has an address
+in fd6f:7263:6800::/40 (RFC 4193) as well; tunnels' outer packets are IPv4.
 """
 
 import ipaddress
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.plan import Trial
-from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind
+from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind, tool_of
+from orchestrator.spec.fields import DEFAULT_MTU
 from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_MTU
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
 LINK_MTU = 1500  # what every link must carry
-WIREGUARD_MTU = 1420  # 1500 less 80 bytes for IPv6, UDP and WireGuard's headers, the default of wg-quick
 
 _WAN = {"gateway-a": "198.18.0.1", "gateway-b": "198.18.0.2"}
 _LAN_GATEWAY = {"gateway-a": "198.18.1.1", "gateway-b": "198.18.2.1"}
@@ -97,7 +97,7 @@ class Net:
     topology: str
     paths: str = "subnets"
     version: int = 4
-    mtu: int = WIREGUARD_MTU
+    mtu: int = DEFAULT_MTU
     sourced: bool = False
     devices: str = "wg"
     shared: bool = False
@@ -123,9 +123,10 @@ class Net:
 def net_of(trial: Trial, devices: str = "wg") -> Net:
     """The addresses and routes that a trial wants; ``devices`` as in `Net`."""
     levels, traffic = trial.levels, trial.traffic
-    mtu = int(levels.get(TUNNEL_MTU, WIREGUARD_MTU))
+    mtu = int(levels.get(TUNNEL_MTU, DEFAULT_MTU))
     shared = levels.get(TUNNEL_DEVICE) == SHARED_DEVICE
-    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, traffic.tool == "command", devices, shared)
+    sourced = not tool_of(traffic).binds
+    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, sourced, devices, shared)
 
 
 def receiver_subnet(tunnel: int) -> str:
@@ -159,6 +160,11 @@ class Placement:
         for role, value in by_role.items():
             parts.setdefault(self.host_of(role), {})[role] = value
         return parts
+
+
+def wan_address(gateway: str) -> str:
+    """The address of a gateway on the link between the gateways."""
+    return _WAN[gateway]
 
 
 def device_of(link: str) -> str:
@@ -398,38 +404,3 @@ def tunnel_peers(
             "device_settings": dict(device_settings),
         }
     return gateways
-
-
-_OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # of IPsec tunnels, on side a and on b
-
-
-def outer_address(gateway: str, tunnel: int) -> str:
-    """The outer address of an IPsec tunnel at one end."""
-    return str(ipaddress.ip_network(_OUTER[GATEWAYS.index(gateway)])[tunnel])
-
-
-def ipsec_tunnels(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
-    """What the agent's ``ipsec`` makes, by gateway: each tunnel has a pair of outer addresses, which spreads packets
-    over receive queues where a NIC hashes no more than addresses."""
-    return {
-        gateway: {
-            "far": far,
-            "lines": [
-                f"route replace local {_OUTER[GATEWAYS.index(gateway)]} dev lo",
-                f"route replace {_OUTER[GATEWAYS.index(far)]} via {_WAN[far]} dev wan0",
-            ],
-            "families": list(net.versions),
-            "routes": tunnel_routes(net, gateway, tunnels),
-            "tunnels": [
-                {
-                    "device": net.device(i),
-                    "number": i,
-                    "mtu": net.mtu,
-                    "here": outer_address(gateway, i),
-                    "there": outer_address(far, i),
-                }
-                for i in range(1, tunnels + 1)
-            ],
-        }
-        for gateway, far in (GATEWAYS, GATEWAYS[::-1])
-    }

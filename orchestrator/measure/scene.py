@@ -12,9 +12,9 @@ from orchestrator.measure import layout
 from orchestrator.measure.judge import Verdict
 from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.spec import Limits
+from orchestrator.spec import GATEWAYS, Limits
 from orchestrator.spec.links import shape_of
-from orchestrator.systems import system_of
+from orchestrator.systems import System, system_of
 from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
@@ -101,18 +101,43 @@ class Scene:
     def generator_carries(self) -> float | None:
         """What the block carried without a tunnel, where a cell that carries as much is limited by the generator.
 
-        None of a baseline itself, and over a link that is shaped, which limits both."""
-        return None if self.baseline or shape_of(self.trial.levels) else self.conditions.baseline
+        None of what has no tunnel itself, and over a link that is shaped, which limits both."""
+        return None if not self.tunnelled or shape_of(self.trial.levels) else self.conditions.baseline
 
     @cached_property
     def net(self) -> layout.Net:
         """The addresses and routes of the trial."""
-        return layout.net_of(self.trial, system_of(self.variant).devices) if self.variant else layout.net_of(self.trial)
+        return layout.net_of(self.trial, self.system.devices)
+
+    @cached_property
+    def system(self) -> System:
+        """What makes the tunnels; of a baseline, plain forwarding."""
+        return system_of(None if self.baseline else self.variant)
+
+    @property
+    def tunnelled(self) -> bool:
+        """Whether the traffic goes through devices of tunnels."""
+        return bool(self.system.devices)
 
     @property
     def rekeys(self) -> bool:
         """Whether the tunnels get new keys after some time; False without tunnels."""
-        return not self.baseline and self.variant is not None and system_of(self.variant).rekeys
+        return self.system.rekeys
+
+    def unused_tunnels(self) -> list[int]:
+        """The tunnels through which nothing came to the far gateway while it was sampled; none where there are none."""
+        if not self.tunnelled:
+            return []
+        # A device that tunnels share counts for all of them; what the near gateway sent into each is known.
+        gateway, counter = (GATEWAYS[0], "tx_packets") if self.net.shared else (GATEWAYS[1], "rx_packets")
+        counted = self.outcome.probes["interfaces"].get(gateway, {})
+        numbers = range(1, self.trial.levels.tunnels + 1)
+        return [tunnel for tunnel in numbers if not counted.get(self.net.device(tunnel, gateway), {}).get(counter)]
+
+    def addresses(self, tunnel: int) -> tuple[str, str]:
+        """The addresses inside a tunnel, at the sending and at the receiving end."""
+        version = self.trial.traffic.ip_version
+        return layout.sender_address(tunnel, version), layout.receiver_address(tunnel, version)
 
     @cached_property
     def ends(self) -> layout.Ends:

@@ -32,9 +32,10 @@ def make_plan(
 ) -> Plan:
     """The trials of an experiment on a testbed, in order.
 
-    A block for each number of cores, the smallest first; in it baselines (for each number of tunnels and packet size),
-    with ``trace`` every cell once while the kernel records, then rounds with every cell once, as many as there can be
-    at most, and those of a ``noise_floor`` once more. With several boots, as many passes over the core counts, so that
+    A block for each number of cores, the smallest first, and in it for each combination of host settings that are
+    factors; in it baselines (for each number of tunnels and packet size), with ``trace`` every cell once while the
+    kernel records, then rounds with every cell once, as many as there can be at most, and those of a ``noise_floor``
+    once more. With several boots, as many passes over the core counts, so that
     the boots of each are spread over the run: every pass has all of them once, in an order of its own that the seed
     decides; traces are in the first pass. In a random order a round depends on the seed, the block's cores, cells and
     boot and the round's number, on nothing else. ``order`` sequential keeps the cells in the order of the spec, and
@@ -92,13 +93,14 @@ def _one_pass(parts: Sequence[list[Cell]], spec: Experiment, boot: int, order: s
 
 
 def _parts(chosen: Sequence[Cell], testbeds: int) -> Iterator[list[Cell]]:
-    """The cells of each block: those with the same number of cores. Where that makes fewer blocks than there are
-    testbeds in a pool, their cells are divided by the number of tunnels: variants, which ratios are made of, stay
-    together."""
-    core_counts = sorted({levels.cores for levels in chosen})
-    ways = -(-testbeds // len(core_counts))
-    for cores in core_counts:
-        here = [levels for levels in chosen if levels.cores == cores]
+    """The cells of each block: those for which hosts are prepared alike, the fewest cores first. Where that makes fewer
+    blocks than there are testbeds in a pool, their cells are divided by the number of tunnels: variants, which ratios
+    are made of, stay together."""
+    together: dict[tuple[Level, ...], list[Cell]] = {}
+    for levels in sorted(chosen, key=lambda levels: levels.cores):
+        together.setdefault(levels.preparation, []).append(levels)
+    ways = -(-testbeds // len(together))
+    for here in together.values():
         tunnels = sorted({levels.tunnels for levels in here})
         for first in range(min(ways, len(tunnels))):
             part = tunnels[first::ways]

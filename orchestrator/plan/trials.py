@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trials, blocks and plans: what is measured, in which order."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any
 
 from orchestrator.spec import Cell, Traffic, factor_of, read_traffic
+from orchestrator.spec.host_settings import settings_by_role
 
 NO_VARIANT = "none"  # of a baseline, which has no tunnel
 PROFILE = "profile"  # the kind of a trial whose CPUs are sampled
@@ -42,6 +43,19 @@ class Block:
     cores: int
     trials: tuple[Trial, ...]
     boot: int = 1
+
+    @property
+    def settings(self) -> dict[str, dict[str, str]]:
+        """The settings of hosts that its cells have in common: {role: {setting: value}}."""
+        return settings_by_role(self.trials[0].levels.more) if self.trials else {}
+
+    @property
+    def settings_text(self) -> str:
+        """The same as text; empty where there are none."""
+        more = self.trials[0].levels.more if self.trials else {}
+        return ", ".join(
+            f"{factor_of(path).label} = {level}" for path, level in more.items() if factor_of(path).needs_preparation
+        )
 
     @property
     def cells(self) -> frozenset[Cell]:
@@ -158,14 +172,15 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Plan":
-        """The plan that ``to_json`` wrote."""
+    def from_json(cls, content: Mapping[str, Any], like: Traffic | None = None) -> "Plan":
+        """The plan that ``to_json`` wrote. ``like``: the spec's traffic, whose tool may be no part of this program."""
         known: dict[str, Traffic] = {}
+        read = read_traffic if like is None else like.again
         blocks = tuple(
             Block(
                 block["index"],
                 block["cores"],
-                tuple(_trial_from_json(t, known) for t in block["trials"]),
+                tuple(_trial_from_json(t, known, read) for t in block["trials"]),
                 block.get("boot", 1),
             )
             for block in content["blocks"]
@@ -187,8 +202,10 @@ def _trial_to_json(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _trial_from_json(content: Mapping[str, Any], known: dict[str, Traffic]) -> Trial:
-    """``known``: the traffic that was read so far, which most trials share."""
+def _trial_from_json(
+    content: Mapping[str, Any], known: dict[str, Traffic], read: Callable[[Mapping[str, Any]], Traffic]
+) -> Trial:
+    """``known``: the traffic that was read so far, which most trials share; ``read``: reads it."""
     text = repr(content["traffic"])
-    traffic = known.get(text) or known.setdefault(text, read_traffic(content["traffic"]))
+    traffic = known.get(text) or known.setdefault(text, read(content["traffic"]))
     return Trial(**{**content, "levels": Cell.from_json(content["levels"]), "traffic": traffic})

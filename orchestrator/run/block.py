@@ -20,6 +20,7 @@ from orchestrator.run.session import Session
 from orchestrator.run.stopping import enough, stopping_of
 from orchestrator.run.work import Attempt, Prepare, Settle, Work
 from orchestrator.spec import Limits
+from orchestrator.store.shape import SCHEMA
 from orchestrator.store.tables import CLOCK_FIELDS
 from orchestrator.store.writing import now
 
@@ -180,7 +181,7 @@ class BlockRun:
         self._session.progress.doing(name, f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         most = max(trial.levels.tunnels for trial in block.trials)
         own_boot = block.index if self._session.plan.repetitions.boots > 1 else None
-        self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most, own_boot)
+        self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most, own_boot, block.settings)
         seconds = time.monotonic() - began
         if not self._lane.beside:
             restarted = any(state.get("restarted") for state in self._facts.values())
@@ -192,7 +193,7 @@ class BlockRun:
     def _record(self, trial: Trial, number: int, outcome: Outcome, started_at: str) -> dict[str, Any]:
         levels, traffic = trial.levels, trial.traffic
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "trial_id": trial.trial_id,
             "attempt": number,
             "session": len(self._session.folder.description["sessions"]),

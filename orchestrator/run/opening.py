@@ -13,11 +13,14 @@ from orchestrator.run.ledger import Ledger
 from orchestrator.run.provenance import source_identity, versions
 from orchestrator.run.session import Campaign, Session
 from orchestrator.run.work import Describe, Opened
+from orchestrator.spec import Traffic
 from orchestrator.spec.variants import WIREGUARD
 from orchestrator.store import RunDirectory, new_run_id
 from orchestrator.store.changes import Change, changes_between, spec_changed
 from orchestrator.store.reading import as_counted
+from orchestrator.store.shape import SCHEMA
 from orchestrator.store.writing import now
+from orchestrator.systems import system_of
 from orchestrator.testbed.computer import describe
 
 if TYPE_CHECKING:
@@ -51,13 +54,13 @@ def open_run(campaign: Campaign, executor: Executor) -> Session:
     if campaign.resume is None:
         run_id = new_run_id()
         first = {"session": 1, "started_at": now(), "ended_at": None, "state": "running"}
-        content = {"schema": 1, "run_id": run_id, "experiment": plan.experiment, **described}
+        content = {"schema": SCHEMA, "run_id": run_id, "experiment": plan.experiment, **described}
         content |= {"started_at": now(), "ended_at": None, "state": "running", "sessions": [first]}
         folder, ledger = RunDirectory(campaign.results / plan.experiment / run_id, content), Ledger()
     else:
         folder, attempts = RunDirectory.reopen(campaign.resume)
         try:
-            plan, ledger = _resume(folder, attempts, described, plan, campaign.on_change)
+            plan, ledger = _resume(folder, attempts, described, plan, campaign.spec.traffic, campaign.on_change)
         except BaseException:
             folder.close()
             raise
@@ -72,6 +75,7 @@ def _resume(
     attempts: Sequence[dict[str, Any]],
     described: dict[str, Any],
     plan: Plan,
+    traffic: Traffic,
     on_change: Callable[[Sequence[Change]], str],
 ) -> tuple[Plan, Ledger]:
     """The plan to carry out, and what there is already."""
@@ -85,7 +89,7 @@ def _resume(
         raise UserError(f"{folder.path} was made by an older version and cannot be resumed. Start a new run.")
     if not spec_changed(before, described):
         # The plan as it was made: on a testbed that can do less by now, its cells fail instead of vanishing.
-        plan = Plan.from_json(before["plan"])
+        plan = Plan.from_json(before["plan"], traffic)
         described["plan"] = before["plan"]
         described["testbed"]["max_cores"] = before["testbed"]["max_cores"]
     changes = changes_between(before, described)
@@ -150,7 +154,7 @@ def _description(
                 "threaded": variant.threaded,
                 "pinned": variant.pinned,
                 "settings": dict(variant.settings),
-                **({"system": variant.system} if variant.system != WIREGUARD else {}),
+                **_of_system(variant),
             }
             for name, variant in variants.items()
         },
@@ -166,6 +170,14 @@ def _description(
             **({"testbeds": {name: _environment(one) for name, one in testbeds.items()}} if many else {}),
         },
     }
+
+
+def _of_system(variant: Variant) -> dict[str, str]:
+    """What system a variant is of, in names and in words; nothing of WireGuard."""
+    if variant.system == WIREGUARD:
+        return {}
+    system = system_of(variant)
+    return {"system": variant.system, "system_label": system.label, "is": system.describe(variant.settings)}
 
 
 def _of_testbed(testbed: Opened) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from orchestrator.hashing import hash_files
 from orchestrator.paths import CHECKOUT, PLAYBOOKS
-from orchestrator.spec import PROVIDERS
+from orchestrator.spec import PROVIDERS, SYSTEMS, TOOLS
 
 _PACKAGE = "orchestrator"
 # What is done on a testbed, here or by a worker, and on its hosts; and what no import names, but a registry.
-_REGISTRIES = (PROVIDERS,)
+_REGISTRIES = (PROVIDERS, SYSTEMS, TOOLS)
 _ROOTS = (
     f"{_PACKAGE}.run.worker",
     f"{_PACKAGE}.agent.agent",

@@ -2,20 +2,22 @@
 """What a run has done on a testbed: pieces of work that can be sent to where it is, and what they give back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import control
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.layout import Net
-from orchestrator.measure.roles import make_links
+from orchestrator.measure.roles import make_links, placement_of
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed, own_cpus
+from orchestrator.testbed.remote import together
 from orchestrator.testbed.virtual import VirtualTime
 
 Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
@@ -81,6 +83,7 @@ class Prepare:
     net: Net
     tunnels: int
     own_boot: int | None = None  # as of State
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {role: {setting: value}}
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores, self.own_boot))
@@ -93,8 +96,30 @@ class Prepare:
                 told = agent.request("control", seconds=control.SECONDS, phases=phases, cpus=own)
                 found[host] = {**facts[host], "control": control.evaluate(told["rates"])}
         make_links(testbed, self.net, self.tunnels)
+        varied = self._set(testbed)
         linked = testbed.linked()
-        return {host: {**state, **linked.get(host, {})} for host, state in found.items()}
+        return {host: {**state, **linked.get(host, {}), **varied.get(host, {})} for host, state in found.items()}
+
+    def _set(self, testbed: Testbed) -> dict[str, dict[str, Any]]:
+        """Bring the roles to their settings, read back: what a role's network namespace has of its own there, the
+        others on its host. Where roles share a host, its other settings hold for all of them."""
+        if not self.settings:
+            return {}
+        split = placement_of(testbed).split(self.settings)
+        asked = {host: {"roles": roles} for host, roles in split.items()}
+        told = together(testbed.agents, "role_settings", asked)
+        found = {}
+        for host, answer in told.items():
+            wanted: dict[str, str] = {}
+            for values in answer["others"].values():
+                if clash := next((name for name in values if wanted.get(name, values[name]) != values[name]), None):
+                    raise TestbedError(
+                        f"{clash} is a setting of the whole host {host}, whose roles are to have different values. Use "
+                        "settings.all, or hosts of their own."
+                    )
+                wanted |= values
+            found[host] = {"varied": {"roles": answer["set"], "host": testbed.vary(host, wanted) if wanted else {}}}
+        return found
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from orchestrator.spec.role_cpus import (
 )
 from orchestrator.spec.schema import claim_schema, experiment_schema, testbed_schema
 from orchestrator.spec.searching import Latency, Search
+from orchestrator.spec.systems import SYSTEMS
 from orchestrator.spec.testbed import (
     GATEWAYS,
     LINKS,
@@ -46,6 +47,7 @@ from orchestrator.spec.testbed import (
     crossing_links,
     members_of,
 )
+from orchestrator.spec.tools import TOOLS, tool_of
 from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.spec.tuning import Tuning
 
@@ -71,6 +73,8 @@ __all__ = [
     "RSS",
     "SHARED_CPUS",
     "STEERED",
+    "SYSTEMS",
+    "TOOLS",
     "VETH",
     "VIRTUAL_CLOCK",
     "Cell",
@@ -113,4 +117,5 @@ __all__ = [
     "members_of",
     "read_traffic",
     "testbed_schema",
+    "tool_of",
 ]

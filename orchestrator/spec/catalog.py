@@ -15,10 +15,10 @@ def known_variants() -> tuple[str, ...]:
 
 
 @functools.cache
-def variants_of_system(system: str) -> frozenset[str]:
-    """Return the variants of kernel/variants.yaml that belong to the given system under test."""
+def systems_of_variants() -> dict[str, str]:
+    """Return the system under test of each variant of kernel/variants.yaml that names one."""
     described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
-    return frozenset(name for name, entry in described.items() if entry.get("system") == system)
+    return {name: entry["system"] for name, entry in described.items() if "system" in entry}
 
 
 @functools.cache

@@ -107,6 +107,13 @@ class Cell(Mapping[str, Level]):
         return {name: level for name, level in self._levels.items() if name not in KNOWN}
 
     @property
+    def preparation(self) -> tuple[Level, ...]:
+        """What its hosts must be prepared for: cells with the same are measured in the same blocks. The cores first,
+        then the levels of settings of hosts."""
+        names = (name for name in self._levels if is_path(name) and factor_of(name).needs_preparation)
+        return self.cores, *(self._levels[name] for name in names)
+
+    @property
     def place(self) -> "Cell":
         """The cell without its variant. Variants are compared with each other at the same place."""
         return self.replaced(variant="")

@@ -10,38 +10,41 @@ from collections.abc import Iterable, Iterator
 from orchestrator.spec import catalog, noise_floor
 from orchestrator.spec.devices import unfit_devices
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
-from orchestrator.spec.experiment import ExtraCell, Factors, Rule
+from orchestrator.spec.experiment import Factors, Rule
+from orchestrator.spec.host_settings import settings_paths, unfit_settings
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.links import unfit_links
+from orchestrator.spec.models import Models, models_of
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.selection import cells, deciding_maxima, excluded
-from orchestrator.spec.tools import misused, unfit_levels
-from orchestrator.spec.traffic import Traffic
+from orchestrator.spec.systems import systems_by_variant
+from orchestrator.spec.tool_checks import tool_named_in, unfit_levels
+from orchestrator.spec.tools import Choice
 from orchestrator.spec.validation import build
-from orchestrator.spec.variants import IPSEC, Variants
-from orchestrator.spec.varied import OF_TRAFFIC
+from orchestrator.spec.variants import Variants
+from orchestrator.spec.varied import traffic_paths
 
 MOST_TRIALS = 1_000_000
 
 
-def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
-    """Return the problems of a resolved spec, except rules without effect. ``own``: the variants of the file it
-    names.
-    """
+def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
+    """The problems of one resolved spec, except rules without effect. ``own``: the variants of the file it names;
+    ``tool``: the one that it names."""
+    models = models_of(tool.schema, settings_paths(tree))
     problems = [
         *_unknown_names(tree),
         *_unknown_variants(tree, own),
-        *_without_packet_counters(tree, own),
+        *_without_packet_counters(tree, own, tool),
         *_repeated_levels(tree),
-        *misused(tree),
-        *_rekeys(tree),
-        *_slow(tree),
+        *([tool.trouble] if tool.trouble else tool.problems(tree)),
+        *_rekeys(tree, models),
+        *unfit_settings(tree),
     ]
     problems += noise_floor.problems(tree)
-    factors, rules = _factors(tree), _rules(tree)
+    factors, rules = _factors(tree, models), _rules(tree, models)
     if factors is None:
         return problems
-    problems += [*_levels_of_traffic(tree, factors), *unfit_links(tree, factors)]
+    problems += [*_levels_of_traffic(tree, factors, tool), *unfit_links(tree, factors)]
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
     count *= math.prod(map(len, factors.more.values()))
     repetitions = tree.entries.get("repetitions")
@@ -66,33 +69,35 @@ def contradictions(tree: Mapping, own: Variants) -> list[Problem]:
         message = "The rules of exclude leave out every cell, so nothing would be measured. Remove a rule."
         problems.append(Problem(message, tree.keys["exclude"]))
     if count <= MOST_TRIALS:
-        extras = [build(ExtraCell, node)[0] for node in _items(tree.entries.get("include"))]
+        extras = [build(models.extra, node)[0] for node in _items(tree.entries.get("include"))]
         known = [extra for extra in extras if extra is not None]
         problems += unfit_devices(tree, factors, [rule for _, rule in rules], known, own)
     return problems
 
 
-def _levels_of_traffic(tree: Mapping, factors: Factors) -> Iterator[Problem]:
-    """Return problems with keys that are both in traffic and factors, and with levels that conflict."""
+def _levels_of_traffic(tree: Mapping, factors: Factors, tool: Choice) -> Iterator[Problem]:
+    """Keys that the spec's traffic has and that are factors too, and levels that do not go together."""
     node = tree.entries.get("traffic")
     given = node.keys if isinstance(node, Mapping) else {}
     varied = tree.entries["factors"]
-    for path in filter(OF_TRAFFIC.__contains__, factors.more):
+    for path in filter(traffic_paths(tool.schema).__contains__, factors.more):
         _, _, key = path.partition(".")
         if key in given and isinstance(varied, Mapping) and given[key] != varied.keys[path]:
             message = f"{path} has levels under factors and a value here. Remove one of them."
             yield Problem(message, given[key])
-    yield from unfit_levels(tree, factors)
+    uses = tool.tool.uses if tool.tool is not None else ()
+    if not tool.trouble:
+        yield from unfit_levels(tree, factors.more, tool_named_in(tree), tool.schema, uses)
 
 
-def rules_and_effect(tree: Mapping) -> dict[Span, bool]:
-    """Return the location of each valid rule of ``exclude``, and whether it can match a cell on any testbed."""
-    factors = _factors(tree)
+def rules_and_effect(tree: Mapping, models: Models) -> dict[Span, bool]:
+    """Where each valid rule of ``exclude`` is written, and whether it may mean a cell (on some testbed)."""
+    factors = _factors(tree, models)
     if factors is None:
         return {}
     return {
         span: any(excluded(rule, cell, most) for most in deciding_maxima(factors, [rule]) for cell in cells(factors))
-        for span, rule in _rules(tree)
+        for span, rule in _rules(tree, models)
     }
 
 
@@ -104,13 +109,13 @@ def unknown_tier(name: str, tiers: list[str]) -> str:
     return f"The spec has no tier {name}; its tiers are {', '.join(tiers)}.{f' Did you mean {near}?' if near else ''}"
 
 
-def _factors(tree: Mapping) -> Factors | None:
+def _factors(tree: Mapping, models: Models) -> Factors | None:
     node = tree.entries.get("factors")
-    return build(Factors, node)[0] if node else None
+    return build(models.factors, node)[0] if node else None
 
 
-def _rules(tree: Mapping) -> list[tuple[Span, Rule]]:
-    built = [(node.span, build(Rule, node)[0]) for node in _items(tree.entries.get("exclude"))]
+def _rules(tree: Mapping, models: Models) -> list[tuple[Span, Rule]]:
+    built = [(node.span, build(models.rule, node)[0]) for node in _items(tree.entries.get("exclude"))]
     return [(span, rule) for span, rule in built if rule is not None]
 
 
@@ -165,22 +170,22 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
             yield Problem(f"There is no variant {name} in {where}.{did_you_mean(name, known)}", span)
 
 
-def _without_packet_counters(tree: Mapping, own: Variants) -> Iterator[Problem]:
-    """Return problems with IPsec variants and pktgen, which needs WireGuard's counters to locate losses."""
-    tool = _below(tree.entries.get("traffic"), "tool")
-    if not isinstance(tool, Scalar) or tool.value != "pktgen":
+def _without_packet_counters(tree: Mapping, own: Variants, tool: Choice) -> Iterator[Problem]:
+    """Variants of systems that do not count every packet that they drop, with a tool that asks where packets are."""
+    if tool.tool is None or not tool.tool.places_losses:
         return
-    theirs = catalog.variants_of_system(IPSEC) | {one.name for one in own.described if one.entry.system == IPSEC}
+    systems = systems_by_variant(own)
     for name, span in _names([_below(tree.entries.get("factors"), "variant")]):
-        if name in theirs:
-            message = f"{name} is IPsec, but pktgen supports only WireGuard so far. Use iperf3, or remove {name}."
-            yield Problem(message, span)
+        system = systems.get(name)
+        if system is not None and not system.counts_losses:
+            said = f"{name} is {system.label}, but {tool_named_in(tree)} supports only WireGuard so far."
+            yield Problem(f"{said} Use iperf3, or remove {name}.", span)
 
 
-def _rekeys(tree: Mapping) -> Iterator[Problem]:
-    """Return problems with traffic that lasts until a rekey, unless the limit rekey is only reported."""
+def _rekeys(tree: Mapping, models: Models) -> Iterator[Problem]:
+    """Traffic that lasts until new keys are made is refused by the limit on rekeys, unless that only marks."""
     traffic, limits = tree.entries.get("traffic"), tree.entries.get("limits")
-    found = build(Traffic, traffic)[0] if traffic else None
+    found = build(models.traffic, traffic)[0] if traffic else None
     allowed = build(Limits, limits)[0] if limits else Limits()
     if found is None or allowed is None or "rekey" in allowed.report_only:
         return
@@ -193,15 +198,6 @@ def _rekeys(tree: Mapping) -> Iterator[Problem]:
             "or allow rekeys: limits: {report_only: [rekey]}.",
             node.span if node else tree.keys["traffic"],
         )
-
-
-def _slow(tree: Mapping) -> Iterator[Problem]:
-    """Return problems with TCP bit rates that are too low for the block size of iperf3."""
-    node = tree.entries.get("traffic")
-    found = build(Traffic, node)[0] if node else None
-    if found is not None and found.too_slow:
-        place = _below(node, "bitrate")
-        yield Problem(f"traffic.bitrate: {found.too_slow}.", place.span if place else tree.keys["traffic"])
 
 
 def _repeated_levels(tree: Mapping) -> Iterator[Problem]:

@@ -8,7 +8,8 @@ from orchestrator.spec.cells import Cell
 from orchestrator.spec.experiment import ExtraCell, Factors, Rule
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.selection import cells, deciding_maxima, excluded, extra_cells
-from orchestrator.spec.variants import IPSEC, Variants
+from orchestrator.spec.systems import systems_by_variant
+from orchestrator.spec.variants import Variants
 from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE
 
 
@@ -27,16 +28,13 @@ def unfit_devices(
             "traffic.paths ecmp spreads flows over devices, and the tunnels share one: the kernel would not choose"
         )
         yield Problem(f"{message} among its peers. Leave shared out of {TUNNEL_DEVICE}, or paths.", span)
-    unfit = dict.fromkeys(_of_system(own), "is IPsec, which has no such device")
+    systems = systems_by_variant(own).items()
+    unfit = {name: f"is {one.label}, which has no such device" for name, one in systems if not one.shares_device}
     unfit |= dict.fromkeys(_pinned(own), "keeps the work of each device on one CPU, so that all peers would share it")
     for name in factors.variant:
         if name in unfit and _shares(name, factors, rules, extras):
             rule = f"exclude: [{{variant: {name}, {TUNNEL_DEVICE}: {SHARED_DEVICE}}}]"
             yield Problem(f"{TUNNEL_DEVICE} shared: {name} {unfit[name]}. Leave these cells out: {rule}.", span)
-
-
-def _of_system(own: Variants) -> frozenset[str]:
-    return catalog.variants_of_system(IPSEC) | {one.name for one in own.described if one.entry.system == IPSEC}
 
 
 def _pinned(own: Variants) -> frozenset[str]:

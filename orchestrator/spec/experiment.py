@@ -153,6 +153,19 @@ class _TierFactors(Varied):
     packet_size: Levels[PacketSize] | None = None
 
 
+def varied_models(schema: type[Traffic], settings: tuple[str, ...] = ()) -> tuple[Any, Any, Any, Any]:
+    """What has levels of the keys of a tool with this schema, and of some settings of hosts: factors, a rule, a cell in
+    addition, a tier's factors."""
+    levels: Any = Levels
+    one_or_more: Any = OneOrMore
+    return (
+        with_paths(_Factors, lambda level: levels[level], schema, settings),
+        with_paths(_Rule, lambda level: one_or_more[level], schema, settings),
+        with_paths(_ExtraCell, lambda level: level, schema, settings),
+        with_paths(_TierFactors, lambda level: levels[level], schema, settings),
+    )
+
+
 if TYPE_CHECKING:
 
     class Factors(_Factors): ...
@@ -163,14 +176,7 @@ if TYPE_CHECKING:
 
     class TierFactors(_TierFactors): ...
 else:
-
-    def _levels(level: Any) -> Any:
-        return Levels[level]
-
-    Factors = with_paths(_Factors, _levels)
-    Rule = with_paths(_Rule, lambda level: OneOrMore[level])
-    ExtraCell = with_paths(_ExtraCell, lambda level: level)
-    TierFactors = with_paths(_TierFactors, _levels)
+    Factors, Rule, ExtraCell, TierFactors = varied_models(Traffic)
 
 
 class Tier(Strict):
@@ -277,6 +283,10 @@ class Experiment(Strict):
         copy._origin = Origin(path, text, tier, tuple(overrides), variants)
         return copy
 
+    def with_traffic(self, traffic: Traffic) -> "Experiment":
+        """The same with this traffic."""
+        return self.model_copy(update={"traffic": traffic})
+
     def with_files(self, files: Mapping[str, bytes]) -> "Experiment":
         """Return the experiment with the contents of its command's files, by path. Their digests become part of its
         identity."""
@@ -284,7 +294,7 @@ class Experiment(Strict):
         if command is None or not files:
             return self
         command = command.model_copy(update={"files": digests(files)})
-        copy = self.model_copy(update={"traffic": self.traffic.model_copy(update={"command": command})})
+        copy = self.with_traffic(self.traffic.model_copy(update={"command": command}))
         copy._files = dict(files)
         return copy
 

@@ -27,7 +27,10 @@ MOST_CORES = 4096
 MOST_TUNNELS = 8191  # a /24 for each tunnel out of a /11 on either side
 LONGEST_TRAFFIC_S = 86400  # iperf3 refuses more
 MOST_VIRTUAL_CPUS = 64  # of a lab machine in virtual time
-SMALLEST_PACKET, LARGEST_PACKET = 64, 1420  # bytes; the largest is what a tunnel carries over links of 1500
+# Bytes of the largest IP packet in a tunnel over links of 1500: less 80 for IPv6, UDP and WireGuard's headers, the
+# default of wg-quick.
+DEFAULT_MTU = 1420
+SMALLEST_PACKET, LARGEST_PACKET = 64, DEFAULT_MTU  # bytes
 
 
 class Strict(BaseModel):

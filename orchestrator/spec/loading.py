@@ -11,11 +11,14 @@ from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
+from orchestrator.spec.host_settings import settings_paths
+from orchestrator.spec.models import models_of
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.own_tools import files_of_spec
 from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.providers import schema_of, summaries
 from orchestrator.spec.testbed import Pool, Testbed, clock_of
+from orchestrator.spec.tools import tool_chosen
 from orchestrator.spec.validation import build
 from orchestrator.spec.variants import variants_of_spec
 
@@ -43,16 +46,21 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         refuse_into_values(tree, change, text)
         tree = merged(tree, change)
         changes += problems
-    tree = with_first_levels(tree)
+    tool = tool_chosen(tree, file.resolve().parent)
+    models = models_of(tool.schema, settings_paths(tree))
+    tree = with_first_levels(tree, models.traffic)
     own, of_variants = variants_of_spec(tree, file.parent)
     files, of_files = files_of_spec(tree, file.parent)
-    experiment, problems = build(Experiment, tree)
-    problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own)])
+    experiment, problems = build(models.experiment, tree)
+    problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own, tool)])
     # Rules of the file may be for a tier; those of --set are for what is asked for now.
-    without = [span for span, effect in rules_and_effect(tree).items() if not effect and not span.source.is_file]
+    without = [
+        span for span, effect in rules_and_effect(tree, models).items() if not effect and not span.source.is_file
+    ]
     problems = _without_echo(problems, [Problem(_NO_EFFECT, span) for span in without])
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
+    experiment = experiment.with_traffic(tool.applied(experiment.traffic))
     return experiment.with_files(files).with_origin(file, source.text, chosen, overrides, own)
 
 
@@ -182,12 +190,15 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
     names = list(tiers.entries) if isinstance(tiers, Mapping) else []
     effective: dict[Span, bool] = {}
     for tier in (None, *names):
-        tree = with_first_levels(_resolved(root, tier))
+        tree = _resolved(root, tier)
+        tool = tool_chosen(tree, Path(source.name).resolve().parent)
+        models = models_of(tool.schema, settings_paths(tree))
+        tree = with_first_levels(tree, models.traffic)
         own, of_variants = variants_of_spec(tree, Path(source.name).parent)
         _, of_files = files_of_spec(tree, Path(source.name).parent)
-        _, refused = build(Experiment, tree)
-        problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own)])
-        for span, effect in rules_and_effect(tree).items():
+        _, refused = build(models.experiment, tree)
+        problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own, tool)])
+        for span, effect in rules_and_effect(tree, models).items():
             effective[span] = effective.get(span, False) or effect
     problems += [Problem(_NO_EFFECT, span) for span, effect in effective.items() if not effect]
     if problems:

@@ -2,8 +2,10 @@
 """Merging the trees of a spec: the base, then the tier, then --set."""
 
 from orchestrator.spec.document import Items, Mapping, Node, parse
+from orchestrator.spec.host_settings import SETTINGS
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
-from orchestrator.spec.varied import OF_TRAFFIC, Varied
+from orchestrator.spec.traffic import Traffic
+from orchestrator.spec.varied import Varied, traffic_paths
 
 # What a tier says about itself, and is not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
@@ -33,16 +35,17 @@ def with_tier(base: Mapping, tier: str) -> Mapping:
     return merged(base, Mapping(own, change.keys, change.span))
 
 
-def with_first_levels(tree: Mapping) -> Mapping:
+def with_first_levels(tree: Mapping, schema: type[Traffic]) -> Mapping:
     """The tree of a spec, with the first level of each factor that is a key of its traffic as that key's value, where
-    it has none: the traffic of a cell is made from it."""
+    it has none: the traffic of a cell is made from it. ``schema``: of the traffic."""
     factors, traffic = tree.entries.get("factors"), tree.entries.get("traffic")
     if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
         return tree
     entries, keys = dict(traffic.entries), dict(traffic.keys)
+    paths = traffic_paths(schema)
     for path, levels in factors.entries.items():
         _, _, key = path.partition(".")
-        if path in OF_TRAFFIC and key not in entries and isinstance(levels, Items) and levels.items:
+        if path in paths and key not in entries and isinstance(levels, Items) and levels.items:
             entries[key], keys[key] = levels.items[0], factors.keys[path]
     changed = {**tree.entries, "traffic": Mapping(entries, keys, traffic.span)}
     return Mapping(changed, tree.keys, tree.span)
@@ -94,7 +97,8 @@ def _keys(path: str) -> list[str]:
     keys = path.strip().split(".")
     below = keys.index("factors") + 1 if "factors" in keys else len(keys)
     factor = ".".join(keys[below:])
-    return [*keys[:below], factor] if factor in Varied.paths else keys
+    known = factor in Varied.paths or factor.startswith(("traffic.", SETTINGS))
+    return [*keys[:below], factor] if known else keys
 
 
 def _refused(source: Source, message: str, span: Span) -> SpecError:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The traffic of an experiment's trials, as described by its spec."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, WithJsonSchema, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from orchestrator.extensions import Extension
 from orchestrator.spec.fields import MAX, STORED, BitRate, Duration, PacketRate, Size, Strict, WarmUp, expected
-from orchestrator.spec.own_tools import Command
+from orchestrator.spec.own_tools import Command, OwnQuantity
 from orchestrator.spec.searching import Latency, Search
 
-Tool = Literal["iperf3", "pktgen", "command"]
 Protocol = Literal["tcp", "udp"]
 Streams = Annotated[int, Field(ge=1, le=128)]
 Paths = Literal["subnets", "ecmp"]
 Direction = Literal["forward", "reverse", "both"]
-# Which tool a key goes with, where not all have it.
+# Which tool of this program's own a key goes with, where not all have it.
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "iperf3": (
         *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate", "datagram", "window"),
@@ -26,6 +26,15 @@ OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
     "command": ("command", "ip_version"),
 }
+ToolName = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "anyOf": [{"enum": list(OF_TOOL)}, {"type": "string"}],
+            "description": "One of these, one that a package offers, or the path of a file or folder with one.",
+        }
+    ),
+]
 # What every trial says of its traffic; the rest is stored, and part of a trial's identity, where it is no default.
 _ALWAYS = ("tool", "protocol", "streams", "rate")
 _TIMES = ("warm_up_s", "duration_s")
@@ -44,7 +53,7 @@ class Traffic(Strict):
     a tunnel of its own; or ``connections`` pairs, each with one connection, however many tunnels there are.
     """
 
-    tool: Tool = "iperf3"
+    tool: ToolName = "iperf3"
     protocol: Protocol = "tcp"
     streams: Streams = 1
     rate: PacketRate | None = None
@@ -109,6 +118,9 @@ class Traffic(Strict):
     command: Command | None = Field(default=None, description="Your own programs (tool: command).")
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
     duration_s: Duration = Field(alias="duration")
+
+    _own_tool: Any = PrivateAttr(default=None)
+    _extension: Extension | None = PrivateAttr(default=None)
 
     @field_validator(*_OF_TCP, *_OF_UDP)
     @classmethod
@@ -175,8 +187,10 @@ class Traffic(Strict):
     def identity(self) -> dict[str, Any]:
         """Return what defines a trial's traffic, except its times, as JSON values."""
         stored = self.model_dump(mode="json", exclude=set(_TIMES))
-        fields, mine = type(self).model_fields, OF_TOOL[self.tool]
-        return {
+        fields, mine = type(self).model_fields, self._keys
+        quantity = self.own_tool.quantity(self) if self.own_tool is not None else None
+        own = {} if quantity is None else {"quantity": quantity.model_dump(mode="json")}
+        return own | {
             name: value
             for name, value in stored.items()
             if (name == "tool" or (fields[name].alias or name) in mine)
@@ -184,10 +198,56 @@ class Traffic(Strict):
             and not (name == "rate" and value is None)
         }
 
+    @property
+    def _keys(self) -> Collection[str]:
+        return keys_of(type(self), self.tool, self.own_tool.uses if self.own_tool is not None else ())
+
     @cached_property
     def stored(self) -> dict[str, Any]:
         """Return JSON values that ``read_traffic`` can read. Times are in seconds."""
         return {**self.identity, "warm_up_s": self.warm_up_s, "duration_s": self.duration_s}
+
+    def with_tool(self, name: str, tool: Any, extension: Extension) -> Self:
+        """The same, measured by a ``tool`` that is no part of this program; ``name``: as it is recorded."""
+        copy = self.model_copy(update={"tool": name})
+        copy._own_tool, copy._extension = tool, extension
+        return copy
+
+    @property
+    def own_tool(self) -> Any:
+        """What measures it, a `orchestrator.tools.Tool` that is no part of this program; None where it is one."""
+        return self._own_tool
+
+    @property
+    def extension(self) -> Extension | None:
+        """Where that comes from."""
+        return self._extension
+
+    @property
+    def quantity(self) -> OwnQuantity | None:
+        """The quantity of the user's own that is measured; None where it is a throughput or a packet rate."""
+        if self.own_tool is not None:
+            found: OwnQuantity | None = self.own_tool.quantity(self)
+            return found
+        return self.command.quantity if self.command is not None else None
+
+    def again(self, stored: Mapping[str, Any]) -> "Traffic":
+        """What ``stored`` wrote, of this traffic or of one with the same tool; of another tool, as `read_traffic`."""
+        if self.own_tool is None or stored.get("tool") != self.tool:
+            return read_traffic(stored)
+        content = {name: value for name, value in stored.items() if name != "quantity"}
+        found = type(self).model_validate(content, by_name=True, by_alias=False, strict=False, context=STORED)
+        assert self._extension is not None
+        return found.with_tool(self.tool, self.own_tool, self._extension)
+
+
+def keys_of(schema: type[Traffic], tool: str, uses: Collection[str] = ()) -> Collection[str]:
+    """The keys of a spec's traffic that go with a tool, beside those that all have. ``schema``: the tool's; ``uses``:
+    which keys of Traffic itself a tool takes that is no part of this program."""
+    if schema is Traffic:
+        return OF_TOOL.get(tool, ())
+    own = {field.alias or name for name, field in schema.model_fields.items() if name in schema.__annotations__}
+    return own | set(uses)
 
 
 def read_traffic(stored: Mapping[str, Any]) -> Traffic:
@@ -200,18 +260,19 @@ def alone(field: FieldInfo) -> Any:
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
+def tier_traffic(schema: type[Traffic]) -> Any:
+    """Traffic that a tier replaces, of a tool with this schema."""
+    fields: dict[str, Any] = {
+        name: (alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
+        for name, field in schema.model_fields.items()
+    }
+    return create_model("TierTraffic", __base__=Strict, __doc__="Traffic that a tier replaces.", **fields)
+
+
 if TYPE_CHECKING:
 
     class TierTraffic(Traffic):
         """The traffic keys that a tier replaces."""
 
 else:
-    TierTraffic = create_model(
-        "TierTraffic",
-        __base__=Strict,
-        __doc__="The traffic keys that a tier replaces.",
-        **{
-            name: (alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
-            for name, field in Traffic.model_fields.items()
-        },
-    )
+    TierTraffic = tier_traffic(Traffic)

@@ -9,20 +9,22 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, RootModel, model_validator
+from pydantic import BeforeValidator, Field, RootModel, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UserError
+from orchestrator.extensions import Extension
 from orchestrator.spec.document import Mapping, Scalar, parse, place_of, read_source
-from orchestrator.spec.fields import Name, Strict, expected
+from orchestrator.spec.fields import Name, Strict
 from orchestrator.spec.problems import Problem, SpecError, did_you_mean
+from orchestrator.spec.systems import SYSTEMS, system_named
 from orchestrator.spec.validation import build
 
 UPSTREAM, MULTITUNNEL = "upstream", "multitunnel"
-WIREGUARD: Literal["wireguard"] = "wireguard"
-IPSEC: Literal["ipsec"] = "ipsec"
-CIPHERS = ("aes-128-gcm", "aes-256-gcm", "chacha20-poly1305")  # of IPsec
+WIREGUARD = "wireguard"
+SystemName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": list(SYSTEMS.own)}, {"type": "string"}]})]
 # The settings that each build of this project has, with their values; code of one's own may have others.
 _THREADED: dict[str, tuple[str, ...]] = {"threaded": ("true", "false")}
 SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -34,7 +36,7 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "cpus": ("own",),
     },
 }
-_OURS = ("threaded", "cpus")  # what this program does, and not the module
+OURS = ("threaded", "cpus")  # what this program does, and not the module
 LARGEST_BYTES = 8 * 2**20  # of all that a file of variants brings
 Files = tuple[tuple[str, bytes], ...]
 
@@ -53,9 +55,10 @@ class Entry(Strict):
     """A variant, as written in a variants file."""
 
     description: str = ""
-    system: Literal["wireguard", "ipsec"] = Field(
+    system: SystemName = Field(
         default=WIREGUARD,
-        description="The system that provides the tunnels. ipsec: the kernel's ESP, with settings: {cipher: NAME}.",
+        description="What makes the tunnels: wireguard; ipsec, the kernel's ESP, with settings: {cipher: NAME}; plain: "
+        "no tunnel; or the name or path of one of your own.",
     )
     build: str = Field(default=UPSTREAM, description="upstream or multitunnel: the code, or the base for `patches`.")
     patches: tuple[_Path, ...] = Field(
@@ -73,30 +76,8 @@ class Entry(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> "Entry":
-        if self.system == IPSEC:
-            return self._fits_ipsec()
-        if self.build not in SETTINGS:
-            hint = did_you_mean(self.build, SETTINGS)
-            raise expected(
-                f"build: {' or '.join(SETTINGS)}", because=f"there is no build {self.build}.{hint}".rstrip(".")
-            )
-        own = bool(self.patches or self.source)
-        for name, value in self.settings.items():
-            values = SETTINGS[self.build].get(name)
-            if values is None and not own:
-                hint = did_you_mean(name, SETTINGS[self.build]).rstrip(".")
-                known = ", ".join(SETTINGS[self.build])
-                raise expected(f"settings of {known}", because=f"{self.build} has no setting {name}.{hint}")
-            if values is not None and value not in values and (name in _OURS or not own):
-                raise expected(f"{name}: {' or '.join(values)}", because=f"{name} is {value}")
-        return self
-
-    def _fits_ipsec(self) -> "Entry":
-        if other := sorted(self.model_fields_set & {"build", "patches", "source"}):
-            raise expected("system and settings only", because=f"ipsec is part of the kernel and has no {other[0]}")
-        if set(self.settings) != {"cipher"} or self.settings["cipher"] not in CIPHERS:
-            found = ", ".join(f"{name}: {value}" for name, value in self.settings.items()) or "nothing"
-            raise expected(f"settings: {{cipher: {' or '.join(CIPHERS)}}}", because=f"ipsec is given {found}")
+        if self.system in SYSTEMS.own:
+            system_named(self.system).check(self)
         return self
 
 
@@ -125,11 +106,21 @@ class OwnCode:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A variant, as described in a file; ``code``: its own code, None if it loads a build of the project."""
+    """A variant as a file describes it; ``code``: what it brings itself, None where it loads a build of the project.
+
+    ``own_system``: the `orchestrator.systems.System` that it is of, and ``extension``: where that comes from; None of
+    this program's own."""
 
     name: str
     entry: Entry
     code: OwnCode | None = None
+    own_system: Any = None
+    extension: Extension | None = None
+
+    @property
+    def system(self) -> str:
+        """The name of its system."""
+        return self.extension.name if self.extension is not None else self.entry.system
 
     @property
     def build(self) -> str:
@@ -158,6 +149,11 @@ class Variants:
         return tuple(one.name for one in self.described)
 
     @property
+    def extensions(self) -> tuple[Extension, ...]:
+        """Where their systems come from that are no part of this program."""
+        return tuple(dict.fromkeys(one.extension for one in self.described if one.extension is not None))
+
+    @property
     def code(self) -> tuple[OwnCode, ...]:
         """The code to build, without duplicates."""
         return tuple(dict.fromkeys(one.code for one in self.described if one.code))
@@ -177,7 +173,10 @@ def read_variants(file: Path) -> Variants:
         raise SpecError(source.name, problems)
     assert isinstance(root, Mapping)
     reader = _Reader(file, root)
-    described = tuple(Described(name, entry, reader.code(name, entry)) for name, entry in read.root.items())
+    described = tuple(
+        Described(name, entry, reader.code(name, entry), *reader.system(name, entry))
+        for name, entry in read.root.items()
+    )
     if reader.problems:
         raise SpecError(source.name, reader.problems)
     return Variants(file, described, {file.name: source.text.encode(), **reader.files})
@@ -198,6 +197,27 @@ class _Reader:
         patches = [self._patch(path, (name, "patches", at)) for at, path in enumerate(entry.patches)]
         source = tuple(self._source(entry.source, (name, "source"))) if entry.source else ()
         return OwnCode(entry.build, tuple(one for one in patches if one), source)
+
+    def system(self, name: str, entry: Entry) -> tuple[Any, Extension | None]:
+        """The system that a variant names where it is no part of this program, and where it comes from."""
+        if entry.system in SYSTEMS.own:
+            return None, None
+        try:
+            found = SYSTEMS.find(entry.system, self._folder.resolve())
+            if found is None:
+                known = ", ".join(SYSTEMS.names)
+                hint = did_you_mean(entry.system, SYSTEMS.names)
+                raise UserError(f"{name}.system: {entry.system} is not one of {known}.{hint}")
+            loaded = SYSTEMS.load(found)
+        except UserError as error:
+            self._report((name, "system"), str(error))
+            return None, None
+        try:
+            loaded.check(entry)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            self._report((name,), f"{name} does not fit: {context.get('because')}. Expected {context.get('expected')}.")
+        return loaded, found
 
     def _patch(self, path: str, place: tuple[str | int, ...]) -> tuple[str, bytes] | None:
         found = self._within(path, place)

@@ -2,31 +2,48 @@
 """Spec keys that can be factors, by path: keys of traffic such as ``traffic.streams``, ``tunnel.mtu`` and
 ``tunnel.device``, and keys of the link between the gateways such as ``links.wan.delay``."""
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from orchestrator.spec.factors import Level
-from orchestrator.spec.fields import Size, Strict
+from orchestrator.spec.fields import DEFAULT_MTU, Size, Strict
+from orchestrator.spec.host_settings import SettingLevel
 from orchestrator.spec.links import OF_LINKS
-from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, read_traffic
+from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, keys_of
 
 # One experiment has one of each: they decide how a trial is driven, or how the hosts of a block are addressed.
 _FIXED = ("search", "latency", "paths", "ip_version", "command")
-# {path: the field of `Traffic`}
-OF_TRAFFIC: Mapping[str, str] = {
-    f"traffic.{field.alias or name}": name
-    for name, field in Traffic.model_fields.items()
-    if any((field.alias or name) in keys for keys in OF_TOOL.values()) and (field.alias or name) not in _FIXED
-}
+
+
+@functools.cache
+def traffic_paths(schema: type[Traffic]) -> Mapping[str, str]:
+    """The keys of traffic that can be factors: {path: the field of the schema}."""
+    known = {key for keys in OF_TOOL.values() for key in keys}
+    if schema is not Traffic:
+        known |= set(keys_of(schema, ""))
+    return {
+        f"traffic.{field.alias or name}": name
+        for name, field in schema.model_fields.items()
+        if (field.alias or name) in known and (field.alias or name) not in (*_FIXED, "tool")
+    }
+
+
+OF_TRAFFIC: Mapping[str, str] = traffic_paths(Traffic)
 TUNNEL_MTU = "tunnel.mtu"
 TUNNEL_DEVICE = "tunnel.device"
 OWN_DEVICE, SHARED_DEVICE = "own", "shared"
 # IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
 Mtu = Annotated[
     Size,
-    Field(ge=1280, le=1420, description="The MTU of the tunnels in bytes. Default: 1420. Not for pktgen."),
+    Field(
+        ge=1280,
+        le=DEFAULT_MTU,
+        description=f"The MTU of the tunnels in bytes. Default: {DEFAULT_MTU}. Not for pktgen.",
+    ),
 ]
 Device = Annotated[
     Literal["own", "shared"],
@@ -63,22 +80,29 @@ class Varied(Strict):
         return {own.get(name, name): value for name, value in content.items() if name not in own or value is not None}
 
 
-def with_paths(model: type[Strict], wrap: Any) -> Any:
-    """Return a model that also accepts paths. ``wrap``: maps the type of a level to the type of the key's value."""
+def with_paths(model: type[Strict], wrap: Any, schema: type[Traffic] = Traffic, settings: tuple[str, ...] = ()) -> Any:
+    """Return a model that also accepts paths. ``wrap``: maps the type of a level to the type of the key's value;
+    ``schema``: of the traffic; ``settings``: paths of host settings."""
     fields: dict[str, Any] = {}
-    for path, name in OF_TRAFFIC.items():
-        field = Traffic.model_fields[name]
+    of_traffic = traffic_paths(schema)
+    names = {path: path.replace(".", "_") for path in (*of_traffic, *OF_TUNNELS, *OF_LINKS)}
+    names |= {path: re.sub(r"[^A-Za-z0-9]", "_", path) for path in settings}
+    for path, name in of_traffic.items():
+        field = schema.model_fields[name]
         about = Field(default=None, alias=path, description=field.description)
-        fields[Varied.paths[path]] = (wrap(alone(field)) | None, about)
-    for path, level in {**OF_TUNNELS, **OF_LINKS}.items():
-        fields[Varied.paths[path]] = (wrap(level) | None, Field(default=None, alias=path))
-    return create_model(
+        fields[names[path]] = (wrap(alone(field)) | None, about)
+    for path, level in {**OF_TUNNELS, **OF_LINKS, **dict.fromkeys(settings, SettingLevel)}.items():
+        fields[names[path]] = (wrap(level) | None, Field(default=None, alias=path))
+    made = create_model(
         model.__name__.lstrip("_"), __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields
     )
+    made.paths = names  # type: ignore[attr-defined]
+    return made
 
 
 def traffic_of(traffic: Traffic, levels: Mapping[str, Level]) -> Traffic:
     """Return the traffic of a cell: that of the spec, with the cell's levels. Raises ValueError if they conflict, such
     as udp without a bit rate."""
-    mine = {OF_TRAFFIC[path]: level for path, level in levels.items() if path in OF_TRAFFIC}
-    return read_traffic({**traffic.stored, **mine}) if mine else traffic
+    of_traffic = traffic_paths(type(traffic))
+    mine = {of_traffic[path]: level for path, level in levels.items() if path in of_traffic}
+    return traffic.again({**traffic.stored, **mine}) if mine else traffic

@@ -14,7 +14,7 @@ from orchestrator.errors import UserError
 from orchestrator.store import shape
 from orchestrator.store.archive import open_archive
 from orchestrator.store.files import entries
-from orchestrator.store.shape import ATTEMPT, RUN, misfit
+from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
 TRIALS = "trials"
 STOPPING = "stopping.json"
@@ -90,6 +90,11 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy of the run.") from error
+    if isinstance(value, dict) and isinstance(written := value.get("schema"), int) and written > SCHEMA:
+        raise UserError(
+            f"{path} was written by a newer version of orch, in schema {written}; this one reads up to {SCHEMA}. Take "
+            "that version, or a newer one."
+        )
     if wrong := misfit(value, expected):
         raise UserError(
             f"{path} is not a valid {what} of orch: {wrong}. Restore it from a copy, or name another folder."

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+SCHEMA = 1  # of run.json, attempt.json and stopping.json: raised when an older version could read them wrongly
 _SHOWN = 40  # characters of a value
 
 
@@ -38,6 +39,7 @@ _TRAFFIC = {
     "streams": Maybe(int),
     "flows": Maybe(int),
     "command": Maybe({"quantity": _QUANTITY}),
+    "quantity": Maybe(_QUANTITY),
     "search": Maybe({"final_duration_s": Maybe(float)}),
 }
 _TRIAL = {

@@ -105,9 +105,15 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantity_fields(traffic: Mapping[str, Any]) -> dict[str, Any]:
-    """What the value of a trial with tool command is; nothing of other tools, whose columns say it."""
-    found = (traffic.get("command") or {}).get("quantity") or {}
+    """What the value of a trial is; nothing of tools whose columns say it."""
+    found = quantity_of(traffic) or {}
     return {"quantity": found.get("name"), "unit": found.get("unit"), "better": found.get("better")}
+
+
+def quantity_of(traffic: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The quantity that a trial with this traffic measures, where it is none of the program's own: its name, unit,
+    label, and which values are better."""
+    return (traffic.get("command") or {}).get("quantity") or traffic.get("quantity")
 
 
 def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:

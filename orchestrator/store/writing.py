@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
 from orchestrator.store.reading import STOPPING, TRIALS, as_counted, read_run, scan
+from orchestrator.store.shape import SCHEMA
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 INPUTS = "inputs"  # what the spec names beside itself
@@ -179,7 +180,7 @@ class RunDirectory:
 
     def write_stopping(self, cells: Sequence[Mapping[str, Any]]) -> None:
         """Store why each cell of each finished block has as many rounds as it has."""
-        self._replace(STOPPING, {"schema": 1, "cells": list(cells)})
+        self._replace(STOPPING, {"schema": SCHEMA, "cells": list(cells)})
 
     def journal(self, event: str, **details: Any) -> None:
         """Append one line to the journal and flush it to the disk."""

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Systems under test: what makes the tunnels between the gateways. A variant belongs to one of them."""
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from orchestrator.kernel.variants import Variant
-from orchestrator.systems.ipsec import IPsec
-from orchestrator.systems.protocol import System
-from orchestrator.systems.wireguard import WireGuard
+from orchestrator.spec.systems import system_named
+from orchestrator.systems.protocol import LookBack, System, make_devices
 
-SYSTEMS: Mapping[str, System] = {system.name: system for system in (WireGuard(), IPsec())}
+if TYPE_CHECKING:
+    from orchestrator.kernel.variants import Variant
+
+__all__ = ["LookBack", "System", "make_devices", "system_of"]
 
 
-def system_of(variant: Variant) -> System:
-    """The system of a variant."""
-    return SYSTEMS[variant.system]
+def system_of(variant: "Variant | None") -> System:
+    """The system of a variant; of a baseline, which has none, plain forwarding."""
+    found: System
+    if variant is None:
+        found = system_named("plain")
+    else:
+        found = variant.own_system if variant.own_system is not None else system_named(variant.system)
+    return found

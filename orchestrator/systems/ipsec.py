@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """IPsec: the kernel's ESP in tunnel mode with static keys, an XFRM interface and a pair of SAs for each tunnel."""
 
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
 from orchestrator.measure.roles import placement_of
 from orchestrator.spec import GATEWAYS
+from orchestrator.spec.fields import expected
+from orchestrator.systems.protocol import LookBack, System
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
+
+if TYPE_CHECKING:
+    from orchestrator.spec.variants import Entry
 
 # By the cipher's name in a variant: the kernel's algorithm, and the bytes of its key with 4 of salt (RFC 4106, 7634).
 ALGORITHMS: Mapping[str, tuple[str, int]] = {
@@ -24,30 +30,79 @@ _HEADERS = 20 + 8 + 8 + 16  # IPv4, SPI and sequence number, initialization vect
 _TRAILER = 2  # the length of the padding, and the next header
 
 
-@dataclass(frozen=True, slots=True)
-class IPsec:
-    """See `orchestrator.systems.protocol.System`."""
+class IPsec(System):
+    """See `System`."""
 
-    name: str = "ipsec"
-    devices: str = "esp"
-    rekeys: bool = False
+    label = "IPsec"
+    devices = "esp"
 
-    def load(self, testbed: Testbed, variant: Variant) -> None:
-        """Nothing: ESP is the kernel's own."""
-        del testbed, variant
+    def check(self, entry: "Entry") -> None:
+        """It has a cipher, and nothing else."""
+        if other := sorted(entry.model_fields_set & {"build", "patches", "source"}):
+            raise expected("system and settings only", because=f"ipsec is part of the kernel and has no {other[0]}")
+        if set(entry.settings) != {"cipher"} or entry.settings["cipher"] not in ALGORITHMS:
+            found = ", ".join(f"{name}: {value}" for name, value in entry.settings.items()) or "nothing"
+            raise expected(f"settings: {{cipher: {' or '.join(ALGORITHMS)}}}", because=f"ipsec is given {found}")
 
-    def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
+    def describe(self, settings: Mapping[str, str]) -> str:
+        return f"IPsec as the kernel has it, {settings.get('cipher')}"
+
+    def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant | None) -> None:
         """Make so many tunnels. Their keys come from a new secret, which only the agents' memory has."""
+        assert variant is not None
         algorithm, key_bytes = ALGORITHMS[variant.settings["cipher"]]
         common = {"secret": secrets.token_hex(32), "algorithm": algorithm, "key_bytes": key_bytes}
         common["window"] = REPLAY_WINDOW
-        split = placement_of(testbed).split(layout.ipsec_tunnels(net, tunnels))
+        split = placement_of(testbed).split(ipsec_tunnels(net, tunnels))
         wanted = {host: {"gateways": part, **common} for host, part in split.items()}
         together(testbed.agents, "ipsec", wanted, 30 + 0.2 * tunnels)
+
+    def look_back(self, testbed: Testbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]) -> LookBack:
+        """What the SAs counted, and the driver that encrypted."""
+        assert variant is not None
+        found = count(testbed, variant)
+        said = found.check()
+        sums = {role: dict(row) for role, row in found.by_role.items()}
+        return LookBack(found.driver, {"security_associations": sums}, (said,) if said else ())
 
     def outer_bytes(self, inner_bytes: int) -> int:
         """The packet with ESP's trailer is padded to a multiple of 4 bytes, with each of the ciphers."""
         return _HEADERS + -(-(inner_bytes + _TRAILER) // 4) * 4
+
+
+_OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # of IPsec tunnels, on side a and on b
+
+
+def outer_address(gateway: str, tunnel: int) -> str:
+    """The outer address of an IPsec tunnel at one end."""
+    return str(ipaddress.ip_network(_OUTER[GATEWAYS.index(gateway)])[tunnel])
+
+
+def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, dict[str, Any]]:
+    """What the agent's ``ipsec`` makes, by gateway: each tunnel has a pair of outer addresses, which spreads packets
+    over receive queues where a NIC hashes no more than addresses."""
+    return {
+        gateway: {
+            "far": far,
+            "lines": [
+                f"route replace local {_OUTER[GATEWAYS.index(gateway)]} dev lo",
+                f"route replace {_OUTER[GATEWAYS.index(far)]} via {layout.wan_address(far)} dev wan0",
+            ],
+            "families": list(net.versions),
+            "routes": layout.tunnel_routes(net, gateway, tunnels),
+            "tunnels": [
+                {
+                    "device": net.device(i),
+                    "number": i,
+                    "mtu": net.mtu,
+                    "here": outer_address(gateway, i),
+                    "there": outer_address(far, i),
+                }
+                for i in range(1, tunnels + 1)
+            ],
+        }
+        for gateway, far in (GATEWAYS, GATEWAYS[::-1])
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +140,6 @@ def count(testbed: Testbed, variant: Variant) -> Counted:
     }
     silent = [f"{role}/tunnel {row['tunnel']}" for role, found in rows.items() for row in found if not row["packets"]]
     return Counted(", ".join(sorted({answer["driver"] for answer in told.values()})), sums, tuple(silent))
+
+
+SYSTEM = IPsec()

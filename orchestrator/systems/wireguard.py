@@ -2,28 +2,54 @@
 """WireGuard: a device with one peer for each tunnel, or on gateway-b one with a peer for each, by the build of the
 module that the variant loads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.kernel.variants import Variant
-from orchestrator.measure import layout
-from orchestrator.measure.roles import placement_of
-from orchestrator.spec import GATEWAYS
-from orchestrator.testbed.protocol import Testbed
-from orchestrator.testbed.remote import together
+from orchestrator.spec.fields import expected
+from orchestrator.spec.problems import did_you_mean
+from orchestrator.spec.variants import OURS, SETTINGS
+from orchestrator.systems.protocol import LookBack, System
+
+if TYPE_CHECKING:
+    from orchestrator.kernel.variants import Variant
+    from orchestrator.measure.layout import Net
+    from orchestrator.spec.variants import Entry
+    from orchestrator.testbed.protocol import Testbed
 
 _HEADERS = 20 + 8 + 16 + 16  # IPv4, UDP, type to counter, Poly1305's tag
 
 
-@dataclass(frozen=True, slots=True)
-class WireGuard:
-    """See `orchestrator.systems.protocol.System`."""
+class WireGuard(System):
+    """See `System`."""
 
-    name: str = "wireguard"
-    devices: str = "wg"
-    rekeys: bool = True
+    label = "WireGuard"
+    devices = "wg"
+    rekeys = True
+    counts_losses = True
+    shares_device = True
 
-    def load(self, testbed: Testbed, variant: Variant) -> str:
+    def check(self, entry: "Entry") -> None:
+        """It has the settings of its build, which with code of one's own may have others."""
+        if entry.build not in SETTINGS:
+            hint = did_you_mean(entry.build, SETTINGS)
+            because = f"there is no build {entry.build}.{hint}".rstrip(".")
+            raise expected(f"build: {' or '.join(SETTINGS)}", because=because)
+        own = bool(entry.patches or entry.source)
+        for name, value in entry.settings.items():
+            values = SETTINGS[entry.build].get(name)
+            if values is None and not own:
+                hint = did_you_mean(name, SETTINGS[entry.build]).rstrip(".")
+                known = ", ".join(SETTINGS[entry.build])
+                raise expected(f"settings of {known}", because=f"{entry.build} has no setting {name}.{hint}")
+            if values is not None and value not in values and (name in OURS or not own):
+                raise expected(f"{name}: {' or '.join(values)}", because=f"{name} is {value}")
+
+    def load(self, testbed: "Testbed", variant: "Variant") -> str:
         """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
+        from orchestrator.measure.roles import placement_of
+        from orchestrator.spec import GATEWAYS
+        from orchestrator.testbed.remote import together
+
         wanted = {}
         for host in placement_of(testbed).hosts_of(GATEWAYS):
             module = testbed.module(variant.build, host)
@@ -31,8 +57,14 @@ class WireGuard:
         loaded = together(testbed.agents, "variant", wanted)
         return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
-    def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
+    def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Make and configure so many devices, whose kernels have the variant's module."""
+        from orchestrator.measure import layout
+        from orchestrator.measure.roles import placement_of
+        from orchestrator.spec import GATEWAYS
+        from orchestrator.testbed.remote import together
+
+        assert variant is not None
         placement = placement_of(testbed)
         patience_s = 30 + 0.2 * tunnels
         devices = placement.split(layout.tunnel_devices(net, tunnels))
@@ -43,6 +75,18 @@ class WireGuard:
         wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
         together(testbed.agents, "peers", wanted, patience_s)
 
+    def look_back(
+        self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
+    ) -> LookBack:
+        """Which implementation of ChaCha20-Poly1305 gateway-a has."""
+        from orchestrator.measure.roles import placement_of
+        from orchestrator.spec import GATEWAYS
+
+        return LookBack(crypto=logs[placement_of(testbed).host_of(GATEWAYS[0])]["crypto"])
+
     def outer_bytes(self, inner_bytes: int) -> int:
         """The packet is padded to a multiple of 16 bytes, as far as the device's MTU allows. (send.c)"""
         return _HEADERS + -(-inner_bytes // 16) * 16
+
+
+SYSTEM = WireGuard()

@@ -45,6 +45,7 @@ class Hosts:
         self.agents: dict[str, Agent] = {}
         self.journal = journal
         self._hosts = {host.name: host for host in hosts}
+        self._varied: dict[tuple[str, str], dict[str, str]] = {}  # {(host, boot id): {setting: value before}}
 
     def start_agent(self, name: str, login: Login, patience: float = 1.0) -> dict[str, Any]:
         """Start the agent of a host, which takes the host for this run; returns what it says of the host. ``patience``:
@@ -69,6 +70,17 @@ class Hosts:
         done = apply(self.agents[name], name, wanted, self.journal, may_refuse)
         taken = {setting: value for setting, value in wanted.items() if setting not in done.refused}
         return {"settings": taken, "settings_before": done.before, "settings_refused": done.refused}
+
+    def vary(self, name: str, settings: Mapping[str, str]) -> dict[str, str]:
+        """Bring a host to the settings that a block wants, and put back those that only an earlier block wanted;
+        returns them. All are put back in the end. Raises TestbedError where the host refuses."""
+        agent = self.agents[name]
+        boot_id = agent.request("read_settings", names=[])["boot_id"]
+        before = self._varied.get((name, boot_id), {})
+        back = {setting: value for setting, value in before.items() if setting not in settings}
+        done = apply(agent, name, {**back, **settings}, self.journal)
+        self._varied[name, boot_id] = {setting: before.get(setting, done.before[setting]) for setting in settings}
+        return dict(settings)
 
     def stop_agents(self) -> None:
         """End the conversations: the agents then end what they started."""

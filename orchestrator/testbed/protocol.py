@@ -100,6 +100,11 @@ class Testbed(Protocol):
         """
         ...
 
+    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Bring a host to the settings that a block wants, beside those of its file, and put back those that an earlier
+        block wanted; returns them, read back. Raises TestbedError where the host refuses."""
+        ...
+
     def module(self, build: str, host: str) -> ModuleFile:
         """A build of the wireguard module on a host."""
         ...

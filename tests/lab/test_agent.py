@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.measure import iperf3, layout
+from orchestrator.measure import layout
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
@@ -28,6 +28,7 @@ from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.iperf3 import pairs as iperf3
 from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab

@@ -14,8 +14,9 @@ from orchestrator.measure.roles import make_links
 from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.progress import Silent
 from orchestrator.spec import GATEWAYS, load_testbed
-from orchestrator.systems import SYSTEMS
+from orchestrator.spec.systems import system_named
 from orchestrator.systems import ipsec as ipsec_system
+from orchestrator.systems.ipsec import outer_address
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
 
@@ -98,10 +99,10 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
     assert without["clear"] >= TUNNELS * PACKETS  # the capture does see what is in clear
     assert captured["clear"] == 0
     assert {protocol for protocol, _, _ in captured["found"]} == {50}
-    length = SYSTEMS["ipsec"].outer_bytes(20 + 8 + PAYLOAD)
+    length = system_named("ipsec").outer_bytes(20 + 8 + PAYLOAD)
     data = [source for _, source, size in captured["found"] if size == length]
     for i in range(1, TUNNELS + 1):
-        assert data.count(layout.outer_address("gateway-a", i)) == PACKETS
+        assert data.count(outer_address("gateway-a", i)) == PACKETS
     assert counted.check() is None
     assert counted.by_role["gateway-b"]["packets"] > TUNNELS * PACKETS
     assert ("gcm" if name == "ipsec-gcm" else "chacha20") in counted.driver

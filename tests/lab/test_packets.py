@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout
-from orchestrator.measure.pktgen import Load, end_loads, offer
+from orchestrator.measure.load import Load
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
@@ -21,6 +21,7 @@ from orchestrator.spec import Cell, Traffic, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.pktgen.loads import end_loads, offer
 from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab

@@ -4,18 +4,25 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
 
+from orchestrator.analysis.page import render
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.kernel.variants import variant
+from orchestrator.measure import layout
+from orchestrator.measure.scene import Outcome
 from orchestrator.paths import CHECKOUT
-from orchestrator.plan import make_plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.plan.capabilities import lab_capabilities
 from orchestrator.running import run_experiment
-from orchestrator.spec import SpecError, load_experiment, load_testbed
+from orchestrator.spec import SpecError, load_experiment, load_testbed, tool_of
+from orchestrator.systems import system_of
 from orchestrator.testbed import open_testbed
 from orchestrator.testbed.provider import provider_of
+from orchestrator.tools import BadReport
 from tests.unit.test_run_campaign import FakeTestbed, Quiet, ok
 
 PAGE = CHECKOUT / "docs" / "extending.md"
@@ -61,6 +68,160 @@ def test_a_factor_of_any_key_is_a_line_of_the_spec(folder: Path) -> None:
     cells = [trial.levels.more for trial in plan.iterate() if trial.levels.variant == "inline"]
     levels = {(cell["tunnel.mtu"], cell["traffic.streams"]) for cell in cells}
     assert levels == {(1280, 1), (1280, 4), (1420, 1), (1420, 4)}
+
+
+def test_a_tool_is_one_file_whose_keys_are_factors_and_whose_number_is_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempted(testbed: Any, trial: Any, *rest: Any) -> Outcome:
+        read = tool_of(trial.traffic).read(scene_of(trial), printed_by(trial, trial.traffic.message))
+        quantity = trial.traffic.quantity.model_dump(mode="json")
+        measured = {"throughput_bps": None, "value": read.value, "quantity": quantity, "overhead_s": 0.5}
+        return Outcome(status="ok", measurements=measured)
+
+    monkeypatch.setattr("orchestrator.run.work.run_attempt", attempted)
+    run = run_experiment("pingpong.yaml", results=folder / "results")
+    assert set(run.trials["status"]) == {"ok"}
+    measured = run.trials[run.trials["kind"] == "measure"]
+    assert set(measured["traffic.message"]) == {64, 1024}
+    assert (measured["value"] == measured["traffic.message"] * measured["tunnels"] / 2).all()
+    assert set(measured["unit"]) == {"round trips/s"}
+    assert run.quantity.axis == "Round trips in round trips/s"
+    page = render(run, run.path, [])
+    assert "pingpong, 2 s after 1 s of warm-up" in page
+    told = json.loads((run.path / "run.json").read_text())
+    extension = load_experiment("pingpong.yaml").traffic.extension
+    assert extension is not None
+    assert told["source"]["extensions"] == {"tools pingpong": {"from": "./pingpong.py", "hash": extension.digest}}
+    again = run_experiment("pingpong.yaml", results=folder / "results", resume=run.path)
+    assert len(again.trials) == len(run.trials)
+
+
+class Asked:
+    """An agent that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    patience = 1.0
+
+    def ask(self, operation: str, **arguments: Any) -> None:
+        self.asked.append((operation, arguments))
+
+    def answer(self, timeout_s: float) -> dict[str, Any]:
+        return {}
+
+
+def test_a_system_is_one_file_that_makes_devices_and_routes(folder: Path) -> None:
+    spec = load_experiment("unencrypted.yaml")
+    gre = variant("gre", spec.own_variants.described)
+    agent = Asked()
+    testbed: Any = SimpleNamespace(hosts=Lab.hosts, nics={}, agents={"a": agent})
+    net = layout.Net(layout.SITE_TO_SITE, devices=system_of(gre).devices)
+    system_of(gre).create(testbed, net, 2, gre)
+    ((operation, asked),) = agent.asked
+    assert operation == "ip_tunnels"
+    wanted = asked["gateways"]["gateway-b"]
+    assert wanted["lines"][:2] == [
+        f"link add gre{i} type gre local 198.18.0.2 remote 198.18.0.1 key {i}" for i in (1, 2)
+    ]
+    assert [route["devices"] for route in wanted["routes"]] == [["gre1"], ["gre2"]]
+
+
+def test_a_system_of_ones_own_is_named_in_the_run(folder: Path) -> None:
+    run = run_experiment("unencrypted.yaml", results=folder / "results")
+    assert set(run.trials["status"]) == {"ok"}
+    told = json.loads((run.path / "run.json").read_text())
+    assert told["variants"]["gre"] | {"settings": {}} == told["variants"]["gre"]
+    assert (told["variants"]["gre"]["system"], told["variants"]["gre"]["is"]) == ("gre", "GRE")
+    (extension,) = load_experiment("unencrypted.yaml").own_variants.extensions
+    assert told["source"]["extensions"] == {"systems gre": {"from": "./gre.py", "hash": extension.digest}}
+    page = render(run, run.path, [])
+    assert "WireGuard and GRE" in page
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("./gre.py", "./geneve.py", r"tunnels\.yaml:4:11: \./geneve\.py is no module"),
+        ("./gre.py", "grre", r"4:11: gre\.system: grre is not one of wireguard, ipsec, plain"),
+        (
+            "system: ./gre.py",
+            "system: ./gre.py\n  settings: {key: 1}",
+            r"gre does not fit: GRE has no setting key\. Expected no settings",
+        ),
+    ],
+)
+def test_a_mistake_in_a_variant_of_a_system_is_said_with_its_place(folder: Path, old: str, new: str, said: str) -> None:
+    file = folder / "tunnels.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(SpecError, match=said):
+        load_experiment("unencrypted.yaml")
+
+
+def scene_of(trial: Any) -> Any:
+    return SimpleNamespace(trial=trial, addresses=lambda tunnel: (f"from-{tunnel}", f"to-{tunnel}"))
+
+
+def printed_by(trial: Any, count: int, status: int = 0) -> dict[str, Any]:
+    numbers = range(1, trial.levels.tunnels + 1)
+    return {f"client-{tunnel}": {"status": status, "out": f"{count}\n", "err": "no route"} for tunnel in numbers}
+
+
+def test_a_report_of_a_tool_that_is_no_number_is_said(folder: Path) -> None:
+    plan = make_plan(load_experiment("pingpong.yaml"), lab_capabilities(1, ("vanilla", "inline")))
+    trial = next(plan.iterate())
+    with pytest.raises(BadReport, match=r"^The client of tunnel 1 counted nothing: no route\.$"):
+        tool_of(trial.traffic).read(scene_of(trial), printed_by(trial, 1, status=1))
+
+
+def test_levels_of_a_tool_are_part_of_what_a_trial_is(folder: Path) -> None:
+    spec = load_experiment("pingpong.yaml")
+    plan = make_plan(spec, lab_capabilities(1, ("vanilla", "inline")))
+    trials = [trial for trial in plan.iterate() if trial.kind == "measure"]
+    assert len({trial.trial_id for trial in trials}) == len(trials)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json())), spec.traffic).to_json() == plan.to_json()
+    assert {trial.traffic.message for trial in trials} == {64, 1024}  # type: ignore[attr-defined]
+    assert trials[0].traffic.stored["quantity"]["unit"] == "round trips/s"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("./pingpong.py", "./pong.py", r"pingpong\.yaml:8:17: \./pong\.py is no module: there is no file"),
+        (
+            "./pingpong.py",
+            "iperf",
+            r"8:17: traffic\.tool: iperf is not one of iperf3, pktgen, command\. Did you mean iperf3",
+        ),
+        (
+            "warm_up: 1s",
+            "streams: 2",
+            r"8:32: traffic\.streams is only for the tool iperf3, but the tool is \./pingpong\.py",
+        ),
+        ("warm_up: 1s", "mesage: 2", r'8:32: There is no key "traffic\.mesage"\. Did you mean message'),
+        ("[64, 1024]", "[64, 0]", r"7:25: factors\.traffic\.message\[1\]: 0 does not fit"),
+        ("traffic.message: [64", "traffic.mss: [88 B", r"7:3: traffic\.mss is only for the tool iperf3"),
+    ],
+)
+def test_a_mistake_beside_a_tool_is_said_with_its_place(folder: Path, old: str, new: str, said: str) -> None:
+    spec = folder / "pingpong.yaml"
+    spec.write_text(spec.read_text().replace(old, new))
+    with pytest.raises(SpecError, match=said):
+        load_experiment(spec)
+
+
+def test_a_tool_comes_by_its_entry_point_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(folder)
+    described = folder / "ping_pong-0.2.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: ping-pong\nVersion: 0.2\n")
+    (described / "entry_points.txt").write_text("[orch.tools]\npingpong = pingpong:TOOL\n")
+    spec = folder / "pingpong.yaml"
+    spec.write_text(spec.read_text().replace("./pingpong.py", "pingpong"))
+    traffic = load_experiment(spec).traffic
+    assert traffic.extension is not None
+    assert traffic.extension.origin == "ping-pong 0.2"
 
 
 def test_a_provider_is_one_folder_and_runs_a_spec(folder: Path) -> None:

@@ -15,12 +15,13 @@ from orchestrator.analysis.page import render
 from orchestrator.analysis.settings import in_setting, settings
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
-from orchestrator.measure import iperf3, layout
+from orchestrator.measure import layout
 from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment, load_experiment
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.traffic import Traffic, read_traffic
+from orchestrator.tools.iperf3 import pairs as iperf3
 from tests.unit.test_run_campaign import Lab, ok
 
 FACTORS = """\

@@ -13,9 +13,10 @@ from orchestrator.agent.netlink import attributes
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, shares
 from orchestrator.spec import SpecError, load_experiment
-from orchestrator.spec.variants import CIPHERS, read_variants
-from orchestrator.systems import SYSTEMS, system_of
-from orchestrator.systems.ipsec import ALGORITHMS, REPLAY_WINDOW, Counted
+from orchestrator.spec.systems import SYSTEMS, system_named
+from orchestrator.spec.variants import read_variants
+from orchestrator.systems import system_of
+from orchestrator.systems.ipsec import REPLAY_WINDOW, Counted, ipsec_tunnels
 from orchestrator.testbed.remote import AgentFailure
 
 SPEC = """\
@@ -28,11 +29,11 @@ repetitions: 1
 
 def test_shipped_variants_belong_to_a_system() -> None:
     known = load_variants()
-    assert {system_of(variant).name for variant in known.values()} == {"wireguard", "ipsec"} == set(SYSTEMS)
+    assert {system_of(variant).label for variant in known.values()} == {"WireGuard", "IPsec"}
+    assert set(SYSTEMS.own) == {"wireguard", "ipsec", "plain"}
     assert (known["vanilla"].system, known["ipsec-gcm"].system) == ("wireguard", "ipsec")
     assert known["ipsec-chacha"].build == ""
     assert known["ipsec-chacha"].settings == {"cipher": "chacha20-poly1305"}
-    assert set(ALGORITHMS) == set(CIPHERS)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_shipped_variants_belong_to_a_system() -> None:
         ("{system: ipsec, settings: {cipher: des}}", "ipsec is given cipher: des"),
         ("{system: ipsec, settings: {cipher: aes-256-gcm, threaded: true}}", "threaded: true"),
         ("{system: ipsec, build: upstream, settings: {cipher: aes-256-gcm}}", "has no build"),
-        ("{system: openvpn}", "odd.system"),
+        ("{system: openvpn}", r"1:15: odd\.system: openvpn is not one of wireguard, ipsec, plain\."),
+        ("{system: plain, settings: {cipher: aes-128-gcm}}", "plain forwarding has no setting cipher"),
     ],
 )
 def test_what_is_wrong_with_a_variant_of_ipsec_is_said(tmp_path: Path, entry: str, said: str) -> None:
@@ -133,7 +135,7 @@ def test_counters_are_judged() -> None:
 
 def test_each_tunnel_has_outer_addresses_of_its_own_and_routes_over_its_device() -> None:
     net = layout.Net(layout.SITE_TO_SITE, version=6, mtu=1400, devices="esp")
-    wanted = layout.ipsec_tunnels(net, 300)
+    wanted = ipsec_tunnels(net, 300)
     a, b = (wanted[gateway]["tunnels"] for gateway in ("gateway-a", "gateway-b"))
     assert [(one["here"], one["there"]) for one in a] == [(one["there"], one["here"]) for one in b]
     assert len({one["here"] for one in (*a, *b)}) == 600
@@ -148,4 +150,4 @@ def test_each_tunnel_has_outer_addresses_of_its_own_and_routes_over_its_device()
     ("system", "inner", "outer"), [("ipsec", 1420, 1476), ("ipsec", 40, 96), ("wireguard", 40, 108)]
 )
 def test_the_length_of_a_packet_on_the_wire(system: str, inner: int, outer: int) -> None:
-    assert SYSTEMS[system].outer_bytes(inner) == outer
+    assert system_named(system).outer_bytes(inner) == outer

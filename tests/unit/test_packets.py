@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from orchestrator.agent import hops, pktgen
 from orchestrator.agent.host import AgentError
-from orchestrator.measure.losses import growth, lost
-from orchestrator.measure.pktgen import IMIX_SIZES, paces, senders
 from orchestrator.spec import LINKS
+from orchestrator.tools.pktgen.loads import IMIX_SIZES, paces, senders
+from orchestrator.tools.pktgen.losses import growth, lost
 
 # In the form of pktgen_if_show() and show_results() of Linux 6.1 to 7.2.
 DEVICE = """\

@@ -80,7 +80,7 @@ def test_a_change_shows_where_it_can_change_a_measurement(small: Path, file: str
 def test_the_search_of_rates_and_its_package_are_part_of_this_program() -> None:
     found = names(CHECKOUT)
     assert {
-        "orchestrator/measure/rate_search.py",
+        "orchestrator/tools/pktgen/rate_search.py",
         "orchestrator/search/mlr.py",
         "orchestrator/search/binary.py",
     } <= found

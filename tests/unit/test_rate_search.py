@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
-from orchestrator.measure import packet_rate, rate_search
 from orchestrator.measure.aftermath import Aftermath
-from orchestrator.measure.latency import round_trips
-from orchestrator.measure.packet_rate import measure_packet_rate
-from orchestrator.measure.pktgen import Load
+from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
 from orchestrator.spec import Cell, Limits, Traffic, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
+from orchestrator.tools.pktgen import packet_rate, rate_search
+from orchestrator.tools.pktgen.latency import round_trips
+from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
 
 QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}
 

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.measure import iperf3, iperf3_report, layout, probes, shares
+from orchestrator.measure import layout, probes, shares
 from orchestrator.measure.judge import Evidence, Passage, Verdict, judge, variation
-from orchestrator.measure.pktgen import Load
+from orchestrator.measure.load import Load
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import LIMIT_NAMES, Limits, Traffic
+from orchestrator.tools.iperf3 import pairs as iperf3
+from orchestrator.tools.iperf3 import report as iperf3_report
 
 TCP = Traffic(duration="2s")
 UDP = Traffic(protocol="udp", bitrate="1 Mbit/s", duration="2s")

@@ -10,9 +10,8 @@ from orchestrator.analysis.cells import cells, values_of
 from orchestrator.analysis.claims.standing import Standing, facts_of, standing_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Limits
+from orchestrator.spec.variants import UPSTREAM
 from orchestrator.store.clock import REAL, REAL_TIME
-
-_UNPATCHED = "upstream"  # the build of modules that are as the kernel has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def observe(run: Run) -> Observed:
         standing_of(facts_of(run.meta, run.topology, run.clock)),
         _facts(run),
         values_of(run, run.measured),
-        frozenset(name for name, about in described.items() if (about or {}).get("build") == _UNPATCHED),
+        frozenset(name for name, about in described.items() if (about or {}).get("build") == UPSTREAM),
         tuple(name for name in report_only if name not in Limits().report_only),
         str(run.meta.get("experiment", "another experiment")),
         run.clock,

@@ -10,8 +10,9 @@ import pandas as pd
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.loads import Load
 from orchestrator.spec import Cell
+from orchestrator.spec.fields import DEFAULT_MTU
 
-INNER_PACKET_BYTES = 1420  # the default MTU of a WireGuard device: what a full TCP segment fills
+INNER_PACKET_BYTES = DEFAULT_MTU  # what a full TCP segment fills
 COUNTED = {"cycles_a_packet": "cycles of CPUs (no hardware counter)", "joules_a_gbit": "energy (no RAPL counter)"}
 COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet", *COUNTED]
 

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
-from orchestrator.spec.fields import MAX
+from orchestrator.spec.fields import DEFAULT_MTU, MAX
 from orchestrator.spec.links import RATE
 
 
@@ -70,7 +70,6 @@ class Load:
         return next((group for group in self.groups if group.name == name), None)
 
 
-_TUNNEL_MTU = 1420
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
@@ -165,7 +164,7 @@ def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
     version = 6 if traffic.get("ip_version") == 6 else 4
     udp = key.get("traffic.protocol", traffic.get("protocol")) == "udp"
     headers = (40 if version == 6 else 20) + (8 if udp else 32)  # TCP with time stamps
-    mtu = int(key.get("tunnel.mtu", _TUNNEL_MTU))
+    mtu = int(key.get("tunnel.mtu", DEFAULT_MTU))
     size = key.get("traffic.datagram", traffic.get("datagram_bytes")) if udp else None
     segment = key.get("traffic.mss", traffic.get("mss_bytes"))
     payload = mtu - headers

@@ -189,6 +189,10 @@ class LabTestbed(ABC):
         self.cpus = self.virtual.cpus_by_role(state.cores) if self.virtual else cpus_by_role(state.cores)
         return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
 
+    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Bring a host to the settings that a block wants."""
+        return self._hosts.vary(host, settings)
+
     def linked(self) -> Mapping[str, Any]:
         """Nothing is left to do: a machine's interfaces have no queues of their own."""
         return {}

@@ -255,6 +255,10 @@ class HostsTestbed:
         used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
         return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
+    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Bring a host to the settings that a block wants."""
+        return self._hosts.vary(host, settings)
+
     def linked(self) -> Mapping[str, Any]:
         """Send the interrupts of the interfaces, which are up now, to the block's CPUs; the hosts' states with that."""
         hosts = {host.name: host for host in self._spec.hosts}

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goodput: iperf3 between the ends for a fixed time, what its receivers counted, and whether that counts."""
+"""Goodput: the iperf3 processes of a trial, and what their receivers counted."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.measure import iperf3, iperf3_report, shares
-from orchestrator.measure.aftermath import Aftermath, look_back
-from orchestrator.measure.driving import Job, drive
-from orchestrator.measure.judge import Evidence, Passage, judge, total_rates, variation
+from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.driving import Job, Processes
+from orchestrator.measure.judge import Passage, total_rates, variation
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.streams import Stream
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.tools.iperf3 import pairs as iperf3
+from orchestrator.tools.iperf3 import report
+from orchestrator.tools.protocol import Jobs, Reading
 
 
-def measure_goodput(scene: Scene) -> None:
-    """Run a trial's iperf3 over tunnels that are ready; the outcome gets measurements, probes and a verdict.
-
-    Raises BadReport where a report is no number, and TestbedError where a host does not answer.
-    """
+def prepare(scene: Scene) -> Jobs:
+    """The processes of a trial, when both ends have what they need. Raises AgentFailure where they do not."""
     traffic, ends = scene.trial.traffic, scene.ends
-    pairs = _prepared(scene)
+    pairs = _checked_pairs(scene)
 
     def clients() -> Sequence[Job]:
         pinned = traffic.affinity or own_cpus(scene.testbed)
@@ -29,14 +28,10 @@ def measure_goodput(scene: Scene) -> None:
         return iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
 
     servers = iperf3.servers(ends.receiver, pairs)
-    driven = drive(scene, servers, clients, warm_up_s=traffic.warm_up_s, duration_s=traffic.duration_s)
-    streams = [stream for pair in pairs for stream in iperf3_report.read_pair(pair, traffic, driven.processes)]
-    scene.outcome.measurements["iperf3"] = iperf3_report.versions(driven.processes)
-    _evaluate(scene, streams, look_back(scene, driven.traffic_s, driven.began_at))
+    return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json")
 
 
-def _prepared(scene: Scene) -> list[iperf3.Pair]:
-    """The pairs of processes, when both ends have what they need. Raises AgentFailure where they do not."""
+def _checked_pairs(scene: Scene) -> list[iperf3.Pair]:
     traffic, placement, ends = scene.trial.traffic, scene.placement, scene.ends
     try:
         pairs = iperf3.pairs(scene.trial.levels.tunnels, traffic)
@@ -52,40 +47,30 @@ def _prepared(scene: Scene) -> list[iperf3.Pair]:
     return pairs
 
 
-def _evaluate(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> None:
-    """Turn what the receivers counted into measurements and a verdict."""
-    trial, outcome, traffic = scene.trial, scene.outcome, scene.trial.traffic
+def read(scene: Scene, processes: Processes) -> Reading:
+    """What the receivers counted. Raises BadReport where a report is no number."""
+    traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+    pairs = iperf3.pairs(tunnels, traffic)
+    streams = [stream for pair in pairs for stream in report.read_pair(pair, traffic, processes)]
     varied = variation(streams)
-    carried = after.carried(scene)
-    outcome.measurements.update(
-        throughput_bps=sum(stream.throughput_bps for stream in streams),
-        duration_s=round(max(stream.duration_s for stream in streams), 4),
-        retransmits=sum(stream.retransmits for stream in streams) if traffic.protocol == "tcp" else None,
-        handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
-        variation=None if varied is None else round(varied, 4),
-        streams=[_row(stream) for stream in streams],
-        directions=_directions(streams),
-        rates_bps=[round(rate) for rate in total_rates(streams)],
-        shares=shares.shares(carried),
-        handshakes_in_traffic=after.rekeys,
+    measurements = {
+        "throughput_bps": sum(stream.throughput_bps for stream in streams),
+        "duration_s": round(max(stream.duration_s for stream in streams), 4),
+        "iperf3": report.versions(processes),
+        "retransmits": sum(stream.retransmits for stream in streams) if traffic.protocol == "tcp" else None,
+        "variation": None if varied is None else round(varied, 4),
+        "streams": [_row(stream) for stream in streams],
+        "directions": _directions(streams),
+        "rates_bps": [round(rate) for rate in total_rates(streams)],
         **(_of_udp(streams) if traffic.protocol == "udp" else {}),
-    )
-    evidence = Evidence(
-        streams=streams,
-        probes=outcome.probes,
-        duration_s=traffic.duration_s,
-        handshake_age_s=after.handshake_age_s,
-        rekeyed=after.rekeyed,
-        kernel_log=after.complaints,
-        passages=_passages(scene, streams, after),
-        baseline=scene.generator_carries,
-        clock_skew_s=outcome.probes["clock_skew_s"],
-        control=scene.conditions.control,
-        segment_bytes=iperf3.segment(traffic, scene.net.mtu),
-        carried=carried,
-        flows=_flows(traffic, trial.levels.tunnels),
-    )
-    outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
+    }
+    evidence = {
+        "streams": streams,
+        "baseline": scene.generator_carries,
+        "segment_bytes": iperf3.segment(traffic, scene.net.mtu),
+        "flows": _flows(traffic, tunnels),
+    }
+    return Reading(None, measurements, evidence, lambda after: {"passages": _passages(scene, streams, after)})
 
 
 def _row(stream: Stream) -> dict[str, Any]:
@@ -132,7 +117,7 @@ def _passages(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> list
         # Of each tunnel, or of all together where flows share them; without tunnels, of the link.
         groups: dict[str, tuple[int, int]] = {}
         for stream in there:
-            if scene.baseline:
+            if not scene.tunnelled:
                 where = "the link"
                 came_in = sum(c["rx_bytes"] for n, c in counted[role].items() if n.startswith(("lan", "wan")))
             elif stream.tunnel is None:

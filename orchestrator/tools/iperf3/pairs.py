@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.iperf3_version import SINCE, THREADS_SINCE, name_of, version
-from orchestrator.measure.layout import SHARED, WIREGUARD_MTU, receiver_address, sender_address
+from orchestrator.measure.layout import SHARED, receiver_address, sender_address
 from orchestrator.spec import Traffic
+from orchestrator.spec.fields import DEFAULT_MTU
 
 FIRST_PORT = 5201
 MOST_PAIRS = 50_000  # to one address: each has a port of its own
@@ -87,7 +88,7 @@ def clients(
     wanted: Iterable[Pair],
     traffic: Traffic,
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
-    mtu: int = WIREGUARD_MTU,
+    mtu: int = DEFAULT_MTU,
 ) -> list[dict[str, Any]]:
     """The agent's ``clients``, one a pair. ``mtu``: of the tunnels.
 
@@ -130,12 +131,12 @@ def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[st
     return "--affinity", f"{client},{server}"
 
 
-def datagram(traffic: Traffic, mtu: int = WIREGUARD_MTU) -> int:
+def datagram(traffic: Traffic, mtu: int = DEFAULT_MTU) -> int:
     """Bytes in each UDP datagram: as asked for, else what fits in a packet of a tunnel."""
     return traffic.datagram_bytes or mtu - _HEADERS["udp", traffic.ip_version]
 
 
-def segment(traffic: Traffic, mtu: int = WIREGUARD_MTU) -> int:
+def segment(traffic: Traffic, mtu: int = DEFAULT_MTU) -> int:
     """Bytes that a TCP segment carries in a tunnel."""
     most = mtu - _HEADERS["tcp", traffic.ip_version]
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS

@@ -4,11 +4,12 @@ whose losses stay within a goal; and how long a packet takes beside such loads."
 
 from orchestrator.measure import layout
 from orchestrator.measure.aftermath import look_back
-from orchestrator.measure.judge import Evidence, judge
-from orchestrator.measure.latency import round_trips
-from orchestrator.measure.rate_search import Loads, search_rate
+from orchestrator.measure.evaluating import evidence_of
+from orchestrator.measure.judge import judge
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
+from orchestrator.tools.pktgen.latency import round_trips
+from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 
 
 def measure_packet_rate(scene: Scene) -> None:
@@ -46,18 +47,14 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
         loads=[load.to_json()],
     )
-    evidence = Evidence(
-        streams=(),
-        probes=outcome.probes,
-        duration_s=traffic.duration_s,
-        handshake_age_s=after.handshake_age_s,
-        rekeyed=after.rekeyed,
-        kernel_log=after.complaints,
+    evidence = evidence_of(
+        scene,
+        after,
+        {},
         baseline=None if rate is not None else scene.generator_carries,
         rate_pps=load.received_pps,
         loads=[load],
         plain_pps=None if scene.baseline else scene.conditions.baseline,
-        control=scene.conditions.control,
     )
     outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
     return load.received_pps if rate is None else rate

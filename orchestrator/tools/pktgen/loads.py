@@ -3,19 +3,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.measure import layout, probes
-from orchestrator.measure.losses import growth, lost
+from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import IMIX, LINKS
+from orchestrator.spec.fields import LARGEST_PACKET
 from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.tools.pktgen.losses import growth, lost
 
 # The mixture: 7 small, 4 middle and 1 large packet of 12, bytes of the IP packet and weight. It is the "simple IMIX" of
 # 40, 576 and 1500 bytes in the proportions 7:4:1 (RFC 6985, section 1, on the mixtures in use), fitted to a tunnel: the
 # smallest has room for pktgen's own header, the largest is what passes a tunnel whole.
-IMIX_SIZES = ((64, 7), (576, 4), (1420, 1))
+IMIX_SIZES = ((64, 7), (576, 4), (LARGEST_PACKET, 1))
 _FIRST_PORT = 1024
 _LONGEST_GAP_NS = 0x7FFFFFFE  # one more means "never" to pktgen
 _DRAIN_AGAIN_S = 0.05  # between two readings that must be alike
@@ -28,60 +30,6 @@ def largest_packet(packet_size: int | str | None) -> int | None:
     if packet_size == IMIX:
         return max(size for size, _ in IMIX_SIZES)
     return None if packet_size is None else int(packet_size)
-
-
-@dataclass(frozen=True)
-class Load:
-    """One load that was offered. ``rate_pps``: as asked for, None for as fast as it can; ``offered_pps``: as sent.
-
-    ``sent``: packets that the client gave to its interface; ``received``: those that came to the server, with
-    ``received_bytes`` of IP; ``seconds``: how long, on the average of the CPUs. ``drops``: packets by ROLE/COUNTER; of
-    these ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: lost, and no counter says where; below 0
-    where counters say more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: of the hosts, over the load.
-    """
-
-    rate_pps: float | None
-    sent: int
-    received: int
-    seconds: float
-    drops: Mapping[str, int]
-    unexplained: int
-    offered_pps: float
-    received_bytes: int = 0
-    backlog_dropped: int = 0
-    tunnels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    probes: Mapping[str, Any] = field(default_factory=dict)
-    echoes: Mapping[str, Any] | None = None
-
-    @property
-    def received_pps(self) -> float:
-        """Packets per second that came to the server."""
-        return self.received / self.seconds
-
-    @property
-    def loss_ratio(self) -> float:
-        """The share of the sent packets that did not come."""
-        return (self.sent - self.received) / self.sent
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, but for the probes."""
-        return {
-            "rate_pps": self.rate_pps,
-            "offered_pps": round(self.offered_pps, 1),
-            "received_pps": round(self.received_pps, 1),
-            "sent": self.sent,
-            "received": self.received,
-            "received_bytes": self.received_bytes,
-            "seconds": round(self.seconds, 6),
-            "loss_ratio": self.loss_ratio,
-            "drops": dict(self.drops),
-            "backlog_dropped": self.backlog_dropped,
-            "unexplained": self.unexplained,
-            "tunnels": [
-                {"tunnel": tunnel, "sent": sent, "received": received}
-                for tunnel, (sent, received) in self.tunnels.items()
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +127,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
     arrived = {int(tunnel): counts for tunnel, counts in grown[scene.ends.receiver]["sink"].items()}
     received = sum(packets for packets, _ in arrived.values())
     virtual = [link for link, (one, other) in LINKS.items() if placement.host_of(one) == placement.host_of(other)]
-    drops = lost(grown, sent, virtual, tunnels=not scene.baseline)
+    drops = lost(grown, sent, virtual, tunnels=scene.tunnelled)
     by_tunnel = dict.fromkeys(range(1, tunnels + 1), 0)
     for one in sending:
         by_tunnel[one.tunnel] += given[one.name]

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.measure.iperf3 import Pair
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import Traffic
+from orchestrator.tools.iperf3.pairs import Pair
 
 
 def read_pair(pair: Pair, traffic: Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from orchestrator.measure.aftermath import look_back
 from orchestrator.measure.judge import Evidence, Verdict, judge
-from orchestrator.measure.pktgen import Load, end_loads, largest_packet, offer
+from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
+from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
 
 LEAST_SHARE = 0.005  # of the highest load: the least, where the spec names none
 _CEILING_S = 1.0  # of the load that shows what the generator can do
@@ -36,7 +37,7 @@ class Loads:
     def offer(self, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
         """Offer one. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
-        if old and self.seconds and not self._scene.baseline:
+        if old and self.seconds and self._scene.rekeys:
             self._renew()
         load = offer(self._scene, rate_pps, duration_s, echoes)
         self.offered.append((load, duration_s))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of hosts as factors, such as ``settings.gateways.net.core.netdev_budget``: the roles, then the setting."""
+
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping as Levels
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from orchestrator.spec.document import Items, Mapping, Node
+from orchestrator.spec.factors import Level
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.testbed import GATEWAYS, ROLES
+
+# Whose settings a path means: {name: roles}.
+WHO: dict[str, tuple[str, ...]] = {
+    **{role: (role,) for role in ROLES},
+    "gateways": GATEWAYS,
+    "ends": ("client", "server"),
+    "all": ROLES,
+}
+SETTINGS = "settings."
+SettingLevel = Annotated[
+    int | Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=200)],
+    Field(description="A value of the setting, as it is written to it."),
+]
+_NAME = re.compile(r"(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)")
+
+
+def parsed(path: str) -> tuple[tuple[str, ...], str] | None:
+    """The roles and the setting of a factor's path; None where it is no path of a setting."""
+    if not path.startswith(SETTINGS):
+        return None
+    who, _, name = path.removeprefix(SETTINGS).partition(".")
+    good = who in WHO and _NAME.fullmatch(name) and not any(part in (".", "..") for part in name.split("/"))
+    return (WHO[who], name) if good else None
+
+
+def settings_paths(tree: Mapping) -> tuple[str, ...]:
+    """The settings that are factors in a spec or in one of its tiers, by their paths."""
+    tiers = tree.entries.get("tiers")
+    parts: list[Node] = [tree, *(tiers.entries.values() if isinstance(tiers, Mapping) else ())]
+    found: dict[str, None] = {}
+    for part in parts:
+        factors = part.entries.get("factors") if isinstance(part, Mapping) else None
+        if isinstance(factors, Mapping):
+            found |= dict.fromkeys(path for path in factors.entries if parsed(path))
+    return tuple(found)
+
+
+def settings_by_role(levels: Levels[str, Level]) -> dict[str, dict[str, str]]:
+    """What a cell asks of the hosts: {role: {setting: value}}; later paths of the cell win over earlier ones."""
+    found: dict[str, dict[str, str]] = {}
+    for path, level in levels.items():
+        roles, name = parsed(path) or ((), "")
+        for role in roles:
+            found.setdefault(role, {})[name] = str(level)
+    return found
+
+
+def unfit_settings(tree: Mapping) -> Iterator[Problem]:
+    """Paths of settings that mean nothing, or roles that the topology does not have."""
+    factors, topology = tree.entries.get("factors"), tree.entries.get("topology")
+    if not isinstance(factors, Mapping):
+        return
+    for path, span in factors.keys.items():
+        if not path.startswith(SETTINGS):
+            continue
+        meant = parsed(path)
+        if meant is None:
+            yield Problem(
+                f"{path} is no setting of a host. It is settings, then one of {', '.join(WHO)}, then a sysctl or a "
+                "file of /sys, as in settings.gateways.net.core.netdev_budget.",
+                span,
+            )
+        elif getattr(topology, "value", None) == "gateway-to-gateway" and not set(meant[0]) <= set(GATEWAYS):
+            yield Problem(f"{path} names a role that topology gateway-to-gateway does not have. Use gateways.", span)
+    extra = tree.entries.get("include")
+    for cell in extra.items if isinstance(extra, Items) else ():
+        entries = cell.entries if isinstance(cell, Mapping) else {}
+        if missing := [path for path in factors.keys if parsed(path) and path not in entries]:
+            yield Problem(f"This cell has no {missing[0]}, which is a factor. Add it.", cell.span)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Problems with keys that the traffic's tool does not support, or requires, that can occur with every tool.
+
+Each tool finds those of its own.
+"""
+
+from collections.abc import Collection, Iterator
+from itertools import product
+from typing import Any
+
+from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.traffic import OF_TOOL, Traffic, keys_of
+from orchestrator.spec.validation import build
+from orchestrator.spec.varied import TUNNEL_MTU, traffic_paths
+
+_PACKET_SIZE = "packet_size"
+_ALL_HAVE = ("tool", "warm_up", "duration")
+
+
+def text_of(tree: Node | None, *path: str) -> str | None:
+    """The text at a path of a tree; None where there is none."""
+    for key in path:
+        tree = tree.entries.get(key) if isinstance(tree, Mapping) else None
+    return tree.value if isinstance(tree, Scalar) and isinstance(tree.value, str) else None
+
+
+def tool_named_in(tree: Mapping) -> str:
+    """What a resolved spec calls its tool."""
+    return text_of(tree, "traffic", "tool") or str(Traffic.model_fields["tool"].default)
+
+
+def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic], uses: Collection[str]) -> Iterator[Problem]:
+    """Keys of other tools."""
+    mine = keys_of(schema, tool, uses)
+    for key, span in traffic.keys.items():
+        others = [other for other, names in OF_TOOL.items() if key in names]
+        if others and key not in mine:
+            yield Problem(f"traffic.{key} is only for the tool {others[0]}, but the tool is {tool}. Remove it.", span)
+
+
+def unfit_levels(
+    tree: Mapping, more: dict[str, Any], tool: str, schema: type[Traffic], uses: Collection[str]
+) -> Iterator[Problem]:
+    """Levels of keys of traffic that the tool does not take, or that do not go together; the first of each kind.
+
+    ``more``: the factors by path, with their levels."""
+    traffic, place = tree.entries.get("traffic"), tree.entries["factors"]
+    if not more or not isinstance(traffic, Mapping) or not isinstance(place, Mapping):
+        return
+    if TUNNEL_MTU in more and tool == "pktgen":
+        yield Problem(
+            f"{TUNNEL_MTU} cannot be used with the tool pktgen, whose packet sizes are given. Remove it.",
+            place.keys[TUNNEL_MTU],
+        )
+        return
+    paths, mine = traffic_paths(schema), keys_of(schema, tool, uses)
+    for path in filter(paths.__contains__, more):
+        key = path.partition(".")[2]
+        if key not in mine:
+            others = [other for other, names in OF_TOOL.items() if key in names]
+            yield Problem(
+                f"{path} is only for the tool {others[0]}, but the tool is {tool}. Remove it.", place.keys[path]
+            )
+            return
+    nodes = {path: node.items for path in more if path in paths and isinstance(node := place.entries[path], Items)}
+    if not nodes:
+        return
+    for chosen in product(*nodes.values()):
+        levels = dict(zip(nodes, chosen, strict=True))
+        own = {path.partition(".")[2]: level for path, level in levels.items()}
+        keys = {path.partition(".")[2]: place.keys[path] for path in levels}
+        found, refused = build(schema, Mapping({**traffic.entries, **own}, {**traffic.keys, **keys}, traffic.span))
+        if found is None or found.too_slow:
+            words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
+            why = f"{found.too_slow}." if found else refused[0].message
+            yield Problem(f"The levels {words} conflict: {why}", place.keys[next(iter(nodes))])
+            return
+
+
+def packet_sizes(tree: Mapping, tool: str, takes: bool, instead: str) -> Iterator[Problem]:
+    """The factor packet_size with a tool that does not take it, or missing of one that needs it; and in rules.
+
+    ``instead``: what a refusal says of other keys, empty where there is nothing to say."""
+    factors, traffic = tree.entries.get("factors"), tree.entries["traffic"]
+    if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
+        return
+    sizes = _PACKET_SIZE in factors.entries
+    if takes and not sizes:
+        message = f"{tool} needs the factor packet_size, such as [64, 512, 1420] or [imix]. Add it."
+        yield Problem(message, traffic.keys["tool"])
+    if not takes and sizes:
+        why = f": {instead}" if instead else f", and the tool is {tool}."
+        message = f"The factor packet_size is only for the tool pktgen{why}"
+        yield Problem(f"{message} Remove it.", factors.keys[_PACKET_SIZE])
+    for rules, wanted in (("include", sizes), ("exclude", None)):
+        for cell in _items(tree.entries.get(rules)):
+            if not isinstance(cell, Mapping):
+                continue
+            has = _PACKET_SIZE in cell.entries
+            if has and not sizes:
+                message = "packet_size is not a factor of this spec. Add it to factors, or remove it here."
+                yield Problem(message, cell.keys[_PACKET_SIZE])
+            elif wanted and not has:
+                yield Problem("packet_size is a factor, but this cell has none. Add it.", cell.span)
+
+
+def _items(node: Node | None) -> list[Node]:
+    return node.items if isinstance(node, Items) else []

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain forwarding: the same traffic over the link between the gateways, without a tunnel. Baselines are this."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.systems.protocol import System
+
+if TYPE_CHECKING:
+    from orchestrator.kernel.variants import Variant
+    from orchestrator.measure.layout import Net
+    from orchestrator.testbed.protocol import Testbed
+
+
+class Plain(System):
+    """See `System`."""
+
+    label = "plain forwarding"
+
+    def describe(self, settings: Mapping[str, str]) -> str:
+        return "plain forwarding, without a tunnel"
+
+    def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
+        """Set the routes; there is nothing to make. The next trial's routes replace them."""
+        from orchestrator.measure import layout
+        from orchestrator.measure.roles import placement_of
+        from orchestrator.spec import GATEWAYS
+        from orchestrator.testbed.remote import together
+
+        plain = {role: layout.plain_routes(net, role, tunnels) for role in GATEWAYS}
+        split = placement_of(testbed).split(plain)
+        together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
+
+    def outer_bytes(self, inner_bytes: int) -> int:
+        return inner_bytes
+
+
+SYSTEM = Plain()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool ``command``: programs of the user's own between the ends for a fixed time, and the number that they print.
+
+A client that is told the warm-up leaves it out itself. Any other is run once before, for the warm-up, and what it
+prints then is thrown away; its server begins anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.spec.document import Mapping
+from orchestrator.spec.own_tools import Command, OwnQuantity
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.traffic import Traffic
+from orchestrator.tools.protocol import Jobs, Reading, Tool
+
+if TYPE_CHECKING:
+    from orchestrator.measure.driving import Processes
+    from orchestrator.measure.scene import Scene
+    from orchestrator.tools.command.runs import Run
+
+
+class OwnCommand(Tool):
+    """The tool ``command``."""
+
+    summary = "a quantity of your own, by programs of your own"
+
+    def quantity(self, traffic: Traffic) -> OwnQuantity | None:
+        return traffic.command.quantity if traffic.command is not None else None
+
+    def problems(self, tree: Mapping) -> Iterator[Problem]:
+        yield from super().problems(tree)
+        traffic = tree.entries["traffic"]
+        if isinstance(traffic, Mapping) and "command" not in traffic.entries:
+            message = "The tool command runs your own programs. Add command, with client, read and quantity"
+            yield Problem(f"{message} (docs/traffic.md).", traffic.keys["tool"])
+
+    def prepare(self, scene: "Scene") -> Jobs:
+        from orchestrator.tools.command import runs
+
+        traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+        command, warm_up_s = _command(traffic), traffic.warm_up_s
+
+        def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float) -> Jobs:
+            return Jobs(
+                runs.servers(scene.ends.receiver, command, wanted),
+                lambda: runs.clients(scene.ends.sender, command, wanted),
+                warm_up_s,
+                duration_s,
+                grace_s=command.deadline_s,
+                files=scene.conditions.files,
+            )
+
+        if warm_up_s and not command.warms_up_itself:
+            warming = runs.runs(traffic, tunnels, warm_up_s)
+            before = jobs(warming, 0.0, warm_up_s)
+            runs.read_runs(command, warming, before.drive(scene).processes)
+            warm_up_s = 0.0
+        return jobs(runs.runs(traffic, tunnels, traffic.duration_s), warm_up_s, traffic.duration_s)
+
+    def read(self, scene: "Scene", processes: "Processes") -> Reading:
+        from orchestrator.tools.command import runs
+
+        traffic = scene.trial.traffic
+        command = _command(traffic)
+        wanted = runs.runs(traffic, scene.trial.levels.tunnels, traffic.duration_s)
+        values = runs.read_runs(command, wanted, processes)
+        each = [{"tunnel": run.tunnel, "value": value} for run, value in zip(wanted, values, strict=True)]
+        return Reading(
+            runs.combined(values, command.combine),
+            {"values": each, "combine": command.combine if len(values) > 1 else None},
+            {} if command.each == "tunnel" else {"unused": []},
+        )
+
+
+def _command(traffic: Traffic) -> Command:
+    assert traffic.command is not None  # a spec without one is refused
+    return traffic.command
+
+
+TOOL = OwnCommand()

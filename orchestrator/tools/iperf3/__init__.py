@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool ``iperf3``: the throughput of TCP or UDP, as its receivers count it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.spec.document import Mapping
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.traffic import Traffic
+from orchestrator.spec.validation import build
+from orchestrator.tools.protocol import Jobs, Reading, Tool
+
+if TYPE_CHECKING:
+    from orchestrator.measure.driving import Processes
+    from orchestrator.measure.scene import Scene
+
+
+class Iperf3(Tool):
+    """The tool ``iperf3``."""
+
+    summary = "the throughput of TCP or UDP"
+    sizes_instead = "iperf3 has mss and datagram."
+    binds = True
+
+    def problems(self, tree: Mapping) -> Iterator[Problem]:
+        """Beside what concerns every tool: TCP that is slower than the blocks of iperf3 allow."""
+        yield from super().problems(tree)
+        node = tree.entries["traffic"]
+        found = build(Traffic, node)[0]
+        if found is not None and found.too_slow and isinstance(node, Mapping):
+            place = node.entries.get("bitrate")
+            yield Problem(f"traffic.bitrate: {found.too_slow}.", place.span if place else tree.keys["traffic"])
+
+    def prepare(self, scene: "Scene") -> Jobs:
+        from orchestrator.tools.iperf3.goodput import prepare
+
+        return prepare(scene)
+
+    def read(self, scene: "Scene", processes: "Processes") -> Reading:
+        from orchestrator.tools.iperf3.goodput import read
+
+        return read(scene, processes)
+
+
+TOOL = Iperf3()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tool ``pktgen``: a rate of packets, made by the kernel's generator and counted where they arrive."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.spec.document import Mapping
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.searching import Search
+from orchestrator.spec.tool_checks import text_of
+from orchestrator.spec.validation import build
+from orchestrator.tools.protocol import Tool
+
+if TYPE_CHECKING:
+    from orchestrator.measure.scene import Scene
+    from orchestrator.spec import Cell
+
+
+class Pktgen(Tool):
+    """The tool ``pktgen``."""
+
+    summary = "a rate of packets"
+    packet_sizes = True
+    traceable = False
+    places_losses = True
+    binds = True
+
+    def problems(self, tree: Mapping) -> Iterator[Problem]:
+        yield from super().problems(tree)
+        traffic = tree.entries["traffic"]
+        assert isinstance(traffic, Mapping)
+        if text_of(tree, "topology") == "gateway-to-gateway":
+            message = "pktgen writes to an interface and bypasses the routes and tunnels of its host, so a gateway"
+            yield Problem(
+                f"{message} cannot use it. Use the topology site-to-site, in which the client sends.",
+                tree.keys["topology"],
+            )
+        if "rate" not in traffic.entries and "search" not in traffic.entries:
+            message = 'pktgen needs a rate. Add "rate", in packets per second, such as 200 kpps or max.'
+            yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])
+        yield from _searches(traffic)
+
+    def largest_packet(self, levels: "Cell") -> int | None:
+        from orchestrator.tools.pktgen.loads import largest_packet
+
+        return largest_packet(levels.packet_size)
+
+    def run(self, scene: "Scene") -> None:
+        from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
+
+        measure_packet_rate(scene)
+
+    def clean_up(self, scene: "Scene") -> None:
+        from orchestrator.tools.pktgen.loads import end_loads
+
+        end_loads(scene)
+
+
+def _searches(traffic: Mapping) -> Iterator[Problem]:
+    search = traffic.entries.get("search")
+    if not isinstance(search, Mapping):
+        return
+    if "rate" in traffic.entries:
+        yield Problem("rate and search exclude each other. Remove one of them.", traffic.keys["rate"])
+    found, _ = build(Search, search)
+    if found is None:
+        return  # which is a problem of its own
+    least, most = found.min_rate_pps, found.max_rate_pps
+    if least is not None and most is not None and least >= most:
+        message = "traffic.search.min_rate must be below max_rate. Lower it."
+        yield Problem(message, search.keys["min_rate"])
+    if found.method == "binary" and found.tries > 1:
+        message = "traffic.search.tries is only for the method mlrsearch; binary offers each load once. Remove it."
+        yield Problem(message, search.keys["tries"])
+    if len(set(found.goals)) < len(found.goals):
+        yield Problem("traffic.search.goals names a goal twice. Remove one.", search.entries["goals"].span)
+
+
+TOOL = Pktgen()

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tool and the system of docs/extending.md, and settings as factors, on a real lab machine."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.kernel.variants import variant
+from orchestrator.measure import layout
+from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.roles import make_links
+from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.paths import CHECKOUT
+from orchestrator.plan import make_plan
+from orchestrator.plan.capabilities import lab_capabilities
+from orchestrator.progress import Silent
+from orchestrator.run.work import Prepare
+from orchestrator.spec import LIMIT_NAMES, Limits, load_experiment, load_testbed
+from orchestrator.testbed.protocol import State
+from orchestrator.testbed.uml.provider import UmlTestbed
+
+pytestmark = pytest.mark.lab
+
+HELD = {"rekey", "kernel_log"}  # these must hold however busy this computer is
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[UmlTestbed]:
+    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+        entered.prepare(State(1))
+        yield entered
+
+
+def attempted(testbed: UmlTestbed, folder: Path, spec: str, name: str) -> Outcome:
+    """A trial of a spec of the page, with two tunnels."""
+    page = (CHECKOUT / "docs" / "extending.md").read_text()
+    for text in re.findall(r"```(?:yaml|python)\n(# \w+\.(?:yaml|py)\n.*?)```", page, re.DOTALL):
+        (folder / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    experiment = load_experiment(folder / spec)
+    plan = make_plan(experiment, lab_capabilities(1, experiment.factors.variant))
+    trial = next(t for t in plan.iterate() if t.levels.variant == name and t.levels.tunnels == 2)
+    report_only: Any = tuple(name for name in LIMIT_NAMES if name not in HELD)
+    make_links(testbed, layout.net_of(trial), 2)
+    chosen = variant(name, experiment.own_variants.described)
+    return run_attempt(testbed, trial, chosen, lambda: None, Conditions(Limits(report_only=report_only)))
+
+
+def test_a_tool_of_ones_own_counts_what_goes_through_the_tunnels(testbed: UmlTestbed, tmp_path: Path) -> None:
+    outcome = attempted(testbed, tmp_path, "pingpong.yaml", "inline")
+    assert outcome.status == "ok", outcome.reasons
+    rounds = outcome.measurements["rounds"]
+    assert len(rounds) == 2
+    assert min(rounds) > 0
+    assert outcome.measurements["value"] == sum(rounds) / 2
+    assert outcome.measurements["quantity"]["unit"] == "round trips/s"
+    for tunnel, count in enumerate(rounds, start=1):
+        packets = outcome.probes["interfaces"]["gateway-b"][f"wg{tunnel}"]["rx_packets"]
+        assert packets > count / 2
+
+
+def test_a_system_of_ones_own_carries_traffic_and_leaves_nothing(testbed: UmlTestbed, tmp_path: Path) -> None:
+    for _ in range(2):  # the second finds nothing of the first in its way
+        outcome = attempted(testbed, tmp_path, "unencrypted.yaml", "gre")
+        assert outcome.status == "ok", outcome.reasons
+        counted = outcome.probes["interfaces"]["gateway-b"]
+        assert min(counted[f"gre{tunnel}"]["rx_packets"] for tunnel in (1, 2)) > 100
+        assert outcome.crypto is None
+        assert outcome.variant_build is None
+
+
+def test_settings_of_roles_are_in_their_namespaces_or_on_the_host(testbed: UmlTestbed) -> None:
+    wanted = {"gateway-a": {"net.core.netdev_budget": "600"}, "client": {"net.ipv4.tcp_sack": "0"}}
+    facts = Prepare(1, layout.Net(layout.SITE_TO_SITE), 1, None, wanted).carry_out(testbed, lambda text: None)
+    ((host, state),) = facts.items()
+    assert state["varied"] == {
+        "roles": {"client": {"net.ipv4.tcp_sack": "0"}},
+        "host": {"net.core.netdev_budget": "600"},
+    }
+    values = testbed.agents[host].request("read_settings", names=["net.core.netdev_budget", "net.ipv4.tcp_sack"])
+    assert values["values"] == {"net.core.netdev_budget": "600", "net.ipv4.tcp_sack": "1"}
