@@ -200,7 +200,7 @@ def test_levels_of_a_tool_are_part_of_what_a_trial_is(folder: Path) -> None:
             r"8:32: traffic\.streams is only for the tool iperf3, but the tool is \./pingpong\.py",
         ),
         ("warm_up: 1s", "mesage: 2", r'8:32: There is no key "traffic\.mesage"\. Did you mean message'),
-        ("[64, 1024]", "[64, 0]", r"7:25: factors\.traffic\.message\[1\]: 0 does not fit"),
+        ("[64, 1024]", "[64, 0]", r"7:25: factors\.traffic\.message\[1\]: 0 is not valid"),
         ("traffic.message: [64", "traffic.mss: [88 B", r"7:3: traffic\.mss is only for the tool iperf3"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_provider_comes_by_its_entry_point_as_well(folder: Path, monkeypatch: 
     ("provider", "said"),
     [
         ("./elsewhere", "bench.yaml:3:11: ./elsewhere is no module: there is no file"),
-        ("reservd", "There is no provider reservd; there are: uml .*, qemu .*, ssh .*, pool"),
+        ("reservd", "There is no provider reservd\. The providers are: uml .*, qemu .*, ssh .*, pool"),
         ("./uml", "./uml would go by the name uml, which is one of this program's own providers"),
     ],
 )
