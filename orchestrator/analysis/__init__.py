@@ -12,7 +12,7 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
     """Derive everything of a run again: its tables, executed notebooks, figures and report.html.
 
     ``progress`` is told in a few words what is being done. Returns the path of report.html. Raises UserError where
-    ``run_dir`` is no run's directory, or where it cannot be written.
+    ``run_dir`` is not a run directory, or where it cannot be written.
     """
     from orchestrator.analysis.report import make_report as make
 

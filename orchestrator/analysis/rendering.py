@@ -90,7 +90,7 @@ def comparison_html(found: "Comparison") -> str:
     if not found.of_different_clocks:
         parts.append(f"<p>{escape(quantity)}:</p>{_table(_shown(found, found.cells))}")
     if not found.speed_ups.empty:
-        parts.append(f"<p>Times {escape(str(found.reference))}:</p>{_table(_shown(found, found.speed_ups))}")
+        parts.append(f"<p>Speed-up over {escape(str(found.reference))}:</p>{_table(_shown(found, found.speed_ups))}")
     if found.differences:
         parts.append(f"<p>{len(found.differences)} more of what may matter differs: see <code>differences</code>.</p>")
     return "".join(parts)

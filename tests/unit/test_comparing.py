@@ -197,8 +197,8 @@ def test_speed_ups_are_against_the_first_runs_reference_and_it_is_named(
     found = load(a).compare(b)
     assert (load(a).reference, load(b).reference) == ("threaded", "vanilla")
     assert found.reference == found.to_json()["reference"] == "threaded"
-    assert f"Against {found.reference}:" in found._repr_html_()
-    assert "Against vanilla" not in found._repr_html_()
+    assert f"Speed-up over {found.reference}:" in found._repr_html_()
+    assert "Speed-up over vanilla" not in found._repr_html_()
     assert "threaded" not in set(found.speed_ups["variant"])
     run_command(["compare", str(a), str(b)])
     said = " ".join(capsys.readouterr().out.split())

@@ -273,7 +273,7 @@ def test_a_provider_comes_by_its_entry_point_as_well(folder: Path, monkeypatch: 
     ("provider", "said"),
     [
         ("./elsewhere", "bench.yaml:3:11: ./elsewhere is no module: there is no file"),
-        ("reservd", "There is no provider reservd\. The providers are: uml .*, qemu .*, ssh .*, pool"),
+        ("reservd", r"There is no provider reservd\. The providers are: uml .*, qemu .*, ssh .*, pool"),
         ("./uml", "./uml would go by the name uml, which is one of this program's own providers"),
     ],
 )

@@ -11,11 +11,11 @@ import orchestrator as orch
 from orchestrator.analysis.matched import matched_loads
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
-from orchestrator.measure import iperf3
 from orchestrator.spec import load_experiment
 from orchestrator.spec.overrides import read_override
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.traffic import Traffic, read_traffic
+from orchestrator.tools.iperf3.pairs import clients, pairs
 from tests.unit.synthetic_run import write_run
 
 SPEC = """\
@@ -72,7 +72,7 @@ def test_as_fast_as_it_goes_is_a_level_of_the_bit_rate() -> None:
     traffic: Any = Traffic(bitrate="max", duration="10s")
     assert traffic.paced_bps is None
     assert read_traffic(traffic.stored) == traffic
-    (client,) = iperf3.clients("client", iperf3.pairs(1, traffic), traffic)
+    (client,) = clients("client", pairs(1, traffic), traffic)
     assert "--bitrate" not in client["arguments"]
     with pytest.raises(ValueError, match="udp needs a target rate"):
         Traffic(bitrate="max", protocol="udp", duration="10s")

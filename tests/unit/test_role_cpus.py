@@ -91,5 +91,5 @@ def test_links_are_steered_as_they_are_asked_to_be(tmp_path: Path, monkeypatch: 
 
 def test_missing_polling_threads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(agent_cpus.PLACED, "gateway-a", [0])
-    with pytest.raises(AgentError, match="gateway-a has 2 devices that poll in threads, and only 0 new threads"):
+    with pytest.raises(AgentError, match="gateway-a has 2 peers that are polled in threads, and only 0 new threads"):
         agent_cpus.place_polls("gateway-a", agent_cpus.processes(), 2)

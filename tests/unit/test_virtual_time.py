@@ -305,7 +305,10 @@ def plan_words(output: str) -> str:
     return " ".join(output.split())
 
 
-def test_the_plan_and_the_display_count_wall_seconds(capsys: Capture, tmp_path: Path) -> None:
+def test_the_plan_and_the_display_count_wall_seconds(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing learned on this computer counts
     (tmp_path / "two.yaml").write_text(FILE.replace("cores: 16", "cores: 16\nslots: 1"))
     arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--testbed", str(tmp_path / "two.yaml")]
     assert run_command(arguments) == 0
