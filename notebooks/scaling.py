@@ -25,7 +25,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 
 # %%
 import orchestrator as orch
-from orchestrator.analysis import cells, figures, quality
+from orchestrator.analysis import cells, figures, latency, quality
 
 run = orch.load(run_dir)
 
@@ -111,6 +111,18 @@ show(figures.packet_cost(run))
 # %%
 if run.profiles:
     show(figures.packet_stages(run))
+
+# %% [markdown]
+# ## Round-trip times
+#
+# Of echo requests beside the traffic, where the spec asked for them (`traffic: {latency: {}}`).
+
+# %%
+if latency.timed_beside_traffic(run):
+    show(figures.round_trips(run))
+
+# %%
+latency.latency_cells(run) if latency.timed_beside_traffic(run) else None
 
 # %% [markdown]
 # What limited each cell, by rule (`docs/explain.md`).

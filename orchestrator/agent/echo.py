@@ -45,7 +45,7 @@ def echo_answer(packet, identity, family=socket.AF_INET):
 class Echoes:
     """Round trips from a role to an address, at an even pace, in a thread, while it is entered.
 
-    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}.
+    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}, and ``after_s``: how long it waits first.
     """
 
     def __init__(self, request):
@@ -72,7 +72,7 @@ class Echoes:
     def run(self):
         """Send what is due, take what comes; a probe that is due while another waits for the CPU is sent late."""
         gap_s, count = 1 / self.request["pace_pps"], round(self.request["pace_pps"] * self.request["duration_s"])
-        began = time.monotonic()
+        began = time.monotonic() + self.request.get("after_s", 0.0)
         waiting = {}  # type: dict[int, float]
         end = began + self.request["duration_s"] + LATE_S
         while True:

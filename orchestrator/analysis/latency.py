@@ -9,35 +9,44 @@ import pandas as pd
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
 
-_TIMES = ["p50_ms", "p90_ms", "p99_ms", "max_ms"]
+_TIMES = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"]
 _COLUMNS = ["at", "offered_pps", "sent", "n", *_TIMES]
 
 
 def latencies(run: Run) -> pd.DataFrame:
     """One row for each ok trial and load beside which round trips were timed; empty where none were.
 
-    Columns: trial_id, kind, the levels, at (the load, as a share of the rate that was found), offered_pps, sent and n
-    (echo requests, and answers), and quantiles of the round-trip time in milliseconds. Raises UserError where a file of
-    the run is damaged.
+    Columns: trial_id, kind, the levels, at (the load, as a share of the rate that was found; 1 beside the traffic of a
+    throughput's trial), offered_pps (NaN there), sent and n (echo requests, and answers), and quantiles of the
+    round-trip time in milliseconds, p999_ms with 1000 answers or more. Raises UserError where a file of the run is
+    damaged.
     """
     keys = ["trial_id", "kind", *run.levels]
     rows: list[dict[str, Any]] = []
     attempts = run.attempts[run.attempts["status"] == "ok"].drop_duplicates("trial_id")
+    beside_tcp = timed_beside_traffic(run)
     for attempt in attempts.to_dict("records"):
-        if attempt["kind"] not in ("measure", "baseline") or pd.isna(attempt["packet_size"]):
+        if attempt["kind"] not in ("measure", "baseline") or (pd.isna(attempt["packet_size"]) and not beside_tcp):
             continue
         file = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"]) / "attempt.json"
         try:
             found = json.loads(file.read_text())["measurements"].get("latency") or ()
             for row in found:
-                times = {
-                    name: None if row[name[:-3] + "_s"] is None else row[name[:-3] + "_s"] * 1e3 for name in _TIMES
-                }
+                seconds = {name: row.get(name[:-3] + "_s") for name in _TIMES}  # older runs have no p999_s
+                times = {name: None if value is None else value * 1e3 for name, value in seconds.items()}
                 about = {key: attempt[key] for key in keys}
                 rows.append({**about, **{key: row[key] for key in ("at", "offered_pps", "sent", "n")}, **times})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
-    return pd.DataFrame(rows, columns=[*keys, *_COLUMNS])
+    found = pd.DataFrame(rows, columns=[*keys, *_COLUMNS])
+    return found.astype(dict.fromkeys(["at", "offered_pps", *_TIMES], "float64"))
+
+
+def timed_beside_traffic(run: Run) -> bool:
+    """Whether a run timed round trips beside the traffic of iperf3."""
+    blocks = (run.meta.get("plan") or {}).get("blocks") or ()
+    traffics = (trial["traffic"] for block in blocks for trial in block["trials"])
+    return any(one.get("latency") and one.get("tool") == "iperf3" for one in traffics)
 
 
 def latency_cells(run: Run) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
+from orchestrator.analysis.latency import latency_cells, timed_beside_traffic
 from orchestrator.analysis.limits import costs, limits
 from orchestrator.analysis.limits.costs import COUNTED, not_readable
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
@@ -107,6 +108,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
             {"cell": str(one.key), "file": f"{FOLDER}/{file_stem(one)}", "svg": Markup(flame_graph(one))}
             for one in run.profiles
         ],
+        round_trips=_round_trips(run),
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,
@@ -145,6 +147,13 @@ def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
     costs_of = {name: prices[name] for name in ("bps_a_busy_core", *COUNTED)}
     table = limits(run).assign(**costs_of, shared=shared)
     return table.to_dict("records")
+
+
+def _round_trips(run: Run) -> list[dict[Any, Any]]:
+    """The rows of `latency_cells` of a run that timed round trips beside iperf3, by cores and tunnels."""
+    if not timed_beside_traffic(run):
+        return []
+    return latency_cells(run).sort_values(["cores", "tunnels"], kind="stable").to_dict("records")
 
 
 def _bars(run: Run, first: Headline) -> list[dict[str, Any]]:

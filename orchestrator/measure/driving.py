@@ -27,11 +27,12 @@ Job = Mapping[str, Any]  # a server or a client, as the agent takes it
 @dataclass(frozen=True, slots=True)
 class Driven:
     """What was driven: ``processes``: what each printed; ``traffic_s``: how long it took; ``began_at``: when each
-    host's warm-up was over, by its own clock."""
+    host's warm-up was over, by its own clock; ``echoes``: of the agent's `Echoes.result`, None where none were sent."""
 
     processes: Processes
     traffic_s: float
     began_at: Mapping[str, float]
+    echoes: Mapping[str, Any] | None = None
 
 
 def drive(
@@ -44,12 +45,14 @@ def drive(
     suffix: str = ".json",
     grace_s: float | None = None,
     files: Mapping[str, bytes] | None = None,
+    echoes: Mapping[str, Any] | None = None,
 ) -> Driven:
     """Run servers at the receiving end and clients at the sending end; the outcome gets probes and what they printed.
 
     ``clients`` is asked for when the CPUs of the hosts are as they stay. ``suffix``: of the files that keep what
     processes print. ``grace_s``: how much longer than its time a client may take, of the hosts' clock, in place of
-    GRACE_S. ``files``: what each host gets, by path. Raises TestbedError where a host does not answer.
+    GRACE_S. ``files``: what each host gets, by path. ``echoes``: the round trips that the sending end times meanwhile,
+    as the agent's `Echoes` takes them. Raises TestbedError where a host does not answer.
     """
     testbed, outcome, hosts, placement = scene.testbed, scene.outcome, scene.hosts, scene.placement
     sender, receiver = placement.host_of(scene.ends.sender), placement.host_of(scene.ends.receiver)
@@ -80,6 +83,7 @@ def drive(
                 "patience_s": patience_s,
                 "trace_polls": scene.trial.kind == "trace",
                 "profile": scene.trial.kind == PROFILE,
+                "echoes": echoes if host == sender else None,
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
             }
             for host in hosts
@@ -107,7 +111,7 @@ def drive(
         outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
     began_at = {host: answer["started_at"] + warm_up_s for host, answer in measured.items()}
-    return Driven(processes, traffic_s, began_at)
+    return Driven(processes, traffic_s, began_at, measured[sender].get("echoes"))
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:

@@ -78,7 +78,8 @@ def trial_seconds(trial: Trial, lessons: Lessons) -> float:
 def traffic_seconds(traffic: Traffic) -> float:
     """How many seconds a trial's traffic takes by the hosts' clock; for a search, an estimate."""
     duration_s = traffic.duration_s
-    latency_s = duration_s * len(traffic.latency.at) if traffic.latency else 0.0
+    apart = traffic.latency if traffic.tool == "pktgen" else None  # beside the traffic it takes no time of its own
+    latency_s = duration_s * len(apart.at) if apart else 0.0
     search = traffic.search
     if search is None:
         return traffic.warm_up_s + duration_s + latency_s

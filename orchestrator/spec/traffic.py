@@ -21,7 +21,7 @@ Direction = Literal["forward", "reverse", "both"]
 OF_TOOL: Mapping[str, tuple[str, ...]] = {
     "iperf3": (
         *("protocol", "streams", "paths", "ip_version", "direction", "processes", "bitrate", "datagram", "window"),
-        *("congestion", "mss", "zerocopy", "affinity", "connections"),
+        *("congestion", "mss", "zerocopy", "affinity", "connections", "latency"),
     ),
     "pktgen": ("rate", "search", "latency", "flows", "threads", "burst", "clone"),
     "command": ("command", "ip_version"),
@@ -60,7 +60,9 @@ class Traffic(Strict):
     search: Search | None = Field(
         default=None, description="Search for the highest rate instead of offering a given one (pktgen)."
     )
-    latency: Latency | None = Field(default=None, description="Measure round-trip times under load (pktgen).")
+    latency: Latency | None = Field(
+        default=None, description="Measure round-trip times beside loads (pktgen) or the trial's own traffic (iperf3)."
+    )
     flows: int = Field(
         default=1, ge=1, le=16384, description="UDP flows in each tunnel, distinguished by source port (pktgen)."
     )
@@ -134,6 +136,19 @@ class Traffic(Strict):
     def _says_how_fast(self) -> "Traffic":
         if self.protocol == "udp" and self.paced_bps is None:
             raise expected("a bitrate, such as 500 Mbit/s", because="udp needs a target rate")
+        return self
+
+    @model_validator(mode="after")
+    def _latency_fits_the_tool(self) -> "Traffic":
+        if self.latency is None or self.tool != "iperf3":
+            return self
+        if self.latency.at != Latency().at:
+            because = "iperf3's round trips are timed beside the trial's own traffic"
+            raise expected("latency without at", because=because)
+        if self.ip_version == 6:
+            raise expected("ip_version 4 beside latency", because="the echo requests are of IPv4")
+        if self.paths == "ecmp":
+            raise expected("paths: subnets beside latency", because="the echo requests take the first tunnel")
         return self
 
     @model_validator(mode="after")

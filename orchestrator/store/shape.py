@@ -77,8 +77,8 @@ _COMPUTER = {"cpu_models": Maybe([str])}
 _LIMITS = {"headroom": Maybe(float), "report_only": Maybe([str])}
 _CPU_TIMES = dict.fromkeys(("user_s", "system_s", "softirq_s", "irq_s", "steal_s", "iowait_s", "idle_s"), Maybe(float))
 _LATENCY = {
-    **dict.fromkeys(("at", "offered_pps", "sent", "n"), float),
-    **dict.fromkeys(("p50_s", "p90_s", "p99_s", "max_s"), Maybe(float)),
+    **dict.fromkeys(("at", "sent", "n"), float),
+    **dict.fromkeys(("offered_pps", "p50_s", "p90_s", "p99_s", "p999_s", "max_s"), Maybe(float)),
 }
 _COUNTERS = Maybe(Each(Maybe(float)))
 _MEASURED = (

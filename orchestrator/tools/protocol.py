@@ -29,7 +29,8 @@ class Jobs:
 
     The window that is sampled begins after ``warm_up_s`` of the clients and lasts ``duration_s``. ``suffix``: of the
     files that keep what processes print; ``grace_s``: how much longer than its time a client may take, None for the
-    usual; ``files``: what each host gets, by path.
+    usual; ``files``: what each host gets, by path; ``echoes``: the round trips that the sending end times meanwhile, as
+    the agent's `Echoes` takes them.
     """
 
     servers: Sequence["Job"]
@@ -39,6 +40,7 @@ class Jobs:
     suffix: str = ".out"
     grace_s: float | None = None
     files: Mapping[str, bytes] | None = None
+    echoes: Mapping[str, Any] | None = None
 
     def drive(self, scene: "Scene") -> "Driven":
         """Have them run, and sample around them. Raises TestbedError where a host does not answer."""
@@ -53,6 +55,7 @@ class Jobs:
             suffix=self.suffix,
             grace_s=self.grace_s,
             files=self.files,
+            echoes=self.echoes,
         )
 
 
@@ -148,8 +151,11 @@ class Tool:
         Raises BadReport where a report is no number, and TestbedError where a host does not answer.
         """
         from orchestrator.measure.evaluating import evaluate
+        from orchestrator.measure.latency import beside_traffic
 
         driven = self.prepare(scene).drive(scene)
+        if driven.echoes is not None:
+            scene.outcome.measurements["latency"] = [beside_traffic(driven.echoes)]
         evaluate(scene, driven, self.read(scene, driven.processes), self.quantity(scene.trial.traffic))
 
     def clean_up(self, scene: "Scene") -> None:

@@ -20,7 +20,7 @@ from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
 from orchestrator.tools.pktgen import packet_rate, rate_search
-from orchestrator.tools.pktgen.latency import round_trips
+from orchestrator.measure.latency import round_trips
 from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
 
 QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}

@@ -9,6 +9,7 @@ from orchestrator.analysis.figures.per_core import per_core_load
 from orchestrator.analysis.figures.polls import where_polls_ran
 from orchestrator.analysis.figures.published import published
 from orchestrator.analysis.figures.rekey import rekey
+from orchestrator.analysis.figures.round_trips import round_trips
 from orchestrator.analysis.figures.scheduling import scheduling
 from orchestrator.analysis.figures.speed_ups import speed_ups
 from orchestrator.analysis.figures.stages import packet_stages
@@ -27,6 +28,7 @@ __all__ = [
     "per_core_load",
     "published",
     "rekey",
+    "round_trips",
     "scheduling",
     "speed_ups",
     "throughput_tunnels",

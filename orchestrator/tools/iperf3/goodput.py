@@ -28,7 +28,23 @@ def prepare(scene: Scene) -> Jobs:
         return iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
 
     servers = iperf3.servers(ends.receiver, pairs)
-    return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json")
+    times: dict[str, Any] = {"warm_up_s": traffic.warm_up_s, "duration_s": traffic.duration_s}
+    return Jobs(servers, clients, **times, suffix=".json", echoes=_echoes(scene, pairs[0]))
+
+
+def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:
+    """The echo requests beside the traffic, of the measured window alone; None where the spec asks for none."""
+    traffic = scene.trial.traffic
+    if traffic.latency is None:
+        return None
+    return {
+        "role": scene.ends.sender,
+        "source": first.sender,
+        "destination": first.receiver,
+        "pace_pps": traffic.latency.rate_pps,
+        "duration_s": traffic.duration_s,
+        "after_s": traffic.warm_up_s,
+    }
 
 
 def _checked_pairs(scene: Scene) -> list[iperf3.Pair]:

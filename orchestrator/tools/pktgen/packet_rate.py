@@ -8,7 +8,7 @@ from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import judge
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
-from orchestrator.tools.pktgen.latency import round_trips
+from orchestrator.measure.latency import round_trips
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 
 
