@@ -16,6 +16,7 @@ from orchestrator.spec import Cell
 
 NAME = "round-trips"
 TITLE = "Round-trip times beside the traffic"
+_LOST = 0.01  # of the requests: more without an answer is said
 _QUANTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9"}
 
 
@@ -32,7 +33,11 @@ def round_trips(run: Run) -> Drawing:
     here = found[[Cell.of(row).place == place for row in found.to_dict("records")]]
     sizes = captions.sizes_in_words(here.groupby("variant").size())
     fewest = int(here["n"].min())
-    notes = [f"With {place_in_words(place)}; {sizes} trials a variant, each with {fewest} answers or more."]
+    answers = captions.count(fewest, "answer")
+    notes = [f"With {place_in_words(place)}; {sizes} trials a variant, each with {answers} or more."]
+    lost = 1 - float(here["n"].sum() / here["sent"].sum())
+    if lost > _LOST:
+        notes.append(f"{lost:.0%} of the requests had no answer within a second of the end: their times are missing.")
     notes.append("Lines: medians of the trials' quantiles. Echo requests of 84 bytes through the first tunnel.")
     if here["p999_ms"].isna().any():
         notes.append("p99.9 takes 1000 answers in a trial, which is latency's rate times the duration.")
