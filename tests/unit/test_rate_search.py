@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
 from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.latency import round_trips
 from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
@@ -20,7 +21,6 @@ from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
 from orchestrator.tools.pktgen import packet_rate, rate_search
-from orchestrator.measure.latency import round_trips
 from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
 
 QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}

@@ -28,8 +28,8 @@ def prepare(scene: Scene) -> Jobs:
         return iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
 
     servers = iperf3.servers(ends.receiver, pairs)
-    times: dict[str, Any] = {"warm_up_s": traffic.warm_up_s, "duration_s": traffic.duration_s}
-    return Jobs(servers, clients, **times, suffix=".json", echoes=_echoes(scene, pairs[0]))
+    echoes = _echoes(scene, pairs[0])
+    return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json", echoes=echoes)
 
 
 def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:

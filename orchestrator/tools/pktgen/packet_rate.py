@@ -6,9 +6,9 @@ from orchestrator.measure import layout
 from orchestrator.measure.aftermath import look_back
 from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import judge
+from orchestrator.measure.latency import round_trips
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
-from orchestrator.measure.latency import round_trips
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 
 
