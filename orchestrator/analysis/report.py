@@ -21,7 +21,9 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
     """See `orchestrator.analysis.make_report`."""
     tell = progress or (lambda text: None)
     if not is_run(run_dir):
-        raise UserError(f"{run_dir} is not a run directory: there is no run.json in it. Runs are in results/EXPERIMENT/RUN-ID.")
+        raise UserError(
+            f"{run_dir} is not a run directory: there is no run.json in it. Runs are in results/EXPERIMENT/RUN-ID."
+        )
     run_dir = run_dir.resolve()
     try:
         tell("tables")

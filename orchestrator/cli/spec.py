@@ -3,7 +3,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +54,8 @@ def plan(
     order: Annotated[
         str, typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging.")
     ] = "random",
-    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    trials: Annotated[bool, typer.Option("--trials", help="Also list every trial, in the order of the run.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON, which has every trial.")] = False,
 ) -> None:
     """Show what a run would measure: blocks, rounds, trials, restarts, the expected time, and the cells left out."""
     from orchestrator.cli.lessons import lessons
@@ -77,7 +78,20 @@ def plan(
         for part in _json_parts(planned, learned, able):
             sys.stdout.write(part)
     else:
-        _show(planned, learned, able)
+        _show(planned, learned, able, experiment.factors.variant)
+        if trials:
+            _list_trials(planned)
+
+
+def _list_trials(planned: "Plan") -> None:
+    """Print a line for each trial: its order, block and round, what it measures, and its id."""
+    from orchestrator.cli.display import cell
+
+    widths = [len(str(number)) for number in (planned.blocks[-1].trials[-1].order, len(planned.blocks))]
+    print("Trials, with block and round:")
+    for trial in planned.iterate():
+        place = f"{trial.order:{widths[0]}}  block {trial.block:{widths[1]}}, round {trial.round:2}"
+        print(f"  {place}  {trial.trial_id}  {cell(trial)}")
 
 
 def _shared_fields(trial: "Trial") -> str:
@@ -146,7 +160,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
+def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: Sequence[str]) -> None:
+    """Print a plan. ``variants``: those of the spec, in its order."""
     from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
@@ -194,19 +209,21 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
             f"cell's {what} is at most {rule.width:.1%} of the median wide.".replace("%", " %"),
             soft_wrap=True,
         )
-    table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("block", "", justify="right")
-    table.add_column("cores", "", justify="right")
+    roomy = console.width >= 80
+    table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0), show_edge=roomy)
+    table.add_column("block", "", justify="right", no_wrap=True)
+    table.add_column("cores", "", justify="right", no_wrap=True)
     if prepared:
         table.add_column("settings", "")
-    if rule.boots > 1:
-        table.add_column("boot", "", justify="right")
-    table.add_column("variants", "")
-    table.add_column("tunnels", "")
-    table.add_column("rounds", "", justify="right")
-    table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right")
-    table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right")
-    table.add_column("expected", span(duration(least.seconds), duration(total.seconds)), justify="right")
+    if rule.boots > 1 and roomy:
+        table.add_column("boot", "", justify="right", no_wrap=True)
+    table.add_column("variants", "", min_width=9)  # what wraps where the terminal is narrow
+    table.add_column("tunnels", "", min_width=7)
+    table.add_column("rounds", "", justify="right", no_wrap=True)
+    table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right", no_wrap=True)
+    if roomy:
+        table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right", no_wrap=True)
+    table.add_column("expected", span(duration(least.seconds), duration(total.seconds)), justify="right", no_wrap=True)
     for block in planned.blocks:
         measured = [trial for trial in block.trials if trial.kind == "measure"]
         part, first = block_estimate(block, lessons), block_estimate(block, lessons, rule.min)
@@ -214,12 +231,12 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> None:
             str(block.index),
             str(block.cores),
             *([block.settings_text] if prepared else []),
-            *([str(block.boot)] if rule.boots > 1 else []),
-            ", ".join(sorted({trial.levels.variant for trial in measured})),
+            *([str(block.boot)] if rule.boots > 1 and roomy else []),
+            ", ".join(sorted({trial.levels.variant for trial in measured}, key=list(variants).index)),
             ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
             span(str(rule.min), str(measured[-1].round)),
             span(str(first.trials), str(part.trials)),
-            span(str(first.loads), str(part.loads)),
+            *([span(str(first.loads), str(part.loads))] if roomy else []),
             span(duration(first.seconds), duration(part.seconds)),
         )
     console.print(table)

@@ -68,6 +68,28 @@ def test_plan_to_read(capsys: Output) -> None:
     assert "3 trials on each side of 12 cells tell no difference, however large" in capsys.readouterr().out
 
 
+def test_a_plan_on_a_narrow_terminal_cuts_nothing_off(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (60, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert run_command(["plan", "exp/scaling.yaml", "--testbed", "virtual-lab", "--tier", "claims"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        begin = next(number for number, line in enumerate(lines) if line.split()[:2] == ["block", "cores"])
+        end = next(number for number, line in enumerate(lines) if line.startswith("loads: "))
+        table = lines[begin:end]
+        assert {"variants", "tunnels", "rounds", "trials", "expected"} <= set(table[0].split())
+        assert all(len(line) <= width and "…" not in line for line in table)
+
+
+def test_a_plan_lists_its_trials_in_the_order_of_the_run(capsys: Output) -> None:
+    arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--set", "factors.cores=[1]"]
+    assert run_command([*arguments, "--json"]) == 0
+    trials = json.loads(capsys.readouterr().out.splitlines()[-1])["trials"]
+    assert run_command([*arguments, "--trials"]) == 0
+    listed = capsys.readouterr().out.partition("Trials, with block and round:\n")[2].splitlines()
+    assert [line.split()[5] for line in listed] == [trial["trial_id"] for trial in trials]
+    assert "baseline without tunnel, 1 core" in listed[0]
+
+
 def test_what_boots_are_not_on_hosts_that_are_not_restarted_is_said() -> None:
     spec = load_experiment(EXPERIMENTS / "scaling.yaml", tier="claims")
     lab = lab_capabilities(32, known_variants())
