@@ -130,6 +130,7 @@ def _execute(source: Path, made: Path, folder: Path, private: Private, managers:
             cwd=str(folder),
             progress_bar=False,
             autosave_cell_every=0,
+            start_timeout=_PATIENCE_S,
             execution_timeout=_PATIENCE_S,
             kernel_manager_class=Manager,
             config=Config({"KernelManager": ipc if private.has_sockets else {}}),
@@ -174,7 +175,7 @@ def _private_jupyter(folder: Path) -> Iterator[None]:
     """
     kernel = folder / "data" / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
     spec = {"argv": command, "display_name": "Python 3", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     changes: dict[str, str | None] = {
