@@ -46,7 +46,8 @@ def test_the_smoke_tier_goes_all_the_way(tmp_path: Path) -> None:
 
 
 def test_what_the_receivers_counted_went_through_the_tunnels(tmp_path: Path) -> None:
-    overrides = ("--set", "factors.cores=[1]", "--set", "factors.tunnels=[2]", "--set", "factors.variant=[vanilla]")
+    cell = ("factors.cores=[1]", "factors.tunnels=[2]", "factors.variant=[vanilla]", "traffic.duration=4s")
+    overrides = [word for setting in cell for word in ("--set", setting)]
     done = orch("run", SPEC, "--tier", "smoke", *overrides, "--no-report", "--json", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     run = Path(last_object(done.stdout)["run"])
@@ -94,4 +95,4 @@ def test_a_run_that_is_ended_in_mid_trial_leaves_its_results_and_nothing_else(
     assert trials.column("status").to_pylist().count("ok") == len(attempts)
     if number == signal.SIGINT:
         assert store.read_run(run)["state"] == "interrupted"
-        assert "what was measured is kept" in log.read_text()
+        assert "What was measured is kept" in log.read_text()

@@ -112,7 +112,7 @@ def test_a_comparison_is_shown_in_gigabits_and_says_what_differs_first(run: orch
 def test_a_comparison_of_clocks_shows_no_throughput(run: orchestrator.Run) -> None:
     shown = run.compare(VIRTUAL)._repr_html_()
     assert "Gbit/s</th>" not in shown
-    assert "Times vanilla" in shown
+    assert "Speed-up over vanilla" in shown
 
 
 def test_a_comparison_of_packet_rates_is_in_mpps() -> None:
