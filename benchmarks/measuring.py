@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process costs, from its start to its end; and a run of `orch`, for benchmarks that read one."""
+"""The cost of a process from start to end, and a run of `orch` for the benchmarks that read its results."""
 
 import os
 import subprocess

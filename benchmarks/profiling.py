@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sampling costs: the throughput of a profiled trial over that of the plain trial of the same cell.
+"""The cost of sampling: the throughput of a profiled trial, divided by that of the plain trial of the same cell.
 
 Both are trials of one run (`trace: profile`; 2 cores, 2 tunnels, vanilla and inline), in the lab and in virtual time
 with all roles on the same two CPUs. The order is that of the plan: the profiled trial comes first.

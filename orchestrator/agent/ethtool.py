@@ -167,8 +167,9 @@ def channels_text(values):
 
 
 def channel_words(values, text):
-    """What `ethtool -L` takes for channels_text. ``values``: of now; cards refuse combined queues beside others, so a
-    number alone means these alone."""
+    """Return the arguments of `ethtool -L` for a text as `channels_text` gives it. ``values``: what the card has now.
+
+    Cards refuse combined queues beside others, so a number alone takes the others away."""
     if " " in text:
         return text.split()
     counts = dict.fromkeys(channel_kinds(values[0]) or ["combined"], text)

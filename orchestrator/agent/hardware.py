@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hardware counts itself, where a host lets it be read: energy by RAPL, and cycles of each CPU.
+"""Hardware counters, where a host lets them be read: energy by RAPL, and the cycles of each CPU.
 
 Energy is that of the powercap files of the kernel (Documentation/power/powercap/powercap.rst), which Intel and AMD
 processors have and guests mostly not. Cycles are those of perf_event_open(2): of a CPU that does not idle.
@@ -15,6 +15,7 @@ import struct
 from orchestrator.agent.host import LIBC, read_text
 
 POWERCAP = "/sys/class/powercap"
+ENERGY_FILES = {"uj": "energy_uj", "range_uj": "max_energy_range_uj"}
 SYSCALL_OF = {"x86_64": 298, "aarch64": 241}  # perf_event_open
 HARDWARE, CPU_CYCLES = 0, 0
 ATTRIBUTES_BYTES = 64  # PERF_ATTR_SIZE_VER0
@@ -36,9 +37,6 @@ def energy():
                 counts = {key: int(read_text("%s/%s" % (folder, file))) for key, file in ENERGY_FILES.items()}
                 found[os.path.basename(folder)] = {"name": name, **counts}
     return found
-
-
-ENERGY_FILES = {"uj": "energy_uj", "range_uj": "max_energy_range_uj"}
 
 
 class Cycles:

@@ -46,8 +46,13 @@ def forget_skew():
 
 def online_cpus():
     """The names of the CPUs that are on line, as /proc/stat has them: ["0", "1"]."""
+    return [words[0][3:] for words in cpu_lines()]
+
+
+def cpu_lines():
+    """The lines of /proc/stat of the CPUs that are on line, each as its words."""
     lines = read_text("/proc/stat").splitlines()
-    return [line.split()[0][3:] for line in lines if line.startswith("cpu") and line[3] != " "]
+    return [line.split() for line in lines if line.startswith("cpu") and line[3] != " "]
 
 
 def sample(roles, cycles):
@@ -55,7 +60,7 @@ def sample(roles, cycles):
 
     ``cycles``: the `Cycles` that are counted.
     """
-    cpus = [line.split() for line in read_text("/proc/stat").splitlines() if line.startswith("cpu") and line[3] != " "]
+    cpus = cpu_lines()
     interfaces = {}
     for role in roles:
         with inside(role):

@@ -68,7 +68,7 @@ class Run:
 
     @cached_property
     def softirqs(self) -> pd.DataFrame:
-        """How often each softirq ran on each CPU, of each ok trial; see `analysis.frames.softirqs`."""
+        """The number of times that each softirq ran on each CPU in each ok trial; see `analysis.frames.softirqs`."""
         from orchestrator.analysis import frames
 
         return frames.softirqs(self)

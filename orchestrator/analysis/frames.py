@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.dataset import LEVELS, Run
 from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.reading import read_attempts
 
@@ -145,8 +145,7 @@ def _ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
 
 
 def _about(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("trial_id", "kind", "block", "round", "repetition", "status", "attempt")
-    return {**{key: attempt[key] for key in keys}, **attempt["levels"]}
+    return {**{key: attempt[key] for key in KEYS if key not in LEVELS}, **attempt["levels"]}
 
 
 def _place(run: Run, cpu: Mapping[str, Any], places: Mapping[tuple[str, int], int]) -> dict[str, Any]:

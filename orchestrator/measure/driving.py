@@ -4,9 +4,9 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.measure import polls, probes
 from orchestrator.measure.layout import HUB, SHARED
@@ -14,6 +14,9 @@ from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
 from orchestrator.plan import PROFILE
 from orchestrator.testbed.remote import together
+
+if TYPE_CHECKING:
+    from orchestrator.tools.protocol import Jobs
 
 # Each is for real processors, and longer on slow hosts.
 SERVERS_TIMEOUT_S = 15.0
@@ -35,35 +38,20 @@ class Driven:
     echoes: Mapping[str, Any] | None = None
 
 
-def drive(
-    scene: Scene,
-    servers: Sequence[Job],
-    clients: Callable[[], Sequence[Job]],
-    *,
-    warm_up_s: float,
-    duration_s: float,
-    suffix: str = ".json",
-    grace_s: float | None = None,
-    files: Mapping[str, bytes] | None = None,
-    echoes: Mapping[str, Any] | None = None,
-) -> Driven:
-    """Run servers at the receiving end and clients at the sending end; the outcome gets probes and what they printed.
-
-    ``clients`` is asked for when the CPUs of the hosts are as they stay. ``suffix``: of the files that keep what
-    processes print. ``grace_s``: how much longer than its time a client may take, of the hosts' clock, in place of
-    GRACE_S. ``files``: what each host gets, by path. ``echoes``: the round trips that the sending end times meanwhile,
-    as the agent's `Echoes` takes them. Raises TestbedError where a host does not answer.
+def drive(scene: Scene, jobs: "Jobs") -> Driven:
+    """Run a tool's servers at the receiving end and its clients at the sending end; the outcome gets probes and what
+    they printed. Raises TestbedError where a host does not answer.
     """
     testbed, outcome, hosts, placement = scene.testbed, scene.outcome, scene.hosts, scene.placement
     sender, receiver = placement.host_of(scene.ends.sender), placement.host_of(scene.ends.receiver)
-    seconds = warm_up_s + duration_s
-    grace_s = GRACE_S if grace_s is None else grace_s
+    seconds = jobs.warm_up_s + jobs.duration_s
+    grace_s = GRACE_S if jobs.grace_s is None else jobs.grace_s
     serving: dict[str, dict[str, Any]] = {
-        host: {"servers": servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * scene.slowness}
+        host: {"servers": jobs.servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * scene.slowness}
         for host in hosts
     }
-    if files:
-        sent = {name: base64.b64encode(content).decode() for name, content in files.items()}
+    if jobs.files:
+        sent = {name: base64.b64encode(content).decode() for name, content in jobs.files.items()}
         serving = {host: {**request, "files": sent} for host, request in serving.items()}
     together(testbed.agents, "serve", serving)
     scene.phases.done("servers")
@@ -72,18 +60,18 @@ def drive(
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     patience_s = seconds + grace_s * scene.slowness
     with testbed.boost(patience_s + 5) as boost:
-        ready = clients()
+        ready = jobs.clients()
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
             host: {
                 "clients": ready if host == sender else [],
                 "start_at": None if start_at is None else start_at + skews_s[host],
-                "warm_up_s": warm_up_s,
-                "duration_s": duration_s,
+                "warm_up_s": jobs.warm_up_s,
+                "duration_s": jobs.duration_s,
                 "patience_s": patience_s,
                 "trace_polls": scene.trial.kind == "trace",
                 "profile": scene.trial.kind == PROFILE,
-                "echoes": echoes if host == sender else None,
+                "echoes": jobs.echoes if host == sender else None,
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
             }
             for host in hosts
@@ -95,11 +83,11 @@ def drive(
     scene.phases.done("traffic")
     processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     for name, process in processes.items():
-        outcome.raw[f"{name}{suffix}"] = process["out"]
+        outcome.raw[f"{name}{jobs.suffix}"] = process["out"]
         if process["err"]:
             outcome.raw[f"{name}.err"] = process["err"]
     outcome.probes = {
-        **probes.of_hosts(measured, duration_s, scene.cpu_owners),
+        **probes.of_hosts(measured, jobs.duration_s, scene.cpu_owners),
         "computer": boost.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
@@ -110,7 +98,7 @@ def drive(
     if scene.trial.kind == PROFILE:
         outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
-    began_at = {host: answer["started_at"] + warm_up_s for host, answer in measured.items()}
+    began_at = {host: answer["started_at"] + jobs.warm_up_s for host, answer in measured.items()}
     return Driven(processes, traffic_s, began_at, measured[sender].get("echoes"))
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roles of a topology on the hosts of a prepared testbed."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from orchestrator.measure import layout
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.testbed.protocol import Testbed
@@ -12,6 +15,25 @@ def placement_of(testbed: Testbed) -> Placement:
     return Placement(testbed.hosts, testbed.nics)
 
 
+def ask_roles(
+    testbed: Testbed,
+    operation: str,
+    by_role: Mapping[str, Any],
+    timeout_s: float = 30,
+    *,
+    key: str = "roles",
+    **common: Any,
+) -> dict[str, dict[str, Any]]:
+    """Ask the hosts of roles for an operation at the same time; return the answers by host.
+
+    ``by_role``: what is asked for each role, of which each host gets its own part, as the argument ``key``; ``common``:
+    arguments that all hosts get; ``timeout_s``: as for `together`.
+    """
+    split = placement_of(testbed).split(by_role)
+    asked = {host: {key: part, **common} for host, part in split.items()}
+    return together(testbed.agents, operation, asked, timeout_s)
+
+
 def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     """Make the roles' namespaces and the links between them, for up to ``tunnels`` tunnels, and see that packets pass.
 
@@ -21,5 +43,4 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     links = layout.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
     together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
     near = {role: {"addresses": reached} for role, reached in layout.neighbours(net).items()}
-    asked = {host: {"roles": roles, "mtu": layout.LINK_MTU} for host, roles in placement.split(near).items()}
-    together(testbed.agents, "neighbours", asked, timeout_s=60)
+    ask_roles(testbed, "neighbours", near, 60, mtu=layout.LINK_MTU)

@@ -11,13 +11,12 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.measure import control
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.layout import Net
-from orchestrator.measure.roles import make_links, placement_of
+from orchestrator.measure.roles import ask_roles, make_links
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed, own_cpus
-from orchestrator.testbed.remote import together
 from orchestrator.testbed.virtual import VirtualTime
 
 Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
@@ -105,9 +104,7 @@ class Prepare:
         others on its host. Where roles share a host, its other settings hold for all of them."""
         if not self.settings:
             return {}
-        split = placement_of(testbed).split(self.settings)
-        asked = {host: {"roles": roles} for host, roles in split.items()}
-        told = together(testbed.agents, "role_settings", asked)
+        told = ask_roles(testbed, "role_settings", self.settings)
         found = {}
         for host, answer in told.items():
             wanted: dict[str, str] = {}

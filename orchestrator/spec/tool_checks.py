@@ -34,9 +34,18 @@ def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic], uses: Colle
     """Keys of other tools."""
     mine = keys_of(schema, tool, uses)
     for key, span in traffic.keys.items():
-        others = [other for other, names in OF_TOOL.items() if key in names]
+        others = _tools_with(key)
         if others and key not in mine:
-            yield Problem(f"traffic.{key} is only for the tool {others[0]}, but the tool is {tool}. Remove it.", span)
+            yield Problem(_only_for(f"traffic.{key}", others[0], tool), span)
+
+
+def _tools_with(key: str) -> list[str]:
+    """Those of this program's tools that take a key of traffic."""
+    return [tool for tool, names in OF_TOOL.items() if key in names]
+
+
+def _only_for(what: str, other: str, tool: str) -> str:
+    return f"{what} is only for the tool {other}, but the tool is {tool}. Remove it."
 
 
 def unfit_levels(
@@ -58,10 +67,7 @@ def unfit_levels(
     for path in filter(paths.__contains__, more):
         key = path.partition(".")[2]
         if key not in mine:
-            others = [other for other, names in OF_TOOL.items() if key in names]
-            yield Problem(
-                f"{path} is only for the tool {others[0]}, but the tool is {tool}. Remove it.", place.keys[path]
-            )
+            yield Problem(_only_for(path, _tools_with(key)[0], tool), place.keys[path])
             return
     nodes = {path: node.items for path in more if path in paths and isinstance(node := place.entries[path], Items)}
     if not nodes:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
-from orchestrator.measure.roles import placement_of
+from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import expected
-from orchestrator.systems.protocol import LookBack, System
+from orchestrator.systems.protocol import LookBack, System, refuse_code
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import AgentFailure, together
 
@@ -38,8 +38,7 @@ class IPsec(System):
 
     def check(self, entry: "Entry") -> None:
         """It has a cipher, and nothing else."""
-        if other := sorted(entry.model_fields_set & {"build", "patches", "source"}):
-            raise expected("system and settings only", because=f"ipsec is part of the kernel and has no {other[0]}")
+        refuse_code(entry, "ipsec is part of the kernel and")
         if set(entry.settings) != {"cipher"} or entry.settings["cipher"] not in ALGORITHMS:
             found = ", ".join(f"{name}: {value}" for name, value in entry.settings.items()) or "nothing"
             raise expected(f"settings: {{cipher: {' or '.join(ALGORITHMS)}}}", because=f"ipsec is given {found}")
@@ -53,9 +52,7 @@ class IPsec(System):
         algorithm, key_bytes = ALGORITHMS[variant.settings["cipher"]]
         common = {"secret": secrets.token_hex(32), "algorithm": algorithm, "key_bytes": key_bytes}
         common["window"] = REPLAY_WINDOW
-        split = placement_of(testbed).split(ipsec_tunnels(net, tunnels))
-        wanted = {host: {"gateways": part, **common} for host, part in split.items()}
-        together(testbed.agents, "ipsec", wanted, 30 + 0.2 * tunnels)
+        ask_roles(testbed, "ipsec", ipsec_tunnels(net, tunnels), 30 + 0.2 * tunnels, key="gateways", **common)
 
     def look_back(self, testbed: Testbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]) -> LookBack:
         """What the SAs counted, and the driver that encrypted."""

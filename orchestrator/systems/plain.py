@@ -23,13 +23,10 @@ class Plain(System):
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Set the routes; there is nothing to make. The next trial's routes replace them."""
         from orchestrator.measure import layout
-        from orchestrator.measure.roles import placement_of
+        from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
-        from orchestrator.testbed.remote import together
 
-        plain = {role: layout.plain_routes(net, role, tunnels) for role in GATEWAYS}
-        split = placement_of(testbed).split(plain)
-        together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
+        ask_roles(testbed, "routes", {role: layout.plain_routes(net, role, tunnels) for role in GATEWAYS})
 
     def outer_bytes(self, inner_bytes: int) -> int:
         return inner_bytes

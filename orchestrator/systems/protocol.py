@@ -44,8 +44,7 @@ class System:
     def check(self, entry: "Entry") -> None:
         """Refuse a variant that it cannot be, with `orchestrator.spec.fields.expected`. By default it has no settings,
         no builds and no code."""
-        if other := sorted(entry.model_fields_set & {"build", "patches", "source"}):
-            raise expected("system and settings only", because=f"{self.label} has no {other[0]}")
+        refuse_code(entry, self.label)
         if entry.settings:
             raise expected("no settings", because=f"{self.label} has no setting {next(iter(entry.settings))}")
 
@@ -74,12 +73,17 @@ class System:
         raise NotImplementedError
 
 
+def refuse_code(entry: "Entry", who: str) -> None:
+    """Refuse a variant that has a build or code. ``who``: what has none, the beginning of the reason."""
+    if other := sorted(entry.model_fields_set & {"build", "patches", "source"}):
+        raise expected("system and settings only", because=f"{who} has no {other[0]}")
+
+
 def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[str, Sequence[str]]) -> None:
     """Make tunnels by ip-batch lines (ip(8)) in each gateway's namespace, and route each tunnel's traffic into its
     device. ``lines``: {gateway: lines}, which make a device with the name ``net.device(i)`` for each tunnel i."""
     from orchestrator.measure import layout
-    from orchestrator.measure.roles import placement_of
-    from orchestrator.testbed.remote import together
+    from orchestrator.measure.roles import ask_roles
 
     wanted = {
         gateway: {
@@ -89,5 +93,4 @@ def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[st
         }
         for gateway, mine in lines.items()
     }
-    split = placement_of(testbed).split(wanted)
-    together(testbed.agents, "ip_tunnels", {host: {"gateways": part} for host, part in split.items()}, 30 + tunnels)
+    ask_roles(testbed, "ip_tunnels", wanted, 30 + tunnels, key="gateways")

@@ -60,20 +60,16 @@ class WireGuard(System):
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Make and configure so many devices, whose kernels have the variant's module."""
         from orchestrator.measure import layout
-        from orchestrator.measure.roles import placement_of
+        from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
-        from orchestrator.testbed.remote import together
 
         assert variant is not None
-        placement = placement_of(testbed)
         patience_s = 30 + 0.2 * tunnels
-        devices = placement.split(layout.tunnel_devices(net, tunnels))
-        made = together(testbed.agents, "tunnels", {h: {"gateways": part} for h, part in devices.items()}, patience_s)
+        made = ask_roles(testbed, "tunnels", layout.tunnel_devices(net, tunnels), patience_s, key="gateways")
         keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
         pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None
         peers = layout.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
-        wanted = {host: {"gateways": part} for host, part in placement.split(peers).items()}
-        together(testbed.agents, "peers", wanted, patience_s)
+        ask_roles(testbed, "peers", peers, patience_s, key="gateways")
 
     def look_back(
         self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]

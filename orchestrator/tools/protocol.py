@@ -46,17 +46,7 @@ class Jobs:
         """Have them run, and sample around them. Raises TestbedError where a host does not answer."""
         from orchestrator.measure.driving import drive
 
-        return drive(
-            scene,
-            self.servers,
-            self.clients,
-            warm_up_s=self.warm_up_s,
-            duration_s=self.duration_s,
-            suffix=self.suffix,
-            grace_s=self.grace_s,
-            files=self.files,
-            echoes=self.echoes,
-        )
+        return drive(scene, self)
 
 
 @dataclass(frozen=True)

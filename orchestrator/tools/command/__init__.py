@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.spec.document import Mapping
-from orchestrator.spec.own_tools import Command, OwnQuantity
+from orchestrator.spec.own_tools import OwnQuantity
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.traffic import Traffic
 from orchestrator.tools.protocol import Jobs, Reading, Tool
@@ -39,7 +39,7 @@ class OwnCommand(Tool):
         from orchestrator.tools.command import runs
 
         traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
-        command, warm_up_s = _command(traffic), traffic.warm_up_s
+        command, warm_up_s = runs.command_of(traffic), traffic.warm_up_s
 
         def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float) -> Jobs:
             return Jobs(
@@ -62,7 +62,7 @@ class OwnCommand(Tool):
         from orchestrator.tools.command import runs
 
         traffic = scene.trial.traffic
-        command = _command(traffic)
+        command = runs.command_of(traffic)
         wanted = runs.runs(traffic, scene.trial.levels.tunnels, traffic.duration_s)
         values = runs.read_runs(command, wanted, processes)
         each = [{"tunnel": run.tunnel, "value": value} for run, value in zip(wanted, values, strict=True)]
@@ -71,11 +71,6 @@ class OwnCommand(Tool):
             {"values": each, "combine": command.combine if len(values) > 1 else None},
             {} if command.each == "tunnel" else {"unused": []},
         )
-
-
-def _command(traffic: Traffic) -> Command:
-    assert traffic.command is not None  # a spec without one is refused
-    return traffic.command
 
 
 TOOL = OwnCommand()

@@ -33,7 +33,7 @@ class Run:
 
 def runs(traffic: Traffic, tunnels: int, duration_s: float) -> list[Run]:
     """The clients of a trial, with what their arguments' placeholders stand for."""
-    command = _command(traffic)
+    command = command_of(traffic)
     version = traffic.ip_version
     everyone = ",".join(receiver_address(tunnel, version) for tunnel in range(1, tunnels + 1))
     common = {
@@ -89,7 +89,8 @@ def _filled(arguments: Sequence[str], run: Run) -> list[str]:
     return [argument.format_map(run.arguments) for argument in arguments]
 
 
-def _command(traffic: Traffic) -> Command:
+def command_of(traffic: Traffic) -> Command:
+    """The commands of a trial's traffic. Raises BadReport where there are none, which a spec's check refuses."""
     if traffic.command is None:
         raise BadReport("traffic.command is missing, and the tool is command.")
     return traffic.command
