@@ -290,7 +290,10 @@ def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
 
 def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: UmlTestbed) -> None:
     send = "import socket; s = socket.socket(2, 2); [s.sendto(b'x' * 99, ('198.18.1.1', 9)) for _ in iter(int, 1)]"
-    in_the_machine(testbed, f"ip netns exec client python3 -c {shlex.quote(send)} >/dev/null 2>&1 </dev/null & sleep 1")
+    sent = "$(ip netns exec client cat /sys/class/net/lan0/statistics/tx_packets)"
+    begun = f"ip netns exec client python3 -c {shlex.quote(send)} >/dev/null 2>&1 </dev/null &"
+    # A program takes a second or more to start on a slow computer, and must send before the attempt begins.
+    in_the_machine(testbed, f"before={sent}; {begun} until [ {sent} -gt $((before + 100)) ]; do sleep 0.1; done")
     outcome = attempted(testbed, TRIAL)
     assert outcome.status == "invalid"
     assert "stray_traffic" in outcome.broken
