@@ -127,7 +127,8 @@ def _execute(source: Path, made: Path, folder: Path, private: Private, managers:
             _literal(made),
             parameters={"run_dir": "..", "figures_dir": "../figures"},
             kernel_name="python3",
-            cwd=str(folder),
+            # Not papermill's own `cwd`: it changes that of this whole process, and other threads execute notebooks too.
+            resources={"metadata": {"path": str(folder)}},
             progress_bar=False,
             autosave_cell_every=0,
             start_timeout=_PATIENCE_S,

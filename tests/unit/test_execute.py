@@ -3,6 +3,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,21 @@ def test_notebooks_are_executed_beside_what_the_context_does(tmp_path: Path, not
         (tmp_path / "go").touch()
     assert outputs(tmp_path) == "went\n"
     assert sorted(os.listdir(tmp_path / "notebooks")) == ["other.ipynb", "small.ipynb"]
+
+
+def test_a_notebook_has_a_folder_of_its_own_and_this_process_keeps_its_own(tmp_path: Path, notebook: Any) -> None:
+    notebook(
+        "import os, pathlib, time; pathlib.Path('../begun').touch()",
+        "while not pathlib.Path('../go').exists(): time.sleep(0.02)",
+        "print(os.path.basename(os.getcwd()))",
+    )
+    here = os.getcwd()
+    with execute.executing(["small"], tmp_path):
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.02)
+        beside = os.getcwd()
+        (tmp_path / "go").touch()
+    assert (beside, outputs(tmp_path)) == (here, "notebooks\n")
 
 
 def test_a_notebook_that_fails_leaves_the_other_one_whole(tmp_path: Path, notebook: Any) -> None:
