@@ -78,6 +78,26 @@ def sample(roles, cycles):
     }
 
 
+MEMORY = {"MemAvailable": "available", "Slab": "slab"}  # of /proc/meminfo, which gives KiB
+
+
+def reading(roles):
+    """What may change during a long trial: free memory, the kernel's own memory, and counters of each interface.
+
+    ``available`` and ``slab`` in bytes; ``interfaces``: {role: text of its /proc/net/dev}.
+    """
+    interfaces = {}  # type: dict[str, str]
+    found = {"at_monotonic_s": time.monotonic(), "interfaces": interfaces}
+    for line in read_text("/proc/meminfo").splitlines():
+        name, _, rest = line.partition(":")
+        if name in MEMORY:
+            found[MEMORY[name]] = int(rest.split()[0]) * 1024
+    for role in roles:
+        with inside(role):
+            interfaces[role] = read_text("/proc/thread-self/net/dev")
+    return found
+
+
 def of_cpus(name):
     """The numbers in a file that CPUs have, of those that are on line: the file of another is gone, or can't be read.
 

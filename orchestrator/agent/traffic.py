@@ -18,7 +18,7 @@ from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, pac
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
-from orchestrator.agent.probes import forget_skew, online_cpus, sample, surroundings
+from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample, surroundings
 from orchestrator.agent.profile import profile
 
 QUIET_SINCE = {}  # type: dict[str, float]
@@ -210,14 +210,16 @@ def measure(request):
     ``clients``: [{"role", "name", "arguments"}], of which another host may have all, each with ``any`` as of `serve`;
     ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
+    ``sample_every_s``: how often `reading` is taken during the measured window, or null for never;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
     ``profile``: whether what CPUs run is sampled instead;
     ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
     round trips that are timed meanwhile, as `Echoes` takes them, or null.
-    The answer has ``processes``; ``samples``: two samples with the time of each; ``surroundings``: two, before and
-    after all traffic; ``clock_s``: this host's clock at the end; ``before``: the packets that passed between the
-    servers' and the clients' start, and in how many seconds; ``polls``: of `PollTrace.result`, or null;
-    ``profile``: of `folded`, or null; ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or
+    The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
+    first at its begin; ``surroundings``: two, before and after all traffic; ``clock_s``: this host's clock at the end;
+    ``before``: the packets that passed between the servers' and the clients' start, and in how many seconds; ``polls``:
+    of `PollTrace.result`, or null; ``profile``: of `folded`, or null; ``pktgen``: of `Generator.results`, or null;
+    ``echoes``: of `Echoes.result`, or
     null.
     """
     with recording(request) as trace:
@@ -255,7 +257,7 @@ def measure_with(request, trace):
     for client in request["clients"]:
         TRAFFIC.start(client["role"], client["name"], client["arguments"], client.get("any", False))
     deadline = began + request["patience_s"]
-    samples = []
+    samples, readings = [], []
     generators = generating(request.get("pktgen")), echoing(request.get("echoes"))
     with generators[0] as sending, generators[1] as echoes, Cycles(online_cpus()) as cycles:
         wait_or_leave(began + request["warm_up_s"])
@@ -263,12 +265,15 @@ def measure_with(request, trace):
         samples.append(sample(request["sample_roles"], cycles))
         if trace:
             trace.start()
-        wait_or_leave(began + request["warm_up_s"] + request["duration_s"])
+        until = began + request["warm_up_s"] + request["duration_s"]
+        if request.get("sample_every_s"):
+            readings = read_until(until, request["sample_every_s"], request["sample_roles"])
+        wait_or_leave(until)
         if trace:
             trace.stop()
         samples.append(sample(request["sample_roles"], cycles))
         if sending is not None:
-            GENERATOR.wait(sending, began + request["warm_up_s"] + request["duration_s"] + SLACK_S)
+            GENERATOR.wait(sending, until + SLACK_S)
     others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
@@ -276,6 +281,7 @@ def measure_with(request, trace):
         "started_at": started_at,
         "traffic_s": traffic_s,
         "samples": samples,
+        "readings": readings,
         "before": before,
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
@@ -286,6 +292,16 @@ def measure_with(request, trace):
         "echoes": echoes.result() if echoes else None,
         "clock_s": time.time(),
     }
+
+
+def read_until(until, every_s, roles):
+    """Take a `reading` now and every so many seconds before a time of CLOCK_MONOTONIC."""
+    began = time.monotonic()
+    taken = [reading(roles)]
+    while began + len(taken) * every_s < until:
+        wait_or_leave(began + len(taken) * every_s)
+        taken.append(reading(roles))
+    return taken
 
 
 def wait_or_leave(until):

@@ -87,6 +87,13 @@ class Run:
 
         return frames.drops(self)
 
+    @cached_property
+    def over_time(self) -> pd.DataFrame:
+        """Memory and dropped packets of each host during each ok trial; see `analysis.frames.over_time`."""
+        from orchestrator.analysis import frames
+
+        return frames.over_time(self)
+
     def dictionary(self) -> pd.DataFrame:
         """Every column of every frame, with type, unit and meaning; see `analysis.dictionary`."""
         from orchestrator.analysis import dictionary

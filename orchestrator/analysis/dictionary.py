@@ -160,6 +160,13 @@ TABLES = (
         Column("packets", _I, "packets", "How many."),
         Column("load", _I, "", "The number of the generator's load, from 1 on.", "tool pktgen"),
         _MEASURED_IN)),
+    Table("over_time", "a host and a sample during an ok trial; of specs with sample_every", (
+        *_ATTEMPT_KEYS, _HOST,
+        Column("at_s", _F, "s", "When, after the measured window began."),
+        Column("memory_available", _I, "bytes", "Memory that programs could still get (MemAvailable)."),
+        Column("slab", _I, "bytes", "Memory of the kernel's own objects, among them sockets and peers (Slab)."),
+        Column("drops", _I, "packets", "Packets that all interfaces of its roles have dropped since at_s 0."),
+        _MEASURED_IN)),
     Table("cells()", "a planned cell; of a quantity of the user's own, columns end in _value for _bps", (
         *_CELL, _N, _BOOTS, *_STATUSES,
         Column("invalid_attempts", _I, "attempts", "Invalid attempts, also of trials that a later attempt made ok."),

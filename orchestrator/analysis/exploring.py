@@ -45,7 +45,7 @@ run.verify()
 # ## Every trial
 #
 # `run.attempts` has those that failed or are invalid, with the reasons; `run.per_core` what each CPU did, and
-# `run.per_second`, `run.softirqs`, `run.interfaces` and `run.drops` the rest. Against another run:
+# `run.per_second`, `run.softirqs`, `run.interfaces`, `run.drops` and `run.over_time` the rest. Against another run:
 # `run.compare("../../OTHER-RUN")`; several runs in one frame: `orch.load_all("../..").cells()`.
 
 # %%

@@ -114,6 +114,21 @@ def drops(run: Run) -> pd.DataFrame:
     return _frame(run, rows, ("role", "where", "packets", "load"))
 
 
+def over_time(run: Run) -> pd.DataFrame:
+    """Return one row per host and sample of each ok trial of a spec with ``sample_every``.
+
+    ``at_s``: seconds after the measured window began; ``memory_available`` and ``slab`` (the kernel's own objects) in
+    bytes; ``drops``: packets that the interfaces of this host's roles dropped since ``at_s`` 0.
+    """
+    columns = ("host", "at_s", "memory_available", "slab", "drops")
+    rows = [
+        {**_about(attempt), **{name: sample[name] for name in columns}}
+        for attempt in _ok_attempts(run)
+        for sample in (attempt.get("probes") or {}).get("over_time") or ()
+    ]
+    return _frame(run, rows, columns)
+
+
 def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
     """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
     probes = attempt.get("probes") or {}

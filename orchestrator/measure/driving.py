@@ -73,6 +73,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
                 "profile": scene.trial.kind == PROFILE,
                 "echoes": jobs.echoes if host == sender else None,
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
+                "sample_every_s": scene.conditions.sample_every_s,
             }
             for host in hosts
         }

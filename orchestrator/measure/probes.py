@@ -169,6 +169,36 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
     }
 
 
+def over_time(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the agents' ``measure`` read during the traffic, a row a host and time.
+
+    ``at_s``: seconds after the measured window began; ``memory_available`` and ``slab`` (the kernel's own objects,
+    socket buffers and peers among them) in bytes; ``drops``: packets that the interfaces of the host's roles have
+    dropped since ``at_s`` 0.
+    """
+    rows = []
+    for host, answer in measured.items():
+        readings: Sequence[Mapping[str, Any]] = answer.get("readings") or ()
+        for reading in readings:
+            rows.append(
+                {
+                    "host": host,
+                    "at_s": round(reading["at_monotonic_s"] - readings[0]["at_monotonic_s"], 3),
+                    "memory_available": reading["available"],
+                    "slab": reading["slab"],
+                    "drops": _dropped(reading) - _dropped(readings[0]),
+                }
+            )
+    return rows
+
+
+def _dropped(reading: Mapping[str, Any]) -> int:
+    """Packets that all interfaces have dropped up to a reading."""
+    places = (*_DEVICE_FIELDS["rx_drops"], *_DEVICE_FIELDS["tx_drops"])
+    devices = (counts for text in reading["interfaces"].values() for counts in _devices(text).values())
+    return sum(counts[place] for counts in devices for place in places)
+
+
 def of_hosts(
     measured: Mapping[str, Mapping[str, Any]], duration_s: float, owners: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
@@ -204,6 +234,7 @@ def of_hosts(
         "frequency_khz_before": slowed["frequency_khz_before"],
         "frequency_khz_after": slowed["frequency_khz_after"],
         "energy_j": {host: part["energy_j"] for host, part in parts.items()},
+        **({"over_time": rows_over_time} if (rows_over_time := over_time(measured)) else {}),
         "others": {host: answer["others"] for host, answer in measured.items()},
         "before": {
             "seconds": max(part["seconds"] for part in before),

@@ -55,7 +55,7 @@ class Conditions:
     in the unit of the tool. ``control``: in virtual time, what the block's control gave
     (`orchestrator.measure.control`).
     ``load_marks``: competing load marks the attempt and does not make it invalid. ``files``: what the spec brings for
-    the hosts, by path.
+    the hosts, by path. ``sample_every_s``: how often hosts' memory and drops are read during the traffic; None: never.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -63,6 +63,7 @@ class Conditions:
     control: Mapping[str, Any] | None = None
     load_marks: bool = False
     files: Mapping[str, bytes] = field(default_factory=dict)
+    sample_every_s: float | None = None
 
 
 class Phases:

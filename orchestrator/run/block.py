@@ -131,7 +131,7 @@ class BlockRun:
             limits = _beside_others(limits)
         baseline = session.ledger.baseline(self._block, trial.levels)
         marks = session.spec.busy == "mark"
-        conditions = Conditions(limits, baseline, self._control, load_marks=marks, files=session.spec.files)
+        conditions = Conditions(limits, baseline, self._control, marks, session.spec.files, session.spec.sample_every_s)
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)

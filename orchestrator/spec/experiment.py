@@ -22,6 +22,7 @@ from orchestrator.spec.fields import (
     CoresLevel,
     Name,
     PacketSize,
+    SampleInterval,
     Share,
     Strict,
     TunnelsLevel,
@@ -192,6 +193,7 @@ class Tier(Strict):
     traffic: TierTraffic | None = None
     repetitions: Repetitions | None = None
     trace: Literal["polls", "profile"] | None = None
+    sample_every_s: SampleInterval | None = Field(default=None, alias="sample_every")
     noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     busy: Literal["reject", "mark"] | None = None
@@ -243,6 +245,12 @@ class Experiment(Strict):
         "profile: "
         "while a profiler samples each CPU. These trials are excluded from medians.",
     )
+    sample_every_s: SampleInterval | None = Field(
+        default=None,
+        alias="sample_every",
+        description="How often each host's memory and dropped packets are read during the traffic (iperf3, command). "
+        "Default: only before and after.",
+    )
     noise_floor: VariantName | None = Field(
         default=None,
         description="A variant that each round measures a second time at each place. The difference between the two "
@@ -272,7 +280,7 @@ class Experiment(Strict):
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out newer keys with default values, so that older specs keep their hash."""
         content: dict[str, Any] = handler(self)
-        defaults = {"noise_floor": None, "busy": "reject", "variants": None}
+        defaults = {"noise_floor": None, "busy": "reject", "variants": None, "sample_every_s": None}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
     def with_origin(

@@ -122,6 +122,9 @@ WarmUp = Annotated[
 Duration = Annotated[
     float, _whole_seconds(1), _text_schema("Measured time, in whole seconds, such as 10s.", "3s", "1 min")
 ]
+SampleInterval = Annotated[
+    float, _whole_seconds(1), _text_schema("Time between two samples, in whole seconds, such as 10s.", "10s")
+]
 Share = Annotated[
     float,
     _quantity(units.share, "a percentage, such as 5%"),

@@ -147,6 +147,7 @@ ATTEMPT = {
                 [{"cpu": int, "role": Maybe(str), "host": Maybe(str), "cycles": Maybe(int), **_CPU_TIMES}]
             ),
             "energy_j": Maybe(Each(Maybe(Each(float)))),
+            "over_time": Maybe([{"host": str, **dict.fromkeys(("at_s", "memory_available", "slab", "drops"), float)}]),
             "softirqs": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str)}]),
             "interfaces": Maybe(Each(Each(_COUNTERS))),
             "virtual_time": Maybe(dict),

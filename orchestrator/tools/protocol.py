@@ -84,7 +84,8 @@ class Tool:
     ``summary``: what it measures, in a few words. ``schema``: the keys that ``traffic`` has with it, a subclass of
     `Traffic` with a default for each. ``uses``: which keys of Traffic itself it takes as well. ``measures``: the
     quantity of its number. ``packet_sizes``: whether it sends packets of the factor ``packet_size``; ``sizes_instead``:
-    what a refusal of that factor says. ``traceable``: whether polls and profiles can be recorded beside it;
+    what a refusal of that factor says. ``traceable``: whether polls, profiles and samples over time can be recorded
+    beside it;
     ``places_losses``: whether it needs a system that counts every packet that it drops;
     ``binds``: whether its clients bind to their tunnel's own address; routes see to it where they do not.
     """
@@ -111,6 +112,9 @@ class Tool:
         yield from packet_sizes(tree, name, self.packet_sizes, self.sizes_instead)
         if not self.traceable and "trace" in tree.entries:
             yield Problem("Traces and profiles need the tool iperf3. Remove trace.", tree.keys["trace"])
+        if not self.traceable and "sample_every" in tree.entries:
+            what = "Nothing is sampled during the loads of this tool. Remove sample_every."
+            yield Problem(what, tree.keys["sample_every"])
 
     # --- over tunnels that are ready ---
 

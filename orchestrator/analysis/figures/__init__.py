@@ -3,6 +3,7 @@
 
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.further import further_factors
+from orchestrator.analysis.figures.over_time import over_time
 from orchestrator.analysis.figures.packet_cost import packet_cost
 from orchestrator.analysis.figures.packet_rate import packet_rate
 from orchestrator.analysis.figures.per_core import per_core_load
@@ -22,6 +23,7 @@ __all__ = [
     "further_factors",
     "one_tunnel",
     "one_tunnel_a_core",
+    "over_time",
     "packet_cost",
     "packet_rate",
     "packet_stages",
