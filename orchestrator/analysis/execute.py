@@ -43,7 +43,8 @@ def executing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
         if not (NOTEBOOKS / f"{name}.ipynb").is_file():
             known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))) or "none"
             raise UserError(
-                f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec."
+                f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec, or "
+                "--notebook."
             )
     for folder in ("notebooks", "figures"):
         (run_dir / folder).mkdir(exist_ok=True)

@@ -48,6 +48,8 @@ run.verify()
 # `run.per_second`, `run.softirqs`, `run.interfaces`, `run.drops` and `run.over_time` the rest. Against another run:
 # `run.compare("../../OTHER-RUN")`; several runs in one frame: `orch.load_all("../..").cells()`.
 
+# Whether trials drift or depend on their order: `orch report RUN --notebook quality`, or the last figure here.
+
 # %%
 run.measured.head()
 
@@ -61,6 +63,9 @@ run.dictionary()
 from orchestrator.analysis import figures
 
 figures.throughput_tunnels(run)
+
+# %%
+figures.value_against_time(run)
 """
 
 

@@ -72,16 +72,55 @@ def drift_of_boots(run: Run) -> pd.DataFrame:
     Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
     rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three rounds).
     """
+    return _drift_along(run, "round", "rounds")
+
+
+def drift_in_rounds(run: Run) -> pd.DataFrame:
+    """One row a boot: whether values rise or fall with the place that a trial has in its round.
+
+    Of each place the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
+    places, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three places). The
+    order of a round is drawn for each round, so that a place has different cells in different rounds; with a fixed
+    order, places cannot be distinguished from cells, and nothing shows.
+    """
+    return _drift_along(run, "place", "places")
+
+
+def places_in_rounds(run: Run) -> dict[str, int]:
+    """Return {trial_id: the place of the trial among those of its block and round, from 1 on}, in the plan's order."""
+    planned = run.planned
+    places = planned.groupby(["block", "round"])["order"].rank(method="first")
+    return {str(trial): int(place) for trial, place in zip(planned["trial_id"], places, strict=True)}
+
+
+def place_notes(run: Run) -> list[str]:
+    """Return a sentence for each boot in which values rise or fall with the place in the round, or one that none is."""
+    boots = drift_in_rounds(run)
+    said = []
+    for row in boots[boots["drift_p"] <= _ALARMS].to_dict("records"):
+        way = "higher" if row["drift"] > 0 else "lower"
+        said.append(
+            f"In block {row['block']} on {row['testbed']}, trials late in a round are {way} than early ones "
+            f"({row['drift']:+.2f}, p = {row['drift_p']:.2g})."
+        )
+    if said or not boots["drift_p"].notna().any():
+        return said
+    return ["In no block does the place in the round matter beyond chance."]
+
+
+def _drift_along(run: Run, column: str, count: str) -> pd.DataFrame:
     trials = valid_trials(run)
     medians = trials.groupby(["testbed", "block", *run.levels], dropna=False)["throughput_bps"].transform("median")
-    trials = trials.assign(share=trials["throughput_bps"] / medians)
+    trials = trials.assign(
+        share=trials["throughput_bps"] / medians, place=trials["trial_id"].map(places_in_rounds(run))
+    )
     rows: list[dict[str, Any]] = []
     for (testbed, block), mine in trials.sort_values("block").groupby(["testbed", "block"], sort=False):
-        by_round = mine.groupby("round")["share"].median().sort_index()
-        tested = drift([by_round.tolist()])
-        rows.append({"testbed": testbed, "block": block, "rounds": len(by_round)})
+        along = mine.groupby(column)["share"].median().sort_index()
+        tested = drift([along.tolist()])
+        rows.append({"testbed": testbed, "block": block, count: len(along)})
         rows[-1] |= {"drift": tested[0] if tested else math.nan, "drift_p": tested[1] if tested else math.nan}
-    table = pd.DataFrame(rows, columns=["testbed", "block", "rounds", "drift", "drift_p"])
+    table = pd.DataFrame(rows, columns=["testbed", "block", count, "drift", "drift_p"])
     known = table["drift_p"].notna()
     table.loc[known, "drift_p"] = holm(table.loc[known, "drift_p"].tolist())
     return table

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is derived from a run: its tables, executed notebooks, figures and report.html."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "report.html"
 
 
-def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) -> Path:
+def make_report(run_dir: Path, progress: Callable[[str], None] | None = None, notebooks: Sequence[str] = ()) -> Path:
     """See `orchestrator.analysis.make_report`."""
     tell = progress or (lambda text: None)
     if not is_run(run_dir):
@@ -34,7 +34,7 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None) ->
         from orchestrator.analysis.profiles.files import FOLDER, write_profiles
 
         run = load(run_dir)
-        names = notebooks_of(run)
+        names = list(dict.fromkeys([*notebooks_of(run), *notebooks]))
         tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
         with executing(names, run_dir):
             verdicts = verify(run)

@@ -17,6 +17,14 @@ def report(
             help="Draw in a copy of the run in this folder. Default for an archive: a folder beside it.",
         ),
     ] = None,
+    notebook: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Execute this notebook as well, such as quality: every trial against time, round and order. Can be "
+            "given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Redraw a run's figures and report from its stored data. No testbed is needed."""
     from rich.console import Console
@@ -27,5 +35,5 @@ def report(
     found = writable_run(run, output)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("") as status:
-        page = make_report(found, lambda what: status.update(f"Making the {what}"))
+        page = make_report(found, lambda what: status.update(f"Making the {what}"), notebook or ())
     print(page)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is said about modes, drift and order of a run's trials, from the run's folder to its page."""
 
+import dataclasses
 import random
 import re
 from pathlib import Path
@@ -8,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.dataset import Run, load
-from orchestrator.analysis.figures import scheduling, speed_ups, throughput_tunnels, value_against_round
+from orchestrator.analysis.figures import (
+    scheduling,
+    speed_ups,
+    throughput_tunnels,
+    value_against_order,
+    value_against_round,
+    value_against_time,
+)
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
-from orchestrator.analysis.quality import drift_of_boots, quality_notes
+from orchestrator.analysis.quality import drift_in_rounds, drift_of_boots, place_notes, places_in_rounds, quality_notes
 from orchestrator.cli.summary import print_summary
 from orchestrator.paths import RESULTS
 from tests.unit.synthetic_run import write_run
@@ -99,3 +107,50 @@ def test_every_trial_is_drawn_round_by_round_and_invalid_attempts_are_hollow(tmp
     assert sum(len(points.get_offsets()) for points in drawn) == len(run.invalid) + len(run.measured)
     assert sum(axes.get_visible() for axes in figure.axes) == 4
     assert "16 invalid attempts (hollow" in value_against_round(run).caption
+
+
+def test_the_place_of_a_trial_in_its_round_is_that_of_the_plan(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, cores=(1, 2), rounds=4, fate=lambda trial: ["failed", "ok"]))
+    places = places_in_rounds(run)
+    assert len(places) == len(run.planned) == 2 * 4 * 4
+    for _, mine in run.planned.groupby(["block", "round"]):
+        assert [places[trial] for trial in mine.sort_values("order")["trial_id"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("slower", [0.0, 0.05])
+def test_trials_that_are_slower_late_in_a_round_are_found(tmp_path: Path, slower: float) -> None:
+    plain = load(write_run(tmp_path, cores=(2,), tunnels=(1, 2, 4), rounds=9))
+    trials, rng = plain.trials, random.Random(1)
+    shuffled = trials.groupby(["kind", "round"])["order"].transform(lambda found: rng.sample(list(found), len(found)))
+    plain = dataclasses.replace(plain, trials=trials.assign(order=shuffled))
+    late = plain.trials["trial_id"].map(places_in_rounds(plain)).fillna(0)
+    bps = plain.trials["throughput_bps"] * (1 - slower * late)
+    run = dataclasses.replace(plain, trials=plain.trials.assign(throughput_bps=bps))
+    (boot,) = drift_in_rounds(run).to_dict("records")
+    (note,) = place_notes(run)
+    assert boot["places"] == 6
+    assert note in value_against_order(run).caption
+    if slower:
+        assert boot["drift"] < -0.7
+        assert "trials late in a round are lower than early ones" in note
+    else:
+        assert note == "In no block does the place in the round matter beyond chance."
+
+
+def test_a_round_of_one_trial_has_no_place_to_test(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, variants=["vanilla"], cores=(2,), tunnels=(1,), rounds=6))
+    assert drift_in_rounds(run)["drift_p"].isna().all()
+    assert place_notes(run) == []
+
+
+def test_every_trial_is_drawn_at_the_time_and_at_the_place_at_which_it_was_measured(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path, cores=(1, 2), rounds=6, boots=2))
+    minutes = (run.measured["started_at"] - run.attempts["started_at"].min()).dt.total_seconds() / 60
+    for drawing, x in (
+        (value_against_time(run), minutes),
+        (value_against_order(run), run.measured["trial_id"].map(places_in_rounds(run))),
+    ):
+        marks = [mark for axes in drawing.figure.axes for mark in axes.collections if hasattr(mark, "get_offsets")]
+        points = [(round(float(a), 6), round(float(b), 6)) for mark in marks for a, b in mark.get_offsets()]
+        wanted = zip(x, run.measured["throughput_bps"] / 1e9, strict=True)
+        assert sorted(points) == sorted((round(float(a), 6), round(float(b), 6)) for a, b in wanted)

@@ -16,7 +16,7 @@ from orchestrator.analysis.figures.speed_ups import speed_ups
 from orchestrator.analysis.figures.stages import packet_stages
 from orchestrator.analysis.figures.throughput_cores import one_tunnel, one_tunnel_a_core
 from orchestrator.analysis.figures.throughput_tunnels import throughput_tunnels
-from orchestrator.analysis.figures.value_round import value_against_round
+from orchestrator.analysis.figures.value_round import value_against_order, value_against_round, value_against_time
 
 __all__ = [
     "Drawing",
@@ -34,6 +34,8 @@ __all__ = [
     "scheduling",
     "speed_ups",
     "throughput_tunnels",
+    "value_against_order",
     "value_against_round",
+    "value_against_time",
     "where_polls_ran",
 ]
