@@ -116,6 +116,8 @@ def _execute(source: Path, made: Path, folder: Path, private: Private, managers:
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what went wrong is in the error
     # Sockets in the file system, which no other user reaches; where there are none, ports, with a key for messages.
     ipc = {"transport": "ipc", "ip": str(private.path / f"kernel-{source.stem}")}
+    # With its key; Jupyter would leave it among the user's temporary files if this process is ended.
+    connection = {"connection_file": str(private.path / f"{source.stem}.connection.json")}
 
     class Manager(AsyncKernelManager):
         def __init__(self, **arguments: Any) -> None:
@@ -135,7 +137,7 @@ def _execute(source: Path, made: Path, folder: Path, private: Private, managers:
             start_timeout=_PATIENCE_S,
             execution_timeout=_PATIENCE_S,
             kernel_manager_class=Manager,
-            config=Config({"KernelManager": ipc if private.has_sockets else {}}),
+            config=Config({"KernelManager": {**connection, **(ipc if private.has_sockets else {})}}),
         )
     except PapermillExecutionError as error:
         raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error

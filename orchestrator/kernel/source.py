@@ -116,7 +116,9 @@ def _source_of(product: cache.Product, wanted: Pin) -> Source:
 
 
 def obtain_source(progress: Progress) -> Source:
-    """The kernel source: from ORCH_SOURCE_DIR, the cache, or the mirror, in this order."""
+    """The kernel source: from ORCH_SOURCE_DIR, the cache, or the mirror, in this order. Raises TestbedError at once
+    where nothing could be built from it."""
+    cache.refuse_odd_path()
     wanted = pin()
     named = os.environ.get("ORCH_SOURCE_DIR", "").strip()
     if named:

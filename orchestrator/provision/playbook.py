@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One pass of a playbook over hosts.
 
-ansible-runner writes the whole environment into its artifacts and turns host key checking off; so it gets a minimal
-environment, a private folder that is removed afterwards, and SSH arguments that pin the host keys.
+ansible-runner turns host key checking off; so it gets SSH arguments that pin the host keys. It writes the environment
+into its artifacts, which are in a private folder that is removed afterwards. Nothing that the user has set for other
+playbooks, in ansible.cfg or in the environment, has a say; OpenSSH may need any other variable (`${NAME}` in its
+configuration).
 """
 
 import json
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import PLAYBOOKS
-from orchestrator.private import socket_folder
+from orchestrator.private import private_folder, socket_folder
 from orchestrator.progress import Progress
 
 
@@ -49,14 +50,12 @@ class Outcome:
 
 
 _SHARED = ("-o", "ControlMaster=auto", "-o", "ControlPersist=30")
-_MINIMAL = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
+_OF_OTHERS = ("ANSIBLE_", "PYTHON", "AWX_", "AD_HOC_", "RUNNER_")  # how such variables of the user's begin
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in _MINIMAL if name in os.environ}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
     return {
-        **environment,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
@@ -68,6 +67,17 @@ def _settings(folder: Path) -> dict[str, str]:
         "SSH_ASKPASS_REQUIRE": "never",
         "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3",
         "ANSIBLE_TIMEOUT": "30",
+        "ANSIBLE_CALLBACK_PLUGINS": "",  # in both, ansible-runner puts its own
+        "ANSIBLE_STDOUT_CALLBACK": "",
+    }
+
+
+def _without_the_users(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment that ansible-runner has made of ours, without what the user has set for Ansible and Python."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in settings or not name.startswith(_OF_OTHERS) or os.environ.get(name) != value
     }
 
 
@@ -102,8 +112,8 @@ def run_playbook(
             failures.append(f"{host}, task {task!r}: {str(said).strip()[-400:]}")
         return False  # nothing is kept in the artifacts
 
-    with tempfile.TemporaryDirectory(prefix="orch-ansible-") as name:
-        folder = Path(name)
+    with private_folder("ansible") as private:
+        folder, settings = private.path, _settings(private.path)
         (folder / "ansible.cfg").touch()  # no ansible.cfg of the user has a say
         hosts = {
             target.name: {
@@ -119,13 +129,13 @@ def run_playbook(
             for target in targets
         }
         began = time.monotonic()
-        result = ansible_runner.interface.run(
+        result = ansible_runner.interface.init_runner(
             private_data_dir=str(folder),
             project_dir=os.getcwd(),  # OpenSSH's options may have paths, which are relative to where the user is
             playbook=str(PLAYBOOKS / f"{playbook}.yml"),
             inventory={"testbed": {"hosts": hosts}},
             extravars=json.loads(json.dumps(dict(variables))),
-            envvars=_settings(folder),
+            envvars=settings,
             event_handler=on_event,
             quiet=True,
             settings={
@@ -134,6 +144,8 @@ def run_playbook(
                 "idle_timeout": int(timeout_s),
             },
         )
+        result.config.env = _without_the_users(result.config.env, settings)
+        result.run()
         output = "" if failures else result.stdout.read()[-600:] if result.status != "successful" else ""
     if result.status != "successful":
         what = "; ".join(failures) or f"it ended as {result.status}: {output.strip()}"

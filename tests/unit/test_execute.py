@@ -52,9 +52,16 @@ def test_any_path_is_drawn_in_and_only_the_notebook_is_left(
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "theirs"))
     run = tmp_path / os.fsdecode(b"a {x} {0} caf\xe9, b:c")
     run.mkdir()
-    notebook("import json, os, sys", "print('intruder' in globals(), os.listdir('..'))")
+    notebook(
+        "import json, os, sys",
+        "print('intruder' in globals(), os.listdir('..'))",
+        "import ipykernel; print(ipykernel.get_connection_file())",
+    )
     execute.execute(["small"], run)
-    assert outputs(run).startswith("False ")
+    told, file = outputs(run).splitlines()
+    assert told.startswith("False ")
+    assert "/orch-notebook-" in file
+    assert not os.path.exists(os.path.dirname(file))
     assert os.listdir(run / "notebooks") == ["small.ipynb"]
     assert str(tmp_path) not in (run / "notebooks" / "small.ipynb").read_text()
     assert os.environ["PYTHONPATH"] == str(tmp_path / "theirs")

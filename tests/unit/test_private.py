@@ -14,6 +14,7 @@ import pytest
 from orchestrator import cache, private
 from orchestrator.doctor import checks
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.kernel import source
 from orchestrator.paths import CHECKOUT, cache_home, state_home
 from orchestrator.private import odd_characters, private_folder, socket_base
 from orchestrator.progress import Silent
@@ -111,6 +112,13 @@ def test_no_place_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         private.socket_folder()
 
 
+class Refusing(Silent):
+    """Progress of what must not begin."""
+
+    def stage(self, title: str, estimate_s: float | None = None) -> None:
+        raise AssertionError(f"{title} began")
+
+
 def test_a_cache_whose_path_separates_is_told_before_anything_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +126,8 @@ def test_a_cache_whose_path_separates_is_told_before_anything_is_built(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
         with pytest.raises(TestbedError, match=f"has {odd} in it"):
             cache.obtain("lab-kernel", {}, lambda folder: {}, Silent(), title="x", estimate_s=1)
+        with pytest.raises(TestbedError, match=f"has {odd} in it"):
+            source.obtain_source(Refusing())
         seen = checks.folders()
         assert not seen.found
         assert "XDG_CACHE_HOME" in seen.remedy

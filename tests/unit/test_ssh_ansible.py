@@ -41,6 +41,15 @@ def test_ansible_uses_the_connection_that_is_open_or_logs_in_alike(site: Site) -
     site.monkeypatch.setattr(tempfile, "tempdir", str(long))
     site.monkeypatch.setenv("TMPDIR", str(long))
     private._socket_folder_of.cache_clear()
+    # What the user has set for playbooks of their own.
+    for name, value in (
+        ("STRATEGY", "elsewhere"),
+        ("STDOUT_CALLBACK", "theirs"),
+        ("CALLBACK_PLUGINS", "/theirs"),
+        ("NOCOLOR", "so"),
+    ):
+        site.monkeypatch.setenv(f"ANSIBLE_{name}", value)
+    site.monkeypatch.setenv("PYTHONHOME", str(site.folder))
     site.monkeypatch.setattr(playbook, "PLAYBOOKS", Path(site.folder / "books"))
     agent = Agent(site.login(bed()))
     assert agent.answers()
