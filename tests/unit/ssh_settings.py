@@ -45,6 +45,22 @@ def a_key_by_a_hash_of_the_login(site: Site) -> None:
 
 
 @case
+def keys_by_the_alias_of_the_host(site: Site) -> None:
+    site.key("%k and more", site.other)
+    site.key("my there")
+    site.config('IdentityFile "~/.ssh/%%k and more"\nIdentityFile "%d/.ssh/my %k"')
+
+
+@case
+def a_key_by_an_alias_that_the_user_has_given(site: Site) -> None:
+    site.key("id_Some.where", site.other)
+    site.key("keys/id_%x")
+    site.config("HostKeyAlias %x\nIdentityFile ~/.ssh/keys/id_%k")
+    known = site.home.ssh / "known_hosts"
+    known.write_text(site.server.host_line("%x"))
+
+
+@case
 def a_certificate_beside_its_key(site: Site) -> None:
     key = site.key("id_ed25519", site.other)
     Path(f"{key}.pub").write_text(Path(f"{site.other}.pub").read_text())

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import ipaddress
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ CONNECT_TIMEOUT_S = 15
 _ALIVE_INTERVAL_S, _ALIVE_COUNT = 5, 3
 # Nothing can be asked: neither on a terminal (the process has none) nor by a program with a window.
 ENVIRONMENT = {"SSH_ASKPASS_REQUIRE": "never"}
+_ALIAS_TOKEN = re.compile(r"(?<!%)((?:%%)*)%k")
 # What a user's configuration may say for an interactive login, and would disturb a conversation between programs.
 _CONVERSATION = {
     "BatchMode": "yes",
@@ -153,7 +155,10 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
     arguments += by_ansible.more_args
     destination = host.address or by_ansible.address or host.name
     settings = _effective(host.name, [*arguments, "--", destination])
-    user = settings["user"]
+    user = settings["user"][0]
+    arguments += _keys_by_alias(settings, destination)
+    if settings.get("channeltimeout", ["none"]) != ["none"]:  # not every OpenSSH knows it
+        arguments = ["-o", "ChannelTimeout=none", *arguments]
     become: str | None = host.become or ("none" if by_ansible.become is False else None)
     become = become or by_ansible.become_method or ("none" if user == "root" else "sudo")
     if become not in BECOME:
@@ -165,7 +170,7 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
         user=user,
         arguments=tuple(arguments),
         become="none" if user == "root" else become,
-        limited=settings.get("connecttimeout", "none") not in ("none", "0"),
+        limited=settings.get("connecttimeout", ["none"])[0] not in ("none", "0"),
     )
 
 
@@ -199,8 +204,28 @@ def _arguments(host: str, port: int | None, user: str | None, key: str | None) -
     return arguments
 
 
-def _effective(host: str, arguments: Sequence[str]) -> dict[str, str]:
-    """What OpenSSH would use for a host: {setting, in small letters: its first value}. Raises UserError with what it
+def _keys_by_alias(settings: Mapping[str, Sequence[str]], destination: str) -> list[str]:
+    """Return ssh's arguments for the files of keys and of certificates, if %k, the alias of the host key, is in a name.
+
+    The user means their own alias or, without one, the destination; OpenSSH would put in `Route.alias`. It tries these
+    files first, in the user's order, and then those that it makes of %k itself, which seldom exist.
+    """
+    alias = settings.get("hostkeyalias", [destination])[0].replace("%", "%%")
+    return [
+        word
+        for name, options in (("identityfile", "IdentityFile"), ("certificatefile", "CertificateFile"))
+        if any(_ALIAS_TOKEN.search(value) for value in settings.get(name, ()))
+        for value in settings[name]
+        for word in ("-o", f"{options}={_quoted(_ALIAS_TOKEN.sub(lambda found: found[1] + alias, value))}")
+    ]
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """What OpenSSH would use for a host: {setting, in small letters: its values}. Raises UserError with what it
     says of a mistake."""
     try:
         done = subprocess.run(
@@ -217,8 +242,8 @@ def _effective(host: str, arguments: Sequence[str]) -> dict[str, str]:
     if done.returncode:
         said = "; ".join(done.stderr.strip().splitlines()[-3:]) or "no message"
         raise UserError(f"OpenSSH does not understand how to reach {host}: {said}")
-    settings: dict[str, str] = {}
+    settings: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         name, _, value = line.partition(" ")
-        settings.setdefault(name, value)
+        settings.setdefault(name, []).append(value)
     return settings
