@@ -7,12 +7,15 @@ playbooks, in ansible.cfg or in the environment, has a say; OpenSSH may need any
 configuration).
 """
 
+import contextlib
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,46 @@ def _without_the_users(environment: Mapping[str, str], settings: Mapping[str, st
     }
 
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[Callable[[], bool]]:
+    """Yield whether a signal has come that is to end this program. It is handled after the block; a second one at once.
+
+    ansible-runner is to end Ansible first, and would put handlers of its own in the place of ours, for good.
+    """
+    came: list[int] = []
+    before: dict[int, Callable[[int, Any], Any]] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers, and none is interrupted
+        found = {number: signal.getsignal(number) for number in _ENDING}
+        before = {int(number): handler for number, handler in found.items() if callable(handler)}
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            before[number](number, frame)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if len(came) == 1:
+            before[came[0]](came[0], None)
+
+
+def _end_all(folder: Path) -> None:
+    """End what Ansible started with this folder in its environment: its workers, which are in sessions of their own,
+    and their commands."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # another user's, or it has just ended
+            if os.fsencode(folder) in environment.read_bytes():
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+
+
 def run_playbook(
     playbook: str,
     targets: Sequence[Target],
@@ -88,8 +131,12 @@ def run_playbook(
     progress: Progress,
     *,
     timeout_s: float = 900,
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run ``playbooks/<playbook>.yml`` over the targets. TestbedError names the host, the task and what it said."""
+    """Run ``playbooks/<playbook>.yml`` over the targets. TestbedError names the host, the task and what it said.
+
+    A signal that ends this program ends Ansible first, within a few seconds, as does ``is_interrupted``.
+    """
     import ansible_runner
 
     failures: list[str] = []
@@ -112,7 +159,7 @@ def run_playbook(
             failures.append(f"{host}, task {task!r}: {str(said).strip()[-400:]}")
         return False  # nothing is kept in the artifacts
 
-    with private_folder("ansible") as private:
+    with private_folder("ansible") as private, _ended_by_signals() as is_ended:
         folder, settings = private.path, _settings(private.path)
         (folder / "ansible.cfg").touch()  # no ansible.cfg of the user has a say
         hosts = {
@@ -137,6 +184,7 @@ def run_playbook(
             extravars=json.loads(json.dumps(dict(variables))),
             envvars=settings,
             event_handler=on_event,
+            cancel_callback=lambda: is_ended() or is_interrupted(),
             quiet=True,
             settings={
                 "suppress_env_files": True,
@@ -145,8 +193,14 @@ def run_playbook(
             },
         )
         result.config.env = _without_the_users(result.config.env, settings)
-        result.run()
+        try:
+            result.run()
+        finally:
+            if is_ended() or is_interrupted():
+                _end_all(folder)
         output = "" if failures else result.stdout.read()[-600:] if result.status != "successful" else ""
+    if result.status == "canceled":
+        raise TestbedError(f"Provisioning ({playbook}) was interrupted.")
     if result.status != "successful":
         what = "; ".join(failures) or f"it ended as {result.status}: {output.strip()}"
         raise TestbedError(f"Provisioning ({playbook}) failed: {what}")

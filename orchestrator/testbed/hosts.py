@@ -2,6 +2,7 @@
 """The hosts of an opened testbed: an agent on each, the lease, the settings that hold while a run uses them."""
 
 import contextlib
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,16 @@ class Hosts:
         done = apply(agent, name, {**back, **settings}, self.journal)
         self._varied[name, boot_id] = {setting: before.get(setting, done.before[setting]) for setting in settings}
         return dict(settings)
+
+    def settle(self, share: float, most_s: float) -> bool:
+        """Wait until the busiest host uses less than ``share`` of a core, at most ``most_s``; whether it does."""
+        deadline = time.monotonic() + most_s
+        while True:
+            load = [agent.request("busy", window_s=0.5)["cores"] for agent in self.agents.values()]
+            if max(load) < share:
+                return True
+            if time.monotonic() > deadline:
+                return False
 
     def stop_agents(self) -> None:
         """End the conversations: the agents then end what they started."""

@@ -179,6 +179,22 @@ def test_another_run_is_waited_for_or_told(world: World) -> None:
         reach(world, wait=False)
 
 
+@pytest.mark.parametrize("up", [True, False], ids=["another run has it", "it is gone"])
+def test_a_run_that_is_interrupted_waits_for_no_host(world: World, up: bool) -> None:
+    world.up, world.holder = lambda now_s: up, lambda now_s: OTHER
+    made = Reaching(Silent(), True, world.waited_for.append)
+    sleep = world.sleep
+
+    def interrupted(seconds: float) -> None:
+        made.interrupted = True
+        sleep(seconds)
+
+    world.sleep = interrupted  # type: ignore[method-assign]
+    with pytest.raises(TestbedError, match="h is in use by process 4" if up else "no login"):
+        made.agent(host("false"), None, 900, restart=True)  # type: ignore[arg-type]
+    assert world.now_s < 10
+
+
 def ended() -> dict[str, Any]:
     """A run of this computer that was there, and is no more."""
     return {**holder_now(), "pid": 2**30, "started": "7", "silent_s": 60.0}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels that testbed files ask for: installed as packages, and booted once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.progress import Progress
@@ -19,7 +19,11 @@ def with_other_kernels(hosts: Sequence[SshHost], surveys: Mapping[str, Survey]) 
 
 
 def restart_with_kernels(
-    hosts: Sequence[SshHost], routes: Mapping[str, Route], surveys: Mapping[str, Survey], progress: Progress
+    hosts: Sequence[SshHost],
+    routes: Mapping[str, Route],
+    surveys: Mapping[str, Survey],
+    progress: Progress,
+    is_interrupted: Callable[[], bool],
 ) -> None:
     """Install the kernels that hosts are to run, and restart the hosts with them. Nobody may be logged in there but
     this. Raises TestbedError."""
@@ -30,4 +34,4 @@ def restart_with_kernels(
         )
         for host in hosts
     ]
-    run_playbook("kernel", targets, {}, progress, timeout_s=_PLAYBOOK_S)
+    run_playbook("kernel", targets, {}, progress, timeout_s=_PLAYBOOK_S, is_interrupted=is_interrupted)

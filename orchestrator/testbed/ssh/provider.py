@@ -2,7 +2,6 @@
 """Hosts that are there as a testbed, for a run."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -85,6 +84,7 @@ class HostsTestbed:
         """Take the hosts for this run, and look at them; nothing is changed yet. Raises TestbedError with everything
         that stands in the way."""
         self._routes = routes(self._spec)
+        self._reaching.interrupted = False
         self._lease.enter_context(
             lease(f"testbed-{self.name}", wait=self._wait, on_wait=lambda who: self._waiting(f"by {who}"))
         )
@@ -115,7 +115,7 @@ class HostsTestbed:
         for host in due:
             self._hosts.agents.pop(host.name).close()
         before = {host.name: self._surveys[host.name].facts["kernel_release"] for host in due}
-        restart_with_kernels(due, self._routes, self._surveys, self._progress)
+        restart_with_kernels(due, self._routes, self._surveys, self._progress, lambda: self._reaching.interrupted)
         for host in due:
             self._start_agent(host.name, self._spec.restart_within_s)
             now = self._surveys[host.name].facts["kernel_release"]
@@ -145,7 +145,8 @@ class HostsTestbed:
         self._hosts.agents[name] = agent
 
     def _provisioning(self) -> Provisioning:
-        return Provisioning(self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
+        here = (self._spec, self._routes, self._hosts.agents, self._surveys, self._progress)
+        return Provisioning(*here, lambda: self._reaching.interrupted)
 
     def _provision(self) -> None:
         """See that the hosts run the right kernel and are provisioned; the playbook runs only where they are not."""
@@ -165,6 +166,7 @@ class HostsTestbed:
         return outcome
 
     def __exit__(self, *exception: object) -> None:
+        self._reaching.interrupted = True  # a host that is gone, or in use by another run, is not waited for
         for name in list(self._hosts.agents):
             if not self._hosts.agents[name].in_step:
                 self._hosts.agents.pop(name).close()  # it leaves by itself, and another puts the settings back
@@ -280,13 +282,7 @@ class HostsTestbed:
         yield result
 
     def settle(self, share: float, most_s: float) -> bool:
-        deadline = time.monotonic() + most_s
-        while True:
-            load = [agent.request("busy", window_s=0.5)["cores"] for agent in self._hosts.agents.values()]
-            if max(load) < share:
-                return True
-            if time.monotonic() > deadline:
-                return False
+        return self._hosts.settle(share, most_s)
 
     def interrupt(self) -> None:
         self._reaching.interrupted = True

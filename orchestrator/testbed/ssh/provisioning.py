@@ -8,7 +8,7 @@ import contextlib
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -116,13 +116,14 @@ def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """What the hosts of a testbed must have, and how to see that they do."""
+    """What the hosts of a testbed must have, and how to see that they do. ``is_interrupted``: ends a playbook early."""
 
     testbed: SshTestbed
     routes: Mapping[str, Route]
     agents: Mapping[str, Agent]
     surveys: Mapping[str, Survey]
     progress: Progress
+    is_interrupted: Callable[[], bool] = lambda: False
 
     @cached_property
     def _builds(self) -> list[Build]:
@@ -175,4 +176,6 @@ class Provisioning:
                     **variables(self._wanted[host.name]),
                 }
                 targets.append(replace(self.routes[host.name].target(), variables=of_host))
-            return run_playbook("provision", targets, {}, self.progress, timeout_s=_BUILD_S)
+            return run_playbook(
+                "provision", targets, {}, self.progress, timeout_s=_BUILD_S, is_interrupted=self.is_interrupted
+            )

@@ -19,7 +19,10 @@ _POLL_S = 2.0
 
 
 class Reaching:
-    """Starts agents on hosts. ``wait``: whether to wait for a host that another run has; ``on_wait`` is told who."""
+    """Starts agents on hosts. ``wait``: whether to wait for a host that another run has; ``on_wait`` is told who.
+
+    ``interrupted``: set to give up each wait for a host, whoever waits.
+    """
 
     def __init__(self, progress: Progress, wait: bool, on_wait: Callable[[str], None]) -> None:
         self.health = Health()
@@ -97,7 +100,7 @@ class Reaching:
                 raise TestbedError(
                     f"{name} only looks as if it were in use {holder_text(holder)}. `orch restore --force` ends that."
                 )
-            if not self._wait:
+            if self.interrupted or not self._wait:
                 raise TestbedError(f"{name} is in use {holder_text(holder)}. Wait until it has ended.")
             if not told:
                 self._on_wait(f"on {name} {holder_text(holder)}")
