@@ -40,6 +40,7 @@ SHORT_NAMES = {
     "ntuple-filters": "ntuple",
     "receive-hashing": "rxhash",
 }
+LONG_NAMES = {short: name for name, short in SHORT_NAMES.items()}
 NOT_THERE = "n/a"
 CHANNELS = {"combined": "Combined", "rx": "RX", "tx": "TX"}  # the words of -L, and the lines that -l prints
 
@@ -86,6 +87,23 @@ def groups_of(text):
         elif name.strip() in changeable:
             groups.setdefault(above, []).append(name.strip())
     return groups
+
+
+def settings_named(nic, name):
+    """The settings of an interface that a name means: itself, or the features of that name.
+
+    A feature's name is that of -k or of -K, such as gro; of a group, it means those that the group switches.
+    """
+    if name in VALUES:
+        return [name]
+    text = asked("-k", nic) or ""
+    long = LONG_NAMES.get(name, name)
+    found = groups_of(text).get(long, [long] if long in features_of(text) else [])
+    if not found:
+        shown = re.search(r"^\s*%s: (\w+)" % re.escape(long), text, re.MULTILINE)
+        why = "has %s %s, and it cannot be changed" % (long, shown.group(1)) if shown else "has no %s" % long
+        raise AgentError("the interface %s %s." % (nic, why))
+    return ["feature-" + one for one in found]
 
 
 def asked(*arguments):

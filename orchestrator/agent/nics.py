@@ -135,6 +135,18 @@ def name_away(nic, was):
     return None
 
 
+@contextlib.contextmanager
+def where_it_is(nic):
+    """Be in the network namespace of an interface of the host, which may be lent to a role; gives its name there."""
+    was = taken_nics().get(nic)
+    device = None if was is None else name_away(nic, was)
+    if was is None or device is None:
+        yield nic
+        return
+    with inside(was["role"]):
+        yield device
+
+
 def bring_home(nic, was):
     """Move an interface from its role's namespace to this one, under its own name. Raises AgentError, OSError."""
     device = name_away(nic, was)

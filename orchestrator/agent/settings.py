@@ -9,8 +9,11 @@ import os
 import re
 import subprocess
 
-from orchestrator.agent.ethtool import nic_value, set_nic_value
+from orchestrator.agent.ethtool import nic_value, set_nic_value, settings_named
 from orchestrator.agent.host import AgentError, call, inside, read_text, write_text
+from orchestrator.agent.interfaces import PAIRS, links_of
+from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
+from orchestrator.agent.nics import taken_nics, where_it_is
 
 
 def setting_path(name):
@@ -40,7 +43,8 @@ def setting_value(name):
     kind, _, rest = name.partition("/")
     if kind == "nic":
         nic, _, what = rest.partition("/")
-        return nic_value(nic, what)
+        with where_it_is(nic) as device:
+            return nic_value(device, what)
     if kind == "service":
         return service_state(rest)
     try:
@@ -89,11 +93,17 @@ def role_settings(request):
     """{"roles": {role: {name: value}}} -> {"set": {role: {name: value}}, "others": {role: {name: value}}}.
 
     Sysctls of the network that a role's namespace has of its own are written there, and read back; ``others`` are of
-    the whole host, and are left as they are.
+    the whole host, and are left as they are. A name such as nics/gro is a setting of each link of the role, by the name
+    that ethtool(8) has for it: of a virtual link it is set, and of an interface of the host it is among ``others``.
     """
     done, others = {}, {}  # type: dict[str, dict[str, str]], dict[str, dict[str, str]]
     for role, values in request["roles"].items():
         for name, value in values.items():
+            if name.startswith("nics/"):
+                owned, lent = role_nics(role, name[5:], value)
+                done.setdefault(role, {}).update(owned)
+                others.setdefault(role, {}).update(lent)
+                continue
             path = setting_path(name)
             with inside(role):
                 # What a namespace shares with the host is missing there, or can only be read.
@@ -102,6 +112,29 @@ def role_settings(request):
                     write_setting(name, value)
             (done if own else others).setdefault(role, {})[name] = value
     return {"set": done, "others": others}
+
+
+def role_nics(role, name, value):
+    """Bring the virtual links of a role to a setting. Returns those of them, and those of interfaces lent to it."""
+    lent = {was["device"]: nic for nic, was in taken_nics().items() if was["role"] == role}
+    owned, others = {}, {}
+    with inside(role):
+        with Netlink(NETLINK_ROUTE) as netlink:
+            devices = [name for name, link in links_of(netlink).items() if name in lent or link.kind in PAIRS]
+        for device in sorted(devices):
+            for what in settings_named(device, name):
+                if device in lent:
+                    others["nic/%s/%s" % (lent[device], what)] = value
+                    continue
+                set_nic_value(device, what, value)
+                found = nic_value(device, what)
+                if found != value:
+                    raise AgentError(
+                        "%s of the link %s of the role %s was set to %s and reads back %s."
+                        % (what, device, role, value, found)
+                    )
+                owned["nic/%s/%s" % (device, what)] = value
+    return owned, others
 
 
 def value_or_none(name):
@@ -115,7 +148,8 @@ def write_setting(name, value):
     kind, _, rest = name.partition("/")
     if kind == "nic":
         nic, _, what = rest.partition("/")
-        set_nic_value(nic, what, value)
+        with where_it_is(nic) as device:
+            set_nic_value(device, what, value)
     elif kind == "service":
         call(["systemctl", "start" if value == "active" else "stop", rest], timeout=60)
     else:

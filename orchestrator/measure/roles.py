@@ -42,5 +42,10 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     placement = placement_of(testbed)
     links = layout.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
     together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
+    see_neighbours(testbed, net)
+
+
+def see_neighbours(testbed: Testbed, net: Net) -> None:
+    """See that packets pass the links between roles. Raises TestbedError: two roles do not reach each other."""
     near = {role: {"addresses": reached} for role, reached in layout.neighbours(net).items()}
     ask_roles(testbed, "neighbours", near, 60, mtu=layout.LINK_MTU)

@@ -54,7 +54,9 @@ class Block:
         """The same as text; empty where there are none."""
         more = self.trials[0].levels.more if self.trials else {}
         return ", ".join(
-            f"{factor_of(path).label} = {level}" for path, level in more.items() if factor_of(path).needs_preparation
+            f"{factor_of(path).label} = {factor_of(path).show(level)}"
+            for path, level in more.items()
+            if factor_of(path).needs_preparation
         )
 
     @property

@@ -11,7 +11,7 @@ from orchestrator.kernel.variants import Variant
 from orchestrator.measure import control
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.layout import Net
-from orchestrator.measure.roles import ask_roles, make_links
+from orchestrator.measure.roles import ask_roles, make_links, see_neighbours
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
@@ -116,6 +116,8 @@ class Prepare:
                     )
                 wanted |= values
             found[host] = {"varied": {"roles": answer["set"], "host": testbed.vary(host, wanted) if wanted else {}}}
+        if any(name.startswith("nics/") for names in self.settings.values() for name in names):
+            see_neighbours(testbed, self.net)  # a card may take its link down for another value
         return found
 
 

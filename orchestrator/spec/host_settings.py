@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of hosts as factors, such as ``settings.gateways.net.core.netdev_budget``: the roles, then the setting."""
+"""Settings of hosts as factors, such as ``settings.gateways.net.core.netdev_budget``, and of the links of roles, such
+as ``nics.gateways.gro``: the roles, then the setting."""
 
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Levels
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
@@ -20,21 +21,45 @@ WHO: dict[str, tuple[str, ...]] = {
     "ends": ("client", "server"),
     "all": ROLES,
 }
-SETTINGS = "settings."
+SETTINGS, NICS = "settings.", "nics."
 SettingLevel = Annotated[
     int | Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=200)],
     Field(description="A value of the setting, as it is written to it."),
 ]
+FeatureLevel = Annotated[bool, Field(description="Whether the links have the feature.")]
+NumberLevel = Annotated[int, Field(ge=0, le=2**31 - 1, description="Of the setting, as ethtool takes it.")]
 _NAME = re.compile(r"(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)")
+_FEATURE = re.compile(r"[a-z0-9][a-z0-9-]*")
+# Settings of links that are no features: by the agent's names. The queues are tuning.channels of the testbed.
+_NUMBERS = ("ring-rx", "ring-tx", "coalesce-rx-usecs", "coalesce-tx-usecs")
+_NOT_FEATURES = ("channels",)
+_ROLES = "|".join(WHO)
+# The paths of settings as JSON Schema has them, by one that is such a path.
+PATTERNS = {
+    f"{SETTINGS}all.net.core.netdev_budget": rf"^settings\.({_ROLES})\.{_NAME.pattern}$",
+    f"{NICS}all.gro": rf"^nics\.({_ROLES})\.(?!({'|'.join((*_NUMBERS, *_NOT_FEATURES))})$){_FEATURE.pattern}$",
+    f"{NICS}all.ring-rx": rf"^nics\.({_ROLES})\.({'|'.join(_NUMBERS)})$",
+}
 
 
 def parsed(path: str) -> tuple[tuple[str, ...], str] | None:
-    """The roles and the setting of a factor's path; None where it is no path of a setting."""
+    """The roles and the setting of a factor's path, of links nics/NAME; None where it is no path of a setting."""
+    if path.startswith(NICS):
+        who, _, name = path.removeprefix(NICS).partition(".")
+        good = who in WHO and _FEATURE.fullmatch(name) and name not in _NOT_FEATURES
+        return (WHO[who], f"nics/{name}") if good else None
     if not path.startswith(SETTINGS):
         return None
     who, _, name = path.removeprefix(SETTINGS).partition(".")
     good = who in WHO and _NAME.fullmatch(name) and not any(part in (".", "..") for part in name.split("/"))
     return (WHO[who], name) if good else None
+
+
+def level_of(path: str) -> Any:
+    """The type of a level of a setting with a path."""
+    if not path.startswith(NICS):
+        return SettingLevel
+    return NumberLevel if path.rpartition(".")[2] in _NUMBERS else FeatureLevel
 
 
 def settings_paths(tree: Mapping) -> tuple[str, ...]:
@@ -55,7 +80,7 @@ def settings_by_role(levels: Levels[str, Level]) -> dict[str, dict[str, str]]:
     for path, level in levels.items():
         roles, name = parsed(path) or ((), "")
         for role in roles:
-            found.setdefault(role, {})[name] = str(level)
+            found.setdefault(role, {})[name] = ("off", "on")[level] if isinstance(level, bool) else str(level)
     return found
 
 
@@ -65,10 +90,16 @@ def unfit_settings(tree: Mapping) -> Iterator[Problem]:
     if not isinstance(factors, Mapping):
         return
     for path, span in factors.keys.items():
-        if not path.startswith(SETTINGS):
+        if not path.startswith((SETTINGS, NICS)):
             continue
         meant = parsed(path)
-        if meant is None:
+        if meant is None and path.startswith(NICS):
+            yield Problem(
+                f"{path} is no setting of links. It is nics, then one of {', '.join(WHO)}, then a feature by ethtool's "
+                f"name, such as nics.gateways.gro, or one of {', '.join(_NUMBERS)}.",
+                span,
+            )
+        elif meant is None:
             yield Problem(
                 f"{path} is no setting of a host. It is settings, then one of {', '.join(WHO)}, then a sysctl or a "
                 "file of /sys, as in settings.gateways.net.core.netdev_budget.",

@@ -2,7 +2,7 @@
 """Merging the trees of a spec: the base, then the tier, then --set."""
 
 from orchestrator.spec.document import Items, Mapping, Node, parse
-from orchestrator.spec.host_settings import SETTINGS
+from orchestrator.spec.host_settings import NICS, SETTINGS
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.varied import Varied, traffic_paths
@@ -97,7 +97,7 @@ def _keys(path: str) -> list[str]:
     keys = path.strip().split(".")
     below = keys.index("factors") + 1 if "factors" in keys else len(keys)
     factor = ".".join(keys[below:])
-    known = factor in Varied.paths or factor.startswith(("traffic.", SETTINGS))
+    known = factor in Varied.paths or factor.startswith(("traffic.", SETTINGS, NICS))
     return [*keys[:below], factor] if known else keys
 
 

@@ -8,16 +8,27 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from orchestrator.spec.claims import Claim
-from orchestrator.spec.experiment import Experiment
+from orchestrator.spec.host_settings import PATTERNS
+from orchestrator.spec.models import models_of
 from orchestrator.spec.providers import PROVIDERS, provider_named
 from orchestrator.spec.testbed import Pool
+from orchestrator.spec.traffic import Traffic
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> dict[str, Any]:
-    """Return the JSON Schema of specs."""
-    return {"$schema": _DIALECT, **Experiment.model_json_schema()}
+    """Return the JSON Schema of specs. Settings of hosts and links are keys by pattern."""
+    found = models_of(Traffic, tuple(PATTERNS)).experiment.model_json_schema()
+    for described in found["$defs"].values():
+        properties = described.get("properties", {})
+        patterns = {pattern: properties.pop(path) for path, pattern in PATTERNS.items() if path in properties}
+        if patterns:
+            described["patternProperties"] = {
+                pattern: {key: value for key, value in one.items() if key not in ("title", "default")}
+                for pattern, one in patterns.items()
+            }
+    return {"$schema": _DIALECT, **found}
 
 
 def testbed_schema() -> dict[str, Any]:

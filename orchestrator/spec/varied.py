@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_s
 
 from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import DEFAULT_MTU, Size, Strict
-from orchestrator.spec.host_settings import SettingLevel
+from orchestrator.spec.host_settings import level_of
 from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, keys_of
 
@@ -91,7 +91,7 @@ def with_paths(model: type[Strict], wrap: Any, schema: type[Traffic] = Traffic, 
         field = schema.model_fields[name]
         about = Field(default=None, alias=path, description=field.description)
         fields[names[path]] = (wrap(alone(field)) | None, about)
-    for path, level in {**OF_TUNNELS, **OF_LINKS, **dict.fromkeys(settings, SettingLevel)}.items():
+    for path, level in {**OF_TUNNELS, **OF_LINKS, **{path: level_of(path) for path in settings}}.items():
         fields[names[path]] = (wrap(level) | None, Field(default=None, alias=path))
     made = create_model(
         model.__name__.lstrip("_"), __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields

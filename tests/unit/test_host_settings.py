@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of hosts as factors: where they may stand, which blocks they make, and what the hosts are asked."""
 
+import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.errors import TestbedError
@@ -14,12 +16,15 @@ from orchestrator.measure.layout import Net
 from orchestrator.plan import Plan, make_plan
 from orchestrator.plan.capabilities import lab_capabilities
 from orchestrator.run.work import Prepare
-from orchestrator.spec import ROLES, SpecError, load_experiment
+from orchestrator.spec import ROLES, SpecError, experiment_schema, load_experiment
 from orchestrator.spec.host_settings import WHO, parsed, settings_by_role
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.settings import SettingsJournal
+from tests.unit.namespaces import on_a_host
 
+GRO = "nics.gateways.gro"
 BUDGET = "settings.gateways.net.core.netdev_budget"
+FACTORS = experiment_schema()["$defs"]["Factors"]
 SPEC = f"""\
 experiment: budget
 factors:
@@ -101,11 +106,118 @@ def test_an_end_has_no_settings_between_gateways(tmp_path: Path) -> None:
         load_experiment(file)
 
 
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (f"{GRO}: [true, false]", ""),
+        ("nics.all.ring-rx: [256, 1024]", ""),
+        (f"{GRO}: [true, 1]", r"6:\d+: factors\.nics\.gateways\.gro\[1\]"),
+        ("nics.all.ring-rx: [256, true]", r"6:\d+: factors\.nics\.all\.ring-rx\[1\]"),
+        ("nics.routers.gro: [true]", r"6:3: nics\.routers\.gro is no setting of links"),
+        ("nics.gateways.channels: [1, 2]", r"6:3: nics\.gateways\.channels is no setting of links"),
+        ("nics.gateways.GRO: [true]", r"6:3: nics\.gateways\.GRO is no setting of links"),
+    ],
+)
+def test_where_a_setting_of_links_may_stand(tmp_path: Path, factor: str, said: str) -> None:
+    file = spec_of(tmp_path, f"{BUDGET}: [300, 600]", factor)
+    if not said:
+        load_experiment(file)
+        return
+    with pytest.raises(SpecError, match=said):
+        load_experiment(file)
+
+
+def test_a_block_has_one_level_of_a_feature_which_can_be_set_from_the_command_line(tmp_path: Path) -> None:
+    file = spec_of(tmp_path, f"{BUDGET}: [300, 600]", f"{GRO}: [true, false]")
+    plan = make_plan(load_experiment(file), lab_capabilities(2, ("vanilla", "inline")))
+    found = [(block.cores, block.settings["gateway-b"], block.settings_text) for block in plan.blocks]
+    values = [({"nics/gro": value}, f"gro of gateways = {value}") for value in ("on", "off")]
+    assert sorted(found, key=str) == sorted([(cores, *value) for cores in (1, 2) for value in values], key=str)
+    assert Plan.from_json(plan.to_json()) == plan
+    one = load_experiment(file, overrides=[f"factors.{GRO}=[false]"])
+    assert {trial.levels[GRO] for trial in make_plan(one, lab_capabilities(2, ("vanilla", "inline"))).iterate()} == {
+        False
+    }
+
+
+# As much of ethtool(8) as the test needs, of the kernel itself; -k has a feature that is fixed, and a group.
+ETHTOOL = """\
+#!/usr/bin/env python3
+import ctypes, fcntl, socket, struct, sys
+option, device = sys.argv[1:3]
+def ask(command, value=0):
+    data = ctypes.create_string_buffer(struct.pack("II", command, value))
+    fcntl.ioctl(socket.socket(), 0x8946, struct.pack("16sP16x", device.encode(), ctypes.addressof(data)))
+    return struct.unpack("II", data.raw[:8])[1]
+commands = {"gro": (0x2B, 0x2C), "gso": (0x23, 0x24)}
+if option == "-K":
+    ask(commands[sys.argv[3]][1], int(sys.argv[4] == "on"))
+else:
+    names = {"generic-receive-offload": "gro", "generic-segmentation-offload": "gso"}
+    for name, short in names.items():
+        print("%s: %s" % (name, ("off", "on")[ask(commands[short][0])]))
+    print("netns-local: off [fixed]")
+"""
+BEGIN = "ip link add eth1 type veth peer name far1; ip link set far1 up; ip link set eth1 up"
+
+
+def test_links_take_a_feature_in_their_namespace_and_an_interface_gives_it_back_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ethtool"
+    program.write_text(ETHTOOL)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    roles: dict[str, Any] = {role: {"sysctl": {}, "ip": []} for role in ("gateway-a", "client")}
+    lent = [{"nic": "eth1", "role": "gateway-a", "device": "wan0"}]
+    pairs = [["client", "lan0", "gateway-a", "lan0"]]
+    links = {"op": "links", "namespaces": roles, "veth": pairs, "nics": lent}
+    name = "nic/eth1/feature-generic-receive-offload"
+    there = "for one in lan0 wan0; do ip netns exec gateway-a ethtool -k $one | grep receive; done"
+
+    def role_settings(**values: str) -> dict[str, Any]:
+        return {"op": "role_settings", "roles": {"gateway-a": {f"nics/{one}": value for one, value in values.items()}}}
+
+    steps = [
+        *(BEGIN, links, there, role_settings(gro="on"), {"op": "read_settings", "names": [name]}),
+        *({"op": "write_settings", "values": {name: "on"}}, there),
+        *(role_settings(**{"netns-local": "on"}), role_settings(gor="on")),
+        *({"op": "leave"}, "ethtool -k eth1 | grep receive", {"op": "write_settings", "values": {name: "off"}}),
+        "ethtool -k eth1 | grep receive",
+    ]
+    _, made, before, set_, read, written, after, fixed, unknown, left, home, back, at_last = on_a_host(*steps)
+    assert made["ok"], made
+    off, on = "generic-receive-offload: off\n", "generic-receive-offload: on\n"
+    assert before == off * 2
+    mine = {"gateway-a": {"nic/lan0/feature-generic-receive-offload": "on"}}
+    assert (set_["set"], set_["others"]) == (mine, {"gateway-a": {name: "on"}})
+    assert read["values"] == {name: "off"}
+    assert written["ok"], written
+    assert after == on * 2
+    assert "lan0 has netns-local off, and it cannot be changed" in fixed["error"]
+    assert "lan0 has no gor" in unknown["error"]
+    assert left["left"] == []
+    assert (home, back["ok"], at_last) == (on, True, off)
+
+
 @given(st.sampled_from(sorted(WHO)), st.from_regex(r"[a-z]{1,5}(\.[a-z_]{1,5}){1,3}", fullmatch=True))
 def test_a_path_means_its_roles_and_its_setting(who: str, name: str) -> None:
     assert parsed(f"settings.{who}.{name}") == (WHO[who], name)
     found = settings_by_role({f"settings.{who}.{name}": 3, "traffic.streams": 4})
     assert found == {role: {name: "3"} for role in WHO[who]}
+
+
+@given(
+    st.from_regex(rf"(nics|settings)\.({'|'.join(WHO)}|none)\.(/sys/[a-z]{{1,4}}|[a-zA-Z0-9.-]{{1,9}})", fullmatch=True)
+)
+@example("nics.all.channels")
+@example("nics.all.ring-rx")
+@example("nics.all.ring-rx-more")
+@example("settings.gateways.net.core.netdev_budget")
+def test_the_schema_for_editors_has_the_paths_that_are_settings_and_no_other(path: str) -> None:
+    found = [pattern for pattern in FACTORS["patternProperties"] if re.search(pattern, path)]
+    assert len(found) == (parsed(path) is not None)
+    assert not [name for name in FACTORS["properties"] if name.startswith(("nics.", "settings."))]
 
 
 class Kernel:
