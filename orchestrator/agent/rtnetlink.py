@@ -50,7 +50,7 @@ RTNH_F_KEPT, RTM_F_CLONED = 0x02 | 0x04, 0x200  # pervasive, onlink
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
 RT_TABLE_LOCAL, RT_TABLE_MAIN, RTN_UNICAST = 255, 254, 1
 NHA_ID, NHA_GROUP, NHA_OIF, NHA_RES_GROUP, NHA_RES_GROUP_UNBALANCED_TIME = 1, 2, 5, 12, 4
-NUD_PERMANENT, NTF_PROXY = 0x80, 0x08
+NDA_LLADDR, NUD_NOARP, NUD_PERMANENT, NTF_PROXY = 2, 0x40, 0x80, 0x08
 TCA_KIND, TC_H_ROOT, TC_H_INGRESS = 1, 0xFFFFFFFF, 0xFFFFFFF1
 AF_MPLS = 28
 FAMILIES = {int(socket.AF_INET): 32, int(socket.AF_INET6): 128, AF_MPLS: 20}  # bits of a destination
@@ -140,8 +140,10 @@ def read_nexthop(entry, head, parts, names):
 
 
 def read_neighbour(entry, head, parts, names):
-    """Of those that were made by hand; the others are learned anew."""
-    return head[0] in FAMILIES and bool(head[4] & NUD_PERMANENT or head[5] & NTF_PROXY)
+    """Of those that were made by hand; the others are learned anew, or made by the kernel (multicast, broadcast)."""
+    group = parts.get(NDA_LLADDR, b"\1")[:1] or b"\1"
+    by_hand = head[4] & NUD_PERMANENT or (head[4] & NUD_NOARP and not group[0] & 1) or head[5] & NTF_PROXY
+    return head[0] in FAMILIES and bool(by_hand)
 
 
 def read_qdisc(entry, head, parts, names):

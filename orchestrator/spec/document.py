@@ -2,11 +2,11 @@
 """YAML as a tree with source locations, without the pitfalls of YAML 1.1.
 
 PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of
-these is an error, and so are tags, anchors and empty values.
+these is an error, and so are tags, anchors and empty values; ``null`` is a value only where a reader allows it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ _LARGEST_BYTES = 4 * 2**20
 
 @dataclass(slots=True)
 class Scalar:
-    """A scalar value: str, int, float or bool; None if it was invalid, which has been reported."""
+    """A scalar value: str, int, float or bool; None if it was invalid, which has been reported, or an allowed null."""
 
     value: Any
     span: Span
@@ -101,8 +101,13 @@ def read_source(path: Path) -> Source:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}). A spec is a YAML file.") from error
 
 
-def parse(source: Source) -> tuple[Node, list[Problem]]:
+def parse(
+    source: Source, may_be_null: Callable[[Sequence[str]], bool] = lambda place: False
+) -> tuple[Node, list[Problem]]:
     """Return the tree of one document, and the errors found while reading it.
+
+    ``may_be_null``: given a place, the keys that lead there with * for each entry of a list, whether ``null`` is a
+    value there.
 
     Raises SpecError for errors that end parsing: invalid syntax, an empty file, a second document.
     """
@@ -119,7 +124,7 @@ def parse(source: Source) -> tuple[Node, list[Problem]]:
         raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
     if root is None:
         raise SpecError(source.name, [Problem("The file is empty. `orch schema` shows what belongs in it.")])
-    reader = _Reader(source)
+    reader = _Reader(source, may_be_null)
     return reader.convert(root), reader.problems
 
 
@@ -138,8 +143,9 @@ def _where(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
 
 
 class _Reader:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, may_be_null: Callable[[Sequence[str]], bool]) -> None:
         self._source = source
+        self._may_be_null = may_be_null
         self._seen: set[int] = set()
         self.problems: list[Problem] = []
 
@@ -166,7 +172,7 @@ class _Reader:
             self._report(_first_word(span), message)
         return written in ("!", "&")
 
-    def convert(self, node: Any) -> Node:
+    def convert(self, node: Any, place: Sequence[str] = ()) -> Node:
         span = self._span(node)
         if id(node) in self._seen:
             self._report(span, "Anchors and aliases are not supported. Repeat the value.")
@@ -176,14 +182,16 @@ class _Reader:
             first = node.value[0][0].start_mark.index if node.value else None
             if first != node.start_mark.index:  # else what stands there is of its first key
                 self._has_properties(node, span)
-            return self._mapping(node, span)
+            return self._mapping(node, span, place)
         if self._has_properties(node, span) and isinstance(node, yaml.ScalarNode):
             return Scalar(None, span)
         if isinstance(node, yaml.SequenceNode):
-            return Items([self.convert(item) for item in node.value], span)
+            return Items([self.convert(item, (*place, "*")) for item in node.value], span)
+        if node.tag == f"{_TAG}null" and node.value == "null" and self._may_be_null(place):
+            return Scalar(None, span)
         return Scalar(self._value(node, span), span)
 
-    def _mapping(self, node: Any, span: Span) -> Mapping:
+    def _mapping(self, node: Any, span: Span, place: Sequence[str]) -> Mapping:
         found = Mapping({}, {}, span)
         for key_node, value_node in node.value:
             key_span = self._span(key_node)
@@ -202,7 +210,7 @@ class _Reader:
                 continue
             if key_node.tag != f"{_TAG}str":
                 self._value(key_node, key_span, is_key=True)
-            value = self.convert(value_node)
+            value = self.convert(value_node, (*place, key))
             if key in found.entries:
                 first = found.keys[key]
                 self._report(key_span, f'The key "{key}" is defined twice, first on line {first.line + 1}. Remove one.')

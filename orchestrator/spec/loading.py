@@ -85,7 +85,7 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
         hint = f"{did_you_mean(name, known)} To name a file, include its .yaml ending."
         raise UserError(f"There is no testbed {name} in experiments/testbeds.{hint}")
     source = read_source(file)
-    root, problems = parse(source)
+    root, problems = parse(source, lambda place: tuple(place[:-1]) == ("hosts", "*", "tuning"))
     provider = root.entries.get("provider") if isinstance(root, Mapping) else None
     kind = provider.value if isinstance(provider, Scalar) else "uml"
     folder = file.resolve().parent  # whoever loads the file may be anywhere

@@ -39,8 +39,8 @@ hosts:
     user: root
     key: {key}
     roles: [client, gateway-a, gateway-b, server]
-    power: {power}
 """
+POWER_LINE = "    power: {power}\n"
 SPEC = """\
 experiment: restarts
 factors: {variant: [inline], cores: [1], tunnels: [1]}
@@ -65,7 +65,7 @@ def test_each_block_of_a_spec_with_boots_has_a_boot_for_itself(tmp_path: Path, m
         release_module(RELEASE, build, Silent())
     with start(Computer("one", made.path / "disk.raw", made.path / "key", tmp_path, Hardware("2"))) as one:
         file, spec = tmp_path / "restarted.yaml", tmp_path / "spec.yaml"
-        file.write_text(TESTBED.format(within=BOOT_S, port=one.port, key=one.key, power="null"))
+        file.write_text(TESTBED.format(within=BOOT_S, port=one.port, key=one.key))
         spec.write_text(SPEC)
         assert orch("testbed", "enroll", file, "--yes").returncode == 0
         before, first = one.run(LEFT), one.run(BOOT_ID).strip()
@@ -116,7 +116,8 @@ def test_a_host_that_refuses_to_restart_or_is_silent_is_restarted_by_its_power_c
     with start(Computer("one", made.path / "disk.raw", made.path / "key", tmp_path, hardware)) as one:
         power = json.dumps([sys.executable, str(script), str(monitor), "system_reset", "cont"])
         file = tmp_path / "restarted.yaml"
-        file.write_text(TESTBED.format(within=SILENCE_S, port=one.port, key=one.key, power=power))
+        text = TESTBED.format(within=SILENCE_S, port=one.port, key=one.key) + POWER_LINE.format(power=power)
+        file.write_text(text)
         assert orch("testbed", "enroll", file, "--yes").returncode == 0
         before = one.run(LEFT)
         one.run("ln -s /bin/false /usr/local/sbin/reboot; sync")

@@ -22,7 +22,8 @@ SHOW = """
 for _ in $(seq 100); do ip -6 address show tentative | grep -q . || break; sleep 0.02; done
 ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
 ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
-ip token; ip neigh show nud permanent; ip neigh show proxy; tc qdisc | sort
+ip token; ip neigh show nud permanent; ip neigh show nud noarp | grep lladdr.02: || true
+ip neigh show proxy; tc qdisc | sort
 grep -s . /proc/sys/net/ipv[46]/*/eth[12]/* || true
 """
 LEAVE = {"op": "leave"}
@@ -94,6 +95,7 @@ def test_routes_come_back_with_all_that_they_have() -> None:
         ip -6 route add 2001:db8:d::/64 dev eth1 metric 256; ip -6 route append 2001:db8:d::/64 dev eth2 metric 256
         ip rule add iif eth1 lookup 101; ip -6 rule add oif eth1 lookup 102
         ip neigh add 192.0.2.77 lladdr 02:00:00:00:00:01 dev eth1 nud permanent
+        ip neigh add 192.0.2.79 lladdr 02:00:00:00:00:02 dev eth1 nud noarp
         ip neigh add proxy 192.0.2.78 dev eth1; ip neigh add proxy 2001:db8:2::78 dev eth1
         sysctl -qw net.ipv6.conf.eth1.accept_dad=1
         """,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From what hosts can tune to the settings that are applied."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import CHECKOUT
-from orchestrator.spec import Tuning
+from orchestrator.spec import SpecError, Tuning, load_testbed
 from orchestrator.testbed.tuning import TRIED, after_queues, before_links, key_of, overview
 
 CPU = "/sys/devices/system/cpu"
@@ -87,6 +88,40 @@ def test_everything_can_be_left_alone() -> None:
 
 def _key(name: str) -> str:
     return Tuning.model_fields[name].alias or name
+
+
+FILE = """\
+testbed: rack
+provider: ssh
+hosts:
+  - {{name: one, roles: [client, gateway-a, gateway-b, server], {more}}}
+"""
+
+
+def test_a_file_says_null_to_leave_a_setting_alone(tmp_path: Path) -> None:
+    keys = [_key(name) for name in Tuning.model_fields if name != "offloads"]
+    file = tmp_path / "rack.yaml"
+    file.write_text(FILE.format(more=f"tuning: {{{', '.join(f'{key}: null' for key in keys)}}}"))
+    (host,) = load_testbed(file).hosts  # type: ignore[union-attr]
+    assert before_links("one", host.tuning, server(), 4) == {}
+    assert after_queues("one", host.tuning, server(), [0]) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("tuning: {offloads: null}", r"hosts\[0\]\.tuning\.offloads: nothing is not valid"),
+        ("tuning: {hash: ~}", "YAML reads ~ as no value"),
+        ("tuning: {hash:}", "The value is missing"),
+        ("tuning: null", "YAML reads null as no value"),
+        ("kernel: null", "YAML reads null as no value"),
+    ],
+)
+def test_elsewhere_null_is_a_mistake(tmp_path: Path, more: str, says: str) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text(FILE.format(more=more))
+    with pytest.raises(SpecError, match=says):
+        load_testbed(file)
 
 
 EXPLICIT = {
