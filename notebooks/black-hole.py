@@ -31,6 +31,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import cells, figures, polls, quality
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -41,7 +42,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Where the polls ran (F4)
@@ -50,12 +51,12 @@ run.run_id, run.title, run.counts()
 show(figures.where_polls_ran(run))
 
 # %% [markdown]
-# `busiest_cpu` is the share of all polls that one CPU had at a time: 1 is the black hole. `one_cpu` is the share of a
-# tunnel's polls at a time that one CPU had: 1 is a tunnel that stays where it is. Of both gateways; the one that
-# decrypts the traffic is gateway-b.
+# Busiest CPU: the share of all polls that one CPU had at a time; 1 is the black hole. One CPU: the share of a tunnel's
+# polls that one CPU had at a time; 1 is a tunnel that stays where it is. The table has both gateways; gateway-b
+# decrypts the traffic.
 
 # %%
-polls.spread(polls.polls(run))
+readable(run, polls.spread(polls.polls(run)))
 
 # %% [markdown]
 # ## What it costs (F2)
@@ -66,19 +67,19 @@ polls.spread(polls.polls(run))
 show(figures.throughput_tunnels(run))
 
 # %%
-cells.ratios(run)
+readable(run, cells.ratios(run))
 
 # %% [markdown]
 # ## Round by round
 #
 # Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
-# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+# successive trials are correlated. The table has the tests, corrected for the number of cells.
 
 # %%
 show(figures.value_against_round(run))
 
 # %%
-quality.quality(run)
+readable(run, quality.quality(run))
 
 # %% [markdown]
 # ## Where the time went
@@ -93,4 +94,4 @@ show(figures.packet_cost(run))
 # What limited each cell, by rule (`docs/explain.md`).
 
 # %%
-run.limits()[["variant", "cores", "tunnels", "limit", "why"]]
+readable(run, run.limits()[["variant", "cores", "tunnels", "limit", "why"]])

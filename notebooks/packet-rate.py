@@ -27,6 +27,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import figures, latency, packets, quality
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -37,7 +38,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Packet rate against packet size (F6)
@@ -46,7 +47,7 @@ run.run_id, run.title, run.counts()
 show(figures.packet_rate(run))
 
 # %%
-packets.packet_cells(run)
+readable(run, packets.packet_cells(run))
 
 # %% [markdown]
 # ## Latency under load
@@ -56,19 +57,19 @@ packets.packet_cells(run)
 # baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it.
 
 # %%
-latency.latency_cells(run)
+readable(run, latency.latency_cells(run))
 
 # %% [markdown]
 # ## Round by round
 #
 # Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
-# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+# successive trials are correlated. The table has the tests, corrected for the number of cells.
 
 # %%
 show(figures.value_against_round(run))
 
 # %%
-quality.quality(run)
+readable(run, quality.quality(run))
 
 # %% [markdown]
 # ## Where the time went

@@ -28,6 +28,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import figures, quality
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -38,13 +39,13 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Summary
 
 # %%
-quality.quality_notes(run) + quality.place_notes(run)
+print(*quality.quality_notes(run), *quality.place_notes(run), sep="\n")
 
 # %% [markdown]
 # ## Round by round
@@ -60,13 +61,13 @@ show(figures.value_against_round(run))
 # p-values are corrected for the number of cells.
 
 # %%
-quality.quality(run)
+readable(run, quality.quality(run))
 
 # %% [markdown]
 # All cells of a boot together, each relative to its own median: drift of the whole computer rather than of one cell.
 
 # %%
-quality.drift_of_boots(run)
+readable(run, quality.drift_of_boots(run))
 
 # %% [markdown]
 # ## Against time
@@ -87,7 +88,7 @@ show(figures.value_against_time(run))
 show(figures.value_against_order(run))
 
 # %%
-quality.drift_in_rounds(run)
+readable(run, quality.drift_in_rounds(run))
 
 # %% [markdown]
 # ## Noise floor
@@ -96,4 +97,4 @@ quality.drift_in_rounds(run)
 # between variants that is no larger shows nothing.
 
 # %%
-run.noise_floor()
+readable(run, run.noise_floor())

@@ -27,6 +27,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import figures, rekeys
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -37,7 +38,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Second by second
@@ -48,8 +49,8 @@ show(figures.rekey(run))
 # %% [markdown]
 # ## What was lost
 #
-# `remains`: the lowest second at the rekey as a share of the trial's median second. `lowest_elsewhere`: the same of all
-# other seconds. A rekey costs something where the first is clearly below the second.
+# Remains: the lowest second at the rekey as a share of the trial's median second. Lowest elsewhere: the same for all
+# other seconds. A rekey has a cost if the first is clearly below the second.
 
 # %%
-rekeys.cost(run)
+readable(run, rekeys.cost(run))

@@ -26,6 +26,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import cells, figures, latency, quality
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -36,23 +37,23 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## What was measured
 #
-# A row a cell. Medians are over valid trials only; below six trials the bounds are the range, and the column says so.
+# One row per cell. Medians are of valid trials only; with fewer than six trials the bounds are the range of the values.
 
 # %%
-cells.cells(run)
+readable(run, cells.cells(run))
 
 # %% [markdown]
 # ## Ratios between variants
 #
-# Paired by block and round, so that what drifts hits both sides alike.
+# Trials are paired by block and round, so that drift affects both sides of a ratio alike.
 
 # %%
-cells.ratios(run)
+readable(run, cells.ratios(run))
 
 # %% [markdown]
 # ## One tunnel (F1)
@@ -67,18 +68,18 @@ show(figures.one_tunnel(run))
 show(figures.throughput_tunnels(run))
 
 # %% [markdown]
-# ## One tunnel a core (F3)
+# ## One tunnel per core (F3)
 
 # %%
 show(figures.one_tunnel_a_core(run))
 
 # %%
-cells.efficiencies(run)
+readable(run, cells.efficiencies(run))
 
 # %% [markdown]
 # ## Further factors
 #
-# Keys of the spec that are varied beside variant, cores and tunnels; most runs have none.
+# Keys of the spec that vary besides variant, cores and tunnels; most runs have none.
 
 # %%
 if run.further_factors:
@@ -88,13 +89,13 @@ if run.further_factors:
 # ## Round by round
 #
 # Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
-# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+# successive trials are correlated. The table has the tests, corrected for the number of cells.
 
 # %%
 show(figures.value_against_round(run))
 
 # %%
-quality.quality(run)
+readable(run, quality.quality(run))
 
 # %% [markdown]
 # ## Where the time went
@@ -115,17 +116,17 @@ if run.profiles:
 # %% [markdown]
 # ## Round-trip times
 #
-# Of echo requests beside the traffic, where the spec asked for them (`traffic: {latency: {}}`).
+# Of echo requests sent beside the traffic, if the spec asked for them (`traffic: {latency: {}}`).
 
 # %%
 if latency.timed_beside_traffic(run):
     show(figures.round_trips(run))
 
 # %%
-latency.latency_cells(run) if latency.timed_beside_traffic(run) else None
+readable(run, latency.latency_cells(run)) if latency.timed_beside_traffic(run) else None
 
 # %% [markdown]
 # What limited each cell, by rule (`docs/explain.md`).
 
 # %%
-run.limits()[["variant", "cores", "tunnels", "limit", "why"]]
+readable(run, run.limits()[["variant", "cores", "tunnels", "limit", "why"]])

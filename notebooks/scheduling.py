@@ -29,6 +29,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import cells, figures, quality
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -39,7 +40,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Throughput by scheduling (F7)
@@ -48,19 +49,19 @@ run.run_id, run.title, run.counts()
 show(figures.scheduling(run))
 
 # %%
-cells.ratios(run)
+readable(run, cells.ratios(run))
 
 # %% [markdown]
 # ## Round by round
 #
 # Every trial in the order of measurement. A median says little about a cell that has several modes, drifts, or whose
-# neighbouring trials are alike. The table has the tests, corrected for the number of cells.
+# successive trials are correlated. The table has the tests, corrected for the number of cells.
 
 # %%
 show(figures.value_against_round(run))
 
 # %%
-quality.quality(run)
+readable(run, quality.quality(run))
 
 # %% [markdown]
 # ## Where the time went
@@ -75,4 +76,4 @@ show(figures.packet_cost(run))
 # What limited each cell, by rule (`docs/explain.md`).
 
 # %%
-run.limits()[["variant", "cores", "tunnels", "limit", "why"]]
+readable(run, run.limits()[["variant", "cores", "tunnels", "limit", "why"]])

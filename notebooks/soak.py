@@ -26,6 +26,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import figures, long_runs
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -36,7 +37,7 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Over time
@@ -47,9 +48,9 @@ show(figures.over_time(run))
 # %% [markdown]
 # ## The first and the last tenth of each trial
 #
-# `throughput_ratio`: the mean rate of the last tenth of a trial over that of its first tenth. `memory_lost_mib`: how
-# much less memory was available in the last tenth of the samples than in the first. `slab_grown_mib`: how much the
-# kernel's own objects grew.
+# Throughput ratio: the mean rate of the last tenth of a trial over that of its first tenth. Memory lost: how much less
+# memory was available in the last tenth of the samples than in the first. Slab grown: how much the kernel's own objects
+# grew.
 
 # %%
-long_runs.first_and_last(run)
+readable(run, long_runs.first_and_last(run))

@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Speed-ups (F5)
 #
-# How many times as much one variant carries as another, and the ratios that the paper's claims are about, beside what
-# was published. Reads one run's directory, and the published values of `experiments/claims`. `orch report RUN` executes
+# Speed-ups of each variant over the reference, and the ratios that the paper's claims are about, beside the published
+# values. Reads one run's directory, and the published values of `experiments/claims`. `orch report RUN` executes
 # it; here in Jupyter, set `run_dir` to any run (or to a folder of runs: the latest is taken).
 
 # %% tags=["parameters"]
@@ -25,6 +25,7 @@ figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: th
 # %%
 import orchestrator as orch
 from orchestrator.analysis import cells, figures
+from orchestrator.analysis.readable import readable
 
 run = orch.load(run_dir)
 
@@ -35,23 +36,23 @@ def show(drawing: figures.Drawing) -> figures.Drawing:
     return drawing
 
 
-run.run_id, run.title, run.counts()
+print(run.run_id, run.title, sep="\n")
 
 # %% [markdown]
 # ## Between variants
 #
-# Each trial is compared with the reference's of the same block and round, so that what drifts hits both alike.
+# Each trial is compared with the reference's trial of the same block and round, so that drift affects both alike.
 
 # %%
 show(figures.speed_ups(run))
 
 # %%
-cells.ratios(run)
+readable(run, cells.ratios(run))
 
 # %% [markdown]
 # ## Beside the published values
 #
-# Purple values are published ones, for other hardware. Whether a claim is reproduced, and if not why, is in the table.
+# Purple values are published ones, for other hardware. The table says whether each claim is reproduced, and why not.
 
 # %%
 show(figures.published(run))

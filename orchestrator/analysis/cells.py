@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came out: a row a cell, the ratios between variants, the efficiency with more cores."""
+"""What came out: one row per cell, the ratios between variants, the efficiency with more cores."""
 
 import math
 from collections import Counter
@@ -29,7 +29,7 @@ from orchestrator.stats.modes import CERTAIN, Modes, modes_among
 
 
 def cells(run: Run) -> pd.DataFrame:
-    """One row a planned cell, in the order cores, tunnels, variant. Of a quantity of the user's own, columns end in
+    """One row per planned cell, in the order cores, tunnels, variant. Of a quantity of the user's own, columns end in
     _value in place of _bps, and generator_bound is never true: near the baseline nothing need be at its limit.
 
     Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
@@ -115,7 +115,7 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
-    """Parallel efficiency with one tunnel a core, against the variant's own throughput on one core, on one testbed.
+    """Parallel efficiency with one tunnel per core, against the variant's own throughput on one core, on one testbed.
     Of throughput only.
 
     Columns: the levels, reference_cores (1), n (trials) and boots (of the side that has fewer), median, low, high,
@@ -141,7 +141,7 @@ def efficiencies(run: Run) -> pd.DataFrame:
 def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
     """Amdahl's law and the USL (see `orchestrator.stats.fits`), fitted to each variant's throughput against cores.
 
-    One row a law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
+    One row per law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
     more than one core count. ``weights``: relative deviations, or absolute ones, as is usual for the USL. Columns:
     variant, the levels of further factors, tunnels, law, core_counts, n (trials), boots (of the core count that has
     fewest), fitted, reason (of what was not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN

@@ -33,8 +33,8 @@ _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
 class Run:
     """One run. ``meta`` is run.json as it is.
 
-    ``trials``: one row a planned trial, in the plan's order: the accepted attempt, else the last; status ok, failed,
-    invalid or missing. ``attempts``: one row an attempt, with the reasons of those that are not ok. ``boot`` in both:
+    ``trials``: one row per planned trial, in the plan's order: the accepted attempt, else the last; status ok, failed,
+    invalid or missing. ``attempts``: one row per attempt, with the reasons of those that are not ok. ``boot`` in both:
     what is the same for all that was measured in one boot of a testbed's hosts. ``note``: a sentence for figures, of a
     part of a run.
     """
@@ -209,7 +209,7 @@ class Run:
         return found
 
     def cells(self) -> pd.DataFrame:
-        """What came out, one row a cell: medians with their intervals; see `analysis.cells.cells`."""
+        """What came out, one row per cell: medians with their intervals; see `analysis.cells.cells`."""
         from orchestrator.analysis.cells import cells
 
         return cells(self)
@@ -221,7 +221,7 @@ class Run:
         return ratios(self, reference)
 
     def efficiencies(self) -> pd.DataFrame:
-        """Parallel efficiency with one tunnel a core; see `analysis.cells.efficiencies`."""
+        """Parallel efficiency with one tunnel per core; see `analysis.cells.efficiencies`."""
         from orchestrator.analysis.cells import efficiencies
 
         return efficiencies(self)

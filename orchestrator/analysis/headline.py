@@ -168,8 +168,8 @@ def _verdict(run: Run, standing: Standing) -> str:
         said = [f"of {lead.other} in {lead.rounds_ahead} of {lead.n} rounds" for lead in leads]
         return f"{best} was ahead {listed(said)}{beside}."
     if leads and all(lead.n == 1 for lead in leads):
-        return f"No winner: one round shows none. {best} {run.quantity.carried_most} in it{beside}."
-    said = [f"{listed([best, *standing.rivals])} are not told apart"] if standing.rivals else []
+        return f"No winner can be named from one round. {best} {run.quantity.carried_most} in it{beside}."
+    said = [f"{listed([best, *standing.rivals])} are statistically indistinguishable"] if standing.rivals else []
     first = "highest" if run.quantity.higher else "lowest"
     more = run.quantity.carried_more
     said += [f"{best} has the {first} median, and {name} {more} in their rounds" for name in standing.behind]
@@ -202,7 +202,9 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
             f"{listed(standing.higher)} {more} over all rounds; in those that both have, {standing.best} {better}."
         )
     if standing.leads and any(lead.interval.is_range for lead in standing.leads):
-        said.append(f"Too few rounds for a 95 % interval, which takes {FEWEST_FOR_INTERVAL}: take it as a first look.")
+        said.append(
+            f"Too few rounds for a 95 % interval, which needs {FEWEST_FOR_INTERVAL}: treat this as a first look."
+        )
     said += mode_remarks(run, standing.key, standing.rows)
     effects = [(f"{lead.median:.2f} times {lead.other}", lead.median) for lead in _matter(run, standing)]
     said += filter(None, [floor_remark(run, standing.key, effects)])
@@ -258,8 +260,10 @@ def _elsewhere(found: Sequence[Standing], failed: Sequence[Cell]) -> list[str]:
     comparisons = sum(len(one.leads) for one in found)
     kinds = {outcome for _, outcome in outcomes}
     how = f"Holm's correction for all {comparisons} comparisons"
-    note = f" Each by its own numbers: none stands {how}." if kinds else ""
+    note = f" Each by its own numbers: none is significant after {how}." if kinds else ""
     if "won" in kinds:
-        note = f" Won: it stands {how}{'; ahead: by the numbers of that place alone' if 'ahead' in kinds else ''}."
+        note = (
+            f" Won: significant after {how}{'; ahead: by the numbers of that place alone' if 'ahead' in kinds else ''}."
+        )
     of = "cores, tunnels and further factors" if any(one.key.more for one in found) else "cores and tunnels"
     return [f"Of all {places} planned combinations of {of}, {listed(said)}.{note}"]

@@ -50,7 +50,7 @@ def timed_beside_traffic(run: Run) -> bool:
 
 
 def latency_cells(run: Run) -> pd.DataFrame:
-    """One row a cell and load: trials, answers (of all), and of each quantile the median of the trials, in ms;
+    """One row per cell and load: trials, answers (of all), and of each quantile the median of the trials, in ms;
     of max_ms the highest; and measured_in."""
     found = latencies(run)
     groups = found.groupby([*run.levels, "at"], sort=True, dropna=False)

@@ -23,7 +23,7 @@ _COLUMNS = ["against", "n", "unpaired", "median", "low", "high", "interval", "fl
 
 
 def noise_floor(run: Run) -> pd.DataFrame:
-    """One row a cell that is measured twice, in the order of places; empty for a run that does not ask for it.
+    """One row per cell that is measured twice, in the order of places; empty for a run that does not ask for it.
 
     Columns: the levels of the second cell; against (the variant of the first); n (pairs), unpaired; median, low, high,
     interval: of the ratios of the second to the first, paired by boot and round; floor_low, floor_high: the band that

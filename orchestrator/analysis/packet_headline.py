@@ -68,7 +68,7 @@ def _remarks(rows: list[Any]) -> list[str]:
     sizes = sorted({int(row["n"]) for row in rows if row["n"]})
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     lost = {name: sum(row[name] for row in rows) for name in ("failed", "invalid", "missing")}
-    said.append(f"n = {n} trials a variant{', and ' + lost_in_words(lost) if any(lost.values()) else ', all valid'}.")
+    said.append(f"n = {n} trials per variant{', and ' + lost_in_words(lost) if any(lost.values()) else ', all valid'}.")
     absent = [str(row["variant"]) for row in rows if not row["n"]]
     if absent:
         said.append(f"Without a valid trial there: {listed(absent)}.")

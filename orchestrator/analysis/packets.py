@@ -73,7 +73,7 @@ def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
 
 
 def packet_cells(run: Run) -> pd.DataFrame:
-    """One row a planned cell and goal, in the order of places and variants.
+    """One row per planned cell and goal, in the order of places and variants.
 
     Columns: the levels; goal; n (ok trials), boots, failed, invalid, missing; median_pps, low_pps, high_pps, interval:
     of the lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;

@@ -35,6 +35,7 @@ from orchestrator.analysis.profiles.files import FOLDER, file_stem
 from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.quantity import Quantity
+from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.paths import CHECKOUT, EXPERIMENTS
@@ -61,9 +62,9 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
     """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
     browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": _number, "percent": _percent, "count_of": count}
+    environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
     quantity = run.quantity
-    environment.filters |= {"value": lambda value: _number(None if value is None else value / quantity.scale)}
+    environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
     environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
@@ -311,21 +312,11 @@ def _figure(path: Path) -> dict[str, Any]:
 
 
 def _gbit(bits_per_second: float | None) -> str:
-    return _number(None if bits_per_second is None else bits_per_second / 1e9)
+    return number(None if bits_per_second is None else bits_per_second / 1e9)
 
 
 def _kpps(packets_per_second: float | None) -> str:
-    return _number(None if packets_per_second is None else packets_per_second / 1e3)
-
-
-def _number(value: float | None) -> str:
-    """Three significant digits, never in powers of ten; a dash for what is missing."""
-    if value is None or math.isnan(value):
-        return "-"
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{min(digits, 6)}f}"
+    return number(None if packets_per_second is None else packets_per_second / 1e3)
 
 
 def _percent(share: float | None) -> str:

@@ -56,7 +56,7 @@ def _recorded(folder: Path) -> pd.DataFrame:
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
-    """How polls spread over CPUs, a row a cell and role.
+    """How polls spread over CPUs, one row per cell and role.
 
     Columns: the levels, role, polls, packets_per_poll; ``empty``: the share (0 to 1) of the polls that delivered
     nothing, because the tunnel's queue was empty or its first packet was not decrypted yet; ``busiest_cpu``: the share

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a cell's trials are what a median takes them for: values of one mode, without drift, each for itself.
 
-Each of the three questions is a family of tests, one a cell, with at most 5 % of false alarms among all cells of a run.
-Drift and likeness of neighbours are corrected by Holm; for modes see `orchestrator.stats.modes.modes_among`. How often
-each alarms falsely is simulated in tests/unit/test_stats_modes.py.
+Each of the three questions is a family of tests, one per cell, with at most 5 % of false alarms among all cells of a
+run. Drift and likeness of neighbours are corrected by Holm; for modes see `orchestrator.stats.modes.modes_among`. How
+often each alarms falsely is simulated in tests/unit/test_stats_modes.py.
 """
 
 import math
@@ -36,7 +36,7 @@ def several_modes(run: Run) -> dict[Cell, Modes]:
 
 
 def quality(run: Run) -> pd.DataFrame:
-    """One row a cell with a valid trial: is it in one mode, does it drift, are neighbours alike.
+    """One row per cell with a valid trial: is it in one mode, does it drift, are neighbours alike.
 
     Columns: the levels; n; modes ("", probable or certain), lower, lower_n, upper, upper_n (median and trials of each
     group, in bit/s or packets/s; NaN and 0 without modes); drift (Kendall's tau with order, within a boot) and drift_p;
@@ -67,7 +67,7 @@ def quality(run: Run) -> pd.DataFrame:
 
 
 def drift_of_boots(run: Run) -> pd.DataFrame:
-    """One row a boot: whether all its cells together rise or fall from round to round.
+    """One row per boot: whether all its cells together rise or fall from round to round.
 
     Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
     rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three rounds).
@@ -76,7 +76,7 @@ def drift_of_boots(run: Run) -> pd.DataFrame:
 
 
 def drift_in_rounds(run: Run) -> pd.DataFrame:
-    """One row a boot: whether values rise or fall with the place that a trial has in its round.
+    """One row per boot: whether values rise or fall with the place that a trial has in its round.
 
     Of each place the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
     places, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three places). The
@@ -136,7 +136,7 @@ def quality_notes(run: Run) -> list[str]:
         if rows:
             each = [f"{Cell.of(row)}: {in_words(row, scale)}" for row in rows]
             said.append(f"{word} ({run.in_its_time(unit)}): {'; '.join(each)}.")
-    for name, what in (("drift", "Drift within a boot"), ("neighbours", "Neighbouring trials are alike or opposed")):
+    for name, what in (("drift", "Drift within a boot"), ("neighbours", "Successive trials are correlated")):
         rows = table[table[f"{name}_p"] <= _ALARMS].to_dict("records")
         if rows:
             each = [f"{Cell.of(row)} ({row[name]:+.2f}, p = {row[f'{name}_p']:.2g})" for row in rows]
@@ -147,10 +147,10 @@ def quality_notes(run: Run) -> list[str]:
         said.append(f"In block {row['block']} on {row['testbed']} everything {way} from round to round.")
     if not said and len(table):
         few = int((table["n"] < FEWEST_FOR_MODES).sum())
-        said.append("No cell shows several modes, drift or alike neighbours beyond chance.")
-        said += [f"Modes take {FEWEST_FOR_MODES} trials a cell, and {few} of {len(table)} cells have fewer."] * bool(
-            few
-        )
+        said.append("No cell shows several modes, drift or correlated successive trials beyond chance.")
+        said += [
+            f"A test for modes needs {FEWEST_FOR_MODES} trials per cell; {few} of {len(table)} cells have fewer."
+        ] * bool(few)
     return said
 
 

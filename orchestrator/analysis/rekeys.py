@@ -52,7 +52,7 @@ def rekeys(run: Run) -> pd.DataFrame:
 
 
 def cost(run: Run) -> pd.DataFrame:
-    """What a rekey cost, a row a trial that had one.
+    """What a rekey cost, one row per trial that had one.
 
     Columns: trial_id, the levels, round, rekeys (how many tunnels), at_s (of the first); ``usual_bps``: the median of
     the seconds that are not at a rekey, ``lowest_bps``: the lowest of those that are (``NEAR_S`` before and after);

@@ -102,13 +102,13 @@ class Standing:
 
     @property
     def outcome_of_many(self) -> str:
-        """The outcome beside those of all other places: won only where that stands Holm's correction."""
+        """The outcome beside those of all other places: won only where that is significant after Holm's correction."""
         outcome = self.outcome
         return "ahead" if outcome == "won" and not all(lead.stands for lead in self.leads) else outcome
 
     @property
     def rivals(self) -> list[str]:
-        """The variants that are not told apart from the best: 1 lies in the interval or the range of their ratio."""
+        """The variants indistinguishable from the best: 1 lies in the interval or the range of their ratio."""
         return [lead.other for lead in self.leads if not (lead.is_clear or lead.is_ahead or lead.is_behind)]
 
     @property

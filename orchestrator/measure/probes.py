@@ -170,7 +170,7 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
 
 
 def over_time(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the agents' ``measure`` read during the traffic, a row a host and time.
+    """What the agents' ``measure`` read during the traffic, one row per host and time.
 
     ``at_s``: seconds after the measured window began; ``memory_available`` and ``slab`` (the kernel's own objects,
     socket buffers and peers among them) in bytes; ``drops``: packets that the interfaces of the host's roles have

@@ -66,7 +66,7 @@ def modes_among(values: Mapping[Cell, Mapping[Hashable, Sequence[float]]]) -> di
     With several boots a value counts by how far it is from the mean of its boot: boots differ, and that makes no modes.
     A cell is so for certain if its p-value, corrected by Holm for the number of cells, is at most 2.5 %. It is probably
     so if its own p-value is at most 5 % and so many cells reach that as happens by chance in at most 2.5 % of runs
-    (binomial): with six trials a cell no single p-value is small enough among many cells, but several together are.
+    (binomial): with six trials per cell no single p-value is small enough among many cells, but several together are.
     So of runs whose cells all have one mode at most 5 % get any flag.
     """
     splits = {cell: split for cell, boots in values.items() if (split := _split_of(boots)) is not None}

@@ -40,7 +40,7 @@ _WHAT = {
     "run.json": "The spec, the plan and its seed, versions, the source, and the environment of every host",
     "journal.jsonl": "What happened, in order",
     "stopping.json": "How many rounds each cell has, and why",
-    "trials.parquet": "One row a trial: the accepted attempt, else the last",
+    "trials.parquet": "One row per trial: the accepted attempt, else the last",
     "attempts.parquet": "Every attempt, with the reason if it does not count",
     "claims.json": "The verdict on each claim of the paper",
     "report.html": "The report: figures, what was measured, where, and what did not work",

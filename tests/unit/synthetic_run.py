@@ -54,7 +54,7 @@ def write_run(
     """Write run.json and the attempts; returns the run's directory.
 
     ``boots``: how many blocks there are of each number of cores.
-    ``tunnels`` may hold 0 for one tunnel a core. ``fate`` gives the statuses of each trial's attempts, [] for none.
+    ``tunnels`` may hold 0 for one tunnel per core. ``fate`` gives the statuses of each trial's attempts, [] for none.
     With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
     says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time. ``noise_floor``: the variant
     that each round has once more.

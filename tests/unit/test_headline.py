@@ -54,7 +54,7 @@ def test_who_won_is_said_against_both_unpatched_modules_at_one_tunnel_a_core(tmp
     # 6 rounds of 6 have p = 1/32, and 12 of these do not stand a correction for being many.
     assert (
         "Of all 6 planned combinations of cores and tunnels, inline was ahead in 6. Each by its own numbers: none "
-        "stands Holm's correction for all 12 comparisons." in found.remarks
+        "is significant after Holm's correction for all 12 comparisons." in found.remarks
     )
 
 
@@ -62,8 +62,8 @@ def test_of_many_places_the_word_won_stands_a_correction_for_being_many(tmp_path
     found = headline(load(write_run(tmp_path, variants=ALL, rounds=9, speed=by_rank, tunnels=(1, 2))))
     # 9 of 9: p = 1/256, and times 8 comparisons that is 0.031.
     assert (
-        "Of all 4 planned combinations of cores and tunnels, inline won 4. Won: it stands Holm's correction for all 8 "
-        "comparisons." in found.remarks
+        "Of all 4 planned combinations of cores and tunnels, inline won 4. Won: significant after Holm's "
+        "correction for all 8 comparisons." in found.remarks
     )
 
 
@@ -104,7 +104,7 @@ def test_with_too_few_rounds_nobody_has_won(tmp_path: Path, rounds: int) -> None
 
 def test_one_round_shows_no_winner(tmp_path: Path) -> None:
     found = headline(load(write_run(tmp_path, variants=ALL, rounds=1, speed=by_rank)))
-    assert found.verdict == "No winner: one round shows none. inline carried the most in it."
+    assert found.verdict == "No winner can be named from one round. inline carried the most in it."
 
 
 def test_a_lost_round_is_counted(tmp_path: Path) -> None:

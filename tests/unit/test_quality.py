@@ -93,7 +93,7 @@ def test_drift_is_found_for_a_cell_and_for_a_boot(tmp_path: Path) -> None:
 def test_a_run_without_any_says_so_and_names_cells_with_few_trials(tmp_path: Path) -> None:
     assert quality_notes(run_with(tmp_path / "plain", "plain"))[0].startswith("No cell shows several modes")
     few = quality_notes(run_with(tmp_path / "few", "plain", rounds=3))
-    assert "Modes take 6 trials a cell, and 2 of 2 cells have fewer." in few
+    assert "A test for modes needs 6 trials per cell; 2 of 2 cells have fewer." in few
 
 
 def test_every_trial_is_drawn_round_by_round_and_invalid_attempts_are_hollow(tmp_path: Path) -> None:

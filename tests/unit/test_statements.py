@@ -63,7 +63,7 @@ def median_gbit(name: str, variant: str, cores: int, tunnels: int) -> float:
 
 
 def efficiency(name: str, variant: str, cores: int) -> Numbers:
-    """With one tunnel a core: median and bounds."""
+    """With one tunnel per core: median and bounds."""
     table = run(name).efficiencies()
     (row,) = table[(table["variant"] == variant) & (table["cores"] == cores)].to_dict("records")
     return row["median"], row["low"], row["high"]

@@ -43,12 +43,12 @@ def sample_note(cells: pd.DataFrame, *, explained: bool = True) -> str:
     if not found:
         return "No cell has a valid trial."
     if found == [1]:
-        return "One trial a cell (n = 1): no spread is known."
+        return "One trial per cell (n = 1): no spread is known."
     n = sizes_in_words(found)
     span = whiskers(shown.loc[shown["n"] > 1, "interval"])
     if not explained:
         return f"Medians of {n} trials; whiskers: {span}."
-    return f"Marks: every trial. Dashes: medians, {n} trials a cell. Whiskers: {span}."
+    return f"Marks: every trial. Dashes: medians, {n} trials per cell. Whiskers: {span}."
 
 
 def sizes_in_words(sizes: Iterable[int]) -> str:

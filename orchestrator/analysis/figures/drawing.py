@@ -27,7 +27,7 @@ FORMATS = ("pdf", "png", "svg")
 _WITHOUT_DATE = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
 
-@dataclass
+@dataclass(repr=False)
 class Drawing:
     """``name``: the file name's stem, which is stable. ``notes``: the sentences of the caption."""
 
@@ -71,7 +71,7 @@ class Drawing:
 
     @cached_property
     def png(self) -> bytes:
-        """The figure as PNG, 300 dots an inch."""
+        """The figure as PNG, 300 dots per inch."""
         return self.rendered("png")
 
     def save(self, folder: Path | str) -> None:
@@ -83,13 +83,20 @@ class Drawing:
         replace_file(folder / f"{self.name}.txt", self.caption + "\n")
 
     def _repr_html_(self) -> str:
+        """The figure for a notebook, with what its foot does not say already as the caption."""
         data = base64.b64encode(self.png).decode()
         width = int(self.figure.get_size_inches()[0] * 144)
-        alt = html.escape(self.caption, quote=True)
+        foot = " ".join(text.get_text() for text in self.figure.texts if text.get_gid() == numbers.FOOTER)
+        foot = " ".join(foot.split())
+        caption = " ".join([f"{self.title}.", *(note for note in self.notes if note not in foot)])
+        alt = html.escape(self.title, quote=True)
         return (
             f'<img src="data:image/png;base64,{data}" alt="{alt}" style="width:{width}px;max-width:100%;'
-            f'background:white"><p style="max-width:{width}px"><small>{html.escape(self.caption)}</small></p>'
+            f'background:white"><p style="max-width:{width}px"><small>{html.escape(caption)}</small></p>'
         )
+
+    def __repr__(self) -> str:
+        return f"<Drawing {self.name}: {self.title}>"
 
 
 @contextmanager

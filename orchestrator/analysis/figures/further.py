@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput against further factors: a panel for each key of the spec that is varied, a line a variant."""
+"""Throughput against further factors: a panel for each key of the spec that is varied, one line per variant."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -19,7 +19,7 @@ _PLACE = "place"  # a column: which level of the panel's factor a row has, from 
 
 
 def further_factors(run: Run) -> Drawing:
-    """Of each further factor with several levels a panel, at the most cores and, of those, one tunnel a core (else the
+    """One panel per further factor with several levels, at the most cores and, of those, one tunnel per core (else the
     most tunnels); the other further factors have the levels with which most levels of the panel's were measured."""
     cells, quantity, title = cells_of(run), run.quantity, parts.title_of(run, TITLE)
     varied = [path for path in run.further_factors if cells[path].nunique() > 1]

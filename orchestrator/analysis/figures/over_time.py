@@ -22,7 +22,7 @@ _MINUTES_FROM_S = 300
 
 
 def over_time(run: Run) -> Drawing:
-    """The ok trials at the most cores and tunnels that have samples over time; a line a trial, or a trial and host."""
+    """The ok trials at the most cores and tunnels that have samples over time: one line per trial and host."""
     samples = run.over_time[run.over_time["kind"] == "measure"]
     lost = captions.loss_note(run.planned, run.invalid)
     if samples.empty:
@@ -35,7 +35,7 @@ def over_time(run: Run) -> Drawing:
     names = [name for name in run.variants if name in set(samples["variant"])]
     hosts = samples["host"].nunique()
     face = [
-        f"A line a trial{' and host' * (hosts > 1)}, {_n(samples)} a variant. {cores} core{'s' * (cores != 1)}, "
+        f"One line per trial{' and host' * (hosts > 1)}, {_n(samples)} per variant. {cores} core{'s' * (cores != 1)}, "
         f"{tunnels} tunnel{'s' * (tunnels != 1)}.",
         "Memory: how much less is available than when the measured time began.",
         lost,

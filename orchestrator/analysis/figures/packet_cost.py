@@ -38,7 +38,7 @@ def packet_cost(run: Run) -> Drawing:
         return parts.nothing(run, NAME, TITLE, "no valid trial recorded throughput and the time of its CPUs.")
     where = f"{captions.count(cell[0], 'core')}, {captions.count(cell[1], 'tunnel')}"
     n = captions.sizes_in_words(load.n for load in found)
-    notes = [f"{where}; medians of {n} trials a variant. CPU time for each {INNER_PACKET_BYTES} bytes that arrived."]
+    notes = [f"{where}; medians of {n} trials per variant. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
     if found[0].shared:
         notes.append("All roles share the CPUs, so that the generator and the server are in the bars.")
     notes.append("Processes and threads: encryption and decryption by workers, threaded polls, iperf3.")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F6: packet rate against packet size, a line a variant, a column of panels a core count; below it, the rate a core."""
+"""F6: packet rate against packet size, one line per variant, one column of panels per core count; below it, the rate
+per core."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ _FAINT = 0.35  # of the colour, for rates without a loss beside those with few
 
 
 def packet_rate(run: Run) -> Drawing:
-    """F6 of a run. Of each core count the cells with one tunnel a core, where there are such, else the most tunnels."""
+    """F6 of a run: of each core count, the cells with one tunnel per core if there are such, else the most tunnels."""
     every = packet_cells(run)
     lost = captions.loss_note(run.planned, _invalid(run), drawn=False)
     shown = every[every["n"] > 0]
@@ -82,7 +83,7 @@ def packet_rate(run: Run) -> Drawing:
             grid[1][column].set_xticks(list(places.values()), list(places))
             grid[1][column].set_xlim(-0.5, len(places) - 0.5)
             grid[1][column].set_xlabel("Bytes of a packet")
-        shares = f"{run.in_its_time('kpps')}\na core" if run.virtual_time else "kpps a core"
+        shares = f"{run.in_its_time('kpps')}\nper core" if run.virtual_time else "kpps per core"
         for row, quantity in ((0, parts.rate_label(run, "Packet rate in kpps")), (1, shares)):
             grid[row][0].set_ylabel(quantity)
             grid[row][0].set_ylim(0, tops[row])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Panels side by side, one a core count, each with the tunnels on its x axis."""
+"""Panels side by side, one per core count, each with the tunnels on its x axis."""
 
 import math
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ _BOLD = 1.15  # how much wider than the regular font its bold one is
 
 
 def sheet(run: Run, width: float, height: float, footer: Sequence[str]) -> Figure:
-    """An empty figure with ``footer`` at its foot, a sentence after another; axes keep clear of it.
+    """An empty figure with ``footer`` at its foot, one sentence after the other; axes keep clear of it.
 
     A run in virtual time says so in bold at the head, wherever the figure is seen without its caption. ``height`` is
     that of the plot alone, in inches: head and footer are added to it.
@@ -124,7 +124,7 @@ def draw_variants(
     column: str,
     gap: float,
 ) -> None:
-    """Medians joined by lines, whiskers, and every trial, a line a variant.
+    """Medians joined by lines, whiskers, and every trial, one line per variant.
 
     ``places`` gives where a level of ``column`` lies on the x axis; ``gap`` is the smallest distance between two,
     of which variants take a small part each, so that they do not hide one another.

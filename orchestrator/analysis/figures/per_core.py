@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Per-core load: how each CPU spent its time, by kind, a panel a variant, at the largest core count."""
+"""Per-core load: how each CPU spent its time, by kind, one panel per variant, at the largest core count."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ _POINTS: dict[str, Any] = {"s": 4, "color": "#222222", "linewidths": 0, "alpha":
 
 
 def chosen_cell(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """The cores and tunnels that are shown: the most cores, and of those one tunnel a core, else the most tunnels."""
+    """The cores and tunnels that are shown: the most cores, and of those one tunnel per core, else the most tunnels."""
     measured = frame[frame["kind"] == "measure"]
     if measured.empty:
         return None
@@ -75,7 +75,7 @@ def per_core_load(run: Run) -> Drawing:
     same = {int(n) for n in sizes}
     n = f"n = {min(same)}" if len(same) == 1 else f"n = {min(same)} to {max(same)}"
     where = f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}"
-    notes = [f"{where}. Bars: mean shares over {n} trials a variant."]
+    notes = [f"{where}. Bars: mean shares over {n} trials per variant."]
     if several:
         notes.append(f"The CPUs of {' and '.join(hosts)}, which has the gateway that encrypts.")
     if own:
@@ -109,7 +109,8 @@ def user_note(run: Run, rows: pd.DataFrame) -> str:
         return ""
     if run.testbed.get("provider") == "uml":
         return (
-            "User time is 0 in every sample: the lab's kernel does not account it apart, and counts it as system time."
+            "User time is 0 in every sample: the lab's kernel does not account for it separately, and counts it as "
+            "system time."
         )
     return "User time is 0 in every sample."
 

@@ -54,12 +54,12 @@ def where_polls_ran(run: Run) -> Drawing:
     if len(cpus) > _MIXED_CPUS:
         several = "or that had the most polls of it, paler the fewer these were"
     notes = [
-        f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}; one trial a variant, apart from "
+        f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}; one trial per variant, apart from "
         "those that are measured, since recording takes time.",
-        f"Upper row: a line a tunnel; its colour is the CPU that polled it in that tenth of a second, {several}. "
-        "White: no poll, or the record was full.",
+        "Upper row: one line per tunnel, in the colour of the CPU that polled it in that tenth of a second, "
+        f"{several}. White: no poll, or the record was full.",
         f"Busiest CPU: its share of all polls at a time. 100 % is all tunnels on one CPU, {1 / len(cpus):.0%} an even "
-        "spread. Own CPU: the share of a tunnel's polls at a time that one CPU had.",
+        "spread. Own CPU: the largest share of a tunnel's polls that one CPU had at a time.",
         "Lower row: how the CPUs spent that time. Threaded polls count as system time.",
     ]
     notes += [note for note in (user_note(run, times),) if note]

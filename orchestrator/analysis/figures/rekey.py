@@ -75,7 +75,7 @@ def _panel(axes: "Axes", run: Run, name: str, seconds: pd.DataFrame, found: pd.D
 def _samples(counts: pd.Series) -> str:
     low, high = int(counts.min()), int(counts.max())
     n = f"{low}" if low == high else f"{low} to {high}"
-    return f"A line a trial, n = {n} a panel."
+    return f"One line per trial, n = {n} per panel."
 
 
 def _cost_note(run: Run, cores: int) -> str:

@@ -34,7 +34,7 @@ def round_trips(run: Run) -> Drawing:
     sizes = captions.sizes_in_words(here.groupby("variant").size())
     fewest = int(here["n"].min())
     answers = captions.count(fewest, "answer")
-    notes = [f"With {place_in_words(place)}; {sizes} trials a variant, each with {answers} or more."]
+    notes = [f"With {place_in_words(place)}; {sizes} trials per variant, each with {answers} or more."]
     lost = 1 - float(here["n"].sum() / here["sent"].sum())
     if lost > _LOST:
         notes.append(f"{lost:.0%} of the requests had no answer within a second of the end: their times are missing.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F7: throughput by where a variant's work is scheduled, a line a variant, a panel a number of tunnels."""
+"""F7: throughput by where a variant's work is scheduled, one line per variant, a panel a number of tunnels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -36,7 +36,7 @@ def pairs(run: Run, reference: str) -> pd.DataFrame:
 
 @of_first_setting
 def speed_ups(run: Run) -> Drawing:
-    """F5 of a run: paired ratios to the reference variant, a panel a core count."""
+    """F5 of a run: paired ratios to the reference variant, one panel per core count."""
     reference = str(run.reference)
     name, title = BETWEEN[0], BETWEEN[1].format(reference=reference)
     quantity = run.quantity
@@ -142,5 +142,5 @@ def _pairs_note(run: Run, table: pd.DataFrame, *, explained: bool = True) -> str
         return f"Medians of {n} pairs; whiskers: {whiskers}."
     return (
         f"Each mark: a trial's {what} over that of the reference in the same block and round. "
-        f"Dashes: medians, {n} pairs a cell. Whiskers: {whiskers}."
+        f"Dashes: medians, {n} pairs per cell. Whiskers: {whiskers}."
     )

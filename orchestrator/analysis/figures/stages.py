@@ -35,7 +35,7 @@ def packet_stages(run: Run) -> Drawing:
     place = max((one.key.cores, one.key.tunnels) for one in known)
     found = [one for one in known if (one.key.cores, one.key.tunnels) == place]
     where = f"{captions.count(place[0], 'core')}, {captions.count(place[1], 'tunnel')}"
-    notes = [f"{where}; one profiled trial a variant. CPU time for each {INNER_PACKET_BYTES} bytes that arrived."]
+    notes = [f"{where}; one profiled trial per variant. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
     notes.append("The innermost function with a stage decides whose time it is (docs/explain.md).")
     shares = ", ".join(f"{one.key.variant} {covered(one):.0%}" for one in found)
     notes.append(f"The stages add up to this much of the time for which /proc/stat had the CPUs busy: {shares}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F1 and F3: throughput against cores, with one tunnel in all and with one tunnel a core."""
+"""F1 and F3: throughput against cores, with one tunnel in all and with one tunnel per core."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ONE_TUNNEL = ("f1-throughput-one-tunnel", "Throughput of one tunnel against the number of cores")
-ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel a core")
+ONE_A_CORE = ("f3-throughput-cores", "Throughput against the number of cores, with one tunnel per core")
 _IDEAL = "#9A9A9A"
 _ABOVE_IDEAL = (
     "Above ideal ({names}): one virtual CPU switches between {who} for every few packets, and a second one saves part "
@@ -44,7 +44,7 @@ def one_tunnel(run: Run) -> Drawing:
 
 @of_first_setting
 def one_tunnel_a_core(run: Run) -> Drawing:
-    """F3 of a run: one tunnel a core, beside the ideal line, with the parallel efficiency below."""
+    """F3 of a run: one tunnel per core, beside the ideal line, with the parallel efficiency below."""
     return _against_cores(run, ONE_A_CORE, per_core=True)
 
 
@@ -58,7 +58,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     planned = chosen(run.planned)
     lost = captions.loss_note(planned, invalid)
     shown = cells[cells["n"] > 0]
-    what = "one tunnel a core" if per_core else "one tunnel"
+    what = "one tunnel per core" if per_core else "one tunnel"
     if shown.empty and invalid.empty:
         why = f"no trial with {what} " + ("is in the plan." if planned.empty else "gave a throughput.")
         return parts.nothing(run, name, title, why, [lost])
@@ -71,9 +71,11 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
     notes = [captions.sample_note(cells)]
     if per_core and quantity.is_throughput and not shown.empty:
-        notes.append("Grey lines: ideal, as much a core as the variant carries at its smallest core count.")
+        notes.append("Grey lines: linear scaling from each variant's smallest core count.")
     if len(table):
-        notes.append("Efficiency: throughput a core over that on one core; bounds from both cells' spread.")
+        notes.append(
+            "Efficiency: throughput per core relative to that on one core; bounds from the spread of both cells."
+        )
         face.append(f"Whiskers of efficiencies: {captions.whiskers(table['interval'])}.")
         above = _above_ideal(table)
         if run.testbed.get("provider") == "uml" and above:
@@ -103,7 +105,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             parts.label_lines(axes, run, cells, "cores", places, gap)
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if ideal:
-            handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: as much a core as the first"))
+            handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: linear scaling"))
         if handles:  # names stand there only where no line has an end: they would lie on the points
             parts.legend(figure, handles)
     return Drawing(name, title, figure, notes)
@@ -162,7 +164,7 @@ def _above_ideal(table: pd.DataFrame) -> list[str]:
 def _ideal_lines(
     axes: "Axes", run: Run, shown: pd.DataFrame, trials: pd.DataFrame, places: Mapping[int, float], gap: float
 ) -> float:
-    """A line a variant from its smallest core count on, as far as the same testbed measured it; returns the highest
+    """One line per variant from its smallest core count on, as far as the same testbed measured it; returns the highest
     point drawn, in the quantity's unit."""
     highest = 0.0
     for index, name in enumerate(run.variants):

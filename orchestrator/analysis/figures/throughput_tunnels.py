@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F2: throughput against tunnels at fixed cores, a line a variant, a panel a core count."""
+"""F2: throughput against tunnels at fixed cores, one line per variant, one panel per core count."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs: Gbit/s a busy core, CPU time and cycles a packet, and energy, beside its throughput."""
+"""What a cell costs: Gbit/s per busy core, CPU time and cycles a packet, and energy, beside its throughput."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -45,7 +45,7 @@ def packet_ns(throughput_bps: float) -> float:
 
 
 def costs(run: Run) -> pd.DataFrame:
-    """One row a cell whose CPUs were sampled.
+    """One row per cell whose CPUs were sampled.
 
     Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
     took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);

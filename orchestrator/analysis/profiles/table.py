@@ -32,7 +32,7 @@ def covered(profile: Profile) -> float:
 
 
 def ns_a_packet(profile: Profile) -> dict[str, float]:
-    """{stage: nanoseconds of CPU time for each 1420 bytes that arrived}, without idle."""
+    """{stage: nanoseconds of CPU time per 1420 bytes that arrived}, without idle."""
     each = packet_ns(profile.throughput_bps) / profile.seconds
     return {stage: seconds * each for stage, seconds in stages_of(profile).items() if stage != IDLE}
 
