@@ -93,4 +93,22 @@ function figure(box) {
   tools.hidden = false;
 }
 
+// Commands and the spec: a button copies them; where the browser has no clipboard for this page, it selects them.
+function command(box) {
+  const text = box.querySelector("pre"), button = box.querySelector("button");
+  button.addEventListener("click", async () => {
+    let done = "Copied";
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+    } catch {
+      getSelection().selectAllChildren(text);
+      done = "Selected";
+    }
+    button.textContent = done;
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+  button.hidden = false;
+}
+
 document.querySelectorAll(".paper").forEach(figure);
+document.querySelectorAll(".command").forEach(command);

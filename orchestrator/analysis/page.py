@@ -284,7 +284,7 @@ def _again(meta: Mapping[str, Any], path: Path) -> list[str]:
     return [
         *([shlex.join(words)] if known else []),
         f"./orch rerun {run}    # the same spec and seed, then a comparison with this run",
-        f"./orch report {run}   # these figures and this page, from what was stored",
+        f"./orch report {run}    # these figures and this page, from what was stored",
     ]
 
 

@@ -181,3 +181,24 @@ def test_a_figure_zooms_is_dragged_and_is_reached_with_the_keyboard(page: Browse
     assert [float(number) for number in page.evaluate(view).split()] == pytest.approx(
         [float(number) for number in whole.split()], abs=0.01
     )
+
+
+def test_a_button_copies_a_command_without_its_explanation_or_selects_it(page: Browser, example: Path) -> None:
+    page.open(example, width=390)
+    buttons = "document.querySelectorAll('#again ~ .command button')"
+    assert page.evaluate(f"{buttons}.length") == 3
+    for index, first in enumerate(("./orch run exp/scaling.yaml", "./orch rerun", "./orch report")):
+        page.evaluate(f"{buttons}[{index}].click()")
+        done = f"new Promise(done => setTimeout(() => done({buttons}[{index}].textContent), 300))"
+        assert page.evaluate(done) in ("Copied", "Selected")
+        text = page.evaluate(f"{buttons}[{index}].parentNode.querySelector('pre').innerText")
+        assert text.startswith(first)
+        assert "#" not in text
+
+
+def test_a_flame_graph_keeps_its_size_on_a_narrow_page(page: Browser, tmp_path: Path) -> None:
+    path = write_run(tmp_path, cores=(2,), tunnels=(1,), rounds=1, profiled=True)
+    page.open(make(path, tmp_path), width=390)
+    page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+    assert page.evaluate("document.querySelector('.flame svg').getBoundingClientRect().width") > 900
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
