@@ -105,8 +105,8 @@ def test_a_cell_costs_cycles_and_joules(tmp_path: Path) -> None:
     assert table.loc["inline", "joules_a_gbit"] == pytest.approx(60 / 6)  # 2 Gbit/s for 3 s
     assert table.loc["vanilla", "joules_a_gbit"] == pytest.approx(120 / 6)
     said = "\n".join(explain_run(run))
-    assert "cycles a packet" in said
-    assert "J for a Gbit" in said
+    assert "cycles per packet" in said
+    assert "J per Gbit" in said
     assert "Not readable" not in said
     page = render(run, tmp_path, [])
     assert '<td class="n">20.0</td>' in page
@@ -127,4 +127,4 @@ def test_what_could_not_be_read_is_said_once(tmp_path: Path, energy: bool, cycle
     assert "\n".join(explain_run(run)).count(told) == 1
     page = render(run, tmp_path, [])
     assert page.count(told) == 1
-    assert ("J for a Gbit</th>" in page) == energy
+    assert ("J per Gbit</th>" in page) == energy

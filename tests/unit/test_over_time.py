@@ -86,7 +86,7 @@ def test_what_grew_and_what_became_slower_is_told_by_trial(tmp_path: Path) -> No
     assert table.loc["inline", "drops"].tolist() == [7, 7]
     assert table.loc["vanilla", ["memory_lost_mib", "slab_grown_mib", "drops"]].to_numpy().sum() == 0
     drawing = figures.over_time(run)
-    assert "n = 2 a variant" in drawing.caption
+    assert "n = 2 per variant" in drawing.caption
     drawing.save(tmp_path)
 
 

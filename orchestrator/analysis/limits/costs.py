@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs: Gbit/s per busy core, CPU time and cycles a packet, and energy, beside its throughput."""
+"""What a cell costs: Gbit/s per busy core, CPU time and cycles per packet, and energy, beside its throughput."""
 
 from dataclasses import dataclass
 from statistics import median

@@ -14,7 +14,7 @@ from orchestrator.errors import UserError
 from orchestrator.spec import Cell
 
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
-_HEADS = {"cycles_a_packet": "cycles a packet", "joules_a_gbit": "J for a Gbit"}
+_HEADS = {"cycles_a_packet": "cycles per packet", "joules_a_gbit": "J per Gbit"}
 _BAR = 20  # characters of a bar that is full
 
 
