@@ -63,7 +63,10 @@ def appendix() -> str:
 
 def _cells(cells: "ClaimCells") -> str:
     tunnels = "one per core" if cells.tunnels == "per-core" else str(cells.tunnels)
-    return f"{cells.variant}, tunnels: {tunnels}"
+    from orchestrator.spec.cells import more_words
+
+    more = "".join(f", {word}" for word in more_words(cells.more))
+    return f"{cells.variant}, tunnels: {tunnels}{more}"
 
 
 def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims of the paper, read from experiments/claims: the only place for published numbers and their sources."""
+"""Claims of the paper and of other publications, read from experiments/claims: the only place for published numbers and
+their sources."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,6 +11,7 @@ from orchestrator.spec.document import parse, read_source
 from orchestrator.spec.fields import MOST_CORES, MOST_TUNNELS, Name, Strict, VariantName, expected
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.validation import build
+from orchestrator.spec.varied import Varied, with_paths
 
 MANY = "many"  # tunnels: as many as the scope of a claim says
 ClaimId = Annotated[str, Field(pattern=r"^C[1-9][0-9]?$")]
@@ -78,11 +80,18 @@ class Scope(Strict):
         return f"{self.cores} cores{tunnels}, nearest to {self.cores.nearest}"
 
 
-class ClaimCells(Strict):
-    """One cell for each number of cores. ``tunnels``: a number, one per core, or `many` as defined by the scope."""
+class _ClaimCells(Varied):
+    """One cell for each number of cores. ``tunnels``: a number, one per core, or `many` as defined by the scope; other
+    factors by their paths, such as ``traffic.connections: 8``."""
 
     variant: VariantName
     tunnels: Annotated[int, Field(ge=1, le=MOST_TUNNELS)] | Literal["per-core", "many"]
+
+
+if TYPE_CHECKING:
+    ClaimCells = _ClaimCells
+else:
+    ClaimCells = with_paths(_ClaimCells, lambda level: level)
 
 
 class Published(Strict):
@@ -162,7 +171,7 @@ class Claim(Strict):
     statement: Prose
     source: Source
     experiment: Name
-    figure: Annotated[str, Field(pattern=r"^F[1-9]$")]
+    figure: Annotated[str, Field(pattern=r"^F[1-9]$")] | None = None
     scope: Scope
     tests: Annotated[tuple[ClaimTest, ...], Field(min_length=1)]
     also_published: tuple[Published, ...] = ()

@@ -218,16 +218,52 @@ def test_invalid_attempts_stand_beside_the_number(tmp_path: Path) -> None:
 
 def test_claims_name_what_there_is() -> None:
     claims = load_claims()
-    assert [claim.claim for claim in claims] == ["C1", "C2", "C3", "C4", "C5", "C6"]
+    assert [claim.claim for claim in claims] == ["C1", "C2", "C3", "C4", "C5", "C6", "C7"]
     for claim in claims:
         planned = load_experiment(paths.EXPERIMENTS / f"{claim.experiment}.yaml", tier="full").factors
         for test in claim.tests:
             for side in filter(None, (test.of, test.to)):
                 assert side.variant in known_variants()
                 assert side.variant in planned.variant
+                assert all(level in planned.more[name] for name, level in side.more.items())
                 scope = claim.scope_of(test).tunnels
                 assert side.tunnels in planned.tunnels or (scope is not None and "per-core" in planned.tunnels)
-                assert any(claim.scope_of(test).cores.holds(int(cores)) for cores in planned.cores)
+                assert "max" in planned.cores or any(claim.scope_of(test).cores.holds(int(n)) for n in planned.cores)
+
+
+def interfaces(root: Path, *, beyond: float = 0.92) -> Path:
+    """A run of tunnels and connections with the shape of the published table; ``beyond``: 64 tunnels against 32."""
+    carried = {(1, 8): 1.31, (32, 8): 7.27, (64, 8): 6.07, (1, 128): 1.28, (32, 128): 19.12, (64, 128): 19.12 * beyond}
+    rng = random.Random(3)
+    run = write_run(root, variants=("threaded",), cores=(32,), tunnels=(1, 32, 64), rounds=12, provider="ssh")
+    meta = json.loads((run / "run.json").read_text())
+    trials = {trial["trial_id"]: trial for block in meta["plan"]["blocks"] for trial in block["trials"]}
+    for trial in trials.values():  # of two rounds one has few connections, so that six are left of each
+        if trial["kind"] == "measure":
+            trial["levels"]["traffic.connections"] = (8, 128)[trial["round"] % 2]
+            trial["round"] = trial["repetition"] = (trial["round"] + 1) // 2
+    meta["spec"]["factors"]["traffic.connections"] = [8, 128]
+    (run / "run.json").write_text(json.dumps(meta))
+    for file in run.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        attempt |= {key: trials[attempt["trial_id"]][key] for key in ("levels", "round", "repetition")}
+        levels = attempt["levels"]
+        if attempt["kind"] == "measure":
+            gbit = carried[levels["tunnels"], levels["traffic.connections"]]
+            attempt["measurements"]["throughput_bps"] = gbit * 1e9 * rng.gauss(1, 0.004)
+        file.write_text(json.dumps(attempt))
+    return run
+
+
+def test_a_claim_about_further_factors_is_judged_in_runs_that_vary_them_and_in_no_others(tmp_path: Path) -> None:
+    (found,) = verify(load(interfaces(tmp_path / "as-published")))
+    assert (found.claim, found.verdict) == ("C7", REPRODUCED)
+    assert [one.median for one in found.evidence] == pytest.approx([14.9, 0.92, 0.38], rel=0.01)
+    assert found.evidence[0].of == "threaded, 32 cores, 32 tunnels, connections 128"
+    (rises,) = verify(load(interfaces(tmp_path / "rises", beyond=1.2)))
+    assert rises.verdict == NOT_REPRODUCED
+    assert "64 interfaces against 32" in rises.reason
+    assert "C7" not in {verdict.claim for verdict in verify(load(write_run(tmp_path / "others")))}
 
 
 def test_a_mistake_in_a_claim_has_its_place(tmp_path: Path) -> None:

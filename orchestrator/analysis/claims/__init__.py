@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run shows about the paper's claims: reproduced, not reproduced, undecided, or not testable here, and why.
+"""What a run shows about published claims: reproduced, not reproduced, undecided, or not testable here, and why.
 
 `standing`: what a kind of run may say at all. `places`: where in a run a claim is judged. `judging`: how.
 A run in virtual time never says plainly that a claim is reproduced: it says "reproduced in virtual time", and the other
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.analysis.claims.judging import judge
-from orchestrator.analysis.claims.observed import observe
+from orchestrator.analysis.claims.observed import Observed, observe
 from orchestrator.analysis.claims.standing import STANDINGS
 from orchestrator.analysis.claims.verdicts import (
     NAME,
@@ -72,13 +72,20 @@ def claim_named(name: str) -> Claim:
     return by_name[name.upper()]
 
 
+def concerns(claim: Claim, seen: Observed) -> bool:
+    """Whether a claim is about the factors that a run varies: without them, or with others, no cell is the claim's."""
+    varied = {name for cell in seen.cells for name in cell.more}
+    sides = (side for test in claim.tests for side in (test.of, test.to) if side is not None)
+    return varied == {name for side in sides for name in side.more}
+
+
 def verify(run: Run, claims: Iterable[Claim] | None = None) -> Verdicts:
-    """What a run shows about claims, by default all of them, in their order; none where throughput and packet rates
-    are not what it measured."""
+    """What a run shows about claims, in their order: by default all that are about the factors that it varies.
+    None where throughput and packet rates are not what it measured."""
     if not run.quantity.is_throughput:
         return Verdicts()
-    asked = tuple(load_claims() if claims is None else claims)
     seen, included = observe(run), with_invalid(run)
+    asked = tuple(claims) if claims is not None else tuple(claim for claim in load_claims() if concerns(claim, seen))
     found = Verdicts(judge(claim, seen) for claim in asked)
     if included is None:
         return found

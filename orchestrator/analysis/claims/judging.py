@@ -68,7 +68,7 @@ def judge(claim: Claim, seen: Observed) -> Verdict:
         evidence=tuple(evidence),
         source=claim.source.text,
         experiment=claim.experiment,
-        figure=claim.figure,
+        figure=claim.figure or "",
         scope=str(claim.scope),
         scope_because=claim.scope.because,
         beyond=tuple(beyond),

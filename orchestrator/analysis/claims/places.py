@@ -57,4 +57,4 @@ def _places(test: ClaimTest, scope: Scope, cells: frozenset[Cell], cores: int) -
 
 def _key(side: ClaimCells, cores: int, many: int) -> Cell:
     tunnels = {PER_CORE: cores, MANY: many}.get(str(side.tunnels), side.tunnels)
-    return Cell(side.variant, cores, int(tunnels))
+    return Cell(side.variant, cores, int(tunnels), more=side.more)

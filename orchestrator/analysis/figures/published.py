@@ -15,13 +15,12 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, PUBLISHED_COLOUR, STYLE
-from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "f5-speed-ups-published"
-TITLE = "The ratios that the paper's claims are about, beside the published values"
+TITLE = "The ratios that the claims are about, beside the published values"
 _ROW_IN, _PLOT_PT, _SMALL_PT = 0.5, 155.0, 6.2  # a row's height; about how wide the axes are; the marks' names
 _TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
 _BAND, _BAND_HEIGHT = 0.14, 0.72  # how strong an accepted range is drawn, and its share of a row
@@ -48,7 +47,6 @@ class _Published:
         return -(self.first + self.last) / 2
 
 
-@of_first_setting
 def published(run: Run) -> Drawing:
     """F5 of a run: a row for each ratio that a claim is tested by, measured here and as published, with the verdict."""
     found = [(v, e) for v in verify(run) for e in v.evidence if e.statistic == "ratio" and e.published_value]
