@@ -41,9 +41,9 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
     ``source``: what the user named. An archive is unpacked into a folder that goes with this process, so that the
     verdicts are of the archive, and claims.json is not written.
     """
-    from orchestrator.analysis.claims import claim_named, write_verdicts
+    from orchestrator.analysis.claims import claim_named, verify, write_verdicts
 
-    asked = list(dict.fromkeys(claim_named(name).claim for name in names or ()))
+    asked = {claim.claim: claim for claim in map(claim_named, names or ())}
     verdicts = run.verify()
     archive = source.resolve() if source is not None and source.is_file() else None
     try:
@@ -51,7 +51,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
             write_verdicts(run, verdicts)
     except OSError as error:
         print(f"orch: cannot write claims.json to {run.path}: {error.strerror or error}.", file=sys.stderr)
-    shown = [verdict for verdict in verdicts if not asked or verdict.claim in asked]
+    shown = verify(run, asked.values()) if asked else verdicts
     if json_output:
         print(
             json.dumps(
@@ -94,6 +94,9 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     console.print(Text(run.title, style="bold"))
     for sentence in run.virtual_time.notes if run.virtual_time else ():
         console.print(sentence)
+    if not verdicts:
+        console.print("No claim is about what this run measured and varied.")
+        return
     styles = {True: "green", False: "red", None: "yellow"}
     for verdict in verdicts:
         console.print()
