@@ -164,7 +164,9 @@ DEFAULTS = [
     ("", "1", "", NEW),
     ("", "1>0", "", NEW),
     ("", "1>2", "", OLD),
-    ("", "1>9", "", None),
+    ("", "1>9", "", NEW),  # what is not there is the first
+    ("", "gnulinux-advanced-0f0f-1>gone", "", NEW),
+    ("", "gone>2", "", NEW),
     ("", "Debian GNU/Linux ", "", NEW),
     ("", f"gnulinux-advanced-0f0f-1>gnulinux-{OLD}-advanced-0f0f-1", "", OLD),
     ("", f"Advanced options for Debian GNU/Linux>Debian GNU/Linux with Linux {OLD} (recovery)", "", OLD),
@@ -174,7 +176,9 @@ DEFAULTS = [
     (SYSTEMS, "1", "", "5.14.0-9"),
     (SYSTEMS, "5>2", "", OLD),
     ("", "${saved_entry}", "x=1\nsaved_entry=1>2\n", OLD),
-    ("", "${saved_entry}", "", None),
+    ("", "${saved_entry}", "", NEW),
+    ("", "${saved_entry}", "x=1\nsaved_entry=\n", NEW),
+    (MEMTEST, "${saved_entry}", "", ""),
 ]
 
 
@@ -185,6 +189,35 @@ def test_the_default_of_a_menu_is_found_by_place_id_or_title(
     head, rest = menu(NEW, OLD).replace('"0"', f'"{default}"').split("fi\n", 1)
     found = json.loads(templated(head + "fi\n" + front + rest, "kernel_default_json", saved))
     assert found.get("kernel") == kernel
+
+
+def test_a_default_that_was_never_saved_is_noted_where_the_menu_grew(tmp_path: Path) -> None:
+    before, after = (menu(*releases).replace('"0"', '"${saved_entry}"') for releases in ((OLD,), (NEW, OLD)))
+    done = run_role(tmp_path, before, after)
+    assert done.returncode == 0, done.stdout
+    kept = (tmp_path / "kept").read_text().splitlines()
+    assert kept[-1] == f'GRUB_DEFAULT="gnulinux-advanced-0f0f-1>gnulinux-{OLD}-advanced-0f0f-1"'
+
+
+# In the form of Ubuntu's entries for a root file system on ZFS.
+ZFS = """\
+submenu 'Advanced options for Ubuntu 24.99' ${menuentry_id_option} 'gnulinux-advanced-pool/ROOT/u_7' {
+	menuentry 'Ubuntu, RELEASE (recovery)' ${menuentry_id_option} 'gnulinux-pool/ROOT/u_7-RELEASE-recovery' {
+		linux	"/BOOT/u_7@/vmlinuz-RELEASE" root=ZFS="pool/ROOT/u_7" ro single
+	}
+	menuentry 'Ubuntu, RELEASE' --class ubuntu ${menuentry_id_option} 'gnulinux-pool/ROOT/u_7-RELEASE' {
+		linux	"/BOOT/u_7@/vmlinuz-RELEASE" root=ZFS="pool/ROOT/u_7" ro
+	}
+}
+"""
+
+
+def test_a_menu_of_zfs_is_read_too() -> None:
+    text = HEAD + ZFS.replace("RELEASE", NEW) + ZFS.replace("RELEASE", OLD)
+    ids = f"gnulinux-advanced-pool/ROOT/u_7>gnulinux-pool/ROOT/u_7-{OLD}"
+    assert templated(text, "kernel_ids_of_release", release=OLD) == ids
+    assert json.loads(templated(text.replace('"0"', '"1>1"'), "kernel_default_json"))["kernel"] == OLD
+    assert templated(text, "kernel_ids_of_release", release=OLD.removesuffix("-amd64")) == ""
 
 
 def test_another_systems_entry_of_the_same_release_is_not_ours() -> None:
