@@ -80,7 +80,8 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
 
 
 def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
-    """Raise SpecError for an override of a part of a value that has no keys, such as factors.cores.0."""
+    """Raise SpecError for an override of a part of a value that has no keys, such as factors.cores.0, and for an empty
+    mapping, which changes nothing."""
     node: Node = base
     for _ in _keys(text.partition("=")[0]):
         key, inner = next(iter(change.entries.items()))
@@ -89,6 +90,9 @@ def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
             raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
         if key not in node.entries or not isinstance(inner, Mapping):
             return
+        if not inner.entries and isinstance(node.entries[key], Mapping):
+            message = f'An empty mapping changes nothing, since the keys of "{key}" stay as they are. Set each of them.'
+            raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
         node, change = node.entries[key], inner
 
 

@@ -176,3 +176,25 @@ def test_hosts_are_named_as_in_an_inventory(tmp_path: Path, name: str) -> None:
         file.write_text(text.replace("NAME", wrong))
         with pytest.raises(UserError, match="a host's name of letters, digits"):
             load_testbed(str(file))
+
+
+def test_why_ansible_cannot_read_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty.cfg").touch()
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "empty.cfg"))
+    file = tmp_path / "machines.ini"
+    file.write_text("[racks:parents]\nfirst\n")
+    with pytest.raises(
+        UserError, match=r"machines\.ini: the plugin ini says: Section \[racks:parents\] has unknown type"
+    ):
+        read_inventory(file)
+    script = tmp_path / "ask-cloud"
+    script.write_text("#!/bin/sh\necho Your token has expired. >&2\nexit 4\n")
+    script.chmod(0o755)
+    with pytest.raises(UserError, match=r"plugin script says: .* exit code 4 \(Your token has expired\.\); the plugin"):
+        read_inventory(script)
+
+
+def test_a_value_that_no_program_can_be_given_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.testbed.ssh.route.read_inventory", lambda file: {"left": {"address": "a\0b"}})
+    with pytest.raises(UserError, match="reaching left has a NUL character"):
+        routes(bed({"name": "left"}))

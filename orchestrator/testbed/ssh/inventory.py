@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,11 @@ _NAME_THE_PASSWORD = (
 )
 _SSH = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+_UNPARSED = "No inventory was parsed"
+_REFUSAL = re.compile(
+    r"^\[WARNING\]: +Failed to parse inventory with '(\w+)' plugin: (.*)((?:\n(?!\[).*)*)", re.MULTILINE
+)
+_OF_SCRIPT = re.compile(r"^Standard error from inventory script:\n(.*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,22 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
     if found is None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         said = next((line for line in lines if line.startswith(("[ERROR]", "ERROR"))), lines[-1])[:400]
+        if _UNPARSED in said:
+            said = _why_unparsed(done.stderr) or said
         hint = f" {_NAME_THE_PASSWORD}" if "vault secrets" in said else ""
         raise UserError(f"Ansible cannot read the inventory {file}: {said}{hint}")
     return {name: found[name] for name in sorted(found)}
+
+
+def _why_unparsed(said: str) -> str:
+    """Return why each of Ansible's plugins refused a file, from its warnings; empty where none says why."""
+    reasons = []
+    for plugin, reason, rest in _REFUSAL.findall(said):
+        reason = reason.removeprefix("Failed to parse inventory: ").rstrip(".")
+        if own := _OF_SCRIPT.search(rest):
+            reason += f" ({own[1].strip()})"
+        reasons.append(f"the plugin {plugin} says: {reason[:300]}")
+    return f"{'; '.join(reasons)}." if reasons else ""
 
 
 def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:

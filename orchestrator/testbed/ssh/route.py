@@ -239,6 +239,8 @@ def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
         )
     except FileNotFoundError as error:
         raise TestbedError("ssh is not installed: install the package openssh-client.") from error
+    except ValueError as error:
+        raise UserError(f"What is said of reaching {host} has a NUL character in it. Remove that.") from error
     if done.returncode:
         said = "; ".join(done.stderr.strip().splitlines()[-3:]) or "no message"
         raise UserError(f"OpenSSH does not understand how to reach {host}: {said}")
