@@ -316,7 +316,7 @@ def test_unknown_testbed() -> None:
         ("seed=on", "truth value"),
         ("seed=[1", "not YAML"),
         ("factors.cores.0=1", "have no keys"),
-        ("factors={}", "changes nothing, since the keys of \"factors\" stay"),
+        ("factors={}", 'changes nothing, since the keys of "factors" stay'),
         ("factors.cores=1", "a list"),
         ("tiers.one.seed=1", "applied after the tier"),
         ("default_tier=one", "--tier"),
