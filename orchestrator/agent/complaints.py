@@ -26,7 +26,7 @@ KNOWN = re.compile(
             r"^Unable to handle kernel ",
             r"^(\S+: )?(KASAN|KCSAN|KMSAN|KFENCE|UBSAN): ",
             r"^INFO: (possible|trying to register|inconsistent|suspicious) ",
-            r"^INFO: task .* blocked for more than ",
+            r"^INFO: task .* blocked (in I/O wait )?for more than ",
             r"^INFO: task .* blocked on ",
             r"^(rcu: )?INFO: .*\bstalls?\b",
             r"^(rcu: )?\S+ kthread (starved|timer wakeup)",
@@ -34,8 +34,9 @@ KNOWN = re.compile(
             r"\btransmit queue \d+ timed out\b",
             r"\b(Unit Hang|Tx hang|tx hang)\b",
             r"\b[Tt][Xx][ _][Tt]imeout\b",
-            # What drivers of cards say before they reset one: sfc, ena, i40e, mlx5.
+            # What drivers of cards say before they reset one: sfc, ena, igb, ixgbe, igc, i40e, mlx5.
             r"\bTX stuck with\b|\bTX q \d+ is paused for too long\b|\b[Kk]eep alive watchdog timeout\b",
+            r"\bReset adapter\b|\bPCIe link lost\b|\bAdapter removed\b|\blost tx completions is above the threshold\b",
             r"\bTX driver issue detected\b|\bdevice's health compromised\b|\bsynd 0x\S+: firmware internal error\b",
             r"^(\S+ )?(watchdog: ).*\b(soft lockup|hard LOCKUP)\b",
             r"^\S+: page allocation failure\b",

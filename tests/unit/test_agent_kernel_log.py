@@ -50,6 +50,15 @@ FAULTS = [
     (4, "nf_conntrack: nf_conntrack: table full, dropping packet"),
     (4, "CPU3: Package temperature is above threshold, cpu clock is throttled (total events = 12)"),
     (4, "sched: RT throttling activated"),
+    (3, "INFO: task jbd2/vda1-8:77 blocked in I/O wait for more than 122 seconds."),
+    (3, "igb 0000:0a:00.1 ens9f1: Reset adapter"),
+    (3, "e1000e 0000:00:1f.6 ens9: Reset adapter unexpectedly"),
+    (3, "igc 0000:0a:00.0 ens9: PCIe link lost, device now detached"),
+    (2, "ixgbe 0000:0a:00.0: Adapter removed"),
+    (
+        3,
+        "ena 0000:00:06.0 ens6: The number of lost tx completions is above the threshold (129 > 128). Reset the device",
+    ),
     (2, "something of a kind that nobody has seen, and critical"),
 ]
 HARMLESS = [
@@ -70,6 +79,8 @@ HARMLESS = [
     (3, "ACPI BIOS Error (bug): Could not resolve symbol [\\_SB.PCI0.XHC], AE_NOT_FOUND (20240322/psargs-330)"),
     (3, "[Firmware Bug]: TSC_DEADLINE disabled due to Errata; please update microcode to version 0x52 or later"),
     (4, "x86/split lock detection: #AC: qemu/1234 took a split_lock trap at address: 0x7f00"),
+    (4, "ixgbe 0000:0a:00.0 ens9: NIC Link is Down"),
+    (6, "igb 0000:0a:00.1: added PHC on ens9f1"),
     (3, "usb 1-4: device descriptor read/64, error -71"),
 ]
 
