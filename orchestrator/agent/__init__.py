@@ -36,6 +36,8 @@ _PARTS = (
     "probes",
     "generators",
     "polls",
+    "processes",
+    "attached",
     "profile",
     "pktgen",
     "hops",

@@ -30,13 +30,14 @@ from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
+from orchestrator.agent.processes import TRAFFIC
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.routes import routes
 from orchestrator.agent.settings import read_settings, role_settings, write_settings
 from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
-from orchestrator.agent.traffic import TRAFFIC, measure, serve
+from orchestrator.agent.traffic import measure, serve
 from orchestrator.agent.tuning import tunables
 from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, remove_tunnels, tunnels
 

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers and clients of a trial, and the sampling around what they send."""
 
-import base64
 import contextlib
 import os
 import select
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 
-from orchestrator.agent.cpus import acting_as
+from orchestrator.agent.attached import Attached
 from orchestrator.agent.echo import Echoes
 from orchestrator.agent.hardware import Cycles
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
@@ -19,6 +15,7 @@ from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample, surroundings
+from orchestrator.agent.processes import ROOM_FOR_OUTPUT, TRAFFIC
 from orchestrator.agent.profile import profile
 
 QUIET_SINCE = {}  # type: dict[str, float]
@@ -33,110 +30,6 @@ def packets_so_far():
                 name, _, counts = line.partition(":")
                 total += 0 if name.strip() == "lo" else int(counts.split()[1])
     return total
-
-
-FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
-ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
-
-
-class Traffic:
-    """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
-
-    def __init__(self):
-        self.folder = None
-        self.processes = {}
-        self.groups = set()
-
-    def place(self):
-        """The folder of this trial's files and outputs."""
-        if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
-        return self.folder.name
-
-    def keep(self, files):
-        """Put files where processes find them: {path: base64}. Each may be executed."""
-        for name, content in files.items():
-            path = os.path.join(self.place(), "files", name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(base64.b64decode(content))
-            os.chmod(path, 0o755)
-
-    def start(self, role, name, arguments, group=False):
-        """Start a process in a role; its output goes to files that are read after the traffic.
-
-        ``group``: it may start others, which are ended with it.
-        """
-        base = os.path.join(self.place(), name)
-        arguments = [argument.replace(FILES, os.path.join(self.place(), "files")) for argument in arguments]
-        try:
-            with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
-                process = subprocess.Popen(
-                    arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    close_fds=False,
-                    start_new_session=group,
-                )
-        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-            why = "there is no such program" if isinstance(error, FileNotFoundError) else error.strerror
-            raise AgentError("%s cannot be started: %s. Install it on this host." % (arguments[0], why)) from error
-        self.processes[name] = process
-        if group:
-            self.groups.add(name)
-
-    def pids(self):
-        return {process.pid for process in self.processes.values()}
-
-    def wait(self, deadline):
-        """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
-        with contextlib.ExitStack() as stack:
-            poller = select.poll()
-            poller.register(0, select.POLLIN)
-            running = {}
-            for name, process in self.processes.items():
-                descriptor = os.pidfd_open(process.pid)
-                stack.callback(os.close, descriptor)
-                poller.register(descriptor, select.POLLIN)
-                running[descriptor] = name
-            while running:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return
-                for descriptor, _ in poller.poll(left * 1000):
-                    if descriptor == 0:
-                        raise EOFError
-                    poller.unregister(descriptor)
-                    del running[descriptor]
-
-    def stop(self):
-        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
-        outcome = {}
-        folder = self.folder.name if self.folder else ""
-        for name, process in self.processes.items():
-            ended = process.poll() is not None
-            if not ended:
-                process.kill()
-            if name in self.groups:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            base = os.path.join(folder, name)
-            outcome[name] = {
-                "status": process.returncode if ended else None,
-                "out": read_text(base + ".out"),
-                "err": read_text(base + ".err"),
-            }
-        self.processes = {}
-        self.groups = set()
-        if self.folder is not None:
-            self.folder.cleanup()
-            self.folder = None
-        return outcome
-
-
-TRAFFIC = Traffic()
 
 
 LISTENS = {"tcp": "0A", "udp": "07"}  # states of sockets that wait for others; of UDP, that are not connected
@@ -213,6 +106,7 @@ def measure(request):
     ``sample_every_s``: how often `reading` is taken during the measured window, or null for never;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
     ``profile``: whether what CPUs run is sampled instead;
+    ``attached``: {"commands", "tracepoints"} of `Attached`, or null; the former are among ``processes``;
     ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
     round trips that are timed meanwhile, as `Echoes` takes them, or null.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
@@ -220,10 +114,11 @@ def measure(request):
     ``before``: the packets that passed between the servers' and the clients' start, and in how many seconds; ``polls``:
     of `PollTrace.result`, or null; ``profile``: of `folded`, or null; ``pktgen``: of `Generator.results`, or null;
     ``echoes``: of `Echoes.result`, or
-    null.
+    null; ``tracepoints``: {name of an attached one: how often}.
     """
-    with recording(request) as trace:
-        return measure_with(request, trace)
+    attached = request.get("attached") or {"commands": [], "tracepoints": []}
+    with recording(request) as trace, Attached(TRAFFIC, **attached) as beside:
+        return measure_with(request, trace, beside)
 
 
 def recording(request):
@@ -243,7 +138,7 @@ def echoing(request):
     return Echoes(request) if request else contextlib.nullcontext()
 
 
-def measure_with(request, trace):
+def measure_with(request, trace, beside):
     before = {
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
         "packets": packets_so_far() - QUIET_SINCE["packets"],
@@ -265,16 +160,19 @@ def measure_with(request, trace):
         samples.append(sample(request["sample_roles"], cycles))
         if trace:
             trace.start()
+        beside.start()
         until = began + request["warm_up_s"] + request["duration_s"]
         if request.get("sample_every_s"):
             readings = read_until(until, request["sample_every_s"], request["sample_roles"])
         wait_or_leave(until)
         if trace:
             trace.stop()
+        beside.stop()
         samples.append(sample(request["sample_roles"], cycles))
         if sending is not None:
             GENERATOR.wait(sending, until + SLACK_S)
     others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
+    beside.end()
     TRAFFIC.wait(deadline)
     traffic_s = time.monotonic() - began
     return {
@@ -290,6 +188,7 @@ def measure_with(request, trace):
         "profile": trace.result() if request.get("profile") else None,
         "pktgen": GENERATOR.results() if request.get("pktgen") else None,
         "echoes": echoes.result() if echoes else None,
+        "tracepoints": beside.counted,
         "clock_s": time.time(),
     }
 

@@ -94,6 +94,13 @@ class Run:
 
         return frames.over_time(self)
 
+    @cached_property
+    def probed(self) -> pd.DataFrame:
+        """What the spec's own probes gave beside each ok trial; see `analysis.frames.probed`."""
+        from orchestrator.analysis import frames
+
+        return frames.probed(self)
+
     def dictionary(self) -> pd.DataFrame:
         """Every column of every frame, with type, unit and meaning; see `analysis.dictionary`."""
         from orchestrator.analysis import dictionary

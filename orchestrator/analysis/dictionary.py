@@ -167,6 +167,13 @@ TABLES = (
         Column("slab", _I, "bytes", "Memory of the kernel's own objects, among them sockets and peers (Slab)."),
         Column("drops", _I, "packets", "Packets that all interfaces of its roles have dropped since at_s 0."),
         _MEASURED_IN)),
+    Table("probed", "a probe of the spec at a place, of an ok trial; of specs with probes", (
+        *_ATTEMPT_KEYS,
+        Column("probe", _S, "", "Its name in the spec."), _HOST,
+        replace(_ROLE, meaning="Where its command ran; empty of a tracepoint, which the whole host counts."),
+        Column("value", _F, "that of the column unit", "The number that was read or counted.", "probes with one"),
+        Column("unit", _S, "", "The unit of `value`.", "probes with one"),
+        _MEASURED_IN)),
     Table("cells()", "a planned cell; of a quantity of the user's own, columns end in _value for _bps", (
         *_CELL, _N, _BOOTS, *_STATUSES,
         Column("invalid_attempts", _I, "attempts", "Invalid attempts, also of trials that a later attempt made ok."),

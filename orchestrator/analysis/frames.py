@@ -129,6 +129,18 @@ def over_time(run: Run) -> pd.DataFrame:
     return _frame(run, rows, columns)
 
 
+def probed(run: Run) -> pd.DataFrame:
+    """Return one row per probe of the spec and place, of each ok trial: ``probe``, its name; ``host``; ``role`` (empty
+    of a tracepoint, which is counted on the whole host); ``value``, missing where only the output is kept; ``unit``."""
+    columns = ("probe", "host", "role", "value", "unit")
+    rows = [
+        {**_about(attempt), **{name: row[name] for name in columns}}
+        for attempt in _ok_attempts(run)
+        for row in (attempt.get("probes") or {}).get("own") or ()
+    ]
+    return _frame(run, rows, columns).astype({"value": "float64"})
+
+
 def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
     """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
     probes = attempt.get("probes") or {}

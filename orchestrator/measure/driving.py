@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.measure import polls, probes
+from orchestrator.measure import attached, polls, probes
 from orchestrator.measure.layout import HUB, SHARED
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
@@ -61,6 +61,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
     patience_s = seconds + grace_s * scene.slowness
     with testbed.boost(patience_s + 5) as boost:
         ready = jobs.clients()
+        beside = attached.requests(scene) if jobs.measured else {}
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         measuring = {
             host: {
@@ -74,6 +75,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
                 "echoes": jobs.echoes if host == sender else None,
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
                 "sample_every_s": scene.conditions.sample_every_s,
+                "attached": beside.get(host),
             }
             for host in hosts
         }
@@ -83,12 +85,14 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
     outcome.boost = boost.value
     scene.phases.done("traffic")
     processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
+    printed = attached.taken_out(processes)
     for name, process in processes.items():
         outcome.raw[f"{name}{jobs.suffix}"] = process["out"]
         if process["err"]:
             outcome.raw[f"{name}.err"] = process["err"]
     outcome.probes = {
         **probes.of_hosts(measured, jobs.duration_s, scene.cpu_owners),
+        **attached.of_hosts(scene, measured, printed),
         "computer": boost.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }

@@ -12,7 +12,7 @@ from orchestrator.measure import layout
 from orchestrator.measure.judge import Verdict
 from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.spec import GATEWAYS, Limits
+from orchestrator.spec import GATEWAYS, Limits, Probe
 from orchestrator.spec.links import shape_of
 from orchestrator.systems import System, system_of
 from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
@@ -56,6 +56,7 @@ class Conditions:
     (`orchestrator.measure.control`).
     ``load_marks``: competing load marks the attempt and does not make it invalid. ``files``: what the spec brings for
     the hosts, by path. ``sample_every_s``: how often hosts' memory and drops are read during the traffic; None: never.
+    ``probes``: the spec's own, by name.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -64,6 +65,7 @@ class Conditions:
     load_marks: bool = False
     files: Mapping[str, bytes] = field(default_factory=dict)
     sample_every_s: float | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
 
 class Phases:

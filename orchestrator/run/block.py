@@ -131,7 +131,8 @@ class BlockRun:
             limits = _beside_others(limits)
         baseline = session.ledger.baseline(self._block, trial.levels)
         marks = session.spec.busy == "mark"
-        conditions = Conditions(limits, baseline, self._control, marks, session.spec.files, session.spec.sample_every_s)
+        brought = (session.spec.files, session.spec.sample_every_s, session.spec.probes)
+        conditions = Conditions(limits, baseline, self._control, marks, *brought)
         worker_lost = False
         try:
             outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)

@@ -9,6 +9,7 @@ from orchestrator.spec.factors import Factor, Level, factor_of
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
+from orchestrator.spec.own_probes import Probe
 from orchestrator.spec.own_tools import Command, OwnQuantity, Reading
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.providers import PROVIDERS
@@ -94,6 +95,7 @@ __all__ = [
     "LinkKind",
     "OwnQuantity",
     "Pool",
+    "Probe",
     "Problem",
     "Reading",
     "Role",

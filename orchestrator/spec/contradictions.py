@@ -15,6 +15,7 @@ from orchestrator.spec.host_settings import settings_paths, unfit_settings
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.links import unfit_links
 from orchestrator.spec.models import Models, models_of
+from orchestrator.spec.own_probes import unfit_probes
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.selection import cells, deciding_maxima, excluded
 from orchestrator.spec.systems import systems_by_variant
@@ -39,6 +40,7 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         *([tool.trouble] if tool.trouble else tool.problems(tree)),
         *_rekeys(tree, models),
         *unfit_settings(tree),
+        *unfit_probes(tree),
     ]
     problems += noise_floor.problems(tree)
     factors, rules = _factors(tree, models), _rules(tree, models)

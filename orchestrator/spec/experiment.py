@@ -30,6 +30,7 @@ from orchestrator.spec.fields import (
     expected,
 )
 from orchestrator.spec.limits import Limits
+from orchestrator.spec.own_probes import Probe
 from orchestrator.spec.own_tools import digests
 from orchestrator.spec.traffic import TierTraffic, Traffic
 from orchestrator.spec.variants import NO_VARIANTS, Variants
@@ -194,6 +195,7 @@ class Tier(Strict):
     repetitions: Repetitions | None = None
     trace: Literal["polls", "profile"] | None = None
     sample_every_s: SampleInterval | None = Field(default=None, alias="sample_every")
+    probes: dict[Name, Probe] | None = None
     noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     busy: Literal["reject", "mark"] | None = None
@@ -251,6 +253,9 @@ class Experiment(Strict):
         description="How often each host's memory and dropped packets are read during the traffic (iperf3, command). "
         "Default: only before and after.",
     )
+    probes: dict[Name, Probe] = Field(
+        default={}, description="Commands and tracepoint counts beside each trial (iperf3, command), by name."
+    )
     noise_floor: VariantName | None = Field(
         default=None,
         description="A variant that each round measures a second time at each place. The difference between the two "
@@ -280,7 +285,13 @@ class Experiment(Strict):
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out newer keys with default values, so that older specs keep their hash."""
         content: dict[str, Any] = handler(self)
-        defaults = {"noise_floor": None, "busy": "reject", "variants": None, "sample_every_s": None}
+        defaults: dict[str, Any] = {
+            "noise_floor": None,
+            "busy": "reject",
+            "variants": None,
+            "sample_every_s": None,
+            "probes": {},
+        }
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
     def with_origin(

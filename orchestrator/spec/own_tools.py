@@ -4,6 +4,7 @@
 import hashlib
 import re
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
@@ -34,10 +35,11 @@ def placeholders_in(argument: str) -> set[str]:
     return found
 
 
-def _argument(text: str) -> str:
-    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+def checked_argument(text: str, placeholders: Sequence[str] = PLACEHOLDERS) -> str:
+    """Return an argument of a command. Raises an error of validation where it has other names between braces."""
+    known = ", ".join(f"{{{name}}}" for name in placeholders)
     try:
-        unknown = placeholders_in(text) - set(PLACEHOLDERS)
+        unknown = placeholders_in(text) - set(placeholders)
     except ValueError as error:
         raise expected(f"text with {known} in it, and {{{{ for a brace", because=str(error)) from error
     if unknown:
@@ -48,11 +50,12 @@ def _argument(text: str) -> str:
     return text
 
 
-def _as_text(value: Any) -> Any:
+def as_text(value: Any) -> Any:
+    """Return a number as text, and all else as it is."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Argument = Annotated[str, BeforeValidator(_as_text), AfterValidator(_argument)]
+Argument = Annotated[str, BeforeValidator(as_text), AfterValidator(lambda text: checked_argument(text))]
 
 
 def _as_digests(value: Any) -> Any:

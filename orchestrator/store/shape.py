@@ -148,6 +148,7 @@ ATTEMPT = {
             ),
             "energy_j": Maybe(Each(Maybe(Each(float)))),
             "over_time": Maybe([{"host": str, **dict.fromkeys(("at_s", "memory_available", "slab", "drops"), float)}]),
+            "own": Maybe([{"probe": str, "host": str, "role": str, "value": Maybe(float), "unit": Maybe(str)}]),
             "softirqs": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str)}]),
             "interfaces": Maybe(Each(Each(_COUNTERS))),
             "virtual_time": Maybe(dict),

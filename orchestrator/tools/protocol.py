@@ -30,7 +30,8 @@ class Jobs:
     The window that is sampled begins after ``warm_up_s`` of the clients and lasts ``duration_s``. ``suffix``: of the
     files that keep what processes print; ``grace_s``: how much longer than its time a client may take, None for the
     usual; ``files``: what each host gets, by path; ``echoes``: the round trips that the sending end times meanwhile, as
-    the agent's `Echoes` takes them.
+    the agent's `Echoes` takes them; ``measured``: whether they are what the trial measures, so that its spec's probes
+    run beside them, and no warm-up.
     """
 
     servers: Sequence["Job"]
@@ -41,6 +42,7 @@ class Jobs:
     grace_s: float | None = None
     files: Mapping[str, bytes] | None = None
     echoes: Mapping[str, Any] | None = None
+    measured: bool = True
 
     def drive(self, scene: "Scene") -> "Driven":
         """Have them run, and sample around them. Raises TestbedError where a host does not answer."""
@@ -115,6 +117,8 @@ class Tool:
         if not self.traceable and "sample_every" in tree.entries:
             what = "Nothing is sampled during the loads of this tool. Remove sample_every."
             yield Problem(what, tree.keys["sample_every"])
+        if not self.traceable and "probes" in tree.entries:
+            yield Problem("Nothing runs beside the loads of this tool. Remove probes.", tree.keys["probes"])
 
     # --- over tunnels that are ready ---
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.analysis.page import render
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.variants import variant
-from orchestrator.measure import layout
+from orchestrator.measure import attached, layout
 from orchestrator.measure.scene import Outcome
 from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Plan, make_plan
@@ -95,6 +95,43 @@ def test_a_tool_is_one_file_whose_keys_are_factors_and_whose_number_is_shown(
     assert told["source"]["extensions"] == {"tools pingpong": {"from": "./pingpong.py", "hash": extension.digest}}
     again = run_experiment("pingpong.yaml", results=folder / "results", resume=run.path)
     assert len(again.trials) == len(run.trials)
+
+
+def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = {
+        "probe-slab-gateway-b": {"status": 0, "out": "Slab:           2048 kB\n", "err": ""},
+        **{f"probe-sockets-{role}": {"status": 0, "out": "TCP: inuse 2", "err": ""} for role in ("client", "server")},
+    }
+
+    def attempted(testbed: Any, trial: Any, variant: Any, tell: Any, conditions: Any, *rest: Any) -> Outcome:
+        outcome = ok()
+        scene: Any = SimpleNamespace(
+            trial=trial,
+            conditions=conditions,
+            outcome=outcome,
+            roles=layout.roles(trial.topology),
+            placement=layout.Placement((("a", layout.roles(trial.topology)),), {}),
+        )
+        asked = attached.requests(scene)["a"]
+        assert {command["name"] for command in asked["commands"]} == set(printed)
+        assert asked["commands"][1]["arguments"][2].startswith("import time; time.sleep(2);")
+        counted = {one["name"]: 40 + trial.repetition for one in asked["tracepoints"]}
+        outcome.probes.update(attached.of_hosts(scene, {"a": {"tracepoints": counted}}, printed))
+        return outcome
+
+    monkeypatch.setattr("orchestrator.run.work.run_attempt", attempted)
+    run = run_experiment("beside.yaml", results=folder / "results")
+    assert set(run.trials["status"]) == {"ok"}
+    found = run.probed[run.probed["kind"] == "measure"]
+    assert len(found) == 2 * 2 * 4
+    slab = found[found["probe"] == "slab"]
+    assert (set(slab["value"]), set(slab["unit"]), set(slab["role"])) == ({2048 * 1024}, {"bytes"}, {"gateway-b"})
+    polls = found[found["probe"] == "polls"]
+    assert (set(polls["value"]), set(polls["unit"])) == ({41, 42}, {"times"})
+    assert found[found["probe"] == "sockets"]["value"].isna().all()
+    assert len(list(run.path.glob("trials/*/*/probe-sockets-client.out"))) == len(run.trials)
 
 
 class Asked:

@@ -41,7 +41,7 @@ class OwnCommand(Tool):
         traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
         command, warm_up_s = runs.command_of(traffic), traffic.warm_up_s
 
-        def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float) -> Jobs:
+        def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
             return Jobs(
                 runs.servers(scene.ends.receiver, command, wanted),
                 lambda: runs.clients(scene.ends.sender, command, wanted),
@@ -49,11 +49,12 @@ class OwnCommand(Tool):
                 duration_s,
                 grace_s=command.deadline_s,
                 files=scene.conditions.files,
+                measured=measured,
             )
 
         if warm_up_s and not command.warms_up_itself:
             warming = runs.runs(traffic, tunnels, warm_up_s)
-            before = jobs(warming, 0.0, warm_up_s)
+            before = jobs(warming, 0.0, warm_up_s, measured=False)
             runs.read_runs(command, warming, before.drive(scene).processes)
             warm_up_s = 0.0
         return jobs(runs.runs(traffic, tunnels, traffic.duration_s), warm_up_s, traffic.duration_s)

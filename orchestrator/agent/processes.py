@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a trial: servers, clients and what a spec has run beside them, with their files."""
+
+import base64
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+from orchestrator.agent.cpus import acting_as
+from orchestrator.agent.host import RUNTIME, AgentError, read_text
+
+FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
+ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
+
+
+class Traffic:
+    """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
+
+    def __init__(self):
+        self.folder = None
+        self.processes = {}
+        self.groups = set()
+
+    def place(self):
+        """The folder of this trial's files and outputs."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
+        return self.folder.name
+
+    def keep(self, files):
+        """Put files where processes find them: {path: base64}. Each may be executed."""
+        for name, content in files.items():
+            path = os.path.join(self.place(), "files", name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(base64.b64decode(content))
+            os.chmod(path, 0o755)
+
+    def start(self, role, name, arguments, group=False):
+        """Start a process in a role; its output goes to files that are read after the traffic.
+
+        ``group``: it may start others, which are ended with it.
+        """
+        base = os.path.join(self.place(), name)
+        arguments = [argument.replace(FILES, os.path.join(self.place(), "files")) for argument in arguments]
+        try:
+            with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
+                process = subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    close_fds=False,
+                    start_new_session=group,
+                )
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+            why = "there is no such program" if isinstance(error, FileNotFoundError) else error.strerror
+            raise AgentError("%s cannot be started: %s. Install it on this host." % (arguments[0], why)) from error
+        self.processes[name] = process
+        if group:
+            self.groups.add(name)
+
+    def running(self, names):
+        """Those of some processes that have not ended."""
+        return [name for name in names if name in self.processes and self.processes[name].poll() is None]
+
+    def interrupt(self, names):
+        """Ask processes that began a group to end, as Ctrl-C does."""
+        for name in self.running(names):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.processes[name].pid, signal.SIGINT)
+
+    def pids(self):
+        return {process.pid for process in self.processes.values()}
+
+    def wait(self, deadline):
+        """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
+        with contextlib.ExitStack() as stack:
+            poller = select.poll()
+            poller.register(0, select.POLLIN)
+            running = {}
+            for name in self.running(self.processes):
+                descriptor = os.pidfd_open(self.processes[name].pid)
+                stack.callback(os.close, descriptor)
+                poller.register(descriptor, select.POLLIN)
+                running[descriptor] = name
+            while running:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                for descriptor, _ in poller.poll(left * 1000):
+                    if descriptor == 0:
+                        raise EOFError
+                    poller.unregister(descriptor)
+                    del running[descriptor]
+
+    def stop(self):
+        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
+        outcome = {}
+        folder = self.folder.name if self.folder else ""
+        for name, process in self.processes.items():
+            ended = process.poll() is not None
+            if not ended:
+                process.kill()
+            if name in self.groups:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            base = os.path.join(folder, name)
+            outcome[name] = {
+                "status": process.returncode if ended else None,
+                "out": read_text(base + ".out"),
+                "err": read_text(base + ".err"),
+            }
+        self.processes = {}
+        self.groups = set()
+        if self.folder is not None:
+            self.folder.cleanup()
+            self.folder = None
+        return outcome
+
+
+TRAFFIC = Traffic()

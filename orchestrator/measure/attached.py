@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probes of a spec beside a trial: what the agents are asked, and what is kept of what they answer."""
+
+import signal
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from orchestrator.measure.readings import value_in
+from orchestrator.measure.scene import Scene
+from orchestrator.measure.streams import BadReport
+from orchestrator.plan import PROFILE
+from orchestrator.spec import Probe
+
+_PREFIX = "probe-"
+_ENDED_WELL = (0, -signal.SIGINT, 128 + signal.SIGINT)
+_TIMES = "times"
+
+
+def _name(probe: str, role: str) -> str:
+    return f"{_PREFIX}{probe}-{role}"
+
+
+def _of_trial(scene: Scene) -> Mapping[str, Probe]:
+    """The probes beside a trial; none while the kernel records polls or CPUs are sampled."""
+    return {} if scene.trial.kind in ("trace", PROFILE) else scene.conditions.probes
+
+
+def requests(scene: Scene) -> dict[str, dict[str, Any]]:
+    """The agents' ``attached``, by host."""
+    found: dict[str, dict[str, Any]] = {}
+    traffic, placement = scene.trial.traffic, scene.placement
+    for name, probe in _of_trial(scene).items():
+        for role in (role for role in probe.roles if role in scene.roles):
+            host = placement.host_of(role)
+            asked = found.setdefault(host, {"commands": [], "tracepoints": []})
+            if probe.command is not None:
+                words = {
+                    "duration": f"{traffic.duration_s:g}",
+                    "role": role,
+                    "host": host,
+                    "tunnels": str(scene.trial.levels.tunnels),
+                }
+                arguments = [argument.format_map(words) for argument in probe.command]
+                about = {"role": role, "name": _name(name, role), "timed": probe.timed}
+                asked["commands"].append({**about, "arguments": arguments})
+            elif all(one["name"] != name for one in asked["tracepoints"]):
+                asked["tracepoints"].append({"name": name, "event": probe.tracepoint, "filter": probe.filter})
+    return found
+
+
+def taken_out(processes: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Take the probes' processes out of those of the trial; returns them."""
+    return {name: processes.pop(name) for name in list(processes) if name.startswith(_PREFIX)}
+
+
+def of_hosts(
+    scene: Scene, measured: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The part of an attempt's probes that is the spec's own; empty where there is none. The outcome keeps what they
+    printed. Raises BadReport where a command failed, or printed no number."""
+    for name, process in printed.items():
+        for kind in ("out", "err"):
+            if process[kind]:
+                scene.outcome.raw[f"{name}.{kind}"] = process[kind]
+    rows = []
+    for name, probe in _of_trial(scene).items():
+        about = {"probe": name, "unit": probe.unit}
+        if probe.tracepoint is not None:
+            rows += [
+                {**about, "host": host, "role": "", "value": answer["tracepoints"][name], "unit": probe.unit or _TIMES}
+                for host, answer in measured.items()
+                if name in (answer.get("tracepoints") or {})
+            ]
+            continue
+        for role in probe.roles:
+            if (of_role := printed.get(_name(name, role))) is not None:
+                value = _read(f"The probe {name} at {role}", probe, of_role)
+                rows.append({**about, "host": scene.placement.host_of(role), "role": role, "value": value})
+    return {"own": rows} if rows else {}
+
+
+def _read(who: str, probe: Probe, process: Mapping[str, Any]) -> float | None:
+    lines = (process["err"] or process["out"]).strip().splitlines()
+    last = f'"{lines[-1][-200:].rstrip(".")}"' if lines else "nothing"
+    if process["status"] is None:
+        raise BadReport(f"{who} did not end in time: {last}.")
+    if process["status"] not in _ENDED_WELL:
+        raise BadReport(f"{who} ended with status {process['status']}: {last}.")
+    if probe.read is None:
+        return None
+    try:
+        return value_in(process["out"], probe.read)
+    except ValueError as error:
+        raise BadReport(f"{who}: {error}; it printed {last}.") from error

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The number in what a program of the user's own printed. Pure."""
+
+import json
+import math
+import re
+from typing import Any
+
+from orchestrator.spec import Reading
+
+
+def value_in(text: str, reading: Reading) -> float:
+    """The number in what a program printed. Raises ValueError with why there is none."""
+    if reading.regex is not None:
+        found = [match.group(1) for match in re.finditer(reading.regex, text, re.MULTILINE)]
+        if not found or found[-1] is None:
+            raise ValueError(f"nothing matches {reading.regex}")
+        value: Any = found[-1]
+    else:
+        value = _at(text, str(reading.json_path))
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")
+    try:
+        number = float(value) * reading.factor
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{str(value)[:40]!r} is no number") from error
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no finite number")
+    return number
+
+
+def _at(text: str, path: str) -> Any:
+    """The value at a path of a JSON document: keys, and places of lists in brackets."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON document ({error})") from error
+    for key, place in re.findall(r"([^.\[\]]+)|\[(-?\d+)\]", path):
+        try:
+            value = value[int(place)] if place else value[key]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{path} is not in it") from error
+    return value

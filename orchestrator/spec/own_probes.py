@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes of a spec: commands and tracepoint counts of the user's own, beside the traffic of each trial."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from orchestrator.spec.document import Mapping, Scalar
+from orchestrator.spec.fields import Strict, expected
+from orchestrator.spec.host_settings import WHO
+from orchestrator.spec.own_tools import Reading, as_text, checked_argument, placeholders_in
+from orchestrator.spec.problems import Problem
+from orchestrator.spec.testbed import GATEWAYS
+
+PLACEHOLDERS = ("duration", "role", "host", "tunnels")
+ProbeArgument = Annotated[
+    str, BeforeValidator(as_text), AfterValidator(lambda text: checked_argument(text, PLACEHOLDERS))
+]
+Places = Literal["client", "gateway-a", "gateway-b", "server", "gateways", "ends", "all"]
+
+
+class Probe(Strict):
+    """What runs beside the measured window of each trial: a command in the network namespace of each of some roles, or
+    the count of a kernel's tracepoint on each of their hosts."""
+
+    at: Places = Field(default="gateways", description="The roles, or ends (client and server), or all.")
+    command: Annotated[tuple[ProbeArgument, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="A program with its arguments; no shell is involved. It starts when the measured window does. With "
+        "{duration} in it, it is to end by itself; any other gets SIGINT when the window ends.",
+    )
+    read: Reading | None = Field(
+        default=None, description="How to find a number in its output. Default: the output is kept, and not read."
+    )
+    tracepoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[A-Za-z0-9_]+$")] | None = Field(
+        default=None, description="An event of the kernel, such as napi:napi_poll, that is counted on the hosts."
+    )
+    filter: Annotated[str, Field(pattern=r"^[ -~]+$", max_length=200)] | None = Field(
+        default=None, description='Which of these events count, as ftrace takes it: dev_name ~ "wg*".'
+    )
+    unit: str | None = Field(
+        default=None, min_length=1, max_length=40, description="The unit of the number. Of tracepoints: times."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Probe":
+        if (self.command is None) == (self.tracepoint is None):
+            raise expected("either command or tracepoint")
+        if self.filter is not None and self.tracepoint is None:
+            raise expected("filter beside a tracepoint only")
+        if self.read is not None and self.command is None:
+            raise expected("read beside a command only", because="a tracepoint is counted")
+        if (self.read is None) != (self.unit is None) and self.command is not None:
+            raise expected("read and unit together", because="one of them is missing")
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether its command is told how long the window is, and is to end by itself."""
+        return any("duration" in placeholders_in(argument) for argument in self.command or ())
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles at which it is."""
+        return WHO[self.at]
+
+
+def unfit_probes(tree: Mapping) -> Iterator[Problem]:
+    """Probes at roles that the topology does not have."""
+    probes, topology = tree.entries.get("probes"), tree.entries.get("topology")
+    if not isinstance(probes, Mapping) or getattr(topology, "value", None) != "gateway-to-gateway":
+        return
+    for probe in probes.entries.values():
+        place = probe.entries.get("at") if isinstance(probe, Mapping) else None
+        name = place.value if isinstance(place, Scalar) else None
+        if place is not None and isinstance(name, str) and not set(WHO.get(name, ())) <= set(GATEWAYS):
+            message = f"at: {name} names a role that topology gateway-to-gateway does not have. Use gateways."
+            yield Problem(message, place.span)
