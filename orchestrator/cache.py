@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,20 @@ def refuse_odd_path() -> None:
             f"The lab cannot be built or booted from {cache_home()}: its path has {odd!r} in it, which make and "
             "User-Mode Linux take for a separator. Name another folder in XDG_CACHE_HOME."
         )
+
+
+def refuse_unwritable() -> None:
+    """Raise TestbedError where nothing can be put into the cache; its folder is made if it is not there."""
+    home = cache_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise TestbedError(
+            f"What is built for the lab goes to {home}, and nothing can be written there: {error.strerror}. Name "
+            "another folder in XDG_CACHE_HOME."
+        ) from error
 
 
 def obtain(

@@ -127,6 +127,7 @@ def obtain_source(progress: Progress) -> Source:
     for source in cached:
         if source.pinned:
             return source
+    cache.refuse_unwritable()
     with private_apt(wanted.suites) as apt:
         progress.stage("Looking for the kernel source in Debian", 6)
         suites = apt.update()

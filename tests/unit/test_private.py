@@ -133,6 +133,17 @@ def test_a_cache_whose_path_separates_is_told_before_anything_is_built(
         assert "XDG_CACHE_HOME" in seen.remedy
 
 
+@pytest.mark.parametrize("below", ["", "further/down"])
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / below))
+    monkeypatch.delenv("ORCH_SOURCE_DIR", raising=False)
+    with pytest.raises(TestbedError, match=r"nothing can be written there: Not a directory.*XDG_CACHE_HOME"):
+        source.obtain_source(Refusing())
+
+
 def test_a_lab_without_a_place_for_sockets_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private, "_can_bind", lambda base: False)
     with pytest.raises(TestbedError, match="Set TMPDIR"):
