@@ -9,16 +9,19 @@ by a path: a module of one file, or a folder with an ``__init__.py``.
 import functools
 import importlib
 import importlib.util
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.hashing import hash_files
+from orchestrator.hashing import hash_contents, hash_files
+from orchestrator.paths import cache_home
 
 OURS = "orch"  # where what this program has itself comes from
 
@@ -79,6 +82,46 @@ class Extension:
             return functools.reduce(getattr, attribute.split("."), found)
         except AttributeError as error:
             raise UserError(f"{self._told} cannot be loaded: its module has no {attribute}.") from error
+
+    def packed(self) -> dict[str, bytes]:
+        """Return the files of one that is at a path, by path relative to the folder in which it is. Raises UserError
+        where they cannot be read."""
+        place = self.place
+        try:
+            return {file.relative_to(place.parent).as_posix(): file.read_bytes() for file in _files_at(place)}
+        except OSError as error:
+            raise UserError(f"{self._told} cannot be read: {error}.") from error
+
+    def unpacked(self, files: Mapping[str, bytes]) -> "Extension":
+        """Return one with these files that can be loaded here: itself where it has them at its path, else one of this
+        user's cache, where they are put. Raises UserError where they cannot be written."""
+        assert self.path is not None
+        try:
+            if self.path.exists() and self.packed() == files:
+                return self
+        except UserError:  # another user's on this computer
+            pass
+        told = ((name, False, content) for name, content in sorted(files.items()))
+        folder = cache_home() / "extensions" / hash_contents(told)[:16]
+        there = replace(self, path=folder / self.path.name)
+        if folder.is_dir() and there.packed() == files:
+            return there
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as begun:  # whole, or not there
+                for name, content in files.items():
+                    file = Path(begun) / "whole" / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(content)
+                shutil.rmtree(folder, ignore_errors=True)  # not as it was written
+                try:
+                    (Path(begun) / "whole").rename(folder)
+                except OSError:
+                    if there.packed() != files:  # nor has another worker written it meanwhile
+                        raise
+        except OSError as error:
+            raise UserError(f"{self._told} cannot be written to {folder}: {error}.") from error
+        return there
 
     @property
     def _told(self) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The campaign: blocks, rounds and attempts of a plan on their testbeds. It alone writes a run's directory."""
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,13 @@ class _Run(ModuleType):
         from orchestrator.running import run_experiment
 
         return run_experiment(*arguments, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the function, for help in notebooks."""
+        from orchestrator.running import run_experiment
+
+        return inspect.signature(run_experiment)
 
 
 sys.modules[__name__].__class__ = _Run

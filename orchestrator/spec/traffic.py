@@ -228,6 +228,12 @@ class Traffic(Strict):
         copy._own_tool, copy._extension = tool, extension
         return copy
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A process that is sent it gets the files of a tool that a path names with it."""
+        if self._extension is None or self._extension.path is None:
+            return super().__reduce_ex__(protocol)
+        return _sent, (self.tool, self._extension, self._extension.packed(), self.stored)
+
     @property
     def own_tool(self) -> Any:
         """What measures it, a `orchestrator.tools.Tool` that is no part of this program; None where it is one."""
@@ -250,10 +256,8 @@ class Traffic(Strict):
         """What ``stored`` wrote, of this traffic or of one with the same tool; of another tool, as `read_traffic`."""
         if self.own_tool is None or stored.get("tool") != self.tool:
             return read_traffic(stored)
-        content = {name: value for name, value in stored.items() if name != "quantity"}
-        found = type(self).model_validate(content, by_name=True, by_alias=False, strict=False, context=STORED)
         assert self._extension is not None
-        return found.with_tool(self.tool, self.own_tool, self._extension)
+        return _read_own(self.tool, self.own_tool, type(self), self._extension, stored)
 
 
 def keys_of(schema: type[Traffic], tool: str, uses: Collection[str] = ()) -> Collection[str]:
@@ -268,6 +272,20 @@ def keys_of(schema: type[Traffic], tool: str, uses: Collection[str] = ()) -> Col
 def read_traffic(stored: Mapping[str, Any]) -> Traffic:
     """Return the traffic that ``Traffic.stored`` wrote."""
     return Traffic.model_validate(dict(stored), by_name=True, by_alias=False, strict=False, context=STORED)
+
+
+def _read_own(name: str, tool: Any, schema: type[Traffic], extension: Extension, stored: Mapping[str, Any]) -> Traffic:
+    """What ``Traffic.stored`` wrote of a tool that is no part of this program."""
+    content = {key: value for key, value in stored.items() if key != "quantity"}
+    found = schema.model_validate(content, by_name=True, by_alias=False, strict=False, context=STORED)
+    return found.with_tool(name, tool, extension)
+
+
+def _sent(name: str, extension: Extension, files: Mapping[str, bytes], stored: Mapping[str, Any]) -> Traffic:
+    """The traffic that another process sent, with the files of its tool."""
+    here = extension.unpacked(files)
+    tool = here.load()
+    return _read_own(name, tool, tool.schema, here, stored)
 
 
 def alone(field: FieldInfo) -> Any:

@@ -2,7 +2,10 @@
 """The code of docs/extending.md is run as it stands, and what an extension needs is counted."""
 
 import json
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -95,6 +98,37 @@ def test_a_tool_is_one_file_whose_keys_are_factors_and_whose_number_is_shown(
     assert told["source"]["extensions"] == {"tools pingpong": {"from": "./pingpong.py", "hash": extension.digest}}
     again = run_experiment("pingpong.yaml", results=folder / "results", resume=run.path)
     assert len(again.trials) == len(run.trials)
+
+
+READ_THERE = """
+import pickle, sys
+from orchestrator.spec import tool_of
+trial = pickle.loads(sys.stdin.buffer.read())
+traffic = trial.traffic
+print(traffic.message, tool_of(traffic).quantity(traffic).unit, traffic.extension.digest, trial.trial_id)
+sys.stdout.flush()
+sys.stdout.buffer.write(pickle.dumps(traffic.again({**traffic.stored, "message": 5}).stored))
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_tool_at_a_path_goes_with_a_trial_to_a_worker_of_dask(folder: Path, there: bool) -> None:
+    from distributed.protocol.pickle import dumps
+
+    spec = load_experiment("pingpong.yaml")
+    trial = next(iter(make_plan(spec, lab_capabilities(1, ("vanilla", "inline"))).iterate()))
+    extension = spec.traffic.extension
+    assert extension is not None
+    sent, digest = dumps(trial), extension.digest
+    if not there:  # a worker on another computer
+        (folder / "pingpong.py").unlink()
+    done = subprocess.run([sys.executable, "-c", READ_THERE], input=sent, capture_output=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr.decode()
+    told, _, answer = done.stdout.partition(b"\n")
+    message = trial.traffic.message  # type: ignore[attr-defined]
+    assert told.decode() == f"{message} round trips/s {digest} {trial.trial_id}"
+    assert pickle.loads(answer) == {**trial.traffic.stored, "message": 5}
+    assert (folder / "cache" / "orch" / "extensions").exists() != there
 
 
 def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(

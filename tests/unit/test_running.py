@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orchestrator.run(...)`: the way from a spec to a run, for scripts and notebooks."""
 
+import inspect
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +16,7 @@ import orchestrator.run.home
 from orchestrator import running
 from orchestrator.bar import Bar
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.paths import RESULTS
+from orchestrator.paths import CHECKOUT, RESULTS
 from orchestrator.running import Request
 from orchestrator.spec import load_experiment
 
@@ -53,6 +56,23 @@ def test_a_run_is_a_function_of_the_package_and_gives_the_run(monkeypatch: pytes
     assert (experiment.traffic.duration_s, experiment.retries) == (3.0, 0)
     assert experiment.factors.cores == (1, 2)
     assert experiment.factors.variant == ("vanilla",)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import orchestrator as orch",
+        "import orchestrator as orch, orchestrator.run.campaign",
+        "import orchestrator.run.campaign, orchestrator as orch",
+        "from orchestrator import run as found; import orchestrator as orch; assert found is orch.run",
+    ],
+)
+def test_the_function_is_there_whatever_was_imported_before(imports: str) -> None:
+    told = "import inspect; print(callable(orch.run), *inspect.signature(orch.run).parameters)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{imports}\n{told}"], capture_output=True, text=True, check=False, cwd=CHECKOUT
+    )
+    assert done.stdout.split() == ["True", *inspect.signature(running.run_experiment).parameters], done.stderr
 
 
 @pytest.mark.parametrize(
