@@ -12,13 +12,13 @@
 # ---
 
 # %% [markdown]
-# # What a rekey costs
+# # What a rekey costs, and what roaming costs
 #
 # WireGuard makes new keys 120 s after a handshake. Here trials last until then, and their rate is drawn second by
-# second with the moment of the handshake.
+# second with the moment of the handshake. In runs with `tunnel.roam_every` gateway-a changes its UDP ports instead.
 #
 # Reads one run's directory and nothing else. `orch report RUN` executes it; here in Jupyter, set `run_dir` to a run of
-# `exp/rekey.yaml`.
+# `exp/rekey.yaml` or `exp/roaming.yaml`.
 
 # %% tags=["parameters"]
 run_dir = "../results/example"
@@ -49,8 +49,8 @@ show(figures.rekey(run))
 # %% [markdown]
 # ## What was lost
 #
-# Remains: the lowest second at the rekey as a share of the trial's median second. Lowest elsewhere: the same for all
-# other seconds. A rekey has a cost if the first is clearly below the second.
+# Remains: the lowest second at the rekey, or at the change of ports, as a share of the trial's median second. Lowest
+# elsewhere: the same for all other seconds. The event has a cost if the first is clearly below the second.
 
 # %%
-readable(run, rekeys.cost(run))
+readable(run, rekeys.cost(run) if rekeys.roams(run).empty else rekeys.roaming_cost(run))

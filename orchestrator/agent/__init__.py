@@ -31,6 +31,7 @@ _PARTS = (
     "routes",
     "ipsec",
     "tunnels",
+    "roaming",
     "complaints",
     "hardware",
     "probes",

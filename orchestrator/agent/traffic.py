@@ -17,6 +17,7 @@ from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample, surroundings
 from orchestrator.agent.processes import ROOM_FOR_OUTPUT, TRAFFIC
 from orchestrator.agent.profile import profile
+from orchestrator.agent.roaming import Roaming
 
 QUIET_SINCE = {}  # type: dict[str, float]
 
@@ -103,17 +104,18 @@ def measure(request):
     ``clients``: [{"role", "name", "arguments"}], of which another host may have all, each with ``any`` as of `serve`;
     ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
-    ``sample_every_s``: how often `reading` is taken during the measured window, or null for never;
+    ``sample_every_s``: how often `reading` is taken during the measured window, or null for never; ``roaming``: as
+    `Roaming` takes it, or null;
     ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
     ``profile``: whether what CPUs run is sampled instead;
     ``attached``: {"commands", "tracepoints"} of `Attached`, or null; the former are among ``processes``;
     ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
     round trips that are timed meanwhile, as `Echoes` takes them, or null.
     The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
-    first at its begin; ``surroundings``: two, before and after all traffic; ``clock_s``: this host's clock at the end;
-    ``before``: the packets that passed between the servers' and the clients' start, and in how many seconds; ``polls``:
-    of `PollTrace.result`, or null; ``profile``: of `folded`, or null; ``pktgen``: of `Generator.results`, or null;
-    ``echoes``: of `Echoes.result`, or
+    first at its begin; ``moves``: of `Roaming`; ``surroundings``: two, before and after all traffic; ``clock_s``: this
+    host's clock at the end; ``before``: the packets that passed between the servers' and the clients' start, and in how
+    many seconds; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or null; ``pktgen``: of
+    `Generator.results`, or null; ``echoes``: of `Echoes.result`, or
     null; ``tracepoints``: {name of an attached one: how often}.
     """
     attached = request.get("attached") or {"commands": [], "tracepoints": []}
@@ -153,6 +155,7 @@ def measure_with(request, trace, beside):
         TRAFFIC.start(client["role"], client["name"], client["arguments"], client.get("any", False))
     deadline = began + request["patience_s"]
     samples, readings = [], []
+    roaming = Roaming(request["roaming"]) if request.get("roaming") else None
     generators = generating(request.get("pktgen")), echoing(request.get("echoes"))
     with generators[0] as sending, generators[1] as echoes, Cycles(online_cpus()) as cycles:
         wait_or_leave(began + request["warm_up_s"])
@@ -162,9 +165,13 @@ def measure_with(request, trace, beside):
             trace.start()
         beside.start()
         until = began + request["warm_up_s"] + request["duration_s"]
+        calls = []
         if request.get("sample_every_s"):
-            readings = read_until(until, request["sample_every_s"], request["sample_roles"])
-        wait_or_leave(until)
+            readings.append(reading(request["sample_roles"]))
+            calls.append((request["sample_every_s"], lambda: readings.append(reading(request["sample_roles"]))))
+        if roaming is not None:
+            calls.append((request["roaming"]["every_s"], roaming.move))
+        call_until(until, calls)
         if trace:
             trace.stop()
         beside.stop()
@@ -180,6 +187,7 @@ def measure_with(request, trace, beside):
         "traffic_s": traffic_s,
         "samples": samples,
         "readings": readings,
+        "moves": roaming.moves if roaming is not None else [],
         "before": before,
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
@@ -193,14 +201,18 @@ def measure_with(request, trace, beside):
     }
 
 
-def read_until(until, every_s, roles):
-    """Take a `reading` now and every so many seconds before a time of CLOCK_MONOTONIC."""
+def call_until(until, calls):
+    """Wait until a time of CLOCK_MONOTONIC, and call each function every so many seconds before it: [(seconds,
+    function)]. EOFError when the controller goes away meanwhile."""
     began = time.monotonic()
-    taken = [reading(roles)]
-    while began + len(taken) * every_s < until:
-        wait_or_leave(began + len(taken) * every_s)
-        taken.append(reading(roles))
-    return taken
+    due = [(began + every_s, number) for number, (every_s, _) in enumerate(calls)]
+    while due and min(due)[0] < until:
+        at, number = min(due)
+        wait_or_leave(at)
+        every_s, call = calls[number]
+        call()
+        due[number] = (at + every_s, number)
+    wait_or_leave(until)
 
 
 def wait_or_leave(until):

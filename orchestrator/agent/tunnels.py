@@ -275,14 +275,15 @@ def handshake_times(request):
     """Seconds since each peer's last handshake: {"ages_s": {role: {peer: seconds}}}; None for never.
 
     A peer has the name of its device where that is all it has, and on a device that tunnels share ``wg0/N``, the tunnel
-    N. ``carried_bytes``: {role: {peer: [received, sent]}} since the peer was made, of shared devices only; ``clock_s``:
-    this host's clock now.
+    N. ``ports``: {role: {peer: UDP port to which its packets go}}; ``carried_bytes``: {role: {peer: [received, sent]}}
+    since the peer was made, of shared devices only; ``clock_s``: this host's clock now.
     """
     ages = {}  # type: dict[str, dict[str, float | None]]
     carried = {}  # type: dict[str, dict[str, list[int]]]
+    ports = {}  # type: dict[str, dict[str, int]]
     now = time.time()
     for role in request["roles"]:
-        ages[role], carried[role] = {}, {}
+        ages[role], carried[role], ports[role] = {}, {}, {}
         present = [name for name in os.listdir(sysfs_of(role) + "/class/net") if name.startswith("wg")]
         with inside(role), WireGuard() as wireguard:
             for device in sorted(present):
@@ -291,7 +292,8 @@ def handshake_times(request):
                     seconds, nanoseconds = struct.unpack("=qq", peer[WGPEER_LAST_HANDSHAKE])
                     at = seconds + nanoseconds / 1e9
                     ages[role][name] = now - at if at else None
+                    ports[role][name] = struct.unpack_from(">H", peer[WGPEER_ENDPOINT], 2)[0]  # of a sockaddr
                     if device == SHARED_DEVICE:
                         counters = (peer[WGPEER_RX_BYTES], peer[WGPEER_TX_BYTES])
                         carried[role][name] = [struct.unpack("=Q", counter)[0] for counter in counters]
-    return {"ages_s": ages, "carried_bytes": carried, "clock_s": now}
+    return {"ages_s": ages, "ports": ports, "carried_bytes": carried, "clock_s": now}

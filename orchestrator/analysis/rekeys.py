@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput second by second, and what it was around a rekey: ok trials of a run as tidy frames."""
+"""Throughput second by second, and what it was around a rekey or a move of gateway-a to other UDP ports: ok trials of a
+run as tidy frames."""
 
 from typing import Any
 
@@ -51,16 +52,43 @@ def rekeys(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_keys(run), "gateway", "device", "at_s"]).assign(measured_in=run.measured_in)
 
 
+def roams(run: Run) -> pd.DataFrame:
+    """One row for each time that gateway-a changed the UDP ports of all tunnels during a trial.
+
+    Columns: trial_id, the levels, round, at_s (seconds after the warm-up), took_s (from the first tunnel to the last),
+    measured_in.
+    """
+    rows = [
+        [*(trial[key] for key in _keys(run)), float(move["at_s"]), float(move["took_s"])]
+        for trial in _accepted(run)
+        for move in trial["measured"].get("roams") or ()
+    ]
+    return pd.DataFrame(rows, columns=[*_keys(run), "at_s", "took_s"]).assign(measured_in=run.measured_in)
+
+
 def cost(run: Run) -> pd.DataFrame:
-    """What a rekey cost, one row per trial that had one.
+    """What a rekey cost, a row a trial that had one.
 
     Columns: trial_id, the levels, round, rekeys (how many tunnels), at_s (of the first); ``usual_bps``: the median of
     the seconds that are not at a rekey, ``lowest_bps``: the lowest of those that are (``NEAR_S`` before and after);
     ``remains``: lowest through usual, 1 where nothing is seen; ``lowest_elsewhere``: the same of the other seconds,
     which is what a dip without a rekey looks like; measured_in.
     """
+    found = rekeys(run)
+    tunnels = found["device"].str.extract(r"(\d+)$", expand=False).groupby(found["trial_id"]).nunique()
+    return _cost(run, found, "rekeys", tunnels)
+
+
+def roaming_cost(run: Run) -> pd.DataFrame:
+    """What roaming cost, a row a trial with moves: as `cost`, with ``moves`` (how many) instead of ``rekeys``."""
+    found = roams(run)
+    return _cost(run, found, "moves", found.groupby("trial_id")["at_s"].count())
+
+
+def _cost(run: Run, found: pd.DataFrame, what: str, counts: "pd.Series[int]") -> pd.DataFrame:
+    """The rows of `cost` for events ``found``, of which each trial has ``counts``."""
     rows = []
-    seconds, found = rates(run), rekeys(run)
+    seconds = rates(run)
     for trial_id, mine in found.groupby("trial_id", sort=False):
         here = seconds[seconds["trial_id"] == trial_id]
         near = pd.Series(False, index=here.index)
@@ -71,12 +99,10 @@ def cost(run: Run) -> pd.DataFrame:
         if at.empty or elsewhere.empty or elsewhere.median() <= 0:
             continue
         usual = float(elsewhere.median())
-        keys = [mine.iloc[0][key] for key in _keys(run)]
-        tunnels = mine["device"].str.extract(r"(\d+)$", expand=False).nunique()
         rows.append(
             [
-                *keys,
-                tunnels,
+                *(mine.iloc[0][key] for key in _keys(run)),
+                int(counts[trial_id]),
                 float(mine["at_s"].min()),
                 usual,
                 float(at.min()),
@@ -84,5 +110,5 @@ def cost(run: Run) -> pd.DataFrame:
                 float(elsewhere.min()) / usual,
             ]
         )
-    columns = [*_keys(run), "rekeys", "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
+    columns = [*_keys(run), what, "at_s", "usual_bps", "lowest_bps", "remains", "lowest_elsewhere"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)

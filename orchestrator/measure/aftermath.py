@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.measure import shares
+from orchestrator.measure.roaming import left_behind
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import Peers, peers_now
+from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.remote import AgentFailure, together
 
 
@@ -48,6 +50,8 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
     scene.outcome.marks += told.marks
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
+    if behind := left_behind(scene, peers.ports):
+        raise AgentFailure(f"{', '.join(behind)} did not follow {GATEWAYS[0]} to its last port, though traffic passed.")
     if never:
         raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
     # Ages are in whole seconds; one younger than the traffic was made during it.

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.measure import attached, polls, probes
 from orchestrator.measure.layout import HUB, SHARED
+from orchestrator.measure.roaming import moves_of, roaming_of
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
 from orchestrator.plan import PROFILE
+from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.remote import together
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
         ready = jobs.clients()
         beside = attached.requests(scene) if jobs.measured else {}
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
+        roaming = roaming_of(scene)
         measuring = {
             host: {
                 "clients": ready if host == sender else [],
@@ -76,6 +79,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
                 "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
                 "sample_every_s": scene.conditions.sample_every_s,
                 "attached": beside.get(host),
+                "roaming": roaming if placement.host_of(GATEWAYS[0]) == host else None,
             }
             for host in hosts
         }
@@ -102,6 +106,8 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
         outcome.raw["polls.json"] = json.dumps(found)
     if scene.trial.kind == PROFILE:
         outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
+    if roaming is not None:
+        outcome.measurements["roams"] = moves_of(measured[placement.host_of(GATEWAYS[0])])
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
     began_at = {host: answer["started_at"] + jobs.warm_up_s for host, answer in measured.items()}
     return Driven(processes, traffic_s, began_at, measured[sender].get("echoes"))

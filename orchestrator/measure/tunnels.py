@@ -28,12 +28,14 @@ class Peers:
     device, or ``wg0/N`` of tunnel N on a device that tunnels share; ``clock_s``: {gateway: the time on
     its host's clock when that was read}. Where gateway-b has one device for all tunnels, ``received_bytes`` and
     ``sent_bytes``: {tunnel: bytes on the wire, without outer headers, since the tunnel was made}; elsewhere empty.
+    ``ports``: {gateway: {peer: the UDP port to which its packets go}}.
     """
 
     ages_s: Mapping[str, Mapping[str, float | None]]
     clock_s: Mapping[str, float]
     received_bytes: Mapping[int, int] = field(default_factory=dict)
     sent_bytes: Mapping[int, int] = field(default_factory=dict)
+    ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def load_variant(testbed: Testbed, variant: Variant) -> str | None:
@@ -109,6 +111,7 @@ def peers_now(testbed: Testbed) -> Peers:
         clock_s={role: answer["clock_s"] for answer in told for role in answer["ages_s"]},
         received_bytes={_number(name): received for name, (received, _) in carried.get(layout.HUB, {}).items()},
         sent_bytes={_number(name): sent for name, (_, sent) in carried.get(layout.HUB, {}).items()},
+        ports={role: peers for answer in told for role, peers in answer["ports"].items()},
     )
 
 

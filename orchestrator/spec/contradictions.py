@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
-from orchestrator.spec.devices import unfit_devices
+from orchestrator.spec.devices import unfit_devices, unfit_roaming
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.host_settings import settings_paths, unfit_settings
@@ -73,7 +73,9 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
     if count <= MOST_TRIALS:
         extras = [build(models.extra, node)[0] for node in _items(tree.entries.get("include"))]
         known = [extra for extra in extras if extra is not None]
-        problems += unfit_devices(tree, factors, [rule for _, rule in rules], known, own)
+        excluding = [rule for _, rule in rules]
+        problems += unfit_devices(tree, factors, excluding, known, own)
+        problems += unfit_roaming(tree, factors, excluding, known, own, tool.tool)
     return problems
 
 

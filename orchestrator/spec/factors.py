@@ -67,11 +67,17 @@ _AREAS: dict[str, Area] = {"tunnel": "tunnel", "links": "link", "settings": "hos
 # By the last key of a path.
 _UNITS = {
     **dict.fromkeys(("mtu", "mss", "window", "datagram"), "B"),
-    **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit"), "s"),
+    **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit", "roam_every"), "s"),
     **dict.fromkeys(("bitrate",), "bit/s"),
     **dict.fromkeys(("loss", "reorder"), "%"),
 }
-_LABELS = {"reorder": "reordering", "mtu": "MTU", "mss": "MSS", "ip_version": "IP version"}
+_LABELS = {
+    "reorder": "reordering",
+    "roam_every": "roaming every",
+    "mtu": "MTU",
+    "mss": "MSS",
+    "ip_version": "IP version",
+}
 
 
 def is_path(name: str) -> bool:
@@ -93,7 +99,7 @@ def factor_of(name: str) -> Factor:
         whose, _, key = rest.partition(".")
         label = f"{key} of {whose}"
     elif area == "tunnel":
-        label = label if last == "mtu" else f"tunnel {label}"
+        label = label if last in ("mtu", "roam_every") else f"tunnel {label}"
     unit = _UNITS.get(last, "") if area not in ("settings", "nics") else ""
     if last == "rate":
         unit = "bit/s" if area == "links" else "pps"

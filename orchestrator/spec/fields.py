@@ -125,6 +125,20 @@ Duration = Annotated[
 SampleInterval = Annotated[
     float, _whole_seconds(1), _text_schema("Time between two samples, in whole seconds, such as 10s.", "10s")
 ]
+NEVER = "never"
+
+
+def _never_or_seconds(value: Any, info: ValidationInfo) -> float | str:
+    if value == NEVER or info.context == STORED:
+        return value  # type: ignore[no-any-return]
+    what = f"{NEVER}, or whole seconds from 1 on, such as 10s"
+    found = _seconds(value, what)
+    if found != round(found) or not 1 <= found <= LONGEST_TRAFFIC_S:
+        raise expected(what)
+    return found
+
+
+NeverOrSeconds = Annotated[float | Literal["never"], PlainValidator(_never_or_seconds)]
 Share = Annotated[
     float,
     _quantity(units.share, "a percentage, such as 5%"),

@@ -20,6 +20,7 @@ SYSTEMS = Registry(
         "rekeys",
         "counts_losses",
         "shares_device",
+        "roams",
         "check",
         "describe",
         "load",

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, create_model, model_serializer
 
 from orchestrator.spec.factors import Level
-from orchestrator.spec.fields import DEFAULT_MTU, Size, Strict
+from orchestrator.spec.fields import DEFAULT_MTU, NeverOrSeconds, Size, Strict
 from orchestrator.spec.host_settings import level_of
 from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, keys_of
@@ -35,6 +35,7 @@ def traffic_paths(schema: type[Traffic]) -> Mapping[str, str]:
 OF_TRAFFIC: Mapping[str, str] = traffic_paths(Traffic)
 TUNNEL_MTU = "tunnel.mtu"
 TUNNEL_DEVICE = "tunnel.device"
+TUNNEL_ROAMING = "tunnel.roam_every"
 OWN_DEVICE, SHARED_DEVICE = "own", "shared"
 # IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
 Mtu = Annotated[
@@ -52,8 +53,19 @@ Device = Annotated[
         "has one device with a peer for each tunnel, and gateway-a a device for each, as the clients of a server have."
     ),
 ]
+Roaming = Annotated[
+    NeverOrSeconds,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "How often gateway-a changes the UDP port of every tunnel during the traffic, as a peer "
+            "behind a NAT does whose mapping is renewed; gateway-b must follow. Default: never.",
+            "examples": ["never", "10s"],
+        }
+    ),
+]
 # {path: the type of a level}
-OF_TUNNELS: Mapping[str, Any] = {TUNNEL_MTU: Mtu, TUNNEL_DEVICE: Device}
+OF_TUNNELS: Mapping[str, Any] = {TUNNEL_MTU: Mtu, TUNNEL_DEVICE: Device, TUNNEL_ROAMING: Roaming}
 
 
 class Varied(Strict):

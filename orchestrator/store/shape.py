@@ -137,6 +137,7 @@ ATTEMPT = {
             **dict.fromkeys(_MEASURED, Maybe(float)),
             "rates_bps": Maybe([float]),
             "handshakes_in_traffic": Maybe([{"gateway": str, "device": str, "at_s": float}]),
+            "roams": Maybe([{"at_s": float, "took_s": float}]),
             "latency": Maybe([_LATENCY]),
             "quantity": Maybe(_QUANTITY),
         }

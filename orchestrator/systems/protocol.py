@@ -32,7 +32,8 @@ class System:
     ``label``: what text calls it; ``devices``: how the names of its tunnels' devices begin on the gateways, empty where
     it has no tunnels; ``rekeys``: whether new keys are made after some time; ``counts_losses``: whether its devices
     count every packet that they drop, so that pktgen can say where packets were lost; ``shares_device``: whether one
-    device can have all tunnels (``tunnel.device`` shared).
+    device can have all tunnels (``tunnel.device`` shared); ``roams``: whether a gateway follows the other one to
+    another UDP port (``tunnel.roam_every``).
     """
 
     label: str = ""
@@ -40,6 +41,7 @@ class System:
     rekeys: bool = False
     counts_losses: bool = False
     shares_device: bool = False
+    roams: bool = False
 
     def check(self, entry: "Entry") -> None:
         """Refuse a variant that it cannot be, with `orchestrator.spec.fields.expected`. By default it has no settings,

@@ -27,6 +27,7 @@ class WireGuard(System):
     rekeys = True
     counts_losses = True
     shares_device = True
+    roams = True
 
     def check(self, entry: "Entry") -> None:
         """It has the settings of its build, which with code of one's own may have others."""

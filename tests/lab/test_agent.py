@@ -184,6 +184,22 @@ def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
     assert all(row["empty"] <= row["polls"] for row in rows)
 
 
+@pytest.mark.parametrize("device", ["own", "shared"])
+@pytest.mark.parametrize("variant", ["vanilla", "inline"])
+def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
+    testbed: UmlTestbed, variant: str, device: str
+) -> None:
+    make_links(testbed, NET, 2)
+    cell = Cell(variant=variant, cores=1, tunnels=2, more={"tunnel.device": device, "tunnel.roam_every": 1.0})
+    trial = replace(TRIAL, levels=cell, traffic=Traffic(warm_up="1s", duration="3s"))
+    outcome = attempted(testbed, trial)
+    assert outcome.status != "failed", outcome.reasons  # as it is where a gateway did not follow
+    moves = outcome.measurements["roams"]
+    assert [round(move["at_s"]) for move in moves] == [1, 2]
+    after = outcome.measurements["rates_bps"][-1]
+    assert after > 0.1 * max(outcome.measurements["rates_bps"])  # traffic goes on at the new ports
+
+
 def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed) -> None:
     net, tunnels = replace(NET, shared=True), 120  # more than one netlink message tells
     make_links(testbed, net, tunnels)

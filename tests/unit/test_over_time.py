@@ -10,7 +10,6 @@ import pytest
 
 import orchestrator as orch
 from orchestrator.agent import probes as of_agent
-from orchestrator.agent import traffic
 from orchestrator.analysis import figures, long_runs
 from orchestrator.measure import probes
 from orchestrator.spec import SpecError, load_experiment
@@ -35,15 +34,6 @@ def test_rows_are_against_the_begin_of_the_window() -> None:
         {"host": "lab1", "at_s": 0.0, "memory_available": 9 * MIB, "slab": MIB, "drops": 0},
         {"host": "lab1", "at_s": 10.5, "memory_available": 8 * MIB, "slab": 2 * MIB, "drops": 5},
     ]
-
-
-def test_the_agent_reads_at_the_begin_and_at_every_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, taken = [50.0], []
-    monkeypatch.setattr(traffic.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(traffic, "reading", lambda roles: taken.append((now[0], roles)) or {})
-    monkeypatch.setattr(traffic, "wait_or_leave", lambda until: now.__setitem__(0, until))
-    assert len(traffic.read_until(62.0, 5.0, ["client"])) == 3
-    assert taken == [(50.0, ["client"]), (55.0, ["client"]), (60.0, ["client"])]
 
 
 def test_a_reading_has_the_memory_of_this_computer() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.analysis import figures
 from orchestrator.analysis.dataset import load
-from orchestrator.analysis.rekeys import cost, rates, rekeys
+from orchestrator.analysis.rekeys import cost, rates, rekeys, roaming_cost, roams
 from orchestrator.kernel.variants import Variant, load_variants
 from orchestrator.measure import tunnels
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
@@ -105,6 +105,26 @@ def test_a_dip_far_from_a_rekey_is_not_its_cost(tmp_path: Path) -> None:
     table = cost(load(with_rekeys(tmp_path, "threaded", 8.9, 0.5e9)))
     assert set(table["remains"]) == {1.0}
     assert set(table["lowest_elsewhere"]) == {0.5}
+
+
+def test_the_cost_of_roaming_is_the_lowest_second_at_a_move(tmp_path: Path) -> None:
+    path = write_run(tmp_path, cores=(2,), tunnels=(2,), rounds=2)
+    for file in path.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        if attempt["kind"] == "measure":
+            attempt["measurements"]["rates_bps"] = [1e9] * 9 + [0.4e9] + [1e9] * 9 + [0.9e9] + [1e9] * 5
+            attempt["measurements"]["roams"] = [{"at_s": 9.5, "took_s": 0.01}]
+            file.write_text(json.dumps(attempt))
+    run = load(path)
+    assert len(roams(run)) == 2 * 2
+    table = roaming_cost(run)
+    assert table["moves"].tolist() == [1] * 4
+    assert table["remains"].tolist() == pytest.approx([0.4] * 4)
+    assert table["lowest_elsewhere"].tolist() == pytest.approx([0.9] * 4)
+    drawing = figures.rekey(run)
+    assert "all tunnels got another port" in drawing.caption
+    assert "lowest second within 2 s of a move: 40%" in drawing.caption
+    assert cost(run).empty
 
 
 def test_a_run_without_rates_or_rekeys_is_drawn_all_the_same(tmp_path: Path) -> None:

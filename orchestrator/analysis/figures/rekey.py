@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput second by second across a rekey, a row of panels a variant, a column a number of tunnels."""
+"""Throughput second by second across rekeys or moves to other UDP ports, a row of panels a variant, a column a number
+of tunnels."""
 
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,25 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, STYLE, look
-from orchestrator.analysis.rekeys import NEAR_S, cost, rates, rekeys
+from orchestrator.analysis.rekeys import NEAR_S, cost, rates, rekeys, roaming_cost, roams
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "rekey"
 TITLE = "Throughput second by second, and when new keys were made"
+_OF_ROAMING = "Throughput second by second, and when UDP ports changed"
 _ROW_IN = 1.05
 _MOST_COLUMNS = 3
 
 
 def rekey(run: Run) -> Drawing:
     """The rates of a run's ok trials at the most cores; of many numbers of tunnels, the smallest and the largest."""
-    seconds, found = rates(run), rekeys(run)
+    seconds, moves = rates(run), roams(run)
+    roaming = not moves.empty
+    found, title = (moves, _OF_ROAMING) if roaming else (rekeys(run), TITLE)
+    if roaming:  # the trials in which tunnels stay where they are stand beside in the table
+        seconds = seconds[seconds["trial_id"].isin(found["trial_id"])]
     lost = captions.loss_note(run.planned, run.invalid)
     if seconds.empty:
         return parts.nothing(run, NAME, TITLE, "no ok trial has rates for each second.", [lost])
@@ -35,8 +41,9 @@ def rekey(run: Run) -> Drawing:
     counts = seconds.groupby(["variant", "tunnels"])["trial_id"].nunique()
     face = [
         _samples(counts),
-        f"Dotted: a handshake inside the trial, of any tunnel. {cores} core{'s' * (cores != 1)}.",
-        _cost_note(run, cores),
+        "Dotted: all tunnels got another port." if roaming else "Dotted: a handshake inside the trial, of any tunnel.",
+        f"{cores} core{'s' * (cores != 1)}.",
+        _cost_note(run, cores, roaming),
         lost,
         *captions.context_notes(run),
     ]
@@ -60,7 +67,7 @@ def rekey(run: Run) -> Drawing:
             row[0].set_ylabel(f"{name}\n{rate}")
             row[0].set_ylim(bottom=0)
         grid[0][0].set_xlim(0, float(seconds["second"].max()))
-    return Drawing(NAME, TITLE, figure, face)
+    return Drawing(NAME, title, figure, face)
 
 
 def _panel(axes: "Axes", run: Run, name: str, seconds: pd.DataFrame, found: pd.DataFrame) -> None:
@@ -78,14 +85,14 @@ def _samples(counts: pd.Series) -> str:
     return f"One line per trial, n = {n} per panel."
 
 
-def _cost_note(run: Run, cores: int) -> str:
-    """What is seen at the rekeys, in a sentence."""
-    table = cost(run)
+def _cost_note(run: Run, cores: int, roaming: bool) -> str:
+    """What is seen at the rekeys, or at the moves, in a sentence."""
+    table, what = (roaming_cost(run), "move") if roaming else (cost(run), "rekey")
     table = table[table["cores"] == cores]
     if table.empty:
-        return "No rekey fell into a trial."
+        return f"No {what} fell into a trial."
     low, elsewhere = table["remains"].median(), table["lowest_elsewhere"].median()
     return (
-        f"The lowest second within {NEAR_S} s of a rekey: {low:.0%} of the trial's median second; the lowest of all "
+        f"The lowest second within {NEAR_S} s of a {what}: {low:.0%} of the trial's median second; the lowest of all "
         f"other seconds: {elsewhere:.0%} (medians of {len(table)} trial{'s' * (len(table) != 1)})."
     )

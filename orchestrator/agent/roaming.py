@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peers that roam: a gateway changes the UDP ports of its tunnels while traffic runs."""
+
+import struct
+import time
+
+from orchestrator.agent.host import inside
+from orchestrator.agent.netlink import WGDEVICE_LISTEN_PORT, WireGuard, attribute
+
+
+class Roaming:
+    """Moves the tunnels of a role between two UDP ports each, as the mapping of a NAT does that is renewed.
+
+    ``request``: {"role", "every_s", "devices": {device: [its port, the other]}}. The peer finds out from the source of
+    the next packet that comes (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
+    """
+
+    def __init__(self, request):
+        self.role = request["role"]
+        self.devices = request["devices"]
+        self.moves = []  # type: list[dict[str, float]]
+
+    def move(self):
+        """Move every tunnel, one after another, to the port that it does not have."""
+        began = time.monotonic()
+        number = (len(self.moves) + 1) % 2
+        with inside(self.role), WireGuard() as wireguard:
+            for device, ports in self.devices.items():
+                wireguard.set(device, attribute(WGDEVICE_LISTEN_PORT, struct.pack("=H", ports[number])))
+        self.moves.append({"at_monotonic_s": began, "took_s": time.monotonic() - began})

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials in which gateway-a changes the UDP ports of its tunnels: what it is asked, and whether gateway-b followed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.measure import layout
+from orchestrator.measure.scene import Scene
+from orchestrator.spec import GATEWAYS
+from orchestrator.spec.fields import NEVER
+from orchestrator.spec.varied import TUNNEL_ROAMING
+
+_ASIDE = 10000  # from a tunnel's port to the other one that it takes
+
+
+def roaming_of(scene: Scene) -> dict[str, Any] | None:
+    """What the agent's ``Roaming`` takes in a trial; None where the tunnels keep their ports."""
+    every_s = scene.trial.levels.get(TUNNEL_ROAMING, NEVER)
+    if every_s == NEVER or not scene.tunnelled:
+        return None
+    devices = {}
+    for tunnel in range(1, scene.trial.levels.tunnels + 1):
+        port = layout.port(GATEWAYS[0], tunnel)
+        devices[scene.net.device(tunnel, GATEWAYS[0])] = [port, port + _ASIDE]
+    return {"role": GATEWAYS[0], "every_s": every_s, "devices": devices}
+
+
+def moves_of(answer: Mapping[str, Any]) -> list[dict[str, float]]:
+    """When all tunnels changed their ports, and how long that took, in seconds: ``at_s`` after the warm-up, ``took_s``.
+
+    ``answer``: of the agent's ``measure`` on gateway-a's host.
+    """
+    began = answer["samples"][0]["at_monotonic_s"]
+    return [
+        {"at_s": round(move["at_monotonic_s"] - began, 3), "took_s": round(move["took_s"], 4)}
+        for move in answer["moves"]
+    ]
+
+
+def left_behind(scene: Scene, ports: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The peers of gateway-b whose packets still go to another port than gateway-a's tunnel has now.
+
+    ``ports``: {gateway: {peer: port}}, with the peers in the order of the tunnels' numbers where they share a device.
+    """
+    wanted = roaming_of(scene)
+    if wanted is None:
+        return []
+    moved = len(scene.outcome.measurements.get("roams", ())) % 2
+    found = ports.get(GATEWAYS[1], {})
+    behind = []
+    for tunnel in range(1, scene.trial.levels.tunnels + 1):
+        mine = wanted["devices"][scene.net.device(tunnel, GATEWAYS[0])][moved]
+        device = scene.net.device(tunnel, GATEWAYS[1])
+        peer = f"{device}/{tunnel}" if scene.net.shared else device
+        if found.get(peer) != mine:
+            behind.append(f"{GATEWAYS[1]}/{peer}")
+    return behind
