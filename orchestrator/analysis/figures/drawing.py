@@ -59,9 +59,10 @@ class Drawing:
 
     def _fix_layout(self) -> None:
         """Lay out once, and round: the solver's last digits differ from process to process."""
-        if self.figure.get_layout_engine() is None:
+        engine = self.figure.get_layout_engine()
+        if engine is None:
             return
-        self.figure.draw_without_rendering()
+        engine.execute(self.figure)  # as drawing does first, and without the time that drawing takes
         for axes in self.figure.axes:
             _thin_labels(axes)
         self.figure.set_layout_engine(None)  # no placeholder either: with one, matplotlib draws everything again
