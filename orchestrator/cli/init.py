@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch init`: an experiment of one's own to start from."""
+"""`orch init`: create an experiment of your own to start from."""
 
 import re
 import shutil

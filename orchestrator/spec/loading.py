@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading experiments and testbeds from files."""
 
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from orchestrator.spec.providers import schema_of, summaries
 from orchestrator.spec.testbed import Pool, Testbed, clock_of
 from orchestrator.spec.tools import tool_chosen
 from orchestrator.spec.validation import build
-from orchestrator.spec.variants import variants_of_spec
+from orchestrator.spec.variants import Entry, read_variants, variants_of_spec
 
 _NO_EFFECT = "This rule of exclude matches no cell. Correct its levels or remove it."
 
@@ -163,8 +164,8 @@ def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
 
 
 def check_file(path: Path | str) -> str:
-    """Check a spec, a testbed file or a claim, and return a sentence on what it is. Raises SpecError with all errors,
-    or UserError."""
+    """Check a spec, a testbed file, a variants file or a claim, and return a sentence on what it is. Raises SpecError
+    with all errors, or UserError."""
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
     root, _ = parse(source)
@@ -176,8 +177,17 @@ def check_file(path: Path | str) -> str:
         testbed = load_testbed(file if catalog.is_file_name(str(file)) else file.absolute())
         of = f", a pool of {', '.join(testbed.testbeds)}" if isinstance(testbed, Pool) else ""
         return f"{file} is a valid testbed file: {testbed.testbed}{of}."
+    if _describes_variants(keys):
+        return f"{file} is a valid variants file: {', '.join(read_variants(file).names)}."
     _, tiers = _checked(source)
     return f"{file} is a valid spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
+
+
+def _describes_variants(keys: typing.Mapping[str, Node]) -> bool:
+    """Return whether the keys of a file are names of variants: none is a spec's, and some have keys of a variant."""
+    known = set(Entry.model_fields)
+    entries = [set(value.entries) for value in keys.values() if isinstance(value, Mapping)]
+    return not set(keys) & set(Experiment.model_fields) and any(known & entry for entry in entries)
 
 
 def _checked(source: Source) -> tuple[Mapping, list[str]]:

@@ -19,6 +19,7 @@ def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
     spec = folder / "my-idea.yaml"
     assert "is a valid spec" in check_file(spec)
     assert "my-idea-lab" in check_file(folder / "testbed.yaml")
+    assert check_file(folder / "variants.yaml").endswith("is a valid variants file: longer-queue.")
     assert load_testbed(str(folder / "testbed.yaml")).testbed == "my-idea-lab"
     experiment = load_experiment(spec, "smoke")
     assert experiment.experiment == "my-idea"
