@@ -147,7 +147,13 @@ def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
     """
     for listed in sorted(name for name in sums if PurePosixPath(name).name == SUMS):
         parent = PurePosixPath(listed).parent
-        for name, digest in read_sums((folder / listed).read_bytes(), listed).items():
+        digests = read_sums((folder / listed).read_bytes(), listed)
+        if (run := str(parent / "run.json")) in sums and "run.json" not in digests:
+            raise UserError(
+                f"{archive} was changed after it was exported: {listed} does not list {run}, so that nothing says what "
+                "the run was. Get it again from its origin."
+            )
+        for name, digest in digests.items():
             member = str(parent / name)
             if sums.get(member) != digest:
                 what = "is not as it was exported" if member in sums else "is missing"

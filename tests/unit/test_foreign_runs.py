@@ -130,6 +130,18 @@ def test_a_changed_member_is_found_at_any_depth(exported: dict[str, bytes], tmp_
         find_run(packed(tmp_path / "bad.zip", {prefix + name: data for name, data in bad.items()}))
 
 
+@pytest.mark.parametrize("prefix", ["", "mine/"])
+@pytest.mark.parametrize("kept", ["nothing", "trials"])
+def test_a_list_of_checksums_that_leaves_out_the_run_proves_nothing(
+    exported: dict[str, bytes], tmp_path: Path, prefix: str, kept: str
+) -> None:
+    lines = [line for line in exported["SHA256SUMS"].splitlines(keepends=True) if f" {kept}/".encode() in line]
+    assert bool(lines) is (kept == "trials")
+    members = {prefix + name: data for name, data in {**exported, "SHA256SUMS": b"".join(lines)}.items()}
+    with pytest.raises(UserError, match=rf"changed .*: {prefix}SHA256SUMS does not list {prefix}run\.json"):
+        find_run(packed(tmp_path / "short.zip", members))
+
+
 def test_of_several_runs_in_one_archive_each_is_compared(exported: dict[str, bytes], tmp_path: Path) -> None:
     both = {f"{folder}/{name}": data for folder in ("a", "b") for name, data in exported.items()}
     assert find_run(packed(tmp_path / "good2.zip", both))
