@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     MULTITUNNEL: {
         **_THREADED,
         "transmit": ("queued", "inline", "batched"),
-        "receive": ("queued", "inline"),
+        "receive": ("queued", "inline", "batched"),
         "cpus": ("own",),
     },
 }

@@ -129,7 +129,7 @@ def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(kernel: str) -
     queued = ("queued", "queued")
     with one_guest(kernel) as guest:
         guest.load("multitunnel")
-        for paths in (("inline", "inline"), ("batched", "inline")):
+        for paths in (("inline", "inline"), ("batched", "batched")):
             for end_a, end_b in ((paths, paths), (paths, queued), (queued, paths)):
                 found = guest.program("flows", *end_a, *end_b, 0, 3, timeout_s=300)
                 assert min(found["tcp_bps"]) > 1e6

@@ -30,8 +30,6 @@ static int path_param_set(const char *text, const struct kernel_param *param)
 
 	if (path < 0)
 		return path;
-	if (path == WG_PATH_BATCHED && param->arg == &receive)
-		return -EINVAL;
 	WRITE_ONCE(*(enum wg_path *)param->arg, path);
 	return 0;
 }
@@ -50,7 +48,7 @@ static const struct kernel_param_ops path_ops = {
 module_param_cb(transmit, &path_ops, &transmit, 0644);
 MODULE_PARM_DESC(transmit, "Where devices created from now on encrypt: queued (default), inline or batched");
 module_param_cb(receive, &path_ops, &receive, 0644);
-MODULE_PARM_DESC(receive, "Where devices created from now on decrypt: queued (default) or inline");
+MODULE_PARM_DESC(receive, "Where devices created from now on decrypt: queued (default), inline or batched");
 
 static struct wg_settings *settings_of(struct device *dev)
 {

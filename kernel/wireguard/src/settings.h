@@ -20,7 +20,7 @@ struct wg_device;
 enum wg_path {
 	WG_PATH_QUEUED,	/* upstream's: a ring, a worker on any CPU, a serial stage */
 	WG_PATH_INLINE,	/* the CPU that has the packet does all of it */
-	WG_PATH_BATCHED	/* the same, and runs of packets are sent as one; only to transmit */
+	WG_PATH_BATCHED	/* the same at a lower cost: runs of packets are sent as one */
 };
 
 struct wg_settings {

@@ -33,14 +33,14 @@ def pair() -> Iterator[Pair]:
 
 
 def connect(pair: Pair, transmit: str, other: str, initiator: int = 0) -> None:
-    """Join our module, which receives inline, on the first machine to ``other`` on the second by a fresh tunnel.
+    """Join our module, receiving as it transmits, on the first machine to ``other`` on the second by a fresh tunnel.
 
     ``initiator``: which of the pair begins the handshake.
     """
     ours, theirs = pair
     for machine in pair:
         machine.run("pids=$(pidof iperf3 wireguard-go) && kill $pids; sleep 0.2; ip link del wg1 2>/dev/null; true")
-    ours.load("multitunnel", transmit, "inline")
+    ours.load("multitunnel", transmit, transmit)
     ours.run("ip link add wg1 type wireguard")
     if other == "wireguard-go":
         theirs.run("mkdir -p /run/wireguard; wireguard-go wg1 >/run/wireguard-go.log 2>&1")
