@@ -14,7 +14,7 @@ PAGES = sorted(RESULTS.glob("example*/report.html"))
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_the_page_of_an_example_names_its_own_folder(page: Path) -> None:
-    named = re.findall(r"\./orch (?:rerun|report) (\S+)", page.read_text(encoding="utf-8"))
+    named = re.findall(r"\./orch (?:rerun|report) ([^\s<]+)", page.read_text(encoding="utf-8"))
     assert len(named) == 2
     assert {CHECKOUT / name for name in named} == {page.parent}
 
