@@ -4,7 +4,7 @@
 import subprocess
 from collections.abc import Sequence
 
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import shake_hands
@@ -45,7 +45,7 @@ class KnownLink:
         levels = Cell(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
         self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
-        plain = {role: layout.plain_routes(net, role, 1) for role in GATEWAYS}
+        plain = {role: requests.plain_routes(net, role, 1) for role in GATEWAYS}
         split = self.scene.placement.split(plain)
         together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         shake_hands(testbed, trial.topology, 1)

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.measure import layout
+from orchestrator.measure import requests
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import NEVER
@@ -20,7 +20,7 @@ def roaming_of(scene: Scene) -> dict[str, Any] | None:
         return None
     devices = {}
     for tunnel in range(1, scene.trial.levels.tunnels + 1):
-        port = layout.port(GATEWAYS[0], tunnel)
+        port = requests.port(GATEWAYS[0], tunnel)
         devices[scene.net.device(tunnel, GATEWAYS[0])] = [port, port + _ASIDE]
     return {"role": GATEWAYS[0], "every_s": every_s, "devices": devices}
 

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import together
@@ -40,12 +40,12 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     Raises TestbedError: a host does not answer, or two roles do not reach each other.
     """
     placement = placement_of(testbed)
-    links = layout.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
+    links = requests.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
     together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
     see_neighbours(testbed, net)
 
 
 def see_neighbours(testbed: Testbed, net: Net) -> None:
     """See that packets pass the links between roles. Raises TestbedError: two roles do not reach each other."""
-    near = {role: {"addresses": reached} for role, reached in layout.neighbours(net).items()}
+    near = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
     ask_roles(testbed, "neighbours", near, 60, mtu=layout.LINK_MTU)

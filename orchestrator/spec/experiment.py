@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment, as described by its spec."""
+"""An experiment, as described by its spec.
+
+Longer than other modules: a tier repeats the keys of an experiment, and both are read together.
+"""
 
 import hashlib
 import json

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traffic of an experiment's trials, as described by its spec."""
+"""The traffic of an experiment's trials, as described by its spec.
+
+Longer than other modules: the keys of all tools are fields of one model, whose order trials' identities have.
+"""
 
 from collections.abc import Collection, Mapping
 from functools import cached_property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.variants import Variant
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import expected
@@ -86,7 +86,7 @@ def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, dict[str, Any]]:
                 f"route replace {_OUTER[GATEWAYS.index(far)]} via {layout.wan_address(far)} dev wan0",
             ],
             "families": list(net.versions),
-            "routes": layout.tunnel_routes(net, gateway, tunnels),
+            "routes": requests.tunnel_routes(net, gateway, tunnels),
             "tunnels": [
                 {
                     "device": net.device(i),

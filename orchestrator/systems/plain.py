@@ -22,11 +22,11 @@ class Plain(System):
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Set the routes; there is nothing to make. The next trial's routes replace them."""
-        from orchestrator.measure import layout
+        from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
 
-        ask_roles(testbed, "routes", {role: layout.plain_routes(net, role, tunnels) for role in GATEWAYS})
+        ask_roles(testbed, "routes", {role: requests.plain_routes(net, role, tunnels) for role in GATEWAYS})
 
     def outer_bytes(self, inner_bytes: int) -> int:
         return inner_bytes

@@ -84,14 +84,14 @@ def refuse_code(entry: "Entry", who: str) -> None:
 def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[str, Sequence[str]]) -> None:
     """Make tunnels by ip-batch lines (ip(8)) in each gateway's namespace, and route each tunnel's traffic into its
     device. ``lines``: {gateway: lines}, which make a device with the name ``net.device(i)`` for each tunnel i."""
-    from orchestrator.measure import layout
+    from orchestrator.measure import requests
     from orchestrator.measure.roles import ask_roles
 
     wanted = {
         gateway: {
             "lines": [*mine, *(f"link set {net.device(i)} up mtu {net.mtu}" for i in range(1, tunnels + 1))],
             "devices": [net.device(i) for i in range(1, tunnels + 1)],
-            "routes": layout.tunnel_routes(net, gateway, tunnels),
+            "routes": requests.tunnel_routes(net, gateway, tunnels),
         }
         for gateway, mine in lines.items()
     }

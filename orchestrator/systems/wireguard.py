@@ -60,16 +60,16 @@ class WireGuard(System):
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Make and configure so many devices, whose kernels have the variant's module."""
-        from orchestrator.measure import layout
+        from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
 
         assert variant is not None
         patience_s = 30 + 0.2 * tunnels
-        made = ask_roles(testbed, "tunnels", layout.tunnel_devices(net, tunnels), patience_s, key="gateways")
+        made = ask_roles(testbed, "tunnels", requests.tunnel_devices(net, tunnels), patience_s, key="gateways")
         keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
         pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None
-        peers = layout.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
+        peers = requests.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
         ask_roles(testbed, "peers", peers, patience_s, key="gateways")
 
     def look_back(

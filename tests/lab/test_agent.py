@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
@@ -148,16 +148,16 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     variant = load_variants()["vanilla"]
     module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    first = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 2))
+    first = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 2))
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
-    peers = layout.tunnel_peers(NET, first["public_keys"], variant.threaded, {})
+    peers = requests.tunnel_peers(NET, first["public_keys"], variant.threaded, {})
     agent.request("peers", gateways=peers)
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
     agent.request("remove_tunnels", roles=list(GATEWAYS))
-    second = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 2))
+    second = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 2))
     keys = [*first["public_keys"]["gateway-a"], *second["public_keys"]["gateway-a"]]
     assert len(set(keys)) == 4
 
@@ -220,9 +220,9 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     module = testbed.module("upstream", "lab1")
     agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    keys = agent.request("tunnels", gateways=layout.tunnel_devices(NET, 1))["public_keys"]
+    keys = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 1))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
-    agent.request("peers", gateways=layout.tunnel_peers(NET, strangers, False, {}))
+    agent.request("peers", gateways=requests.tunnel_peers(NET, strangers, False, {}))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
         agent.request("handshakes", role="client", paths=paths, patience_s=1.0, size=None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
 from orchestrator.progress import Silent
@@ -93,7 +93,7 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
         remove_tunnels(testbed, TUNNELS)
         left = in_role(testbed, "gateway-a", LEFT)
         assert left.communicate(timeout=30)[0].strip() == ""
-        plain = {role: layout.plain_routes(net, role, TUNNELS) for role in GATEWAYS}
+        plain = {role: requests.plain_routes(net, role, TUNNELS) for role in GATEWAYS}
         testbed.agents["lab1"].request("routes", roles=plain)
         without = captured_while(testbed, send)
     assert without["clear"] >= TUNNELS * PACKETS  # the capture does see what is in clear

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.kernel.variants import load_variants
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.load import Load
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
@@ -37,8 +37,8 @@ DROPS = [
     ("gateway-a", "prerouting", f"{INNER} {FIRST}", EACH),
     ("gateway-a", "forward", f"{INNER} {FIRST + 1}", EACH),
     ("gateway-a", "postrouting", f"{INNER} {FIRST + 2}", EACH),
-    ("gateway-a", "output", f"udp dport {layout.port('gateway-b', 2)} udp length > 60", FLOWS * EACH),
-    ("gateway-b", "input", f"udp dport {layout.port('gateway-b', 3)} udp length > 60", FLOWS * EACH),
+    ("gateway-a", "output", f"udp dport {requests.port('gateway-b', 2)} udp length > 60", FLOWS * EACH),
+    ("gateway-b", "input", f"udp dport {requests.port('gateway-b', 3)} udp length > 60", FLOWS * EACH),
     ("gateway-b", "prerouting", f"{INNER} {FIRST + 3}", EACH),
     ("gateway-b", "forward", f"{INNER} {FIRST + 4}", EACH),
     ("gateway-b", "postrouting", f"{INNER} {FIRST + 5}", EACH),
@@ -74,7 +74,7 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
     else:
         agent = testbed.agents["lab1"]
         gateways = ("gateway-a", "gateway-b")
-        agent.request("routes", roles={r: layout.plain_routes(NET, r, TUNNELS) for r in gateways})
+        agent.request("routes", roles={r: requests.plain_routes(NET, r, TUNNELS) for r in gateways})
     shake_hands(testbed, layout.SITE_TO_SITE, TUNNELS, 128)
     made = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
     try:

@@ -15,7 +15,7 @@ from orchestrator.analysis.page import render
 from orchestrator.analysis.settings import in_setting, settings
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment, load_experiment
@@ -122,7 +122,7 @@ def test_the_size_of_packets_in_a_tunnel_reaches_devices_datagrams_and_segments(
         else:
             mtu = trial.levels["tunnel.mtu"]
             assert net.mtu == mtu
-            assert layout.tunnel_devices(net, 1)["gateway-a"][0]["mtu"] == mtu
+            assert requests.tunnel_devices(net, 1)["gateway-a"][0]["mtu"] == mtu
             assert iperf3.segment(trial.traffic, net.mtu) == mtu - 52
             assert iperf3.datagram(trial.traffic, net.mtu) == mtu - 28
 

@@ -16,7 +16,7 @@ from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
 from orchestrator.analysis.standings import standings
 from orchestrator.errors import UserError
-from orchestrator.measure import layout
+from orchestrator.measure import layout, requests
 from orchestrator.measure.streams import BadReport
 from orchestrator.plan import NO_VARIANT
 from orchestrator.spec import Command, Reading, SpecError, check_file, load_experiment
@@ -130,8 +130,8 @@ def test_one_client_for_all_tunnels_knows_all_addresses(tmp_path: Path) -> None:
 def test_ends_send_from_the_address_of_the_tunnel_only_where_programs_are_the_users() -> None:
     for sourced in (False, True):
         net = layout.Net(layout.SITE_TO_SITE, sourced=sourced)
-        requests = layout.links_requests(net, 2, layout.Placement([("lab", layout.roles(net.topology))], {}))
-        lines = requests["lab"]["namespaces"]["client"]["ip"]
+        asked = requests.links_requests(net, 2, layout.Placement([("lab", layout.roles(net.topology))], {}))
+        lines = asked["lab"]["namespaces"]["client"]["ip"]
         assert any(f"src {layout.sender_address(2)}" in line for line in lines) is sourced
 
 

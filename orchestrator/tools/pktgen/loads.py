@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.measure import layout, probes
+from orchestrator.measure import layout, probes, requests
 from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import IMIX, LINKS
@@ -164,7 +164,7 @@ def _make_ready(scene: Scene) -> list[Sender]:
         timeout_s=30 + 0.1 * len(sending),
         role=ends.sender,
         device=device,
-        gateway=layout.neighbours(scene.net)[ends.sender][0],
+        gateway=requests.neighbours(scene.net)[ends.sender][0],
         sizes=IMIX_SIZES if size == IMIX else [[size, 1]],
         clone=traffic.clone,
         burst=traffic.burst,
