@@ -38,11 +38,6 @@ class Peers:
     ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def load_variant(testbed: Testbed, variant: Variant) -> str | None:
-    """Have what the variant needs in the kernels of both gateways; the build ids of its module, None without one."""
-    return system_of(variant).load(testbed, variant)
-
-
 def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
     """Make and configure so many tunnels between the gateways, whose kernels have what the variant needs."""
     system_of(variant).create(testbed, net, tunnels, variant)

@@ -19,10 +19,11 @@ from orchestrator.measure import layout, requests
 from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
-from orchestrator.measure.tunnels import load_variant, make_tunnels, peers_now, remove_tunnels, shake_hands
+from orchestrator.measure.tunnels import make_tunnels, peers_now, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent
 from orchestrator.spec import GATEWAYS, Cell, Limits, Traffic, load_testbed
+from orchestrator.systems import system_of
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
@@ -203,7 +204,7 @@ def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
 def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed) -> None:
     net, tunnels = replace(NET, shared=True), 120  # more than one netlink message tells
     make_links(testbed, net, tunnels)
-    load_variant(testbed, load_variants()["vanilla"])
+    system_of(load_variants()["vanilla"]).load(testbed, load_variants()["vanilla"])
     make_tunnels(testbed, net, tunnels, load_variants()["vanilla"])
     shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
     found = peers_now(testbed)

@@ -11,11 +11,12 @@ import pytest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
+from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.progress import Silent
 from orchestrator.spec import GATEWAYS, load_testbed
 from orchestrator.spec.systems import system_named
 from orchestrator.systems import ipsec as ipsec_system
+from orchestrator.systems import system_of
 from orchestrator.systems.ipsec import outer_address
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -85,7 +86,7 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
     with UmlTestbed(load_testbed("lab"), Silent()) as testbed:
         testbed.prepare(State(1))
         make_links(testbed, net, TUNNELS)
-        load_variant(testbed, variant)
+        system_of(variant).load(testbed, variant)
         make_tunnels(testbed, net, TUNNELS, variant)
         shake_hands(testbed, layout.GATEWAY_TO_GATEWAY, TUNNELS, 1420)
         captured = captured_while(testbed, send)

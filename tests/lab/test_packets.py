@@ -14,10 +14,11 @@ from orchestrator.measure import layout, requests
 from orchestrator.measure.load import Load
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
-from orchestrator.measure.tunnels import load_variant, make_tunnels, remove_tunnels, shake_hands
+from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
 from orchestrator.spec import Cell, Traffic, load_testbed
+from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.uml.provider import UmlTestbed
@@ -69,7 +70,7 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
         topology=layout.SITE_TO_SITE,
     )
     if variant != NO_VARIANT:
-        load_variant(testbed, load_variants()[variant])
+        system_of(load_variants()[variant]).load(testbed, load_variants()[variant])
         make_tunnels(testbed, NET, TUNNELS, load_variants()[variant])
     else:
         agent = testbed.agents["lab1"]
