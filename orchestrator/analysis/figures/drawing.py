@@ -62,7 +62,8 @@ class Drawing:
         engine = self.figure.get_layout_engine()
         if engine is None:
             return
-        engine.execute(self.figure)  # as drawing does first, and without the time that drawing takes
+        if self.figure.axes:
+            engine.execute(self.figure)  # as drawing does first, and without the time that drawing takes
         for axes in self.figure.axes:
             _thin_labels(axes)
         self.figure.set_layout_engine(None)  # no placeholder either: with one, matplotlib draws everything again
