@@ -211,7 +211,7 @@ def test_what_the_lab_does_not_account_is_said(tmp_path: Path) -> None:
             cpu["user_s"] = 0.0
         file.write_text(json.dumps(attempt))
     assert (
-        "User time is 0 in every sample: the lab's kernel does not account it"
+        "User time is 0 in every sample: the lab's kernel does not account for it separately"
         in figures.per_core_load(load(path)).caption
     )
 
