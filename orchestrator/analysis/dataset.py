@@ -378,7 +378,12 @@ def _parquet(path: Path) -> "pa.Table":
 
 
 def _frame(table: "pa.Table") -> pd.DataFrame:
+    from orchestrator.store.tables import MIXED, level_of_text
+
     frame: pd.DataFrame = table.to_pandas()
+    for field in table.schema:
+        if MIXED.encode() in (field.metadata or {}):
+            frame[field.name] = frame[field.name].map(level_of_text).astype(object)
     if "value" not in frame:  # of runs of before there were quantities of the user's own
         frame = frame.assign(value=float("nan"))
     numbers = ["value"] + [name for name in frame.columns if name.endswith(("_bps", "_pps", "_ratio"))]

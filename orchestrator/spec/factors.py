@@ -73,7 +73,7 @@ _UNITS = {
 }
 _LABELS = {
     "reorder": "reordering",
-    "roam_every": "roaming every",
+    "roam_every": "roaming interval",
     "mtu": "MTU",
     "mss": "MSS",
     "ip_version": "IP version",

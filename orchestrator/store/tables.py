@@ -2,6 +2,7 @@
 """trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time."""
 
 import io
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ _PACKET_RATES = (
     *("sent_pps", "received_pps", "loss_ratio"),
     *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
+MIXED = "mixed"  # in the metadata of a column: it has texts and numbers
 # By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
 CLOCK_FIELDS = ("clock", "slots", "quantum_s")
 # What happened in virtual time inside the measured window.
@@ -44,9 +46,29 @@ def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
     kinds |= dict.fromkeys((frozenset({float}), frozenset({int, float})), pa.float64())
     about = {"meaning": "The level of a factor: the value of this key of the spec."}
     return [
-        pa.field(name, kinds.get(frozenset(types), pa.string()), metadata=about)
+        pa.field(
+            name,
+            kinds.get(frozenset(types), pa.string()),
+            metadata=about | ({MIXED: "numbers are written as text"} if str in types and len(types) > 1 else {}),
+        )
         for name, types in sorted(found.items())
     ]
+
+
+def _level_text(level: Any) -> Any:
+    """A level of a column that has texts and numbers, such as never and 4.0."""
+    return level if level is None or isinstance(level, str) else json.dumps(level)
+
+
+def level_of_text(text: Any) -> Any:
+    """The level that `_level_text` wrote; None for a field of a table that is empty."""
+    if not isinstance(text, str):
+        return None
+    try:
+        level = json.loads(text)
+    except ValueError:
+        return text
+    return level if isinstance(level, bool | int | float) else text
 
 
 def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
@@ -184,8 +206,13 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
     trial_schema, attempt_schema = (pa.schema([*shared, own.arrow]) for own in (ATTEMPTS, ATTEMPT))
 
     def table(source: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> "pa.Table":
+        mixed = {field.name for field in schema if MIXED.encode() in (field.metadata or {})}
+        rows = [
+            {name: _level_text(row.get(name)) if name in mixed else row.get(name) for name in schema.names}
+            for row in source
+        ]
         try:
-            return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in source], schema)
+            return pa.Table.from_pylist(rows, schema)
         except (pa.ArrowException, TypeError, OverflowError) as error:
             raise UserError(f"{path} is not a valid measurement ({error}). Restore it from a copy.") from error
 

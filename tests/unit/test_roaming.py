@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roaming: what a spec may ask for, what the agent does when, and how it is seen whether the other gateway followed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from orchestrator.agent import roaming as of_agent
 from orchestrator.agent import traffic as driving
+from orchestrator.analysis.dataset import load
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import roaming
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
 from orchestrator.spec import Cell, SpecError, Traffic, load_experiment
+from orchestrator.store.tables import write_tables
+from tests.unit.synthetic_run import write_run
 
 SPEC = """
 experiment: moves
@@ -109,3 +114,23 @@ def test_ports_alternate_with_every_move(monkeypatch: pytest.MonkeyPatch) -> Non
         peer.move()
     assert set_to == [("wg1", 30001), ("wg1", 20001), ("wg1", 30001)]
     assert len(peer.moves) == 3
+
+
+def test_levels_that_are_texts_and_numbers_are_in_the_tables_and_read_back(tmp_path: Path) -> None:
+    run = write_run(tmp_path, variants=("vanilla",), cores=(2,), tunnels=(2,), rounds=4)
+    meta = json.loads((run / "run.json").read_text())
+    trials = {trial["trial_id"]: trial for block in meta["plan"]["blocks"] for trial in block["trials"]}
+    for trial in trials.values():
+        if trial["kind"] == "measure":
+            trial["levels"]["tunnel.roam_every"] = "never" if trial["round"] % 2 else 4.0
+    (run / "run.json").write_text(json.dumps(meta))
+    for file in run.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        file.write_text(json.dumps({**attempt, "levels": trials[attempt["trial_id"]]["levels"]}))
+    derived = load(run)
+    write_tables(run)
+    stored = load(run)
+    for found in (derived, stored):
+        cells = {Cell.of(row).more.get("tunnel.roam_every"): row["n"] for row in found.cells().to_dict("records")}
+        assert cells == {"never": 2, 4: 2}
+    assert pd.read_parquet(run / "trials.parquet")["tunnel.roam_every"].dropna().unique().tolist() == ["never", "4.0"]
