@@ -5,12 +5,11 @@ A tracepoint is counted by an instance of tracefs of its own (Documentation/trac
 overwritten; the kernel knows how many events went into it.
 """
 
-import contextlib
 import glob
 import os
 
-from orchestrator.agent.host import AgentError, call, read_text, set_and_check, write_text
-from orchestrator.agent.polls import TRACING
+from orchestrator.agent.host import AgentError, read_text, set_and_check, write_text
+from orchestrator.agent.polls import TRACING, mount_tracing
 
 INSTANCES = TRACING + "/instances/orch-count-"
 
@@ -29,9 +28,7 @@ class Attached:
     def __enter__(self):
         if not self.tracepoints:
             return self
-        if not os.path.isdir(TRACING + "/events"):
-            with contextlib.suppress(AgentError):
-                call(["mount", "-t", "tracefs", "tracefs", TRACING])
+        mount_tracing()
         remove_counts()
         try:
             for number, wanted in enumerate(self.tracepoints):

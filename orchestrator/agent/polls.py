@@ -21,13 +21,18 @@ LINE = re.compile(
 )
 
 
+def mount_tracing():
+    """Have tracefs where it belongs; a kernel without it has none of its files there afterwards."""
+    if not os.path.exists(TRACING + "/trace"):
+        with contextlib.suppress(AgentError):
+            call(["mount", "-t", "tracefs", "tracefs", TRACING])
+
+
 class PollTrace:
     """Polls are recorded from ``start`` to ``stop``; a full buffer keeps what came first."""
 
     def __enter__(self):
-        if not os.path.exists(TRACING + "/trace"):
-            with contextlib.suppress(AgentError):
-                call(["mount", "-t", "tracefs", "tracefs", TRACING])
+        mount_tracing()
         if not os.path.isdir(TRACING + "/events/napi/napi_poll"):
             raise AgentError("this kernel does not offer the tracepoint napi:napi_poll, so polls can't be traced.")
         remove()

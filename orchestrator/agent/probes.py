@@ -61,10 +61,7 @@ def sample(roles, cycles):
     ``cycles``: the `Cycles` that are counted.
     """
     cpus = cpu_lines()
-    interfaces = {}
-    for role in roles:
-        with inside(role):
-            interfaces[role] = read_text("/proc/thread-self/net/dev")
+    interfaces = interfaces_of(roles)
     return {
         "at_monotonic_s": time.monotonic(),
         "cpus": {fields[0][3:]: [int(value) for value in fields[1:9]] for fields in cpus},
@@ -86,15 +83,18 @@ def reading(roles):
 
     ``available`` and ``slab`` in bytes; ``interfaces``: {role: text of its /proc/net/dev}.
     """
-    interfaces = {}  # type: dict[str, str]
-    found = {"at_monotonic_s": time.monotonic(), "interfaces": interfaces}
-    for line in read_text("/proc/meminfo").splitlines():
-        name, _, rest = line.partition(":")
-        if name in MEMORY:
-            found[MEMORY[name]] = int(rest.split()[0]) * 1024
+    at_s = time.monotonic()
+    lines = [line.partition(":") for line in read_text("/proc/meminfo").splitlines()]
+    memory = {MEMORY[name]: int(rest.split()[0]) * 1024 for name, _, rest in lines if name in MEMORY}
+    return {"at_monotonic_s": at_s, "interfaces": interfaces_of(roles), **memory}
+
+
+def interfaces_of(roles):
+    """The counters of each role's interfaces: {role: text of its /proc/net/dev}."""
+    found = {}
     for role in roles:
         with inside(role):
-            interfaces[role] = read_text("/proc/thread-self/net/dev")
+            found[role] = read_text("/proc/thread-self/net/dev")
     return found
 
 

@@ -78,6 +78,11 @@ def _seconds(value: Any, what: str) -> float:
         raise expected(what, because=str(error)) from error
 
 
+def _is_whole(seconds: float, least: int) -> bool:
+    """Whether a time is in whole seconds, and neither too short nor too long for traffic."""
+    return seconds == round(seconds) and least <= seconds <= LONGEST_TRAFFIC_S
+
+
 def _whole_seconds(least: int) -> PlainValidator:
     what = f"whole seconds from {least} to {LONGEST_TRAFFIC_S}, such as 3s"
 
@@ -85,7 +90,7 @@ def _whole_seconds(least: int) -> PlainValidator:
         if info.context == STORED:
             return float(value)
         found = _seconds(value, what)
-        if found != round(found) or not least <= found <= LONGEST_TRAFFIC_S:
+        if not _is_whole(found, least):
             raise expected(what, because="iperf3 takes whole seconds only" if found != round(found) else "")
         return found
 
@@ -133,7 +138,7 @@ def _never_or_seconds(value: Any, info: ValidationInfo) -> float | str:
         return value  # type: ignore[no-any-return]
     what = f"{NEVER}, or whole seconds from 1 on, such as 10s"
     found = _seconds(value, what)
-    if found != round(found) or not 1 <= found <= LONGEST_TRAFFIC_S:
+    if not _is_whole(found, 1):
         raise expected(what)
     return found
 
