@@ -37,7 +37,7 @@ from orchestrator.agent.routes import routes
 from orchestrator.agent.settings import read_settings, role_settings, write_settings
 from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
-from orchestrator.agent.traffic import measure, serve
+from orchestrator.agent.traffic import hold, measure, serve
 from orchestrator.agent.tuning import tunables
 from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, remove_tunnels, tunnels
 
@@ -107,6 +107,7 @@ OPERATIONS = {
         handshake_times,
         generator,
         serve,
+        hold,
         measure,
         pktgen,
         sink,

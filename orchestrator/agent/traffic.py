@@ -98,10 +98,20 @@ def serve(request):
     return {}
 
 
-def measure(request):
-    """Start the clients at ``start_at``, sample around the measured window, and return everything after the traffic.
+def hold(request):
+    """Prepare the clients of a trial, which begin together in `measure`: {"clients": [{"role", "name", "arguments"}]}.
 
-    ``clients``: [{"role", "name", "arguments"}], of which another host may have all, each with ``any`` as of `serve`;
+    Each may have ``any`` as of `serve`.
+    """
+    for client in request["clients"]:
+        TRAFFIC.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
+    return {}
+
+
+def measure(request):
+    """Let the clients of `hold` begin at ``start_at``, sample around the measured window, and return everything after
+    the traffic.
+
     ``start_at``: seconds of this host's clock, or null for at once;
     ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
     ``sample_every_s``: how often `reading` is taken during the measured window, or null for never; ``roaming``: as
@@ -151,8 +161,7 @@ def measure_with(request, trace, beside):
         time.sleep(max(0.0, request["start_at"] - time.time()))
     began = time.monotonic()
     started_at = time.time()
-    for client in request["clients"]:
-        TRAFFIC.start(client["role"], client["name"], client["arguments"], client.get("any", False))
+    TRAFFIC.release()
     deadline = began + request["patience_s"]
     samples, readings = [], []
     roaming = Roaming(request["roaming"]) if request.get("roaming") else None

@@ -62,13 +62,12 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     patience_s = seconds + grace_s * scene.slowness
     with testbed.boost(patience_s + 5) as boost:
-        ready = jobs.clients()
+        together(testbed.agents, "hold", {sender: {"clients": jobs.clients()}})
         beside = attached.requests(scene) if jobs.measured else {}
         start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
         roaming = roaming_of(scene)
         measuring = {
             host: {
-                "clients": ready if host == sender else [],
                 "start_at": None if start_at is None else start_at + skews_s[host],
                 "warm_up_s": jobs.warm_up_s,
                 "duration_s": jobs.duration_s,

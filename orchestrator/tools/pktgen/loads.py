@@ -98,7 +98,6 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
             "measure",
             {
                 host: {
-                    "clients": [],
                     "start_at": None,
                     "warm_up_s": 0.0,
                     "duration_s": duration_s,
