@@ -2,6 +2,11 @@
 """Which tests run, and in what order. The marks `lab` and `full` are described in pyproject.toml."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the computer is, and nothing about the project.
+settings.register_profile("orch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("orch")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -308,6 +308,8 @@ def _loads(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 
 def _remarks(evidence: Evidence) -> Iterator[str]:
     """What a reader should know, and breaks no limit."""
+    if idle := [stream.where for stream in evidence.streams if not stream.received_bytes]:
+        yield f"{len(idle)} of {len(evidence.streams)} connections carried nothing in the measured time"
     for load in evidence.loads:
         if load.unexplained < 0:
             more = f"{-load.unexplained} packets more were dropped than were lost"

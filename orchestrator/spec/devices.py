@@ -60,8 +60,11 @@ def unfit_roaming(
     unfit = {name: one.label for name, one in systems_by_variant(own).items() if not one.roams}
     for name in factors.variant:
         if name in unfit and _has(name, TUNNEL_ROAMING, _moves, factors, rules, extras):
-            rule = f"exclude: [{{variant: {name}, {TUNNEL_ROAMING}: {moving[0]:g}s}}]"
-            message = f"{TUNNEL_ROAMING}: {name} is {unfit[name]}, whose peers do not follow. Leave it out: {rule}."
+            rules_wanted = ", ".join(f"{{variant: {name}, {TUNNEL_ROAMING}: {level:g}s}}" for level in moving)
+            message = (
+                f"{TUNNEL_ROAMING}: {name} is {unfit[name]}, whose peers do not follow. "
+                f"Leave it out: exclude: [{rules_wanted}]."
+            )
             yield Problem(message, span)
 
 

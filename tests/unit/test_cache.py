@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import cache
@@ -79,7 +79,6 @@ def test_what_a_killed_build_left_is_no_product(home: Path) -> None:
     assert [path.name for path in (home / "lab-disk").iterdir()] == [made.key]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.integers() | st.text(), max_size=4))
 def test_a_key_depends_on_the_content_alone(inputs: dict[str, Any]) -> None:
     turned = dict(reversed(inputs.items()))

@@ -4,7 +4,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent import control as loops
@@ -21,7 +21,6 @@ def told(cpus: int, slots: int, share: float = 1.0, alone: float = 1.0, one: flo
     return [[one * kinds[n % 4] * (1 + 0.01 * n)] * loops for n, loops in enumerate(phases)]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 16), st.floats(1e3, 1e9), st.floats(0.5, 1.5), st.floats(0.5, 1.5))
 def test_n_loops_must_do_n_times_the_work_of_one(cpus: int, slots: int, one: float, share: float, alone: float) -> None:
     result = control.evaluate(told(cpus, slots, share, alone, one))

@@ -363,7 +363,7 @@ def test_other_files_are_sentences(tmp_path: Path) -> None:
         find_run(zip_of(tmp_path / "b.zip", {"x": b"y"}))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(cut=st.integers(0, 2**16), place=st.integers(0, 2**16), bits=st.integers(1, 255))
 def test_a_damaged_archive_is_a_sentence_or_whole(tmp_path: Path, cut: int, place: int, bits: int) -> None:
     """Never an exception of another kind, never a file that is not as it was."""

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.cli.spec import told_by_comparing
@@ -53,7 +53,6 @@ experiments = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(experiments, st.integers(1, 8), st.sampled_from(["random", "sequential"]))
 def test_what_holds_for_every_plan(spec: Experiment, cores: int, order: str) -> None:
     plan = planned(spec, cores, order)
@@ -80,7 +79,6 @@ def test_what_holds_for_every_plan(spec: Experiment, cores: int, order: str) -> 
             assert {trial.repetition for trial in mine} == {number}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(experiments, st.integers(5, 8))
 def test_another_block_changes_no_others_order(spec: Experiment, cores: int) -> None:
     wider = spec.model_copy(update={"factors": spec.factors.model_copy(update={"cores": (*spec.factors.cores, 5)})})
@@ -88,7 +86,6 @@ def test_another_block_changes_no_others_order(spec: Experiment, cores: int) -> 
     assert {number: after[number] for number in before} == before
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(experiments)
 def test_the_order_of_levels_in_the_spec_does_not_matter(spec: Experiment) -> None:
     factors = spec.factors.model_copy(

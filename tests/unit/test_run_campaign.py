@@ -382,7 +382,7 @@ def test_without_narrow_intervals_it_ends_after_the_most_rounds(lab: Lab) -> Non
     assert summary.statuses == {"ok": 9, "failed": 8}
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_however_often_it_is_interrupted_every_trial_is_ok_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

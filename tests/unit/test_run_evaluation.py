@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from orchestrator.measure.judge import Evidence, Passage, Verdict, judge, variat
 from orchestrator.measure.load import Load
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import LIMIT_NAMES, Limits, Traffic
+from orchestrator.tools.iperf3 import goodput
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3 import report as iperf3_report
+from orchestrator.tools.protocol import Reading
 
 TCP = Traffic(duration="2s")
 UDP = Traffic(protocol="udp", bitrate="1 Mbit/s", duration="2s")
@@ -135,6 +138,34 @@ def test_datagrams_that_come_late_across_the_end_of_the_warm_up_are_not_a_loss()
 def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadReport, match=sentence):
         read(TCP, given_processes)
+
+
+def shared_connections(*received: int) -> dict[str, Any]:
+    """What the processes of connections that share tunnels printed."""
+    found = {}
+    for number, count in enumerate(received, 1):
+        one = processes(server=report("sum_received", seconds=2.0, bytes=count))
+        found |= {f"client-{number}": one["client-1"], f"server-{number}": one["server-1"]}
+    return found
+
+
+def goodput_of(printed: dict[str, Any]) -> Reading:
+    traffic = Traffic(paths="ecmp", connections=len(printed) // 2, duration="2s")
+    levels = SimpleNamespace(tunnels=4)
+    scene: Any = SimpleNamespace(
+        trial=SimpleNamespace(traffic=traffic, levels=levels), generator_carries=None, net=SimpleNamespace(mtu=1420)
+    )
+    return goodput.read(scene, printed)
+
+
+def test_of_connections_that_share_tunnels_one_may_carry_nothing_and_it_is_said() -> None:
+    found = goodput_of(shared_connections(1000, 0, 500))
+    assert [one["throughput_bps"] for one in found.measurements["streams"]] == [4000, 0, 2000]
+    assert found.measurements["throughput_bps"] == 6000
+    marks = judge(evidence(streams=found.evidence["streams"]), Limits()).marks
+    assert "1 of 3 connections carried nothing in the measured time" in marks
+    with pytest.raises(BadReport, match="none of 2 receivers counted a byte"):
+        goodput_of(shared_connections(0, 0))
 
 
 @given(st.text())
@@ -488,7 +519,7 @@ def test_an_uneven_spread_breaks_the_limit_only_where_chance_does_not_explain_it
     assert len(verdict.marks) == (flows is None)  # tunnels with their own flows: a result
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 400), st.integers(2, 40), st.integers())
 def test_chance_alone_seldom_breaks_the_spread(flows: int, tunnels: int, seed: int) -> None:
     bound = shares.by_chance(flows, tunnels)

@@ -268,7 +268,7 @@ def test_an_interrupt_ends_the_work_on_every_testbed(run: Run) -> None:
         assert run.run(executor, resume=summary.path).statuses == {"ok": TRIALS}
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(faults=st.dictionaries(st.tuples(st.integers(1, TRIALS), st.integers(1, 3)), st.sampled_from(["fail", "lost"])))
 def test_a_pool_gives_the_trials_and_statuses_of_a_serial_run(
     tmp_path_factory: pytest.TempPathFactory, faults: dict[tuple[int, int], str]
@@ -357,7 +357,7 @@ def test_where_every_testbed_is_lost_the_trials_are_missing_and_the_run_goes_on_
     assert run.run(Losing(lambda testbed, work: False), resume=summary.path).statuses == {"ok": TRIALS}
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(losses=st.sets(st.integers(0, 60), max_size=12))
 def test_whatever_workers_are_lost_nothing_is_lost_and_nothing_is_ok_twice(
     tmp_path_factory: pytest.TempPathFactory, losses: set[int]
@@ -373,7 +373,7 @@ def test_whatever_workers_are_lost_nothing_is_lost_and_nothing_is_ok_twice(
         assert set(counted.values()) == {1}
 
 
-@settings(deadline=None, max_examples=3, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(losses=st.sets(st.integers(0, 40), max_size=4))
 def test_boots_end_on_one_testbed_each_core_count_whatever_workers_are_lost(
     tmp_path_factory: pytest.TempPathFactory, losses: set[int]

@@ -79,7 +79,7 @@ def holds(found: Found, truth_pps: float, width: float, slack: float = 1e-6) -> 
     tries=st.sampled_from([1, 3]),
     duration_s=st.sampled_from([1.0, 2.0, 10.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_truth_is_between_narrow_bounds(
     method: str, capacity: float, width: float, tries: int, duration_s: float
 ) -> None:
@@ -94,7 +94,7 @@ def test_the_truth_is_between_narrow_bounds(
 
 @METHODS
 @given(first=st.floats(2e3, 1.8e6), factor=st.floats(1.03, 100))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_faster_device_has_higher_bounds(method: str, first: float, factor: float) -> None:
     slow, fast = (both(method, Device(c), space(width=0.01))[0] for c in (first, min(first * factor, 1.9e6)))
     if first * 1.03 <= 1.9e6:
@@ -103,7 +103,7 @@ def test_a_faster_device_has_higher_bounds(method: str, first: float, factor: fl
 
 
 @given(capacity=st.floats(1e4, 1.8e6), seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_noise_near_the_edge_moves_bounds_no_farther_than_it_goes(capacity: float, seed: int) -> None:
     noise = 0.01
     ndr, pdr = both("mlrsearch", Device(capacity, noise, seed=seed), space(tries=3, width=0.005))
@@ -127,7 +127,7 @@ def test_a_link_that_always_loses_has_no_no_drop_rate_and_a_partial_drop_rate(me
 
 @METHODS
 @given(limit_s=st.floats(0.5, 120), duration_s=st.sampled_from([1.0, 3.0]), capacity=st.floats(2e3, 1.8e6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_time_is_bounded_and_what_is_known_then_is_told(
     method: str, limit_s: float, duration_s: float, capacity: float
 ) -> None:
@@ -220,7 +220,7 @@ def test_a_lucky_load_above_a_loss_counts_for_nothing(loads: list[tuple[float, i
 
 @METHODS
 @given(capacity=st.floats(5e3, 1.5e6), share=st.floats(0.905, 1.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_bounds_are_narrow_as_they_were_offered(method: str, capacity: float, share: float) -> None:
     """A generator that sends a share of what it is asked for, evenly: the asked rates do not appear in the result."""
     device = Device(capacity)

@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UserError
@@ -195,7 +195,7 @@ def test_what_is_no_file(tmp_path: Path, name: str, says: str) -> None:
         check_file(f"{tmp_path}/{name}")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.text(max_size=200))
 def test_any_text_ends_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.mktemp("any") / "spec.yaml"
@@ -204,7 +204,7 @@ def test_any_text_ends_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, t
         check_file(file)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.data())
 def test_any_change_of_a_good_spec_ends_well_or_in_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.paths import CHECKOUT
@@ -66,7 +66,6 @@ def test_the_interval_of_a_ratio_of_boots_is_welch_s() -> None:
     assert math.log(found.interval.low) == pytest.approx(-reach)
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(boots)
 def test_the_centre_lies_in_the_interval_and_the_boots_are_counted(data: dict[int, list[float]]) -> None:
     found = summarize_boots(data)

@@ -32,7 +32,7 @@ def drawn(boots: int, rounds: int, rng: random.Random, sigma: float, kappa: floa
     return found
 
 
-@settings(deadline=None, max_examples=50)  # the first call imports scipy
+@settings(max_examples=50)
 @given(st.floats(1e-3, 1e12), st.floats(0, 1), st.floats(0, 0.1), st.sampled_from([RELATIVE, ABSOLUTE]))
 def test_the_parameters_of_a_curve_without_noise_come_back(one: float, sigma: float, kappa: float, by: str) -> None:
     amdahl = fit_amdahl(one_boot({n: [curve(n, one, sigma, 0)] for n in CORES}), by)

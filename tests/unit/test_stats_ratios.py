@@ -2,7 +2,7 @@
 """Ratios between variants, and parallel efficiency."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.stats import ideal_throughput, paired_ratio, parallel_efficiency, quotient, shows_scaling
@@ -11,7 +11,6 @@ positive = st.floats(min_value=1e-3, max_value=1e6)
 rounds = st.dictionaries(st.tuples(st.integers(1, 4), st.integers(1, 30)), positive, max_size=40)
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(rounds, positive)
 def test_drift_that_hits_both_alike_cancels(drift: dict[tuple[int, int], float], factor: float) -> None:
     ratio = paired_ratio({key: value * factor for key, value in drift.items()}, drift)
@@ -25,7 +24,6 @@ def test_drift_that_hits_both_alike_cancels(drift: dict[tuple[int, int], float],
     assert ratio.interval.high == pytest.approx(factor)
 
 
-@settings(deadline=None)
 @given(rounds, rounds)
 def test_what_has_no_counterpart_is_counted_and_not_used(
     above: dict[tuple[int, int], float], below: dict[tuple[int, int], float]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import store
@@ -179,7 +179,6 @@ def test_slots_are_cores_that_this_process_may_use(tmp_path: Path) -> None:
         virtual_time_of(two, [3])
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.text("abcdef", min_size=1), st.none() | st.integers(1, 8), min_size=1, max_size=6),
     st.integers(1, 32),
@@ -250,7 +249,6 @@ def test_a_machine_with_an_old_kernel_is_refused() -> None:
 # --- how long things take ---
 
 
-@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 64))
 def test_more_cores_and_tunnels_take_longer_and_more_slots_do_not(cores: int, tunnels: int, slots: int) -> None:
     found = dilation(cores, tunnels, slots)

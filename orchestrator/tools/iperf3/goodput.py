@@ -8,7 +8,7 @@ from orchestrator.measure.aftermath import Aftermath
 from orchestrator.measure.driving import Job, Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
 from orchestrator.measure.scene import Scene
-from orchestrator.measure.streams import Stream
+from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import GATEWAYS, Traffic
 from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
@@ -68,6 +68,8 @@ def read(scene: Scene, processes: Processes) -> Reading:
     traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
     pairs = iperf3.pairs(tunnels, traffic)
     streams = [stream for pair in pairs for stream in report.read_pair(pair, traffic, processes)]
+    if not any(stream.received_bytes for stream in streams):
+        raise BadReport(f"iperf3: none of {len(streams)} receivers counted a byte.")
     varied = variation(streams)
     measurements = {
         "throughput_bps": sum(stream.throughput_bps for stream in streams),
