@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ _PIECE_BYTES = 2**20
 # The forms of a line of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and SHA256 (NAME) = DIGEST.
 _SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
+
+# What a run is made of, beside run.json; the rest is derived from it, or describes it.
+_MEASURED = ("trials", "stopping.json", "journal.jsonl")
 
 _opened: dict[tuple[int, ...], Path] = {}
 
@@ -54,6 +58,12 @@ def open_archive(path: Path) -> Path:
             atexit.register(stack.pop_all().close)
         _opened[key] = folder
     return _opened[key]
+
+
+def has_checksums(run: Path) -> bool:
+    """Whether a list of checksums came with a run in an archive, beside the run or in a folder above it."""
+    above = [folder for base in _opened.values() for folder in (run, *run.parents) if folder.is_relative_to(base)]
+    return any((folder / SUMS).is_file() for folder in above)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -85,8 +95,9 @@ def _unpack(archive: Path, folder: Path) -> None:
     remedy = "Get it again, and compare its checksum with the one where it was published."
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = {_name(member): member for member in packed.infolist() if not _name(member).endswith("/")}
-            if len(members) != sum(not _name(member).endswith("/") for member in packed.infolist()):
+            files = [member for member in packed.infolist() if not _is_folder(member)]
+            members = {_name(member): member for member in files}
+            if len(members) != len(files):
                 raise UserError(f"{archive} was not unpacked: it has several members of one name. Do not trust it.")
             _check(archive, members, folder)
             sums = {name: _extract(packed, member, folder / name) for name, member in members.items()}
@@ -103,6 +114,11 @@ def _name(member: zipfile.ZipInfo) -> str:
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     return name
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a folder, which also the whole may be: ``./``, as bsdtar writes it."""
+    return member.filename.replace("\\", "/").endswith("/")
 
 
 def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
@@ -141,25 +157,42 @@ def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
 
 
 def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
-    """Raise UserError where a file is not as the checksums beside it say, at whatever depth. Files may have been added.
+    """Raise UserError where a file is not as the checksums beside it say, or a measurement is not among them, at
+    whatever depth. Other files may have been added.
 
-    An archive without checksums is one of a run's folder, made by something else.
+    An archive without checksums is one of a run's folder, made by something else: that is said.
     """
+    proven: set[str] = set()
     for listed in sorted(name for name in sums if PurePosixPath(name).name == SUMS):
         parent = PurePosixPath(listed).parent
-        digests = read_sums((folder / listed).read_bytes(), listed)
-        if (run := str(parent / "run.json")) in sums and "run.json" not in digests:
+        digests = {str(parent / name): one for name, one in read_sums((folder / listed).read_bytes(), listed).items()}
+        changed = f"{archive} was changed after it was exported"
+        run = str(parent / "run.json")
+        if run in sums and run not in digests:
             raise UserError(
-                f"{archive} was changed after it was exported: {listed} does not list {run}, so that nothing says what "
-                "the run was. Get it again from its origin."
+                f"{changed}: {listed} does not list {run}, so that nothing says what the run was. Get it again from "
+                "its origin."
             )
-        for name, digest in digests.items():
-            member = str(parent / name)
+        for member, digest in digests.items():
             if sums.get(member) != digest:
                 what = "is not as it was exported" if member in sums else "is missing"
-                raise UserError(
-                    f"{archive} was changed after it was exported: {member} {what}. Get it again from its origin."
-                )
+                raise UserError(f"{changed}: {member} {what}. Get it again from its origin.")
+        for member in sorted(sums.keys() - digests.keys()) if run in sums else ():
+            if _is_measured(PurePosixPath(member), parent):
+                raise UserError(f"{changed}: {listed} does not list {member}. Get it again from its origin.")
+        proven |= digests.keys()
+    for run in sorted(name for name in sums.keys() - proven if PurePosixPath(name).name == "run.json"):
+        print(
+            f"orch: {archive} has no {SUMS} for {run}: nothing shows whether its files are as they were measured.",
+            file=sys.stderr,
+        )
+
+
+def _is_measured(member: PurePosixPath, run: PurePosixPath) -> bool:
+    """Whether a member is read as a part of a run's measurements. File managers add hidden files of their own."""
+    if not member.is_relative_to(run) or member.name.startswith("."):
+        return False
+    return member.relative_to(run).parts[0] in _MEASURED
 
 
 def read_sums(data: bytes, where: Path | str) -> dict[str, str]:

@@ -142,6 +142,43 @@ def test_a_list_of_checksums_that_leaves_out_the_run_proves_nothing(
         find_run(packed(tmp_path / "short.zip", members))
 
 
+@pytest.mark.parametrize("prefix", ["", "mine/"])
+@pytest.mark.parametrize("name", ["trials/{trial}/2/attempt.json", "trials/made-up/1/attempt.json", "journal.jsonl"])
+def test_a_measurement_that_was_added_is_found(
+    exported: dict[str, bytes], tmp_path: Path, prefix: str, name: str
+) -> None:
+    attempt = next(member for member in exported if member.endswith("attempt.json"))
+    added = name.format(trial=attempt.split("/")[1])
+    members = {prefix + name: data for name, data in {**exported, added: exported[attempt]}.items()}
+    with pytest.raises(UserError, match=rf"changed .*: {prefix}SHA256SUMS does not list {prefix}{added}"):
+        find_run(packed(tmp_path / "more.zip", members))
+
+
+def test_files_that_are_no_measurement_may_be_added(exported: dict[str, bytes], tmp_path: Path) -> None:
+    more = {"run/notes.txt": b"mine", "run/trials/.DS_Store": b"\0", "__MACOSX/run/._run.json": b"\0"}
+    members = {f"run/{name}": data for name, data in exported.items()}
+    assert find_run(packed(tmp_path / "more.zip", {**members, **more}))
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b/"])
+def test_an_archive_without_checksums_is_never_said_to_match(
+    exported: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    members = {prefix + name: data for name, data in exported.items()}
+    for sums, said in (("none", f"has no SHA256SUMS for {prefix}run.json: nothing shows"), ("match", "")):
+        kept = {name: data for name, data in members.items() if sums == "match" or not name.endswith("SHA256SUMS")}
+        run_command(["verify", "--json", str(packed(tmp_path / f"{sums}.zip", kept))])
+        written = capsys.readouterr()
+        assert json.loads(written.out)["checksums"] == sums
+        assert said in written.err
+        assert bool(written.err) is bool(said)
+
+
+def test_the_entry_of_the_folder_itself_is_no_file(exported: dict[str, bytes], tmp_path: Path) -> None:
+    members = {"./": b"", **{f"./{name}": data for name, data in exported.items()}}  # as bsdtar writes it
+    assert find_run(packed(tmp_path / "a.zip", members))
+
+
 def test_of_several_runs_in_one_archive_each_is_compared(exported: dict[str, bytes], tmp_path: Path) -> None:
     both = {f"{folder}/{name}": data for folder in ("a", "b") for name, data in exported.items()}
     assert find_run(packed(tmp_path / "good2.zip", both))
