@@ -50,7 +50,7 @@ class Comparison:
 
     ``cells``: one row a cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps (they end in
     _value for a quantity of the user's own), ratio (b over a) with low, high and interval (its name), p, p_holm,
-    outcome (differs, no difference seen, cannot tell) and, where one cannot tell, the reason. ``speed_ups``: the same
+    outcome (differs, no difference seen, cannot tell) and, for the last, the reason. ``speed_ups``: the same
     for the ratios to the reference variant, paired by block and round, in which the speed of the hosts cancels:
     speed_up_a, speed_up_b. ``differences``: of spec, variants, environment and versions.
 
@@ -76,7 +76,7 @@ class Comparison:
     @property
     def could_have_told(self) -> str:
         """What difference could have been told, as a sentence; empty where nothing is in both runs."""
-        return f"What could be told: {self.could_tell.sentence}." if self.could_tell else ""
+        return f"Sensitivity: {self.could_tell.sentence}." if self.could_tell else ""
 
     @property
     def hardware(self) -> tuple[Change, ...]:
@@ -108,7 +108,7 @@ class Comparison:
             rest = len(frame) - len(told)
             if len(told):
                 text = f"{differ} of {len(told)} {name} differ by more than noise"
-                said.append(text + (f" (of {rest} more one cannot tell)" if rest else ""))
+                said.append(text + (f" (cannot tell for {rest} more)" if rest else ""))
             elif len(frame):
                 said.append(f"of none of {len(frame)} {name} one can tell whether they differ")
         text = "; ".join(said) or f"there is no {'speed-up' if self.of_different_clocks else 'cell'} to compare"

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from orchestrator.analysis.baselines import baselines_of
 from orchestrator.analysis.cells import cells, efficiencies, ratios
+from orchestrator.analysis.claims import asks_for_claims
 from orchestrator.analysis.claims.verdicts import NOT_TESTABLE
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
@@ -88,6 +89,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         colours={name: colour_on_page(colour) for name, (colour, _, _) in look(run.variants).items()},
         verdicts=verdicts,
         not_testable=NOT_TESTABLE,
+        asks_for_claims=asks_for_claims(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
         compared=_compared(run),
         described={name: _described((meta.get("variants") or {}).get(name)) for name in run.variants},

@@ -201,7 +201,7 @@ class LineDisplay:
         already = f"; {len(tracker.done)} already ok" if finished else ""
         most = "at most " if plan.repetitions.width else ""
         beds = f" on {testbeds} testbeds" if testbeds > 1 else ""
-        blocks = f"{len(plan.blocks)} blocks{beds}"
+        blocks = f"{len(plan.blocks)} block{'s' * (len(plan.blocks) != 1)}{beds}"
         self._say(f"{most}{tracker.total} trials in {blocks}, {about(tracker.remaining_s)}{already}")
 
     def skipped(self, trials: Sequence[Trial]) -> None:

@@ -89,7 +89,7 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from orchestrator.analysis.claims import statuses_of
+    from orchestrator.analysis.claims import asks_for_claims, statuses_of
     from orchestrator.cli.consoles import output
 
     console = output()
@@ -97,7 +97,11 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     for sentence in run.virtual_time.notes if run.virtual_time else ():
         console.print(sentence)
     if not verdicts:
-        console.print("No claim is about what this run measured and varied.")
+        console.print(
+            "No claim is about what this run measured and varied."
+            if asks_for_claims(run)
+            else "The spec of this run asks for no verdicts (claims: none). To judge a claim anyway, use --claim."
+        )
         return
     styles = {True: "green", False: "red", None: "yellow"}
     for verdict in verdicts:

@@ -148,7 +148,13 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
             yield Problem(f"There is no testbed {name} in experiments/testbeds.{hint}", span)
     notebooks = catalog.known_notebooks()
     for name, span in _names(_items(entries.get("notebooks"))):
-        if notebooks and name not in notebooks:
+        if name.endswith(".ipynb"):
+            yield Problem(
+                "A spec names notebooks of orch, without the ending. For one of your own, open the "
+                f"finished run: `orch notebook RUN`. Known: {', '.join(notebooks)}.",
+                span,
+            )
+        elif notebooks and name not in notebooks:
             yield Problem(f"There is no notebooks/{name}.ipynb.{did_you_mean(name, notebooks)}", span)
     tiers = entries.get("tiers")
     known = list(tiers.entries) if isinstance(tiers, Mapping) else []

@@ -278,6 +278,10 @@ class Experiment(Strict):
         default=Limits(), description="The limits that a valid attempt must meet. They are the same in every tier."
     )
     notebooks: tuple[Name, ...] = Field(default=(), description="The notebooks that draw the figures.")
+    claims: Literal["published", "none"] = Field(
+        default="published",
+        description="Which claims a run is judged against: published (those that are about what it measures), or none.",
+    )
     default_tier: str | None = Field(default=None, exclude=True, description="The tier that applies without --tier.")
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Named sizes of the experiment.")
 
@@ -294,6 +298,7 @@ class Experiment(Strict):
             "variants": None,
             "sample_every_s": None,
             "probes": {},
+            "claims": "published",
         }
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 

@@ -45,10 +45,10 @@ class Detectable:
 
     @property
     def sentence(self) -> str:
-        """For a person, without a full stop: 6 trials on each side of 18 cells tell ..."""
+        """For a person, without a full stop: 6 trials on each side of 18 cells can detect ..."""
         what = f"{self.n}" if self.n == self.m else f"{self.n} and {self.m}"
         what += f" trials in {self.boots} boots" if self.boots >= FEWEST_BOOTS else f" trial{'s' * (self.n > 1)}"
-        what = f"{what} on each side of {self.cells} cell{'s' * (self.cells != 1)} tell"
+        what = f"{what} on each side of {self.cells} cell{'s' * (self.cells != 1)} can detect"
         if self.ratio is None:
             return f"{what} no difference, however large; that takes {self.needed} trials on each side"
         unit = "boots" if self.boots >= FEWEST_BOOTS else "trials"

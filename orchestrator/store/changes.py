@@ -14,7 +14,7 @@ from orchestrator.spec.role_cpus import HALF_ENDS, OWN_CPUS
 from orchestrator.store.clock import clock_of
 
 # Parts of a spec that decide neither what is measured nor how it is judged: taken over without a question.
-_FREE = ("notebooks", "retries", "on_failure", "description")
+_FREE = ("notebooks", "claims", "retries", "on_failure", "description")
 _ABSENT = "nothing"
 
 

@@ -100,7 +100,13 @@ RUN = {
     "experiment": _NAME,
     "tier": Maybe(str),
     "spec": Maybe(
-        {"factors": Maybe(_FACTORS), "limits": Maybe(_LIMITS), "traffic": Maybe(dict), "notebooks": Maybe([str])}
+        {
+            "factors": Maybe(_FACTORS),
+            "limits": Maybe(_LIMITS),
+            "traffic": Maybe(dict),
+            "notebooks": Maybe([str]),
+            "claims": Maybe(str),
+        }
     ),
     "spec_text": Maybe(str),
     "overrides": Maybe([str]),

@@ -36,7 +36,7 @@ def test_lines_say_how_far_a_resumed_run_is_and_what_is_marked() -> None:
     display.block(planned.blocks[0])
     display.result(planned.trials[2], 1, outcome("generator-bound: 95% of it"))
     said = stream.getvalue()
-    assert "5 trials in 1 blocks" in said
+    assert "5 trials in 1 block" in said
     assert "2 already ok" in said
     assert "3/5 round 1" in said
     assert "ok 2.00 Gbit/s [generator-bound: 95% of it]" in said

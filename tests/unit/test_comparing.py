@@ -158,7 +158,7 @@ def test_the_ratio_that_a_plan_can_tell_is_told_as_often_as_it_says(cells: int, 
 def test_what_no_number_of_rounds_that_is_planned_can_tell_is_said() -> None:
     five, six = detectable(18, 5, 5), detectable(18, 6, 6)
     assert (five.ratio, five.needed) == (None, 6)
-    assert "tell no difference, however large; that takes 6 trials on each side" in five.sentence
+    assert "can detect no difference, however large; that takes 6 trials on each side" in five.sentence
     assert six.ratio is not None
     assert rank_test([1, 2, 3, 4, 5], [10, 20, 30, 40, 50]) * 18 > 0.05 >= rank_test(range(6), range(60, 66)) * 18
     with pytest.raises(ValueError, match="no trial"):
@@ -211,11 +211,11 @@ def test_a_comparison_says_what_it_could_have_told(tmp_path: Path, capsys: pytes
     assert seven.could_tell is not None
     assert (seven.could_tell.cells, seven.could_tell.n, seven.could_tell.m) == (8, 7, 7)
     assert 0.01 < seven.could_tell.spread < 0.06  # invented with 3 %
-    assert seven.could_have_told.startswith("What could be told: 7 trials on each side of 8 cells tell a ratio of")
+    assert seven.could_have_told.startswith("Sensitivity: 7 trials on each side of 8 cells can detect a ratio of")
     three = compared(tmp_path / "3", {"rounds": 3}, {"rounds": 3})
-    assert "tell no difference" in three.could_have_told
+    assert "can detect no difference" in three.could_have_told
     run_command(["compare", *(str(run.path) for run in (three.a, three.b))])
-    assert "tell no difference" in " ".join(capsys.readouterr().out.split())
+    assert "can detect no difference" in " ".join(capsys.readouterr().out.split())
 
 
 def test_false_alarms_of_a_whole_family_are_rare() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of the spec as factors: from a spec with five factors to its tables, figures, page and archive."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from orchestrator.spec import Experiment, load_experiment
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.tools.iperf3 import pairs as iperf3
+from tests.unit.synthetic_run import write_run
 from tests.unit.test_run_campaign import Lab, ok
 
 FACTORS = """\
@@ -226,6 +228,23 @@ def test_figures_show_one_setting_and_say_which_or_have_the_factors_as_panels(ru
     assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["MSS", "Streams"]
     assert [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()] == ["1000 B", "1300 B"]
     assert "2 cores, 2 tunnels" in drawing.caption
+
+
+def test_a_spec_without_claims_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run")
+    assert [verdict.claim for verdict in load(folder).verify()]
+    assert 'id="claims"' in render(load(folder), folder, load(folder).verify())
+    meta = json.loads((folder / "run.json").read_text())
+    meta["spec"]["claims"] = "none"
+    (folder / "run.json").write_text(json.dumps(meta))
+    run = load(folder)
+    assert list(run.verify()) == []
+    assert 'id="claims"' not in (page := render(run, folder, run.verify()))
+    assert 'href="#claims"' not in page
+    assert run_command(["verify", str(folder)]) == 4
+    assert "asks for no verdicts (claims: none)" in " ".join(capsys.readouterr().out.split())
+    run_command(["verify", str(folder), "--claim", "C4"])
+    assert "C4" in capsys.readouterr().out
 
 
 def test_page_summary_headline_claims_and_archive_take_it(

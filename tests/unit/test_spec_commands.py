@@ -61,11 +61,11 @@ def test_plan_to_read(capsys: Output) -> None:
         "baselines without a tunnel, one for each number of tunnels",
         "Each number of cores has 3 boots, in passes over the core counts",
         "when the interval of every cell's ratio to vanilla is at most 10.0 %",
-        "(`orch compare`), 6 trials in 3 boots on each side of 18 cells tell a ratio of medians of",
+        "(`orch compare`), 6 trials in 3 boots on each side of 18 cells can detect a ratio of medians of",
     ):
         assert says in output
     assert run_command(["plan", "exp/scaling.yaml", "--tier", "quick"]) == 0
-    assert "3 trials on each side of 12 cells tell no difference, however large" in capsys.readouterr().out
+    assert "3 trials on each side of 12 cells can detect no difference, however large" in capsys.readouterr().out
 
 
 def test_a_plan_on_a_narrow_terminal_cuts_nothing_off(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("duration:", "durration:", 6, 11, "Did you mean duration?"),
         ("repetitions:", "repetition:", 8, 9, "Did you mean repetitions?"),
         ("[vanilla,", "[vanila,", 3, 13, "Did you mean vanilla?"),
+        ("tiers:", "claims: never\ntiers:", 7, 9, "none"),
         ("cores: [1,", "cores: [0,", 4, 11, "Expected a whole number from 1 to 4096, or max"),
         ("[1, per-core]", "[1, 8192]", 5, 16, "from 1 to 8191"),
         ("[1, per-core]", "[1, 1]", 5, 16, "listed twice"),

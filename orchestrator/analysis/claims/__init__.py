@@ -44,6 +44,7 @@ __all__ = [
     "Evidence",
     "Verdict",
     "Verdicts",
+    "asks_for_claims",
     "claim_named",
     "judge",
     "load_claims",
@@ -79,10 +80,16 @@ def concerns(claim: Claim, seen: Observed) -> bool:
     return varied == {name for side in sides for name in side.more}
 
 
+def asks_for_claims(run: Run) -> bool:
+    """Return whether the spec of a run leaves claims to be judged, which is so unless it says ``claims: none``."""
+    return (run.meta.get("spec") or {}).get("claims") != "none"
+
+
 def verify(run: Run, claims: Iterable[Claim] | None = None) -> Verdicts:
-    """What a run shows about claims, in their order: by default all that are about the factors that it varies.
-    None where throughput and packet rates are not what it measured."""
-    if not run.quantity.is_throughput:
+    """Return the verdicts of a run on claims, in their order. By default these are all claims about the factors that it
+    varies, or none if its spec says ``claims: none``. A run that measured neither throughput nor packet rates has none.
+    """
+    if not run.quantity.is_throughput or (claims is None and not asks_for_claims(run)):
         return Verdicts()
     seen, included = observe(run), with_invalid(run)
     asked = tuple(claims) if claims is not None else tuple(claim for claim in load_claims() if concerns(claim, seen))
