@@ -56,9 +56,9 @@ _EXHAUSTED = "This computer has none left; free some, and try again."
 _OF_THE_COMPUTER = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EFBIG: _UNABLE,
+    errno.EFBIG: "Its file system, or `ulimit -f`, allows no larger file. Raise the limit, or name another place.",
     errno.ENOMEM: _EXHAUSTED,
-    errno.EMFILE: _EXHAUSTED,
+    errno.EMFILE: "Raise the limit (`ulimit -n`), and try again.",
     errno.ENFILE: _EXHAUSTED,
     errno.EAGAIN: _EXHAUSTED,
     errno.EIO: "The device or the connection to it fails. Look at the kernel's log, and try again elsewhere.",

@@ -30,6 +30,8 @@ def licence() -> bytes:
 
 def _home() -> Path:
     """The user's home folder. Raises UserError where nothing says which it is, as for a user id without a name."""
+    if not os.path.isabs(told := os.environ.get("HOME", "/")):
+        raise UserError(f"HOME is {told!r}, which is not an absolute path. Set it to your home folder.")
     try:
         return Path.home()
     except RuntimeError as error:

@@ -135,6 +135,9 @@ def run_command(arguments: Sequence[str]) -> int:
             raise
         print(f"orch: {told}", file=sys.stderr)
         return told.exit_status
+    except MemoryError:
+        print("orch: this computer has no memory left, or `ulimit -v` allows no more of it.", file=sys.stderr)
+        return TestbedError.exit_status
     except typer.TyperException as error:
         mistake: Any = error  # its types do not tell that it can show itself
         mistake.show()
@@ -159,6 +162,7 @@ def main() -> None:
     streams.prepare()
     _add_system_tools()
     status = run_command(sys.argv[1:])
+    streams.ignore_signals()
     try:
         sys.stdout.flush()
     except OSError as error:  # a full disk, where the output went

@@ -48,6 +48,12 @@ def interrupt_on_signals() -> None:
             signal.signal(number, interrupt)
 
 
+def ignore_signals() -> None:
+    """Let nothing disturb the end of a process, which removes its private folders. SIGQUIT still ends it at once."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class _Stream(io.FileIO):
     """A file that takes what nobody reads any more. On standard error, whatever goes wrong, nothing else is to stop."""
 

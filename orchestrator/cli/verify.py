@@ -42,7 +42,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
     verdicts are of the archive, and claims.json is not written.
     """
     from orchestrator.analysis.claims import claim_named, verify, write_verdicts
-    from orchestrator.store.archive import has_checksums
+    from orchestrator.store.archive import checksums_of
 
     asked = {claim.claim: claim for claim in map(claim_named, names or ())}
     verdicts = run.verify()
@@ -61,7 +61,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
                     "run_id": run.run_id,
                     "clock": run.clock,
                     "measured_in": run.measured_in,
-                    "checksums": None if archive is None else "match" if has_checksums(run.path) else "none",
+                    "checksums": checksums_of(run.path, archive),
                     "verdicts": [verdict.to_json() for verdict in shown],
                 }
             )

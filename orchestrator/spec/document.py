@@ -6,6 +6,7 @@ these is an error, and so are tags, anchors and empty values; ``null`` is a valu
 """
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\U([0-9a-fA-F]{8})")
 _LONGEST_SHOWN = 40  # characters of a value in a sentence
 _LARGEST_BYTES = 4 * 2**20
 
@@ -120,12 +122,23 @@ def parse(
     except yaml.reader.ReaderError as error:
         message = "This is not YAML: it has a character that no text has. Remove it."
         raise SpecError(source.name, [Problem(message, source.at(error.position))]) from error
+    except (ValueError, OverflowError) as error:  # PyYAML's own conversions of numbers, before anything has a place
+        raise SpecError(source.name, [_unusable_number(source)]) from error
     except RecursionError as error:
         raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
     if root is None:
         raise SpecError(source.name, [Problem("The file is empty. `orch schema` shows what belongs in it.")])
     reader = _Reader(source, may_be_null)
     return reader.convert(root), reader.problems
+
+
+def _unusable_number(source: Source) -> Problem:
+    """Return what PyYAML cannot convert: the escape of a character beyond Unicode, or a very long version in %YAML."""
+    for found in _ESCAPE.finditer(source.text):
+        if int(found[1], 16) > sys.maxunicode:
+            message = f"This is not YAML: {found[0]} is not a character. The last one is \\U0010FFFF. Correct it."
+            return Problem(message, source.at(found.start()))
+    return Problem("This is not YAML: it has a number that is too long. Correct the line that begins with %YAML.")
 
 
 def _where(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
@@ -224,7 +237,8 @@ class _Reader:
         if half := _SURROGATE.search(text):
             self._report(
                 span,
-                f"The text has an unpaired surrogate (U+{ord(half[0]):04X}), which is not a character. Correct it.",
+                f"The text has a surrogate (U+{ord(half[0]):04X}), which is half of a character. Write the character "
+                "itself.",
             )
             return None
         if node.style in ("'", '"', "|", ">") and tag == "str":
@@ -247,6 +261,8 @@ class _Reader:
                 trap = f'YAML reads {short} as {_read_as(tag, text)}. Write "{short}" in quotes if you mean text' + (
                     "." if tag in ("null", "timestamp") else f", or {_plainly(tag)}."
                 )
+            case "merge":
+                trap = f'{text} is YAML\'s merge key. Write "{text}" in quotes if you mean text.'
             case _:
                 trap = f"Tags such as {node.tag} are not supported. Write only the value."
         if trap or is_key:
@@ -271,6 +287,8 @@ def _read_as(tag: str, text: str) -> str:
         return "no value"
     if len(text) > _LONGEST_SHOWN:
         return f"{kind[tag].replace('the', 'a', 1)} of {len(text)} characters, which is too large"
+    if value is None:
+        return f"{kind[tag].replace('the', 'a', 1)}, which it is not"
     return f"{kind[tag]} {str(value).lower() if tag == 'bool' else value}"
 
 

@@ -7,7 +7,9 @@ executed, and one that would fill the disk is refused before it does.
 
 import atexit
 import contextlib
+import functools
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -25,16 +27,19 @@ SUMS = "SHA256SUMS"
 _MOST_FILES = 1_000_000
 # A run's files become 5 to 30 times as large; what becomes much larger than that was made to fill a disk.
 _MOST_GROWTH = 200
+_ENCRYPTED = 0x1  # a flag of a member
 _SMALL_BYTES = 64 * 2**20
 _HELD_BACK_BYTES = 256 * 2**20  # of the disk, for everybody else
 _PIECE_BYTES = 2**20
+_LONGEST_NAME_BYTES = 200  # of a folder, whose temporary name is longer
 
 # The forms of a line of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and SHA256 (NAME) = DIGEST.
 _SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
 # What a run is made of, beside run.json; the rest is derived from it, or describes it.
-_MEASURED = ("trials", "stopping.json", "journal.jsonl")
+TRIALS = "trials"
+_MEASURED = (TRIALS, "stopping.json", "journal.jsonl")
 
 _opened: dict[tuple[int, ...], Path] = {}
 
@@ -53,17 +58,23 @@ def open_archive(path: Path) -> Path:
     key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
     if key not in _opened:
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(private_folder("unpacked")).path / path.stem
+            stem = os.fsdecode(os.fsencode(path.stem)[:_LONGEST_NAME_BYTES])
+            folder = stack.enter_context(private_folder("unpacked")).path / stem
             unpack(path, folder)
             atexit.register(stack.pop_all().close)
         _opened[key] = folder
     return _opened[key]
 
 
-def has_checksums(run: Path) -> bool:
-    """Whether a list of checksums came with a run in an archive, beside the run or in a folder above it."""
+def checksums_of(run: Path, archive: Path | None = None) -> str | None:
+    """Return whether a run's measurements are as a list of checksums beside it, or above it in its archive, says:
+    "match", "changed", or "none" where an archive has no list; None for a folder without one."""
     above = [folder for base in _opened.values() for folder in (run, *run.parents) if folder.is_relative_to(base)]
-    return any((folder / SUMS).is_file() for folder in above)
+    if any((folder / SUMS).is_file() for folder in above):
+        return "match"
+    if archive is None and (run / SUMS).is_file():
+        return "changed" if say_if_changed(run) else "match"
+    return None if archive is None else "none"
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -128,6 +139,11 @@ def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) 
         path = PurePosixPath(name)
         if any(ord(character) < 32 for character in name) or path.is_absolute() or ".." in path.parts or not path.parts:
             raise UserError(f"{refused}: its member {member.filename!r} leads out of the folder. Do not trust it.")
+        if member.flag_bits & _ENCRYPTED:
+            raise UserError(
+                f"{refused}: its member {member.filename!r} is encrypted. Unpack it with its password, and name the "
+                "folder."
+            )
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise UserError(f"{refused}: its member {member.filename!r} is not a regular file. Do not trust it.")
@@ -186,6 +202,39 @@ def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
             f"orch: {archive} has no {SUMS} for {run}: nothing shows whether its files are as they were measured.",
             file=sys.stderr,
         )
+
+
+@functools.cache
+def say_if_changed(run: Path) -> bool:
+    """Return whether a measurement of a run that came in an archive differs from its checksums; standard error says
+    which, once."""
+    change = first_change(run)
+    if change:
+        print(
+            f"orch: {change} since the archive that the run came in ({SUMS}). Get it again from its origin; or remove "
+            f"{run / SUMS} if the change is yours, and say so where you publish it.",
+            file=sys.stderr,
+        )
+    return change is not None
+
+
+def first_change(run: Path) -> str | None:
+    """Return a clause on an attempt of a run that differs from the checksums beside it, or is missing; None where there
+    is none, or no list of checksums.
+
+    What is drawn again, and what a later session adds, may differ; an attempt is never changed.
+    """
+    listed = run / SUMS
+    if not listed.is_file():
+        return None
+    for name, digest in read_sums(listed.read_bytes(), listed).items():
+        if name.split("/", 1)[0] == TRIALS:
+            file = run / name
+            if not file.is_file():
+                return f"{file} is missing"
+            if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                return f"{file} is changed"
+    return None
 
 
 def _is_measured(member: PurePosixPath, run: PurePosixPath) -> bool:

@@ -19,9 +19,9 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, licence
 from orchestrator.store import crate
-from orchestrator.store.archive import SUMS, read_sums
+from orchestrator.store.archive import SUMS, first_change
 from orchestrator.store.files import sync_directory, to_json, try_lock, walk
-from orchestrator.store.reading import TRIALS, read_run
+from orchestrator.store.reading import read_run
 from orchestrator.store.secrecy import Finding, search, search_paths
 
 DIRTY, PATHS = "dirty", "paths"
@@ -139,26 +139,12 @@ def _files(run: Path) -> dict[str, Path]:
 
 
 def _refuse_changed(run: Path) -> None:
-    """Raise UserError where a run that came in an archive has other measurements than its checksums say.
-
-    What is drawn again, and what a later session adds, may differ; an attempt is never changed.
-    """
-    listed = run / SUMS
-    if not listed.is_file():
-        return
-    for name, digest in read_sums(listed.read_bytes(), listed).items():
-        if name.split("/", 1)[0] == TRIALS:
-            file = run / name
-            if not file.is_file():
-                what = "is missing"
-            elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-                what = "is changed"
-            else:
-                continue
-            raise UserError(
-                f"{run} was not exported: {file} {what} since the archive that the run came in ({SUMS}). Get it again "
-                f"from its origin; or remove {listed} if the change is yours, and say so where you publish it."
-            )
+    """Raise UserError where a run that came in an archive has other measurements than its checksums say."""
+    if change := first_change(run):
+        raise UserError(
+            f"{run} was not exported: {change} since the archive that the run came in ({SUMS}). Get it again from its "
+            f"origin; or remove {run / SUMS} if the change is yours, and say so where you publish it."
+        )
 
 
 def _examine(

@@ -12,11 +12,10 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.store import shape
-from orchestrator.store.archive import open_archive
+from orchestrator.store.archive import TRIALS, open_archive, say_if_changed
 from orchestrator.store.files import entries
 from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
-TRIALS = "trials"
 STOPPING = "stopping.json"
 _RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # as new runs are named
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
@@ -44,10 +43,14 @@ def runs_below(folder: Path) -> list[Path]:
 def find_run(path: Path) -> Path:
     """The run that a path means: itself, or the newest below it.
 
-    An archive is unpacked into a private folder that goes with this process. Raises UserError where there is no run.
+    An archive is unpacked into a private folder that goes with this process. Where a measurement of a folder differs
+    from the checksums that came with it, standard error says so. Raises UserError where there is no run.
     """
-    folder = open_archive(path) if path.is_file() else path
+    packed = path.is_file()
+    folder = open_archive(path) if packed else path
     if is_run(folder):
+        if not packed:
+            say_if_changed(folder.resolve())
         return folder.resolve()
     below = runs_below(folder) if folder.is_dir() else []
     if not below:
@@ -55,7 +58,10 @@ def find_run(path: Path) -> Path:
             f"{path} is not a run directory: there is no run.json there or below. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
-    return newest_first(below)[0].resolve()
+    newest = newest_first(below)[0].resolve()
+    if not packed:
+        say_if_changed(newest)
+    return newest
 
 
 def newest_first(runs: Iterable[Path]) -> list[Path]:

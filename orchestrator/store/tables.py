@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import UserError
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.factors import is_path
+from orchestrator.store.archive import TRIALS
 from orchestrator.store.clock import clock_of
 from orchestrator.store.columns import ATTEMPT, ATTEMPTS, SHARED
 from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.files import replace_file
-from orchestrator.store.reading import TRIALS, read_attempts, read_run, read_stopping
+from orchestrator.store.reading import read_attempts, read_run, read_stopping
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.store.archive import TRIALS
 from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
-from orchestrator.store.reading import STOPPING, TRIALS, as_counted, read_run, scan
+from orchestrator.store.reading import STOPPING, as_counted, read_run, scan
 from orchestrator.store.shape import SCHEMA
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -27,7 +27,7 @@ from orchestrator.cli.summary import print_summary
 from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
 from orchestrator.store import find_run, read_attempts, read_run
-from orchestrator.store.archive import read_sums, unpack
+from orchestrator.store.archive import checksums_of, read_sums, say_if_changed, unpack
 from orchestrator.store.export import export_run
 from orchestrator.store.files import walk
 from tests.unit.synthetic_run import write_run
@@ -174,6 +174,22 @@ def test_an_archive_without_checksums_is_never_said_to_match(
         assert bool(written.err) is bool(said)
 
 
+def test_a_long_name_of_an_archive_is_no_obstacle(exported: dict[str, bytes], tmp_path: Path) -> None:
+    assert find_run(packed(tmp_path / f"{'n' * 251}.zip", exported))
+
+
+def test_an_encrypted_member_is_told(exported: dict[str, bytes], tmp_path: Path) -> None:
+    packed(tmp_path / "a.zip", exported)
+    with zipfile.ZipFile(tmp_path / "a.zip") as good:
+        first = good.infolist()[0]
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[first.header_offset + 6] |= 1
+    data[data.index(b"PK\1\2") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(UserError, match=f"its member '{first.filename}' is encrypted"):
+        find_run(tmp_path / "a.zip")
+
+
 def test_the_entry_of_the_folder_itself_is_no_file(exported: dict[str, bytes], tmp_path: Path) -> None:
     members = {"./": b"", **{f"./{name}": data for name, data in exported.items()}}  # as bsdtar writes it
     assert find_run(packed(tmp_path / "a.zip", members))
@@ -187,16 +203,22 @@ def test_of_several_runs_in_one_archive_each_is_compared(exported: dict[str, byt
 
 
 def test_a_measurement_that_was_changed_after_unpacking_gets_no_new_checksum(
-    exported: dict[str, bytes], tmp_path: Path
+    exported: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "unpacked"
     unpack(tmp_path / "good.zip", folder)
     (folder / "report.html").write_text("drawn again")
     export_run(folder, tmp_path / "again.zip")
+    assert find_run(folder) == folder
+    assert checksums_of(folder) == "match"
     changed = sorted(folder.glob("trials/*/1/attempt.json"))[0]
     changed.write_text(changed.read_text().replace("vanilla", "threaded"))
     with pytest.raises(UserError, match=r"attempt\.json is changed since the archive"):
         export_run(folder, tmp_path / "third.zip")
+    say_if_changed.cache_clear()
+    assert find_run(folder.parent / "unpacked") == folder
+    assert checksums_of(folder) == "changed"
+    assert capsys.readouterr().err.count(f"orch: {changed} is changed since the archive") == 1
     changed.unlink()
     with pytest.raises(UserError, match=r"attempt\.json is missing since the archive"):
         export_run(folder, tmp_path / "third.zip")

@@ -151,6 +151,14 @@ def test_a_lab_without_a_place_for_sockets_says_what_to_set(monkeypatch: pytest.
     assert "TMPDIR" in checks.folders().remedy
 
 
+@pytest.mark.parametrize("home", ["", "here", "../there"])
+def test_a_home_that_is_no_absolute_path_is_told(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(UserError, match=f"HOME is '{home}', which is not an absolute path"):
+        cache_home()
+
+
 def test_without_a_home_the_sentence_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> Path:
         raise RuntimeError("Could not determine home directory.")

@@ -35,6 +35,11 @@ def test_what_a_computer_or_its_file_system_lacks_is_of_the_computer(number: int
     assert isinstance(refusal(refused(number, None)), TestbedError)
 
 
+@pytest.mark.parametrize(("number", "limit"), [(errno.EFBIG, "ulimit -f"), (errno.EMFILE, "ulimit -n")])
+def test_a_limit_of_the_shell_is_named(number: int, limit: str) -> None:
+    assert limit in str(refusal(refused(number)))
+
+
 @pytest.mark.parametrize("number", [errno.EBADF, errno.EINVAL, errno.EEXIST])
 def test_the_rest_stays_a_defect(number: int) -> None:
     assert refusal(refused(number)) is None

@@ -100,7 +100,29 @@ def test_a_mark_of_the_order_of_bytes_is_no_suspect(tmp_path: Path) -> None:
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
-    assert "unpaired surrogate (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
+    assert "has a surrogate (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
+
+
+@pytest.mark.parametrize("escape", ["\\U00110000", "\\UFFFFFFFF"])
+def test_an_escape_of_no_character_is_a_sentence_at_its_place(tmp_path: Path, escape: str) -> None:
+    said = mistakes(tmp_path, GOOD + f'description: "a \\U0001F600 {escape}"\n')
+    assert f"{escape} is not a character" in said
+    assert f":{len(GOOD.splitlines()) + 1}:28:" in said
+
+
+def test_a_version_of_yaml_with_thousands_of_digits_is_a_sentence(tmp_path: Path) -> None:
+    assert "line that begins with %YAML" in mistakes(tmp_path, f"%YAML {'1' * 5000}.1\n---\n{GOOD}")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("2026-13-45", "a date, which"), ("0x_", "a number, which"), ("<<", "merge")]
+)
+def test_what_only_looks_like_a_value_is_told_as_such(tmp_path: Path, value: str, says: str) -> None:
+    said = mistakes(tmp_path, GOOD + f"description: {value}\n")
+    assert says in said
+    assert f'"{value}" in quotes' in said
+    assert "None" not in said
+    assert "tag:" not in said
 
 
 def test_a_rule_without_effect_is_a_mistake_also_on_the_command_line(tmp_path: Path) -> None:

@@ -91,6 +91,29 @@ def test_a_second_hangup_does_not_disturb_what_is_put_in_order(tmp_path: Path) -
     assert run_in('"$@"', [sys.executable, "-c", code], tmp_path).stdout == b"in order\n"
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_no_signal_disturbs_the_end_of_a_process(tmp_path: Path, name: str) -> None:
+    code = (
+        "import atexit, os, signal, sys\nfrom orchestrator.cli.app import main\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), signal.{name}), print('in order')))\n"
+        "sys.argv = ['orch', '--version']\nmain()\n"
+    )
+    done = run_in('"$@"', [sys.executable, "-c", code], tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.endswith(b"\nin order\n")
+
+
+def test_memory_that_runs_out_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(arguments: list[str]) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("orchestrator.cli.app._refuse_empty", exhausted)
+    assert run_command(["list"]) == 3
+    assert "no memory left" in capsys.readouterr().err
+
+
 def test_colours_that_are_wished_for_in_a_file_are_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
