@@ -110,7 +110,7 @@ class Comparison:
                 text = f"{differ} of {len(told)} {name} differ by more than noise"
                 said.append(text + (f" (cannot tell for {rest} more)" if rest else ""))
             elif len(frame):
-                said.append(f"of none of {len(frame)} {name} one can tell whether they differ")
+                said.append(f"no difference could be confirmed or excluded in any of {len(frame)} {name}")
         text = "; ".join(said) or f"there is no {'speed-up' if self.of_different_clocks else 'cell'} to compare"
         text = f"{text[0].upper()}{text[1:]}."
         if self.of_different_clocks:

@@ -84,14 +84,22 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, data: bytes | str) -> None:
-    """Put ``data`` at ``path`` atomically: a reader sees the old content or the new one, never a part."""
+def replace_file(path: Path, data: bytes | str, *, synced: bool = True) -> None:
+    """Put ``data`` at ``path`` atomically: a reader sees the old content or the new one, never a part.
+
+    ``synced``: also flush it to the disk, so that it survives a power failure. What can be made again need not wait
+    for a slow disk.
+    """
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write_synced(temporary, raw)
+        if synced:
+            write_synced(temporary, raw)
+        else:
+            temporary.write_bytes(raw)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if synced:
+        sync_directory(path.parent)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Testbeds: the providers, and what a testbed can do."""
+"""Open testbeds, and find out what they can do."""
 
 import os
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def usable_cores() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
-    """What a testbed can do, found without changing or starting anything. Raises TestbedError where it cannot be used
-    as its file says."""
+    """Return what a testbed can do, without changing or starting anything. Raises TestbedError if it cannot be used as
+    its file describes it."""
     from orchestrator.testbed.provider import provider_of
 
     return provider_of(testbed).capabilities(testbed)
@@ -26,18 +26,22 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
 def open_testbed(
     testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True, sharing: "Sharing | None" = None
 ) -> "Testbed":
-    """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError. ``sharing``:
-    its computer, with other testbeds of the run."""
+    """Return a testbed that is ready to be entered.
+
+    ``wait``: wait for another run that uses it; otherwise that is a TestbedError. ``sharing``: how it shares its
+    computer with other testbeds of the run.
+    """
     from orchestrator.testbed.provider import provider_of
 
     return provider_of(testbed).open(testbed, progress, wait=wait, sharing=sharing)
 
 
 def restore(testbed: "spec.Testbed", *, force: bool = False) -> list[str]:
-    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
+    """Restore host settings that a crashed run left changed, and return sentences on what was restored and what was
+    not.
 
-    ``force``: end what still has a host, for instance an agent whose controller is gone. Raises TestbedError while a
-    run of this computer uses the testbed, or where the journal cannot be read.
+    ``force``: end an agent that still holds a host, for instance because its controller is gone. Raises TestbedError if
+    a run on this computer uses the testbed, or if the journal cannot be read.
     """
     from orchestrator.testbed.provider import provider_of
 

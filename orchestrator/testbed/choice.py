@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The testbed ``auto``: guests where this computer has KVM that works, else the lab of User-Mode Linux."""
+"""The testbed ``auto``: guests if KVM works on this computer, otherwise the User-Mode Linux lab."""
 
 from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Progress
@@ -13,10 +13,11 @@ _GUESTS, _LAB = "guests", "lab"
 
 
 def choose_testbed(name: str, progress: Progress | None) -> tuple[Testbed | Pool, str]:
-    """The testbed of a name or a file, and a sentence on why, where it was chosen for ``auto``, else nothing.
+    """Return the testbed with a name or from a file, and a sentence that explains the choice for ``auto`` (otherwise
+    empty).
 
-    ``progress``: to try what is not known yet, which may build a guest image and starts a guest; None: nothing is
-    started, and what is not known counts as not there. Raises SpecError, UserError, TestbedError.
+    ``progress``: try whether KVM works, which may build a guest image and start a guest. With None, nothing is started,
+    and KVM counts as unavailable until it has been tried. Raises SpecError, UserError or TestbedError.
     """
     if name != AUTO:
         return load_testbed(name), ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This computer as the home of a lab: what it is, how busy it is, and this process's own priority."""
+"""This computer as the host of a lab: its description, its load, and the priority of this process."""
 
 import contextlib
 import glob
@@ -16,17 +16,18 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_of_computer() -> str:
-    """What tells this computer from all others, and this boot from earlier ones: a random number of its kernel. Raises
-    OSError where there is none."""
+    """Return the kernel's random boot id, which identifies this computer and this boot. Raises OSError if there is
+    none."""
     return BOOT_ID.read_text().strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Computer:
-    """Processor time of the whole computer so far, in seconds over all CPUs (proc_stat(5)), and of this process.
+    """Processor time used so far by the whole computer, in seconds summed over all CPUs (proc_stat(5)), and by this
+    process.
 
-    ``throttled``: how often CPUs were slowed down because of heat; ``frequency_khz``: the mean of all CPUs now. None
-    where the computer does not say.
+    ``throttled``: how often CPUs were slowed down because of heat; ``frequency_khz``: the current mean of all CPUs.
+    Both are None if the computer does not report them.
     """
 
     busy_s: float
@@ -46,7 +47,7 @@ class Computer:
         return cls(busy, idle + iowait, steal, own, time.monotonic(), _throttled(), _frequency_khz())
 
     def since(self, before: "Computer", lab_s: float) -> dict[str, float | None]:
-        """What happened between two readings; ``lab_s`` is what the lab used of it."""
+        """Return what happened since an earlier reading. ``lab_s``: processor seconds that the lab used of it."""
         busy, own = self.busy_s - before.busy_s, self.own_s - before.own_s
         counts = self.throttled is not None and before.throttled is not None
         return {
@@ -64,9 +65,10 @@ class Computer:
 
 
 def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
-    """Wait until other programs and a hypervisor use less than ``share`` of a core; False after ``most_s`` seconds.
+    """Wait until other programs and the hypervisor use less than ``share`` of a core. Return False if they still use
+    more after ``most_s`` seconds.
 
-    For moments at which the lab itself does nothing.
+    Call it only while the lab itself is idle.
     """
     deadline = time.monotonic() + most_s
     while True:
@@ -80,7 +82,7 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
 
 
 def _of_cpus(name: str) -> list[int]:
-    """The numbers in a file that CPUs have, of those that are on line now: another's is gone, or cannot be read."""
+    """Return the numbers in a per-CPU file, for the CPUs that are online now."""
     numbers = []
     for path in glob.glob(f"/sys/devices/system/cpu/cpu[0-9]*/{name}"):
         with contextlib.suppress(OSError, ValueError):
@@ -100,7 +102,8 @@ def _throttled() -> int | None:
 
 @contextlib.contextmanager
 def own_realtime(priority: int) -> Iterator[bool]:
-    """Run this process's threads at SCHED_FIFO; yields whether that is allowed. Children do not inherit it."""
+    """Run this process's threads at SCHED_FIFO, and yield whether that is allowed. Children do not inherit the
+    priority."""
     threads = [int(name) for name in os.listdir("/proc/self/task")]
     policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
@@ -126,13 +129,13 @@ def _first_line(path: str) -> str | None:
 
 
 def for_the_kernel(line: str) -> str:
-    """What a kernel command line says to the kernel: what follows a lone -- goes to the first program, whose arguments
-    change no result and may name where a computer stands."""
+    """Return the part of a kernel command line that is for the kernel. What follows a lone -- goes to the first
+    program: it changes no result and may reveal the computer's location."""
     return f" {line} ".partition(" -- ")[0].strip()
 
 
 def describe() -> dict[str, Any]:
-    """What this computer is, as far as it can change a result; unreadable things are null."""
+    """Return the properties of this computer that can change a result. Properties that cannot be read are None."""
     cpuinfo = Path("/proc/cpuinfo").read_text(errors="replace")
     models = sorted({line.split(":", 1)[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name")})
     microcode = sorted({line.split(":", 1)[1].strip() for line in cpuinfo.splitlines() if line.startswith("microcode")})

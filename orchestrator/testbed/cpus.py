@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CPUs of a host trials use: those that can be, in an order that its file names, as many as a block has cores.
+"""The CPUs of a host that trials use, in the order given by the testbed file, as many as a block has cores.
 
-All of it is pure.
+All functions here are pure.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,9 +30,10 @@ _BY_NAME = ("unknown",)  # is brought on line where a file names it
 def with_ours(
     cpus: Sequence[Mapping[str, Any]], ours: Collection[int], earlier: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """The rows of a survey, in which CPUs that a run of this computer took off line (``ours``) are as usable as before.
+    """Return the rows of a survey, in which CPUs that a run on this computer took offline (``ours``) count as usable
+    again.
 
-    ``earlier``: rows of a survey in the same boot, which know the cores of CPUs that are off line now.
+    ``earlier``: rows of a survey from the same boot, which know the cores of CPUs that are now offline.
     """
     seen = {row["cpu"]: {name: row[name] for name in ("core", "package")} for row in earlier if row["core"] is not None}
     rows = []
@@ -44,7 +45,7 @@ def with_ours(
 
 
 def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The CPUs of a host, as the agent's survey has them, each with ``unusable``: a key of WHY, or None."""
+    """Return the CPUs of a host from the agent's survey, each with ``unusable``: a key of WHY, or None."""
     cpus = facts["cpus"]
     isolated = {*isolated_cpus(facts), *facts.get("cpus_isolated", ())}
     allowed = facts.get("cpus_allowed")
@@ -67,19 +68,19 @@ def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def left_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """The CPUs that trials do not use, by the reason, in the order of WHY."""
+    """Return the CPUs that trials do not use, grouped by reason, in the order of WHY."""
     found = {why: [row["cpu"] for row in rows if row["unusable"] == why] for why in WHY}
     return {why: cpus for why, cpus in found.items() if cpus}
 
 
 def left_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The same for a person; empty where all are used."""
+    """Return the CPUs that trials do not use, with the reasons, as text. Empty if trials use all CPUs."""
     return "; ".join(f"CPUs {cpu_list(cpus)} {WHY[why]}" for why, cpus in left_out(rows).items())
 
 
 def isolated_cpus(facts: Mapping[str, Any], parameter: str = "isolcpus") -> list[int]:
-    """The CPUs that the kernel's command line names in ``isolcpus=`` (those that programs are kept from), or in
-    ``nohz_full=``. Documentation/admin-guide/kernel-parameters.txt"""
+    """Return the CPUs that the kernel's command line lists in ``isolcpus=`` (no programs run there), or in
+    ``nohz_full=``. See Documentation/admin-guide/kernel-parameters.txt."""
     last = max((row["cpu"] for row in facts["cpus"]), default=0)
     found: set[int] = set()
     for word in for_the_kernel(facts.get("kernel_command_line", "")).split():
@@ -94,7 +95,8 @@ def isolated_cpus(facts: Mapping[str, Any], parameter: str = "isolcpus") -> list
 
 
 def _of_kernel_list(parts: Sequence[str], last: int) -> Iterator[int]:
-    """CPUs of a list as the kernel reads it: 1, 2-5, 0-N (N: the last), 0-15:2/4 (the first 2 of every 4), all."""
+    """Yield the CPUs of a list in the kernel's syntax: 1, 2-5, 0-N (N: the last), 0-15:2/4 (the first 2 of every 4),
+    all."""
     for part in parts:
         if part == "all":
             yield from range(last + 1)
@@ -111,11 +113,11 @@ def _of_kernel_list(parts: Sequence[str], last: int) -> Iterator[int]:
 
 
 def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The CPUs of a host in the order in which they are taken; of a rule, those that it means and trials can use.
+    """Return the CPUs of a host in the order in which blocks take them. A rule selects among those that trials can use.
 
-    ``rule``: physical-first, node-N, or a list such as 0-7,16-23; ``cpus``: of `cpu_rows`. CPU 0 comes first where the
-    rule leaves that open, since it can't be taken off line on most hosts. Raises TestbedError where a rule names a CPU
-    or a node that the host does not have, or a CPU that cannot be used.
+    ``rule``: physical-first, node-N, or a list such as 0-7,16-23; ``cpus``: rows from `cpu_rows`. If the rule allows
+    it, CPU 0 comes first, because most hosts cannot take it offline. Raises TestbedError if the rule names a CPU or a
+    node that the host does not have, or a CPU that cannot be used.
     """
     rows = {row["cpu"]: row for row in cpus}
     usable = [row for row in rows.values() if row.get("unusable") is None]
@@ -144,9 +146,9 @@ def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[i
 
 
 def _physical_first(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Each core's first thread, package by package, then the second threads, and so on.
+    """Return the first thread of each core, package by package, then the second threads, and so on.
 
-    A CPU that is off line does not say what core it belongs to; it is taken for a core of its own, after the others.
+    The core of an offline CPU is unknown, so such a CPU counts as a core of its own, after all others.
     """
     threads: dict[Any, int] = {}
     order = []
@@ -160,10 +162,10 @@ def _physical_first(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Collection[int]) -> dict[int, str]:
-    """What the file ``online`` of each CPU is to say for a block that uses the ``chosen`` ones, where it has that file.
+    """Return the value to write to each CPU's file ``online`` for a block that uses the ``chosen`` CPUs, where that
+    file exists.
 
-    CPUs that are left free keep the state that they have. Raises TestbedError where one would have to go off line and
-    cannot.
+    CPUs that are left free keep their state. Raises TestbedError if a CPU must go offline and cannot.
     """
     states = {}
     for row in cpus:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hosts of an opened testbed: an agent on each, the lease, the settings that hold while a run uses them."""
+"""The hosts of an opened testbed: an agent on each, the lease, and the settings that apply while a run uses them."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ BASE_SETTINGS = {"net.core.rmem_max": "16777216", "net.core.wmem_max": "16777216
 
 
 def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
-    """Where roles are, for figures: 'one machine, all four roles'."""
+    """Return where the roles are, for figures: 'one machine, all four roles'."""
     numbers = {1: "one", 2: "two", 3: "three", 4: "four"}
     if len(hosts) == 1:
         roles = len(hosts[0].roles)
@@ -28,9 +28,10 @@ def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
 
 
 def leave(agent: Agent, name: str, *, leftovers: bool = False) -> tuple[list[str], list[str]]:
-    """Have an agent give its host back, but for the settings: sentences on what was done, and on what could not be.
+    """Have an agent release its host, except for the settings. Return sentences on what was done and what could not be
+    done.
 
-    ``leftovers``: also those of an agent that was killed. Raises TestbedError where the host does not answer.
+    ``leftovers``: also clean up after an agent that was killed. Raises TestbedError if the host does not answer.
     """
     try:
         answer = agent.request("leave", timeout_s=60, leftovers=leftovers)
@@ -40,7 +41,7 @@ def leave(agent: Agent, name: str, *, leftovers: bool = False) -> tuple[list[str
 
 
 class Hosts:
-    """Agents by host's name; ``journal`` remembers which settings are to be put back."""
+    """The agents by host name. ``journal`` records which settings must be restored."""
 
     def __init__(self, hosts: Sequence[Host], journal: SettingsJournal) -> None:
         self.agents: dict[str, Agent] = {}
@@ -49,10 +50,10 @@ class Hosts:
         self._varied: dict[tuple[str, str], dict[str, str]] = {}  # {(host, boot id): {setting: value before}}
 
     def start_agent(self, name: str, login: Login, patience: float = 1.0) -> dict[str, Any]:
-        """Start the agent of a host, which takes the host for this run; returns what it says of the host. ``patience``:
-        of its time-outs, as for Agent.
+        """Start the agent of a host, which takes the host for this run, and return what it reports about the host.
+        ``patience`` multiplies its time-outs, as for Agent.
 
-        Raises TestbedError, where another run has the host too.
+        Raises TestbedError, also if another run has the host.
         """
         agent = Agent(login, patience)
         self.agents[name] = agent
@@ -65,16 +66,16 @@ class Hosts:
     def apply_settings(
         self, name: str, more: Mapping[str, str] | None = None, may_refuse: Collection[str] = ()
     ) -> dict[str, Any]:
-        """Bring the settings of a host to what its file says, and ``more``; returns them, what they were, and what the
-        host refused of those that it may, to be recorded."""
+        """Set what the host's file and ``more`` ask for. Return the settings, their previous values, and those that the
+        host was allowed to refuse and did, for the record."""
         wanted = {**BASE_SETTINGS, **self._hosts[name].settings, **(more or {})}
         done = apply(self.agents[name], name, wanted, self.journal, may_refuse)
         taken = {setting: value for setting, value in wanted.items() if setting not in done.refused}
         return {"settings": taken, "settings_before": done.before, "settings_refused": done.refused}
 
     def vary(self, name: str, settings: Mapping[str, str]) -> dict[str, str]:
-        """Bring a host to the settings that a block wants, and put back those that only an earlier block wanted;
-        returns them. All are put back in the end. Raises TestbedError where the host refuses."""
+        """Apply the settings that a block asks for, restore those that only an earlier block asked for, and return the
+        applied ones. All are restored at the end. Raises TestbedError if the host refuses."""
         agent = self.agents[name]
         boot_id = agent.request("read_settings", names=[])["boot_id"]
         before = self._varied.get((name, boot_id), {})
@@ -84,7 +85,8 @@ class Hosts:
         return dict(settings)
 
     def settle(self, share: float, most_s: float) -> bool:
-        """Wait until the busiest host uses less than ``share`` of a core, at most ``most_s``; whether it does."""
+        """Wait at most ``most_s`` seconds until the busiest host uses less than ``share`` of a core. Return whether it
+        does."""
         deadline = time.monotonic() + most_s
         while True:
             load = [agent.request("busy", window_s=0.5)["cores"] for agent in self.agents.values()]
@@ -94,13 +96,14 @@ class Hosts:
                 return False
 
     def stop_agents(self) -> None:
-        """End the conversations: the agents then end what they started."""
+        """End the conversations with the agents, which then end everything they started."""
         for agent in self.agents.values():
             agent.close()
         self.agents.clear()
 
     def give_back(self) -> list[str]:
-        """Give the hosts back as they were, as far as they answer; sentences on what could not be done."""
+        """Return the hosts to their previous state, as far as they answer. Return sentences on what could not be
+        done."""
         problems = []
         for name, agent in self.agents.items():
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every way of logging in to a host offers to a conversation with its agent, and how it fails."""
+"""The interface through which agents are reached, shared by all ways of logging in, and how a login fails."""
 
 from typing import Protocol
 
@@ -15,35 +15,37 @@ class HostLost(TestbedError):
 
 
 class LoginRefused(TestbedError):
-    """A host answers, and cannot be used as it is: its key, the login, or the right to be root. Trying again is no use
-    before somebody has put that right."""
+    """A host answers but cannot be used: its key, the login or the privileges are wrong. A retry does not help until
+    somebody has corrected that."""
 
 
 class Channel(Protocol):
-    """A command that runs on a host: `sendall` goes to its standard input, `recv` has its standard output."""
+    """A command that runs on a host: `sendall` writes to its standard input, and `recv` reads its standard output."""
 
     def settimeout(self, seconds: float, /) -> None:
-        """How long each `sendall` or `recv` may take; after it they raise TimeoutError."""
+        """Set how long each `sendall` or `recv` may take before it raises TimeoutError."""
 
     def sendall(self, data: bytes, /) -> None:
-        """Raises OSError where the command or the connection has ended."""
+        """Send all data. Raises OSError if the command or the connection has ended."""
 
     def recv(self, size: int, /) -> bytes:
-        """What came, at most ``size`` bytes; empty at the end. Raises OSError."""
+        """Return at most ``size`` bytes of what has arrived; empty at the end. Raises OSError."""
 
     def said(self) -> str:
-        """The last line on its standard error, or of what carries the connection; for a command that has ended."""
+        """Return the last line of standard error, of the command or of the program that carries the connection, once
+        the command has ended."""
 
     @property
     def closed(self) -> bool:
-        """Whether either end has closed it."""
+        """Return whether either end has closed the channel."""
 
     def close(self) -> None:
-        """End the command's input, and the connection. Raises nothing."""
+        """Close the command's input and the connection. Never raises."""
 
 
 class Login(Protocol):
-    """How a host is logged in to: its key is checked, no question is asked, and what fails becomes a sentence."""
+    """A way to log in to a host. The host key is checked, nothing is asked interactively, and failures become
+    sentences."""
 
     @property
     def host(self) -> str:
@@ -51,8 +53,8 @@ class Login(Protocol):
 
     @property
     def become(self) -> str:
-        """How to be root there, of BECOME."""
+        """How to become root on the host: one of BECOME."""
 
     def run(self, command: str, patience: float = 1.0) -> Channel:
-        """Log in and start a command of the host's shell. ``patience``: all time-outs are so many times as long.
-        Raises HostLost where nobody answers, LoginRefused."""
+        """Log in and start a shell command on the host. ``patience`` multiplies all time-outs. Raises HostLost if
+        nobody answers, or LoginRefused."""

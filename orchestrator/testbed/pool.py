@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several testbeds can do as one, and which of them are on the same computer."""
+"""The combined capabilities of several testbeds, and which of them share a computer."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from orchestrator.testbed.virtual import shares_of
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a testbed can do by itself, seen from where it is reached.
+    """The capabilities of a single testbed, and the computer on which its machines run.
 
-    ``computer``: what tells the computer that its machines are on from all others; None for hosts elsewhere.
-    ``computer_cores``: how many of that computer's it may use; ``machines``: how many machines it has; ``slots``: in
-    virtual time, how many its file asks for, None for as many as it can have.
+    ``computer``: identifies that computer; None for hosts elsewhere. ``computer_cores``: how many of its cores the
+    testbed may use; ``machines``: the number of machines; ``slots``: in virtual time, how many slots the file asks for,
+    or None for as many as possible.
     """
 
     capabilities: Capabilities
@@ -32,14 +32,14 @@ class Seen:
 
 
 def look(testbed: "spec.Testbed") -> Seen:
-    """Look at a testbed from this computer; nothing is changed or started. Raises TestbedError."""
+    """Examine a testbed from this computer without changing or starting anything. Raises TestbedError."""
     found, cores = capabilities(testbed), usable_cores()
     here = boot_of_computer() if provider_of(testbed).local else None
     return Seen(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
 
 
 def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
-    """The testbeds, by name, that have others of the pool beside them on their computer."""
+    """Return the testbeds, by name, that share their computer with others of the pool."""
     how_many = Counter(one.computer for one in seen.values())
     machines, slots = _machines(seen), _slots(seen)
     return {
@@ -50,7 +50,7 @@ def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
 
 
 def _slots(seen: Mapping[str, Seen]) -> dict[str, tuple[int, int]]:
-    """The slots of each testbed in virtual time, as `shares_of` gives them, computer by computer."""
+    """Return the slots of each testbed in virtual time, computer by computer, as `shares_of` divides them."""
     virtual = {name: one for name, one in seen.items() if one.capabilities.slots is not None}
     shares = {}
     for computer in {one.computer for one in virtual.values()}:
@@ -61,7 +61,7 @@ def _slots(seen: Mapping[str, Seen]) -> dict[str, tuple[int, int]]:
 
 
 def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
-    """How many machines are on each computer."""
+    """Return the number of machines on each computer."""
     machines: Counter[str] = Counter()
     for one in seen.values():
         if one.computer is not None:
@@ -70,11 +70,12 @@ def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
 
 
 def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
-    """What each of the testbeds can do, so that any of them can carry any block; the reasons say whose limit one is.
+    """Return what every testbed of the pool can do, so that any of them can carry any block. The reasons name the
+    testbed that sets each limit.
 
-    Machines on the same computer work at the same time. In real time they never have more virtual CPUs together than it
-    has cores; in virtual time they share its cores as slots.
-    Raises TestbedError where they have no number of cores, or no topology, in common.
+    Machines on the same computer work at the same time. In real time, they never have more virtual CPUs together than
+    the computer has cores; in virtual time, they share its cores as slots. Raises TestbedError if the testbeds have no
+    core count or no topology in common.
     """
     slots = _slots(seen) if len(seen) > 1 else {}
     limited = {
@@ -116,7 +117,7 @@ def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
 
 
 def _beside_others(one: Seen, seen: Mapping[str, Seen]) -> Capabilities:
-    """What a testbed can do while the others on its computer work."""
+    """Return what a testbed can do while the other testbeds on its computer work."""
     if one.computer is None or one.capabilities.slots is not None:
         return one.capabilities
     machines = _machines(seen)[one.computer]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every testbed can do: one narrow lifecycle, and errors that say whether trying again can help."""
+"""The interface of every testbed: a narrow lifecycle, and errors that say whether a retry can help."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,8 +13,8 @@ from orchestrator.testbed.virtual import VirtualTime
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a block needs of the hosts. ``cores``: processors that the hosts may use. ``own_boot``: the index of a block
-    that is to have a boot of the hosts for itself, where the testbed allows it; None where its plan asks for none."""
+    """What a block needs of the hosts. ``cores``: how many processors they may use; ``own_boot``: the index of a block
+    that needs a fresh boot of the hosts, if the testbed allows it, or None."""
 
     cores: int
     own_boot: int | None = None
@@ -22,7 +22,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class ModuleFile:
-    """A module as it lies on the hosts: its path there and the build id that it must have in the kernel."""
+    """A module on a host: its path, and the build id that the loaded module must have."""
 
     path: str
     build_id: str
@@ -30,11 +30,11 @@ class ModuleFile:
 
 @dataclass(frozen=True, slots=True)
 class Boost:
-    """What happened to the computer while a trial ran. ``realtime``: the lab had real-time priority.
+    """What happened on the computer while a trial ran. ``realtime``: whether the lab had real-time priority.
 
-    ``computer``: processor seconds of the controller's computer between begin and end: busy in all, used by the lab, by
-    others, and stolen by a hypervisor, with the time that passed and how often a CPU was throttled; empty where the
-    testbed is not on this computer.
+    ``computer``: processor seconds of the controller's computer during the trial: busy in total, used by the lab, used
+    by others, and stolen by a hypervisor, together with the elapsed time and the number of times a CPU was throttled.
+    Empty if the testbed is not on this computer.
     """
 
     realtime: bool
@@ -43,9 +43,9 @@ class Boost:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """That testbeds of one run have their machines on the same computer. ``run``: what names the run there;
-    ``machines``: of all these testbeds together; ``slots``: of this one in virtual time, the place of its first slot
-    among the computer's CPUs, and their number."""
+    """States that testbeds of one run have their machines on the same computer. ``run``: identifies the run there;
+    ``machines``: their total number; ``slots``: in virtual time, the position of this testbed's first slot among the
+    computer's CPUs, and its number of slots."""
 
     run: str
     machines: int
@@ -53,7 +53,7 @@ class Sharing:
 
 
 class Testbed(Protocol):
-    """A testbed that has been opened. Use it as a context manager: leaving it releases everything, on every way out."""
+    """An opened testbed. Use it as a context manager: leaving the context always releases everything."""
 
     name: str
     provider: str
@@ -74,12 +74,12 @@ class Testbed(Protocol):
 
     @property
     def agents(self) -> Mapping[str, Agent]:
-        """The agent of every host, by its name, while the hosts are prepared."""
+        """The agent of every host by name, while the hosts are prepared."""
         ...
 
     @property
     def cpus(self) -> Mapping[str, Sequence[int]]:
-        """The CPUs that trials use for every role, while the hosts are prepared: all of its host's, or its own."""
+        """The CPUs that trials use for every role, while the hosts are prepared: all CPUs of its host, or its own."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -87,26 +87,27 @@ class Testbed(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Bring the hosts into a state (which may restart them); returns the state read back, per host.
+        """Bring the hosts into a state, which may restart them, and return the state of each host as read back.
 
-        Raises TestbedError when that does not work.
+        Raises TestbedError if this fails.
         """
         ...
 
     def linked(self) -> Mapping[str, Any]:
-        """Do what can be done only once the roles' interfaces are up; more of what `prepare` returned, per host.
+        """Do what is possible only after the roles' interfaces are up, and return additions to what `prepare` returned,
+        per host.
 
-        Raises TestbedError when that does not work.
+        Raises TestbedError if this fails.
         """
         ...
 
     def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Bring a host to the settings that a block wants, beside those of its file, and put back those that an earlier
-        block wanted; returns them, read back. Raises TestbedError where the host refuses."""
+        """Apply the settings that a block asks for, in addition to those of the host's file, and restore those that an
+        earlier block asked for. Return the settings as read back. Raises TestbedError if the host refuses."""
         ...
 
     def module(self, build: str, host: str) -> ModuleFile:
-        """A build of the wireguard module on a host."""
+        """Return the file of a build of the wireguard module on a host."""
         ...
 
     def boost(self, seconds: float) -> "AbstractContextManager[BoostResult]":
@@ -114,26 +115,24 @@ class Testbed(Protocol):
         ...
 
     def settle(self, share: float, most_s: float) -> bool:
-        """Wait until other load uses less than ``share`` of a core, where that can be seen.
-
-        ``most_s`` seconds at most; False where it did not go away.
-        """
+        """Wait at most ``most_s`` seconds until other load uses less than ``share`` of a core, as far as that is
+        visible. Return False if it did not drop."""
         ...
 
     def environment(self) -> Mapping[str, Any]:
-        """What is worth recording about the testbed as a whole."""
+        """Return what is worth recording about the testbed as a whole."""
         ...
 
     def interrupt(self) -> None:
-        """From another thread: break off what is being asked of the hosts, which then is a TestbedError there.
+        """Interrupt requests to the hosts from another thread; they then raise TestbedError there.
 
-        The testbed can only be left after that.
+        After that, the testbed can only be left.
         """
         ...
 
 
 def own_cpus(testbed: Testbed) -> bool:
-    """Whether each role has CPUs of its own although all roles are on one machine."""
+    """Return whether each role has CPUs of its own although all roles are on one machine."""
     return testbed.virtual is not None and testbed.virtual.own_cpus
 
 
@@ -141,15 +140,16 @@ _EMULATED_PATIENCE = 6.0  # measured: logging in, loading a module or a handshak
 
 
 def slowness(testbed: Testbed) -> float:
-    """How many times longer than on real processors something may take before it counts as failed, by the clock of the
-    testbed's hosts. Virtual time makes no difference: there the hosts' clock is as slow as the hosts are."""
+    """Return how many times longer than on real processors an operation may take before it counts as failed, by the
+    clock of the hosts. Virtual time makes no difference, because the hosts' clock is as slow as the hosts are."""
     return _EMULATED_PATIENCE if testbed.emulated else 1.0
 
 
 def patience(testbed: Testbed) -> float:
-    """How many times longer than on real processors something may take before it counts as failed, by the clock of the
-    controller, which waits for the hosts. In virtual time many of its seconds pass for one of a host with many busy
-    virtual CPUs; how many depends on the CPUs that a block has, and is known once its hosts are being prepared."""
+    """Return how many times longer than on real processors an operation may take before it counts as failed, by the
+    clock of the controller, which waits for the hosts. In virtual time, many of its seconds can pass for one second of
+    a host with many busy virtual CPUs. The factor depends on the CPUs of a block and is known once its hosts are being
+    prepared."""
     if testbed.virtual is None:
         return slowness(testbed)
     cores = max((len(cpus) for cpus in testbed.cpus.values()), default=testbed.virtual.cores)
@@ -157,7 +157,7 @@ def patience(testbed: Testbed) -> float:
 
 
 class BoostResult:
-    """Filled when the boosted stretch ends."""
+    """Filled in when the boosted interval ends."""
 
     def __init__(self) -> None:
         self.value = Boost(False, {})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kind of testbed, from what its file may say to a testbed that can be entered.
+"""A kind of testbed: the schema of its file, and how to open a testbed from it.
 
-A provider is a folder: its ``__init__.py`` has ``PROVIDER``, an instance of a subclass of `Provider`, and what that
-needs lies beside it. docs/extending.md shows one.
+A provider is a folder. Its ``__init__.py`` defines ``PROVIDER``, an instance of a subclass of `Provider`; everything
+else that it needs is beside it. docs/extending.md has an example.
 """
 
 from abc import ABC, abstractmethod
@@ -24,10 +24,10 @@ T = TypeVar("T", bound=Testbed)
 
 
 class Provider(ABC, Generic[T]):
-    """How testbeds of one kind are described, looked at, opened and put back.
+    """How testbeds of one kind are described, examined, opened and restored.
 
-    ``summary``: what it is, in a few words; ``schema``: what describes a testbed file; ``local``: its machines are on
-    this computer, whose cores they share with other testbeds.
+    ``summary``: a description in a few words; ``schema``: the model of a testbed file; ``local``: whether its machines
+    are on this computer and share its cores with other testbeds.
     """
 
     summary: ClassVar[str]
@@ -36,39 +36,39 @@ class Provider(ABC, Generic[T]):
 
     @abstractmethod
     def capabilities(self, testbed: T) -> "Capabilities":
-        """What a testbed can do, found without changing or starting anything. Raises TestbedError where it cannot be
-        used as its file says."""
+        """Return what a testbed can do, without changing or starting anything. Raises TestbedError if it cannot be used
+        as its file describes it."""
 
     @abstractmethod
     def open(self, testbed: T, progress: "Progress", *, wait: bool, sharing: "Sharing | None") -> "Opened":
-        """A testbed, ready to be entered. ``wait``: for another run that uses it; else that is a TestbedError.
-        ``sharing``: its computer, with other testbeds of the run."""
+        """Return a testbed that is ready to be entered. ``wait``: wait for another run that uses it; otherwise that is
+        a TestbedError. ``sharing``: how it shares its computer with other testbeds of the run."""
 
     def restore(self, testbed: T, *, force: bool) -> list[str]:
-        """Put back what a run that crashed left changed; sentences on what was done and what was not. ``force``: end
-        what still has a host. Raises TestbedError. By default nothing outlasts a run."""
+        """Restore what a crashed run left changed, and return sentences on what was restored and what was not.
+        ``force``: end an agent that still holds a host. Raises TestbedError. By default there is nothing to restore."""
         return []
 
     def virtual(self, testbed: T) -> "VirtualTime | None":
-        """The virtual time of a testbed, where its clock is virtual."""
+        """Return the virtual time of a testbed, or None if its clock is real."""
         return None
 
     def machines(self, testbed: T, progress: "Progress") -> "Machines":
-        """The machines of a testbed, for `orch lab up`; what they boot from is made where the cache has none. Raises
-        UserError where a provider has none that stand by themselves."""
+        """Return the machines of a testbed for `orch lab up`, and build what they boot from if it is not cached. Raises
+        UserError if the provider has no machines that can stay up by themselves."""
         raise UserError(
             f"The testbed {testbed.testbed} is of the provider {testbed.provider}; a lab is of the provider uml or "
             "qemu."
         )
 
     def examine(self, testbed: T) -> "dict[str, list[Finding]] | None":
-        """What the hosts have and lack, host by host, for `orch doctor`; None where there is nothing to ask. Raises
-        TestbedError."""
+        """Return what the hosts have and lack, host by host, for `orch doctor`; None if there is nothing to examine.
+        Raises TestbedError."""
         return None
 
 
 def provider_of(testbed: Testbed) -> Provider[Any]:
-    """The provider of a testbed. Raises UserError where it is not there, as on a worker that does not have it."""
+    """Return the provider of a testbed. Raises UserError if it is not installed, for instance on a worker."""
     extension = testbed.extension or PROVIDERS.find(testbed.provider)
     if extension is None:
         raise UserError(f"There is no provider {testbed.provider} here. Install the package that offers it.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A conversation with the agent on a host, over one SSH channel.
 
-The agent is sent over the channel when the conversation begins, and nothing of it stays on the host.
+The agent is sent over the channel when the conversation begins, and leaves nothing on the host.
 """
 
 import contextlib
@@ -19,15 +19,14 @@ _ASKS = ("a password is required", "a terminal is required", "no tty present", "
 
 
 class AgentFailure(TestbedError):
-    """The agent answered that an operation failed: the host is reachable, the operation did not work."""
+    """The agent reported that an operation failed: the host is reachable, but the operation did not work."""
 
 
 class Agent:
-    """The agent on one host. Requests are JSON lines; see orchestrator/agent for the operations."""
+    """The agent on one host. Requests are JSON lines; orchestrator/agent defines the operations."""
 
     def __init__(self, login: Login, patience: float = 1.0) -> None:
-        """Log in and start it. ``patience``: all its time-outs are so many times as long. Raises HostLost,
-        LoginRefused."""
+        """Log in and start the agent. ``patience`` multiplies all time-outs. Raises HostLost or LoginRefused."""
         self.patience = patience
         self.name = login.host
         self._become = login.become
@@ -40,17 +39,17 @@ class Agent:
             self._channel.sendall(source)
 
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
-        """Ask for an operation and wait for its answer.
+        """Request an operation and return its answer.
 
-        ``timeout_s``: seconds on real processors; the agent's patience makes them longer. Raises AgentFailure when the
-        operation failed on the host, HostLost when no answer came in time or the connection broke; after HostLost the
-        conversation is over.
+        ``timeout_s``: seconds on real processors, multiplied by the agent's patience. Raises AgentFailure if the
+        operation failed on the host, or HostLost if no answer arrived in time or the connection broke. After HostLost,
+        the conversation is over.
         """
         self.ask(operation, **arguments)
         return self.answer(timeout_s)
 
     def ask(self, operation: str, **arguments: Any) -> None:
-        """Ask without waiting; each `ask` is followed by one `answer`. Raises HostLost."""
+        """Send a request without waiting. Each `ask` must be followed by one `answer`. Raises HostLost."""
         try:
             self._channel.settimeout(ANSWER_TIMEOUT_S * self.patience)
             self._channel.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
@@ -59,7 +58,7 @@ class Agent:
         self._asked.append(operation)
 
     def answer(self, timeout_s: float = 30) -> dict[str, Any]:
-        """The answer to the oldest request that has none yet; see `request`."""
+        """Return the answer to the oldest request that has none yet; see `request`."""
         operation = self._asked[0]
         timeout_s *= self.patience
         try:
@@ -110,11 +109,11 @@ class Agent:
 
     @property
     def in_step(self) -> bool:
-        """Whether the conversation goes on: it is open, and every request has its answer."""
+        """Return whether the conversation can continue: it is open, and every request has been answered."""
         return not self._asked and not self._channel.closed
 
     def answers(self) -> bool:
-        """Whether the agent is still there."""
+        """Return whether the agent still answers."""
         try:
             self.request("clock", timeout_s=10)
         except TestbedError:
@@ -122,7 +121,7 @@ class Agent:
         return True
 
     def clock_skew_s(self) -> float:
-        """Seconds that the host's clock is ahead of this computer's, from the fastest of a few answers."""
+        """Return how many seconds the host's clock is ahead of this computer's, from the fastest of a few answers."""
         found = []
         for _ in range(3):
             asked = time.time()
@@ -132,17 +131,17 @@ class Agent:
         return float(min(found)[1])
 
     def close(self) -> None:
-        """End the agent (it sees the end of its input) and the connection."""
+        """End the agent, which sees the end of its input, and close the connection."""
         self._channel.close()
 
 
 def together(
     agents: Mapping[str, Agent], operation: str, requests: Mapping[str, Mapping[str, Any]], timeout_s: float = 30
 ) -> dict[str, dict[str, Any]]:
-    """One operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.
+    """Run one operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.
 
-    ``timeout_s``: as for `Agent.request`. All are waited for; of several failures the one that lost a host is raised,
-    else the first.
+    ``timeout_s``: as for `Agent.request`. All hosts are waited for. Of several failures, the one that lost a host is
+    raised, otherwise the first.
     """
     asked, failures, answers = [], [], {}
     for host, arguments in requests.items():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host settings: read, journalled, written, read back; and put back on release, or after a crash.
+"""Host settings: read, recorded in a journal, written and read back, and restored on release or after a crash.
 
-The journal is a file of this computer, one a testbed. A setting's old value is in it, on the disk, before the new one
-is written; its entry goes when the old value is back. A setting lives as long as its host's boot.
+The journal is one file per testbed on this computer. The old value of a setting is on disk before the new one is
+written, and its entry is removed when the old value is restored. A setting lasts as long as its host's boot.
 """
 
 import json
@@ -20,7 +20,7 @@ _PASSES = 2  # a card may change one setting with another: rx-usecs with adaptiv
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One changed setting: the value before, the value that was written, in which boot of the host, and when."""
+    """One changed setting: the previous value, the written value, the boot of the host, and the time."""
 
     before: str
     written: str
@@ -29,13 +29,13 @@ class Setting:
 
 
 class SettingsJournal:
-    """The settings of a testbed's hosts that are to be put back: {host: {name: Setting}}."""
+    """The settings of a testbed's hosts that must be restored: {host: {name: Setting}}."""
 
     def __init__(self, testbed: str) -> None:
         self.path = state_home() / f"settings-{testbed}.json"
 
     def pending(self) -> dict[str, dict[str, Setting]]:
-        """What is to be put back. Raises TestbedError where the file cannot be read."""
+        """Return the settings that must be restored. Raises TestbedError if the file cannot be read."""
         try:
             content = json.loads(self.path.read_text())
             return {
@@ -62,7 +62,7 @@ class SettingsJournal:
         replace_file(self.path, to_json(kept))
 
     def add(self, host: str, settings: Mapping[str, Setting]) -> None:
-        """Remember settings that are about to be written. The oldest value of a boot is the one to go back to."""
+        """Record settings that are about to be written. Of one boot, the oldest value is the one to restore."""
         content = self.pending()
         mine = dict(content.get(host, {}))  # in the order of the first change, which is gone back in reverse
         for name, setting in settings.items():
@@ -72,14 +72,15 @@ class SettingsJournal:
         self._write({**content, host: mine})
 
     def remove(self, host: str, names: Iterable[str]) -> None:
-        """Forget settings of a host: nothing is left to do about them."""
+        """Remove settings of a host from the journal, because nothing is left to restore."""
         content, gone = self.pending(), set(names)
         self._write({**content, host: {n: s for n, s in content.get(host, {}).items() if n not in gone}})
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of wanted settings: the values ``before``, and what the host ``refused``: {name: what was said}."""
+    """The outcome of applying settings: the previous values ``before``, and what the host ``refused``: {name: its
+    message}."""
 
     before: dict[str, str]
     refused: dict[str, str]
@@ -88,9 +89,9 @@ class Applied:
 def apply(
     agent: Agent, host: str, wanted: Mapping[str, str], journal: SettingsJournal, may_refuse: Collection[str] = ()
 ) -> Applied:
-    """Bring a host's settings to the wanted values. ``may_refuse``: those without which it goes on.
+    """Apply settings to a host. ``may_refuse``: settings that the host may refuse.
 
-    Raises TestbedError where another one is refused.
+    Raises TestbedError if it refuses any other.
     """
     if not wanted:
         return Applied({}, {})
@@ -121,10 +122,10 @@ def apply(
 
 
 def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
-    """Put a host's settings back to what the journal says; returns sentences on what was done and what could not be.
+    """Restore a host's settings from the journal, and return sentences on what was restored and what could not be.
 
-    A setting that has meanwhile another value than the one that was written was changed by somebody else: it stays as
-    it is. Raises TestbedError where the host does not answer.
+    A setting whose value is no longer the one that was written was changed by somebody else, and is left alone. Raises
+    TestbedError if the host does not answer.
     """
     pending = journal.pending().get(host, {})
     if not pending:
@@ -142,15 +143,15 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
 
 
 def in_turn(pending: dict[str, Setting]) -> list[tuple[str, Setting]]:
-    """Settings in the order in which they are put back: the last that was changed first, but for CPUs."""
+    """Return settings in the order of restoring: the last changed first, except for CPUs."""
     newest_first = list(reversed(pending.items()))
     newest_first.sort(key=_turn)
     return newest_first
 
 
 def _turn(item: tuple[str, Setting]) -> int:
-    """When a setting has its turn: CPUs come on line before what belongs to them is put back, and go off line after.
-    Threads of cores come on line only where SMT is on."""
+    """Return the rank of a setting in the order of restoring: CPUs come online before the settings that belong to them,
+    and go offline after. Threads of cores come online only if SMT is on."""
     name, setting = item
     turns = {"/smt/control": ("on", 0, 4), "/online": ("1", 1, 3)}
     for end, (on, first, last) in turns.items():
@@ -160,7 +161,7 @@ def _turn(item: tuple[str, Setting]) -> int:
 
 
 def _put_one_back(agent: Agent, host: str, name: str, setting: Setting) -> tuple[bool, str]:
-    """Whether nothing is left to do, and a sentence."""
+    """Return whether nothing is left to do, and a sentence."""
     try:
         current = agent.request("read_settings", names=[name])["values"][name]
         if current == setting.before:

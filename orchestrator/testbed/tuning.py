@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a host can tune, and what its file asks for, to the settings that are applied. Pure.
+"""The settings to apply, from what a host can tune and what its file asks for. Pure.
 
-How far each kind of setting was tried is in TRIED, which `orch doctor` shows and docs/testbeds.md lists.
+TRIED says how thoroughly each kind of setting was tested; `orch doctor` shows it, and docs/testbeds.md lists it.
 """
 
 import re
@@ -47,32 +47,33 @@ Settings = dict[str, str]
 
 
 def before_links(host: str, tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Settings:
-    """The settings that decide what there is to steer: frequency, idle states, services, queues. {name: value}
+    """Return the settings that determine what can be steered: frequency, idle states, services and queues. {name:
+    value}
 
-    Raises TestbedError where the file asks by name for something that the host does not have.
+    Raises TestbedError if the file names a setting that the host does not have.
     """
     return _chosen(host, tuning, _of_computer(tuning, tunables), _of_queues(tuning, tunables, cores))
 
 
 def threads_of(tuning: Tuning, tunables: Mapping[str, Any]) -> Settings:
-    """The part of `before_links` that brings second threads of cores on line, or takes them off."""
+    """Return the part of `before_links` that brings the second threads of cores online, or takes them offline."""
     smt = tunables["smt"]
     return {} if tuning.smt is None or smt is None else {smt["name"]: "on" if tuning.smt else "off"}
 
 
 def after_queues(host: str, tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> Settings:
-    """Where interrupts and packets go, once the queues are there, of the interfaces' ``interrupts`` and ``steering`` as
-    far as these are in ``tunables``. ``cpus``: those of the block."""
+    """Return where interrupts and packets go once the queues exist, from the interfaces' ``interrupts`` and
+    ``steering`` in ``tunables``. ``cpus``: the CPUs of the block."""
     return _chosen(host, tuning, _of_interrupts(tuning, tunables, cpus))
 
 
 def key_of(name: str) -> str:
-    """The key of ``tuning`` that a setting of this module belongs to."""
+    """Return the key of ``tuning`` that a setting of this module belongs to."""
     return next(key for key, pattern in _NAMES.items() if re.search(pattern, name))
 
 
 def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, Settings]:
-    """What would be set, by the key of the file; empty for what the host does not have."""
+    """Return what would be set, by the key of the file; empty for keys that the host does not support."""
     found: dict[str, Settings] = {}
     parts = (_of_computer(tuning, tunables), _of_queues(tuning, tunables, len(cpus)))
     for part in (*parts, _of_interrupts(tuning, tunables, cpus)):
@@ -82,7 +83,7 @@ def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -
 
 
 def asked_by_name(tuning: Tuning) -> set[str]:
-    """The keys that the file of a host has; what it does not say may be left out where a host refuses it."""
+    """Return the keys that the file of a host sets. Others may be left out if the host refuses them."""
     return {_KEYS.get(name, name) for name in tuning.model_fields_set}
 
 
@@ -142,7 +143,8 @@ def _of_queues(tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Itera
 
 
 def _number(name: str, wanted: Any, has: Mapping[str, int] | None, as_many: bool) -> Settings | None:
-    """A number of queues or descriptors; ``as_many``: as many of them as there can be, if not all."""
+    """Return a setting for a number of queues or descriptors. ``as_many``: use the maximum if the wanted number is
+    higher."""
     if has is None or (wanted > has["most"] and not as_many):
         return None
     return {name: str(min(wanted, has["most"]))}
@@ -161,5 +163,5 @@ def _of_interrupts(
 
 
 def _zero_like(mask: str) -> str:
-    """No CPU, written as the kernel writes a mask: as wide as the one that is there."""
+    """Return a CPU mask without any CPU, as wide as the given one."""
     return "".join("0" if character != "," else "," for character in mask)

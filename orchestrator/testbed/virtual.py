@@ -40,15 +40,15 @@ class VirtualTime:
 
     @property
     def slots(self) -> int:
-        """How many virtual CPUs run at a time."""
+        """The number of virtual CPUs that run at a time."""
         return len(self.cpus)
 
     def machine_cpus(self, cores: int) -> int:
-        """How many virtual CPUs a machine has in a cell with so many cores."""
+        """Return the number of virtual CPUs of a machine in a cell with ``cores`` cores."""
         return machine_cpus(cores, self.role_cpus)
 
     def cpus_by_role(self, cores: int) -> dict[str, range]:
-        """The virtual CPUs of each role in a cell with so many cores."""
+        """Return the virtual CPUs of each role in a cell with ``cores`` cores."""
         return cpus_by_role(cores, self.role_cpus)
 
     def arguments(self, cores: int) -> list[str]:
@@ -77,7 +77,7 @@ class VirtualTime:
 
 
 def cpus_by_role(cores: int, role_cpus: RoleCpus = SHARED_CPUS) -> dict[str, range]:
-    """The CPUs of each role on a machine that has all of them, in a cell with so many cores."""
+    """Return the CPUs of each role on a machine that has all roles, in a cell with ``cores`` cores."""
     if role_cpus == OWN_CPUS:
         return dict(zip(ROLES, groups(cores), strict=True))
     return dict.fromkeys(ROLES, range(cores))
@@ -86,10 +86,10 @@ def cpus_by_role(cores: int, role_cpus: RoleCpus = SHARED_CPUS) -> dict[str, ran
 def virtual_time_of(
     testbed: "UmlTestbed", usable: Sequence[int], share: tuple[int, int] | None = None
 ) -> VirtualTime | None:
-    """The virtual time of a testbed; None where its clock is real.
+    """Return the virtual time of a testbed, or None if its clock is real.
 
-    ``usable``: the CPUs of this computer that this process may use; ``share``: in a pool, the place among them of the
-    testbed's first slot and its number of slots, as `shares_of` gives it. Raises TestbedError where the testbed asks
+    ``usable``: the CPUs of this computer that this process may use; ``share``: in a pool, the position of the testbed's
+    first slot among them and its number of slots, as returned by `shares_of`. Raises TestbedError if the testbed asks
     for more slots than there are CPUs.
     """
     if testbed.clock != VIRTUAL_CLOCK:
@@ -108,11 +108,11 @@ def virtual_time_of(
 
 
 def shares_of(wanted: Mapping[str, int | None], computer_cores: int) -> dict[str, tuple[int, int]]:
-    """How the virtual testbeds of a pool share a computer's cores: {testbed: (place of its first slot, slots)}.
+    """Divide a computer's cores among the virtual testbeds of a pool: {testbed: (position of its first slot, slots)}.
 
-    ``wanted``: the slots that each testbed's file asks for, None for as many as possible. Those share what the others
-    leave, equally, and have one slot at least. Testbeds have cores of their own as long as there are enough; after that
-    they begin again with the first core.
+    ``wanted``: the slots that each testbed's file asks for, or None for as many as possible. The latter divide the
+    remaining cores equally, with at least one slot each. Testbeds have separate cores as long as there are enough;
+    beyond that, assignment starts again at the first core.
     """
     asked = sum(slots for slots in wanted.values() if slots is not None)
     open_ended = sum(slots is None for slots in wanted.values())
@@ -126,9 +126,9 @@ def shares_of(wanted: Mapping[str, int | None], computer_cores: int) -> dict[str
 
 
 def check_kernel(name: str, testbed: str, virtual: VirtualTime, found: Mapping[str, Any] | None) -> None:
-    """See that a machine came up in the virtual time that its testbed asks for.
+    """Check that a machine booted in the virtual time that its testbed asks for.
 
-    ``found``: what the agent read from /proc/virtual_time; None where there is no such file. Raises TestbedError.
+    ``found``: the agent's reading of /proc/virtual_time, or None if there is no such file. Raises TestbedError.
     """
     if found is None:
         raise TestbedError(

@@ -66,7 +66,7 @@ def test_what_cannot_be_told_says_why(tmp_path: Path, changes: dict[str, Any], r
 def test_runs_without_a_cell_or_a_reference_in_common_compare_to_nothing(tmp_path: Path) -> None:
     found = compared(tmp_path, {"variants": ["threaded"], "rounds": 7}, {"cores": (3,), "rounds": 1})
     assert set(found.cells["outcome"]) == {CANNOT_TELL}
-    assert found.sentence.startswith("Of none of 8 cells one can tell")
+    assert found.sentence.startswith("No difference could be confirmed or excluded in any of 8 cells")
     assert "<table" in found._repr_html_()
 
 

@@ -81,8 +81,9 @@ class Drawing:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for format in FORMATS:
-            replace_file(folder / f"{self.name}.{format}", self.png if format == "png" else self.rendered(format))
-        replace_file(folder / f"{self.name}.txt", self.caption + "\n")
+            data = self.png if format == "png" else self.rendered(format)
+            replace_file(folder / f"{self.name}.{format}", data, synced=False)
+        replace_file(folder / f"{self.name}.txt", self.caption + "\n", synced=False)
 
     def _repr_html_(self) -> str:
         """The figure for a notebook, with what its foot does not say already as the caption."""
