@@ -54,13 +54,15 @@ def _about(run: Path) -> dict[str, Any]:
 
 def _statuses(run: Path) -> Iterator[str]:
     """Return the status of each trial, from trials.parquet or, without it, from the attempts."""
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException, BufferReader, parquet
 
     from orchestrator.store.tables import tables
 
     try:
-        with (run / "trials.parquet").open("rb") as file:
-            column = parquet.read_table(file, columns=["status"])["status"]
+        # Arrow reads a file object of Python's ahead in threads of its own. One that asks Python for more while the
+        # process ends aborts it.
+        data = BufferReader((run / "trials.parquet").read_bytes())
+        column = parquet.ParquetFile(data).read(columns=["status"], use_threads=False)["status"]
     except (OSError, ArrowException, KeyError):
         column = tables(run)[0]["status"]
     yield from map(str, column.to_pylist())

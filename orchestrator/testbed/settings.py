@@ -41,7 +41,7 @@ class SettingsJournal:
             return {
                 host: {name: Setting(**entry) for name, entry in settings.items()} for host, settings in content.items()
             }
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TestbedError(

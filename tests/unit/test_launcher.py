@@ -46,6 +46,7 @@ echo "set PYTHONHOME=${PYTHONHOME:-} PIP_USER=${PIP_USER:-} PIP_INDEX_URL=${PIP_
 case "$*" in
     *version_info*) [ -z "${FOREIGN:-}" ] ;;
     --version) echo Python 3.9.1 ;;
+    "-S -c ") case ${PYTHONUTF8:-0} in 0 | 1) ;; *) exit 1 ;; esac ;;
     *"pip config list") echo "${SETTINGS_OF_PIP:-}" ;;
     *ensurepip*) [ -e "$STATE/has-venv" ] && echo "$0" ;;
     "-m venv "*)
@@ -385,6 +386,13 @@ def test_settings_for_other_environments_do_not_reach_this_one_and_ways_to_an_in
         "set PYTHONHOME= PIP_USER= PIP_INDEX_URL=https://mirror.example/simple PIP_CONFIG_FILE=/dev/null JUPYTER_PATH= "
     )
     assert not any("PYTHONHOME=/usr" in line or "PIP_USER=1" in line for line in computer.calls("set"))
+
+
+def test_an_encoding_that_python_does_not_know_is_ignored_and_told(computer: Computer) -> None:
+    done = computer.run("list", PYTHONUTF8="7", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "<list>")
+    assert "orch: PYTHONIOENCODING and PYTHONUTF8 are ignored" in done.stderr
+    assert "ignored" not in computer.run("list", PYTHONUTF8="1").stderr
 
 
 def test_the_caller_s_own_index_goes_before_that_of_the_settings(computer: Computer) -> None:

@@ -194,6 +194,20 @@ def test_why_ansible_cannot_read_a_file_is_told(tmp_path: Path, monkeypatch: pyt
         read_inventory(script)
 
 
+def test_a_file_of_a_folder_that_ansible_leaves_out_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "of mine").mkdir()
+    (tmp_path / "of mine" / "good").write_text("left\n")
+    assert list(read_inventory(tmp_path / "of mine")) == ["left"]
+    assert capsys.readouterr().err == ""
+    (tmp_path / "of mine" / "more.yml").write_text("all: [\n")
+    assert list(read_inventory(tmp_path / "of mine")) == ["left"]
+    assert f"leaves out a part of the inventory: it cannot parse {tmp_path}/of mine/more.yml" in capsys.readouterr().err
+
+
 def test_a_value_that_no_program_can_be_given_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.testbed.ssh.route.read_inventory", lambda file: {"left": {"address": "a\0b"}})
     with pytest.raises(UserError, match="reaching left has a NUL character"):

@@ -13,6 +13,8 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.run import open_display
 from orchestrator.paths import CHECKOUT
+from orchestrator.store.tables import write_tables
+from tests.unit.synthetic_run import write_run
 
 ORCH = [sys.executable, "-c", "import sys; from orchestrator.cli.app import main; sys.argv[0] = 'orch'; main()"]
 PREPARED = "import os, signal, subprocess, sys\nfrom orchestrator.cli import streams\nstreams.prepare()\n"
@@ -101,6 +103,20 @@ def test_no_signal_disturbs_the_end_of_a_process(tmp_path: Path, name: str) -> N
     done = run_in('"$@"', [sys.executable, "-c", code], tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.endswith(b"\nin order\n")
+
+
+def test_a_list_leaves_no_thread_that_reads_while_the_process_ends(tmp_path: Path) -> None:
+    run = write_run(tmp_path, rounds=1, cores=(2,), tunnels=(1,))
+    write_tables(run)
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom pyarrow import parquet\n"
+        "from orchestrator.cli.list import _statuses\n"
+        "run, threads = Path(sys.argv[1]), lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = threads()\nfor _ in range(5):\n    assert list(_statuses(run))\n"
+        "assert (run / 'trials.parquet').exists()\nprint(threads() - before)\n"
+    )
+    done = run_in('"$@"', [sys.executable, "-c", code, str(run)], tmp_path)
+    assert done.stdout in (b"0\n", b"1\n"), done.stderr
 
 
 def test_memory_that_runs_out_is_a_sentence(

@@ -26,6 +26,7 @@ _UNPARSED = "No inventory was parsed"
 _REFUSAL = re.compile(
     r"^\[WARNING\]: +Failed to parse inventory with '(\w+)' plugin: (.*)((?:\n(?!\[).*)*)", re.MULTILINE
 )
+_LEFT_OUT = re.compile(r"^\[WARNING\]: +Unable to parse (.*) as an inventory source$", re.MULTILINE)
 _OF_SCRIPT = re.compile(r"^Standard error from inventory script:\n(.*)", re.MULTILINE)
 
 
@@ -49,7 +50,8 @@ class Reach:
 
 def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
     """{host: what Ansible would do to reach it}, to be made a `Reach` of by `reach`; hosts in alphabetical order.
-    Raises UserError where Ansible cannot read the file."""
+    Raises UserError where Ansible cannot read the file; of a folder, standard error says which files Ansible leaves
+    out."""
     if not file.exists():
         raise UserError(f"There is no inventory {file}. The testbed file names it, relative to itself.")
     # The user's ansible.cfg and variables count as for Ansible; what concerns Python or messages alone does not.
@@ -88,6 +90,8 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
             said = _why_unparsed(done.stderr) or said
         hint = f" {_NAME_THE_PASSWORD}" if "vault secrets" in said else ""
         raise UserError(f"Ansible cannot read the inventory {file}: {said}{hint}")
+    for source in dict.fromkeys(_LEFT_OUT.findall(done.stderr)):
+        print(f"orch: Ansible leaves out a part of the inventory: it cannot parse {source}.", file=sys.stderr)
     return {name: found[name] for name in sorted(found)}
 
 
