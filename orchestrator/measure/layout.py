@@ -123,7 +123,7 @@ def net_of(trial: Trial, devices: str = "wg") -> Net:
     mtu = int(levels.get(TUNNEL_MTU, DEFAULT_MTU))
     shared = levels.get(TUNNEL_DEVICE) == SHARED_DEVICE
     sourced = not tool_of(traffic).binds
-    return Net(trial.topology, traffic.paths, traffic.ip_version, mtu, sourced, devices, shared)
+    return Net(trial.topology, traffic.routed_by, traffic.version, mtu, sourced, devices, shared)
 
 
 def receiver_subnet(tunnel: int) -> str:

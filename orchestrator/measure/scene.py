@@ -139,7 +139,7 @@ class Scene:
 
     def addresses(self, tunnel: int) -> tuple[str, str]:
         """The addresses inside a tunnel, at the sending and at the receiving end."""
-        version = self.trial.traffic.ip_version
+        version = self.trial.traffic.version
         return layout.sender_address(tunnel, version), layout.receiver_address(tunnel, version)
 
     @cached_property

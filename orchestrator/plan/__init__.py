@@ -9,7 +9,6 @@ from orchestrator.plan.estimate import (
     dilation,
     estimate,
     lessons_key,
-    traffic_seconds,
     trial_seconds,
 )
 from orchestrator.plan.making import ORDERS, make_plan
@@ -48,7 +47,6 @@ __all__ = [
     "nearest_baseline",
     "nearest_pairs",
     "reference_variant",
-    "traffic_seconds",
     "trial_seconds",
     "virtual_lab_capabilities",
     "without_tunnel",

@@ -4,12 +4,8 @@
 from dataclasses import dataclass
 
 from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
-from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Cell, Clock, RoleCpus, Traffic
+from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Cell, Clock, RoleCpus
 
-# How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
-_SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
-_MORE_TRIES = 2.5  # for each more than one
-_FINAL_LOADS = {"mlrsearch": 1.2, "binary": 1.0}  # for each goal: loads that decide, where those are longer
 # In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver).
 _CPUS_OF_A_TUNNEL = 4
 # The same where each role has CPUs of its own, over which a tunnel's work spreads; and how many are busy for each core
@@ -72,20 +68,7 @@ def trial_seconds(trial: Trial, lessons: Lessons) -> float:
     """How many wall seconds a trial takes, as an estimate."""
     levels = trial.levels
     slower = dilation(levels.cores, levels.tunnels, lessons.slots, lessons.role_cpus)
-    return traffic_seconds(trial.traffic) * slower + lessons.overhead_s
-
-
-def traffic_seconds(traffic: Traffic) -> float:
-    """How many seconds a trial's traffic takes by the hosts' clock; for a search, an estimate."""
-    duration_s = traffic.duration_s
-    apart = traffic.latency if traffic.tool == "pktgen" else None  # beside the traffic it takes no time of its own
-    latency_s = duration_s * len(apart.at) if apart else 0.0
-    search = traffic.search
-    if search is None:
-        return traffic.warm_up_s + duration_s + latency_s
-    durations = _SEARCH_DURATIONS[search.method] + _MORE_TRIES * (search.tries - 1)
-    final_s = max(0.0, (search.final_duration_s or 0.0) - duration_s) * len(search.goals) * _FINAL_LOADS[search.method]
-    return traffic.warm_up_s + min(search.time_limit_s, durations * duration_s + final_s) + latency_s
+    return trial.traffic.expected_s * slower + lessons.overhead_s
 
 
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:

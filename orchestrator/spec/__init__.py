@@ -7,10 +7,11 @@ from orchestrator.spec.claims import Claim, ClaimTest, load_claim
 from orchestrator.spec.experiment import Experiment, Factors
 from orchestrator.spec.factors import Factor, Level, factor_of
 from orchestrator.spec.fields import IMIX, MAX, MOST_TUNNELS, MOST_VIRTUAL_CPUS
+from orchestrator.spec.known_tools import TOOLS, read_traffic, tool_of
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.own_probes import Probe
-from orchestrator.spec.own_tools import Command, OwnQuantity, Reading
+from orchestrator.spec.own_tools import OwnQuantity, Reading
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.providers import PROVIDERS
 from orchestrator.spec.role_cpus import (
@@ -48,8 +49,7 @@ from orchestrator.spec.testbed import (
     crossing_links,
     members_of,
 )
-from orchestrator.spec.tools import TOOLS, tool_of
-from orchestrator.spec.traffic import Traffic, read_traffic
+from orchestrator.spec.traffic import AddressedTraffic, Traffic
 from orchestrator.spec.tuning import Tuning
 
 __all__ = [
@@ -78,11 +78,11 @@ __all__ = [
     "TOOLS",
     "VETH",
     "VIRTUAL_CLOCK",
+    "AddressedTraffic",
     "Cell",
     "Claim",
     "ClaimTest",
     "Clock",
-    "Command",
     "Ends",
     "Experiment",
     "Factor",

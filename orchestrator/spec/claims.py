@@ -2,10 +2,11 @@
 """Claims of the paper and of other publications, read from experiments/claims: the only place for published numbers and
 their sources."""
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from orchestrator.spec.document import parse, read_source
 from orchestrator.spec.fields import MOST_CORES, MOST_TUNNELS, Name, Strict, VariantName, expected
@@ -80,18 +81,12 @@ class Scope(Strict):
         return f"{self.cores} cores{tunnels}, nearest to {self.cores.nearest}"
 
 
-class _ClaimCells(Varied):
+class ClaimCells(Varied):
     """One cell for each number of cores. ``tunnels``: a number, one per core, or `many` as defined by the scope; other
     factors by their paths, such as ``traffic.connections: 8``."""
 
     variant: VariantName
     tunnels: Annotated[int, Field(ge=1, le=MOST_TUNNELS)] | Literal["per-core", "many"]
-
-
-if TYPE_CHECKING:
-    ClaimCells = _ClaimCells
-else:
-    ClaimCells = with_paths(_ClaimCells, lambda level: level)
 
 
 class Published(Strict):
@@ -173,7 +168,7 @@ class Claim(Strict):
     experiment: Name
     figure: Annotated[str, Field(pattern=r"^F[1-9]$")] | None = None
     scope: Scope
-    tests: Annotated[tuple[ClaimTest, ...], Field(min_length=1)]
+    tests: tuple[ClaimTest, ...]
     also_published: tuple[Published, ...] = ()
     remarks: Prose | None = None
 
@@ -190,13 +185,26 @@ class Claim(Strict):
         return test.scope or self.scope
 
 
+@functools.cache
+def claim_model() -> type[Claim]:
+    """Return the model of a claim's file, whose cells have the keys of this program's tools."""
+    cells: Any = with_paths(ClaimCells, lambda level: level)
+    test: Any = create_model(
+        "ClaimTest", __base__=ClaimTest, __doc__=ClaimTest.__doc__, of=(cells, ...), to=(cells | None, None)
+    )
+    several: Any = tuple
+    tests = Annotated[several[test, ...], Field(min_length=1)]
+    found: Any = create_model("Claim", __base__=Claim, __doc__=Claim.__doc__, tests=(tests, ...))
+    return found
+
+
 def load_claim(path: Path) -> Claim:
     """Return the claim of a file. Raises SpecError with all errors of the file, or UserError if there is no such
     file.
     """
     source = read_source(path)
     root, problems = parse(source)
-    claim, refused = build(Claim, root)
+    claim, refused = build(claim_model(), root)
     if problems or refused or claim is None:
         raise SpecError(source.name, [*problems, *refused])
     return claim

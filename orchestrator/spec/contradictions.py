@@ -36,7 +36,7 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         *_unknown_names(tree),
         *_unknown_variants(tree, own),
         *_without_packet_counters(tree, own, tool),
-        *_repeated_levels(tree),
+        *_repeated_levels(tree, models),
         *([tool.trouble] if tool.trouble else tool.problems(tree)),
         *_rekeys(tree, models),
         *unfit_settings(tree),
@@ -89,9 +89,8 @@ def _levels_of_traffic(tree: Mapping, factors: Factors, tool: Choice) -> Iterato
         if key in given and isinstance(varied, Mapping) and given[key] != varied.keys[path]:
             message = f"{path} has levels under factors and a value here. Remove one of them."
             yield Problem(message, given[key])
-    uses = tool.tool.uses if tool.tool is not None else ()
     if not tool.trouble:
-        yield from unfit_levels(tree, factors.more, tool_named_in(tree), tool.schema, uses)
+        yield from unfit_levels(tree, factors.more, tool_named_in(tree), tool.schema)
 
 
 def rules_and_effect(tree: Mapping, models: Models) -> dict[Span, bool]:
@@ -210,8 +209,9 @@ def _rekeys(tree: Mapping, models: Models) -> Iterator[Problem]:
         )
 
 
-def _repeated_levels(tree: Mapping) -> Iterator[Problem]:
-    for factor in Factors.model_fields:
+def _repeated_levels(tree: Mapping, models: Models) -> Iterator[Problem]:
+    for name, field in models.factors.model_fields.items():
+        factor = field.alias or name
         seen: set[object] = set()
         for node in _items(_below(tree.entries.get("factors"), factor)):
             if not isinstance(node, Scalar) or node.value is None:

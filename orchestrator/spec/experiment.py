@@ -9,12 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
+    SerializeAsAny,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     model_serializer,
@@ -32,10 +33,10 @@ from orchestrator.spec.fields import (
     VariantName,
     expected,
 )
+from orchestrator.spec.known_tools import of_its_tool, unused_keys
 from orchestrator.spec.limits import Limits
 from orchestrator.spec.own_probes import Probe
-from orchestrator.spec.own_tools import digests
-from orchestrator.spec.traffic import TierTraffic, Traffic
+from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.variants import NO_VARIANTS, Variants
 from orchestrator.spec.varied import Varied, with_paths
 
@@ -113,7 +114,7 @@ _ROUNDS_SCHEMA = {
 Repetitions = Annotated[Adaptive, BeforeValidator(_as_rounds), WithJsonSchema(_ROUNDS_SCHEMA)]
 
 
-class _Factors(Varied):
+class Factors(Varied):
     """What the experiment varies. Its cells are the cross product of these levels."""
 
     variant: Levels[VariantName]
@@ -122,7 +123,7 @@ class _Factors(Varied):
     packet_size: Levels[PacketSize] | None = None
 
 
-class _Rule(Varied):
+class Rule(Varied):
     """Cells to leave out: those that match one of the given levels for every factor given here."""
 
     variant: OneOrMore[VariantName] | None = None
@@ -131,7 +132,7 @@ class _Rule(Varied):
     packet_size: OneOrMore[PacketSize] | None = None
 
     @model_validator(mode="after")
-    def _names_a_factor(self) -> "_Rule":
+    def _names_a_factor(self) -> "Rule":
         if self.variant is self.cores is self.tunnels is self.packet_size is None and not self.more:
             raise expected(
                 "at least one of variant, cores, tunnels, packet_size, or a key of traffic that is a factor",
@@ -140,7 +141,7 @@ class _Rule(Varied):
         return self
 
 
-class _ExtraCell(Varied):
+class ExtraCell(Varied):
     """An additional cell to measure."""
 
     variant: VariantName
@@ -149,7 +150,7 @@ class _ExtraCell(Varied):
     packet_size: PacketSize | None = None
 
 
-class _TierFactors(Varied):
+class TierFactors(Varied):
     """Levels that a tier replaces, or adds to."""
 
     variant: Levels[VariantName] | None = None
@@ -164,24 +165,11 @@ def varied_models(schema: type[Traffic], settings: tuple[str, ...] = ()) -> tupl
     levels: Any = Levels
     one_or_more: Any = OneOrMore
     return (
-        with_paths(_Factors, lambda level: levels[level], schema, settings),
-        with_paths(_Rule, lambda level: one_or_more[level], schema, settings),
-        with_paths(_ExtraCell, lambda level: level, schema, settings),
-        with_paths(_TierFactors, lambda level: levels[level], schema, settings),
+        with_paths(Factors, lambda level: levels[level], schema, settings),
+        with_paths(Rule, lambda level: one_or_more[level], schema, settings),
+        with_paths(ExtraCell, lambda level: level, schema, settings),
+        with_paths(TierFactors, lambda level: levels[level], schema, settings),
     )
-
-
-if TYPE_CHECKING:
-
-    class Factors(_Factors): ...
-
-    class Rule(_Rule): ...
-
-    class ExtraCell(_ExtraCell): ...
-
-    class TierFactors(_TierFactors): ...
-else:
-    Factors, Rule, ExtraCell, TierFactors = varied_models(Traffic)
 
 
 class Tier(Strict):
@@ -194,7 +182,7 @@ class Tier(Strict):
     factors: TierFactors | None = None
     exclude: tuple[Rule, ...] | None = None
     include: tuple[ExtraCell, ...] | None = None
-    traffic: TierTraffic | None = None
+    traffic: Strict | None = None
     repetitions: Repetitions | None = None
     trace: Literal["polls", "profile"] | None = None
     sample_every_s: SampleInterval | None = Field(default=None, alias="sample_every")
@@ -218,7 +206,8 @@ class Origin:
 
 
 class Experiment(Strict):
-    """A resolved experiment: the spec, with its tier and then --set applied.
+    """A resolved experiment: the spec, with its tier and then --set applied. The factors of one that is read from a
+    file have further keys, by `orchestrator.spec.models`.
 
     Durations are in seconds. ``spec_hash`` covers what defines the experiment. Comments, the order of keys,
     descriptions and other tiers do not change it.
@@ -242,7 +231,7 @@ class Experiment(Strict):
     factors: Factors
     exclude: tuple[Rule, ...] = ()
     include: tuple[ExtraCell, ...] = ()
-    traffic: Traffic
+    traffic: SerializeAsAny[Annotated[Traffic, BeforeValidator(of_its_tool)]]
     repetitions: Repetitions = Adaptive(min=5, max=5)
     trace: Literal["polls", "profile"] | None = Field(
         default=None,
@@ -300,6 +289,7 @@ class Experiment(Strict):
             "probes": {},
             "claims": "published",
         }
+        content["traffic"] = {**unused_keys(), **content["traffic"]}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
 
     def with_origin(
@@ -315,13 +305,11 @@ class Experiment(Strict):
         return self.model_copy(update={"traffic": traffic})
 
     def with_files(self, files: Mapping[str, bytes]) -> "Experiment":
-        """Return the experiment with the contents of its command's files, by path. Their digests become part of its
+        """Return the experiment with the contents of its traffic's files, by path. Their digests become part of its
         identity."""
-        command = self.traffic.command
-        if command is None or not files:
+        if not files:
             return self
-        command = command.model_copy(update={"files": digests(files)})
-        copy = self.with_traffic(self.traffic.model_copy(update={"command": command}))
+        copy = self.with_traffic(self.traffic.with_files(files))
         copy._files = dict(files)
         return copy
 

@@ -53,6 +53,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     own, of_variants = variants_of_spec(tree, file.parent)
     files, of_files = files_of_spec(tree, file.parent)
     experiment, problems = build(models.experiment, tree)
+    problems = _without_echo(tool.foreign(tree), problems)
     problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own, tool)])
     # Rules of the file may be for a tier; those of --set are for what is asked for now.
     without = [
@@ -207,6 +208,7 @@ def _checked(source: Source) -> tuple[Mapping, list[str]]:
         own, of_variants = variants_of_spec(tree, Path(source.name).parent)
         _, of_files = files_of_spec(tree, Path(source.name).parent)
         _, refused = build(models.experiment, tree)
+        refused = _without_echo(tool.foreign(tree), refused)
         problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own, tool)])
         for span, effect in rules_and_effect(tree, models).items():
             effective[span] = effective.get(span, False) or effect

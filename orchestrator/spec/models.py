@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of specs with keys that are not known beforehand: those of a tool that is no part of this program, and
-settings of hosts that are factors."""
+"""The models of specs with keys that are not known beforehand: those of the spec's tool, and settings of hosts that are
+factors."""
 
 import functools
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from pydantic import Field, create_model
 
 from orchestrator.spec import experiment as own
 from orchestrator.spec.fields import Name
-from orchestrator.spec.traffic import Traffic, tier_traffic
+from orchestrator.spec.known_tools import tier_traffic
+from orchestrator.spec.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class Models:
 
 @functools.cache
 def models_of(schema: type[Traffic], settings: tuple[str, ...] = ()) -> Models:
-    """The models of specs with a tool that has this schema. ``settings``: the paths of settings that are factors."""
-    if schema is Traffic and not settings:
-        return Models(own.Experiment, own.Factors, own.Rule, own.ExtraCell, Traffic)
+    """The models of specs with a tool that has this schema; of `Traffic`, with any of this program's tools.
+    ``settings``: the paths of settings that are factors."""
     factors, rule, extra, tier_factors = own.varied_models(schema, settings)
     several: Any = tuple
     rules, extras = several[rule, ...], several[extra, ...]
@@ -41,6 +41,7 @@ def models_of(schema: type[Traffic], settings: tuple[str, ...] = ()) -> Models:
         include=(extras | None, None),
         traffic=(tier_traffic(schema) | None, None),
     )
+    described: dict[str, Any] = {} if schema is Traffic else {"traffic": (schema, ...)}
     experiment: Any = create_model(
         "Experiment",
         __base__=own.Experiment,
@@ -48,7 +49,7 @@ def models_of(schema: type[Traffic], settings: tuple[str, ...] = ()) -> Models:
         factors=(factors, ...),
         exclude=(rules, ()),
         include=(extras, ()),
-        traffic=(schema, ...),
+        **described,
         tiers=(dict[Name, tier], Field(default={}, exclude=True)),
     )
     return Models(experiment, factors, rule, extra, schema)

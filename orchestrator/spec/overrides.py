@@ -3,9 +3,10 @@
 
 from orchestrator.spec.document import Items, Mapping, Node, parse
 from orchestrator.spec.host_settings import NICS, SETTINGS
+from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.problems import Problem, Source, Span, SpecError
 from orchestrator.spec.traffic import Traffic
-from orchestrator.spec.varied import Varied, traffic_paths
+from orchestrator.spec.varied import OF_TUNNELS, traffic_paths
 
 # What a tier says about itself, and is not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
@@ -101,7 +102,7 @@ def _keys(path: str) -> list[str]:
     keys = path.strip().split(".")
     below = keys.index("factors") + 1 if "factors" in keys else len(keys)
     factor = ".".join(keys[below:])
-    known = factor in Varied.paths or factor.startswith(("traffic.", SETTINGS, NICS))
+    known = factor in (*OF_TUNNELS, *OF_LINKS) or factor.startswith(("traffic.", SETTINGS, NICS))
     return [*keys[:below], factor] if known else keys
 
 

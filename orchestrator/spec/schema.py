@@ -5,21 +5,22 @@ import functools
 import operator
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
 
-from orchestrator.spec.claims import Claim
+from orchestrator.spec.claims import claim_model
 from orchestrator.spec.host_settings import PATTERNS
+from orchestrator.spec.known_tools import own_schemas
 from orchestrator.spec.models import models_of
 from orchestrator.spec.providers import PROVIDERS, provider_named
 from orchestrator.spec.testbed import Pool
-from orchestrator.spec.traffic import Traffic
+from orchestrator.spec.traffic import OWN_TOOLS, Traffic
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON Schema of specs. Settings of hosts and links are keys by pattern."""
-    found = models_of(Traffic, tuple(PATTERNS)).experiment.model_json_schema()
+    found = _any_experiment().model_json_schema()
     for described in found["$defs"].values():
         properties = described.get("properties", {})
         patterns = {pattern: properties.pop(path) for path, pattern in PATTERNS.items() if path in properties}
@@ -29,6 +30,23 @@ def experiment_schema() -> dict[str, Any]:
                 for pattern, one in patterns.items()
             }
     return {"$schema": _DIALECT, **found}
+
+
+class OtherTraffic(Traffic):
+    """Traffic by a tool that a package offers, or of a file or folder: with the keys that the tool says."""
+
+    model_config = ConfigDict(extra="allow")
+
+    tool: Annotated[str, WithJsonSchema({"type": "string", "not": {"enum": list(OWN_TOOLS)}})]
+
+
+def _any_experiment() -> type[BaseModel]:
+    """The model of specs with any tool, for its JSON Schema alone."""
+    described: Any = functools.reduce(operator.or_, own_schemas().values())
+    ours = Annotated[described, Field(discriminator="tool")]
+    base = models_of(Traffic, tuple(PATTERNS)).experiment
+    found: Any = create_model("Experiment", __base__=base, __doc__=base.__doc__, traffic=(ours | OtherTraffic, ...))
+    return found
 
 
 def testbed_schema() -> dict[str, Any]:
@@ -41,4 +59,4 @@ def testbed_schema() -> dict[str, Any]:
 
 def claim_schema() -> dict[str, Any]:
     """Return the JSON Schema of the files in experiments/claims."""
-    return {"$schema": _DIALECT, **Claim.model_json_schema()}
+    return {"$schema": _DIALECT, **claim_model().model_json_schema()}

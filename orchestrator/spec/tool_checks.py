@@ -4,18 +4,18 @@
 Each tool finds those of its own.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.known_tools import own_tools_with
 from orchestrator.spec.problems import Problem
-from orchestrator.spec.traffic import OF_TOOL, Traffic, keys_of
+from orchestrator.spec.traffic import DEFAULT_TOOL, Traffic, keys_of
 from orchestrator.spec.validation import build
 from orchestrator.spec.varied import TUNNEL_MTU, traffic_paths
 
 _PACKET_SIZE = "packet_size"
-_ALL_HAVE = ("tool", "warm_up", "duration")
 
 
 def text_of(tree: Node | None, *path: str) -> str | None:
@@ -27,30 +27,23 @@ def text_of(tree: Node | None, *path: str) -> str | None:
 
 def tool_named_in(tree: Mapping) -> str:
     """What a resolved spec calls its tool."""
-    return text_of(tree, "traffic", "tool") or str(Traffic.model_fields["tool"].default)
+    return text_of(tree, "traffic", "tool") or DEFAULT_TOOL
 
 
-def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic], uses: Collection[str]) -> Iterator[Problem]:
+def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic]) -> Iterator[Problem]:
     """Keys of other tools."""
-    mine = keys_of(schema, tool, uses)
+    mine = keys_of(schema)
     for key, span in traffic.keys.items():
-        others = _tools_with(key)
+        others = own_tools_with(key)
         if others and key not in mine:
             yield Problem(_only_for(f"traffic.{key}", others[0], tool), span)
-
-
-def _tools_with(key: str) -> list[str]:
-    """Those of this program's tools that take a key of traffic."""
-    return [tool for tool, names in OF_TOOL.items() if key in names]
 
 
 def _only_for(what: str, other: str, tool: str) -> str:
     return f"{what} is only for the tool {other}, but the tool is {tool}. Remove it."
 
 
-def unfit_levels(
-    tree: Mapping, more: dict[str, Any], tool: str, schema: type[Traffic], uses: Collection[str]
-) -> Iterator[Problem]:
+def unfit_levels(tree: Mapping, more: dict[str, Any], tool: str, schema: type[Traffic]) -> Iterator[Problem]:
     """Levels of keys of traffic that the tool does not take, or that do not go together; the first of each kind.
 
     ``more``: the factors by path, with their levels."""
@@ -63,20 +56,22 @@ def unfit_levels(
             place.keys[TUNNEL_MTU],
         )
         return
-    paths, mine = traffic_paths(schema), keys_of(schema, tool, uses)
+    paths, mine = traffic_paths(schema), keys_of(schema)
     for path in filter(paths.__contains__, more):
         key = path.partition(".")[2]
         if key not in mine:
-            yield Problem(_only_for(path, _tools_with(key)[0], tool), place.keys[path])
+            yield Problem(_only_for(path, own_tools_with(key)[0], tool), place.keys[path])
             return
     nodes = {path: node.items for path in more if path in paths and isinstance(node := place.entries[path], Items)}
     if not nodes:
         return
+    foreign = {key for key in traffic.entries if key not in mine and own_tools_with(key)}  # which is told
+    given = {key: value for key, value in traffic.entries.items() if key not in foreign}
     for chosen in product(*nodes.values()):
         levels = dict(zip(nodes, chosen, strict=True))
         own = {path.partition(".")[2]: level for path, level in levels.items()}
         keys = {path.partition(".")[2]: place.keys[path] for path in levels}
-        found, refused = build(schema, Mapping({**traffic.entries, **own}, {**traffic.keys, **keys}, traffic.span))
+        found, refused = build(schema, Mapping({**given, **own}, {**traffic.keys, **keys}, traffic.span))
         if found is None or found.too_slow:
             words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
             why = f"{found.too_slow}." if found else refused[0].message

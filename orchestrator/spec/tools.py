@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tools by name, and which one a spec chooses with ``traffic.tool``: a name, or the path of a file or folder."""
+"""Which tool a spec chooses with ``traffic.tool``: a name, or the path of a file or folder."""
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.extensions import Extension, Registry
+from orchestrator.extensions import Extension
 from orchestrator.spec.document import Mapping, Scalar
+from orchestrator.spec.known_tools import TOOLS, any_traffic, own_tool
 from orchestrator.spec.problems import Problem, nearest
 from orchestrator.spec.tool_checks import foreign_keys, tool_named_in
-from orchestrator.spec.traffic import OF_TOOL, Traffic
-
-# Each is a module with a Tool, of orchestrator.tools.protocol.
-TOOLS = Registry(
-    "tools",
-    "TOOL",
-    {name: f"orchestrator.tools.{name}" for name in OF_TOOL},
-    needs=("summary", "schema", "uses", "quantity", "problems", "run", "clean_up"),
-)
+from orchestrator.spec.traffic import Traffic
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The tool of a spec. ``tool``: a `orchestrator.tools.Tool`; ``extension``: where one comes from that is no part of
-    this program; ``trouble``: why there is none, then without both."""
+    """The tool of a spec. ``schema``: what the spec may say of its traffic; ``tool``: a `orchestrator.tools.Tool`;
+    ``extension``: where one comes from that is no part of this program; ``trouble``: why there is none, then without
+    both."""
 
-    schema: type[Traffic] = Traffic
+    schema: type[Traffic]
     tool: Any = None
     extension: Extension | None = None
     trouble: Problem | None = None
@@ -38,12 +31,16 @@ class Choice:
         return traffic if self.extension is None else traffic.with_tool(self.extension.name, self.tool, self.extension)
 
     def problems(self, tree: Mapping) -> Iterator[Problem]:
-        """The problems that the tool has with a resolved spec."""
+        """The problems that the tool has with a resolved spec, beside keys of other tools."""
+        if self.tool is not None and isinstance(tree.entries.get("traffic"), Mapping):
+            yield from self.tool.problems(tree)
+
+    def foreign(self, tree: Mapping) -> list[Problem]:
+        """The keys of other tools in a resolved spec's traffic."""
         traffic = tree.entries.get("traffic")
         if self.tool is None or not isinstance(traffic, Mapping):
-            return
-        yield from foreign_keys(traffic, tool_named_in(tree), self.schema, self.tool.uses)
-        yield from self.tool.problems(tree)
+            return []
+        return list(foreign_keys(traffic, tool_named_in(tree), self.schema))
 
 
 def tool_chosen(tree: Mapping, folder: Path) -> Choice:
@@ -52,7 +49,7 @@ def tool_chosen(tree: Mapping, folder: Path) -> Choice:
     node = traffic.entries.get("tool") if isinstance(traffic, Mapping) else None
     name = node.value if isinstance(node, Scalar) else None
     if node is not None and not isinstance(name, str):
-        return Choice()  # its type is refused
+        return Choice(any_traffic())  # its type is refused
     name = tool_named_in(tree)
     try:
         found = TOOLS.find(name, folder)
@@ -61,7 +58,8 @@ def tool_chosen(tree: Mapping, folder: Path) -> Choice:
             hint = f" Did you mean {near}?" if near else ""
             raise UserError(f"traffic.tool: {name} is not one of {', '.join(TOOLS.names)}.{hint}")
         if not found.foreign:
-            return Choice(tool=_own(name))
+            tool = own_tool(name)
+            return Choice(tool.schema, tool)
         tool = TOOLS.load(found)
         if not (isinstance(tool.schema, type) and issubclass(tool.schema, Traffic)):
             raise UserError(f"The schema of {name} is no subclass of orchestrator.spec.Traffic.")
@@ -70,20 +68,4 @@ def tool_chosen(tree: Mapping, folder: Path) -> Choice:
         return Choice(tool.schema, tool, found)
     except UserError as error:
         assert node is not None
-        return Choice(trouble=Problem(str(error), node.span))
-
-
-@functools.cache
-def _own(name: str) -> Any:
-    extension = TOOLS.find(name)
-    assert extension is not None
-    return TOOLS.load(extension)
-
-
-def tool_of(traffic: Traffic) -> Any:
-    """What measures a trial's traffic, a `orchestrator.tools.Tool`. Raises UserError where it is not there."""
-    if traffic.own_tool is not None:
-        return traffic.own_tool
-    if TOOLS.find(traffic.tool) is None:
-        raise UserError(f"There is no tool {traffic.tool} here. Install the package that offers it.")
-    return _own(traffic.tool)
+        return Choice(any_traffic(), trouble=Problem(str(error), node.span))

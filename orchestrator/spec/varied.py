@@ -12,27 +12,23 @@ from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, creat
 from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import DEFAULT_MTU, NeverOrSeconds, Size, Strict
 from orchestrator.spec.host_settings import level_of
+from orchestrator.spec.known_tools import any_traffic, own_schemas
 from orchestrator.spec.links import OF_LINKS
-from orchestrator.spec.traffic import OF_TOOL, Traffic, alone, keys_of
-
-# One experiment has one of each: they decide how a trial is driven, or how the hosts of a block are addressed.
-_FIXED = ("search", "latency", "paths", "ip_version", "command")
+from orchestrator.spec.traffic import Traffic, alone, keys_of
 
 
 @functools.cache
 def traffic_paths(schema: type[Traffic]) -> Mapping[str, str]:
-    """The keys of traffic that can be factors: {path: the field of the schema}."""
-    known = {key for keys in OF_TOOL.values() for key in keys}
-    if schema is not Traffic:
-        known |= set(keys_of(schema, ""))
+    """The keys of traffic that can be factors, with a tool that has this schema or with any of this program's:
+    {path: the field of `any_traffic`}."""
     return {
-        f"traffic.{field.alias or name}": name
-        for name, field in schema.model_fields.items()
-        if (field.alias or name) in known and (field.alias or name) not in (*_FIXED, "tool")
+        f"traffic.{key}": name
+        for one in (*own_schemas().values(), schema)
+        for key, name in keys_of(one).items()
+        if key not in one.fixed
     }
 
 
-OF_TRAFFIC: Mapping[str, str] = traffic_paths(Traffic)
 TUNNEL_MTU = "tunnel.mtu"
 TUNNEL_DEVICE = "tunnel.device"
 TUNNEL_ROAMING = "tunnel.roam_every"
@@ -75,9 +71,7 @@ class Varied(Strict):
     without such factors are what they were.
     """
 
-    paths: ClassVar[Mapping[str, str]] = {
-        path: path.replace(".", "_") for path in (*OF_TRAFFIC, *OF_TUNNELS, *OF_LINKS)
-    }
+    paths: ClassVar[Mapping[str, str]] = {}
 
     @property
     def more(self) -> dict[str, Any]:
@@ -100,7 +94,7 @@ def with_paths(model: type[Strict], wrap: Any, schema: type[Traffic] = Traffic, 
     names = {path: path.replace(".", "_") for path in (*of_traffic, *OF_TUNNELS, *OF_LINKS)}
     names |= {path: re.sub(r"[^A-Za-z0-9]", "_", path) for path in settings}
     for path, name in of_traffic.items():
-        field = schema.model_fields[name]
+        field = any_traffic(schema).model_fields[name]
         about = Field(default=None, alias=path, description=field.description)
         fields[names[path]] = (wrap(alone(field)) | None, about)
     for path, level in {**OF_TUNNELS, **OF_LINKS, **{path: level_of(path) for path in settings}}.items():

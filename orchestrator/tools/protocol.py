@@ -84,17 +84,15 @@ class Tool:
     or folder that ``traffic.tool`` names, or of a package's entry point of the group ``orch.tools``.
 
     ``summary``: what it measures, in a few words. ``schema``: the keys that ``traffic`` has with it, a subclass of
-    `Traffic` with a default for each. ``uses``: which keys of Traffic itself it takes as well. ``measures``: the
-    quantity of its number. ``packet_sizes``: whether it sends packets of the factor ``packet_size``; ``sizes_instead``:
-    what a refusal of that factor says. ``traceable``: whether polls, profiles and samples over time can be recorded
-    beside it;
-    ``places_losses``: whether it needs a system that counts every packet that it drops;
-    ``binds``: whether its clients bind to their tunnel's own address; routes see to it where they do not.
+    `Traffic` with a default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends
+    packets of the factor ``packet_size``; ``sizes_instead``: what a refusal of that factor says. ``traceable``:
+    whether polls, profiles and samples over time can be recorded beside it; ``places_losses``: whether it needs a
+    system that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address;
+    routes see to it where they do not.
     """
 
     summary: str = ""
     schema: type[Traffic] = Traffic
-    uses: tuple[str, ...] = ()
     measures: OwnQuantity | None = None
     packet_sizes: bool = False
     sizes_instead: str = ""

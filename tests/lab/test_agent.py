@@ -22,7 +22,7 @@ from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.measure.tunnels import make_tunnels, peers_now, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import GATEWAYS, Cell, Limits, Traffic, load_testbed
+from orchestrator.spec import GATEWAYS, Cell, Limits, load_testbed
 from orchestrator.systems import system_of
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
@@ -30,6 +30,7 @@ from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.iperf3 import pairs as iperf3
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
@@ -44,7 +45,7 @@ TRIAL = Trial(
     order=1,
     levels=Cell(variant="vanilla", cores=1, tunnels=1),
     repetition=1,
-    traffic=Traffic(warm_up="1s", duration="1s"),
+    traffic=Iperf3Traffic(warm_up="1s", duration="1s"),
     topology=layout.SITE_TO_SITE,
 )
 
@@ -170,7 +171,7 @@ def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
 ) -> None:
     make_links(testbed, NET, 3)
     cell = Cell(variant=variant, cores=1, tunnels=3, more={"tunnel.device": "shared"})
-    traffic = Traffic(warm_up="1s", duration="1s", direction=direction)
+    traffic = Iperf3Traffic(warm_up="1s", duration="1s", direction=direction)
     outcome = attempted(testbed, replace(TRIAL, levels=cell, traffic=traffic, kind="trace"))
     assert outcome.status == "ok", outcome.reasons
     counted = outcome.probes["interfaces"]
@@ -192,7 +193,7 @@ def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
 ) -> None:
     make_links(testbed, NET, 2)
     cell = Cell(variant=variant, cores=1, tunnels=2, more={"tunnel.device": device, "tunnel.roam_every": 1.0})
-    trial = replace(TRIAL, levels=cell, traffic=Traffic(warm_up="1s", duration="3s"))
+    trial = replace(TRIAL, levels=cell, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
     outcome = attempted(testbed, trial)
     assert outcome.status != "failed", outcome.reasons  # as it is where a gateway did not follow
     moves = outcome.measurements["roams"]
@@ -283,7 +284,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
 
 
 def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
+    longer = replace(TRIAL, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
         outcome = attempted(testbed, longer)
@@ -295,7 +296,7 @@ def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed
 
 
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=Traffic(warm_up="1s", duration="3s"))
+    longer = replace(TRIAL, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
         outcome = attempted(testbed, longer)

@@ -13,9 +13,10 @@ from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import LIMIT_NAMES, Cell, Limits, Traffic, load_testbed
+from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.command.traffic import CommandTraffic
 
 pytestmark = pytest.mark.lab
 
@@ -61,7 +62,7 @@ def attempted(testbed: UmlTestbed, variant: str = "inline", warm_up: str = "0s",
         order=1,
         levels=Cell(variant=variant, cores=1, tunnels=TUNNELS),
         repetition=1,
-        traffic=Traffic.model_validate(
+        traffic=CommandTraffic.model_validate(
             {"tool": "command", "warm_up": warm_up, "duration": "1s", "command": {**COMMAND, **changes}}
         ),
         topology=layout.SITE_TO_SITE,

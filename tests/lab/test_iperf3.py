@@ -15,9 +15,10 @@ from orchestrator.measure.roles import make_links
 from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import LIMIT_NAMES, Cell, Limits, Traffic, load_testbed
+from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 pytestmark = pytest.mark.lab
 
@@ -43,7 +44,7 @@ def attempted(testbed: UmlTestbed, topology: str, variant: str = "vanilla", **tr
         order=1,
         levels=Cell(variant=variant, cores=1, tunnels=TUNNELS),
         repetition=1,
-        traffic=Traffic(warm_up="0s", duration="1s", **traffic),
+        traffic=Iperf3Traffic(warm_up="0s", duration="1s", **traffic),
         topology=topology,
     )
     make_links(testbed, layout.net_of(trial), TUNNELS)

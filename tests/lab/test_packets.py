@@ -17,12 +17,13 @@ from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
-from orchestrator.spec import Cell, Traffic, load_testbed
+from orchestrator.spec import Cell, load_testbed
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 from tests.lab.support import wait_until
 
 pytestmark = pytest.mark.lab
@@ -66,7 +67,7 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
         order=1,
         levels=Cell(variant, 1, TUNNELS, 128),
         repetition=1,
-        traffic=Traffic(tool="pktgen", rate="1 kpps", flows=FLOWS, duration="1s"),
+        traffic=PktgenTraffic(tool="pktgen", rate="1 kpps", flows=FLOWS, duration="1s"),
         topology=layout.SITE_TO_SITE,
     )
     if variant != NO_VARIANT:

@@ -355,3 +355,14 @@ def test_a_provider_that_is_not_there_is_said_with_its_place(folder: Path, provi
     bench.write_text(bench.read_text().replace("./reserved", provider))
     with pytest.raises(SpecError, match=said):
         bench_of(folder)
+
+
+def test_a_tool_may_have_the_key_of_the_ip_version(folder: Path) -> None:
+    tool, spec = folder / "pingpong.py", folder / "pingpong.yaml"
+    text = tool.read_text().replace("OwnQuantity, Traffic", "AddressedTraffic, OwnQuantity")
+    tool.write_text(text.replace("(Traffic)", "(AddressedTraffic)"))
+    spec.write_text(spec.read_text().replace("warm_up: 1s", "ip_version: 6"))
+    traffic = load_experiment(spec).traffic
+    assert traffic.version == 6
+    assert traffic.again(traffic.stored) == traffic
+    assert traffic.identity["ip_version"] == 6

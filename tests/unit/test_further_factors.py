@@ -19,10 +19,10 @@ from orchestrator.cli.summary import print_summary
 from orchestrator.measure import layout, requests
 from orchestrator.measure.scene import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
-from orchestrator.spec import Experiment, load_experiment
+from orchestrator.spec import Experiment, load_experiment, read_traffic
 from orchestrator.spec.problems import SpecError
-from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.tools.iperf3 import pairs as iperf3
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 from tests.unit.test_run_campaign import Lab, ok
 
@@ -75,7 +75,7 @@ def test_a_spec_without_such_factors_has_the_json_that_it_had(tmp_path: Path) ->
 
 @pytest.mark.parametrize("given", [{"bitrate": "200 Mbit/s", "protocol": "udp", "datagram": "900 B"}, {"mss": "900 B"}])
 def test_traffic_is_read_again_as_it_was(given: dict[str, Any]) -> None:
-    traffic = Traffic.model_validate({**given, "duration": "2s"})
+    traffic = Iperf3Traffic.model_validate({**given, "duration": "2s"})
     assert read_traffic(traffic.stored) == traffic
 
 

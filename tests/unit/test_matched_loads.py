@@ -11,11 +11,11 @@ import orchestrator as orch
 from orchestrator.analysis.matched import matched_loads
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
-from orchestrator.spec import load_experiment
+from orchestrator.spec import load_experiment, read_traffic
 from orchestrator.spec.overrides import read_override
 from orchestrator.spec.problems import SpecError
-from orchestrator.spec.traffic import Traffic, read_traffic
 from orchestrator.tools.iperf3.pairs import clients, pairs
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 
 SPEC = """\
@@ -69,13 +69,13 @@ def test_a_run_of_several_places_says_no_loads(tmp_path: Path) -> None:
 
 
 def test_as_fast_as_it_goes_is_a_level_of_the_bit_rate() -> None:
-    traffic: Any = Traffic(bitrate="max", duration="10s")
+    traffic: Any = Iperf3Traffic(bitrate="max", duration="10s")
     assert traffic.paced_bps is None
     assert read_traffic(traffic.stored) == traffic
     (client,) = clients("client", pairs(1, traffic), traffic)
     assert "--bitrate" not in client["arguments"]
     with pytest.raises(ValueError, match="udp needs a target rate"):
-        Traffic(bitrate="max", protocol="udp", duration="10s")
+        Iperf3Traffic(bitrate="max", protocol="udp", duration="10s")
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from orchestrator.errors import UserError
 from orchestrator.measure import layout, requests
 from orchestrator.measure.streams import BadReport
 from orchestrator.plan import NO_VARIANT
-from orchestrator.spec import Command, Reading, SpecError, check_file, load_experiment
-from orchestrator.spec.traffic import read_traffic
+from orchestrator.spec import Reading, SpecError, check_file, load_experiment, read_traffic
 from orchestrator.store import headline as of_measurements
 from orchestrator.store.tables import tables
 from orchestrator.tools.command import runs as own_tools
+from orchestrator.tools.command.traffic import Command
 from tests.unit.synthetic_run import write_run
 
 COMMAND: dict[str, Any] = {

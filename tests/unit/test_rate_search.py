@@ -16,12 +16,13 @@ from orchestrator.measure.latency import round_trips
 from orchestrator.measure.load import Load
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
-from orchestrator.spec import Cell, Limits, Traffic, read_traffic
+from orchestrator.spec import Cell, Limits, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
 from orchestrator.tools.pktgen import packet_rate, rate_search
 from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 1.0}]}
 
@@ -90,7 +91,7 @@ class Lab:
 
     def measure(self, limits: Limits | None = None, baseline: float | None = None, **traffic: Any) -> Outcome:
         outcome = Outcome()
-        found = Traffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
+        found = PktgenTraffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
         assert read_traffic(found.stored) == found
         levels = Cell("none" if baseline is None else "vanilla", 1, 1, 64)
         trial = Trial(

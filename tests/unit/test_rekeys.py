@@ -15,8 +15,9 @@ from orchestrator.kernel.variants import Variant, load_variants
 from orchestrator.measure import tunnels
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.spec import Cell, Limits, Traffic
+from orchestrator.spec import Cell, Limits
 from orchestrator.testbed.remote import AgentFailure
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 
 
@@ -32,7 +33,7 @@ class Gateways:
 
 
 def scene(duration: str, took_s: float, variant: str = "vanilla", limits: Limits | None = None) -> Scene:
-    traffic = Traffic(warm_up="1s", duration=duration)
+    traffic = Iperf3Traffic(warm_up="1s", duration=duration)
     trial = Trial("0" * 16, "measure", 1, 1, 1, Cell(variant, 1, 1), 1, traffic, "site-to-site")
     phases = Phases()
     phases.seconds.update(tunnels=took_s, variant=1e9)

@@ -15,8 +15,9 @@ from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import roaming
 from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
-from orchestrator.spec import Cell, SpecError, Traffic, load_experiment
+from orchestrator.spec import Cell, SpecError, load_experiment
 from orchestrator.store.tables import write_tables
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 
 SPEC = """
@@ -51,7 +52,7 @@ def test_who_cannot_roam_is_left_out_and_the_message_gives_the_rule(tmp_path: Pa
 
 def scene(variant: str, tunnels: int, **more: Any) -> Scene:
     cell = Cell(variant, 1, tunnels, more=more)
-    trial = Trial("0" * 16, "measure", 1, 1, 1, cell, 1, Traffic(duration="10s"), "site-to-site")
+    trial = Trial("0" * 16, "measure", 1, 1, 1, cell, 1, Iperf3Traffic(duration="10s"), "site-to-site")
     testbed: Any = None
     of = load_variants().get(variant)
     return Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None, variant=of)

@@ -18,18 +18,17 @@ from orchestrator.analysis.dataset import load
 from orchestrator.analysis.latency import latencies, latency_cells, timed_beside_traffic
 from orchestrator.analysis.page import render
 from orchestrator.measure.latency import round_trips
-from orchestrator.plan.estimate import traffic_seconds
-from orchestrator.spec import Traffic
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 
 IPERF3: dict[str, Any] = {"tool": "iperf3", "duration": "10s"}
 
 
 def test_iperf3_takes_latency_and_no_time_for_it() -> None:
-    plain, timed = (Traffic.model_validate({**IPERF3, **more}) for more in ({}, {"latency": {"rate": "500 pps"}}))
+    plain, timed = (Iperf3Traffic.model_validate({**IPERF3, **more}) for more in ({}, {"latency": {"rate": "500 pps"}}))
     assert timed.latency is not None
     assert timed.latency.rate_pps == 500
-    assert traffic_seconds(timed) == traffic_seconds(plain)
+    assert timed.expected_s == plain.expected_s
     assert "latency" not in plain.identity
     assert timed.identity["latency"]["rate_pps"] == 500  # other trials than without
 
@@ -44,7 +43,7 @@ def test_iperf3_takes_latency_and_no_time_for_it() -> None:
 )
 def test_what_does_not_go_with_latency_is_refused(more: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
-        Traffic.model_validate({**IPERF3, **more})
+        Iperf3Traffic.model_validate({**IPERF3, **more})
 
 
 @given(st.integers(0, 3000))

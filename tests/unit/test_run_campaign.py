@@ -20,7 +20,8 @@ from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.executor import Here
 from orchestrator.run.session import Campaign
-from orchestrator.spec import Experiment, LinkKind
+from orchestrator.spec import LinkKind, Traffic
+from orchestrator.spec.models import models_of
 from orchestrator.store.changes import Change
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.virtual import VirtualTime
@@ -129,7 +130,7 @@ class Lab:
             "repetitions": 2,
             **changes,
         }
-        spec = Experiment.model_validate(content)
+        spec = models_of(Traffic).experiment.model_validate(content)
         plan = make_plan(spec, lab_capabilities(2, ("vanilla", "inline")))
 
         def decide(found: Sequence[Change]) -> str:

@@ -17,16 +17,17 @@ from orchestrator.measure import layout, probes, shares
 from orchestrator.measure.judge import Evidence, Passage, Verdict, judge, variation
 from orchestrator.measure.load import Load
 from orchestrator.measure.streams import BadReport, Stream
-from orchestrator.spec import LIMIT_NAMES, Limits, Traffic
+from orchestrator.spec import LIMIT_NAMES, Limits
 from orchestrator.tools.iperf3 import goodput
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3 import report as iperf3_report
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Reading
 
-TCP = Traffic(duration="2s")
-UDP = Traffic(protocol="udp", bitrate="1 Mbit/s", duration="2s")
-REVERSE, BOTH = Traffic(direction="reverse", duration="2s"), Traffic(direction="both", duration="2s")
-UDP_BOTH = Traffic(protocol="udp", bitrate="1 Mbit/s", direction="both", duration="2s")
+TCP = Iperf3Traffic(duration="2s")
+UDP = Iperf3Traffic(protocol="udp", bitrate="1 Mbit/s", duration="2s")
+REVERSE, BOTH = Iperf3Traffic(direction="reverse", duration="2s"), Iperf3Traffic(direction="both", duration="2s")
+UDP_BOTH = Iperf3Traffic(protocol="udp", bitrate="1 Mbit/s", direction="both", duration="2s")
 
 
 def report(section: str, **values: Any) -> str:
@@ -42,7 +43,7 @@ def processes(client: str | None = None, server: str | None = None, status: int 
     }
 
 
-def read(traffic: Traffic, given_processes: dict[str, Any]) -> list[Stream]:
+def read(traffic: Iperf3Traffic, given_processes: dict[str, Any]) -> list[Stream]:
     (pair,) = iperf3.pairs(1, traffic)
     return iperf3_report.read_pair(pair, traffic, given_processes)
 
@@ -150,7 +151,7 @@ def shared_connections(*received: int) -> dict[str, Any]:
 
 
 def goodput_of(printed: dict[str, Any]) -> Reading:
-    traffic = Traffic(paths="ecmp", connections=len(printed) // 2, duration="2s")
+    traffic = Iperf3Traffic(paths="ecmp", connections=len(printed) // 2, duration="2s")
     levels = SimpleNamespace(tunnels=4)
     scene: Any = SimpleNamespace(
         trial=SimpleNamespace(traffic=traffic, levels=levels), generator_carries=None, net=SimpleNamespace(mtu=1420)
@@ -205,7 +206,7 @@ def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data(), st.sampled_from([TCP, UDP, REVERSE, BOTH, UDP_BOTH]), st.sampled_from(["client-1", "server-1"]))
-def test_a_mutilated_report_is_what_it_was_or_a_reason(data: st.DataObject, traffic: Traffic, name: str) -> None:
+def test_a_mutilated_report_is_what_it_was_or_a_reason(data: st.DataObject, traffic: Iperf3Traffic, name: str) -> None:
     """Of good reports, one part is replaced by anything, or one report is cut off: no number comes from what is left
     but one that is possible, and nothing else is raised."""
     good = in_both_directions()
@@ -234,7 +235,7 @@ def test_a_mutilated_report_is_what_it_was_or_a_reason(data: st.DataObject, traf
 
 
 def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
-    traffic = Traffic(streams=4, warm_up="1s", duration="3s")
+    traffic = Iperf3Traffic(streams=4, warm_up="1s", duration="3s")
     pairs = iperf3.pairs(1, traffic)
     (client,) = iperf3.clients("client", pairs, traffic)
     words = client["arguments"]
@@ -265,7 +266,7 @@ OPTIONS: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("given_traffic", "words"), OPTIONS)
 def test_each_option_of_the_traffic_is_one_of_iperf3(given_traffic: dict[str, Any], words: list[str]) -> None:
-    traffic = Traffic(duration="3s", **given_traffic)
+    traffic = Iperf3Traffic(duration="3s", **given_traffic)
     client = iperf3.clients("client", iperf3.pairs(1, traffic), traffic, ([2, 3], [5]))[0]
     said = client["arguments"]
     for option, value in zip(words, [*words[1:], "--"], strict=False):
@@ -275,14 +276,14 @@ def test_each_option_of_the_traffic_is_one_of_iperf3(given_traffic: dict[str, An
 
 
 def test_processes_take_ports_and_cpus_in_turn_and_ecmp_has_one_address() -> None:
-    own = iperf3.pairs(2, Traffic(duration="3s", processes=2))
+    own = iperf3.pairs(2, Iperf3Traffic(duration="3s", processes=2))
     assert [(pair.name, pair.tunnel, pair.port) for pair in own] == [
         ("1-1", 1, 5201),
         ("1-2", 1, 5202),
         ("2-1", 2, 5201),
         ("2-2", 2, 5202),
     ]
-    traffic = Traffic(duration="3s", processes=2, paths="ecmp", affinity=True)
+    traffic = Iperf3Traffic(duration="3s", processes=2, paths="ecmp", affinity=True)
     shared = iperf3.pairs(2, traffic)
     assert {pair.tunnel for pair in shared} == {None}
     assert len({pair.receiver for pair in shared}) == 1
@@ -290,12 +291,12 @@ def test_processes_take_ports_and_cpus_in_turn_and_ecmp_has_one_address() -> Non
     clients = iperf3.clients("client", shared, traffic, ([0, 1], [7]))
     assert [client["arguments"][-1] for client in clients] == ["0,7", "1,7", "0,7", "1,7"]
     with pytest.raises(iperf3.Unsuitable, match="more than 50000 ports"):
-        iperf3.pairs(8191, Traffic(duration="3s", processes=64, paths="ecmp"))
+        iperf3.pairs(8191, Iperf3Traffic(duration="3s", processes=64, paths="ecmp"))
 
 
 @pytest.mark.parametrize("tunnels", [1, 4, 64])
 def test_connections_are_as_many_as_asked_for_whatever_the_number_of_tunnels(tunnels: int) -> None:
-    found = iperf3.pairs(tunnels, Traffic(duration="3s", paths="ecmp", connections=8))
+    found = iperf3.pairs(tunnels, Iperf3Traffic(duration="3s", paths="ecmp", connections=8))
     assert [(pair.number, pair.tunnel, pair.port) for pair in found] == [(n, None, 5200 + n) for n in range(1, 9)]
 
 
@@ -316,7 +317,7 @@ def test_a_version_is_read_or_unknown(said: str | None, found: tuple[int, int] |
 
 
 def test_what_an_old_iperf3_cannot_do_is_said() -> None:
-    simple = Traffic(duration="3s")
+    simple = Iperf3Traffic(duration="3s")
     with pytest.raises(iperf3.Unsuitable, match=r"3\.9 of left has no --idle-timeout; it takes 3\.10"):
         iperf3.check({"left": "iperf 3.9"}, simple)
     assert iperf3.check({"left": None, "right": "iperf 3.12"}, simple) == []
@@ -325,7 +326,7 @@ def test_what_an_old_iperf3_cannot_do_is_said() -> None:
         with pytest.raises(iperf3.Unsuitable, match=rf"3\.10 of b gives no report that can be read with {option}; it"):
             iperf3.check({"a": "iperf 3.11", "b": "iperf 3.10.1 (cJSON 1.7.13)"}, traffic)
         assert iperf3.check({"a": "iperf 3.11", "b": "iperf 3.11"}, traffic) == []
-    (mark,) = iperf3.check({"left": "iperf 3.12", "right": "iperf 3.18"}, Traffic(duration="3s", streams=4))
+    (mark,) = iperf3.check({"left": "iperf 3.12", "right": "iperf 3.18"}, Iperf3Traffic(duration="3s", streams=4))
     assert "iperf3 3.12 of left has one thread for all 4 streams" in mark
 
 
@@ -349,19 +350,19 @@ def test_tcp_that_is_slower_than_the_blocks_of_iperf3_is_refused_before_the_tria
     given_traffic: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(iperf3.Unsuitable, match=f"^traffic.bitrate: .*{says}"):
-        iperf3.check({"left": "iperf 3.20"}, Traffic(**given_traffic))
+        iperf3.check({"left": "iperf 3.20"}, Iperf3Traffic(**given_traffic))
 
 
 @pytest.mark.parametrize("given_traffic", EVEN)
 def test_traffic_that_iperf3_paces_evenly_is_not(given_traffic: dict[str, Any]) -> None:
-    assert Traffic(**given_traffic).too_slow == ""
+    assert Iperf3Traffic(**given_traffic).too_slow == ""
 
 
 def test_a_tunnels_segments_carry_what_headers_leave() -> None:
-    assert iperf3.segment(Traffic(duration="3s")) == 1368
-    assert iperf3.segment(Traffic(duration="3s", ip_version=6)) == 1348
-    assert iperf3.segment(Traffic(duration="3s", mss="500 B")) == 488
-    assert iperf3.segment(Traffic(duration="3s", mss="9 kB")) == 1368
+    assert iperf3.segment(Iperf3Traffic(duration="3s")) == 1368
+    assert iperf3.segment(Iperf3Traffic(duration="3s", ip_version=6)) == 1348
+    assert iperf3.segment(Iperf3Traffic(duration="3s", mss="500 B")) == 488
+    assert iperf3.segment(Iperf3Traffic(duration="3s", mss="9 kB")) == 1368
 
 
 def stream(duration_s: float = 3.0, **changes: Any) -> Stream:

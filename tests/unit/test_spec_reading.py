@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from orchestrator import paths, spec
 from orchestrator.errors import UserError
@@ -100,6 +101,23 @@ def test_the_schemas_that_editors_use_are_current(name: str, made: object) -> No
     assert committed == json.loads(json.dumps(made())), (
         f"Write it again: orch schema {name} > experiments/schema/{name}.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("traffic", "valid"),
+    [
+        ({"streams": 2}, True),
+        ({"flows": 2}, False),
+        ({"tool": "pktgen", "flows": 2}, True),
+        ({"tool": "pktgen", "streams": 2}, False),
+        ({"tool": "./mine.py", "message": 2}, True),
+        ({"tool": "iperf3", "message": 2}, False),
+    ],
+)
+def test_the_schema_of_specs_has_the_keys_of_each_tool(traffic: dict[str, object], valid: bool) -> None:
+    factors = {"variant": ["vanilla"], "cores": [1], "tunnels": [1]}
+    content = {"experiment": "small", "factors": factors, "traffic": {"duration": "1s", **traffic}}
+    assert Draft202012Validator(spec.experiment_schema()).is_valid(content) == valid
 
 
 @pytest.mark.parametrize(("text", "value"), [("10s", 10), ("500 ms", 0.5), ("1.5 min", 90), ("2h", 7200), ("0 s", 0)])

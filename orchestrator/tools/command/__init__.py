@@ -12,6 +12,7 @@ from orchestrator.spec.document import Mapping
 from orchestrator.spec.own_tools import OwnQuantity
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.traffic import Traffic
+from orchestrator.tools.command.traffic import CommandTraffic
 from orchestrator.tools.protocol import Jobs, Reading, Tool
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ class OwnCommand(Tool):
     """The tool ``command``."""
 
     summary = "a quantity of your own, by programs of your own"
+    schema = CommandTraffic
 
     def quantity(self, traffic: Traffic) -> OwnQuantity | None:
-        return traffic.command.quantity if traffic.command is not None else None
+        return traffic.quantity
 
     def problems(self, tree: Mapping) -> Iterator[Problem]:
         yield from super().problems(tree)
@@ -38,7 +40,7 @@ class OwnCommand(Tool):
     def prepare(self, scene: "Scene") -> Jobs:
         from orchestrator.tools.command import runs
 
-        traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+        traffic, tunnels = CommandTraffic.of(scene.trial.traffic), scene.trial.levels.tunnels
         command, warm_up_s = runs.command_of(traffic), traffic.warm_up_s
 
         def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
@@ -62,7 +64,7 @@ class OwnCommand(Tool):
     def read(self, scene: "Scene", processes: "Processes") -> Reading:
         from orchestrator.tools.command import runs
 
-        traffic = scene.trial.traffic
+        traffic = CommandTraffic.of(scene.trial.traffic)
         command = runs.command_of(traffic)
         wanted = runs.runs(traffic, scene.trial.levels.tunnels, traffic.duration_s)
         values = runs.read_runs(command, wanted, processes)

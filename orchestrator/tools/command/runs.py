@@ -11,7 +11,7 @@ from orchestrator.agent.processes import FILES
 from orchestrator.measure.layout import receiver_address, sender_address
 from orchestrator.measure.readings import value_in
 from orchestrator.measure.streams import BadReport
-from orchestrator.spec import Command, Traffic
+from orchestrator.tools.command.traffic import Command, CommandTraffic
 
 _SHOWN = 200  # characters of what a program printed
 
@@ -30,7 +30,7 @@ class Run:
         return "the client" if self.tunnel is None else f"the client of tunnel {self.tunnel}"
 
 
-def runs(traffic: Traffic, tunnels: int, duration_s: float) -> list[Run]:
+def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
     """The clients of a trial, with what their arguments' placeholders stand for."""
     command = command_of(traffic)
     version = traffic.ip_version
@@ -88,7 +88,7 @@ def _filled(arguments: Sequence[str], run: Run) -> list[str]:
     return [argument.format_map(run.arguments) for argument in arguments]
 
 
-def command_of(traffic: Traffic) -> Command:
+def command_of(traffic: CommandTraffic) -> Command:
     """The commands of a trial's traffic. Raises BadReport where there are none, which a spec's check refuses."""
     if traffic.command is None:
         raise BadReport("traffic.command is missing, and the tool is command.")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.spec.document import Mapping
 from orchestrator.spec.problems import Problem
-from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.validation import build
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading, Tool
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Iperf3(Tool):
     """The tool ``iperf3``."""
 
     summary = "the throughput of TCP or UDP"
+    schema = Iperf3Traffic
     sizes_instead = "iperf3 has mss and datagram."
     binds = True
 
@@ -26,7 +27,7 @@ class Iperf3(Tool):
         """Beside what concerns every tool: TCP that is slower than the blocks of iperf3 allow."""
         yield from super().problems(tree)
         node = tree.entries["traffic"]
-        found = build(Traffic, node)[0]
+        found = build(Iperf3Traffic, node)[0]
         if found is not None and found.too_slow and isinstance(node, Mapping):
             place = node.entries.get("bitrate")
             yield Problem(f"traffic.bitrate: {found.too_slow}.", place.span if place else tree.keys["traffic"])

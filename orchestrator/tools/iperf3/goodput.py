@@ -9,17 +9,18 @@ from orchestrator.measure.driving import Job, Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
 from orchestrator.measure.scene import Scene
 from orchestrator.measure.streams import BadReport, Stream
-from orchestrator.spec import GATEWAYS, Traffic
+from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.protocol import own_cpus
 from orchestrator.testbed.remote import AgentFailure, together
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3 import report
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading
 
 
 def prepare(scene: Scene) -> Jobs:
     """The processes of a trial, when both ends have what they need. Raises AgentFailure where they do not."""
-    traffic, ends = scene.trial.traffic, scene.ends
+    traffic, ends = Iperf3Traffic.of(scene.trial.traffic), scene.ends
     pairs = _checked_pairs(scene)
 
     def clients() -> Sequence[Job]:
@@ -34,7 +35,7 @@ def prepare(scene: Scene) -> Jobs:
 
 def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:
     """The echo requests beside the traffic, of the measured window alone; None where the spec asks for none."""
-    traffic = scene.trial.traffic
+    traffic = Iperf3Traffic.of(scene.trial.traffic)
     if traffic.latency is None:
         return None
     return {
@@ -48,7 +49,7 @@ def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:
 
 
 def _checked_pairs(scene: Scene) -> list[iperf3.Pair]:
-    traffic, placement, ends = scene.trial.traffic, scene.placement, scene.ends
+    traffic, placement, ends = Iperf3Traffic.of(scene.trial.traffic), scene.placement, scene.ends
     try:
         pairs = iperf3.pairs(scene.trial.levels.tunnels, traffic)
         roles = placement.split({ends.sender: None, ends.receiver: None})
@@ -65,7 +66,7 @@ def _checked_pairs(scene: Scene) -> list[iperf3.Pair]:
 
 def read(scene: Scene, processes: Processes) -> Reading:
     """What the receivers counted. Raises BadReport where a report is no number."""
-    traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+    traffic, tunnels = Iperf3Traffic.of(scene.trial.traffic), scene.trial.levels.tunnels
     pairs = iperf3.pairs(tunnels, traffic)
     streams = [stream for pair in pairs for stream in report.read_pair(pair, traffic, processes)]
     if not any(stream.received_bytes for stream in streams):
@@ -116,7 +117,7 @@ def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:
     }
 
 
-def _flows(traffic: Traffic, tunnels: int) -> int | None:
+def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
     """How many flows a hash spreads; None where each tunnel has its own."""
     if traffic.paths == "subnets":
         return None

@@ -11,8 +11,8 @@ from typing import Any
 
 from orchestrator.iperf3_version import SINCE, THREADS_SINCE, name_of, version
 from orchestrator.measure.layout import SHARED, receiver_address, sender_address
-from orchestrator.spec import Traffic
 from orchestrator.spec.fields import DEFAULT_MTU
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 FIRST_PORT = 5201
 MOST_PAIRS = 50_000  # to one address: each has a port of its own
@@ -44,7 +44,7 @@ class Pair:
         return f"pair {self.number}" if self.tunnel is None else f"tunnel {self.name}"
 
 
-def pairs(tunnels: int, traffic: Traffic) -> list[Pair]:
+def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
     """The processes of a trial: ``processes`` pairs in each tunnel, or without a tunnel of their own as many, or as
     many as ``connections`` says."""
     version = traffic.ip_version
@@ -86,7 +86,7 @@ def servers(role: str, wanted: Iterable[Pair]) -> list[dict[str, Any]]:
 def clients(
     role: str,
     wanted: Iterable[Pair],
-    traffic: Traffic,
+    traffic: Iperf3Traffic,
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
     mtu: int = DEFAULT_MTU,
 ) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def clients(
     ]
 
 
-def _options(traffic: Traffic, mtu: int) -> list[str]:
+def _options(traffic: Iperf3Traffic, mtu: int) -> list[str]:
     """What every client of a trial is told beside addresses and times."""
     options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
     if traffic.protocol == "udp":
@@ -131,18 +131,18 @@ def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[st
     return "--affinity", f"{client},{server}"
 
 
-def datagram(traffic: Traffic, mtu: int = DEFAULT_MTU) -> int:
+def datagram(traffic: Iperf3Traffic, mtu: int = DEFAULT_MTU) -> int:
     """Bytes in each UDP datagram: as asked for, else what fits in a packet of a tunnel."""
     return traffic.datagram_bytes or mtu - _HEADERS["udp", traffic.ip_version]
 
 
-def segment(traffic: Traffic, mtu: int = DEFAULT_MTU) -> int:
+def segment(traffic: Iperf3Traffic, mtu: int = DEFAULT_MTU) -> int:
     """Bytes that a TCP segment carries in a tunnel."""
     most = mtu - _HEADERS["tcp", traffic.ip_version]
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 
-def check(said: Mapping[str, str | None], traffic: Traffic) -> list[str]:
+def check(said: Mapping[str, str | None], traffic: Iperf3Traffic) -> list[str]:
     """What a person should know of the hosts' iperf3 versions, a sentence each.
 
     Raises Unsuitable where a host's version cannot carry the traffic, or no version can.

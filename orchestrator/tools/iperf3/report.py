@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.measure.streams import BadReport, Stream
-from orchestrator.spec import Traffic
 from orchestrator.tools.iperf3.pairs import Pair
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 
-def read_pair(pair: Pair, traffic: Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:
+def read_pair(pair: Pair, traffic: Iperf3Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:
     """The result of a pair in each direction, from the processes that the agents returned. Raises BadReport."""
     names = {"client": f"client-{pair.name}", "server": f"server-{pair.name}"}
     for name in names.values():
@@ -38,7 +38,7 @@ def versions(processes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _stream(
-    pair: Pair, traffic: Traffic, direction: str, names: Mapping[str, str], reports: Mapping[str, dict[str, Any]]
+    pair: Pair, traffic: Iperf3Traffic, direction: str, names: Mapping[str, str], reports: Mapping[str, dict[str, Any]]
 ) -> Stream:
     sender, receiver = ("client", "server") if direction == "forward" else ("server", "client")
     second = "_bidir_reverse" if traffic.direction == "both" and direction == "reverse" else ""

@@ -9,6 +9,7 @@ from orchestrator.spec.problems import Problem
 from orchestrator.spec.searching import Search
 from orchestrator.spec.tool_checks import text_of
 from orchestrator.spec.validation import build
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 from orchestrator.tools.protocol import Tool
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Pktgen(Tool):
     """The tool ``pktgen``."""
 
     summary = "a rate of packets"
+    schema = PktgenTraffic
     packet_sizes = True
     traceable = False
     places_losses = True

@@ -13,6 +13,7 @@ from orchestrator.spec import IMIX, LINKS
 from orchestrator.spec.fields import LARGEST_PACKET
 from orchestrator.testbed.remote import AgentFailure, together
 from orchestrator.tools.pktgen.losses import growth, lost
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 # The mixture: 7 small, 4 middle and 1 large packet of 12, bytes of the IP packet and weight. It is the "simple IMIX" of
 # 40, 576 and 1500 bytes in the proportions 7:4:1 (RFC 6985, section 1, on the mixtures in use), fitted to a tunnel: the
@@ -86,7 +87,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
     answer.
     """
     testbed, agents, placement = scene.testbed, scene.testbed.agents, scene.placement
-    traffic, tunnels = scene.trial.traffic, scene.trial.levels.tunnels
+    traffic, tunnels = PktgenTraffic.of(scene.trial.traffic), scene.trial.levels.tunnels
     sending = _make_ready(scene)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
     together(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in scene.hosts})
@@ -149,7 +150,7 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
 def _make_ready(scene: Scene) -> list[Sender]:
     """The generator and the sink, for this trial; ready ones stay as they are."""
     trial, placement, agents = scene.trial, scene.placement, scene.testbed.agents
-    traffic, levels, ends = trial.traffic, trial.levels, scene.ends
+    traffic, levels, ends = PktgenTraffic.of(trial.traffic), trial.levels, scene.ends
     host = placement.host_of(ends.sender)
     cpus = list(scene.testbed.cpus[ends.sender])[: traffic.threads]
     device = layout.generator_device(ends.sender)

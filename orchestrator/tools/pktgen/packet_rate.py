@@ -10,6 +10,7 @@ from orchestrator.measure.latency import round_trips
 from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 
 def measure_packet_rate(scene: Scene) -> None:
@@ -19,8 +20,9 @@ def measure_packet_rate(scene: Scene) -> None:
     """
     scene.on_traffic()
     loads = Loads(scene)
-    rate = _offer_rate(scene, loads) if scene.trial.traffic.search is None else search_rate(scene, loads)
-    if scene.trial.traffic.latency is not None and rate:
+    traffic = PktgenTraffic.of(scene.trial.traffic)
+    rate = _offer_rate(scene, loads) if traffic.search is None else search_rate(scene, loads)
+    if traffic.latency is not None and rate:
         _time_round_trips(scene, loads, rate)
     scene.outcome.traffic_s = loads.seconds
 
@@ -28,7 +30,7 @@ def measure_packet_rate(scene: Scene) -> None:
 def _offer_rate(scene: Scene, loads: Loads) -> float:
     """Returns what was received, in packets/s, where the rate is as fast as it can, else the rate."""
     trial, outcome = scene.trial, scene.outcome
-    traffic = trial.traffic
+    traffic = PktgenTraffic.of(trial.traffic)
     assert traffic.rate is not None
     rate = None if traffic.rate == MAX else float(traffic.rate)
     if traffic.warm_up_s:
@@ -62,7 +64,7 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
 
 def _time_round_trips(scene: Scene, loads: Loads, rate_pps: float) -> None:
     """Echo requests through the first tunnel beside shares of a rate; the outcome gets ``latency``, a row a share."""
-    traffic = scene.trial.traffic
+    traffic = PktgenTraffic.of(scene.trial.traffic)
     assert traffic.latency is not None
     rows = []
     for share in traffic.latency.at:

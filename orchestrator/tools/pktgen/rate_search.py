@@ -14,6 +14,7 @@ from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, S
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 LEAST_SHARE = 0.005  # of the highest load: the least, where the spec names none
 _CEILING_S = 1.0  # of the load that shows what the generator can do
@@ -62,7 +63,7 @@ def search_rate(scene: Scene, loads: Loads) -> float:
     Returns the rate that was found, in packets/s: the lower bound of the widest goal that has one, else 0. Raises
     AgentFailure where there is nothing to search in, and TestbedError where a host does not answer.
     """
-    traffic, outcome = scene.trial.traffic, scene.outcome
+    traffic, outcome = PktgenTraffic.of(scene.trial.traffic), scene.outcome
     search = traffic.search
     assert search is not None
     most = search.max_rate_pps
