@@ -2,6 +2,8 @@
 """Debian packages from the machine's own mirror, through a private apt state.
 
 The machine's own sources and package lists are read and never changed.
+
+Longer than other modules: the images' builders share all of it, and each part uses the one before.
 """
 
 import functools

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves."""
+"""Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves.
+
+Longer than other modules: a comparison's fields are explained by how each is found, below.
+"""
 
 import math
 from collections import Counter

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's directory as tidy pandas frames, with units in the columns' names."""
+"""A run's directory as tidy pandas frames, with units in the columns' names.
+
+Longer than other modules: whatever a notebook asks of a run is a property of `Run`, most of which another module makes.
+"""
 
 import os
 from collections.abc import Mapping

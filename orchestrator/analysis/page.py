@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's page: one file for a browser, with what was measured, where, how, and what did not work."""
+"""The report's page: one file for a browser, with what was measured, where, how, and what did not work.
+
+Longer than other modules: the template is given everything that it shows in one place.
+"""
 
 import base64
 import hashlib

@@ -85,7 +85,7 @@ def plan(
 
 def _list_trials(planned: "Plan") -> None:
     """Print a line for each trial: its order, block and round, what it measures, and its id."""
-    from orchestrator.cli.display import cell
+    from orchestrator.cli.tracking import cell
 
     widths = [len(str(number)) for number in (planned.blocks[-1].trials[-1].order, len(planned.blocks))]
     print("Trials, with block and round:")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdict on an attempt: which limits it broke, each as a sentence. Pure. The limits are the same in every tier."""
+"""The verdict on an attempt: which limits it broke, each as a sentence. Pure. The limits are the same in every tier.
+
+Longer than other modules: the evidence and every rule that judges it are read together.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

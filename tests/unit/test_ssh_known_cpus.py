@@ -10,8 +10,8 @@ from orchestrator.testbed.cpus import cpu_order, cpu_rows
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.settings import Setting, SettingsJournal
 from orchestrator.testbed.ssh.looking import with_known_cpus
-from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.schema import SshHost
+from orchestrator.testbed.ssh.surveys import Survey
 
 HOST = SshHost.model_validate({"name": "h", "roles": ("gateway-a",)})
 

@@ -7,8 +7,9 @@ import pytest
 
 from orchestrator.finding import Finding, Need
 from orchestrator.testbed.ssh.kernels import with_other_kernels
-from orchestrator.testbed.ssh.preflight import Survey, examine, sentences
+from orchestrator.testbed.ssh.preflight import examine, sentences
 from orchestrator.testbed.ssh.schema import SshTestbed
+from orchestrator.testbed.ssh.surveys import Survey
 
 RELEASE = "6.12.48+deb13-amd64"
 

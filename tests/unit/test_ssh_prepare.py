@@ -12,9 +12,9 @@ from orchestrator.progress import Silent
 from orchestrator.run import work
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.ssh.health import Condition
-from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.provider import HostsTestbed
 from orchestrator.testbed.ssh.schema import SshTestbed
+from orchestrator.testbed.ssh.surveys import Survey
 
 
 class Silenced:

@@ -26,10 +26,10 @@ from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.settings import Setting, SettingsJournal
 from orchestrator.testbed.ssh import reaching, restarting
 from orchestrator.testbed.ssh.health import Health
-from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.provider import HostsTestbed
 from orchestrator.testbed.ssh.reaching import Reaching
 from orchestrator.testbed.ssh.schema import SshTestbed
+from orchestrator.testbed.ssh.surveys import Survey
 
 ROLES = {"left": ("client", "gateway-a"), "right": ("gateway-b", "server")}
 

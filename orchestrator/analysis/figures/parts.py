@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures share: sheets with a footer, lines of medians with every trial, names and legends."""
+"""What the figures share: sheets with a footer, lines of medians with every trial, names and legends.
+
+Longer than other modules: a figure takes all that makes it look like the others from one place.
+"""
 
 import functools
 import itertools

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from orchestrator.progress import Progress
 from orchestrator.provision import run_playbook
-from orchestrator.testbed.ssh.preflight import Survey, family
 from orchestrator.testbed.ssh.route import Route
 from orchestrator.testbed.ssh.schema import SshHost
+from orchestrator.testbed.ssh.surveys import Survey, family
 
 _PLAYBOOK_S = 2400  # a package, an initial RAM file system, and a server's firmware
 

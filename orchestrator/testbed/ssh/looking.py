@@ -18,12 +18,13 @@ from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
-from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, survey_of
+from orchestrator.testbed.ssh.preflight import examine
 from orchestrator.testbed.ssh.provisioning import modules_here
 from orchestrator.testbed.ssh.restarting import restart_findings
 from orchestrator.testbed.ssh.route import routes
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
+from orchestrator.testbed.ssh.surveys import Survey, has_gateway, survey_of
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 _UNCONFINED = (

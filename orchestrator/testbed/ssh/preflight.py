@@ -1,75 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The preflight: what hosts need before anything is changed on them. The agent looks; what it saw is judged here.
+"""The preflight: what hosts need before anything is changed on them. What the agent saw is judged here.
 
-Everything of this module but `survey_of` is pure: surveys in, findings out.
+Pure: surveys in, findings out.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
 from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
-from orchestrator.spec import GATEWAYS, Link
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
-from orchestrator.testbed.lease import has_ended
-from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh.preflight_nics import finding, of_nics
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
+from orchestrator.testbed.ssh.surveys import TOOLS, Survey, family, has_gateway
 from orchestrator.testbed.tuning import TRIED, overview
 
-# What a host must have as commands, how each says its version, and Debian's package of it.
-TOOLS = {
-    "ip": (["ip", "-Version"], "iproute2"),
-    "iperf3": (["iperf3", "--version"], "iperf3"),
-    "nft": (["nft", "--version"], "nftables"),  # counts what arrives of pktgen's packets
-    "modprobe": (["modprobe", "--version"], "kmod"),
-    "ethtool": (["ethtool", "--version"], "ethtool"),
-}
-BUILD_TOOLS = {"gcc": ["gcc", "--version"], "make": ["make", "--version"]}
-_FOLDERS = ("/", "/usr/local/lib", "/tmp", "/run")
-_LOAD_WINDOW_S = 0.3
 _BUSY_CORES = 0.2
-_LINK_MTU = 1500
 _MIB = 2**20
 _NEEDED = {"/usr/local/lib": 16 * _MIB, "/tmp": 16 * _MIB, "/run": 4 * _MIB}
 _NEEDED_TO_BUILD = 512 * _MIB  # headers, kernel source, compiler
 _OLDEST_PYTHON = (3, 9)
 _SKEW_S = 1.0
 _ABANDONED_S = 3600.0  # a run asks each of its hosts something more often, also while it provisions them
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a host showed. ``facts``: of the agent's ``survey``; ``skew_s``: its clock less this computer's;
-    ``tunables``: of the agent's operation of that name; ``trouble``: why it could not be asked, then without facts."""
-
-    facts: Mapping[str, Any]
-    tunables: Mapping[str, Any] = field(default_factory=dict)
-    skew_s: float = 0.0
-    trouble: str = ""
-
-
-def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
-    """Ask a host; nothing on it is changed. ``tunables``: what it can tune, where that is to be judged as well."""
-    tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
-    facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
-    if facts["holder"] is not None:
-        facts["holder"]["ended"] = has_ended(facts["holder"])
-    return Survey(facts, tunables or {}, agent.clock_skew_s())
-
-
-def family(facts: Mapping[str, Any]) -> str:
-    """Which packages a host takes: debian, redhat, or other."""
-    system = facts["system"]
-    names = {system["id"], *system["like"]}
-    return "debian" if "debian" in names else "redhat" if names & {"fedora", "rhel"} else "other"
-
-
-def has_gateway(host: SshHost) -> bool:
-    """Whether WireGuard runs on a host."""
-    return bool(set(host.roles) & set(GATEWAYS))
 
 
 def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collection[str]) -> dict[str, list[Finding]]:
@@ -80,7 +34,7 @@ def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collectio
         if survey.trouble:
             found[host.name] = [Finding("Reachable", Need.REQUIRED, False, survey.trouble, "")]
         else:
-            rows = [*_of_host(host, survey, built), *_of_nics(testbed, host, surveys)]
+            rows = [*_of_host(host, survey, built), *of_nics(testbed, host, surveys)]
             found[host.name] = [*rows, *_of_tuning(host, survey)]
     return found
 
@@ -90,19 +44,15 @@ def sentences(findings: Mapping[str, list[Finding]]) -> list[str]:
     return [f"{host}: {finding.sentence()}" for host, rows in findings.items() for finding in rows if finding.blocks]
 
 
-def _finding(name: str, need: Need, good: bool, what: str, remedy: str = "") -> Finding:
-    return Finding(name, need, good, what, "" if good else remedy)
-
-
 def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[Finding]:
     facts = survey.facts
     told = f"{facts['system']['name'] or 'an unknown system'}, Linux {facts['kernel_release']} on {facts['machine']}"
-    yield _finding("Reachable", Need.REQUIRED, True, told)
-    yield _finding(
+    yield finding("Reachable", Need.REQUIRED, True, told)
+    yield finding(
         "Root", Need.REQUIRED, facts["uid"] == 0, f"user id {facts['uid']}", "Log in as root, or with sudo (become)."
     )
     version = tuple(int(part) for part in facts["python"].split(".")[:2])
-    yield _finding("Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later.")
+    yield finding("Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later.")
     yield _tools(facts)
     if host.kernel is not None:
         yield _kernel(host.kernel, facts)
@@ -112,19 +62,19 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     good = bool(facts["clock_synchronized"]) and abs(survey.skew_s) < _SKEW_S
     kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
     what = f"{survey.skew_s:+.2f} s from this computer's, {kept[facts['clock_synchronized']]}"
-    yield _finding("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
+    yield finding("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
     if facts.get("virtual_time") is not None:
         remedy = "Name a testbed of the provider uml with clock: virtual instead."
-        yield _finding("Virtual time", Need.REQUIRED, False, "its clock is virtual, and a host's must be real", remedy)
+        yield finding("Virtual time", Need.REQUIRED, False, "its clock is virtual, and a host's must be real", remedy)
     busy = facts["busy"]
     by = f" ({', '.join(busy['names'])})" if busy["names"] and busy["cores"] > _BUSY_CORES else ""
     what = f"other programs use {busy['cores']:.1f} of a core now{by}"
-    yield _finding("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
+    yield finding("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
     holder = facts["holder"]
     who = holder_text(holder) if holder else "by nobody"
     waits = "No run waits for it" if holder and is_abandoned(holder) else "A run waits for it"
     remedy = "A run ends it." if holder and holder.get("ended") else f"{waits}; `orch restore --force` ends it."
-    yield _finding("In use", Need.ADVICE, holder is None, who, remedy)
+    yield finding("In use", Need.ADVICE, holder is None, who, remedy)
     yield from _of_cpus(host, facts)
 
 
@@ -151,14 +101,14 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
     can = "can" if len(rows) > 1 and not fixed else "cannot"
     which = "those" if len(online) < len(rows) else "they"
     what = f"{len(online)} of {len(rows)} on line; {which} {can} be taken off line"
-    yield _finding("CPUs", Need.INFORMATION, True, what)
+    yield finding("CPUs", Need.INFORMATION, True, what)
     try:
         none_left = has_gateway(host) and not cpu_order(host.name, host.cpus, rows)
         trouble = "none is left for trials" if none_left else ""
     except TestbedError as error:
         trouble = str(error).removeprefix(f"{host.name} ").rstrip(".")
     if trouble and has_gateway(host):
-        yield _finding("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
+        yield finding("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
     remedies = {
         "smt": "tuning.smt: true brings them on line for a run.",
         "smt-forced": "Start the host without nosmt=force on the kernel's command line to have them.",
@@ -171,10 +121,10 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
     for why, cpus in left_out(rows).items():
         need = Need.ADVICE if why in remedies else Need.INFORMATION
         told = f"CPUs {cpu_list(cpus)} {WHY[why]}, so they are no cores for a run"
-        yield _finding("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
+        yield finding("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
     if ticks := isolated_cpus(facts, "nohz_full"):
         told = f"the kernel keeps its tick from CPUs {cpu_list(ticks)} (nohz_full=), which changes what they measure"
-        yield _finding("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
+        yield finding("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
 
 
 def _tools(facts: Mapping[str, Any]) -> Finding:
@@ -184,26 +134,26 @@ def _tools(facts: Mapping[str, Any]) -> Finding:
     if not missing and known is not None and known < OLDEST:
         least = f"{name_of(OLDEST)}, and {name_of(SINCE['--udp'])} for UDP and both directions"
         what = f"iperf3 {name_of(known)} is too old: its trials need {least}"
-        return _finding("Tools", Need.ADVICE, False, what, "Install a newer iperf3; trials of pktgen need none.")
+        return finding("Tools", Need.ADVICE, False, what, "Install a newer iperf3; trials of pktgen need none.")
     if not missing:
-        return _finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
+        return finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
     what = f"missing: {', '.join(missing)}"
     if family(facts) == "other":
-        return _finding("Tools", Need.REQUIRED, False, what, "Install them; this system's packages are not known here.")
-    return _finding("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
+        return finding("Tools", Need.REQUIRED, False, what, "Install them; this system's packages are not known here.")
+    return finding("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
 
 
 def _kernel(wanted: str, facts: Mapping[str, Any]) -> Finding:
     now = facts["kernel_release"]
     if now == wanted:
-        return _finding("Kernel", Need.REQUIRED, True, f"runs {now}, as its file asks for")
+        return finding("Kernel", Need.REQUIRED, True, f"runs {now}, as its file asks for")
     what = f"runs {now}, and its file asks for {wanted}"
     by_hand = f"Boot it with {wanted} by hand."
     if family(facts) == "other":
-        return _finding("Kernel", Need.REQUIRED, False, f"{what}, whose package is not known here", by_hand)
+        return finding("Kernel", Need.REQUIRED, False, f"{what}, whose package is not known here", by_hand)
     if facts["boot_menu"] is None:
-        return _finding("Kernel", Need.REQUIRED, False, f"{what}; there is no GRUB that could choose it", by_hand)
-    return _finding("Kernel", Need.REQUIRED, True, f"{what}: a run installs it, and restarts the host with it once")
+        return finding("Kernel", Need.REQUIRED, False, f"{what}; there is no GRUB that could choose it", by_hand)
+    return finding("Kernel", Need.REQUIRED, True, f"{what}: a run installs it, and restarts the host with it once")
 
 
 def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
@@ -214,21 +164,21 @@ def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
 def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
     release = facts["kernel_release"]
     if host.kernel not in (None, release):
-        yield _finding("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
+        yield finding("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
     elif not builds_there(host, release, built):
-        yield _finding("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
+        yield finding("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
     elif facts["headers"]:
-        yield _finding("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
+        yield finding("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
     else:
         what = f"the headers of its kernel {release} are not installed, so they cannot be built"
         if family(facts) == "debian":
             remedy = f"Provisioning installs linux-headers-{release}, if there is such a package."
-            yield _finding("Modules", Need.ADVICE, False, what, remedy)
+            yield finding("Modules", Need.ADVICE, False, what, remedy)
         else:
-            yield _finding("Modules", Need.REQUIRED, False, what, "Install them.")
+            yield finding("Modules", Need.REQUIRED, False, what, "Install them.")
     signed_only = facts["secure_boot"] or facts["signatures_enforced"] or facts["lockdown"] not in (None, "none")
     why = "Secure Boot is on" if facts["secure_boot"] else "the kernel takes signed modules only"
-    yield _finding(
+    yield finding(
         "Unsigned modules",
         Need.REQUIRED,
         not signed_only,
@@ -237,7 +187,7 @@ def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str])
         "the modules that are measured are not signed.",
     )
     devices = facts["wireguard_devices"]
-    yield _finding(
+    yield finding(
         "WireGuard",
         Need.REQUIRED,
         not devices,
@@ -253,73 +203,7 @@ def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) ->
     short = {name: size for name, size in needed.items() if facts["free_bytes"][name] < size}
     what = ", ".join(f"{facts['free_bytes'][name] / _MIB:.0f} MiB free in {name}" for name in (short or needed))
     remedy = "; ".join(f"{name} needs {size / _MIB:.0f} MiB" for name, size in short.items())
-    yield _finding("Disk", Need.REQUIRED, not short, what, f"Make room: {remedy}.")
-
-
-def _of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Finding]:
-    nics = surveys[host.name].facts["nics"]
-    for link, name in host.nics.items():
-        title = f"Interface {name}"
-        if name not in nics:
-            there = ", ".join(nics) or "none"
-            yield _finding(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
-            continue
-        nic = nics[name]
-        speed = nic["speed_mbps"] or 0
-        told = [nic["driver"] or nic["kind"] or "no driver", f"MTU {nic['mtu']}"]
-        told += [f"{speed / 1000:g} Gbit/s"] if speed > 0 else []
-        told += [f"NUMA node {nic['numa_node']}"] if (nic["numa_node"] or 0) > 0 else []
-        told += [f"{nic['queues']} queue{'s' * (nic['queues'] != 1)}"]
-        what = f"{link}: {', '.join(told)}"
-        if nic["trouble"]:
-            yield _finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
-        elif nic["mtu"] < _LINK_MTU:
-            yield _finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
-        elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
-            yield _finding(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
-        elif nic["up"] and not nic["carrier"]:
-            yield _finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
-        else:
-            yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
-
-
-def _far_cpus(host: SshHost, facts: Mapping[str, Any], node: int | None) -> str:
-    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown, or
-    where the interface's node has no CPUs to take."""
-    rows = cpu_rows(host, facts)
-    nodes = {row["cpu"]: row["node"] for row in rows}
-    if node not in {row["node"] for row in rows if row["unusable"] is None}:
-        return ""
-    try:
-        first = cpu_order(host.name, host.cpus, rows)[0]
-    except (TestbedError, IndexError):
-        return ""
-    return "" if nodes[first] in (node, None) else f"and the CPUs that are taken first are on NUMA node {nodes[first]}"
-
-
-def _of_far_end(
-    testbed: SshTestbed,
-    host: SshHost,
-    surveys: Mapping[str, Survey],
-    link: Link,
-    title: str,
-    what: str,
-    nic: Mapping[str, Any],
-) -> Iterator[Finding]:
-    """Both ends of a link should be alike."""
-    ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
-    for other in ends:
-        far = (
-            surveys[other.name].facts.get("nics", {}).get(other.nics[link]) if not surveys[other.name].trouble else None
-        )
-        if far is None:
-            continue
-        for unit, key in (("MTU", "mtu"), ("speed in Mbit/s", "speed_mbps")):
-            if nic[key] and far[key] and nic[key] > 0 and far[key] > 0 and nic[key] != far[key]:
-                differs = f"{what}; {unit} {nic[key]} here and {far[key]} on {other.name}"
-                yield _finding(title, Need.ADVICE, False, differs, "Set both ends alike.")
-                return
-    yield _finding(title, Need.REQUIRED, True, what)
+    yield finding("Disk", Need.REQUIRED, not short, what, f"Make room: {remedy}.")
 
 
 def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
@@ -332,4 +216,4 @@ def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
         many = f"{len(settings)} settings" if len(settings) > 1 else next(iter(settings), "")
         to = f" to {values[0]}" if len(values) == 1 else ""
         what = f"a run sets {many}{to} (tried on: {TRIED[key]})" if settings else "this host has nothing to set"
-        yield _finding(f"Tuning: {key}", Need.INFORMATION, True, what)
+        yield finding(f"Tuning: {key}", Need.INFORMATION, True, what)

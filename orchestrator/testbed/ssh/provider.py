@@ -19,13 +19,14 @@ from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.looking import ONLINE, described, with_known_cpus
-from orchestrator.testbed.ssh.preflight import Survey, examine, has_gateway, sentences, survey_of
+from orchestrator.testbed.ssh.preflight import examine, sentences
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.reaching import Reaching
 from orchestrator.testbed.ssh.restarting import go_down, restart_findings
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
+from orchestrator.testbed.ssh.surveys import Survey, has_gateway, survey_of
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 

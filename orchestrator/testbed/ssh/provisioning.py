@@ -24,9 +24,10 @@ from orchestrator.progress import Progress
 from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
-from orchestrator.testbed.ssh.preflight import TOOLS, Survey, builds_there, family, has_gateway
+from orchestrator.testbed.ssh.preflight import builds_there
 from orchestrator.testbed.ssh.route import Route
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
+from orchestrator.testbed.ssh.surveys import TOOLS, Survey, family, has_gateway
 
 _SCRIPT = KERNEL / "build-module.sh"
 Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}

@@ -12,8 +12,8 @@ from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.settings import put_back
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
-from orchestrator.testbed.ssh.preflight import Survey
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
+from orchestrator.testbed.ssh.surveys import Survey
 
 _ANSWER_S = 70  # the agent gives its `reboot` 60
 

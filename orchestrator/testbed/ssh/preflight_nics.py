@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preflight of NICs: whether each link has an interface that can carry its packets, alike at both ends.
+
+Pure: surveys in, findings out.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.errors import TestbedError
+from orchestrator.finding import Finding, Need
+from orchestrator.spec import Link
+from orchestrator.testbed.cpus import cpu_order, cpu_rows
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
+from orchestrator.testbed.ssh.surveys import Survey, has_gateway
+
+_LINK_MTU = 1500
+
+
+def finding(name: str, need: Need, good: bool, what: str, remedy: str = "") -> Finding:
+    """Return a finding, with its remedy where it is not good."""
+    return Finding(name, need, good, what, "" if good else remedy)
+
+
+def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Finding]:
+    """Yield what is found of each interface that a host names for a link."""
+    nics = surveys[host.name].facts["nics"]
+    for link, name in host.nics.items():
+        title = f"Interface {name}"
+        if name not in nics:
+            there = ", ".join(nics) or "none"
+            yield finding(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
+            continue
+        nic = nics[name]
+        speed = nic["speed_mbps"] or 0
+        told = [nic["driver"] or nic["kind"] or "no driver", f"MTU {nic['mtu']}"]
+        told += [f"{speed / 1000:g} Gbit/s"] if speed > 0 else []
+        told += [f"NUMA node {nic['numa_node']}"] if (nic["numa_node"] or 0) > 0 else []
+        told += [f"{nic['queues']} queue{'s' * (nic['queues'] != 1)}"]
+        what = f"{link}: {', '.join(told)}"
+        if nic["trouble"]:
+            yield finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
+        elif nic["mtu"] < _LINK_MTU:
+            yield finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+        elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
+            yield finding(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
+        elif nic["up"] and not nic["carrier"]:
+            yield finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
+        else:
+            yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
+
+
+def _far_cpus(host: SshHost, facts: Mapping[str, Any], node: int | None) -> str:
+    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown, or
+    where the interface's node has no CPUs to take."""
+    rows = cpu_rows(host, facts)
+    nodes = {row["cpu"]: row["node"] for row in rows}
+    if node not in {row["node"] for row in rows if row["unusable"] is None}:
+        return ""
+    try:
+        first = cpu_order(host.name, host.cpus, rows)[0]
+    except (TestbedError, IndexError):
+        return ""
+    return "" if nodes[first] in (node, None) else f"and the CPUs that are taken first are on NUMA node {nodes[first]}"
+
+
+def _of_far_end(
+    testbed: SshTestbed,
+    host: SshHost,
+    surveys: Mapping[str, Survey],
+    link: Link,
+    title: str,
+    what: str,
+    nic: Mapping[str, Any],
+) -> Iterator[Finding]:
+    """Both ends of a link should be alike."""
+    ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
+    for other in ends:
+        far = (
+            surveys[other.name].facts.get("nics", {}).get(other.nics[link]) if not surveys[other.name].trouble else None
+        )
+        if far is None:
+            continue
+        for unit, key in (("MTU", "mtu"), ("speed in Mbit/s", "speed_mbps")):
+            if nic[key] and far[key] and nic[key] > 0 and far[key] > 0 and nic[key] != far[key]:
+                differs = f"{what}; {unit} {nic[key]} here and {far[key]} on {other.name}"
+                yield finding(title, Need.ADVICE, False, differs, "Set both ends alike.")
+                return
+    yield finding(title, Need.REQUIRED, True, what)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host shows when the agent looks at it, before anything is changed there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.spec import GATEWAYS
+from orchestrator.testbed.lease import has_ended
+from orchestrator.testbed.remote import Agent
+from orchestrator.testbed.ssh.schema import SshHost
+
+# What a host must have as commands, how each says its version, and Debian's package of it.
+TOOLS = {
+    "ip": (["ip", "-Version"], "iproute2"),
+    "iperf3": (["iperf3", "--version"], "iperf3"),
+    "nft": (["nft", "--version"], "nftables"),  # counts what arrives of pktgen's packets
+    "modprobe": (["modprobe", "--version"], "kmod"),
+    "ethtool": (["ethtool", "--version"], "ethtool"),
+}
+BUILD_TOOLS = {"gcc": ["gcc", "--version"], "make": ["make", "--version"]}
+_FOLDERS = ("/", "/usr/local/lib", "/tmp", "/run")
+_LOAD_WINDOW_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a host showed. ``facts``: of the agent's ``survey``; ``skew_s``: its clock less this computer's;
+    ``tunables``: of the agent's operation of that name; ``trouble``: why it could not be asked, then without facts."""
+
+    facts: Mapping[str, Any]
+    tunables: Mapping[str, Any] = field(default_factory=dict)
+    skew_s: float = 0.0
+    trouble: str = ""
+
+
+def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
+    """Ask a host; nothing on it is changed. ``tunables``: what it can tune, where that is to be judged as well."""
+    tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
+    facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
+    if facts["holder"] is not None:
+        facts["holder"]["ended"] = has_ended(facts["holder"])
+    return Survey(facts, tunables or {}, agent.clock_skew_s())
+
+
+def family(facts: Mapping[str, Any]) -> str:
+    """Which packages a host takes: debian, redhat, or other."""
+    system = facts["system"]
+    names = {system["id"], *system["like"]}
+    return "debian" if "debian" in names else "redhat" if names & {"fedora", "rhel"} else "other"
+
+
+def has_gateway(host: SshHost) -> bool:
+    """Whether WireGuard runs on a host."""
+    return bool(set(host.roles) & set(GATEWAYS))
