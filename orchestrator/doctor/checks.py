@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of this computer. Each really tries what the lab will do, where that leaves no trace."""
+"""Checks of this computer. If it leaves no trace, each check really tries what the lab will do."""
 
 import os
 import platform
@@ -42,7 +42,7 @@ mount -t tmpfs none /tmp
 
 
 def _run(arguments: Sequence[str], timeout_s: float = 20) -> tuple[bool, str]:
-    """Whether a command succeeds, and the last line that it said."""
+    """Return whether a command succeeds, and the last line of its output."""
     try:
         done = subprocess.run(
             arguments,
@@ -61,18 +61,18 @@ def _run(arguments: Sequence[str], timeout_s: float = 20) -> tuple[bool, str]:
 
 
 def computer() -> Observation:
-    """Linux on x86-64, which the lab kernel is built for."""
+    """Check for Linux on x86-64, for which the lab kernel is built."""
     what = f"{platform.system()} {platform.release()} on {platform.machine()}"
     return Observation(platform.system() == "Linux" and platform.machine() == "x86_64", what)
 
 
 def python() -> Observation:
-    """A version that every locked requirement supports."""
+    """Check for a version that every locked requirement supports."""
     return Observation(PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1], platform.python_version())
 
 
 def namespaces() -> Observation:
-    """The namespaces of a lab, made and left again, with its kinds of interface in them."""
+    """Create the namespaces of a lab with its kinds of interfaces in them, and leave them again."""
     user = os.geteuid() != 0
     kinds = ("user, " if user else "") + "network, mount, process"
     if not shutil.which("unshare") or not shutil.which("ip"):
@@ -106,7 +106,7 @@ def _namespace_remedy(is_user: bool) -> str:
 
 
 def seccomp() -> Observation:
-    """The system call filter, which a lab kernel with more than one virtual CPU relies on."""
+    """Check for the system call filter, which a lab kernel with more than one virtual CPU needs."""
     try:
         there = "Seccomp:" in Path("/proc/self/status").read_text()
     except OSError as error:
@@ -115,7 +115,8 @@ def seccomp() -> Observation:
 
 
 def folders() -> Observation:
-    """The paths of the lab's folders: sockets can be made, and no program takes a part of them for a separator."""
+    """Check the paths of the lab's folders: sockets can be created there, and no program mistakes a part of them for a
+    separator."""
     try:
         refuse_odd_path()
         base = lab_base()
@@ -125,7 +126,7 @@ def folders() -> Observation:
 
 
 def user_ids() -> Observation:
-    """For an ordinary user: a range of user ids, which files of the lab image have while it is built."""
+    """For an ordinary user, check for a range of user ids, which files of the lab image have while it is built."""
     if os.geteuid() == 0:
         return Observation(True, "not needed by root")
     try:
@@ -144,7 +145,7 @@ def user_ids() -> Observation:
 
 
 def disk() -> Observation:
-    """Free space where the lab's products are kept."""
+    """Check the free space for the lab's products."""
     home = cache_home()
     folder = home
     while not folder.exists():
@@ -157,7 +158,7 @@ def disk() -> Observation:
 
 
 def memory() -> Observation:
-    """Memory that a program can have without swapping."""
+    """Check the memory that is available without swapping."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
@@ -166,7 +167,7 @@ def memory() -> Observation:
 
 
 def debian_mirror() -> Observation:
-    """Where Debian's packages come from; whether it answers shows when it is used."""
+    """Report the source of Debian's packages. Whether it answers shows when it is used."""
     try:
         return Observation(True, mirror())
     except UserError as error:
@@ -174,7 +175,7 @@ def debian_mirror() -> Observation:
 
 
 def archive_keys() -> Observation:
-    """The keys that Debian signs its archive with."""
+    """Check for the keys with which Debian signs its archive."""
     try:
         return Observation(True, str(keyring()))
     except UserError as error:
@@ -182,14 +183,14 @@ def archive_keys() -> Observation:
 
 
 def cores() -> Observation:
-    """How many virtual CPUs a lab machine can have in real time."""
+    """Report the number of virtual CPUs that a lab machine can have in real time."""
     count = len(os.sched_getaffinity(0))
     what = f"{count} core{'s' if count > 1 else ''}: in real time, cells with more are left out"
     return Observation(count > 1, what)
 
 
 def virtual_time() -> Observation:
-    """What virtual time can do on this computer."""
+    """Report what virtual time can do on this computer."""
     count = len(os.sched_getaffinity(0))
     slots = f"{count} core{'s' * (count != 1)}"
     return Observation(
@@ -200,7 +201,7 @@ def virtual_time() -> Observation:
 
 
 def virtual_testbed(testbed: Testbed) -> Observation:
-    """What a testbed in virtual time has on this computer."""
+    """Report the size of a testbed in virtual time on this computer."""
     try:
         found = provider_of(testbed).virtual(testbed)
     except TestbedError as error:
@@ -216,7 +217,7 @@ def virtual_testbed(testbed: Testbed) -> Observation:
 
 
 def realtime() -> Observation:
-    """The lab's real-time priority, given to a program that does nothing."""
+    """Check the lab's real-time priority, by giving it to a program that does nothing."""
     works, said = _run(["chrt", "--fifo", str(PRIORITY), "true"])
     return Observation(works, f"SCHED_FIFO {PRIORITY} is allowed" if works else said)
 
@@ -227,7 +228,7 @@ def _busy_s() -> float:
 
 
 def idle() -> Observation:
-    """Whether others use this computer now."""
+    """Check whether other programs use this computer now."""
     before, began = _busy_s(), time.monotonic()
     time.sleep(IDLE_WINDOW_S)
     busy = (_busy_s() - before) / (time.monotonic() - began)
@@ -235,7 +236,7 @@ def idle() -> Observation:
 
 
 def kvm() -> Observation:
-    """Hardware virtualization, for QEMU guests; the lab has no use for it."""
+    """Report hardware virtualization for QEMU guests. The lab does not use it."""
     known = known_accelerator()
     if known is None:
         return Observation(True, "/dev/kvm is there; a run with --testbed auto tries whether a guest boots under it")

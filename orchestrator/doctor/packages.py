@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian packages of system-packages.txt, the list that the launcher reads too."""
+"""The Debian packages of system-packages.txt, which the launcher reads too."""
 
 import glob
 import shutil
@@ -15,14 +15,15 @@ _OF_THE_LAB = ("run", "build")
 
 @dataclass(frozen=True, slots=True)
 class SystemPackage:
-    """A line of the list. ``mark``: a command, or a pattern of a file, that shows that it is there."""
+    """A line of the list. ``mark``: a command, or a file pattern, whose presence shows that the package is
+    installed."""
 
     name: str
     mark: str
     use: str
 
     def look(self) -> Observation:
-        """Whether what marks the package is on this computer."""
+        """Return whether what marks the package is on this computer."""
         at = next(iter(sorted(glob.glob(self.mark))), None) if self.mark.startswith("/") else shutil.which(self.mark)
         if at:
             return Observation(True, at)
@@ -30,7 +31,7 @@ class SystemPackage:
 
 
 def system_packages(file: Path = FILE) -> list[SystemPackage]:
-    """The packages of the list that the lab needs."""
+    """Return the packages of the list that the lab needs."""
     found = []
     for line in file.read_text().splitlines():
         text = line.split("#")[0].split()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of requirements, in the order in which a person would put them right."""
+"""The table of requirements, in the order in which to fix them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,7 +62,7 @@ def _package_requirement(package: SystemPackage) -> Requirement:
 
 
 def requirements(virtual: Sequence[Testbed] = ()) -> list[Requirement]:
-    """Every requirement of the lab; of testbeds in virtual time, without what only real time needs."""
+    """Return every requirement of the lab; for testbeds in virtual time, without those that only real time has."""
     packages = [_package_requirement(package) for package in system_packages()]
     measuring = [
         Requirement("Virtual time", Need.REQUIRED, partial(checks.virtual_testbed, testbed)) for testbed in virtual
@@ -71,7 +71,7 @@ def requirements(virtual: Sequence[Testbed] = ()) -> list[Requirement]:
 
 
 def lab_is_built() -> bool:
-    """Whether the cache holds a lab, so that tools to build one are missed only when something changes."""
+    """Return whether the cache holds a built lab, in which case build tools are only needed for changes."""
     kinds = {product.kind for product in cache.products()}
     return {"lab-kernel", "lab-image", "lab-disk"} <= kinds
 
@@ -79,7 +79,7 @@ def lab_is_built() -> bool:
 def examine(
     table: Sequence[Requirement] | None = None, *, is_built: Callable[[], bool] = lab_is_built
 ) -> list[Finding]:
-    """Check every requirement. What only a build needs is advice where a lab is built already."""
+    """Check every requirement. If a lab is already built, what only a build needs is advice."""
     findings = []
     for requirement in requirements() if table is None else table:
         try:

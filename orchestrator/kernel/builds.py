@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds of the wireguard module: upstream's code as it is, with our series, or with code that a variant brings.
+"""Builds of the wireguard module: upstream's code, with our patch series, or with code from a variant.
 
-The files of a build are a ``series`` file, ``patches/`` (-p1 from the root of the kernel source) and, where there are
-files of its own, ``src/``, which are copied over drivers/net/wireguard first.
+The files of a build are a ``series`` file, ``patches/`` (-p1 from the root of the kernel source) and, if it has source
+files of its own, ``src/``, which is copied over drivers/net/wireguard first.
 """
 
 import re
@@ -22,7 +22,7 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]")  # a series has a name a line, and comment
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build. ``base``: the shipped build that it is, or goes on; ``files``: by path, none for upstream's code."""
+    """A build. ``base``: the shipped build that it is or extends; ``files``: by path, empty for upstream's code."""
 
     name: str
     base: str
@@ -30,12 +30,12 @@ class Build:
 
     @property
     def patched(self) -> bool:
-        """Whether it is other code than upstream's."""
+        """Whether its code differs from upstream's."""
         return bool(self.files)
 
     @property
     def digest(self) -> str:
-        """A hash of the files; empty where there are none."""
+        """A hash of the files; empty if there are none."""
         contents = ((path, False, content) for path, content in self.files.items())
         return hash_contents(contents) if self.files else ""
 
@@ -53,12 +53,12 @@ def _shipped(name: str, folder: Path) -> Build:
 
 
 def shipped_builds() -> dict[str, Build]:
-    """The builds of kernel/, by name."""
+    """Return the builds of kernel/, by name."""
     return {UPSTREAM: Build(UPSTREAM, UPSTREAM), MULTITUNNEL: _shipped(MULTITUNNEL, KERNEL / "wireguard")}
 
 
 def build_of(code: OwnCode) -> Build:
-    """The build of code that a variant brings: its base, then its source, then its patches."""
+    """Return the build of a variant's own code: its base, then its source, then its patches."""
     files = dict(shipped_builds()[code.base].files)
     files |= {f"src/{path}": content for path, content in code.source}
     # The base's patches are for the base's source, so that they come first.
@@ -69,7 +69,7 @@ def build_of(code: OwnCode) -> Build:
 
 
 def build_named(name: str) -> Build:
-    """A shipped build. UserError for one that is not there."""
+    """Return a shipped build. Raises UserError if there is none with that name."""
     builds = shipped_builds()
     if name not in builds:
         raise UserError(f"There is no build {name!r} of the WireGuard module; there are: {', '.join(builds)}.")
@@ -77,5 +77,5 @@ def build_named(name: str) -> Build:
 
 
 def needed_builds(own: Iterable[OwnCode] = ()) -> list[Build]:
-    """What a testbed has: the shipped builds, by name, and those of code that variants of an experiment bring."""
+    """Return the builds that a testbed needs: the shipped ones, by name, and those of an experiment's own variants."""
     return [*sorted(shipped_builds().values(), key=lambda build: build.name), *map(build_of, own)]

@@ -25,7 +25,7 @@ def _note_build_id(data: bytes) -> str | None:
 
 
 def build_id(path: Path) -> str:
-    """The build id of a 64-bit little-endian ELF file, in hexadecimal. Raises TestbedError when it has none."""
+    """Return the build id of a 64-bit little-endian ELF file, in hexadecimal. Raises TestbedError if it has none."""
     data = path.read_bytes()
     if data[:6] == b"\x7fELF\x02\x01":
         section_offset = struct.unpack_from("<Q", data, 0x28)[0]

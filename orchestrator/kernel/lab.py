@@ -81,20 +81,21 @@ _UNREAD = (
 
 
 def patches(series: Path) -> list[Path]:
-    """The patches that a series file names, in order; lines that start with # are comments."""
+    """Return the patches that a series file lists, in order. Lines that start with # are comments."""
     folder = series.parent / "patches"
     lines = (line.split("#")[0].strip() for line in series.read_text().splitlines())
     return [folder / line for line in lines if line]
 
 
 def _inputs(kernel: str) -> dict[str, Any]:
-    """What a lab kernel is made from, but for the source."""
+    """Return what a lab kernel is built from, apart from the source."""
     files = [LAB / "series", *patches(LAB / "series")]
     return {"config": hash_files(KERNELS[kernel][1], LAB), "patches": hash_files(files, LAB)}
 
 
 def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
-    """A lab kernel in the cache that was made from today's configuration and patches; the pinned source first."""
+    """Return a cached lab kernel that was built from this checkout's configuration and patches; the pinned source is
+    preferred."""
     wanted, mine, kind = pin(), _inputs(kernel), KERNELS[kernel][0]
     found = [
         product
@@ -106,7 +107,8 @@ def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
 
 
 def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = False) -> cache.Product:
-    """A lab kernel, from the cache or built now (minutes). ``with_headers``: modules are to be built against it."""
+    """Return a lab kernel, from the cache or built now (minutes). ``with_headers``: modules will be built against
+    it."""
     kind, fragments = KERNELS[kernel]
     if (product := cached_lab_kernel(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
         return product
@@ -186,7 +188,7 @@ def _build(source: Source, fragments: Sequence[Path], folder: Path, progress: Pr
 
 
 def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version: str) -> None:
-    """Apply the patches of a series to a source tree; TestbedError names the one that does not apply."""
+    """Apply the patches of a series to a source tree. A TestbedError names the patch that does not apply."""
     for patch in patches(series):
         run_logged(
             ["patch", "-p1", "--forward", "--batch", "--no-backup-if-mismatch", "-i", patch],
@@ -198,7 +200,8 @@ def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version
 
 
 def _check_configuration(wanted: Path, got: Path) -> None:
-    """Every option that is set must be in the configuration; Kconfig drops what has unmet dependencies."""
+    """Check that the configuration has every option that is set, because Kconfig drops options with unmet
+    dependencies."""
     options = dict(line.split("=", 1) for line in wanted.read_text().splitlines() if line.startswith("CONFIG_"))
     lines = set(got.read_text().splitlines())
     missing = [name for name, value in options.items() if value != "n" and f"{name}={value}" not in lines]
@@ -210,7 +213,7 @@ def _check_configuration(wanted: Path, got: Path) -> None:
 
 
 def _collect_headers(tree: Path, out: Path, headers: Path) -> None:
-    """What `make M=` needs of the source and of the build, as one tree that can be moved."""
+    """Collect what `make M=` needs of the source and of the build in one tree that can be moved."""
     headers.mkdir()
     picks = r"""
         echo Makefile

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building wireguard.ko for the lab kernel.
+"""Build wireguard.ko for the lab kernel.
 
-`orchestrator.kernel.builds` says what a build is.
+See `orchestrator.kernel.builds` for what a build is.
 """
 
 import os
@@ -29,13 +29,13 @@ def _inputs(kernel: cache.Product, build: Build) -> dict[str, Any]:
 
 
 def cached_lab_module(build: Build, kernel_name: str = "lab") -> cache.Product | None:
-    """The module if it, and the kernel that it is for, have been built."""
+    """Return the module if it and its kernel have been built."""
     kernel = cached_lab_kernel(kernel_name)
     return cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))) if kernel else None
 
 
 def lab_module(build: Build, progress: Progress, kernel_name: str = "lab") -> cache.Product:
-    """wireguard.ko of a build for a lab kernel; its product.json has the build id among the facts."""
+    """Return wireguard.ko of a build for a lab kernel. The facts in its product.json include the build id."""
     kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product

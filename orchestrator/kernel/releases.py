@@ -30,7 +30,8 @@ _SCRIPT = KERNEL / "build-module.sh"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Debian kernel: the suites of its root file system, and the packages of the kernel, its headers and source."""
+    """A Debian kernel: the suites of its root file system, and the packages of the kernel, its headers and its
+    source."""
 
     name: str
     suites: tuple[str, ...]
@@ -40,7 +41,7 @@ class Release:
 
 
 def load_releases() -> dict[str, Release]:
-    """All releases by name."""
+    """Return all releases by name."""
     content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_text())
     return {
         name: Release(name, tuple(entry["suites"]), entry["image"], entry["headers"], entry["source"])
@@ -58,12 +59,12 @@ def _inputs(release: Release, build: Build) -> dict[str, Any]:
 
 
 def cached_release_module(release: Release, build: Build) -> cache.Product | None:
-    """The module if it has been built."""
+    """Return the module if it has been built."""
     return cache.find("release-module", cache.key_of(_inputs(release, build)))
 
 
 def release_module(name: str, build: Build, progress: Progress) -> cache.Product:
-    """wireguard.ko of a build for one of Debian's kernels; its facts have the build id and the exact release."""
+    """Return wireguard.ko of a build for one of Debian's kernels. Its facts have the build id and the exact release."""
     releases = load_releases()
     if name not in releases:
         raise UserError(f"There is no kernel {name!r} to build for. {RELEASES_FILE.name} has: {', '.join(releases)}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel source: Debian's linux-source package, pinned, from the machine's own mirror or a local folder."""
+"""The kernel source: Debian's linux-source package, pinned, from the computer's own mirror or a local folder."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ PIN_FILE = KERNEL / "lab" / "source.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Which source is wanted: kernel/lab/source.yaml."""
+    """The wanted source, as in kernel/lab/source.yaml."""
 
     series: str
     package: str
@@ -35,7 +35,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A kernel source tarball that is at hand; ``pinned``: it is the very one that source.yaml names."""
+    """An available kernel source tarball. ``pinned``: whether it is exactly the one in source.yaml."""
 
     tarball: Path
     version: str
@@ -44,7 +44,7 @@ class Source:
 
 
 def pin() -> Pin:
-    """The content of kernel/lab/source.yaml."""
+    """Return the content of kernel/lab/source.yaml."""
     value = yaml.safe_load(PIN_FILE.read_text())
     return Pin(value["series"], value["package"], value["version"], value["sha256"], tuple(value["suites"]))
 
@@ -55,13 +55,14 @@ def _sha256(path: Path) -> str:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """A Debian kernel version's upstream numbers, for ordering: '7.2.13-1~bpo13+1' -> (7, 2, 13)."""
+    """Return the upstream version numbers of a Debian kernel version, for sorting: '7.2.13-1~bpo13+1' -> (7, 2, 13)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
 def choose(wanted: Pin, available: list[Version]) -> Version | None:
-    """The pinned version if it is there; else the newest patch level of the series; else the nearest later series."""
+    """Return the pinned version if it is available, otherwise the newest patch level of its series, otherwise the
+    nearest later series."""
     exact = [v for v in available if v.package == wanted.package and v.version == wanted.version]
     same = [v for v in available if v.package == wanted.package]
     later = [v for v in available if version_key(v.version)[:2] > version_key(wanted.version)[:2]]
@@ -73,7 +74,7 @@ def choose(wanted: Pin, available: list[Version]) -> Version | None:
 
 
 def _extract_tarball(package: Path, folder: Path) -> Path:
-    """The tarball inside a linux-source .deb."""
+    """Return the tarball inside a linux-source .deb."""
     subprocess.run(["dpkg-deb", "--extract", package, folder / "x"], check=True, stdin=subprocess.DEVNULL)
     found = list((folder / "x/usr/src").glob("linux-source-*.tar.xz"))
     if not found:
@@ -82,7 +83,7 @@ def _extract_tarball(package: Path, folder: Path) -> Path:
 
 
 def _from_folder(folder: Path, wanted: Pin) -> Source:
-    """The source in ORCH_SOURCE_DIR: a linux-source tarball or package."""
+    """Return the source in ORCH_SOURCE_DIR: a linux-source tarball or package."""
     tarballs = sorted(folder.glob("linux-source-*.tar.xz"))
     packages = sorted(folder.glob("linux-source-*.deb"))
     for tarball in tarballs:
@@ -116,8 +117,8 @@ def _source_of(product: cache.Product, wanted: Pin) -> Source:
 
 
 def obtain_source(progress: Progress) -> Source:
-    """The kernel source: from ORCH_SOURCE_DIR, the cache, or the mirror, in this order. Raises TestbedError at once
-    where nothing could be built from it."""
+    """Return the kernel source from ORCH_SOURCE_DIR, the cache or the mirror, in this order. Raises TestbedError at
+    once if nothing could be built from it."""
     cache.refuse_odd_path()
     wanted = pin()
     named = os.environ.get("ORCH_SOURCE_DIR", "").strip()

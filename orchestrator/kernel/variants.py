@@ -34,17 +34,17 @@ class Variant:
 
 
 def shipped() -> Variants:
-    """The variants of kernel/variants.yaml as it describes them."""
+    """Return the descriptions in kernel/variants.yaml."""
     return read_variants(VARIANTS_FILE)
 
 
 def load_variants(path: Path = VARIANTS_FILE) -> dict[str, Variant]:
-    """All variants of a file by name. Raises SpecError with every mistake."""
+    """Return all variants of a file by name. Raises SpecError with every mistake."""
     return {found.name: variant_of(found) for found in read_variants(path).described}
 
 
 def variant_of(described: Described) -> Variant:
-    """The variant that a file describes."""
+    """Return the variant that a file describes."""
     settings = dict(described.entry.settings)
     threaded, cpus = settings.pop("threaded", "false"), settings.pop("cpus", None)
     return Variant(
@@ -60,7 +60,7 @@ def variant_of(described: Described) -> Variant:
 
 
 def variant(name: str, own: Iterable[Described] = ()) -> Variant:
-    """One variant, also of an experiment's ``own``; UserError names the known ones."""
+    """Return one variant, possibly one of an experiment's ``own``. A UserError lists the known ones."""
     known = load_variants() | {found.name: variant_of(found) for found in own}
     if name not in known:
         raise UserError(f"There is no variant {name!r}. {VARIANTS_FILE.name} has: {', '.join(known)}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wireguard modules as provisioning leaves them on a host: where they are, and what each was made from."""
+"""The wireguard modules that provisioning installs on a host: their paths, and what each was built from."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ MODULES_AT = "/usr/local/lib/orch/modules"
 
 
 def installed_at(release: str, build: str) -> str:
-    """Where provisioning puts a build of the module for a kernel release, on a host."""
+    """Return the path at which provisioning installs a build of the module for a kernel release on a host."""
     return f"{MODULES_AT}/{release}/{build}/wireguard.ko"
 
 
@@ -21,8 +21,8 @@ def installed_at(release: str, build: str) -> str:
 class WantedModule:
     """A build of the module that a host must have for the kernel ``release``.
 
-    ``made_from``: a hash of what it is made from; ``source``: the file, where this computer has it; else it is built on
-    the host. ``own``: with a series of ours.
+    ``made_from``: a hash of what it is built from; ``source``: the file if this computer has it, otherwise it is built
+    on the host; ``own``: whether it has a patch series of ours.
     """
 
     build: str
@@ -33,7 +33,8 @@ class WantedModule:
 
     @property
     def folder(self) -> str:
-        """Where it is on the host, with a file ``stamp``: what it was made from, and the SHA-256 of what was made."""
+        """Its folder on the host. The file ``stamp`` there says what it was built from, and has the SHA-256 of the
+        result."""
         return str(Path(self.path).parent)
 
     @property
@@ -42,14 +43,14 @@ class WantedModule:
 
 
 def from_here(build: str, product: cache.Product) -> WantedModule:
-    """A module that this computer has built."""
+    """Return a module that this computer has built."""
     source = product.path / "wireguard.ko"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return WantedModule(build, product.description["facts"]["release"], digest, source)
 
 
 def variables(wanted: list[WantedModule]) -> Mapping[str, Any]:
-    """For the playbook, of one host."""
+    """Return the playbook variables for one host."""
     return {
         "orch_modules": [
             {"build": m.build, "folder": m.folder, "source": str(m.source), "stamp": f"{m.made_from} {m.made_from}"}

@@ -28,10 +28,10 @@ from orchestrator.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host as Ansible reaches it: its name, the login and OpenSSH's options (already a safe argument list).
+    """A host as Ansible reaches it: its name, login and OpenSSH options (already a safe argument list).
 
-    ``destination``: what OpenSSH is told to reach, by default the name; ``become``: how to be root there: none (the
-    login is root) or sudo; ``variables``: of this host alone.
+    ``destination``: the address for OpenSSH, by default the name; ``become``: how to become root: none (the login is
+    root) or sudo; ``variables``: those of this host alone.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pass did: tasks that changed something and tasks in all, over all hosts."""
+    """What a pass did, over all hosts: the number of tasks that changed something, and of all tasks."""
 
     tasks: int
     changed: int
@@ -76,7 +76,8 @@ def _settings(folder: Path) -> dict[str, str]:
 
 
 def _without_the_users(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment that ansible-runner has made of ours, without what the user has set for Ansible and Python."""
+    """Return the environment that ansible-runner derived from ours, without the user's settings for Ansible and
+    Python."""
     return {
         name: value
         for name, value in environment.items()
@@ -89,9 +90,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[Callable[[], bool]]:
-    """Yield whether a signal has come that is to end this program. It is handled after the block; a second one at once.
+    """Yield whether a signal has arrived that ends this program. It is handled after the block; a second one
+    immediately.
 
-    ansible-runner is to end Ansible first, and would put handlers of its own in the place of ours, for good.
+    ansible-runner must end Ansible first, and would permanently replace our signal handlers with its own.
     """
     came: list[int] = []
     before: dict[int, Callable[[int, Any], Any]] = {}
@@ -116,8 +118,8 @@ def _ended_by_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _end_all(folder: Path) -> None:
-    """End what Ansible started with this folder in its environment: its workers, which are in sessions of their own,
-    and their commands."""
+    """End the processes that Ansible started with this folder in their environment: its workers, which are in sessions
+    of their own, and their commands."""
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # another user's, or it has just ended
             if os.fsencode(folder) in environment.read_bytes():
@@ -133,7 +135,7 @@ def run_playbook(
     timeout_s: float = 900,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run ``playbooks/<playbook>.yml`` over the targets. TestbedError names the host, the task and what it said.
+    """Run ``playbooks/<playbook>.yml`` on the targets. A TestbedError names the host, the task and its message.
 
     A signal that ends this program ends Ansible first, within a few seconds, as does ``is_interrupted``.
     """

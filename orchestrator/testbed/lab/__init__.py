@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the providers whose machines live on this computer share: the lab's namespaces, its network, its keys."""
+"""What providers with machines on this computer share: the lab's namespaces, network and keys."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The controller's side of a lab: starting its keeper, asking it, and reaching machines through it."""
+"""The controller's side of a lab: start its keeper, send it requests, and reach machines through it."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ MANAGEMENT = "lab"  # of keeper.py: the bridge over which machines are reached
 
 
 def address_of(number: int) -> str:
-    """The address of a machine in the lab's network, as the keeper gives it."""
+    """Return the address of a machine in the lab's network, as the keeper assigns it."""
     return f"192.0.2.{10 + number}"
 
 
@@ -41,7 +41,8 @@ class Lab:
 
     @classmethod
     def start(cls, *, detached_in: Path | None = None) -> "Lab":
-        """Start a keeper. ``detached_in``: a folder for a lab that outlives this process; else it ends with it."""
+        """Start a keeper. ``detached_in``: the folder of a lab that outlives this process; without it, the lab ends
+        with this process."""
         if detached_in is None:
             folder = Path(tempfile.mkdtemp(prefix="orch-lab-", dir=lab_base()))
         else:
@@ -74,7 +75,7 @@ class Lab:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def is_alive(self) -> bool:
-        """True while the keeper answers."""
+        """Return whether the keeper answers."""
         try:
             self.request("status")
         except TestbedError:
@@ -84,7 +85,7 @@ class Lab:
     # --- requests ---
 
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
-        """Ask the keeper; TestbedError carries what it says went wrong."""
+        """Send the keeper a request. A TestbedError has its error message."""
         return self._exchange(operation, timeout_s, arguments)[0]
 
     def _exchange(
@@ -113,7 +114,7 @@ class Lab:
         return answer, descriptors
 
     def connect(self, name: str, timeout_s: float = 5, port: int = SSH_PORT) -> socket.socket:
-        """A socket of the lab's network that is connected to a machine."""
+        """Return a socket in the lab's network that is connected to a machine."""
         _, descriptors = self._exchange("connect", timeout_s + 5, {"name": name, "port": port, "timeout_s": timeout_s})
         if not descriptors:
             raise TestbedError(f"The lab's keeper gave no socket for the machine {name}.")
@@ -124,9 +125,10 @@ class Lab:
     def start_program(
         self, name: str, number: int, program: Path, arguments: Sequence[str], ports: Sequence[tuple[str, str, int]]
     ) -> str:
-        """Start a machine's program with ports of the lab's network; returns its address there.
+        """Start a machine's program with ports in the lab's network, and return its address there.
 
-        ``ports``: of each, its kind (veth or tap), its bridge and its queues; port i is the device nic<number>.<i>.
+        ``ports``: for each its kind (veth or tap), its bridge and its number of queues; port i is the device
+        nic<number>.<i>.
         """
         described = [{"kind": kind, "bridge": bridge, "queues": queues} for kind, bridge, queues in ports]
         answer = self.request(
@@ -135,14 +137,14 @@ class Lab:
         return str(answer["address"])
 
     def console(self, name: str) -> str:
-        """What a machine printed on its console so far."""
+        """Return what a machine has printed on its console so far."""
         try:
             return (self.folder / f"{name}.console").read_text(errors="replace")
         except OSError:
             return ""
 
     def wait_for_ssh(self, name: str, timeout_s: float) -> None:
-        """Return when the machine's sshd greets; TestbedError with the console's end when it does not."""
+        """Return once the machine's sshd answers. Raises TestbedError with the end of the console if it does not."""
         deadline = time.monotonic() + timeout_s
         said: Exception | str = "nothing listens"
         while time.monotonic() < deadline:
@@ -163,24 +165,24 @@ class Lab:
 
     @property
     def key_file(self) -> Path:
-        """The private key that opens this lab's machines; it is made for the lab and goes with it."""
+        """The private key that opens this lab's machines. It is created for the lab and removed with it."""
         return self.folder / "key"
 
     @property
     def known_hosts(self) -> Path:
-        """The one host key of this lab's machines, pinned."""
+        """The file with the one host key of this lab's machines, which is pinned."""
         return self.folder / "known_hosts"
 
     def proxy_command(self) -> str:
-        """What OpenSSH runs to be handed a connected socket (with ProxyUseFdpass)."""
+        """Return the command by which OpenSSH obtains a connected socket (with ProxyUseFdpass)."""
         return f"{sys.executable} -I -S {PASS_SOCKET} {self.folder / 'control'} %h {SSH_PORT}"
 
     def login(self, name: str) -> LabLogin:
-        """How a machine is reached from this process."""
+        """Return how a machine is reached from this process."""
         return LabLogin(name, "lab", "root", self.known_hosts, lambda: self.connect(name), self.key_file)
 
     def ssh_options(self) -> list[str]:
-        """Options for OpenSSH: pinned host key, this lab's key only, no question asked."""
+        """Return options for OpenSSH: pinned host key, this lab's key only, and no questions."""
         settings = {
             "ProxyCommand": self.proxy_command(),
             "ProxyUseFdpass": "yes",
@@ -203,7 +205,7 @@ class Lab:
 
 
 def _make_keys(folder: Path) -> None:
-    """The lab's key and its machines' host key, and a tar file that carries what a machine needs of them."""
+    """Create the lab's key and its machines' host key, and a tar file of those parts that a machine needs."""
     for name in ("key", "host_key"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "orch-lab", "-f", str(folder / name)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
@@ -217,7 +219,7 @@ def _make_keys(folder: Path) -> None:
 
 
 def own_namespaces() -> Sequence[str]:
-    """What a command of a lab is preceded by, to run in namespaces of its own."""
+    """Return the command prefix that runs a lab's command in namespaces of its own."""
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     return (
         "unshare",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in to a lab machine, over a socket that the lab's keeper hands over."""
+"""Log in to a lab machine over a socket that the lab's keeper provides."""
 
 import contextlib
 import logging
@@ -35,8 +35,8 @@ _MOST_KEEPALIVE_PATIENCE = 4.0
 class LabLogin:
     """How a lab machine is reached.
 
-    ``alias``: the name that its key has in ``known_hosts``; ``open_socket``: a socket that is connected to its sshd;
-    ``key``: the file of the private key to log in with.
+    ``alias``: the name of its key in ``known_hosts``; ``open_socket``: returns a socket connected to its sshd; ``key``:
+    the file of the private key to log in with.
     """
 
     host: str
@@ -131,7 +131,8 @@ class LabChannel:
 
 
 def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
-    """Have the kernel notice that the other end is gone; ``patience``: so many times later, 4 times at most."""
+    """Have the kernel detect that the other end is gone. ``patience`` multiplies the time that this takes, at most by
+    4."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         slower = min(max(1.0, patience), _MOST_KEEPALIVE_PATIENCE)
         for option, value in _KEEPALIVE.items():
@@ -142,7 +143,7 @@ def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
 
 @contextlib.contextmanager
 def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` if the block takes longer: for calls that have no time-out of their own."""
+    """Call ``end`` if the block takes longer, for calls that have no time-out of their own."""
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab that stands until it is taken down: `orch lab up`. At most one a user."""
+"""The lab that stays up until it is taken down: `orch lab up`. At most one per user."""
 
 import json
 import os
@@ -22,7 +22,8 @@ INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible
 
 
 def _folder() -> Path:
-    """Where the standing lab's keeper, keys and state are: a private folder that goes with the login or the boot."""
+    """Return the private folder with the standing lab's keeper, keys and state. It disappears with the login session or
+    the boot."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = os.path.isabs(base) and os.path.isdir(base) and len(base) < LONGEST_BYTES - 9 and not odd_characters(base)
     root = Path(base) / "orch" if usable else lab_base() / f"orch-{os.getuid()}"
@@ -34,7 +35,7 @@ def _folder() -> Path:
 
 
 def _inventory(lab: Lab, names: list[str]) -> dict[str, Any]:
-    """An Ansible inventory that says how the machines are reached from this computer, as any hosts are."""
+    """Return an Ansible inventory that says how the machines are reached from this computer."""
     hosts = {
         name: {
             "ansible_host": name,
@@ -50,7 +51,7 @@ def _inventory(lab: Lab, names: list[str]) -> dict[str, Any]:
 
 
 def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
-    """The standing lab and its description, or None; what a crash left behind is cleared away."""
+    """Return the standing lab and its description, or None. Leftovers of a crash are removed."""
     folder = _folder()
     if not folder.exists():
         return None
@@ -65,8 +66,8 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
 
 
 def bring_up(testbed: Testbed, cores: int, progress: Progress) -> Lab:
-    """Start the standing lab with the machines of a testbed; what they boot from is made where the cache has none.
-    TestbedError when one stands already, UserError where the testbed's provider has no such machines."""
+    """Start the standing lab with the machines of a testbed, and build what they boot from if it is not cached. Raises
+    TestbedError if a lab is already up, or UserError if the testbed's provider has no such machines."""
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
     provider = provider_of(testbed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A testbed whose machines live in a lab on this computer: what its providers share."""
+"""A testbed whose machines are in a lab on this computer: what its providers share."""
 
 import contextlib
 import os
@@ -30,19 +30,21 @@ CONTROLLER_PRIORITY = 12  # above the lab, below the keeper with its watchdog
 
 
 class Machines(Protocol):
-    """What the machines of a testbed boot from, ready, and how they do."""
+    """What the machines of a testbed boot from, ready to use, and how to boot them."""
 
     def boot(self, lab: Lab, number: int, cores: int) -> None:
-        """Start the machine of the testbed's host ``number`` (from 1), or start it again, as it was provisioned."""
+        """Start or restart the machine of the testbed's host ``number`` (from 1), as it was provisioned."""
         ...
 
     def wait(self, lab: Lab, name: str) -> None:
-        """Return when one can log in to a machine; TestbedError with its console's end when that takes too long."""
+        """Return once one can log in to a machine. Raises TestbedError with the end of its console if that takes too
+        long."""
         ...
 
 
 def forget_ended(journal: SettingsJournal) -> list[str]:
-    """Forget the settings of machines that have ended: a lab machine's settings go with it. Says which."""
+    """Forget the settings of machines that have ended, because a lab machine's settings end with it. Return sentences
+    that name the machines."""
     said = []
     for host, settings in journal.pending().items():
         said.append(f"{host}: its lab has ended, and {', '.join(settings)} with it; nothing is left to put back.")
@@ -51,7 +53,8 @@ def forget_ended(journal: SettingsJournal) -> list[str]:
 
 
 def restore(testbed: "spec.Testbed") -> list[str]:
-    """Put back what a run that crashed left changed; sentences on what was done. TestbedError while a run uses it."""
+    """Restore what a crashed run left changed, and return sentences on what was done. Raises TestbedError if a run uses
+    it."""
     with lease("lab", wait=False):
         return forget_ended(SettingsJournal(testbed.testbed))
 
@@ -80,7 +83,7 @@ def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -
 
 
 def module_file(build: str, product: cache.Product) -> ModuleFile:
-    """A build of the module as it lies on a machine's provisioned disk."""
+    """Return a build of the module on a machine's provisioned disk."""
     facts = product.description["facts"]
     return ModuleFile(installed_at(facts["release"], build), str(facts["build_id"]))
 
@@ -130,15 +133,15 @@ class LabTestbed(ABC):
 
     @abstractmethod
     def _obtain(self) -> Machines:
-        """What the machines boot from, from the cache or made now. Raises TestbedError."""
+        """Return what the machines boot from, from the cache or built now. Raises TestbedError."""
 
     @abstractmethod
     def module(self, build: str, host: str) -> ModuleFile:
-        """A build of the wireguard module on a host."""
+        """Return a build of the wireguard module on a host."""
 
     @abstractmethod
     def environment(self) -> Mapping[str, Any]:
-        """What is worth recording about the testbed as a whole."""
+        """Return what is worth recording about the testbed as a whole."""
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -150,7 +153,7 @@ class LabTestbed(ABC):
 
     @property
     def lab(self) -> Lab:
-        """The lab behind an entered testbed."""
+        """The lab of an entered testbed."""
         assert self._lab is not None
         return self._lab
 
@@ -173,7 +176,7 @@ class LabTestbed(ABC):
         self._lease.close()
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Boot each machine with so many virtual CPUs; more than `check_cores` allows are refused."""
+        """Boot each machine with so many virtual CPUs. More than `check_cores` allows are refused."""
         machines = self._sharing.machines if self._sharing else len(self._spec.hosts)
         check_cores(machines, state.cores, self.virtual)
         assert self._lab is not None
@@ -190,15 +193,15 @@ class LabTestbed(ABC):
         return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
 
     def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Bring a host to the settings that a block wants."""
+        """Apply the settings that a block asks for to a host."""
         return self._hosts.vary(host, settings)
 
     def linked(self) -> Mapping[str, Any]:
-        """Nothing is left to do: a machine's interfaces have no queues of their own."""
+        """Nothing to do: a machine's interfaces have no queues of their own."""
         return {}
 
     def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
-        """Of a machine that boots; what it says of itself."""
+        """Start the agent of a machine that is booting, and return what it reports about the machine."""
         assert self._machines is not None
         self._machines.wait(self.lab, name)
         found = self._hosts.start_agent(name, self.lab.login(name), patience(self))
@@ -218,11 +221,11 @@ class LabTestbed(ABC):
 
     @contextlib.contextmanager
     def boost(self, seconds: float) -> Iterator[BoostResult]:
-        """Real-time priority for the lab, the controller above it and the keeper, which has the watchdog, on top.
+        """Give real-time priority to the lab, a higher one to the controller, and the highest to the keeper with its
+        watchdog.
 
-        Not for emulated machines, which nobody measures, and which would hold the computer's cores for long; nor
-        beside other testbeds of the run; nor in virtual time, in which other programs make a trial longer and not
-        wrong.
+        Not for emulated machines, which are not measured and would occupy the computer's cores for long; not beside
+        other testbeds of the run; and not in virtual time, where other programs make a trial longer, not wrong.
         """
         assert self._lab is not None
         result = BoostResult()
@@ -242,7 +245,7 @@ class LabTestbed(ABC):
                     result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
 
     def settle(self, share: float, most_s: float) -> bool:
-        """In virtual time there is nothing to wait for: other programs make a trial longer and not wrong."""
+        """See Testbed.settle. Does not wait in virtual time, where other programs make a trial longer, not wrong."""
         return self.virtual is not None or wait_until_quiet(share, most_s)
 
     def interrupt(self) -> None:

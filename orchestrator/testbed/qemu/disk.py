@@ -52,8 +52,8 @@ def guest_products(
     own: Sequence[OwnCode] = (),
     packages: Sequence[str] = (),
 ) -> GuestProducts:
-    """Image, modules and provisioned disk of a release, from the cache or made now. The disk has the builds of all
-    shipped variants, and of an experiment's ``own`` code; ``packages``: those of a testbed file."""
+    """Return the image, modules and provisioned disk of a release, from the cache or built now. The disk has the builds
+    of all shipped variants and of an experiment's ``own`` code. ``packages``: those of a testbed file."""
     release = load_releases()[name]
     image = guest_image(release, progress, packages)
     made = {build.name: release_module(name, build, progress) for build in needed_builds(own)}
@@ -78,8 +78,8 @@ def _inputs(image: cache.Product, builds: Mapping[str, cache.Product]) -> dict[s
 
 
 def check_release(image: cache.Product, builds: Mapping[str, cache.Product]) -> None:
-    """Raise TestbedError where a module is for another kernel than the image boots: between their builds, Debian has
-    released another one."""
+    """Raise TestbedError if a module is for another kernel than the image boots: Debian released a new one between
+    their builds."""
     exact = image.description["facts"]["kernel_release"]
     for build, product in builds.items():
         found = product.description["facts"]["release"]
@@ -140,7 +140,7 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> None:
 
 
 def cached_products() -> list[cache.Product]:
-    """Products in the cache that guests of today's checkout use."""
+    """Return the cached products that guests of this checkout use."""
     found = []
     for release in load_releases().values():
         modules = {build.name: cached_release_module(release, build) for build in needed_builds()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guest images: a Debian root file system with Debian's own kernel, made without a mount or root.
+"""Guest images: a Debian root file system with Debian's own kernel, built without mounts and without root privileges.
 
-The product ``guest-image`` has ``root.ext4`` (sparse, no partition table), ``vmlinuz`` and ``initrd`` that boot from
-it, and ``packages.txt`` (every package with its version).
+The product ``guest-image`` has ``root.ext4`` (sparse, no partition table), the ``vmlinuz`` and ``initrd`` that boot
+from it, and ``packages.txt`` (every package with its version).
 """
 
 import gzip
@@ -46,7 +46,7 @@ def _packages(release: Release, further: Sequence[str]) -> list[str]:
 
 
 def image_inputs(release: Release, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """What the image is made from. ``packages``: those of a testbed file, beside the lab's own."""
+    """Return what the image is made from. ``packages``: those of a testbed file, in addition to the lab's own."""
     return {
         "guest": cache.hash_tree(GUEST),
         "sshd": hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
@@ -62,7 +62,8 @@ def _size(packages: Sequence[str]) -> str:
 
 
 def guest_image(release: Release, progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
-    """The image of a release, from the cache or built now (two minutes); its facts have the exact kernel release."""
+    """Return the image of a release, from the cache or built now (two minutes). Its facts have the exact kernel
+    release."""
     return cache.obtain(
         "guest-image",
         image_inputs(release, packages),
@@ -74,7 +75,7 @@ def guest_image(release: Release, progress: Progress, packages: Sequence[str] = 
 
 
 def cached_image(release: Release) -> cache.Product | None:
-    """The image if it has been built."""
+    """Return the image if it has been built."""
     return cache.find("guest-image", cache.key_of(image_inputs(release)))
 
 
@@ -97,8 +98,9 @@ def _build(release: Release, packages: Sequence[str], folder: Path, progress: Pr
 
 
 def unpacked(initrd: bytes) -> bytes:
-    """An initrd as initramfs-tools makes it (archives that are as they are, then a compressed one), none compressed:
-    an emulated processor takes seconds for it. Format: the kernel's driver-api/early-userspace/buffer-format."""
+    """Return an initrd of initramfs-tools (uncompressed archives, then a compressed one) with no part compressed,
+    because an emulated processor needs seconds to unpack it. Format: the kernel's
+    driver-api/early-userspace/buffer-format."""
     at = 0
     while initrd[at : at + 6] == b"070701":
         at = initrd.index(b"TRAILER!!!", at) + 10
@@ -107,7 +109,8 @@ def unpacked(initrd: bytes) -> bytes:
 
 
 def _hooks(size: str) -> list[str]:
-    """What is done in the new root ($1), from a folder with the files of guest/. ``size``: of the disk."""
+    """Return the commands to run in the new root ($1), from a folder with the files of guest/. ``size``: of the
+    disk."""
     return [*_HOOKS, disk_hook(size)]
 
 
@@ -132,7 +135,7 @@ _HOOKS = [
 
 
 def _debootstrap(release: Release, packages: Sequence[str], scratch: Path, log: Path, progress: Progress) -> None:
-    """Make root.ext4, vmlinuz, initrd, release and packages.txt in ``scratch``."""
+    """Build root.ext4, vmlinuz, initrd, release and packages.txt in ``scratch``."""
     tree = scratch / "tree"
     tree.mkdir()
     tree.chmod(0o777)

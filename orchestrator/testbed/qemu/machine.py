@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest: QEMU, started in a lab, and its monitor.
 
-QEMU's own documentation, "Invocation" and "QEMU QMP Reference Manual", says what options and commands mean.
+For options and commands, see QEMU's documentation, "Invocation" and "QEMU QMP Reference Manual".
 """
 
 import asyncio
@@ -23,12 +23,12 @@ _SHUTDOWN_S = 120.0  # for a guest to end after its power button was pressed; 2 
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages whose programs are not here."""
+    """Return the Debian packages whose programs are missing."""
     return [package for program, package in PACKAGES.items() if shutil.which(program) is None]
 
 
 def program(name: str = QEMU) -> Path:
-    """Where a program of QEMU is; TestbedError names the packages that are missing."""
+    """Return the path of a QEMU program. Raises TestbedError that names the missing packages."""
     found = shutil.which(name)
     missing = missing_packages()
     if found is None or missing:
@@ -39,7 +39,7 @@ def program(name: str = QEMU) -> Path:
 
 
 def version() -> str:
-    """QEMU's, with its package, as it says itself."""
+    """Return QEMU's version with its package, as QEMU prints it."""
     said = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False).stdout
     return said.split("\n", 1)[0].removeprefix("QEMU emulator version ")
 
@@ -48,7 +48,7 @@ def version() -> str:
 class Guest:
     """What is needed to boot a guest.
 
-    ``accelerator``: KVM or TCG, QEMU's emulation; ``links``: names of links that it is on; they are its devices nic1,
+    ``accelerator``: KVM or TCG, QEMU's emulation; ``links``: the names of its links, which become its devices nic1,
     nic2 and so on. nic0 is for the controller.
     """
 
@@ -65,11 +65,11 @@ class Guest:
 
 
 def processor(accelerator: str) -> list[str]:
-    """Options for the accelerator and the processor that a guest sees.
+    """Return options for the accelerator and the processor that a guest sees.
 
-    Emulated processors take turns on one thread. In parallel they are faster, and now and then one still runs code that
-    another has just changed (QEMU 7.2: four of five times that netns.sh ran on two, the kernel met a breakpoint of its
-    own that was gone already, and panicked). Emulation is for what works, not how fast.
+    Emulated processors take turns on one thread. In parallel they would be faster, but occasionally one would still run
+    code that another has just changed (QEMU 7.2: in four of five runs of netns.sh on two processors, the kernel hit one
+    of its own breakpoints after its removal, and panicked). Emulation shows whether something works, not how fast.
     """
     if accelerator == KVM:
         return ["-accel", "kvm", "-cpu", "host"]
@@ -80,7 +80,8 @@ BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
 
 
 def command_line(guest: Guest) -> str:
-    """The kernel's. An emulated processor has no flaws to mitigate, and would pay for it."""
+    """Return the kernel's command line. An emulated processor has no vulnerabilities to mitigate, and mitigations would
+    slow it down."""
     words = [
         *("root=/dev/vda", "rw", "console=ttyS0", "quiet", "net.ifnames=0", "fsck.mode=skip"),
         *("systemd.log_level=notice", "systemd.show_status=false"),
@@ -92,7 +93,7 @@ def command_line(guest: Guest) -> str:
 
 
 def arguments(guest: Guest, folder: Path) -> list[str]:
-    """QEMU's options for a guest of the lab in ``folder``."""
+    """Return QEMU's options for a guest of the lab in ``folder``."""
     if guest.writable:
         disk = f"file={_escaped(guest.disk)},format=raw"
     else:
@@ -120,22 +121,22 @@ def arguments(guest: Guest, folder: Path) -> list[str]:
 
 
 def _escaped(path: Path) -> str:
-    """A path as a value in one of QEMU's option lists."""
+    """Return a path as a value in one of QEMU's option lists."""
     return str(path).replace(",", ",,")
 
 
 def overlay(folder: Path, name: str) -> Path:
-    """The copy-on-write file of a guest."""
+    """Return the copy-on-write file of a guest."""
     return folder / f"{name}.qcow2"
 
 
 def monitor(folder: Path, name: str) -> Path:
-    """The socket of a guest's monitor."""
+    """Return the socket of a guest's monitor."""
     return folder / f"{name}.qmp"
 
 
 def boot(lab: Lab, guest: Guest) -> None:
-    """Start a guest, or start it again, from its disk as it was provisioned. Raises TestbedError."""
+    """Start or restart a guest from its provisioned disk. Raises TestbedError."""
     qemu, image_tool = program(), program("qemu-img")
     lab.request("stop", name=guest.name)
     monitor(lab.folder, guest.name).unlink(missing_ok=True)
@@ -154,7 +155,7 @@ def boot(lab: Lab, guest: Guest) -> None:
 
 
 def ask(lab: Lab, name: str, command: str) -> Any:
-    """Have QEMU carry out a command of its monitor for a guest; returns its answer. Raises TestbedError."""
+    """Have QEMU execute a monitor command for a guest, and return the answer. Raises TestbedError."""
     from qemu.qmp import QMPError
 
     try:
@@ -176,17 +177,19 @@ async def _execute(socket: Path, command: str) -> Any:
 
 
 def run_state(lab: Lab, name: str) -> str:
-    """What QEMU says of a guest, such as running, paused or guest-panicked. Raises TestbedError where it has ended."""
+    """Return QEMU's state of a guest, such as running, paused or guest-panicked. Raises TestbedError if the guest has
+    ended."""
     return str(ask(lab, name, "query-status")["status"])
 
 
 def accelerator_of(lab: Lab, name: str) -> str:
-    """What a guest really runs by: KVM or TCG."""
+    """Return the accelerator that a guest really uses: KVM or TCG."""
     return KVM if ask(lab, name, "query-kvm")["enabled"] else TCG
 
 
 def wait_until_up(lab: Lab, name: str, timeout_s: float) -> None:
-    """Return when the guest's sshd greets; TestbedError with its state and its console's end when it does not."""
+    """Return once the guest's sshd answers. Raises TestbedError with the guest's state and the end of its console if it
+    does not."""
     try:
         lab.wait_for_ssh(name, timeout_s)
     except TestbedError as error:
@@ -198,7 +201,8 @@ def wait_until_up(lab: Lab, name: str, timeout_s: float) -> None:
 
 
 def shut_down(lab: Lab, name: str) -> None:
-    """Press the power button, and wait until the guest has written everything and ended. Raises TestbedError."""
+    """Press the power button, and wait until the guest has written everything to disk and ended. Raises
+    TestbedError."""
     ask(lab, name, "system_powerdown")
     if not lab.request("wait", _SHUTDOWN_S + 5, name=name, patience_s=_SHUTDOWN_S)["ended"]:
         raise TestbedError(f"{name} did not end within {_SHUTDOWN_S:g} s after its power button was pressed.")

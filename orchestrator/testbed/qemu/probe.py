@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether guests can run under KVM here: only where one really does within a deadline.
+"""Whether guests can run under KVM on this computer, which means that one really boots within a deadline.
 
-That /dev/kvm is there says little: in many virtual machines it is, and no ordinary guest gets through its first second.
+The existence of /dev/kvm says little: many virtual machines have it, but no ordinary guest gets through its first
+second.
 """
 
 import os
@@ -24,19 +25,19 @@ MARKER = b"orch: a program runs in a guest"  # of guest/probe, in the initrd
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """What guests run by, KVM or TCG, and why: a clause."""
+    """The accelerator of guests, KVM or TCG, and the reason as a clause."""
 
     name: str
     why: str
 
 
 def _fact() -> str:
-    """What the answer is remembered as: it holds for this boot of the computer."""
+    """Return the key under which the answer is remembered. It is valid for this boot of the computer."""
     return f"kvm/{boot_of_computer()}"
 
 
 def known_accelerator() -> Accelerator | None:
-    """The accelerator as far as it is known without starting anything; None where a guest has to be tried."""
+    """Return the accelerator if it is known without starting anything; None if a guest must be tried."""
     if not DEVICE.exists():
         return Accelerator(TCG, f"this computer has no {DEVICE}")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
@@ -50,8 +51,8 @@ def known_accelerator() -> Accelerator | None:
 
 
 def find_accelerator(kernel: Path, initrd: Path, progress: Progress) -> Accelerator:
-    """The accelerator for guests; where it is not known yet, a guest is tried, and the answer is remembered for this
-    boot of the computer. Raises TestbedError where QEMU is missing."""
+    """Return the accelerator for guests. If it is not known yet, a guest is tried, and the answer is remembered for
+    this boot of the computer. Raises TestbedError if QEMU is missing."""
     known = known_accelerator()
     if known is not None:
         return known
@@ -67,7 +68,7 @@ def find_accelerator(kernel: Path, initrd: Path, progress: Progress) -> Accelera
 
 
 def says(command: Sequence[str], marker: bytes, deadline_s: float) -> bool:
-    """Whether a program prints something within a deadline; it is ended then."""
+    """Return whether a program prints something within a deadline, and end it."""
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command],
         stdin=subprocess.DEVNULL,

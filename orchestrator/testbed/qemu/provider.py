@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests on this computer as a testbed, for a run: by KVM where that works, else emulated."""
+"""Guests on this computer as a testbed, for a run: under KVM if it works, otherwise emulated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ _UNSAFE = "a threaded NAPI can stall for good on kernels before 6.12 (CVE-2026-5
 
 
 def guests_capabilities(testbed: "schema.QemuTestbed", computer_cores: int) -> Capabilities:
-    """What guests can do on a computer with so many usable cores."""
+    """Return what guests can do on a computer with so many usable cores."""
     variants = load_variants()
     found = lab_capabilities(computer_cores, tuple(variants), len(testbed.hosts))
     kernels = [host.kernel for host in testbed.hosts if set(host.roles) & set(GATEWAYS)]
@@ -38,7 +38,7 @@ def guests_capabilities(testbed: "schema.QemuTestbed", computer_cores: int) -> C
 
 
 class GuestMachines:
-    """The guests of a testbed. Making one makes what they boot from, where the cache has none. Raises TestbedError."""
+    """The guests of a testbed. The constructor builds what they boot from if it is not cached. Raises TestbedError."""
 
     def __init__(self, testbed: "schema.QemuTestbed", progress: Progress) -> None:
         program()  # before anything is built
@@ -72,7 +72,7 @@ class GuestMachines:
 
 
 class QemuTestbed(LabTestbed):
-    """Guests on this computer. Whether they are emulated is known once it is entered."""
+    """Guests on this computer. Whether they are emulated is known once the testbed has been entered."""
 
     provider = "qemu"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ``ssh``: hosts that are there, reached by SSH."""
+"""The provider ``ssh``: existing hosts, reached by SSH."""
 
 from typing import TYPE_CHECKING
 

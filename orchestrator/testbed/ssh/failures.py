@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What OpenSSH says when a login fails, made a sentence with its own words."""
+"""Explain why a login failed, quoting OpenSSH's own words."""
 
 from collections.abc import Sequence
 
@@ -21,21 +21,22 @@ _MISTAKES = ("Bad configuration option", "Bad owner or permissions", "bad config
 
 
 def is_about_host_key(said: Sequence[str], alias: str) -> bool:
-    """Whether the host's own key was refused, not that of a host on the way. ``alias``: the key's name."""
+    """Return whether the host's own key was refused, rather than that of a jump host. ``alias``: the key's name."""
     return any(_KEY_FAILED in line for line in said) and any(
         "host key" in line.lower() and f" {alias} " in f"{line} " for line in said
     )
 
 
 def quoted(said: Sequence[str]) -> str:
-    """OpenSSH's own words in one line, without its frames of @ and what only follows from the rest."""
+    """Return OpenSSH's own words in one line, without its frames of @ and without lines that only follow from the
+    others."""
     lines = [line for line in said if not line.startswith("@")]
     causes = [line for line in lines if line not in _CONSEQUENCES] or lines
     return "; ".join(line.rstrip(".") for line in causes)[-_MOST_WORDS:]
 
 
 def sentence(host: str, destination: str, user: str, said: Sequence[str]) -> TestbedError:
-    """Why a login failed. ``said``: the lines that OpenSSH wrote."""
+    """Return a sentence on why a login failed. ``said``: the lines that OpenSSH wrote."""
     words = quoted(said)
     if any(_KEY_FAILED in line for line in said):
         return LoginRefused(

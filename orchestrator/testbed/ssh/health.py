@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The health of hosts: in which condition each is, and how it came there."""
+"""The health of hosts: the condition of each, and its history."""
 
 import subprocess
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ _POWER_S = 120  # a management controller may take its time
 
 
 class Condition(StrEnum):
-    """Of a host, while a run uses it.
+    """The condition of a host while a run uses it.
 
-    well -> agent silent: a request had no answer, or the conversation is out of step; a new agent is sent.
-    well, agent silent -> ssh silent: nobody answers a login; it is waited for, since the host may be restarting.
+    well -> agent silent: a request was not answered, or the conversation is out of step; a new agent is sent.
+    well, agent silent -> ssh silent: nobody answers a login; the host may be restarting, so it is waited for.
     agent silent, ssh silent -> restarted: that took too long, and the power command of the testbed's file was run.
-    well -> restarted: a block was to have a boot for itself, and the host was asked to restart.
-    any -> well: a new agent answers, and has the host.
-    any -> broken: patience is over, and nothing is left to try, or the power command failed.
+    well -> restarted: a block needs a boot of its own, and the host was asked to restart.
+    any -> well: a new agent answers and holds the host.
+    any -> broken: time is up and nothing is left to try, or the power command failed.
     """
 
     WELL = "well"
@@ -32,7 +32,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of a host's condition. ``at``: by this computer's clock; ``why``: a sentence."""
+    """A change of a host's condition. ``at``: time by this computer's clock; ``why``: a sentence."""
 
     at: str
     before: Condition
@@ -41,37 +41,37 @@ class Transition:
 
 
 class Health:
-    """The condition of each host, and the transitions that nobody has recorded yet."""
+    """The condition of each host, and the transitions that have not been recorded yet."""
 
     def __init__(self) -> None:
         self._transitions: dict[str, list[Transition]] = {}
         self._conditions: dict[str, Condition] = {}
 
     def of(self, host: str) -> Condition:
-        """The condition of a host."""
+        """Return the condition of a host."""
         return self._conditions.get(host, Condition.WELL)
 
     def become(self, host: str, condition: Condition, why: str) -> None:
-        """Note that a host is in a condition now; nothing where it was before."""
+        """Record that a host is in a condition now. Does nothing if it was in that condition before."""
         before = self.of(host)
         if condition != before:
             self._transitions.setdefault(host, []).append(Transition(now(), before, condition, why))
             self._conditions[host] = condition
 
     def told(self, host: str) -> str:
-        """The transitions that are not recorded yet, for a person."""
+        """Return the transitions that have not been recorded yet, as text."""
         return "; ".join(f"{one.after} at {one.at} ({one.why.rstrip('.')})" for one in self._transitions.get(host, []))
 
     def take(self) -> dict[str, list[dict[str, Any]]]:
-        """The same of each host that has some, as JSON values, to be recorded; they are forgotten here."""
+        """Return the transitions of each host that has any, as JSON values for the record, and forget them."""
         taken = {host: [asdict(one) for one in transitions] for host, transitions in self._transitions.items()}
         self._transitions.clear()
         return taken
 
 
 def power_cycle(command: Sequence[str]) -> str:
-    """Run a power command on this computer; empty where it succeeded, else what it said, without its arguments, which
-    may be secret."""
+    """Run a power command on this computer. Return an empty text if it succeeded, otherwise its output without its
+    arguments, which may be secret."""
     try:
         done = subprocess.run(
             list(command),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Ansible inventory, read by Ansible itself, as it would reach the hosts."""
+"""Read an Ansible inventory with Ansible itself, to reach the hosts as Ansible would."""
 
 import json
 import os
@@ -32,9 +32,9 @@ _OF_SCRIPT = re.compile(r"^Standard error from inventory script:\n(.*)", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How Ansible would reach a host: what it would give to ssh, and how it would be root there. None: nothing says it.
+    """How Ansible would reach a host: its options for ssh, and how it would become root. None: not specified.
 
-    ``ssh_args``: arguments of ssh that come before the others, ``more_args``: those that come after them; ``become``:
+    ``ssh_args``: arguments of ssh that come before the others; ``more_args``: those that come after them; ``become``:
     whether Ansible would become root; ``become_method``: without the name of Ansible's own collection.
     """
 
@@ -49,9 +49,8 @@ class Reach:
 
 
 def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
-    """{host: what Ansible would do to reach it}, to be made a `Reach` of by `reach`; hosts in alphabetical order.
-    Raises UserError where Ansible cannot read the file; of a folder, standard error says which files Ansible leaves
-    out."""
+    """Return {host: what Ansible would do to reach it}, hosts in alphabetical order, for `reach`. Raises UserError if
+    Ansible cannot read the file."""
     if not file.exists():
         raise UserError(f"There is no inventory {file}. The testbed file names it, relative to itself.")
     # The user's ansible.cfg and variables count as for Ansible; what concerns Python or messages alone does not.
@@ -107,8 +106,8 @@ def _why_unparsed(said: str) -> str:
 
 
 def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
-    """How Ansible would reach a host of an inventory. Raises UserError where this cannot be done here, or a value is
-    unusable. ``inventory``: its file, for the message."""
+    """Return how Ansible would reach a host of an inventory. Raises UserError if that is not possible here, or if a
+    value is unusable. ``inventory``: its file, for the message."""
     where = f"The inventory {inventory}, host {host}"
     if "error" in found:
         raise UserError(f"{where}: {found['error']}")

@@ -14,7 +14,7 @@ _PLAYBOOK_S = 2400  # a package, an initial RAM file system, and a server's firm
 
 
 def with_other_kernels(hosts: Sequence[SshHost], surveys: Mapping[str, Survey]) -> list[SshHost]:
-    """The hosts that do not run the kernel that their file asks for."""
+    """Return the hosts that do not run the kernel that their file asks for."""
     return [host for host in hosts if host.kernel not in (None, surveys[host.name].facts["kernel_release"])]
 
 
@@ -25,8 +25,8 @@ def restart_with_kernels(
     progress: Progress,
     is_interrupted: Callable[[], bool],
 ) -> None:
-    """Install the kernels that hosts are to run, and restart the hosts with them. Nobody may be logged in there but
-    this. Raises TestbedError."""
+    """Install the kernels that the hosts should run, and restart the hosts with them. Nobody else may be logged in
+    there. Raises TestbedError."""
     targets = [
         replace(
             routes[host.name].target(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host keys: fetched once, shown, pinned."""
+"""Host keys: fetched once, shown to the user, and pinned."""
 
 import os
 import subprocess
@@ -29,8 +29,8 @@ _ALGORITHMS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A host's key. ``state``: new, pinned (the same as the one that is pinned), changed or revoked; ``pinned``: the
-    fingerprint of the one that is pinned, where it is another."""
+    """A host's key. ``state``: new, pinned (the same as the pinned one), changed or revoked; ``pinned``: the
+    fingerprint of the pinned key, if it differs."""
 
     host: str
     alias: str
@@ -40,13 +40,13 @@ class Found:
 
     @property
     def fingerprint(self) -> str:
-        """Its type and fingerprint, as OpenSSH prints them."""
+        """Return the key's type and fingerprint, as OpenSSH prints them."""
         return self.key.fingerprint
 
 
 def fetch_keys(routes: Mapping[str, Route]) -> list[Found]:
-    """The keys that the hosts show now. Raises HostLost where one does not answer, UserError where a pinned key cannot
-    be read."""
+    """Return the keys that the hosts show now. Raises HostLost if one does not answer, or UserError if a pinned key
+    cannot be read."""
     lines = _lines()
     return [_fetch(route, lines) for route in routes.values()]
 
@@ -70,7 +70,7 @@ def _fetch(route: Route, lines: Sequence[str]) -> Found:
 
 
 def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
-    """The key that a host shows; one of a type that is among the ``pinned`` is asked for first, as in a login."""
+    """Return the key that a host shows. As in a login, key types among the ``pinned`` ones are requested first."""
     first = [_ALGORITHMS[key.kind] for key in pinned if key.kind in _ALGORITHMS]
     if first:
         key, _ = _taken_down(route, {"HostKeyAlgorithms": f"^{','.join(first)}"})
@@ -83,7 +83,7 @@ def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
 
 
 def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
-    """The host key that OpenSSH takes down when nothing is pinned, and what it says; nobody is logged in."""
+    """Return the host key that OpenSSH records when nothing is pinned, and its messages. Nobody is logged in."""
     # A server's banner, which is told at INFO too, comes only when the keys are agreed on.
     settings = {"HashKnownHosts": "no", "PreferredAuthentications": "none", "LogLevel": "INFO"}
     with tempfile.TemporaryDirectory(prefix="shown-", dir=socket_folder()) as folder:
@@ -109,14 +109,15 @@ def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]
 
 
 def words_of_end(route: Route) -> str:
-    """Why a connection ends before a login, where OpenSSH has not told it: what it tells when it is to say more."""
+    """Return why a connection ended before a login, from OpenSSH's verbose output, if its normal output does not
+    say."""
     key, words = _taken_down(route, {})
     return "" if key else words
 
 
 def refusal(route: Route, testbed_file: str) -> str:
-    """Why a host's key was refused, and what to do, as a clause and sentences. ``testbed_file``: what a user names to
-    enroll it."""
+    """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: what a user
+    names to enroll the host."""
     enroll = f"orch testbed enroll {testbed_file}"
     try:
         (found,) = fetch_keys({route.host: route})
@@ -150,7 +151,7 @@ def _lines() -> list[str]:
 
 def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:
     """Pin the keys of hosts; other lines of the file stay as they are. Raises UserError for a revoked key, and for a
-    changed one of a host that is not in ``replace``."""
+    changed key of a host that is not in ``replace``."""
     revoked = [key for key in found if key.state == "revoked"]
     if revoked:
         said = "; ".join(f"{key.host} shows {key.fingerprint}" for key in revoked)

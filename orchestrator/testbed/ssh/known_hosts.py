@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of a known_hosts file, in OpenSSH's format. sshd(8), SSH_KNOWN_HOSTS FILE FORMAT"""
+"""Lines of a known_hosts file, in OpenSSH's format. See sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
 
 import base64
 import hashlib
@@ -14,22 +14,22 @@ _MARKERS = ("", REVOKED, "@cert-authority")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key: its type, such as ssh-ed25519, and itself in base64."""
+    """A public key: its type, such as ssh-ed25519, and the key itself in base64."""
 
     kind: str
     data: str
 
     @property
     def fingerprint(self) -> str:
-        """Type and fingerprint, as OpenSSH prints them."""
+        """Return type and fingerprint, as OpenSSH prints them."""
         digest = base64.b64encode(hashlib.sha256(base64.b64decode(self.data)).digest()).decode().rstrip("=")
         return f"{self.kind} SHA256:{digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line on a host. ``number``: of the line, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key`` None:
-    it is no key, and OpenSSH passes over the line."""
+    """A line about a host. ``number``: of the line, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key``:
+    None if it is not a valid key, in which case OpenSSH skips the line."""
 
     number: int
     marker: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 def entries(lines: Iterable[str], name: str) -> list[Entry]:
-    """The lines that are on a host: those whose names or patterns, or their hash, match ``name``."""
+    """Return the lines about a host: those whose names, patterns or hash match ``name``."""
     found = []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -51,9 +51,10 @@ def entries(lines: Iterable[str], name: str) -> list[Entry]:
 
 
 def without(lines: Sequence[str], name: str) -> list[str]:
-    """The lines without the plain keys of a host: its own lines go, and others that are on it too leave it out.
+    """Return the lines without the plain keys of a host: lines about this host alone are removed, and lines that also
+    name other hosts no longer name it.
 
-    Comments, marked lines and what is on other hosts stay as they are.
+    Comments, marked lines and lines about other hosts stay as they are.
     """
     kept = []
     for line in lines:
@@ -70,7 +71,8 @@ def without(lines: Sequence[str], name: str) -> list[str]:
 
 
 def _key(words: Sequence[str]) -> Key | None:
-    """The key of a type and base64, if it is one: it begins with the length and the name of its type. RFC 4253, 6.6"""
+    """Return the key of a type and base64 text if it is valid: it begins with the length and the name of its type. See
+    RFC 4253, 6.6."""
     try:
         kind, data = words
         blob = base64.b64decode(data, validate=True)

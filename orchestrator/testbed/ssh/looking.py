@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts looked at: what they show, and what that makes them able to carry. Nothing on them is changed."""
+"""Examine hosts: what they have, and which blocks they can carry. Nothing on them is changed."""
 
 import re
 import shutil
@@ -34,7 +34,8 @@ _UNCONFINED = (
 
 
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
-    """Ask every host, and judge what they show. Nothing on them is changed; a host that can't be asked says why."""
+    """Survey every host and evaluate the results. Nothing on the hosts is changed. A host that cannot be surveyed says
+    why."""
     surveys = _surveys(testbed, with_tunables=True)
     found = examine(testbed, surveys, modules_here(needed_builds(testbed.own_code)))
     restarts = restart_findings(testbed, surveys)
@@ -44,7 +45,7 @@ def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Find
 
 
 def power_finding(host: SshHost) -> list[Finding]:
-    """Whether this computer has the power command of a host; none where the host has no such command."""
+    """Return whether this computer has the power command of a host; empty if the host has no such command."""
     if host.power is None:
         return []
     there = shutil.which(host.power[0]) is not None
@@ -72,8 +73,8 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
 
 
 def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
-    """A survey that knows which CPUs a run has taken off line, of this computer or that which has the host now, and,
-    from an ``earlier`` survey in the same boot, their cores."""
+    """Return a survey in which CPUs that a run took offline are known as such, whether it is a run of this computer or
+    the one that has the host now, with their cores from an ``earlier`` survey of the same boot."""
     facts, boot_id = survey.facts, survey.facts["boot_id"]
     taken = journal.pending().get(name, {}).items()
     ours = {
@@ -90,7 +91,8 @@ def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier
 
 
 def described(survey: Survey, nics: Mapping[str, str], modules: Mapping[str, ModuleFile]) -> dict[str, Any]:
-    """What a host is, as far as it can change a result. ``nics``: {link: interface}; ``modules``: {build: module}."""
+    """Return the properties of a host that can change a result. ``nics``: {link: interface}; ``modules``: {build:
+    module}."""
     kept = ("kernel_release", "kernel_version", "system", "cpu_models", "kernel_command_line", "tools", "memory_kib")
     return {
         **{key: survey.facts[key] for key in kept},
@@ -100,7 +102,7 @@ def described(survey: Survey, nics: Mapping[str, str], modules: Mapping[str, Mod
 
 
 def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
-    """What the hosts can do. Raises TestbedError where one cannot be asked."""
+    """Return what the hosts can do. Raises TestbedError if one cannot be surveyed."""
     surveys = _surveys(testbed)
     for name, survey in surveys.items():
         if survey.trouble:

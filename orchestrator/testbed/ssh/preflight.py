@@ -27,7 +27,7 @@ _ABANDONED_S = 3600.0  # a run asks each of its hosts something more often, also
 
 
 def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collection[str]) -> dict[str, list[Finding]]:
-    """The findings of every host. ``built``: kernel releases for which this computer has the modules."""
+    """Return the findings of every host. ``built``: kernel releases for which this computer has the modules."""
     found = {}
     for host in testbed.hosts:
         survey = surveys[host.name]
@@ -40,7 +40,7 @@ def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collectio
 
 
 def sentences(findings: Mapping[str, list[Finding]]) -> list[str]:
-    """What stands in the way, a sentence each."""
+    """Return what prevents a run, one sentence each."""
     return [f"{host}: {finding.sentence()}" for host, rows in findings.items() for finding in rows if finding.blocks]
 
 
@@ -79,7 +79,7 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
 
 
 def holder_text(holder: Mapping[str, Any]) -> str:
-    """Who has a host, for a person, and whether that looks abandoned."""
+    """Return who holds a host, as text, and whether the host looks abandoned."""
     silent = f", which has asked nothing for {holder['silent_s'] / 3600:.1f} h" if is_abandoned(holder) else ""
     silent = ", which has ended" if holder.get("ended") else silent
     if "pid" not in holder:
@@ -89,12 +89,13 @@ def holder_text(holder: Mapping[str, Any]) -> str:
 
 
 def is_abandoned(holder: Mapping[str, Any]) -> bool:
-    """Whether the run that has a host has been silent for longer than any run is: its controller is gone."""
+    """Return whether the run that holds a host has been silent for longer than any run is, because its controller is
+    gone."""
     return float(holder.get("silent_s") or 0.0) > _ABANDONED_S
 
 
 def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """How many there are, and which of them trials do not use."""
+    """Report the number of CPUs, and which of them trials do not use."""
     rows = cpu_rows(host, facts)
     online = [row["cpu"] for row in rows if row["online"]]
     fixed = [row["cpu"] for row in rows if row["cpu"] and row["online"] and not row["can_go_offline"]]
@@ -157,7 +158,7 @@ def _kernel(wanted: str, facts: Mapping[str, Any]) -> Finding:
 
 
 def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
-    """Whether the modules are built on the host itself."""
+    """Return whether the modules are built on the host itself."""
     return host.modules == "build" or release not in built
 
 
@@ -207,7 +208,7 @@ def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) ->
 
 
 def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
-    """What a run will set, and how far this program's way of setting it was tried."""
+    """Report what a run will set, and how thoroughly this way of setting it was tested."""
     if not survey.tunables:
         return
     cpus = [cpu["cpu"] for cpu in cpu_rows(host, survey.facts) if cpu["unusable"] is None] or [0]

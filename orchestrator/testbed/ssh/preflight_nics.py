@@ -51,8 +51,8 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
 
 
 def _far_cpus(host: SshHost, facts: Mapping[str, Any], node: int | None) -> str:
-    """Whether the CPUs that are taken first are on another NUMA node than an interface; empty if not, or unknown, or
-    where the interface's node has no CPUs to take."""
+    """Return whether the CPUs that are taken first are on another NUMA node than an interface. Empty if not, if
+    unknown, or if the interface's node has no usable CPUs."""
     rows = cpu_rows(host, facts)
     nodes = {row["cpu"]: row["node"] for row in rows}
     if node not in {row["node"] for row in rows if row["unusable"] is None}:
@@ -73,7 +73,7 @@ def _of_far_end(
     what: str,
     nic: Mapping[str, Any],
 ) -> Iterator[Finding]:
-    """Both ends of a link should be alike."""
+    """Report whether both ends of a link are alike, as they should be."""
     ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
     for other in ends:
         far = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that are there as a testbed, for a run."""
+"""Existing hosts as a testbed, for a run."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ _SMT = "/sys/devices/system/cpu/smt/control"
 
 
 class HostsTestbed:
-    """Hosts that are there. They are taken for one run at a time, and given back as they were."""
+    """Existing hosts. They are held for one run at a time, and returned to their previous state."""
 
     provider = "ssh"
     emulated = False
@@ -82,8 +82,8 @@ class HostsTestbed:
         return self
 
     def take(self) -> None:
-        """Take the hosts for this run, and look at them; nothing is changed yet. Raises TestbedError with everything
-        that stands in the way."""
+        """Take the hosts and survey them; nothing is changed. Raises TestbedError with everything that prevents the
+        run."""
         self._routes = routes(self._spec)
         self._reaching.interrupted = False
         self._lease.enter_context(
@@ -132,8 +132,8 @@ class HostsTestbed:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
 
     def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False, not_in: str = "") -> None:
-        """Start the agent of a host, which takes it for this run, and survey it. ``patience_s``, ``restart`` and
-        ``not_in``: of `Reaching.agent`."""
+        """Start the agent of a host, which takes the host for this run, and survey the host. For arguments see
+        `Reaching.agent`."""
         login = HostLogin(self._routes[name], self._spec.file)
         host = next(host for host in self._spec.hosts if host.name == name)
         agent = self._reaching.agent(host, login, patience_s, restart=restart, not_in=not_in)
@@ -150,14 +150,14 @@ class HostsTestbed:
         return Provisioning(*here, lambda: self._reaching.interrupted)
 
     def _provision(self) -> None:
-        """See that the hosts run the right kernel and are provisioned; the playbook runs only where they are not."""
+        """Make sure that the hosts run the right kernel and are provisioned. The playbook runs only if they are not."""
         self.boot_kernels()
         self._modules, outcome = self._provisioning().confirm()
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
 
     def provision_only(self) -> Outcome:
-        """Take the hosts, run the playbook over them, and give them back; what it did."""
+        """Take the hosts, run the playbook on them, and release them. Return what the playbook did."""
         self.take()
         try:
             self.boot_kernels()
@@ -182,8 +182,8 @@ class HostsTestbed:
     # --- a block ---
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Bring the hosts back where they are lost or were restarted; restart them where the block is to have a boot
-        for itself; the block's CPUs on line; settings applied."""
+        """Recover lost or restarted hosts, restart them if the block needs a boot of its own, bring its CPUs online,
+        and apply settings."""
         try:
             states, restarted = self._prepare(state)
         except TestbedError as error:
@@ -196,7 +196,7 @@ class HostsTestbed:
         return self._states
 
     def _prepare(self, state: State) -> tuple[dict[str, dict[str, Any]], bool]:
-        """The hosts' states, and whether they were restarted for the block."""
+        """Return the hosts' states, and whether they were restarted for the block."""
         changed, restarted = self._bring_back(), False
         if self._spec.restart and state.own_boot not in (None, self._boot_of):
             self._restart()
@@ -206,7 +206,7 @@ class HostsTestbed:
         return {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}, restarted
 
     def _bring_back(self) -> bool:
-        """See that every host has an agent that answers; whether one is in another boot than before."""
+        """Make sure that every host has an agent that answers. Return whether any host is in another boot now."""
         changed = False
         for host in self._spec.hosts:
             agent = self._hosts.agents.get(host.name)
@@ -220,7 +220,7 @@ class HostsTestbed:
         return changed
 
     def _restart(self) -> None:
-        """Restart all hosts, and wait until they are back and calm. Raises TestbedError."""
+        """Restart all hosts, and wait until they are back and idle. Raises TestbedError."""
         within_s = self._spec.restart_within_s
         self._progress.stage("Restarting the hosts, since each block is to have a boot for itself", within_s)
         before = {name: survey.facts["boot_id"] for name, survey in self._surveys.items()}
@@ -259,11 +259,11 @@ class HostsTestbed:
         return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
     def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Bring a host to the settings that a block wants."""
+        """Apply the settings that a block asks for to a host."""
         return self._hosts.vary(host, settings)
 
     def linked(self) -> Mapping[str, Any]:
-        """Send the interrupts of the interfaces, which are up now, to the block's CPUs; the hosts' states with that."""
+        """Direct the interrupts of the interfaces, which are up now, to the block's CPUs. Return the hosts' states."""
         hosts = {host.name: host for host in self._spec.hosts}
         self._states = {
             name: joined(state, self._tuner.in_roles(hosts[name], self.cpus[hosts[name].roles[0]]))
@@ -276,7 +276,7 @@ class HostsTestbed:
 
     @contextlib.contextmanager
     def boost(self, seconds: float) -> Iterator[BoostResult]:
-        """Nothing is to be done: the hosts have nothing else to do, or say so."""
+        """Nothing to do: the hosts run nothing else, or report it if they do."""
         del seconds
         result = BoostResult()
         result.value = Boost(False, {})
@@ -291,7 +291,7 @@ class HostsTestbed:
             agent.close()
 
     def environment(self) -> Mapping[str, Any]:
-        """What the hosts are, as far as it can change a result."""
+        """Return the properties of the hosts that can change a result."""
         return {
             "hosts": {
                 name: described(survey, self.nics[name], self._modules.get(name, {}))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hosts must have before trials: tools, and on gateways every build of the wireguard module for their kernel.
 
-The agent looks first, which takes a moment; the playbook runs only where something is missing or differs.
+The agent checks first, which takes a moment; the playbook runs only if something is missing or differs.
 """
 
 import contextlib
@@ -35,7 +35,8 @@ _BUILD_S = 1800  # a slow host that fetches headers and a kernel source, and com
 
 
 def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]:
-    """The modules that this computer has built, by kernel release and build; of releases for which it has them all."""
+    """Return the modules that this computer has built, by kernel release and build, for releases for which it has all
+    of them."""
     found: dict[str, dict[str, cache.Product]] = {}
     for build in builds:
         products = [cached_lab_module(build)]
@@ -47,12 +48,12 @@ def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]
 
 
 def source_packages(release: str, system: str) -> list[str]:
-    """The packages that may have a kernel's source, the likeliest first.
+    """Return the packages that may contain a kernel's source, most likely first.
 
-    ``release``: as `uname -r` says it; ``system``: ID of os-release(5).
+    ``release``: as printed by `uname -r`; ``system``: ID from os-release(5).
 
-    Debian has linux-source-6.12 of 6.12.48+deb13-amd64. Ubuntu has linux-source-6.8.0 of 6.8.0-45-generic, and where
-    that is newer than the system, linux-hwe-6.8-source-6.8.0, or the flavour's in place of hwe.
+    For 6.12.48+deb13-amd64, Debian has linux-source-6.12. For 6.8.0-45-generic, Ubuntu has linux-source-6.8.0; if that
+    kernel is newer than the system, linux-hwe-6.8-source-6.8.0, or the same with the flavour's name in place of hwe.
     """
     found = re.match(r"(\d+)\.(\d+)(\.\d+)?", release)
     if found is None:
@@ -67,7 +68,7 @@ def source_packages(release: str, system: str) -> list[str]:
 def wanted_modules(
     host: SshHost, survey: Survey, here: Mapping[str, Mapping[str, cache.Product]], builds: Sequence[Build]
 ) -> list[WantedModule]:
-    """Every one of these builds of the module, on a host with a gateway."""
+    """Return the modules of all these builds that a host with a gateway must have."""
     if not has_gateway(host):
         return []
     release = str(survey.facts["kernel_release"])
@@ -82,7 +83,8 @@ def wanted_modules(
 
 
 def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, ModuleFile], list[str]]:
-    """The modules that a host has, by build, and what is not as provisioning leaves it, a few words each."""
+    """Return the modules that a host has, by build, and short descriptions of everything that differs from a
+    provisioned host."""
     found = agent.request("provisioned", commands=list(TOOLS), modules=[module.path for module in wanted])
     differs = [f"{name} is missing" for name in found["missing"]]
     modules = {}
@@ -103,7 +105,8 @@ def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, Mod
 
 @contextlib.contextmanager
 def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
-    """The build script and the files of builds in one tar file: one task instead of one a file."""
+    """Return the build script and the files of builds as one tar file, so that they need one task instead of one per
+    file."""
     with tempfile.TemporaryDirectory(prefix="orch-sources-") as name:
         file = Path(name) / "sources.tar"
         with tarfile.open(file, "w") as tar:
@@ -117,7 +120,8 @@ def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """What the hosts of a testbed must have, and how to see that they do. ``is_interrupted``: ends a playbook early."""
+    """What the hosts of a testbed must have, and how to make sure that they do. ``is_interrupted``: ends a playbook
+    early."""
 
     testbed: SshTestbed
     routes: Mapping[str, Route]
@@ -138,8 +142,8 @@ class Provisioning:
         }
 
     def confirm(self) -> tuple[Modules, Outcome | None]:
-        """See that every host is provisioned; the modules of each, by build, and what a playbook pass did, if one was
-        needed. Raises TestbedError."""
+        """Make sure that every host is provisioned. Return the modules of each by build, and what the playbook did if
+        it had to run. Raises TestbedError."""
         self.progress.detail("looking at what is provisioned")
         modules, differs = self._look()
         if not differs:
@@ -148,7 +152,7 @@ class Provisioning:
         return self.carry_out()
 
     def carry_out(self) -> tuple[Modules, Outcome]:
-        """Run the playbook over all hosts; the modules of each, by build, and what it did. Raises TestbedError."""
+        """Run the playbook on all hosts. Return the modules of each by build, and what it did. Raises TestbedError."""
         self.progress.stage("Provisioning the hosts with Ansible", 60)
         outcome = self._playbook_pass()
         modules, differs = self._look()
@@ -157,7 +161,7 @@ class Provisioning:
         return modules, outcome
 
     def _look(self) -> tuple[Modules, list[str]]:
-        """The modules that are there, and what is not as provisioning leaves it."""
+        """Return the modules that a host has, and what differs from a provisioned host."""
         modules, differs = {}, []
         for host in self.testbed.hosts:
             modules[host.name], found = confirm(self.agents[host.name], self._wanted[host.name])

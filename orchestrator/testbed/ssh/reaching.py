@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host is reached, taken for this run, and looked at; one that is silent is waited for, and at last restarted."""
+"""Reach a host, take it for this run and survey it. A host that does not answer is waited for, and finally
+restarted."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ _POLL_S = 2.0
 
 
 class Reaching:
-    """Starts agents on hosts. ``wait``: whether to wait for a host that another run has; ``on_wait`` is told who.
+    """Starts agents on hosts. ``wait``: whether to wait for a host that another run holds; ``on_wait`` is told who
+    holds it.
 
-    ``interrupted``: set to give up each wait for a host, whoever waits.
+    ``interrupted``: set it to give up every wait for a host.
     """
 
     def __init__(self, progress: Progress, wait: bool, on_wait: Callable[[str], None]) -> None:
@@ -32,11 +34,12 @@ class Reaching:
     def agent(
         self, host: SshHost, login: Login, patience_s: float = 0.0, *, restart: bool = False, not_in: str = ""
     ) -> Agent:
-        """An agent that has taken a host for this run.
+        """Return an agent that has taken a host for this run.
 
-        ``patience_s``: for a host that does not answer, since it may be restarting; ``restart``: whether to restart it
-        by its power command then, and to wait once more. ``not_in``: the id of a boot that the host is leaving, whose
-        answers and refusals do not count. Raises TestbedError, HostLost where it stays silent.
+        ``patience_s``: how long to wait for a host that does not answer, since it may be restarting; ``restart``:
+        whether to restart it with its power command after that and wait once more; ``not_in``: the id of a boot that
+        the host is leaving, whose answers and refusals do not count. Raises TestbedError, or HostLost if it stays
+        silent.
         """
         name = host.name
         while True:
@@ -83,8 +86,8 @@ class Reaching:
         return HostLost(f"{name} is broken, and not in use by anybody: {self.health.told(name)}.")
 
     def _take(self, name: str, agent: Agent) -> None:
-        """Take a host. Its last agent, if it was ours, or a run's of this computer that has ended, leaves by itself, or
-        is ended; another run's is waited for, unless its controller has long been silent."""
+        """Take a host. If its previous agent was ours, or belonged to a run of this computer that has ended, it leaves
+        by itself or is ended. Another run's agent is waited for, unless its controller has long been silent."""
         mine = holder_now()
         began, told = time.monotonic(), False
         while holder := agent.request("lease", holder=mine)["taken_by"]:
@@ -109,7 +112,7 @@ class Reaching:
 
 
 class AgentStays(HostLost):
-    """The last agent of a host still has it, and does not end."""
+    """The previous agent of a host still holds it and does not end."""
 
 
 class StillUp(HostLost):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that are restarted between blocks, so that each block has a boot for itself."""
+"""Restart hosts between blocks, so that each block has a boot of its own."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _ANSWER_S = 70  # the agent gives its `reboot` 60
 
 
 def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict[str, list[Finding]]:
-    """Whether each host can be restarted between blocks; nothing where the testbed's file does not allow it."""
+    """Return whether each host can be restarted between blocks; empty if the testbed's file does not allow it."""
     found: dict[str, list[Finding]] = {host.name: [] for host in testbed.hosts}
     if not testbed.restart:
         return found
@@ -37,9 +37,9 @@ def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict
 
 
 def go_down(specs: Sequence[SshHost], hosts: Hosts, health: Health) -> None:
-    """Give hosts back as they were, as far as they answer, and have each restart itself; their agents end with that.
+    """Return hosts to their previous state, as far as they answer, and have each restart itself, which ends the agents.
 
-    A host that refuses is restarted by its power command. Raises TestbedError where it has none, or that fails.
+    A host that refuses is restarted with its power command. Raises TestbedError if it has none, or if that fails.
     """
     for name, agent in hosts.agents.items():
         with contextlib.suppress(TestbedError):  # what is not put back now goes with the restart

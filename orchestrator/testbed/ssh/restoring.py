@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that a crashed run left changed, put back."""
+"""Restore hosts that a crashed run left changed."""
 
 import time
 
@@ -16,9 +16,9 @@ from orchestrator.testbed.ssh.session import HostLogin
 
 
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
-    """Put back what a run that crashed left changed on the hosts; sentences on what was done and what was not.
+    """Restore what a crashed run left changed on the hosts. Return sentences on what was restored and what was not.
 
-    ``force``: also end an agent that still has a host. Raises TestbedError where a run of this computer uses it.
+    ``force``: also end an agent that still holds a host. Raises TestbedError if a run on this computer uses the host.
     """
     said = []
     journal = SettingsJournal(testbed.testbed)

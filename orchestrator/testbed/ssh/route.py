@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each host is reached: what the testbed file says, then the inventory, then the user's SSH configuration.
+"""How each host is reached, from the testbed file, then the inventory, then the user's SSH configuration.
 
-OpenSSH itself puts these together and logs in, so that a host that ``ssh`` reaches is reached here, with the same keys,
-agents, jump hosts and proxies. Only the host key is checked against the project's own pinned keys.
+OpenSSH itself combines these and logs in, so a host that ``ssh`` reaches is reached here, with the same keys, agents,
+jump hosts and proxies. Only the host key is checked against the project's own pinned keys.
 """
 
 import contextlib
@@ -47,12 +47,13 @@ _CONVERSATION = {
 
 
 def known_hosts_file() -> Path:
-    """The pinned host keys of all testbeds of this user, in OpenSSH's format."""
+    """Return the file with the pinned host keys of all testbeds of this user, in OpenSSH's format."""
     return state_home() / "known_hosts"
 
 
 def _known_hosts_link() -> Path:
-    """A link to the pinned host keys. OpenSSH splits and expands the path that it is given, and this one is plain."""
+    """Return a link to the pinned host keys. OpenSSH splits and expands the path that it is given, so the link has a
+    plain name."""
     link, file = socket_folder() / "known_hosts", str(known_hosts_file())
     with contextlib.suppress(FileNotFoundError):
         if os.readlink(link) == file:
@@ -80,12 +81,12 @@ class Route:
 
     @property
     def alias(self) -> str:
-        """The name of the host's key among the pinned ones, which OpenSSH looks up in small letters."""
+        """The name of the host's key among the pinned ones. OpenSSH looks it up in lower case."""
         return f"{self.testbed}.{self.host}".lower()
 
     @property
     def control(self) -> Path:
-        """The socket by which OpenSSH shares a connection to the host, within this process and what it starts."""
+        """The socket through which OpenSSH shares a connection to the host, within this process and its children."""
         return socket_folder() / hashlib.sha256(self.alias.encode()).hexdigest()[:12]
 
     def options(
@@ -119,8 +120,8 @@ class Route:
         return [*words, *self.arguments, "-T", "-S", settings["ControlPath"]]
 
     def shared(self, role: str, *, persist_s: int = 0) -> list[str]:
-        """`options` with a connection that is shared by the socket ``control``. ``role``: ControlMaster; ``persist_s``:
-        seconds for which it outlasts its last user."""
+        """Return `options` for a connection that is shared through the socket ``control``. ``role``: ControlMaster;
+        ``persist_s``: how many seconds the connection outlasts its last user."""
         persist = str(persist_s) if persist_s else "no"
         settings = {"ControlMaster": role, "ControlPath": str(self.control), "ControlPersist": persist}
         return self.options(more=settings)
@@ -131,7 +132,7 @@ class Route:
 
 
 def routes(testbed: SshTestbed) -> dict[str, Route]:
-    """The way to each host. Raises UserError where the inventory or OpenSSH refuses what is written."""
+    """Return the route to each host. Raises UserError if the inventory or OpenSSH rejects a setting."""
     inventory = read_inventory(Path(testbed.inventory)) if testbed.inventory else None
     found = {}
     for host in testbed.hosts:
@@ -175,8 +176,8 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
 
 
 def jumps(text: str) -> str:
-    """The jump hosts of a testbed file, [USER@]HOST[:PORT] with a comma between several, as ssh -J takes them: an
-    address of IPv6 has brackets there, also without a port."""
+    """Return the jump hosts of a testbed file, [USER@]HOST[:PORT] separated by commas, in the form of ssh -J: IPv6
+    addresses are in brackets there, even without a port."""
     return ",".join(_with_brackets(jump) for jump in text.split(","))
 
 
@@ -190,7 +191,7 @@ def _with_brackets(jump: str) -> str:
 
 
 def _arguments(host: str, port: int | None, user: str | None, key: str | None) -> list[str]:
-    """Of ssh. Raises UserError where the private key is not there."""
+    """Return the arguments of ssh. Raises UserError if the private key does not exist."""
     arguments = []
     if port:
         arguments += ["-p", str(port)]
@@ -225,8 +226,8 @@ def _quoted(path: str) -> str:
 
 
 def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
-    """What OpenSSH would use for a host: {setting, in small letters: its values}. Raises UserError with what it
-    says of a mistake."""
+    """Return the settings that OpenSSH would use for a host: {setting, in lower case: its values}. Raises UserError
+    with its message about a mistake."""
     try:
         done = subprocess.run(
             ["ssh", "-G", *arguments],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a testbed file says for the provider ``ssh``."""
+"""The testbed file of the provider ``ssh``."""
 
 import os
 from collections.abc import Iterator, Sequence

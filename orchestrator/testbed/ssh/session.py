@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in to a host with OpenSSH: a command there, whose input and output are a socket here."""
+"""Log in to a host with OpenSSH: a command there, whose input and output are a socket here."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ _running: list["subprocess.Popen[bytes]"] = []  # ended ones are waited for when
 
 @dataclass(frozen=True, slots=True)
 class HostLogin:
-    """A Login by OpenSSH. ``testbed_file``: what a user names to enroll the host's key."""
+    """A Login through OpenSSH. ``testbed_file``: what a user names to enroll the host's key."""
 
     route: Route
     testbed_file: str
@@ -47,7 +47,7 @@ class HostLogin:
         return self.route.become
 
     def run(self, command: str, patience: float = 1.0) -> "Session":
-        """See Login.run. What Ansible does meanwhile goes over the same connection."""
+        """See Login.run. Ansible uses the same connection at the same time."""
         self.route.control.unlink(missing_ok=True)  # one that is left, or whose host may be gone
         arguments = [*self.route.shared("yes"), "--", self.route.destination]
         # What a shell prints when it starts is not the command's: the mark is what it prints last.
@@ -67,7 +67,7 @@ class HostLogin:
         return session
 
     def _failure(self, session: "Session", printed: str) -> TestbedError:
-        """``printed``: what came on standard output in place of the mark."""
+        """``printed``: what standard output had in place of the mark."""
         said = session.lines()
         if session.status not in (None, _FAILED_ITSELF):
             words = quoted([*said, *printed.splitlines()])
@@ -84,7 +84,7 @@ class HostLogin:
 
 
 class Session:
-    """A Channel that is a process of OpenSSH, which ends when its input does."""
+    """A Channel that is an OpenSSH process, which ends when its input does."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         for ended in [process for process in _running if process.poll() is not None]:
@@ -115,7 +115,7 @@ class Session:
             read += more
 
     def lines(self) -> list[str]:
-        """What OpenSSH, and the command, wrote to their standard error so far."""
+        """Return what OpenSSH and the command wrote to their standard error so far."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDS_WITHIN_S)
         size = self._errors.seek(0, os.SEEK_END)
@@ -125,7 +125,7 @@ class Session:
 
     @property
     def status(self) -> int | None:
-        """The exit status of OpenSSH: the command's, or _FAILED_ITSELF; None while it runs."""
+        """Return the exit status of OpenSSH: that of the command, or _FAILED_ITSELF; None while it runs."""
         return self._process.poll()
 
     def said(self) -> str:
@@ -145,7 +145,7 @@ class Session:
             self._socket.close()
 
     def end(self) -> None:
-        """Close it, and end OpenSSH and its proxies where they are."""
+        """Close the session, and end OpenSSH and its proxies."""
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)

@@ -25,8 +25,9 @@ _LOAD_WINDOW_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a host showed. ``facts``: of the agent's ``survey``; ``skew_s``: its clock less this computer's;
-    ``tunables``: of the agent's operation of that name; ``trouble``: why it could not be asked, then without facts."""
+    """The results of surveying a host. ``facts``: from the agent's ``survey``; ``skew_s``: its clock minus this
+    computer's; ``tunables``: from the agent's operation of that name; ``trouble``: why it could not be surveyed, in
+    which case there are no facts."""
 
     facts: Mapping[str, Any]
     tunables: Mapping[str, Any] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Survey:
 
 
 def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
-    """Ask a host; nothing on it is changed. ``tunables``: what it can tune, where that is to be judged as well."""
+    """Survey a host; nothing on it is changed. ``tunables``: also find out what it can tune."""
     tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
     facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
     if facts["holder"] is not None:
@@ -44,12 +45,12 @@ def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey
 
 
 def family(facts: Mapping[str, Any]) -> str:
-    """Which packages a host takes: debian, redhat, or other."""
+    """Return the package family of a host: debian, redhat, or other."""
     system = facts["system"]
     names = {system["id"], *system["like"]}
     return "debian" if "debian" in names else "redhat" if names & {"fedora", "rhel"} else "other"
 
 
 def has_gateway(host: SshHost) -> bool:
-    """Whether WireGuard runs on a host."""
+    """Return whether WireGuard runs on a host."""
     return bool(set(host.roles) & set(GATEWAYS))

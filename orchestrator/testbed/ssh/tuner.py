@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tuning of hosts applied: in the order in which there is something to tune, and without what a host refuses."""
+"""Apply the tuning of hosts in the order in which settings become available, without those that a host refuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ _FIELDS = ("settings", "settings_before", "settings_refused")
 
 
 class Tuner:
-    """Applies the settings of hosts, and their tuning.
+    """Applies the settings of hosts and their tuning.
 
-    What it returns is for the record: ``settings`` and ``settings_before``, {name: value}; ``settings_refused``, {name:
-    {"key": of the file, "said": by the host}}.
+    The returned records have ``settings`` and ``settings_before``, {name: value}, and ``settings_refused``, {name:
+    {"key": in the file, "said": by the host}}.
     """
 
     def __init__(self, hosts: Hosts, progress: Progress) -> None:
@@ -25,9 +25,10 @@ class Tuner:
         self._told: set[str] = set()  # each remark once
 
     def at_home(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
-        """The host's CPUs (``online``), then what makes queues, then where packets go; the interfaces are at home.
+        """Set the host's CPUs (``online``), then what creates queues, then where packets go, while the interfaces are
+        in the host's own namespace.
 
-        ``cpus``: those of the block. Raises TestbedError where a host refuses what its file asks for.
+        ``cpus``: those of the block. Raises TestbedError if a host refuses what its file asks for.
         """
         agent, nics = self._hosts.agents[host.name], list(host.nics.values())
         for sentence in agent.request("unlink", timeout_s=60)["left"]:
@@ -46,7 +47,8 @@ class Tuner:
         return joined(applied, joined(tuned, steered))
 
     def in_roles(self, host: SshHost, cpus: Sequence[int]) -> dict[str, Any]:
-        """Where the interrupts of the interfaces go, which are up in their roles now: only then drivers ask for them.
+        """Direct the interrupts of the interfaces, which are up in their roles now; drivers request interrupts only
+        then.
 
         Raises TestbedError as `at_home` does.
         """
@@ -77,7 +79,7 @@ class Tuner:
 
 
 def joined(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of two steps: the settings of both, with the values that they had before the first."""
+    """Return the record of two steps: the settings of both, with the values from before the first."""
     record = {name: {**first.get(name, {}), **then.get(name, {})} for name in _FIELDS}
     record["settings_before"] |= first.get("settings_before", {})
     return {**first, **record}

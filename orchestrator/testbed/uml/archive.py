@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One archive of what a lab boots from (kernel, modules, provisioned disk), so that another machine need not build.
+"""One archive of everything a lab boots from (kernel, modules, provisioned disk), so that another computer need not
+build it.
 
 A tar file compressed with xz. Its members are the products' folders as in the cache, without the kernel's headers, and
 ``manifest.json`` with a SHA-256 of every file.
@@ -30,7 +31,8 @@ def _files(product: cache.Product) -> list[Path]:
 
 
 def export_archive(products: Sequence[cache.Product], target: Path) -> int:
-    """Write the archive; returns its size in bytes. An existing file is replaced only when the new one is whole."""
+    """Write the archive and return its size in bytes. An existing file is replaced only when the new one is
+    complete."""
     root = cache_home()
     with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
         folder = Path(name)
@@ -56,7 +58,7 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
 
 
 def import_archive(source: Path) -> list[cache.Product]:
-    """Put the products of an archive into the cache, after checking every file; returns them."""
+    """Check every file of an archive, put its products into the cache, and return them."""
     root = cache_home()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:

@@ -113,7 +113,7 @@ def _provision(
 
 
 def _pack_modules(modules: Path, target: Path) -> Path:
-    """The kernel's own modules in one file: one task instead of one a module."""
+    """Pack the kernel's own modules into one file, so that they need one task instead of one per module."""
 
     def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
@@ -128,7 +128,7 @@ def _pack_modules(modules: Path, target: Path) -> Path:
 
 
 def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
-    """The lab's own check; returns which code encrypts."""
+    """Run the lab's own check, and return which code encrypts."""
     agent = Agent(lab.login("lab1"))
     try:
         facts = agent.request("hello")
@@ -152,7 +152,7 @@ def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
 
 
 def _shut_down(lab: Lab) -> None:
-    """Write everything to the disk and power the machine off."""
+    """Write everything to the disk and power off the machine."""
     script = "sync; mount -o remount,ro / && echo clean"
     command = ["ssh", *lab.ssh_options(), "root@lab1", script]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
@@ -162,13 +162,13 @@ def _shut_down(lab: Lab) -> None:
 
 
 def bootable_products() -> list[cache.Product]:
-    """Kernel, modules and disk that today's checkout boots from, all variants included; from the cache only."""
+    """Return the cached kernel, modules and disk that this checkout boots from, with all variants. Nothing is built."""
     products = lab_products(_OnlyCached())
     return [products.kernel, *products.builds.values(), products.disk]
 
 
 def cached_products() -> list[cache.Product]:
-    """Products in the cache that today's checkout uses."""
+    """Return the cached products that this checkout uses."""
     try:
         used = bootable_products()
     except TestbedError:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab image: a Debian root file system for lab machines, made by mmdebstrap and mke2fs, without a mount or root.
+"""The lab image: a Debian root file system for lab machines, built by mmdebstrap and mke2fs without mounts and without
+root privileges.
 
 The product ``lab-image`` has ``root.ext4`` (sparse) and ``packages.txt`` (every package with its version).
 """
@@ -36,14 +37,15 @@ _LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
 
 
 def image_inputs(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """What the image is made from. ``packages``: those of a testbed file, beside the lab's own."""
+    """Return what the image is made from. ``packages``: those of a testbed file, in addition to the lab's own."""
     further = named_packages(packages)
     size = {"packages": further, "size": LARGER_SIZE} if further else {"size": SIZE}
     return {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), **size, "form": 1}
 
 
 def lab_image(progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
-    """The image, from the cache or built now (about a minute). Raises TestbedError for a package that Debian lacks."""
+    """Return the image, from the cache or built now (about a minute). Raises TestbedError for a package that Debian
+    lacks."""
     return cache.obtain(
         "lab-image",
         image_inputs(packages),
@@ -72,7 +74,7 @@ def _build(folder: Path, further: Sequence[str], progress: Progress) -> Mapping[
 
 
 def _debootstrap(scratch: Path, further: Sequence[str], log: Path, progress: Progress) -> None:
-    """Make root.ext4 and packages.txt in ``scratch``."""
+    """Build root.ext4 and packages.txt in ``scratch``."""
     tree = scratch / "tree"
     tree.mkdir()
     tree.chmod(0o777)

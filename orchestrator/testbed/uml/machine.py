@@ -12,8 +12,8 @@ from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
 class Machine:
     """What is needed to boot a lab machine.
 
-    ``cpus``: how many virtual CPUs it has; ``links``: names of links that it is on; they are its devices vec1, vec2 and
-    so on. vec0 is for the controller. ``arguments``: more of the kernel's command line.
+    ``cpus``: the number of virtual CPUs; ``links``: the names of its links, which become its devices vec1, vec2 and so
+    on. vec0 is for the controller. ``arguments``: additional kernel command-line arguments.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Machine:
 
 
 def boot(lab: Lab, machine: Machine) -> str:
-    """Start a machine, or start it again; returns its address in the lab's network."""
+    """Start or restart a machine, and return its address in the lab's network."""
     if machine.writable:
         disk = str(machine.disk)
     else:

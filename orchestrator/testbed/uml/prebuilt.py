@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of a built lab that were made elsewhere: fetched from an address, and held against a pinned SHA-256."""
+"""Archives of a lab that was built elsewhere: downloaded, and checked against a pinned SHA-256."""
 
 import hashlib
 import re
@@ -20,12 +20,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_address(source: str) -> bool:
-    """Whether an argument is an address to fetch from, and no file."""
+    """Return whether an argument is an address to download from rather than a file."""
     return urlsplit(source).scheme in _SCHEMES
 
 
 def pinned(file: Path = PINS) -> dict[str, str]:
-    """The pinned archives: {SHA-256: name}. Raises UserError for a line that is neither a pin nor a comment."""
+    """Return the pinned archives: {SHA-256: name}. Raises UserError for a line that is neither a pin nor a comment."""
     found = {}
     for number, line in enumerate(file.read_text().splitlines(), 1):
         text = line.split("#")[0].strip()
@@ -39,15 +39,15 @@ def pinned(file: Path = PINS) -> dict[str, str]:
 
 
 def digest_of(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def wanted_digests(given: str | None) -> dict[str, str]:
-    """What a fetched archive may be: the one SHA-256 that the user gave, else the pinned ones.
+    """Return the acceptable SHA-256 sums of a downloaded archive: the one that the user gave, or the pinned ones.
 
-    Raises UserError where there is none, because nothing would then say what is fetched.
+    Raises UserError if there is none, because nothing would then identify the download.
     """
     if given is not None:
         if not _SHA256.fullmatch(given.lower()):
@@ -60,9 +60,9 @@ def wanted_digests(given: str | None) -> dict[str, str]:
 
 
 def fetch(address: str, target: Path, digests: dict[str, str], progress: Progress) -> str:
-    """Fetch an archive into ``target``; returns the name of its pin.
+    """Download an archive into ``target``, and return the name of its pin.
 
-    Raises UserError where it cannot be fetched, or where its SHA-256 is none of ``digests``; ``target`` is then gone.
+    Raises UserError if it cannot be downloaded or if its SHA-256 is not among ``digests``; ``target`` is then removed.
     """
     progress.stage(f"Fetching {address}")
     hashed, received = hashlib.sha256(), 0

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class UmlMachines:
-    """The lab machines of a testbed. Making one makes what they boot from, where the cache has none.
+    """The lab machines of a testbed. The constructor builds what they boot from if it is not cached.
 
-    ``virtual``: their virtual time; None where their clock is real.
+    ``virtual``: their virtual time; None if their clock is real.
     """
 
     def __init__(self, testbed: "schema.UmlTestbed", progress: Progress, virtual: VirtualTime | None = None) -> None:
