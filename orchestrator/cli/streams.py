@@ -43,6 +43,8 @@ def interrupt_on_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as orchestrator.cli.start leaves it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)

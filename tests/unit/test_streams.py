@@ -93,6 +93,25 @@ def test_a_second_hangup_does_not_disturb_what_is_put_in_order(tmp_path: Path) -
     assert run_in('"$@"', [sys.executable, "-c", code], tmp_path).stdout == b"in order\n"
 
 
+def test_ctrl_c_ends_a_process_without_a_traceback_while_it_is_imported_and_after(tmp_path: Path) -> None:
+    begin = "import os, signal, sys, types\nfrom orchestrator.cli import start\nsys.argv = ['orch', '--version']\n"
+    at_import = begin + (
+        "class Typer:\n    def find_spec(self, name, *more):\n"
+        "        if name == 'typer':\n            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Typer())\nstart.main()\n"
+    )
+    done = run_in('"$@"; exit $?', [sys.executable, "-c", at_import], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    later = begin + (
+        "from orchestrator.cli import app\n"
+        "app._refuse_empty = lambda arguments: os.kill(os.getpid(), signal.SIGINT)\nstart.main()\n"
+    )
+    done = run_in('"$@"; exit $?', [sys.executable, "-c", later], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"orch: interrupted\n")
+    ignoring = run_in('trap "" INT; "$@"', [sys.executable, "-c", later], tmp_path)
+    assert (ignoring.returncode, ignoring.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_no_signal_disturbs_the_end_of_a_process(tmp_path: Path, name: str) -> None:
     code = (
