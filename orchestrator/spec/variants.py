@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     MULTITUNNEL: {
         **_THREADED,
         "transmit": ("queued", "inline", "batched"),
-        "receive": ("queued", "inline", "batched"),
+        "receive": ("queued", "inline", "batched", "workqueue", "steal"),
         "cpus": ("own",),
     },
 }

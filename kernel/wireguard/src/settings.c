@@ -20,13 +20,16 @@ static const char *const path_names[] = {
 	[WG_PATH_QUEUED] = "queued",
 	[WG_PATH_INLINE] = "inline",
 	[WG_PATH_BATCHED] = "batched",
+	[WG_PATH_WORKQUEUE] = "workqueue",
+	[WG_PATH_STEAL] = "steal",
 };
 
 static enum wg_path transmit = WG_PATH_QUEUED, receive = WG_PATH_QUEUED;
 
 static int path_param_set(const char *text, const struct kernel_param *param)
 {
-	int path = __sysfs_match_string(path_names, ARRAY_SIZE(path_names), text);
+	size_t count = param->arg == &transmit ? WG_PATH_BATCHED + 1 : ARRAY_SIZE(path_names);
+	int path = __sysfs_match_string(path_names, count, text);
 
 	if (path < 0)
 		return path;
@@ -48,7 +51,7 @@ static const struct kernel_param_ops path_ops = {
 module_param_cb(transmit, &path_ops, &transmit, 0644);
 MODULE_PARM_DESC(transmit, "Where devices created from now on encrypt: queued (default), inline or batched");
 module_param_cb(receive, &path_ops, &receive, 0644);
-MODULE_PARM_DESC(receive, "Where devices created from now on decrypt: queued (default), inline or batched");
+MODULE_PARM_DESC(receive, "How devices created from now on receive: queued (default), inline, batched, workqueue or steal");
 
 static struct wg_settings *settings_of(struct device *dev)
 {
@@ -70,6 +73,13 @@ static ssize_t receive_show(struct device *dev, struct device_attribute *attr,
 	return sysfs_emit(buffer, "%s\n", path_names[settings_of(dev)->receive]);
 }
 static DEVICE_ATTR_RO(receive);
+
+static ssize_t stolen_show(struct device *dev, struct device_attribute *attr,
+			   char *buffer)
+{
+	return sysfs_emit(buffer, "%llu\n", READ_ONCE(settings_of(dev)->stolen));
+}
+static DEVICE_ATTR_RO(stolen);
 
 /* Serializes writers of the masks of all devices. */
 static DEFINE_MUTEX(cpus_lock);
@@ -155,6 +165,7 @@ out:
 static struct attribute *settings_attributes[] = {
 	&dev_attr_transmit.attr,
 	&dev_attr_receive.attr,
+	&dev_attr_stolen.attr,
 	&dev_attr_cpus.attr,
 	NULL
 };

@@ -20,11 +20,15 @@ struct wg_device;
 enum wg_path {
 	WG_PATH_QUEUED,	/* upstream's: a ring, a worker on any CPU, a serial stage */
 	WG_PATH_INLINE,	/* the CPU that has the packet does all of it */
-	WG_PATH_BATCHED	/* the same at a lower cost: runs of packets are sent as one */
+	WG_PATH_BATCHED,	/* the same at a lower cost: runs of packets are sent as one */
+	/* For receive only: queued, but */
+	WG_PATH_WORKQUEUE,	/* packets are delivered by a work item, not by a NAPI poll */
+	WG_PATH_STEAL	/* a poll decrypts the packet that it would wait for */
 };
 
 struct wg_settings {
 	enum wg_path transmit, receive;
+	u64 stolen; /* packets that polls took from workers; under the ring's lock */
 	struct cpumask __rcu *cpus; /* of the queued path; NULL: upstream's choice */
 };
 
@@ -33,6 +37,12 @@ void wg_settings_init(struct net_device *dev);
 
 /* When nothing uses the device any more. */
 void wg_settings_free(struct wg_device *wg);
+
+/* Whether the poll of a peer decrypts all packets, and no worker does. */
+static inline bool wg_settings_inline_receive(const struct wg_settings *settings)
+{
+	return settings->receive == WG_PATH_INLINE || settings->receive == WG_PATH_BATCHED;
+}
 
 int wg_settings_confined_cpu(const struct wg_settings *settings, int cpu);
 

@@ -71,8 +71,12 @@ def _where(run: Run, name: str) -> str:
     settings = known.get("settings") or {}
     queued = "own core" if known.get("pinned") else "any core"
     encrypts = queued if settings.get("transmit", "queued") == "queued" else "sender's core"
-    decrypts = queued if settings.get("receive", "queued") == "queued" else "in the poll"
-    return f"encrypt {encrypts}, decrypt {decrypts}, poll {'thread' if known.get('threaded') else 'softirq'}"
+    receive = settings.get("receive", "queued")
+    decrypts = {"inline": "in the poll", "batched": "in the poll", "steal": f"{queued} or in the poll"}.get(
+        receive, queued
+    )
+    polls = "work item" if receive == "workqueue" else "thread" if known.get("threaded") else "softirq"
+    return f"encrypt {encrypts}, decrypt {decrypts}, poll {polls}"
 
 
 def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame, names: list[str]) -> None:

@@ -15,9 +15,12 @@ pytestmark = pytest.mark.lab
 
 OWN = list(itertools.product(("queued", "inline"), repeat=2))
 BATCHED = ("batched", "batched")
-PATHS = [*OWN, BATCHED]
+# Receive only: packets delivered by a work item, and polls that decrypt what they would wait for.
+RECEIVE = [("queued", "workqueue"), ("queued", "steal")]
+PATHS = [*OWN, BATCHED, *RECEIVE]
 SELF_TESTS = 4  # upstream's three, and that of aead.c
 PAIRS = [*itertools.product(OWN, repeat=2), (BATCHED, BATCHED), (BATCHED, ("queued", "queued"))]
+PAIRS += [(path, path) for path in RECEIVE]
 
 
 def named(paths: tuple[str, str]) -> str:
@@ -39,10 +42,11 @@ def test_a_device_keeps_what_was_chosen_when_it_was_made(guest: KernelMachine) -
     said = guest.run(
         f"set -e; cat {parameters}/*; echo inline >{parameters}/transmit; ip link add wg7 type wireguard; "
         f"echo queued >{parameters}/transmit; bash -c '{show}'; ip link del wg7; ip link add wg7 type wireguard; "
-        f"bash -c '{show}'; ip link del wg7; if echo fast >{parameters}/receive; then exit 1; fi 2>/dev/null; "
-        f"cat {parameters}/receive"
+        f"bash -c '{show}'; ip link del wg7; for wrong in transmit=steal "
+        f"transmit=workqueue receive=fast; do if echo ${{wrong#*=}} >{parameters}/${{wrong%=*}}; then exit 1; fi; done "
+        f"2>/dev/null; cat {parameters}/*"
     )
-    assert said.split() == ["queued", "queued", "inline", "queued", "queued", "queued", "queued"]
+    assert said.split() == ["queued", "queued", "inline", "queued", "queued", "queued", "queued", "queued"]
 
 
 def test_the_self_tests_of_the_module_pass() -> None:
@@ -94,12 +98,17 @@ def test_every_pair_of_paths_carries_traffic_in_order(
 
 
 @pytest.mark.skipif(two_cores() < 2, reason="takes two CPUs")
-@pytest.mark.parametrize("threaded", [0, 1])
-def test_queued_work_stays_on_the_cpus_that_a_device_is_confined_to(guest: KernelMachine, threaded: int) -> None:
-    found = guest.program("confine", threaded)
+@pytest.mark.parametrize(("receive", "threaded"), [("queued", 0), ("queued", 1), ("workqueue", 0), ("steal", 0)])
+def test_queued_work_stays_on_the_cpus_that_a_device_is_confined_to(
+    guest: KernelMachine, receive: str, threaded: int
+) -> None:
+    found = guest.program("confine", receive, threaded)
     assert found["running"]
     assert found["refused"] == 3
     workers = {"wg_packet_decrypt_worker", "wg_packet_encrypt_worker", "wg_packet_tx_worker"}
+    if receive == "workqueue":
+        workers.add("wg_packet_rx_worker")
+    assert (found["stolen"] > 0) == (receive == "steal")
     for mask, cpus in (("1", [1]), ("0", [0])):
         (seen,) = found["seen"][mask]
         assert set(seen) == workers

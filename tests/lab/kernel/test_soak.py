@@ -24,7 +24,7 @@ def test_change_under_traffic_leaves_nothing_in_the_log(virtual: bool) -> None:
             "soak",
             SECONDS,
             20261123,
-            "queued/queued,inline/inline,inline/queued,queued/inline,batched/batched",
+            "queued/queued,inline/inline,inline/queued,queued/inline,batched/batched,queued/workqueue,queued/steal",
             timeout_s=(SECONDS + 300) * (6 if virtual else 1),
         )
         assert sum(found["changes"].values()) > SECONDS / 6

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the queued work of a device runs while its mask of CPUs changes under traffic.
 
-Arguments: THREADED. Prints, for each mask that was set, the CPUs on which each worker of WireGuard was seen.
+Arguments: RECEIVE THREADED. Prints, for each mask that was set, the CPUs on which each worker of WireGuard was seen,
+and how many packets polls took from workers.
 """
 
 import json
@@ -40,7 +41,7 @@ def seen(seconds):
 
 def main():
     tunnel.set_up()
-    tunnel.make_tunnel(("queued", "queued"), ("queued", "queued"), sys.argv[1] == "1")
+    tunnel.make_tunnel(("queued", sys.argv[1]), ("queued", sys.argv[1]), sys.argv[2] == "1")
     tunnel.wait_for_handshake()
     server = subprocess.Popen(
         ["ip", "netns", "exec", "b", "iperf3", "-s", "-1", "--idle-timeout", "20"], stdout=subprocess.DEVNULL
@@ -58,13 +59,14 @@ def main():
     for process in (client, server):
         process.kill()
         process.wait()
+    stolen = sum(int(tunnel.run(f"ip netns exec {end} cat /sys/class/net/wg1/wireguard/stolen")) for end in tunnel.ENDS)
     refused = 0
     for mask in ("", "77", "nothing"):
         try:
             confine(mask)
         except subprocess.CalledProcessError:
             refused += 1
-    print(json.dumps({"seen": found, "running": running, "refused": refused}))
+    print(json.dumps({"seen": found, "running": running, "refused": refused, "stolen": stolen}))
 
 
 main()
