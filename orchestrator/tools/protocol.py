@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.programs import Program
 from orchestrator.spec.document import Mapping as Tree
 from orchestrator.spec.own_tools import OwnQuantity
 from orchestrator.spec.problems import Problem
@@ -88,7 +89,8 @@ class Tool:
     packets of the factor ``packet_size``; ``sizes_instead``: what a refusal of that factor says. ``traceable``:
     whether polls, profiles and samples over time can be recorded beside it; ``places_losses``: whether it needs a
     system that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address;
-    routes see to it where they do not.
+    routes see to it where they do not; ``programs``: what hosts must have beside what every trial
+    needs; of this program's own tools, the preflight looks for them on hosts that are reached by SSH.
     """
 
     summary: str = ""
@@ -99,6 +101,7 @@ class Tool:
     traceable: bool = True
     places_losses: bool = False
     binds: bool = False
+    programs: tuple[Program, ...] = ()
 
     # --- before anything is measured ---
 
@@ -117,6 +120,12 @@ class Tool:
             yield Problem(what, tree.keys["sample_every"])
         if not self.traceable and "probes" in tree.entries:
             yield Problem("Nothing runs beside the loads of this tool. Remove probes.", tree.keys["probes"])
+
+    def outdated(self, versions: Mapping[str, str | None]) -> str:
+        """Why its programs are too old on a host, a sentence without a period; empty if they are not.
+
+        ``versions``: what programs print of their version, by name; None of one that is not there."""
+        return ""
 
     # --- over tunnels that are ready ---
 

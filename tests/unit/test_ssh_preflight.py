@@ -4,12 +4,14 @@
 from typing import Any
 
 import pytest
+import yaml
 
+from orchestrator import paths
 from orchestrator.finding import Finding, Need
 from orchestrator.testbed.ssh.kernels import with_other_kernels
 from orchestrator.testbed.ssh.preflight import examine, sentences
 from orchestrator.testbed.ssh.schema import SshTestbed
-from orchestrator.testbed.ssh.surveys import Survey
+from orchestrator.testbed.ssh.surveys import Survey, programs
 
 RELEASE = "6.12.48+deb13-amd64"
 
@@ -212,3 +214,10 @@ def test_only_hosts_that_run_another_kernel_than_their_file_asks_for_are_restart
     assert with_other_kernels(bed().hosts, surveys) == []
     assert with_other_kernels(bed(kernel=RELEASE).hosts, surveys) == []
     assert [host.name for host in with_other_kernels(bed(kernel="6.1.0-28-amd64").hosts, surveys)] == ["left"]
+
+
+def test_tools_say_which_programs_hosts_must_have_and_provisioning_installs_them() -> None:
+    found = programs()
+    assert {"ip", "iperf3", "nft"} <= set(found)
+    roles = yaml.safe_load((paths.PLAYBOOKS / "roles/base/defaults/main.yml").read_text())
+    assert {program.package for program in found.values()} <= set(roles["base_packages"]["debian"])

@@ -10,11 +10,12 @@ from typing import Any
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
-from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
+from orchestrator.spec.known_tools import own_tool
+from orchestrator.spec.traffic import OWN_TOOLS
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
 from orchestrator.testbed.ssh.preflight_nics import finding, of_nics
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
-from orchestrator.testbed.ssh.surveys import TOOLS, Survey, family, has_gateway
+from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs
 from orchestrator.testbed.tuning import TRIED, overview
 
 _BUSY_CORES = 0.2
@@ -130,12 +131,10 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _tools(facts: Mapping[str, Any]) -> Finding:
     commands = facts["commands"]
-    missing = [TOOLS[name][1] for name in TOOLS if commands[name] is None]
-    known = version(commands["iperf3"])
-    if not missing and known is not None and known < OLDEST:
-        least = f"{name_of(OLDEST)}, and {name_of(SINCE['--udp'])} for UDP and both directions"
-        what = f"iperf3 {name_of(known)} is too old: its trials need {least}"
-        return finding("Tools", Need.ADVICE, False, what, "Install a newer iperf3; trials of pktgen need none.")
+    missing = [program.package for name, program in programs().items() if commands[name] is None]
+    outdated = next(filter(None, (own_tool(name).outdated(commands) for name in OWN_TOOLS)), "")
+    if not missing and outdated:
+        return finding("Tools", Need.ADVICE, False, outdated, "Install a newer one. Trials with other tools need none.")
     if not missing:
         return finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
     what = f"missing: {', '.join(missing)}"

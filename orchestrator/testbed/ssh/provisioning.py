@@ -27,7 +27,7 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.preflight import builds_there
 from orchestrator.testbed.ssh.route import Route
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
-from orchestrator.testbed.ssh.surveys import TOOLS, Survey, family, has_gateway
+from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs
 
 _SCRIPT = KERNEL / "build-module.sh"
 Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}
@@ -85,7 +85,7 @@ def wanted_modules(
 def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, ModuleFile], list[str]]:
     """Return the modules that a host has, by build, and short descriptions of everything that differs from a
     provisioned host."""
-    found = agent.request("provisioned", commands=list(TOOLS), modules=[module.path for module in wanted])
+    found = agent.request("provisioned", commands=list(programs()), modules=[module.path for module in wanted])
     differs = [f"{name} is missing" for name in found["missing"]]
     modules = {}
     for module in wanted:

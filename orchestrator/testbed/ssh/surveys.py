@@ -5,22 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.programs import Program
 from orchestrator.spec import GATEWAYS
+from orchestrator.spec.known_tools import own_tool
+from orchestrator.spec.traffic import OWN_TOOLS
 from orchestrator.testbed.lease import has_ended
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.schema import SshHost
 
-# What a host must have as commands, how each says its version, and Debian's package of it.
-TOOLS = {
-    "ip": (["ip", "-Version"], "iproute2"),
-    "iperf3": (["iperf3", "--version"], "iperf3"),
-    "nft": (["nft", "--version"], "nftables"),  # counts what arrives of pktgen's packets
-    "modprobe": (["modprobe", "--version"], "kmod"),
-    "ethtool": (["ethtool", "--version"], "ethtool"),
-}
+# What every trial needs on a host.
+_EVERY_TRIAL = (Program("ip", "iproute2", ("-Version",)), Program("modprobe", "kmod"), Program("ethtool", "ethtool"))
 BUILD_TOOLS = {"gcc": ["gcc", "--version"], "make": ["make", "--version"]}
 _FOLDERS = ("/", "/usr/local/lib", "/tmp", "/run")
 _LOAD_WINDOW_S = 0.3
+
+
+def programs() -> dict[str, Program]:
+    """Return the programs that a host must have, by name: for every trial, and for this program's own tools."""
+    of_tools = (program for name in OWN_TOOLS for program in own_tool(name).programs)
+    return {program.name: program for program in (*_EVERY_TRIAL, *of_tools)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Survey:
 
 def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
     """Survey a host; nothing on it is changed. ``tunables``: also find out what it can tune."""
-    tools = {**{name: arguments for name, (arguments, _) in TOOLS.items()}, **BUILD_TOOLS}
+    tools = {**{name: [name, *program.version] for name, program in programs().items()}, **BUILD_TOOLS}
     facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
     if facts["holder"] is not None:
         facts["holder"]["ended"] = has_ended(facts["holder"])

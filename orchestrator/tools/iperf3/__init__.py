@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tool ``iperf3``: the throughput of TCP or UDP, as its receivers count it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.spec.document import Mapping
+from orchestrator.iperf3_version import OLDEST, SINCE, name_of, version
+from orchestrator.programs import Program
+from orchestrator.spec import document
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.validation import build
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
@@ -22,15 +24,23 @@ class Iperf3(Tool):
     schema = Iperf3Traffic
     sizes_instead = "iperf3 has mss and datagram."
     binds = True
+    programs = (Program("iperf3", "iperf3"),)
 
-    def problems(self, tree: Mapping) -> Iterator[Problem]:
+    def problems(self, tree: document.Mapping) -> Iterator[Problem]:
         """Beside what concerns every tool: TCP that is slower than the blocks of iperf3 allow."""
         yield from super().problems(tree)
         node = tree.entries["traffic"]
         found = build(Iperf3Traffic, node)[0]
-        if found is not None and found.too_slow and isinstance(node, Mapping):
+        if found is not None and found.too_slow and isinstance(node, document.Mapping):
             place = node.entries.get("bitrate")
             yield Problem(f"traffic.bitrate: {found.too_slow}.", place.span if place else tree.keys["traffic"])
+
+    def outdated(self, versions: Mapping[str, str | None]) -> str:
+        known = version(versions.get("iperf3"))
+        if known is None or known >= OLDEST:
+            return ""
+        least = f"{name_of(OLDEST)}, and {name_of(SINCE['--udp'])} for UDP and both directions"
+        return f"iperf3 {name_of(known)} is too old: its trials need {least}"
 
     def prepare(self, scene: "Scene") -> Jobs:
         from orchestrator.tools.iperf3.goodput import prepare

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.programs import Program
 from orchestrator.spec.document import Mapping
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.searching import Search
@@ -26,6 +27,7 @@ class Pktgen(Tool):
     traceable = False
     places_losses = True
     binds = True
+    programs = (Program("nft", "nftables"),)  # counts what arrives
 
     def problems(self, tree: Mapping) -> Iterator[Problem]:
         yield from super().problems(tree)
