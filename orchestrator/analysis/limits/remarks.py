@@ -39,4 +39,7 @@ def reversals_in_words(run: Run, at: Cell) -> list[str]:
     named = (
         others if len(others) <= _MOST_NAMED else [*others[:_MOST_NAMED], f"{len(others) - _MOST_NAMED} more places"]
     )
-    return [*here, f"With {listed(named)} another variant than the fastest carries most for each {found[0].core}."]
+    return [
+        *here,
+        f"With {listed(named)} the fastest variant is not the one that carries most for each {found[0].core}.",
+    ]
