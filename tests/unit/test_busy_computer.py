@@ -9,7 +9,7 @@ import pytest
 from orchestrator.analysis.dataset import load
 from orchestrator.cli.summary import beside_load, load_sentences
 from orchestrator.errors import UserError
-from orchestrator.measure.judge import beyond, judge
+from orchestrator.measure.judge import Passage, beyond, judge
 from orchestrator.paths import EXPERIMENTS
 from orchestrator.running import busy_override
 from orchestrator.spec import Limits, load_experiment
@@ -47,6 +47,20 @@ def test_load_that_marks_takes_its_effects_along_and_nothing_else() -> None:
     assert set(marked.marks) >= set(rejected.broken) - set(marked.broken)
     quiet = evidence(late)
     assert judge(quiet, Limits(), load_marks=True).names == judge(quiet, Limits()).names == ["duration"]
+
+
+@pytest.mark.parametrize(
+    ("came_in", "unused", "names"),
+    [(980_000, (), []), (150_000, (), []), (40_000, (), ["counters"]), (150_000, (2,), ["counters"])],
+)
+def test_load_explains_windows_that_slipped_apart_and_no_traffic_that_went_past(
+    came_in: int, unused: tuple[int, ...], names: list[str]
+) -> None:
+    passages = [Passage("tunnel 1", 1_000_000, came_in)]
+    loaded = evidence([stream()], computer=computer(other_s=2.0), passages=passages, unused=unused)
+    assert sorted(set(judge(loaded, Limits(), load_marks=True).names)) == names
+    quiet = evidence([stream()], passages=passages, unused=unused)
+    assert set(judge(quiet, Limits(), load_marks=True).names) == set(["counters"] * (came_in < 900_000 or bool(unused)))
 
 
 @pytest.mark.parametrize(
