@@ -42,8 +42,8 @@ from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
-from orchestrator.paths import CHECKOUT, EXPERIMENTS
-from orchestrator.spec.variants import UPSTREAM
+from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL
+from orchestrator.spec.variants import UPSTREAM, read_variants
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
 
@@ -95,7 +95,7 @@ def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
         asks_for_claims=asks_for_claims(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
         compared=_compared(run),
-        described={name: _described((meta.get("variants") or {}).get(name)) for name in run.variants},
+        described={name: _described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
         traffic=_traffic(meta),
         again=_again(meta, run.path),
         counts=run.counts(),
@@ -229,10 +229,35 @@ def _system(variant: Mapping[str, Any]) -> str:
     return str(variant.get("system_label") or variant.get("system") or "WireGuard")
 
 
-def _described(variant: Mapping[str, Any] | None) -> str:
-    """A variant's module and settings, as the run has them."""
+def _described(name: str, variant: Mapping[str, Any] | None) -> str:
+    """What a variant is, its module and its settings, as the run has them.
+
+    Runs from before descriptions were stored get that of the shipped variant of this name with the same settings.
+    """
     if not variant:
         return "not described in this run"
+    told = variant.get("description") or _shipped(name, variant)
+    if not told:
+        return _built(variant)
+    return told if variant.get("build") == UPSTREAM else f"{told} ({_built(variant)})"
+
+
+def _shipped(name: str, variant: Mapping[str, Any]) -> str:
+    """The description of the shipped variant of a name; empty where there is none, or not with a variant's settings."""
+    for known in read_variants(KERNEL / "variants.yaml").described:
+        settings = {"threaded": variant.get("threaded"), **(variant.get("settings") or {})}
+        settings |= {"cpus": "own"} if variant.get("pinned") else {}
+        same = {key: str(value).lower() for key, value in settings.items()} == {
+            "threaded": "false",
+            **known.entry.settings,
+        }
+        if (known.name, known.build) == (name, variant.get("build")) and same:
+            return known.entry.description
+    return ""
+
+
+def _built(variant: Mapping[str, Any]) -> str:
+    """A variant's module and settings."""
     if system := variant.get("system"):
         settings = variant.get("settings") or {}
         return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))

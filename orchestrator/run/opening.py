@@ -149,6 +149,7 @@ def _description(
         "plan": plan.to_json(),
         "variants": {
             name: {
+                "description": variant.description,
                 "build": variant.build,
                 "build_id": ", ".join(sorted({one.builds.get(variant.build, "") for one in testbeds.values()})),
                 "threaded": variant.threaded,

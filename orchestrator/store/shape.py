@@ -117,7 +117,9 @@ RUN = {
         "left_out": Maybe([{"what": str, "reason": str}]),
         "blocks": [{"index": Maybe(int), "cores": int, "trials": [_TRIAL]}],
     },
-    "variants": Maybe(Each({"build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})),
+    "variants": Maybe(
+        Each({"description": Maybe(str), "build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})
+    ),
     "versions": Maybe(dict),
     "source": Maybe(_SOURCE),
     "testbed": {**_TESTBED, "members": Maybe(Each(_TESTBED))},
