@@ -10,11 +10,12 @@ from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
-from orchestrator.spec import GATEWAYS, Cell, Traffic
+from orchestrator.spec import GATEWAYS, Cell
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import together
 from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
+from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 PACKET = 500  # bytes of an IP packet
 FRAME = PACKET + 14  # what the bucket counts: with the Ethernet header, tc-stab(8)
@@ -41,7 +42,7 @@ class KnownLink:
         net = layout.Net(layout.SITE_TO_SITE)
         make_links(testbed, net, 1)
         self._testbed = testbed
-        traffic = Traffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
+        traffic = PktgenTraffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
         levels = Cell(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
         self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)

@@ -21,10 +21,11 @@ from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent
 from orchestrator.provision.playbook import Target, run_playbook
-from orchestrator.spec import Cell, Traffic, load_testbed
+from orchestrator.spec import Cell, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 TRAFFIC_S = 2.0
 TUNNELS = (1, 4, 16)
@@ -41,7 +42,7 @@ def trial_with(tunnels: int, cores: int) -> Trial:
         order=1,
         levels=Cell(variant="vanilla", cores=cores, tunnels=tunnels),
         repetition=1,
-        traffic=Traffic(warm_up="1s", duration="1s"),
+        traffic=Iperf3Traffic(warm_up="1s", duration="1s"),
         topology=layout.GATEWAY_TO_GATEWAY,
     )
 
