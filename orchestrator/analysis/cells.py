@@ -12,6 +12,7 @@ import pandas as pd
 from orchestrator.analysis.baselines import baseline_of, baselines_of, is_generator_bound
 from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
 from orchestrator.analysis.limits import limit_of
+from orchestrator.analysis.limits.rules import OFFERED
 from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,
@@ -65,7 +66,8 @@ def cells(run: Run) -> pd.DataFrame:
         if baseline := baseline_of(key, baselines):
             row[of("baseline")] = baseline
             row["of_baseline"] = row[of("median")] / baseline
-            row["generator_bound"] = bounded and is_generator_bound(key, row["of_baseline"], run.headroom)
+            near = bounded and is_generator_bound(key, row["of_baseline"], run.headroom)
+            row["generator_bound"] = near and row["limit"] != OFFERED  # which is meant to be the limit
         rows.append(row | _mode_columns(run, modes.get(key)))
     rows.sort(key=lambda row: (Cell.of(row).place, order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*run.levels, *_cell_columns(run)]).assign(measured_in=run.measured_in)

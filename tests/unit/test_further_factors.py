@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from orchestrator.analysis import figures
+from orchestrator.analysis.cells import cells
 from orchestrator.analysis.claims import write_verdicts
 from orchestrator.analysis.comparing import compare
 from orchestrator.analysis.dataset import load
+from orchestrator.analysis.figures import further
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
 from orchestrator.analysis.settings import in_setting, settings
@@ -18,8 +20,10 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.measure import layout, requests
 from orchestrator.measure.scene import Outcome
+from orchestrator.paths import RESULTS
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment, load_experiment, read_traffic
+from orchestrator.spec.factors import Level
 from orchestrator.spec.problems import SpecError
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
@@ -265,3 +269,18 @@ def test_page_summary_headline_claims_and_archive_take_it(
     arguments = ["export", str(run_folder), "--output", str(tmp_path / "five.zip"), "--allow", "dirty"]
     assert run_command(arguments) == 0
     assert len(load(run_folder).cells()) == 18
+
+
+def test_words_are_at_the_end_of_an_axis_and_computed_bit_rates_have_three_digits() -> None:
+    levels: list[Level] = ["max", 528293000.0, 176098000.0]
+    assert sorted(levels, key=further._from_left) == [176098000.0, 528293000.0, "max"]
+    assert [further._tick("traffic.bitrate", level) for level in levels] == ["max", "528 Mbit/s", "176 Mbit/s"]
+    assert further._tick("tunnel.mtu", 1428) == "1428 B"
+
+
+def test_a_load_that_was_asked_for_is_its_own_limit_and_not_the_generator() -> None:
+    table = cells(load(RESULTS / "example-load"))
+    paced = table[table["traffic.bitrate"] != "max"]
+    assert set(paced["limit"]) == {"offered rate"}
+    assert (paced["of_baseline"] > 0.9).all()
+    assert not table["generator_bound"].any()

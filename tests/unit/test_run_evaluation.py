@@ -150,13 +150,23 @@ def shared_connections(*received: int) -> dict[str, Any]:
     return found
 
 
-def goodput_of(printed: dict[str, Any]) -> Reading:
-    traffic = Iperf3Traffic(paths="ecmp", connections=len(printed) // 2, duration="2s")
-    levels = SimpleNamespace(tunnels=4)
+def goodput_of(printed: dict[str, Any], **asked: Any) -> Reading:
+    traffic = Iperf3Traffic.model_validate(
+        {"duration": "2s", **(asked or {"paths": "ecmp", "connections": len(printed) // 2})}
+    )
     scene: Any = SimpleNamespace(
-        trial=SimpleNamespace(traffic=traffic, levels=levels), generator_carries=None, net=SimpleNamespace(mtu=1420)
+        trial=SimpleNamespace(traffic=traffic, levels=SimpleNamespace(tunnels=1)),
+        generator_carries=4000.0,
+        net=SimpleNamespace(mtu=1420),
     )
     return goodput.read(scene, printed)
+
+
+@pytest.mark.parametrize(("bitrate", "bound"), [("max", True), ("4 kbit/s", False)])
+def test_what_a_bit_rate_asks_for_is_not_called_bound_by_the_generator(bitrate: str, bound: bool) -> None:
+    found = goodput_of(processes(), bitrate=bitrate).evidence
+    marks = judge(evidence(streams=found["streams"], baseline=found["baseline"]), Limits()).marks
+    assert any("generator-bound" in mark for mark in marks) is bound
 
 
 def test_of_connections_that_share_tunnels_one_may_carry_nothing_and_it_is_said() -> None:

@@ -161,6 +161,22 @@ def alone() -> Numbers:
 
 
 VIRTUAL = "example-virtual"
+LOAD = "example-load"
+
+
+def packet_costs() -> Numbers:
+    """Of the highest, the lowest and no bit rate: Mbit/s of a tunnel, and microseconds of CPU time for each packet of
+    vanilla, threaded and inline."""
+    table = run(LOAD).costs()
+    level = table["traffic.bitrate"]
+    found: list[float] = []
+    for bitrate in (528293000, 176098000, "max"):
+        rows = table[level == bitrate].set_index("variant")
+        found += [bitrate / 1e6] if not isinstance(bitrate, str) else []
+        found += [rows.loc[name, "ns_a_packet"] / 1e3 for name in ("vanilla", "threaded", "inline")]
+    return found
+
+
 ONE = ("vanilla", 18, 1)
 MANY = ("vanilla", 18, 18)
 INLINE = ("inline", 18, 18)
@@ -184,7 +200,7 @@ STATEMENTS = (
     ),
     Statement("README.md", r"the paper reports (\d+) times", lambda: published("C5")),
     Statement("docs/examples.md", r"The run took (\d+) minutes", lambda: minutes(VIRTUAL)),
-    Statement("docs/examples.md", r"(\d+) of (\d+) trials are ok, with n = (\d+)", lambda: trials_ok(VIRTUAL)),
+    Statement("docs/examples.md", r"minutes; (\d+) of (\d+) trials are ok, with n = (\d+)", lambda: trials_ok(VIRTUAL)),
     Statement(
         "docs/examples.md",
         r"tunnels of inline carry ([\d.]+) times as much as one tunnel of vanilla \(([\d.]+) to ([\d.]+)\)",
@@ -229,6 +245,19 @@ STATEMENTS = (
         r"([\d.]+) times as much as the lower mode, in (\d+) rounds, and ([\d.]+) times as much as the upper mode, "
         r"in (\d+)",
         inline_over_modes,
+    ),
+    Statement(
+        "docs/examples.md",
+        r"Two tunnels on two cores; (\d+) of (\d+) trials are ok, with n = (\d+)",
+        lambda: trials_ok(LOAD),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"At (\d+) Mbit/s in each tunnel, .*? vanilla takes ([\d.]+) µs of CPU time for "
+        r"each packet, threaded ([\d.]+) µs, and inline ([\d.]+) µs; "
+        r"at (\d+) Mbit/s, ([\d.]+), ([\d.]+) and ([\d.]+) µs\. "
+        r"As fast as they go, it is ([\d.]+), ([\d.]+) and ([\d.]+) µs",
+        packet_costs,
     ),
     Statement("docs/examples.md", r"so (C\d) and (C\d) are not testable with this run", lambda: undecidable(VIRTUAL)),
     Statement("docs/examples.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),

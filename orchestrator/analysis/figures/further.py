@@ -43,11 +43,11 @@ def further_factors(run: Run) -> Drawing:
             keep: dict[str, Level] = {"cores": cores, "tunnels": tunnels}
             others = _others(run, path)
             keep |= others
-            levels: list[Level] = sorted(cells[path].dropna().unique().tolist(), key=ordered)
+            levels: list[Level] = sorted(cells[path].dropna().unique().tolist(), key=_from_left)
             here, trials, invalid = (_at(frame, keep, path, levels) for frame in (cells, run.measured, run.invalid))
             places = {index: float(index) for index in range(len(levels))}
             parts.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
-            axes.set_xticks(list(places.values()), [factor_of(path).show(level) for level in levels])
+            axes.set_xticks(list(places.values()), [_tick(path, level) for level in levels])
             axes.set_xlim(*parts.limits(list(places.values()), 1.0))
             axes.set_title(", ".join(more_words(others)))
             label = factor_of(path).label
@@ -57,6 +57,17 @@ def further_factors(run: Run) -> Drawing:
         grid[0].set_ylabel(parts.value_label(run))
         parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
     return Drawing(NAME, title, figure, notes)
+
+
+def _from_left(level: Level) -> tuple[bool, tuple[float, str]]:
+    """The sort key of a level on the axis: numbers, then words, which are at their end (`max`, `never`)."""
+    return isinstance(level, str), ordered(level)
+
+
+def _tick(path: str, level: Level) -> str:
+    """A level as the axis has it: bit rates, which may have been computed, with three digits."""
+    factor = factor_of(path)
+    return factor.show(float(f"{level:.3g}") if factor.unit == "bit/s" and not isinstance(level, str) else level)
 
 
 def _others(run: Run, path: str) -> dict[str, Level]:
