@@ -49,6 +49,11 @@ class Finding:
         """True if nothing can be measured until this is put right."""
         return not self.found and self.need in (Need.REQUIRED, Need.BUILD)
 
+    @classmethod
+    def of(cls, name: str, need: Need, found: bool, what: str, remedy: str = "") -> "Finding":
+        """A finding that has its remedy only where the requirement was not found."""
+        return cls(name, need, found, what, "" if found else remedy)
+
     def sentence(self) -> str:
         """The finding as one sentence for a person."""
         return f"{self.name}: {self.what.rstrip('.')}. {self.remedy}".strip()

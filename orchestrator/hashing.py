@@ -7,6 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file's content, as sha256sum prints it: 64 hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def hash_files(files: Iterable[Path], relative_to: Path) -> str:
     """A hash over names, modes (executable or not) and contents of files: 64 hexadecimal digits."""
     return hash_contents(

@@ -18,8 +18,6 @@ from orchestrator.agent.host import RUNTIME, AgentError, read_text
 FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
 HELD = 'read -r _; exec "$@" </dev/null'  # waits for the end of its standard input, then becomes its arguments
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
-
-
 NO_PROGRAM = "there is no such program"
 
 

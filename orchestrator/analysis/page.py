@@ -5,6 +5,7 @@ Longer than other modules: the template is given everything that it shows in one
 """
 
 import base64
+import functools
 import hashlib
 import math
 import re
@@ -43,7 +44,7 @@ from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL
-from orchestrator.spec.variants import UPSTREAM, read_variants
+from orchestrator.spec.variants import UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
 
@@ -244,16 +245,18 @@ def _described(name: str, variant: Mapping[str, Any] | None) -> str:
 
 def _shipped(name: str, variant: Mapping[str, Any]) -> str:
     """The description of the shipped variant of a name; empty where there is none, or not with a variant's settings."""
-    for known in read_variants(KERNEL / "variants.yaml").described:
-        settings = {"threaded": variant.get("threaded"), **(variant.get("settings") or {})}
-        settings |= {"cpus": "own"} if variant.get("pinned") else {}
-        same = {key: str(value).lower() for key, value in settings.items()} == {
-            "threaded": "false",
-            **known.entry.settings,
-        }
-        if (known.name, known.build) == (name, variant.get("build")) and same:
-            return known.entry.description
-    return ""
+    known = _shipped_variants().get(name)
+    if known is None or known.build != variant.get("build"):
+        return ""
+    settings = {"threaded": variant.get("threaded"), **(variant.get("settings") or {})}
+    settings |= {"cpus": "own"} if variant.get("pinned") else {}
+    texts = {key: str(value).lower() for key, value in settings.items()}
+    return known.entry.description if texts == {"threaded": "false", **known.entry.settings} else ""
+
+
+@functools.cache
+def _shipped_variants() -> dict[str, Described]:
+    return {one.name: one for one in read_variants(KERNEL / "variants.yaml").described}
 
 
 def _built(variant: Mapping[str, Any]) -> str:

@@ -86,8 +86,8 @@ def examine(
             seen = requirement.check()
         except (OSError, ValueError) as error:
             seen = Observation(False, f"cannot be checked: {error}")
-        remedy = "" if seen.found else seen.remedy or requirement.remedy
-        findings.append(Finding(requirement.name, requirement.need, seen.found, seen.what, remedy))
+        remedy = seen.remedy or requirement.remedy
+        findings.append(Finding.of(requirement.name, requirement.need, seen.found, seen.what, remedy))
     if any(not f.found and f.need is Need.BUILD for f in findings) and is_built():
         findings = [
             replace(f, need=Need.ADVICE, remedy=f"{f.remedy} (needed when the lab is built anew)")

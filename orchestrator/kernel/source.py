@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel source: Debian's linux-source package, pinned, from the computer's own mirror or a local folder."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import yaml
 from orchestrator import cache
 from orchestrator.debian import Version, private_apt
 from orchestrator.errors import TestbedError
+from orchestrator.hashing import sha256_of
 from orchestrator.paths import KERNEL
 from orchestrator.progress import Progress, Silent
 
@@ -47,11 +47,6 @@ def pin() -> Pin:
     """Return the content of kernel/lab/source.yaml."""
     value = yaml.safe_load(PIN_FILE.read_text())
     return Pin(value["series"], value["package"], value["version"], value["sha256"], tuple(value["suites"]))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -87,7 +82,7 @@ def _from_folder(folder: Path, wanted: Pin) -> Source:
     tarballs = sorted(folder.glob("linux-source-*.tar.xz"))
     packages = sorted(folder.glob("linux-source-*.deb"))
     for tarball in tarballs:
-        digest = _sha256(tarball)
+        digest = sha256_of(tarball)
         if digest == wanted.sha256:
             return Source(tarball, wanted.version, digest, True)
     if not tarballs and not packages:
@@ -97,12 +92,12 @@ def _from_folder(folder: Path, wanted: Pin) -> Source:
         )
     if tarballs:
         match = re.fullmatch(r"linux-source-(.+)\.tar\.xz", tarballs[-1].name)
-        return Source(tarballs[-1], match[1] if match else "unknown", _sha256(tarballs[-1]), False)
+        return Source(tarballs[-1], match[1] if match else "unknown", sha256_of(tarballs[-1]), False)
 
     def unpack(target: Path) -> Mapping[str, Any]:
         moved = _extract_tarball(packages[-1], target).rename(target / "source.tar.xz")
         shutil.rmtree(target / "x")
-        digest = _sha256(moved)
+        digest = sha256_of(moved)
         return {"version": packages[-1].name.split("_")[1], "sha256": digest, "origin": "ORCH_SOURCE_DIR"}
 
     inputs = {"file": packages[-1].name, "size": packages[-1].stat().st_size}
@@ -147,7 +142,7 @@ def obtain_source(progress: Progress) -> Source:
             _extract_tarball(package, folder).rename(folder / "source.tar.xz")
             package.unlink()
             shutil.rmtree(folder / "x")
-            digest = _sha256(folder / "source.tar.xz")
+            digest = sha256_of(folder / "source.tar.xz")
             if found.version == wanted.version and digest != wanted.sha256:
                 raise TestbedError(
                     f"{found.package} {found.version} from the mirror has the SHA-256 {digest}, and "

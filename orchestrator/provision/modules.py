@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wireguard modules that provisioning installs on a host: their paths, and what each was built from."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
+from orchestrator.hashing import sha256_of
 
 MODULES_AT = "/usr/local/lib/orch/modules"
 
@@ -45,7 +45,7 @@ class WantedModule:
 def from_here(build: str, product: cache.Product) -> WantedModule:
     """Return a module that this computer has built."""
     source = product.path / "wireguard.ko"
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    digest = sha256_of(source)
     return WantedModule(build, product.description["facts"]["release"], digest, source)
 
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import UserError
+from orchestrator.hashing import sha256_of
 from orchestrator.private import private_folder
 
 SUMS = "SHA256SUMS"
@@ -232,7 +233,7 @@ def first_change(run: Path) -> str | None:
             file = run / name
             if not file.is_file():
                 return f"{file} is missing"
-            if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            if sha256_of(file) != digest:
                 return f"{file} is changed"
     return None
 

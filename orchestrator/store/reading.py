@@ -49,19 +49,18 @@ def find_run(path: Path) -> Path:
     packed = path.is_file()
     folder = open_archive(path) if packed else path
     if is_run(folder):
-        if not packed:
-            say_if_changed(folder.resolve())
-        return folder.resolve()
-    below = runs_below(folder) if folder.is_dir() else []
-    if not below:
+        found = folder
+    elif below := runs_below(folder) if folder.is_dir() else []:
+        found = newest_first(below)[0]
+    else:
         raise UserError(
             f"{path} is not a run directory: there is no run.json there or below. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
-    newest = newest_first(below)[0].resolve()
+    found = found.resolve()
     if not packed:
-        say_if_changed(newest)
-    return newest
+        say_if_changed(found)
+    return found
 
 
 def newest_first(runs: Iterable[Path]) -> list[Path]:

@@ -179,7 +179,7 @@ def test_without_its_controller_the_generator_stops(testbed: UmlTestbed) -> None
         offer(made, RATE, SECONDS)
     agent = testbed.agents["lab1"]
     loads = {f"lan0@{i}": [0, 1] for i in range(TUNNELS)}
-    measuring = {"clients": [], "start_at": None, "warm_up_s": 0.0, "duration_s": 60.0, "patience_s": 60.0}
+    measuring = {"start_at": None, "warm_up_s": 0.0, "duration_s": 60.0, "patience_s": 60.0}
     agent.request("serve", servers=[], patience_s=5.0)
     agent.ask("measure", **measuring, sample_roles=["client"], pktgen=loads)
     time.sleep(1.0)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real SSH server for the tests that log in."""
+"""A real SSH server for the tests that log in, and the processes of a trial on this computer."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
 
+from orchestrator.agent import processes
+from orchestrator.agent.processes import Traffic
 from tests.unit import sshd
 from tests.unit.ssh_site import Site
 
@@ -33,6 +35,14 @@ def ssh_keys(ssh_server: sshd.Server) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def ssh_programs(tmp_path_factory: pytest.TempPathFactory, ssh_server: sshd.Server) -> Path:
     return sshd.Home.programs_in(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture
+def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traffic:
+    """The processes of a trial, on this computer and in no role."""
+    monkeypatch.setattr(processes, "RUNTIME", str(tmp_path))
+    monkeypatch.setattr(processes, "acting_as", lambda role: nullcontext())
+    return Traffic()
 
 
 @pytest.fixture

@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients are prepared one after the other and begin together."""
 
-import contextlib
 import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.agent import processes
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.processes import Traffic
-
-
-@pytest.fixture
-def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traffic:
-    monkeypatch.setattr(processes, "RUNTIME", str(tmp_path))
-    monkeypatch.setattr(processes, "acting_as", lambda role: contextlib.nullcontext())
-    return Traffic()
 
 
 def finish(traffic: Traffic) -> dict[str, tuple[int | None, str]]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probes of a spec: where they may stand, how commands are started and ended, and what is said of those that fail."""
 
-import contextlib
 import os
 import sys
 import time
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agent import processes
 from orchestrator.agent.attached import Attached
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.processes import Traffic
@@ -82,13 +80,11 @@ WAITS = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    p
 
 
 @pytest.fixture
-def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    monkeypatch.setattr(processes, "RUNTIME", str(tmp_path))
-    monkeypatch.setattr(processes, "acting_as", lambda role: contextlib.nullcontext())
+def traffic(traffic: Traffic) -> Iterator[Traffic]:
     reads, writes = os.pipe()
     controller = os.dup(0)
     os.dup2(reads, 0)  # a controller that says nothing
-    yield Traffic()
+    yield traffic
     os.dup2(controller, 0)
     for descriptor in (controller, reads, writes):
         os.close(descriptor)

@@ -50,8 +50,8 @@ def power_finding(host: SshHost) -> list[Finding]:
         return []
     there = shutil.which(host.power[0]) is not None
     what = f"`{host.power[0]}` {'restarts it where it stays silent' if there else 'is not on this computer'}"
-    remedy = "" if there else "Install it here, or correct power: in the host's entry."
-    return [Finding("Power", Need.ADVICE, there, what, remedy)]
+    remedy = "Install it here, or correct power: in the host's entry."
+    return [Finding.of("Power", Need.ADVICE, there, what, remedy)]
 
 
 def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:

@@ -13,7 +13,7 @@ from orchestrator.finding import Finding, Need
 from orchestrator.spec.known_tools import own_tool
 from orchestrator.spec.traffic import OWN_TOOLS
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
-from orchestrator.testbed.ssh.preflight_nics import finding, of_nics
+from orchestrator.testbed.ssh.preflight_nics import of_nics
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs
 from orchestrator.testbed.tuning import TRIED, overview
@@ -48,12 +48,14 @@ def sentences(findings: Mapping[str, list[Finding]]) -> list[str]:
 def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[Finding]:
     facts = survey.facts
     told = f"{facts['system']['name'] or 'an unknown system'}, Linux {facts['kernel_release']} on {facts['machine']}"
-    yield finding("Reachable", Need.REQUIRED, True, told)
-    yield finding(
+    yield Finding.of("Reachable", Need.REQUIRED, True, told)
+    yield Finding.of(
         "Root", Need.REQUIRED, facts["uid"] == 0, f"user id {facts['uid']}", "Log in as root, or with sudo (become)."
     )
     version = tuple(int(part) for part in facts["python"].split(".")[:2])
-    yield finding("Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later.")
+    yield Finding.of(
+        "Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later."
+    )
     yield _tools(facts)
     if host.kernel is not None:
         yield _kernel(host.kernel, facts)
@@ -63,19 +65,21 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     good = bool(facts["clock_synchronized"]) and abs(survey.skew_s) < _SKEW_S
     kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
     what = f"{survey.skew_s:+.2f} s from this computer's, {kept[facts['clock_synchronized']]}"
-    yield finding("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
+    yield Finding.of("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
     if facts.get("virtual_time") is not None:
         remedy = "Name a testbed of the provider uml with clock: virtual instead."
-        yield finding("Virtual time", Need.REQUIRED, False, "its clock is virtual, and a host's must be real", remedy)
+        yield Finding.of(
+            "Virtual time", Need.REQUIRED, False, "its clock is virtual, and a host's must be real", remedy
+        )
     busy = facts["busy"]
     by = f" ({', '.join(busy['names'])})" if busy["names"] and busy["cores"] > _BUSY_CORES else ""
     what = f"other programs use {busy['cores']:.1f} of a core now{by}"
-    yield finding("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
+    yield Finding.of("Idle", Need.ADVICE, busy["cores"] <= _BUSY_CORES, what, "End other programs before you measure.")
     holder = facts["holder"]
     who = holder_text(holder) if holder else "by nobody"
     waits = "No run waits for it" if holder and is_abandoned(holder) else "A run waits for it"
     remedy = "A run ends it." if holder and holder.get("ended") else f"{waits}; `orch restore --force` ends it."
-    yield finding("In use", Need.ADVICE, holder is None, who, remedy)
+    yield Finding.of("In use", Need.ADVICE, holder is None, who, remedy)
     yield from _of_cpus(host, facts)
 
 
@@ -103,14 +107,14 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
     can = "can" if len(rows) > 1 and not fixed else "cannot"
     which = "those" if len(online) < len(rows) else "they"
     what = f"{len(online)} of {len(rows)} on line; {which} {can} be taken off line"
-    yield finding("CPUs", Need.INFORMATION, True, what)
+    yield Finding.of("CPUs", Need.INFORMATION, True, what)
     try:
         none_left = has_gateway(host) and not cpu_order(host.name, host.cpus, rows)
         trouble = "none is left for trials" if none_left else ""
     except TestbedError as error:
         trouble = str(error).removeprefix(f"{host.name} ").rstrip(".")
     if trouble and has_gateway(host):
-        yield finding("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
+        yield Finding.of("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
     remedies = {
         "smt": "tuning.smt: true brings them on line for a run.",
         "smt-forced": "Start the host without nosmt=force on the kernel's command line to have them.",
@@ -123,10 +127,10 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
     for why, cpus in left_out(rows).items():
         need = Need.ADVICE if why in remedies else Need.INFORMATION
         told = f"CPUs {cpu_list(cpus)} {WHY[why]}, so they are no cores for a run"
-        yield finding("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
+        yield Finding.of("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
     if ticks := isolated_cpus(facts, "nohz_full"):
         told = f"the kernel keeps its tick from CPUs {cpu_list(ticks)} (nohz_full=), which changes what they measure"
-        yield finding("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
+        yield Finding.of("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
 
 
 def _tools(facts: Mapping[str, Any]) -> Finding:
@@ -134,26 +138,30 @@ def _tools(facts: Mapping[str, Any]) -> Finding:
     missing = [program.package for name, program in programs().items() if commands[name] is None]
     outdated = next(filter(None, (own_tool(name).outdated(commands) for name in OWN_TOOLS)), "")
     if not missing and outdated:
-        return finding("Tools", Need.ADVICE, False, outdated, "Install a newer one. Trials with other tools need none.")
+        return Finding.of(
+            "Tools", Need.ADVICE, False, outdated, "Install a newer one. Trials with other tools need none."
+        )
     if not missing:
-        return finding("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
+        return Finding.of("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
     what = f"missing: {', '.join(missing)}"
     if family(facts) == "other":
-        return finding("Tools", Need.REQUIRED, False, what, "Install them; this system's packages are not known here.")
-    return finding("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
+        return Finding.of(
+            "Tools", Need.REQUIRED, False, what, "Install them; this system's packages are not known here."
+        )
+    return Finding.of("Tools", Need.ADVICE, False, what, "Provisioning installs them.")
 
 
 def _kernel(wanted: str, facts: Mapping[str, Any]) -> Finding:
     now = facts["kernel_release"]
     if now == wanted:
-        return finding("Kernel", Need.REQUIRED, True, f"runs {now}, as its file asks for")
+        return Finding.of("Kernel", Need.REQUIRED, True, f"runs {now}, as its file asks for")
     what = f"runs {now}, and its file asks for {wanted}"
     by_hand = f"Boot it with {wanted} by hand."
     if family(facts) == "other":
-        return finding("Kernel", Need.REQUIRED, False, f"{what}, whose package is not known here", by_hand)
+        return Finding.of("Kernel", Need.REQUIRED, False, f"{what}, whose package is not known here", by_hand)
     if facts["boot_menu"] is None:
-        return finding("Kernel", Need.REQUIRED, False, f"{what}; there is no GRUB that could choose it", by_hand)
-    return finding("Kernel", Need.REQUIRED, True, f"{what}: a run installs it, and restarts the host with it once")
+        return Finding.of("Kernel", Need.REQUIRED, False, f"{what}; there is no GRUB that could choose it", by_hand)
+    return Finding.of("Kernel", Need.REQUIRED, True, f"{what}: a run installs it, and restarts the host with it once")
 
 
 def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
@@ -164,21 +172,21 @@ def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
 def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:
     release = facts["kernel_release"]
     if host.kernel not in (None, release):
-        yield finding("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
+        yield Finding.of("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
     elif not builds_there(host, release, built):
-        yield finding("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
+        yield Finding.of("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
     elif facts["headers"]:
-        yield finding("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
+        yield Finding.of("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
     else:
         what = f"the headers of its kernel {release} are not installed, so they cannot be built"
         if family(facts) == "debian":
             remedy = f"Provisioning installs linux-headers-{release}, if there is such a package."
-            yield finding("Modules", Need.ADVICE, False, what, remedy)
+            yield Finding.of("Modules", Need.ADVICE, False, what, remedy)
         else:
-            yield finding("Modules", Need.REQUIRED, False, what, "Install them.")
+            yield Finding.of("Modules", Need.REQUIRED, False, what, "Install them.")
     signed_only = facts["secure_boot"] or facts["signatures_enforced"] or facts["lockdown"] not in (None, "none")
     why = "Secure Boot is on" if facts["secure_boot"] else "the kernel takes signed modules only"
-    yield finding(
+    yield Finding.of(
         "Unsigned modules",
         Need.REQUIRED,
         not signed_only,
@@ -187,7 +195,7 @@ def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str])
         "the modules that are measured are not signed.",
     )
     devices = facts["wireguard_devices"]
-    yield finding(
+    yield Finding.of(
         "WireGuard",
         Need.REQUIRED,
         not devices,
@@ -203,7 +211,7 @@ def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) ->
     short = {name: size for name, size in needed.items() if facts["free_bytes"][name] < size}
     what = ", ".join(f"{facts['free_bytes'][name] / _MIB:.0f} MiB free in {name}" for name in (short or needed))
     remedy = "; ".join(f"{name} needs {size / _MIB:.0f} MiB" for name, size in short.items())
-    yield finding("Disk", Need.REQUIRED, not short, what, f"Make room: {remedy}.")
+    yield Finding.of("Disk", Need.REQUIRED, not short, what, f"Make room: {remedy}.")
 
 
 def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
@@ -216,4 +224,4 @@ def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Finding]:
         many = f"{len(settings)} settings" if len(settings) > 1 else next(iter(settings), "")
         to = f" to {values[0]}" if len(values) == 1 else ""
         what = f"a run sets {many}{to} (tried on: {TRIED[key]})" if settings else "this host has nothing to set"
-        yield finding(f"Tuning: {key}", Need.INFORMATION, True, what)
+        yield Finding.of(f"Tuning: {key}", Need.INFORMATION, True, what)

@@ -17,11 +17,6 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway
 _LINK_MTU = 1500
 
 
-def finding(name: str, need: Need, good: bool, what: str, remedy: str = "") -> Finding:
-    """Return a finding, with its remedy where it is not good."""
-    return Finding(name, need, good, what, "" if good else remedy)
-
-
 def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Finding]:
     """Yield what is found of each interface that a host names for a link."""
     nics = surveys[host.name].facts["nics"]
@@ -29,7 +24,7 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
         title = f"Interface {name}"
         if name not in nics:
             there = ", ".join(nics) or "none"
-            yield finding(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
+            yield Finding.of(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
             continue
         nic = nics[name]
         speed = nic["speed_mbps"] or 0
@@ -39,13 +34,13 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
         told += [f"{nic['queues']} queue{'s' * (nic['queues'] != 1)}"]
         what = f"{link}: {', '.join(told)}"
         if nic["trouble"]:
-            yield finding(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
+            yield Finding.of(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
         elif nic["mtu"] < _LINK_MTU:
-            yield finding(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+            yield Finding.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
         elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
-            yield finding(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
+            yield Finding.of(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
-            yield finding(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
+            yield Finding.of(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
         else:
             yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
 
@@ -84,6 +79,6 @@ def _of_far_end(
         for unit, key in (("MTU", "mtu"), ("speed in Mbit/s", "speed_mbps")):
             if nic[key] and far[key] and nic[key] > 0 and far[key] > 0 and nic[key] != far[key]:
                 differs = f"{what}; {unit} {nic[key]} here and {far[key]} on {other.name}"
-                yield finding(title, Need.ADVICE, False, differs, "Set both ends alike.")
+                yield Finding.of(title, Need.ADVICE, False, differs, "Set both ends alike.")
                 return
-    yield finding(title, Need.REQUIRED, True, what)
+    yield Finding.of(title, Need.REQUIRED, True, what)

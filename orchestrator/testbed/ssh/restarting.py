@@ -31,8 +31,8 @@ def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict
             continue
         here = bool(mine) and survey.facts.get("boot_id") == mine
         what = "it is this computer, which cannot restart" if here else "before each block of a spec with several boots"
-        remedy = "Remove restart: from the testbed's file, or run from another computer." if here else ""
-        found[name].append(Finding("Restart", Need.REQUIRED, not here, what, remedy))
+        remedy = "Remove restart: from the testbed's file, or run from another computer."
+        found[name].append(Finding.of("Restart", Need.REQUIRED, not here, what, remedy))
     return found
 
 
