@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that hosts must have."""
+"""What systems and tools need of hosts: programs, and modules of the kernel."""
 
 from dataclasses import dataclass
 
@@ -15,3 +15,16 @@ class Program:
     name: str
     package: str
     version: tuple[str, ...] = ("--version",)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a system or a tool needs of hosts.
+
+    ``who``: its label, for sentences; ``programs``: on every host; ``kernel_modules``: on gateways, by the names that
+    modprobe takes.
+    """
+
+    who: str
+    programs: tuple[Program, ...] = ()
+    kernel_modules: tuple[str, ...] = ()

@@ -54,13 +54,14 @@ def measure(request: Request, displays: Displays) -> "Summary":
     Raises UserError and TestbedError, each with a sentence for the user.
     """
     from orchestrator.kernel.variants import shipped
-    from orchestrator.plan import make_plan
+    from orchestrator.plan import NO_VARIANT, make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
     from orchestrator.run.home import Home, Place
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
     from orchestrator.spec import load_experiment, members_of
+    from orchestrator.spec.systems import needs_of
     from orchestrator.testbed.pool import pool_capabilities
 
     if request.on_change is not None and (request.on_change not in DECISIONS or request.resume is None):
@@ -85,6 +86,10 @@ def measure(request: Request, displays: Displays) -> "Summary":
         seen = place.look(beds)
         able = pool_capabilities(seen).with_own(experiment.own_variants, shipped())
         plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
+        variants = dict.fromkeys(trial.levels.variant for trial in plan.iterate())
+        variants.pop(NO_VARIANT, None)
+        needs = needs_of(variants, experiment.own_variants, experiment.traffic)
+        beds = [one.with_needs(needs) for one in beds]
         if found is None:
             _check_results(results)
         with displays(beds[0].provider, able.slots, able.role_cpus) as display:

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import struct
+import subprocess
 
 from orchestrator.agent.host import (
     CPUS,
@@ -57,8 +58,9 @@ def hello(request):
 def survey(request):
     """Everything that decides whether trials can run here, read without changing anything.
 
-    ``tools``: commands, of each of which the version is told, null where it is missing; ``folders``: of which the free
-    bytes are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
+    ``tools``: commands, of each of which the version is told, null where it is missing; ``kernel_modules``: names, of
+    each of which is told whether the kernel has it, null where that is unknown; ``folders``: of which the free bytes
+    are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
     """
     release, troubles = os.uname().release, nic_troubles()
     return {
@@ -68,6 +70,7 @@ def survey(request):
         "system": os_release(),
         "clock_synchronized": clock_is_synchronized(),
         "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
+        "kernel_modules": {name: has_kernel_module(name) for name in request["kernel_modules"]},
         "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
         "boot_menu": boot_menu(),
         "secure_boot": secure_boot(),
@@ -82,6 +85,20 @@ def survey(request):
         "busy": busy_processes(request["load_window_s"]),
         "holder": holder_of_lease(),
     }
+
+
+def has_kernel_module(name):
+    """Whether the kernel has a module, loaded, built in or to be loaded; None where nothing lists what is built in."""
+    if os.path.isdir("/sys/module/" + name):
+        return True
+    try:
+        done = subprocess.run(
+            [command_path("modprobe") or "modprobe", "--dry-run", "--quiet", name], timeout=10, check=False
+        )
+    except OSError:
+        return None
+    listed_ones = os.path.exists("/lib/modules/%s/modules.builtin" % os.uname().release)
+    return True if done.returncode == 0 else False if listed_ones else None
 
 
 def interfaces():

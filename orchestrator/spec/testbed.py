@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator
 
 from orchestrator.extensions import Extension
+from orchestrator.programs import Needs
 from orchestrator.spec.fields import Name, SettingName, Strict, TestbedName, expected
 from orchestrator.spec.variants import OwnCode
 
@@ -75,6 +76,7 @@ class Testbed(TestbedFile):
         hosts: tuple[Host, ...]
 
     _own_code: tuple[OwnCode, ...] = PrivateAttr(default=())
+    _needs: tuple[Needs, ...] = PrivateAttr(default=())
     _extension: Extension | None = PrivateAttr(default=None)
 
     def with_code(self, code: tuple[OwnCode, ...]) -> Self:
@@ -87,6 +89,17 @@ class Testbed(TestbedFile):
     def own_code(self) -> tuple[OwnCode, ...]:
         """The code of an experiment's own variants."""
         return self._own_code
+
+    def with_needs(self, needs: tuple[Needs, ...]) -> Self:
+        """Return the testbed with what the systems and the tool of an experiment need of its hosts."""
+        copy = self.model_copy()
+        copy._needs = needs
+        return copy
+
+    @property
+    def needs(self) -> tuple[Needs, ...]:
+        """What the systems and the tool of an experiment need of the hosts; empty where none is known yet."""
+        return self._needs
 
     def of_provider(self, extension: Extension) -> Self:
         """Return the testbed with a record of where its provider comes from."""

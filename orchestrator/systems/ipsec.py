@@ -35,6 +35,7 @@ class IPsec(System):
 
     label = "IPsec"
     devices = "esp"
+    kernel_modules = ("esp4", "xfrm_user", "xfrm_interface")
 
     def check(self, entry: "Entry") -> None:
         """It has a cipher, and nothing else."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.programs import Program
 from orchestrator.spec.fields import expected
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class System:
     it has no tunnels; ``rekeys``: whether new keys are made after some time; ``counts_losses``: whether its devices
     count every packet that they drop, so that pktgen can say where packets were lost; ``shares_device``: whether one
     device can have all tunnels (``tunnel.device`` shared); ``roams``: whether a gateway follows the other one to
-    another UDP port (``tunnel.roam_every``).
+    another UDP port (``tunnel.roam_every``); ``programs``: what hosts must have beside what every trial needs;
+    ``kernel_modules``: what the gateways' kernels must have, built in or as a module, by the names that modprobe takes.
+    The preflight of hosts that are reached by SSH looks for both.
     """
 
     label: str = ""
@@ -42,6 +45,8 @@ class System:
     counts_losses: bool = False
     shares_device: bool = False
     roams: bool = False
+    programs: tuple[Program, ...] = ()
+    kernel_modules: tuple[str, ...] = ()
 
     def check(self, entry: "Entry") -> None:
         """Refuse a variant that it cannot be, with `orchestrator.spec.fields.expected`. By default it has no settings,

@@ -90,7 +90,7 @@ class Tool:
     whether polls, profiles and samples over time can be recorded beside it; ``places_losses``: whether it needs a
     system that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address;
     routes see to it where they do not; ``programs``: what hosts must have beside what every trial
-    needs; of this program's own tools, the preflight looks for them on hosts that are reached by SSH.
+    needs, for which the preflight looks on hosts that are reached by SSH.
     """
 
     summary: str = ""

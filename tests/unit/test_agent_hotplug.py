@@ -126,3 +126,9 @@ def test_a_list_of_the_kernels_is_read(tmp_path: Path, text: str, cpus_in_it: se
     (tmp_path / "list").write_text(text + "\n")
     assert survey.listed(str(tmp_path / "list")) == cpus_in_it
     assert survey.listed(str(tmp_path / "nothing")) is None
+
+
+def test_a_kernel_has_what_is_loaded_and_not_what_nothing_lists() -> None:
+    loaded = sorted(os.listdir("/sys/module"))[0]
+    assert survey.has_kernel_module(loaded) is True
+    assert survey.has_kernel_module("no-such-module-at-all") is not True

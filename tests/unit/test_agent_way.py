@@ -265,7 +265,7 @@ def test_what_names_no_connection_is_none(text: str) -> None:
 
 
 def test_a_survey_says_which_interfaces_cannot_be_taken() -> None:
-    survey = {"op": "survey", "tools": {}, "folders": [], "load_window_s": 0}
+    survey = {"op": "survey", "tools": {}, "kernel_modules": ["no-such-module"], "folders": [], "load_window_s": 0}
     found = on_a_host(BEGIN, survey, connection=OVER_ETH2)[-1]
     assert {nic: facts["trouble"] for nic, facts in found["nics"].items()} == {
         **dict.fromkeys(["eth1", "far1", "far2"]),

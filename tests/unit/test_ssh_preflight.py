@@ -8,10 +8,13 @@ import yaml
 
 from orchestrator import paths
 from orchestrator.finding import Finding, Need
+from orchestrator.plan import Capabilities
+from orchestrator.programs import Needs, Program
+from orchestrator.testbed.ssh import looking
 from orchestrator.testbed.ssh.kernels import with_other_kernels
 from orchestrator.testbed.ssh.preflight import examine, sentences
 from orchestrator.testbed.ssh.schema import SshTestbed
-from orchestrator.testbed.ssh.surveys import Survey, programs
+from orchestrator.testbed.ssh.surveys import Survey, kernel_modules, programs
 
 RELEASE = "6.12.48+deb13-amd64"
 
@@ -37,6 +40,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "uid": 0,
         "python": "3.13.5",
         "commands": tools,
+        "kernel_modules": dict.fromkeys(kernel_modules(), True),
         "headers": True,
         "secure_boot": False,
         "lockdown": "none",
@@ -103,6 +107,7 @@ ADVICE = [
     ({"headers": False}, "Modules", "are not installed, so they cannot be built"),
     ({"commands": {**facts()["commands"], "iperf3": "iperf 3.9 (cJSON 1)"}}, "Tools", "iperf3 3.9 is too old"),
     ({"commands": {**facts()["commands"], "nft": None}}, "Tools", "missing: nftables"),
+    ({"kernel_modules": {"esp4": False, "xfrm_user": True}}, "IPsec", "its kernel lacks esp4"),
     ({"nics": {"ens1": nic(carrier=False)}}, "Interface ens1", "no carrier"),
     ({"nics": {"ens1": nic(speed_mbps=25_000)}}, "Interface ens1", "25000 here and 100000 on right"),
     ({"nics": {"ens1": nic(numa_node=1)}}, "Interface ens1", "the CPUs that are taken first are on NUMA node 0"),
@@ -221,3 +226,36 @@ def test_tools_say_which_programs_hosts_must_have_and_provisioning_installs_them
     assert {"ip", "iperf3", "nft"} <= set(found)
     roles = yaml.safe_load((paths.PLAYBOOKS / "roles/base/defaults/main.yml").read_text())
     assert {program.package for program in found.values()} <= set(roles["base_packages"]["debian"])
+
+
+def test_what_the_systems_of_an_experiment_need_is_required_and_what_is_unknown_is_not_missing() -> None:
+    used = bed().with_needs((Needs("GRE", (Program("tc", "iproute2"),), ("ip_gre",)),))
+    commands = {**facts()["commands"], "tc": None}
+
+    def seen(has: bool | None) -> dict[str, list[Finding]]:
+        shown = Survey(facts(commands=commands, kernel_modules={"ip_gre": has}))
+        return examine(used, {"left": shown, "right": shown}, ())
+
+    assert sentences(seen(False)) == [
+        f"{host}: GRE: its kernel lacks ip_gre. Boot a kernel that has it, or leave out variants of GRE."
+        for host in ("left", "right")
+    ]
+    assert sentences(seen(None)) == sentences(seen(True)) == []
+    tools = next(row for row in seen(True)["left"] if row.name == "Tools")
+    assert tools.what == "missing: iproute2"
+
+
+def test_variants_whose_system_a_kernel_cannot_have_are_left_out_of_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"kernel_command_line": "", "cpus_allowed": [0, 1, 2, 3], "cpus_isolated": []}
+
+    def able(**modules: bool | None) -> Capabilities:
+        surveys = {name: Survey(facts(kernel_modules=modules, **shown)) for name in ("left", "right")}
+        monkeypatch.setattr(looking, "_surveys", lambda testbed: surveys)
+        return looking.hosts_capabilities(bed())
+
+    assert {"vanilla", "ipsec-gcm"} <= set(able(esp4=True).variants)
+    assert "ipsec-gcm" in able(esp4=None).variants
+    without = able(esp4=False)
+    assert "vanilla" in without.variants
+    assert not [name for name in without.variants if name.startswith("ipsec")]
+    assert without.reasons["variants"].startswith("IPsec needs esp4, which the kernel of left lacks")

@@ -12,6 +12,7 @@ from orchestrator.finding import Finding, Need
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
+from orchestrator.spec.systems import system_named
 from orchestrator.spec.variants import UPSTREAM
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
 from orchestrator.testbed.lease import holder_now
@@ -24,7 +25,7 @@ from orchestrator.testbed.ssh.restarting import restart_findings
 from orchestrator.testbed.ssh.route import routes
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
-from orchestrator.testbed.ssh.surveys import Survey, has_gateway, survey_of
+from orchestrator.testbed.ssh.surveys import Survey, has_gateway, known_needs, lacking_modules, survey_of
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 _UNCONFINED = (
@@ -108,8 +109,13 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         if survey.trouble:
             raise TestbedError(f"{name}: {survey.trouble}")
     most, least, reasons = 4096, 1, {}
+    why_not: list[str] = []  # of variants
     variants, ways = load_variants(), set()
     for host in filter(has_gateway, testbed.hosts):
+        for needs in known_needs():
+            if lacking := lacking_modules(needs, surveys[host.name].facts):
+                variants = {name: one for name, one in variants.items() if system_named(one.system).label != needs.who}
+                why_not.append(f"{needs.who} needs {', '.join(lacking)}, which the kernel of {host.name} lacks")
         cpus = cpu_rows(host, surveys[host.name].facts)
         order = cpu_order(host.name, host.cpus, cpus)
         if not order:
@@ -121,7 +127,7 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         ways.add(host.other_cpus)
         if host.other_cpus == FREE:
             variants = {name: variant for name, variant in variants.items() if variant.build != UPSTREAM}
-            reasons["variants"] = _UNCONFINED.format(host.name)
+            why_not.append(_UNCONFINED.format(host.name))
             continue
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
         if len(fixed) > least:
@@ -130,6 +136,8 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
     topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
+    if why_not:
+        reasons["variants"] = "; ".join(why_not)
     how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
     return Capabilities(
         most, how, topologies, tuple(variants), reasons, min_cores=min(least, most), restarts=testbed.restart

@@ -4,18 +4,19 @@
 Pure: surveys in, findings out.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.agent.cpus import cpu_list
 from orchestrator.errors import TestbedError
 from orchestrator.finding import Finding, Need
+from orchestrator.programs import Needs
 from orchestrator.spec.known_tools import own_tool
 from orchestrator.spec.traffic import OWN_TOOLS
 from orchestrator.testbed.cpus import WHY, cpu_order, cpu_rows, isolated_cpus, left_out
 from orchestrator.testbed.ssh.preflight_nics import of_nics
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
-from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs
+from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, known_needs, lacking_modules, programs
 from orchestrator.testbed.tuning import TRIED, overview
 
 _BUSY_CORES = 0.2
@@ -35,7 +36,7 @@ def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collectio
         if survey.trouble:
             found[host.name] = [Finding("Reachable", Need.REQUIRED, False, survey.trouble, "")]
         else:
-            rows = [*_of_host(host, survey, built), *of_nics(testbed, host, surveys)]
+            rows = [*_of_host(testbed, host, survey, built), *of_nics(testbed, host, surveys)]
             found[host.name] = [*rows, *_of_tuning(host, survey)]
     return found
 
@@ -45,7 +46,7 @@ def sentences(findings: Mapping[str, list[Finding]]) -> list[str]:
     return [f"{host}: {finding.sentence()}" for host, rows in findings.items() for finding in rows if finding.blocks]
 
 
-def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[Finding]:
+def _of_host(testbed: SshTestbed, host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[Finding]:
     facts = survey.facts
     told = f"{facts['system']['name'] or 'an unknown system'}, Linux {facts['kernel_release']} on {facts['machine']}"
     yield Finding.of("Reachable", Need.REQUIRED, True, told)
@@ -56,11 +57,12 @@ def _of_host(host: SshHost, survey: Survey, built: Collection[str]) -> Iterator[
     yield Finding.of(
         "Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later."
     )
-    yield _tools(facts)
+    yield _tools(facts, testbed.needs)
     if host.kernel is not None:
         yield _kernel(host.kernel, facts)
     if has_gateway(host):
         yield from _of_modules(host, facts, built)
+        yield from _of_systems(testbed.needs, facts)
     yield from _of_disk(host, facts, built)
     good = bool(facts["clock_synchronized"]) and abs(survey.skew_s) < _SKEW_S
     kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
@@ -133,9 +135,9 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding.of("CPUs without a tick", Need.ADVICE, False, told, "Start the host without nohz_full=.")
 
 
-def _tools(facts: Mapping[str, Any]) -> Finding:
+def _tools(facts: Mapping[str, Any], needs: Sequence[Needs]) -> Finding:
     commands = facts["commands"]
-    missing = [program.package for name, program in programs().items() if commands[name] is None]
+    missing = [program.package for name, program in programs(needs).items() if commands[name] is None]
     outdated = next(filter(None, (own_tool(name).outdated(commands) for name in OWN_TOOLS)), "")
     if not missing and outdated:
         return Finding.of(
@@ -202,6 +204,16 @@ def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str])
         f"in use: {', '.join(devices)}" if devices else "not in use by the host itself",
         "The module is exchanged for every variant, which ends its own tunnels: take them down before.",
     )
+
+
+def _of_systems(used: Sequence[Needs], facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Report which systems the kernel of a gateway can have. A run needs those that it uses."""
+    needed = {needs.who: needs for needs in (*known_needs(), *used) if needs.kernel_modules}
+    for who, needs in needed.items():
+        lacking = lacking_modules(needs, facts)
+        need = Need.REQUIRED if any(one.who == who for one in used) else Need.ADVICE
+        what = f"its kernel lacks {', '.join(lacking)}" if lacking else "its kernel has what it needs"
+        yield Finding.of(who, need, not lacking, what, f"Boot a kernel that has it, or leave out variants of {who}.")
 
 
 def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Finding]:

@@ -139,7 +139,9 @@ class HostsTestbed:
         agent = self._reaching.agent(host, login, patience_s, restart=restart, not_in=not_in)
         try:
             earlier = self._surveys.get(name)
-            self._surveys[name] = with_known_cpus(name, survey_of(agent), self._hosts.journal, earlier)
+            self._surveys[name] = with_known_cpus(
+                name, survey_of(agent, None, self._spec.needs), self._hosts.journal, earlier
+            )
         except BaseException:
             agent.close()
             raise

@@ -20,6 +20,7 @@ from orchestrator.kernel.builds import Build, needed_builds
 from orchestrator.kernel.modules import cached_lab_module
 from orchestrator.kernel.releases import cached_release_module, load_releases
 from orchestrator.paths import KERNEL
+from orchestrator.programs import Needs
 from orchestrator.progress import Progress
 from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
 from orchestrator.testbed.protocol import ModuleFile
@@ -82,10 +83,12 @@ def wanted_modules(
     return wanted
 
 
-def confirm(agent: Agent, wanted: Sequence[WantedModule]) -> tuple[dict[str, ModuleFile], list[str]]:
+def confirm(
+    agent: Agent, wanted: Sequence[WantedModule], needs: Sequence[Needs] = ()
+) -> tuple[dict[str, ModuleFile], list[str]]:
     """Return the modules that a host has, by build, and short descriptions of everything that differs from a
-    provisioned host."""
-    found = agent.request("provisioned", commands=list(programs()), modules=[module.path for module in wanted])
+    provisioned host. ``needs``: of the systems and the tool of an experiment."""
+    found = agent.request("provisioned", commands=list(programs(needs)), modules=[module.path for module in wanted])
     differs = [f"{name} is missing" for name in found["missing"]]
     modules = {}
     for module in wanted:
@@ -164,7 +167,7 @@ class Provisioning:
         """Return the modules that a host has, and what differs from a provisioned host."""
         modules, differs = {}, []
         for host in self.testbed.hosts:
-            modules[host.name], found = confirm(self.agents[host.name], self._wanted[host.name])
+            modules[host.name], found = confirm(self.agents[host.name], self._wanted[host.name], self.testbed.needs)
             differs += [f"{host.name}: {what}" for what in found]
         return modules, differs
 
@@ -175,6 +178,7 @@ class Provisioning:
                 facts = self.surveys[host.name].facts
                 of_host = {
                     "orch_family": family(facts),
+                    "orch_packages": sorted({one.package for one in programs(self.testbed.needs).values()}),
                     "orch_kernel_release": facts["kernel_release"],
                     "orch_module_sources": str(sources),
                     "orch_source_packages": source_packages(facts["kernel_release"], facts["system"]["id"]),

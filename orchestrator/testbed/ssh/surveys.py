@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host shows when the agent looks at it, before anything is changed there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.programs import Program
+from orchestrator.programs import Needs, Program
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.known_tools import own_tool
+from orchestrator.spec.systems import SYSTEMS, system_named
 from orchestrator.spec.traffic import OWN_TOOLS
 from orchestrator.testbed.lease import has_ended
 from orchestrator.testbed.remote import Agent
@@ -20,10 +21,31 @@ _FOLDERS = ("/", "/usr/local/lib", "/tmp", "/run")
 _LOAD_WINDOW_S = 0.3
 
 
-def programs() -> dict[str, Program]:
-    """Return the programs that a host must have, by name: for every trial, and for this program's own tools."""
-    of_tools = (program for name in OWN_TOOLS for program in own_tool(name).programs)
-    return {program.name: program for program in (*_EVERY_TRIAL, *of_tools)}
+def known_needs() -> list[Needs]:
+    """Return what this program's own systems and tools need of hosts."""
+    tools = ((name, own_tool(name)) for name in OWN_TOOLS)
+    systems = (system_named(name) for name in SYSTEMS.own)
+    return [
+        *(Needs(name, tool.programs) for name, tool in tools),
+        *(Needs(system.label, system.programs, system.kernel_modules) for system in systems),
+    ]
+
+
+def programs(further: Sequence[Needs] = ()) -> dict[str, Program]:
+    """Return the programs that a host must have, by name: for every trial, for this program's own systems and tools,
+    and for ``further`` ones that an experiment has."""
+    found = (program for one in (*known_needs(), *further) for program in one.programs)
+    return {program.name: program for program in (*_EVERY_TRIAL, *found)}
+
+
+def kernel_modules(further: Sequence[Needs] = ()) -> list[str]:
+    """Return the names of all modules of the kernel that systems need."""
+    return list(dict.fromkeys(name for one in (*known_needs(), *further) for name in one.kernel_modules))
+
+
+def lacking_modules(needs: Needs, facts: Mapping[str, Any]) -> list[str]:
+    """Return the modules that a system needs and that the kernel of a surveyed host is known not to have."""
+    return [name for name in needs.kernel_modules if facts["kernel_modules"].get(name) is False]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +60,17 @@ class Survey:
     trouble: str = ""
 
 
-def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None) -> Survey:
-    """Survey a host; nothing on it is changed. ``tunables``: also find out what it can tune."""
-    tools = {**{name: [name, *program.version] for name, program in programs().items()}, **BUILD_TOOLS}
-    facts = agent.request("survey", tools=tools, folders=list(_FOLDERS), load_window_s=_LOAD_WINDOW_S)
+def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None, needs: Sequence[Needs] = ()) -> Survey:
+    """Survey a host; nothing on it is changed. ``tunables``: what it can tune; ``needs``: of
+    the systems and the tool of an experiment."""
+    tools = {**{name: [name, *program.version] for name, program in programs(needs).items()}, **BUILD_TOOLS}
+    facts = agent.request(
+        "survey",
+        tools=tools,
+        kernel_modules=kernel_modules(needs),
+        folders=list(_FOLDERS),
+        load_window_s=_LOAD_WINDOW_S,
+    )
     if facts["holder"] is not None:
         facts["holder"]["ended"] = has_ended(facts["holder"])
     return Survey(facts, tunables or {}, agent.clock_skew_s())
