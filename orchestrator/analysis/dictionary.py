@@ -255,6 +255,8 @@ def markdown() -> str:
         "",
         "Shares are from 0 to 1. Intervals are explained in `docs/statistics.md`, statuses in `docs/results.md`. A run",
         "whose spec varies further keys has a column for each of them, named by its path, such as `traffic.streams`.",
+        "`run.trials` and `run.attempts` of a spec with probes have a column for each of their numbers, named",
+        "`probe_NAME_ROLE`, or for a tracepoint `probe_NAME_HOST`, with its unit in the field's metadata.",
     ]
     for table in TABLES:
         lines += ["", f"## `run.{table.name}`", "", f"One row: {table.what}.", ""]

@@ -56,6 +56,30 @@ def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
     ]
 
 
+def _probe_rows(attempt: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The numbers that the spec's own probes gave, each with the name of its column: ``probe_NAME_PLACE``, where the
+    place is a role, or the host of a tracepoint. A dot would make the name that of a factor."""
+    for row in (attempt.get("probes") or {}).get("own") or ():
+        if row["value"] is not None:
+            yield f"probe_{row['probe']}_{row['role'] or row['host']}".replace(".", "_"), row
+
+
+def _probe_fields(attempts: Iterable[Mapping[str, Any]]) -> list["pa.Field"]:
+    """A field for each number of the spec's own probes, in the order in which the attempts have them."""
+    import pyarrow as pa
+
+    found = {column: row for attempt in attempts for column, row in _probe_rows(attempt)}
+    meaning = "What the probe {} of the spec read or counted at {}."
+    return [
+        pa.field(
+            column,
+            pa.float64(),
+            metadata={"unit": row["unit"] or "", "meaning": meaning.format(row["probe"], row["role"] or row["host"])},
+        )
+        for column, row in found.items()
+    ]
+
+
 def _level_text(level: Any) -> Any:
     """A level of a column that has texts and numbers, such as never and 4.0."""
     return level if level is None or isinstance(level, str) else json.dumps(level)
@@ -124,6 +148,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "shared_computer": bool(attempt.get("shared_computer")),
         **_clock_fields(attempt),
         **{name: virtual.get(name) for name in _VIRTUAL_TIME},
+        **{column: float(row["value"]) for column, row in _probe_rows(attempt)},
     }
 
 
@@ -183,11 +208,13 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
 
     ``trials`` has one row for each trial of the plan, in its order, but for rounds that the stopping rule made
     unnecessary; one without an attempt has the status ``missing``. ``attempts`` has one row for each finished attempt.
+    Both have a column for each further factor, and for each number of the spec's own probes.
     """
     import pyarrow as pa
 
     run = read_run(path)
-    rows = [_readable_row(path, attempt) for attempt in read_attempts(path, run)]
+    attempts = read_attempts(path, run)
+    rows = [_readable_row(path, attempt) for attempt in attempts]
     by_trial: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_trial.setdefault(row["trial_id"], []).append(row)
@@ -203,7 +230,7 @@ def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
         testbed = found.get("testbed", run["testbed"]["name"])  # in a pool, the one that measured it
         fields = _trial_fields(trial, plan["topology"], testbed)
         trial_rows.append({**found, **fields, "attempts": len(mine)})
-    shared = [*(column.arrow for column in SHARED), *_path_fields(plan)]
+    shared = [*(column.arrow for column in SHARED), *_path_fields(plan), *_probe_fields(attempts)]
     trial_schema, attempt_schema = (pa.schema([*shared, own.arrow]) for own in (ATTEMPTS, ATTEMPT))
 
     def table(source: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> "pa.Table":

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.analysis.page import render
@@ -165,6 +166,11 @@ def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(
     polls = found[found["probe"] == "polls"]
     assert (set(polls["value"]), set(polls["unit"])) == ({41, 42}, {"times"})
     assert found[found["probe"] == "sockets"]["value"].isna().all()
+    measured = run.trials[run.trials["kind"] == "measure"]
+    assert [name for name in measured if name.startswith("probe_")] == ["probe_polls_a", "probe_slab_gateway-b"]
+    assert (set(measured["probe_slab_gateway-b"]), set(measured["probe_polls_a"])) == ({2048 * 1024}, {41, 42})
+    field = pq.read_schema(run.path / "trials.parquet").field("probe_slab_gateway-b")
+    assert field.metadata[b"unit"] == b"bytes"
     assert len(list(run.path.glob("trials/*/*/probe-sockets-client.out"))) == len(run.trials)
 
 

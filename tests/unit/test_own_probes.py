@@ -76,7 +76,14 @@ def test_a_spec_without_probes_is_what_it_was(tmp_path: Path) -> None:
     assert without.spec_hash != with_probe.spec_hash
 
 
-WAITS = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('counted 7')"
+WAITS = """
+import pathlib, sys, time
+try:
+    pathlib.Path(sys.argv[1]).touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print('counted 7')
+"""
 
 
 @pytest.fixture
@@ -94,15 +101,17 @@ def command(name: str, *arguments: str) -> dict[str, Any]:
     return {"role": "client", "name": name, "arguments": list(arguments), "timed": name == "alone"}
 
 
-def test_a_command_ends_by_itself_or_by_an_interrupt(traffic: Traffic) -> None:
+def test_a_command_ends_by_itself_or_by_an_interrupt(traffic: Traffic, tmp_path: Path) -> None:
     commands = [
         command("alone", sys.executable, "-c", "import time; time.sleep(0.3); print('alone')"),
-        command("waits", sys.executable, "-c", WAITS),
+        command("waits", sys.executable, "-c", WAITS, str(tmp_path / "waits")),
         command("sleeps", "sleep", "60"),
     ]
     with Attached(traffic, commands, []) as beside:
         beside.start()
-        time.sleep(0.2)
+        until = time.monotonic() + 30
+        while not (tmp_path / "waits").exists() and time.monotonic() < until:
+            time.sleep(0.05)
         beside.stop()
         beside.end()
         traffic.wait(time.monotonic() + 30)
