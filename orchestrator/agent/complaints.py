@@ -30,25 +30,39 @@ KNOWN = re.compile(
             r"^INFO: task .* blocked on ",
             r"^(rcu: )?INFO: .*\bstalls?\b",
             r"^(rcu: )?\S+ kthread (starved|timer wakeup)",
-            r"\bNETDEV WATCHDOG: ",
-            r"\btransmit queue \d+ timed out\b",
-            r"\b(Unit Hang|Tx hang|tx hang)\b",
-            r"\b[Tt][Xx][ _][Tt]imeout\b",
-            # What drivers of cards say before they reset one: sfc, ena, igb, ixgbe, igc, i40e, mlx5.
-            r"\bTX stuck with\b|\bTX q \d+ is paused for too long\b|\b[Kk]eep alive watchdog timeout\b",
-            r"\bReset adapter\b|\bPCIe link lost\b|\bAdapter removed\b|\blost tx completions is above the threshold\b",
-            r"\bTX driver issue detected\b|\bdevice's health compromised\b|\bsynd 0x\S+: firmware internal error\b",
+            r"^irq \d+: nobody cared\b",
             r"^(\S+ )?(watchdog: ).*\b(soft lockup|hard LOCKUP)\b",
             r"^\S+: page allocation failure\b",
             r"^\S+ invoked oom-killer|^(Memory cgroup o|O)ut of memory: ",
             r"^(list_add|list_del|slab) .*corrupt|^refcount_t: ",
             r"^Memory failure: |^EDAC MC\d+: \d+ UE ",
-            r"\bPCIe Bus Error: severity=Uncorrect|\bAER: Uncorrect",
+            r"\bPCIe Bus Error: severity=Uncorrect|\bAER: (Multiple )?Uncorrect",
             r"^DMAR: \[DMA .* fault addr |\bAMD-Vi: Event logged \[",
-            r"\btable full, dropping packet",
+            r"\btable full, dropping packet|\bRoute cache is full: consider increasing ",
             r"^CPU\d+: .* cpu clock (is )?throttled|^sched: .*RT throttling activated",
             r"^unregister_netdevice: waiting for ",
             r"\bMarking clocksource '[^']*' as unstable\b",
+        )
+    )
+)
+
+# What drivers of cards say of a queue that hangs, or before they reset a card. Some say it as mere information.
+INFORMATION = 6
+OF_CARDS = re.compile(
+    "|".join(
+        (
+            r"\bNETDEV WATCHDOG: ",
+            r"\btransmit (queue \d+ )?timed out\b",
+            r"\b(Unit Hang|Tx hang|tx hang)\b",
+            r"\b[Tt][Xx][ _][Tt]imeout\b|\bTimeout on tx queue\b",
+            r"\bTX stuck with\b|\bTX q \d+ is paused for too long\b|\b[Kk]eep alive watchdog timeout\b",  # sfc, ena
+            r"\blost tx completions is above the threshold\b|\bReset attempt failed\b",  # ena
+            r"\bReset adapter\b|\bPCIe link lost\b|\bAdapter removed\b|\bfirmware error detected\b",  # igb, ixgbe, igc
+            r"\bTX driver issue detected\b|\bMalicious Driver Detection event\b",  # i40e, ice
+            r"\bdevice's health compromised\b|\bsynd 0x\S+: firmware internal error\b",  # mlx5
+            r"\btimeout\. Will cause a leak of a command resource\b|\bError cqe on cqn\b",
+            r"\bFirmware (non-)?fatal reset event\b|\bError \(timeout: \d+\) msg \{",  # bnxt
+            r"\bencountered fatal error, adapter stopped\b|\bMC assert\b",  # cxgb4, bnx2x
         )
     )
 )
@@ -70,4 +84,6 @@ def is_complaint(record):
     """Whether a person should see a record: the kernel itself wrote it, and it is grave, or known for a fault."""
     if record.facility:
         return False  # a program wrote it
-    return record.level <= CRITICAL or (record.level <= WARNING and bool(KNOWN.search(record.text)))
+    if record.level <= WARNING and KNOWN.search(record.text):
+        return True
+    return record.level <= CRITICAL or (record.level <= INFORMATION and bool(OF_CARDS.search(record.text)))

@@ -16,7 +16,9 @@ NO_QUEUE = re.compile(
 # At the end of a name it says which card, and its last digit is no queue.
 PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 # What stands between the counts and the names: the chip, and the number there with or without the way it is triggered.
-PLACE = re.compile(r"^(-?\d*-?(edge|level|event|fasteoi|percpu)|-?\d+|Edge|Level|None)$")
+# The chip may have blanks in its name: Hyper-V PCIe MSI.
+TRIGGERED = re.compile(r"^(-?\d*-?(edge|level|event|fasteoi|percpu)|Edge|Level|None)$")
+PLACE = re.compile(r"^-?\d+$")
 
 
 def named_interrupts(text):
@@ -29,12 +31,19 @@ def named_interrupts(text):
     found = {}
     for line in lines[1:]:
         number, _, rest = line.partition(":")
-        words = rest.split()[cpus + 1 :]  # behind the counts and the chip
-        while words and PLACE.match(words[0]):
-            words.pop(0)
+        words = behind_the_chip(rest.split()[cpus:])
         if number.strip().isdigit() and words:
             found[int(number)] = " ".join(words).split(", ")[-1]
     return found
+
+
+def behind_the_chip(words):
+    """The words of the names, of those that follow the counts."""
+    triggered = [place for place, word in enumerate(words) if TRIGGERED.match(word)]
+    if triggered:
+        return words[triggered[0] + 1 :]
+    words = words[1:]
+    return words[1:] if words and PLACE.match(words[0]) else words
 
 
 def queues_of(names, nic):
@@ -44,10 +53,8 @@ def queues_of(names, nic):
     the interface alone. Where none says it, the queue is the place among them.
     """
     bare = {number: name.split("@")[0] for number, name in names.items()}
-    own = {
-        number: name[len(nic) :] if name.startswith(nic) and not name[len(nic) : len(nic) + 1].isdigit() else name
-        for number, name in bare.items()
-    }
+    of_nic = re.compile(r"(?<![A-Za-z0-9])%s(?![0-9])" % re.escape(nic))  # an interface may be called uplink
+    own = {number: of_nic.sub("", name) for number, name in bare.items()}
     fit = {number: name for number, name in own.items() if not NO_QUEUE.search(name.lower())}
     told = {}
     for number, name in fit.items():

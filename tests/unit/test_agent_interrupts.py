@@ -21,6 +21,14 @@ NAMED = [
     ("  7:   0   12   GICv3  45 Level     enet", "enet"),
     ("  7:   0   12   xen-dyn    -event     vif0-q0-tx", "vif0-q0-tx"),
     ("  7:   0   12   IO-APIC  19-fasteoi   usb_hcd, en7", "en7"),
+    ("  7:   0   12   Hyper-V PCIe MSI 4194305-edge   mana_q3@pci:7870:00:00.0", "mana_q3@pci:7870:00:00.0"),
+    (
+        "  7:   0   12   Hyper-V PCIe MSIX-9a1c:00:02.0    2-edge   mlx5_comp1@pci:9a1c:00:02.0",
+        "mlx5_comp1@pci:9a1c:00:02.0",
+    ),
+    ("  7:   0   12   ITS-PCI-MSIX-0000:17:00.0   3 Edge      en7-TxRx-2", "en7-TxRx-2"),
+    ("  7:   0   12   PCI-MSI 6 RVUPF1 AFVF Mbox", "RVUPF1 AFVF Mbox"),
+    ("  7:   0   12   Hyper-V PCIe MSI 4194305-edge", None),
     ("  7:   0   12   IR-PCI-MSI 512000-edge    ", None),
     ("  7:   0   12   PCI-MSIX-0000:17:00.0    3-edge", None),
 ]
@@ -58,6 +66,19 @@ CARDS = {
     "hns3": (["hclge-misc-0000:7d:00.0", "hns3-0000:7d:00.0-TxRx-0"], [None, 0]),
     "one interrupt": (["en7"], [0]),
     "a name that ends with the card's address": (["drv-0000:3d:00.1", "en7-TxRx-0", "en7-TxRx-1"], [None, 0, 1]),
+    "an interface whose name is like that of no queue": (
+        ["ice-0000:3d:00.0:misc", "ice-uplink7-TxRx-0", "ice-uplink7-TxRx-1"],
+        [None, 0, 1],
+    ),
+    "tg3": (["en7-tx-0", "en7-rx-1", "en7-rx-2"], [0, 1, 2]),
+    "cxgb4": (["0000:3d:00.4", "0000:3d:00.4-FWeventq", "en7-Rx0", "en7-Rx1"], [None, None, 0, 1]),
+    "qede": (["sp-0-0000:3d:00.0", "en7-fp-0", "en7-fp-1"], [None, 0, 1]),
+    "nfp": (["nfp-0000:3d:00.0-lsc", "nfp-en7-rxtx-0", "nfp-0000:3d:00.0-exn"], [None, 0, None]),
+    "ionic": (["ionic-0000:3d:00.0-adminq", "ionic-en7-tx-1", "ionic-en7-rx-1"], [None, 1, 1]),
+    "octeontx2": (["RVUPF1 AFVF Mbox", "en7-qerr", "en7-rxtx-0", "en7-rxtx-1"], [None, None, 0, 1]),
+    "hinic": (["hinic_aeq0@pci:a", "hinic_ceq0@pci:a", "en7_rxq0", "en7_txq0"], [None, None, 0, 0]),
+    "stmmac": (["en7", "en7:rx-0", "en7:tx-0"], [None, 0, 0]),
+    "virtio with one vector for all queues": (["virtio3-config", "virtio3-virtqueues"], [None, 0]),
     "another name than the interface has by now": (["eth4", "eth4-TxRx-0", "eth4-TxRx-1"], [None, 0, 1]),
 }
 
@@ -65,7 +86,8 @@ CARDS = {
 @pytest.mark.parametrize("card", CARDS)
 def test_interrupts_of_queues_are_told_from_the_others(card: str) -> None:
     names, queues = CARDS[card]
-    found = dict(queues_of(dict(enumerate(names, 30)), "en7"))
+    nic = "uplink7" if any("uplink7" in name for name in names) else "en7"
+    found = dict(queues_of(dict(enumerate(names, 30)), nic))
     assert found == {30 + place: queue for place, queue in enumerate(queues) if queue is not None}
 
 

@@ -60,6 +60,26 @@ FAULTS = [
         "ena 0000:00:06.0 ens6: The number of lost tx completions is above the threshold (129 > 128). Reset the device",
     ),
     (2, "something of a kind that nobody has seen, and critical"),
+    # Drivers say some of it as mere information.
+    (6, "NETDEV WATCHDOG: ens9 (i40e): transmit queue 5 timed out"),
+    (6, "ixgbe 0000:0a:00.1 ens9f1: tx hang 2 detected on queue 7, resetting adapter"),
+    (6, "ice 0000:0a:00.0: Malicious Driver Detection event 3 on TX queue 12 PF# 0 VF# 0"),
+    (6, "i40e 0000:0a:00.0: Malicious Driver Detection event 0x03 on TX queue 12 PF number 0x00 VF number 0x00"),
+    (6, "i40e 0000:0a:00.0: TX driver issue detected on PF"),
+    (3, "tg3 0000:0a:00.0 ens9: transmit timed out, resetting"),
+    (6, "gve 0000:00:07.0 ens7: Timeout on tx queue 3"),
+    (
+        4,
+        "mlx5_core 0000:0a:00.0: CREATE_SQ(0x904) timeout. Will cause a leak of a command resource",
+    ),
+    (3, "mlx5_core 0000:0a:00.0: cmd[3]: MODIFY_RQ(0x909) Async, timeout. Will cause a leak of a command resource"),
+    (3, "mlx5_core 0000:0a:00.0 ens9np0: Error cqe on cqn 0x41, ci 0x7, qn 0x1, opcode 0xd, syndrome 0x4"),
+    (3, "bnxt_en 0000:0a:00.0 ens9np0: Error (timeout: 500015) msg {0x61 0x12} len:0"),
+    (4, "bnxt_en 0000:0a:00.0 ens9np0: Firmware fatal reset event, data1: 0x1, data2: 0x2"),
+    (3, "ena 0000:00:06.0 ens6: Reset attempt failed. Can not reset the device"),
+    (3, 'irq 31: nobody cared (try booting with the "irqpoll" option)'),
+    (3, "pcieport 0000:00:1c.0: AER: Multiple Uncorrectable (Non-Fatal) error message received from 0000:0a:00.0"),
+    (4, "Route cache is full: consider increasing sysctl net.ipv6.route.max_size."),
 ]
 HARMLESS = [
     (4, "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible"),
@@ -82,6 +102,15 @@ HARMLESS = [
     (4, "ixgbe 0000:0a:00.0 ens9: NIC Link is Down"),
     (6, "igb 0000:0a:00.1: added PHC on ens9f1"),
     (3, "usb 1-4: device descriptor read/64, error -71"),
+    (6, "BUG: or WARNING: as mere information"),
+    (4, "ena 0000:00:06.0 ens6: Device reset completed successfully, Driver info: none"),
+    (4, "MMIO Stale Data CPU bug present and SMT on, data leak possible. See https://docs.kernel.org/"),
+    (4, "clocksource: Long readout interval, skipping watchdog check: cs_nsec: 1 wd_nsec: 2"),
+    (4, "hrtimer: interrupt took 91234 ns"),
+    (3, "INFO: NMI handler (perf_event_nmi_handler) took too long to run: 1.501 msecs"),
+    (4, "EDAC MC1: 1 CE memory read error on CPU_SrcID#0_MC#1_Chan#0_DIMM#0"),
+    (4, "nvme nvme1: I/O tag 7 (d007) QID 3 timeout, aborting req_op:WRITE(1)"),
+    (4, "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable"),
 ]
 
 
