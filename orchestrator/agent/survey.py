@@ -175,9 +175,11 @@ def nic_facts(nic):
 
 
 def cpu_facts():
-    """Of each CPU: {"cpu", "online", "can_go_offline", "core", "package", "node", "off_because"}.
+    """Of each CPU: {"cpu", "online", "can_go_offline", "core", "package", "threads", "node", "off_because"}.
 
-    ``core`` and ``package`` are null of a CPU that is off line, which does not say. ``off_because``: null of one that
+    ``threads``: the CPUs that are threads of its core, itself among them, of those on line. (Numbers of cores are not
+    enough: on Arm, each cluster of a package counts its own.) ``core``, ``package`` and ``threads`` are null of a CPU
+    that is off line, which does not say. ``off_because``: null of one that
     is on line; smt where the kernel keeps second threads off line, smt-forced where it does so for this boot; absent
     where there is none to start; else unknown.
     """
@@ -189,6 +191,7 @@ def cpu_facts():
         state = first_word(path + "/online")  # one that cannot go off line has no such file
         absent = present is not None and cpu not in present
         online = state != "0" and not absent
+        threads = listed(path + "/topology/thread_siblings_list")
         why = "absent" if absent else {"off": "smt", "forceoff": "smt-forced"}.get(smt, "unknown")
         rows.append(
             {
@@ -197,6 +200,7 @@ def cpu_facts():
                 "can_go_offline": state is not None,
                 "core": number_in(path + "/topology/core_id"),
                 "package": number_in(path + "/topology/physical_package_id"),
+                "threads": None if threads is None else sorted(threads),
                 "node": int(nodes[0].rsplit("node", 1)[1]) if nodes else None,
                 "off_because": None if online else why,
             }

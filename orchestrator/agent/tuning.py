@@ -18,14 +18,19 @@ def tunables(request):
 
     Nothing of CPUs that are off line: their files are gone, cannot be read (EBUSY), or are there without a use.
 
-    ``governors``: {file: {"now", "choices"}}; ``turbo``: {"name", "off", "now"}; ``idle``: [{"name", "latency_us",
-    "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface: see nic_tunables}.
+    ``governors``: {file: {"now", "choices", "preference": {"name", "now"} or null}}, where a preference is the energy
+    preference of the same CPUs (intel_pstate and amd_pstate have one); ``turbo``: {"name", "off", "now"}; ``idle``:
+    [{"name", "latency_us", "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface:
+    see nic_tunables}.
     """
     governors = {}
     for path in sorted(glob.glob(CPUS + "/cpufreq/policy*/scaling_governor")):
         now, choices = first_word(path), words_in(os.path.join(os.path.dirname(path), "scaling_available_governors"))
         if now is not None and choices is not None:
-            governors[path] = {"now": now, "choices": choices}
+            file = os.path.join(os.path.dirname(path), "energy_performance_preference")
+            preferred = first_word(file)
+            preference = None if preferred is None else {"name": file, "now": preferred}
+            governors[path] = {"now": now, "choices": choices, "preference": preference}
     turbo = None
     for path, off in TURBO:
         now = first_word(path)

@@ -35,7 +35,8 @@ def with_ours(
 
     ``earlier``: rows of a survey from the same boot, which know the cores of CPUs that are now offline.
     """
-    seen = {row["cpu"]: {name: row[name] for name in ("core", "package")} for row in earlier if row["core"] is not None}
+    names = ("core", "package", "threads")
+    seen = {row["cpu"]: {n: row[n] for n in names if n in row} for row in earlier if row["core"] is not None}
     rows = []
     for row in cpus:
         mine = row["cpu"] in ours
@@ -49,11 +50,12 @@ def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     cpus = facts["cpus"]
     isolated = {*isolated_cpus(facts), *facts.get("cpus_isolated", ())}
     allowed = facts.get("cpus_allowed")
+    core_of = _cores(cpus)
     rows, cores = [], set()
     for row in sorted(cpus, key=lambda row: int(row["cpu"])):
         cpu, why = row["cpu"], row.get("off_because")
-        core = (row["package"], row["core"])
-        second = row["core"] is not None and core in cores
+        core = core_of.get(cpu)
+        second = core is not None and core in cores
         cores.add(core)
         if why == "smt" and host.tuning.smt:
             why = None
@@ -65,6 +67,23 @@ def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
             why = "affinity"
         rows.append({**row, "unusable": why})
     return rows
+
+
+def _cores(rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Return the core of each CPU whose core is known, as the lowest number among its threads.
+
+    Threads of a core name each other; where they do not, they have the same package and number of the core.
+    """
+    numbered: dict[Any, set[int]] = {}
+    groups: dict[int, set[int]] = {}
+    for row in rows:
+        if row["core"] is None:
+            continue
+        mates = set(row.get("threads") or ()) or numbered.setdefault((row["package"], row["core"]), set())
+        mates.add(row["cpu"])
+        whole = mates.union(*(groups.get(cpu, set()) for cpu in mates))
+        groups.update(dict.fromkeys(whole, whole))
+    return {row["cpu"]: min(groups[row["cpu"]]) for row in rows if row["cpu"] in groups}
 
 
 def left_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
@@ -152,12 +171,13 @@ def _physical_first(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """
     threads: dict[Any, int] = {}
     order = []
+    core_of = _cores(rows)
     for row in sorted(rows, key=lambda row: row["cpu"]):
-        known = row["core"] is not None
-        core = (row["package"], row["core"]) if known else ("unknown", row["cpu"])
+        known = row["cpu"] in core_of
+        core = ("known", core_of[row["cpu"]]) if known else ("unknown", row["cpu"])
         thread = threads.get(core, 0)
         threads[core] = thread + 1
-        order.append((thread, not known, row["package"] if known else 0, row["cpu"]))
+        order.append((thread, not known, (row["package"] or 0) if known else 0, row["cpu"]))
     return [cpu for *_, cpu in sorted(order)]
 
 

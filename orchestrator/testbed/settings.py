@@ -151,9 +151,12 @@ def in_turn(pending: dict[str, Setting]) -> list[tuple[str, Setting]]:
 
 def _turn(item: tuple[str, Setting]) -> int:
     """Return the rank of a setting in the order of restoring: CPUs come online before the settings that belong to them,
-    and go offline after. Threads of cores come online only if SMT is on."""
+    and go offline after. Threads of cores come online only if SMT is on. An energy preference can be changed only after
+    the governor."""
     name, setting = item
-    turns = {"/smt/control": ("on", 0, 4), "/online": ("1", 1, 3)}
+    if name.endswith("/energy_performance_preference"):
+        return 3
+    turns = {"/smt/control": ("on", 0, 5), "/online": ("1", 1, 4)}
     for end, (on, first, last) in turns.items():
         if name.startswith("/sys/devices/system/cpu/") and name.endswith(end):
             return first if setting.before == on else last

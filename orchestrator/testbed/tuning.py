@@ -27,10 +27,11 @@ TRIED = {
     "steering": "lab",
 }
 _HASHES = {"ports": "sdfn", "addresses": "sd"}
+_PERFORMANCE = "performance"  # a governor, and the energy preference that it brings
 _KEYS = {"deepest_idle_s": "deepest_idle", "coalesce_s": "coalesce"}
 # How the names of each key's settings look.
 _NAMES = {
-    "governor": r"/scaling_governor$",
+    "governor": r"/(scaling_governor|energy_performance_preference)$",
     "turbo": r"/(no_turbo|boost)$",
     "deepest_idle": r"/cpuidle/",
     "smt": r"/smt/control$",
@@ -102,8 +103,11 @@ def _chosen(host: str, tuning: Tuning, *parts: Iterator[tuple[str, Settings | No
 
 def _of_computer(tuning: Tuning, tunables: Mapping[str, Any]) -> Iterator[tuple[str, Settings | None]]:
     if tuning.governor is not None:
-        able = [path for path, one in tunables["governors"].items() if tuning.governor in one["choices"]]
-        yield "governor", dict.fromkeys(able, tuning.governor) or None
+        able = {path: one for path, one in tunables["governors"].items() if tuning.governor in one["choices"]}
+        # The governor changes the energy preference too, and amd_pstate does not change it back.
+        preferences = [one["preference"]["name"] for one in able.values() if one.get("preference")]
+        with_it = preferences if tuning.governor == _PERFORMANCE else []
+        yield "governor", dict.fromkeys([*able, *with_it], tuning.governor) or None
     turbo = tunables["turbo"]
     if tuning.turbo is not None:
         on_or_off = None if turbo is None else turbo["off"] if not tuning.turbo else str(1 - int(turbo["off"]))

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.agent import host, probes, survey, tuning
 
 read = host.read_text
+TOPOLOGY = ("core_id", "physical_package_id", "thread_siblings_list")
 
 
 class Cpus:
@@ -31,6 +32,7 @@ class Cpus:
             self.write(f"cpu{cpu}/cpuidle/state1/disable", "0")
             self.write(f"cpu{cpu}/topology/core_id", str(cpu))
             self.write(f"cpu{cpu}/topology/physical_package_id", "0")
+            self.write(f"cpu{cpu}/topology/thread_siblings_list", str(cpu))
             (folder / f"cpu{cpu}/cpufreq").symlink_to(folder / f"cpufreq/policy{cpu}")
             if cpu:
                 self.write(f"cpu{cpu}/online", "1")
@@ -44,7 +46,7 @@ class Cpus:
         """As Linux leaves it: the policy answers EBUSY, the rest is gone."""
         self.busy.add(f"policy{cpu}")
         self.write(f"cpu{cpu}/online", "0")
-        for name in ("thermal_throttle/core_throttle_count", "topology/core_id", "topology/physical_package_id"):
+        for name in ("thermal_throttle/core_throttle_count", *(f"topology/{file}" for file in TOPOLOGY)):
             (self.folder / f"cpu{cpu}" / name).unlink()
         (self.folder / f"cpu{cpu}/cpuidle/state1/latency").unlink()
 
@@ -79,6 +81,13 @@ def names_of(found: dict[str, Any]) -> list[str]:
 def test_what_cannot_be_read_is_not_tuned_and_is_again_once_the_cpu_is_back(cpus: Cpus) -> None:
     cpus.off_line(2)
     assert governed(cpus) == ["policy0", "policy1", "policy3"]
+
+
+def test_a_governor_says_which_energy_preference_is_its_own(cpus: Cpus) -> None:
+    cpus.write("cpufreq/policy1/energy_performance_preference", "balance_power")
+    found = [one["preference"] for one in tuning.tunables({"nics": []})["governors"].values()]
+    name = str(cpus.folder / "cpufreq/policy1/energy_performance_preference")
+    assert found == [None, {"name": name, "now": "balance_power"}, None, None]
 
 
 def test_samples_are_of_the_cpus_that_are_on_line_at_that_moment(cpus: Cpus) -> None:
@@ -119,6 +128,15 @@ def test_a_cpu_that_is_off_line_says_why_as_far_as_that_can_be_known(cpus: Cpus,
 def test_a_cpu_that_is_possible_and_not_present_is_absent(cpus: Cpus) -> None:
     cpus.write("present", "0-1,3")
     assert [row["off_because"] for row in survey.cpu_facts()] == [None, None, "absent", None]
+
+
+def test_threads_of_a_core_are_those_that_the_kernel_tells_as_list_or_range(cpus: Cpus) -> None:
+    for cpu, text in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        cpus.write(f"cpu{cpu}/topology/thread_siblings_list", text)
+    assert [row["threads"] for row in survey.cpu_facts()] == [[0, 2], [1, 3], [0, 2], [1, 3]]
+    cpus.off_line(3)
+    cpus.write("cpu1/topology/thread_siblings_list", "0-1")
+    assert [row["threads"] for row in survey.cpu_facts()][1:] == [[0, 1], [0, 2], None]
 
 
 @pytest.mark.parametrize(("text", "cpus_in_it"), [("0-2,5", {0, 1, 2, 5}), ("", set()), ("(null)", set()), ("7", {7})])

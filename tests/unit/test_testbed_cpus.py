@@ -53,6 +53,41 @@ def test_a_node_has_its_own_cpus_only(cpus: list[dict[str, Any]], data: st.DataO
     assert sorted(order) == [row["cpu"] for row in cpus if row["node"] == node]
 
 
+def of_clusters(clusters: int, cores: int, threads: int = 1) -> list[dict[str, Any]]:
+    """One package whose clusters each count their own cores, as Arm's do; the threads of a core are neighbours."""
+    rows = []
+    for cluster, core, thread in itertools.product(range(clusters), range(cores), range(threads)):
+        first = (cluster * cores + core) * threads
+        row = {
+            "cpu": first + thread,
+            "core": core,
+            "package": 0,
+            "node": 0,
+            "threads": [*range(first, first + threads)],
+        }
+        rows.append({**row, "online": True, "can_go_offline": True})
+    return rows
+
+
+def test_cores_of_clusters_that_have_the_same_number_are_several() -> None:
+    assert cpu_order("h", "physical-first", of_clusters(2, 4)) == list(range(8))
+    assert cpu_order("h", "physical-first", of_clusters(2, 2, 2)) == [0, 2, 4, 6, 1, 3, 5, 7]
+    facts = {"cpus": of_clusters(2, 4)}
+    rows = cpu_rows(gateway(tuning={"smt": False}), facts)
+    assert left_out(rows) == {}
+    assert left_out(cpu_rows(gateway(tuning={"smt": False}), {"cpus": of_clusters(2, 2, 2)})) == {"smt": [1, 3, 5, 7]}
+
+
+def test_threads_of_a_core_are_known_while_some_are_off_line() -> None:
+    earlier = of_clusters(2, 2, 2)
+    now = [dict(row) for row in earlier]
+    for cpu in (0, 3):
+        now[cpu] |= {"core": None, "package": None, "threads": None, "online": False}
+        now[cpu ^ 1]["threads"] = [cpu ^ 1]
+    rows = with_ours(now, [0, 3], earlier)
+    assert cpu_order("h", "physical-first", rows) == [0, 2, 4, 6, 1, 3, 5, 7]
+
+
 def test_a_list_is_taken_as_it_is_written() -> None:
     assert cpu_order("h", "6,0-2,1", host(1, 8, 1)) == [6, 0, 1, 2]
 

@@ -134,6 +134,19 @@ def test_cpus_come_on_line_before_what_is_theirs_is_put_back_and_go_off_line_aft
     assert next(iter(in_turn({**pending, f"{CPU}/smt/control": setting("off", "on")})))[0] == f"{CPU}/cpu2/online"
 
 
+def test_an_energy_preference_that_the_governor_changed_is_put_back_after_the_governor(
+    journal: SettingsJournal,
+) -> None:
+    policy = f"{CPU}/cpufreq/policy0"
+    governor, preference = f"{policy}/scaling_governor", f"{policy}/energy_performance_preference"
+    agent = HostAgent(**{governor: "powersave", preference: "balance_power"})
+    agent.drags = {governor: {preference: "performance"}}  # as amd_pstate has it, whatever the governor
+    apply(agent, "h", {governor: "performance", preference: "performance"}, journal)  # type: ignore[arg-type]
+    put_back(agent, "h", journal)  # type: ignore[arg-type]
+    assert agent.values == {governor: "powersave", preference: "balance_power"}
+    assert kept(journal) == {}
+
+
 class Told(Silent):
     """Remembers what is told."""
 

@@ -75,6 +75,21 @@ def test_the_defaults_make_a_server_steady() -> None:
     }
 
 
+def test_the_energy_preference_goes_with_the_governor_that_changes_it() -> None:
+    can = server()
+    for path, one in can["governors"].items():
+        name = path.replace("scaling_governor", "energy_performance_preference")
+        one["preference"] = {"name": name, "now": "balance_performance"}
+    found = [name for name in before_links("h", Tuning(), can, 1) if "policy" in name]
+    assert [name.rpartition("/")[2] for name in found] == [
+        *["scaling_governor"] * 2,
+        *["energy_performance_preference"] * 2,
+    ]
+    assert {key_of(name) for name in found} == {"governor"}
+    other = before_links("h", Tuning.model_validate({"governor": "powersave"}), can, 1)
+    assert not [name for name in other if name.endswith("_preference")]
+
+
 def test_what_a_machine_does_not_have_is_left_out() -> None:
     assert before_links("h", Tuning(), BARE, 1) == {}
     assert after_queues("h", Tuning(), BARE, [0]) == {}
