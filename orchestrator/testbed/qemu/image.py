@@ -6,29 +6,17 @@ from it, and ``packages.txt`` (every package with its version).
 """
 
 import gzip
-import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.debian import (
-    DISK,
-    copy_disk,
-    disk_hook,
-    mmdebstrap,
-    named_packages,
-    read_packages,
-    shared_scratch,
-    show_steps,
-)
+from orchestrator.debian import disk_hook, named_packages, read_packages
 from orchestrator.hashing import hash_files
 from orchestrator.kernel.releases import Release
-from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
-from orchestrator.testbed.uml.image import FIXED_TIME_S, LARGER_SIZE
+from orchestrator.testbed.lab.image import LARGER_SIZE, build_image
 from orchestrator.testbed.uml.image import GUEST as LAB_GUEST
 
 GUEST = Path(__file__).with_name("guest")
@@ -80,21 +68,27 @@ def cached_image(release: Release) -> cache.Product | None:
 
 
 def _build(release: Release, packages: Sequence[str], folder: Path, progress: Progress) -> Mapping[str, Any]:
-    with shared_scratch() as scratch:
-        _debootstrap(release, packages, scratch, folder / "build.log", progress)
-        copy_disk(scratch / DISK, folder / DISK)
-        for name in ("vmlinuz", "packages.txt"):
-            shutil.copyfile(scratch / name, folder / name)
+    exact = []
+
+    def take(scratch: Path) -> None:
+        shutil.copyfile(scratch / "vmlinuz", folder / "vmlinuz")
         (folder / "initrd").write_bytes(unpacked((scratch / "initrd").read_bytes()))
-        exact = (scratch / "release").read_text().strip()
-    (folder / "build.log").unlink()
-    os.utime(folder / DISK, (FIXED_TIME_S, FIXED_TIME_S))
-    return {
-        "kernel_release": exact,
-        "for": release.name,
-        "used_bytes": (folder / DISK).stat().st_blocks * 512,
-        "built_on": time.strftime("%Y-%m-%d"),
-    }
+        exact.append((scratch / "release").read_text().strip())
+
+    made = build_image(
+        f"guest image {release.name}",
+        folder,
+        progress,
+        files=[LAB_GUEST / "sshd_config", *GUEST.iterdir()],
+        suites=release.suites,
+        packages=_packages(release, packages),
+        hooks=_hooks(_size(packages)),
+        left_out=_LEFT_OUT,
+        # Debian's kernel package makes no initrd of its own, which would be one of everything.
+        environment={"INITRD": "No"},
+        take=take,
+    )
+    return {"kernel_release": exact[0], "for": release.name, **made}
 
 
 def unpacked(initrd: bytes) -> bytes:
@@ -132,26 +126,3 @@ _HOOKS = [
     'rm -rf "$1"/etc/ssh/ssh_host_*',
     "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
 ]
-
-
-def _debootstrap(release: Release, packages: Sequence[str], scratch: Path, log: Path, progress: Progress) -> None:
-    """Build root.ext4, vmlinuz, initrd, release and packages.txt in ``scratch``."""
-    tree = scratch / "tree"
-    tree.mkdir()
-    tree.chmod(0o777)
-    for file in (LAB_GUEST / "sshd_config", *GUEST.iterdir()):
-        shutil.copy(file, scratch)
-    mmdebstrap(
-        scratch,
-        release.suites,
-        _packages(release, packages),
-        _hooks(_size(packages)),
-        log,
-        variant="essential",
-        left_out=_LEFT_OUT,
-        what=f"Building the guest image {release.name} with mmdebstrap",
-        on_line=show_steps(progress),
-        keep_log=cache_home() / "logs" / f"guest-image-{release.name}.log",
-        # INITRD: Debian's kernel package makes no initrd of its own, which would be one of everything.
-        environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), "INITRD": "No"},
-    )

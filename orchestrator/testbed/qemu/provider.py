@@ -114,7 +114,5 @@ def _described(products: GuestProducts) -> dict[str, Any]:
     image = products.image.description["facts"]
     return {
         "kernel": {"key": products.image.key, "release": image["kernel_release"], "for": image["for"]},
-        "image_packages": (products.disk.path / "packages.txt").read_text().splitlines(),
-        "modules": {build: product.description["facts"] for build, product in products.builds.items()},
-        "disk": {"key": products.disk.key, **products.disk.description["facts"]},
+        **products.described,
     }

@@ -6,7 +6,6 @@ from it, and every module build loads and is the one that was built.
 """
 
 import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -15,18 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
-from orchestrator.paths import PLAYBOOKS
 from orchestrator.progress import Progress
 from orchestrator.provision import Target, from_here, run_playbook, variables
 from orchestrator.spec.variants import OwnCode
+from orchestrator.testbed.lab.disk import Products, check_modules, disk_inputs, provisioning
 from orchestrator.testbed.lab.lab import Lab
-from orchestrator.testbed.remote import Agent
-from orchestrator.testbed.uml.image import FIXED_TIME_S, image_inputs, lab_image
+from orchestrator.testbed.uml.image import image_inputs, lab_image
 from orchestrator.testbed.uml.machine import Machine, boot
 
 BOOT_TIMEOUT_S = 60
@@ -34,20 +31,14 @@ _PROVISION_MEMORY = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class LabProducts:
-    """Everything that lab machines boot from. ``builds``: module build name -> its product."""
+class LabProducts(Products):
+    """Everything that lab machines boot from."""
 
     kernel: cache.Product
-    disk: cache.Product
-    builds: Mapping[str, cache.Product]
 
     @property
     def kernel_file(self) -> Path:
         return self.kernel.path / "linux"
-
-    @property
-    def disk_file(self) -> Path:
-        return self.disk.path / DISK
 
 
 def lab_products(progress: Progress, own: Sequence[OwnCode] = (), packages: Sequence[str] = ()) -> LabProducts:
@@ -58,12 +49,7 @@ def lab_products(progress: Progress, own: Sequence[OwnCode] = (), packages: Sequ
     """
     kernel = lab_kernel(progress)
     made = {build.name: lab_module(build, progress) for build in needed_builds(own)}
-    inputs = {
-        "kernel": kernel.key,
-        "image": cache.key_of(image_inputs(packages)),
-        "playbooks": cache.hash_tree(PLAYBOOKS),
-        "modules": {build: product.key for build, product in made.items()},
-    }
+    inputs = {"kernel": kernel.key, **disk_inputs(cache.key_of(image_inputs(packages)), made)}
     disk = cache.find("lab-disk", cache.key_of(inputs))
     if disk is None:
         image = lab_image(progress, packages)
@@ -75,7 +61,7 @@ def lab_products(progress: Progress, own: Sequence[OwnCode] = (), packages: Sequ
             title="Provisioning the lab machine with Ansible",
             estimate_s=45,
         )
-    return LabProducts(kernel, disk, made)
+    return LabProducts(disk, made, kernel)
 
 
 def _provision(
@@ -85,16 +71,13 @@ def _provision(
     builds: Mapping[str, cache.Product],
     progress: Progress,
 ) -> Mapping[str, Any]:
-    disk = folder / DISK
-    copy_disk(image.path / DISK, disk)
     release = kernel.description["facts"]["release"]
     wanted = {
         **variables([from_here(name, product) for name, product in builds.items()]),
         "orch_kernel_release": release,
         "orch_kernel_modules": str(_pack_modules(kernel.path / "modules", folder / "modules.tar")),
     }
-    lab = Lab.start()
-    try:
+    with provisioning(folder, image) as (lab, disk):
         cores = min(2, len(os.sched_getaffinity(0)))
         machine = Machine("lab1", 1, kernel.path / "linux", disk, cores, _PROVISION_MEMORY, writable=True)
         progress.detail("booting the lab kernel")
@@ -102,14 +85,12 @@ def _provision(
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
         outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], wanted, progress)
         progress.detail("checking that every module build loads")
-        crypto = _check(lab, release, builds)
+        crypto = check_modules(lab, "lab1", release, builds)["crypto"]
+        if not crypto:
+            raise TestbedError("The lab kernel does not say which code encrypts: its patches are not in it.")
         _shut_down(lab)
-    finally:
-        lab.close()
     (folder / "modules.tar").unlink()
-    shutil.copy(image.path / "packages.txt", folder)
-    os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
-    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": crypto}
+    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": str(crypto)}
 
 
 def _pack_modules(modules: Path, target: Path) -> Path:
@@ -125,30 +106,6 @@ def _pack_modules(modules: Path, target: Path) -> Path:
         for module in sorted(modules.glob("*.ko")):
             tar.add(module, module.name, filter=anonymous)
     return target
-
-
-def _check(lab: Lab, release: str, builds: Mapping[str, cache.Product]) -> str:
-    """Run the lab's own check, and return which code encrypts."""
-    agent = Agent(lab.login("lab1"))
-    try:
-        facts = agent.request("hello")
-        if facts["kernel_release"] != release:
-            raise TestbedError(f"The lab machine runs {facts['kernel_release']}, not {release}.")
-        for name, product in builds.items():
-            agent.request(
-                "variant",
-                module=from_here(name, product).path,
-                build_id=product.description["facts"]["build_id"],
-                parameters={},
-            )
-        log = agent.request("kernel_log", most=5)
-        if log["complaints"]:
-            raise TestbedError(f"The lab kernel complains after loading the modules: {' | '.join(log['complaints'])}")
-        if not log["crypto"]:
-            raise TestbedError("The lab kernel does not say which code encrypts: its patches are not in it.")
-    finally:
-        agent.close()
-    return str(log["crypto"])
 
 
 def _shut_down(lab: Lab) -> None:

@@ -72,7 +72,5 @@ class UmlTestbed(LabTestbed):
         products = self._products
         return {
             "kernel": {"key": products.kernel.key, **products.kernel.description["facts"]},
-            "image_packages": (products.disk.path / "packages.txt").read_text().splitlines(),
-            "modules": {build: product.description["facts"] for build, product in products.builds.items()},
-            "disk": {"key": products.disk.key, **products.disk.description["facts"]},
+            **products.described,
         }

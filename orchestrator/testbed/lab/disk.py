@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks of machines in a lab: an image after Ansible, made once and shared by copy-on-write.
+
+A disk is finished only after a check: the machine boots from it, and every module build loads and is the one that was
+built.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import cache
+from orchestrator.debian import DISK, copy_disk
+from orchestrator.errors import TestbedError
+from orchestrator.paths import PLAYBOOKS
+from orchestrator.provision import from_here
+from orchestrator.testbed.lab.image import FIXED_TIME_S
+from orchestrator.testbed.lab.lab import Lab
+from orchestrator.testbed.remote import Agent
+
+_LOAD_TIMEOUT_S = 120.0  # of a module, on an emulated machine
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """What machines boot from, as far as all providers have it. ``builds``: module build name -> its product."""
+
+    disk: cache.Product
+    builds: Mapping[str, cache.Product]
+
+    @property
+    def disk_file(self) -> Path:
+        return self.disk.path / DISK
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What is worth recording about them."""
+        return {
+            "image_packages": (self.disk.path / "packages.txt").read_text().splitlines(),
+            "modules": {build: product.description["facts"] for build, product in self.builds.items()},
+            "disk": {"key": self.disk.key, **self.disk.description["facts"]},
+        }
+
+
+def disk_inputs(image: str, builds: Mapping[str, cache.Product]) -> dict[str, Any]:
+    """Return what a disk is made from. ``image``: the key of its image."""
+    return {
+        "image": image,
+        "playbooks": cache.hash_tree(PLAYBOOKS),
+        "modules": {build: product.key for build, product in builds.items()},
+    }
+
+
+@contextmanager
+def provisioning(folder: Path, image: cache.Product) -> Iterator[tuple[Lab, Path]]:
+    """Context manager: a lab, and in ``folder`` a copy of the image's disk that a machine in it can write. The disk is
+    complete when the context ends without an error."""
+    disk = folder / DISK
+    copy_disk(image.path / DISK, disk)
+    lab = Lab.start()
+    try:
+        yield lab, disk
+    finally:
+        lab.close()
+    shutil.copy(image.path / "packages.txt", folder)
+    os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
+
+
+def check_modules(lab: Lab, machine: str, release: str, builds: Mapping[str, cache.Product]) -> Mapping[str, Any]:
+    """Check that a machine runs a kernel release and that every module build loads there. Return the agent's answer to
+    ``kernel_log`` after that. Raises TestbedError."""
+    agent = Agent(lab.login(machine))
+    try:
+        running = agent.request("hello")["kernel_release"]
+        if running != release:
+            raise TestbedError(f"The machine {machine} runs the kernel {running}, not {release}.")
+        for name, product in builds.items():
+            build_id = product.description["facts"]["build_id"]
+            module = from_here(name, product).path
+            agent.request("variant", timeout_s=_LOAD_TIMEOUT_S, module=module, build_id=build_id, parameters={})
+        log: Mapping[str, Any] = agent.request("kernel_log", most=5)
+    finally:
+        agent.close()
+    if log["complaints"]:
+        said = " | ".join(log["complaints"])
+        raise TestbedError(f"The kernel of {machine} complains after loading the modules: {said}")
+    return log

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of machines in a lab: a Debian root file system, built by mmdebstrap and mke2fs without mounts and without
+root privileges."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.debian import DISK, copy_disk, mmdebstrap, shared_scratch, show_steps
+from orchestrator.paths import cache_home
+from orchestrator.progress import Progress
+
+LARGER_SIZE = "4G"  # with packages that a testbed file asks for; what is empty takes no room
+# A disk over an image names it together with its time of change; a fixed time lets the image travel.
+FIXED_TIME_S = 1_000_000_000
+
+
+def build_image(
+    name: str,
+    folder: Path,
+    progress: Progress,
+    *,
+    files: Sequence[Path],
+    suites: Sequence[str],
+    packages: Sequence[str],
+    hooks: Sequence[str],
+    left_out: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    take: Callable[[Path], None] = lambda scratch: None,
+) -> dict[str, Any]:
+    """Build a root file system: root.ext4 and packages.txt in ``folder``. Return the size and the date of the image.
+
+    ``name``: of the image, as text has it, such as lab image; ``files``: what ``hooks`` find in their folder, which are
+    commands that have the new root in $1 and write packages.txt in that folder; ``left_out``: folders of /usr/share;
+    ``take``: takes more from that folder before it is removed. Raises TestbedError.
+    """
+    log = folder / "build.log"
+    with shared_scratch() as scratch:
+        tree = scratch / "tree"
+        tree.mkdir()
+        tree.chmod(0o777)
+        for file in files:
+            shutil.copy(file, scratch)
+        mmdebstrap(
+            scratch,
+            suites,
+            packages,
+            hooks,
+            log,
+            variant="essential",
+            left_out=left_out,
+            what=f"Building the {name} with mmdebstrap",
+            on_line=show_steps(progress),
+            keep_log=cache_home() / "logs" / f"{name.replace(' ', '-')}.log",
+            environment={"SOURCE_DATE_EPOCH": str(FIXED_TIME_S), **(environment or {})},
+        )
+        copy_disk(scratch / DISK, folder / DISK)
+        shutil.copyfile(scratch / "packages.txt", folder / "packages.txt")
+        take(scratch)
+    log.unlink()
+    os.utime(folder / DISK, (FIXED_TIME_S, FIXED_TIME_S))
+    return {"used_bytes": (folder / DISK).stat().st_blocks * 512, "built_on": time.strftime("%Y-%m-%d")}
