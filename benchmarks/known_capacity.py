@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Sequence
 
 from orchestrator.measure import layout, requests
+from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
@@ -45,9 +45,9 @@ class KnownLink:
         traffic = PktgenTraffic(tool="pktgen", rate="max", warm_up="0s", duration="1s")
         levels = Cell(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
-        self.scene = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
+        self.attempt = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
         plain = {role: requests.plain_routes(net, role, 1) for role in GATEWAYS}
-        split = self.scene.placement.split(plain)
+        split = self.attempt.placement.split(plain)
         together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         shake_hands(testbed, trial.topology, 1)
 
@@ -77,7 +77,7 @@ class KnownLink:
         def measure(rate_pps: float, duration_s: float) -> Offered:
             nonlocal loads
             loads += 1
-            load = offer(self.scene, rate_pps, duration_s)
+            load = offer(self.attempt, rate_pps, duration_s)
             assert load.unexplained <= 0, load
             return Offered(load.sent, load.sent - load.received, load.offered_pps)
 
@@ -85,4 +85,4 @@ class KnownLink:
         try:
             return search_mlr(measure, goals, space), loads
         finally:
-            end_loads(self.scene)
+            end_loads(self.attempt)

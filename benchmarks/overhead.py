@@ -15,8 +15,8 @@ from pathlib import Path
 from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout
-from orchestrator.measure.attempt import run_attempt
 from orchestrator.measure.roles import make_links
+from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from orchestrator.measure.scene import Outcome
+    from orchestrator.measure.attempt import Outcome
     from orchestrator.plan import Block, Plan, Trial
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from orchestrator.cli.stage import Heartbeat, Stage, about, clock
 from orchestrator.cli.tracking import Tracker, Work, cell, rate
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.spec import SHARED_CPUS, RoleCpus
 

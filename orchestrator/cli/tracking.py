@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.cli.lessons import lessons
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import PROFILE, Block, Plan, Trial, trial_seconds
 from orchestrator.plan.noise_floor import NOISE_FLOOR
 from orchestrator.spec import SHARED_CPUS, RoleCpus

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.measure import shares
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roaming import left_behind
-from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import Peers, peers_now
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.remote import AgentFailure, together
@@ -27,30 +27,30 @@ class Aftermath:
     received_bytes: Mapping[int, int] = field(default_factory=dict)
     sent_bytes: Mapping[int, int] = field(default_factory=dict)
 
-    def carried(self, scene: Scene) -> dict[str, list[dict[str, int]]]:
+    def carried(self, attempt: Attempt) -> dict[str, list[dict[str, int]]]:
         """What each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without tunnels."""
-        if not scene.tunnelled:
+        if not attempt.tunnelled:
             return {}
-        counted, tunnels = scene.outcome.probes["interfaces"], scene.trial.levels.tunnels
-        return shares.carried(counted, tunnels, scene.net, (self.received_bytes, self.sent_bytes))
+        counted, tunnels = attempt.outcome.probes["interfaces"], attempt.trial.levels.tunnels
+        return shares.carried(counted, tunnels, attempt.net, (self.received_bytes, self.sent_bytes))
 
 
-def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
+def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
     """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
 
     ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
-    peers = peers_now(scene.testbed) if scene.rekeys else Peers({}, {})
+    peers = peers_now(attempt.testbed) if attempt.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
-    logs = together(scene.testbed.agents, "kernel_log", {host: {"most": 5} for host in scene.hosts})
-    told = scene.system.look_back(scene.testbed, scene.variant, logs)
-    scene.outcome.crypto = told.crypto
-    scene.outcome.measurements.update(told.measurements)
-    scene.outcome.marks += told.marks
+    logs = together(attempt.testbed.agents, "kernel_log", {host: {"most": 5} for host in attempt.hosts})
+    told = attempt.system.look_back(attempt.testbed, attempt.variant, logs)
+    attempt.outcome.crypto = told.crypto
+    attempt.outcome.measurements.update(told.measurements)
+    attempt.outcome.marks += told.marks
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
-    if behind := left_behind(scene, peers.ports):
+    if behind := left_behind(attempt, peers.ports):
         raise AgentFailure(f"{', '.join(behind)} did not follow {GATEWAYS[0]} to its last port, though traffic passed.")
     if never:
         raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
@@ -61,7 +61,7 @@ def look_back(scene: Scene, traffic_s: float, began_at: Mapping[str, float] | No
         for name, age in devices.items()
         if age is not None and age < traffic_s - 1.0
     ]
-    host_of = scene.placement.host_of
+    host_of = attempt.placement.host_of
     rekeys = [
         {"gateway": role, "device": name, "at_s": round(asked_at[role] - age - began_at[host_of(role)], 1)}
         for role, name, age in inside

@@ -5,8 +5,8 @@ import signal
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.readings import value_in
-from orchestrator.measure.scene import Scene
 from orchestrator.measure.streams import BadReport
 from orchestrator.plan import PROFILE
 from orchestrator.spec import Probe
@@ -20,17 +20,17 @@ def _name(probe: str, role: str) -> str:
     return f"{_PREFIX}{probe}-{role}"
 
 
-def _of_trial(scene: Scene) -> Mapping[str, Probe]:
+def _of_trial(attempt: Attempt) -> Mapping[str, Probe]:
     """The probes beside a trial; none while the kernel records polls or CPUs are sampled."""
-    return {} if scene.trial.kind in ("trace", PROFILE) else scene.conditions.probes
+    return {} if attempt.trial.kind in ("trace", PROFILE) else attempt.conditions.probes
 
 
-def requests(scene: Scene) -> dict[str, dict[str, Any]]:
+def requests(attempt: Attempt) -> dict[str, dict[str, Any]]:
     """The agents' ``attached``, by host."""
     found: dict[str, dict[str, Any]] = {}
-    traffic, placement = scene.trial.traffic, scene.placement
-    for name, probe in _of_trial(scene).items():
-        for role in (role for role in probe.roles if role in scene.roles):
+    traffic, placement = attempt.trial.traffic, attempt.placement
+    for name, probe in _of_trial(attempt).items():
+        for role in (role for role in probe.roles if role in attempt.roles):
             host = placement.host_of(role)
             asked = found.setdefault(host, {"commands": [], "tracepoints": []})
             if probe.command is not None:
@@ -38,7 +38,7 @@ def requests(scene: Scene) -> dict[str, dict[str, Any]]:
                     "duration": f"{traffic.duration_s:g}",
                     "role": role,
                     "host": host,
-                    "tunnels": str(scene.trial.levels.tunnels),
+                    "tunnels": str(attempt.trial.levels.tunnels),
                 }
                 arguments = [argument.format_map(words) for argument in probe.command]
                 about = {"role": role, "name": _name(name, role), "timed": probe.timed}
@@ -54,16 +54,16 @@ def taken_out(processes: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def of_hosts(
-    scene: Scene, measured: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Mapping[str, Any]]
+    attempt: Attempt, measured: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
     """The part of an attempt's probes that is the spec's own; empty where there is none. The outcome keeps what they
     printed. Raises BadReport where a command failed, or printed no number."""
     for name, process in printed.items():
         for kind in ("out", "err"):
             if process[kind]:
-                scene.outcome.raw[f"{name}.{kind}"] = process[kind]
+                attempt.outcome.raw[f"{name}.{kind}"] = process[kind]
     rows = []
-    for name, probe in _of_trial(scene).items():
+    for name, probe in _of_trial(attempt).items():
         about = {"probe": name, "unit": probe.unit}
         if probe.tracepoint is not None:
             rows += [
@@ -75,7 +75,7 @@ def of_hosts(
         for role in probe.roles:
             if (of_role := printed.get(_name(name, role))) is not None:
                 value = _read(f"The probe {name} at {role}", probe, of_role)
-                rows.append({**about, "host": scene.placement.host_of(role), "role": role, "value": value})
+                rows.append({**about, "host": attempt.placement.host_of(role), "role": role, "value": value})
     return {"own": rows} if rows else {}
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.measure import attached, polls, probes
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.layout import HUB, SHARED
 from orchestrator.measure.roaming import moves_of, roaming_of
-from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import keep_young
 from orchestrator.plan import PROFILE
 from orchestrator.spec import GATEWAYS
@@ -40,43 +40,43 @@ class Driven:
     echoes: Mapping[str, Any] | None = None
 
 
-def drive(scene: Scene, jobs: "Jobs") -> Driven:
+def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
     """Run a tool's servers at the receiving end and its clients at the sending end; the outcome gets probes and what
     they printed. Raises TestbedError where a host does not answer.
     """
-    testbed, outcome, hosts, placement = scene.testbed, scene.outcome, scene.hosts, scene.placement
-    sender, receiver = placement.host_of(scene.ends.sender), placement.host_of(scene.ends.receiver)
+    testbed, outcome, hosts, placement = attempt.testbed, attempt.outcome, attempt.hosts, attempt.placement
+    sender, receiver = placement.host_of(attempt.ends.sender), placement.host_of(attempt.ends.receiver)
     seconds = jobs.warm_up_s + jobs.duration_s
     grace_s = GRACE_S if jobs.grace_s is None else jobs.grace_s
     serving: dict[str, dict[str, Any]] = {
-        host: {"servers": jobs.servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * scene.slowness}
+        host: {"servers": jobs.servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * attempt.slowness}
         for host in hosts
     }
     if jobs.files:
         sent = {name: base64.b64encode(content).decode() for name, content in jobs.files.items()}
         serving = {host: {**request, "files": sent} for host, request in serving.items()}
     together(testbed.agents, "serve", serving)
-    scene.phases.done("servers")
-    keep_young(scene)
-    scene.on_traffic()
+    attempt.phases.done("servers")
+    keep_young(attempt)
+    attempt.on_traffic()
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
-    patience_s = seconds + grace_s * scene.slowness
+    patience_s = seconds + grace_s * attempt.slowness
     with testbed.boost(patience_s + 5) as boost:
         together(testbed.agents, "hold", {sender: {"clients": jobs.clients()}})
-        beside = attached.requests(scene) if jobs.measured else {}
-        start_at = time.time() + _START_IN_S * scene.slowness if len(hosts) > 1 else None
-        roaming = roaming_of(scene)
+        beside = attached.requests(attempt) if jobs.measured else {}
+        start_at = time.time() + _START_IN_S * attempt.slowness if len(hosts) > 1 else None
+        roaming = roaming_of(attempt)
         measuring = {
             host: {
                 "start_at": None if start_at is None else start_at + skews_s[host],
                 "warm_up_s": jobs.warm_up_s,
                 "duration_s": jobs.duration_s,
                 "patience_s": patience_s,
-                "trace_polls": scene.trial.kind == "trace",
-                "profile": scene.trial.kind == PROFILE,
+                "trace_polls": attempt.trial.kind == "trace",
+                "profile": attempt.trial.kind == PROFILE,
                 "echoes": jobs.echoes if host == sender else None,
-                "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
-                "sample_every_s": scene.conditions.sample_every_s,
+                "sample_roles": [role for role in attempt.roles if placement.host_of(role) == host],
+                "sample_every_s": attempt.conditions.sample_every_s,
                 "attached": beside.get(host),
                 "roaming": roaming if placement.host_of(GATEWAYS[0]) == host else None,
             }
@@ -86,7 +86,7 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
     if len(hosts) == 1:
         skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
     outcome.boost = boost.value
-    scene.phases.done("traffic")
+    attempt.phases.done("traffic")
     processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     printed = attached.taken_out(processes)
     for name, process in processes.items():
@@ -94,16 +94,16 @@ def drive(scene: Scene, jobs: "Jobs") -> Driven:
         if process["err"]:
             outcome.raw[f"{name}.err"] = process["err"]
     outcome.probes = {
-        **probes.of_hosts(measured, jobs.duration_s, scene.cpu_owners),
-        **attached.of_hosts(scene, measured, printed),
+        **probes.of_hosts(measured, jobs.duration_s, attempt.cpu_owners),
+        **attached.of_hosts(attempt, measured, printed),
         "computer": boost.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
-    if scene.trial.kind == "trace":
-        shared = {scene.net.device(SHARED, HUB): scene.trial.levels.tunnels} if scene.net.shared else {}
+    if attempt.trial.kind == "trace":
+        shared = {attempt.net.device(SHARED, HUB): attempt.trial.levels.tunnels} if attempt.net.shared else {}
         found = polls.of_hosts(measured, outcome.probes["interfaces"], placement, shared)
         outcome.raw["polls.json"] = json.dumps(found)
-    if scene.trial.kind == PROFILE:
+    if attempt.trial.kind == PROFILE:
         outcome.raw["profile.json"] = json.dumps({host: answer["profile"] for host, answer in measured.items()})
     if roaming is not None:
         outcome.measurements["roams"] = moves_of(measured[placement.host_of(GATEWAYS[0])])

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 from orchestrator.measure import shares
 from orchestrator.measure.aftermath import Aftermath, look_back
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Driven
 from orchestrator.measure.judge import Evidence, judge
-from orchestrator.measure.scene import Scene
 from orchestrator.spec import OwnQuantity
 
 if TYPE_CHECKING:
     from orchestrator.tools.protocol import Reading
 
 
-def evaluate(scene: Scene, driven: Driven, reading: "Reading", quantity: OwnQuantity | None) -> None:
-    """Turn what was read into measurements and a verdict of the scene's outcome.
+def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: OwnQuantity | None) -> None:
+    """Turn what was read into measurements and a verdict of the attempt's outcome.
 
     Raises AgentFailure where a tunnel has no handshake, though traffic passed.
     """
-    trial, outcome = scene.trial, scene.outcome
-    after = look_back(scene, driven.traffic_s, driven.began_at)
-    carried = after.carried(scene)
+    trial, outcome = attempt.trial, attempt.outcome
+    after = look_back(attempt, driven.traffic_s, driven.began_at)
+    carried = after.carried(attempt)
     if reading.value is not None:
         outcome.measurements.update(throughput_bps=None, value=float(reading.value))
     if quantity is not None:
@@ -35,24 +35,24 @@ def evaluate(scene: Scene, driven: Driven, reading: "Reading", quantity: OwnQuan
     )
     known = {**reading.evidence, **(reading.evidence_after(after) if reading.evidence_after else {})}
     if reading.value is not None:  # what counts bytes is held against its tunnels in another way
-        known.setdefault("unused", scene.unused_tunnels())
-    evidence = evidence_of(scene, after, carried, **known)
-    outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
+        known.setdefault("unused", attempt.unused_tunnels())
+    evidence = evidence_of(attempt, after, carried, **known)
+    outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
 
 
 def evidence_of(
-    scene: Scene, after: Aftermath, carried: Mapping[str, list[dict[str, int]]], **known: object
+    attempt: Attempt, after: Aftermath, carried: Mapping[str, list[dict[str, int]]], **known: object
 ) -> Evidence:
     """What is known of an attempt whatever its tool: ``known``: what the tool knows, by the fields of `Evidence`."""
     fields: dict[str, object] = {
         "streams": (),
-        "probes": scene.outcome.probes,
-        "duration_s": scene.trial.traffic.duration_s,
+        "probes": attempt.outcome.probes,
+        "duration_s": attempt.trial.traffic.duration_s,
         "handshake_age_s": after.handshake_age_s,
         "rekeyed": after.rekeyed,
         "kernel_log": after.complaints,
-        "clock_skew_s": scene.outcome.probes["clock_skew_s"],
-        "control": scene.conditions.control,
+        "clock_skew_s": attempt.outcome.probes["clock_skew_s"],
+        "control": attempt.conditions.control,
         "carried": carried,
     }
     return Evidence(**{**fields, **known})  # type: ignore[arg-type]

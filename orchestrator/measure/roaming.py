@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.measure import requests
-from orchestrator.measure.scene import Scene
+from orchestrator.measure.attempt import Attempt
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import NEVER
 from orchestrator.spec.varied import TUNNEL_ROAMING
@@ -13,15 +13,15 @@ from orchestrator.spec.varied import TUNNEL_ROAMING
 _ASIDE = 10000  # from a tunnel's port to the other one that it takes
 
 
-def roaming_of(scene: Scene) -> dict[str, Any] | None:
+def roaming_of(attempt: Attempt) -> dict[str, Any] | None:
     """What the agent's ``Roaming`` takes in a trial; None where the tunnels keep their ports."""
-    every_s = scene.trial.levels.get(TUNNEL_ROAMING, NEVER)
-    if every_s == NEVER or not scene.tunnelled:
+    every_s = attempt.trial.levels.get(TUNNEL_ROAMING, NEVER)
+    if every_s == NEVER or not attempt.tunnelled:
         return None
     devices = {}
-    for tunnel in range(1, scene.trial.levels.tunnels + 1):
+    for tunnel in range(1, attempt.trial.levels.tunnels + 1):
         port = requests.port(GATEWAYS[0], tunnel)
-        devices[scene.net.device(tunnel, GATEWAYS[0])] = [port, port + _ASIDE]
+        devices[attempt.net.device(tunnel, GATEWAYS[0])] = [port, port + _ASIDE]
     return {"role": GATEWAYS[0], "every_s": every_s, "devices": devices}
 
 
@@ -37,21 +37,21 @@ def moves_of(answer: Mapping[str, Any]) -> list[dict[str, float]]:
     ]
 
 
-def left_behind(scene: Scene, ports: Mapping[str, Mapping[str, int]]) -> list[str]:
+def left_behind(attempt: Attempt, ports: Mapping[str, Mapping[str, int]]) -> list[str]:
     """The peers of gateway-b whose packets still go to another port than gateway-a's tunnel has now.
 
     ``ports``: {gateway: {peer: port}}, with the peers in the order of the tunnels' numbers where they share a device.
     """
-    wanted = roaming_of(scene)
+    wanted = roaming_of(attempt)
     if wanted is None:
         return []
-    moved = len(scene.outcome.measurements.get("roams", ())) % 2
+    moved = len(attempt.outcome.measurements.get("roams", ())) % 2
     found = ports.get(GATEWAYS[1], {})
     behind = []
-    for tunnel in range(1, scene.trial.levels.tunnels + 1):
-        mine = wanted["devices"][scene.net.device(tunnel, GATEWAYS[0])][moved]
-        device = scene.net.device(tunnel, GATEWAYS[1])
-        peer = f"{device}/{tunnel}" if scene.net.shared else device
+    for tunnel in range(1, attempt.trial.levels.tunnels + 1):
+        mine = wanted["devices"][attempt.net.device(tunnel, GATEWAYS[0])][moved]
+        device = attempt.net.device(tunnel, GATEWAYS[1])
+        peer = f"{device}/{tunnel}" if attempt.net.shared else device
         if found.get(peer) != mine:
             behind.append(f"{GATEWAYS[1]}/{peer}")
     return behind

@@ -4,26 +4,26 @@
 from typing import Any
 
 from orchestrator.measure import layout
-from orchestrator.measure.scene import Scene
+from orchestrator.measure.attempt import Attempt
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.links import shape_of
 from orchestrator.testbed.remote import together
 
 
-def shape_link(scene: Scene) -> None:
+def shape_link(attempt: Attempt) -> None:
     """Delay, lose, reorder and limit what both gateways send over the link, where the trial's cell asks for it."""
-    shape = shape_of(scene.trial.levels)
+    shape = shape_of(attempt.trial.levels)
     if shape is not None:
-        _ask(scene, "shape_links", shape.to_json())
+        _ask(attempt, "shape_links", shape.to_json())
 
 
-def unshape_link(scene: Scene) -> None:
+def unshape_link(attempt: Attempt) -> None:
     """Take that away again. Raises TestbedError where it stays."""
-    if shape_of(scene.trial.levels) is not None:
-        _ask(scene, "unshape_links", {})
+    if shape_of(attempt.trial.levels) is not None:
+        _ask(attempt, "unshape_links", {})
 
 
-def _ask(scene: Scene, operation: str, shape: dict[str, Any]) -> None:
+def _ask(attempt: Attempt, operation: str, shape: dict[str, Any]) -> None:
     wanted = {role: {"device": layout.device_of("wan"), **shape} for role in GATEWAYS}
-    roles = scene.placement.split(wanted)
-    together(scene.testbed.agents, operation, {host: {"roles": here} for host, here in roles.items()})
+    roles = attempt.placement.split(wanted)
+    together(attempt.testbed.agents, operation, {host: {"roles": here} for host, here in roles.items()})

@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roles import placement_of
-from orchestrator.measure.scene import Scene
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Testbed, slowness
@@ -56,24 +56,24 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
     agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
 
 
-def keep_young(scene: Scene) -> None:
+def keep_young(attempt: Attempt) -> None:
     """See that no handshake falls due while traffic runs: make the tunnels anew where one is too old for that.
 
     The time since the first one bounds their age, so that the gateways are asked only where it might not do. Raises
     AgentFailure where even new handshakes would be too old. Nothing is done where the spec allows rekeys, or the system
     has none.
     """
-    if not scene.rekeys or "rekey" in scene.conditions.limits.report_only:
+    if not attempt.rekeys or "rekey" in attempt.conditions.limits.report_only:
         return
-    traffic, seconds = scene.trial.traffic, scene.phases.seconds
+    traffic, seconds = attempt.trial.traffic, attempt.phases.seconds
     needed = traffic.warm_up_s + traffic.duration_s + REKEY_MARGIN_S
     if sum(seconds.get(name, 0.0) for name in ("tunnels", "handshakes", "servers")) + needed < REKEY_AFTER_S:
         return
-    if _oldest(scene.testbed) + needed < REKEY_AFTER_S:
+    if _oldest(attempt.testbed) + needed < REKEY_AFTER_S:
         return
-    renew_tunnels(scene)
-    scene.phases.done("handshakes again")
-    oldest = _oldest(scene.testbed)
+    renew_tunnels(attempt)
+    attempt.phases.done("handshakes again")
+    oldest = _oldest(attempt.testbed)
     if oldest + needed >= REKEY_AFTER_S:
         raise AgentFailure(
             f"The oldest handshake is {oldest:.0f} s old and the traffic takes {needed - REKEY_MARGIN_S:g} s: a rekey "
@@ -82,13 +82,13 @@ def keep_young(scene: Scene) -> None:
         )
 
 
-def renew_tunnels(scene: Scene, packet_size: int | None = None) -> None:
+def renew_tunnels(attempt: Attempt, packet_size: int | None = None) -> None:
     """Make a trial's tunnels anew, with new keys and handshakes; ``packet_size`` as in `shake_hands`."""
-    assert scene.variant is not None
-    tunnels = scene.trial.levels.tunnels
-    remove_tunnels(scene.testbed, tunnels)
-    make_tunnels(scene.testbed, scene.net, tunnels, scene.variant)
-    shake_hands(scene.testbed, scene.trial.topology, tunnels, packet_size)
+    assert attempt.variant is not None
+    tunnels = attempt.trial.levels.tunnels
+    remove_tunnels(attempt.testbed, tunnels)
+    make_tunnels(attempt.testbed, attempt.net, tunnels, attempt.variant)
+    shake_hands(attempt.testbed, attempt.trial.topology, tunnels, packet_size)
 
 
 def _oldest(testbed: Testbed) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn
+from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.judge import LOAD
 from orchestrator.measure.layout import net_of
-from orchestrator.measure.scene import Conditions, Outcome
 from orchestrator.plan import Block, Trial, lessons_key
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.lane import Lane

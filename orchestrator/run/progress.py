@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import Block, Plan, Trial
 from orchestrator.progress import Progress
 

@@ -9,10 +9,10 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import control
-from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.layout import Net
 from orchestrator.measure.roles import ask_roles, make_links, see_neighbours
-from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe

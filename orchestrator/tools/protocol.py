@@ -18,8 +18,8 @@ from orchestrator.spec.traffic import Traffic
 
 if TYPE_CHECKING:
     from orchestrator.measure.aftermath import Aftermath
+    from orchestrator.measure.attempt import Attempt
     from orchestrator.measure.driving import Driven, Job, Processes
-    from orchestrator.measure.scene import Scene
     from orchestrator.spec import Cell
 
 
@@ -45,11 +45,11 @@ class Jobs:
     echoes: Mapping[str, Any] | None = None
     measured: bool = True
 
-    def drive(self, scene: "Scene") -> "Driven":
+    def drive(self, attempt: "Attempt") -> "Driven":
         """Have them run, and sample around them. Raises TestbedError where a host does not answer."""
         from orchestrator.measure.driving import drive
 
-        return drive(scene, self)
+        return drive(attempt, self)
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Reading:
     evidence_after: "Callable[[Aftermath], Mapping[str, Any]] | None" = None
 
 
-def server(scene: "Scene", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Job":
+def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Job":
     """A server at the receiving end. Clients begin when something listens at ``address`` and ``port``, by TCP or UDP;
     with port None, when it runs."""
-    role = scene.ends.receiver
+    role = attempt.ends.receiver
     return {"role": role, "name": name, "address": address, "port": port, "any": True, "arguments": list(arguments)}
 
 
-def client(scene: "Scene", name: str, arguments: Sequence[str]) -> "Job":
+def client(attempt: "Attempt", name: str, arguments: Sequence[str]) -> "Job":
     """A client at the sending end, which ends by itself."""
-    return {"role": scene.ends.sender, "name": name, "any": True, "arguments": list(arguments)}
+    return {"role": attempt.ends.sender, "name": name, "any": True, "arguments": list(arguments)}
 
 
 class Tool:
@@ -133,24 +133,24 @@ class Tool:
         """Bytes of the IP packet that must pass whole before it begins; None for any."""
         return None
 
-    def prepare(self, scene: "Scene") -> Jobs:
+    def prepare(self, attempt: "Attempt") -> Jobs:
         """What the hosts are to run in a trial. Raises AgentFailure where they lack what it needs."""
-        traffic = scene.trial.traffic
-        return Jobs(self.servers(scene), lambda: self.clients(scene), traffic.warm_up_s, traffic.duration_s)
+        traffic = attempt.trial.traffic
+        return Jobs(self.servers(attempt), lambda: self.clients(attempt), traffic.warm_up_s, traffic.duration_s)
 
-    def servers(self, scene: "Scene") -> "Sequence[Job]":
+    def servers(self, attempt: "Attempt") -> "Sequence[Job]":
         """Its servers, of `server`."""
         return ()
 
-    def clients(self, scene: "Scene") -> "Sequence[Job]":
+    def clients(self, attempt: "Attempt") -> "Sequence[Job]":
         """Its clients, of `client`."""
         raise NotImplementedError
 
-    def read(self, scene: "Scene", processes: "Processes") -> Reading:
+    def read(self, attempt: "Attempt", processes: "Processes") -> Reading:
         """What the processes printed: {name: {"status", "out", "err"}}. Raises BadReport where that is no number."""
         raise NotImplementedError
 
-    def run(self, scene: "Scene") -> None:
+    def run(self, attempt: "Attempt") -> None:
         """Measure; the outcome gets measurements, probes and a verdict.
 
         Raises BadReport where a report is no number, and TestbedError where a host does not answer.
@@ -158,10 +158,10 @@ class Tool:
         from orchestrator.measure.evaluating import evaluate
         from orchestrator.measure.latency import beside_traffic
 
-        driven = self.prepare(scene).drive(scene)
+        driven = self.prepare(attempt).drive(attempt)
         if driven.echoes is not None:
-            scene.outcome.measurements["latency"] = [beside_traffic(driven.echoes)]
-        evaluate(scene, driven, self.read(scene, driven.processes), self.quantity(scene.trial.traffic))
+            attempt.outcome.measurements["latency"] = [beside_traffic(driven.echoes)]
+        evaluate(attempt, driven, self.read(attempt, driven.processes), self.quantity(attempt.trial.traffic))
 
-    def clean_up(self, scene: "Scene") -> None:
+    def clean_up(self, attempt: "Attempt") -> None:
         """Remove what it left in the hosts, whether or not the trial was ok. Raises TestbedError."""

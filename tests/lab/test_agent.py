@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
-from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.measure.tunnels import make_tunnels, peers_now, remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.progress import Silent

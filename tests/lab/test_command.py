@@ -8,9 +8,9 @@ import pytest
 
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout
-from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
 from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed

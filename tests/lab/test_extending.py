@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.kernel.variants import variant
 from orchestrator.measure import layout
-from orchestrator.measure.attempt import run_attempt
+from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.scene import Conditions, Outcome
+from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.paths import CHECKOUT
 from orchestrator.plan import make_plan
 from orchestrator.plan.capabilities import lab_capabilities

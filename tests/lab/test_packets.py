@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
+from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.load import Load
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
@@ -57,7 +57,7 @@ def testbed() -> Iterator[UmlTestbed]:
 
 
 @contextlib.contextmanager
-def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
+def attempt(testbed: UmlTestbed, variant: str) -> Iterator[Attempt]:
     """An attempt whose tunnels are ready."""
     trial = Trial(
         trial_id="0" * 16,
@@ -78,7 +78,7 @@ def scene(testbed: UmlTestbed, variant: str) -> Iterator[Scene]:
         gateways = ("gateway-a", "gateway-b")
         agent.request("routes", roles={r: requests.plain_routes(NET, r, TUNNELS) for r in gateways})
     shake_hands(testbed, layout.SITE_TO_SITE, TUNNELS, 128)
-    made = Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
+    made = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
     try:
         yield made
     finally:
@@ -116,7 +116,7 @@ def all_explained(load: Load) -> None:
 
 @pytest.mark.parametrize("variant", ["vanilla", pytest.param("inline", marks=pytest.mark.full)])
 def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTestbed, variant: str) -> None:
-    with scene(testbed, variant) as made, dropping(testbed):
+    with attempt(testbed, variant) as made, dropping(testbed):
         load = offer(made, RATE, SECONDS)
     assert load.drops == {f"{role}/nftables {hook}": packets for role, hook, _, packets in DROPS}
     all_explained(load)
@@ -128,7 +128,7 @@ def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTes
 @pytest.mark.parametrize("variant", ["vanilla", NO_VARIANT])
 @pytest.mark.parametrize("queue", ["tbf rate 4mbit burst 4kb limit 8kb", "netem loss 10%"])
 def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, queue: str) -> None:
-    with scene(testbed, variant) as made:
+    with attempt(testbed, variant) as made:
         in_role(testbed, "gateway-a", f"tc qdisc add dev wan0 root {queue}")
         try:
             load = offer(made, RATE, SECONDS)
@@ -141,7 +141,7 @@ def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, qu
 
 @pytest.mark.full
 def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTestbed) -> None:
-    with scene(testbed, "vanilla") as made:
+    with attempt(testbed, "vanilla") as made:
         load = offer(made, None, SECONDS)
     assert load.unexplained == 0, load
     assert load.offered_pps > 20_000
@@ -151,7 +151,7 @@ def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTes
 @pytest.mark.full
 def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
-    with scene(testbed, "vanilla"):
+    with attempt(testbed, "vanilla"):
         asked = {"gateway": "198.18.1.1", "sizes": [[64, 1]], "clone": 0, "burst": 1, "devices": []}
         with pytest.raises(AgentFailure, match=r"no Ethernet header .* site-to-site"):
             agent.request("pktgen", role="gateway-a", device="wg1", **asked)
@@ -175,7 +175,7 @@ def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: Um
 @pytest.mark.full
 def test_without_its_controller_the_generator_stops(testbed: UmlTestbed) -> None:
     """Last: the agent is gone afterwards."""
-    with scene(testbed, "vanilla") as made:
+    with attempt(testbed, "vanilla") as made:
         offer(made, RATE, SECONDS)
     agent = testbed.agents["lab1"]
     loads = {f"lan0@{i}": [0, 1] for i in range(TUNNELS)}

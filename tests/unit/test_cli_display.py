@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.display import LineDisplay, LiveDisplay
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment
 

@@ -17,7 +17,7 @@ from orchestrator.analysis.page import render
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.variants import variant
 from orchestrator.measure import attached, layout
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Plan, make_plan
 from orchestrator.plan.capabilities import lab_capabilities
@@ -78,7 +78,7 @@ def test_a_tool_is_one_file_whose_keys_are_factors_and_whose_number_is_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def attempted(testbed: Any, trial: Any, *rest: Any) -> Outcome:
-        read = tool_of(trial.traffic).read(scene_of(trial), printed_by(trial, trial.traffic.message))
+        read = tool_of(trial.traffic).read(attempt_of(trial), printed_by(trial, trial.traffic.message))
         quantity = trial.traffic.quantity.model_dump(mode="json")
         measured = {"throughput_bps": None, "value": read.value, "quantity": quantity, "overhead_s": 0.5}
         return Outcome(status="ok", measurements=measured)
@@ -142,18 +142,18 @@ def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(
 
     def attempted(testbed: Any, trial: Any, variant: Any, tell: Any, conditions: Any, *rest: Any) -> Outcome:
         outcome = ok()
-        scene: Any = SimpleNamespace(
+        attempt: Any = SimpleNamespace(
             trial=trial,
             conditions=conditions,
             outcome=outcome,
             roles=layout.roles(trial.topology),
             placement=layout.Placement((("a", layout.roles(trial.topology)),), {}),
         )
-        asked = attached.requests(scene)["a"]
+        asked = attached.requests(attempt)["a"]
         assert {command["name"] for command in asked["commands"]} == set(printed)
         assert asked["commands"][1]["arguments"][2].startswith("import time; time.sleep(2);")
         counted = {one["name"]: 40 + trial.repetition for one in asked["tracepoints"]}
-        outcome.probes.update(attached.of_hosts(scene, {"a": {"tracepoints": counted}}, printed))
+        outcome.probes.update(attached.of_hosts(attempt, {"a": {"tracepoints": counted}}, printed))
         return outcome
 
     monkeypatch.setattr("orchestrator.run.work.run_attempt", attempted)
@@ -236,7 +236,7 @@ def test_a_mistake_in_a_variant_of_a_system_is_said_with_its_place(folder: Path,
         load_experiment("unencrypted.yaml")
 
 
-def scene_of(trial: Any) -> Any:
+def attempt_of(trial: Any) -> Any:
     return SimpleNamespace(trial=trial, addresses=lambda tunnel: (f"from-{tunnel}", f"to-{tunnel}"))
 
 
@@ -249,7 +249,7 @@ def test_a_report_of_a_tool_that_is_no_number_is_said(folder: Path) -> None:
     plan = make_plan(load_experiment("pingpong.yaml"), lab_capabilities(1, ("vanilla", "inline")))
     trial = next(plan.iterate())
     with pytest.raises(BadReport, match=r"^The client of tunnel 1 counted nothing: no route\.$"):
-        tool_of(trial.traffic).read(scene_of(trial), printed_by(trial, 1, status=1))
+        tool_of(trial.traffic).read(attempt_of(trial), printed_by(trial, 1, status=1))
 
 
 def test_levels_of_a_tool_are_part_of_what_a_trial_is(folder: Path) -> None:

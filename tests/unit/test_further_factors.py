@@ -19,7 +19,7 @@ from orchestrator.analysis.settings import in_setting, settings
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.measure import layout, requests
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.paths import RESULTS
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment, load_experiment, read_traffic

@@ -129,7 +129,7 @@ def test_a_program_that_is_not_there_is_named(traffic: Traffic) -> None:
         beside.start()
 
 
-def scene_with(probe: dict[str, Any]) -> Any:
+def attempt_with(probe: dict[str, Any]) -> Any:
     roles = ("client", "gateway-a", "gateway-b", "server")
     return SimpleNamespace(
         trial=SimpleNamespace(kind="measure"),
@@ -151,8 +151,8 @@ def scene_with(probe: dict[str, Any]) -> Any:
 def test_a_command_that_gives_no_number_fails_the_attempt_and_its_output_is_kept(
     status: int | None, out: str, said: str
 ) -> None:
-    scene = scene_with({"at": "client", "command": ("df",), "read": {"regex": r"(\d+)"}, "unit": "files"})
+    attempt = attempt_with({"at": "client", "command": ("df",), "read": {"regex": r"(\d+)"}, "unit": "files"})
     printed = {"probe-disk-client": {"status": status, "out": out, "err": "broken" if status else ""}}
     with pytest.raises(BadReport, match=said):
-        attached.of_hosts(scene, {}, printed)
-    assert scene.outcome.raw["probe-disk-client.out"] == out
+        attached.of_hosts(attempt, {}, printed)
+    assert attempt.outcome.raw["probe-disk-client.out"] == out

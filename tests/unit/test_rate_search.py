@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
 from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.latency import round_trips
 from orchestrator.measure.load import Load
-from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
 from orchestrator.plan import Trial
 from orchestrator.spec import Cell, Limits, read_traffic
 from orchestrator.store import headline
@@ -64,11 +64,11 @@ class Lab:
         self.echoes: list[Mapping[str, Any]] = []
         self.texts: list[str] = []
         for module in (rate_search, packet_rate):
-            monkeypatch.setattr(module, "look_back", lambda scene, seconds: Aftermath(3.0, (), ()))
+            monkeypatch.setattr(module, "look_back", lambda attempt, seconds: Aftermath(3.0, (), ()))
         monkeypatch.setattr(rate_search, "offer", self.offer)
 
     def offer(
-        self, scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None
+        self, attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None
     ) -> Load:
         self.asked.append((rate_pps, duration_s))
         self.bed.now_s += duration_s
@@ -98,8 +98,8 @@ class Lab:
             "0" * 16, "baseline" if baseline is None else "measure", 1, 0, 1, levels, 1, found, "site-to-site"
         )
         conditions = Conditions(limits or Limits(), baseline)
-        scene = Scene(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
-        measure_packet_rate(scene)
+        attempt = Attempt(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
+        measure_packet_rate(attempt)
         return outcome
 
 
@@ -191,8 +191,8 @@ def test_the_loads_that_decide_may_last_longer(monkeypatch: pytest.MonkeyPatch) 
 def test_bounds_that_are_far_apart_as_offered_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch)
 
-    def slow(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Any = None) -> Load:
-        return lab.offer(scene, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, echoes)
+    def slow(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Any = None) -> Load:
+        return lab.offer(attempt, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, echoes)
 
     monkeypatch.setattr(rate_search, "offer", slow)
     outcome = lab.measure(search={"goals": ("ndr",)})

@@ -13,7 +13,7 @@ from orchestrator.analysis.dataset import load
 from orchestrator.analysis.rekeys import cost, rates, rekeys, roaming_cost, roams
 from orchestrator.kernel.variants import Variant, load_variants
 from orchestrator.measure import tunnels
-from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import Cell, Limits
 from orchestrator.testbed.remote import AgentFailure
@@ -32,7 +32,7 @@ class Gateways:
             patch.setattr(tunnels, name, lambda *arguments, name=name: self.done.append(name))
 
 
-def scene(duration: str, took_s: float, variant: str = "vanilla", limits: Limits | None = None) -> Scene:
+def attempt(duration: str, took_s: float, variant: str = "vanilla", limits: Limits | None = None) -> Attempt:
     traffic = Iperf3Traffic(warm_up="1s", duration=duration)
     trial = Trial("0" * 16, "measure", 1, 1, 1, Cell(variant, 1, 1), 1, traffic, "site-to-site")
     phases = Phases()
@@ -40,14 +40,14 @@ def scene(duration: str, took_s: float, variant: str = "vanilla", limits: Limits
     testbed: Any = None
     known: dict[str, Variant] = load_variants()
     conditions = Conditions(limits or Limits())
-    return Scene(testbed, trial, conditions, Outcome(), phases, lambda: None, variant=known.get(variant))
+    return Attempt(testbed, trial, conditions, Outcome(), phases, lambda: None, variant=known.get(variant))
 
 
 def test_young_handshakes_are_not_even_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     gateways = Gateways(monkeypatch)
-    tunnels.keep_young(scene("10s", 100.0))
-    tunnels.keep_young(scene("200s", 0.0, limits=Limits(report_only=("rekey",))))
-    tunnels.keep_young(scene("200s", 0.0, variant=NO_VARIANT))
+    tunnels.keep_young(attempt("10s", 100.0))
+    tunnels.keep_young(attempt("200s", 0.0, limits=Limits(report_only=("rekey",))))
+    tunnels.keep_young(attempt("200s", 0.0, variant=NO_VARIANT))
     assert gateways.done == []
 
 
@@ -63,14 +63,14 @@ def test_handshakes_that_would_come_due_are_made_again(
     monkeypatch: pytest.MonkeyPatch, ages: list[float | None], done: list[str]
 ) -> None:
     gateways = Gateways(monkeypatch, *ages)
-    tunnels.keep_young(scene("10s", 110.0))
+    tunnels.keep_young(attempt("10s", 110.0))
     assert gateways.done == done
 
 
 def test_where_even_new_handshakes_are_too_old_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     Gateways(monkeypatch, 104.0, 105.0)
     with pytest.raises(AgentFailure, match=r"oldest handshake is 105 s old and the traffic takes 11 s"):
-        tunnels.keep_young(scene("10s", 110.0))
+        tunnels.keep_young(attempt("10s", 110.0))
 
 
 def with_rekeys(folder: Path, variant: str, at_s: float, dip: float) -> Path:

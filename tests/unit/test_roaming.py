@@ -13,7 +13,7 @@ from orchestrator.agent import traffic as driving
 from orchestrator.analysis.dataset import load
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import roaming
-from orchestrator.measure.scene import Conditions, Outcome, Phases, Scene
+from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.plan import Trial
 from orchestrator.spec import Cell, SpecError, load_experiment
 from orchestrator.store.tables import write_tables
@@ -50,30 +50,30 @@ def test_who_cannot_roam_is_left_out_and_the_message_gives_the_rule(tmp_path: Pa
         load_experiment(file)
 
 
-def scene(variant: str, tunnels: int, **more: Any) -> Scene:
+def attempt(variant: str, tunnels: int, **more: Any) -> Attempt:
     cell = Cell(variant, 1, tunnels, more=more)
     trial = Trial("0" * 16, "measure", 1, 1, 1, cell, 1, Iperf3Traffic(duration="10s"), "site-to-site")
     testbed: Any = None
     of = load_variants().get(variant)
-    return Scene(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None, variant=of)
+    return Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None, variant=of)
 
 
 def test_each_tunnel_has_two_ports_and_a_baseline_none() -> None:
-    asked = roaming.roaming_of(scene("vanilla", 2, **{"tunnel.roam_every": 4.0}))
+    asked = roaming.roaming_of(attempt("vanilla", 2, **{"tunnel.roam_every": 4.0}))
     assert asked is not None
     assert (asked["role"], asked["every_s"]) == ("gateway-a", 4.0)
     ports = [port for pair in asked["devices"].values() for port in pair]
     assert list(asked["devices"]) == ["wg1", "wg2"]
     assert len(set(ports)) == 4
-    assert roaming.roaming_of(scene("vanilla", 2)) is None
-    assert roaming.roaming_of(scene("vanilla", 2, **{"tunnel.roam_every": "never"})) is None
-    assert roaming.roaming_of(scene("none", 2)) is None
+    assert roaming.roaming_of(attempt("vanilla", 2)) is None
+    assert roaming.roaming_of(attempt("vanilla", 2, **{"tunnel.roam_every": "never"})) is None
+    assert roaming.roaming_of(attempt("none", 2)) is None
 
 
 @pytest.mark.parametrize("device", ["own", "shared"])
 @pytest.mark.parametrize("moves", [1, 2])
 def test_a_peer_that_did_not_follow_is_named(device: str, moves: int) -> None:
-    mine = scene("vanilla", 2, **{"tunnel.roam_every": 4.0, "tunnel.device": device})
+    mine = attempt("vanilla", 2, **{"tunnel.roam_every": 4.0, "tunnel.device": device})
     mine.outcome.measurements["roams"] = [{"at_s": 4.0 * n, "took_s": 0.0} for n in range(1, moves + 1)]
     names = ["wg0/1", "wg0/2"] if device == "shared" else ["wg1", "wg2"]
     now = {name: 20001 + at + (10000 if moves == 1 else 0) for at, name in enumerate(names)}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator import store
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.measure.scene import Outcome
+from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.executor import Here

@@ -154,12 +154,12 @@ def goodput_of(printed: dict[str, Any], **asked: Any) -> Reading:
     traffic = Iperf3Traffic.model_validate(
         {"duration": "2s", **(asked or {"paths": "ecmp", "connections": len(printed) // 2})}
     )
-    scene: Any = SimpleNamespace(
+    attempt: Any = SimpleNamespace(
         trial=SimpleNamespace(traffic=traffic, levels=SimpleNamespace(tunnels=1)),
         generator_carries=4000.0,
         net=SimpleNamespace(mtu=1420),
     )
-    return goodput.read(scene, printed)
+    return goodput.read(attempt, printed)
 
 
 @pytest.mark.parametrize(("bitrate", "bound"), [("max", True), ("4 kbit/s", False)])

@@ -16,8 +16,8 @@ from orchestrator.tools.command.traffic import CommandTraffic
 from orchestrator.tools.protocol import Jobs, Reading, Tool
 
 if TYPE_CHECKING:
+    from orchestrator.measure.attempt import Attempt
     from orchestrator.measure.driving import Processes
-    from orchestrator.measure.scene import Scene
     from orchestrator.tools.command.runs import Run
 
 
@@ -37,36 +37,36 @@ class OwnCommand(Tool):
             message = "The tool command runs your own programs. Add command, with client, read and quantity"
             yield Problem(f"{message} (docs/traffic.md).", traffic.keys["tool"])
 
-    def prepare(self, scene: "Scene") -> Jobs:
+    def prepare(self, attempt: "Attempt") -> Jobs:
         from orchestrator.tools.command import runs
 
-        traffic, tunnels = CommandTraffic.of(scene.trial.traffic), scene.trial.levels.tunnels
+        traffic, tunnels = CommandTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
         command, warm_up_s = runs.command_of(traffic), traffic.warm_up_s
 
         def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
             return Jobs(
-                runs.servers(scene.ends.receiver, command, wanted),
-                lambda: runs.clients(scene.ends.sender, command, wanted),
+                runs.servers(attempt.ends.receiver, command, wanted),
+                lambda: runs.clients(attempt.ends.sender, command, wanted),
                 warm_up_s,
                 duration_s,
                 grace_s=command.deadline_s,
-                files=scene.conditions.files,
+                files=attempt.conditions.files,
                 measured=measured,
             )
 
         if warm_up_s and not command.warms_up_itself:
             warming = runs.runs(traffic, tunnels, warm_up_s)
             before = jobs(warming, 0.0, warm_up_s, measured=False)
-            runs.read_runs(command, warming, before.drive(scene).processes)
+            runs.read_runs(command, warming, before.drive(attempt).processes)
             warm_up_s = 0.0
         return jobs(runs.runs(traffic, tunnels, traffic.duration_s), warm_up_s, traffic.duration_s)
 
-    def read(self, scene: "Scene", processes: "Processes") -> Reading:
+    def read(self, attempt: "Attempt", processes: "Processes") -> Reading:
         from orchestrator.tools.command import runs
 
-        traffic = CommandTraffic.of(scene.trial.traffic)
+        traffic = CommandTraffic.of(attempt.trial.traffic)
         command = runs.command_of(traffic)
-        wanted = runs.runs(traffic, scene.trial.levels.tunnels, traffic.duration_s)
+        wanted = runs.runs(traffic, attempt.trial.levels.tunnels, traffic.duration_s)
         values = runs.read_runs(command, wanted, processes)
         each = [{"tunnel": run.tunnel, "value": value} for run, value in zip(wanted, values, strict=True)]
         return Reading(

@@ -13,8 +13,8 @@ from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading, Tool
 
 if TYPE_CHECKING:
+    from orchestrator.measure.attempt import Attempt
     from orchestrator.measure.driving import Processes
-    from orchestrator.measure.scene import Scene
 
 
 class Iperf3(Tool):
@@ -42,15 +42,15 @@ class Iperf3(Tool):
         least = f"{name_of(OLDEST)}, and {name_of(SINCE['--udp'])} for UDP and both directions"
         return f"iperf3 {name_of(known)} is too old: its trials need {least}"
 
-    def prepare(self, scene: "Scene") -> Jobs:
+    def prepare(self, attempt: "Attempt") -> Jobs:
         from orchestrator.tools.iperf3.goodput import prepare
 
-        return prepare(scene)
+        return prepare(attempt)
 
-    def read(self, scene: "Scene", processes: "Processes") -> Reading:
+    def read(self, attempt: "Attempt", processes: "Processes") -> Reading:
         from orchestrator.tools.iperf3.goodput import read
 
-        return read(scene, processes)
+        return read(attempt, processes)
 
 
 TOOL = Iperf3()

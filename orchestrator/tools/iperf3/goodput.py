@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Job, Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
-from orchestrator.measure.scene import Scene
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.protocol import own_cpus
@@ -18,28 +18,28 @@ from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading
 
 
-def prepare(scene: Scene) -> Jobs:
+def prepare(attempt: Attempt) -> Jobs:
     """The processes of a trial, when both ends have what they need. Raises AgentFailure where they do not."""
-    traffic, ends = Iperf3Traffic.of(scene.trial.traffic), scene.ends
-    pairs = _checked_pairs(scene)
+    traffic, ends = Iperf3Traffic.of(attempt.trial.traffic), attempt.ends
+    pairs = _checked_pairs(attempt)
 
     def clients() -> Sequence[Job]:
-        pinned = traffic.affinity or own_cpus(scene.testbed)
-        cpus = (scene.testbed.cpus[ends.sender], scene.testbed.cpus[ends.receiver]) if pinned else None
-        return iperf3.clients(ends.sender, pairs, traffic, cpus, scene.net.mtu)
+        pinned = traffic.affinity or own_cpus(attempt.testbed)
+        cpus = (attempt.testbed.cpus[ends.sender], attempt.testbed.cpus[ends.receiver]) if pinned else None
+        return iperf3.clients(ends.sender, pairs, traffic, cpus, attempt.net.mtu)
 
     servers = iperf3.servers(ends.receiver, pairs)
-    echoes = _echoes(scene, pairs[0])
+    echoes = _echoes(attempt, pairs[0])
     return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json", echoes=echoes)
 
 
-def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:
+def _echoes(attempt: Attempt, first: iperf3.Pair) -> dict[str, Any] | None:
     """The echo requests beside the traffic, of the measured window alone; None where the spec asks for none."""
-    traffic = Iperf3Traffic.of(scene.trial.traffic)
+    traffic = Iperf3Traffic.of(attempt.trial.traffic)
     if traffic.latency is None:
         return None
     return {
-        "role": scene.ends.sender,
+        "role": attempt.ends.sender,
         "source": first.sender,
         "destination": first.receiver,
         "pace_pps": traffic.latency.rate_pps,
@@ -48,25 +48,25 @@ def _echoes(scene: Scene, first: iperf3.Pair) -> dict[str, Any] | None:
     }
 
 
-def _checked_pairs(scene: Scene) -> list[iperf3.Pair]:
-    traffic, placement, ends = Iperf3Traffic.of(scene.trial.traffic), scene.placement, scene.ends
+def _checked_pairs(attempt: Attempt) -> list[iperf3.Pair]:
+    traffic, placement, ends = Iperf3Traffic.of(attempt.trial.traffic), attempt.placement, attempt.ends
     try:
-        pairs = iperf3.pairs(scene.trial.levels.tunnels, traffic)
+        pairs = iperf3.pairs(attempt.trial.levels.tunnels, traffic)
         roles = placement.split({ends.sender: None, ends.receiver: None})
         wanted = {"tool": "iperf3", "congestion": traffic.congestion}
         found = together(
-            scene.testbed.agents, "generator", {host: {**wanted, "roles": list(here)} for host, here in roles.items()}
+            attempt.testbed.agents, "generator", {host: {**wanted, "roles": list(here)} for host, here in roles.items()}
         )
         said = {host: answer["version"] for host, answer in found.items()}
-        scene.outcome.marks += iperf3.check(said, traffic)
+        attempt.outcome.marks += iperf3.check(said, traffic)
     except iperf3.Unsuitable as error:
         raise AgentFailure(str(error)) from error
     return pairs
 
 
-def read(scene: Scene, processes: Processes) -> Reading:
+def read(attempt: Attempt, processes: Processes) -> Reading:
     """What the receivers counted. Raises BadReport where a report is no number."""
-    traffic, tunnels = Iperf3Traffic.of(scene.trial.traffic), scene.trial.levels.tunnels
+    traffic, tunnels = Iperf3Traffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
     pairs = iperf3.pairs(tunnels, traffic)
     streams = [stream for pair in pairs for stream in report.read_pair(pair, traffic, processes)]
     if not any(stream.received_bytes for stream in streams):
@@ -86,11 +86,11 @@ def read(scene: Scene, processes: Processes) -> Reading:
     evidence = {
         "streams": streams,
         # At a bit rate that is asked for, the generator is meant to be the limit.
-        "baseline": None if traffic.paced_bps is not None else scene.generator_carries,
-        "segment_bytes": iperf3.segment(traffic, scene.net.mtu),
+        "baseline": None if traffic.paced_bps is not None else attempt.generator_carries,
+        "segment_bytes": iperf3.segment(traffic, attempt.net.mtu),
         "flows": _flows(traffic, tunnels),
     }
-    return Reading(None, measurements, evidence, lambda after: {"passages": _passages(scene, streams, after)})
+    return Reading(None, measurements, evidence, lambda after: {"passages": _passages(attempt, streams, after)})
 
 
 def _row(stream: Stream) -> dict[str, Any]:
@@ -126,9 +126,9 @@ def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
     return flows * (2 if traffic.direction == "both" else 1)
 
 
-def _passages(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> list[Passage]:
+def _passages(attempt: Attempt, streams: Sequence[Stream], after: Aftermath) -> list[Passage]:
     """What the receivers report beside what the interfaces counted on their way, or the peers of a shared device."""
-    counted, ends = scene.outcome.probes["interfaces"], scene.ends
+    counted, ends = attempt.outcome.probes["interfaces"], attempt.ends
     found = []
     for direction, role, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
         there = [stream for stream in streams if stream.direction == direction]
@@ -137,18 +137,18 @@ def _passages(scene: Scene, streams: Sequence[Stream], after: Aftermath) -> list
         # Of each tunnel, or of all together where flows share them; without tunnels, of the link.
         groups: dict[str, tuple[int, int]] = {}
         for stream in there:
-            if not scene.tunnelled:
+            if not attempt.tunnelled:
                 where = "the link"
                 came_in = sum(c["rx_bytes"] for n, c in counted[role].items() if n.startswith(("lan", "wan")))
             elif stream.tunnel is None:
                 where = "all tunnels"
-                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(scene.net.devices))
-            elif scene.net.shares(gateway):
+                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(attempt.net.devices))
+            elif attempt.net.shares(gateway):
                 where = f"tunnel {stream.tunnel}"
                 came_in = after.received_bytes.get(stream.tunnel, 0)
             else:
                 where = f"tunnel {stream.tunnel}"
-                came_in = counted[gateway].get(scene.net.device(stream.tunnel, gateway), {}).get("rx_bytes", 0)
+                came_in = counted[gateway].get(attempt.net.device(stream.tunnel, gateway), {}).get("rx_bytes", 0)
             groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
         back = " in reverse" if direction == "reverse" else ""
         found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]

@@ -14,7 +14,7 @@ from orchestrator.tools.pktgen.traffic import PktgenTraffic
 from orchestrator.tools.protocol import Tool
 
 if TYPE_CHECKING:
-    from orchestrator.measure.scene import Scene
+    from orchestrator.measure.attempt import Attempt
     from orchestrator.spec import Cell
 
 
@@ -49,15 +49,15 @@ class Pktgen(Tool):
 
         return largest_packet(levels.packet_size)
 
-    def run(self, scene: "Scene") -> None:
+    def run(self, attempt: "Attempt") -> None:
         from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
 
-        measure_packet_rate(scene)
+        measure_packet_rate(attempt)
 
-    def clean_up(self, scene: "Scene") -> None:
+    def clean_up(self, attempt: "Attempt") -> None:
         from orchestrator.tools.pktgen.loads import end_loads
 
-        end_loads(scene)
+        end_loads(attempt)
 
 
 def _searches(traffic: Mapping) -> Iterator[Problem]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.measure import layout, probes, requests
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.load import Load
-from orchestrator.measure.scene import Scene
 from orchestrator.spec import IMIX, LINKS
 from orchestrator.spec.fields import LARGEST_PACKET
 from orchestrator.testbed.remote import AgentFailure, together
@@ -78,7 +78,7 @@ def paces(
     return found
 
 
-def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
+def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
     """Offer one load over tunnels that are ready, for about ``duration_s``; None: as fast as it can.
 
     ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them.
@@ -86,13 +86,13 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
     less: compare ``offered_pps``. Raises AgentFailure where nothing could be sent, TestbedError where a host does not
     answer.
     """
-    testbed, agents, placement = scene.testbed, scene.testbed.agents, scene.placement
-    traffic, tunnels = PktgenTraffic.of(scene.trial.traffic), scene.trial.levels.tunnels
-    sending = _make_ready(scene)
+    testbed, agents, placement = attempt.testbed, attempt.testbed.agents, attempt.placement
+    traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
+    sending = _make_ready(attempt)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
-    together(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in scene.hosts})
-    before = _hops(scene)
-    sender = placement.host_of(scene.ends.sender)
+    together(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in attempt.hosts})
+    before = _hops(attempt)
+    sender = placement.host_of(attempt.ends.sender)
     with testbed.boost(duration_s + _PATIENCE_S) as boost:
         measured = together(
             agents,
@@ -103,16 +103,16 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
                     "warm_up_s": 0.0,
                     "duration_s": duration_s,
                     "patience_s": duration_s + _PATIENCE_S,
-                    "sample_roles": [role for role in scene.roles if placement.host_of(role) == host],
+                    "sample_roles": [role for role in attempt.roles if placement.host_of(role) == host],
                     "pktgen": loads if host == sender else None,
                     "echoes": echoes if host == sender else None,
                 }
-                for host in scene.hosts
+                for host in attempt.hosts
             },
             timeout_s=duration_s + 2 * _PATIENCE_S,
         )
-        after = _drained(scene)
-    scene.outcome.boost = boost.value
+        after = _drained(attempt)
+    attempt.outcome.boost = boost.value
     results = measured[sender]["pktgen"]
     given = {result["name"]: result["sent"] + result["errors"] for result in results}
     sent = sum(given.values())
@@ -124,10 +124,10 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
     grown = {
         role: growth(roles[role], counters) for answer in after.values() for role, counters in answer["hops"].items()
     }
-    arrived = {int(tunnel): counts for tunnel, counts in grown[scene.ends.receiver]["sink"].items()}
+    arrived = {int(tunnel): counts for tunnel, counts in grown[attempt.ends.receiver]["sink"].items()}
     received = sum(packets for packets, _ in arrived.values())
     virtual = [link for link, (one, other) in LINKS.items() if placement.host_of(one) == placement.host_of(other)]
-    drops = lost(grown, sent, virtual, tunnels=scene.tunnelled)
+    drops = lost(grown, sent, virtual, tunnels=attempt.tunnelled)
     by_tunnel = dict.fromkeys(range(1, tunnels + 1), 0)
     for one in sending:
         by_tunnel[one.tunnel] += given[one.name]
@@ -142,17 +142,17 @@ def offer(scene: Scene, rate_pps: float | None, duration_s: float, echoes: Mappi
         received_bytes=sum(octets for _, octets in arrived.values()),
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
-        probes={**probes.of_hosts(measured, duration_s, scene.cpu_owners), "computer": boost.value.computer},
+        probes={**probes.of_hosts(measured, duration_s, attempt.cpu_owners), "computer": boost.value.computer},
         echoes=measured[sender]["echoes"],
     )
 
 
-def _make_ready(scene: Scene) -> list[Sender]:
+def _make_ready(attempt: Attempt) -> list[Sender]:
     """The generator and the sink, for this trial; ready ones stay as they are."""
-    trial, placement, agents = scene.trial, scene.placement, scene.testbed.agents
-    traffic, levels, ends = PktgenTraffic.of(trial.traffic), trial.levels, scene.ends
+    trial, placement, agents = attempt.trial, attempt.placement, attempt.testbed.agents
+    traffic, levels, ends = PktgenTraffic.of(trial.traffic), trial.levels, attempt.ends
     host = placement.host_of(ends.sender)
-    cpus = list(scene.testbed.cpus[ends.sender])[: traffic.threads]
+    cpus = list(attempt.testbed.cpus[ends.sender])[: traffic.threads]
     device = layout.generator_device(ends.sender)
     sending = senders(device, cpus, levels.tunnels, traffic.flows)
     size = levels.packet_size
@@ -164,7 +164,7 @@ def _make_ready(scene: Scene) -> list[Sender]:
         timeout_s=30 + 0.1 * len(sending),
         role=ends.sender,
         device=device,
-        gateway=requests.neighbours(scene.net)[ends.sender][0],
+        gateway=requests.neighbours(attempt.net)[ends.sender][0],
         sizes=IMIX_SIZES if size == IMIX else [[size, 1]],
         clone=traffic.clone,
         burst=traffic.burst,
@@ -182,24 +182,24 @@ def _make_ready(scene: Scene) -> list[Sender]:
     return sending
 
 
-def end_loads(scene: Scene) -> None:
+def end_loads(attempt: Attempt) -> None:
     """Let packets reach the receiver again."""
-    receiver = scene.ends.receiver
-    scene.testbed.agents[scene.placement.host_of(receiver)].request("remove_sink", role=receiver)
+    receiver = attempt.ends.receiver
+    attempt.testbed.agents[attempt.placement.host_of(receiver)].request("remove_sink", role=receiver)
 
 
-def _hops(scene: Scene) -> dict[str, dict[str, Any]]:
-    roles = {host: [r for r in scene.roles if scene.placement.host_of(r) == host] for host in scene.hosts}
-    return together(scene.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
+def _hops(attempt: Attempt) -> dict[str, dict[str, Any]]:
+    roles = {host: [r for r in attempt.roles if attempt.placement.host_of(r) == host] for host in attempt.hosts}
+    return together(attempt.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
 
 
-def _drained(scene: Scene) -> dict[str, dict[str, Any]]:
+def _drained(attempt: Attempt) -> dict[str, dict[str, Any]]:
     """What the hops counted when no more packets are under way: nothing arrives between two readings."""
-    deadline = time.monotonic() + _DRAIN_MOST_S * scene.patience
-    now = _hops(scene)
+    deadline = time.monotonic() + _DRAIN_MOST_S * attempt.patience
+    now = _hops(attempt)
     while True:
-        scene.sleep(_DRAIN_AGAIN_S)
-        last, now = now, _hops(scene)
+        attempt.sleep(_DRAIN_AGAIN_S)
+        last, now = now, _hops(attempt)
         alike = all(_passed(last[host]) == _passed(now[host]) for host in now)
         if alike or time.monotonic() > deadline:
             return now

@@ -4,41 +4,41 @@ whose losses stay within a goal; and how long a packet takes beside such loads."
 
 from orchestrator.measure import layout
 from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import judge
 from orchestrator.measure.latency import round_trips
-from orchestrator.measure.scene import Scene
 from orchestrator.spec import MAX
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 
-def measure_packet_rate(scene: Scene) -> None:
+def measure_packet_rate(attempt: Attempt) -> None:
     """Offer a trial's loads over tunnels that are ready; the outcome gets measurements, probes and a verdict.
 
     Raises TestbedError where a host does not answer, or the generator sends nothing.
     """
-    scene.on_traffic()
-    loads = Loads(scene)
-    traffic = PktgenTraffic.of(scene.trial.traffic)
-    rate = _offer_rate(scene, loads) if traffic.search is None else search_rate(scene, loads)
+    attempt.on_traffic()
+    loads = Loads(attempt)
+    traffic = PktgenTraffic.of(attempt.trial.traffic)
+    rate = _offer_rate(attempt, loads) if traffic.search is None else search_rate(attempt, loads)
     if traffic.latency is not None and rate:
-        _time_round_trips(scene, loads, rate)
-    scene.outcome.traffic_s = loads.seconds
+        _time_round_trips(attempt, loads, rate)
+    attempt.outcome.traffic_s = loads.seconds
 
 
-def _offer_rate(scene: Scene, loads: Loads) -> float:
+def _offer_rate(attempt: Attempt, loads: Loads) -> float:
     """Returns what was received, in packets/s, where the rate is as fast as it can, else the rate."""
-    trial, outcome = scene.trial, scene.outcome
+    trial, outcome = attempt.trial, attempt.outcome
     traffic = PktgenTraffic.of(trial.traffic)
     assert traffic.rate is not None
     rate = None if traffic.rate == MAX else float(traffic.rate)
     if traffic.warm_up_s:
         loads.offer(rate, traffic.warm_up_s)
-    scene.phases.done("warm-up")
+    attempt.phases.done("warm-up")
     load = loads.offer(rate, traffic.duration_s)
-    scene.phases.done("traffic")
-    after = look_back(scene, traffic.warm_up_s + traffic.duration_s)
+    attempt.phases.done("traffic")
+    after = look_back(attempt, traffic.warm_up_s + traffic.duration_s)
     outcome.probes = {**load.probes, "clock_skew_s": None}
     outcome.measurements.update(
         throughput_bps=None,
@@ -50,26 +50,26 @@ def _offer_rate(scene: Scene, loads: Loads) -> float:
         loads=[load.to_json()],
     )
     evidence = evidence_of(
-        scene,
+        attempt,
         after,
         {},
-        baseline=None if rate is not None else scene.generator_carries,
+        baseline=None if rate is not None else attempt.generator_carries,
         rate_pps=load.received_pps,
         loads=[load],
-        plain_pps=None if scene.baseline else scene.conditions.baseline,
+        plain_pps=None if attempt.baseline else attempt.conditions.baseline,
     )
-    outcome.take(judge(evidence, scene.conditions.limits, load_marks=scene.conditions.load_marks))
+    outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
     return load.received_pps if rate is None else rate
 
 
-def _time_round_trips(scene: Scene, loads: Loads, rate_pps: float) -> None:
+def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
     """Echo requests through the first tunnel beside shares of a rate; the outcome gets ``latency``, a row a share."""
-    traffic = PktgenTraffic.of(scene.trial.traffic)
+    traffic = PktgenTraffic.of(attempt.trial.traffic)
     assert traffic.latency is not None
     rows = []
     for share in traffic.latency.at:
         asked = {
-            "role": scene.ends.sender,
+            "role": attempt.ends.sender,
             "source": layout.sender_address(1),
             "destination": layout.receiver_address(1),
             "pace_pps": traffic.latency.rate_pps,
@@ -79,5 +79,5 @@ def _time_round_trips(scene: Scene, loads: Loads, rate_pps: float) -> None:
         assert load.echoes is not None
         row = {"at": share, "offered_pps": round(load.offered_pps, 1), "loss_ratio": load.loss_ratio}
         rows.append({**row, **round_trips(load.echoes["sent"], load.echoes["rtts_s"])})
-    scene.outcome.measurements["latency"] = rows
-    scene.phases.done("latency")
+    attempt.outcome.measurements["latency"] = rows
+    attempt.phases.done("latency")

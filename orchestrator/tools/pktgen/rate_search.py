@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict, judge
 from orchestrator.measure.load import Load
-from orchestrator.measure.scene import Scene
 from orchestrator.measure.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
@@ -24,31 +24,31 @@ _OVERHEAD_S = 3.0  # what a load takes beside its duration, at most
 class Loads:
     """Loads one after the other. Where a tunnel would rekey during one, the tunnels are made anew before."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, attempt: Attempt) -> None:
         self.offered: list[tuple[Load, float]] = []  # with the duration that was asked for
         self.seconds = 0.0
-        self._scene = scene
-        self._renewed_at = scene.clock_s()
+        self._attempt = attempt
+        self._renewed_at = attempt.clock_s()
 
     @property
     def since_handshakes_s(self) -> float:
         """How old the tunnels' handshakes are, at least."""
-        return self._scene.clock_s() - self._renewed_at
+        return self._attempt.clock_s() - self._renewed_at
 
     def offer(self, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
         """Offer one. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
-        if old and self.seconds and self._scene.rekeys:
+        if old and self.seconds and self._attempt.rekeys:
             self._renew()
-        load = offer(self._scene, rate_pps, duration_s, echoes)
+        load = offer(self._attempt, rate_pps, duration_s, echoes)
         self.offered.append((load, duration_s))
         self.seconds += duration_s
         return load
 
     def _renew(self) -> None:
-        end_loads(self._scene)  # else the receiver answers no handshake's datagram
-        renew_tunnels(self._scene, largest_packet(self._scene.trial.levels.packet_size))
-        self._renewed_at = self._scene.clock_s()
+        end_loads(self._attempt)  # else the receiver answers no handshake's datagram
+        renew_tunnels(self._attempt, largest_packet(self._attempt.trial.levels.packet_size))
+        self._renewed_at = self._attempt.clock_s()
 
 
 def goals_of(search: Search) -> list[Goal]:
@@ -57,13 +57,13 @@ def goals_of(search: Search) -> list[Goal]:
     return [known[name] for name in known if name in search.goals]
 
 
-def search_rate(scene: Scene, loads: Loads) -> float:
+def search_rate(attempt: Attempt, loads: Loads) -> float:
     """Search as the trial's traffic says; the outcome gets measurements, probes and a verdict.
 
     Returns the rate that was found, in packets/s: the lower bound of the widest goal that has one, else 0. Raises
     AgentFailure where there is nothing to search in, and TestbedError where a host does not answer.
     """
-    traffic, outcome = PktgenTraffic.of(scene.trial.traffic), scene.outcome
+    traffic, outcome = PktgenTraffic.of(attempt.trial.traffic), attempt.outcome
     search = traffic.search
     assert search is not None
     most = search.max_rate_pps
@@ -71,7 +71,7 @@ def search_rate(scene: Scene, loads: Loads) -> float:
         ceiling = loads.offer(None, traffic.warm_up_s or _CEILING_S)
         most = most or ceiling.offered_pps
     least = search.min_rate_pps or most * LEAST_SHARE
-    scene.phases.done("warm-up")
+    attempt.phases.done("warm-up")
     if least >= most:
         raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's most is {kpps(most)}.")
     goals = goals_of(search)
@@ -86,14 +86,14 @@ def search_rate(scene: Scene, loads: Loads) -> float:
         return Offered(load.sent, max(0, load.sent - load.received), load.offered_pps)
 
     def progress(samples: Sequence[Sample]) -> None:
-        scene.on_bounds(closing(samples, goals))
+        attempt.on_bounds(closing(samples, goals))
 
-    began = scene.clock_s()
-    found = SEARCHES[search.method](measure, goals, space, progress, scene.clock_s)
-    took_s = scene.clock_s() - began
+    began = attempt.clock_s()
+    found = SEARCHES[search.method](measure, goals, space, progress, attempt.clock_s)
+    took_s = attempt.clock_s() - began
     if not tried:
         raise AgentFailure(f"The search had {search.time_limit_s:g} s, too little for one load: raise time_limit.")
-    scene.phases.done("search")
+    attempt.phases.done("search")
     lowers = [one.lower_pps for one in found if one.lower_pps is not None]
     outcome.measurements.update(
         throughput_bps=None,
@@ -115,7 +115,7 @@ def search_rate(scene: Scene, loads: Loads) -> float:
         }
         for one in found
     }
-    _evaluate(scene, loads, found, [load for sides in beside.values() for load in sides.values() if load is not None])
+    _evaluate(attempt, loads, found, [load for sides in beside.values() for load in sides.values() if load is not None])
     outcome.probes["bounds"] = {
         goal: {side: None if load is None else load.probes for side, load in sides.items()}
         for goal, sides in beside.items()
@@ -181,10 +181,10 @@ def _to_json(found: Found) -> dict[str, Any]:
     }
 
 
-def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequence[Load]) -> None:
+def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: Sequence[Load]) -> None:
     """A verdict: all loads' losses have a place, and what surrounds the bounds broke no limit."""
-    outcome, limits = scene.outcome, scene.conditions.limits
-    after = look_back(scene, loads.since_handshakes_s)
+    outcome, limits = attempt.outcome, attempt.conditions.limits
+    after = look_back(attempt, loads.since_handshakes_s)
     durations = {id(load): duration for load, duration in loads.offered}
     main = decisive[0] if decisive else loads.offered[-1][0]
     outcome.probes = {**main.probes, "clock_skew_s": None}
@@ -193,7 +193,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
     outcome.measurements.update(
         duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
     )
-    baseline = None if scene.baseline else scene.conditions.baseline
+    baseline = None if attempt.baseline else attempt.conditions.baseline
     verdicts = [
         judge(
             Evidence(
@@ -205,12 +205,12 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
                 kernel_log=after.complaints,
                 baseline=baseline,
                 rate_pps=carried,
-                control=scene.conditions.control,
+                control=attempt.conditions.control,
                 # Of loads far from the bounds it does not matter whether the generator kept their rate.
                 loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),
             limits,
-            load_marks=scene.conditions.load_marks,
+            load_marks=attempt.conditions.load_marks,
         )
     ]
     for load in decisive:
@@ -218,7 +218,7 @@ def _evaluate(scene: Scene, loads: Loads, found: Sequence[Found], decisive: Sequ
             judge(
                 Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline),
                 limits,
-                load_marks=scene.conditions.load_marks,
+                load_marks=attempt.conditions.load_marks,
             )
         )
     said = [sentence(one, [load for load, _ in loads.offered], baseline, limits.headroom) for one in found]
