@@ -30,7 +30,7 @@ from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
-from orchestrator.agent.processes import TRAFFIC
+from orchestrator.agent.processes import PROCESSES
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.routes import routes
@@ -48,7 +48,7 @@ def leave(request):
     ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back; ``left`` what
     could not be, a sentence each, and is tried again the next time.
     """
-    TRAFFIC.stop()
+    PROCESSES.stop()
     GENERATOR.leave()
     done, left = [], []
     if "made" in LINKS or request.get("leftovers"):

@@ -25,7 +25,7 @@ def not_started(program, why):
     return AgentError("%s cannot be started: %s. Install it on this host." % (program, why))
 
 
-class Traffic:
+class TrialProcesses:
     """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
 
     def __init__(self):
@@ -159,4 +159,4 @@ class Traffic:
         return outcome
 
 
-TRAFFIC = Traffic()
+PROCESSES = TrialProcesses()

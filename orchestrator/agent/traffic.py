@@ -15,7 +15,7 @@ from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample, surroundings
-from orchestrator.agent.processes import ROOM_FOR_OUTPUT, TRAFFIC
+from orchestrator.agent.processes import PROCESSES, ROOM_FOR_OUTPUT
 from orchestrator.agent.profile import profile
 from orchestrator.agent.roaming import Roaming
 
@@ -67,15 +67,15 @@ def serve(request):
     on all addresses, and by UDP, and whose children are ended with it. ``files``: {path: base64}, may be absent; NUL,
     files, NUL in an argument stands for their folder.
     """
-    TRAFFIC.stop()
+    PROCESSES.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
         raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
     waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
     free = set()
-    TRAFFIC.keep(request.get("files") or {})
+    PROCESSES.keep(request.get("files") or {})
     for server in request["servers"]:
         role, anyhow = server["role"], server.get("any", False)
-        TRAFFIC.start(role, server["name"], server["arguments"], anyhow)
+        PROCESSES.start(role, server["name"], server["arguments"], anyhow)
         if server["port"] is not None:
             waiting.setdefault(role, set()).add((packed(server["address"]), server["port"]))
             free |= {role} if anyhow else set()
@@ -86,9 +86,9 @@ def serve(request):
             if not waiting[role]:
                 del waiting[role]
         if waiting:
-            failed = [name for name, process in TRAFFIC.processes.items() if process.poll()]
+            failed = [name for name, process in PROCESSES.processes.items() if process.poll()]
             if failed or time.monotonic() > deadline:
-                said = [(name, got["err"] or got["out"]) for name, got in TRAFFIC.stop().items()]
+                said = [(name, got["err"] or got["out"]) for name, got in PROCESSES.stop().items()]
                 what = (
                     "%s ended" % failed[0] if failed else "Servers did not listen within %g s" % request["patience_s"]
                 )
@@ -104,7 +104,7 @@ def hold(request):
     Each may have ``any`` as of `serve`.
     """
     for client in request["clients"]:
-        TRAFFIC.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
+        PROCESSES.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
     return {}
 
 
@@ -129,7 +129,7 @@ def measure(request):
     null; ``tracepoints``: {name of an attached one: how often}.
     """
     attached = request.get("attached") or {"commands": [], "tracepoints": []}
-    with recording(request) as trace, Attached(TRAFFIC, **attached) as beside:
+    with recording(request) as trace, Attached(PROCESSES, **attached) as beside:
         return measure_with(request, trace, beside)
 
 
@@ -156,12 +156,12 @@ def measure_with(request, trace, beside):
         "packets": packets_so_far() - QUIET_SINCE["packets"],
     }
     surroundings_before = surroundings()
-    others_before, others_since = process_seconds(TRAFFIC.pids()), time.monotonic()
+    others_before, others_since = process_seconds(PROCESSES.pids()), time.monotonic()
     if request["start_at"] is not None:
         time.sleep(max(0.0, request["start_at"] - time.time()))
     began = time.monotonic()
     started_at = time.time()
-    TRAFFIC.release()
+    PROCESSES.release()
     deadline = began + request["patience_s"]
     samples, readings = [], []
     roaming = Roaming(request["roaming"]) if request.get("roaming") else None
@@ -187,9 +187,9 @@ def measure_with(request, trace, beside):
         samples.append(sample(request["sample_roles"], cycles))
         if sending is not None:
             GENERATOR.wait(sending, until + SLACK_S)
-    others = used_between(others_before, process_seconds(TRAFFIC.pids()), time.monotonic() - others_since)
+    others = used_between(others_before, process_seconds(PROCESSES.pids()), time.monotonic() - others_since)
     beside.end()
-    TRAFFIC.wait(deadline)
+    PROCESSES.wait(deadline)
     traffic_s = time.monotonic() - began
     return {
         "started_at": started_at,
@@ -200,7 +200,7 @@ def measure_with(request, trace, beside):
         "before": before,
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
-        "processes": TRAFFIC.stop(),
+        "processes": PROCESSES.stop(),
         "polls": trace.result() if request.get("trace_polls") else None,
         "profile": trace.result() if request.get("profile") else None,
         "pktgen": GENERATOR.results() if request.get("pktgen") else None,

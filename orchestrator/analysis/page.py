@@ -51,7 +51,7 @@ from orchestrator.store.reading import read_stopping
 if TYPE_CHECKING:
     import pandas as pd
 
-    from orchestrator.analysis.claims import Verdict
+    from orchestrator.analysis.claims import ClaimVerdict
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _BROAD = 300.0  # points; a figure that is wider takes the page's width
@@ -63,7 +63,7 @@ _MAY_BE_ABSENT = (
 _OF_A_TESTBED = ("name", "label", "provider", "emulated", "hosts")
 
 
-def render(run: Run, figures: Path, verdicts: Sequence["Verdict"]) -> str:
+def render(run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"]) -> str:
     """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
     browser runs no script in it but its own: what a run holds is text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from orchestrator.analysis.claims.verdicts import Evidence, Verdict
+from orchestrator.analysis.claims.verdicts import ClaimEvidence, ClaimVerdict
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.packets import packet_cells
 
@@ -41,7 +41,7 @@ def run_html(run: Run) -> str:
     return f"{head}{notes}{_table(table)}<p>More: {_MORE}</p>"
 
 
-def verdicts_html(verdicts: Sequence[Verdict]) -> str:
+def verdicts_html(verdicts: Sequence[ClaimVerdict]) -> str:
     """Return verdicts as an HTML table: each claim with its verdict, published and measured numbers, and why."""
     if not verdicts:
         return "<p>No claim was tested.</p>"
@@ -63,11 +63,11 @@ def verdicts_html(verdicts: Sequence[Verdict]) -> str:
 _HEADS = ("claim", "", "verdict", "published", "measured", "why")
 
 
-def _published(one: Evidence) -> str:
+def _published(one: ClaimEvidence) -> str:
     return escape(f"{one.name}: {one.published}")
 
 
-def _measured(one: Evidence) -> str:
+def _measured(one: ClaimEvidence) -> str:
     if one.median is None or one.low is None or one.high is None:
         return "no number"
     spread = f" ({one.low:.2f} to {one.high:.2f}, {one.interval})" if one.n > 1 else ""

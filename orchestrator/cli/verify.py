@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.claims import Evidence, Verdict
+    from orchestrator.analysis.claims import ClaimEvidence, ClaimVerdict
     from orchestrator.analysis.dataset import Run
 
 NOT_TESTABLE_STATUS, REPRODUCED_VIRTUALLY_STATUS, NOT_REPRODUCED_VIRTUALLY_STATUS = 4, 5, 6
@@ -71,7 +71,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
     return status_of(shown)
 
 
-def status_of(verdicts: "Sequence[Verdict]") -> int:
+def status_of(verdicts: "Sequence[ClaimVerdict]") -> int:
     """Return the exit status for the verdicts of a run: 0, 1, 4, 5 or 6; see `verify`."""
     from orchestrator.store.clock import VIRTUAL
 
@@ -84,7 +84,7 @@ def status_of(verdicts: "Sequence[Verdict]") -> int:
     return NOT_TESTABLE_STATUS
 
 
-def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
+def show(run: "Run", verdicts: "Sequence[ClaimVerdict]") -> None:
     """Print verdicts, each with the measured numbers beside the published ones."""
     from rich.padding import Padding
     from rich.text import Text
@@ -129,7 +129,7 @@ def show(run: "Run", verdicts: "Sequence[Verdict]") -> None:
     console.print(f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {counts}.")
 
 
-def _lines(one: "Evidence") -> list[tuple[int, str]]:
+def _lines(one: "ClaimEvidence") -> list[tuple[int, str]]:
     """Yield (indent, text) lines of the published and the measured values."""
     agrees = ""
     if one.accepted_low is not None and one.accepted_high is not None:
@@ -142,7 +142,7 @@ def _lines(one: "Evidence") -> list[tuple[int, str]]:
     return [*lines, (6, f"order      {one.order}")] if one.order else lines
 
 
-def _measured(one: "Evidence") -> str:
+def _measured(one: "ClaimEvidence") -> str:
     boots = f", {one.boots} boots" if one.boots > 1 else ""
     span = f"{one.low:.2f} to {one.high:.2f}, {one.interval}, n = {one.n}{boots}" if one.n > 1 else "n = 1"
     return f"{one.median:.2f} {one.unit} ({span})"

@@ -25,7 +25,7 @@ from orchestrator import cache
 from orchestrator.commands import run_logged
 from orchestrator.errors import TestbedError
 from orchestrator.hashing import hash_files
-from orchestrator.kernel.source import Source, obtain_source, pin
+from orchestrator.kernel.source import KernelSource, obtain_source, pin
 from orchestrator.learned import learn, learned
 from orchestrator.paths import KERNEL, cache_home
 from orchestrator.progress import Progress
@@ -127,7 +127,7 @@ def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = 
     )
 
 
-def _build(source: Source, fragments: Sequence[Path], folder: Path, progress: Progress) -> Mapping[str, Any]:
+def _build(source: KernelSource, fragments: Sequence[Path], folder: Path, progress: Progress) -> Mapping[str, Any]:
     log = folder / "build.log"
     kept = cache_home() / "logs" / f"{folder.parent.name}.log"
     tree, out = folder / "source", folder / "build"

@@ -34,7 +34,7 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class KernelSource:
     """An available kernel source tarball. ``pinned``: whether it is exactly the one in source.yaml."""
 
     tarball: Path
@@ -77,14 +77,14 @@ def _extract_tarball(package: Path, folder: Path) -> Path:
     return found[0]
 
 
-def _from_folder(folder: Path, wanted: Pin) -> Source:
+def _from_folder(folder: Path, wanted: Pin) -> KernelSource:
     """Return the source in ORCH_SOURCE_DIR: a linux-source tarball or package."""
     tarballs = sorted(folder.glob("linux-source-*.tar.xz"))
     packages = sorted(folder.glob("linux-source-*.deb"))
     for tarball in tarballs:
         digest = sha256_of(tarball)
         if digest == wanted.sha256:
-            return Source(tarball, wanted.version, digest, True)
+            return KernelSource(tarball, wanted.version, digest, True)
     if not tarballs and not packages:
         raise TestbedError(
             f"ORCH_SOURCE_DIR is {folder}, which holds no linux-source-{wanted.series}.tar.xz and no "
@@ -92,7 +92,7 @@ def _from_folder(folder: Path, wanted: Pin) -> Source:
         )
     if tarballs:
         match = re.fullmatch(r"linux-source-(.+)\.tar\.xz", tarballs[-1].name)
-        return Source(tarballs[-1], match[1] if match else "unknown", sha256_of(tarballs[-1]), False)
+        return KernelSource(tarballs[-1], match[1] if match else "unknown", sha256_of(tarballs[-1]), False)
 
     def unpack(target: Path) -> Mapping[str, Any]:
         moved = _extract_tarball(packages[-1], target).rename(target / "source.tar.xz")
@@ -105,13 +105,13 @@ def _from_folder(folder: Path, wanted: Pin) -> Source:
     return _source_of(made, wanted)
 
 
-def _source_of(product: cache.Product, wanted: Pin) -> Source:
+def _source_of(product: cache.Product, wanted: Pin) -> KernelSource:
     facts = product.description["facts"]
     digest = facts["sha256"]
-    return Source(product.path / "source.tar.xz", facts["version"], digest, digest == wanted.sha256)
+    return KernelSource(product.path / "source.tar.xz", facts["version"], digest, digest == wanted.sha256)
 
 
-def obtain_source(progress: Progress) -> Source:
+def obtain_source(progress: Progress) -> KernelSource:
     """Return the kernel source from ORCH_SOURCE_DIR, the cache or the mirror, in this order. Raises TestbedError at
     once if nothing could be built from it."""
     cache.refuse_odd_path()

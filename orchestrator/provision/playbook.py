@@ -43,7 +43,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PlaybookResult:
     """What a pass did, over all hosts: the number of tasks that changed something, and of all tasks."""
 
     tasks: int
@@ -134,7 +134,7 @@ def run_playbook(
     *,
     timeout_s: float = 900,
     is_interrupted: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> PlaybookResult:
     """Run ``playbooks/<playbook>.yml`` on the targets. A TestbedError names the host, the task and its message.
 
     A signal that ends this program ends Ansible first, within a few seconds, as does ``is_interrupted``.
@@ -206,4 +206,4 @@ def run_playbook(
     if result.status != "successful":
         what = "; ".join(failures) or f"it ended as {result.status}: {output.strip()}"
         raise TestbedError(f"Provisioning ({playbook}) failed: {what}")
-    return Outcome(tasks, len(changed), time.monotonic() - began, tuple(changed))
+    return PlaybookResult(tasks, len(changed), time.monotonic() - began, tuple(changed))

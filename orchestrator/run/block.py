@@ -15,7 +15,7 @@ from orchestrator.measure.judge import LOAD
 from orchestrator.measure.layout import net_of
 from orchestrator.plan import Block, Trial, lessons_key
 from orchestrator.run.executor import WorkerLost
-from orchestrator.run.lane import Lane
+from orchestrator.run.member import Member
 from orchestrator.run.session import Session
 from orchestrator.run.stopping import enough, stopping_of
 from orchestrator.run.work import Attempt, Prepare, Settle, Work
@@ -48,8 +48,8 @@ class BlockRun:
     It does nothing on the testbed itself: it yields work, and is sent what the work gives, or has its error thrown in.
     """
 
-    def __init__(self, session: Session, block: Block, lane: Lane) -> None:
-        self._session, self._block, self._lane = session, block, lane
+    def __init__(self, session: Session, block: Block, member: Member) -> None:
+        self._session, self._block, self._member = session, block, member
         self._ready = False
         self._waits_left = WAITS
         self._facts: Mapping[str, Any] = {}
@@ -62,7 +62,7 @@ class BlockRun:
         Raises BlockUnreachable, StoreError, and TrialNotOk where the spec says to stop.
         """
         block, plan = self._block, self._session.plan
-        self._session.progress.block(block, self._lane.name)
+        self._session.progress.block(block, self._member.name)
         begun = max((trial.round for trial in block.trials if trial.trial_id in self._session.ledger), default=0)
         rounds = 0
         try:
@@ -78,12 +78,12 @@ class BlockRun:
                 self._teach("disk", fmean(self._stored_bytes))
         self._session.progress.skipped([trial for trial in block.trials if trial.round > rounds])
         rows = stopping_of(self._session.ledger, plan, block, rounds)
-        self._session.folder.journal("block-ended", block=block.index, testbed=self._lane.name, rounds=rounds)
+        self._session.folder.journal("block-ended", block=block.index, testbed=self._member.name, rounds=rounds)
         return rows
 
     def _teach(self, what: str, amount: float) -> None:
         """Remember how much something took on this kind of testbed."""
-        opened = self._lane.opened
+        opened = self._member.opened
         learn(lessons_key(what, opened.provider, opened.clock), amount)
 
     def _measure(self, trial: Trial) -> Generator[Work, Any, None]:
@@ -110,7 +110,7 @@ class BlockRun:
     def _let_calm_down(self) -> Generator[Work, Any, None]:
         """Wait until other load is gone; load that stays is not waited for again and again."""
         if self._waits_left:
-            self._session.progress.doing(self._lane.name, "waiting until other load on the testbed calms down")
+            self._session.progress.doing(self._member.name, "waiting until other load on the testbed calms down")
             try:
                 calm = yield Settle(self._session.spec.limits.competing_load, CALM_S)
             except WorkerLost:
@@ -126,7 +126,7 @@ class BlockRun:
         session.progress.attempt(trial, number)
         started_at = now()
         limits = session.spec.limits
-        beside = self._lane.beside
+        beside = self._member.beside
         if beside:
             limits = _beside_others(limits)
         baseline = session.ledger.baseline(self._block, trial.levels)
@@ -170,21 +170,21 @@ class BlockRun:
             except TestbedError as error:
                 told = {"health": dict(error.health)} if error.health else {}
                 self._session.folder.journal(
-                    "prepare-failed", block=self._block.index, testbed=self._lane.name, error=str(error), **told
+                    "prepare-failed", block=self._block.index, testbed=self._member.name, error=str(error), **told
                 )
                 if not left:
                     raise BlockUnreachable(str(error), isinstance(error, WorkerLost)) from error
 
     def _prepare_once(self) -> Generator[Work, Any, None]:
         """Boot, and make roles and links. Raises TestbedError."""
-        block, name = self._block, self._lane.name
+        block, name = self._block, self._member.name
         began = time.monotonic()
         self._session.progress.doing(name, f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
         most = max(trial.levels.tunnels for trial in block.trials)
         own_boot = block.index if self._session.plan.repetitions.boots > 1 else None
         self._facts = yield Prepare(block.cores, net_of(block.trials[0]), most, own_boot, block.settings)
         seconds = time.monotonic() - began
-        if not self._lane.beside:
+        if not self._member.beside:
             restarted = any(state.get("restarted") for state in self._facts.values())
             self._teach("restart" if restarted else "prepare", seconds)
         told = {"cores": block.cores, "boot": block.boot, "seconds": round(seconds, 3), "hosts": self._facts}
@@ -200,8 +200,8 @@ class BlockRun:
             "session": len(self._session.folder.description["sessions"]),
             **{name: getattr(trial, name) for name in ("kind", "block", "round", "order", "repetition", "topology")},
             "levels": levels.to_json(),
-            "testbed": self._lane.name,
-            **{name: value for name, value in self._lane.opened.clock_json.items() if name in CLOCK_FIELDS},
+            "testbed": self._member.name,
+            **{name: value for name, value in self._member.opened.clock_json.items() if name in CLOCK_FIELDS},
             "status": outcome.status,
             "reasons": outcome.reasons,
             "broken_limits": outcome.broken,

@@ -24,7 +24,7 @@ from typing import Any
 from orchestrator.plan import Block
 from orchestrator.run.block import BlockRun, BlockUnreachable, TrialNotOk
 from orchestrator.run.executor import Executor
-from orchestrator.run.lane import Lane, lanes_of
+from orchestrator.run.member import Member, members_of_run
 from orchestrator.run.opening import open_run
 from orchestrator.run.session import Campaign, Session
 from orchestrator.run.work import Attempt, Work
@@ -94,10 +94,10 @@ class _Blocks:
 
     def __init__(self, session: Session, executor: Executor, summary: Summary) -> None:
         self._session, self._executor, self._summary = session, executor, summary
-        self._lanes = lanes_of(session.testbeds, executor.computers)
+        self._members = members_of_run(session.testbeds, executor.computers)
         self._waiting = deque(_Waiting(block, self._home_of(block)) for block in session.plan.blocks)
-        self._runs: dict[Lane, tuple[_Waiting, Generator[Work, Any, list[dict[str, Any]]]]] = {}
-        self._in_hand: dict[Future[Any], Lane] = {}
+        self._runs: dict[Member, tuple[_Waiting, Generator[Work, Any, list[dict[str, Any]]]]] = {}
+        self._in_hand: dict[Future[Any], Member] = {}
         before = read_stopping(session.folder.path)
         indices = [block.index for block in session.plan.blocks]
         self._stopping = {index: [row for row in before if row["block"] == index] for index in indices}
@@ -105,14 +105,14 @@ class _Blocks:
     def carry_out(self) -> None:
         """Until every block has ended or is given up."""
         while self._waiting or self._in_hand:
-            for lane in list(self._lanes):
-                if lane not in self._runs and (waiting := self._next_for(lane)):
-                    self._begin(lane, waiting)
+            for member in list(self._members):
+                if member not in self._runs and (waiting := self._next_for(member)):
+                    self._begin(member, waiting)
             done, _ = concurrent.futures.wait(self._in_hand, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                lane = self._in_hand.pop(future)
+                member = self._in_hand.pop(future)
                 error = future.exception()
-                self._go_on(lane, future.result() if error is None else None, error)
+                self._go_on(member, future.result() if error is None else None, error)
         self._session.folder.update(given_up=self._summary.given_up)
 
     def _home_of(self, block: Block) -> str | None:
@@ -123,22 +123,22 @@ class _Blocks:
         others = (one for one in self._session.plan.boots_of(block) if one.index != block.index)
         return next(filter(None, map(self._session.ledger.testbed_of, others)), None)
 
-    def _next_for(self, lane: Lane) -> _Waiting | None:
+    def _next_for(self, member: Member) -> _Waiting | None:
         """The first block for a testbed: one that it has begun, or that no other has; after a failure, another's,
         unless this testbed has other boots of its cells."""
-        names = {other.name for other in self._lanes}
+        names = {other.name for other in self._members}
         for waiting in self._waiting:
-            elsewhere = waiting.home in names and waiting.home != lane.name
-            again = lane.name == waiting.failed_on and lane.name != waiting.home and len(names) > 1
+            elsewhere = waiting.home in names and waiting.home != member.name
+            again = member.name == waiting.failed_on and member.name != waiting.home and len(names) > 1
             if not elsewhere and not again:
                 self._waiting.remove(waiting)
                 return waiting
         return None
 
-    def _begin(self, lane: Lane, waiting: _Waiting) -> None:
-        self._keep_together(waiting.block, lane.name)
-        self._runs[lane] = waiting, BlockRun(self._session, waiting.block, lane).carry_out()
-        self._go_on(lane, None, None)
+    def _begin(self, member: Member, waiting: _Waiting) -> None:
+        self._keep_together(waiting.block, member.name)
+        self._runs[member] = waiting, BlockRun(self._session, waiting.block, member).carry_out()
+        self._go_on(member, None, None)
 
     def _keep_together(self, block: Block, home: str | None) -> None:
         """Other boots of a block's cells that wait go to the same testbed; None: wherever the first of them goes."""
@@ -147,21 +147,21 @@ class _Blocks:
             if other.block.index in boots:
                 other.home = home
 
-    def _go_on(self, lane: Lane, result: Any, error: BaseException | None) -> None:
+    def _go_on(self, member: Member, result: Any, error: BaseException | None) -> None:
         """Give a block what its work gave, and begin the next work of it, or end it."""
-        waiting, run = self._runs[lane]
+        waiting, run = self._runs[member]
         try:
             work = run.send(result) if error is None else run.throw(error)
         except StopIteration as ended:
-            del self._runs[lane]
+            del self._runs[member]
             self._stopping[waiting.block.index] = ended.value
             self._session.folder.write_stopping([row for rows in self._stopping.values() for row in rows])
             return
         except BlockUnreachable as unreachable:
-            del self._runs[lane]
-            self._put_back(lane, waiting, unreachable)
+            del self._runs[member]
+            self._put_back(member, waiting, unreachable)
             return
-        self._in_hand[self._executor.submit(lane.name, work, partial(self._tell, work))] = lane
+        self._in_hand[self._executor.submit(member.name, work, partial(self._tell, work))] = member
 
     def _tell(self, work: Work, text: str) -> None:
         """What is told while a trial is measured; see `orchestrator.run.work.Tell`."""
@@ -169,21 +169,21 @@ class _Blocks:
             progress = self._session.progress
             progress.bounds(work.trial, text) if text else progress.traffic(work.trial)
 
-    def _put_back(self, lane: Lane, waiting: _Waiting, error: BlockUnreachable) -> None:
+    def _put_back(self, member: Member, waiting: _Waiting, error: BlockUnreachable) -> None:
         """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""
         session, index = self._session, waiting.block.index
-        told: dict[str, Any] = {"block": index, "testbed": lane.name, "error": str(error)}
-        if error.worker_lost and len(self._lanes) > 1:
-            self._lanes.remove(lane)
+        told: dict[str, Any] = {"block": index, "testbed": member.name, "error": str(error)}
+        if error.worker_lost and len(self._members) > 1:
+            self._members.remove(member)
             session.folder.journal("testbed-lost", **told)
-            session.progress.message(f"The testbed {lane.name} is lost, and its blocks go elsewhere: {error}")
+            session.progress.message(f"The testbed {member.name} is lost, and its blocks go elsewhere: {error}")
             self._waiting.appendleft(_Waiting(waiting.block, None, waiting.failed_on))
             self._keep_together(waiting.block, None)
         elif waiting.failed_on is None:
             session.folder.journal("block-postponed", **told)
             session.progress.message(f"Block {index} is postponed to the end: {error}")
             home = self._home_of_others(waiting.block)
-            self._waiting.append(_Waiting(waiting.block, home, lane.name))
+            self._waiting.append(_Waiting(waiting.block, home, member.name))
             self._keep_together(waiting.block, home)
         else:
             session.folder.journal("block-given-up", **told)

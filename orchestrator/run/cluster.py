@@ -23,7 +23,7 @@ from orchestrator.run.provenance import source_identity
 from orchestrator.run.work import Tell, Work
 from orchestrator.spec import Testbed
 from orchestrator.store import new_run_id
-from orchestrator.testbed.pool import Seen, sharing_of
+from orchestrator.testbed.pool import MemberCapabilities, sharing_of
 from orchestrator.testbed.protocol import Sharing
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Cluster:
             raise WorkerLost(f"the scheduler of Dask at {self.address} does not answer ({error})") from error
         return {address: {name for name, n in about["resources"].items() if n} for address, about in found.items()}
 
-    def look(self, testbeds: Sequence[Testbed]) -> dict[str, Seen]:
+    def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
         """Let each testbed's worker look at it. Raises TestbedError where one has no worker, or it has another version
         of this program."""
         there = self.workers()
@@ -140,7 +140,12 @@ class Cluster:
 
     @contextlib.contextmanager
     def open(
-        self, testbeds: Sequence[Testbed], seen: dict[str, Seen], progress: CampaignProgress, *, wait: bool
+        self,
+        testbeds: Sequence[Testbed],
+        seen: dict[str, MemberCapabilities],
+        progress: CampaignProgress,
+        *,
+        wait: bool,
     ) -> Iterator[Executor]:
         with Remote(self, testbeds, seen, progress, wait=wait) as executor:
             progress.stage("Opening the testbeds", 5)
@@ -155,7 +160,7 @@ class Remote(Lanes):
         self,
         cluster: Cluster,
         testbeds: Sequence[Testbed],
-        seen: Mapping[str, Seen],
+        seen: Mapping[str, MemberCapabilities],
         progress: CampaignProgress,
         *,
         wait: bool,

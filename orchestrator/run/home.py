@@ -10,7 +10,7 @@ from orchestrator.run.progress import CampaignProgress, Named
 from orchestrator.spec import Testbed
 from orchestrator.store import new_run_id
 from orchestrator.testbed import open_testbed
-from orchestrator.testbed.pool import Seen, look, sharing_of
+from orchestrator.testbed.pool import MemberCapabilities, look, sharing_of
 
 
 class Place(Protocol):
@@ -20,12 +20,17 @@ class Place(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def look(self, testbeds: Sequence[Testbed]) -> dict[str, Seen]:
+    def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
         """Look at testbeds; nothing is changed or started. Raises TestbedError."""
         ...
 
     def open(
-        self, testbeds: Sequence[Testbed], seen: dict[str, Seen], progress: CampaignProgress, *, wait: bool
+        self,
+        testbeds: Sequence[Testbed],
+        seen: dict[str, MemberCapabilities],
+        progress: CampaignProgress,
+        *,
+        wait: bool,
     ) -> contextlib.AbstractContextManager[Executor]:
         """An executor on these testbeds, which are open until the context is left. Raises TestbedError.
 
@@ -42,12 +47,17 @@ class Home:
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def look(self, testbeds: Sequence[Testbed]) -> dict[str, Seen]:
+    def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
         return {testbed.testbed: look(testbed) for testbed in testbeds}
 
     @contextlib.contextmanager
     def open(
-        self, testbeds: Sequence[Testbed], seen: dict[str, Seen], progress: CampaignProgress, *, wait: bool
+        self,
+        testbeds: Sequence[Testbed],
+        seen: dict[str, MemberCapabilities],
+        progress: CampaignProgress,
+        *,
+        wait: bool,
     ) -> Iterator[Executor]:
         if len(testbeds) == 1:
             with open_testbed(testbeds[0], progress, wait=wait) as opened:

@@ -18,7 +18,7 @@ from orchestrator.run.provenance import source_identity
 from orchestrator.run.work import Work
 from orchestrator.spec import Testbed as Described
 from orchestrator.testbed import open_testbed
-from orchestrator.testbed.pool import Seen, look
+from orchestrator.testbed.pool import MemberCapabilities, look
 from orchestrator.testbed.protocol import Sharing, Testbed
 
 SILENCE_S = 60.0  # without a word of the owner, who says one every few seconds
@@ -26,7 +26,7 @@ _openings: dict[str, "Station"] = {}
 _lock = threading.Lock()
 
 
-def look_there(testbed: Described) -> tuple[Seen, str]:
+def look_there(testbed: Described) -> tuple[MemberCapabilities, str]:
     """Look at a testbed from the worker; and a hash of the program that measures, as the worker has it."""
     return look(testbed), str(source_identity()["program_hash"])
 

@@ -26,7 +26,7 @@ def _one_line(value: Any) -> Any:
 Prose = Annotated[str, Field(min_length=1), BeforeValidator(_one_line)]
 
 
-class Source(Strict):
+class Citation(Strict):
     """Where a claim was published. ``address``: the URL of the text, if there is one."""
 
     text: Prose
@@ -164,7 +164,7 @@ class Claim(Strict):
     claim: ClaimId
     title: Prose
     statement: Prose
-    source: Source
+    source: Citation
     experiment: Name
     figure: Annotated[str, Field(pattern=r"^F[1-9]$")] | None = None
     scope: Scope

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UserError
-from orchestrator.spec.problems import Problem, Source, Span, SpecError
+from orchestrator.spec.problems import Problem, SourceText, Span, SpecError
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
@@ -83,7 +83,7 @@ def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) ->
     return span
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> SourceText:
     """Return a file's text. Raises UserError if it is missing, not a regular file, too large, binary or unreadable."""
     try:
         if path.is_dir():
@@ -98,13 +98,13 @@ def read_source(path: Path) -> Source:
     except ValueError as error:
         raise UserError(f"{str(path)!r} is not a valid file name: {error}.") from error
     try:
-        return Source(str(path), content.decode())
+        return SourceText(str(path), content.decode())
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}). A spec is a YAML file.") from error
 
 
 def parse(
-    source: Source, may_be_null: Callable[[Sequence[str]], bool] = lambda place: False
+    source: SourceText, may_be_null: Callable[[Sequence[str]], bool] = lambda place: False
 ) -> tuple[Node, list[Problem]]:
     """Return the tree of one document, and the errors found while reading it.
 
@@ -132,7 +132,7 @@ def parse(
     return reader.convert(root), reader.problems
 
 
-def _unusable_number(source: Source) -> Problem:
+def _unusable_number(source: SourceText) -> Problem:
     """Return what PyYAML cannot convert: the escape of a character beyond Unicode, or a very long version in %YAML."""
     for found in _ESCAPE.finditer(source.text):
         if int(found[1], 16) > sys.maxunicode:
@@ -141,7 +141,7 @@ def _unusable_number(source: Source) -> Problem:
     return Problem("This is not YAML: it has a number that is too long. Correct the line that begins with %YAML.")
 
 
-def _where(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
+def _where(source: SourceText, error: yaml.MarkedYAMLError) -> Span | None:
     """Where the syntax is wrong: a character that cannot be seen, where one stands before the place that PyYAML names,
     from the line before what is not complete on; else that place."""
     mark = error.problem_mark or error.context_mark
@@ -156,7 +156,7 @@ def _where(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
 
 
 class _Reader:
-    def __init__(self, source: Source, may_be_null: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(self, source: SourceText, may_be_null: Callable[[Sequence[str]], bool]) -> None:
         self._source = source
         self._may_be_null = may_be_null
         self._seen: set[int] = set()

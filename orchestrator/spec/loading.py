@@ -16,7 +16,7 @@ from orchestrator.spec.host_settings import settings_paths
 from orchestrator.spec.models import models_of
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.own_tools import files_of_spec
-from orchestrator.spec.problems import Problem, Source, Span, SpecError, did_you_mean, nearest
+from orchestrator.spec.problems import Problem, SourceText, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.providers import schema_of, summaries
 from orchestrator.spec.testbed import Pool, Testbed, clock_of
 from orchestrator.spec.tools import tool_chosen
@@ -191,7 +191,7 @@ def _describes_variants(keys: typing.Mapping[str, Node]) -> bool:
     return not set(keys) & set(Experiment.model_fields) and any(known & entry for entry in entries)
 
 
-def _checked(source: Source) -> tuple[Mapping, list[str]]:
+def _checked(source: SourceText) -> tuple[Mapping, list[str]]:
     """Return the tree of a valid spec, and its tiers. Raises SpecError if the base or a tier has errors."""
     root, problems = parse(source)
     if not isinstance(root, Mapping):

@@ -4,7 +4,7 @@
 from orchestrator.spec.document import Items, Mapping, Node, parse
 from orchestrator.spec.host_settings import NICS, SETTINGS
 from orchestrator.spec.links import OF_LINKS
-from orchestrator.spec.problems import Problem, Source, Span, SpecError
+from orchestrator.spec.problems import Problem, SourceText, Span, SpecError
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.varied import OF_TUNNELS, traffic_paths
 
@@ -54,7 +54,7 @@ def with_first_levels(tree: Mapping, schema: type[Traffic]) -> Mapping:
 
 def read_override(text: str) -> tuple[Mapping, list[Problem]]:
     """Return the tree with the one value of KEY.PATH=VALUE. Raises SpecError if the text does not have this form."""
-    source = Source(f"--set {text}", text, is_file=False)
+    source = SourceText(f"--set {text}", text, is_file=False)
     path, equals, value = text.partition("=")
     whole = Span(source, 0, 0, 0, len(text))
     keys = _keys(path)
@@ -66,7 +66,7 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
         raise _refused(source, f'"{keys[0]}" cannot be set here. {_FIXED[keys[0]]}.', whole)
     # Spaces in place of the key keep the positions of the value.
     try:
-        node, problems = parse(Source(source.name, " " * (len(path) + 1) + value, is_file=False))
+        node, problems = parse(SourceText(source.name, " " * (len(path) + 1) + value, is_file=False))
     except SpecError as error:
         raise _refused(source, error.problems[0].message, whole) from error
     node = _moved(node, source)
@@ -106,15 +106,15 @@ def _keys(path: str) -> list[str]:
     return [*keys[:below], factor] if known else keys
 
 
-def _refused(source: Source, message: str, span: Span) -> SpecError:
+def _refused(source: SourceText, message: str, span: Span) -> SpecError:
     return SpecError(source.name, [Problem(message, span)])
 
 
-def _with_source(span: Span, source: Source) -> Span:
+def _with_source(span: Span, source: SourceText) -> Span:
     return Span(source, span.line, span.column, span.end_line, span.end_column)
 
 
-def _moved(node: Node, source: Source) -> Node:
+def _moved(node: Node, source: SourceText) -> Node:
     """Return the tree with its locations moved to another source of the same layout."""
     node.span = _with_source(node.span, source)
     if isinstance(node, Mapping):

@@ -15,7 +15,7 @@ _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceText:
     """A text that values are read from: a file, or the argument of --set."""
 
     name: str
@@ -59,7 +59,7 @@ class Source:
 class Span:
     """A range in a source. Lines and columns count from 0; the end is exclusive."""
 
-    source: Source
+    source: SourceText
     line: int
     column: int
     end_line: int

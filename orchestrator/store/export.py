@@ -22,7 +22,7 @@ from orchestrator.store import crate
 from orchestrator.store.archive import SUMS, first_change
 from orchestrator.store.files import sync_directory, to_json, try_lock, walk
 from orchestrator.store.reading import read_run
-from orchestrator.store.secrecy import Finding, search, search_paths
+from orchestrator.store.secrecy import SecretFound, search, search_paths
 
 DIRTY, PATHS = "dirty", "paths"
 ALLOWABLE = (DIRTY, PATHS)
@@ -152,8 +152,8 @@ def _examine(
 ) -> tuple[dict[str, int], dict[str, str]]:
     """(bytes, SHA-256) of each file. Raises UserError where one has what must not leave this computer."""
     sizes, sums = {}, {}
-    secret: list[Finding] = []
-    personal: list[Finding] = []
+    secret: list[SecretFound] = []
+    personal: list[SecretFound] = []
     # Without a home folder it stays "~"; /root names nobody.
     folders = [folder for folder in (str(CHECKOUT), os.path.expanduser("~")) if folder.count("/") > 1]
     for name in sorted([*files, *added]):
@@ -174,7 +174,7 @@ def _examine(
     return sizes, sums
 
 
-def _listed(findings: list[Finding]) -> str:
+def _listed(findings: list[SecretFound]) -> str:
     lines = [f"  {finding}" for finding in dict.fromkeys(findings)]
     more = [f"  … and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return "\n".join([*lines[:_SHOWN], *more])

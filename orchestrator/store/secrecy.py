@@ -20,7 +20,7 @@ _IS = _QUOTE + rb"\s*[:=]\s*" + _QUOTE
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SecretFound:
     """``line`` counts from 1."""
 
     file: str
@@ -75,7 +75,7 @@ _HOME = _rule(
 )
 
 
-def search(file: str, data: bytes) -> Iterator[Finding]:
+def search(file: str, data: bytes) -> Iterator[SecretFound]:
     """The secrets in a file's content."""
     if b"=" in data:
         for match in _KEY.finditer(data):
@@ -86,7 +86,7 @@ def search(file: str, data: bytes) -> Iterator[Finding]:
         yield from _by_rule(rule, file, data, lower)
 
 
-def search_paths(file: str, data: bytes, folders: Iterable[str] = ()) -> Iterator[Finding]:
+def search_paths(file: str, data: bytes, folders: Iterable[str] = ()) -> Iterator[SecretFound]:
     """The paths in a file's content that name a person, or are below one of ``folders`` of this computer."""
     yield from _by_rule(_HOME, file, data, data.lower())
     for folder in folders:
@@ -94,11 +94,11 @@ def search_paths(file: str, data: bytes, folders: Iterable[str] = ()) -> Iterato
             yield _finding(file, data, match.start(), "a path of this computer")
 
 
-def _by_rule(rule: _Rule, file: str, data: bytes, lower: bytes) -> Iterator[Finding]:
+def _by_rule(rule: _Rule, file: str, data: bytes, lower: bytes) -> Iterator[SecretFound]:
     if any(needle in lower for needle in rule.needles):
         for match in rule.pattern.finditer(data):
             yield _finding(file, data, match.start(), rule.what)
 
 
-def _finding(file: str, data: bytes, place: int, what: str) -> Finding:
-    return Finding(file, data.count(b"\n", 0, place) + 1, what)
+def _finding(file: str, data: bytes, place: int, what: str) -> SecretFound:
+    return SecretFound(file, data.count(b"\n", 0, place) + 1, what)

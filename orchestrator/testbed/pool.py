@@ -16,7 +16,7 @@ from orchestrator.testbed.virtual import shares_of
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class MemberCapabilities:
     """The capabilities of a single testbed, and the computer on which its machines run.
 
     ``computer``: identifies that computer; None for hosts elsewhere. ``computer_cores``: how many of its cores the
@@ -31,14 +31,14 @@ class Seen:
     slots: int | None = None
 
 
-def look(testbed: "spec.Testbed") -> Seen:
+def look(testbed: "spec.Testbed") -> MemberCapabilities:
     """Examine a testbed from this computer without changing or starting anything. Raises TestbedError."""
     found, cores = capabilities(testbed), usable_cores()
     here = boot_of_computer() if provider_of(testbed).local else None
-    return Seen(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
+    return MemberCapabilities(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
 
 
-def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
+def sharing_of(seen: Mapping[str, MemberCapabilities], run: str) -> dict[str, Sharing]:
     """Return the testbeds, by name, that share their computer with others of the pool."""
     how_many = Counter(one.computer for one in seen.values())
     machines, slots = _machines(seen), _slots(seen)
@@ -49,7 +49,7 @@ def sharing_of(seen: Mapping[str, Seen], run: str) -> dict[str, Sharing]:
     }
 
 
-def _slots(seen: Mapping[str, Seen]) -> dict[str, tuple[int, int]]:
+def _slots(seen: Mapping[str, MemberCapabilities]) -> dict[str, tuple[int, int]]:
     """Return the slots of each testbed in virtual time, computer by computer, as `shares_of` divides them."""
     virtual = {name: one for name, one in seen.items() if one.capabilities.slots is not None}
     shares = {}
@@ -60,7 +60,7 @@ def _slots(seen: Mapping[str, Seen]) -> dict[str, tuple[int, int]]:
     return shares
 
 
-def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
+def _machines(seen: Mapping[str, MemberCapabilities]) -> Counter[str]:
     """Return the number of machines on each computer."""
     machines: Counter[str] = Counter()
     for one in seen.values():
@@ -69,7 +69,7 @@ def _machines(seen: Mapping[str, Seen]) -> Counter[str]:
     return machines
 
 
-def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
+def pool_capabilities(seen: Mapping[str, MemberCapabilities]) -> Capabilities:
     """Return what every testbed of the pool can do, so that any of them can carry any block. The reasons name the
     testbed that sets each limit.
 
@@ -116,7 +116,7 @@ def pool_capabilities(seen: Mapping[str, Seen]) -> Capabilities:
     )
 
 
-def _beside_others(one: Seen, seen: Mapping[str, Seen]) -> Capabilities:
+def _beside_others(one: MemberCapabilities, seen: Mapping[str, MemberCapabilities]) -> Capabilities:
     """Return what a testbed can do while the other testbeds on its computer work."""
     if one.computer is None or one.capabilities.slots is not None:
         return one.capabilities

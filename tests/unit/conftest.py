@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent import processes
-from orchestrator.agent.processes import Traffic
+from orchestrator.agent.processes import TrialProcesses
 from tests.unit import sshd
 from tests.unit.ssh_site import Site
 
@@ -38,11 +38,11 @@ def ssh_programs(tmp_path_factory: pytest.TempPathFactory, ssh_server: sshd.Serv
 
 
 @pytest.fixture
-def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traffic:
+def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialProcesses:
     """The processes of a trial, on this computer and in no role."""
     monkeypatch.setattr(processes, "RUNTIME", str(tmp_path))
     monkeypatch.setattr(processes, "acting_as", lambda role: nullcontext())
-    return Traffic()
+    return TrialProcesses()
 
 
 @pytest.fixture

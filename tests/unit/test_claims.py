@@ -15,7 +15,7 @@ from orchestrator.analysis.claims import (
     NOT_TESTABLE,
     REPRODUCED,
     UNDECIDED,
-    Verdict,
+    ClaimVerdict,
     load_claims,
     verify,
 )
@@ -40,7 +40,7 @@ def as_published(variant: str, cores: int, tunnels: int, rng: random.Random) -> 
     return (one if tunnels == 1 and variant != "none" else ours) * rng.gauss(1.0, 0.004)
 
 
-def verdicts(root: Path, **changes: Any) -> dict[str, Verdict]:
+def verdicts(root: Path, **changes: Any) -> dict[str, ClaimVerdict]:
     run = load(write_run(root, **{**MADE, "speed": as_published, **changes}))
     return {verdict.claim: verdict for verdict in verify(run)}
 

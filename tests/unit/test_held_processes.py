@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.processes import Traffic
+from orchestrator.agent.processes import TrialProcesses
 
 
-def finish(traffic: Traffic) -> dict[str, tuple[int | None, str]]:
+def finish(traffic: TrialProcesses) -> dict[str, tuple[int | None, str]]:
     for process in traffic.processes.values():
         process.wait(timeout=60)
     return {name: (one["status"], one["out"]) for name, one in traffic.stop().items()}
 
 
-def test_what_is_held_begins_at_the_release(traffic: Traffic, tmp_path: Path) -> None:
+def test_what_is_held_begins_at_the_release(traffic: TrialProcesses, tmp_path: Path) -> None:
     marks = [tmp_path / f"mark-{number}" for number in range(20)]
     for number, mark in enumerate(marks):
         traffic.hold("client", f"client-{number}", ["sh", "-c", f"echo '{number} $x'; : > {mark}; cat"])
@@ -28,14 +28,14 @@ def test_what_is_held_begins_at_the_release(traffic: Traffic, tmp_path: Path) ->
     assert all(mark.exists() for mark in marks)
 
 
-def test_arguments_and_the_exit_status_are_the_programs_own(traffic: Traffic) -> None:
+def test_arguments_and_the_exit_status_are_the_programs_own(traffic: TrialProcesses) -> None:
     traffic.hold("client", "one", ["printf", "%s|", "a b", "", "$HOME", "*", "'"])
     traffic.hold("client", "two", ["sh", "-c", "exit 3"], group=True)
     traffic.release()
     assert finish(traffic) == {"one": (0, "a b||$HOME|*|'|"), "two": (3, "")}
 
 
-def test_what_never_began_is_ended_and_the_next_trial_is_held_again(traffic: Traffic) -> None:
+def test_what_never_began_is_ended_and_the_next_trial_is_held_again(traffic: TrialProcesses) -> None:
     traffic.hold("client", "first", ["echo", "first"])
     assert traffic.stop() == {"first": {"status": None, "out": "", "err": ""}}
     traffic.hold("client", "second", ["echo", "second"])
@@ -44,7 +44,7 @@ def test_what_never_began_is_ended_and_the_next_trial_is_held_again(traffic: Tra
     assert finish(traffic) == {"second": (0, "second\n")}
 
 
-def test_a_program_that_cannot_be_started_is_named_before_the_traffic(traffic: Traffic, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_is_named_before_the_traffic(traffic: TrialProcesses, tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="no-such-program cannot be started: there is no such program"):
         traffic.hold("client", "one", ["no-such-program"])
     plain = tmp_path / "plain"

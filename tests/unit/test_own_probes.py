@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.agent.attached import Attached
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.processes import Traffic
+from orchestrator.agent.processes import TrialProcesses
 from orchestrator.measure import attached
 from orchestrator.measure.streams import BadReport
 from orchestrator.spec import Probe, SpecError, load_experiment
@@ -87,7 +87,7 @@ except KeyboardInterrupt:
 
 
 @pytest.fixture
-def traffic(traffic: Traffic) -> Iterator[Traffic]:
+def traffic(traffic: TrialProcesses) -> Iterator[TrialProcesses]:
     reads, writes = os.pipe()
     controller = os.dup(0)
     os.dup2(reads, 0)  # a controller that says nothing
@@ -101,7 +101,7 @@ def command(name: str, *arguments: str) -> dict[str, Any]:
     return {"role": "client", "name": name, "arguments": list(arguments), "timed": name == "alone"}
 
 
-def test_a_command_ends_by_itself_or_by_an_interrupt(traffic: Traffic, tmp_path: Path) -> None:
+def test_a_command_ends_by_itself_or_by_an_interrupt(traffic: TrialProcesses, tmp_path: Path) -> None:
     commands = [
         command("alone", sys.executable, "-c", "import time; time.sleep(0.3); print('alone')"),
         command("waits", sys.executable, "-c", WAITS, str(tmp_path / "waits")),
@@ -123,7 +123,7 @@ def test_a_command_ends_by_itself_or_by_an_interrupt(traffic: Traffic, tmp_path:
     }
 
 
-def test_a_program_that_is_not_there_is_named(traffic: Traffic) -> None:
+def test_a_program_that_is_not_there_is_named(traffic: TrialProcesses) -> None:
     beside = Attached(traffic, [command("none", "no-such-program")], [])
     with beside, pytest.raises(AgentError, match="no-such-program cannot be started: there is no such program"):
         beside.start()

@@ -26,7 +26,7 @@ from orchestrator.run.executor import Here, Threads, WorkerLost
 from orchestrator.run.session import Campaign
 from orchestrator.run.work import Attempt, Prepare, Settle, Work
 from orchestrator.spec import Experiment, Pool, load_testbed
-from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
+from orchestrator.testbed.pool import MemberCapabilities, pool_capabilities, sharing_of
 from tests.unit.test_run_campaign import FakeTestbed, Quiet, bad, ok
 
 VARIANTS = ("vanilla", "inline")
@@ -117,7 +117,7 @@ def test_machines_on_one_computer_never_have_more_virtual_cpus_than_it_has_cores
     cores: int, machines: list[int]
 ) -> None:
     seen = {
-        f"lab-{i}": Seen(lab_capabilities(cores, VARIANTS, number), "here", cores, number)
+        f"lab-{i}": MemberCapabilities(lab_capabilities(cores, VARIANTS, number), "here", cores, number)
         for i, number in enumerate(machines)
     }
     if cores < sum(machines) and len(machines) > 1:
@@ -129,9 +129,9 @@ def test_machines_on_one_computer_never_have_more_virtual_cpus_than_it_has_cores
 
 
 def test_a_pool_can_do_what_each_of_its_testbeds_can() -> None:
-    def rack(most: int, *variants: str) -> Seen:
+    def rack(most: int, *variants: str) -> MemberCapabilities:
         why = {"cores": f"left has {most} CPUs for it"}
-        return Seen(Capabilities(most, "off line", ("site-to-site",), variants, why), None, 2, 2)
+        return MemberCapabilities(Capabilities(most, "off line", ("site-to-site",), variants, why), None, 2, 2)
 
     able = pool_capabilities({"a": rack(8, "vanilla", "inline"), "b": rack(4, "vanilla")})
     assert (able.max_cores, able.variants, able.testbeds) == (4, ("vanilla",), 2)

@@ -36,7 +36,7 @@ from orchestrator.spec import Experiment, Pool, SpecError, clock_of, load_experi
 from orchestrator.store.cpu_times import cpu_times
 from orchestrator.testbed import capabilities
 from orchestrator.testbed.lab.testbed import check_cores
-from orchestrator.testbed.pool import Seen, pool_capabilities, sharing_of
+from orchestrator.testbed.pool import MemberCapabilities, pool_capabilities, sharing_of
 from orchestrator.testbed.protocol import Sharing, patience, slowness
 from orchestrator.testbed.uml import machine
 from orchestrator.testbed.uml.schema import UmlTestbed
@@ -195,8 +195,10 @@ def test_testbeds_of_a_pool_have_cores_of_their_own_where_there_are_enough(
         assert len(set(taken)) == len(taken) <= cores
 
 
-def seen(slots: int | None = None, computer_cores: int = 4) -> Seen:
-    return Seen(virtual_lab_capabilities(16, slots or computer_cores, VARIANTS), "here", computer_cores, 1, slots)
+def seen(slots: int | None = None, computer_cores: int = 4) -> MemberCapabilities:
+    return MemberCapabilities(
+        virtual_lab_capabilities(16, slots or computer_cores, VARIANTS), "here", computer_cores, 1, slots
+    )
 
 
 def test_a_pool_in_virtual_time_shares_the_cores_and_keeps_its_virtual_cpus() -> None:

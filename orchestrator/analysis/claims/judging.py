@@ -25,8 +25,8 @@ from orchestrator.analysis.claims.verdicts import (
     NOT_TESTABLE,
     REPRODUCED,
     UNDECIDED,
-    Evidence,
-    Verdict,
+    ClaimEvidence,
+    ClaimVerdict,
     in_words,
 )
 from orchestrator.spec import Cell, Claim, ClaimTest
@@ -46,7 +46,7 @@ _COLLAPSED = 0.003  # of the baseline: what carries less does not work, and is n
 _EFFICIENCY = "efficiency"
 
 
-def judge(claim: Claim, seen: Observed) -> Verdict:
+def judge(claim: Claim, seen: Observed) -> ClaimVerdict:
     """The verdict of a run on a claim."""
     evidence, beyond = [], []
     for test in claim.tests:
@@ -59,7 +59,7 @@ def judge(claim: Claim, seen: Observed) -> Verdict:
             if more.median is not None:
                 beyond.append(more)
     found, reason = _conclusion(evidence)
-    return Verdict(
+    return ClaimVerdict(
         claim=claim.claim,
         title=claim.title,
         statement=claim.statement,
@@ -80,7 +80,7 @@ def judge(claim: Claim, seen: Observed) -> Verdict:
     )
 
 
-def _conclusion(evidence: Sequence[Evidence]) -> tuple[str, str]:
+def _conclusion(evidence: Sequence[ClaimEvidence]) -> tuple[str, str]:
     against = [one for one in evidence if one.agrees is False]
     unknown = [one for one in evidence if one.agrees is None]
     several = len(evidence) > 1
@@ -106,7 +106,9 @@ class _Number:
     decisive: Interval
 
 
-def _evidence(claim: Claim, test: ClaimTest, place: Place | None, options: Sequence[Place], seen: Observed) -> Evidence:
+def _evidence(
+    claim: Claim, test: ClaimTest, place: Place | None, options: Sequence[Place], seen: Observed
+) -> ClaimEvidence:
     published, scope = test.published, claim.scope_of(test)
     facts: dict[str, Any] = {
         "name": test.name,
@@ -118,7 +120,7 @@ def _evidence(claim: Claim, test: ClaimTest, place: Place | None, options: Seque
         "accepted_because": test.accepted.because,
     }
     if place is None:
-        return Evidence(**facts, reason=_not_planned(claim, test, seen))
+        return ClaimEvidence(**facts, reason=_not_planned(claim, test, seen))
     low, high = test.accepted.bounds(place.cores)
     both = list(dict.fromkeys((place.of, place.to)))
     facts |= {"accepted_low": low, "accepted_high": high, "cores": place.cores}
@@ -129,7 +131,7 @@ def _evidence(claim: Claim, test: ClaimTest, place: Place | None, options: Seque
         why_not.append(f"beyond what was published: {_where(place)}, and it is judged at {scope}")
     number = _number(test, place, seen.values)
     if number is None:
-        return Evidence(**facts, reason="; ".join([*why_not, *_missing(test, place, seen)]))
+        return ClaimEvidence(**facts, reason="; ".join([*why_not, *_missing(test, place, seen)]))
     facts |= {"n": number.n, "boots": number.boots, "median": number.median}
     facts |= {"low": number.interval.low, "high": number.interval.high, "interval": number.interval.name}
     facts["order"] = _order(test, place, number.interval)
@@ -141,13 +143,13 @@ def _evidence(claim: Claim, test: ClaimTest, place: Place | None, options: Seque
     if why_not:
         if why_not == [seen.standing.because] and (inside or outside):
             why_not.append(f"{span} lies {'in' if inside else 'outside'} {accepted}, which decides nothing here")
-        return Evidence(**facts, reason="; ".join(why_not))
+        return ClaimEvidence(**facts, reason="; ".join(why_not))
     if not inside and not outside:
         more = "boots" if number.boots >= FEWEST_BOOTS else "rounds"
         why = f"the {shown.name}, {span}, is partly in {accepted}; more {more} narrow it"
-        return Evidence(**facts, straddles=True, reason=why)
+        return ClaimEvidence(**facts, straddles=True, reason=why)
     why = f"the {shown.name}, {span}, lies {'in' if inside else 'outside'} {accepted}"
-    return Evidence(**facts, agrees=inside, reason=why)
+    return ClaimEvidence(**facts, agrees=inside, reason=why)
 
 
 def _where(place: Place) -> str:

@@ -17,7 +17,7 @@ AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, UNDECIDED: None, NOT_TESTABLE
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ClaimEvidence:
     """One number of a claim as a run has it, beside the published one.
 
     ``of``, ``to``: the cells, in words; ``to`` of an efficiency is the same with one core. ``cores``: at which the
@@ -56,7 +56,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClaimVerdict:
     """What a run shows about one claim. ``verdict``: one of `statuses_of` the run's clock.
 
     ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict by either clock, True
@@ -72,13 +72,13 @@ class Verdict:
     statement: str
     verdict: str
     reason: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[ClaimEvidence, ...]
     source: str
     experiment: str
     figure: str
     scope: str
     scope_because: str
-    beyond: tuple[Evidence, ...] = ()
+    beyond: tuple[ClaimEvidence, ...] = ()
     also_published: tuple[str, ...] = ()
     remarks: str = ""
     clock: str = REAL
@@ -91,7 +91,7 @@ class Verdict:
         return asdict(self)
 
 
-class Verdicts(list[Verdict]):
+class Verdicts(list[ClaimVerdict]):
     """The verdicts of a run, in the order of the claims; a notebook shows them as a table."""
 
     def _repr_html_(self) -> str:
@@ -100,7 +100,7 @@ class Verdicts(list[Verdict]):
         return verdicts_html(self)
 
 
-def conclusion(verdict: Verdict) -> str:
+def conclusion(verdict: ClaimVerdict) -> str:
     """What a verdict comes to, without numbers: it, and where it rests on several numbers which of them agree."""
     said = [verdict.verdict]
     for one in verdict.evidence if len(verdict.evidence) > 1 else ():
@@ -119,7 +119,7 @@ def in_words(status: str, clock: str) -> str:
     return f"{status} in virtual time" if clock == VIRTUAL and status != NOT_TESTABLE else status
 
 
-def write_verdicts(run: Run, verdicts: Sequence[Verdict]) -> Path:
+def write_verdicts(run: Run, verdicts: Sequence[ClaimVerdict]) -> Path:
     """Write the claims.json of a run. Raises OSError where it cannot be written."""
     about = {"schema": 2, "run_id": run.meta.get("run_id"), "clock": run.clock, "measured_in": run.measured_in}
     content = {**about, "verdicts": [verdict.to_json() for verdict in verdicts]}

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from orchestrator.analysis.cells import values_of
-from orchestrator.analysis.claims import Evidence, Verdict, load_claims, verify
+from orchestrator.analysis.claims import ClaimEvidence, ClaimVerdict, load_claims, verify
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
@@ -34,7 +34,7 @@ class _Published:
     ``relation``: about, below or at least, as its claim has it.
     """
 
-    verdict: Verdict
+    verdict: ClaimVerdict
     text: str
     value: float
     relation: str
@@ -95,7 +95,7 @@ def published(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, notes)
 
 
-def _once(measured: Sequence[tuple[Verdict, Evidence]]) -> list[_Published]:
+def _once(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[_Published]:
     """The published values, each once: neighbouring rows of a claim that have the same one share it."""
     relations = {
         (claim.claim, test.name): test.published.relation
@@ -122,7 +122,7 @@ def _marks(values: Sequence[_Published]) -> str:
     return " and ".join([*(["Diamonds"] if points else []), *(["arrows (bounds)" if points else "Arrows"] * arrows)])
 
 
-def _row_names(measured: Sequence[tuple[Verdict, Evidence]]) -> list[str]:
+def _row_names(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[str]:
     """The cells of each row, and above the first one of each claim its verdict."""
     names = []
     before = ""
@@ -171,7 +171,7 @@ def _draw_published(axes: "Axes", one: _Published) -> None:
         _name(axes, one.value, one.y, f"published: {one.text}", PUBLISHED_COLOUR, -5)
 
 
-def _draw_accepted(axes: "Axes", y: float, verdict: Verdict, evidence: Evidence) -> None:
+def _draw_accepted(axes: "Axes", y: float, verdict: ClaimVerdict, evidence: ClaimEvidence) -> None:
     """What a claim accepts, as a band; to the end of the axis where a side is open. Set the x limits before."""
     left, right = axes.get_xlim()
     low = left if evidence.accepted_low is None else max(left, evidence.accepted_low)
@@ -201,7 +201,7 @@ def _name(axes: "Axes", x: float, y: float, text: str, colour: str, up: float) -
 
 
 def _draw_row(
-    axes: "Axes", y: float, verdict: Verdict, evidence: Evidence, values: Mapping[str, Mapping[Any, float]]
+    axes: "Axes", y: float, verdict: ClaimVerdict, evidence: ClaimEvidence, values: Mapping[str, Mapping[Any, float]]
 ) -> list[float]:
     """Draw what was measured at the height ``y``; returns what must lie within the axis."""
     above, below = values[evidence.of], values[evidence.to]

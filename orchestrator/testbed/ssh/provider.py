@@ -8,7 +8,7 @@ from typing import Any, Self
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.progress import Progress
-from orchestrator.provision import Outcome
+from orchestrator.provision import PlaybookResult
 from orchestrator.spec import VETH, LinkKind
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states
 from orchestrator.testbed.hosts import Hosts, label_of
@@ -158,7 +158,7 @@ class HostsTestbed:
         if outcome is not None:
             self._progress.message(f"Provisioned: {outcome.changed} of {outcome.tasks} tasks changed something.")
 
-    def provision_only(self) -> Outcome:
+    def provision_only(self) -> PlaybookResult:
         """Take the hosts, run the playbook on them, and release them. Return what the playbook did."""
         self.take()
         try:

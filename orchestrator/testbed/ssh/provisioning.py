@@ -22,7 +22,7 @@ from orchestrator.kernel.releases import cached_release_module, load_releases
 from orchestrator.paths import KERNEL
 from orchestrator.programs import Needs
 from orchestrator.progress import Progress
-from orchestrator.provision import Outcome, WantedModule, from_here, run_playbook, variables
+from orchestrator.provision import PlaybookResult, WantedModule, from_here, run_playbook, variables
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.preflight import builds_there
@@ -144,7 +144,7 @@ class Provisioning:
             host.name: wanted_modules(host, self.surveys[host.name], here, self._builds) for host in self.testbed.hosts
         }
 
-    def confirm(self) -> tuple[Modules, Outcome | None]:
+    def confirm(self) -> tuple[Modules, PlaybookResult | None]:
         """Make sure that every host is provisioned. Return the modules of each by build, and what the playbook did if
         it had to run. Raises TestbedError."""
         self.progress.detail("looking at what is provisioned")
@@ -154,7 +154,7 @@ class Provisioning:
         self.progress.message(f"To be provisioned: {'; '.join(differs)}.")
         return self.carry_out()
 
-    def carry_out(self) -> tuple[Modules, Outcome]:
+    def carry_out(self) -> tuple[Modules, PlaybookResult]:
         """Run the playbook on all hosts. Return the modules of each by build, and what it did. Raises TestbedError."""
         self.progress.stage("Provisioning the hosts with Ansible", 60)
         outcome = self._playbook_pass()
@@ -171,7 +171,7 @@ class Provisioning:
             differs += [f"{host.name}: {what}" for what in found]
         return modules, differs
 
-    def _playbook_pass(self) -> Outcome:
+    def _playbook_pass(self) -> PlaybookResult:
         targets = []
         with _own_sources(self._builds) as sources:
             for host in self.testbed.hosts:

@@ -8,7 +8,7 @@ from orchestrator.run.work import Opened
 
 
 @dataclass(frozen=True, eq=False)
-class Lane:
+class Member:
     """One testbed of a run, which carries one block at a time. ``beside``: the testbeds of this run, by name, whose
     machines are on the same computer."""
 
@@ -21,11 +21,13 @@ class Lane:
         return self.opened.name
 
 
-def lanes_of(opened: Mapping[str, Opened], computers: Mapping[str, str]) -> list[Lane]:
-    """A lane for each testbed. ``computers``: of those that share one, which."""
+def members_of_run(opened: Mapping[str, Opened], computers: Mapping[str, str]) -> list[Member]:
+    """A member for each testbed. ``computers``: of those that share one, which."""
     return [
-        Lane(one, tuple(sorted(other for other in computers if other != name and computers[other] == computers[name])))
+        Member(
+            one, tuple(sorted(other for other in computers if other != name and computers[other] == computers[name]))
+        )
         if name in computers
-        else Lane(one)
+        else Member(one)
         for name, one in opened.items()
     ]
