@@ -12,7 +12,7 @@ from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
 from orchestrator.spec import GATEWAYS, Cell
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import request_all
 from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
@@ -48,7 +48,7 @@ class KnownLink:
         self.attempt = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
         plain = {role: requests.plain_routes(net, role, 1) for role in GATEWAYS}
         split = self.attempt.placement.split(plain)
-        together(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
+        request_all(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
         shake_hands(testbed, trial.topology, 1)
 
     def limit(self, rate_pps: int, load_s: float, loss: float = 0.0) -> float:

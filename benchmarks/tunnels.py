@@ -13,11 +13,12 @@ from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.tunnels import load_variant, make_tunnels, shake_hands
+from orchestrator.measure.tunnels import make_tunnels, shake_hands
 from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.systems import system_of
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import request_all
 from orchestrator.testbed.uml.provider import UmlTestbed
 
 TUNNELS = (1, 10, 100, 300, 1000)
@@ -32,7 +33,7 @@ def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
     shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
     ready = time.monotonic()
     host = testbed.hosts[0][0]
-    together(testbed.agents, "remove_tunnels", {host: {"roles": list(GATEWAYS)}}, timeout_s=30 + 0.1 * tunnels)
+    request_all(testbed.agents, "remove_tunnels", {host: {"roles": list(GATEWAYS)}}, timeout_s=30 + 0.1 * tunnels)
     return configured - began, ready - configured, time.monotonic() - ready
 
 
@@ -42,7 +43,8 @@ def main() -> None:
     with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
         make_links(testbed, layout.Net(layout.SITE_TO_SITE), max(TUNNELS))
-        load_variant(testbed, load_variants()["vanilla"])
+        vanilla = load_variants()["vanilla"]
+        system_of(vanilla).load(testbed, vanilla)
         for tunnels in TUNNELS:
             rows = [once(testbed, tunnels) for _ in range(repetitions)]
             ready = [configured + shaken for configured, shaken, _ in rows]

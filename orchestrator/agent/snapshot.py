@@ -97,7 +97,7 @@ def restore(snapshots):
     failed, left = {}, {}
     for nic, was in snapshots.items():
         try:
-            failed[nic] = settle(nic, was)
+            failed[nic] = put_addresses_back(nic, was)
         except Exception as error:  # whatever it is, the others are to come back
             failed[nic] = {"link": [in_words(error)]}
     for nic, was in snapshots.items():
@@ -112,7 +112,7 @@ def in_words(error):
     return str(error) if isinstance(error, (AgentError, OSError)) else "%s: %s" % (type(error).__name__, error)
 
 
-def settle(nic, was):
+def put_addresses_back(nic, was):
     """Put back the state of an interface, its sysctls and addresses; {part: what failed}."""
     failed = {}
     accept_dad = "ipv6/conf/%s/accept_dad" % nic

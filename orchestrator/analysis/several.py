@@ -24,32 +24,32 @@ class Runs:
     @property
     def trials(self) -> pd.DataFrame:
         """Return `Run.trials` of all runs."""
-        return self.together(lambda run: run.trials)
+        return self.combined(lambda run: run.trials)
 
     @property
     def attempts(self) -> pd.DataFrame:
         """Return `Run.attempts` of all runs."""
-        return self.together(lambda run: run.attempts)
+        return self.combined(lambda run: run.attempts)
 
     @property
     def measured(self) -> pd.DataFrame:
         """Return `Run.measured` of all runs."""
-        return self.together(lambda run: run.measured)
+        return self.combined(lambda run: run.measured)
 
     def cells(self) -> pd.DataFrame:
         """Return `Run.cells` of all runs."""
-        return self.together(lambda run: run.cells())
+        return self.combined(lambda run: run.cells())
 
     def ratios(self) -> pd.DataFrame:
         """Return `Run.ratios` of all runs, each against its own reference variant."""
-        return self.together(lambda run: run.ratios())
+        return self.combined(lambda run: run.ratios())
 
     def limits(self) -> pd.DataFrame:
         """Return `Run.limits` of all runs."""
-        return self.together(lambda run: run.limits())
+        return self.combined(lambda run: run.limits())
 
-    def together(self, frame_of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
-        """Return any frame of all runs, for instance ``runs.together(lambda run: run.softirqs)``."""
+    def combined(self, frame_of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        """Return any frame of all runs, for instance ``runs.combined(lambda run: run.softirqs)``."""
         parts = []
         for run in self.runs:
             frame = frame_of(run).reset_index(drop=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.doctor import IDLE, Finding, Need, examine, requirements
+from orchestrator.doctor import IDLE, Checked, Need, examine, requirements
 from orchestrator.errors import TestbedError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _examine_hosts(name: str, as_json: bool) -> bool:
     return True
 
 
-def _mark(finding: Finding) -> str:
+def _mark(finding: Checked) -> str:
     if finding.need is Need.INFORMATION:
         return "·"
     if finding.found:
@@ -91,13 +91,13 @@ def _mark(finding: Finding) -> str:
     return "[red]missing[/]" if finding.blocks else "[yellow]advice[/]"
 
 
-def _show(findings: Sequence[Finding]) -> None:
+def _show(findings: Sequence[Checked]) -> None:
     _print_table(findings)
     if not any(finding.blocks for finding in findings):
         print(f"\n{_conclusion(findings)}")
 
 
-def _conclusion(findings: Sequence[Finding]) -> str:
+def _conclusion(findings: Sequence[Checked]) -> str:
     """Return the conclusion if nothing required is missing."""
     busy = next((finding.what for finding in findings if finding.name == IDLE and not finding.found), None)
     if busy is None:
@@ -109,7 +109,7 @@ def _conclusion(findings: Sequence[Finding]) -> str:
     )
 
 
-def _print_table(findings: Sequence[Finding], title: str = "") -> None:
+def _print_table(findings: Sequence[Checked], title: str = "") -> None:
     from rich.markup import escape
     from rich.table import Table
 

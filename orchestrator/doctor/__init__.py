@@ -2,6 +2,6 @@
 """What the lab needs of this computer: a table of requirements, how each is checked, and how to fix it."""
 
 from orchestrator.doctor.table import IDLE, examine, requirements
-from orchestrator.finding import Finding, Need, Observation, Requirement
+from orchestrator.requirement import Checked, Need, Observation, Requirement
 
-__all__ = ["IDLE", "Finding", "Need", "Observation", "Requirement", "examine", "requirements"]
+__all__ = ["IDLE", "Checked", "Need", "Observation", "Requirement", "examine", "requirements"]

@@ -14,9 +14,9 @@ from pathlib import Path
 from orchestrator.cache import refuse_odd_path
 from orchestrator.debian import keyring, mirror
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.finding import Observation
 from orchestrator.paths import cache_home
 from orchestrator.private import lab_base
+from orchestrator.requirement import Observation
 from orchestrator.spec import MOST_CORES_OF_OWN, Testbed
 from orchestrator.testbed.lab.lab import own_namespaces
 from orchestrator.testbed.provider import provider_of

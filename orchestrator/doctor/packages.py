@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.finding import Observation
+from orchestrator.requirement import Observation
 
 FILE = Path(__file__).with_name("system-packages.txt")
 USES = ("environment", "run", "build", "test")

@@ -8,7 +8,7 @@ from functools import partial
 from orchestrator import cache
 from orchestrator.doctor import checks
 from orchestrator.doctor.packages import SystemPackage, system_packages
-from orchestrator.finding import Finding, Need, Observation, Requirement
+from orchestrator.requirement import Checked, Need, Observation, Requirement
 from orchestrator.spec import Testbed
 
 IDLE = "Idle computer"
@@ -78,7 +78,7 @@ def lab_is_built() -> bool:
 
 def examine(
     table: Sequence[Requirement] | None = None, *, is_built: Callable[[], bool] = lab_is_built
-) -> list[Finding]:
+) -> list[Checked]:
     """Check every requirement. If a lab is already built, what only a build needs is advice."""
     findings = []
     for requirement in requirements() if table is None else table:
@@ -87,7 +87,7 @@ def examine(
         except (OSError, ValueError) as error:
             seen = Observation(False, f"cannot be checked: {error}")
         remedy = seen.remedy or requirement.remedy
-        findings.append(Finding.of(requirement.name, requirement.need, seen.found, seen.what, remedy))
+        findings.append(Checked.of(requirement.name, requirement.need, seen.found, seen.what, remedy))
     if any(not f.found and f.need is Need.BUILD for f in findings) and is_built():
         findings = [
             replace(f, need=Need.ADVICE, remedy=f"{f.remedy} (needed when the lab is built anew)")

@@ -10,7 +10,7 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roaming import left_behind
 from orchestrator.measure.tunnels import Peers, peers_now
 from orchestrator.spec import GATEWAYS
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] 
     """
     peers = peers_now(attempt.testbed) if attempt.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
-    logs = together(attempt.testbed.agents, "kernel_log", {host: {"most": 5} for host in attempt.hosts})
+    logs = request_all(attempt.testbed.agents, "kernel_log", {host: {"most": 5} for host in attempt.hosts})
     told = attempt.system.look_back(attempt.testbed, attempt.variant, logs)
     attempt.outcome.crypto = told.crypto
     attempt.outcome.measurements.update(told.measurements)

@@ -15,7 +15,7 @@ from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import GATEWAYS, Limits, Probe
 from orchestrator.spec.links import shape_of
 from orchestrator.systems import System, system_of
-from orchestrator.testbed.protocol import Boost, Testbed, own_cpus, patience, slowness
+from orchestrator.testbed.protocol import ComputerUse, Testbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
 
@@ -37,7 +37,7 @@ class Outcome:
     probes: dict[str, Any] = field(default_factory=dict)
     variant_build: str | None = None
     crypto: str | None = None
-    boost: Boost = field(default_factory=lambda: Boost(False, {}))
+    computer_use: ComputerUse = field(default_factory=lambda: ComputerUse(False, {}))
     raw: dict[str, str] = field(default_factory=dict)
     host_lost: bool = False
     traffic_s: float | None = None

@@ -15,7 +15,7 @@ from orchestrator.measure.roaming import moves_of, roaming_of
 from orchestrator.measure.tunnels import keep_young
 from orchestrator.plan import PROFILE
 from orchestrator.spec import GATEWAYS
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import request_all
 
 if TYPE_CHECKING:
     from orchestrator.tools.protocol import Jobs
@@ -55,14 +55,14 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
     if jobs.files:
         sent = {name: base64.b64encode(content).decode() for name, content in jobs.files.items()}
         serving = {host: {**request, "files": sent} for host, request in serving.items()}
-    together(testbed.agents, "serve", serving)
+    request_all(testbed.agents, "serve", serving)
     attempt.phases.done("servers")
     keep_young(attempt)
     attempt.on_traffic()
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     patience_s = seconds + grace_s * attempt.slowness
-    with testbed.boost(patience_s + 5) as boost:
-        together(testbed.agents, "hold", {sender: {"clients": jobs.clients()}})
+    with testbed.prioritized(patience_s + 5) as computer_use:
+        request_all(testbed.agents, "hold", {sender: {"clients": jobs.clients()}})
         beside = attached.requests(attempt) if jobs.measured else {}
         start_at = time.time() + _START_IN_S * attempt.slowness if len(hosts) > 1 else None
         roaming = roaming_of(attempt)
@@ -82,10 +82,10 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
             }
             for host in hosts
         }
-        measured = together(testbed.agents, "measure", measuring, timeout_s=seconds + grace_s + 15)
+        measured = request_all(testbed.agents, "measure", measuring, timeout_s=seconds + grace_s + 15)
     if len(hosts) == 1:
         skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
-    outcome.boost = boost.value
+    outcome.computer_use = computer_use.value
     attempt.phases.done("traffic")
     processes = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     printed = attached.taken_out(processes)
@@ -96,7 +96,7 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
     outcome.probes = {
         **probes.of_hosts(measured, jobs.duration_s, attempt.cpu_owners),
         **attached.of_hosts(attempt, measured, printed),
-        "computer": boost.value.computer,
+        "computer": computer_use.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
     if attempt.trial.kind == "trace":

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.measure import layout, requests
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.testbed.protocol import Testbed
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import request_all
 
 
 def placement_of(testbed: Testbed) -> Placement:
@@ -31,7 +31,7 @@ def ask_roles(
     """
     split = placement_of(testbed).split(by_role)
     asked = {host: {key: part, **common} for host, part in split.items()}
-    return together(testbed.agents, operation, asked, timeout_s)
+    return request_all(testbed.agents, operation, asked, timeout_s)
 
 
 def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
@@ -41,7 +41,7 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     """
     placement = placement_of(testbed)
     links = requests.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
-    together(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
+    request_all(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
     see_neighbours(testbed, net)
 
 

@@ -16,7 +16,7 @@ from orchestrator.measure.tunnels import remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.spec import tool_of
 from orchestrator.testbed.protocol import Testbed
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 
 
 def run_attempt(
@@ -57,7 +57,7 @@ def _run(attempt: Attempt) -> None:
     testbed, trial, outcome = attempt.testbed, attempt.trial, attempt.outcome
     tunnels, tool = trial.levels.tunnels, tool_of(trial.traffic)
     try:
-        together(testbed.agents, "watch_kernel_log", {host: {} for host in attempt.hosts})
+        request_all(testbed.agents, "watch_kernel_log", {host: {} for host in attempt.hosts})
         if not attempt.baseline:
             assert attempt.variant is not None
             outcome.variant_build = attempt.system.load(testbed, attempt.variant)

@@ -7,7 +7,7 @@ from orchestrator.measure import layout
 from orchestrator.measure.attempt import Attempt
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.links import shape_of
-from orchestrator.testbed.remote import together
+from orchestrator.testbed.remote import request_all
 
 
 def shape_link(attempt: Attempt) -> None:
@@ -26,4 +26,4 @@ def unshape_link(attempt: Attempt) -> None:
 def _ask(attempt: Attempt, operation: str, shape: dict[str, Any]) -> None:
     wanted = {role: {"device": layout.device_of("wan"), **shape} for role in GATEWAYS}
     roles = attempt.placement.split(wanted)
-    together(attempt.testbed.agents, operation, {host: {"roles": here} for host, here in roles.items()})
+    request_all(attempt.testbed.agents, operation, {host: {"roles": here} for host, here in roles.items()})

@@ -13,7 +13,7 @@ from orchestrator.measure.roles import placement_of
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Testbed, slowness
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 
 # Each is for real processors, and longer on slow hosts.
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -124,4 +124,4 @@ def _of_gateways(testbed: Testbed, operation: str, timeout_s: float = 30) -> dic
     """An operation that takes roles, of the gateways on their hosts; the answers by host."""
     roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
     wanted = {host: {"roles": list(here)} for host, here in roles.items()}
-    return together(testbed.agents, operation, wanted, timeout_s)
+    return request_all(testbed.agents, operation, wanted, timeout_s)

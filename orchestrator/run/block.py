@@ -18,7 +18,7 @@ from orchestrator.run.executor import WorkerLost
 from orchestrator.run.member import Member
 from orchestrator.run.session import Session
 from orchestrator.run.stopping import enough, stopping_of
-from orchestrator.run.work import Attempt, Prepare, Settle, Work
+from orchestrator.run.work import Prepare, RunTrial, WaitUntilQuiet, Work
 from orchestrator.spec import Limits
 from orchestrator.store.shape import SCHEMA
 from orchestrator.store.tables import CLOCK_FIELDS
@@ -112,7 +112,7 @@ class BlockRun:
         if self._waits_left:
             self._session.progress.doing(self._member.name, "waiting until other load on the testbed calms down")
             try:
-                calm = yield Settle(self._session.spec.limits.competing_load, CALM_S)
+                calm = yield WaitUntilQuiet(self._session.spec.limits.competing_load, CALM_S)
             except WorkerLost:
                 calm, self._ready = False, False
             self._waits_left = WAITS if calm else self._waits_left - 1
@@ -135,7 +135,7 @@ class BlockRun:
         conditions = Conditions(limits, baseline, self._control, marks, *brought)
         worker_lost = False
         try:
-            outcome = yield Attempt(trial, session.variants.get(trial.levels.variant), conditions)
+            outcome = yield RunTrial(trial, session.variants.get(trial.levels.variant), conditions)
         except WorkerLost as error:
             worker_lost = True
             outcome = Outcome(reasons=[str(error)], measurements={"throughput_bps": None}, host_lost=True)
@@ -215,7 +215,7 @@ class BlockRun:
             "boot_id": _boot_id(self._facts),
             "kernel_release": next((facts.get("kernel_release") for facts in self._facts.values()), None),
             "crypto": outcome.crypto,
-            "realtime": outcome.boost.realtime,
+            "realtime": outcome.computer_use.realtime,
         }
 
 

@@ -27,7 +27,7 @@ from orchestrator.run.executor import Executor
 from orchestrator.run.member import Member, members_of_run
 from orchestrator.run.opening import open_run
 from orchestrator.run.session import Campaign, Session
-from orchestrator.run.work import Attempt, Work
+from orchestrator.run.work import RunTrial, Work
 from orchestrator.store import StoreError, read_stopping
 from orchestrator.store.tables import needed_trials
 
@@ -165,7 +165,7 @@ class _Blocks:
 
     def _tell(self, work: Work, text: str) -> None:
         """What is told while a trial is measured; see `orchestrator.run.work.Tell`."""
-        if isinstance(work, Attempt):
+        if isinstance(work, RunTrial):
             progress = self._session.progress
             progress.bounds(work.trial, text) if text else progress.traffic(work.trial)
 

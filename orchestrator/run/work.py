@@ -122,7 +122,7 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RunTrial:
     """Execute a trial once. Gives an Outcome."""
 
     trial: Trial
@@ -134,14 +134,14 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Settle:
+class WaitUntilQuiet:
     """Wait, ``most_s`` seconds at most, until other load uses less than ``share`` of a core. Gives whether it does."""
 
     share: float
     most_s: float
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> bool:
-        return testbed.settle(self.share, self.most_s)
+        return testbed.wait_until_quiet(self.share, self.most_s)
 
 
-Work = Describe | Prepare | Attempt | Settle
+Work = Describe | Prepare | RunTrial | WaitUntilQuiet

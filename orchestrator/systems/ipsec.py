@@ -14,7 +14,7 @@ from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import expected
 from orchestrator.systems.protocol import LookBack, System, refuse_code
 from orchestrator.testbed.protocol import Testbed
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 
 if TYPE_CHECKING:
     from orchestrator.spec.variants import Entry
@@ -128,7 +128,7 @@ def count(testbed: Testbed, variant: Variant) -> Counted:
     roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
     algorithm, _ = ALGORITHMS[variant.settings["cipher"]]
     asked = {host: {"roles": list(here), "algorithm": algorithm} for host, here in roles.items()}
-    told = together(testbed.agents, "associations", asked, 30)
+    told = request_all(testbed.agents, "associations", asked, 30)
     rows: dict[str, list[dict[str, Any]]] = {}
     for answer in told.values():
         rows |= answer["counted"]

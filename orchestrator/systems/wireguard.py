@@ -49,13 +49,13 @@ class WireGuard(System):
         """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
         from orchestrator.measure.roles import placement_of
         from orchestrator.spec import GATEWAYS
-        from orchestrator.testbed.remote import together
+        from orchestrator.testbed.remote import request_all
 
         wanted = {}
         for host in placement_of(testbed).hosts_of(GATEWAYS):
             module = testbed.module(variant.build, host)
             wanted[host] = {"module": module.path, "build_id": module.build_id, "parameters": variant.settings}
-        loaded = together(testbed.agents, "variant", wanted)
+        loaded = request_all(testbed.agents, "variant", wanted)
         return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:

@@ -84,7 +84,7 @@ class Hosts:
         self._varied[name, boot_id] = {setting: before.get(setting, done.before[setting]) for setting in settings}
         return dict(settings)
 
-    def settle(self, share: float, most_s: float) -> bool:
+    def wait_until_quiet(self, share: float, most_s: float) -> bool:
         """Wait at most ``most_s`` seconds until the busiest host uses less than ``share`` of a core. Return whether it
         does."""
         deadline = time.monotonic() + most_s

@@ -29,7 +29,7 @@ class ModuleFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Boost:
+class ComputerUse:
     """What happened on the computer while a trial ran. ``realtime``: whether the lab had real-time priority.
 
     ``computer``: processor seconds of the controller's computer during the trial: busy in total, used by the lab, used
@@ -110,11 +110,11 @@ class Testbed(Protocol):
         """Return the file of a build of the wireguard module on a host."""
         ...
 
-    def boost(self, seconds: float) -> "AbstractContextManager[BoostResult]":
+    def prioritized(self, seconds: float) -> "AbstractContextManager[ComputerUseResult]":
         """Keep everything else on the hosts' computer out of the way for at most ``seconds``."""
         ...
 
-    def settle(self, share: float, most_s: float) -> bool:
+    def wait_until_quiet(self, share: float, most_s: float) -> bool:
         """Wait at most ``most_s`` seconds until other load uses less than ``share`` of a core, as far as that is
         visible. Return False if it did not drop."""
         ...
@@ -156,8 +156,8 @@ def patience(testbed: Testbed) -> float:
     return slowness(testbed) * testbed.virtual.patience(cores)
 
 
-class BoostResult:
-    """Filled in when the boosted interval ends."""
+class ComputerUseResult:
+    """Filled in when the prioritized interval ends."""
 
     def __init__(self) -> None:
-        self.value = Boost(False, {})
+        self.value = ComputerUse(False, {})

@@ -12,9 +12,9 @@ from orchestrator.errors import UserError
 from orchestrator.spec import PROVIDERS, Testbed
 
 if TYPE_CHECKING:
-    from orchestrator.finding import Finding
     from orchestrator.plan import Capabilities
     from orchestrator.progress import Progress
+    from orchestrator.requirement import Checked
     from orchestrator.testbed.lab.testbed import Machines
     from orchestrator.testbed.protocol import Sharing
     from orchestrator.testbed.protocol import Testbed as Opened
@@ -61,7 +61,7 @@ class Provider(ABC, Generic[T]):
             "qemu."
         )
 
-    def examine(self, testbed: T) -> "dict[str, list[Finding]] | None":
+    def examine(self, testbed: T) -> "dict[str, list[Checked]] | None":
         """Return what the hosts have and lack, host by host, for `orch doctor`; None if there is nothing to examine.
         Raises TestbedError."""
         return None

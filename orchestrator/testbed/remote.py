@@ -135,7 +135,7 @@ class Agent:
         self._channel.close()
 
 
-def together(
+def request_all(
     agents: Mapping[str, Agent], operation: str, requests: Mapping[str, Mapping[str, Any]], timeout_s: float = 30
 ) -> dict[str, dict[str, Any]]:
     """Run one operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.

@@ -223,7 +223,7 @@ def test_what_fails_is_said_keeps_nothing_else_and_is_tried_again() -> None:
 def test_a_fault_with_one_interface_keeps_no_other_from_coming_back(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    def settle(nic: str, was: Any) -> dict[str, Any]:
+    def put_addresses_back(nic: str, was: Any) -> dict[str, Any]:
         tried.append(nic)
         if nic == "eth1":
             raise ValueError("unexpected")
@@ -233,7 +233,7 @@ def test_a_fault_with_one_interface_keeps_no_other_from_coming_back(monkeypatch:
         tried.append(nic)
         return {"why": failed["link"]} if failed else None
 
-    monkeypatch.setattr(snapshot, "settle", settle)
+    monkeypatch.setattr(snapshot, "put_addresses_back", put_addresses_back)
     monkeypatch.setattr(snapshot, "connect", connect)
     left = snapshot.restore({"eth1": {}, "eth2": {}})
     assert (left["eth1"], left["eth2"]) == ({"why": ["ValueError: unexpected"]}, None)

@@ -11,7 +11,7 @@ import pytest
 from orchestrator import doctor
 from orchestrator.cli import app as cli
 from orchestrator.cli import doctor as command
-from orchestrator.doctor import Finding, Need, Observation, Requirement, checks, packages
+from orchestrator.doctor import Checked, Need, Observation, Requirement, checks, packages
 
 
 def missing(need: Need, name: str = "bc") -> Requirement:
@@ -91,8 +91,8 @@ def test_status_3_and_a_sentence_for_each_thing_that_blocks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [
-        Finding("ssh", Need.REQUIRED, False, "not there", "Install it."),
-        Finding("Idle computer", Need.ADVICE, False, "1.0 of 2 cores are busy now", "Wait."),
+        Checked("ssh", Need.REQUIRED, False, "not there", "Install it."),
+        Checked("Idle computer", Need.ADVICE, False, "1.0 of 2 cores are busy now", "Wait."),
     ]
     monkeypatch.setattr(command, "examine", lambda: rows)
     assert cli.run_command(["doctor", "--json"]) == 3

@@ -71,7 +71,7 @@ def test_several_runs_are_one_frame_with_the_run_in_front() -> None:
     assert list(cells.columns[:2]) == ["run", "experiment"]
     assert cells["run"].unique().tolist() == [one.run_id for one in runs.runs]
     assert len(cells) == sum(len(one.cells()) for one in runs.runs)
-    assert len(runs.together(lambda one: one.per_second)) == sum(len(one.per_second) for one in runs.runs)
+    assert len(runs.combined(lambda one: one.per_second)) == sum(len(one.per_second) for one in runs.runs)
     assert repr(runs).startswith("<2 runs: ")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding a kernel source and telling modules apart."""
+"""Checked a kernel source and telling modules apart."""
 
 import subprocess
 from pathlib import Path

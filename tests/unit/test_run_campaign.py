@@ -78,7 +78,7 @@ class FakeTestbed:
     def module(self, build: str, host: str) -> ModuleFile:
         return ModuleFile("/m", f"{build}-{self.build_id}")
 
-    def settle(self, share: float, most_s: float) -> bool:
+    def wait_until_quiet(self, share: float, most_s: float) -> bool:
         self.settled += 1
         return self.calms_down
 

@@ -24,7 +24,7 @@ from orchestrator.run.campaign import Summary, carry_out
 from orchestrator.run.cluster import Cluster
 from orchestrator.run.executor import Here, Threads, WorkerLost
 from orchestrator.run.session import Campaign
-from orchestrator.run.work import Attempt, Prepare, Settle, Work
+from orchestrator.run.work import Prepare, RunTrial, WaitUntilQuiet, Work
 from orchestrator.spec import Experiment, Pool, load_testbed
 from orchestrator.testbed.pool import MemberCapabilities, pool_capabilities, sharing_of
 from tests.unit.test_run_campaign import FakeTestbed, Quiet, bad, ok
@@ -307,11 +307,11 @@ class Losing:
 
     def submit(self, testbed: str, work: Work, tell: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        if isinstance(work, Prepare | Attempt) and (testbed in self.gone or self._lose(testbed, work)):
+        if isinstance(work, Prepare | RunTrial) and (testbed in self.gone or self._lose(testbed, work)):
             self._ready[testbed] = False
             future.set_exception(WorkerLost(f"the worker of {testbed} was lost"))
             return future
-        assert not isinstance(work, Attempt) or self._ready[testbed], "a fresh worker is prepared first"
+        assert not isinstance(work, RunTrial) or self._ready[testbed], "a fresh worker is prepared first"
         self._ready[testbed] |= isinstance(work, Prepare)
         future.set_result(work.carry_out(self._beds[testbed], tell))
         return future
@@ -321,7 +321,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_retry_and_the_block_goes_on(run: 
     lost: list[Work] = []
 
     def once(testbed: str, work: Work) -> bool:
-        if isinstance(work, Attempt) and work.trial.order == 4 and not lost:
+        if isinstance(work, RunTrial) and work.trial.order == 4 and not lost:
             lost.append(work)
             return True
         return False
@@ -337,7 +337,7 @@ def test_the_blocks_of_a_testbed_that_is_lost_for_good_go_elsewhere(run: Run) ->
     executor: Any = Losing(lambda testbed, work: False)
 
     def gone(testbed: str, work: Work) -> bool:
-        if testbed == "lab-a" and isinstance(work, Attempt) and work.trial.order == 3:
+        if testbed == "lab-a" and isinstance(work, RunTrial) and work.trial.order == 3:
             executor.gone.add("lab-a")
         return testbed in executor.gone
 
@@ -382,7 +382,7 @@ def test_boots_end_on_one_testbed_each_core_count_whatever_workers_are_lost(
     counter = iter(range(10_000))
     with pytest.MonkeyPatch.context() as patch:
         run = Run(tmp_path_factory.mktemp("run"), patch)
-        lose = lambda testbed, work: isinstance(work, Attempt) and next(counter) in losses  # noqa: E731
+        lose = lambda testbed, work: isinstance(work, RunTrial) and next(counter) in losses  # noqa: E731
         summary = run.run(Losing(lose), booted(retries=0))
         assert summary.statuses == {"ok": 3 * (2 + 4 + 2 + 4 + 2 + 4)}
         assert all(len(home) == 1 for home in homes_of(summary.path).values())
@@ -507,4 +507,4 @@ def test_a_worker_closes_its_testbed_when_nothing_is_heard_of_the_owner(monkeypa
         time.sleep(0.05)
     assert left == ["lab-a"]
     with pytest.raises(WorkerLost, match="another process answers in its place"):
-        worker.work_there("o", Settle(0.1, 1.0))
+        worker.work_there("o", WaitUntilQuiet(0.1, 1.0))

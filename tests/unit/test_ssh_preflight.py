@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from orchestrator import paths
-from orchestrator.finding import Finding, Need
 from orchestrator.plan import Capabilities
 from orchestrator.programs import Needs, Program
+from orchestrator.requirement import Checked, Need
 from orchestrator.testbed.ssh import looking
 from orchestrator.testbed.ssh.kernels import with_other_kernels
 from orchestrator.testbed.ssh.preflight import examine, sentences
@@ -142,7 +142,7 @@ def test_cpus_of_the_interfaces_own_node_need_no_advice() -> None:
     assert all(row.found for row in rows)
 
 
-def cpu_findings(testbed: SshTestbed | None = None, **changes: Any) -> list[Finding]:
+def cpu_findings(testbed: SshTestbed | None = None, **changes: Any) -> list[Checked]:
     surveys = {"left": Survey(facts(**changes)), "right": Survey(facts())}
     return [row for row in examine(testbed or bed(), surveys, ())["left"] if row.name.startswith("CPUs")]
 
@@ -184,7 +184,7 @@ def test_an_interface_on_a_node_without_cpus_needs_no_advice_that_nobody_can_fol
     assert all(row.found for row in rows)
 
 
-def kernel_finding(**changes: Any) -> Finding:
+def kernel_finding(**changes: Any) -> Checked:
     surveys = {"left": Survey(facts(boot_menu="/boot/grub/grub.cfg", **changes)), "right": Survey(facts())}
     rows = examine(bed(kernel="6.1.0-28-amd64"), surveys, ())["left"]
     return next(row for row in rows if row.name == "Kernel")
@@ -232,7 +232,7 @@ def test_what_the_systems_of_an_experiment_need_is_required_and_what_is_unknown_
     used = bed().with_needs((Needs("GRE", (Program("tc", "iproute2"),), ("ip_gre",)),))
     commands = {**facts()["commands"], "tc": None}
 
-    def seen(has: bool | None) -> dict[str, list[Finding]]:
+    def seen(has: bool | None) -> dict[str, list[Checked]]:
         shown = Survey(facts(commands=commands, kernel_modules={"ip_gre": has}))
         return examine(used, {"left": shown, "right": shown}, ())
 

@@ -17,7 +17,7 @@ from orchestrator.testbed.computer import Computer, own_realtime, wait_until_qui
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lease import lease
-from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, Sharing, State, patience
+from orchestrator.testbed.protocol import ComputerUse, ComputerUseResult, ModuleFile, Sharing, State, patience
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role
@@ -220,7 +220,7 @@ class LabTestbed(ABC):
         return {**found, "kernel_command_line": line, **self._hosts.apply_settings(name)}
 
     @contextlib.contextmanager
-    def boost(self, seconds: float) -> Iterator[BoostResult]:
+    def prioritized(self, seconds: float) -> Iterator[ComputerUseResult]:
         """Give real-time priority to the lab, a higher one to the controller, and the highest to the keeper with its
         watchdog.
 
@@ -228,7 +228,7 @@ class LabTestbed(ABC):
         other testbeds of the run; and not in virtual time, where other programs make a trial longer, not wrong.
         """
         assert self._lab is not None
-        result = BoostResult()
+        result = ComputerUseResult()
         computer = Computer.now()
         lab_before = self._lab.request("usage")["cpu_s"]
         ordinary = self.emulated or self._sharing is not None or self.virtual is not None
@@ -242,10 +242,10 @@ class LabTestbed(ABC):
                     if realtime:
                         self._lab.request("unboost")
                     lab_s = self._lab.request("usage")["cpu_s"] - lab_before
-                    result.value = Boost(bool(realtime), Computer.now().since(computer, lab_s))
+                    result.value = ComputerUse(bool(realtime), Computer.now().since(computer, lab_s))
 
-    def settle(self, share: float, most_s: float) -> bool:
-        """See Testbed.settle. Does not wait in virtual time, where other programs make a trial longer, not wrong."""
+    def wait_until_quiet(self, share: float, most_s: float) -> bool:
+        """See `Testbed`. Does not wait in virtual time, where other programs make a trial longer, not wrong."""
         return self.virtual is not None or wait_until_quiet(share, most_s)
 
     def interrupt(self) -> None:

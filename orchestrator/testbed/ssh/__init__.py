@@ -8,8 +8,8 @@ from orchestrator.testbed.provider import Provider
 from orchestrator.testbed.ssh.schema import SshTestbed
 
 if TYPE_CHECKING:
-    from orchestrator.finding import Finding
     from orchestrator.plan import Capabilities
+    from orchestrator.requirement import Checked
     from orchestrator.testbed.protocol import Sharing
     from orchestrator.testbed.ssh.provider import HostsTestbed
 
@@ -35,7 +35,7 @@ class Ssh(Provider[SshTestbed]):
 
         return restore(testbed, force=force)
 
-    def examine(self, testbed: SshTestbed) -> "dict[str, list[Finding]]":
+    def examine(self, testbed: SshTestbed) -> "dict[str, list[Checked]]":
         from orchestrator.testbed.ssh.looking import look_at
 
         return look_at(testbed)[1]

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import TestbedError
-from orchestrator.finding import Finding, Need
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.variants import load_variants
 from orchestrator.plan import Capabilities
+from orchestrator.requirement import Checked, Need
 from orchestrator.spec.systems import system_named
 from orchestrator.spec.variants import UPSTREAM
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, with_ours
@@ -34,7 +34,7 @@ _UNCONFINED = (
 )
 
 
-def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Finding]]]:
+def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Checked]]]:
     """Survey every host and evaluate the results. Nothing on the hosts is changed. A host that cannot be surveyed says
     why."""
     surveys = _surveys(testbed, with_tunables=True)
@@ -45,14 +45,14 @@ def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Find
     }
 
 
-def power_finding(host: SshHost) -> list[Finding]:
+def power_finding(host: SshHost) -> list[Checked]:
     """Return whether this computer has the power command of a host; empty if the host has no such command."""
     if host.power is None:
         return []
     there = shutil.which(host.power[0]) is not None
     what = f"`{host.power[0]}` {'restarts it where it stays silent' if there else 'is not on this computer'}"
     remedy = "Install it here, or correct power: in the host's entry."
-    return [Finding.of("Power", Need.ADVICE, there, what, remedy)]
+    return [Checked.of("Power", Need.ADVICE, there, what, remedy)]
 
 
 def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.errors import TestbedError
-from orchestrator.finding import Finding, Need
+from orchestrator.requirement import Checked, Need
 from orchestrator.spec import Link
 from orchestrator.testbed.cpus import cpu_order, cpu_rows
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
@@ -17,14 +17,14 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway
 _LINK_MTU = 1500
 
 
-def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Finding]:
+def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Checked]:
     """Yield what is found of each interface that a host names for a link."""
     nics = surveys[host.name].facts["nics"]
     for link, name in host.nics.items():
         title = f"Interface {name}"
         if name not in nics:
             there = ", ".join(nics) or "none"
-            yield Finding.of(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
+            yield Checked.of(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
             continue
         nic = nics[name]
         speed = nic["speed_mbps"] or 0
@@ -34,13 +34,13 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
         told += [f"{nic['queues']} queue{'s' * (nic['queues'] != 1)}"]
         what = f"{link}: {', '.join(told)}"
         if nic["trouble"]:
-            yield Finding.of(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
+            yield Checked.of(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
         elif nic["mtu"] < _LINK_MTU:
-            yield Finding.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+            yield Checked.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
         elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
-            yield Finding.of(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
+            yield Checked.of(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
-            yield Finding.of(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
+            yield Checked.of(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
         else:
             yield from _of_far_end(testbed, host, surveys, link, title, what, nic)
 
@@ -67,7 +67,7 @@ def _of_far_end(
     title: str,
     what: str,
     nic: Mapping[str, Any],
-) -> Iterator[Finding]:
+) -> Iterator[Checked]:
     """Report whether both ends of a link are alike, as they should be."""
     ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
     for other in ends:
@@ -79,6 +79,6 @@ def _of_far_end(
         for unit, key in (("MTU", "mtu"), ("speed in Mbit/s", "speed_mbps")):
             if nic[key] and far[key] and nic[key] > 0 and far[key] > 0 and nic[key] != far[key]:
                 differs = f"{what}; {unit} {nic[key]} here and {far[key]} on {other.name}"
-                yield Finding.of(title, Need.ADVICE, False, differs, "Set both ends alike.")
+                yield Checked.of(title, Need.ADVICE, False, differs, "Set both ends alike.")
                 return
-    yield Finding.of(title, Need.REQUIRED, True, what)
+    yield Checked.of(title, Need.REQUIRED, True, what)

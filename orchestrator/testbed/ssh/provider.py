@@ -13,7 +13,7 @@ from orchestrator.spec import VETH, LinkKind
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states
 from orchestrator.testbed.hosts import Hosts, label_of
 from orchestrator.testbed.lease import lease
-from orchestrator.testbed.protocol import Boost, BoostResult, ModuleFile, State
+from orchestrator.testbed.protocol import ComputerUseResult, ModuleFile, State
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.health import Condition
@@ -229,7 +229,7 @@ class HostsTestbed:
         go_down(self._spec.hosts, self._hosts, self._reaching.health)
         for name, boot_id in before.items():
             self._start_agent(name, within_s, restart=True, not_in=boot_id)
-        self.settle(_CALM, _CALM_S)
+        self.wait_until_quiet(_CALM, _CALM_S)
 
     def _prepare_host(self, host: SshHost, cores: int) -> dict[str, Any]:
         facts = self._surveys[host.name].facts
@@ -277,15 +277,12 @@ class HostsTestbed:
         return self._modules[host][build]
 
     @contextlib.contextmanager
-    def boost(self, seconds: float) -> Iterator[BoostResult]:
+    def prioritized(self, seconds: float) -> Iterator[ComputerUseResult]:
         """Nothing to do: the hosts run nothing else, or report it if they do."""
-        del seconds
-        result = BoostResult()
-        result.value = Boost(False, {})
-        yield result
+        yield ComputerUseResult()
 
-    def settle(self, share: float, most_s: float) -> bool:
-        return self._hosts.settle(share, most_s)
+    def wait_until_quiet(self, share: float, most_s: float) -> bool:
+        return self._hosts.wait_until_quiet(share, most_s)
 
     def interrupt(self) -> None:
         self._reaching.interrupted = True

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from orchestrator.errors import TestbedError
-from orchestrator.finding import Finding, Need
+from orchestrator.requirement import Checked, Need
 from orchestrator.testbed.computer import boot_of_computer
 from orchestrator.testbed.hosts import Hosts, leave
 from orchestrator.testbed.login import HostLost
@@ -18,9 +18,9 @@ from orchestrator.testbed.ssh.surveys import Survey
 _ANSWER_S = 70  # the agent gives its `reboot` 60
 
 
-def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict[str, list[Finding]]:
+def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict[str, list[Checked]]:
     """Return whether each host can be restarted between blocks; empty if the testbed's file does not allow it."""
-    found: dict[str, list[Finding]] = {host.name: [] for host in testbed.hosts}
+    found: dict[str, list[Checked]] = {host.name: [] for host in testbed.hosts}
     if not testbed.restart:
         return found
     mine = ""
@@ -32,7 +32,7 @@ def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict
         here = bool(mine) and survey.facts.get("boot_id") == mine
         what = "it is this computer, which cannot restart" if here else "before each block of a spec with several boots"
         remedy = "Remove restart: from the testbed's file, or run from another computer."
-        found[name].append(Finding.of("Restart", Need.REQUIRED, not here, what, remedy))
+        found[name].append(Checked.of("Restart", Need.REQUIRED, not here, what, remedy))
     return found
 
 

@@ -11,7 +11,7 @@ from orchestrator.measure.judge import Passage, total_rates, variation
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.protocol import own_cpus
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3 import report
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
@@ -54,7 +54,7 @@ def _checked_pairs(attempt: Attempt) -> list[iperf3.Pair]:
         pairs = iperf3.pairs(attempt.trial.levels.tunnels, traffic)
         roles = placement.split({ends.sender: None, ends.receiver: None})
         wanted = {"tool": "iperf3", "congestion": traffic.congestion}
-        found = together(
+        found = request_all(
             attempt.testbed.agents, "generator", {host: {**wanted, "roles": list(here)} for host, here in roles.items()}
         )
         said = {host: answer["version"] for host, answer in found.items()}

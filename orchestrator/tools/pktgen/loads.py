@@ -11,7 +11,7 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.load import Load
 from orchestrator.spec import IMIX, LINKS
 from orchestrator.spec.fields import LARGEST_PACKET
-from orchestrator.testbed.remote import AgentFailure, together
+from orchestrator.testbed.remote import AgentFailure, request_all
 from orchestrator.tools.pktgen.losses import growth, lost
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
@@ -90,11 +90,11 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
     traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
     sending = _make_ready(attempt)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
-    together(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in attempt.hosts})
+    request_all(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in attempt.hosts})
     before = _hops(attempt)
     sender = placement.host_of(attempt.ends.sender)
-    with testbed.boost(duration_s + _PATIENCE_S) as boost:
-        measured = together(
+    with testbed.prioritized(duration_s + _PATIENCE_S) as computer_use:
+        measured = request_all(
             agents,
             "measure",
             {
@@ -112,7 +112,7 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
             timeout_s=duration_s + 2 * _PATIENCE_S,
         )
         after = _drained(attempt)
-    attempt.outcome.boost = boost.value
+    attempt.outcome.computer_use = computer_use.value
     results = measured[sender]["pktgen"]
     given = {result["name"]: result["sent"] + result["errors"] for result in results}
     sent = sum(given.values())
@@ -142,7 +142,7 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
         received_bytes=sum(octets for _, octets in arrived.values()),
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
-        probes={**probes.of_hosts(measured, duration_s, attempt.cpu_owners), "computer": boost.value.computer},
+        probes={**probes.of_hosts(measured, duration_s, attempt.cpu_owners), "computer": computer_use.value.computer},
         echoes=measured[sender]["echoes"],
     )
 
@@ -190,7 +190,7 @@ def end_loads(attempt: Attempt) -> None:
 
 def _hops(attempt: Attempt) -> dict[str, dict[str, Any]]:
     roles = {host: [r for r in attempt.roles if attempt.placement.host_of(r) == host] for host in attempt.hosts}
-    return together(attempt.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
+    return request_all(attempt.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
 
 
 def _drained(attempt: Attempt) -> dict[str, dict[str, Any]]:

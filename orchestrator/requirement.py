@@ -35,8 +35,8 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A requirement after its check. ``remedy`` is empty when it was found."""
+class Checked:
+    """The result of checking a requirement. ``remedy`` is empty when it was found."""
 
     name: str
     need: Need
@@ -50,7 +50,7 @@ class Finding:
         return not self.found and self.need in (Need.REQUIRED, Need.BUILD)
 
     @classmethod
-    def of(cls, name: str, need: Need, found: bool, what: str, remedy: str = "") -> "Finding":
+    def of(cls, name: str, need: Need, found: bool, what: str, remedy: str = "") -> "Checked":
         """A finding that has its remedy only where the requirement was not found."""
         return cls(name, need, found, what, "" if found else remedy)
 
