@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
-from orchestrator.measure.roles import make_links
+from orchestrator.measure.roles import ask_roles, make_links, placement_of
 from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
 from orchestrator.progress import Silent
 from orchestrator.spec import GATEWAYS, load_testbed
@@ -18,8 +18,10 @@ from orchestrator.spec.systems import system_named
 from orchestrator.systems import ipsec as ipsec_system
 from orchestrator.systems import system_of
 from orchestrator.systems.ipsec import outer_address
+from orchestrator.testbed import open_testbed
+from orchestrator.testbed.lab.testbed import LabTestbed
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.qemu.machine import missing_packages
 
 pytestmark = pytest.mark.lab
 
@@ -60,13 +62,14 @@ print(subprocess.getoutput("ip xfrm state list; ip xfrm policy list; ip -br link
 """
 
 
-def in_role(testbed: UmlTestbed, role: str, script: str) -> "subprocess.Popen[str]":
+def in_role(testbed: LabTestbed, role: str, script: str) -> "subprocess.Popen[str]":
+    host = placement_of(testbed).host_of(role)
     remote = f"ip netns exec {role} python3 -c {shlex.quote(script)}"
-    command = ["ssh", *testbed.lab.ssh_options(), "root@lab1", remote]
+    command = ["ssh", *testbed.lab.ssh_options(), f"root@{host}", remote]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
-def captured_while(testbed: UmlTestbed, send: str) -> dict[str, Any]:
+def captured_while(testbed: LabTestbed, send: str) -> dict[str, Any]:
     with in_role(testbed, "gateway-b", CAPTURE) as capture:
         assert capture.stdout is not None
         assert capture.stdout.readline() == "ready\n"
@@ -75,15 +78,26 @@ def captured_while(testbed: UmlTestbed, send: str) -> dict[str, Any]:
     return found
 
 
+GUESTS = pytest.param(
+    "guests",
+    marks=[
+        pytest.mark.full,
+        pytest.mark.skipif(bool(missing_packages()), reason="QEMU is not on this computer"),
+    ],
+)
+
+
+@pytest.mark.parametrize("where", ["lab", GUESTS])
 @pytest.mark.parametrize("name", ["ipsec-gcm", "ipsec-chacha"])
-def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_in_clear(name: str) -> None:
+def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_in_clear(name: str, where: str) -> None:
     variant, net = load_variants()[name], layout.Net(layout.GATEWAY_TO_GATEWAY, devices="esp")
     destinations = [layout.receiver_address(i) for i in range(1, TUNNELS + 1)]
     values = {"DESTINATIONS": repr(destinations), "PACKETS": str(PACKETS), "PAYLOAD": str(PAYLOAD), "WORD": WORD}
     send = SEND
     for word, value in values.items():
         send = send.replace(word, value)
-    with UmlTestbed(load_testbed("lab"), Silent()) as testbed:
+    with open_testbed(load_testbed(where), Silent()) as testbed:
+        assert isinstance(testbed, LabTestbed)
         testbed.prepare(State(1))
         make_links(testbed, net, TUNNELS)
         system_of(variant).load(testbed, variant)
@@ -95,7 +109,7 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
         left = in_role(testbed, "gateway-a", LEFT)
         assert left.communicate(timeout=30)[0].strip() == ""
         plain = {role: requests.plain_routes(net, role, TUNNELS) for role in GATEWAYS}
-        testbed.agents["lab1"].request("routes", roles=plain)
+        ask_roles(testbed, "routes", plain)
         without = captured_while(testbed, send)
     assert without["clear"] >= TUNNELS * PACKETS  # the capture does see what is in clear
     assert captured["clear"] == 0

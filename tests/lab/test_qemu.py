@@ -36,7 +36,7 @@ SPEC = """
 experiment: guests
 description: What guests carry
 factors:
-  variant: [vanilla, threaded, inline]
+  variant: [vanilla, threaded, inline, ipsec-gcm]
   cores: [1]
   tunnels: [1, 2]
 traffic: {warm_up: 1s, duration: 2s}
@@ -60,7 +60,7 @@ def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
     done = orch("run", spec, "--testbed", name, "--yes", "--json", "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     outcome = last_object(done.stdout)
-    variants = {"vanilla", "inline"} | ({"threaded"} if name == "guests" else set())
+    variants = {"vanilla", "inline", "ipsec-gcm"} | ({"threaded"} if name == "guests" else set())
     assert outcome["ok"] == 2 * len(variants) + 1  # and the baseline
     run = Path(outcome["run"])
     trials, _ = store.tables(run)
