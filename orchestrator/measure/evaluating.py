@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.measure import shares
-from orchestrator.measure.aftermath import Aftermath, look_back
+from orchestrator.measure.after_traffic import AfterTraffic, look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Driven
 from orchestrator.measure.judge import Evidence, judge
@@ -41,7 +41,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
 
 
 def evidence_of(
-    attempt: Attempt, after: Aftermath, carried: Mapping[str, list[dict[str, int]]], **known: object
+    attempt: Attempt, after: AfterTraffic, carried: Mapping[str, list[dict[str, int]]], **known: object
 ) -> Evidence:
     """What is known of an attempt whatever its tool: ``known``: what the tool knows, by the fields of `Evidence`."""
     fields: dict[str, object] = {

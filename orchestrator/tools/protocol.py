@@ -17,7 +17,7 @@ from orchestrator.spec.tool_checks import packet_sizes, tool_named_in
 from orchestrator.spec.traffic import Traffic
 
 if TYPE_CHECKING:
-    from orchestrator.measure.aftermath import Aftermath
+    from orchestrator.measure.after_traffic import AfterTraffic
     from orchestrator.measure.attempt import Attempt
     from orchestrator.measure.driving import Driven, Job, Processes
     from orchestrator.spec import Cell
@@ -65,7 +65,7 @@ class Reading:
     value: float | None = None
     measurements: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    evidence_after: "Callable[[Aftermath], Mapping[str, Any]] | None" = None
+    evidence_after: "Callable[[AfterTraffic], Mapping[str, Any]] | None" = None
 
 
 def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Job":

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
-from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.latency import round_trips
 from orchestrator.measure.load import Load
@@ -64,7 +64,7 @@ class Lab:
         self.echoes: list[Mapping[str, Any]] = []
         self.texts: list[str] = []
         for module in (rate_search, packet_rate):
-            monkeypatch.setattr(module, "look_back", lambda attempt, seconds: Aftermath(3.0, (), ()))
+            monkeypatch.setattr(module, "look_back", lambda attempt, seconds: AfterTraffic(3.0, (), ()))
         monkeypatch.setattr(rate_search, "offer", self.offer)
 
     def offer(

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.measure.aftermath import Aftermath
+from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Job, Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
@@ -126,7 +126,7 @@ def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
     return flows * (2 if traffic.direction == "both" else 1)
 
 
-def _passages(attempt: Attempt, streams: Sequence[Stream], after: Aftermath) -> list[Passage]:
+def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) -> list[Passage]:
     """What the receivers report beside what the interfaces counted on their way, or the peers of a shared device."""
     counted, ends = attempt.outcome.probes["interfaces"], attempt.ends
     found = []

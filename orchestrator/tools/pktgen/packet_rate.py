@@ -3,7 +3,7 @@
 whose losses stay within a goal; and how long a packet takes beside such loads."""
 
 from orchestrator.measure import layout
-from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import judge

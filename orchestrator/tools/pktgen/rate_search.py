@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.measure.aftermath import look_back
+from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict, judge
 from orchestrator.measure.load import Load

@@ -14,7 +14,7 @@ from orchestrator.testbed.remote import AgentFailure, request_all
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class AfterTraffic:
     """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
     inside the traffic; ``rekeys``: the last of each such, [{"gateway", "device", "at_s"}], in seconds after the
     warm-up; ``complaints``: lines of the kernels' logs since the attempt began that say that something went wrong, with
@@ -35,7 +35,7 @@ class Aftermath:
         return shares.carried(counted, tunnels, attempt.net, (self.received_bytes, self.sent_bytes))
 
 
-def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> Aftermath:
+def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> AfterTraffic:
     """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
 
     ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
@@ -71,4 +71,4 @@ def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] 
     complaints = [of_host[host] + line for host, log in logs.items() for line in log["complaints"]]
     rekeyed = [f"{role}/{name}" for role, name, _ in inside]
     oldest = max(known) if known else None
-    return Aftermath(oldest, rekeyed, complaints, rekeys, peers.received_bytes, peers.sent_bytes)
+    return AfterTraffic(oldest, rekeyed, complaints, rekeys, peers.received_bytes, peers.sent_bytes)
