@@ -87,7 +87,8 @@ class Tool:
     ``summary``: what it measures, in a few words. ``schema``: the keys that ``traffic`` has with it, a subclass of
     `Traffic` with a default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends
     packets of the factor ``packet_size``; ``sizes_instead``: what a refusal of that factor says. ``traceable``:
-    whether polls, profiles and samples over time can be recorded beside it; ``places_losses``: whether it needs a
+    whether polls, profiles and samples over time can be recorded beside it, and a spec's probes; ``probed``: whether
+    the latter can where the others cannot; ``places_losses``: whether it needs a
     system that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address;
     routes see to it where they do not; ``programs``: what hosts must have beside what every trial
     needs, for which the preflight looks on hosts that are reached by SSH.
@@ -99,6 +100,7 @@ class Tool:
     packet_sizes: bool = False
     sizes_instead: str = ""
     traceable: bool = True
+    probed: bool = False
     places_losses: bool = False
     binds: bool = False
     programs: tuple[Program, ...] = ()
@@ -118,7 +120,7 @@ class Tool:
         if not self.traceable and "sample_every" in tree.entries:
             what = "Nothing is sampled during the loads of this tool. Remove sample_every."
             yield Problem(what, tree.keys["sample_every"])
-        if not self.traceable and "probes" in tree.entries:
+        if not (self.traceable or self.probed) and "probes" in tree.entries:
             yield Problem("Nothing runs beside the loads of this tool. Remove probes.", tree.keys["probes"])
 
     def outdated(self, versions: Mapping[str, str | None]) -> str:

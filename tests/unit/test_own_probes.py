@@ -55,14 +55,16 @@ def test_where_a_probe_may_stand(tmp_path: Path, probe: str, said: str) -> None:
         load_experiment(file)
 
 
-def test_an_end_has_no_probe_between_gateways_and_a_generator_none_beside_it(tmp_path: Path) -> None:
+def test_an_end_has_no_probe_between_gateways_and_a_search_none_beside_its_loads(tmp_path: Path) -> None:
     file = tmp_path / "beside.yaml"
     file.write_text("topology: gateway-to-gateway\n" + SPEC % "{at: ends, command: [df]}")
     with pytest.raises(SpecError, match=r"7:10: at: ends names a role that topology gateway-to-gateway does not have"):
         load_experiment(file)
     text = (SPEC % "{command: [df]}").replace("tunnels: [1]", "tunnels: [1], packet_size: [64]")
     file.write_text(text.replace("{duration: 2s}", "{tool: pktgen, duration: 2s, rate: 1 kpps}"))
-    with pytest.raises(SpecError, match=r"4:1: Nothing runs beside the loads of this tool\. Remove probes"):
+    assert list(load_experiment(file).probes) == ["disk"]
+    file.write_text(text.replace("{duration: 2s}", "{tool: pktgen, duration: 2s, search: {goals: [ndr]}}"))
+    with pytest.raises(SpecError, match=r"4:1: Nothing runs beside the loads of a search\. Remove probes"):
         load_experiment(file)
 
 

@@ -61,6 +61,7 @@ class Lab:
         self.capacity_pps, self.loss, self.most_pps, self.hidden = capacity_pps, loss, most_pps, hidden
         self.probes = {**QUIET, **(probes or {})}
         self.asked: list[tuple[float | None, float]] = []
+        self.probed: list[bool] = []
         self.echoes: list[Mapping[str, Any]] = []
         self.texts: list[str] = []
         for module in (rate_search, packet_rate):
@@ -68,9 +69,16 @@ class Lab:
         monkeypatch.setattr(rate_search, "offer", self.offer)
 
     def offer(
-        self, attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None
+        self,
+        attempt: Attempt,
+        rate_pps: float | None,
+        duration_s: float,
+        echoes: Mapping[str, Any] | None = None,
+        *,
+        probed: bool = False,
     ) -> Load:
         self.asked.append((rate_pps, duration_s))
+        self.probed.append(probed)
         self.bed.now_s += duration_s
         if echoes is not None:
             self.echoes.append(echoes)
@@ -143,8 +151,10 @@ def test_a_lossy_link_fails_loudly_and_keeps_its_partial_drop_rate(
 
 
 def test_of_a_given_rate_no_clock_skew_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = Lab(monkeypatch).measure(rate="100 kpps")
+    lab = Lab(monkeypatch)
+    outcome = lab.measure(rate="100 kpps")
     assert (outcome.status, outcome.probes["clock_skew_s"]) == ("ok", None)
+    assert lab.probed == [False, True]  # the spec's probes run beside what is measured, and not in the warm-up
 
 
 def test_only_the_goals_that_were_named_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +201,7 @@ def test_the_loads_that_decide_may_last_longer(monkeypatch: pytest.MonkeyPatch) 
 def test_bounds_that_are_far_apart_as_offered_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch)
 
-    def slow(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Any = None) -> Load:
+    def slow(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Any = None, **more: Any) -> Load:
         return lab.offer(attempt, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, echoes)
 
     monkeypatch.setattr(rate_search, "offer", slow)

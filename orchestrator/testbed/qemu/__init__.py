@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from orchestrator.progress import Progress
-from orchestrator.testbed.provider import Provider
+from orchestrator.testbed.lab.provider import LabProvider
 from orchestrator.testbed.qemu.schema import QemuTestbed
 
 if TYPE_CHECKING:
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
 
 
-class Qemu(Provider[QemuTestbed]):
+class Qemu(LabProvider[QemuTestbed]):
     """Guests on this computer."""
 
     summary = "guests on this computer, with Debian's own kernels"
     schema = QemuTestbed
-    local = True
 
     def capabilities(self, testbed: QemuTestbed) -> "Capabilities":
         from orchestrator.testbed.qemu.provider import guests_capabilities
@@ -32,11 +31,6 @@ class Qemu(Provider[QemuTestbed]):
         from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
 
         return Opened(testbed, progress, wait=wait, sharing=sharing)
-
-    def restore(self, testbed: QemuTestbed, *, force: bool) -> list[str]:
-        from orchestrator.testbed.lab.testbed import restore
-
-        return restore(testbed)
 
     def machines(self, testbed: QemuTestbed, progress: Progress) -> "GuestMachines":
         from orchestrator.testbed.qemu.provider import GuestMachines

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from orchestrator.progress import Progress
-from orchestrator.testbed.provider import Provider
+from orchestrator.testbed.lab.provider import LabProvider
 from orchestrator.testbed.uml.schema import UmlTestbed
 
 if TYPE_CHECKING:
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from orchestrator.testbed.virtual import VirtualTime
 
 
-class Uml(Provider[UmlTestbed]):
+class Uml(LabProvider[UmlTestbed]):
     """The embedded lab."""
 
     summary = "the lab on this computer"
     schema = UmlTestbed
-    local = True
 
     def capabilities(self, testbed: UmlTestbed) -> "Capabilities":
         from orchestrator.kernel.variants import load_variants
@@ -36,11 +35,6 @@ class Uml(Provider[UmlTestbed]):
         from orchestrator.testbed.uml.provider import UmlTestbed as Opened
 
         return Opened(testbed, progress, wait=wait, sharing=sharing)
-
-    def restore(self, testbed: UmlTestbed, *, force: bool) -> list[str]:
-        from orchestrator.testbed.lab.testbed import restore
-
-        return restore(testbed)
 
     def virtual(self, testbed: UmlTestbed) -> "VirtualTime | None":
         from orchestrator.testbed.virtual import virtual_time_of

@@ -25,6 +25,7 @@ class Pktgen(Tool):
     schema = PktgenTraffic
     packet_sizes = True
     traceable = False
+    probed = True
     places_losses = True
     binds = True
     programs = (Program("nft", "nftables"),)  # counts what arrives
@@ -39,6 +40,9 @@ class Pktgen(Tool):
                 f"{message} cannot use it. Use the topology site-to-site, in which the client sends.",
                 tree.keys["topology"],
             )
+        if "search" in traffic.entries and "probes" in tree.entries:
+            message = "Nothing runs beside the loads of a search. Remove probes, or give a rate instead."
+            yield Problem(message, tree.keys["probes"])
         if "rate" not in traffic.entries and "search" not in traffic.entries:
             message = 'pktgen needs a rate. Add "rate", in packets per second, such as 200 kpps or max.'
             yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])

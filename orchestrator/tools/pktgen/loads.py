@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.measure import layout, probes, requests
+from orchestrator.measure import attached, layout, probes, requests
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.load import Load
 from orchestrator.spec import IMIX, LINKS
@@ -78,10 +78,18 @@ def paces(
     return found
 
 
-def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
+def offer(
+    attempt: Attempt,
+    rate_pps: float | None,
+    duration_s: float,
+    echoes: Mapping[str, Any] | None = None,
+    *,
+    probed: bool = False,
+) -> Load:
     """Offer one load over tunnels that are ready, for about ``duration_s``; None: as fast as it can.
 
-    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them.
+    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: the
+    spec's probes run beside it.
     Counters are read before, and after the packets under way have arrived. A generator that cannot send so fast sends
     less: compare ``offered_pps``. Raises AgentFailure where nothing could be sent, TestbedError where a host does not
     answer.
@@ -91,6 +99,7 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
     sending = _make_ready(attempt)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
     request_all(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in attempt.hosts})
+    beside = attached.requests(attempt) if probed else {}
     before = _hops(attempt)
     sender = placement.host_of(attempt.ends.sender)
     with testbed.prioritized(duration_s + _PATIENCE_S) as computer_use:
@@ -106,6 +115,7 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
                     "sample_roles": [role for role in attempt.roles if placement.host_of(role) == host],
                     "pktgen": loads if host == sender else None,
                     "echoes": echoes if host == sender else None,
+                    "attached": beside.get(host),
                 }
                 for host in attempt.hosts
             },
@@ -113,6 +123,7 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
         )
         after = _drained(attempt)
     attempt.outcome.computer_use = computer_use.value
+    printed = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     results = measured[sender]["pktgen"]
     given = {result["name"]: result["sent"] + result["errors"] for result in results}
     sent = sum(given.values())
@@ -142,7 +153,11 @@ def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: M
         received_bytes=sum(octets for _, octets in arrived.values()),
         backlog_dropped=sum(after[host]["backlog_dropped"] - before[host]["backlog_dropped"] for host in after),
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
-        probes={**probes.of_hosts(measured, duration_s, attempt.cpu_owners), "computer": computer_use.value.computer},
+        probes={
+            **probes.of_hosts(measured, duration_s, attempt.cpu_owners),
+            **(attached.of_hosts(attempt, measured, printed) if probed else {}),
+            "computer": computer_use.value.computer,
+        },
         echoes=measured[sender]["echoes"],
     )
 

@@ -36,7 +36,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
     if traffic.warm_up_s:
         loads.offer(rate, traffic.warm_up_s)
     attempt.phases.done("warm-up")
-    load = loads.offer(rate, traffic.duration_s)
+    load = loads.offer(rate, traffic.duration_s, probed=True)
     attempt.phases.done("traffic")
     after = look_back(attempt, traffic.warm_up_s + traffic.duration_s)
     outcome.probes = {**load.probes, "clock_skew_s": None}

@@ -35,12 +35,19 @@ class Loads:
         """How old the tunnels' handshakes are, at least."""
         return self._attempt.clock_s() - self._renewed_at
 
-    def offer(self, rate_pps: float | None, duration_s: float, echoes: Mapping[str, Any] | None = None) -> Load:
-        """Offer one. Raises AgentFailure and TestbedError."""
+    def offer(
+        self,
+        rate_pps: float | None,
+        duration_s: float,
+        echoes: Mapping[str, Any] | None = None,
+        *,
+        probed: bool = False,
+    ) -> Load:
+        """Offer one, as `orchestrator.tools.pktgen.loads.offer` does. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
         if old and self.seconds and self._attempt.rekeys:
             self._renew()
-        load = offer(self._attempt, rate_pps, duration_s, echoes)
+        load = offer(self._attempt, rate_pps, duration_s, echoes, probed=probed)
         self.offered.append((load, duration_s))
         self.seconds += duration_s
         return load
