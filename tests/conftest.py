@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests run, and in what order. The marks `lab` and `full` are described in pyproject.toml."""
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the computer is, and nothing about the project.
 settings.register_profile("orch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("orch")
+
+# Under nohup, or in the background of a shell, some signals are ignored, and programs inherit that. The programs that
+# tests start must meet signals as usual. A handler that does nothing still ignores them here, and is not inherited.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
