@@ -105,14 +105,21 @@ def of_role(role):
         }
 
 
-def devices(text):
-    """The counters of /proc/net/dev by device."""
+def device_counts(text: str) -> "dict[str, list[int]]":
+    """The numbers of /proc/net/dev by device."""
     found = {}
     for line in text.splitlines()[2:]:
         name, _, counts = line.partition(":")
-        numbers = counts.split()
-        found[name.strip()] = {column: int(numbers[place]) for column, place in DEVICE_COLUMNS}
+        found[name.strip()] = [int(number) for number in counts.split()]
     return found
+
+
+def devices(text):
+    """The counters of /proc/net/dev by device."""
+    return {
+        name: {column: numbers[place] for column, place in DEVICE_COLUMNS}
+        for name, numbers in device_counts(text).items()
+    }
 
 
 def protocols(text):

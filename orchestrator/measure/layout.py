@@ -24,7 +24,6 @@ from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_MTU
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
-LINK_MTU = 1500  # what every link must carry
 
 WAN = {"gateway-a": "198.18.0.1", "gateway-b": "198.18.0.2"}
 LAN_GATEWAY = {"gateway-a": "198.18.1.1", "gateway-b": "198.18.2.1"}

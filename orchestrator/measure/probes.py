@@ -4,6 +4,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.agent.hops import device_counts
+
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
 _DEVICE_FIELDS = {  # columns of /proc/net/dev; some cards count what they discard in fifo
     "rx_bytes": (0,),
@@ -84,22 +86,13 @@ def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
     ]
 
 
-def _devices(text: str) -> dict[str, list[int]]:
-    """Counters of /proc/net/dev by device."""
-    devices = {}
-    for line in text.splitlines()[2:]:
-        name, _, rest = line.partition(":")
-        devices[name.strip()] = [int(value) for value in rest.split()]
-    return devices
-
-
 def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     """{role: {device: {counter: increase}}}; devices without traffic are left out."""
     result: dict[str, dict[str, dict[str, int]]] = {}
     for role, text in after["interfaces"].items():
-        old = _devices(before["interfaces"][role])
+        old = device_counts(before["interfaces"][role])
         rows = {}
-        for device, counts in _devices(text).items():
+        for device, counts in device_counts(text).items():
             base = old.get(device, [0] * len(counts))
             grown = {name: sum(counts[i] - base[i] for i in columns) for name, columns in _DEVICE_FIELDS.items()}
             if any(grown.values()):
@@ -195,7 +188,7 @@ def over_time(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 def _dropped(reading: Mapping[str, Any]) -> int:
     """Packets that all interfaces have dropped up to a reading."""
     places = (*_DEVICE_FIELDS["rx_drops"], *_DEVICE_FIELDS["tx_drops"])
-    devices = (counts for text in reading["interfaces"].values() for counts in _devices(text).values())
+    devices = (counts for text in reading["interfaces"].values() for counts in device_counts(text).values())
     return sum(counts[place] for counts in devices for place in places)
 
 

@@ -4,8 +4,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.measure import layout, requests
+from orchestrator.measure import requests
 from orchestrator.measure.layout import Net, Placement
+from orchestrator.spec.fields import LINK_MTU
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import request_all
 
@@ -48,4 +49,4 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
 def see_neighbours(testbed: Testbed, net: Net) -> None:
     """See that packets pass the links between roles. Raises TestbedError: two roles do not reach each other."""
     near = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
-    ask_roles(testbed, "neighbours", near, 60, mtu=layout.LINK_MTU)
+    ask_roles(testbed, "neighbours", near, 60, mtu=LINK_MTU)

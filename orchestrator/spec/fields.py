@@ -30,6 +30,7 @@ MOST_VIRTUAL_CPUS = 64  # of a lab machine in virtual time
 # Bytes of the largest IP packet in a tunnel over links of 1500: less 80 for IPv6, UDP and WireGuard's headers, the
 # default of wg-quick.
 DEFAULT_MTU = 1420
+LINK_MTU = 1500  # bytes that every link must carry
 SMALLEST_PACKET, LARGEST_PACKET = 64, DEFAULT_MTU  # bytes
 
 

@@ -10,11 +10,10 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.requirement import Checked, Need
 from orchestrator.spec import Link
+from orchestrator.spec.fields import LINK_MTU
 from orchestrator.testbed.cpus import cpu_order, cpu_rows
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey, has_gateway
-
-_LINK_MTU = 1500
 
 
 def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Checked]:
@@ -35,8 +34,8 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
         what = f"{link}: {', '.join(told)}"
         if nic["trouble"]:
             yield Checked.of(title, Need.REQUIRED, False, nic["trouble"], f"Name another interface in nics: {link}.")
-        elif nic["mtu"] < _LINK_MTU:
-            yield Checked.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {_LINK_MTU} bytes.")
+        elif nic["mtu"] < LINK_MTU:
+            yield Checked.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {LINK_MTU} bytes.")
         elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
             yield Checked.of(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
