@@ -17,7 +17,7 @@ from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
 from orchestrator import __version__
-from orchestrator.cli import streams
+from orchestrator.cli import memory, streams
 from orchestrator.errors import TestbedError, UserError, refusal
 
 INTERRUPTED = 130
@@ -125,6 +125,8 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         if arguments[:1] != ["test"]:  # its arguments are for another program
             _refuse_empty(arguments)
+        if not {"-h", "--help"}.intersection(arguments):
+            memory.refuse_little(arguments[0] if arguments else "")
         status = typer_main.get_command(app).main(list(arguments), prog_name="orch", standalone_mode=False)
     except UserError as error:
         print(f"orch: {error}", file=sys.stderr)
@@ -137,6 +139,11 @@ def run_command(arguments: Sequence[str]) -> int:
         return told.exit_status
     except MemoryError:
         print("orch: this computer has no memory left, or `ulimit -v` allows no more of it.", file=sys.stderr)
+        return TestbedError.exit_status
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):  # CPython has no class of its own for it
+            raise
+        print("orch: no thread can be started: `ulimit -u` or `ulimit -v` allows no more. Raise it.", file=sys.stderr)
         return TestbedError.exit_status
     except typer.TyperException as error:
         mistake: Any = error  # its types do not tell that it can show itself

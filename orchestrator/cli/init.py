@@ -27,17 +27,27 @@ def init(
     written = _spec((example / f"{_EXAMPLE}.yaml").read_text(), name, spec)
     try:
         folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UserError(f"{folder} already exists. Name a new folder.") from error
+    except OSError as error:
+        raise _not_written(folder, error) from error
+    try:
         for path in sorted(example.iterdir()):
             if path.stem != _EXAMPLE:
                 shutil.copyfile(path, folder / path.name)
         spec.write_text(written)
         testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(), name))
-    except FileExistsError as error:
-        raise UserError(f"{folder} already exists. Name a new folder.") from error
-    except OSError as error:
-        raise UserError(f"Cannot write {folder}: {error.strerror or error}. Name another folder.") from error
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half of it would stand in the way of another try
+        if isinstance(error, OSError):
+            raise _not_written(folder, error) from error
+        raise
     print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
     print(f"Next: orch validate {spec}, then orch run {spec} --testbed {testbed} --tier smoke")
+
+
+def _not_written(folder: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write {folder}: {error.strerror or error}. Name another folder.")
 
 
 def _spec(text: str, name: str, path: Path) -> str:

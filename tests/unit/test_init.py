@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch init` writes what validates, plans and can be run."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert not list((tmp_path / "there").iterdir())
     with pytest.raises(UserError, match="is not a valid name for an experiment"):
         init(tmp_path / "My Idea")
+
+
+def test_a_folder_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"Cannot write .*: File too large\. Name another folder"):
+            init(tmp_path / "mine")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "mine").exists()
+    init(tmp_path / "mine")

@@ -414,3 +414,20 @@ def test_an_environment_that_another_user_cannot_make_is_a_sentence(computer: Co
     done = computer.run("plan")
     assert done.returncode == 3
     assert "as the user to whom the checkout belongs" in done.stderr
+
+
+def test_an_interpreter_that_this_user_may_not_execute_is_named(computer: Computer) -> None:
+    assert computer.run("plan").returncode == 0
+    made = (computer.checkout / ".venv").resolve()
+    elsewhere = made.rename(computer.root / "made")
+    (computer.checkout / ".venv").unlink()
+    (computer.checkout / ".venv").symlink_to(elsewhere)
+    shutil.rmtree(computer.checkout / ".venvs")
+    (computer.checkout / ".venvs").write_text("in the way of a folder, also for root")
+    assert computer.run("plan").returncode == 0
+    (elsewhere / "pyvenv.cfg").write_text("home = /root/of another/bin\nversion = 3.11.2\n")
+    (elsewhere / "bin" / "python").chmod(0o644)
+    done = computer.run("plan")
+    assert done.returncode == 3
+    assert "environment is in /root/of another/bin, where you may not execute it" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import memory
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.run import open_display
@@ -168,3 +169,40 @@ def test_colours_that_are_wished_for_in_a_file_are_lines(
 def test_an_empty_name_is_not_the_current_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(arguments) == 2
     assert "empty" in capsys.readouterr().err
+
+
+LIMITED = """\
+import resource, sys
+from orchestrator.cli import app
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+sys.exit(app.run_command(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "compare", "report", "run", "notebook"])
+def test_a_limit_of_the_address_space_is_said_before_a_library_meets_it(tmp_path: Path, command: str) -> None:
+    limit = memory.needed_mib(command) - 1 << 20
+    done = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), command, "x"], tmp_path)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.startswith(b"orch: `ulimit -v` allows ")
+    assert f"`orch {command}` needs {memory.needed_mib(command)} MiB".encode() in done.stderr
+    helped = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), command, "--help"], tmp_path)
+    assert helped.returncode == 0, helped.stderr
+
+
+def test_a_run_is_verified_with_no_more_address_space_than_is_said_to_be_needed(tmp_path: Path) -> None:
+    run = write_run(tmp_path, rounds=1, cores=(2,), tunnels=(1,))
+    limit = memory.needed_mib("verify") << 20
+    done = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), "verify", str(run)], tmp_path)
+    assert done.returncode == 4, done.stderr
+
+
+def test_threads_that_run_out_are_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(arguments: list[str]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("orchestrator.cli.app._refuse_empty", exhausted)
+    assert run_command(["list"]) == 3
+    assert "no thread can be started" in capsys.readouterr().err
