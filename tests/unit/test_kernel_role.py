@@ -46,8 +46,12 @@ def menu(*releases: str) -> str:
     return HEAD + entry(releases[0], "", "simple") + submenu + "".join(below) + "}\n"
 
 
-def run_role(folder: Path, before: str, after: str) -> "subprocess.CompletedProcess[str]":
-    """The role's tasks for Debian with ``NEW`` wanted; what would change the host says in files what it would do."""
+def run_role(
+    folder: Path, before: str, after: str, apt_cache_finds: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """The role's tasks for Debian with ``NEW`` wanted; what would change the host says in files what it would do.
+
+    ``apt_cache_finds``: whether the package is there that the role looks for."""
     role = PLAYBOOKS / "roles" / "kernel"
     (folder / "before").write_text(before)
     (folder / "after").write_text(after)
@@ -57,7 +61,12 @@ def run_role(folder: Path, before: str, after: str) -> "subprocess.CompletedProc
     for task in kept:
         if "ansible.builtin.slurp" in task:
             task["ansible.builtin.slurp"]["src"] = str(folder / next(menus))
-        if "ansible.builtin.command" in task:
+        if "ansible.builtin.apt" in task:
+            name = task.pop("ansible.builtin.apt")["name"]
+            task["ansible.builtin.copy"] = {"content": name, "dest": str(folder / "installed"), "mode": "0644"}
+        if task.get("ansible.builtin.command", {}).get("argv", [""])[0] == "apt-cache":
+            task["ansible.builtin.command"]["argv"] = ["true" if apt_cache_finds else "false"]
+        elif "ansible.builtin.command" in task:
             words = task.pop("ansible.builtin.command")["argv"]
             task["ansible.builtin.copy"] = {"content": "\n".join(words), "dest": str(folder / "chosen"), "mode": "0644"}
         for inner in task.get("block", ()):
@@ -101,6 +110,15 @@ def test_a_default_that_stays_by_itself_is_left_alone(tmp_path: Path, before: st
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "chosen").is_file()
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_drivers_that_are_in_a_package_of_their_own_are_installed_too(tmp_path: Path, there: bool) -> None:
+    done = run_role(tmp_path, menu(OLD), menu(NEW, OLD), apt_cache_finds=there)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "installed").exists() == there
+    if there:
+        assert (tmp_path / "installed").read_text() == f"linux-modules-extra-{NEW}"
 
 
 def test_a_kernel_without_an_entry_is_told(tmp_path: Path) -> None:
