@@ -22,7 +22,7 @@
 
 # %% tags=["parameters"]
 run_dir = "../results/example"
-figures_dir = ""  # where the figures are written as PDF, PNG and SVG; empty: they are shown only
+figures_dir = ""  # where the figures are written as PNG and SVG; empty: they are shown only
 
 # %%
 import orchestrator as orch

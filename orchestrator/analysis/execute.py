@@ -5,13 +5,16 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from orchestrator.analysis.forks import ForkServer
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, NOTEBOOKS
 from orchestrator.private import Private, private_folder
@@ -21,6 +24,32 @@ _PATIENCE_S = 600
 _LOOK_AGAIN_S = 0.1
 # Of the caller's environment: what changes which code an interpreter runs.
 _NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "JUPYTER_CONFIG_PATH")
+# What papermill and jsonschema take along where it is installed, though no notebook here has anything for it: the
+# grammar of IRIs, durations, and Hadoop's files. It takes most of papermill's time to import.
+_UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
+_COMMAND = (sys.executable, "-m", "ipykernel_launcher")
+_LAUNCHER = len(_COMMAND)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where notebooks are executed. ``private``: a folder for what only this process reads; ``server``: what forks
+    their kernels; ``variables``: what they have in their environment besides this process's own."""
+
+    private: Private
+    server: ForkServer
+    variables: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
+    """Context manager that yields a place for notebooks. Its fork server starts at once."""
+    with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
+        server = ForkServer(os.environ)
+        try:
+            yield Place(private, server, variables)
+        finally:
+            server.close()
 
 
 def execute(names: Sequence[str], run_dir: Path) -> None:
@@ -30,8 +59,9 @@ def execute(names: Sequence[str], run_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def executing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
+def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -> Iterator[None]:
     """Execute notebooks/NAME.ipynb for a run while the context's body runs; leaving the context waits for all of them.
+    ``place``: of `kernels`, if the caller has one.
 
     As many run at a time as this process may use cores. The run gets each as notebooks/NAME.ipynb, and its figures in
     figures/. A notebook is given paths relative to it, so that a run can be moved, and tells nobody where it once was.
@@ -54,13 +84,12 @@ def executing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
     managers: list[Any] = []
     at_a_time = min(len(names), len(os.sched_getaffinity(0)))
     with (
-        private_folder("notebook", sockets=True) as private,
-        _private_jupyter(private.path),
+        kernels() if place is None else contextlib.nullcontext(place) as place,
         # In threads: in the main one nbclient would take over the signals, and Ctrl-C would look like a dead kernel.
         ThreadPoolExecutor(at_a_time, "notebook") as threads,
     ):
-        _import_papermill()  # once, not in several threads
-        begun = [threads.submit(_execute_and_keep, name, run_dir, private, managers) for name in names]
+        import_papermill()  # once, not in several threads
+        begun = [threads.submit(_execute_and_keep, name, run_dir, place, managers) for name in names]
         try:
             yield
             errors = [error for one in begun if (error := one.exception())]
@@ -75,12 +104,12 @@ def executing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
         raise errors[0]
 
 
-def _execute_and_keep(name: str, run_dir: Path, private: Private, managers: list[Any]) -> None:
+def _execute_and_keep(name: str, run_dir: Path, place: Place, managers: list[Any]) -> None:
     """Execute a notebook, and put it into the run however that ends."""
     source, output = NOTEBOOKS / f"{name}.ipynb", run_dir / "notebooks" / f"{name}.ipynb"
-    made = private.path / f"{name}.executed.ipynb"
+    made = place.private.path / f"{name}.executed.ipynb"
     try:
-        _execute(source, made, output.parent, private, managers)
+        _execute(source, made, output.parent, place, managers)
     except UserError as error:
         raise UserError(f"The notebook {name} {error}. {output} has it, up to there.") from error
     finally:
@@ -88,40 +117,54 @@ def _execute_and_keep(name: str, run_dir: Path, private: Private, managers: list
             _keep(made, source, output)
 
 
-def _import_papermill() -> None:
-    """Import papermill without the parser of IRIs that jsonschema takes along where it is installed: making its grammar
-    takes most of a second, and no notebook has a field that it would check."""
-    unused = "rfc3987_syntax"
-    if "papermill" in sys.modules or unused in sys.modules:
+def import_papermill() -> None:
+    """Import papermill without what it takes along and does not need."""
+    if "papermill" in sys.modules:
         return
-    sys.modules[unused] = None  # type: ignore[assignment]  # an import of it then fails, which jsonschema expects
+    blocked = [name for name in _UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # importing them fails, which is expected
     try:
         import papermill  # noqa: F401
     finally:
-        del sys.modules[unused]
+        for name in blocked:
+            del sys.modules[name]
 
 
-def _execute(source: Path, made: Path, folder: Path, private: Private, managers: list[Any]) -> None:
+def _execute(source: Path, made: Path, folder: Path, place: Place, managers: list[Any]) -> None:
     """Execute a notebook with ``folder`` as its working directory, into the file ``made``.
 
     The manager of its kernel is added to ``managers``. Raises UserError, with the end of a sentence that begins with
     the notebook's name.
     """
     import papermill
+    from jupyter_client.connect import KernelConnectionInfo
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
     from nbclient.exceptions import CellTimeoutError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what went wrong is in the error
     # Sockets in the file system, which no other user reaches; where there are none, ports, with a key for messages.
-    ipc = {"transport": "ipc", "ip": str(private.path / f"kernel-{source.stem}")}
+    ipc = {"transport": "ipc", "ip": str(place.private.path / f"kernel-{source.stem}")}
     # With its key; Jupyter would leave it among the user's temporary files if this process is ended.
-    connection = {"connection_file": str(private.path / f"{source.stem}.connection.json")}
+    connection = {"connection_file": str(place.private.path / f"{source.stem}.connection.json")}
+
+    class Provisioner(LocalProvisioner):
+        """Has the server fork a kernel, where its parent starts a program."""
+
+        async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+            self.process: Any = place.server.kernel(
+                cmd[_LAUNCHER:], {**kwargs["env"], **place.variables}, kwargs["cwd"]
+            )
+            self.pid = self.pgid = self.process.pid
+            self.cwd = kwargs["cwd"]
+            return self.connection_info
 
     class Manager(AsyncKernelManager):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
+            self.provisioner = Provisioner(kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec, parent=self)
             managers.append(self)
 
     try:
@@ -137,7 +180,7 @@ def _execute(source: Path, made: Path, folder: Path, private: Private, managers:
             start_timeout=_PATIENCE_S,
             execution_timeout=_PATIENCE_S,
             kernel_manager_class=Manager,
-            config=Config({"KernelManager": {**connection, **(ipc if private.has_sockets else {})}}),
+            config=Config({"KernelManager": {**connection, **(ipc if place.private.has_sockets else {})}}),
         )
     except PapermillExecutionError as error:
         raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error
@@ -155,7 +198,7 @@ def _end(manager: Any) -> None:
     process = getattr(manager.provisioner, "process", None)
     if process is not None:
         with contextlib.suppress(OSError):
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
 
 
 def _literal(path: Path) -> str:
@@ -179,8 +222,11 @@ def _private_jupyter(folder: Path) -> Iterator[None]:
     """
     kernel = folder / "data" / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
-    spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+    spec = {
+        "argv": [*_COMMAND, "-f", "{connection_file}", "--log-level=CRITICAL"],
+        "display_name": "Python 3",
+        "language": "python",
+    }
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     changes: dict[str, str | None] = {
         **dict.fromkeys(_NOT_OURS),

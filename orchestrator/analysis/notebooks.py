@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+# In the environment of a notebook that is executed: `Drawing.save`, which it calls, then writes PDFs as well.
+WITH_PDF = "ORCH_FIGURES_AS_PDF"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _METADATA = {
     "kernelspec": KERNEL,

@@ -11,7 +11,7 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,9 +63,23 @@ _MAY_BE_ABSENT = (
 _OF_A_TESTBED = ("name", "label", "provider", "emulated", "hosts")
 
 
-def render(run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"]) -> str:
-    """The page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. It loads nothing else, and a
-    browser runs no script in it but its own: what a run holds is text."""
+def render(
+    run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"], prepared: Callable[..., str] | None = None
+) -> str:
+    """Return the page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. ``prepared``: of
+    `prepare`, if the caller has it.
+
+    It loads nothing else, and a browser runs no script in it but its own: what a run holds is text.
+    """
+    drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
+    return (prepared or prepare(run, verdicts))(
+        figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
+        empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],
+    )
+
+
+def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
+    """Return a function that renders the page, given its figures: what the page has of the run does not need them."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
     quantity = run.quantity
@@ -76,9 +90,9 @@ def render(run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"]) -> str:
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
     found = standings(run)
     first = headline(run, found)
-    drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
     prices = costs(run)
-    return template.render(
+    return functools.partial(
+        template.render,
         run=run,
         q=quantity,
         meta=meta,
@@ -101,8 +115,6 @@ def render(run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"]) -> str:
         again=_again(meta, run.path),
         counts=run.counts(),
         took=_took(meta),
-        figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
-        empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},

@@ -3,13 +3,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.execute import executing
+from orchestrator.analysis.execute import executing, import_papermill, kernels
+from orchestrator.analysis.notebooks import WITH_PDF
 from orchestrator.errors import UserError
 from orchestrator.store.files import replace_file
 from orchestrator.store.reading import is_run
-from orchestrator.store.tables import write_tables
 
 if TYPE_CHECKING:
     from orchestrator.analysis.dataset import Run
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 NAME = "report.html"
 
 
-def make_report(run_dir: Path, progress: Callable[[str], None] | None = None, notebooks: Sequence[str] = ()) -> Path:
+def make_report(
+    run_dir: Path,
+    progress: Callable[[str], None] | None = None,
+    notebooks: Sequence[str] = (),
+    *,
+    pdf: bool = False,
+) -> Path:
     """See `orchestrator.analysis.make_report`."""
     tell = progress or (lambda text: None)
     if not is_run(run_dir):
@@ -26,28 +32,50 @@ def make_report(run_dir: Path, progress: Callable[[str], None] | None = None, no
         )
     run_dir = run_dir.resolve()
     try:
-        tell("tables")
-        write_tables(run_dir)
-        from orchestrator.analysis.claims import verify, write_verdicts
-        from orchestrator.analysis.dataset import load
-        from orchestrator.analysis.page import render
-        from orchestrator.analysis.profiles.files import FOLDER, write_profiles
-
-        run = load(run_dir)
-        names = list(dict.fromkeys([*notebooks_of(run), *notebooks]))
-        tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
-        with executing(names, run_dir):
-            verdicts = verify(run)
-        write_profiles(run, run_dir / FOLDER)
-        tell("page")
-        write_verdicts(run, verdicts)
-        replace_file(run_dir / NAME, render(run, run_dir / "figures", verdicts))
+        with kernels({WITH_PDF: "1"} if pdf else {}) as place:
+            deriving = place.server.call(_derive, run_dir, tuple(notebooks))
+            try:
+                tell("tables")
+                import_papermill()
+                names = deriving.receive()
+                tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
+                with executing(names, run_dir, place):
+                    pass
+                tell("page")
+                deriving.send("the figures are drawn")
+                deriving.receive()
+            finally:
+                deriving.end()
     except OSError as error:
         raise UserError(
             f"The report of {run_dir} cannot be written: {error.strerror or error}. Name a folder that you can write "
             "to: `orch report RUN --output FOLDER` draws in a copy of the run there."
         ) from error
     return run_dir / NAME
+
+
+def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
+    """Derive what needs no notebook, in a process of its own: the tables, the verdicts and the profiles, while
+    notebooks are executed; then, when the client says that the figures are there, the page.
+
+    Sends the client the names of the notebooks to execute.
+    """
+    from orchestrator.store.tables import write_tables
+
+    write_tables(run_dir)
+    from orchestrator.analysis.claims import verify, write_verdicts
+    from orchestrator.analysis.dataset import load
+    from orchestrator.analysis.page import prepare, render
+    from orchestrator.analysis.profiles.files import FOLDER, write_profiles
+
+    run = load(run_dir)
+    client.send(list(dict.fromkeys([*notebooks_of(run), *notebooks])))
+    verdicts = verify(run)
+    write_profiles(run, run_dir / FOLDER)
+    facts = prepare(run, verdicts)
+    client.recv()
+    write_verdicts(run, verdicts)
+    replace_file(run_dir / NAME, render(run, run_dir / "figures", verdicts, facts))
 
 
 def notebooks_of(run: "Run") -> list[str]:

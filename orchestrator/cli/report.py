@@ -25,6 +25,9 @@ def report(
             "given several times.",
         ),
     ] = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the figures as PDF as well, for a paper. This takes longer.")
+    ] = False,
 ) -> None:
     """Redraw a run's figures and report from its stored data. No testbed is needed."""
     from rich.console import Console
@@ -35,5 +38,5 @@ def report(
     found = writable_run(run, output)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("") as status:
-        page = make_report(found, lambda what: status.update(f"Making the {what}"), notebook or ())
+        page = make_report(found, lambda what: status.update(f"Making the {what}"), notebook or (), pdf=pdf)
     print(page)

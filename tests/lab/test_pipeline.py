@@ -31,7 +31,7 @@ def test_the_smoke_tier_goes_all_the_way(tmp_path: Path) -> None:
     assert (outcome["ok"], outcome["failed"], outcome["invalid"]) == (len(planned), 0, 0)
     for name in ("run.json", "journal.jsonl", "trials.parquet", "attempts.parquet", "report.html"):
         assert (run / name).is_file(), name
-    for pattern in ("figures/*.png", "figures/*.pdf", "trials/*/*/attempt.json", "notebooks/*.ipynb"):
+    for pattern in ("figures/*.png", "figures/*.svg", "trials/*/*/attempt.json", "notebooks/*.ipynb"):
         assert list(run.glob(pattern)), pattern
     trials = pq.read_table(run / "trials.parquet")
     assert set(trials.column_names) >= COLUMNS

@@ -16,6 +16,7 @@ import pytest
 from orchestrator.analysis import figures, make_report
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.dataset import load
+from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.numbers import SVG, for_page
 from orchestrator.analysis.notebooks import pair
 from orchestrator.analysis.page import render
@@ -318,10 +319,25 @@ def test_make_report_executes_the_notebook_and_leaves_one_self_contained_page(tm
     assert json.loads((path / "claims.json").read_text())["verdicts"][0]["claim"] == "C1"
     names = ["f1-throughput-one-tunnel", "f2-throughput-tunnels", "f3-throughput-cores", "per-core-load"]
     for name in (*names, "packet-cost", "f5-speed-ups", "f5-speed-ups-published", "value-against-round"):
-        assert {file.suffix for file in (path / "figures").glob(f"{name}.*")} == {".pdf", ".png", ".svg", ".txt"}
+        assert {file.suffix for file in (path / "figures").glob(f"{name}.*")} == {".png", ".svg", ".txt"}
     before = {file.name: file.read_bytes() for file in (path / "figures").iterdir()}
     make_report(path)
     assert {file.name: file.read_bytes() for file in (path / "figures").iterdir()} == before
+
+
+def test_a_drawing_has_a_pdf_only_where_one_is_asked_for_and_none_of_an_earlier_drawing(tmp_path: Path) -> None:
+    drawing = figures.one_tunnel(load(write_run(tmp_path / "run", rounds=1)))
+    drawing.save(tmp_path, pdf=True)
+    assert (tmp_path / f"{drawing.name}.pdf").read_bytes().startswith(b"%PDF")
+    drawing.save(tmp_path)
+    assert {file.suffix for file in tmp_path.glob(f"{drawing.name}.*")} == {".png", ".svg", ".txt"}
+
+
+def test_records_of_a_frame_are_those_of_pandas() -> None:
+    run = load(RESULTS / "example")
+    for frame in (run.trials, run.attempts.iloc[:1], run.cells(), run.trials.iloc[:0]):
+        ours, theirs = numbers.records(frame), frame.to_dict("records")
+        assert repr(ours) == repr(theirs)  # with the types of values, and what is missing
 
 
 def test_what_is_no_run_gets_a_sentence(tmp_path: Path) -> None:

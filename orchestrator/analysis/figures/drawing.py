@@ -4,6 +4,7 @@
 import base64
 import html
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import matplotlib as mpl
 
 from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.style import STYLE
+from orchestrator.analysis.notebooks import WITH_PDF
 from orchestrator.store.files import replace_file
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 _APART_PT = 2.0  # between two labels of an axis
-FORMATS = ("pdf", "png", "svg")
 _WITHOUT_DATE = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
 
@@ -76,11 +77,18 @@ class Drawing:
         """The figure as PNG, 300 dots per inch."""
         return self.rendered("png")
 
-    def save(self, folder: Path | str) -> None:
-        """Write NAME.pdf, NAME.png, NAME.svg and the caption NAME.txt into ``folder``, each atomically."""
+    def save(self, folder: Path | str, *, pdf: bool | None = None) -> None:
+        """Write NAME.png, NAME.svg and the caption NAME.txt into ``folder``, each atomically.
+
+        ``pdf``: NAME.pdf as well, which takes as long again; by default as `orch report --pdf` wants it. Without it, a
+        PDF of an earlier drawing is removed.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for format in FORMATS:
+        pdf = bool(os.environ.get(WITH_PDF)) if pdf is None else pdf
+        if not pdf:
+            (folder / f"{self.name}.pdf").unlink(missing_ok=True)
+        for format in ("png", "svg", *(["pdf"] * pdf)):
             data = self.png if format == "png" else self.rendered(format)
             replace_file(folder / f"{self.name}.{format}", data, synced=False)
         replace_file(folder / f"{self.name}.txt", self.caption + "\n", synced=False)

@@ -26,8 +26,12 @@ def carry(artist: "Artist", texts: Iterable[str]) -> None:
 
 def carry_rows(artist: "Artist", rows: "pd.DataFrame", text: Callable[[Mapping[str, Any]], str]) -> None:
     """Give a scatter's points the text of each one's row."""
-    records: Any = rows.to_dict("records")
-    carry(artist, map(text, records))
+    carry(artist, map(text, records(rows)))
+
+
+def records(rows: "pd.DataFrame") -> list[dict[Any, Any]]:
+    """Return the rows of a frame as `DataFrame.to_dict` does, in a fraction of its time where columns are many."""
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.to_numpy(dtype=object).tolist()]
 
 
 def name_marks(figure: "Figure") -> dict[str, list[str]]:

@@ -63,15 +63,23 @@ def sheet(run: Run, width: float, height: float, footer: Sequence[str]) -> Figur
 
 
 def _wrapped(text: str, width_pt: float, size_pt: float) -> list[str]:
-    """Lines of a text: as many words in each as its width has room for."""
+    """Return the lines of a text: as many words in each as its width has room for."""
     font = FontProperties(family=STYLE["font.sans-serif"], size=size_pt)
+
+    def fits(line: list[str]) -> bool:
+        return text_to_path.get_text_width_height_descent(" ".join(line), font, False)[0] <= width_pt
+
+    words = text.split()
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else ""
-        if longer and text_to_path.get_text_width_height_descent(longer, font, False)[0] <= width_pt:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+    count = 1  # of words in a line, first as many as the line before has: measuring takes time
+    while words:
+        count = min(count, len(words))
+        while count < len(words) and fits(words[: count + 1]):
+            count += 1
+        while count > 1 and not fits(words[:count]):
+            count -= 1
+        lines.append(" ".join(words[:count]))
+        del words[:count]
     return lines
 
 

@@ -79,8 +79,7 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
     lost = captions.loss_note(run.planned, invalid)
     if rows.empty:
         return parts.nothing(run, axis.name, axis.title, "no trial gave a value.", [lost])
-    records: list[dict[Any, Any]] = rows.to_dict("records")
-    of_rows = [Cell.of(record).place for record in records]
+    of_rows = [Cell.of(record).place for record in numbers.records(rows)]
     places = sorted(set(of_rows))
     modes = several_modes(run)
     face = [lost, *captions.context_notes(run)]
@@ -168,7 +167,7 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes
             style: dict[str, Any] = {"s": 8, "marker": marker, "facecolors": face, "edgecolors": edge, "zorder": order}
             width = 0.0 if status == "ok" else 0.7
             drawn = axes.scatter(part["_x"], part[column] / scale, linewidths=width, rasterized=many, **style)
-            numbers.carry(drawn, [_text(row, column, unit, scale) for row in _records(part)])
+            numbers.carry(drawn, [_text(row, column, unit, scale) for row in numbers.records(part)])
         good = mine[mine["status"] == "ok"]
         for boot in _boots(good) if axis.joined else ():
             here = good[_of_boot(good, boot)]
@@ -184,11 +183,6 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes
         margin = max(0.05 * (high - low), 0.1)
         axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=axis.whole, nbins=6, steps=[1, 2, 5, 10]))
-
-
-def _records(rows: pd.DataFrame) -> Sequence[Mapping[Any, Any]]:
-    found: list[dict[Any, Any]] = rows.to_dict("records")
-    return found
 
 
 def _text(row: Mapping[Any, Any], column: str, unit: str, scale: float) -> str:

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fork server: a process that imports pandas, matplotlib and IPython once, and forks the processes that need them.
+
+It has one thread, so that forking it is sound, whatever threads its client has. Importing takes it some seconds, during
+which its client can do something else.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from typing import Any
+
+from orchestrator.errors import UserError
+
+# What a kernel of a notebook and the derivation of a report both need.
+_IMPORTED = (
+    "orchestrator.analysis.figures",
+    "orchestrator.analysis.claims",
+    "orchestrator.analysis.quality",
+    "orchestrator.analysis.readable",
+    "orchestrator.analysis.rendering",
+    "scipy.special",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+)
+_OF_A_KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline")
+_COLLECT_AFTER = 50_000  # new objects; with Python's own threshold, collecting takes a tenth of the time of drawing
+# As ipykernel would set it, which is too late for a matplotlib that is imported already.
+_BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+
+
+class Forked:
+    """A process that was forked by the server, with the part of `subprocess.Popen` that Jupyter uses.
+
+    The server does not collect the exit statuses of its children, so that a process id stays theirs while it runs.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._handle: int | None = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """Return None while the process runs, then -1: its exit status is not known here."""
+        return self._ended(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process has ended. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        ended = self._ended(None if timeout is None else timeout * 1000)
+        if ended is None:
+            raise subprocess.TimeoutExpired("a forked process", timeout or 0)
+        return ended
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, timeout_ms: float | None) -> int | None:
+        if self._handle is not None:
+            poll = select.poll()
+            poll.register(self._handle, select.POLLIN)
+            if not poll.poll(timeout_ms):
+                return None
+            os.close(self._handle)
+            self._handle = None
+        return -1
+
+
+class Call:
+    """A function that runs in a process of the server, and the connection to it."""
+
+    def __init__(self, process: Forked, connection: Connection) -> None:
+        self.process = process
+        self._connection = connection
+
+    def send(self, value: object) -> None:
+        """Send a value to the function; one that has ended gets none."""
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send(value)
+
+    def receive(self) -> Any:
+        """Return the next value that the function sends, or at last the one that it returns.
+
+        Raises what the function raises; UserError where its process ended before.
+        """
+        try:
+            failed, value = self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise UserError(
+                "The process that derives the report ended before its work was done. Where memory runs out, the "
+                "system ends it: close other programs, and try again."
+            ) from None
+        if failed:
+            raise value
+        return value
+
+    def end(self) -> None:
+        """End the process, if it has not ended."""
+        self.process.kill()
+        self._connection.close()
+
+
+class ForkServer:
+    """The server, from the side of its client. It ends with its client, or when it is closed; it can be used by
+    several threads."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start the server with an environment; returns while it is still importing."""
+        self._lock = threading.Lock()
+        self._connection, theirs = Pipe()
+        # -P: nothing in the folder where the user happens to be is imported. In a session of its own, it gets no
+        # Ctrl-C: its client decides.
+        self._server = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+            stdin=subprocess.DEVNULL,
+            env={**environment, **_BACKEND},
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+
+    def kernel(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> Forked:
+        """Start an IPython kernel with the arguments that `ipykernel_launcher` takes."""
+        with self._lock:
+            return self._forked(("kernel", list(arguments), dict(environment), folder))
+
+    def call(self, function: Callable[..., Any], *arguments: object) -> Call:
+        """Start ``function(connection, *arguments)``, a function of a module, in a process of its own.
+
+        ``connection`` has ``send`` and ``recv``. Function, arguments and what is sent are pickled.
+        """
+        ours, theirs = Pipe()
+        with self._lock, theirs:
+            self._ask(("call", function, arguments))
+            with contextlib.suppress(BrokenPipeError):
+                send_handle(self._connection, theirs.fileno(), self._server.pid)
+            return Call(Forked(self._answer()), ours)
+
+    def close(self) -> None:
+        """End the server. What it has forked is not ended, but a kernel ends by itself soon."""
+        self._connection.close()
+        self._server.kill()
+        self._server.wait()
+
+    def _forked(self, request: tuple[object, ...]) -> Forked:
+        self._ask(request)
+        return Forked(self._answer())
+
+    def _ask(self, request: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # which the answer tells
+            self._connection.send(request)
+
+    def _answer(self) -> int:
+        try:
+            return int(self._connection.recv())
+        except (EOFError, ConnectionResetError):
+            raise UserError(
+                "The process that imports pandas and matplotlib ended. Where memory runs out, the system ends it: "
+                "close other programs, and try again."
+            ) from None
+
+
+def serve(number: int) -> None:
+    """The server: import, then fork a process for each request that comes by the socket of a number, until it is
+    closed."""
+    connection = Connection(number)
+    gc.disable()  # what is imported stays
+    for name in (*_IMPORTED, *_OF_A_KERNEL):
+        importlib.import_module(name)
+    from orchestrator.analysis.claims import load_claims
+
+    load_claims()  # which keeps them
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(_COLLECT_AFTER)
+    while True:
+        try:
+            what, *request = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        theirs = recv_handle(connection) if what == "call" else None
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            if theirs is None:
+                _be_kernel(*request)
+            else:
+                _be_called(Connection(theirs), *request)
+            return
+        if theirs is not None:
+            os.close(theirs)
+        connection.send(pid)
+
+
+def _be_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    os.setsid()  # Jupyter interrupts a kernel by a signal to its process group
+    os.environ.clear()
+    os.environ.update({**environment, **_BACKEND, "JPY_PARENT_PID": str(os.getppid())})  # it ends with this parent
+    os.chdir(folder)
+    sys.argv = ["ipykernel_launcher", *arguments]
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance()
+
+
+def _be_called(connection: Connection, function: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    answers = _Answers(connection)
+    try:
+        answers.send(function(answers, *arguments))
+    except BrokenPipeError:
+        pass  # the client has ended
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        connection.send((True, _portable(error)))
+
+
+class _Answers:
+    """The connection as the called function sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def send(self, value: object) -> None:
+        self._connection.send((False, value))
+
+    def recv(self) -> Any:
+        return self._connection.recv()
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that can be pickled and made again from that: the same one, or a RuntimeError of the same text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        other = RuntimeError(f"{type(error).__name__}: {error}")
+        other.__notes__ = error.__notes__
+        return other
+    return error
