@@ -72,6 +72,7 @@ def survey(request):
         "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
         "kernel_modules": {name: has_kernel_module(name) for name in request["kernel_modules"]},
         "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
+        "sources": sorted(os.path.basename(path) for path in glob.glob("/usr/src/linux-*source-*.tar.*")),
         "boot_menu": boot_menu(),
         "secure_boot": secure_boot(),
         "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),

@@ -12,7 +12,7 @@ from orchestrator.programs import Needs, Program
 from orchestrator.requirement import Checked, Need
 from orchestrator.testbed.ssh import looking
 from orchestrator.testbed.ssh.kernels import with_other_kernels
-from orchestrator.testbed.ssh.preflight import examine, sentences
+from orchestrator.testbed.ssh.preflight import examine, has_source, sentences
 from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey, kernel_modules, programs
 
@@ -42,6 +42,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "commands": tools,
         "kernel_modules": dict.fromkeys(kernel_modules(), True),
         "headers": True,
+        "sources": ["linux-source-6.12.tar.xz"],
         "secure_boot": False,
         "lockdown": "none",
         "signatures_enforced": False,
@@ -70,7 +71,10 @@ def test_good_hosts_have_nothing_in_the_way() -> None:
     assert all(finding.found for rows in found.values() for finding in rows)
 
 
+FEDORA = {"id": "fedora", "like": [], "name": "Fedora Linux 99", "version": "99"}
+OTHERS = {"kernel_release": "6.99.4-300.fc99.x86_64", "system": FEDORA}
 BAD = [
+    ({**OTHERS, "sources": ["linux-source-6.9.tar.xz"]}, "left: Modules: there is no source of Linux 6.99 in /usr/src"),
     (
         {"virtual_time": {"slots": 2}},
         "left: Virtual time: its clock is virtual, and a host's must be real.",
@@ -123,6 +127,29 @@ def test_what_makes_results_worse_is_advice(changes: dict[str, Any], name: str, 
     (finding,) = [row for row in rows if row.name == name]
     assert (finding.need, finding.found) == (Need.ADVICE, False)
     assert says in finding.what
+
+
+def test_a_system_whose_packages_are_not_known_builds_from_the_source_that_is_there() -> None:
+    assert stands_in_the_way(**OTHERS, sources=["linux-source-6.99.tar.xz"]) == []
+    assert stands_in_the_way(**OTHERS, sources=["linux-source-6.99.4.tar.bz2"]) == []
+    assert stands_in_the_way(built=(str(OTHERS["kernel_release"]),), **OTHERS) == []
+
+
+FILES = [
+    ("6.1.0-28-amd64", "linux-source-6.1.tar.xz", True),
+    ("6.1.0-28-amd64", "linux-source-6.12.tar.xz", False),
+    ("6.12.48+deb13-amd64", "linux-source-6.1.tar.xz", False),
+    ("6.11-amd64", "linux-source-6.11.tar.xz", True),
+    ("6.8.0-45-generic", "linux-source-6.8.0.tar.bz2", True),
+    ("6.11.0-9-generic", "linux-hwe-6.11-source-6.11.0.tar.bz2", True),
+    ("6.12.1-arch1-1", "linux-6.12.1.tar.xz", False),
+    ("custom", "linux-source-6.12.tar.xz", False),
+]
+
+
+@pytest.mark.parametrize(("release", "file", "fits"), FILES)
+def test_a_file_has_the_source_of_a_kernel_by_its_name(release: str, file: str, fits: bool) -> None:
+    assert has_source(release, [file]) == fits
 
 
 def test_modules_that_this_computer_has_need_no_headers_unless_they_are_to_be_built_there() -> None:

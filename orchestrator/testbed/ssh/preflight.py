@@ -4,6 +4,7 @@
 Pure: surveys in, findings out.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -171,12 +172,25 @@ def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
     return host.modules == "build" or release not in built
 
 
+def has_source(release: str, files: Collection[str]) -> bool:
+    """Return whether one of the files in a host's /usr/src has the source of a kernel, as build-module.sh finds it."""
+    found = re.match(r"(\d+\.\d+)(\.\d+)*", release)
+    versions = {found[0], found[1]} if found else set()
+    names = [re.match(r"linux-(?:.+-)?source-(\d+(?:\.\d+)*)\.tar\.", file) for file in files]
+    return any(name[1] in versions for name in names if name)
+
+
 def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Checked]:
     release = facts["kernel_release"]
     if host.kernel not in (None, release):
         yield Checked.of("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
     elif not builds_there(host, release, built):
         yield Checked.of("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
+    elif facts["headers"] and family(facts) != "debian" and not has_source(release, facts.get("sources", ())):
+        series = ".".join(release.split(".")[:2])
+        what = f"there is no source of Linux {series} in /usr/src, and this system's packages of it are not known here"
+        remedy = f"Put the source of its kernel there as linux-source-{series}.tar.xz, to build the modules from."
+        yield Checked.of("Modules", Need.REQUIRED, False, what, remedy)
     elif facts["headers"]:
         yield Checked.of("Modules", Need.REQUIRED, True, "can be built there: the headers of its kernel are installed")
     else:
