@@ -19,6 +19,7 @@ from orchestrator.analysis.limits import GENERATOR, limit_of
 from orchestrator.analysis.limits.remarks import limits_in_words, reversals_in_words
 from orchestrator.analysis.noise_floor import floor_remark
 from orchestrator.analysis.packet_headline import packets_in_words
+from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.quality import mode_remarks
 from orchestrator.analysis.quantity import THROUGHPUT, Quantity
 from orchestrator.analysis.sensitivity import sentence, with_invalid
@@ -215,7 +216,7 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
     if bound:
         names = listed([str(row["variant"]) for row in bound])
         said.append(f"{names} came close to the baseline, so the generator may be the limit.")
-    said += filter(None, [limits_in_words(run, standing.key)])
+    said += filter(None, [limits_in_words(run, standing.key), stage_remarks(run).get(standing.key)])
     return [*said, *reversals_in_words(run, standing.key)]
 
 

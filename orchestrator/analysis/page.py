@@ -38,6 +38,7 @@ from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
 from orchestrator.analysis.profiles.files import FOLDER, file_stem
 from orchestrator.analysis.profiles.flame import flame_graph
+from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.quality import quality_notes
 from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
@@ -127,6 +128,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
             {"cell": str(one.key), "file": f"{FOLDER}/{file_stem(one)}", "svg": Markup(flame_graph(one))}
             for one in run.profiles
         ],
+        stage_remarks=list(stage_remarks(run).values()),
         round_trips=_round_trips(run),
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
 from orchestrator.analysis.limits.loads import offered_bps
+from orchestrator.analysis.limits.seen import Seen
 from orchestrator.cli.app import run_command
 from orchestrator.paths import RESULTS
 from orchestrator.spec import Cell
@@ -32,6 +33,8 @@ def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object)
 
 BUSY4, FREE4 = (1.0, 0.99, 0.99, 0.98), (0.4, 0.4, 0.3, 0.3)
 ONE_OF_4 = (1.0, 0.3, 0.2, 0.2)
+WAITING = {"gateway-a": Seen({"encrypt": 0.6, "other": 0.4}, {"encrypt": 1.0}, spinning=0.4)}
+WORKING = {"gateway-a": Seen({"encrypt": 0.6, "poll": 0.4}, {"poll": 0.9, "encrypt": 0.1}, spinning=0.01)}
 HOST2 = (group("lab1", 1.0, 0.99),)
 # name: (load, the label)
 CONSTRUCTED: dict[str, tuple[Load, str]] = {
@@ -47,12 +50,32 @@ CONSTRUCTED: dict[str, tuple[Load, str]] = {
     ),
     "a sender without CPU time": (load_of(path(FREE4, FREE4, client=1.0), 4, 4), "generator"),
     "a server without CPU time": (load_of(path(FREE4, FREE4, server=0.99), 4, 4), "receiver"),
-    "one CPU a gateway": (load_of(path((1.0,), (0.5,)), 1, 1), "CPUs of gateway-a"),
-    "one CPU a gateway, the other way": (load_of(path((0.5,), (0.99,)), 1, 4), "CPUs of gateway-b"),
-    "all four CPUs": (load_of(path(BUSY4, FREE4), 4, 4), "CPUs of gateway-a"),
-    "all four CPUs of both": (load_of(path(BUSY4, BUSY4), 4, 4), "probably CPUs of gateway-a"),
-    "nearly all of the time": (load_of(path((0.91, 0.9, 0.9, 0.9), FREE4), 4, 4), "probably CPUs of gateway-a"),
-    "one computer for all": (load_of(HOST2, 2, 2, shared=True), "CPUs of lab1"),
+    "one CPU a gateway": (load_of(path((1.0,), (0.5,)), 1, 1), "the one CPU of gateway-a"),
+    "one CPU a gateway, the other way": (load_of(path((0.5,), (0.99,)), 1, 4), "the one CPU of gateway-b"),
+    "all four CPUs": (load_of(path(BUSY4, FREE4), 4, 4), "none (all 4 CPUs of gateway-a busy)"),
+    "a tunnel a core, nothing serial": (
+        load_of(path((0.98,) * 16, (0.7,) * 16), 16, 16),
+        "none (all 16 CPUs of gateway-a busy)",
+    ),
+    "two of three CPUs, one tunnel": (
+        load_of(path((0.99, 0.98, 0.2), FREE4), 3, 1),
+        "serial stage on gateway-a",
+    ),
+    "more busy CPUs than tunnels": (
+        load_of(path((0.99, 0.98, 0.98, 0.2), FREE4), 4, 2),
+        "probably 3 of 4 CPUs of gateway-a",
+    ),
+    "CPUs that wait for locks": (load_of(path(BUSY4, FREE4), 4, 4, seen=WAITING), "probably locks on gateway-a"),
+    "locks that hardly anything waits for": (
+        load_of(path(BUSY4, FREE4), 4, 4, seen=WORKING),
+        "none (all 4 CPUs of gateway-a busy)",
+    ),
+    "all four CPUs of both": (load_of(path(BUSY4, BUSY4), 4, 4), "probably none (all 4 CPUs of gateway-a busy)"),
+    "nearly all of the time": (
+        load_of(path((0.91, 0.9, 0.9, 0.9), FREE4), 4, 4),
+        "probably none (all 4 CPUs of gateway-a busy)",
+    ),
+    "one computer for all": (load_of(HOST2, 2, 2, shared=True), "none (both CPUs of lab1 busy)"),
     "a pinned worker, one tunnel": (load_of(path(ONE_OF_4, FREE4), 4, 1), "serial stage on gateway-a"),
     "one tunnel's poll on 16 CPUs": (
         load_of(path((0.5,) * 16, (1.0, *(0.2,) * 15)), 16, 1),
@@ -82,6 +105,14 @@ def test_a_limit_that_is_known_by_construction_is_named(name: str) -> None:
     assert found.label == label
     assert found.why
     assert found.lifted_by
+
+
+def test_a_profile_says_what_the_cpus_did_that_are_the_limit() -> None:
+    whole = limit_of(load_of(path(BUSY4, FREE4), 4, 4, seen=WORKING))
+    assert "By the profile, their time was 60% encrypt, 40% poll." in whole.why
+    serial = limit_of(load_of(path(ONE_OF_4, FREE4), 4, 1, seen=WORKING))
+    assert (serial.label, serial.how_sure) == ("serial stage on gateway-a", "surely")
+    assert "By the profile, the time of the busiest CPU was 90% poll, 10% encrypt." in serial.why
 
 
 def test_what_was_offered_is_that_of_the_cell_where_the_bit_rate_is_a_factor() -> None:

@@ -72,12 +72,17 @@ def test_letters_tell_limits_apart() -> None:
 def test_headline_and_table_name_the_limit_of_each_variant(tmp_path: Path) -> None:
     busy = {"vanilla": (1.0, 0.99), "inline": (0.92, 0.91)}
     run = run_with(tmp_path, busy, {"vanilla": 2e9, "inline": 3e9})
-    assert "Limit of vanilla: CPUs of lab1; probable limit of inline: CPUs of lab1." in headline(run).remarks
+    assert (
+        "Limit of vanilla: none (both CPUs of lab1 busy); probable limit of inline: none (both CPUs of lab1 busy)."
+        in headline(run).remarks
+    )
     table = cells(run).set_index("variant")
-    assert table.loc["vanilla", "limit"] == "CPUs of lab1"
-    assert table.loc["inline", "limit"] == "probably CPUs of lab1"
+    assert table.loc["vanilla", "limit"] == "none (both CPUs of lab1 busy)"
+    assert table.loc["inline", "limit"] == "probably none (both CPUs of lab1 busy)"
     page = render(run, tmp_path, [])
-    assert page.count('<td class="v">probably CPUs of lab1</td>') == 2  # of the cells, and of the evidence
+    assert (
+        page.count('<td class="v">probably none (both CPUs of lab1 busy)</td>') == 2
+    )  # of the cells, and of the evidence
 
 
 def test_where_no_cpu_was_sampled_nothing_is_said_of_limits(tmp_path: Path) -> None:

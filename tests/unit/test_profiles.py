@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiles: folding samples on a host, CPU time by stage, flame graphs and what is said of them."""
 
+import html
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -15,11 +16,13 @@ from orchestrator.agent import profile as agent_profile
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.profile import CUT, Symbols, folded, of_lab, of_perf
 from orchestrator.analysis import figures
+from orchestrator.analysis.headline import headline
 from orchestrator.analysis.limits.explain import explain_cell
 from orchestrator.analysis.page import render
 from orchestrator.analysis.profiles import STAGES, flame_graph, speedscope, stage_of, stages
 from orchestrator.analysis.profiles.files import write_profiles
-from orchestrator.analysis.profiles.table import covered, differences
+from orchestrator.analysis.profiles.remarks import stage_remarks
+from orchestrator.analysis.profiles.table import covered, differences, ns_a_packet
 from orchestrator.errors import UserError
 from orchestrator.plan import PROFILE, lab_capabilities, make_plan
 from orchestrator.spec import Experiment
@@ -188,6 +191,20 @@ def test_explain_says_the_stages_and_what_differs(tmp_path: Path) -> None:
     assert "by stage" not in "\n".join(explain_cell(plain, plain.loads[0], plain.loads[1]))
 
 
+def test_the_headline_and_the_page_say_by_which_stages_variants_differ(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, cores=(2,), tunnels=(1, 2), profiled=True))
+    said = stage_remarks(run)
+    assert {key.variant for key in said} == {"threaded"}
+    found = {one.key: one for one in run.profiles}
+    page = html.unescape(render(run, tmp_path, []))
+    for key, sentence in said.items():
+        assert f"{sum(ns_a_packet(found[key]).values()):,.0f} ns of CPU time with threaded" in sentence
+        assert "serial transmit" in sentence  # which takes half as much of its time
+        assert sentence in page
+    remarks = headline(run).remarks
+    assert any(sentence in remarks for sentence in said.values())
+
+
 def test_files_and_page(tmp_path: Path) -> None:
     run = orch.load(write_run(tmp_path, cores=(2,), tunnels=(2,), profiled=True))
     drawn = write_profiles(run, tmp_path / "profiles")
@@ -222,8 +239,12 @@ def test_widths_are_time_and_callers_hold_what_they_call(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("cores", [(1,), (1, 2), (16,)])
 def test_the_figure_is_drawn(tmp_path: Path, cores: tuple[int, ...]) -> None:
-    drawing = figures.packet_stages(orch.load(write_run(tmp_path, cores=cores, profiled=True)))
+    profiled = orch.load(write_run(tmp_path, cores=cores, profiled=True))
+    drawing = figures.packet_stages(profiled)
     assert f"{max(cores)} core" in drawing.caption
+    names = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert len(names) == len([one for one in profiled.profiles if one.key.cores == max(cores)])
+    assert any("1 tunnel" in name for name in names)
     drawing.save(tmp_path / "figures")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
@@ -17,34 +18,41 @@ from orchestrator.analysis.profiles.samples import Profile
 from orchestrator.analysis.profiles.stages import STAGES
 from orchestrator.analysis.profiles.table import covered, ns_a_packet
 from orchestrator.analysis.settings import of_first_setting
+from orchestrator.analysis.standings import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "packet-stages"
 TITLE = "What a packet costs by stage"
+_MOST_PLACES = 3  # numbers of tunnels: the fewest and the most
 
 
 @of_first_setting
 def packet_stages(run: Run) -> Drawing:
-    """The CPU time of a packet by stage, for every profiled variant of the place with the most cores and tunnels."""
+    """The CPU time of a packet by stage, for every profiled variant with the most cores, by the number of tunnels."""
     known = run.profiles
     if not known:
         why = "no trial sampled what CPUs run; `trace: profile` in a spec asks for that."
         return parts.nothing(run, NAME, TITLE, why)
-    place = max((one.key.cores, one.key.tunnels) for one in known)
-    found = [one for one in known if (one.key.cores, one.key.tunnels) == place]
-    where = f"{captions.count(place[0], 'core')}, {captions.count(place[1], 'tunnel')}"
-    notes = [f"{where}; one profiled trial per variant. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
+    cores = max(one.key.cores for one in known)
+    counts = sorted({one.key.tunnels for one in known if one.key.cores == cores})
+    counts = [*counts[: _MOST_PLACES - 1], counts[-1]] if len(counts) > _MOST_PLACES else counts
+    found = [one for one in known if one.key.cores == cores and one.key.tunnels in counts]
+    where = f"{captions.count(cores, 'core')}, {listed([captions.count(count, 'tunnel') for count in counts])}"
+    notes = [f"{where}; one profiled trial per bar. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
     notes.append("The innermost function with a stage decides whose time it is (docs/explain.md).")
-    shares = ", ".join(f"{one.key.variant} {covered(one):.0%}" for one in found)
-    notes.append(f"The stages add up to this much of the time for which /proc/stat had the CPUs busy: {shares}.")
+    low, high = (pick(covered(one) for one in found) for pick in (min, max))
+    shares = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+    notes.append(f"The stages of a bar add up to {shares} of the time for which /proc/stat had the CPUs busy.")
     notes += captions.context_notes(run)
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(run, COLUMN_IN, 0.95 + 0.3 * len(found), notes)
+        figure = parts.sheet(run, COLUMN_IN, 0.95 + 0.3 * len(found) + 0.1 * len(counts), notes)
         axes = figure.subplots()
         shown = _draw(axes, found)
         axes.set_xlabel("CPU time of a packet in ns" + (" of virtual time" if run.virtual_time else ""))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.grid(axis="x")
         axes.grid(False, axis="y")
         patches = [Patch(facecolor=COLOURS[stage], linewidth=0, label=stage) for stage in STAGES if stage in shown]
@@ -57,7 +65,13 @@ def _draw(axes: "Axes", found: Sequence[Profile]) -> set[str]:
     costs = [ns_a_packet(one) for one in found]
     longest = max(sum(cost.values()) for cost in costs) or 1.0
     shown = set()
-    for place, (one, cost) in enumerate(zip(found, costs, strict=True)):
+    several = len({one.key.tunnels for one in found}) > 1
+    names: dict[float, str] = {}
+    place, before = -1.0, found[0].key.tunnels
+    for one, cost in zip(found, costs, strict=True):
+        place += 1.0 if one.key.tunnels == before else 1.4
+        before = one.key.tunnels
+        names[place] = f"{one.key.variant}, {captions.count(before, 'tunnel')}" if several else one.key.variant
         left = 0.0
         for stage, ns in cost.items():
             if ns >= 0.002 * longest:
@@ -65,10 +79,12 @@ def _draw(axes: "Axes", found: Sequence[Profile]) -> set[str]:
                 bars = axes.barh(
                     place, ns, 0.66, left, color=COLOURS[stage], edgecolor="white", linewidth=0.4, zorder=2
                 )
-                numbers.carry(bars[0], [f"{one.key.variant}, {stage}\n{ns:,.0f} ns"])
+                numbers.carry(
+                    bars[0], [f"{one.key.variant}, {captions.count(before, 'tunnel')}, {stage}\n{ns:,.0f} ns"]
+                )
             left += ns
         axes.text(left + 0.01 * longest, place, f"{left:,.0f}", va="center", ha="left", fontsize=7, color=BLACK)
-    axes.set_yticks(range(len(found)), [one.key.variant for one in found])
+    axes.set_yticks(list(names), list(names.values()))
     axes.set_xlim(0, longest * 1.14)
     axes.invert_yaxis()
     return shown

@@ -184,7 +184,7 @@ def _difference_by_stage(run: Run, key: Cell, other: Cell) -> Iterator[str]:
 
 def _both_limits(one: Limit, other: Limit) -> str:
     if (one.what, one.where) == (other.what, other.where):
-        return f"Both are limited alike ({one.label})."
+        return f"Both have the same limit: {one.label}."
     return f"Its limit is: {one.label}; that of the other: {other.label}."
 
 

@@ -2,12 +2,13 @@
 """How busy the CPUs of each role were while a cell was measured, and what else tells which of them was the limit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits.seen import Seen, seen
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU, MAX
 from orchestrator.spec.links import RATE
@@ -51,7 +52,7 @@ class Load:
     frames; each None where unknown. ``frame_overhead``: how many bits the link carries for each bit of
     ``throughput_bps``. ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator
     not to be the limit. ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the trials that the
-    medians are of.
+    medians are of. ``seen``: by group, what the cell's profile saw; empty where it was not profiled.
     """
 
     key: Cell
@@ -64,6 +65,7 @@ class Load:
     link_bps: float | None = None
     frame_overhead: float = 1.06
     baseline_headroom: float = 0.1
+    seen: Mapping[str, Seen] = field(default_factory=dict)
 
     def group(self, name: str) -> Group | None:
         """The CPUs of a role; None where it has none of its own."""
@@ -90,6 +92,7 @@ def loads(run: Run) -> list[Load]:
     by_cell: dict[Cell, dict[str, list[dict[Any, Any]]]] = {}
     for trial_id, rows in by_trial.items():
         by_cell.setdefault(Cell.of(rows[0]), {})[trial_id] = rows
+    profiled = seen(run)
     found = []
     for key, trials in by_cell.items():
         shared = {row["role"] for rows in trials.values() for row in rows} == {""}
@@ -107,6 +110,7 @@ def loads(run: Run) -> list[Load]:
                 link_bps(traffic, key),
                 frame_overhead(traffic, key),
                 baseline_headroom=run.headroom,
+                seen=profiled.get(key, {}),
             )
         )
     order = {name: place for place, name in enumerate(run.variants)}

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which part of the path a cell was limited by. Pure rules over its load; a label is sure only where nothing else fits.
 
-The thresholds were set on runs whose limit is known by construction, which tests/unit/test_limits.py has: one CPU, a
-throttled sender, a shaped link, one tunnel on many CPUs, a slow server.
+The thresholds were set on loads whose limit is known by construction, which tests/unit/test_limits.py has: one CPU, a
+throttled sender, a shaped link, one tunnel on many CPUs, a slow server. tests/lab/test_known_limits.py measures such
+cells.
 """
 
 from dataclasses import dataclass
 
 from orchestrator.analysis.baselines import is_generator_bound
 from orchestrator.analysis.limits.loads import Group, Load
+from orchestrator.analysis.limits.seen import stages_in_words
 from orchestrator.spec.links import RATE, shape_of
 
 SATURATED = 0.97  # of the window: a CPU that has no time left
 NEARLY = 0.88  # a CPU that may be the limit, since what feeds it comes in bursts
 APART = 0.2  # how much less than the busiest CPU of its role one that has time is busy
 ONE_CPU_OF_SOFTIRQ = 0.6  # the share of its time that makes a CPU one that mostly polls
+MUCH_SPINNING = 0.25  # the share of a role's busy time that waiting for locks takes where they are the limit
 WHOLE_LINK = 0.96
 WHOLE_OFFER = 0.98
 
@@ -24,15 +27,19 @@ OFFERED = "offered rate"
 GENERATOR = "generator"
 RECEIVER = "receiver"
 LINK = "link"
+ALL = "none: all CPUs busy"
 CPUS = "CPUs"
 SERIAL = "serial stage"
 POLLING = "one CPU polls"
+LOCKS = "locks"
 NONE = "nothing saturated"
 # A letter for figures, and what it stands for there.
 LETTERS = {
-    CPUS: ("C", "all CPUs of a gateway or host"),
+    ALL: ("A", "none: all CPUs of a gateway or host busy"),
+    CPUS: ("C", "the one CPU, or some CPUs, of a gateway or host"),
     SERIAL: ("S", "serial stage"),
     POLLING: ("P", "one CPU polls"),
+    LOCKS: ("K", "locks"),
     GENERATOR: ("G", "generator"),
     RECEIVER: ("R", "receiver"),
     LINK: ("L", "link"),
@@ -43,7 +50,8 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """What limited a cell. ``what``: one of this module's labels; ``where``: a role or host, "" of none.
+    """What limited a cell. ``what``: one of this module's labels; ``where``: a role or host, "" of none; ``cpus``: how
+    many CPUs that has, and ``busy`` how many of them were busy, 0 where that does not matter.
 
     ``how_sure``: surely or probably. ``why``: the evidence, a sentence each. ``lifted_by``: what would lift it.
     """
@@ -53,12 +61,17 @@ class Limit:
     how_sure: str
     why: tuple[str, ...]
     lifted_by: str
+    busy: int = 0
+    cpus: int = 0
 
     @property
     def label(self) -> str:
-        """In a few words, such as: serial stage on gateway-b, or probably: CPUs of gateway-a."""
-        joined = {CPUS: "of", SERIAL: "on", POLLING: "on"}.get(self.what)
-        text = f"{self.what} {joined} {self.where}" if joined and self.where else self.what
+        """In a few words, such as: serial stage on gateway-b, or probably none (all 4 CPUs of gateway-a busy)."""
+        text = self.what
+        if self.what in (ALL, CPUS):
+            text = _cpus_in_words(self)
+        elif self.what in (SERIAL, POLLING, LOCKS) and self.where:
+            text = f"{self.what} on {self.where}"
         return text if self.how_sure == SURELY or self.what == NONE else f"probably {text}"
 
     @property
@@ -68,11 +81,20 @@ class Limit:
         return letter if self.how_sure == SURELY or self.what == NONE else f"{letter}?"
 
 
+def _cpus_in_words(limit: Limit) -> str:
+    if limit.what == ALL:
+        return f"none ({'both' if limit.cpus == 2 else f'all {limit.cpus}'} CPUs of {limit.where} busy)"
+    if limit.cpus == 1:
+        return f"the one CPU of {limit.where}"
+    return f"{limit.busy} of {limit.cpus} CPUs of {limit.where}"
+
+
 def limit_of(load: Load) -> Limit:
     """What limited a cell, by the first rule that its load meets.
 
     In this order: what the sender was told to send, a link that is full, what passes without a tunnel, CPUs that are
-    all busy, a CPU that is busy while others of its role are not, nothing.
+    all busy (no part of the architecture then holds the others up), a CPU that is busy while others of its role are
+    not, nothing.
     """
     return _outside(load) or _busy_cpus(load) or _nothing(load)
 
@@ -116,29 +138,45 @@ def _busy_cpus(load: Load) -> Limit | None:
     close = [group for group in suspects[1:] if _pressure(group, group in whole) >= min(NEARLY + 0.04, level)]
     sure = SURELY if level >= SATURATED and not close else PROBABLY
     why = [_described(first)] + [f"Near its end too: {_described(group, False)}" for group in close]
-    if first in whole:
-        return _whole(load, first, sure, why)
-    return _one_of_several(load, first, sure, why)
+    if (locks := _locks(load, first, why)) is not None:
+        return locks
+    return _whole(load, first, sure, why) if first in whole else _one_of_several(load, first, sure, why)
 
 
 def _pressure(group: Group, whole: bool) -> float:
     return group.mean if whole else group.busy[0]
 
 
+def _locks(load: Load, group: Group, why: list[str]) -> Limit | None:
+    """CPUs that are busy with waiting for each other, which only a profile tells; it is of another trial."""
+    profiled = load.seen.get(group.name)
+    if profiled is None or profiled.spinning < MUCH_SPINNING:
+        return None
+    why.append(f"By the profile, {profiled.spinning:.0%} of the busy time of {group.name} was waiting for locks.")
+    return Limit(LOCKS, group.name, PROBABLY, tuple(why), "fewer CPUs or tunnels that share a lock")
+
+
 def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
-    if load.shared:
-        lifted = "more cores, or a host for each role: generator, gateways and server share these CPUs"
-        return Limit(CPUS, group.name, sure, tuple(why), lifted)
+    """All CPUs of a group are busy. Of several none waits for another; a single one says nothing about that."""
     if group.name in _OF_ROLE:
         return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), f"more CPUs for the {group.name}")
+    count = len(group.busy)
+    if count > 1:
+        why.append("No serial stage left any of them without work.")
+    if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.stages)):
+        why.append(f"By the profile, {'their' if count > 1 else 'its'} time was {told}.")
     lifted = "more cores" if load.key.tunnels >= load.key.cores else "more cores, or less work for each packet"
-    return Limit(CPUS, group.name, sure, tuple(why), lifted)
+    if load.shared:
+        lifted = "more cores, or a host for each role: generator, gateways and server share these CPUs"
+    return Limit(ALL if count > 1 else CPUS, group.name, sure, tuple(why), lifted, count, count)
 
 
 def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
     """One CPU (or one for each tunnel) is busy while the others of its role have time."""
     tunnels = load.key.tunnels
     busy = sum(share >= NEARLY for share in group.busy)
+    if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.busiest)):
+        why.append(f"By the profile, the time of the busiest CPU was {told}.")
     if group.name in _OF_ROLE:
         why.append("Its other CPUs had time: one process or connection does not use more than one.")
         return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), "more processes or streams in each tunnel")
@@ -154,7 +192,8 @@ def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limi
         why.append(f"What {count} must do one packet after another did not use {others}.")
         kept = SURELY if sure == SURELY and (tunnels == 1 or busy == tunnels) and not load.shared else PROBABLY
         return Limit(SERIAL, group.name, kept, tuple(why), "more tunnels, as many as there are cores")
-    return Limit(CPUS, group.name, PROBABLY, tuple(why), "work spread over the other CPUs")
+    lifted = "work spread over the other CPUs"
+    return Limit(CPUS, group.name, PROBABLY, tuple(why), lifted, busy, len(group.busy))
 
 
 def _nothing(load: Load) -> Limit:

@@ -115,7 +115,8 @@ def _drawn(node: _Node, left: float, level: int, bottom: int, scale: float, tota
     told = escape(f"{node.name}: {node.ns / 1e6:,.1f} ms, {node.ns / total:.1%}")
     room = int((width - 4) / _CHARACTER)
     label = node.name if len(node.name) <= room else f"{node.name[: room - 2]}.." if room > 4 else ""
-    text = f'<text x="{left + 2:.1f}" y="{y + 12}" fill="#000000">{escape(label)}</text>' if label else ""
+    ink = "#ffffff" if level and node.stage == DECRYPT else "#000000"
+    text = f'<text x="{left + 2:.1f}" y="{y + 12}" fill="{ink}">{escape(label)}</text>' if label else ""
     colour = "#e8e8e8" if level == 0 else COLOURS[node.stage]
     box = f'<rect x="{left:.1f}" y="{y}" width="{width:.1f}" height="{_ROW - 1}" fill="{colour}"/>'
     yield f"<g><title>{told}</title>{box}{text}</g>"

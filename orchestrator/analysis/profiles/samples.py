@@ -58,8 +58,14 @@ def profiles(run: Run) -> list[Profile]:
     found: dict[Cell, Profile] = {}
     if not run.attempts["kind"].eq(PROFILE).any():
         return []  # without reading every attempt's file
+    known = set(run.attempts["trial_id"])  # a run can be one setting's part of what is stored
     for attempt in read_attempts(run.path, run.meta):
-        if attempt["kind"] != PROFILE or attempt["status"] != "ok" or attempt.get("shared_computer"):
+        if (
+            attempt["kind"] != PROFILE
+            or attempt["trial_id"] not in known
+            or attempt["status"] != "ok"
+            or attempt.get("shared_computer")
+        ):
             continue
         folder = run.path / "trials" / str(attempt["trial_id"]) / str(attempt["attempt"])
         try:
