@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
@@ -160,6 +160,15 @@ def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
     return f"{nothing} Left out: {reasons}. Change the factors or the testbed."
 
 
+class _Identity(NamedTuple):
+    """What the trials of a cell have in common: what comes before and after the repetition in the canonical JSON of
+    their parameters, and their traffic."""
+
+    before: str
+    after: str
+    traffic: Traffic
+
+
 class _Maker:
     """Makes trials that share their topology; those with the same levels of keys of traffic share their traffic."""
 
@@ -177,9 +186,9 @@ class _Maker:
             found = self._known[key] = traffic_of(self._traffic, levels.more)
         return found
 
-    def identity(self, kind: str, levels: Cell, boot: int) -> tuple[str, str]:
-        """What comes before and after the repetition in the canonical JSON of a trial's parameters. The first boot is
-        not in it, so that a run has the same trials before and after boots are added."""
+    def identity(self, kind: str, levels: Cell, boot: int) -> _Identity:
+        """The identity of a cell's trials. The first boot is not in it, so that a run has the same trials before and
+        after boots are added."""
         traffic = self.traffic(levels)
         content = {
             "duration_s": traffic.duration_s,
@@ -192,17 +201,17 @@ class _Maker:
         }
         content |= {"boot": boot} if boot > 1 else {}
         before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
-        return before + '"repetition":', after
+        return _Identity(before + '"repetition":', after, traffic)
 
     def trial(
-        self, kind: str, levels: Cell, identity: tuple[str, str], place: tuple[int, int, int], repetition: int
+        self, kind: str, levels: Cell, identity: _Identity, place: tuple[int, int, int], repetition: int
     ) -> Trial:
         """``place``: block, round and order. The id has the round instead of the repetition, which would be another if
         a boot had more rounds."""
         block, round_, order = place
-        before, after = identity
+        before, after, traffic = identity
         digest = hashlib.sha256(f"{before}{max(round_, 1)}{after}".encode()).hexdigest()[:16]
-        return Trial(digest, kind, block, round_, order, levels, repetition, self.traffic(levels), self._topology)
+        return Trial(digest, kind, block, round_, order, levels, repetition, traffic, self._topology)
 
 
 def _of_a_round(spec: Experiment, here: list[Cell], variants: Sequence[str]) -> list[tuple[str, Cell]]:
@@ -229,7 +238,7 @@ def _block(
     cores = here[0].cores
     trials: list[Trial] = []
 
-    def add(kind: str, levels: Cell, identity: tuple[str, str], round_: int, repetition: int) -> None:
+    def add(kind: str, levels: Cell, identity: _Identity, round_: int, repetition: int) -> None:
         place = (index, round_, planned + len(trials) + 1)
         trials.append(maker.trial(kind, levels, identity, place, repetition))
 
