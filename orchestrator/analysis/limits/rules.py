@@ -112,6 +112,8 @@ def _outside(load: Load) -> Limit | None:
     baseline = load.baseline_bps
     if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
+        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # all that was offered without a tunnel too
+            return Limit(OFFERED, "client", PROBABLY, (why,), "a higher bitrate in the spec")
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY
         return Limit(GENERATOR, "client", sure, (why,), "a faster generator and server, or more CPUs for them")
