@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.spec.role_cpus import HALF_ENDS, machine_cpus
-
 REAL, VIRTUAL = "real", "virtual"
 REAL_TIME = "real time"
 MEANING = "Shapes and ratios are the result; Gbit/s are those of one core of the computer that measured."
@@ -84,6 +82,8 @@ def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
     virtual = [one for one in every if clock_of(one) == VIRTUAL]
     if not virtual:
         return None
+    from orchestrator.spec.role_cpus import HALF_ENDS, machine_cpus
+
     blocks = (run.get("plan") or {}).get("blocks") or ()
     cores = max((int(block["cores"]) for block in blocks), default=0)
     cores = cores or max(int(one.get("cores") or 0) for one in virtual)

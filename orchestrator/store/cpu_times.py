@@ -4,8 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.spec import VIRTUAL_CLOCK
-from orchestrator.store.clock import clock_of
+from orchestrator.store.clock import VIRTUAL, clock_of
 
 _IDLE = ("idle_s", "iowait_s")
 
@@ -19,7 +18,7 @@ def cpu_times(attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
     probes = attempt.get("probes") or {}
     rows = [dict(row) for row in probes.get("per_cpu") or ()]
     window_s = probes.get("window_s")
-    if clock_of(attempt) != VIRTUAL_CLOCK or not window_s:
+    if clock_of(attempt) != VIRTUAL or not window_s:
         return rows
     for row in rows:
         busy = sum(value or 0.0 for name, value in row.items() if name.endswith("_s") and name not in _IDLE)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time."""
+"""trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time.
+
+The models of a spec take half a second to import: what needs nothing else of a run does without them.
+"""
 
 import io
 import json
@@ -9,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
-from orchestrator.spec import GATEWAYS
-from orchestrator.spec.factors import is_path
 from orchestrator.store.archive import TRIALS
 from orchestrator.store.clock import clock_of
 from orchestrator.store.columns import ATTEMPT, ATTEMPTS, SHARED
@@ -36,6 +37,8 @@ _VIRTUAL_TIME = ("lent_s", "lent_share", "forced", "skew_s", "dilation")
 def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
     """A field for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
     import pyarrow as pa
+
+    from orchestrator.spec.factors import is_path
 
     found: dict[str, set[type]] = {}
     for block in plan["blocks"]:
@@ -99,6 +102,8 @@ def level_of_text(text: Any) -> Any:
 def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
     """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window; of the gateways' CPUs where
     roles have CPUs of their own."""
+    from orchestrator.spec import GATEWAYS
+
     rows = [row for row in cpu_times(attempt) if row.get("role") in (None, *GATEWAYS)]
     total = sum(value for row in rows for key, value in row.items() if key.endswith("_s"))
     idle = sum(row.get("idle_s", 0.0) + row.get("iowait_s", 0.0) for row in rows)
@@ -106,6 +111,8 @@ def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
 
 
 def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict[str, Any]:
+    from orchestrator.spec.factors import is_path
+
     levels, traffic = trial["levels"], trial["traffic"]
     return {
         **{key: trial[key] for key in ("trial_id", "kind", "block", "round", "order", "repetition")},
