@@ -20,6 +20,7 @@ from orchestrator.agent.profile import profile
 from orchestrator.agent.roaming import Roaming
 
 QUIET_SINCE = {}  # type: dict[str, float]
+QUIET_S = 0.1  # for which packets are counted at least before traffic begins, so that a slow flow of others shows too
 
 
 def packets_so_far():
@@ -124,9 +125,9 @@ def measure(request):
     The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
     first at its begin; ``moves``: of `Roaming`; ``surroundings``: two, before and after all traffic; ``clock_s``: this
     host's clock at the end; ``before``: the packets that passed between the servers' and the clients' start, and in how
-    many seconds; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or null; ``pktgen``: of
-    `Generator.results`, or null; ``echoes``: of `Echoes.result`, or
-    null; ``tracepoints``: {name of an attached one: how often}.
+    many seconds, which are ``QUIET_S`` or more; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or
+    null; ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null; ``tracepoints``: {name
+    of an attached one: how often}.
     """
     attached = request.get("attached") or {"commands": [], "tracepoints": []}
     with recording(request) as trace, Attached(PROCESSES, **attached) as beside:
@@ -151,6 +152,7 @@ def echoing(request):
 
 
 def measure_with(request, trace, beside):
+    time.sleep(max(0.0, QUIET_SINCE["at_s"] + QUIET_S - time.monotonic()))
     before = {
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
         "packets": packets_so_far() - QUIET_SINCE["packets"],

@@ -4,10 +4,12 @@
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from orchestrator.testbed.lab.standing import standing_lab
 from tests.lab.support import ORCH, orch
 
 # What of a host a run may not leave changed; of what changes by itself, nothing. The kernel remembers that a module of
@@ -36,6 +38,10 @@ class StandingHosts:
         self.spec.write_text(spec)
         self.names = orch("lab", "status").stdout.splitlines()[1:]
         self.names = [line.split(":")[0].strip() for line in self.names]
+        found = standing_lab()
+        assert found is not None
+        self.lab = found[0]
+        assert orch("lab", "shell", self.names[0], "echo", "$0", "*").stdout == "$0 *\n"
 
     def testbed(self, name: str, more: str = "") -> Path:
         file = self.folder / name
@@ -43,8 +49,9 @@ class StandingHosts:
         return file
 
     def on(self, host: str, script: str) -> str:
-        """Run a script on a host; what it printed."""
-        return orch("lab", "shell", host, script).stdout
+        """Run a script on a host; what it printed. As `orch lab shell` does it, without starting the program."""
+        command = ["ssh", *self.lab.ssh_options(), f"root@{host}", script]
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False).stdout
 
     def send(self, host: str, script: str, file: Path) -> None:
         """Run a script on a host with a file as its standard input."""
@@ -53,7 +60,9 @@ class StandingHosts:
 
     def snapshot(self) -> set[str]:
         """What a run may not leave changed, a line each."""
-        return {f"{host}: {line}" for host in self.names for line in self.on(host, SNAPSHOT).splitlines()}
+        with ThreadPoolExecutor() as pool:
+            told = zip(self.names, pool.map(lambda host: self.on(host, SNAPSHOT), self.names), strict=True)
+            return {f"{host}: {line}" for host, text in told for line in text.splitlines()}
 
     def arguments(self, results: Path, file: Path | None = None) -> tuple[str | Path, ...]:
         """A command line of `orch` that runs the spec on the hosts, without a report."""

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from orchestrator import store
 from orchestrator.paths import CHECKOUT
@@ -18,6 +20,21 @@ from orchestrator.plan import Plan
 
 ORCH = [sys.executable, "-c", "from orchestrator.cli.app import main; main()"]
 SPEC = str(CHECKOUT / "exp" / "scaling.yaml")
+
+
+def short_and_full(short: Iterable[Any], every: Iterable[Any]) -> list[Any]:
+    """Return all cases of several parameters, named by their values; those that are not ``short`` are marked `full`."""
+    chosen = list(short)
+    marked = [
+        pytest.param(*case, id="-".join(_words(case)), marks=[] if case in chosen else [pytest.mark.full])
+        for case in every
+    ]
+    assert len([case for case in marked if not case.marks]) == len(chosen), chosen
+    return marked
+
+
+def _words(value: Any) -> list[str]:
+    return [word for part in value for word in _words(part)] if isinstance(value, tuple) else [str(value)]
 
 
 def orch(*arguments: str | Path, timeout_s: float = 1500) -> "subprocess.CompletedProcess[str]":

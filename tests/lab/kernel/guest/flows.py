@@ -43,7 +43,7 @@ def main():
     numbers = []
 
     def receive():
-        receiver.settimeout(2.0)
+        receiver.settimeout(1.0)
         try:
             while True:
                 numbers.append(struct.unpack("!I", receiver.recv(64)[:4])[0])
