@@ -2,7 +2,8 @@
 """A fork server: a process that imports pandas, matplotlib and IPython once, and forks the processes that need them.
 
 It has one thread, so that forking it is sound, whatever threads its client has. Importing takes it some seconds, during
-which its client can do something else.
+which its client can do something else. The fork server of multiprocessing would import the client's main module again
+in each process: a script that calls `orchestrator.run` would run a second time.
 """
 
 import contextlib

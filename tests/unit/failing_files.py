@@ -14,11 +14,15 @@ import os
 import random
 import shutil
 import sys
+import threading
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -118,8 +122,44 @@ def check_campaign(root: Path, status: int, said: str) -> str:
     return ""
 
 
+class CallHere:
+    """In place of `forks.Call`: runs the function in a thread of this process, so that its calls fail too."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
+        self._told: SimpleQueue[Any] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, args=(function, arguments))
+        self._thread.start()
+
+    def _work(self, function: Callable[..., Any], arguments: Sequence[object]) -> None:
+        client = SimpleNamespace(send=lambda value: self._answers.put((False, value)), recv=self._told.get)
+        try:
+            self._answers.put((False, function(client, *arguments)))
+        except Exception as error:
+            self._answers.put((True, error))
+
+    def send(self, value: object) -> None:
+        self._told.put(value)
+
+    def receive(self) -> Any:
+        failed, value = self._answers.get()
+        if failed:
+            raise value
+        return value
+
+    def end(self) -> None:
+        self._told.put(None)  # a thread cannot be ended: it goes on to its end
+        self._thread.join()
+
+
 @contextlib.contextmanager
-def draw_nothing(names: Sequence[str], run_dir: Path) -> Iterator[None]:
+def no_kernels(variables: object) -> Iterator[SimpleNamespace]:
+    """In place of the fork server."""
+    yield SimpleNamespace(server=SimpleNamespace(call=CallHere))
+
+
+@contextlib.contextmanager
+def draw_nothing(names: Sequence[str], run_dir: Path, place: object) -> Iterator[None]:
     """In place of the execution of notebooks, which other processes do."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "figures").mkdir(exist_ok=True)
@@ -197,7 +237,7 @@ def main() -> None:
     base, seed, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     root = Path(os.environ["FUZZ_ROOT"])
     model = write_run(base, rounds=1, cores=(1,), tunnels=(1,), variants=("vanilla",))
-    report_module.executing = draw_nothing
+    report_module.kernels, report_module.executing = no_kernels, draw_nothing
     rng = random.Random(seed)
     done = 0
     for command in COMMANDS:

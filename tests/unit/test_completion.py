@@ -16,6 +16,9 @@ ASKED = {
 }
 
 
+NAMED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # the shell is the one named, not one above this process
+
+
 def said(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [ORCH, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -29,7 +32,7 @@ def said(*arguments: str, **environment: str) -> str:
     [("orch rep", ["report", "reproduce"]), ("orch run --ti", ["--tier"]), ("orch lab sh", ["shell"])],
 )
 def test_bash_completes_with_the_script_that_it_is_given(line: str, wanted: list[str]) -> None:
-    script = said("--show-completion", "bash")
+    script = said("--show-completion", "bash", **NAMED)
     ask = f"COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _orch_completion {ORCH}; "
     command = [shutil.which("bash") or "bash", "-c", f'{script}\n{ask}printf "%s\\n" "${{COMPREPLY[@]}}"']
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -44,9 +47,14 @@ def test_other_shells_get_what_they_ask_for(shell: str) -> None:
 
     assert "Show which of the paper" in asked("orch ver")
     assert "--tier" in asked("orch run --ti")
-    assert "orch" in said("--show-completion", shell)
+    assert "orch" in said("--show-completion", shell, **NAMED)
 
 
 def test_completion_is_installed_where_the_shell_looks(tmp_path: Path) -> None:
-    said("--install-completion", "bash", HOME=str(tmp_path))
+    # With a command after it, the shell stays above the program, which looks for it there.
+    command = [shutil.which("bash") or "bash", "-c", f"{ORCH} --install-completion; exit $?"]
+    done = subprocess.run(
+        command, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     assert "orch" in (tmp_path / ".bashrc").read_text()
