@@ -7,6 +7,7 @@ in each process: a script that calls `orchestrator.run` would run a second time.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -21,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
@@ -221,9 +223,22 @@ def _be_kernel(arguments: list[str], environment: dict[str, str], folder: str) -
     os.environ.update({**environment, **_BACKEND, "JPY_PARENT_PID": str(os.getppid())})  # it ends with this parent
     os.chdir(folder)
     sys.argv = ["ipykernel_launcher", *arguments]
+    _show_as(["python", "-m", *sys.argv])
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()
+
+
+def _show_as(command: Sequence[str]) -> None:
+    """Give this process the command line ``command``, as far as there is room, so that lists of processes do not show
+    it as the server."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        start, end = int(after_name[45]), int(after_name[46])  # arg_start and arg_end: see proc_pid_stat(5)
+        room = end - start
+        title = "\0".join(command).encode()[: room - 1]
+        if start and room > 0:
+            ctypes.memmove(start, title.ljust(room, b"\0"), room)
 
 
 def _be_called(connection: Connection, function: Callable[..., Any], arguments: tuple[object, ...]) -> None:

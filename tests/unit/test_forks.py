@@ -3,7 +3,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +80,15 @@ def test_a_server_that_has_ended_is_a_sentence() -> None:
     with pytest.raises(UserError, match="imports pandas and matplotlib ended"):
         other.call(serve)
     other.close()
+
+
+def test_a_kernel_is_a_kernel_in_a_list_of_processes(server: ForkServer, tmp_path: Path) -> None:
+    kernel = server.kernel(["-f", str(tmp_path / "connection.json")], os.environ, str(tmp_path))
+    try:
+        deadline = time.monotonic() + 60
+        while b"ipykernel_launcher" not in (shown := Path(f"/proc/{kernel.pid}/cmdline").read_bytes()):
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.05)
+        assert shown.startswith(b"python\0-m\0ipykernel_launcher\0-f\0")
+    finally:
+        kernel.kill()
