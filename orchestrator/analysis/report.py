@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.analysis.execute import executing, import_papermill, kernels
 from orchestrator.analysis.notebooks import WITH_PDF
 from orchestrator.errors import UserError
-from orchestrator.store.files import replace_file
+from orchestrator.store.files import leave_warnings_to_client, replace_file
 from orchestrator.store.reading import is_run
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
     """
     from orchestrator.store.tables import write_tables
 
+    leave_warnings_to_client()
     write_tables(run_dir)
     from orchestrator.analysis.claims import verify, write_verdicts
     from orchestrator.analysis.dataset import load

@@ -3,7 +3,6 @@
 
 import errno
 import fcntl
-import functools
 import json
 import os
 import secrets
@@ -15,6 +14,7 @@ from typing import Any
 # What a file system says that cannot flush a folder, as those of VirtualBox, of Windows and of some archives.
 _NO_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 _NO_LOCKS = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+_WARNED: list[bool] = []  # not empty once this process has said that folders cannot be flushed
 
 
 def to_json(value: Any) -> str:
@@ -38,8 +38,15 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-@functools.cache
+def leave_warnings_to_client() -> None:
+    """Do not say in this process that folders cannot be flushed: the one that it works for says it."""
+    _WARNED.append(True)
+
+
 def _say_no_flush() -> None:
+    if _WARNED:
+        return
+    _WARNED.append(True)
     said = "orch: this file system cannot flush folders: a power loss may cost what was written last."
     print(said, file=sys.stderr, flush=True)
 

@@ -92,7 +92,7 @@ def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    files._say_no_flush.cache_clear()
+    files._WARNED.clear()
 
 
 @pytest.mark.usefixtures("no_flush")
