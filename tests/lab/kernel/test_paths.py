@@ -97,7 +97,7 @@ def test_every_pair_of_paths_carries_traffic_in_order(
     found = guest.program("flows", *end_a, *end_b, threaded, 2)
     record_property("found", found)
     assert min(found["tcp_bps"]) > 10e6
-    assert found["sent"] > 100
+    assert found["sent"] > 50
     assert (found["out_of_order"], found["twice"]) == (0, 0)
     assert found["lost"] < 0.2 * found["sent"]
 
