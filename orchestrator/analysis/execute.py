@@ -52,9 +52,9 @@ def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Pla
             server.close()
 
 
-def execute(names: Sequence[str], run_dir: Path) -> None:
+def execute(names: Sequence[str], run_dir: Path, place: Place | None = None) -> None:
     """Execute notebooks for a run and wait for them; see `executing`."""
-    with executing(names, run_dir):
+    with executing(names, run_dir, place):
         pass
 
 

@@ -147,7 +147,8 @@ class ForkServer:
     def kernel(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> Forked:
         """Start an IPython kernel with the arguments that `ipykernel_launcher` takes."""
         with self._lock:
-            return self._forked(("kernel", list(arguments), dict(environment), folder))
+            self._ask(("kernel", list(arguments), dict(environment), folder))
+            return Forked(self._answer())
 
     def call(self, function: Callable[..., Any], *arguments: object) -> Call:
         """Start ``function(connection, *arguments)``, a function of a module, in a process of its own.
@@ -166,10 +167,6 @@ class ForkServer:
         self._connection.close()
         self._server.kill()
         self._server.wait()
-
-    def _forked(self, request: tuple[object, ...]) -> Forked:
-        self._ask(request)
-        return Forked(self._answer())
 
     def _ask(self, request: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # which the answer tells

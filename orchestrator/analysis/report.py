@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.execute import executing, import_papermill, kernels
+from orchestrator.analysis.execute import execute, import_papermill, kernels
 from orchestrator.analysis.notebooks import WITH_PDF
 from orchestrator.errors import UserError
 from orchestrator.store.files import leave_warnings_to_client, replace_file
@@ -39,8 +39,7 @@ def make_report(
                 import_papermill()
                 names = deriving.receive()
                 tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
-                with executing(names, run_dir, place):
-                    pass
+                execute(names, run_dir, place)
                 tell("page")
                 deriving.send("the figures are drawn")
                 deriving.receive()

@@ -158,12 +158,10 @@ def no_kernels(variables: object) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(server=SimpleNamespace(call=CallHere))
 
 
-@contextlib.contextmanager
-def draw_nothing(names: Sequence[str], run_dir: Path, place: object) -> Iterator[None]:
+def draw_nothing(names: Sequence[str], run_dir: Path, place: object) -> None:
     """In place of the execution of notebooks, which other processes do."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "figures").mkdir(exist_ok=True)
-    yield
     for name in names:
         replace_file(run_dir / "notebooks" / f"{name}.ipynb", "{}")
 
@@ -237,7 +235,7 @@ def main() -> None:
     base, seed, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     root = Path(os.environ["FUZZ_ROOT"])
     model = write_run(base, rounds=1, cores=(1,), tunnels=(1,), variants=("vanilla",))
-    report_module.kernels, report_module.executing = no_kernels, draw_nothing
+    report_module.kernels, report_module.execute = no_kernels, draw_nothing
     rng = random.Random(seed)
     done = 0
     for command in COMMANDS:
