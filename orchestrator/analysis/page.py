@@ -138,7 +138,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         baselines=[
             {
                 "cores": cell.cores,
-                "pairs": ", ".join([str(cell.tunnels), *cell.words()[3:]]),
+                "pairs": ", ".join([f"{count(cell.tunnels, 'pair')} of addresses", *cell.words()[3:]]),
                 quantity.of("median"): value,
             }
             for cell, value in sorted(baselines_of(run).items())

@@ -2,6 +2,7 @@
 """Whether two groups of runs differ by more than their noise, asked many times at once."""
 
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from statistics import fmean
@@ -52,16 +53,19 @@ def _double_ranks(values: Sequence[float]) -> list[int]:
 
 @lru_cache(maxsize=256)
 def rank_sum_counts(ranks: tuple[int, ...], n: int) -> tuple[int, ...]:
-    """How many of the ways to take ``n`` of the whole numbers ``ranks`` have each sum, from 0 on; at most 60 ranks."""
-    import numpy as np
+    """How many of the ways to take ``n`` of the whole numbers ``ranks`` have each sum, from 0 on.
 
-    counts = np.zeros((n + 1, sum(sorted(ranks)[-n:]) + 1), dtype=np.int64)
-    counts[0, 0] = 1
+    At most 60 ranks, none negative, and ``n`` at least 1.
+    """
+    # Each row is a polynomial whose coefficient of x**total counts the samples with this sum, packed into one whole
+    # number with 64 bits a coefficient; none overflows, since 60 ranks have less than 2**60 samples of any size.
+    rows = [1] + [0] * n
     for rank in ranks:
         # Larger samples first, so that no rank is taken twice.
         for size in range(n, 0, -1):
-            counts[size, rank:] += counts[size - 1, : counts.shape[1] - rank]
-    return tuple(counts[n].tolist())
+            rows[size] += rows[size - 1] << 64 * rank
+    coefficients = sum(sorted(ranks)[-n:]) + 1
+    return struct.unpack(f"<{coefficients}Q", rows[n].to_bytes(8 * coefficients, "little"))
 
 
 def boots_test(one: Iterable[float], other: Iterable[float]) -> float:

@@ -201,3 +201,11 @@ def test_a_cell_that_is_none_is_a_sentence(arguments: list[str], told: str, caps
     name, *rest = arguments
     assert run_command(["explain", str(RESULTS / name), *rest]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_link_that_a_short_window_counted_as_nearly_full_is_probable_where_no_cpu_is_full() -> None:
+    load = load_of(path(FREE4, FREE4), 4, 4, link_bps=4.3e9)
+    nearly = limit_of(replace(load, link_bps=load.throughput_bps * load.frame_overhead / 0.9))
+    assert nearly.label == "probably link"
+    half = limit_of(replace(load, link_bps=load.throughput_bps * load.frame_overhead / 0.5))
+    assert "link" not in half.label

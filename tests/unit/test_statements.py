@@ -95,6 +95,24 @@ def trials_ok(name: str) -> Numbers:
     return counts["ok"], sum(counts.values()), run(name).cells()["n"].min()
 
 
+def stage_us(variant: str, tunnels: int, stage: str = "") -> float:
+    """CPU time of a packet on 16 cores, in µs: of one stage, or of all but idle."""
+    table = run("example-why").stages()
+    mine = table[(table["variant"] == variant) & (table["tunnels"] == tunnels)]
+    return float(mine[mine["stage"] == stage]["ns_a_packet"].sum() if stage else mine["ns_a_packet"].sum()) / 1e3
+
+
+def scheduling_share(variant: str) -> float:
+    """In percent, of one tunnel's packets on 16 cores."""
+    return 100 * stage_us(variant, 1, "scheduling") / stage_us(variant, 1)
+
+
+def covered() -> Numbers:
+    """The lowest and the highest sum of stages, in percent of the busy time."""
+    shares = run("example-why").stages()["covered"]
+    return 100 * shares.min(), 100 * shares.max()
+
+
 def threaded_in_modes() -> Numbers:
     table = quality(run("example"))
     (row,) = table[(table["variant"] == "threaded") & (table["cores"] == 2) & (table["tunnels"] == 2)].to_dict(
@@ -162,6 +180,7 @@ def alone() -> Numbers:
 
 VIRTUAL = "example-virtual"
 LOAD = "example-load"
+WHY = "example-why"
 
 
 def packet_costs() -> Numbers:
@@ -230,6 +249,38 @@ STATEMENTS = (
         r"eighteen tunnels of inline ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
         lambda: efficiency(VIRTUAL, "inline", 18),
     ),
+    Statement("docs/examples.md", r"tier `why` took (\d+) minutes", lambda: minutes(WHY)),
+    Statement("docs/examples.md", r"(\d+) of (\d+) trials are valid", lambda: trials_ok(WHY)[:2]),
+    Statement("docs/examples.md", r"vanilla spends ([\d.]+) µs", lambda: (stage_us("vanilla", 1),)),
+    Statement("docs/examples.md", r"(\d+) % of this is scheduling", lambda: (scheduling_share("vanilla"),)),
+    Statement("docs/examples.md", r"Inline spends ([\d.]+) µs", lambda: (stage_us("inline", 1),)),
+    Statement("docs/examples.md", r"and (\d+) % on scheduling", lambda: (scheduling_share("inline"),)),
+    Statement(
+        "docs/examples.md",
+        r"scheduling takes ([\d.]+) µs of a packet's time with vanilla and ([\d.]+) µs with inline",
+        lambda: tuple(stage_us(variant, 16, "scheduling") for variant in ("vanilla", "inline")),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"Inline carries ([\d.]+) times as much as vanilla there \([^)]*?([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(WHY, ("inline", 16, 16), ("vanilla", 16, 16))[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"([\d.]+) times the throughput of threaded \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(WHY, ("inline", 16, 16), ("threaded", 16, 16))[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"threaded carries ([\d.]+) times as much as vanilla \(([\d.]+) to ([\d.]+)\), inline",
+        lambda: ratio(WHY, ("threaded", 16, 1), ("vanilla", 16, 1))[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"inline ([\d.]+) times \(([\d.]+) to ([\d.]+)\), with",
+        lambda: ratio(WHY, ("inline", 16, 1), ("vanilla", 16, 1))[:3],
+    ),
+    Statement("docs/explain.md", r"add up to ([\d.]+) to ([\d.]+) % of the busy time", covered),
     Statement(
         "docs/examples.md",
         r"inline carries ([\d.]+) times as much as vanilla \([^)]*?([\d.]+) to ([\d.]+), n = (\d+) pairs\)",

@@ -19,6 +19,7 @@ APART = 0.2  # how much less than the busiest CPU of its role one that has time 
 ONE_CPU_OF_SOFTIRQ = 0.6  # the share of its time that makes a CPU one that mostly polls
 MUCH_SPINNING = 0.25  # the share of a role's busy time that waiting for locks takes where they are the limit
 WHOLE_LINK = 0.96
+NEARLY_WHOLE_LINK = 0.85  # what a short window may count of a link that was full all the time
 WHOLE_OFFER = 0.98
 
 SURELY, PROBABLY = "surely", "probably"
@@ -105,10 +106,8 @@ def _outside(load: Load) -> Limit | None:
     if load.offered_bps and rate >= WHOLE_OFFER * load.offered_bps:
         why = f"It carried {_gbps(rate)} of the {_gbps(load.offered_bps)} that the sender was told to send."
         return Limit(OFFERED, "client", SURELY, (why,), "a higher bitrate in the spec")
-    if load.link_bps and rate * load.frame_overhead >= WHOLE_LINK * load.link_bps:
-        why = f"Its frames took {rate * load.frame_overhead / load.link_bps:.0%} of a link of {_gbps(load.link_bps)}."
-        lifted = "a faster link" if RATE not in load.key else f"a higher {RATE}"
-        return Limit(LINK, "", SURELY, (why,), lifted)
+    if _share_of_link(load) >= WHOLE_LINK:
+        return Limit(LINK, "", SURELY, (_of_the_link(load),), _a_faster_link(load))
     baseline = load.baseline_bps
     if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
@@ -118,6 +117,19 @@ def _outside(load: Load) -> Limit | None:
         sure = PROBABLY if gateways and not load.shared else SURELY
         return Limit(GENERATOR, "client", sure, (why,), "a faster generator and server, or more CPUs for them")
     return None
+
+
+def _share_of_link(load: Load) -> float:
+    """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known."""
+    return load.throughput_bps * load.frame_overhead / load.link_bps if load.link_bps else 0.0
+
+
+def _of_the_link(load: Load) -> str:
+    return f"Its frames took {_share_of_link(load):.0%} of a link of {_gbps(load.link_bps or 0.0)}."
+
+
+def _a_faster_link(load: Load) -> str:
+    return "a faster link" if RATE not in load.key else f"a higher {RATE}"
 
 
 def _gateways(load: Load) -> list[Group]:
@@ -204,6 +216,8 @@ def _nothing(load: Load) -> Limit:
     if (shape := shape_of(load.key)) is not None and (shape.delay_s or shape.loss):
         more = "The link between the gateways was given a delay or loss, for which TCP waits."
         return Limit(NONE, "", PROBABLY, (why, more), "larger windows (traffic.window), or more streams in each tunnel")
+    if _share_of_link(load) >= NEARLY_WHOLE_LINK:
+        return Limit(LINK, "", PROBABLY, (_of_the_link(load), why), _a_faster_link(load))
     if load.key.tunnels == 1 and not load.shared:
         more = "One tunnel was open: stages that wait for each other leave CPUs idle without any of them being full."
         return Limit(SERIAL, "", PROBABLY, (why, more), "more tunnels, as many as there are cores")

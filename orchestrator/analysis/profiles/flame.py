@@ -15,6 +15,7 @@ from orchestrator.analysis.profiles.stages import (
     IDLE,
     OTHER,
     POLL,
+    SCHEDULING,
     SERVER,
     STAGES,
     TRANSMIT,
@@ -31,6 +32,7 @@ COLOURS = {
     POLL: "#009e73",
     SERVER: "#cccccc",
     ENDS: "#b3b3b3",
+    SCHEDULING: "#cc79a7",
     OTHER: "#f0e442",
     IDLE: "#ffffff",
 }
@@ -62,7 +64,7 @@ class _Node:
 
 def flame_graph(profile: Profile) -> str:
     """The SVG: widths are CPU time, callers are below what they call, roles (or hosts) at the bottom; each function has
-    the colour of its stage, and its time in a tooltip. The idle loop is left out."""
+    the colour of its stage, and its time in a tooltip. Sleep is left out."""
     root = _tree(profile)
     depth = _depth(root)
     height = (depth + 3) * _ROW + 8

@@ -11,14 +11,19 @@ from types import MappingProxyType
 
 GENERATOR, FORWARDING, ENCRYPT, TRANSMIT = "generator", "forwarding", "encrypt", "serial transmit"
 DECRYPT, POLL, SERVER, ENDS = "decrypt", "poll", "server", "generator or server"
-OTHER, IDLE = "other", "idle"
-STAGES = (GENERATOR, FORWARDING, ENCRYPT, TRANSMIT, DECRYPT, POLL, SERVER, ENDS, OTHER, IDLE)
+SCHEDULING, OTHER, IDLE = "scheduling", "other", "idle"
+STAGES = (GENERATOR, FORWARDING, ENCRYPT, TRANSMIT, DECRYPT, POLL, SERVER, ENDS, SCHEDULING, OTHER, IDLE)
 USER = "[user]"
+_HOST = "[host]"  # what User-Mode Linux has its host do, such as sleeping, is behind the kernel's own code
 _GENERATORS = ("iperf3", "kpktgend")  # what the names of tasks that make or take traffic begin with
 
 _FUNCTIONS = {
-    IDLE: """do_idle cpu_startup_entry default_idle_call arch_cpu_idle um_idle_sleep os_idle_sleep cpuidle_enter
-        cpuidle_idle_call""",
+    SCHEDULING: """schedule __schedule schedule_idle __cond_resched preempt_schedule_common try_to_wake_up
+        ttwu_do_activate sched_ttwu_pending wake_up_process queue_work_on __queue_work kick_pool worker_thread
+        process_one_work __flush_smp_call_function_queue generic_smp_call_function_single_interrupt sched_tick
+        scheduler_tick sched_balance_softirq sched_balance_rq load_balance cpu_startup_entry do_idle
+        cpuidle_idle_call default_idle_call cpuidle_enter cpuidle_enter_state arch_cpu_idle um_idle_sleep
+        os_idle_sleep""",
     ENCRYPT: """encrypt_packet wg_packet_encrypt_worker chacha20poly1305_encrypt chacha20poly1305_encrypt_sg_inplace
         crypto_aead_encrypt esp_output esp6_output esp_output_tail esp6_output_tail""",
     DECRYPT: """decrypt_packet wg_packet_decrypt_worker chacha20poly1305_decrypt chacha20poly1305_decrypt_sg_inplace
@@ -38,23 +43,33 @@ _FUNCTIONS = {
     SERVER: """tcp_recvmsg tcp_recvmsg_locked tcp_data_queue tcp_v4_rcv tcp_v6_rcv tcp_rcv_established tcp_send_ack
         udp_recvmsg udpv6_recvmsg""",
 }
+# Where a CPU is asleep, or was until the interrupt that took the sample.
+_ASLEEP = frozenset(
+    (
+        *("os_idle_sleep", "um_idle_sleep", "arch_cpu_idle", "default_idle", "native_safe_halt", "pv_native_safe_halt"),
+        *("mwait_idle", "intel_idle", "intel_idle_irq", "intel_idle_ibrs", "acpi_idle_do_entry", "acpi_safe_halt"),
+        *("cpuidle_enter_state", "poll_idle", "cpu_do_idle"),
+    )
+)
 FUNCTIONS: Mapping[str, str] = MappingProxyType(
     {name: stage for stage, names in _FUNCTIONS.items() for name in names.split()}
 )
 
 
 def stage_of(role: str, task: str, calls: Sequence[str]) -> str:
-    """The stage of a chain of calls, one of STAGES.
+    """Return the stage of a chain of calls, one of STAGES.
 
     ``role``: whose CPU it ran on, "" where roles share CPUs; ``task``: the name of the process or kernel thread;
-    ``calls``: functions, the outermost first. On CPUs of the client alone everything that is not idle is the generator,
-    on those of the server the server. Where roles share CPUs, programs cannot be told apart by their names.
+    ``calls``: functions, the outermost first. On CPUs of the client alone everything but sleep is the generator, on
+    those of the server the server. Where roles share CPUs, programs cannot be told apart by their names.
     """
-    found = next((FUNCTIONS[name] for name in map(_plain, reversed(calls)) if name in FUNCTIONS), None)
-    if found == IDLE:
+    names = [_plain(name) for name in calls]
+    innermost = next((name for name in reversed(names) if name != _HOST), "")
+    if innermost in _ASLEEP:
         return IDLE
     if role in ("client", "server"):
         return GENERATOR if role == "client" else SERVER
+    found = next((FUNCTIONS[name] for name in reversed(names) if name in FUNCTIONS), None)
     if found is not None:
         return found
     return ENDS if calls and calls[-1] == USER and task.startswith(_GENERATORS) else OTHER

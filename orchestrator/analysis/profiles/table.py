@@ -14,9 +14,10 @@ STAGE_COLUMNS = ["stage", "seconds", "ns_a_packet", "share", "busy_s", "covered"
 
 
 def stages_of(profile: Profile) -> dict[str, float]:
-    """{stage: seconds} of all CPUs together, in the order of STAGES, without stages that took no time.
+    """Return {stage: seconds} of all CPUs together, in the order of STAGES, without stages that took no time.
 
-    Idle is what was sampled of the idle loop itself; where a CPU sleeps there are no samples.
+    Idle is what was sampled while a CPU slept, which the lab kernel does not sample; going to sleep and waking up are
+    scheduling.
     """
     found = dict.fromkeys(STAGES, 0.0)
     for stack in profile.stacks:
