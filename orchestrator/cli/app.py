@@ -5,6 +5,7 @@ A command's module is imported when the command is used, not before: pandas, Ans
 import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -21,6 +22,8 @@ from orchestrator.cli import memory, streams
 from orchestrator.errors import TestbedError, UserError, refusal
 
 INTERRUPTED = 130
+# New objects. With Python's own threshold of 700 the collector takes a sixth of the time of planning 100,000 trials.
+_COLLECT_AFTER = 50_000
 # Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
 _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -166,6 +169,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """The console script."""
+    gc.set_threshold(_COLLECT_AFTER)
     streams.prepare()
     _add_system_tools()
     status = run_command(sys.argv[1:])

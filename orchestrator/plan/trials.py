@@ -4,7 +4,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.spec import Cell, Traffic, factor_of, read_traffic
 from orchestrator.spec.host_settings import settings_by_role
@@ -13,9 +13,8 @@ NO_VARIANT = "none"  # of a baseline, which has no tunnel
 PROFILE = "profile"  # the kind of a trial whose CPUs are sampled
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A cell and a repetition.
+class Trial(NamedTuple):
+    """A cell and a repetition; a tuple, since large plans have 100,000 of them.
 
     ``trial_id``: 16 hexadecimal digits, from the resolved parameters, the boot and the round alone. ``kind``: measure,
     baseline, trace (a cell while the kernel records polls), profile (a cell while its CPUs are sampled), or noise-floor
