@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Intervals whose sample is the boot: a computer that starts again is a little faster or slower than before.
+"""Intervals whose sample is the boot, because a computer is slightly faster or slower after each restart.
 
-Trials of one boot share what the boot happened to be (where memory lies, which core has which interrupt), so that many
-trials of one boot are no independent trials. Simulated with 5 % between boots and 2 % within, intervals that take
-trials as independent hold an efficiency in 57 % of cases where they claim 95 %. So the trials of each boot are reduced
-to their median, and the interval is made of the boots' medians: with k boots, a t interval of k - 1 degrees of freedom
-on their logarithms, since throughputs are positive and what disturbs them multiplies. The estimate in its middle is the
-geometric mean of the boots' medians. How many trials a boot has plays no part in the interval: their noise is in the
-medians and so in the spread between boots. Where two sets of boots are divided that nothing pairs, the degrees of
+Trials of one boot share what the boot happened to be (where memory lies, which core serves which interrupt), so many
+trials of one boot are not independent. In a simulation with a spread of 5 % between boots and 2 % within, intervals
+that take trials as independent cover an efficiency in 57 % of cases where they claim 95 %. The trials of each boot are
+therefore reduced to their median, and the interval is computed from the boots' medians: with k boots, a t interval with
+k - 1 degrees of freedom on their logarithms, since throughputs are positive and disturbances multiply them. Its centre
+is the geometric mean of the boots' medians. The number of trials per boot does not enter the interval: their noise is
+part of the medians and so of the spread between boots. For the ratio of two unpaired sets of boots, the degrees of
 freedom are those of Welch and Satterthwaite.
 
 Sources: G. E. P. Box, J. S. Hunter, W. G. Hunter, Statistics for Experimenters, 2nd edition, Wiley, 2005, chapters 2
 and 3 (the experimental unit; intervals of a mean); B. L. Welch, The generalization of Student's problem when several
 different population variances are involved, Biometrika 34, 1947; for computers, T. Kalibera and R. Jones, Rigorous
-Benchmarking in Reasonable Time, ISMM 2013. How often they hold the truth: benchmarks/coverage.py, docs/statistics.md.
+Benchmarking in Reasonable Time, ISMM 2013. Simulated coverage: benchmarks/coverage.py, docs/statistics.md.
 
-With one boot nothing is known about the next one: the interval is the order-statistic one of its trials, and its name
-says "within one boot".
+With one boot nothing is known about the next one: the interval is then the order-statistic interval of its trials, and
+its name says "within one boot".
 """
 
 import math
@@ -31,8 +31,10 @@ FEWEST_BOOTS = 2
 
 
 def by_boot(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, dict[Hashable, float]]:
-    """{boot: {round: value}} of values by (..., round): what stands before the round, such as (testbed, block), is the
-    boot."""
+    """Return {boot: {round: value}} for values keyed by (..., round).
+
+    The part of the key before the round, such as (testbed, block), identifies the boot.
+    """
     found: dict[Hashable, dict[Hashable, float]] = {}
     for key, value in values.items():
         found.setdefault(key[:-1], {})[key[-1]] = value
@@ -40,11 +42,12 @@ def by_boot(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, dict[Hash
 
 
 def summarize_boots(boots: Mapping[Hashable, Iterable[float]], confidence: float = CONFIDENCE) -> Summary:
-    """Centre and interval of positive values by boot, such as the throughputs of a cell's trials.
+    """Return the centre and interval of positive values grouped by boot, such as the throughputs of a cell's trials.
 
     With one boot: the median of its values, and their order-statistic interval (or range) within this boot. With more:
-    the geometric mean of the boots' medians, and the t interval over boots (see the module). Raises ValueError for no
-    values or for one that is not finite; where a boot's median is not positive, the result has the range of the boots.
+    the geometric mean of the boots' medians, and the t interval over boots (see the module). If a boot's median is not
+    positive, the interval is the range of the boots' medians. Raises ValueError if there are no values or one is not
+    finite.
     """
     kept = {boot: mine for boot, mine in ((boot, list(values)) for boot, values in boots.items()) if mine}
     if len(kept) < FEWEST_BOOTS:
@@ -59,7 +62,10 @@ def summarize_boots(boots: Mapping[Hashable, Iterable[float]], confidence: float
 
 
 def log_t_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> tuple[float, Interval]:
-    """(geometric mean of two or more positive values, one of each boot; its t interval, made of their logarithms)"""
+    """Return the geometric mean of two or more positive values, one per boot, and its t interval.
+
+    The interval is that of the logarithms.
+    """
     logs = [math.log(value) for value in values]
     centre, error = fmean(logs), math.sqrt(variance(logs) / len(logs))
     reach = t_quantile(confidence, len(logs) - 1) * error
@@ -70,8 +76,11 @@ def log_t_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> t
 def welch_interval(
     above: Iterable[float], below: Iterable[float], confidence: float = CONFIDENCE
 ) -> tuple[float, Interval]:
-    """(ratio of the geometric means of two sets of positive values, one of each boot, two at least a side; its t
-    interval, made of their logarithms, with the degrees of freedom of Welch and Satterthwaite)"""
+    """Return the ratio of the geometric means of two sets of positive values, and its t interval.
+
+    Each side has at least two values, one per boot. The interval is that of the logarithms, with the degrees of freedom
+    of Welch and Satterthwaite.
+    """
     top, bottom = ([math.log(value) for value in side] for side in (above, below))
     error, freedom = welch(top, bottom)
     centre = fmean(top) - fmean(bottom)
@@ -81,7 +90,10 @@ def welch_interval(
 
 
 def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """(standard error of the difference of two means, its degrees of freedom); two values or more a side."""
+    """Return (standard error of the difference of two means, its degrees of freedom).
+
+    Each side has at least two values.
+    """
     errors = [variance(side) / len(side) for side in (one, other)]
     parts = sum(error**2 / (len(side) - 1) for error, side in zip(errors, (one, other), strict=True))
     freedom = sum(errors) ** 2 / parts if parts > 0 else float(len(one) + len(other) - 2)
@@ -89,7 +101,7 @@ def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
 
 
 def t_quantile(confidence: float, freedom: float) -> float:
-    """How many standard errors an interval of this confidence reaches to each side: of Student's t distribution."""
+    """Return the half-width of an interval of this confidence in standard errors, from Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + confidence) / 2))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two groups of runs differ by more than their noise, asked many times at once."""
+"""Tests of whether two groups of runs differ by more than noise, and the correction for asking this many times."""
 
 import math
 import struct
@@ -9,20 +9,19 @@ from statistics import fmean
 
 from orchestrator.stats.boots import FEWEST_BOOTS, welch
 
-_MOST_FOR_ENUMERATION = 60  # values of both samples: all divisions of them are counted in 64 bits
-_MOST_FOR_EXACT = 10_000  # the product of both sizes; beyond it the normal approximation is as good
+_MOST_FOR_ENUMERATION = 60  # values in both samples together: their divisions can be counted in 64 bits
+_MOST_FOR_EXACT = 10_000  # product of both sample sizes; above it the normal approximation is as good
 
 
 def rank_test(one: Sequence[float], other: Sequence[float]) -> float:
-    """The p-value, two-sided, of the hypothesis that both samples come from one distribution.
+    """Return the two-sided p-value of the rank-sum test that both samples come from one distribution.
 
-    The rank-sum test, which assumes no distribution. Up to 60 values it is exact, with equal values too: of all ways to
-    divide the values into two samples of these sizes, the share in which the sum of ranks is at least as far from its
-    mean as it is here, where equal values share the mean of their ranks. Beyond that it is exact without equal values,
-    and else the normal approximation with the correction for ties. Source: Mann and Whitney, On a test of whether one
-    of two random variables is stochastically larger than the other, Annals of Mathematical Statistics 18, 1947; with
-    ties: E. L. Lehmann, Nonparametrics: Statistical Methods Based on Ranks, 1975, section 1.4. Raises ValueError for an
-    empty sample.
+    The test assumes no particular distribution. Up to 60 values it is exact, even with ties: the share of all ways to
+    divide the values into two samples of these sizes in which the rank sum is at least as far from its mean as
+    observed; tied values share the mean of their ranks. Beyond 60 it is exact without ties, and otherwise the normal
+    approximation with the tie correction. Source: Mann and Whitney, On a test of whether one of two random variables is
+    stochastically larger than the other, Annals of Mathematical Statistics 18, 1947; with ties: E. L. Lehmann,
+    Nonparametrics: Statistical Methods Based on Ranks, 1975, section 1.4. Raises ValueError for an empty sample.
     """
     if not one or not other:
         raise ValueError("a sample is empty")
@@ -32,7 +31,7 @@ def rank_test(one: Sequence[float], other: Sequence[float]) -> float:
     if len(values) <= _MOST_FOR_ENUMERATION:
         ranks = _double_ranks(values)
         counts = rank_sum_counts(tuple(sorted(ranks)), len(one))
-        # Of twice the ranks, times the number of values, so that all numbers are whole.
+        # Doubled ranks, multiplied by the number of values, keep all numbers whole.
         size, mean = len(values), len(one) * sum(ranks)
         away = abs(size * sum(ranks[: len(one)]) - mean)
         far = sum(count for total, count in enumerate(counts) if abs(size * total - mean) >= away)
@@ -44,7 +43,7 @@ def rank_test(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _double_ranks(values: Sequence[float]) -> list[int]:
-    """Twice the rank of each value, from 1; equal values have the mean of theirs, so that twice it is whole."""
+    """Return twice the rank of each value, from 1; ties share the mean of their ranks, and doubling keeps it whole."""
     ordered = sorted(values)
     below = {value: place for place, value in reversed(list(enumerate(ordered)))}
     up_to = {value: place for place, value in enumerate(ordered, start=1)}
@@ -53,9 +52,9 @@ def _double_ranks(values: Sequence[float]) -> list[int]:
 
 @lru_cache(maxsize=256)
 def rank_sum_counts(ranks: tuple[int, ...], n: int) -> tuple[int, ...]:
-    """How many of the ways to take ``n`` of the whole numbers ``ranks`` have each sum, from 0 on.
+    """Count, for each sum from 0 upwards, the ways to choose ``n`` of the whole numbers ``ranks`` that have this sum.
 
-    At most 60 ranks, none negative, and ``n`` at least 1.
+    There are at most 60 ranks, none of them negative, and ``n`` is at least 1.
     """
     # Each row is a polynomial whose coefficient of x**total counts the samples with this sum, packed into one whole
     # number with 64 bits a coefficient; none overflows, since 60 ranks have less than 2**60 samples of any size.
@@ -69,11 +68,11 @@ def rank_sum_counts(ranks: tuple[int, ...], n: int) -> tuple[int, ...]:
 
 
 def boots_test(one: Iterable[float], other: Iterable[float]) -> float:
-    """The p-value, two-sided, of the hypothesis that two sets of boots come from one distribution.
+    """Return the two-sided p-value of the hypothesis that two sets of boots come from one distribution.
 
-    ``one``, ``other``: a positive number of each boot, such as the median of its trials, two or more a side. Welch's t
-    test of their logarithms: the sample is the boot, since trials of one boot share what it happened to be. Source: see
-    `orchestrator.stats.boots`. Raises ValueError for less than two boots.
+    ``one``, ``other``: one positive number per boot, such as the median of its trials; at least two per side. This is
+    Welch's t test of their logarithms, with the boot as the sample, because trials of one boot are not independent.
+    Source: see `orchestrator.stats.boots`. Raises ValueError if a side has fewer than two boots.
     """
     from scipy.special import stdtr
 
@@ -88,16 +87,16 @@ def boots_test(one: Iterable[float], other: Iterable[float]) -> float:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """The smallest p-value that the exact rank-sum test of ``n`` and ``m`` values can give."""
+    """Return the smallest p-value that the exact rank-sum test of ``n`` and ``m`` values can give."""
     return min(1.0, 2 / math.comb(n + m, n))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being many, in the order given: compared with 5 %, the chance of one false alarm in the
-    whole family is at most 5 %, whatever depends on what.
+    """Return the p-values adjusted for multiple comparisons by Holm's method, in the order given.
 
-    Source: S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6,
-    1979.
+    Comparing the adjusted values with 5 % keeps the chance of any false alarm in the family at 5 % or less, whatever
+    the dependence between the tests. Source: S. Holm, A simple sequentially rejective multiple test procedure,
+    Scandinavian Journal of Statistics 6, 1979.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0

@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Laws of how throughput grows with cores, fitted to the medians of boots.
+"""Scaling laws of throughput over cores, fitted to the medians of boots.
 
-X(N) = X(1) N / (1 + sigma (N - 1) + kappa N (N - 1)), where Amdahl's law has no kappa. A point is the median of one
-boot's trials at one core count, so that a single trial that went astray has no say where a boot has several.
+X(N) = X(1) N / (1 + sigma (N - 1) + kappa N (N - 1)); Amdahl's law has no kappa. A point is the median of one boot's
+trials at one core count, so that a single outlying trial has no influence where a boot has several.
 
-By default (`RELATIVE`) the squares are those of logarithms, which is to say of relative deviations: what disturbs a
-throughput multiplies it, so that a deviation of 5 % counts alike at 1 core and at 32. The usual choice for the
-Universal Scalability Law (`ABSOLUTE`), for instance in the package usl for R, is the squares of throughputs, where the
-largest ones decide nearly alone. They differ where the law does not hold exactly: for specsdm91, an example of that
-package, the usual one has X(1) 90.0 and sigma 0.0277, though one processor was measured at 64.9; ours has 67.9 and
-0.0135.
+By default (`RELATIVE`) the squares are those of logarithms, that is, of relative deviations: disturbances multiply a
+throughput, so a deviation of 5 % counts the same at 1 core and at 32. The usual choice for the Universal Scalability
+Law (`ABSOLUTE`), for instance in the R package usl, is the squares of throughputs, which the largest ones dominate. The
+two differ where the law does not hold exactly: for specsdm91, an example of that package, the usual fit has X(1) 90.0
+and sigma 0.0277, though one processor was measured at 64.9; ours has 67.9 and 0.0135.
 
-sigma and kappa are not bounded. Below 0 they have no meaning as contention or coherency: throughput grows faster than
-cores there (superlinear), and the fit says so instead of hiding it in a bound.
+sigma and kappa are unbounded. Below 0 they have no meaning as contention or coherency: throughput then grows faster
+than cores (superlinear scaling), and the fit says so instead of hiding it in a bound.
 
 The interval of a parameter is that of nonlinear regression, linearized at the fit: Student's t with as many degrees of
-freedom as there are more boots than parameters. It needs two boots at every core count. Source: D. M. Bates, D. G.
-Watts, Nonlinear Regression Analysis and Its Applications, Wiley, 1988, section 2.3. That it holds the truth although
-boots differ is simulated in benchmarks/coverage.py. What it cannot show is that the law itself does not hold: the
-largest deviation of a core count from the curve does.
+freedom as there are boots in excess of parameters. It needs two boots at every core count. Source: D. M. Bates, D. G.
+Watts, Nonlinear Regression Analysis and Its Applications, Wiley, 1988, section 2.3. Its coverage when boots differ is
+simulated in benchmarks/coverage.py. It cannot show that the law itself does not hold; the largest deviation of a core
+count from the curve can.
 
-A point that decides a fit alone is named: each is left out once, and where the law then fits better than the scatter of
-the others explains (the test of a mean-shift outlier: Student's t, Bonferroni for the number of points, 1 %), the fit
-says what it would be without it. Source: R. D. Cook, S. Weisberg, Residuals and Influence in Regression, Chapman and
-Hall, 1982, section 2.2.
+A single point that decides a fit is named: each point is left out once, and where the law then fits better than the
+scatter of the others explains (the test of a mean-shift outlier: Student's t, Bonferroni for the number of points, 1
+%), the fit says what it would be without that point. Source: R. D. Cook, S. Weisberg, Residuals and Influence in
+Regression, Chapman and Hall, 1982, section 2.2.
 """
 
 import math
@@ -42,11 +41,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AMDAHL, USL = "Amdahl", "USL"
-RELATIVE, ABSOLUTE = "relative", "absolute"  # whose deviations the squares are of
+RELATIVE, ABSOLUTE = "relative", "absolute"  # the deviations whose squares are minimized
 FEWEST_FOR = {AMDAHL: FEWEST_CORE_COUNTS, USL: FEWEST_CORE_COUNTS + 1}  # core counts: one more than parameters
 ONE_BOOT_NOTE = "no interval: one boot per core count, and how much boots differ is not known"
 _NAMES = {AMDAHL: ("one_core", "sigma"), USL: ("one_core", "sigma", "kappa")}  # the parameters
-_STRAY = 0.01  # chance that the point of a good fit is named
+_STRAY = 0.01  # chance that a point of a good fit is named
 _ROUNDING = 1e-9
 
 Trials = Mapping[int, Mapping[Hashable, Sequence[float]]]  # {cores: {boot: throughputs}}
@@ -54,7 +53,7 @@ Trials = Mapping[int, Mapping[Hashable, Sequence[float]]]  # {cores: {boot: thro
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A fitted value and its 95 % interval; None where a core count has one boot only."""
+    """A fitted value and its 95 % interval; the bounds are None where a core count has only one boot."""
 
     value: float
     low: float | None = None
@@ -63,12 +62,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A law that was fitted, or why it was not (``reason``, then the parameters and the deviation are None).
+    """A fitted scaling law, or the ``reason`` why none was fitted; parameters and deviation are then None.
 
     ``one_core``: the throughput of one core, in the unit of the values. ``sigma``: the serial share (contention).
-    ``kappa``: the cost of keeping cores coherent, of the USL only. ``largest_deviation``: of a core count's centre from
-    the curve, as a share of the curve. ``core_counts``, ``n`` (trials) and ``boots`` (of the core count that has
-    fewest) were there to fit to. ``notes``: what one must know of it, as clauses.
+    ``kappa``: the cost of keeping cores coherent, for the USL only. ``largest_deviation``: the largest deviation of a
+    core count's centre from the curve, as a share of the curve. ``core_counts``, ``n`` (trials) and ``boots`` (at the
+    core count with the fewest): the size of the data. ``notes``: caveats, as clauses.
     """
 
     law: str
@@ -83,38 +82,46 @@ class Fit:
     notes: tuple[str, ...] = ()
 
     def throughput(self, cores: float) -> float:
-        """The curve, in the unit of the values. Raises ValueError where nothing was fitted."""
+        """Return the throughput that the curve predicts, in the unit of the values.
+
+        Raises ValueError if nothing was fitted.
+        """
         if self.one_core is None or self.sigma is None:
             raise ValueError(f"{self.law} was not fitted: {self.reason}")
         return scaled(cores, self.one_core.value, self.sigma.value, self.kappa.value if self.kappa else 0.0)
 
 
 def scaled(cores: float, one_core: float, sigma: float, kappa: float = 0.0) -> float:
-    """What the law with these parameters gives for a number of cores, in the unit of ``one_core``."""
+    """Return the throughput that the law with these parameters gives for ``cores``, in the unit of ``one_core``."""
     return one_core * cores / (1 + sigma * (cores - 1) + kappa * cores * (cores - 1))
 
 
 def fit_amdahl(trials: Trials, weights: str = RELATIVE) -> Fit:
-    """Amdahl's law: X(N) = X(1) N / (1 + sigma (N - 1)). ``trials``: throughputs by core count and boot; ``weights``:
-    RELATIVE or ABSOLUTE, else ValueError.
+    """Fit Amdahl's law: X(N) = X(1) N / (1 + sigma (N - 1)).
 
-    Source: G. M. Amdahl, Validity of the single processor approach to achieving large scale computing capabilities,
-    AFIPS Spring Joint Computer Conference, 1967.
+    ``trials``: throughputs by core count and boot; ``weights``: RELATIVE or ABSOLUTE, else ValueError. Source: G. M.
+    Amdahl, Validity of the single processor approach to achieving large scale computing capabilities, AFIPS Spring
+    Joint Computer Conference, 1967.
     """
     return _fit(AMDAHL, trials, weights)
 
 
 def fit_usl(trials: Trials, weights: str = RELATIVE) -> Fit:
-    """The Universal Scalability Law: X(N) = X(1) N / (1 + sigma (N - 1) + kappa N (N - 1)); arguments as `fit_amdahl`.
+    """Fit the Universal Scalability Law: X(N) = X(1) N / (1 + sigma (N - 1) + kappa N (N - 1)).
 
-    Source: N. J. Gunther, Guerrilla Capacity Planning, Springer, 2007, chapters 4 to 6.
+    The arguments are those of `fit_amdahl`. Source: N. J. Gunther, Guerrilla Capacity Planning, Springer, 2007,
+    chapters 4 to 6.
     """
     return _fit(USL, trials, weights)
 
 
 @dataclass(frozen=True, slots=True)
 class _Solution:
-    """log X(1), sigma and (of the USL) kappa; their covariance without the variance of a point; the sum of squares."""
+    """A least-squares solution.
+
+    ``parameters``: log X(1), sigma and (for the USL) kappa; ``spread``: their covariance, not yet scaled by the
+    residual variance; ``squares``: the sum of squared residuals.
+    """
 
     parameters: "NDArray[np.float64]"
     spread: "NDArray[np.float64]"
@@ -151,7 +158,7 @@ def _fit(law: str, trials: Trials, weights: str) -> Fit:
 
 
 def _solve(law: str, points: Sequence[tuple[int, float, int]], weights: str) -> _Solution | None:
-    """The least squares; None where the law does not come to one."""
+    """Return the least-squares solution, or None if the fit does not converge to a valid one."""
     import numpy as np
     from scipy.optimize import OptimizeWarning, curve_fit
 
@@ -165,7 +172,7 @@ def _solve(law: str, points: Sequence[tuple[int, float, int]], weights: str) -> 
         fitted: NDArray[np.float64] = logs if weights == RELATIVE else np.exp(logs)
         return fitted
 
-    # First guess: the same law, cores per throughput being linear in its parameters, by relative deviations.
+    # First guess: cores per throughput is linear in the law's parameters; fit that by relative deviations.
     share = medians / unit / cores
     linear = np.linalg.lstsq(np.column_stack([np.ones_like(cores), terms]) * share[:, None], np.ones_like(cores))[0]
     start = [-math.log(linear[0]), *(linear[1:] / linear[0])] if linear[0] > 0 else [0.0] * (1 + terms.shape[1])
@@ -189,7 +196,7 @@ def _solve(law: str, points: Sequence[tuple[int, float, int]], weights: str) -> 
 
 
 def _parameters(found: _Solution, points: int, boots: int) -> list[Parameter]:
-    """X(1), sigma and kappa with their intervals; X(1) is fitted as a logarithm."""
+    """Return X(1), sigma and kappa with their intervals; X(1) is fitted as a logarithm."""
     values = [float(value) for value in found.parameters]
     freedom = points - len(values)
     if boots < FEWEST_BOOTS or freedom < 1:
@@ -202,7 +209,7 @@ def _parameters(found: _Solution, points: int, boots: int) -> list[Parameter]:
 
 
 def _below_zero(parameters: Sequence[Parameter]) -> list[str]:
-    """Clauses on a sigma or a kappa without meaning as a cost."""
+    """Return clauses about a sigma or kappa below 0, which has no meaning as a cost."""
     said = []
     sigma, kappa = parameters[1], parameters[2] if len(parameters) > 2 else None
     if sigma.value < -_ROUNDING:
@@ -218,9 +225,9 @@ def _below_zero(parameters: Sequence[Parameter]) -> list[str]:
 
 
 def _stray(law: str, points: Sequence[tuple[int, float, int]], weights: str) -> list[str]:
-    """A clause on the point without which the law fits best, if the scatter of the others does not explain that.
+    """Return a clause about the most influential point, if the scatter of the others does not explain its influence.
 
-    Deviations are relative ones, whatever the ``weights`` of the fit.
+    Deviations are relative, whatever the ``weights`` of the fit.
     """
     freedom = len(points) - 1 - len(_NAMES[law])
     whole = _solve(law, points, RELATIVE)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The median of a few runs, and how far it can be trusted.
+"""The median of a few runs, and its confidence interval.
 
-Here the run is the sample, which holds within one boot; `orchestrator.stats.boots` treats several. Below six runs no
-interval of the median reaches 95 %, whatever the method: even the range covers it with probability 1 - 2 (1/2)^n only,
-93.8 % at n = 5. So the range is given there, and is called so. From six runs on it is the order-statistic (sign test)
-interval, which assumes no distribution: its bounds are two of the values themselves. Source: David and Nagaraja, Order
-Statistics, 3rd edition, section 7.1.
+Here the run is the sample, which holds within one boot; `orchestrator.stats.boots` treats several. With fewer than six
+runs no interval of the median reaches 95 %, whatever the method: even the range covers it with probability 1 - 2
+(1/2)^n only, 93.8 % at n = 5. The range is given in that case, and is called so. From six runs on it is the
+order-statistic (sign test) interval, which assumes no distribution: its bounds are two of the values themselves.
+Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
 """
 
 import math
@@ -16,18 +16,18 @@ from statistics import median
 
 CONFIDENCE = 0.95
 FEWEST_FOR_INTERVAL = 6
-VALUES, ONE_BOOT, BOOTS = "values", "one boot", "boots"  # what an interval is made of
+VALUES, ONE_BOOT, BOOTS = "values", "one boot", "boots"  # the sample of an interval
 _LEVELS = (CONFIDENCE, 0.90)  # confidences that intervals are named by
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """From ``low`` to ``high``, in the unit of the values.
+    """An interval from ``low`` to ``high``, in the unit of the values.
 
-    ``coverage`` is the probability with which such an interval holds the true median, at least; None says that this is
-    a range and no confidence interval. ``basis``: what it is made of. VALUES: independent values. ONE_BOOT: trials
-    of one boot, so that it says nothing of another boot. BOOTS: several boots, so that it says what the next one gives.
+    ``coverage``: the probability, at least, that such an interval covers the true median; None for a range, which is
+    not a confidence interval. ``basis``: what the sample is. VALUES: independent values. ONE_BOOT: trials of one boot,
+    so that nothing is said about other boots. BOOTS: several boots, so that the interval also holds for the next one.
     """
 
     low: float
@@ -37,12 +37,12 @@ class Interval:
 
     @property
     def is_range(self) -> bool:
-        """True if this is the smallest and the largest value, and no more is claimed."""
+        """True if this is only the range from the smallest to the largest value, without a coverage."""
         return self.coverage is None
 
     @property
     def name(self) -> str:
-        """What to call it in a caption or a table: a 95 % interval covers 95 % or more."""
+        """Its name in a caption or table; an interval called 95 % covers at least 95 %."""
         if self.coverage is None:
             return "range of boots" if self.basis == BOOTS else "range"
         level = next((level for level in _LEVELS if self.coverage >= level - _ROUNDING), self.coverage)
@@ -56,7 +56,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``n`` values of so many ``boots``, their median and its interval.
+    """The median of ``n`` values from ``boots`` boots, and its interval.
 
     With several boots ``median`` is the geometric mean of the boots' medians: see `orchestrator.stats.boots`.
     """
@@ -69,11 +69,11 @@ class Summary:
 
 @lru_cache(maxsize=1024)
 def order_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int, float] | None:
-    """Ranks (from 1) of the two of ``n`` sorted values that bound the median, and the coverage of that interval.
+    """Return the ranks (from 1) of the two of ``n`` sorted values that bound the median, and the coverage.
 
-    The narrowest symmetric pair that covers at least ``confidence``; None where even the range covers less.
+    This is the narrowest symmetric pair that covers at least ``confidence``; None where even the range covers less.
     """
-    outside = 0  # how many of the 2^n sign patterns leave the median outside, on one side
+    outside = 0  # number of the 2^n sign patterns that leave the median outside, on one side
     best = None
     for rank in range(1, n // 2 + 1):
         outside += math.comb(n, rank - 1)
@@ -85,7 +85,7 @@ def order_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int, float
 
 
 def summarize(values: Iterable[float], confidence: float = CONFIDENCE) -> Summary:
-    """Median and interval of finite values. Raises ValueError for no values, or for one that is not finite."""
+    """Return median and interval of finite values. Raises ValueError if there are none, or if one is not finite."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("there is no value to summarize")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether repeated values lie in two groups, so that their median may be a number that no trial came near.
+"""Detection of bimodal values, whose median may be a number that no trial came near.
 
-The values are cut into two groups where the groups differ most. Each has at least two values, so that one outlier is
-no group. The statistic is the share of the variance that lies between the groups. Source: L. Engelman and J. A.
-Hartigan, Percentage points of a test for clusters, Journal of the American Statistical Association 64, 1969.
+The values are cut into two groups where the groups differ most. Each group has at least two values, so that a single
+outlier is not a group. The statistic is the share of the variance that lies between the groups. Source: L. Engelman and
+J. A. Hartigan, Percentage points of a test for clusters, Journal of the American Statistical Association 64, 1969.
 
-Its p-value is the larger of two, each from 40,000 seeded draws: under the uniform distribution, which of those with one
-mode and short tails is split best, and under the exponential one, for skewed distributions. Hartigan's dip test was
-compared: with six values it misses groups of two and four, which this one finds.
+Its p-value is the larger of two, each from 40,000 seeded draws: under the uniform distribution, which of the unimodal,
+short-tailed distributions is split best, and under the exponential one, for skewed distributions. Hartigan's dip test
+was compared: with six values it misses groups of two and four, which this test finds.
 """
 
 import math
@@ -34,7 +34,7 @@ _SEED = 19690401
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A group of values: how many, their median, and the smallest and largest, in the unit of the values."""
+    """A group of values: their number, median, minimum and maximum, in the unit of the values."""
 
     n: int
     median: float
@@ -44,7 +44,7 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The best cut of values in two. ``p_value``: how often values of one mode are cut as well, at most."""
+    """The best cut of values in two. ``p_value``: how often, at most, unimodal values are split as well as this."""
 
     lower: Mode
     upper: Mode
@@ -53,7 +53,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Of a cell in several modes: its two groups of trials, and whether that is ``certain`` or ``probable``."""
+    """The two groups of trials of a bimodal cell, and whether this is ``certain`` or ``probable``."""
 
     lower: Mode
     upper: Mode
@@ -61,13 +61,13 @@ class Modes:
 
 
 def modes_among(values: Mapping[Cell, Mapping[Hashable, Sequence[float]]]) -> dict[Cell, Modes]:
-    """Of many cells those that are in several modes; ``values``: of the trials of each, by boot.
+    """Return the bimodal cells among ``values``, which has the values of each cell's trials by boot.
 
-    With several boots a value counts by how far it is from the mean of its boot: boots differ, and that makes no modes.
-    A cell is so for certain if its p-value, corrected by Holm for the number of cells, is at most 2.5 %. It is probably
-    so if its own p-value is at most 5 % and so many cells reach that as happens by chance in at most 2.5 % of runs
-    (binomial): with six trials per cell no single p-value is small enough among many cells, but several together are.
-    So of runs whose cells all have one mode at most 5 % get any flag.
+    With several boots the distance of a value from the mean of its boot counts, because differences between boots are
+    not modes. A cell is certainly bimodal if its p-value, corrected by Holm for the number of cells, is at most 2.5 %.
+    It is probably bimodal if its own p-value is at most 5 % and as many cells reach that as happens by chance in at
+    most 2.5 % of runs (binomial): with six trials per cell no single p-value is small enough among many cells, but
+    several together are. Of the runs whose cells are all unimodal, at most 5 % get any flag.
     """
     splits = {cell: split for cell, boots in values.items() if (split := _split_of(boots)) is not None}
     corrected = dict(zip(splits, holm([split.p_value for split in splits.values()]), strict=True))
@@ -85,7 +85,7 @@ def modes_among(values: Mapping[Cell, Mapping[Hashable, Sequence[float]]]) -> di
 
 
 def _split_of(boots: Mapping[Hashable, Sequence[float]]) -> Split | None:
-    """The best cut of the values of all boots, made of how far each is from its boot's mean."""
+    """Return the best cut of the values of all boots, by each value's distance from the mean of its boot."""
     every = [value for values in boots.values() for value in values]
     if len(boots) == 1:
         return best_split(every)
@@ -99,9 +99,9 @@ def _split_of(boots: Mapping[Hashable, Sequence[float]]) -> Split | None:
 
 
 def best_split(values: Iterable[float]) -> Split | None:
-    """Cut finite values into two groups, and test whether they are more than chance makes.
+    """Cut finite values into two groups, and test whether the cut is better than chance.
 
-    None below six values, or where all values are equal.
+    Returns None for fewer than six values, or if all are equal.
     """
     import numpy as np
 
@@ -110,7 +110,7 @@ def best_split(values: Iterable[float]) -> Split | None:
         return None
     shares, places = _between(ordered[None, :])
     null = _null(len(ordered))
-    # From below by rounding, so that a draw equal to the value counts.
+    # Slightly lowered because of rounding, so that a draw equal to the value counts.
     reached = [len(draws) - int(np.searchsorted(draws, shares[0] - 1e-12)) for draws in null]
     p_value = max(float(count + 1) / (_DRAWS + 1) for count in reached)
     cut = int(places[0])
@@ -122,7 +122,10 @@ def _mode(values: Sequence[float]) -> Mode:
 
 
 def _between(ordered: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.int64]]":
-    """Of rows of sorted values: the largest share of the variance between two groups, and how many are in the lower."""
+    """Return each row's largest between-group share of the variance, and the size of the lower group.
+
+    Each row is sorted.
+    """
     import numpy as np
 
     n = ordered.shape[1]
@@ -137,7 +140,7 @@ def _between(ordered: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDAr
 
 @lru_cache(maxsize=64)
 def _null(n: int) -> "tuple[NDArray[np.float64], ...]":
-    """The statistic of ``n`` values that have one mode, sorted: of uniform ones, and of exponential ones."""
+    """Return the sorted statistics of ``n`` unimodal values: uniform ones, and exponential ones."""
     import numpy as np
 
     random = np.random.default_rng((_SEED, n))

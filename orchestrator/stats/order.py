@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether values depend on the order in which they were measured: drift, and likeness of neighbours.
+"""Tests of whether values depend on the order in which they were measured: drift, and serial correlation.
 
-Both tests are exact or by permutation, use ranks only, and take series that are tested together: the trials of a cell
-in each of its boots. What differs between boots is not drift, because values are compared within their boot alone.
+Both tests are exact or by permutation, use ranks only, and take several series that are tested together: the trials of
+a cell in each of its boots. Differences between boots are not drift, because values are only compared within their
+boot.
 """
 
 from collections.abc import Sequence
@@ -14,17 +15,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FEWEST_FOR_ORDER = 3  # values in a series; shorter ones say nothing
+FEWEST_FOR_ORDER = 3  # values in a series; shorter ones are ignored
 _DRAWS = 40_000
 _SEED = 19820301
 
 
 def drift(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """Kendall's tau of values with their order, over all series, and its exact p-value, two-sided.
+    """Return Kendall's tau of values with their order, over all series, and its exact two-sided p-value.
 
     This is the Mann-Kendall test of each series, summed over series. With ties the p-value is too large, if anything.
-    None where no series has three values. Sources: M. G. Kendall, A new measure of rank correlation, Biometrika 30,
-    1938; R. M. Hirsch and J. R. Slack, A nonparametric trend test for seasonal data, Water Resources Research 20, 1984.
+    Returns None if no series has three values. Sources: M. G. Kendall, A new measure of rank correlation, Biometrika
+    30, 1938; R. M. Hirsch and J. R. Slack, A nonparametric trend test for seasonal data, Water Resources Research 20,
+    1984.
     """
     kept = [values for values in series if len(values) >= FEWEST_FOR_ORDER]
     if not kept:
@@ -32,7 +34,7 @@ def drift(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     score = sum(int(b > a) - int(b < a) for values in kept for a, b in combinations(values, 2))
     pairs = sum(len(values) * (len(values) - 1) // 2 for values in kept)
     counts = _inversions(tuple(sorted(map(len, kept))))
-    # A score of S has (pairs - S) / 2 inversions; ties lie between two counts and go to the one that is less extreme.
+    # A score of S has (pairs - S) / 2 inversions; ties lie between two counts and go to the less extreme one.
     fewest = (pairs - abs(score) + 1) // 2
     tail = sum(counts[: fewest + 1])
     return score / pairs, min(1.0, 2 * tail / sum(counts))
@@ -40,7 +42,7 @@ def drift(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
 
 @lru_cache(maxsize=256)
 def _inversions(lengths: tuple[int, ...]) -> tuple[int, ...]:
-    """How many orders of series of these lengths have 0, 1, 2 … inversions together."""
+    """Count the orders of series of these lengths that have 0, 1, 2 … inversions in total."""
     counts = [1]
     for length in lengths:
         for size in range(2, length + 1):  # the size-th value can stand before 0 to size - 1 of the others
@@ -53,12 +55,12 @@ def _inversions(lengths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def likeness(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """The lag-1 autocorrelation of ranks over all series, and its p-value by permutation, two-sided.
+    """Return the lag-1 autocorrelation of ranks over all series, and its two-sided p-value by permutation.
 
-    The statistic is the sum of squared differences of neighbours' ranks; its distribution comes from 40,000 seeded
-    permutations within each series. None where no series has three values, or where all values of each are equal.
-    Source: R. Bartels, The rank version of von Neumann's ratio test for randomness, Journal of the American Statistical
-    Association 77, 1982.
+    The statistic is the sum of squared differences of neighbouring ranks; its distribution comes from 40,000 seeded
+    permutations within each series. Returns None if no series has three values, or if the values of each series are all
+    equal. Source: R. Bartels, The rank version of von Neumann's ratio test for randomness, Journal of the American
+    Statistical Association 77, 1982.
     """
     import numpy as np
 
@@ -79,7 +81,7 @@ def likeness(series: Sequence[Sequence[float]]) -> tuple[float, float] | None:
 
 
 def _ranks(values: Sequence[float]) -> "NDArray[np.float64]":
-    """Ranks from 1; values that are equal share the mean of theirs."""
+    """Return ranks from 1; ties share the mean of their ranks."""
     import numpy as np
 
     array = np.asarray(values, dtype=float)
@@ -91,7 +93,7 @@ def _ranks(values: Sequence[float]) -> "NDArray[np.float64]":
 
 @lru_cache(maxsize=64)
 def _steps(lengths: tuple[int, ...]) -> "NDArray[np.float64]":
-    """The statistic of `likeness` of series of these lengths in random order, sorted."""
+    """Return the sorted statistics of `likeness` for series of these lengths in random order."""
     import numpy as np
 
     random = np.random.default_rng((_SEED, *lengths))

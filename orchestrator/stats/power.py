@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What difference between two runs a comparison of their cells can tell, before anything is measured.
+"""The smallest difference between two runs that a comparison of their cells can detect, before anything is measured.
 
-A comparison (`orch compare`) asks in every cell whether two runs differ, and corrects for the number of cells after
-Holm. Where each run has one boot of a cell, it asks the trials, by the exact rank-sum test: the smallest p-value that a
-number of trials can give, times the number of cells, must be 5 % or less, or else no difference is ever told, however
-large. Where both have several boots, it asks the boots, by Welch's t test.
+A comparison (`orch compare`) asks in every cell whether two runs differ, and corrects for the number of cells by Holm's
+method. Where each run has one boot of a cell, it compares trials, by the exact rank-sum test: the smallest p-value that
+this number of trials can give, times the number of cells, must be 5 % or less; otherwise no difference is ever
+detected, however large. Where both have several boots, it compares boots, by Welch's t test.
 """
 
 import math
@@ -18,21 +18,22 @@ from orchestrator.stats.boots import FEWEST_BOOTS, t_quantile, welch
 from orchestrator.stats.differences import rank_sum_counts, smallest_p
 
 ALPHA = 0.05  # the chance of one false alarm in a whole comparison, at most
-POWER = 0.80  # how often a difference is to be told
+POWER = 0.80  # how often a difference is to be detected
 TYPICAL_SPREAD = 0.05  # of a trial about its cell's median, assumed before anything is measured
-_MOST_SIMULATED = 20  # on a side; of n times as many, the shift is smaller by the root of n
+_MOST_SIMULATED = 20  # on a side; with n times as many, the shift is smaller by the square root of n
 _SIMULATED = 600
 _SEED = 20240717
 
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
-    """What a comparison of ``cells`` cells, with ``n`` trials on one side and ``m`` on the other, can tell.
+    """What a comparison of ``cells`` cells, with ``n`` trials on one side and ``m`` on the other, can detect.
 
-    ``boots``: of the side that has fewer; from two on the boot is the sample. ``spread``: the standard deviation of
-    what is the sample, as a share of the median. ``ratio``: of two medians, above 1, that is told with 80 % power in
-    the cell with the smallest p-value, which Holm multiplies by the number of cells; None where nothing can be told.
-    ``needed``: where the trial is the sample, the fewest on both sides with which anything can be.
+    ``boots``: of the side with fewer; from two on the boot is the sample. ``spread``: the standard deviation of the
+    samples, as a share of the median. ``ratio``: the ratio of two medians, above 1, that is detected with 80 % power in
+    the cell with the smallest p-value, which Holm multiplies by the number of cells; None where nothing can be
+    detected. ``needed``: where the trial is the sample, the fewest trials on each side with which anything can be
+    detected.
     """
 
     cells: int
@@ -45,7 +46,7 @@ class Detectable:
 
     @property
     def sentence(self) -> str:
-        """For a person, without a full stop: 6 trials on each side of 18 cells can detect ..."""
+        """The result as a sentence without a full stop: 6 trials on each side of 18 cells can detect ..."""
         what = f"{self.n}" if self.n == self.m else f"{self.n} and {self.m}"
         what += f" trials in {self.boots} boots" if self.boots >= FEWEST_BOOTS else f" trial{'s' * (self.n > 1)}"
         what = f"{what} on each side of {self.cells} cell{'s' * (self.cells != 1)} can detect"
@@ -59,13 +60,13 @@ class Detectable:
 
 
 def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD, boots: int = 1) -> Detectable:
-    """What difference is told by ``n`` and ``m`` trials in each of ``cells`` cells; see `Detectable`.
+    """Return what difference ``n`` and ``m`` trials in each of ``cells`` cells can detect; see `Detectable`.
 
     Trials (or boots) are taken as log-normal with the same spread in both runs, and 600 samples are simulated with a
-    fixed seed. From each follows the smallest d = ln(ratio) at which the test would reject: in the rank-sum statistic,
-    which is the number of pairs (x, y) with x - y < d, one of the ordered differences; in the t test, the quantile
-    times the standard error, less the difference that is there by chance. The ratio is made of the quantile of these.
-    Raises ValueError for less than one trial, boot or cell.
+    fixed seed. Each gives the smallest d = ln(ratio) at which the test would reject: for the rank-sum statistic, which
+    is the number of pairs (x, y) with x - y < d, one of the ordered differences; for the t test, the quantile times the
+    standard error, less the difference that is there by chance. The ratio follows from the quantile of these. Raises
+    ValueError for fewer than one trial, boot or cell.
     """
     if min(cells, n, m, boots) < 1:
         raise ValueError("there is no trial or no cell to compare")
@@ -82,7 +83,7 @@ def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD, boots
 
 @lru_cache(maxsize=256)
 def _shift(n: int, m: int, alpha: float) -> float | None:
-    """The shift of one of two normal samples, in standard deviations, that the test at ``alpha`` tells with `POWER`."""
+    """Return the shift, in standard deviations, that the rank-sum test at ``alpha`` detects with `POWER`, or None."""
     place = _critical(n, m, alpha)
     if place is None:
         return None
@@ -91,7 +92,7 @@ def _shift(n: int, m: int, alpha: float) -> float | None:
 
 @lru_cache(maxsize=256)
 def _shift_of_boots(boots: int, alpha: float) -> float | None:
-    """The same of Welch's t test, with so many boots on each side."""
+    """Return the shift that Welch's t test at ``alpha`` detects with `POWER`, with ``boots`` boots on each side."""
     needed = []
     for x, y in _samples(boots, boots):
         error, freedom = welch(x, y)
@@ -100,7 +101,7 @@ def _shift_of_boots(boots: int, alpha: float) -> float | None:
 
 
 def _samples(n: int, m: int) -> Iterator[tuple[list[float], list[float]]]:
-    """Pairs of standard normal samples, always the same."""
+    """Yield pairs of standard normal samples, always the same."""
     random_ = random.Random(_SEED)
     for _ in range(_SIMULATED):
         x, y = ([random_.gauss(0.0, 1.0) for _ in range(size)] for size in (n, m))
@@ -108,12 +109,12 @@ def _samples(n: int, m: int) -> Iterator[tuple[list[float], list[float]]]:
 
 
 def _quantile(shifts: Iterable[float]) -> float:
-    """What suffices for as many of the shifts as the power says."""
+    """Return the shift that suffices for a share `POWER` of the samples."""
     return max(0.0, sorted(shifts)[math.ceil(POWER * _SIMULATED) - 1])
 
 
 def _critical(n: int, m: int, alpha: float) -> int | None:
-    """The fewest pairs of n * m in which the second must be larger for p <= alpha; None where even all are too few."""
+    """Return the fewest of n * m pairs in which the second must be larger for p <= alpha; None if all are too few."""
     counts = rank_sum_counts(tuple(range(1, n + m + 1)), n)[n * (n + 1) // 2 :]  # by pairs, from 0 on
     most, tail, best = math.comb(n + m, n) * alpha / 2, 0, None
     for pairs in range(n * m, -1, -1):
@@ -125,7 +126,9 @@ def _critical(n: int, m: int, alpha: float) -> int | None:
 
 
 def relative_spread(samples: Iterable[Sequence[float]]) -> float | None:
-    """The median over cells of the standard deviation of their trials, as a share of the cell's median; None where no
-    cell has two trials."""
+    """Return the median over cells of their trials' standard deviation, as a share of the cell's median.
+
+    Returns None if no cell has two trials.
+    """
     found = [stdev(values) / abs(median(values)) for values in samples if len(values) > 1 and median(values)]
     return median(found) if found else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many times as much: paired within a round, or of two medians where nothing pairs them."""
+"""Ratios of throughputs: paired within a round, or of two medians where nothing pairs them."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from orchestrator.stats.intervals import CONFIDENCE, ONE_BOOT, Interval, summari
 
 @dataclass(frozen=True, slots=True)
 class PairedRatio:
-    """The ratio of ``n`` pairs of so many ``boots``, its interval, and how many values had no counterpart.
+    """The ratio of ``n`` pairs from ``boots`` boots, its interval, and how many values had no counterpart.
 
     ``median``: of the pairs' ratios; with several boots the geometric mean of the boots' medians.
     """
@@ -29,12 +29,12 @@ def paired_ratio(
     denominator: Mapping[tuple[Any, ...], float],
     confidence: float = CONFIDENCE,
 ) -> PairedRatio | None:
-    """Ratios of values that share a key, summarized.
+    """Return the summary of the ratios of values that share a key, or None without a pair.
 
-    The key is what two values share, here (testbed, block, round): what drifts between rounds, and the boot, hit both
-    alike and cancel. What stands before the round is the boot. With one boot the interval is that of the ratios within
-    it; with more it is over boots, made of each boot's median ratio: see `orchestrator.stats.boots`. Keys on one side
-    only, and pairs whose denominator is not positive, count as unpaired. None without a pair.
+    The key is what two values share, here (testbed, block, round): drift between rounds and the boot affect both alike
+    and cancel. The part before the round identifies the boot. With one boot the interval is that of the ratios within
+    it; with more it is over boots, from each boot's median ratio: see `orchestrator.stats.boots`. Keys on one side
+    only, and pairs whose denominator is not positive, count as unpaired.
     """
     shared = [key for key in numerator if key in denominator and denominator[key] > 0]
     unpaired = len(numerator) + len(denominator) - 2 * len(shared)
@@ -47,7 +47,7 @@ def paired_ratio(
 
 @dataclass(frozen=True, slots=True)
 class Quotient:
-    """The ratio of two medians of unpaired values. ``boots``: of the side that has fewer."""
+    """The ratio of two medians of unpaired values. ``boots``: of the side with fewer."""
 
     n_numerator: int
     n_denominator: int
@@ -61,11 +61,11 @@ def quotient_of_boots(
     denominator: Mapping[Hashable, Iterable[float]],
     confidence: float = CONFIDENCE,
 ) -> Quotient | None:
-    """The ratio of two sets of positive values by boot that nothing pairs, for instance of two core counts.
+    """Return the ratio of two unpaired sets of positive values by boot, for instance of two core counts.
 
-    With two boots a side or more: the ratio of the geometric means of the boots' medians, and Welch's interval over
-    boots. Where a side has one boot, nothing tells how much another boot would differ: the interval is `quotient`'s,
-    of the values within these boots. None where a side has no value, or one that is not positive.
+    With at least two boots per side: the ratio of the geometric means of the boots' medians, and Welch's interval over
+    boots. Where a side has one boot, nothing tells how much another boot would differ: the interval is that of
+    `quotient`, from the values within these boots. Returns None if a side has no value, or one that is not positive.
     """
     above, below = ({boot: list(mine) for boot, mine in side.items()} for side in (numerator, denominator))
     above, below = ({boot: mine for boot, mine in side.items() if mine} for side in (above, below))
@@ -83,12 +83,12 @@ def quotient_of_boots(
 def quotient(
     numerator: Iterable[float], denominator: Iterable[float], confidence: float = CONFIDENCE
 ) -> Quotient | None:
-    """The ratio of two medians of positive values that nothing pairs, for instance from different boots.
+    """Return the ratio of two medians of unpaired positive values, for instance from different boots.
 
     Each median's interval is taken at a confidence of (1 + ``confidence``) / 2, so that both hold together with at
-    least ``confidence`` (Bonferroni); the bounds are the extreme ratios. It is wide, and it is safe. Where one side
-    has too few values for that, the bounds come from the ranges and the result says so. None where a side has no
-    value, or the denominator is not positive.
+    least ``confidence`` (Bonferroni); the bounds are the extreme ratios, which is conservative. Where one side has too
+    few values for that, the bounds come from the ranges and the result says so. Returns None if a side has no value, or
+    if the denominator is not positive.
     """
     above, below = list(numerator), list(denominator)
     if not above or not below or min(below) <= 0:
@@ -99,6 +99,6 @@ def quotient(
     if top.interval.coverage is not None and bottom.interval.coverage is not None:
         coverage = top.interval.coverage + bottom.interval.coverage - 1
         low, high = top.interval.low / bottom.interval.high, top.interval.high / bottom.interval.low
-    else:  # an interval over a range would look narrower than what is known
+    else:  # mixing an interval with a range would look narrower than what is known
         low, high = min(above) / max(below), max(above) / min(below)
     return Quotient(top.n, bottom.n, top.median / bottom.median, Interval(low, high, coverage))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether one of two carried more than the other, as a p-value: what a correction for many comparisons takes."""
+"""p-values of whether one of two variants carried more than the other, for correction over many comparisons."""
 
 import math
 
@@ -9,12 +9,12 @@ from orchestrator.stats.ratios import PairedRatio
 
 
 def sign_test(ahead: int, n: int) -> float:
-    """The two-sided p-value of being ahead in ``ahead`` of ``n`` rounds, where each round is a fair coin.
+    """Return the two-sided p-value of being ahead in ``ahead`` of ``n`` rounds, where each round is a fair coin.
 
-    Exact, and it assumes nothing of how far ahead; a tie is not ahead. It agrees with the order-statistic interval of
-    the median ratio: that one lies above 1, with a coverage of 95 % or more, if and only if this is at most 5 %.
-    Source: W. J. Conover, Practical Nonparametric Statistics, 3rd edition, section 3.4. Raises ValueError for counts
-    that cannot be.
+    It is exact, and assumes nothing about how far ahead; a tie is not ahead. It agrees with the order-statistic
+    interval of the median ratio: that interval lies above 1, with a coverage of 95 % or more, if and only if this
+    p-value is at most 5 %. Source: W. J. Conover, Practical Nonparametric Statistics, 3rd edition, section 3.4. Raises
+    ValueError for impossible counts.
     """
     if not 0 <= ahead <= n or n < 1:
         raise ValueError(f"ahead in {ahead} of {n} rounds cannot be")
@@ -23,10 +23,10 @@ def sign_test(ahead: int, n: int) -> float:
 
 
 def ahead_test(ratio: PairedRatio, ahead: int, confidence: float = CONFIDENCE) -> float:
-    """The two-sided p-value of a paired ratio above 1, by what its interval is made of; it and the interval agree.
+    """Return the two-sided p-value of a paired ratio above 1, consistent with the ratio's interval.
 
-    Within one boot the sign test, of ``ahead`` rounds in which the ratio was above 1; over boots the t test of the
-    logarithms of the boots' medians, from the interval, which is at ``confidence``.
+    Within one boot it is the sign test of ``ahead`` rounds in which the ratio was above 1; over boots it is the t test
+    of the logarithms of the boots' medians, from the interval, whose confidence is ``confidence``.
     """
     from scipy.special import stdtr
 
