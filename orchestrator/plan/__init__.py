@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans: an experiment and a testbed's capabilities in, ordered trials out. Nothing here reads or writes anything."""
+"""Plans: ordered trials from an experiment and a testbed's capabilities. Nothing here reads or writes anything."""
 
 from orchestrator.plan.capabilities import Capabilities, lab_capabilities, virtual_lab_capabilities
 from orchestrator.plan.estimate import (

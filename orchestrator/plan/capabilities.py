@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a testbed can do, as far as a plan depends on it."""
+"""The capabilities of a testbed, as far as a plan depends on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,11 @@ class Capabilities:
 
     ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
     number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
-    goes to the others; ``as they are``). ``reasons``: why a limit is what it is, by its name (cores, few_cores,
-    variants), as in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more
-    than one in a pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time,
-    else None. ``role_cpus``: whether roles on a machine share its CPUs, or each has its own. ``restarts``: whether each
-    block of a plan with several boots has a boot of the hosts for itself.
+    goes to the others; ``as they are``). ``reasons``: the cause of a limit by its name (cores, few_cores, variants), as
+    in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more than one in a
+    pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time, else None.
+    ``role_cpus``: whether roles on a machine share its CPUs, or each has its own. ``restarts``: whether the hosts are
+    restarted for each block of a plan with several boots.
     """
 
     max_cores: int
@@ -36,12 +36,15 @@ class Capabilities:
     restarts: bool = True
 
     def own_boots(self, boots: int) -> bool:
-        """Whether hosts that are not restarted for a block's cores are restarted in a plan with so many boots."""
+        """Return True if a plan with ``boots`` boots restarts hosts that setting a block's cores does not restart."""
         return boots > 1 and self.restarts and self.cores_by != "boot"
 
     def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
-        """Also with the variants of an experiment's own file. A testbed that cannot load all ``shipped`` ones can load
-        an own one whose base and way of polling are those of one that it can, or that loads no module."""
+        """Return these capabilities with the variants of an experiment's own file added.
+
+        A testbed that cannot load all ``shipped`` variants can load an own one if it loads no module, or if its base
+        and polling mode are those of a shipped one that the testbed can load.
+        """
         able = {one.kind for one in shipped.described if one.name in self.variants}
         more = [
             one.name for one in own.described if "variants" not in self.reasons or not one.build or one.kind in able
@@ -50,10 +53,10 @@ class Capabilities:
 
 
 def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int = 1) -> Capabilities:
-    """Capabilities of the embedded lab in real time, given how many machines it has and how many cores this process may
-    use.
+    """Return the capabilities of the embedded lab in real time.
 
-    Machines never get more virtual CPUs than there are cores, because they would then measure the computer's scheduler.
+    ``computer_cores``: how many cores this process may use; ``machines``: how many machines the lab has. Machines never
+    get more virtual CPUs than there are cores, because they would then measure the computer's scheduler.
     """
     cores = f"this computer has {computer_cores} core{'s' * (computer_cores != 1)}"
     if machines > 1:
@@ -65,8 +68,11 @@ def lab_capabilities(computer_cores: int, variants: Sequence[str], machines: int
 def virtual_lab_capabilities(
     cores: int, slots: int, variants: Sequence[str], role_cpus: RoleCpus = SHARED_CPUS
 ) -> Capabilities:
-    """Capabilities of the embedded lab in virtual time. ``cores``: the most virtual CPUs that its testbed file allows,
-    in each gateway where roles have their own; ``slots``: how many run at a time."""
+    """Return the capabilities of the embedded lab in virtual time.
+
+    ``cores``: the most virtual CPUs that its testbed file allows, in each gateway where roles have their own;
+    ``slots``: how many run at a time.
+    """
     whose = " in each gateway" if role_cpus == OWN_CPUS else ""
     reason = f"the testbed file allows {cores} virtual CPU{'s' * (cores != 1)}{whose} (cores: {cores})"
     return Capabilities(

@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a plan takes and how much it stores, from what earlier runs taught."""
+"""Estimates of a plan's duration and disk use, learned from earlier runs."""
 
 from dataclasses import dataclass
 
 from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
 from orchestrator.spec import OWN_CPUS, REAL_CLOCK, SHARED_CPUS, Cell, Clock, RoleCpus
 
-# In virtual time: how many CPUs one tunnel keeps busy (a sender, the two gateways, a receiver).
+# In virtual time: the number of CPUs that one tunnel keeps busy (a sender, the two gateways, a receiver).
 _CPUS_OF_A_TUNNEL = 4
-# The same where each role has CPUs of its own, over which a tunnel's work spreads; and how many are busy for each core
-# of a gateway when all of those are.
+# Where each role has its own CPUs, over which a tunnel's work spreads: the number of CPUs that one tunnel keeps busy,
+# and how many are busy per gateway core when all gateway cores are.
 _OWN_CPUS_OF_A_TUNNEL, _BUSY_FOR_A_CORE = 5, 2.3
-_COST_OF_SLOTS = 1.3  # of switching between virtual CPUs, as a factor
+_COST_OF_SLOTS = 1.3  # slowdown from switching between virtual CPUs, as a factor
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """What earlier runs taught about a kind of testbed, and how many slots this one has.
+    """What earlier runs taught about a kind of testbed, and how many slots this testbed has.
 
-    ``overhead_s``: seconds that a trial takes beyond its warm-up and duration; ``prepare_s``: seconds that a block
-    takes to prepare its hosts; ``trial_bytes``: what a trial stores. ``slots``: in virtual time, how many virtual CPUs
-    run at a time; None in real time. ``role_cpus``: whether roles on a machine share its CPUs.
+    ``overhead_s``: seconds per trial beyond its warm-up and duration; ``prepare_s``: seconds per block to prepare its
+    hosts; ``trial_bytes``: bytes stored per trial. ``slots``: in virtual time, how many virtual CPUs run at a time;
+    None in real time. ``role_cpus``: whether roles on a machine share its CPUs.
     """
 
     overhead_s: float
@@ -32,8 +32,10 @@ class Lessons:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``seconds`` and ``disk_bytes`` without retries, and without what is built once; ``loads``: how often a variant is
-    loaded."""
+    """The estimated duration, in seconds, and disk use, in bytes, of a plan or block.
+
+    Retries, and what is built only once, are not included. ``loads``: how many times a variant is loaded.
+    """
 
     seconds: float
     trials: int
@@ -43,17 +45,17 @@ class Estimate:
 
 
 def lessons_key(what: str, provider: str, clock: Clock = REAL_CLOCK) -> str:
-    """The name under which a lesson about a kind of testbed is kept; the two clocks teach nothing about each other."""
+    """Return the name under which a lesson about a kind of testbed is stored, separately for each clock."""
     return f"{what}/{provider}" if clock == REAL_CLOCK else f"{what}/{provider}-{clock}"
 
 
 def dilation(cores: int, tunnels: int, slots: int | None, role_cpus: RoleCpus = SHARED_CPUS) -> float:
-    """Wall seconds that a second of a trial's traffic takes, as an estimate; 1 in real time (``slots`` None).
+    """Return the estimated wall seconds per second of a trial's traffic; 1 in real time (``slots`` None).
 
     In virtual time ``slots`` virtual CPUs run at a time, so that busy ones take turns. A tunnel keeps about four of
     them busy (sender, two gateways, receiver), and switching between them costs about 30 % more. Where each role has
-    CPUs of its own, one tunnel keeps about five busy, and a tunnel for each core 2.3 for each core. With a slot for
-    each busy CPU, a virtual second takes at least a real one, because virtual time never runs ahead of real time.
+    its own CPUs, one tunnel keeps about five busy, and one tunnel per core keeps 2.3 busy per core. Even with a slot
+    for each busy CPU, a virtual second takes at least a real one, because virtual time never runs ahead of real time.
     """
     if slots is None:
         return 1.0
@@ -65,14 +67,14 @@ def dilation(cores: int, tunnels: int, slots: int | None, role_cpus: RoleCpus = 
 
 
 def trial_seconds(trial: Trial, lessons: Lessons) -> float:
-    """How many wall seconds a trial takes, as an estimate."""
+    """Return the estimated wall seconds of a trial."""
     levels = trial.levels
     slower = dilation(levels.cores, levels.tunnels, lessons.slots, lessons.role_cpus)
     return trial.traffic.expected_s * slower + lessons.overhead_s
 
 
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:
-    """Of one block, or of its first rounds."""
+    """Return the estimate of one block, or of its first ``rounds`` rounds."""
     loads, loaded, trials, seconds = 0, NO_VARIANT, 0, lessons.prepare_s
     known: dict[tuple[int, int], tuple[float, str]] = {}  # a cell's trials share both objects, and take equally long
     for trial in block.trials:
@@ -90,9 +92,9 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
 
 
 def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None, testbeds: int = 1) -> Estimate:
-    """Of a whole plan, or of the first rounds of its blocks; on so many testbeds at the same time."""
+    """Return the estimate of a plan on parallel ``testbeds``, with all rounds of its blocks or the first ``rounds``."""
     parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
-    seconds: dict[tuple[int, frozenset[Cell]], float] = {}  # of all boots of the same cells, which stay together
+    seconds: dict[tuple[int, frozenset[Cell]], float] = {}  # all boots of the same cells stay together
     for block, part in zip(plan.blocks, parts, strict=True):
         seconds[block.cores, block.cells] = seconds.get((block.cores, block.cells), 0.0) + part.seconds
     ends = [0.0] * testbeds

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an experiment and a testbed's capabilities to a plan. Pure, and linear in the number of trials."""
+"""Making a plan from an experiment and a testbed's capabilities. Pure, and linear in the number of trials."""
 
 import hashlib
 import json
@@ -30,17 +30,17 @@ ORDERS = ("random", "sequential")
 def make_plan(
     spec: Experiment, capabilities: Capabilities, *, order: str = "random", testbed: str | None = None
 ) -> Plan:
-    """The trials of an experiment on a testbed, in order.
+    """Return the plan of an experiment on a testbed: its trials in order.
 
-    A block for each number of cores, the smallest first, and in it for each combination of host settings that are
-    factors; in it baselines (for each number of tunnels and packet size), with ``trace`` every cell once while the
-    kernel records, then rounds with every cell once, as many as there can be at most, and those of a ``noise_floor``
-    once more. With several boots, as many passes over the core counts, so that
-    the boots of each are spread over the run: every pass has all of them once, in an order of its own that the seed
-    decides; traces are in the first pass. In a random order a round depends on the seed, the block's cores, cells and
-    boot and the round's number, on nothing else. ``order`` sequential keeps the cells in the order of the spec, and
-    the core counts of every pass in theirs.
-    ``testbed``: its name where it is not the one that the spec names. Raises UserError when nothing is left to measure.
+    There is a block for each number of cores, the fewest first, and for each combination of host settings that are
+    factors. A block has baselines (for each number of tunnels and packet size), with ``trace`` every cell once while
+    the kernel records, and then rounds with every cell once, up to the maximum number; cells of a ``noise_floor`` are
+    measured once more per round. With several boots there are as many passes over the core counts, so that the boots of
+    each are spread over the run: every pass has all of them once, in an order that the seed decides; traces are in the
+    first pass. In random order a round depends only on the seed, the round's number, and the cores, cells and boot of
+    its block. ``order`` sequential keeps the cells, and the core counts of every pass, in the order of the spec.
+
+    ``testbed``: its name if it is not the one in the spec. Raises UserError if nothing is left to measure.
     """
     if order not in ORDERS:
         raise UserError(f"There is no order {order}. Use {' or '.join(ORDERS)}.")
@@ -73,8 +73,10 @@ def make_plan(
 
 
 def _repetitions(spec: Experiment, chosen: Sequence[Cell]) -> Repetitions:
-    """The rule of the spec, whose width decides nothing where ``min`` is ``max``. What must be narrow is by default the
-    ratio to a reference, where there is one."""
+    """Return the spec's repetitions; a width has no effect if ``min`` equals ``max``.
+
+    By default the width applies to the ratio to a reference variant, if there is one.
+    """
     rule = spec.repetitions
     width = rule.width if rule.max > rule.min else None
     variants = list(dict.fromkeys(levels.variant for levels in chosen))
@@ -85,7 +87,7 @@ def _repetitions(spec: Experiment, chosen: Sequence[Cell]) -> Repetitions:
 
 
 def _one_pass(parts: Sequence[list[Cell]], spec: Experiment, boot: int, order: str) -> list[list[Cell]]:
-    """The cells of each block of one pass over the core counts, in order: the fewest cores first in a single pass."""
+    """Return the cells of each block of one pass over the core counts; a single pass begins with the fewest cores."""
     found = list(parts)
     if spec.repetitions.boots > 1 and order == "random":
         random.Random(f"{spec.seed}/pass/{boot}").shuffle(found)
@@ -93,9 +95,11 @@ def _one_pass(parts: Sequence[list[Cell]], spec: Experiment, boot: int, order: s
 
 
 def _parts(chosen: Sequence[Cell], testbeds: int) -> Iterator[list[Cell]]:
-    """The cells of each block: those for which hosts are prepared alike, the fewest cores first. Where that makes fewer
-    blocks than there are testbeds in a pool, their cells are divided by the number of tunnels: variants, which ratios
-    are made of, stay together."""
+    """Yield the cells of each block: those for which hosts are prepared alike, the fewest cores first.
+
+    If that makes fewer blocks than a pool has testbeds, the cells are divided by the number of tunnels; variants, whose
+    ratios are taken, stay together.
+    """
     together: dict[tuple[Level, ...], list[Cell]] = {}
     for levels in sorted(chosen, key=lambda levels: levels.cores):
         together.setdefault(levels.preparation, []).append(levels)
@@ -108,7 +112,7 @@ def _parts(chosen: Sequence[Cell], testbeds: int) -> Iterator[list[Cell]]:
 
 
 def _choose(spec: Experiment, capabilities: Capabilities) -> tuple[list[Cell], list[LeftOut]]:
-    """The cells that can be measured, resolved and without repetition in the order of the spec; and the others."""
+    """Return the measurable cells, resolved, unique and in the order of the spec, and what was left out."""
     most = capabilities.max_cores
     wanted = [(cell.resolved(most), False) for cell in cells(spec.factors)]
     wanted += [(cell.resolved(most), True) for cell in extra_cells(spec.include)]
@@ -161,8 +165,11 @@ def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
 
 
 class _Identity(NamedTuple):
-    """What the trials of a cell have in common: what comes before and after the repetition in the canonical JSON of
-    their parameters, and their traffic."""
+    """What the trials of a cell have in common.
+
+    ``before``, ``after``: the canonical JSON of their parameters before and after the repetition; ``traffic``: their
+    traffic.
+    """
 
     before: str
     after: str
@@ -170,14 +177,14 @@ class _Identity(NamedTuple):
 
 
 class _Maker:
-    """Makes trials that share their topology; those with the same levels of keys of traffic share their traffic."""
+    """Makes trials that share their topology; cells with the same levels of traffic keys share a traffic object."""
 
     def __init__(self, traffic: Traffic, topology: str) -> None:
         self._traffic, self._topology = traffic, topology
         self._known: dict[tuple[tuple[str, Level], ...], Traffic] = {(): traffic}
 
     def traffic(self, levels: Cell) -> Traffic:
-        """The traffic of a cell."""
+        """Return the traffic of a cell."""
         if levels.only_known:
             return self._traffic
         key = tuple(levels.more.items())
@@ -187,8 +194,10 @@ class _Maker:
         return found
 
     def identity(self, kind: str, levels: Cell, boot: int) -> _Identity:
-        """The identity of a cell's trials. The first boot is not in it, so that a run has the same trials before and
-        after boots are added."""
+        """Return the identity of a cell's trials.
+
+        The first boot is not part of it, so that a run keeps its trials when boots are added.
+        """
         traffic = self.traffic(levels)
         content = {
             "duration_s": traffic.duration_s,
@@ -206,8 +215,10 @@ class _Maker:
     def trial(
         self, kind: str, levels: Cell, identity: _Identity, place: tuple[int, int, int], repetition: int
     ) -> Trial:
-        """``place``: block, round and order. The id has the round instead of the repetition, which would be another if
-        a boot had more rounds."""
+        """Return a trial. ``place``: block, round and order.
+
+        Its id is derived from the round, because the repetition would change if a boot had more rounds.
+        """
         block, round_, order = place
         before, after, traffic = identity
         digest = hashlib.sha256(f"{before}{max(round_, 1)}{after}".encode()).hexdigest()[:16]
@@ -215,13 +226,13 @@ class _Maker:
 
 
 def _of_a_round(spec: Experiment, here: list[Cell], variants: Sequence[str]) -> list[tuple[str, Cell]]:
-    """The kinds and cells of a round: each cell, and those of the noise floor where the testbed has its variant."""
+    """Return the kinds and cells of a round: each cell, and the noise floor's if the testbed has its variant."""
     again = second_cells(spec.noise_floor, here) if spec.noise_floor in variants else []
     return [("measure", levels) for levels in here] + [(NOISE_FLOOR, levels) for levels in again]
 
 
 def _by_name(levels: Cell) -> tuple[Any, ...]:
-    """By which the cells of a round are sorted before they are shuffled."""
+    """Return the key by which the cells of a round are sorted before they are shuffled."""
     return levels.variant, levels.tunnels, str(levels.packet_size), levels.order
 
 
@@ -252,7 +263,7 @@ def _block(
             add(recorded, levels, maker.identity(recorded, levels, boot), 0, boot)
     pairs = [(kind, levels, maker.identity(kind, levels, boot)) for kind, levels in _of_a_round(spec, here, variants)]
     if order == "random":
-        # The order in which the spec names levels is not to matter.
+        # The order in which the spec names levels must not matter.
         pairs.sort(key=lambda pair: (*_by_name(pair[1]), pair[0]))
     most = spec.repetitions.max
     for round_ in range(1, most + 1):

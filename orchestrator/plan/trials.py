@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials, blocks and plans: what is measured, in which order."""
+"""Trials, blocks and plans: what is measured, and in which order."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from orchestrator.spec import Cell, Traffic, factor_of, read_traffic
 from orchestrator.spec.host_settings import settings_by_role
 
-NO_VARIANT = "none"  # of a baseline, which has no tunnel
+NO_VARIANT = "none"  # the variant of a baseline, which has no tunnel
 PROFILE = "profile"  # the kind of a trial whose CPUs are sampled
 
 
 class Trial(NamedTuple):
     """A cell and a repetition; a tuple, since large plans have 100,000 of them.
 
-    ``trial_id``: 16 hexadecimal digits, from the resolved parameters, the boot and the round alone. ``kind``: measure,
-    baseline, trace (a cell while the kernel records polls), profile (a cell while its CPUs are sampled), or noise-floor
-    (a cell that a round has once more). No median is made of traces and profiles. ``block``, ``order`` (in the plan)
-    and ``repetition`` count from 1, ``round`` (in its block) too; it is 0 for what comes before the rounds. Repetitions
-    go on from boot to boot.
+    ``trial_id``: 16 hexadecimal digits, derived only from the resolved parameters, the boot and the round. ``kind``:
+    measure, baseline, trace (a cell while the kernel records polls), profile (a cell while its CPUs are sampled), or
+    noise-floor (a cell measured again in a round). Traces and profiles do not enter any median. ``block``, ``order``
+    (in the plan), ``repetition`` and ``round`` (in the block) count from 1; ``round`` is 0 before the first round.
+    Repetitions continue from boot to boot.
     """
 
     trial_id: str
@@ -36,7 +36,10 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Trials that share a boot. ``index`` counts from 1, and so does ``boot`` among the blocks with the same cells."""
+    """Trials that share a boot.
+
+    ``index`` counts from 1, and so does ``boot`` among the blocks with the same cells.
+    """
 
     index: int
     cores: int
@@ -45,12 +48,12 @@ class Block:
 
     @property
     def settings(self) -> dict[str, dict[str, str]]:
-        """The settings of hosts that its cells have in common: {role: {setting: value}}."""
+        """The host settings that its cells have in common: {role: {setting: value}}."""
         return settings_by_role(self.trials[0].levels.more) if self.trials else {}
 
     @property
     def settings_text(self) -> str:
-        """The same as text; empty where there are none."""
+        """The host settings as text; empty if there are none."""
         more = self.trials[0].levels.more if self.trials else {}
         return ", ".join(
             f"{factor_of(path).label} = {factor_of(path).show(level)}"
@@ -66,30 +69,35 @@ class Block:
 
 
 def reference_variant(variants: Sequence[str]) -> str:
-    """The variant that ratios are against: vanilla, else the first."""
+    """Return the reference variant of ratios: vanilla if present, else the first."""
     return "vanilla" if "vanilla" in variants else variants[0]
 
 
 def nearest_pairs(tunnels: int, measured: Iterable[int]) -> int | None:
-    """Which baseline a cell with so many tunnels is held against, of those with ``measured`` address pairs: the one
-    with as many pairs as the cell has tunnels, else with the fewest that are more, else with the most; None of none.
+    """Return the number of address pairs of the baseline to compare a cell with ``tunnels`` tunnels with.
 
-    Runs of earlier versions have one baseline in a block, with the most pairs.
+    It is taken from ``measured``: as many as the cell has tunnels, else the fewest above that, else the most; None if
+    there are none. Runs of earlier versions have one baseline per block, with the most pairs.
     """
     counts = sorted(measured)
     return next((count for count in counts if count >= tunnels), counts[-1] if counts else None)
 
 
 def without_tunnel(cell: Cell) -> Cell:
-    """The baseline of a cell: the same traffic over as many address pairs as it has tunnels, without a tunnel. Factors
-    of the tunnels are not in it."""
+    """Return the baseline of a cell: the same traffic over as many address pairs as the cell has tunnels, untunnelled.
+
+    Factors of tunnels are left out.
+    """
     more = {name: level for name, level in cell.more.items() if factor_of(name).area != "tunnel"}
     return Cell(NO_VARIANT, cell.cores, cell.tunnels, cell.packet_size, more)
 
 
 def nearest_baseline(cell: Cell, measured: Collection[Cell]) -> Cell | None:
-    """Which baseline a cell is held against, of those that were ``measured``: its own, else the one that differs in the
-    number of address pairs alone and is the nearest (see `nearest_pairs`); None where there is none."""
+    """Return the baseline among ``measured`` to compare a cell with, or None if there is none.
+
+    It is the cell's own, else the one with the nearest number of address pairs and no other difference (see
+    `nearest_pairs`).
+    """
     own = without_tunnel(cell)
     if own in measured:
         return own
@@ -100,7 +108,7 @@ def nearest_baseline(cell: Cell, measured: Collection[Cell]) -> Cell | None:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a plan does not have although the spec names it, and why."""
+    """Something that the spec names but the plan leaves out, and why."""
 
     what: str
     reason: str
@@ -108,11 +116,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Repetitions:
-    """How many rounds a block has: ``min``, then more until the interval of every cell is narrower than ``width`` (a
-    share of the median), ``max`` at most. ``width`` None: ``max`` rounds.
+    """How many rounds a block has.
 
-    ``boots``: how many blocks have the same cells. ``reference``: the variant to which the ratio of each cell is what
-    must be narrow; None where that is each cell's median.
+    ``min`` rounds, then more until the interval of every cell is narrower than ``width`` (a share of the median),
+    ``max`` at most; if ``width`` is None, ``max`` rounds. ``boots``: how many blocks have the same cells.
+    ``reference``: ``width`` applies to the ratio of each cell to this variant; None for each cell's own median.
     """
 
     min: int
@@ -124,7 +132,7 @@ class Repetitions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The blocks of an experiment, in order, with as many rounds as there can be at most.
+    """The blocks of an experiment, in order, with the maximum number of rounds.
 
     ``order``: random (seeded) or sequential.
     """
@@ -145,17 +153,17 @@ class Plan:
         return tuple(self.iterate())
 
     def iterate(self) -> Iterator[Trial]:
-        """The trials in order, one at a time."""
+        """Yield the trials in order, one at a time."""
         for block in self.blocks:
             yield from block.trials
 
     def boots_of(self, block: Block) -> tuple[Block, ...]:
-        """The blocks that measure the same cells as one, itself among them, in order."""
+        """Return the blocks that measure the same cells as ``block``, including itself, in order."""
         cells = block.cells
         return tuple(one for one in self.blocks if one.cores == block.cores and one.cells == cells)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; ``from_json`` makes the same plan of them."""
+        """Return the plan as JSON values, from which `from_json` restores it."""
         names = ("experiment", "tier", "seed", "testbed", "topology", "order")
         return {
             **{name: getattr(self, name) for name in names},
@@ -174,7 +182,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], like: Traffic | None = None) -> "Plan":
-        """The plan that ``to_json`` wrote. ``like``: the spec's traffic, whose tool may be no part of this program."""
+        """Return the plan that `to_json` wrote.
+
+        ``like``: the spec's traffic, needed if its tool is not part of this program.
+        """
         known: dict[str, Traffic] = {}
         read = read_traffic if like is None else like.again
         blocks = tuple(
@@ -206,7 +217,7 @@ def _trial_to_json(trial: Trial) -> dict[str, Any]:
 def _trial_from_json(
     content: Mapping[str, Any], known: dict[str, Traffic], read: Callable[[Mapping[str, Any]], Traffic]
 ) -> Trial:
-    """``known``: the traffic that was read so far, which most trials share; ``read``: reads it."""
+    """Return the trial. ``known``: traffic already read, which most trials share; ``read``: reads more."""
     text = repr(content["traffic"])
     traffic = known.get(text) or known.setdefault(text, read(content["traffic"]))
     return Trial(**{**content, "levels": Cell.from_json(content["levels"]), "traffic": traffic})
