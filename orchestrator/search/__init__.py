@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Searching the highest packet rate whose loss stays within a goal: bounds, not one number. Pure: what measures a load
-is passed in."""
+"""Search for the highest packet rate whose loss stays within a goal, as bounds instead of one number.
+
+The package is pure: the function that measures a load is passed in.
+"""
 
 from orchestrator.search.binary import search_binary
 from orchestrator.search.bounds import known_bounds

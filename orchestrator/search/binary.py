@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Binary search: a load is offered once, and the interval is halved. Source: RFC 2544, sections 24 and 26.1.
+"""Binary search: each load is offered once, and the interval is halved. Source: RFC 2544, sections 24 and 26.1.
 
-Halved in the logarithm, because the width that ends it is relative. Where the loads that decide are longer than the
-others, the lower bound is offered once more, for so long. What was offered for one goal counts for the next.
+It is halved on a logarithmic scale, because the width that ends the search is relative. If the deciding loads last
+longer than the others, the lower bound is offered once more for the longer time. Loads offered for one goal also count
+for the next.
 """
 
 import contextlib
@@ -21,8 +22,11 @@ def search_binary(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Found]:
-    """The bounds of each goal, in their order. Takes no more time than the limit, and what a load takes beyond its
-    duration. ``space.tries`` is not used: one load a rate decides."""
+    """Return the bounds of each goal, in their order.
+
+    The time limit may be exceeded only by what a load takes beyond its duration. ``space.tries`` is not used: one load
+    per rate decides.
+    """
     trials = Trials(measure, space, progress, clock)
     in_time = False
     with contextlib.suppress(OutOfTime):
@@ -49,5 +53,5 @@ def _halve(goal: Goal, trials: Trials, space: Space) -> None:
 
 
 def _is_final(rate_pps: float, trials: Trials, space: Space) -> bool:
-    """Whether a load was offered for as long as one that decides. RFC 2544, section 24."""
+    """Return True if a load at this rate was offered for the duration of a deciding load (RFC 2544, section 24)."""
     return any(one.rate_pps == rate_pps and one.duration_s >= space.final_s for one in trials.samples)

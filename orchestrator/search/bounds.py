@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From loads to bounds."""
+"""Bounds of a packet rate, derived from the loads that were offered."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from orchestrator.search.goals import Found, Goal, Sample, Space, Trials
 
 
 def known_bounds(samples: Sequence[Sample], goal: Goal) -> tuple[float | None, float | None]:
-    """What loads of one try each say about a goal, as rates that were asked for: (lower, upper), None for unknown.
+    """Return the (lower, upper) bounds that loads of one try each give for a goal, as intended rates; None if unknown.
 
-    The upper bound is the lowest load that misses the goal, the lower one the highest below it that meets it: loads
-    above a load that missed it count for nothing, even where they were lucky. RFC 2544, section 26.1.
+    The upper bound is the lowest load that misses the goal; the lower bound is the highest load below it that meets the
+    goal. Loads above one that missed the goal do not count, even if they met it by luck. RFC 2544, section 26.1.
     """
     missed = [s.rate_pps for s in samples if not s.meets(goal)]
     upper = min(missed, default=None)
@@ -19,7 +19,10 @@ def known_bounds(samples: Sequence[Sample], goal: Goal) -> tuple[float | None, f
 
 
 def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: Space, in_time: bool) -> Found:
-    """What to say of bounds that were asked for: as they were offered, with the reason that they are as they are."""
+    """Return a goal's result from the bounds of intended rates.
+
+    It has the rates as actually offered, and the reason why the search ended there.
+    """
     lower_pps = None if lower is None else trials.offered_pps(lower)
     upper_pps = None if upper is None else _missed(goal, upper, lower_pps or 0.0, trials.samples, space.width)
     known = lower_pps is not None and upper_pps is not None
@@ -38,11 +41,11 @@ def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, 
 
 
 def _missed(goal: Goal, upper: float, above_pps: float, samples: Sequence[Sample], width: float) -> float | None:
-    """The lowest rate above ``above_pps`` at which a load was offered that lost too much, of those asked for at
-    ``upper`` or more.
+    """Return the lowest offered rate above ``above_pps`` that lost too much, or None if there is none.
 
-    Where the generator paused, a load went faster between its pauses than on average, and may have lost packets for
-    that. So loads that were sent about as they were asked for come first.
+    Only loads intended at ``upper`` or more are considered. If the generator paused, it sent faster between its pauses
+    than on average and may have lost packets because of that, so loads that were sent about as intended take
+    precedence.
     """
     lost = [s for s in samples if s.rate_pps >= upper and s.loss_ratio > goal.loss_ratio]
     rates = [(not s.kept(width), s.offered.offered_pps) for s in lost if s.offered.offered_pps > above_pps]

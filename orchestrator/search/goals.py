@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a search of a packet rate is given, and what it finds."""
+"""The inputs and results of a search for a packet rate."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# The generator keeps a rate on average, and less where its processor pauses: below so much less than what was asked, a
-# load is none of that rate.
+# The generator keeps its rate on average, but falls short if its processor pauses. A load that falls short of the
+# intended rate by more than this share does not count as one of that rate.
 SHORT = 0.1
-_ROOM = 0.8  # of the width that ends a search: what loads that are asked for may differ by
+_ROOM = 0.8  # share of the final width by which intended loads may still differ
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Of what is offered, how much may be lost: a share of 1."""
+    """The share of the offered packets that may be lost, from 0 to 1."""
 
     name: str
     loss_ratio: float
@@ -26,7 +26,7 @@ GOALS = {goal.name: goal for goal in (NDR, PDR)}
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What became of one load: packets sent, packets of these lost, and the rate at which they left, in packets/s."""
+    """The result of one load: packets sent, packets lost of these, and the rate at which they left, in packets/s."""
 
     sent: int
     lost: int
@@ -35,7 +35,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One load that was tried: what was asked for, in packets/s and s, and what became of it."""
+    """One load of a search: the intended rate in packets/s, the duration in s, and the result."""
 
     rate_pps: float
     duration_s: float
@@ -43,39 +43,40 @@ class Sample:
 
     @property
     def loss_ratio(self) -> float:
-        """The share of the sent packets that was lost; 1 where nothing was sent."""
+        """The share of the sent packets that were lost; 1 where nothing was sent."""
         return self.offered.lost / self.offered.sent if self.offered.sent else 1.0
 
     @property
     def short(self) -> bool:
-        """Whether the generator did not keep the rate, so that the load says nothing about the rate that was asked."""
+        """True if the generator fell short of the intended rate, so that the load says nothing about that rate."""
         return self.offered.offered_pps < self.rate_pps * (1 - SHORT)
 
     def kept(self, width: float) -> bool:
-        """Whether the load was sent as it was asked for, but for a share ``width`` at most."""
+        """Return True if the load left at the intended rate, less a share of ``width`` at most."""
         return self.offered.offered_pps >= self.rate_pps * (1 - width)
 
     def meets(self, goal: Goal) -> bool:
-        """Whether the rate was offered, and no more was lost than the goal allows."""
+        """Return True if the rate was offered, and the loss was within the goal."""
         return not self.short and self.loss_ratio <= goal.loss_ratio
 
 
 Measure = Callable[[float, float], Offered]  # (packets/s, s); whatever it raises ends the search
-Progress = Callable[[Sequence[Sample]], None]  # is told all samples so far, after each
+Progress = Callable[[Sequence[Sample]], None]  # called with all samples so far, after each
 
 
 def _silent(samples: Sequence[Sample]) -> None:
-    """Tells nobody."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where and how to search.
+    """The range and the rules of a search.
 
-    ``min_pps``, ``max_pps``: the loads that may be offered. ``width``: upper / lower - 1 at which the bounds of a goal
-    are narrow enough. ``duration_s``: how long a load is offered; ``final_duration_s``: the same of those that decide,
-    where it is longer (RFC 2544, section 24, asks for 60 s). ``tries``: so often a load is offered at most; the
-    majority decides. ``time_limit_s``: no load begins that would end later.
+    ``min_pps``, ``max_pps``: the range of loads. ``width``: the value of upper / lower - 1 at which the bounds of a
+    goal are narrow enough. ``duration_s``: how long a load is offered; ``final_duration_s``: how long a deciding load
+    is offered, if longer (RFC 2544, section 24, asks for 60 s). ``tries``: how many times a load is offered at most;
+    the majority decides. ``time_limit_s``: no load begins that would end later. Raises ValueError for values that
+    contradict each other.
     """
 
     min_pps: float
@@ -88,13 +89,15 @@ class Space:
 
     @property
     def final_s(self) -> float:
-        """How long the loads are offered that decide."""
+        """The duration of the deciding loads, in seconds."""
         return self.final_duration_s or self.duration_s
 
     @property
     def closest(self) -> float:
-        """How far apart the loads that are asked for may be in the end: less than ``width``, since those that are sent
-        differ a little from them."""
+        """The relative distance at which intended loads stop.
+
+        It is less than ``width``, because actual rates differ slightly from intended ones.
+        """
         return _ROOM * self.width
 
     def __post_init__(self) -> None:
@@ -108,14 +111,14 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The bounds of one goal, in packets/s, as they were offered and never as they were asked for; None where there is
-    none. The lower one met the goal, and the upper one is the lowest above it that missed it: of loads that were sent
-    about as they were asked for, where there are such, so that a generator that pauses makes bounds wider, not wrong.
+    """The bounds of one goal, in packets/s, as actually offered, never as intended; None where there is none.
 
-    ``reason``: narrow (as narrow as was asked), time (the time limit came first: the bounds are what is known then),
-    minimum (the least load misses the goal: there is no lower bound), maximum (the highest load meets it: there is no
-    upper bound), generator (above the lower bound the generator did not keep up) or uneven (loads were not sent as they
-    were asked for, so that the bounds are farther apart).
+    The lower bound met the goal, and the upper bound is the lowest rate above it that missed the goal, taken from loads
+    that were sent about as intended where there are any; a generator that pauses thus makes the bounds wider, not
+    wrong. ``reason``: narrow (as narrow as requested), time (the time limit came first; the bounds are those known by
+    then), minimum (the lowest load misses the goal, so there is no lower bound), maximum (the highest load meets it, so
+    there is no upper bound), generator (the generator did not keep up above the lower bound) or uneven (loads were not
+    sent as intended, so the bounds are farther apart).
     """
 
     goal: Goal
@@ -129,7 +132,7 @@ class OutOfTime(Exception):
 
 
 class Trials:
-    """The loads of one search, in order: offers each, within the time limit, and remembers it."""
+    """The loads of one search, in order: offers each one within the time limit, and records it."""
 
     def __init__(
         self,
@@ -152,8 +155,7 @@ class Trials:
         return sample
 
     def offered_pps(self, rate_pps: float) -> float:
-        """The rate at which a load left, on average over the longest of its tries, that was asked for at
-        ``rate_pps``."""
+        """Return the actual rate, in packets/s, of a load intended at ``rate_pps``: the mean of its longest tries."""
         tries = [sample for sample in self.samples if sample.rate_pps == rate_pps and not sample.short]
         longest = max((sample.duration_s for sample in tries), default=0.0)
         rates = [sample.offered.offered_pps for sample in tries if sample.duration_s == longest]

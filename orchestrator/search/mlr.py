@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MLRsearch: all goals at once, short loads first, and a load counts by the majority of its tries.
+"""MLRsearch: all goals at once, short loads first, and the majority of its tries decides about a load.
 
 The algorithm is that of the CSIT project's package MLRsearch, described in draft-ietf-bmwg-mlrsearch ("Multiple Loss
-Ratio Search"). It begins at the highest load and goes to the rate that came through, so it needs fewer loads than
-halving; and one unlucky load does not decide.
+Ratio Search"). It starts at the highest load and continues at the rate that came through, so it needs fewer loads than
+halving, and a single unlucky load does not decide.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from MLRsearch import (
 from orchestrator.search.bounds import found
 from orchestrator.search.goals import Found, Goal, Measure, OutOfTime, Progress, Space, Trials
 
-SHORTEST_S = 1.0  # of the loads that only find out where to look
-_COARSER = 2  # searches with wider goals before the one with the goal's own width
+SHORTEST_S = 1.0  # of the first loads, which only narrow the range
+_COARSER = 2  # preceding searches with wider intervals than the goal's own
 _MAJORITY = 0.5
-_NEVER_S = 1e9  # the package's own limit raises in place of saying what is known
+_NEVER_S = 1e9  # disables the package's own limit, which raises instead of returning what is known
 
 
 def search_mlr(
@@ -34,8 +34,10 @@ def search_mlr(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Found]:
-    """The bounds of each goal, in their order. Takes no more time than the limit, and what a load takes beyond its
-    duration."""
+    """Return the bounds of each goal, in their order.
+
+    The time limit may be exceeded only by what a load takes beyond its duration.
+    """
     trials = Trials(measure, space, progress, clock)
     wanted = {goal: _search_goal(goal, space) for goal in goals}
     config = Config()
@@ -72,14 +74,14 @@ def _search_goal(goal: Goal, space: Space) -> SearchGoal:
 
 
 class _Measurer(AbstractMeasurer):  # type: ignore[misc]
-    """Offers loads for the package."""
+    """Offers loads on behalf of the MLRsearch package."""
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
 
     def measure(self, intended_duration: float, intended_load: float) -> MeasurementResult:
         sample = self._trials.offer(intended_load, intended_duration)
-        # What the generator did not send counts as lost, where it fell short of the rate.
+        # Where the generator fell short of the rate, what it did not send counts as lost.
         intended = round(intended_load * intended_duration) if sample.short else sample.offered.sent
         return MeasurementResult(
             intended_duration=intended_duration,
