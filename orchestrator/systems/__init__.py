@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Systems under test: what makes the tunnels between the gateways. A variant belongs to one of them."""
+"""Systems under test, which provide the tunnels between the gateways. Each variant belongs to one of them."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ __all__ = ["LookBack", "System", "make_devices", "system_of"]
 
 
 def system_of(variant: "Variant | None") -> System:
-    """The system of a variant; of a baseline, which has none, plain forwarding."""
+    """Return the system of a variant; for a baseline, which has no variant, plain forwarding."""
     found: System
     if variant is None:
         found = system_named("plain")

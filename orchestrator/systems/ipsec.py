@@ -25,7 +25,7 @@ ALGORITHMS: Mapping[str, tuple[str, int]] = {
     "aes-256-gcm": ("rfc4106(gcm(aes))", 36),
     "chacha20-poly1305": ("rfc7539esp(chacha20,poly1305)", 36),
 }
-REPLAY_WINDOW = 4096  # packets, the most that XFRM takes (XFRMA_REPLAY_ESN_MAX); WireGuard's is 8128
+REPLAY_WINDOW = 4096  # packets, the maximum of XFRM (XFRMA_REPLAY_ESN_MAX); WireGuard's is 8128
 _HEADERS = 20 + 8 + 8 + 16  # IPv4, SPI and sequence number, initialization vector, integrity check value
 _TRAILER = 2  # the length of the padding, and the next header
 
@@ -38,7 +38,7 @@ class IPsec(System):
     kernel_modules = ("esp4", "xfrm_user", "xfrm_interface")
 
     def check(self, entry: "Entry") -> None:
-        """It has a cipher, and nothing else."""
+        """Refuse a variant unless its only setting is a known cipher, and it has no build or code."""
         refuse_code(entry, "ipsec is part of the kernel and")
         if set(entry.settings) != {"cipher"} or entry.settings["cipher"] not in ALGORITHMS:
             found = ", ".join(f"{name}: {value}" for name, value in entry.settings.items()) or "nothing"
@@ -48,7 +48,7 @@ class IPsec(System):
         return f"IPsec as the kernel has it, {settings.get('cipher')}"
 
     def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant | None) -> None:
-        """Make so many tunnels. Their keys come from a new secret, which only the agents' memory has."""
+        """Create the tunnels. Their keys derive from a new secret, which exists only in the agents' memory."""
         assert variant is not None
         algorithm, key_bytes = ALGORITHMS[variant.settings["cipher"]]
         common = {"secret": secrets.token_hex(32), "algorithm": algorithm, "key_bytes": key_bytes}
@@ -56,7 +56,7 @@ class IPsec(System):
         ask_roles(testbed, "ipsec", ipsec_tunnels(net, tunnels), 30 + 0.2 * tunnels, key="gateways", **common)
 
     def look_back(self, testbed: Testbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]) -> LookBack:
-        """What the SAs counted, and the driver that encrypted."""
+        """Return what the SAs counted, and the driver that encrypted."""
         assert variant is not None
         found = count(testbed, variant)
         said = found.check()
@@ -64,21 +64,24 @@ class IPsec(System):
         return LookBack(found.driver, {"security_associations": sums}, (said,) if said else ())
 
     def outer_bytes(self, inner_bytes: int) -> int:
-        """The packet with ESP's trailer is padded to a multiple of 4 bytes, with each of the ciphers."""
+        """Return the length of the ESP packet, which is padded to a multiple of 4 bytes with each of the ciphers."""
         return _HEADERS + -(-(inner_bytes + _TRAILER) // 4) * 4
 
 
-_OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # of IPsec tunnels, on side a and on b
+_OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # outer addresses of IPsec tunnels, on sides a and b
 
 
 def outer_address(gateway: str, tunnel: int) -> str:
-    """The outer address of an IPsec tunnel at one end."""
+    """Return the outer address of an IPsec tunnel at one gateway."""
     return str(ipaddress.ip_network(_OUTER[GATEWAYS.index(gateway)])[tunnel])
 
 
 def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, dict[str, Any]]:
-    """What the agent's ``ipsec`` makes, by gateway: each tunnel has a pair of outer addresses, which spreads packets
-    over receive queues where a NIC hashes no more than addresses."""
+    """Return the arguments of the agent's operation ``ipsec``, by gateway.
+
+    Each tunnel has its own pair of outer addresses, which spreads packets over receive queues even where a NIC hashes
+    addresses only.
+    """
     return {
         gateway: {
             "far": far,
@@ -105,16 +108,21 @@ def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the SAs of both gateways counted. ``driver``: the code that encrypts, as /proc/crypto calls it; ``by_role``:
-    {gateway: {"packets", "bytes", "replay", "integrity"}}; ``silent``: ROLE/tunnel N of SAs without a packet."""
+    """The counters of the SAs of both gateways.
+
+    ``driver``: the code that encrypts, as /proc/crypto calls it; ``by_role``: {gateway: {"packets", "bytes", "replay",
+    "integrity"}}; ``silent``: ROLE/tunnel N of SAs without a packet.
+    """
 
     driver: str
     by_role: Mapping[str, Mapping[str, int]]
     silent: tuple[str, ...]
 
     def check(self) -> str | None:
-        """A sentence on packets that the replay windows refused, None where there are none. Raises AgentFailure where
-        an SA carried nothing, or packets did not authenticate."""
+        """Return a sentence about packets that the replay windows refused, or None if there are none.
+
+        Raises AgentFailure if an SA carried nothing, or if packets failed authentication.
+        """
         if self.silent:
             raise AgentFailure(f"No ESP packet is counted for {', '.join(self.silent[:5])}, though traffic passed.")
         broken, replayed = (sum(row[what] for row in self.by_role.values()) for what in ("integrity", "replay"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain forwarding: the same traffic over the link between the gateways, without a tunnel. Baselines are this."""
+"""Plain forwarding: the same traffic over the link between the gateways without a tunnel, as in baselines."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ class Plain(System):
         return "plain forwarding, without a tunnel"
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
-        """Set the routes; there is nothing to make. The next trial's routes replace them."""
+        """Set the routes; there is no device to create. The next trial's routes replace them."""
         from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS

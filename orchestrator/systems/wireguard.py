@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WireGuard: a device with one peer for each tunnel, or on gateway-b one with a peer for each, by the build of the
-module that the variant loads."""
+"""WireGuard, by the build of the module that the variant loads.
+
+Each tunnel has its own device with one peer; a shared device on gateway-b has a peer for each tunnel instead.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,7 @@ class WireGuard(System):
     roams = True
 
     def check(self, entry: "Entry") -> None:
-        """It has the settings of its build, which with code of one's own may have others."""
+        """Refuse settings that the variant's build lacks; a build with the user's own code may have others."""
         if entry.build not in SETTINGS:
             hint = did_you_mean(entry.build, SETTINGS)
             because = f"there is no build {entry.build}.{hint}".rstrip(".")
@@ -46,7 +48,7 @@ class WireGuard(System):
                 raise expected(f"{name}: {' or '.join(values)}", because=f"{name} is {value}")
 
     def load(self, testbed: "Testbed", variant: "Variant") -> str:
-        """Have the variant's module in the kernels of both gateways; returns its build id, or both."""
+        """Load the variant's module into the kernels of both gateways; return its build id, or both if they differ."""
         from orchestrator.measure.roles import placement_of
         from orchestrator.spec import GATEWAYS
         from orchestrator.testbed.remote import request_all
@@ -59,7 +61,7 @@ class WireGuard(System):
         return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
-        """Make and configure so many devices, whose kernels have the variant's module."""
+        """Create and configure the devices of ``tunnels`` tunnels, in kernels that have loaded the variant's module."""
         from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
@@ -75,14 +77,14 @@ class WireGuard(System):
     def look_back(
         self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
     ) -> LookBack:
-        """Which implementation of ChaCha20-Poly1305 gateway-a has."""
+        """Return which implementation of ChaCha20-Poly1305 gateway-a uses."""
         from orchestrator.measure.roles import placement_of
         from orchestrator.spec import GATEWAYS
 
         return LookBack(crypto=logs[placement_of(testbed).host_of(GATEWAYS[0])]["crypto"])
 
     def outer_bytes(self, inner_bytes: int) -> int:
-        """The packet is padded to a multiple of 16 bytes, as far as the device's MTU allows. (send.c)"""
+        """Return the length of the packet, padded to a multiple of 16 bytes as far as the MTU allows (send.c)."""
         return _HEADERS + -(-inner_bytes // 16) * 16
 
 
