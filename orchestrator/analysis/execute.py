@@ -2,6 +2,7 @@
 """Executing notebooks headless, in this interpreter, whatever Jupyter the user has or has not."""
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ _NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "JUPYTER_CONFIG_PAT
 _UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
 _COMMAND = (sys.executable, "-m", "ipykernel_launcher")
 _LAUNCHER = len(_COMMAND)
+_ENGINE = "orch"  # of papermill, which has engines by name
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,37 @@ def _execute_and_keep(name: str, run_dir: Path, place: Place, managers: list[Any
             _keep(made, source, output)
 
 
+@functools.cache
 def import_papermill() -> None:
-    """Import papermill without what it takes along and does not need."""
-    if "papermill" in sys.modules:
-        return
+    """Import papermill without what it takes along and does not need, and what it would import only with its first
+    notebook."""
     blocked = [name for name in _UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # importing them fails, which is expected
     try:
-        import papermill  # noqa: F401
+        import papermill.engines
     finally:
         for name in blocked:
             del sys.modules[name]
+    import jupyter_client.provisioning.local_provisioner  # noqa: F401
+    import nbformat.v4
+    from papermill.iorw import write_ipynb
+    from papermill.translators import PythonTranslator
+
+    nbformat.validate(nbformat.v4.new_notebook())  # which compiles the schema
+    PythonTranslator.codify({})  # which imports a formatter, where there is one
+
+    class Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # papermill has no types
+        """Writes a notebook once, at its end, where papermill's own writes all of it twice for each cell."""
+
+        @classmethod
+        def execute_notebook(cls, nb: Any, kernel_name: str, output_path: str | None = None, **options: Any) -> Any:
+            try:
+                return super().execute_notebook(nb, kernel_name, **options)
+            except BaseException:
+                write_ipynb(nb, output_path)
+                raise
+
+    papermill.engines.papermill_engines.register(_ENGINE, Engine)
 
 
 def _execute(source: Path, made: Path, folder: Path, place: Place, managers: list[Any]) -> None:
@@ -173,6 +195,7 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             _literal(made),
             parameters={"run_dir": "..", "figures_dir": "../figures"},
             kernel_name="python3",
+            engine_name=_ENGINE,
             # Not papermill's own `cwd`: it changes that of this whole process, and other threads execute notebooks too.
             resources={"metadata": {"path": str(folder)}},
             progress_bar=False,

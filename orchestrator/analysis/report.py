@@ -33,10 +33,10 @@ def make_report(
     run_dir = run_dir.resolve()
     try:
         with kernels({WITH_PDF: "1"} if pdf else {}) as place:
+            import_papermill()  # while the server, which answers only then, imports what it has to fork
             deriving = place.server.call(_derive, run_dir, tuple(notebooks))
             try:
                 tell("tables")
-                import_papermill()
                 names = deriving.receive()
                 tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
                 execute(names, run_dir, place)
