@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One attempt at a trial: driving its tool, reading what came of it, judging whether it is valid."""
+"""One attempt at a trial: running its tool, reading the results, and judging whether it is valid."""

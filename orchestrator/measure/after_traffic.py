@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of the hosts when a trial's traffic has ended: handshakes, the kernel's log, what encrypted."""
+"""Questions to the hosts after a trial's traffic: handshakes, the kernel's log, and the code that encrypted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,14 @@ from orchestrator.testbed.remote import AgentFailure, request_all
 
 @dataclass(frozen=True, slots=True)
 class AfterTraffic:
-    """``handshake_age_s``: of the oldest, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a handshake
-    inside the traffic; ``rekeys``: the last of each such, [{"gateway", "device", "at_s"}], in seconds after the
-    warm-up; ``complaints``: lines of the kernels' logs since the attempt began that say that something went wrong, with
-    the host's name where there are several; ``received_bytes``, ``sent_bytes``: of each tunnel, as in `Peers`."""
+    """What the hosts reported after the traffic.
+
+    ``handshake_age_s``: of the oldest handshake, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a
+    handshake during the traffic; ``rekeys``: the last handshake of each of these, [{"gateway", "device", "at_s"}], in
+    seconds after the warm-up; ``complaints``: lines about problems in the kernels' logs since the attempt began,
+    prefixed with the host's name if there are several hosts; ``received_bytes``, ``sent_bytes``: of each tunnel, as in
+    `Peers`.
+    """
 
     handshake_age_s: float | None
     rekeyed: Sequence[str]
@@ -28,7 +32,8 @@ class AfterTraffic:
     sent_bytes: Mapping[int, int] = field(default_factory=dict)
 
     def carried(self, attempt: Attempt) -> dict[str, list[dict[str, int]]]:
-        """What each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without tunnels."""
+        """Return what each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without
+        tunnels."""
         if not attempt.tunnelled:
             return {}
         counted, tunnels = attempt.outcome.probes["interfaces"], attempt.trial.levels.tunnels
@@ -36,10 +41,10 @@ class AfterTraffic:
 
 
 def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> AfterTraffic:
-    """Ask, after traffic that took so many seconds; the outcome gets what encrypted.
+    """Ask the hosts after traffic that took ``traffic_s`` seconds, and store in the outcome which code encrypted.
 
-    ``began_at``: when each host's warm-up was over, by its own clock; without it the rekeys are not dated.
-    Raises AgentFailure where a tunnel has no handshake, though traffic passed.
+    ``began_at``: the end of each host's warm-up, by its own clock; without it the rekeys have no time. Raises
+    AgentFailure if a tunnel has no handshake although traffic passed, or did not follow its peer to another port.
     """
     peers = peers_now(attempt.testbed) if attempt.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
@@ -54,7 +59,7 @@ def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] 
         raise AgentFailure(f"{', '.join(behind)} did not follow {GATEWAYS[0]} to its last port, though traffic passed.")
     if never:
         raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
-    # Ages are in whole seconds; one younger than the traffic was made during it.
+    # Ages are in whole seconds; a handshake younger than the traffic happened during it.
     inside = [
         (role, name, age)
         for role, devices in ages.items()

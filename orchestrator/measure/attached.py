@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The probes of a spec beside a trial: what the agents are asked, and what is kept of what they answer."""
+"""The spec's own probes beside a trial: the requests to the agents, and what is kept of the answers."""
 
 import signal
 from collections.abc import Mapping, MutableMapping
@@ -21,12 +21,12 @@ def _name(probe: str, role: str) -> str:
 
 
 def _of_trial(attempt: Attempt) -> Mapping[str, Probe]:
-    """The probes beside a trial; none while the kernel records polls or CPUs are sampled."""
+    """Return the probes beside a trial; none while the kernel records polls or CPUs are sampled."""
     return {} if attempt.trial.kind in ("trace", PROFILE) else attempt.conditions.probes
 
 
 def requests(attempt: Attempt) -> dict[str, dict[str, Any]]:
-    """The agents' ``attached``, by host."""
+    """Return the agents' argument ``attached``, by host."""
     found: dict[str, dict[str, Any]] = {}
     traffic, placement = attempt.trial.traffic, attempt.placement
     for name, probe in _of_trial(attempt).items():
@@ -49,15 +49,17 @@ def requests(attempt: Attempt) -> dict[str, dict[str, Any]]:
 
 
 def taken_out(processes: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Take the probes' processes out of those of the trial; returns them."""
+    """Remove the probes' processes from those of the trial, and return them."""
     return {name: processes.pop(name) for name in list(processes) if name.startswith(_PREFIX)}
 
 
 def of_hosts(
     attempt: Attempt, measured: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The part of an attempt's probes that is the spec's own; empty where there is none. The outcome keeps what they
-    printed. Raises BadReport where a command failed, or printed no number."""
+    """Return the results of the spec's own probes, as a part of the attempt's probes; empty without any.
+
+    The outcome keeps what the commands printed. Raises BadReport if a command failed, or printed no number.
+    """
     for name, process in printed.items():
         for kind in ("out", "err"):
             if process[kind]:

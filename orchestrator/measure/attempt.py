@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one attempt has at hand, and what it gives: the testbed with its roles, the trial, the outcome as it grows."""
+"""The state of one attempt: the testbed with its roles, the trial, and the outcome as it grows."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ from orchestrator.testbed.remote import Agent
 
 @dataclass
 class Outcome:
-    """What one attempt gave. ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text.
+    """The result of one attempt.
 
-    ``broken``: the limits, by name, that made it invalid; ``marks``: a sentence on each that only marks it.
-    ``crypto``: which code encrypted, in the kernel's words. ``host_lost``: the host no longer answers, so nothing more
-    can be measured before it is prepared again. ``traffic_s``: how long loads were offered, where the spec does not
-    say.
+    ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text. ``broken``: the names of the
+    limits that made it invalid; ``marks``: a sentence for each limit that only marks it. ``crypto``: the code that
+    encrypted, as the kernel names it. ``host_lost``: the host no longer answers, so nothing more can be measured before
+    it is prepared again. ``traffic_s``: how long loads were offered, if the spec does not say.
     """
 
     status: str = "failed"
@@ -43,7 +43,7 @@ class Outcome:
     traffic_s: float | None = None
 
     def take(self, verdict: Verdict) -> None:
-        """Be ok or invalid, by a verdict."""
+        """Set the status to ok or invalid, by a verdict."""
         self.reasons += verdict.broken
         self.broken, self.marks = verdict.names, [*self.marks, *verdict.marks]
         self.status = "invalid" if self.reasons else "ok"
@@ -51,11 +51,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What an attempt is held against. ``baseline``: what its block carried without a tunnel, where that was measured,
-    in the unit of the tool. ``control``: in virtual time, what the block's control gave
-    (`orchestrator.measure.control`).
-    ``load_marks``: competing load marks the attempt and does not make it invalid. ``files``: what the spec brings for
-    the hosts, by path. ``sample_every_s``: how often hosts' memory and drops are read during the traffic; None: never.
+    """What an attempt is judged against, and what the spec brings for it.
+
+    ``baseline``: what its block carried without a tunnel, if that was measured, in the unit of the tool. ``control``:
+    in virtual time, the result of the block's control (`orchestrator.measure.control`). ``load_marks``: competing load
+    marks the attempt instead of making it invalid. ``files``: files of the spec for the hosts, by path.
+    ``sample_every_s``: interval at which memory and drops of the hosts are read during the traffic; None: never.
     ``probes``: the spec's own, by name.
     """
 
@@ -69,7 +70,7 @@ class Conditions:
 
 
 class Phases:
-    """Seconds that each phase of an attempt took."""
+    """The duration of each phase of an attempt, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -83,8 +84,11 @@ class Phases:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt on its way. ``on_traffic`` is called when its traffic is about to begin, ``on_bounds`` with a text
-    when a search knows more. ``variant``: of its tunnels, where it has any."""
+    """One attempt in progress.
+
+    ``on_traffic`` is called just before its traffic begins, ``on_bounds`` with a text when a search has narrowed its
+    bounds. ``variant``: the variant of its tunnels, if it has any.
+    """
 
     testbed: Testbed
     trial: Trial
@@ -97,14 +101,15 @@ class Attempt:
 
     @property
     def baseline(self) -> bool:
-        """Whether there is no tunnel."""
+        """True if there is no tunnel."""
         return self.trial.levels.variant == NO_VARIANT
 
     @property
     def generator_carries(self) -> float | None:
-        """What the block carried without a tunnel, where a cell that carries as much is limited by the generator.
+        """The block's throughput without a tunnel; a cell that carries as much is limited by the generator.
 
-        None of what has no tunnel itself, and over a link that is shaped, which limits both."""
+        None for traffic without tunnels, and over a shaped link, which limits both.
+        """
         return None if not self.tunnelled or shape_of(self.trial.levels) else self.conditions.baseline
 
     @cached_property
@@ -114,31 +119,31 @@ class Attempt:
 
     @cached_property
     def system(self) -> System:
-        """What makes the tunnels; of a baseline, plain forwarding."""
+        """The system of its tunnels; plain forwarding for a baseline."""
         return system_of(None if self.baseline else self.variant)
 
     @property
     def tunnelled(self) -> bool:
-        """Whether the traffic goes through devices of tunnels."""
+        """True if the traffic goes through tunnel devices."""
         return bool(self.system.devices)
 
     @property
     def rekeys(self) -> bool:
-        """Whether the tunnels get new keys after some time; False without tunnels."""
+        """True if the tunnels renew their keys after some time; False without tunnels."""
         return self.system.rekeys
 
     def unused_tunnels(self) -> list[int]:
-        """The tunnels through which nothing came to the far gateway while it was sampled; none where there are none."""
+        """Return the tunnels that carried no packet to the far gateway in the sampled window; empty without tunnels."""
         if not self.tunnelled:
             return []
-        # A device that tunnels share counts for all of them; what the near gateway sent into each is known.
+        # A shared device counts for all its tunnels, but the near gateway counts what it sent into each.
         gateway, counter = (GATEWAYS[0], "tx_packets") if self.net.shared else (GATEWAYS[1], "rx_packets")
         counted = self.outcome.probes["interfaces"].get(gateway, {})
         numbers = range(1, self.trial.levels.tunnels + 1)
         return [tunnel for tunnel in numbers if not counted.get(self.net.device(tunnel, gateway), {}).get(counter)]
 
     def addresses(self, tunnel: int) -> tuple[str, str]:
-        """The addresses inside a tunnel, at the sending and at the receiving end."""
+        """Return the addresses inside a tunnel, at the sending and at the receiving end."""
         version = self.trial.traffic.version
         return layout.sender_address(tunnel, version), layout.receiver_address(tunnel, version)
 
@@ -149,12 +154,12 @@ class Attempt:
 
     @cached_property
     def roles(self) -> Sequence[str]:
-        """The roles on the way, from the sender to the receiver."""
+        """The roles on the path, from the sender to the receiver."""
         return layout.roles(self.trial.topology)
 
     @cached_property
     def placement(self) -> layout.Placement:
-        """Where the roles are."""
+        """The hosts of the roles."""
         return placement_of(self.testbed)
 
     @cached_property
@@ -164,29 +169,31 @@ class Attempt:
 
     @cached_property
     def cpu_owners(self) -> Mapping[int, str]:
-        """The role of each CPU, where roles on one machine have CPUs of their own; else empty."""
+        """The role of each CPU if roles on one machine have their own CPUs; else empty."""
         cpus = self.testbed.cpus if own_cpus(self.testbed) else {}
         return {cpu: role for role, mine in cpus.items() for cpu in mine}
 
     @cached_property
     def slowness(self) -> float:
-        """How many times longer than on real processors something may take here, by the hosts' clock."""
+        """The factor by which operations may take longer here than on real processors, by the hosts' clock."""
         return slowness(self.testbed)
 
     @cached_property
     def patience(self) -> float:
-        """The same by the controller's clock."""
+        """The factor by which operations may take longer here than on real processors, by the controller's clock."""
         return patience(self.testbed)
 
     def clock_s(self) -> float:
-        """Seconds of a clock that runs as the traffic's does: the controller's, or in virtual time that of the sender's
-        host. Raises TestbedError where that host does not answer."""
+        """Return the seconds of the traffic's clock: the controller's, or in virtual time that of the sender's host.
+
+        Raises TestbedError if that host does not answer.
+        """
         if self.testbed.virtual is None:
             return time.monotonic()
         return float(self._sender.request("clock")["monotonic_s"])
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds of that clock. Raises TestbedError where the host does not answer."""
+        """Wait for ``seconds`` of the traffic's clock. Raises TestbedError if the host does not answer."""
         if self.testbed.virtual is None:
             time.sleep(seconds)
         else:

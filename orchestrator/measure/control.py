@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control of virtual time: N loops that only compute, one on each virtual CPU, must do N times the work of one.
-Pure."""
+"""The control of virtual time: N pure compute loops, one per virtual CPU, must do N times the work of one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import mean, median
 from typing import Any
 
-# How long a phase is, of the hosts' clock, and how often all loops compute together.
+# The length of a phase by the hosts' clock, and how many times all loops compute together.
 SECONDS, REPETITIONS = 0.03, 15
 
 
 def phases(cpus: int, slots: int) -> list[int]:
     """Return how many loops compute in each phase of a control.
 
-    Every second phase is one with a loop on each core that the machine has (``slots``), but not more than ``cpus``;
-    in between are in turn all loops and one alone. So each of these has such a phase just before and just after it.
+    Every second phase has one loop on each core that the machine has (``slots``), but at most ``cpus``; between these,
+    phases with all loops alternate with phases of a single loop. So each of the latter has a reference phase just
+    before and just after it.
     """
     few = min(cpus, slots)
     return [few, cpus, few, 1] * REPETITIONS + [few]
 
 
 def evaluate(rates: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """From the rounds per second of each loop in each of `phases` to the control's result.
+    """Return the result of a control from each loop's rounds per second, for each of `phases`.
 
-    ``cpus``: how many loops ran together; ``times_one``: how many times the work of one they did, which should be
-    ``cpus``; ``core_alone``: how many times the work of one a loop did that had the computer to itself, which is 1
-    where the computer's cores do not take speed from one another.
+    ``cpus``: how many loops ran together; ``times_one``: how many times the work of one loop they did, which should be
+    ``cpus``; ``core_alone``: how many times the work of one loop a loop did that had the computer to itself, which is 1
+    if the computer's cores do not slow each other down.
 
-    One is the mean of the loops, one on each core, in the phases just before and just after. So all cores are busy in
-    what is compared by ``times_one``, and what they take from one another (shared execution units, caches and power)
-    does not count. Each number is the median over the phases. Where there are no more CPUs than cores, all loops are
-    these very loops, and ``times_one`` is ``cpus``.
+    The work of one loop is the mean over loops in the phases just before and just after, which have one loop per core.
+    All cores are thus busy in both terms of ``times_one``, and their influence on each other (shared execution units,
+    caches and power) cancels. Each number is the median over the phases. If there are no more CPUs than cores, the
+    phases are identical, and ``times_one`` is ``cpus``.
     """
     cpus = len(rates[1])
     few = [mean(loops) for loops in rates[::2]]
@@ -45,5 +45,5 @@ def evaluate(rates: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 
 def within(result: Mapping[str, Any], share: float) -> bool:
-    """Whether the loops did as many times the work of one as there are CPUs, within a share of that."""
+    """Return True if the loops did as many times the work of one as there are CPUs, within a relative ``share``."""
     return abs(float(result["times_one"]) - float(result["cpus"])) <= share * float(result["cpus"])

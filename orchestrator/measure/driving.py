@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Driving servers and clients on the hosts for a fixed time, with what is sampled around them."""
+"""Running servers and clients on the hosts for a fixed time, with sampling around them."""
 
 import base64
 import json
@@ -20,19 +20,22 @@ from orchestrator.testbed.remote import request_all
 if TYPE_CHECKING:
     from orchestrator.tools.protocol import Jobs
 
-# Each is for real processors, and longer on slow hosts.
+# For real processors; slow hosts get more.
 SERVERS_TIMEOUT_S = 15.0
 GRACE_S = 10.0  # beyond warm-up and duration, for clients to connect and to exchange results
-_START_IN_S = 0.2  # how far ahead several hosts agree on a time to start at, beside the time that asking them takes
+_START_IN_S = 0.2  # how far ahead the common start of several hosts is, in addition to the time to ask them
 
-Processes = Mapping[str, Mapping[str, Any]]  # of the agent's `measure`, by the process's name
+Processes = Mapping[str, Mapping[str, Any]]  # from the agent's `measure`, by process name
 Job = Mapping[str, Any]  # a server or a client, as the agent takes it
 
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What was driven: ``processes``: what each printed; ``traffic_s``: how long it took; ``began_at``: when each
-    host's warm-up was over, by its own clock; ``echoes``: of the agent's `Echoes.result`, None where none were sent."""
+    """The result of running the processes.
+
+    ``processes``: what each printed; ``traffic_s``: how long the traffic took; ``began_at``: the end of each host's
+    warm-up, by its own clock; ``echoes``: the agent's `Echoes.result`, None if no echo requests were sent.
+    """
 
     processes: Processes
     traffic_s: float
@@ -41,8 +44,9 @@ class Driven:
 
 
 def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
-    """Run a tool's servers at the receiving end and its clients at the sending end; the outcome gets probes and what
-    they printed. Raises TestbedError where a host does not answer.
+    """Run a tool's servers at the receiving end and its clients at the sending end.
+
+    The outcome gets the probes and what the processes printed. Raises TestbedError if a host does not answer.
     """
     testbed, outcome, hosts, placement = attempt.testbed, attempt.outcome, attempt.hosts, attempt.placement
     sender, receiver = placement.host_of(attempt.ends.sender), placement.host_of(attempt.ends.receiver)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a tool read after its traffic to measurements and a verdict."""
+"""Evaluation of what a tool read after its traffic: measurements and a verdict."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: OwnQuantity | None) -> None:
-    """Turn what was read into measurements and a verdict of the attempt's outcome.
+    """Store the measurements and the verdict of an attempt in its outcome.
 
-    Raises AgentFailure where a tunnel has no handshake, though traffic passed.
+    Raises AgentFailure if a tunnel has no handshake although traffic passed.
     """
     trial, outcome = attempt.trial, attempt.outcome
     after = look_back(attempt, driven.traffic_s, driven.began_at)
@@ -34,7 +34,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
         shares=shares.shares(carried),
     )
     known = {**reading.evidence, **(reading.evidence_after(after) if reading.evidence_after else {})}
-    if reading.value is not None:  # what counts bytes is held against its tunnels in another way
+    if reading.value is not None:  # tools that count bytes are checked against their tunnels' counters instead
         known.setdefault("unused", attempt.unused_tunnels())
     evidence = evidence_of(attempt, after, carried, **known)
     outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
@@ -43,7 +43,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
 def evidence_of(
     attempt: Attempt, after: AfterTraffic, carried: Mapping[str, list[dict[str, int]]], **known: object
 ) -> Evidence:
-    """What is known of an attempt whatever its tool: ``known``: what the tool knows, by the fields of `Evidence`."""
+    """Return the evidence about an attempt. ``known``: what its tool knows, by the fields of `Evidence`."""
     fields: dict[str, object] = {
         "streams": (),
         "probes": attempt.outcome.probes,

@@ -15,20 +15,21 @@ from orchestrator.measure.load import Load
 from orchestrator.measure.streams import Stream
 from orchestrator.spec import REKEY_AFTER_S, Limits
 
-# Starting and ending a process takes this much beside the share that a limit allows.
+# Starting and ending a process may take this much in addition to the share that a limit allows.
 _PROCESS_S = 0.1
 _WINDOW_S = 0.2
-_STRAY_PACKETS = 100  # a keepalive or a late answer is no traffic
-_FEWEST_SECONDS = 3  # of which a variation says anything
-# What other load on the computer breaks: the limits on the load itself, and those that it breaks in consequence.
+_STRAY_PACKETS = 100  # keepalives and late answers are not traffic
+_FEWEST_SECONDS = 3  # for a meaningful variation
+# Limits that other load on the computer breaks: those on the load itself, and those broken in consequence.
 LOAD = ("competing_load", "steal")
 _EFFECTS_OF_LOAD = ("duration", "window", "clock_skew", "throttling", "frequency", "retransmits", "drops", "variation")
-# Of what receivers report: the windows of a busy host slip apart, but what goes past a tunnel leaves next to nothing.
+# Share of the bytes that receivers report: the windows of a busy host drift apart, but traffic that bypasses a tunnel
+# leaves next to nothing on its interface.
 _LEAST_CARRIED = 0.05
 
 
 class Passage(NamedTuple):
-    """Bytes that receivers report, and those that came in over the interface that they must have come through."""
+    """Bytes that receivers report, and those received on the interface that they must have come through."""
 
     where: str
     received_bytes: int
@@ -37,16 +38,16 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of an attempt when its traffic has ended.
+    """What is known about an attempt after its traffic.
 
-    ``probes``: of `orchestrator.measure.probes`; ``rekeyed``: ROLE/DEVICE with a handshake inside the traffic;
-    ``baseline``: what the block carried without a tunnel, where it was measured and this is no baseline, in the unit
-    of the tool; ``rate_pps``: beside it, in packets per second, where that is what was measured; ``loads``: of packets;
-    ``plain_pps``: what the generator sent and nothing lost without a tunnel, where that is known;
-    ``clock_skew_s``: the host's clock less the controller's, None where it was not measured; ``segment_bytes``: what a
-    TCP segment carries; ``carried``: of `orchestrator.measure.shares`; ``flows``: how many were spread over the
-    tunnels, None where each tunnel had its own; ``control``: of `orchestrator.measure.control`, None in real time;
-    ``unused``: the tunnels that carried nothing, though they were to.
+    ``probes``: as from `orchestrator.measure.probes`; ``rekeyed``: ROLE/DEVICE with a handshake during the traffic;
+    ``baseline``: what the block carried without a tunnel, in the unit of the tool, None if it was not measured or this
+    is a baseline; ``rate_pps``: the attempt's own rate to compare with it, in packets per second, if that is what was
+    measured; ``loads``: of packets; ``plain_pps``: what the generator sent without loss and without a tunnel, if known;
+    ``clock_skew_s``: the host's clock minus the controller's, None if not measured; ``segment_bytes``: payload of a TCP
+    segment; ``carried``: as from `orchestrator.measure.shares`; ``flows``: how many were spread over the tunnels, None
+    if each tunnel had its own; ``control``: as from `orchestrator.measure.control`, None in real time; ``unused``: the
+    tunnels that carried nothing although they should have.
     """
 
     streams: Sequence[Stream]
@@ -69,14 +70,17 @@ class Evidence:
 
     @property
     def in_virtual_time(self) -> bool:
-        """Whether the hosts' clock was virtual."""
+        """True if the hosts' clock was virtual."""
         return self.probes.get("virtual_time") is not None
 
 
 @dataclass
 class Verdict:
-    """``broken``: sentences on limits that make the attempt invalid; ``marks``: on those that only mark it;
-    ``names``: of the limits in ``broken``, as the spec calls them."""
+    """The outcome of judging an attempt.
+
+    ``broken``: a sentence for each limit that makes the attempt invalid; ``marks``: for each that only marks it;
+    ``names``: the limits in ``broken``, as the spec calls them.
+    """
 
     broken: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
@@ -84,10 +88,10 @@ class Verdict:
 
 
 def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False) -> Verdict:
-    """Hold an attempt against all limits. Where each tunnel has its own flows, how even they are is a result.
+    """Return the verdict of an attempt against all limits.
 
-    ``load_marks``: competing load only marks the attempt, and where there is some, so do the limits that it breaks in
-    consequence, such as on lost packets.
+    Where each tunnel has its own flows, their spread only marks the attempt. ``load_marks``: competing load only marks
+    the attempt, and if there is some, so do the limits that it breaks in consequence, such as the one on lost packets.
     """
     verdict = Verdict()
     report_only = {*limits.report_only, *(["spread"] if evidence.flows is None else [])}
@@ -105,26 +109,26 @@ def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False) -> Ve
 
 
 def _went_past(evidence: Evidence) -> bool:
-    """Whether what the interfaces counted is too little to be the same traffic, sampled early or late."""
+    """Return True if the interfaces counted too little to have carried the same traffic, even sampled early or late."""
     return bool(evidence.unused) or any(
         one.interface_bytes < _LEAST_CARRIED * one.received_bytes for one in evidence.passages
     )
 
 
 def beyond(share: float, limit: float, digits: int = 0) -> str:
-    """A share above a limit in percent, with as many decimals (``digits`` or more) as show that it is above."""
+    """Format a share above a limit in percent, with as many decimals (at least ``digits``) as show that it is above."""
     while float(f"{100 * share:.{digits}f}") <= 100 * limit and digits < 9:
         digits += 1
     return f"{share:.{digits}%}"
 
 
 def total_rates(streams: Sequence[Stream]) -> list[float]:
-    """The throughput of all streams together, second by second."""
+    """Return the total throughput of all streams, second by second."""
     return [sum(rates) for rates in zip(*(stream.rates_bps for stream in streams), strict=False)]
 
 
 def variation(streams: Sequence[Stream]) -> float | None:
-    """The coefficient of variation of all streams' throughput together, second by second; None below 3 s."""
+    """Return the coefficient of variation of the streams' total throughput over seconds; None below 3 s."""
     seconds = total_rates(streams)
     if len(seconds) < _FEWEST_SECONDS or fmean(seconds) <= 0:
         return None
@@ -175,7 +179,7 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if age is not None and age > REKEY_AFTER_S:
         yield "rekey", f"a handshake was {age:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s"
     for where, received, came_in in evidence.passages:
-        # Both windows are nearly the same, so traffic that went another way (past the tunnel) shows here.
+        # Both windows are nearly the same, so traffic that bypassed the tunnel shows here.
         if received > came_in * (1 + limits.counters):
             yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
     if evidence.unused:
@@ -191,7 +195,7 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _spread(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
-    """A hash spreads flows unevenly by chance, which is no mistake: only what is beyond that breaks the limit."""
+    """Yield a breach if flows are spread more unevenly than a hash does by chance, and beyond the limit."""
     found = shares.fullest(evidence.carried)
     if found is None:
         return
@@ -212,7 +216,7 @@ def _processors(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]
     probes = evidence.probes
     computer = probes.get("computer") or {}
     elapsed = computer.get("elapsed_s") or 0.0
-    # In virtual time what others take makes a trial longer and not wrong: processor time is charged, not wall time.
+    # In virtual time, other programs make a trial longer, not wrong: processor time is charged, not wall time.
     if elapsed > 0 and not evidence.in_virtual_time:
         other, steal = computer["other_s"] / elapsed, computer["steal_s"] / elapsed
         if other > limits.competing_load:
@@ -283,7 +287,7 @@ def _packets(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if segments > 0 and retransmits > limits.retransmits * segments:
         share = beyond(retransmits / segments, limits.retransmits, 1)
         yield "retransmits", f"{share} of the segments were sent again; the limit is {limits.retransmits:.1%}"
-    # Where losses are what is measured, each has its place, and a share of them is no fault.
+    # Where losses are the measurement, each is attributed to a counter, and a share of them is not a fault.
     for role, devices in (evidence.probes.get("interfaces") or {}).items() if not evidence.loads else ():
         for device, counts in devices.items():
             for way in ("rx", "tx"):
@@ -310,7 +314,7 @@ def _loads(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
             yield "unexplained", f"{load.unexplained} of {load.sent} packets were lost {where}"
         if load.rate_pps is not None and load.offered_pps < load.rate_pps * (1 - limits.headroom):
             said = f"it sent {load.offered_pps / 1e3:.0f} kpps of the {load.rate_pps / 1e3:.0f} that were asked for"
-            # It is no limit of its own where it sends as much without a tunnel: there, what takes its packets holds it.
+            # A generator that sends as much without a tunnel is not the limit: whatever takes its packets is.
             held = (evidence.plain_pps or 0.0) >= load.rate_pps * (1 - limits.headroom)
             yield (
                 "headroom",
@@ -319,7 +323,7 @@ def _loads(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _remarks(evidence: Evidence) -> Iterator[str]:
-    """What a reader should know, and breaks no limit."""
+    """Yield sentences that a reader should know although no limit is broken."""
     if idle := [stream.where for stream in evidence.streams if not stream.received_bytes]:
         yield f"{len(idle)} of {len(evidence.streams)} connections carried nothing in the measured time"
     for load in evidence.loads:

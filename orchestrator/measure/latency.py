@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Round-trip times beside a load, as quantiles. Pure."""
+"""Quantiles of round-trip times beside a load. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,15 @@ QUANTILES: Mapping[str, float] = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p9
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest of some sorted values that at least a share of them does not exceed (nearest rank)."""
+    """Return the smallest of the sorted values that at least this share of them does not exceed (nearest rank)."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def round_trips(sent: int, rtts_s: Sequence[float]) -> dict[str, Any]:
-    """``sent`` and ``n``, the answers that came; their quantiles in seconds.
+    """Return ``sent``, ``n`` (the answers received) and the quantiles of the round-trip times in seconds.
 
-    All are None without any answer, and ``p999_s`` with fewer than 1000, of which it would be the longest time.
+    All quantiles are None without any answer; ``p999_s`` is None for fewer than 1000 answers, where it would be the
+    maximum.
     """
     ordered = sorted(rtts_s)
     least = {"p999_s": 1000}
@@ -28,6 +29,8 @@ def round_trips(sent: int, rtts_s: Sequence[float]) -> dict[str, Any]:
 
 
 def beside_traffic(echoes: Mapping[str, Any]) -> dict[str, Any]:
-    """The round trips that were timed beside the traffic of the trial itself, which is no share of a rate that a search
-    found. ``echoes``: of the agent's `Echoes.result`."""
+    """Return the round trips timed beside the trial's own traffic, which is not a share of a rate that a search found.
+
+    ``echoes``: the agent's `Echoes.result`.
+    """
     return {"at": 1.0, "offered_pps": None, **round_trips(echoes["sent"], echoes["rtts_s"])}

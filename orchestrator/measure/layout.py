@@ -30,25 +30,25 @@ LAN_GATEWAY = {"gateway-a": "198.18.1.1", "gateway-b": "198.18.2.1"}
 LAN_END = {"client": "198.18.1.2", "server": "198.18.2.2"}
 _PREFIX6 = "fd6f:7263:68"  # and the side, or ff for links
 _LINK6 = {"198.18.0.": "0", "198.18.1.": "1", "198.18.2.": "2"}
-SHARED = 0  # the number of the subnet that is behind all tunnels, and of the device that they share
+SHARED = 0  # the number of the subnet behind all tunnels, and of the device that they share
 HUB = GATEWAYS[1]  # the gateway whose tunnels may share a device
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Which roles start and end the traffic."""
+    """The roles at which the traffic starts and ends."""
 
     sender: str
     receiver: str
 
 
 def ends(topology: str) -> Ends:
-    """The roles at both ends of a topology."""
+    """Return the roles at both ends of a topology."""
     return Ends("client", "server") if topology == SITE_TO_SITE else Ends(*GATEWAYS)
 
 
 def roles(topology: str) -> tuple[str, ...]:
-    """The roles that a topology uses, from the sender to the receiver."""
+    """Return the roles that a topology uses, from the sender to the receiver."""
     return ("client", *GATEWAYS, "server") if topology == SITE_TO_SITE else GATEWAYS
 
 
@@ -64,17 +64,17 @@ def inner_network(side: int, tunnel: int, version: int) -> str:
 
 
 def sender_address(tunnel: int, version: int = 4) -> str:
-    """The inner address at the sending end of a tunnel."""
+    """Return the inner address at the sending end of a tunnel."""
     return inner_address(0, tunnel, version)
 
 
 def receiver_address(tunnel: int, version: int = 4) -> str:
-    """The inner address at the receiving end of a tunnel."""
+    """Return the inner address at the receiving end of a tunnel."""
     return inner_address(1, tunnel, version)
 
 
 def on_link(address: str, version: int) -> str:
-    """An address of a link, or its counterpart in IPv6."""
+    """Return a link address itself, or its counterpart in IPv6."""
     if version == 4:
         return address
     start, _, end = address.rpartition(".")
@@ -83,11 +83,11 @@ def on_link(address: str, version: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """How the addresses and routes of an experiment are: its topology, its traffic's paths and IP version.
+    """The addressing and routing of an experiment: its topology, its traffic's paths and its IP version.
 
     ``mtu``: bytes of the largest IP packet in a tunnel. ``sourced``: the ends send to each tunnel's far end from their
-    own address of that tunnel, also where a program binds to none. ``devices``: how the names of tunnels' devices
-    begin. ``shared``: gateway-b has one WireGuard device for all tunnels, with a peer for each.
+    own address of that tunnel, even if a program binds to none. ``devices``: the prefix of tunnel device names.
+    ``shared``: gateway-b has one WireGuard device for all tunnels, with a peer for each.
     """
 
     topology: str
@@ -100,24 +100,24 @@ class Net:
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """The IP versions in which everything has addresses."""
+        """The IP versions in which every device has addresses."""
         return (4,) if self.version == 4 else (4, 6)
 
     def device(self, tunnel: int, gateway: str = GATEWAYS[0]) -> str:
-        """The device of a tunnel on a gateway."""
+        """Return the device of a tunnel on a gateway."""
         return device(SHARED if self.shares(gateway) else tunnel, self.devices)
 
     def shares(self, gateway: str) -> bool:
-        """Whether a gateway has one device for all tunnels."""
+        """Return True if a gateway has one device for all tunnels."""
         return self.shared and gateway == HUB
 
     def subnets(self, tunnels: int) -> range:
-        """The numbers of the subnets on either side."""
+        """Return the numbers of the subnets on either side."""
         return range(SHARED if self.paths == "ecmp" else 1, tunnels + 1)
 
 
 def net_of(trial: Trial, devices: str = "wg") -> Net:
-    """The addresses and routes that a trial wants; ``devices`` as in `Net`."""
+    """Return the addressing and routing of a trial; ``devices`` as in `Net`."""
     levels, traffic = trial.levels, trial.traffic
     mtu = int(levels.get(TUNNEL_MTU, DEFAULT_MTU))
     shared = levels.get(TUNNEL_DEVICE) == SHARED_DEVICE
@@ -126,32 +126,35 @@ def net_of(trial: Trial, devices: str = "wg") -> Net:
 
 
 def receiver_subnet(tunnel: int) -> str:
-    """The address of the network, of 24 bits, at the receiving end of a tunnel."""
+    """Return the network address, of 24 bits, at the receiving end of a tunnel."""
     return inner_network(1, tunnel, 4).partition("/")[0]
 
 
 def device(tunnel: int, devices: str = "wg") -> str:
-    """The device of a tunnel, on either gateway; ``devices``: how the names of its system's devices begin."""
+    """Return the device of a tunnel, on either gateway; ``devices`` is the prefix of the system's device names."""
     return f"{devices}{tunnel}"
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where roles are. ``hosts``: (name, roles) of each; ``nics``: {host: {link: interface}} of links between hosts."""
+    """The hosts of the roles.
+
+    ``hosts``: (name, roles) of each; ``nics``: {host: {link: interface}} for links between hosts.
+    """
 
     hosts: Sequence[tuple[str, Sequence[str]]]
     nics: Mapping[str, Mapping[str, str]]
 
     def host_of(self, role: str) -> str:
-        """The host that has a role."""
+        """Return the host that has a role."""
         return next(name for name, roles in self.hosts if role in roles)
 
     def hosts_of(self, wanted: Sequence[str]) -> list[str]:
-        """The hosts that have any of some roles, each once."""
+        """Return the hosts that have any of the ``wanted`` roles, each once."""
         return list(dict.fromkeys(self.host_of(role) for role in wanted))
 
     def split(self, by_role: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """{role: x} as {host: {role: x}}."""
+        """Return {role: x} as {host: {role: x}}."""
         parts: dict[str, dict[str, Any]] = {}
         for role, value in by_role.items():
             parts.setdefault(self.host_of(role), {})[role] = value
@@ -159,15 +162,15 @@ class Placement:
 
 
 def wan_address(gateway: str) -> str:
-    """The address of a gateway on the link between the gateways."""
+    """Return the address of a gateway on the link between the gateways."""
     return WAN[gateway]
 
 
 def device_of(link: str) -> str:
-    """What a link's device is called in the namespaces at its ends."""
+    """Return the name of a link's device in the namespaces at its ends."""
     return "wan0" if link == "wan" else "lan0"
 
 
 def generator_device(role: str) -> str:
-    """The interface over which a role at an end of the topology reaches its gateway."""
+    """Return the interface over which a role at an end of the topology reaches its gateway."""
     return device_of(next(link for link, roles in LINKS.items() if role in roles))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A load of packets: what was sent, what came, and where the rest was lost."""
+"""A load of packets: what was sent, what arrived, and where the rest was lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Load:
-    """One load that was offered. ``rate_pps``: as asked for, None for as fast as it can; ``offered_pps``: as sent.
+    """One load that was offered.
 
-    ``sent``: packets that the client gave to its interface; ``received``: those that came to the server, with
-    ``received_bytes`` of IP; ``seconds``: how long, on the average of the CPUs. ``drops``: packets by ROLE/COUNTER; of
-    these ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: lost, and no counter says where; below 0
-    where counters say more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: of the hosts, over the load.
+    ``rate_pps``: the intended rate, None for as fast as possible; ``offered_pps``: the actual rate. ``sent``: packets
+    that the client handed to its interface; ``received``: packets that arrived at the server, with ``received_bytes``
+    of IP; ``seconds``: the duration, averaged over CPUs. ``drops``: packets by ROLE/COUNTER; of these,
+    ``backlog_dropped`` found a CPU's backlog full. ``unexplained``: losses that no counter accounts for, negative if
+    counters account for more. ``tunnels``: {tunnel: (sent, received)}; ``probes``: the hosts' probes during the load.
     """
 
     rate_pps: float | None
@@ -31,16 +32,16 @@ class Load:
 
     @property
     def received_pps(self) -> float:
-        """Packets per second that came to the server."""
+        """Packets per second that arrived at the server."""
         return self.received / self.seconds
 
     @property
     def loss_ratio(self) -> float:
-        """The share of the sent packets that did not come."""
+        """The share of the sent packets that did not arrive."""
         return (self.sent - self.received) / self.sent
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, but for the probes."""
+        """Return the load as JSON values, without the probes."""
         return {
             "rate_pps": self.rate_pps,
             "offered_pps": round(self.offered_pps, 1),

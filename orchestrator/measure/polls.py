@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the polls that the kernel recorded to rows that say whose they were. Pure."""
+"""Attribution of the polls that the kernel recorded to roles and devices. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ def of_hosts(
     where: Placement,
     shared: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The content of polls.json: {"bin_s", "lost", "columns", "rows"}, a row for each bin, CPU and device with polls.
+    """Return the content of polls.json: {"bin_s", "lost", "columns", "rows"}, a row per bin, CPU and polled device.
 
-    ``empty`` counts the polls that delivered no packet. ``shared``: {device: how many peers it has}, of devices that
-    tunnels share; each of their peers has a poll of its own, and rows of its own with ``DEVICE/N`` as the device. N is
-    no tunnel's number: the kernel does not say whose poll it was, so the peers count in the order of their packets.
+    ``measured``: the answers of the agents' ``measure``, by host; ``interfaces``: {role: {device: counters}} of the
+    same window. ``empty`` counts the polls that delivered no packet. Devices of several roles on a host share their
+    names, and the kernel reports only the addresses of their poll structures: the one that took more packets is
+    attributed to the role whose device received more.
 
-
-    ``measured``: what the agents' ``measure`` answered, by host; ``interfaces``: {role: {device: counters}} of the same
-    window. Devices of several roles on a host share their names, and the kernel tells only the addresses of their
-    polls: the one that took more packets belongs to the role whose device received more.
+    ``shared``: {device: number of peers} of devices that tunnels share. Each of their peers has its own poll structure,
+    and its own rows with ``DEVICE/N`` as the device. N is not a tunnel number: the kernel does not say whose poll it
+    was, so the peers are numbered in the order of their packets.
     """
     rows: list[list[Any]] = []
     lost, bin_s = 0, 0.0
@@ -44,8 +44,10 @@ def of_hosts(
 def _owners(
     rows: list[list[Any]], interfaces: Mapping[str, Mapping[str, Mapping[str, int]]], shared: Mapping[str, int]
 ) -> dict[tuple[int, str], tuple[str, str]]:
-    """{(poll, device): (role, what the row calls the device)}, by rank; a poll of a device that no role has, such as a
-    tunnel of the host's own, has the role ""."""
+    """Return {(poll, device): (role, device name in the row)}, matched by rank.
+
+    A poll of a device that no role has, such as a tunnel of the host's own, has the role "".
+    """
     taken: Counter[tuple[int, str]] = Counter()
     for _, _, poll, device, _, packets, _ in rows:
         taken[poll, device] += packets

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From two raw samples of a host to what happened between them. Pure."""
+"""The changes between two raw samples of a host. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.agent.hops import device_counts
 
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
-_DEVICE_FIELDS = {  # columns of /proc/net/dev; some cards count what they discard in fifo
+_DEVICE_FIELDS = {  # columns of /proc/net/dev; some NICs count what they discard in fifo
     "rx_bytes": (0,),
     "rx_packets": (1,),
     "rx_drops": (3, 4),
@@ -18,11 +18,11 @@ _DEVICE_FIELDS = {  # columns of /proc/net/dev; some cards count what they disca
 
 
 def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Seconds that each CPU spent in each state, ``nice`` counted as ``user``, and its ``cycles`` where counted.
+    """Return the seconds that each CPU spent in each state, and its ``cycles`` if counted.
 
-    In virtual time the kernel knows exactly for how long each CPU was busy, and what its ticks missed of that counts
-    as ``softirq``: an idle CPU has no ticks, so an interrupt that ends its idleness, with all the packets that it
-    receives, is idle time to the counters.
+    ``nice`` counts as ``user``. In virtual time the kernel knows exactly how long each CPU was busy, and the part that
+    its ticks missed counts as ``softirq``: an idle CPU has no ticks, so an interrupt that ends its idleness, with all
+    the packets that it receives, is idle time to the counters.
     """
     rate = before["ticks_per_s"]
     began, ended = before.get("virtual_time") or {}, after.get("virtual_time") or {}
@@ -48,10 +48,10 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
 
 def energy_joules(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float] | None:
-    """The energy between two samples by zone (package-0, dram of intel-rapl:0:0), in joules; None without a counter.
+    """Return the energy between two samples in joules, by zone (package-0, dram of intel-rapl:0:0).
 
-    A counter begins at 0 again after its range. One that did so twice in between cannot be told from one that did so
-    once; the range of a package lasts for some minutes at the least.
+    Returns None without a counter. A counter wraps to 0 after its range. Two wraps cannot be told from one; the range
+    of a package lasts for at least some minutes.
     """
     zones = {}
     for zone, now in (after.get("energy") or {}).items():
@@ -74,7 +74,7 @@ def _softirq_table(text: str) -> dict[str, list[int]]:
 
 
 def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, int]]:
-    """How often each CPU ran each kind of softirq."""
+    """Return how many times each CPU ran each kind of softirq."""
     old, new = _softirq_table(before["softirqs"]), _softirq_table(after["softirqs"])
     cpus = sorted(int(cpu) for cpu in after["cpus"])
     return [
@@ -87,7 +87,7 @@ def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
 
 
 def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
-    """{role: {device: {counter: increase}}}; devices without traffic are left out."""
+    """Return {role: {device: {counter: increase}}}; devices without traffic are left out."""
     result: dict[str, dict[str, dict[str, int]]] = {}
     for role, text in after["interfaces"].items():
         old = device_counts(before["interfaces"][role])
@@ -102,13 +102,13 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
 
 
 def virtual_time(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, Any]:
-    """What happened in virtual time between two readings of a host's /proc/virtual_time, in seconds and numbers.
+    """Return what happened between two readings of a host's /proc/virtual_time, in seconds and counts.
 
     ``virtual_s``, ``wall_s``: how much time passed for the host's virtual CPUs and for the computer that runs them;
     ``dilation``: wall_s per virtual_s. ``lent_s``: how long virtual CPUs ran beyond their quantum, and ``lent_share``
-    of the time for which they were busy. ``forced``: how often one lost its slot although it held a lock. ``skew_s``:
-    the largest difference between the clocks of two busy ones since the first reading. ``stolen_s``: for how long the
-    computer did not run one that had a slot. ``switches``: how often a slot was given.
+    of their busy time. ``forced``: how many times one lost its slot although it held a lock. ``skew_s``: the largest
+    difference between the clocks of two busy ones since the first reading. ``stolen_s``: how long the computer did not
+    run one that had a slot. ``switches``: how many times a slot was given.
     """
 
     def grown(name: str) -> int:
@@ -137,7 +137,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The probes of one host from the two samples around the measured window, and what was around all traffic."""
+    """Return the probes of one host from the samples around the measured window and those around all traffic."""
     before, after = samples
     first, last = surroundings
     began, ended = before.get("virtual_time"), after.get("virtual_time")
@@ -163,10 +163,10 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
 
 
 def over_time(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the agents' ``measure`` read during the traffic, one row per host and time.
+    """Return what the agents' ``measure`` read during the traffic, one row per host and time.
 
     ``at_s``: seconds after the measured window began; ``memory_available`` and ``slab`` (the kernel's own objects,
-    socket buffers and peers among them) in bytes; ``drops``: packets that the interfaces of the host's roles have
+    including socket buffers and peers) in bytes; ``drops``: packets that the interfaces of the host's roles have
     dropped since ``at_s`` 0.
     """
     rows = []
@@ -186,7 +186,7 @@ def over_time(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def _dropped(reading: Mapping[str, Any]) -> int:
-    """Packets that all interfaces have dropped up to a reading."""
+    """Return how many packets all interfaces have dropped up to a reading."""
     places = (*_DEVICE_FIELDS["rx_drops"], *_DEVICE_FIELDS["tx_drops"])
     devices = (counts for text in reading["interfaces"].values() for counts in device_counts(text).values())
     return sum(counts[place] for counts in devices for place in places)
@@ -195,12 +195,12 @@ def _dropped(reading: Mapping[str, Any]) -> int:
 def of_hosts(
     measured: Mapping[str, Mapping[str, Any]], duration_s: float, owners: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
-    """The probes of an attempt of a planned duration from what the agents' ``measure`` answered, by host.
+    """Return the probes of an attempt of a planned duration from the answers of the agents' ``measure``, by host.
 
-    Rows of CPUs say their host, and their role where CPUs belong to roles (``owners``: {cpu: role}). Of what is one
-    number a host, the worst counts: the window and the step of the clock that are farthest off, the lowest frequency
-    after; packets and throttling are added up. ``virtual_time`` is that of the one host that a testbed in virtual time
-    has, and absent in real time.
+    Rows of CPUs have their host, and their role if CPUs belong to roles (``owners``: {cpu: role}). Of values that a
+    host has once, the worst counts: the window and the clock step that are farthest off, and the largest drop in
+    frequency; packets and throttling events are added up. ``virtual_time`` is that of the only host of a testbed in
+    virtual time, and absent in real time.
     """
     parts = {host: between(answer["samples"], answer["surroundings"]) for host, answer in measured.items()}
     rows = {
@@ -241,6 +241,6 @@ def _owner(row: Mapping[str, Any], owners: Mapping[int, str] | None) -> dict[str
 
 
 def _slowing(part: Mapping[str, Any]) -> float:
-    """How the frequency of a host's CPUs changed, as a factor; 1 where it does not say."""
+    """Return the frequency of a host's CPUs after the traffic relative to that before it; 1 if unknown."""
     before, after = part["frequency_khz_before"], part["frequency_khz_after"]
     return after / before if before and after else 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The number in what a program of the user's own printed. Pure."""
+"""Extraction of the number from what a user's own program printed. Pure."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from orchestrator.spec import Reading
 
 
 def value_in(text: str, reading: Reading) -> float:
-    """The number in what a program printed. Raises ValueError with why there is none."""
+    """Return the number in what a program printed. Raises ValueError with the reason if there is none."""
     if reading.regex is not None:
         found = [match.group(1) for match in re.finditer(reading.regex, text, re.MULTILINE)]
         if not found or found[-1] is None:
@@ -30,7 +30,7 @@ def value_in(text: str, reading: Reading) -> float:
 
 
 def _at(text: str, path: str) -> Any:
-    """The value at a path of a JSON document: keys, and places of lists in brackets."""
+    """Return the value at a path of a JSON document: keys, and list indices in brackets."""
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agents are asked so that a topology is there: links, addresses, routes, devices, peers. Pure.
+"""The agents' requests that set up a topology: links, addresses, routes, devices, peers. Pure.
 
-`orchestrator.measure.layout` has the addresses.
+The addresses are from `orchestrator.measure.layout`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,12 @@ from orchestrator.measure.layout import (
 )
 from orchestrator.spec import GATEWAYS, LINKS, RSS, STEERED, VETH, LinkKind
 
-# What a route over a tunnel names as the next hop, which IPv6 wants for more than one (RFC 4291); WireGuard has no use
-# for it.
+# The next hop of a route over several tunnels, which IPv6 requires (RFC 4291); WireGuard ignores it.
 _ANY_HOP6 = "fe80::1"
 
 
 def _sysctls(net: Net) -> dict[str, str]:
-    """What a gateway's namespace is set to: it forwards, and hashes flows on ports where they are to be spread."""
+    """Return a gateway's settings: it forwards, and hashes flows on ports if they are to be spread over tunnels."""
     ecmp = net.paths == "ecmp"
     return {
         "net.ipv4.ip_forward": "1",
@@ -47,7 +46,10 @@ _ALONE = {4: 32, 6: 128}
 
 
 def _add(address: str, address6: str, length: Mapping[int, int], device_name: str, net: Net) -> list[str]:
-    """Lines that give a device its address in each version. Nobody else has it, so it need not be asked for (nodad)."""
+    """Return the lines that give a device its address in each version.
+
+    The addresses are unique, so duplicate address detection is off (nodad).
+    """
     lines = [f"address add {address}/{length[4]} dev {device_name}"]
     return lines + [f"address add {address6}/{length[6]} dev {device_name} nodad"] * (6 in net.versions)
 
@@ -57,7 +59,7 @@ def _add_link(address: str, length: int, device_name: str, net: Net) -> list[str
 
 
 def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
-    """What each role's namespace has: {role: {"sysctl", "ip"}}."""
+    """Return the configuration of each role's namespace: {role: {"sysctl", "ip"}}."""
     numbers = net.subnets(tunnels)
     inner = [
         [
@@ -93,18 +95,18 @@ def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
     return namespaces
 
 
-# What veth makes the hash of that chooses among a gateway's CPUs: the outer headers of each packet, as a NIC does, or
-# nothing, since flows take the CPUs in turn.
+# The input of the hash by which veth chooses among a gateway's CPUs: the outer headers of each packet, as in a NIC, or
+# nothing, because flows take the CPUs in turn.
 _RECEIVE_HASH: Mapping[LinkKind, str] = {RSS: "headers", STEERED: "turns"}
 
 
 def _steering(
     kind: LinkKind, ends_of_links: Sequence[Sequence[str]], cpus: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, Any]]:
-    """{role: what the agent's ``links`` does so that packets come to the role's CPUs}.
+    """Return {role: the argument of the agent's ``links`` that steers packets to the role's CPUs}.
 
-    ``ends_of_links``: (role, device, role, device) of each pair of veth devices. To a client or server, which is no
-    matter of the experiment, they come on the CPU on which they are read.
+    ``ends_of_links``: (role, device, role, device) of each pair of veth devices. A client or server, whose CPUs are not
+    under test, receives packets on the CPU that reads them.
     """
     steering: dict[str, dict[str, Any]] = {}
     for one, name_here, other, name_there in ends_of_links:
@@ -123,10 +125,10 @@ def links_requests(
     kind: LinkKind = VETH,
     cpus: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
+    """Return the agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
 
     A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces. ``kind``: how
-    packets come to the CPUs of a role over veth; ``cpus``: those of each role, where they are not to stay on the CPU
+    packets reach the CPUs of a role over veth; ``cpus``: the CPUs of each role, if packets are not to stay on the CPU
     that sent them.
     """
     requests: dict[str, dict[str, Any]] = {
@@ -151,7 +153,7 @@ def links_requests(
 
 
 def neighbours(net: Net) -> dict[str, list[str]]:
-    """The addresses that each role must reach at the other end of its links, before any tunnel: {role: [address]}."""
+    """Return the addresses that each role must reach at the other end of its links: {role: [address]}."""
     reached = _neighbours(net.topology)
     return {role: [on_link(a, version) for version in net.versions for a in near] for role, near in reached.items()}
 
@@ -172,13 +174,16 @@ def _far_side(gateway: str) -> int:
 def _route(
     net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None
 ) -> dict[str, Any]:
-    """To a subnet of the far side. In gateway-to-gateway, traffic starts at the gateway, from its inner address."""
+    """Return a route to a subnet of the far side.
+
+    In gateway-to-gateway, traffic starts at the gateway, from its inner address.
+    """
     source = inner_address(GATEWAYS.index(gateway), subnet, version) if net.topology == GATEWAY_TO_GATEWAY else None
     return {"to": inner_network(_far_side(gateway), subnet, version), "devices": devices, "via": via, "source": source}
 
 
 def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
-    """Routes that send each tunnel's traffic through its device, and that to the shared subnet through all."""
+    """Return the routes that send each tunnel's traffic through its device, and the shared subnet's through all."""
     everywhere = [net.device(i, gateway) for i in range(1, tunnels + 1)]
     return [
         _route(
@@ -195,7 +200,7 @@ def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
 
 
 def plain_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
-    """Routes that send the same traffic over the link between the gateways, without a tunnel."""
+    """Return the routes that send the same traffic over the link between the gateways, without a tunnel."""
     other = WAN[GATEWAYS[_far_side(gateway)]]
     return [
         _route(net, gateway, i, version, ["wan0"], on_link(other, version))
@@ -205,12 +210,12 @@ def plain_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
 
 
 def port(gateway: str, tunnel: int) -> int:
-    """The UDP port of a tunnel's device; a tunnel is one outer pair of address and port."""
+    """Return the UDP port of a tunnel's device; a tunnel is one outer pair of address and port."""
     return (20000, 40000)[GATEWAYS.index(gateway)] + tunnel
 
 
 def tunnel_devices(net: Net, tunnels: int) -> dict[str, list[dict[str, Any]]]:
-    """What the agent's ``tunnels`` makes, by gateway."""
+    """Return the devices that the agent's ``tunnels`` makes, by gateway."""
     return {
         gateway: [
             {"device": device(i), "port": port(gateway, i), "mtu": net.mtu}
@@ -227,11 +232,10 @@ def tunnel_peers(
     device_settings: Mapping[str, str],
     pinned_to: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The agent's ``peers``, by gateway: its devices get the other's public key, its endpoint and its subnets.
+    """Return the agent's ``peers``, by gateway: each device gets the public key, endpoint and subnets of the other end.
 
-    Each device allows the shared subnet, if there is one: what a device allows is its own matter. Where tunnels share
-    a device, it gets a peer for each, in their order, and is the only peer of all those at the other end.
-
+    Each device allows the shared subnet, if there is one, because devices do not share their allowed IPs. Where tunnels
+    share a device, it gets a peer for each, in their order, and is the only peer of all devices at the other end.
     ``pinned_to``: {gateway: its CPUs}, which the tunnels take in turn, one each, for their queued work.
     """
     gateways: dict[str, dict[str, Any]] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials in which gateway-a changes the UDP ports of its tunnels: what it is asked, and whether gateway-b followed."""
+"""Trials in which gateway-a changes the UDP ports of its tunnels: the request, and the check of gateway-b's peers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import NEVER
 from orchestrator.spec.varied import TUNNEL_ROAMING
 
-_ASIDE = 10000  # from a tunnel's port to the other one that it takes
+_ASIDE = 10000  # offset of a tunnel's alternative port
 
 
 def roaming_of(attempt: Attempt) -> dict[str, Any] | None:
-    """What the agent's ``Roaming`` takes in a trial; None where the tunnels keep their ports."""
+    """Return the argument of the agent's ``Roaming`` in a trial, or None if the tunnels keep their ports."""
     every_s = attempt.trial.levels.get(TUNNEL_ROAMING, NEVER)
     if every_s == NEVER or not attempt.tunnelled:
         return None
@@ -26,9 +26,9 @@ def roaming_of(attempt: Attempt) -> dict[str, Any] | None:
 
 
 def moves_of(answer: Mapping[str, Any]) -> list[dict[str, float]]:
-    """When all tunnels changed their ports, and how long that took, in seconds: ``at_s`` after the warm-up, ``took_s``.
+    """Return when all tunnels changed their ports, and how long that took: ``at_s`` after the warm-up, ``took_s``.
 
-    ``answer``: of the agent's ``measure`` on gateway-a's host.
+    Both are in seconds. ``answer``: of the agent's ``measure`` on gateway-a's host.
     """
     began = answer["samples"][0]["at_monotonic_s"]
     return [
@@ -38,9 +38,9 @@ def moves_of(answer: Mapping[str, Any]) -> list[dict[str, float]]:
 
 
 def left_behind(attempt: Attempt, ports: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The peers of gateway-b whose packets still go to another port than gateway-a's tunnel has now.
+    """Return the peers of gateway-b whose packets still go to a former port of gateway-a's tunnel.
 
-    ``ports``: {gateway: {peer: port}}, with the peers in the order of the tunnels' numbers where they share a device.
+    ``ports``: {gateway: {peer: port}}, with the peers in the order of the tunnels' numbers if they share a device.
     """
     wanted = roaming_of(attempt)
     if wanted is None:

@@ -12,7 +12,7 @@ from orchestrator.testbed.remote import request_all
 
 
 def placement_of(testbed: Testbed) -> Placement:
-    """Where a testbed has the roles."""
+    """Return the placement of roles on a testbed's hosts."""
     return Placement(testbed.hosts, testbed.nics)
 
 
@@ -27,8 +27,8 @@ def ask_roles(
 ) -> dict[str, dict[str, Any]]:
     """Ask the hosts of roles for an operation at the same time; return the answers by host.
 
-    ``by_role``: what is asked for each role, of which each host gets its own part, as the argument ``key``; ``common``:
-    arguments that all hosts get; ``timeout_s``: as for `together`.
+    ``by_role``: the argument for each role; each host gets its roles' part as the argument ``key``. ``common``:
+    arguments that all hosts get. ``timeout_s``: as for `together`.
     """
     split = placement_of(testbed).split(by_role)
     asked = {host: {key: part, **common} for host, part in split.items()}
@@ -36,9 +36,10 @@ def ask_roles(
 
 
 def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
-    """Make the roles' namespaces and the links between them, for up to ``tunnels`` tunnels, and see that packets pass.
+    """Create the roles' namespaces and the links between them, and check that packets pass.
 
-    Raises TestbedError: a host does not answer, or two roles do not reach each other.
+    There are addresses for up to ``tunnels`` tunnels. Raises TestbedError if a host does not answer, or two roles do
+    not reach each other.
     """
     placement = placement_of(testbed)
     links = requests.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
@@ -47,6 +48,6 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
 
 
 def see_neighbours(testbed: Testbed, net: Net) -> None:
-    """See that packets pass the links between roles. Raises TestbedError: two roles do not reach each other."""
+    """Check that packets pass the links between roles. Raises TestbedError if two roles do not reach each other."""
     near = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
     ask_roles(testbed, "neighbours", near, 60, mtu=LINK_MTU)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One execution of a trial on a prepared testbed: tunnels up, handshakes, the traffic of its tool, tunnels down.
 
-What concerns several hosts is asked of all at once. They begin the traffic, and sample around it, at one agreed time.
+Requests to several hosts are sent to all of them at once. The hosts begin the traffic, and the sampling around it, at
+one agreed time.
 """
 
 import time
@@ -27,7 +28,10 @@ def run_attempt(
     conditions: Conditions | None = None,
     on_bounds: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Execute a trial once. Never raises for what can go wrong on a host; the outcome says what did."""
+    """Execute a trial once, and return the outcome.
+
+    Failures of a host are not raised; the outcome's reasons describe them.
+    """
     outcome = Outcome()
     began = time.monotonic()
     phases = Phases()
@@ -42,7 +46,7 @@ def run_attempt(
     total = time.monotonic() - began
     planned = trial.traffic.warm_up_s + trial.traffic.duration_s
     traffic_s = planned if outcome.traffic_s is None else outcome.traffic_s
-    # In virtual time the traffic took longer than its own seconds, by as much as the measured window did.
+    # In virtual time the traffic took more wall time, by the same factor as the measured window.
     traffic_s *= (outcome.probes.get("virtual_time") or {}).get("dilation") or 1.0
     if conditions is not None and conditions.control is not None and outcome.probes:
         outcome.probes["control"] = dict(conditions.control)
@@ -71,7 +75,7 @@ def _run(attempt: Attempt) -> None:
     except (AgentFailure, BadReport):
         raise
     except (KeyboardInterrupt, TestbedError):
-        outcome.host_lost = True  # the conversation broke off: nothing more can be asked of this host
+        outcome.host_lost = True  # the connection broke off: nothing more can be asked of this host
         raise
     finally:
         _clean_up(attempt)
@@ -79,8 +83,11 @@ def _run(attempt: Attempt) -> None:
 
 
 def _clean_up(attempt: Attempt) -> None:
-    """Remove the link's shape and the trial's devices; what cannot be removed spoils the block, so the host counts as
-    lost. Plain forwarding has no devices, and its routes are replaced by the next trial's."""
+    """Remove the link's shape and the trial's devices.
+
+    Whatever cannot be removed affects the rest of the block, so the host then counts as lost. Plain forwarding has no
+    devices, and its routes are replaced by the next trial's.
+    """
     outcome = attempt.outcome
     if outcome.host_lost:
         return

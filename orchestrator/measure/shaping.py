@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The link between the gateways as a trial wants it: shaped while its traffic runs, and as it was afterwards."""
+"""Shaping of the link between the gateways while a trial's traffic runs."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from orchestrator.testbed.remote import request_all
 
 
 def shape_link(attempt: Attempt) -> None:
-    """Delay, lose, reorder and limit what both gateways send over the link, where the trial's cell asks for it."""
+    """Delay, drop, reorder and rate-limit what both gateways send over the link, as the trial's cell requests."""
     shape = shape_of(attempt.trial.levels)
     if shape is not None:
         _ask(attempt, "shape_links", shape.to_json())
 
 
 def unshape_link(attempt: Attempt) -> None:
-    """Take that away again. Raises TestbedError where it stays."""
+    """Remove the link's shape. Raises TestbedError if it cannot be removed."""
     if shape_of(attempt.trial.levels) is not None:
         _ask(attempt, "unshape_links", {})
 

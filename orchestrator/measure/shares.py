@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What share of the traffic each tunnel carried, and how uneven chance alone may make it. Pure."""
+"""The share of the traffic that each tunnel carried, and how uneven shares may be by chance. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ def carried(
     net: layout.Net,
     of_peers: Sequence[Mapping[int, int]] = (),
 ) -> dict[str, list[dict[str, int]]]:
-    """What each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}], of every tunnel.
+    """Return what each tunnel's device received and sent, by gateway: [{"tunnel", "bytes", "packets"}] of all tunnels.
 
     ``interfaces``: the counters of `orchestrator.measure.probes`, which leave out devices without traffic;
-    ``of_peers``: {tunnel: bytes} that the peers of a device that tunnels share received, and sent. These are since the
-    tunnels were made, warm-up and handshakes included, and WireGuard counts no packets of a peer.
+    ``of_peers``: {tunnel: bytes} that the peers of a shared device received, and sent. The latter count from the
+    creation of the tunnels, including warm-up and handshakes, and WireGuard does not count a peer's packets.
     """
     return {
         gateway: [
@@ -39,7 +39,7 @@ def _of_device(counters: Mapping[str, int]) -> dict[str, int]:
 
 
 def shares(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, list[dict[str, Any]]]:
-    """The same as shares of a gateway's sum (0 to 1); None where nothing was carried."""
+    """Return the counts as shares of a gateway's sum (0 to 1); None where nothing was carried."""
     return {
         gateway: [
             {
@@ -57,7 +57,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def fullest(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> tuple[str, int, float] | None:
-    """The gateway, the tunnel and the share of the tunnel that carried the largest share of bytes; None without any."""
+    """Return (gateway, tunnel, share) of the tunnel with the largest share of bytes; None if nothing was carried."""
     found = [
         (gateway, row["tunnel"], share)
         for gateway, rows in shares(counted).items()
@@ -68,17 +68,18 @@ def fullest(counted: Mapping[str, Sequence[Mapping[str, int]]]) -> tuple[str, in
 
 
 def by_chance(flows: int, tunnels: int, chance: float = CHANCE) -> float:
-    """The share of flows that the fullest tunnel exceeds with at most this probability, if each flow takes any tunnel.
+    """Return the share of flows that the fullest tunnel exceeds with at most probability ``chance``.
 
-    The number of flows in one tunnel is binomial(flows, 1/tunnels); that any of the tunnels has more than k is at most
-    ``tunnels`` times as likely as that one has (Bonferroni). Returns k / flows for the smallest such k.
+    Each flow takes any tunnel with equal probability. The number of flows in one tunnel is binomial(flows, 1/tunnels);
+    that any of the tunnels has more than k is at most ``tunnels`` times as likely as that a given one has (Bonferroni).
+    The result is k / flows for the smallest such k.
     """
     if tunnels <= 1 or flows < 1:
         return 1.0
     p, tail = 1 / tunnels, 0.0
-    for k in range(flows, -1, -1):  # from the far end, where terms are small and add up without loss
+    for k in range(flows, -1, -1):  # from the far end, where terms are small and add up without rounding loss
         logarithm = math.lgamma(flows + 1) - math.lgamma(k + 1) - math.lgamma(flows - k + 1)
         tail += math.exp(logarithm + k * math.log(p) + (flows - k) * math.log1p(-p))
-        if tail * tunnels > chance:  # more than k - 1 flows in a tunnel is likelier than that
+        if tail * tunnels > chance:  # more than k - 1 flows in a tunnel are more likely than that
             return k / flows
     return 1.0

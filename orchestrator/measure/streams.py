@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a generator's report says of a tunnel's traffic, or that it says nothing."""
+"""A tunnel's traffic according to a generator's report, and the error for an unusable report."""
 
 from dataclasses import dataclass
 
 
 class BadReport(Exception):
-    """What a generator reported is missing, cut off or says that something failed: a sentence."""
+    """A generator's report is missing, truncated or reports a failure; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """What one iperf3 pair measured in one direction, after the warm-up.
 
-    ``tunnel``: None where its flows are spread over all; ``where``: what a sentence calls it.
-    ``throughput_bps``: bits per second that the receiver counted; ``duration_s``: over how long it counted;
-    ``rates_bps``: the same, interval by interval; ``sent_bytes``: what the sender gave to TCP or UDP.
-    ``packets``: UDP datagrams that were due at the receiver, of which ``lost`` did not come.
+    ``tunnel``: None if its flows are spread over all; ``where``: its name in a sentence. ``throughput_bps``: bits per
+    second that the receiver counted; ``duration_s``: the time over which it counted; ``rates_bps``: the throughput of
+    each interval; ``sent_bytes``: what the sender gave to TCP or UDP. ``packets``: UDP datagrams that were due at the
+    receiver, of which ``lost`` did not arrive.
     """
 
     tunnel: int | None

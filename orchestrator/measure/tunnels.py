@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tunnels of a trial, of whichever system: made, tried, made anew where keys get old, and removed."""
+"""The tunnels of a trial, of any system: creating, checking, renewing and removing them."""
 
 import math
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Testbed, slowness
 from orchestrator.testbed.remote import AgentFailure, request_all
 
-# Each is for real processors, and longer on slow hosts.
+# For real processors; slow hosts get more.
 HANDSHAKE_TIMEOUT_S = 10.0
-HANDSHAKE_S = 0.05  # and so much more for each tunnel
+HANDSHAKE_S = 0.05  # in addition, for each tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """What WireGuard on the gateways knows of its peers.
+    """What WireGuard on the gateways knows about its peers.
 
-    ``ages_s``: {gateway: {peer: seconds since its last handshake, None for never}}, where a peer has the name of its
-    device, or ``wg0/N`` of tunnel N on a device that tunnels share; ``clock_s``: {gateway: the time on
-    its host's clock when that was read}. Where gateway-b has one device for all tunnels, ``received_bytes`` and
-    ``sent_bytes``: {tunnel: bytes on the wire, without outer headers, since the tunnel was made}; elsewhere empty.
-    ``ports``: {gateway: {peer: the UDP port to which its packets go}}.
+    ``ages_s``: {gateway: {peer: seconds since its last handshake, None for never}}, where a peer is named after its
+    device, or ``wg0/N`` for tunnel N on a device that tunnels share; ``clock_s``: {gateway: the time of that reading by
+    its host's clock}. Where gateway-b has one device for all tunnels, ``received_bytes`` and ``sent_bytes``: {tunnel:
+    bytes on the wire, without outer headers, since the tunnel was made}; elsewhere empty. ``ports``: {gateway: {peer:
+    the UDP port to which its packets go}}.
     """
 
     ages_s: Mapping[str, Mapping[str, float | None]]
@@ -39,14 +39,14 @@ class Peers:
 
 
 def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
-    """Make and configure so many tunnels between the gateways, whose kernels have what the variant needs."""
+    """Create and configure ``tunnels`` tunnels between the gateways, whose kernels have what the variant needs."""
     system_of(variant).create(testbed, net, tunnels, variant)
 
 
 def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
-    """See that a datagram crosses every path both ways, which completes its tunnel's handshake.
+    """Check that a datagram crosses every path both ways, which completes its tunnel's handshake.
 
-    ``packet_size``: bytes of its IP packet, which must pass whole.
+    ``packet_size``: bytes of its IP packet, which must pass unfragmented.
     """
     ends = layout.ends(topology)
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
@@ -57,11 +57,11 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
 
 
 def keep_young(attempt: Attempt) -> None:
-    """See that no handshake falls due while traffic runs: make the tunnels anew where one is too old for that.
+    """Ensure that no rekey falls due while traffic runs: renew the tunnels if a handshake is too old.
 
-    The time since the first one bounds their age, so that the gateways are asked only where it might not do. Raises
-    AgentFailure where even new handshakes would be too old. Nothing is done where the spec allows rekeys, or the system
-    has none.
+    The time since the first handshake bounds their age, so the gateways are asked only if that bound is not enough.
+    Does nothing if the spec allows rekeys or the system has none. Raises AgentFailure if even new handshakes would be
+    too old.
     """
     if not attempt.rekeys or "rekey" in attempt.conditions.limits.report_only:
         return
@@ -83,7 +83,7 @@ def keep_young(attempt: Attempt) -> None:
 
 
 def renew_tunnels(attempt: Attempt, packet_size: int | None = None) -> None:
-    """Make a trial's tunnels anew, with new keys and handshakes; ``packet_size`` as in `shake_hands`."""
+    """Recreate a trial's tunnels, with new keys and handshakes; ``packet_size`` as in `shake_hands`."""
     assert attempt.variant is not None
     tunnels = attempt.trial.levels.tunnels
     remove_tunnels(attempt.testbed, tunnels)
@@ -92,7 +92,7 @@ def renew_tunnels(attempt: Attempt, packet_size: int | None = None) -> None:
 
 
 def _oldest(testbed: Testbed) -> float:
-    """Seconds since the oldest of the tunnels' handshakes; infinite where one has none."""
+    """Return the seconds since the oldest of the tunnels' handshakes; infinite if a tunnel has none."""
     ages = [age for devices in peers_now(testbed).ages_s.values() for age in devices.values()]
     return max((math.inf if age is None else age for age in ages), default=math.inf)
 
@@ -111,17 +111,17 @@ def peers_now(testbed: Testbed) -> Peers:
 
 
 def _number(peer: str) -> int:
-    """The tunnel of a peer of a shared device, such as 3 of wg0/3."""
+    """Return the tunnel of a peer of a shared device, such as 3 for wg0/3."""
     return int(peer.rpartition("/")[2])
 
 
 def remove_tunnels(testbed: Testbed, tunnels: int) -> None:
-    """Remove all devices of tunnels, their routes with them, and what IPsec has beside devices."""
+    """Remove all tunnel devices with their routes, and IPsec's state that is not part of a device."""
     _of_gateways(testbed, "remove_tunnels", 30 + 0.1 * tunnels)
 
 
 def _of_gateways(testbed: Testbed, operation: str, timeout_s: float = 30) -> dict[str, dict[str, Any]]:
-    """An operation that takes roles, of the gateways on their hosts; the answers by host."""
+    """Ask the gateways for an operation that takes roles; return the answers by host."""
     roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
     wanted = {host: {"roles": list(here)} for host, here in roles.items()}
     return request_all(testbed.agents, operation, wanted, timeout_s)
