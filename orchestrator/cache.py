@@ -6,7 +6,6 @@ own and renamed when it is whole, so that a failed or interrupted build leaves n
 processes that want the same product build it once.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -24,7 +23,7 @@ from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 from orchestrator.private import odd_characters
 from orchestrator.progress import Progress
-from orchestrator.store.files import replace_file, to_json, walk
+from orchestrator.store.files import replace_file, to_json, try_lock, walk
 
 KINDS = (
     *("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk"),
@@ -80,11 +79,8 @@ def _clear_abandoned(kind: str) -> None:
     for left in (cache_home() / kind).glob(".*.building"):
         key = left.name.removeprefix(".").removesuffix(".building")
         with (cache_home() / "locks" / f"{kind}-{key}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(left, ignore_errors=True)
+            if try_lock(file.fileno()):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def refuse_odd_path() -> None:

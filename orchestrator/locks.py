@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locks between processes of one user, by name, in the cache."""
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.paths import cache_home
+from orchestrator.store.files import try_lock, wait_for_lock
 
 
 @contextmanager
@@ -15,9 +15,7 @@ def lock(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None
     folder = cache_home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file.fileno()):
             on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for_lock(file.fileno())
         yield

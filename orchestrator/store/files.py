@@ -54,18 +54,30 @@ def _say_no_flush() -> None:
 def try_lock(fd: int, *, shared: bool = False) -> bool:
     """Lock a file or folder without waiting; False where another process holds it. The lock goes with the process.
 
-    Raises OSError with ENOLCK where the file system has no locks.
+    Raises OSError with ENOLCK and the path where the file system has no locks.
     """
     try:
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        wait_for_lock(fd, shared=shared, nonblocking=True)
     except BlockingIOError:
         return False
+    return True
+
+
+def wait_for_lock(fd: int, *, shared: bool = False, nonblocking: bool = False) -> None:
+    """Lock a file or folder, and wait while another process holds it. The lock goes with the process.
+
+    ``nonblocking``: raise BlockingIOError instead of waiting. Raises OSError with ENOLCK and the path where the file
+    system has no locks.
+    """
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (fcntl.LOCK_NB if nonblocking else 0))
+    except BlockingIOError:
+        raise
     except OSError as error:
         if error.errno in _NO_LOCKS:
             path = os.readlink(f"/proc/self/fd/{fd}")
             raise OSError(errno.ENOLCK, "It cannot be locked", path) from error
         raise
-    return True
 
 
 def entries(folder: Path | str) -> list["os.DirEntry[str]"]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
+from orchestrator.store.files import try_lock, wait_for_lock
 from orchestrator.testbed.computer import boot_of_computer
 
 _OF_COMPUTER = Path("/run/lock")  # where all users of a computer meet; FHS 3.0, section 5.9
@@ -124,7 +125,7 @@ def lease(
                 raise TestbedError(f"The {name} of this computer is in use by {who}. Wait until it has ended.")
             on_wait(who)
             if run is None:
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                wait_for_lock(fd)
                 _say_who(fd, run)
             else:
                 while not _take(fd, name, run):
@@ -137,36 +138,27 @@ def lease(
 def _take(fd: int, name: str, run: str | None) -> bool:
     """Take the lock where it is free, or held by the same run, which is found out by one process at a time."""
     if run is None:
-        taken = _flock(fd, fcntl.LOCK_EX)
+        taken = try_lock(fd)
         if taken:
             _say_who(fd, run)
         return taken
     gate = _open(f"{name}.gate")
     try:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        if _flock(fd, fcntl.LOCK_EX):  # nobody has it: this is the first
+        wait_for_lock(gate)
+        if try_lock(fd):  # nobody has it: this is the first
             if not _say_who(fd, run):
                 raise TestbedError(
                     f"The lease file of the {name} of this computer is another user's, so that testbeds cannot share "
                     f"it. Remove {_OF_COMPUTER}/orch-{name} as that user, or as root."
                 )
-            return _flock(fd, fcntl.LOCK_SH)  # another run may have come in between
-        if _flock(fd, fcntl.LOCK_SH):
+            return try_lock(fd, shared=True)  # another run may have come in between
+        if try_lock(fd, shared=True):
             if _told(fd).get("run") == run:
                 return True
             fcntl.flock(fd, fcntl.LOCK_UN)
         return False
     finally:
         os.close(gate)
-
-
-def _flock(fd: int, how: int) -> bool:
-    """Lock without waiting; False where that is not possible."""
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _say_who(fd: int, run: str | None) -> bool:

@@ -12,9 +12,11 @@ import pytest
 
 from orchestrator.cli.app import run_command
 from orchestrator.errors import TestbedError, UserError, refusal
+from orchestrator.locks import lock
 from orchestrator.store import RunDirectory, files
 from orchestrator.store.export import export_run
 from orchestrator.store.files import replace_file, try_lock
+from orchestrator.testbed.lease import lease
 from tests.unit.synthetic_run import write_run
 
 
@@ -131,6 +133,11 @@ def test_a_file_system_without_locks_is_a_sentence_that_names_the_folder(
     assert f"{run}: It cannot be locked" in capsys.readouterr().err
     with pytest.raises(UserError, match="It cannot be locked"):
         RunDirectory.reopen(run)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(OSError, match=r"It cannot be locked.*locks/name"), lock("name"):
+        pass
+    with pytest.raises(OSError, match=r"It cannot be locked.*orch-"), lease("lab of a test"):
+        pass
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:

@@ -78,6 +78,45 @@ def test_a_pinned_key_that_is_none_is_told_with_its_line(site: Site, line: str) 
         site.login(bed()).run("true")
 
 
+MARK = "\ufeff"
+OTHERS = "\u000b\u000c\r\u001c\u0085\u2028"  # at which str.splitlines ends a line too
+
+
+@pytest.mark.parametrize("end", ["\n", *OTHERS])
+def test_lines_end_where_openssh_ends_them(site: Site, end: str) -> None:
+    site.key("id_ed25519")
+    own = site.server.host_line("bed.left").strip()
+    known_hosts_file().write_bytes(f"# of the rack{end}{own}\r\n".encode())
+    (found,) = fetch_keys(routes(bed()))
+    assert found.state == ("pinned" if end == "\n" else "new")
+    assert site.by_us(bed())[0] is (found.state == "pinned")
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u000b"])
+def test_words_are_parted_where_openssh_parts_them(site: Site, space: str) -> None:
+    site.key("id_ed25519")
+    assert enrolled(site, f"{space}ME\n") == "new"
+    assert not site.by_us(bed())[0]
+    assert enrolled(site, "\t ME\n".replace(" ", "  ")) == "pinned"
+
+
+@pytest.mark.parametrize("line", ["ME", "@revoked ME"])
+def test_a_byte_order_mark_before_a_pinned_key_is_told(site: Site, line: str) -> None:
+    site.key("id_ed25519")
+    with pytest.raises(UserError, match=r"known_hosts, line 1: the file begins with a byte order mark, for which"):
+        enrolled(site, f"{MARK}{line}\n")
+    with pytest.raises(LoginRefused, match="line 1: the file begins with a byte order mark"):
+        site.login(bed()).run("true")
+    assert enrolled(site, f"{MARK}# of the rack\nME\n") == "pinned"
+    assert site.by_us(bed())[0]
+
+
+def test_pinned_keys_in_utf_16_are_told(site: Site) -> None:
+    known_hosts_file().write_text(site.server.host_line("bed.left"), encoding="utf-16")
+    with pytest.raises(UserError, match=r"known_hosts is in UTF-16, which OpenSSH does not read\."):
+        fetch_keys(routes(bed()))
+
+
 def test_a_revoked_key_is_neither_pinned_nor_accepted(site: Site) -> None:
     site.key("id_ed25519")
     assert enrolled(site, "@revoked ME\n") == "revoked"

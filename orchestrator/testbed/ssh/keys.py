@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Host keys: fetched once, shown to the user, and pinned."""
 
+import codecs
 import os
 import subprocess
 import tempfile
@@ -56,8 +57,8 @@ def _fetch(route: Route, lines: Sequence[str]) -> Found:
     for entry in on_host:
         if entry.key is None:
             raise UserError(
-                f"{known_hosts_file()}, line {entry.number}: this is no host key of {route.alias} ({entry.names} ...). "
-                "Correct the line, or remove it."
+                f"{known_hosts_file()}, line {entry.number}: {entry.wrong} ({entry.names} ...). Correct the line, or "
+                "remove it."
             )
     pinned = [entry.key for entry in on_host if entry.key and not entry.marker]
     shown = _shown_by(route, pinned)
@@ -103,7 +104,7 @@ def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]
             )
         except subprocess.TimeoutExpired as error:
             raise HostLost(f"{route.host}: {route.destination} does not answer within {_TIMEOUT_S} s.") from error
-        found = entries(file.read_text().splitlines(), route.alias) if file.exists() else []
+        found = entries(file.read_text().split("\n"), route.alias) if file.exists() else []
     key = next((entry.key for entry in found if entry.key is not None), None)
     return key, quoted([line.strip() for line in done.stderr.splitlines() if line.strip()])
 
@@ -142,11 +143,14 @@ def refusal(route: Route, testbed_file: str) -> str:
 def _lines() -> list[str]:
     file = known_hosts_file()
     try:
-        return file.read_text(errors="surrogateescape").splitlines()
+        data = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise UserError(f"The pinned host keys in {file} cannot be read: {error.strerror}.") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{file} is in UTF-16, which OpenSSH does not read. Convert it to UTF-8.")
+    return data.decode(errors="surrogateescape").removesuffix("\n").split("\n") if data else []
 
 
 def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:

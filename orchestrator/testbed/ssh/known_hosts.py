@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 REVOKED = "@revoked"
 _MARKERS = ("", REVOKED, "@cert-authority")
+_MARK = "\ufeff"  # a byte order mark, which some editors write at the begin of a file
+_SPACES = " \t"  # the only characters that OpenSSH takes as spaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +31,30 @@ class Key:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line about a host. ``number``: of the line, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key``:
-    None if it is not a valid key, in which case OpenSSH skips the line."""
+    None if OpenSSH skips the line; ``wrong``: why it does."""
 
     number: int
     marker: str
     names: str
     key: Key | None
+    wrong: str = ""
 
 
 def entries(lines: Iterable[str], name: str) -> list[Entry]:
     """Return the lines about a host: those whose names, patterns or hash match ``name``."""
     found = []
     for number, line in enumerate(lines, 1):
-        words = line.split()
+        words = _words(line.removeprefix(_MARK) if number == 1 else line)
         if not words or words[0].startswith("#"):
             continue
         marker = words.pop(0) if words[0].startswith("@") else ""
-        if words and _on(words[0], name):
-            found.append(Entry(number, marker, words[0], _key(words[1:3]) if marker in _MARKERS else None))
+        if not words or not _on(words[0], name):
+            continue
+        key = _key(words[1:3]) if marker in _MARKERS else None
+        wrong = "" if key else f"this is no host key of {name}"
+        if number == 1 and line.startswith(_MARK):
+            key, wrong = None, "the file begins with a byte order mark, for which OpenSSH skips this line"
+        found.append(Entry(number, marker, words[0], key, wrong))
     return found
 
 
@@ -58,7 +66,7 @@ def without(lines: Sequence[str], name: str) -> list[str]:
     """
     kept = []
     for line in lines:
-        names, *rest = line.split(maxsplit=1) or [""]
+        names, *rest = re.split(f"[{_SPACES}]+", line.strip(_SPACES), maxsplit=1)
         if names.startswith(("#", "@")) or not _on(names, name):
             kept.append(line)
             continue
@@ -68,6 +76,11 @@ def without(lines: Sequence[str], name: str) -> list[str]:
         exception = [f"!{name}"] if _on(",".join(others), name) else []  # there is a pattern among them
         kept.append(f"{','.join([*others, *exception])} {rest[0]}")
     return kept
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a line; an end of line as Windows has it is no part of the last one."""
+    return [word for word in re.split(f"[{_SPACES}]+", line.removesuffix("\r")) if word]
 
 
 def _key(words: Sequence[str]) -> Key | None:
