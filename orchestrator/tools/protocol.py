@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tool is: its keys of a spec, the quantity that it measures, and how it measures over tunnels that are ready.
+"""The interface of a tool: its keys in a spec, the quantity that it measures, and its run over tunnels that are ready.
 
 Most tools start a server and a client for each tunnel and read a number from what they print: these have
-`Tool.servers`, `Tool.clients` and `Tool.read`. One that works in another way has a `Tool.run` of its own.
+`Tool.servers`, `Tool.clients` and `Tool.read`. A tool that works differently has its own `Tool.run`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What a tool has the hosts run. ``servers``: at the receiving end, before the traffic; ``clients``: at the sending
-    end, asked for when the CPUs of the hosts are as they stay.
+    """The processes that a tool runs on the hosts.
 
-    The window that is sampled begins after ``warm_up_s`` of the clients and lasts ``duration_s``. ``suffix``: of the
-    files that keep what processes print; ``grace_s``: how much longer than its time a client may take, None for the
-    usual; ``files``: what each host gets, by path; ``echoes``: the round trips that the sending end times meanwhile, as
-    the agent's `Echoes` takes them; ``measured``: whether they are what the trial measures, so that its spec's probes
-    run beside them, and no warm-up.
+    ``servers``: at the receiving end, before the traffic; ``clients``: at the sending end, called once the CPUs of the
+    hosts are settled. The sampled window begins ``warm_up_s`` after the clients start and lasts ``duration_s``.
+    ``suffix``: of the files that keep what processes print; ``grace_s``: how much longer than planned a client may
+    take, None for the default; ``files``: files for each host, by path; ``echoes``: the round trips that the sending
+    end times meanwhile, as the agent's `Echoes` takes them; ``measured``: False for a warm-up, beside which the spec's
+    probes do not run.
     """
 
     servers: Sequence["Job"]
@@ -46,7 +46,7 @@ class Jobs:
     measured: bool = True
 
     def drive(self, attempt: "Attempt") -> "Driven":
-        """Have them run, and sample around them. Raises TestbedError where a host does not answer."""
+        """Run the processes, with sampling around them. Raises TestbedError if a host does not answer."""
         from orchestrator.measure.driving import drive
 
         return drive(attempt, self)
@@ -54,12 +54,12 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool read from what its processes printed.
+    """What a tool read from the output of its processes.
 
-    ``value``: the trial's number, in the unit of the tool's quantity; None where its measurements have columns of their
-    own. ``measurements``: what else an attempt keeps, as JSON values. ``evidence``: fields of
-    `orchestrator.measure.judge.Evidence` that the tool knows; ``evidence_after``: those that it knows once
-    the hosts have been asked what they counted.
+    ``value``: the trial's number, in the unit of the tool's quantity; None if its measurements have columns of their
+    own. ``measurements``: further values that an attempt stores, as JSON values. ``evidence``: fields of
+    `orchestrator.measure.judge.Evidence` that the tool knows; ``evidence_after``: returns those that depend on the
+    hosts' counters after the traffic.
     """
 
     value: float | None = None
@@ -69,29 +69,33 @@ class Reading:
 
 
 def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Job":
-    """A server at the receiving end. Clients begin when something listens at ``address`` and ``port``, by TCP or UDP;
-    with port None, when it runs."""
+    """Return a server at the receiving end.
+
+    Clients begin when something listens at ``address`` and ``port``, by TCP or UDP; with port None, once the server
+    runs.
+    """
     role = attempt.ends.receiver
     return {"role": role, "name": name, "address": address, "port": port, "any": True, "arguments": list(arguments)}
 
 
 def client(attempt: "Attempt", name: str, arguments: Sequence[str]) -> "Job":
-    """A client at the sending end, which ends by itself."""
+    """Return a client at the sending end, which ends by itself."""
     return {"role": attempt.ends.sender, "name": name, "any": True, "arguments": list(arguments)}
 
 
 class Tool:
-    """A tool. One of this program is the ``TOOL`` of a module of `orchestrator.tools`; one of your own, that of a file
-    or folder that ``traffic.tool`` names, or of a package's entry point of the group ``orch.tools``.
+    """A tool that sends traffic and measures it.
 
-    ``summary``: what it measures, in a few words. ``schema``: the keys that ``traffic`` has with it, a subclass of
-    `Traffic` with a default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends
-    packets of the factor ``packet_size``; ``sizes_instead``: what a refusal of that factor says. ``traceable``:
-    whether polls, profiles and samples over time can be recorded beside it, and a spec's probes; ``probed``: whether
-    the latter can where the others cannot; ``places_losses``: whether it needs a
-    system that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address;
-    routes see to it where they do not; ``programs``: what hosts must have beside what every trial
-    needs, for which the preflight looks on hosts that are reached by SSH.
+    A built-in tool is the ``TOOL`` of a module of `orchestrator.tools`. An external one is the ``TOOL`` of the file or
+    folder that ``traffic.tool`` names, or of a package's entry point in the group ``orch.tools``.
+
+    ``summary``: what it measures, in a few words. ``schema``: its keys in ``traffic``, a subclass of `Traffic` with a
+    default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends packets of the factor
+    ``packet_size``; ``sizes_instead``: the alternative that a refusal of that factor names. ``traceable``: whether
+    polls, profiles, samples over time and a spec's probes can be recorded beside it; ``probed``: whether the probes can
+    even if the others cannot; ``places_losses``: whether it needs a system that counts every packet that it drops;
+    ``binds``: whether its clients bind to their tunnel's own address (otherwise routes select it); ``programs``: what
+    hosts need in addition to what every trial needs, checked by the preflight of hosts reached by SSH.
     """
 
     summary: str = ""
@@ -108,11 +112,11 @@ class Tool:
     # --- before anything is measured ---
 
     def quantity(self, traffic: Traffic) -> OwnQuantity | None:
-        """The quantity that it measures with this traffic; None of tools whose columns say it."""
+        """Return the quantity that it measures with this traffic; None for tools whose columns define it."""
         return self.measures
 
     def problems(self, tree: Tree) -> Iterator[Problem]:
-        """What is wrong with a spec that uses it, beside what its schema refuses."""
+        """Yield the problems of a spec that uses it, apart from those that its schema reports."""
         name = tool_named_in(tree)
         yield from packet_sizes(tree, name, self.packet_sizes, self.sizes_instead)
         if not self.traceable and "trace" in tree.entries:
@@ -124,38 +128,42 @@ class Tool:
             yield Problem("Nothing runs beside the loads of this tool. Remove probes.", tree.keys["probes"])
 
     def outdated(self, versions: Mapping[str, str | None]) -> str:
-        """Why its programs are too old on a host, a sentence without a period; empty if they are not.
+        """Return why its programs are too old on a host, as a sentence without a period; empty if they are not.
 
-        ``versions``: what programs print of their version, by name; None of one that is not there."""
+        ``versions``: what programs print as their version, by name; None for a missing one.
+        """
         return ""
 
     # --- over tunnels that are ready ---
 
     def largest_packet(self, levels: "Cell") -> int | None:
-        """Bytes of the IP packet that must pass whole before it begins; None for any."""
+        """Return the bytes of the IP packet that must pass unfragmented before the traffic begins; None for any."""
         return None
 
     def prepare(self, attempt: "Attempt") -> Jobs:
-        """What the hosts are to run in a trial. Raises AgentFailure where they lack what it needs."""
+        """Return the processes of a trial. Raises AgentFailure if the hosts lack what it needs."""
         traffic = attempt.trial.traffic
         return Jobs(self.servers(attempt), lambda: self.clients(attempt), traffic.warm_up_s, traffic.duration_s)
 
     def servers(self, attempt: "Attempt") -> "Sequence[Job]":
-        """Its servers, of `server`."""
+        """Return its servers, made by `server`."""
         return ()
 
     def clients(self, attempt: "Attempt") -> "Sequence[Job]":
-        """Its clients, of `client`."""
+        """Return its clients, made by `client`."""
         raise NotImplementedError
 
     def read(self, attempt: "Attempt", processes: "Processes") -> Reading:
-        """What the processes printed: {name: {"status", "out", "err"}}. Raises BadReport where that is no number."""
+        """Return the reading from what the processes printed: {name: {"status", "out", "err"}}.
+
+        Raises BadReport if that has no number.
+        """
         raise NotImplementedError
 
     def run(self, attempt: "Attempt") -> None:
-        """Measure; the outcome gets measurements, probes and a verdict.
+        """Measure, and store measurements, probes and a verdict in the outcome.
 
-        Raises BadReport where a report is no number, and TestbedError where a host does not answer.
+        Raises BadReport if a report has no number, and TestbedError if a host does not answer.
         """
         from orchestrator.measure.evaluating import evaluate
         from orchestrator.measure.latency import beside_traffic
@@ -166,4 +174,4 @@ class Tool:
         evaluate(attempt, driven, self.read(attempt, driven.processes), self.quantity(attempt.trial.traffic))
 
     def clean_up(self, attempt: "Attempt") -> None:
-        """Remove what it left in the hosts, whether or not the trial was ok. Raises TestbedError."""
+        """Remove what it left on the hosts, whether or not the trial was ok. Raises TestbedError."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tool ``command``: programs of the user's own between the ends for a fixed time, and the number that they print.
+"""Tool ``command``: the user's own programs between the ends for a fixed time, and the number that they print.
 
-A client that is told the warm-up leaves it out itself. Any other is run once before, for the warm-up, and what it
-prints then is thrown away; its server begins anew.
+A client that is given the warm-up excludes it itself. Any other client is run once before, for the warm-up, and its
+output is discarded; its server is restarted.
 """
 
 from collections.abc import Iterator, Sequence

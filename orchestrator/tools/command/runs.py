@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tool ``command``: the processes of the user's own programs in a trial, and the number in what they print. Pure."""
+"""Tool ``command``: the processes of the user's own programs in a trial, and the number that they print. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _SHOWN = 200  # characters of what a program printed
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One client of a trial, and its server. ``tunnel``: the one that it has, None where it is for all."""
+    """One client of a trial, and its server. ``tunnel``: its tunnel, None if it is for all."""
 
     name: str
     tunnel: int | None
@@ -26,12 +26,12 @@ class Run:
 
     @property
     def where(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         return "the client" if self.tunnel is None else f"the client of tunnel {self.tunnel}"
 
 
 def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
-    """The clients of a trial, with what their arguments' placeholders stand for."""
+    """Return the clients of a trial, with the values of their arguments' placeholders."""
     command = command_of(traffic)
     version = traffic.ip_version
     everyone = ",".join(receiver_address(tunnel, version) for tunnel in range(1, tunnels + 1))
@@ -60,7 +60,7 @@ def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
 
 
 def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
-    """The agent's ``servers``; none where the command has none."""
+    """Return the agent's ``servers``; empty if the command has no server."""
     if not command.server:
         return []
     return [
@@ -77,7 +77,7 @@ def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str
 
 
 def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
-    """The agent's ``clients``."""
+    """Return the agent's ``clients``."""
     return [
         {"role": role, "name": f"client-{run.name}", "any": True, "arguments": _filled(command.client, run)}
         for run in wanted
@@ -89,15 +89,20 @@ def _filled(arguments: Sequence[str], run: Run) -> list[str]:
 
 
 def command_of(traffic: CommandTraffic) -> Command:
-    """The commands of a trial's traffic. Raises BadReport where there are none, which a spec's check refuses."""
+    """Return the commands of a trial's traffic.
+
+    Raises BadReport if there are none, which the check of a spec refuses.
+    """
     if traffic.command is None:
         raise BadReport("traffic.command is missing, and the tool is command.")
     return traffic.command
 
 
 def read_runs(command: Command, wanted: Sequence[Run], processes: Mapping[str, Mapping[str, Any]]) -> list[float]:
-    """The number of each client, in the quantity's unit. Raises BadReport where a client or server failed, or where
-    what a client printed has no such number."""
+    """Return the number of each client, in the quantity's unit.
+
+    Raises BadReport if a client or server failed, or if what a client printed has no such number.
+    """
     for run in wanted:
         server = processes.get(f"server-{run.name}")
         if server is not None and server["status"]:
@@ -106,7 +111,7 @@ def read_runs(command: Command, wanted: Sequence[Run], processes: Mapping[str, M
 
 
 def combined(values: Sequence[float], how: str) -> float:
-    """The trial's number of those of its tunnels: their sum, mean or median."""
+    """Return the trial's number from those of its tunnels: their sum, mean or median."""
     return math.fsum(values) if how == "sum" else fmean(values) if how == "mean" else median(values)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec may say of traffic by programs of the user's own."""
+"""The spec's keys for traffic by the user's own programs."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -104,7 +104,7 @@ class CommandTraffic(AddressedTraffic):
         return self.command.quantity if self.command is not None else None
 
     def with_files(self, files: Mapping[str, bytes]) -> Self:
-        """The same, with the digests of the command's files, by path."""
+        """Return a copy with the digests of the command's files, by path."""
         if self.command is None or not files:
             return self
         return self.model_copy(update={"command": self.command.model_copy(update={"files": digests(files)})})

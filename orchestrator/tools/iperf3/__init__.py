@@ -27,7 +27,7 @@ class Iperf3(Tool):
     programs = (Program("iperf3", "iperf3"),)
 
     def problems(self, tree: document.Mapping) -> Iterator[Problem]:
-        """Beside what concerns every tool: TCP that is slower than the blocks of iperf3 allow."""
+        """Yield the problems of every tool, and that of TCP slower than the block size of iperf3 allows."""
         yield from super().problems(tree)
         node = tree.entries["traffic"]
         found = build(Iperf3Traffic, node)[0]

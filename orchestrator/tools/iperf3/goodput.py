@@ -19,7 +19,7 @@ from orchestrator.tools.protocol import Jobs, Reading
 
 
 def prepare(attempt: Attempt) -> Jobs:
-    """The processes of a trial, when both ends have what they need. Raises AgentFailure where they do not."""
+    """Return the processes of a trial. Raises AgentFailure if an end lacks what it needs."""
     traffic, ends = Iperf3Traffic.of(attempt.trial.traffic), attempt.ends
     pairs = _checked_pairs(attempt)
 
@@ -34,7 +34,7 @@ def prepare(attempt: Attempt) -> Jobs:
 
 
 def _echoes(attempt: Attempt, first: iperf3.Pair) -> dict[str, Any] | None:
-    """The echo requests beside the traffic, of the measured window alone; None where the spec asks for none."""
+    """Return the echo requests beside the traffic, only in the measured window; None if the spec asks for none."""
     traffic = Iperf3Traffic.of(attempt.trial.traffic)
     if traffic.latency is None:
         return None
@@ -65,7 +65,7 @@ def _checked_pairs(attempt: Attempt) -> list[iperf3.Pair]:
 
 
 def read(attempt: Attempt, processes: Processes) -> Reading:
-    """What the receivers counted. Raises BadReport where a report is no number."""
+    """Return what the receivers counted. Raises BadReport if a report has no number."""
     traffic, tunnels = Iperf3Traffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
     pairs = iperf3.pairs(tunnels, traffic)
     streams = [stream for pair in pairs for stream in report.read_pair(pair, traffic, processes)]
@@ -85,7 +85,7 @@ def read(attempt: Attempt, processes: Processes) -> Reading:
     }
     evidence = {
         "streams": streams,
-        # At a bit rate that is asked for, the generator is meant to be the limit.
+        # At a requested bit rate, the generator is meant to be the limit.
         "baseline": None if traffic.paced_bps is not None else attempt.generator_carries,
         "segment_bytes": iperf3.segment(traffic, attempt.net.mtu),
         "flows": _flows(traffic, tunnels),
@@ -94,14 +94,14 @@ def read(attempt: Attempt, processes: Processes) -> Reading:
 
 
 def _row(stream: Stream) -> dict[str, Any]:
-    """What is stored of one pair in one direction."""
+    """Return what is stored of one pair in one direction."""
     names = ["tunnel", "where", "direction", "throughput_bps"]
     names += ["retransmits"] if stream.jitter_s is None else ["packets", "lost", "jitter_s"]
     return {name: getattr(stream, name) for name in names}
 
 
 def _directions(streams: Sequence[Stream]) -> dict[str, float]:
-    """Bits per second that the receivers of each direction counted."""
+    """Return the bits per second that the receivers of each direction counted."""
     found = dict.fromkeys((stream.direction for stream in streams), 0.0)
     for stream in streams:
         found[stream.direction] += stream.throughput_bps
@@ -109,7 +109,7 @@ def _directions(streams: Sequence[Stream]) -> dict[str, float]:
 
 
 def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:
-    """The share of datagrams that did not come, and the mean of the flows' jitter at the end (RFC 3550)."""
+    """Return the share of lost datagrams, and the mean of the flows' jitter at the end (RFC 3550)."""
     packets = sum(stream.packets for stream in streams)
     jitters = [stream.jitter_s for stream in streams if stream.jitter_s is not None]
     return {
@@ -119,7 +119,7 @@ def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:
 
 
 def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
-    """How many flows a hash spreads; None where each tunnel has its own."""
+    """Return how many flows a hash spreads; None if each tunnel has its own."""
     if traffic.paths == "subnets":
         return None
     flows = traffic.connections or tunnels * traffic.processes * traffic.streams
@@ -127,14 +127,14 @@ def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
 
 
 def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) -> list[Passage]:
-    """What the receivers report beside what the interfaces counted on their way, or the peers of a shared device."""
+    """Return the bytes that receivers report with those that the interfaces on their path, or shared peers, counted."""
     counted, ends = attempt.outcome.probes["interfaces"], attempt.ends
     found = []
     for direction, role, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
         there = [stream for stream in streams if stream.direction == direction]
         if not there:
             continue
-        # Of each tunnel, or of all together where flows share them; without tunnels, of the link.
+        # By tunnel, or for all together if flows share them; without tunnels, for the link.
         groups: dict[str, tuple[int, int]] = {}
         for stream in there:
             if not attempt.tunnelled:

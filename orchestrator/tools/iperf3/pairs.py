@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The iperf3 driver: which processes a trial has, and their command lines. Pure.
+"""The iperf3 driver: the processes of a trial and their command lines. Pure.
 
-At least one server and one client process a tunnel: the threads of one process share a core in the lab, and iperf3
-before 3.16 is single-threaded anywhere.
+There is at least one server and one client process per tunnel: the threads of one process share a core in the lab, and
+iperf3 before 3.16 is single-threaded everywhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,20 +15,21 @@ from orchestrator.spec.fields import DEFAULT_MTU
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 FIRST_PORT = 5201
-MOST_PAIRS = 50_000  # to one address: each has a port of its own
+MOST_PAIRS = 50_000  # to one address, because each has its own port
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
 
 class Unsuitable(Exception):
-    """The iperf3 of a host, or the experiment, does not allow a trial: a sentence."""
+    """The iperf3 of a host, or the experiment, does not allow a trial; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A client and a server process. ``name``: 1 or 1-2 (tunnel 1, process 2); ``number`` counts all, from 1.
+    """A client and a server process.
 
-    ``tunnel``: the one that they have, None where flows are spread over all.
+    ``name``: 1 or 1-2 (tunnel 1, process 2); ``number`` counts all, from 1. ``tunnel``: their tunnel, None if flows are
+    spread over all.
     """
 
     number: int
@@ -40,13 +41,16 @@ class Pair:
 
     @property
     def where(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         return f"pair {self.number}" if self.tunnel is None else f"tunnel {self.name}"
 
 
 def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
-    """The processes of a trial: ``processes`` pairs in each tunnel, or without a tunnel of their own as many, or as
-    many as ``connections`` says."""
+    """Return the pairs of processes of a trial.
+
+    With a subnet per tunnel there are ``processes`` pairs in each tunnel. With ``paths`` ecmp there are as many in
+    total, or ``connections`` if given, without a tunnel of their own. Raises Unsuitable if they need too many ports.
+    """
     version = traffic.ip_version
     found = []
     many = traffic.connections or tunnels * traffic.processes
@@ -67,7 +71,7 @@ def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
 
 
 def servers(role: str, wanted: Iterable[Pair]) -> list[dict[str, Any]]:
-    """The agent's ``servers``, one a pair."""
+    """Return the agent's ``servers``, one per pair."""
     return [
         {
             "role": role,
@@ -90,10 +94,10 @@ def clients(
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
     mtu: int = DEFAULT_MTU,
 ) -> list[dict[str, Any]]:
-    """The agent's ``clients``, one a pair. ``mtu``: of the tunnels.
+    """Return the agent's ``clients``, one per pair. ``mtu``: of the tunnels, in bytes.
 
-    ``cpus``: those of the sender and of the receiver, which processes take in turn; None: they may run on any of them.
-    iperf3 takes whole seconds only for the warm-up that it leaves out (--omit) and for the duration.
+    ``cpus``: those of the sender and of the receiver, which processes take in turn; None: they may run on any. iperf3
+    takes only whole seconds for the omitted warm-up (--omit) and for the duration.
     """
     options = _options(traffic, mtu)
     return [
@@ -113,13 +117,13 @@ def clients(
 
 
 def _options(traffic: Iperf3Traffic, mtu: int) -> list[str]:
-    """What every client of a trial is told beside addresses and times."""
+    """Return the options of every client of a trial, apart from addresses and times."""
     options = {"forward": [], "reverse": ["--reverse"], "both": ["--bidir"]}[traffic.direction]
     if traffic.protocol == "udp":
         options += ["--udp", "--length", str(datagram(traffic, mtu))]
     if traffic.paced_bps is not None:
         each = traffic.paced_bps / (traffic.processes * traffic.streams)
-        options += ["--bitrate", str(max(1, round(each)))]  # 0 would be without a limit
+        options += ["--bitrate", str(max(1, round(each)))]  # 0 would mean unlimited
     valued = {"--window": traffic.window_bytes, "--congestion": traffic.congestion, "--set-mss": traffic.mss_bytes}
     for option, value in valued.items():
         options += [option, str(value)] if value is not None else []
@@ -132,20 +136,20 @@ def _affinity(pair: Pair, cpus: tuple[Sequence[int], Sequence[int]]) -> tuple[st
 
 
 def datagram(traffic: Iperf3Traffic, mtu: int = DEFAULT_MTU) -> int:
-    """Bytes in each UDP datagram: as asked for, else what fits in a packet of a tunnel."""
+    """Return the bytes in each UDP datagram: as the spec says, else what fits in a packet of a tunnel."""
     return traffic.datagram_bytes or mtu - _HEADERS["udp", traffic.ip_version]
 
 
 def segment(traffic: Iperf3Traffic, mtu: int = DEFAULT_MTU) -> int:
-    """Bytes that a TCP segment carries in a tunnel."""
+    """Return the bytes that a TCP segment carries in a tunnel."""
     most = mtu - _HEADERS["tcp", traffic.ip_version]
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 
 def check(said: Mapping[str, str | None], traffic: Iperf3Traffic) -> list[str]:
-    """What a person should know of the hosts' iperf3 versions, a sentence each.
+    """Return the marks that the hosts' iperf3 versions call for, a sentence each.
 
-    Raises Unsuitable where a host's version cannot carry the traffic, or no version can.
+    Raises Unsuitable if a host's version cannot carry the traffic, or no version can.
     """
     if traffic.too_slow:
         raise Unsuitable(f"traffic.bitrate: {traffic.too_slow}.")
@@ -155,7 +159,7 @@ def check(said: Mapping[str, str | None], traffic: Iperf3Traffic) -> list[str]:
     marks = []
     for host, text in said.items():
         known = version(text)
-        if known is None:  # not there, or another program: what it prints when it is used says more
+        if known is None:  # missing, or another program: its output when it is used says more
             continue
         name = name_of(known)
         for option in wanted:

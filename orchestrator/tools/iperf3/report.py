@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers in what the iperf3 processes of a pair printed. Pure.
+"""Parsing of the reports that the iperf3 processes of a pair printed. Pure.
 
-Whoever receives counts: the server what the client sends (forward), the client what the server sends (reverse). Both
-count with --bidir, and call the second direction *_bidir_reverse.
+The receiver counts: the server what the client sends (forward), the client what the server sends (reverse). Both count
+with --bidir, which calls the second direction *_bidir_reverse.
 """
 
 import json
@@ -15,7 +15,7 @@ from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 
 def read_pair(pair: Pair, traffic: Iperf3Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:
-    """The result of a pair in each direction, from the processes that the agents returned. Raises BadReport."""
+    """Return the result of a pair in each direction, from the processes that the agents returned. Raises BadReport."""
     names = {"client": f"client-{pair.name}", "server": f"server-{pair.name}"}
     for name in names.values():
         if name not in processes:
@@ -26,7 +26,7 @@ def read_pair(pair: Pair, traffic: Iperf3Traffic, processes: Mapping[str, Mappin
 
 
 def versions(processes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The versions of iperf3 that made the reports, as they call themselves."""
+    """Return the versions of iperf3 that made the reports, as they call themselves."""
     found = set()
     for process in processes.values():
         try:
@@ -45,13 +45,13 @@ def _stream(
     got, sent = _Part(names[receiver], reports[receiver]), _Part(names[sender], reports[sender])
     section, sum_sent = f"sum_received{second}", f"sum_sent{second}"
     seconds, received = got.number(section, "seconds"), got.number(section, "bytes")
-    # A tunnel that carries nothing is broken. Of connections that share tunnels, one may get nothing for a while.
+    # A tunnel that carries nothing is broken. A connection that shares tunnels may get nothing for a while.
     if seconds <= 0 or (received <= 0 and pair.tunnel is not None):
         raise BadReport(f"iperf3 {names[receiver]} counted {received:.0f} bytes in {seconds:g} s.")
     tcp = traffic.protocol == "tcp"
     packets = 0 if tcp else int(got.number(section, "packets"))
-    # A datagram that comes after a later one was counted as lost, and is taken off again: from the wrong side of the
-    # warm-up's end it makes a number below 0.
+    # A late datagram was first counted as lost and is subtracted when it arrives; if those events are on different
+    # sides of the warm-up's end, the number of lost datagrams can be negative.
     lost = 0 if tcp else int(got.number(section, "lost_packets", least=-packets))
     return Stream(
         tunnel=pair.tunnel,
@@ -93,7 +93,7 @@ class _Part:
         self._name, self._report = name, report
 
     def number(self, section: str, key: str, least: float = 0) -> float:
-        """A number of the report's end. Raises BadReport where there is none."""
+        """Return a number from the report's end section. Raises BadReport if there is none."""
         end = self._report.get("end")
         part = end.get(section) if isinstance(end, dict) else None
         value = part.get(key) if isinstance(part, dict) else None
@@ -103,7 +103,7 @@ class _Part:
 
 
 def _rates(report: Mapping[str, Any], section: str) -> tuple[float, ...]:
-    """What the receiver counted in each whole interval (1 s) after the warm-up; empty where the report has none."""
+    """Return the receiver's rate in each whole interval (1 s) after the warm-up; empty if the report has none."""
     intervals = report.get("intervals")
     rates = []
     for interval in intervals if isinstance(intervals, list) else ():

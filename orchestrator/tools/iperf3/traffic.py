@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec may say of traffic by iperf3."""
+"""The spec's keys for traffic by iperf3."""
 
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,8 +12,8 @@ from orchestrator.spec.traffic import AddressedTraffic, Paths
 
 Streams = Annotated[int, Field(ge=1, le=128)]
 _TCP_BLOCK_BITS = 128 * 1024 * 8
-_FEWEST_BLOCKS = 20  # one more or less is 5 % of what is measured
-# What goes with one protocol only, where it is not off.
+_FEWEST_BLOCKS = 20  # one block more or less is 5 % of the measurement
+# Keys that go with one protocol only, unless they are off.
 _OF_TCP = ("window_bytes", "congestion", "mss_bytes", "zerocopy")
 _OF_UDP = ("datagram_bytes",)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tool ``pktgen``: a rate of packets, made by the kernel's generator and counted where they arrive."""
+"""Tool ``pktgen``: a packet rate, sent by the kernel's generator and counted on arrival."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads of packets: the kernel's generator on the client, a count at the server, and a place for every loss."""
+"""Loads of packets: the kernel's generator on the client, a count at the server, and an account of every loss."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from orchestrator.testbed.remote import AgentFailure, request_all
 from orchestrator.tools.pktgen.losses import growth, lost
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
-# The mixture: 7 small, 4 middle and 1 large packet of 12, bytes of the IP packet and weight. It is the "simple IMIX" of
-# 40, 576 and 1500 bytes in the proportions 7:4:1 (RFC 6985, section 1, on the mixtures in use), fitted to a tunnel: the
-# smallest has room for pktgen's own header, the largest is what passes a tunnel whole.
+# The mixture as (bytes of the IP packet, weight): 7 small, 4 medium and 1 large packet of 12. It is the "simple IMIX"
+# of 40, 576 and 1500 bytes in the proportions 7:4:1 (RFC 6985, section 1, on the mixtures in use), fitted to a tunnel:
+# the smallest has room for pktgen's own header, the largest is what passes a tunnel unfragmented.
 IMIX_SIZES = ((64, 7), (576, 4), (LARGEST_PACKET, 1))
 _FIRST_PORT = 1024
-_LONGEST_GAP_NS = 0x7FFFFFFE  # one more means "never" to pktgen
-_DRAIN_AGAIN_S = 0.05  # between two readings that must be alike
-_DRAIN_MOST_S = 2.0  # for real processors, and longer on a testbed that needs patience
+_LONGEST_GAP_NS = 0x7FFFFFFE  # pktgen takes one more for "never"
+_DRAIN_AGAIN_S = 0.05  # between two readings that must be equal
+_DRAIN_MOST_S = 2.0  # for real processors; slow testbeds get more
 _PATIENCE_S = 15.0
 
 
 def largest_packet(packet_size: int | str | None) -> int | None:
-    """Bytes of the largest IP packet of a level; None where it is no factor."""
+    """Return the bytes of the largest IP packet of a level; None if packet size is not a factor."""
     if packet_size == IMIX:
         return max(size for size, _ in IMIX_SIZES)
     return None if packet_size is None else int(packet_size)
@@ -35,7 +35,10 @@ def largest_packet(packet_size: int | str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """One of pktgen's devices: the flows of a tunnel that one CPU sends, on UDP source ports from ``port`` on."""
+    """One of pktgen's devices: the flows of a tunnel that one CPU sends.
+
+    Their UDP source ports are consecutive, from ``port``.
+    """
 
     name: str
     cpu: int
@@ -45,8 +48,11 @@ class Sender:
 
 
 def senders(device: str, cpus: Sequence[int], tunnels: int, flows: int) -> list[Sender]:
-    """Spread ``flows`` a tunnel over CPUs: a flow has one CPU, and flow f of tunnel t has CPU number t + f, counted
-    round. So one flow a tunnel means a CPU a tunnel, and with more flows every CPU sends to every tunnel."""
+    """Spread ``flows`` flows per tunnel over CPUs.
+
+    Each flow has one CPU: flow f of tunnel t has CPU number t + f, modulo the number of CPUs. So with one flow per
+    tunnel each tunnel has one CPU, and with more flows every CPU sends to every tunnel.
+    """
     found: list[Sender] = []
     for tunnel in range(1, tunnels + 1):
         counts = [0] * len(cpus)
@@ -63,8 +69,11 @@ def senders(device: str, cpus: Sequence[int], tunnels: int, flows: int) -> list[
 def paces(
     sending: Sequence[Sender], rate_pps: float | None, duration_s: float, burst: int
 ) -> dict[str, tuple[int, int]]:
-    """{device: (packets, nanoseconds between two bursts)}: flows share a rate equally. Without a rate: as fast as it
-    can until it is stopped; one nanosecond lets the devices of a CPU take turns."""
+    """Return {device: (packets, nanoseconds between two bursts)}, with the rate shared equally between flows.
+
+    Without a rate, each device sends as fast as it can until it is stopped; a gap of one nanosecond lets the devices of
+    a CPU take turns.
+    """
     if rate_pps is None:
         return {sender.name: (0, 1) for sender in sending}
     flows = sum(sender.flows for sender in sending)
@@ -72,7 +81,7 @@ def paces(
     due = 0.0
     for sender in sending:
         rate = rate_pps * sender.flows / flows
-        begun, due = round(due), due + rate * duration_s  # rounding does not add up
+        begun, due = round(due), due + rate * duration_s  # so that rounding errors do not accumulate
         gap = min(_LONGEST_GAP_NS, max(1, round(1e9 * burst / rate)))
         found[sender.name] = (max(1, round(due) - begun), gap)
     return found
@@ -86,13 +95,12 @@ def offer(
     *,
     probed: bool = False,
 ) -> Load:
-    """Offer one load over tunnels that are ready, for about ``duration_s``; None: as fast as it can.
+    """Offer one load over tunnels that are ready for about ``duration_s``; ``rate_pps`` None: as fast as possible.
 
     ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: the
-    spec's probes run beside it.
-    Counters are read before, and after the packets under way have arrived. A generator that cannot send so fast sends
-    less: compare ``offered_pps``. Raises AgentFailure where nothing could be sent, TestbedError where a host does not
-    answer.
+    spec's probes run beside it. Counters are read before the load, and after the packets in flight have arrived. A
+    generator that cannot keep the rate sends less: compare ``offered_pps``. Raises AgentFailure if nothing could be
+    sent, TestbedError if a host does not answer.
     """
     testbed, agents, placement = attempt.testbed, attempt.testbed.agents, attempt.placement
     traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
@@ -129,7 +137,7 @@ def offer(
     sent = sum(given.values())
     if not sent:
         raise AgentFailure(f"{sender}: pktgen sent nothing within {duration_s:g} s.")
-    # Each device by its own clock: those of several CPUs begin up to a tenth of a second apart.
+    # Each device by its own times: those of several CPUs begin up to a tenth of a second apart.
     offered_pps = sum(given[one["name"]] / max(one["stopped_s"] - one["started_s"], 1e-6) for one in results)
     roles = {role: counters for answer in before.values() for role, counters in answer["hops"].items()}
     grown = {
@@ -163,7 +171,7 @@ def offer(
 
 
 def _make_ready(attempt: Attempt) -> list[Sender]:
-    """The generator and the sink, for this trial; ready ones stay as they are."""
+    """Configure the generator and the sink for this trial; ready ones stay as they are. Return the senders."""
     trial, placement, agents = attempt.trial, attempt.placement, attempt.testbed.agents
     traffic, levels, ends = PktgenTraffic.of(trial.traffic), trial.levels, attempt.ends
     host = placement.host_of(ends.sender)
@@ -198,7 +206,7 @@ def _make_ready(attempt: Attempt) -> list[Sender]:
 
 
 def end_loads(attempt: Attempt) -> None:
-    """Let packets reach the receiver again."""
+    """Remove the sink, so that packets reach the receiver again."""
     receiver = attempt.ends.receiver
     attempt.testbed.agents[attempt.placement.host_of(receiver)].request("remove_sink", role=receiver)
 
@@ -209,7 +217,7 @@ def _hops(attempt: Attempt) -> dict[str, dict[str, Any]]:
 
 
 def _drained(attempt: Attempt) -> dict[str, dict[str, Any]]:
-    """What the hops counted when no more packets are under way: nothing arrives between two readings."""
+    """Return the counters of the hops once no packets are in flight, that is, once two readings agree."""
     deadline = time.monotonic() + _DRAIN_MOST_S * attempt.patience
     now = _hops(attempt)
     while True:
@@ -221,7 +229,7 @@ def _drained(attempt: Attempt) -> dict[str, dict[str, Any]]:
 
 
 def _passed(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a host's counters, those that grow while packets are under way."""
+    """Return a host's counters that grow while packets are in flight."""
     return {
         role: (counters["sink"], counters["protocols"]["Ip"]["ForwDatagrams"], counters["protocols"]["Udp"])
         for role, counters in answer["hops"].items()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where packets were lost on the way from the client to the server, from what the kernel counted at every hop. Pure.
+"""Where packets were lost on the path from the client to the server, from the kernel's counters at every hop. Pure.
 
 A packet that is dropped can raise several counters: one that finds a CPU's backlog full on a virtual link counts as
-dropped by the receiving device, by the sending device, by the tunnel whose device sent it, and by the CPU. So the way
-is cut into stretches, at counters of packets that passed, and in each a packet is looked for once.
+dropped by the receiving device, by the sending device, by the tunnel whose device sent it, and by the CPU. The path is
+therefore cut into sections, at counters of packets that passed, and a packet is looked for once in each.
 
-WireGuard as it is upstream counts nothing where a ring is full, or a packet cannot be encrypted or decrypted, or is
-replayed (wg_packet_create_data and wg_packet_tx_worker in send.c; wg_packet_consume_data and wg_packet_rx_poll in
-receive.c of Linux 6.1 to 7.2). What it dropped so is what entered its devices less what left them, and what they did
-count. That is no counter of the kernel's, and is called ``wireguard uncounted``.
+Upstream WireGuard counts nothing if a ring is full, or a packet cannot be encrypted or decrypted, or is replayed
+(wg_packet_create_data and wg_packet_tx_worker in send.c; wg_packet_consume_data and wg_packet_rx_poll in receive.c of
+Linux 6.1 to 7.2). The packets that it dropped this way are those that entered its devices minus those that left them
+and those that they did count as dropped. That is not a counter of the kernel, and is called ``wireguard uncounted``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,17 +16,17 @@ from typing import Any
 
 from orchestrator.spec import GATEWAYS
 
-Counters = Mapping[str, Any]  # of a role, as the agent's `hops` has them
+Counters = Mapping[str, Any]  # of a role, as from the agent's `hops`
 _PROTOCOLS_IN = ("InHdrErrors", "InAddrErrors", "InDiscards", "InNoRoutes", "InTruncatedPkts", "IPReversePathFilter")
 _PROTOCOLS_OUT = ("OutDiscards", "OutNoRoutes")
 _LEAVING = ("output", "postrouting")
-_TAKE_AND_DROP = ("netem", "fq_codel", "codel", "cake", "pie", "fq_pie", "red")  # queues that say that they took it
+_TAKE_AND_DROP = ("netem", "fq_codel", "codel", "cake", "pie", "fq_pie", "red")  # report a dropped packet as accepted
 CLIENT, SERVER = "client", "server"
 A, B = GATEWAYS
 
 
 def growth(before: Counters, after: Counters) -> dict[str, Any]:
-    """What a role's counters grew by."""
+    """Return the increase of a role's counters."""
     old_rules = {(name, hook): packets for name, hook, packets in before["rules"]}
     rules: dict[tuple[str, str], int] = {}
     for name, hook, packets in after["rules"]:
@@ -53,7 +53,7 @@ def growth(before: Counters, after: Counters) -> dict[str, Any]:
 
 
 class _Way:
-    """The drops of a way as they are found: {"ROLE/WHAT": packets}."""
+    """The drops on a path as they are found: {"ROLE/WHAT": packets}."""
 
     def __init__(self, grown: Mapping[str, Counters], virtual: Iterable[str]) -> None:
         self.grown, self.virtual = grown, set(virtual)
@@ -88,7 +88,7 @@ class _Way:
         )
 
     def qdisc(self, role: str, device: str, most: int | None = None) -> int:
-        """Packets that a queue dropped, ``most`` of them at most; what is left is for the next stretch."""
+        """Attribute packets that a queue dropped, at most ``most``; the rest is left for the next section."""
         kind, dropped = self.grown[role]["qdiscs"].get(device, ("", 0))
         taken = dropped if most is None else max(0, min(dropped, most))
         if taken:
@@ -96,22 +96,27 @@ class _Way:
         return self.note(role, f"{device} queue {kind}", taken)
 
     def link(self, link: str, sender: tuple[str, str], receiver: tuple[str, str]) -> int:
-        """Dropped between two devices. On a virtual link the sender's count has what the receiver refused as well."""
+        """Attribute packets dropped between two devices.
+
+        On a virtual link the sender's count includes what the receiver refused.
+        """
         sent, came = self.count(*sender, "tx_dropped"), self.count(*receiver, "rx_dropped")
         if link in self.virtual:
             came = max(0, came - sent)
         else:
-            # A packet that no ring had room for is dropped and in fifo (virtio), or in fifo alone.
+            # A packet for which the ring had no room counts in dropped and fifo (virtio), or in fifo alone.
             sent = max(sent, self.count(*sender, "tx_fifo")) + self.count(*sender, "tx_errors")
             came = self._refused(sender, receiver)
         name = f"{sender[1]} link" if link in self.virtual else f"{sender[1]} tx"
         return self.note(sender[0], name, sent) + self.note(receiver[0], f"{receiver[1]} rx", came)
 
     def _refused(self, sender: tuple[str, str], receiver: tuple[str, str]) -> int:
-        """What a card did not hand up. Which columns have a packet is the driver's choice: mlx5 has what its port
-        discards in fifo alone, alx and bnx2x have what is in fifo or dropped among the errors as well. So it is what is
-        missing between both ends, where that is between the largest column and the sum of all. (frame is among the
-        errors by most drivers, and by virtio is not.)
+        """Return how many packets a NIC did not hand up.
+
+        Each driver decides which columns count a packet: mlx5 has what its port discards in fifo alone; alx and bnx2x
+        also count what is in fifo or dropped among the errors. The result is therefore the number of packets missing
+        between both ends, limited to the range from the largest column to the sum of all. (Most drivers count frame
+        among the errors; virtio does not.)
         """
         columns = [self.count(*receiver, f"rx_{name}") for name in ("dropped", "errors", "fifo")]
         left = self.count(*sender, "tx_packets")
@@ -122,16 +127,16 @@ class _Way:
 
 
 def lost(grown: Mapping[str, Counters], sent: int, virtual: Iterable[str], tunnels: bool) -> dict[str, int]:
-    """Packets that were dropped on the way, by {"ROLE/COUNTER"}, those that are not 0; site-to-site.
+    """Return the packets dropped on the path by {"ROLE/COUNTER"}, without zeros; for site-to-site.
 
-    ``grown``: of each role, by how much its counters grew; ``sent``: packets that the client gave to its interface;
-    ``virtual``: links within a host; ``tunnels``: False without.
+    ``grown``: the increase of each role's counters; ``sent``: packets that the client handed to its interface;
+    ``virtual``: links within a host; ``tunnels``: False without tunnels.
     """
     way = _Way(grown, virtual)
-    # Client to gateway a: until a packet is forwarded there.
+    # From the client to gateway a, until a packet is forwarded there.
     before = way.link("lan-a", (CLIENT, "lan0"), (A, "lan0"))
     before += way.protocols(A, _PROTOCOLS_IN) + way.rules(A, ("ingress", "prerouting", "input", ""))
-    # What is dropped while it is forwarded was counted as forwarded by newer kernels (from 6.7 on), and not by older.
+    # Packets dropped while being forwarded count as forwarded in newer kernels (6.7 and later), not in older ones.
     while_forwarding = way.rules(A, ("forward",)) + way.note(A, "ip FragFails", way.protocol(A, "FragFails"))
     if tunnels:
         forwarded = way.forwarded(A)
@@ -143,7 +148,7 @@ def lost(grown: Mapping[str, Counters], sent: int, virtual: Iterable[str], tunne
         way.rules(A, _LEAVING)
         way.qdisc(A, "wan0")
         way.link("wan", (A, "wan0"), (B, "wan0"))
-    # Gateway b, whichever side of its tunnels: to the server's sink.
+    # From gateway b, on either side of its tunnels, to the server's sink.
     way.protocols(B, (*_PROTOCOLS_IN, *_PROTOCOLS_OUT, "FragFails"))
     way.rules(B, ("ingress", "prerouting", "input", "forward", "", *_LEAVING))
     way.qdisc(B, "lan0")
@@ -154,13 +159,14 @@ def lost(grown: Mapping[str, Counters], sent: int, virtual: Iterable[str], tunne
 
 
 def _into_tunnels(way: _Way, entered: int) -> None:
-    """Gateway a's devices, which count a packet as sent when the link took it; then the link."""
+    """Attribute the drops of gateway a's devices and of the link; a device counts a packet as sent once the link took
+    it."""
     devices = {name for name in way.grown[A]["devices"] if name.startswith("wg")}
     missing = entered - way.of_wireguard(A, "tx_packets")
-    dropped = way.of_wireguard(A, "tx_dropped")  # also what was dropped below: by a rule, a queue, or a virtual link
+    dropped = way.of_wireguard(A, "tx_dropped")  # includes drops further down: by a rule, a queue or a virtual link
     refused = way.count(A, "wan0", "tx_dropped") if "wan" in way.virtual else 0
     below = way.rules(A, ("output",)) + way.protocols(A, _PROTOCOLS_OUT) + refused
-    passing = way.rules(A, ("postrouting",))  # into the device, or behind it: only then the device counts it
+    passing = way.rules(A, ("postrouting",))  # into the device, or after it; the device counts only the latter
     takes = way.grown[A]["qdiscs"].get("wan0", ("",))[0] in _TAKE_AND_DROP
     queued = way.qdisc(A, "wan0", dropped - below - (passing if takes else 0))
     below += passing + queued
@@ -173,7 +179,8 @@ def _into_tunnels(way: _Way, entered: int) -> None:
 
 
 def _out_of_tunnels(way: _Way) -> None:
-    """Gateway b's devices, from the UDP datagrams that they were given to the packets that they handed up."""
+    """Attribute the drops of gateway b's devices, from the UDP datagrams they received to the packets they
+    delivered."""
     way.note(B, "udp InErrors", way.protocol(B, "InErrors"))
     way.note(B, "udp NoPorts", way.protocol(B, "NoPorts"))
     errors = way.note(B, "wireguard rx_errors", way.of_wireguard(B, "rx_errors"))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packet rate: how many packets per second reach the server at the rate that the spec asks for, or the highest rate
-whose losses stay within a goal; and how long a packet takes beside such loads."""
+"""Packet rate: what reaches the server at a given rate, or the highest rate whose losses stay within a goal.
+
+Optionally, round-trip times are measured beside such loads.
+"""
 
 from orchestrator.measure import layout
 from orchestrator.measure.after_traffic import look_back
@@ -14,9 +16,9 @@ from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 
 def measure_packet_rate(attempt: Attempt) -> None:
-    """Offer a trial's loads over tunnels that are ready; the outcome gets measurements, probes and a verdict.
+    """Offer a trial's loads over tunnels that are ready, and store measurements, probes and a verdict in the outcome.
 
-    Raises TestbedError where a host does not answer, or the generator sends nothing.
+    Raises TestbedError if a host does not answer, or the generator sends nothing.
     """
     attempt.on_traffic()
     loads = Loads(attempt)
@@ -28,7 +30,7 @@ def measure_packet_rate(attempt: Attempt) -> None:
 
 
 def _offer_rate(attempt: Attempt, loads: Loads) -> float:
-    """Returns what was received, in packets/s, where the rate is as fast as it can, else the rate."""
+    """Offer the spec's rate; return it, or if it is as fast as possible, the received rate, in packets/s."""
     trial, outcome = attempt.trial, attempt.outcome
     traffic = PktgenTraffic.of(trial.traffic)
     assert traffic.rate is not None
@@ -63,7 +65,10 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
 
 
 def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
-    """Echo requests through the first tunnel beside shares of a rate; the outcome gets ``latency``, a row a share."""
+    """Send echo requests through the first tunnel beside shares of a rate.
+
+    The outcome gets ``latency``, one row per share.
+    """
     traffic = PktgenTraffic.of(attempt.trial.traffic)
     assert traffic.latency is not None
     rows = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search of a packet rate over tunnels that are ready: its loads, what it found, and whether that counts."""
+"""The search for a packet rate over tunnels that are ready: its loads, its result, and the verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,23 +16,23 @@ from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
-LEAST_SHARE = 0.005  # of the highest load: the least, where the spec names none
-_CEILING_S = 1.0  # of the load that shows what the generator can do
-_OVERHEAD_S = 3.0  # what a load takes beside its duration, at most
+LEAST_SHARE = 0.005  # of the highest load: the lowest load by default
+_CEILING_S = 1.0  # duration of the load that shows what the generator can do
+_OVERHEAD_S = 3.0  # maximum time that a load takes in addition to its duration
 
 
 class Loads:
-    """Loads one after the other. Where a tunnel would rekey during one, the tunnels are made anew before."""
+    """Loads one after the other. If a tunnel would rekey during one, the tunnels are renewed before it."""
 
     def __init__(self, attempt: Attempt) -> None:
-        self.offered: list[tuple[Load, float]] = []  # with the duration that was asked for
+        self.offered: list[tuple[Load, float]] = []  # with the intended duration
         self.seconds = 0.0
         self._attempt = attempt
         self._renewed_at = attempt.clock_s()
 
     @property
     def since_handshakes_s(self) -> float:
-        """How old the tunnels' handshakes are, at least."""
+        """The minimum age of the tunnels' handshakes, in seconds."""
         return self._attempt.clock_s() - self._renewed_at
 
     def offer(
@@ -43,7 +43,7 @@ class Loads:
         *,
         probed: bool = False,
     ) -> Load:
-        """Offer one, as `orchestrator.tools.pktgen.loads.offer` does. Raises AgentFailure and TestbedError."""
+        """Offer one load, as `orchestrator.tools.pktgen.loads.offer` does. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
         if old and self.seconds and self._attempt.rekeys:
             self._renew()
@@ -53,22 +53,22 @@ class Loads:
         return load
 
     def _renew(self) -> None:
-        end_loads(self._attempt)  # else the receiver answers no handshake's datagram
+        end_loads(self._attempt)  # otherwise the receiver would not answer the handshakes' datagrams
         renew_tunnels(self._attempt, largest_packet(self._attempt.trial.levels.packet_size))
         self._renewed_at = self._attempt.clock_s()
 
 
 def goals_of(search: Search) -> list[Goal]:
-    """The goals that a spec names, the stricter first."""
+    """Return the goals that a spec names, the strictest first."""
     known = {**GOALS, "pdr": Goal("pdr", search.pdr_loss)}
     return [known[name] for name in known if name in search.goals]
 
 
 def search_rate(attempt: Attempt, loads: Loads) -> float:
-    """Search as the trial's traffic says; the outcome gets measurements, probes and a verdict.
+    """Search as the trial's traffic says, and store measurements, probes and a verdict in the outcome.
 
     Returns the rate that was found, in packets/s: the lower bound of the widest goal that has one, else 0. Raises
-    AgentFailure where there is nothing to search in, and TestbedError where a host does not answer.
+    AgentFailure if the range is empty or too little time is allowed, and TestbedError if a host does not answer.
     """
     traffic, outcome = PktgenTraffic.of(attempt.trial.traffic), attempt.outcome
     search = traffic.search
@@ -131,12 +131,12 @@ def search_rate(attempt: Attempt, loads: Loads) -> float:
 
 
 def kpps(rate_pps: float | None) -> str:
-    """A rate for reading."""
+    """Format a rate for reading."""
     return "?" if rate_pps is None else f"{rate_pps / 1e3:.5g} kpps"
 
 
 def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
-    """How far a search is: the bounds of each goal as the loads so far show them, and the last load."""
+    """Return the progress of a search: each goal's bounds so far, and the last load."""
     parts = []
     for goal in goals:
         lower, upper = known_bounds(samples, goal)
@@ -148,11 +148,11 @@ def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
 def sentence(
     found: Found, loads: Iterable[Load], baseline_pps: float | None = None, headroom: float = 0.1
 ) -> str | None:
-    """What is to be said of a goal's bounds, where they are not as narrow as was asked.
+    """Return a sentence about a goal's bounds if they are not as narrow as requested, else None.
 
-    ``baseline_pps``: what passed without a tunnel, where that was measured. A generator that met the goal with all that
-    it sent, and sent less than that by more than the share ``headroom``, is held back by what takes its packets: it is
-    no limit of its own, and the loop is closed.
+    ``baseline_pps``: what passed without a tunnel, if measured. If the generator met the goal with all that it sent,
+    but sent less than the baseline by more than the share ``headroom``, then whatever takes its packets holds it back:
+    the generator is not the limit, and the loop is closed.
     """
     name = f"{found.goal.name} ({found.goal.loss_ratio:.2%} lost)"
     if found.reason == "minimum":
@@ -189,7 +189,7 @@ def _to_json(found: Found) -> dict[str, Any]:
 
 
 def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: Sequence[Load]) -> None:
-    """A verdict: all loads' losses have a place, and what surrounds the bounds broke no limit."""
+    """Judge the search: every load's losses are accounted for, and the conditions around the bounds broke no limit."""
     outcome, limits = attempt.outcome, attempt.conditions.limits
     after = look_back(attempt, loads.since_handshakes_s)
     durations = {id(load): duration for load, duration in loads.offered}
@@ -213,7 +213,7 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: 
                 baseline=baseline,
                 rate_pps=carried,
                 control=attempt.conditions.control,
-                # Of loads far from the bounds it does not matter whether the generator kept their rate.
+                # For loads far from the bounds it does not matter whether the generator kept their rate.
                 loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
             ),
             limits,
@@ -233,7 +233,7 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: 
 
 
 def _unbounded(found: Sequence[Found], sentences: Sequence[str | None], report_only: Sequence[str]) -> Verdict:
-    """What the bounds themselves say: without a lower one there is no result."""
+    """Return the verdict on the bounds themselves: without a lower bound there is no result."""
     verdict = Verdict()
     for one, said in zip(found, sentences, strict=True):
         if said is None:
@@ -247,7 +247,7 @@ def _unbounded(found: Sequence[Found], sentences: Sequence[str | None], report_o
 
 
 def _together(verdicts: Sequence[Verdict], bounds: Verdict) -> Verdict:
-    """One verdict of several: of each limit the first sentence, since loads repeat them."""
+    """Combine verdicts into one, with the first sentence for each limit, because loads repeat them."""
     whole = Verdict(list(bounds.broken), list(bounds.marks), list(bounds.names))
     seen: set[str] = set()
     for verdict in verdicts:
@@ -261,7 +261,7 @@ def _together(verdicts: Sequence[Verdict], bounds: Verdict) -> Verdict:
 
 
 def _distinct(marks: Iterable[str]) -> list[str]:
-    """Marks that differ in more than their numbers, the first of each."""
+    """Return the first of the marks that differ only in their numbers."""
     kept: dict[str, str] = {}
     for mark in marks:
         kept.setdefault("".join(character for character in mark if not character.isdigit()), mark)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec may say of traffic by pktgen."""
+"""The spec's keys for traffic by pktgen."""
 
 from typing import ClassVar, Literal
 
@@ -9,10 +9,10 @@ from orchestrator.spec.fields import PacketRate, expected
 from orchestrator.spec.searching import Latency, Search
 from orchestrator.spec.traffic import Traffic
 
-# How long a search offers loads, in durations of its longest ones, as simulated (tests/unit/test_search.py says how).
+# The total time of a search's loads, in multiples of its longest, as simulated (see tests/unit/test_search.py).
 _SEARCH_DURATIONS = {"mlrsearch": 5.0, "binary": 15.0}
-_MORE_TRIES = 2.5  # for each more than one
-_FINAL_LOADS = {"mlrsearch": 1.2, "binary": 1.0}  # for each goal: loads that decide, where those are longer
+_MORE_TRIES = 2.5  # in addition, for each try after the first
+_FINAL_LOADS = {"mlrsearch": 1.2, "binary": 1.0}  # deciding loads per goal, if those are longer
 
 
 class PktgenTraffic(Traffic):
@@ -45,7 +45,7 @@ class PktgenTraffic(Traffic):
 
     @property
     def expected_s(self) -> float:
-        """How many seconds the traffic of a trial takes by the hosts' clock; for a search, an estimate."""
+        """The duration of a trial's traffic in seconds by the hosts' clock; for a search, an estimate."""
         latency_s = self.duration_s * len(self.latency.at) if self.latency else 0.0
         search = self.search
         if search is None:
