@@ -10,6 +10,12 @@ from pathlib import Path
 # Its files, each after those that it imports.
 _PARTS = (
     "host",
+    "messages",
+    "host_messages",
+    "survey_messages",
+    "network_messages",
+    "packet_messages",
+    "traffic_messages",
     "echo",
     "ethtool",
     "netlink",

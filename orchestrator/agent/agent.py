@@ -22,10 +22,12 @@ from orchestrator.agent.cpus import confine, place
 from orchestrator.agent.generators import generator
 from orchestrator.agent.hops import hops, remove_sink, sink
 from orchestrator.agent.host import RUNTIME, AgentError
+from orchestrator.agent.host_messages import LeaveAnswer, LeaveRequest
 from orchestrator.agent.interrupts import queue_interrupts
 from orchestrator.agent.ipsec import associations, ipsec
 from orchestrator.agent.lease import LEASE, break_lease, lease, note_request
 from orchestrator.agent.load import busy
+from orchestrator.agent.messages import decode
 from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
@@ -42,7 +44,7 @@ from orchestrator.agent.tuning import tunables
 from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, remove_tunnels, tunnels
 
 
-def leave(request):
+def leave(request: LeaveRequest) -> LeaveAnswer:
     """Give the host back: namespaces, interfaces and the wireguard module as they were.
 
     ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back; ``left`` what
@@ -51,7 +53,7 @@ def leave(request):
     PROCESSES.stop()
     GENERATOR.leave()
     done, left = [], []
-    if "made" in LINKS or request.get("leftovers"):
+    if "made" in LINKS or request.leftovers:
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
         nics = sorted(taken_nics())
         left = remove_namespaces()
@@ -119,11 +121,15 @@ OPERATIONS = {
 }
 
 
-def answer(request):
+REQUESTS = {name: function.__annotations__["request"] for name, function in OPERATIONS.items()}
+
+
+def answer(message):
     """Carry out one request; never raises but at the end of standard input."""
     try:
         note_request()
-        result = {"ok": True, **OPERATIONS[request["op"]](request)}
+        request = decode(message, REQUESTS)
+        result = {"ok": True, **OPERATIONS[request.operation](request)}
     except EOFError:
         raise
     except AgentError as error:
@@ -132,11 +138,11 @@ def answer(request):
         where = " of %s" % error.filename if error.filename else ""
         full = "the disk%s is full: free some room there" % where
         said = full if error.errno == errno.ENOSPC else str(error)
-        result = {"ok": False, "error": "%s (in the agent's %r)." % (said, request.get("op"))}
+        result = {"ok": False, "error": "%s (in the agent's %r)." % (said, message.get("op"))}
     except Exception as error:
         result = {
             "ok": False,
-            "error": "%s in the agent's %r: %s" % (type(error).__name__, request.get("op"), error),
+            "error": "%s in the agent's %r: %s" % (type(error).__name__, message.get("op"), error),
         }
     return result
 
@@ -157,4 +163,4 @@ def main():
     except EOFError:
         pass
     finally:
-        leave({})
+        leave(LeaveRequest())

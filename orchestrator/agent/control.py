@@ -13,6 +13,7 @@ import struct
 import time
 
 from orchestrator.agent.host import LIBC, AgentError
+from orchestrator.agent.host_messages import ControlAnswer, ControlRequest
 
 CONTROLLER = 0  # the descriptor whose end says that the controller is gone
 PR_SET_PDEATHSIG = 1
@@ -23,7 +24,7 @@ READY = b"r"
 NUMBER = struct.Struct("=d")
 
 
-def control(request):
+def control(request: ControlRequest) -> ControlAnswer:
     """Count what loops get done: {"seconds": how long a phase is, by CLOCK_MONOTONIC; "phases": how many loops compute
     in each phase; "cpus": on which CPUs, null for all that this agent may use}.
 
@@ -32,18 +33,18 @@ def control(request):
 
     {"rates": [rounds per second of each loop that computed, in the order of the CPUs, for each phase]}
     """
-    cpus = sorted(request.get("cpus") or os.sched_getaffinity(0))[: max(request["phases"])]
-    turns = [phases_of(number, request["phases"]) for number in range(len(cpus))]
+    cpus = sorted(request.cpus or os.sched_getaffinity(0))[: max(request.phases)]
+    turns = [phases_of(number, request.phases) for number in range(len(cpus))]
     started = []  # type: list[tuple[int, int, int]]
     try:
         for number, cpu in enumerate(cpus):
-            started.append(start_loop(cpu, request["seconds"], turns[number]))
+            started.append(start_loop(cpu, request.seconds, turns[number]))
         for _, result, _ in started:
             receive(result, 1)
         start_at = NUMBER.pack(time.monotonic() + START_IN_S)
         for _, _, begin in started:
             os.write(begin, start_at)
-        rates = [[] for _ in request["phases"]]  # type: list[list[float]]
+        rates = [[] for _ in request.phases]  # type: list[list[float]]
         for number, (_, result, _) in enumerate(started):
             values = len(turns[number])
             told = struct.unpack("=%dd" % values, receive(result, 8 * values))

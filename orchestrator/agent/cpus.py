@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterable
 
 from orchestrator.agent.host import AgentError, inside, read_text, set_and_check, write_text
+from orchestrator.agent.host_messages import ConfineRequest, PlaceRequest
+from orchestrator.agent.messages import Nothing
 
 CONFINED = {}  # type: dict[str, list[int]]
 PLACED = {}  # type: dict[str, list[int]]
@@ -19,9 +21,9 @@ HOME = "client"  # the role with whose CPUs everything stays that belongs to no 
 WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
 
 
-def confine(request):
+def confine(request: ConfineRequest) -> Nothing:
     """From now on, keep to some CPUs: {"cpus": [numbers]}."""
-    wanted = sorted(request["cpus"])
+    wanted = sorted(request.cpus)
     os.sched_setaffinity(0, wanted)
     found = sorted(os.sched_getaffinity(0))
     if found != wanted:
@@ -30,7 +32,7 @@ def confine(request):
     return {}
 
 
-def place(request):
+def place(request: PlaceRequest) -> Nothing:
     """From now on, each role has CPUs of its own: {"roles": {role: [numbers]}}, no CPU twice.
 
     Everything else keeps to the client's: this agent, all that runs here by now, and work queued for any CPU. What a
@@ -38,7 +40,7 @@ def place(request):
     machines, which end with their block.
     """
     PLACED.clear()
-    PLACED.update(request["roles"])
+    PLACED.update({role: list(cpus) for role, cpus in request.roles.items()})
     home = PLACED[HOME]
     move_everything(home)
     found = sorted(os.sched_getaffinity(0))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 
 from orchestrator.agent.host import AgentError, inside, read_text, tool_version
+from orchestrator.agent.packet_messages import GeneratorAnswer, GeneratorRequest
 
 AVAILABLE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
 
@@ -19,14 +20,14 @@ def version_of(tool):
         return None
 
 
-def generator(request):
+def generator(request: GeneratorRequest) -> GeneratorAnswer:
     """Read a tool's version once, and see that TCP in some roles can have a congestion control.
 
     {"tool", "roles": [role], "congestion": name or null} -> {"version"}. A module that the kernel has is loaded.
     """
-    for role in request["roles"] if request["congestion"] is not None else ():
-        see_congestion_control(role, request["congestion"])
-    return {"version": version_of(request["tool"])}
+    for role in request.roles if request.congestion is not None else ():
+        see_congestion_control(role, request.congestion)
+    return {"version": version_of(request.tool)}
 
 
 def see_congestion_control(role, name):

@@ -9,7 +9,9 @@ import socket
 import struct
 
 from orchestrator.agent.host import AgentError, call, inside, read_text
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_DUMP, Netlink, attributes
+from orchestrator.agent.packet_messages import HopsAnswer, HopsRequest, RemoveSinkRequest, SinkRequest
 
 SINK = "orch-sink"  # the nftables table; its counters are called tunnel-N
 NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 = 12, 10, 2
@@ -38,16 +40,16 @@ PROTOCOL_COUNTERS = {
 }
 
 
-def sink(request):
+def sink(request: SinkRequest) -> Nothing:
     """Have a role count what comes for each tunnel's subnet, and drop it before anything answers.
 
     ``role``; ``subnets``: {tunnel: address of its network of 24 bits}. A sink that is there already goes on counting.
     """
-    with inside(request["role"]), Netlink(NETLINK_NETFILTER) as netfilter:
-        if SINK in tables_of(netfilter) and set(arrivals(netfilter)) == set(request["subnets"]):
+    with inside(request.role), Netlink(NETLINK_NETFILTER) as netfilter:
+        if SINK in tables_of(netfilter) and set(arrivals(netfilter)) == set(request.subnets):
             return {}
-    counters = ["add counter ip %s tunnel-%s" % (SINK, tunnel) for tunnel in request["subnets"]]
-    elements = ", ".join('%s : "tunnel-%s"' % (subnet, tunnel) for tunnel, subnet in request["subnets"].items())
+    counters = ["add counter ip %s tunnel-%s" % (SINK, tunnel) for tunnel in request.subnets]
+    elements = ", ".join('%s : "tunnel-%s"' % (subnet, tunnel) for tunnel, subnet in request.subnets.items())
     count = "counter name ip daddr & 255.255.255.0 map { %s }" % elements
     lines = [
         "add table ip " + SINK,
@@ -58,7 +60,7 @@ def sink(request):
         "add chain ip %s arrived { type filter hook prerouting priority -110 ; }" % SINK,
         "add rule ip %s arrived meta l4proto udp %s drop" % (SINK, count),
     ]
-    with inside(request["role"]):
+    with inside(request.role):
         try:
             call(["nft", "-f", "-"], "".join(line + "\n" for line in lines))
         except FileNotFoundError as error:
@@ -66,14 +68,14 @@ def sink(request):
     return {}
 
 
-def remove_sink(request):
+def remove_sink(request: RemoveSinkRequest) -> Nothing:
     """Let a role's packets reach whom they are for again: {"role"}."""
-    with inside(request["role"]):
+    with inside(request.role):
         call(["nft", "-f", "-"], "add table ip %s\ndelete table ip %s\n" % (SINK, SINK))
     return {}
 
 
-def hops(request):
+def hops(request: HopsRequest) -> HopsAnswer:
     """What was counted so far: {"roles": [role]} -> {"hops": {role: counters}, "backlog_dropped", "at_monotonic_s"}.
 
     Of each role: ``devices``, {device: {column: number}}; ``protocols``, {name: {counter: number}}; ``qdiscs``,
@@ -81,7 +83,7 @@ def hops(request):
     ``sink``: {tunnel: [packets, bytes]}, empty where it has none. ``backlog_dropped``: packets that found a CPU's
     backlog full, on the whole host; they are among those that the devices dropped.
     """
-    found = {role: of_role(role) for role in request["roles"]}
+    found = {role: of_role(role) for role in request.roles}
     dropped = sum(int(line.split()[1], 16) for line in read_text("/proc/net/softnet_stat").splitlines())
     return {"hops": found, "backlog_dropped": dropped}
 

@@ -6,6 +6,7 @@ import re
 
 from orchestrator.agent.host import number_in, read_text, sysfs_of
 from orchestrator.agent.nics import taken_nics
+from orchestrator.agent.survey_messages import QueueInterruptsAnswer, QueueInterruptsRequest
 
 # Names of interrupts that are for no queue, whatever the driver: its configuration, its mailbox, its errors, other
 # functions of the same card. Numbers in them are no queues (i40e: fdir-TxRx-0; bnxt: bnxt_re-nq-0).
@@ -81,7 +82,7 @@ def interrupts_of(nic, sysfs="/sys"):
     return queues_of({number: name for number, name in named.items() if number in own}, nic)
 
 
-def queue_interrupts(request):
+def queue_interrupts(request: QueueInterruptsRequest) -> QueueInterruptsAnswer:
     """Of the interfaces that roles have, which are up: {} -> {"interrupts": {interface: [[number, queue]]}}, each by
     the name that the host knows it by."""
     del request

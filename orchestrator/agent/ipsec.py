@@ -15,6 +15,7 @@ import struct
 
 from orchestrator.agent.cpus import acting_as
 from orchestrator.agent.host import AgentError, inside, packed, read_text, sysfs_of
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
     IFLA_GROUP,
@@ -35,6 +36,7 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
+from orchestrator.agent.network_messages import AssociationsAnswer, AssociationsRequest, IpsecRequest
 from orchestrator.agent.roles import ip_batch
 from orchestrator.agent.routes import set_routes
 
@@ -99,15 +101,15 @@ def policy(direction, family, source, destination, number):
     return head + attribute(XFRMA_TMPL, template) + attribute(XFRMA_IF_ID, struct.pack("=I", number))
 
 
-def ipsec(request):
+def ipsec(request: IpsecRequest) -> Nothing:
     """Make IPsec tunnels: {"gateways": {role: wanted}}, ``secret`` (hex), ``algorithm``, ``key_bytes``, ``window``.
 
     ``wanted``: {"far": role, "lines": [lines for ip -batch], "routes": [route], "families": [4, 6], "tunnels":
     [{"device", "number", "mtu", "here", "there"}]} with the outer addresses of each tunnel. The keys of both directions
     are derived from the secret, which is another one for every trial and is not kept.
     """
-    secret, size = bytes.fromhex(request["secret"]), request["key_bytes"]
-    for role, wanted in request["gateways"].items():
+    secret, size = bytes.fromhex(request.secret), request.key_bytes
+    for role, wanted in request.gateways.items():
         flush_ipsec(role)  # of an attempt that broke off
         ip_batch(role, wanted["lines"])
         below = struct.pack("=I", int(read_text(sysfs_of(role) + "/class/net/wan0/ifindex")))
@@ -118,7 +120,7 @@ def ipsec(request):
                 what = "making the IPsec tunnel %d on %s" % (number, role)
                 for sender, source, destination in ((role, here, there), (wanted["far"], there, here)):
                     key = key_of(secret, sender, number, size)
-                    message = association(source, destination, number, request["algorithm"], key, request["window"])
+                    message = association(source, destination, number, request.algorithm, key, request.window)
                     xfrm.ask(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, message, what)
                 ways = ((POLICY_OUT, here, there), (POLICY_IN, there, here), (POLICY_FORWARD, there, here))
                 for family in families:
@@ -154,18 +156,18 @@ def flush_ipsec(role):
                     raise
 
 
-def associations(request):
+def associations(request: AssociationsRequest) -> AssociationsAnswer:
     """Read the counters of the SAs of ``roles``, and which driver the kernel has for ``algorithm``.
 
     ``counted``: {role: [{"tunnel", "destination", "packets", "bytes", "replay", "integrity"}]}; replay are packets
     outside the window or seen before, integrity those that do not authenticate. ``driver``: see `driver_of`.
     """
     counted = {}
-    for role in request["roles"]:
+    for role in request.roles:
         with inside(role), Netlink(NETLINK_XFRM) as xfrm:
             answers = xfrm.ask(XFRM_MSG_GETSA, NLM_F_DUMP, b"", "reading the SAs on %s" % role)
         counted[role] = [counters_of(answer) for answer in answers if len(answer) >= 224]
-    return {"counted": counted, "driver": driver_of(request["algorithm"], read_text("/proc/crypto"))}
+    return {"counted": counted, "driver": driver_of(request.algorithm, read_text("/proc/crypto"))}
 
 
 def counters_of(answer):

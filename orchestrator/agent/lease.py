@@ -10,11 +10,12 @@ import time
 import typing
 
 from orchestrator.agent.host import RUNTIME, AgentError, read_bytes
+from orchestrator.agent.host_messages import BreakLeaseAnswer, BreakLeaseRequest, LeaseAnswer, LeaseRequest
 
 LEASE: "dict[str, typing.TextIO]" = {}  # file: the lease; held: the same, while this agent has it
 
 
-def lease(request):
+def lease(request: LeaseRequest) -> LeaseAnswer:
     """Take this host for one run: {"holder": {...}}. The lock goes with this agent, however it ends.
 
     The answer's ``taken_by`` is null, or who has it: the ``holder`` that they gave, the agent's process, and
@@ -29,13 +30,13 @@ def lease(request):
     except BlockingIOError:
         return {"taken_by": {**(holder_in(file) or {}), "silent_s": silent_s(file)}}
     file.truncate(0)
-    file.write(json.dumps({**request["holder"], "agent_pid": os.getpid()}))
+    file.write(json.dumps({**request.holder, "agent_pid": os.getpid()}))
     file.flush()
     LEASE["held"] = file
     return {"taken_by": None}
 
 
-def break_lease(request):
+def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
     """End the agent that holds this host's lease, whose controller may be gone: {"ended": pid or null}.
 
     ``hard``: so that it gives nothing back, since it did not end when it was asked to.
@@ -51,7 +52,7 @@ def break_lease(request):
         return {"ended": None}
     if b"orch-agent" not in read_bytes("/proc/%d/cmdline" % pid):
         raise AgentError("the lease names process %d, which is no agent; nothing was ended." % pid)
-    os.kill(pid, signal.SIGKILL if request.get("hard") else signal.SIGTERM)
+    os.kill(pid, signal.SIGKILL if request.hard else signal.SIGTERM)
     return {"ended": pid}
 
 

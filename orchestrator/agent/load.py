@@ -5,6 +5,7 @@ import os
 import time
 
 from orchestrator.agent.host import read_bytes
+from orchestrator.agent.host_messages import BusyAnswer, BusyRequest
 
 PF_KTHREAD = 0x200000  # include/linux/sched.h; proc_pid_stat(5), flags
 
@@ -23,7 +24,7 @@ def process_seconds(own=()):
     return found
 
 
-def used_between(before, after, elapsed_s):
+def used_between(before, after, elapsed_s) -> BusyAnswer:
     """{"cores": how much of a core others used between two readings, "names": of the busiest}."""
     used = [(name, seconds - before.get(pid, (name, 0.0))[1]) for pid, (name, seconds) in after.items()]
     busiest = sorted(used, key=lambda item: -item[1])[:3]
@@ -33,12 +34,12 @@ def used_between(before, after, elapsed_s):
     }
 
 
-def busy(request):
+def busy(request: BusyRequest) -> BusyAnswer:
     """How much other processes use this host: {"window_s"} -> {"cores", "names"}."""
-    return busy_processes(request["window_s"])
+    return busy_processes(request.window_s)
 
 
-def busy_processes(window_s):
+def busy_processes(window_s) -> BusyAnswer:
     before, began = process_seconds(), time.monotonic()
     time.sleep(window_s)
     return used_between(before, process_seconds(), time.monotonic() - began)

@@ -14,6 +14,7 @@ from orchestrator.agent.host import (
     short_grace_periods,
     write_text,
 )
+from orchestrator.agent.host_messages import VariantAnswer, VariantRequest
 
 
 def loaded_build_id():
@@ -56,12 +57,12 @@ def put_module_back():
     return changed
 
 
-def variant(request):
+def variant(request: VariantRequest) -> VariantAnswer:
     """Bring the wanted wireguard module into the kernel and prove by its build id that it is the one.
 
     Device settings that are module parameters (``parameters``) are written before any device is made.
     """
-    wanted, path = request["build_id"], request["module"]
+    wanted, path = request.build_id, request.module
     found = loaded_build_id()
     remember_module()
     if os.path.isdir(MODULE) and found != wanted:
@@ -84,6 +85,6 @@ def variant(request):
             "The wireguard module in the kernel has the build id %s, and the variant asks for %s; nothing was measured."
             % (found, wanted)
         )
-    for name, value in sorted(request["parameters"].items()):
+    for name, value in sorted(request.parameters.items()):
         set_and_check("%s/parameters/%s" % (MODULE, name), value)
     return {"build_id": found}

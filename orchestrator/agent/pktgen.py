@@ -12,10 +12,11 @@ import re
 import select
 import threading
 import time
-from typing import Any
 
 from orchestrator.agent.host import AgentError, call, inside, read_text, sysfs_of
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import IFF_UP
+from orchestrator.agent.packet_messages import PktgenDevice, PktgenRequest
 
 FOLDER = "/proc/thread-self/net/pktgen/"
 ETHERNET = "1"  # ARPHRD_ETHER
@@ -74,15 +75,15 @@ class Generator:
 
     def __init__(self):
         self.loaded = False  # by us
-        self.request: dict[str, Any] = {}
+        self.request = None  # type: PktgenRequest | None
         self.begun_at = 0.0  # CLOCK_MONOTONIC, of the last time
 
-    def configure(self, request):
+    def configure(self, request: PktgenRequest):
         """Have the devices ready; the same request again changes nothing."""
-        role = request["role"]
+        role = request.role
         if request == self.request and self.is_ready():
             return
-        refuse(role, request["device"])
+        refuse(role, request.device)
         if not os.path.isdir("/sys/module/pktgen"):
             try:
                 call(["modprobe", "pktgen"])
@@ -95,10 +96,10 @@ class Generator:
         with inside(role):
             if self.request:
                 tell("pgctrl", "reset", "starting afresh")
-            self.request = {}
-            address = ethernet_address(request["gateway"])
+            self.request = None
+            address = ethernet_address(request.gateway)
             try:
-                for device in request["devices"]:
+                for device in request.devices:
                     tell("kpktgend_%d" % device["cpu"], "add_device " + device["name"], "sending")
                     for command, what in settings(request, device, address):
                         tell(device["name"], command, what)
@@ -106,18 +107,23 @@ class Generator:
                 tell("pgctrl", "reset", "taking back what was begun")
                 raise
         self.request = request
-        if len({device["cpu"] for device in request["devices"]}) > 1:
+        if len({device["cpu"] for device in request.devices}) > 1:
             self.keep_step()
+
+    def configured(self) -> PktgenRequest:
+        """What it is ready for."""
+        assert self.request is not None
+        return self.request
 
     def keep_step(self):
         """Have the threads begin together from now on, by stopping all at once: one that has nothing to do looks for
         work every tenth of a second, from when it stopped."""
-        with self.sending({device["name"]: [0, IN_STEP_NS] for device in self.request["devices"]}):
+        with self.sending({device["name"]: [0, IN_STEP_NS] for device in self.configured().devices}):
             time.sleep(SLACK_S)
 
     def is_ready(self):
-        with inside(self.request["role"]):
-            return all(os.path.exists(FOLDER + device["name"]) for device in self.request["devices"])
+        with inside(self.configured().role):
+            return all(os.path.exists(FOLDER + device["name"]) for device in self.configured().devices)
 
     @contextlib.contextmanager
     def sending(self, loads):
@@ -125,7 +131,7 @@ class Generator:
 
         Gives what `wait` waits for. On the way out, what still sends is stopped.
         """
-        with inside(self.request["role"]):
+        with inside(self.configured().role):
             for name, (packets, gap_ns) in loads.items():
                 tell(name, "count %d" % packets, "counting")
                 tell(name, "delay %d" % gap_ns, "pacing")
@@ -147,7 +153,7 @@ class Generator:
     def run(self, to_end, trouble):
         """Start, which returns when all threads have sent what they had to, or were stopped."""
         try:
-            with inside(self.request["role"]):
+            with inside(self.configured().role):
                 tell("pgctrl", "start", "sending")
         except AgentError as error:
             trouble.append(str(error))
@@ -163,15 +169,15 @@ class Generator:
 
     def stop(self):
         if self.request:
-            with inside(self.request["role"]), contextlib.suppress(AgentError):
+            with inside(self.configured().role), contextlib.suppress(AgentError):
                 tell("pgctrl", "stop", "stopping")
 
     def results(self):
         """[{"name", "sent", "errors", "started_s", "stopped_s"}] of the devices; times are of CLOCK_MONOTONIC."""
-        with inside(self.request["role"]):
+        with inside(self.configured().role):
             found = [
                 {"name": device["name"], **result_of(device["name"], read_text(FOLDER + device["name"]))}
-                for device in self.request["devices"]
+                for device in self.configured().devices
             ]
         late = [one["name"] for one in found if one["started_s"] < self.begun_at]  # what it says is of another time
         if late:
@@ -182,15 +188,15 @@ class Generator:
         """Stop, and take the module out of the kernel where it was not in it before."""
         if self.request:
             # The namespace may be gone, and pktgen's devices with it.
-            with contextlib.suppress(AgentError, OSError), inside(self.request["role"]):
+            with contextlib.suppress(AgentError, OSError), inside(self.configured().role):
                 tell("pgctrl", "reset", "ending")
-            self.request = {}
+            self.request = None
         if self.loaded:
             call(["modprobe", "--remove", "pktgen"])
             self.loaded = False
 
 
-def settings(request, device, gateway):
+def settings(request: PktgenRequest, device: PktgenDevice, gateway):
     """(command, what it is for) of everything that a device is told before it sends."""
     first, flows = device["ports"]
     yield "dst_mac " + gateway, "the gateway's address"
@@ -199,16 +205,16 @@ def settings(request, device, gateway):
     yield "dst " + device["destination"], "the destination"
     yield "udp_src_min %d" % first, "the flows"
     yield "udp_src_max %d" % (first + flows if flows > 1 else first), "the flows"  # the last is one below
-    sizes = request["sizes"]
+    sizes = request.sizes
     if len(sizes) == 1:
         yield "pkt_size %d" % (sizes[0][0] + HEADER), "the packets' size"
     else:
         mixture = " ".join("%d,%d" % (size + HEADER, weight) for size, weight in sizes)
         yield "imix_weights " + mixture, "the mixture of sizes"
-    if request["clone"]:
-        yield "clone_skb %d" % request["clone"], "sending a packet several times"
-    if request["burst"] > 1:
-        yield "burst %d" % request["burst"], "sending in bursts"
+    if request.clone:
+        yield "clone_skb %d" % request.clone, "sending a packet several times"
+    if request.burst > 1:
+        yield "burst %d" % request.burst, "sending in bursts"
 
 
 def result_of(name, text):
@@ -229,7 +235,7 @@ def result_of(name, text):
 GENERATOR = Generator()
 
 
-def pktgen(request):
+def pktgen(request: PktgenRequest) -> Nothing:
     """Have the generator ready on a role, for `measure` to start.
 
     ``role``, ``device``, ``gateway``: the address of the neighbour that everything goes to; ``sizes``: [[bytes of an IP

@@ -9,19 +9,28 @@ import time
 from orchestrator.agent.complaints import is_complaint, records_in
 from orchestrator.agent.hardware import energy
 from orchestrator.agent.host import CPUS, inside, number_in, read_text, write_text
+from orchestrator.agent.host_messages import (
+    ClockAnswer,
+    ClockRequest,
+    KernelLogAnswer,
+    KernelLogRequest,
+    PauseRequest,
+    WatchKernelLogRequest,
+)
+from orchestrator.agent.messages import Nothing
 
 VIRTUAL_TIME = "/proc/virtual_time"
 
 
-def clock(request):
+def clock(request: ClockRequest) -> ClockAnswer:
     """This host's clock: {"clock_s": seconds of the epoch, "monotonic_s": of CLOCK_MONOTONIC}."""
     del request
     return {"clock_s": time.time(), "monotonic_s": time.monotonic()}
 
 
-def pause(request):
+def pause(request: PauseRequest) -> Nothing:
     """Wait by this host's clock: {"seconds"}."""
-    time.sleep(request["seconds"])
+    time.sleep(request.seconds)
     return {}
 
 
@@ -129,14 +138,14 @@ def surroundings():
     }
 
 
-def watch_kernel_log(request):
+def watch_kernel_log(request: WatchKernelLogRequest) -> Nothing:
     """From now on is what `kernel_log` tells complaints of: a trial begins."""
     del request
     KERNEL_LOG.watch()
     return {}
 
 
-def kernel_log(request):
+def kernel_log(request: KernelLogRequest) -> KernelLogAnswer:
     """What the kernel's log says: ``complaints``, at most the first ``most`` lines since `watch_kernel_log` (else since
     this agent began) that say that something went wrong (see complaints.py); and ``crypto``, which code encrypts, from
     the whole boot; null where the kernel does not say."""
@@ -144,7 +153,7 @@ def kernel_log(request):
     complaints = [record.text for record in KERNEL_LOG.since_watched() if is_complaint(record)]
     said = [record.text for record in KERNEL_LOG.records if crypto in record.text]
     return {
-        "complaints": complaints[: request["most"]],
+        "complaints": complaints[: request.most],
         "crypto": ", ".join(text.split(crypto, 1)[1].strip() for text in said) or None,
     }
 

@@ -5,11 +5,13 @@ import os
 import shutil
 
 from orchestrator.agent.host import AgentError, call
+from orchestrator.agent.host_messages import RestartRequest
+from orchestrator.agent.messages import Nothing
 
 _FOLDERS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))  # a login need not have the last two
 
 
-def restart(request):
+def restart(request: RestartRequest) -> Nothing:
     """Restart this host with its own `reboot`: {}. The host goes down after that, and this agent with it."""
     del request
     program = shutil.which("reboot", path=_FOLDERS)

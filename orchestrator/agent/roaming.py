@@ -6,6 +6,7 @@ import time
 
 from orchestrator.agent.host import inside
 from orchestrator.agent.netlink import WGDEVICE_LISTEN_PORT, WireGuard, attribute
+from orchestrator.agent.traffic_messages import Move, Roam
 
 
 class Roaming:
@@ -15,10 +16,11 @@ class Roaming:
     the next packet that comes (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
     """
 
-    def __init__(self, request):
+    def __init__(self, request: Roam):
         self.role = request["role"]
+        self.every_s = request["every_s"]
         self.devices = request["devices"]
-        self.moves = []  # type: list[dict[str, float]]
+        self.moves: list[Move] = []
 
     def move(self):
         """Move every tunnel, one after another, to the port that it does not have."""

@@ -18,6 +18,8 @@ from orchestrator.agent.host import (
     set_and_check,
     sysfs_of,
 )
+from orchestrator.agent.messages import Nothing
+from orchestrator.agent.network_messages import LinksRequest, NeighboursRequest, UnlinkAnswer, UnlinkRequest
 from orchestrator.agent.nics import give_nics_back, lent_to, take_nics
 
 LINKS = {}  # type: dict[str, bool]
@@ -42,13 +44,13 @@ def remove_namespaces():
     return said
 
 
-def unlink(request):
+def unlink(request: UnlinkRequest) -> UnlinkAnswer:
     """Take the roles' namespaces away, until `links` makes them again: {"left": see `leave`}."""
     del request
     return {"left": remove_namespaces()}
 
 
-def links(request):
+def links(request: LinksRequest) -> Nothing:
     """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
 
     ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
@@ -59,7 +61,7 @@ def links(request):
     LINKS["made"] = True
     if lent_to():
         raise AgentError(" ".join(left))
-    for role in request["namespaces"]:
+    for role in request.namespaces:
         if os.path.exists(os.path.join(NAMESPACES, role)):
             raise AgentError("the network namespace %s is there already, and somebody else made it." % role)
         os.makedirs(sysfs_of(role))
@@ -69,18 +71,18 @@ def links(request):
             call(["mount", "-t", "sysfs", "sysfs", sysfs_of(role)])
     pairs = [
         "link add %s netns %s type veth peer name %s netns %s" % (device_a, role_a, device_b, role_b)
-        for role_a, device_a, role_b, device_b in request["veth"]
+        for role_a, device_a, role_b, device_b in request.veth
     ]
     if pairs:
         call(["ip", "-batch", "-"], "".join(line + "\n" for line in pairs))
-    take_nics(request["nics"])
-    for role, wanted in request["namespaces"].items():
+    take_nics(request.nics)
+    for role, wanted in request.namespaces.items():
         with inside(role):
             for name, value in wanted["sysctl"].items():
                 set_and_check("/proc/sys/" + name.replace(".", "/"), value)
         ip_batch(role, wanted["ip"])
-    for role, wanted in request.get("steering", {}).items():
-        steer(role, wanted)
+    for role, steering in request.steering.items():
+        steer(role, steering)
     return {}
 
 
@@ -110,15 +112,15 @@ def ip_batch(role, lines):
         call(["ip", "-n", role, "-batch", "-"], "".join(line + "\n" for line in lines))
 
 
-def neighbours(request):
+def neighbours(request: NeighboursRequest) -> Nothing:
     """See that each role reaches the other end of its links, with full packets.
 
     ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. A switch may take seconds to
     forward after an interface came up, so there is some patience.
     """
-    for role, wanted in request["roles"].items():
+    for role, wanted in request.roles.items():
         for address in wanted["addresses"]:
-            reach(role, address, request["mtu"])
+            reach(role, address, request.mtu)
     return {}
 
 

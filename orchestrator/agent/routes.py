@@ -4,6 +4,7 @@
 import struct
 
 from orchestrator.agent.host import family_of, inside, packed, read_text, sysfs_of
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
     NETLINK_ROUTE,
     NLM_F_CREATE,
@@ -22,6 +23,7 @@ from orchestrator.agent.netlink import (
     Netlink,
     attribute,
 )
+from orchestrator.agent.network_messages import RoutesRequest
 
 
 def set_routes(role, wanted):
@@ -50,8 +52,8 @@ def set_routes(role, wanted):
             link.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload, what)
 
 
-def routes(request):
+def routes(request: RoutesRequest) -> Nothing:
     """Set routes in roles: {"roles": {role: [route]}}; see set_routes."""
-    for role, wanted in request["roles"].items():
+    for role, wanted in request.roles.items():
         set_routes(role, wanted)
     return {}

@@ -11,6 +11,15 @@ import subprocess
 
 from orchestrator.agent.ethtool import nic_value, set_nic_value, settings_named
 from orchestrator.agent.host import AgentError, call, inside, read_text, write_text
+from orchestrator.agent.host_messages import (
+    ReadSettingsAnswer,
+    ReadSettingsRequest,
+    Refusal,
+    RoleSettingsAnswer,
+    RoleSettingsRequest,
+    WriteSettingsAnswer,
+    WriteSettingsRequest,
+)
 from orchestrator.agent.interfaces import PAIRS, links_of
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
 from orchestrator.agent.nics import taken_nics, where_it_is
@@ -55,41 +64,41 @@ def setting_value(name):
     return chosen.group(1) if chosen else " ".join(text.split())
 
 
-def read_settings(request):
+def read_settings(request: ReadSettingsRequest) -> ReadSettingsAnswer:
     """{"names": [...], "may_refuse": [names]} -> {"values": {name: value}, "refused": {name: said}, "boot_id"}.
 
     ``refused``: those of ``may_refuse`` that cannot be read.
     """
     values, refused = {}, {}
-    for name in request["names"]:
+    for name in request.names:
         try:
             values[name] = setting_value(name)
         except AgentError as error:
-            if name not in request.get("may_refuse", ()):
+            if name not in request.may_refuse:
                 raise
             refused[name] = str(error)
     boot_id = read_text("/proc/sys/kernel/random/boot_id").strip()
     return {"values": values, "refused": refused, "boot_id": boot_id}
 
 
-def write_settings(request):
+def write_settings(request: WriteSettingsRequest) -> WriteSettingsAnswer:
     """{"values": {name: value}, "may_refuse": [names]}: write each, in this order, and read it back.
 
     Returns {"refused": {name: {"said", "now"}}}: of those that may refuse, what was said when they did, and the value
     that they have now, null where that cannot be read. The first refusal of another ends it.
     """
-    refused = {}
-    for name, value in request["values"].items():
+    refused: dict[str, Refusal] = {}
+    for name, value in request.values.items():
         try:
             write_setting(name, value)
         except AgentError as error:
-            if name not in request.get("may_refuse", ()):
+            if name not in request.may_refuse:
                 raise
             refused[name] = {"said": str(error), "now": value_or_none(name)}
     return {"refused": refused}
 
 
-def role_settings(request):
+def role_settings(request: RoleSettingsRequest) -> RoleSettingsAnswer:
     """{"roles": {role: {name: value}}} -> {"set": {role: {name: value}}, "others": {role: {name: value}}}.
 
     Sysctls of the network that a role's namespace has of its own are written there, and read back; ``others`` are of
@@ -97,7 +106,7 @@ def role_settings(request):
     that ethtool(8) has for it: of a virtual link it is set, and of an interface of the host it is among ``others``.
     """
     done, others = {}, {}  # type: dict[str, dict[str, str]], dict[str, dict[str, str]]
-    for role, values in request["roles"].items():
+    for role, values in request.roles.items():
         for name, value in values.items():
             if name.startswith("nics/"):
                 owned, lent = role_nics(role, name[5:], value)

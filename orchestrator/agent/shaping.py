@@ -10,6 +10,7 @@ import struct
 
 from orchestrator.agent.host import AgentError, inside
 from orchestrator.agent.interfaces import links_of
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
     NETLINK_ROUTE,
     NLM_F_CREATE,
@@ -21,6 +22,7 @@ from orchestrator.agent.netlink import (
     attributes,
     name_attribute,
 )
+from orchestrator.agent.network_messages import ShapeLinksRequest, UnshapeLinksRequest
 from orchestrator.agent.rtnetlink import KINDS, TC_H_ROOT, TCA_KIND
 
 TCA_OPTIONS = 2
@@ -31,12 +33,12 @@ HANDLE = 0x10000
 MOST = 0xFFFFFFFF
 
 
-def shape_links(request):
+def shape_links(request: ShapeLinksRequest) -> Nothing:
     """{"roles": {role: {"device", "delay_s", "loss", "reorder", "rate_bps", "queue"}}}: shape what each role sends.
 
     Loss and reordering are shares of the packets, the rate is in bits of frames a second or null, the queue in packets.
     """
-    for role, wanted in request["roles"].items():
+    for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             device = links_of(link)[wanted["device"]]
             remove_shape(link, device)  # one that is there would be changed, and keep what is not asked for now
@@ -54,9 +56,9 @@ def shape_links(request):
     return {}
 
 
-def unshape_links(request):
+def unshape_links(request: UnshapeLinksRequest) -> Nothing:
     """Send over a link as before: {"roles": {role: {"device"}}}. Nothing where it is not shaped."""
-    for role, wanted in request["roles"].items():
+    for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             remove_shape(link, links_of(link)[wanted["device"]])
     return {}

@@ -27,10 +27,20 @@ from orchestrator.agent.lease import holder_of_lease
 from orchestrator.agent.load import busy_processes
 from orchestrator.agent.netlink import IFF_UP
 from orchestrator.agent.probes import virtual_time
+from orchestrator.agent.survey_messages import (
+    HelloAnswer,
+    HelloRequest,
+    ModuleFacts,
+    Nic,
+    ProvisionedAnswer,
+    ProvisionedRequest,
+    SurveyAnswer,
+    SurveyRequest,
+)
 from orchestrator.agent.way import nic_troubles
 
 
-def hello(request):
+def hello(request: HelloRequest) -> HelloAnswer:
     """Who this host is: kernel, processors, virtual time, tools; recorded with the run."""
     del request
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
@@ -55,7 +65,7 @@ def hello(request):
     }
 
 
-def survey(request):
+def survey(request: SurveyRequest) -> SurveyAnswer:
     """Everything that decides whether trials can run here, read without changing anything.
 
     ``tools``: commands, of each of which the version is told, null where it is missing; ``kernel_modules``: names, of
@@ -64,13 +74,13 @@ def survey(request):
     """
     release, troubles = os.uname().release, nic_troubles()
     return {
-        **hello({}),
+        **hello(HelloRequest()),
         "uid": os.geteuid(),
         "machine": platform.machine(),
         "system": os_release(),
         "clock_synchronized": clock_is_synchronized(),
-        "commands": {name: tool_version(arguments) for name, arguments in request["tools"].items()},
-        "kernel_modules": {name: has_kernel_module(name) for name in request["kernel_modules"]},
+        "commands": {name: tool_version(arguments) for name, arguments in request.tools.items()},
+        "kernel_modules": {name: has_kernel_module(name) for name in request.kernel_modules},
         "headers": os.path.exists("/lib/modules/%s/build/Makefile" % release),
         "sources": sorted(os.path.basename(path) for path in glob.glob("/usr/src/linux-*source-*.tar.*")),
         "boot_menu": boot_menu(),
@@ -78,12 +88,12 @@ def survey(request):
         "lockdown": chosen_or_none("/sys/kernel/security/lockdown"),
         "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
         "wireguard_devices": [nic for nic in interfaces() if kind_of(nic) == "wireguard"],
-        "nics": {nic: {**nic_facts(nic), "trouble": troubles.get(nic)} for nic in interfaces() if nic != "lo"},
-        "free_bytes": {folder: free_bytes(folder) for folder in request["folders"]},
+        "nics": {nic: nic_facts(nic, troubles.get(nic)) for nic in interfaces() if nic != "lo"},
+        "free_bytes": {folder: free_bytes(folder) for folder in request.folders},
         "cpus": cpu_facts(),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
         "cpus_isolated": sorted(listed(CPUS + "/isolated") or ()),
-        "busy": busy_processes(request["load_window_s"]),
+        "busy": busy_processes(request.load_window_s),
         "holder": holder_of_lease(),
     }
 
@@ -156,7 +166,7 @@ def kind_of(nic):
     return ""
 
 
-def nic_facts(nic):
+def nic_facts(nic, trouble) -> Nic:
     base = "/sys/class/net/%s/" % nic
     driver = base + "device/driver"
     try:
@@ -172,6 +182,7 @@ def nic_facts(nic):
         "speed_mbps": number_in(base + "speed"),
         "numa_node": number_in(base + "device/numa_node"),
         "queues": len(glob.glob(base + "queues/rx-*")),
+        "trouble": trouble,
     }
 
 
@@ -255,17 +266,19 @@ def module_facts(path):
     }
 
 
-def provisioned(request):
+def provisioned(request: ProvisionedRequest) -> ProvisionedAnswer:
     """What provisioning left here: {"missing": commands that are not there, "modules": {path: facts and stamp}}.
 
     ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` says what it was made of.
     """
-    modules = {}
-    for module in request["modules"]:
+    modules: dict[str, ModuleFacts | None] = {}
+    for module in request.modules:
         facts = module_facts(module)
         stamp = read_bytes(os.path.join(os.path.dirname(module), "stamp")).decode(errors="replace").strip()
-        modules[module] = None if facts is None else {**facts, "stamp": stamp}
+        if facts is not None:
+            facts["stamp"] = stamp
+        modules[module] = facts
     return {
-        "missing": [name for name in request["commands"] if command_path(name) is None],
+        "missing": [name for name in request.commands if command_path(name) is None],
         "modules": modules,
     }

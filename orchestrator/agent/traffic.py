@@ -12,12 +12,14 @@ from orchestrator.agent.echo import Echoes
 from orchestrator.agent.hardware import Cycles
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
 from orchestrator.agent.load import process_seconds, used_between
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.pktgen import GENERATOR, SLACK_S
 from orchestrator.agent.polls import PollTrace
 from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample, surroundings
 from orchestrator.agent.processes import PROCESSES, ROOM_FOR_OUTPUT
 from orchestrator.agent.profile import profile
 from orchestrator.agent.roaming import Roaming
+from orchestrator.agent.traffic_messages import HoldRequest, MeasureAnswer, MeasureRequest, Quiet, ServeRequest
 
 QUIET_SINCE = {}  # type: dict[str, float]
 QUIET_S = 0.1  # for which packets are counted at least before traffic begins, so that a slow flow of others shows too
@@ -59,7 +61,7 @@ def served_anyhow(role, wanted):
     return {(address, port) for address, port in wanted if port in everywhere or (address, port) in found}
 
 
-def serve(request):
+def serve(request: ServeRequest) -> Nothing:
     """Start servers, of which there may be none, and return when all listen. From now on all is quiet here.
 
     {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s", "files"}
@@ -73,14 +75,14 @@ def serve(request):
         raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
     waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
     free = set()
-    PROCESSES.keep(request.get("files") or {})
-    for server in request["servers"]:
+    PROCESSES.keep(request.files)
+    for server in request.servers:
         role, anyhow = server["role"], server.get("any", False)
         PROCESSES.start(role, server["name"], server["arguments"], anyhow)
         if server["port"] is not None:
             waiting.setdefault(role, set()).add((packed(server["address"]), server["port"]))
             free |= {role} if anyhow else set()
-    deadline = time.monotonic() + request["patience_s"]
+    deadline = time.monotonic() + request.patience_s
     while waiting:
         for role in list(waiting):
             waiting[role] -= listening(role) if role not in free else served_anyhow(role, waiting[role])
@@ -90,26 +92,24 @@ def serve(request):
             failed = [name for name, process in PROCESSES.processes.items() if process.poll()]
             if failed or time.monotonic() > deadline:
                 said = [(name, got["err"] or got["out"]) for name, got in PROCESSES.stop().items()]
-                what = (
-                    "%s ended" % failed[0] if failed else "Servers did not listen within %g s" % request["patience_s"]
-                )
+                what = "%s ended" % failed[0] if failed else "Servers did not listen within %g s" % request.patience_s
                 raise AgentError("%s: %s" % (what, str(said)[:500]))
             time.sleep(0.005)
     QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
 
 
-def hold(request):
+def hold(request: HoldRequest) -> Nothing:
     """Prepare the clients of a trial, which begin together in `measure`: {"clients": [{"role", "name", "arguments"}]}.
 
     Each may have ``any`` as of `serve`.
     """
-    for client in request["clients"]:
+    for client in request.clients:
         PROCESSES.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
     return {}
 
 
-def measure(request):
+def measure(request: MeasureRequest) -> MeasureAnswer:
     """Let the clients of `hold` begin at ``start_at``, sample around the measured window, and return everything after
     the traffic.
 
@@ -129,16 +129,16 @@ def measure(request):
     null; ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null; ``tracepoints``: {name
     of an attached one: how often}.
     """
-    attached = request.get("attached") or {"commands": [], "tracepoints": []}
-    with recording(request) as trace, Attached(PROCESSES, **attached) as beside:
+    attached = request.attached or {"commands": [], "tracepoints": []}
+    with recording(request) as trace, Attached(PROCESSES, attached["commands"], attached["tracepoints"]) as beside:
         return measure_with(request, trace, beside)
 
 
-def recording(request):
+def recording(request: MeasureRequest):
     """What records the measured window while it is entered; None where nothing does."""
-    if request.get("trace_polls"):
+    if request.trace_polls:
         return PollTrace()
-    return profile() if request.get("profile") else contextlib.nullcontext()
+    return profile() if request.profile else contextlib.nullcontext()
 
 
 def generating(loads):
@@ -151,42 +151,42 @@ def echoing(request):
     return Echoes(request) if request else contextlib.nullcontext()
 
 
-def measure_with(request, trace, beside):
+def measure_with(request: MeasureRequest, trace, beside) -> MeasureAnswer:
     time.sleep(max(0.0, QUIET_SINCE["at_s"] + QUIET_S - time.monotonic()))
-    before = {
+    before: Quiet = {
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
         "packets": packets_so_far() - QUIET_SINCE["packets"],
     }
     surroundings_before = surroundings()
     others_before, others_since = process_seconds(PROCESSES.pids()), time.monotonic()
-    if request["start_at"] is not None:
-        time.sleep(max(0.0, request["start_at"] - time.time()))
+    if request.start_at is not None:
+        time.sleep(max(0.0, request.start_at - time.time()))
     began = time.monotonic()
     started_at = time.time()
     PROCESSES.release()
-    deadline = began + request["patience_s"]
+    deadline = began + request.patience_s
     samples, readings = [], []
-    roaming = Roaming(request["roaming"]) if request.get("roaming") else None
-    generators = generating(request.get("pktgen")), echoing(request.get("echoes"))
+    roaming = Roaming(request.roaming) if request.roaming else None
+    generators = generating(request.pktgen), echoing(request.echoes)
     with generators[0] as sending, generators[1] as echoes, Cycles(online_cpus()) as cycles:
-        wait_or_leave(began + request["warm_up_s"])
+        wait_or_leave(began + request.warm_up_s)
         forget_skew()
-        samples.append(sample(request["sample_roles"], cycles))
+        samples.append(sample(request.sample_roles, cycles))
         if trace:
             trace.start()
         beside.start()
-        until = began + request["warm_up_s"] + request["duration_s"]
+        until = began + request.warm_up_s + request.duration_s
         calls = []
-        if request.get("sample_every_s"):
-            readings.append(reading(request["sample_roles"]))
-            calls.append((request["sample_every_s"], lambda: readings.append(reading(request["sample_roles"]))))
+        if request.sample_every_s:
+            readings.append(reading(request.sample_roles))
+            calls.append((request.sample_every_s, lambda: readings.append(reading(request.sample_roles))))
         if roaming is not None:
-            calls.append((request["roaming"]["every_s"], roaming.move))
+            calls.append((roaming.every_s, roaming.move))
         call_until(until, calls)
         if trace:
             trace.stop()
         beside.stop()
-        samples.append(sample(request["sample_roles"], cycles))
+        samples.append(sample(request.sample_roles, cycles))
         if sending is not None:
             GENERATOR.wait(sending, until + SLACK_S)
     others = used_between(others_before, process_seconds(PROCESSES.pids()), time.monotonic() - others_since)
@@ -203,9 +203,9 @@ def measure_with(request, trace, beside):
         "surroundings": [surroundings_before, surroundings()],
         "others": others,
         "processes": PROCESSES.stop(),
-        "polls": trace.result() if request.get("trace_polls") else None,
-        "profile": trace.result() if request.get("profile") else None,
-        "pktgen": GENERATOR.results() if request.get("pktgen") else None,
+        "polls": trace.result() if request.trace_polls else None,
+        "profile": trace.result() if request.profile else None,
+        "pktgen": GENERATOR.results() if request.pktgen else None,
         "echoes": echoes.result() if echoes else None,
         "tracepoints": beside.counted,
         "clock_s": time.time(),

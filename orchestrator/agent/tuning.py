@@ -9,11 +9,12 @@ from orchestrator.agent.ethtool import asked, groups_of, hash_of, most_of, value
 from orchestrator.agent.host import CPUS, AgentError, first_word, number_in, read_text
 from orchestrator.agent.interrupts import interrupts_of
 from orchestrator.agent.settings import service_state
+from orchestrator.agent.survey_messages import Governor, IdleState, Named, TunablesAnswer, TunablesRequest, Turbo
 
 TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))  # a file, and what means off in it
 
 
-def tunables(request):
+def tunables(request: TunablesRequest) -> TunablesAnswer:
     """{"nics": [interface]} -> what can be tuned, with its present value; null or empty for what is not here.
 
     Nothing of CPUs that are off line: their files are gone, cannot be read (EBUSY), or are there without a use.
@@ -23,20 +24,20 @@ def tunables(request):
     [{"name", "latency_us", "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface:
     see nic_tunables}.
     """
-    governors = {}
+    governors: dict[str, Governor] = {}
     for path in sorted(glob.glob(CPUS + "/cpufreq/policy*/scaling_governor")):
         now, choices = first_word(path), words_in(os.path.join(os.path.dirname(path), "scaling_available_governors"))
         if now is not None and choices is not None:
             file = os.path.join(os.path.dirname(path), "energy_performance_preference")
             preferred = first_word(file)
-            preference = None if preferred is None else {"name": file, "now": preferred}
+            preference: Named | None = None if preferred is None else {"name": file, "now": preferred}
             governors[path] = {"now": now, "choices": choices, "preference": preference}
-    turbo = None
+    turbo: Turbo | None = None
     for path, off in TURBO:
         now = first_word(path)
         if turbo is None and now is not None:
             turbo = {"name": path, "off": off, "now": now}
-    idle = []
+    idle: list[IdleState] = []
     for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/cpuidle/state[0-9]*")):
         latency_us, now = number_in(path + "/latency"), first_word(path + "/disable")
         off_line = first_word(path.rpartition("/cpuidle/")[0] + "/online") == "0"
@@ -52,7 +53,7 @@ def tunables(request):
         "idle": idle,
         "smt": {"name": CPUS + "/smt/control", "now": smt} if smt in ("on", "off") else None,
         "irqbalance": irqbalance,
-        "nics": {nic: nic_tunables(nic) for nic in request["nics"] if os.path.isdir("/sys/class/net/" + nic)},
+        "nics": {nic: nic_tunables(nic) for nic in request.nics if os.path.isdir("/sys/class/net/" + nic)},
     }
 
 

@@ -30,6 +30,7 @@ from orchestrator.agent.host import (
     sysfs_of,
 )
 from orchestrator.agent.ipsec import flush_ipsec, has_ipsec
+from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
     IFLA_GROUP,
@@ -61,17 +62,24 @@ from orchestrator.agent.netlink import (
     name_attribute,
     nested,
 )
+from orchestrator.agent.network_messages import (
+    HandshakesRequest,
+    HandshakeTimesAnswer,
+    HandshakeTimesRequest,
+    IpTunnelsRequest,
+    PeersRequest,
+    RemoveTunnelsRequest,
+    TunnelsAnswer,
+    TunnelsRequest,
+)
 from orchestrator.agent.roles import ip_batch
 from orchestrator.agent.routes import set_routes
 
 
-def tunnels(request):
-    """Make WireGuard devices with fresh keys; the answer has their public keys, in order.
-
-    ``gateways``: {role: [{"device", "port", "mtu"}]}.
-    """
+def tunnels(request: TunnelsRequest) -> TunnelsAnswer:
+    """Make WireGuard devices with fresh keys; the answer has their public keys, in order."""
     keys = {}  # type: dict[str, list[str]]
-    for role, devices in request["gateways"].items():
+    for role, devices in request.gateways.items():
         keys[role] = []
         with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for number, device in enumerate(devices):
@@ -93,13 +101,12 @@ def tunnels(request):
     return {"public_keys": keys}
 
 
-def peers(request):
+def peers(request: PeersRequest) -> Nothing:
     """Give each device its peers, bring it up, set what the variant wants of it, and add the routes.
 
-    ``gateways``: {role: {"peers": [{"device", "public_key", "endpoint", "allowed_ips", "cpus"}], "routes": [route],
-    "threaded": "0"|"1", "device_settings": {name: value}}}. Settings are read back from every device.
+    Settings are read back from every device.
     """
-    for role, wanted in request["gateways"].items():
+    for role, wanted in request.gateways.items():
         before = processes() if PLACED else set()  # where threads poll by default, a peer brings its thread along
         with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for peer in wanted["peers"]:
@@ -136,12 +143,9 @@ def set_devices(role, wanted):
                 raise AgentError("%s/%s is %r on %s, not %r." % (role, name, found, peer["device"], value))
 
 
-def ip_tunnels(request):
-    """Make tunnels by what ip(8) is told: {"gateways": {role: {"lines": [lines for ip -batch], "devices", "routes"}}}.
-
-    The lines make ``devices``, and bring them up; ``routes``: see set_routes.
-    """
-    for role, wanted in request["gateways"].items():
+def ip_tunnels(request: IpTunnelsRequest) -> Nothing:
+    """Make tunnels by what ip(8) is told."""
+    for role, wanted in request.gateways.items():
         grouped = [
             "link set dev %s group %d" % (name, DEVICE_GROUPS[at % len(DEVICE_GROUPS)])
             for at, name in enumerate(wanted["devices"])
@@ -151,12 +155,12 @@ def ip_tunnels(request):
     return {}
 
 
-def remove_tunnels(request):
+def remove_tunnels(request: RemoveTunnelsRequest) -> Nothing:
     """Remove all devices that trials made in some roles: {"roles": [role]}."""
-    for role in request["roles"]:
+    for role in request.roles:
         if has_ipsec(role):
             flush_ipsec(role)
-    parts = [(role, group) for role in request["roles"] for group in groups_in(role)]
+    parts = [(role, group) for role in request.roles for group in groups_in(role)]
     if parts:
         # A device's end waits for grace periods most of the time, in the thread that removes it; those pass for all.
         with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
@@ -185,25 +189,24 @@ AGAIN_S = 0.25
 SHARED_DEVICE = "wg0"  # which has a peer for each tunnel, in their order; the others have one peer
 
 
-def handshakes(request):
+def handshakes(request: HandshakesRequest) -> Nothing:
     """See that a datagram gets through every tunnel, which a complete handshake must precede.
 
-    From ``role``, a datagram goes to a closed port of each destination; the refusal that comes back has crossed the
-    tunnel both ways. ``paths``: [[source, destination]]; ``patience_s``; ``size``: bytes of an IP packet that must
-    pass whole as well, or null. ip(7), IP_RECVERR
+    A datagram goes to a closed port of each destination; the refusal that comes back has crossed the tunnel both ways.
+    ip(7), IP_RECVERR
     """
-    with acting_as(request["role"]), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
+    with acting_as(request.role), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         probe.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         probe.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-        left = unanswered(probe, request["paths"], b"orch", request["patience_s"])
+        left = unanswered(probe, request.paths, b"orch", request.patience_s)
         if left:
             raise AgentError(
                 "%d of %d tunnels carried nothing within %g s: no answer from %s."
-                % (len(left), len(request["paths"]), request["patience_s"], ", ".join(sorted(left)[:5]))
+                % (len(left), len(request.paths), request.patience_s, ", ".join(sorted(left)[:5]))
             )
-        if request["size"] is not None:
-            payload = bytes(request["size"] - IP_HEADER - UDP_HEADER)
-            left = unanswered(probe, request["paths"], payload, request["patience_s"])
+        if request.size is not None:
+            payload = bytes(request.size - IP_HEADER - UDP_HEADER)
+            left = unanswered(probe, request.paths, payload, request.patience_s)
             if left:
                 raise too_long(sorted(left)[0])
     return {}
@@ -271,18 +274,16 @@ def refusals(probe):
             found.append(address[0])
 
 
-def handshake_times(request):
-    """Seconds since each peer's last handshake: {"ages_s": {role: {peer: seconds}}}; None for never.
+def handshake_times(request: HandshakeTimesRequest) -> HandshakeTimesAnswer:
+    """What WireGuard knows of its peers.
 
-    A peer has the name of its device where that is all it has, and on a device that tunnels share ``wg0/N``, the tunnel
-    N. ``ports``: {role: {peer: UDP port to which its packets go}}; ``carried_bytes``: {role: {peer: [received, sent]}}
-    since the peer was made, of shared devices only; ``clock_s``: this host's clock now.
+    A peer has the name of its device where it has only that; of tunnel N on a device that tunnels share, ``wg0/N``.
     """
     ages = {}  # type: dict[str, dict[str, float | None]]
     carried = {}  # type: dict[str, dict[str, list[int]]]
     ports = {}  # type: dict[str, dict[str, int]]
     now = time.time()
-    for role in request["roles"]:
+    for role in request.roles:
         ages[role], carried[role], ports[role] = {}, {}, {}
         present = [name for name in os.listdir(sysfs_of(role) + "/class/net") if name.startswith("wg")]
         with inside(role), WireGuard() as wireguard:

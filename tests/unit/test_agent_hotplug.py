@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agent import host, probes, survey, tuning
+from orchestrator.agent.survey_messages import TunablesRequest
 
 read = host.read_text
 TOPOLOGY = ("core_id", "physical_package_id", "thread_siblings_list")
@@ -69,7 +70,7 @@ def cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cpus:
 
 
 def governed(cpus: Cpus) -> list[str]:
-    found = tuning.tunables({"nics": []})
+    found = tuning.tunables(TunablesRequest([]))
     assert {Path(one["name"]).parts[-4] for one in found["idle"]} == {f"cpu{name[6:]}" for name in names_of(found)}
     return names_of(found)
 
@@ -85,7 +86,7 @@ def test_what_cannot_be_read_is_not_tuned_and_is_again_once_the_cpu_is_back(cpus
 
 def test_a_governor_says_which_energy_preference_is_its_own(cpus: Cpus) -> None:
     cpus.write("cpufreq/policy1/energy_performance_preference", "balance_power")
-    found = [one["preference"] for one in tuning.tunables({"nics": []})["governors"].values()]
+    found = [one["preference"] for one in tuning.tunables(TunablesRequest([]))["governors"].values()]
     name = str(cpus.folder / "cpufreq/policy1/energy_performance_preference")
     assert found == [None, {"name": name, "now": "balance_power"}, None, None]
 
@@ -105,7 +106,7 @@ def test_samples_are_of_the_cpus_that_are_on_line_at_that_moment(cpus: Cpus) -> 
 def test_nothing_is_tuned_on_a_cpu_that_is_off_line_although_its_files_are_there(cpus: Cpus) -> None:
     cpus.off_line(3)
     cpus.write("cpu3/cpuidle/state1/latency", "2")  # as acpi_idle leaves it
-    found = [one["name"].split("/")[-4] for one in tuning.tunables({"nics": []})["idle"]]
+    found = [one["name"].split("/")[-4] for one in tuning.tunables(TunablesRequest([]))["idle"]]
     assert found == ["cpu0", "cpu1", "cpu2"]
 
 

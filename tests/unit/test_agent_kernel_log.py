@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.agent import probes
 from orchestrator.agent.complaints import Record, is_complaint, records_in
+from orchestrator.agent.host_messages import KernelLogRequest, WatchKernelLogRequest
 
 FAULTS = [
     (4, "WARNING: CPU: 1 PID: 77 at net/core/dev.c:3000 dev_thing+0x1/0x2 [wireguard]"),
@@ -153,7 +154,7 @@ class Kmsg:
         os.write(self.into, "".join(record + "\n" for record in records).encode())
 
     def complaints(self) -> list[str]:
-        found: list[str] = probes.kernel_log({"most": 2})["complaints"]
+        found: list[str] = probes.kernel_log(KernelLogRequest(2))["complaints"]
         return found
 
 
@@ -167,22 +168,22 @@ def kmsg(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kmsg]:
 
 def test_what_is_older_than_the_agent_is_nobodys_fault(kmsg: Kmsg) -> None:
     kmsg.say("4,1,1000000,-;WARNING: CPU: 0 PID: 1 at init/main.c:1 x+0x1/0x2", "6,2,2000000,-;orch-lab: crypto: avx2")
-    assert probes.kernel_log({"most": 2}) == {"complaints": [], "crypto": "avx2"}
+    assert probes.kernel_log(KernelLogRequest(2)) == {"complaints": [], "crypto": "avx2"}
     kmsg.say("4,3,60000000,-;WARNING: CPU: 0 PID: 9 at net/x.c:1 y+0x1/0x2")
     assert kmsg.complaints() == ["WARNING: CPU: 0 PID: 9 at net/x.c:1 y+0x1/0x2"]
 
 
 def test_each_trial_is_told_of_its_own_by_the_records_numbers_whatever_the_clock_says(kmsg: Kmsg) -> None:
     kmsg.say("3,11,70000000,-;BUG: scheduling while atomic: a/1/0x1")
-    probes.watch_kernel_log({})
+    probes.watch_kernel_log(WatchKernelLogRequest())
     assert kmsg.complaints() == []
     kmsg.say(*(f"3,{12 + number},1000,-;BUG: number {number}" for number in range(3)))
     assert kmsg.complaints() == ["BUG: number 0", "BUG: number 1"]  # the first ones, from which the others follow
-    probes.watch_kernel_log({})
+    probes.watch_kernel_log(WatchKernelLogRequest())
     assert kmsg.complaints() == []
 
 
 def test_a_log_without_a_word_is_followed_from_its_first_record(kmsg: Kmsg) -> None:
-    probes.watch_kernel_log({})
+    probes.watch_kernel_log(WatchKernelLogRequest())
     kmsg.say("1,0,5,-;BUG: unable to handle page fault for address: ffff")
     assert kmsg.complaints() == ["BUG: unable to handle page fault for address: ffff"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent import control as loops
+from orchestrator.agent.host_messages import ControlRequest
 from orchestrator.measure import control
 
 
@@ -51,7 +52,7 @@ def test_the_agents_loops_run_on_their_cpus(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(loops, "CONTROLLER", there)
     cpus = len(os.sched_getaffinity(0))
     try:
-        rates = loops.control({"seconds": 0.05, "phases": [1, cpus, 1]})["rates"]
+        rates = loops.control(ControlRequest(0.05, [1, cpus, 1]))["rates"]
     finally:
         os.close(there)
         os.close(stay)

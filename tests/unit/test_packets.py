@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads of packets: how flows are spread, what pktgen and the counters print, and where losses are looked for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.agent import hops, pktgen
 from orchestrator.agent.host import AgentError
+from orchestrator.agent.packet_messages import PktgenDevice, PktgenRequest
 from orchestrator.spec import LINKS
 from orchestrator.tools.pktgen.loads import IMIX_SIZES, paces, senders
 from orchestrator.tools.pktgen.losses import growth, lost
@@ -45,12 +47,12 @@ def test_a_device_of_pktgen_without_a_result_says_why() -> None:
 
 
 def test_a_device_is_told_sizes_of_frames_and_the_ports_of_its_flows() -> None:
-    device = {"source": "10.64.1.1", "destination": "10.128.1.1", "ports": [1024, 4]}
-    request = {"sizes": [[64, 1]], "clone": 0, "burst": 1}
+    device = PktgenDevice(name="lan0@0", cpu=0, source="10.64.1.1", destination="10.128.1.1", ports=[1024, 4])
+    request = PktgenRequest("client", "lan0", "10.0.0.1", [[64, 1]], clone=0, burst=1, devices=[device])
     said = [command for command, _ in pktgen.settings(request, device, "02:00:00:00:00:01")]
     assert "pkt_size 78" in said
     assert {"udp_src_min 1024", "udp_src_max 1028"} <= set(said)  # the last is one below
-    said = [command for command, _ in pktgen.settings({**request, "sizes": IMIX_SIZES, "burst": 8}, device, "x")]
+    said = [command for command, _ in pktgen.settings(replace(request, sizes=IMIX_SIZES, burst=8), device, "x")]
     assert "imix_weights 78,7 590,4 1434,1" in said
     assert "burst 8" in said
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agent import lease as agents_lease
+from orchestrator.agent.host_messages import LeaseRequest
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.testbed.lease import holder_now
@@ -265,12 +266,12 @@ def test_who_has_a_host_says_for_how_long_nothing_was_asked(folder: Path) -> Non
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
         os.utime(held.fileno(), (0, 0))
-        found = agents_lease.lease({"holder": {"pid": 9}})["taken_by"]
+        found = agents_lease.lease(LeaseRequest({"pid": 9}))["taken_by"]
         assert (found["pid"], found["silent_s"] > 1e9) == (4, True)
         assert agents_lease.holder_of_lease()["silent_s"] > 1e9
         agents_lease.note_request()  # of an agent that waits: it is not its lease
         assert agents_lease.holder_of_lease()["silent_s"] > 1e9
-    assert agents_lease.lease({"holder": {"pid": 9}}) == {"taken_by": None}
+    assert agents_lease.lease(LeaseRequest({"pid": 9})) == {"taken_by": None}
     os.utime(folder / "lease", (0, 0))
     agents_lease.note_request()
     assert (folder / "lease").stat().st_mtime > 1e9

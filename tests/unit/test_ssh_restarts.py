@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.agent import restarting as agents_restarting
 from orchestrator.agent.host import AgentError
+from orchestrator.agent.host_messages import RestartRequest
 from orchestrator.cli.lessons import lessons
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn
@@ -237,14 +238,14 @@ def test_the_agent_runs_the_hosts_own_reboot(tmp_path: Path, monkeypatch: pytest
     program.write_text(f"#!/bin/sh\necho $# >{tmp_path}/ran\n")
     program.chmod(0o755)
     monkeypatch.setattr(agents_restarting, "_FOLDERS", str(tmp_path))
-    assert agents_restarting.restart({}) == {}
+    assert agents_restarting.restart(RestartRequest()) == {}
     assert (tmp_path / "ran").read_text() == "0\n"
     program.write_text("#!/bin/sh\necho someone holds it up >&2; exit 1\n")
     with pytest.raises(AgentError, match="someone holds it up"):
-        agents_restarting.restart({})
+        agents_restarting.restart(RestartRequest())
     monkeypatch.setattr(agents_restarting, "_FOLDERS", str(tmp_path / "nowhere"))
     with pytest.raises(AgentError, match="there is no `reboot`"):
-        agents_restarting.restart({})
+        agents_restarting.restart(RestartRequest())
 
 
 FILE = """\

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests about the roles' links and tunnels, and their answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from orchestrator.agent.messages import Nothing, Request
+
+
+class UnlinkAnswer(typing.TypedDict):
+    """``left``: sentences on interfaces that could not be given back."""
+
+    left: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class UnlinkRequest(Request[UnlinkAnswer]):
+    """Take the roles' namespaces away until `LinksRequest` makes them again."""
+
+    operation = "unlink"
+
+
+class Namespace(typing.TypedDict):
+    """What a role's namespace has. ``sysctl``: {name: value}; ``ip``: lines for ip -batch."""
+
+    sysctl: typing.Mapping[str, str]
+    ip: typing.Sequence[str]
+
+
+class LentNic(typing.TypedDict):
+    """An interface of the host that a role gets; ``device``: what the role calls it."""
+
+    nic: str
+    role: str
+    device: str
+
+
+class Steering(typing.TypedDict):
+    """To which CPUs the packets go that a role's virtual links receive.
+
+    ``receive_hash``: what of a packet chooses among ``cpus``, None to leave that as it is; ``to_reader``: whether
+    packets go to the CPU of the process that reads them, where it is one of these.
+    """
+
+    devices: list[str]
+    cpus: list[int]
+    receive_hash: str | None
+    to_reader: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class LinksRequest(Request[Nothing]):
+    """Make the namespaces of the roles and the links between them, from scratch.
+
+    ``namespaces``, ``steering``: by role; ``veth``: [[role, device, role, device]]; ``nics``: what roles get.
+    """
+
+    operation = "links"
+    namespaces: typing.Mapping[str, Namespace]
+    veth: typing.Sequence[typing.Sequence[str]]
+    nics: typing.Sequence[LentNic]
+    steering: typing.Mapping[str, Steering] = dataclasses.field(default_factory=dict)
+
+
+class Near(typing.TypedDict):
+    """Addresses at the other end of a role's links."""
+
+    addresses: typing.Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class NeighboursRequest(Request[Nothing]):
+    """See that roles reach the other end of their links. ``mtu``: bytes of the largest IP packet."""
+
+    operation = "neighbours"
+    roles: typing.Mapping[str, Near]
+    mtu: int
+
+
+class Device(typing.TypedDict):
+    """The name of a network device."""
+
+    device: str
+
+
+class Shape(Device):
+    """What a role's packets meet on a link. ``loss``, ``reorder``: shares of them; ``rate_bps``: bits of frames a
+    second, None for no limit; ``queue``: packets."""
+
+    delay_s: float
+    loss: float
+    reorder: float
+    rate_bps: float | None
+    queue: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ShapeLinksRequest(Request[Nothing]):
+    """Shape what each role sends over a link, and read that back."""
+
+    operation = "shape_links"
+    roles: typing.Mapping[str, Shape]
+
+
+@dataclasses.dataclass(frozen=True)
+class UnshapeLinksRequest(Request[Nothing]):
+    """Send over links as before. Nothing is done where one is not shaped."""
+
+    operation = "unshape_links"
+    roles: typing.Mapping[str, Device]
+
+
+class TunnelDevice(Device):
+    """A WireGuard device; ``port``: UDP."""
+
+    port: int
+    mtu: int
+
+
+class TunnelsAnswer(typing.TypedDict):
+    """``public_keys``: of each role's devices, in their order."""
+
+    public_keys: dict[str, list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TunnelsRequest(Request[TunnelsAnswer]):
+    """Make WireGuard devices with fresh keys."""
+
+    operation = "tunnels"
+    gateways: typing.Mapping[str, typing.Sequence[TunnelDevice]]
+
+
+class Route(typing.TypedDict):
+    """``to``: network; ``devices``: over which it is spread; ``via``, ``source``: addresses, or None."""
+
+    to: str
+    devices: typing.Sequence[str]
+    via: str | None
+    source: str | None
+
+
+class Peer(Device):
+    """A peer of a device. ``public_key``: base64; ``endpoint``: address:port; ``cpus``: the list of CPUs, as the kernel
+    writes it, to which the device's queued work keeps; None for all."""
+
+    public_key: str
+    endpoint: str
+    allowed_ips: typing.Sequence[str]
+    cpus: str | None
+
+
+class GatewayPeers(typing.TypedDict):
+    """What a gateway's devices get. ``threaded``: "0" or "1"; ``device_settings``: {name: value}, which must hold."""
+
+    peers: typing.Sequence[Peer]
+    routes: typing.Sequence[Route]
+    threaded: str
+    device_settings: typing.Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PeersRequest(Request[Nothing]):
+    """Give WireGuard devices their peers, bring them up, set them, and add the routes."""
+
+    operation = "peers"
+    gateways: typing.Mapping[str, GatewayPeers]
+
+
+@dataclasses.dataclass(frozen=True)
+class RoutesRequest(Request[Nothing]):
+    """Set routes in roles."""
+
+    operation = "routes"
+    roles: typing.Mapping[str, typing.Sequence[Route]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoveTunnelsRequest(Request[Nothing]):
+    """Remove all devices that trials made in some roles."""
+
+    operation = "remove_tunnels"
+    roles: typing.Sequence[str]
+
+
+class IpTunnels(typing.TypedDict):
+    """``lines``: for ip -batch, which make ``devices`` and bring them up; ``routes``: set then."""
+
+    lines: typing.Sequence[str]
+    devices: typing.Sequence[str]
+    routes: typing.Sequence[Route]
+
+
+@dataclasses.dataclass(frozen=True)
+class IpTunnelsRequest(Request[Nothing]):
+    """Make tunnels by what ip(8) is told."""
+
+    operation = "ip_tunnels"
+    gateways: typing.Mapping[str, IpTunnels]
+
+
+class IpsecTunnel(Device):
+    """An IPsec tunnel; ``here``, ``there``: its outer addresses."""
+
+    number: int
+    mtu: int
+    here: str
+    there: str
+
+
+class IpsecTunnels(typing.TypedDict):
+    """``far``: the role at the other end; ``lines``: for ip -batch; ``families``: 4, 6 or both."""
+
+    far: str
+    lines: typing.Sequence[str]
+    routes: typing.Sequence[Route]
+    families: typing.Sequence[int]
+    tunnels: typing.Sequence[IpsecTunnel]
+
+
+@dataclasses.dataclass(frozen=True)
+class IpsecRequest(Request[Nothing]):
+    """Make IPsec tunnels.
+
+    ``secret``: hexadecimal, of which the keys are derived; ``algorithm``: as the kernel calls it; ``key_bytes``: of a
+    key with its salt; ``window``: for replayed packets.
+    """
+
+    operation = "ipsec"
+    gateways: typing.Mapping[str, IpsecTunnels]
+    secret: str
+    algorithm: str
+    key_bytes: int
+    window: int
+
+
+class AssociationCounters(typing.TypedDict):
+    """What an SA counted. ``replay``: packets outside the window or seen before; ``integrity``: those that do not
+    authenticate."""
+
+    tunnel: int
+    destination: str
+    packets: int
+    bytes: int
+    replay: int
+    integrity: int
+
+
+class AssociationsAnswer(typing.TypedDict):
+    """``counted``: of each role's SAs; ``driver``: the code that the kernel has for the algorithm."""
+
+    counted: dict[str, list[AssociationCounters]]
+    driver: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AssociationsRequest(Request[AssociationsAnswer]):
+    """Read the counters of the SAs of roles, and the driver of an algorithm."""
+
+    operation = "associations"
+    roles: typing.Sequence[str]
+    algorithm: str
+
+
+@dataclasses.dataclass(frozen=True)
+class HandshakesRequest(Request[Nothing]):
+    """See that a datagram crosses every path from a role both ways.
+
+    ``paths``: [[source, destination]]; ``size``: bytes of an IP packet that must pass whole as well, or None.
+    """
+
+    operation = "handshakes"
+    role: str
+    paths: typing.Sequence[typing.Sequence[str]]
+    patience_s: float
+    size: int | None
+
+
+class HandshakeTimesAnswer(typing.TypedDict):
+    """What WireGuard knows of peers, {role: {peer: ...}}.
+
+    ``ages_s``: seconds since its last handshake, None for never; ``ports``: the UDP port to which its packets go;
+    ``carried_bytes``: [received, sent], of shared devices only. ``clock_s``: the host's clock.
+    """
+
+    ages_s: dict[str, dict[str, float | None]]
+    ports: dict[str, dict[str, int]]
+    carried_bytes: dict[str, dict[str, list[int]]]
+    clock_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class HandshakeTimesRequest(Request[HandshakeTimesAnswer]):
+    """Read what WireGuard in some roles knows of its peers."""
+
+    operation = "handshake_times"
+    roles: typing.Sequence[str]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests about generators, and about packets where they arrive or are lost, and their answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from orchestrator.agent.messages import Nothing, Request
+
+
+class GeneratorAnswer(typing.TypedDict):
+    """``version``: the first line of what a tool says of its version; None where it is missing or says nothing."""
+
+    version: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorRequest(Request[GeneratorAnswer]):
+    """Read a tool's version, and see that TCP in ``roles`` can have a congestion control; None for no matter which."""
+
+    operation = "generator"
+    tool: str
+    roles: typing.Sequence[str]
+    congestion: str | None
+
+
+class PktgenDevice(typing.TypedDict):
+    """A device of pktgen. ``name``: DEVICE@N; ``ports``: [first UDP source port, how many]."""
+
+    name: str
+    cpu: int
+    source: str
+    destination: str
+    ports: typing.Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class PktgenRequest(Request[Nothing]):
+    """Have the kernel's packet generator ready on a role.
+
+    ``gateway``: the address of the neighbour that everything goes to; ``sizes``: [[bytes of an IP packet, weight]].
+    """
+
+    operation = "pktgen"
+    role: str
+    device: str
+    gateway: str
+    sizes: typing.Sequence[typing.Sequence[int]]
+    clone: int
+    burst: int
+    devices: typing.Sequence[PktgenDevice]
+
+
+@dataclasses.dataclass(frozen=True)
+class SinkRequest(Request[Nothing]):
+    """Count what comes to a role for each tunnel, and drop it. ``subnets``: {tunnel: address of its network}."""
+
+    operation = "sink"
+    role: str
+    subnets: typing.Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoveSinkRequest(Request[Nothing]):
+    """Let a role's packets reach whom they are for again."""
+
+    operation = "remove_sink"
+    role: str
+
+
+class HopCounters(typing.TypedDict):
+    """What was counted in a role. ``devices``: {device: {column: number}}; ``protocols``: {name: {counter: number}};
+    ``qdiscs``: {device: [kind, packets dropped]}; ``rules``: [[name, hook or "", packets]], of those that drop;
+    ``sink``: {tunnel: [packets, bytes]}."""
+
+    devices: dict[str, dict[str, int]]
+    protocols: dict[str, dict[str, int]]
+    qdiscs: dict[str, typing.Any]
+    rules: list[list[typing.Any]]
+    sink: dict[str, list[int]]
+
+
+class HopsAnswer(typing.TypedDict):
+    """``hops``: of each role; ``backlog_dropped``: packets that found a CPU's backlog full, on the whole host."""
+
+    hops: dict[str, HopCounters]
+    backlog_dropped: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HopsRequest(Request[HopsAnswer]):
+    """Read what was counted in roles so far."""
+
+    operation = "hops"
+    roles: typing.Sequence[str]

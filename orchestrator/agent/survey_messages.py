@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that only look at a host, and their answers: what it is, has, and can tune."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from orchestrator.agent.host_messages import BusyAnswer
+from orchestrator.agent.messages import Request
+
+
+class HelloAnswer(typing.TypedDict):
+    """Who a host is. ``virtual_time``: the kernel's counters of it, None in real time; ``tools``: {name: version, None
+    where it is missing}."""
+
+    protocol: int
+    hostname: str
+    kernel_release: str
+    kernel_version: str
+    kernel_command_line: str
+    boot_id: str
+    cpus_online: int
+    cpus_usable: int
+    cpu_models: list[str]
+    virtual_time: dict[str, int] | None
+    memory_kib: int
+    python: str
+    tools: dict[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class HelloRequest(Request[HelloAnswer]):
+    """Ask who the host is."""
+
+    operation = "hello"
+
+
+class System(typing.TypedDict):
+    """Of os-release(5)."""
+
+    id: str
+    like: list[str]
+    name: str
+    version: str
+
+
+class Nic(typing.TypedDict):
+    """An interface; numbers are None where the host does not say. ``kind``: empty for a card; ``trouble``: why trials
+    cannot have it, None where they can."""
+
+    driver: str | None
+    kind: str
+    mtu: int | None
+    up: bool
+    carrier: bool
+    speed_mbps: int | None
+    numa_node: int | None
+    queues: int
+    trouble: str | None
+
+
+class Cpu(typing.TypedDict):
+    """A CPU. ``threads``: of its core; ``off_because``: None where it is on line, else smt, smt-forced, absent or
+    unknown."""
+
+    cpu: int
+    online: bool
+    can_go_offline: bool
+    core: int | None
+    package: int | None
+    threads: list[int] | None
+    node: int | None
+    off_because: str | None
+
+
+class SurveyAnswer(HelloAnswer):
+    """What decides whether trials can run on a host; None is what its kernel does not say.
+
+    ``commands``: {name: version}; ``kernel_modules``: {name: whether the kernel has it}; ``headers``: whether those of
+    the kernel are there; ``sources``: archives of kernels; ``boot_menu``: of the boot loader; ``holder``: of the lease.
+    """
+
+    uid: int
+    machine: str
+    system: System
+    clock_synchronized: bool | None
+    commands: dict[str, str | None]
+    kernel_modules: dict[str, bool | None]
+    headers: bool
+    sources: list[str]
+    boot_menu: str | None
+    secure_boot: bool | None
+    lockdown: str | None
+    signatures_enforced: bool
+    wireguard_devices: list[str]
+    nics: dict[str, Nic]
+    free_bytes: dict[str, int]
+    cpus: list[Cpu]
+    cpus_allowed: list[int]
+    cpus_isolated: list[int]
+    busy: BusyAnswer
+    holder: dict[str, typing.Any] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SurveyRequest(Request[SurveyAnswer]):
+    """Read what decides whether trials can run on the host.
+
+    ``tools``: {name: command that prints its version}; ``kernel_modules``: names; ``folders``: of which the free bytes
+    are read; ``load_window_s``: seconds for which the use by other processes is watched.
+    """
+
+    operation = "survey"
+    tools: typing.Mapping[str, typing.Sequence[str]]
+    kernel_modules: typing.Sequence[str]
+    folders: typing.Sequence[str]
+    load_window_s: float
+
+
+class ModuleFacts(typing.TypedDict):
+    """A module file. ``release``: of the kernel for which it is; ``stamp``: what it was made of."""
+
+    sha256: str
+    build_id: str | None
+    release: str | None
+    stamp: str
+
+
+class ProvisionedAnswer(typing.TypedDict):
+    """``missing``: commands that are not there; ``modules``: {path: ModuleFacts, None where there is no such file}."""
+
+    missing: list[str]
+    modules: dict[str, ModuleFacts | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProvisionedRequest(Request[ProvisionedAnswer]):
+    """See what provisioning left. ``commands``: names; ``modules``: paths of module files."""
+
+    operation = "provisioned"
+    commands: typing.Sequence[str]
+    modules: typing.Sequence[str]
+
+
+class Named(typing.TypedDict):
+    """A setting and its present value."""
+
+    name: str
+    now: str
+
+
+class Governor(typing.TypedDict):
+    """Of a cpufreq policy. ``preference``: the energy preference of the same CPUs, None where they have none."""
+
+    now: str
+    choices: list[str]
+    preference: Named | None
+
+
+class Turbo(Named):
+    """``off``: the value that means off."""
+
+    off: str
+
+
+class IdleState(Named):
+    """An idle state of a CPU; ``name`` is the file that disables it."""
+
+    latency_us: int
+
+
+class TunablesAnswer(typing.TypedDict):
+    """What can be tuned, with its present value; None or empty where it is not there.
+
+    ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: {interface: of the agent's
+    `nic_tunables`}.
+    """
+
+    governors: dict[str, Governor]
+    turbo: Turbo | None
+    idle: list[IdleState]
+    smt: Named | None
+    irqbalance: str | None
+    nics: dict[str, dict[str, typing.Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TunablesRequest(Request[TunablesAnswer]):
+    """Read what of the host and of some interfaces can be tuned."""
+
+    operation = "tunables"
+    nics: typing.Sequence[str]
+
+
+class QueueInterruptsAnswer(typing.TypedDict):
+    """``interrupts``: {interface: [[number, queue]]}, by the name that the host knows it by."""
+
+    interrupts: dict[str, list[list[int]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class QueueInterruptsRequest(Request[QueueInterruptsAnswer]):
+    """Read the interrupts of the interfaces that roles have, which are up."""
+
+    operation = "queue_interrupts"
