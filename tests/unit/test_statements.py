@@ -107,6 +107,13 @@ def scheduling_share(variant: str) -> float:
     return 100 * stage_us(variant, 1, "scheduling") / stage_us(variant, 1)
 
 
+def balancing_share(tunnels: int) -> float:
+    """In percent of the sampled CPU time of vanilla on 16 cores: looking for work on other CPUs."""
+    (mine,) = (one for one in run("example-why").profiles if (one.key.variant, one.key.tunnels) == ("vanilla", tunnels))
+    balancing = sum(stack.ns for stack in mine.stacks if any(name.startswith("sched_balance_") for name in stack.calls))
+    return 100 * balancing / sum(stack.ns for stack in mine.stacks)
+
+
 def covered() -> Numbers:
     """The lowest and the highest sum of stages, in percent of the busy time."""
     shares = run("example-why").stages()["covered"]
@@ -279,6 +286,11 @@ STATEMENTS = (
         "docs/examples.md",
         r"inline ([\d.]+) times \(([\d.]+) to ([\d.]+)\), with",
         lambda: ratio(WHY, ("inline", 16, 1), ("vanilla", 16, 1))[:3],
+    ),
+    Statement(
+        "docs/virtual-time.md",
+        r"takes (\d+) % of the CPU time with one tunnel of vanilla, (\d+) % with sixteen",
+        lambda: (balancing_share(1), balancing_share(16)),
     ),
     Statement("docs/explain.md", r"add up to ([\d.]+) to ([\d.]+) % of the busy time", covered),
     Statement(
