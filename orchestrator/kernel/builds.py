@@ -17,12 +17,13 @@ from orchestrator.spec.variants import MULTITUNNEL, UPSTREAM, OwnCode
 from orchestrator.store.files import walk
 
 _SERIES = "series"
-_ODD = re.compile(r"[^A-Za-z0-9._-]")  # a series has a name a line, and comments
+_ODD = re.compile(r"[^A-Za-z0-9._-]")  # a series file has one name per line, and # begins a comment
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build. ``base``: the shipped build that it is or extends; ``files``: by path, empty for upstream's code."""
+    """A build of the wireguard module. ``base``: the shipped build that it is or extends; ``files``: contents by path,
+    empty for upstream's code."""
 
     name: str
     base: str
@@ -30,12 +31,12 @@ class Build:
 
     @property
     def patched(self) -> bool:
-        """Whether its code differs from upstream's."""
+        """True if the code differs from upstream's."""
         return bool(self.files)
 
     @property
     def digest(self) -> str:
-        """A hash of the files; empty if there are none."""
+        """A hash of the files; empty for upstream's code."""
         contents = ((path, False, content) for path, content in self.files.items())
         return hash_contents(contents) if self.files else ""
 
@@ -58,7 +59,8 @@ def shipped_builds() -> dict[str, Build]:
 
 
 def build_of(code: OwnCode) -> Build:
-    """Return the build of a variant's own code: its base, then its source, then its patches."""
+    """Return the build of a variant's own code: the files of its base, then the variant's source files, then its
+    patches."""
     files = dict(shipped_builds()[code.base].files)
     files |= {f"src/{path}": content for path, content in code.source}
     # The base's patches are for the base's source, so that they come first.

@@ -25,7 +25,8 @@ def _note_build_id(data: bytes) -> str | None:
 
 
 def build_id(path: Path) -> str:
-    """Return the build id of a 64-bit little-endian ELF file, in hexadecimal. Raises TestbedError if it has none."""
+    """Return the build id of a 64-bit little-endian ELF file, in hexadecimal. Raises TestbedError if the file has
+    none."""
     data = path.read_bytes()
     if data[:6] == b"\x7fELF\x02\x01":
         section_offset = struct.unpack_from("<Q", data, 0x28)[0]
@@ -36,4 +37,4 @@ def build_id(path: Path) -> str:
             found = _note_build_id(data[offset : offset + size]) if kind == _SHT_NOTE else None
             if found:
                 return found
-    raise TestbedError(f"{path} has no build id, so what is loaded could not be told apart; build it again.")
+    raise TestbedError(f"{path} has no build id, so that a loaded module could not be identified; build it again.")

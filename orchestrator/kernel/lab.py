@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building the lab kernel: User-Mode Linux from the pinned source, our patches and our configuration.
 
-There are two: ``lab``, which everything is measured on, and ``debug``, which checks locks and memory and is slow.
+There are two kernels: all measurements use ``lab``; ``debug`` checks locks and memory, and is slow.
 
 The product ``lab-kernel`` (``debug-kernel``) has
 
@@ -32,13 +32,13 @@ from orchestrator.progress import Progress
 
 LAB = KERNEL / "lab"
 ARCHITECTURE = "ARCH=um"
-# Each kernel: its product, and its configuration, where what a later file sets wins.
+# For each kernel: its product, and the files of its configuration; later files take precedence.
 KERNELS = {
     "lab": ("lab-kernel", (LAB / "kernel.config",)),
     "debug": ("debug-kernel", (LAB / "kernel.config", LAB / "debug.config")),
 }
-_FILES = 1050  # compiled for it, until a build on this computer has counted them
-# Most of the tarball, and nothing that a build of ARCH=um reads; Kconfig reads every Kconfig file, so those stay.
+_FILES = 1050  # files to compile, until a build on this computer has counted them
+# Most of the tarball is not needed for ARCH=um and is not unpacked; Kconfig reads every Kconfig file, so these are.
 _OTHER_ARCHITECTURES = (
     *("alpha", "arc", "arm", "arm64", "csky", "hexagon", "loongarch", "m68k", "microblaze", "mips", "nios2"),
     *("openrisc", "parisc", "powerpc", "riscv", "s390", "sh", "sparc", "xtensa"),
@@ -88,14 +88,14 @@ def patches(series: Path) -> list[Path]:
 
 
 def _inputs(kernel: str) -> dict[str, Any]:
-    """Return what a lab kernel is built from, apart from the source."""
+    """Return the inputs of a lab kernel's build, other than the source."""
     files = [LAB / "series", *patches(LAB / "series")]
     return {"config": hash_files(KERNELS[kernel][1], LAB), "patches": hash_files(files, LAB)}
 
 
 def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
-    """Return a cached lab kernel that was built from this checkout's configuration and patches; the pinned source is
-    preferred."""
+    """Return a cached lab kernel that was built with this checkout's configuration and patches, or None. A kernel of
+    the pinned source is preferred."""
     wanted, mine, kind = pin(), _inputs(kernel), KERNELS[kernel][0]
     found = [
         product
@@ -107,15 +107,15 @@ def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
 
 
 def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = False) -> cache.Product:
-    """Return a lab kernel, from the cache or built now (minutes). ``with_headers``: modules will be built against
-    it."""
+    """Return a lab kernel, from the cache or built now, which takes minutes. ``with_headers``: include the headers,
+    against which modules are built."""
     kind, fragments = KERNELS[kernel]
     if (product := cached_lab_kernel(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
         return product
     source = obtain_source(progress)
     inputs = {"source_sha256": source.sha256, **_inputs(kernel)}
     if product and product.key == cache.key_of(inputs):
-        shutil.rmtree(product.path)  # imported without headers, and they are needed now
+        shutil.rmtree(product.path)  # it was imported without headers, which are needed now
     processors = len(os.sched_getaffinity(0))
     return cache.obtain(
         kind,
@@ -188,7 +188,7 @@ def _build(source: KernelSource, fragments: Sequence[Path], folder: Path, progre
 
 
 def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version: str) -> None:
-    """Apply the patches of a series to a source tree. A TestbedError names the patch that does not apply."""
+    """Apply the patches of a series to a source tree. Raises TestbedError, naming the patch, if one does not apply."""
     for patch in patches(series):
         run_logged(
             ["patch", "-p1", "--forward", "--batch", "--no-backup-if-mismatch", "-i", patch],
@@ -200,7 +200,7 @@ def apply_series(series: Path, tree: Path, log: Path, kept: Path | None, version
 
 
 def _check_configuration(wanted: Path, got: Path) -> None:
-    """Check that the configuration has every option that is set, because Kconfig drops options with unmet
+    """Raise TestbedError if an option that we set is missing: Kconfig silently drops options with unmet
     dependencies."""
     options = dict(line.split("=", 1) for line in wanted.read_text().splitlines() if line.startswith("CONFIG_"))
     lines = set(got.read_text().splitlines())
@@ -208,12 +208,12 @@ def _check_configuration(wanted: Path, got: Path) -> None:
     if missing:
         raise TestbedError(
             f"The kernel source does not take these options of {LAB.name}/*.config: {', '.join(missing[:8])}"
-            f"{' and more' if len(missing) > 8 else ''}. The series is not one that the lab was written for."
+            f"{' and more' if len(missing) > 8 else ''}. The lab was not written for this kernel series."
         )
 
 
 def _collect_headers(tree: Path, out: Path, headers: Path) -> None:
-    """Collect what `make M=` needs of the source and of the build in one tree that can be moved."""
+    """Collect the files of the source and of the build that `make M=` needs, in one relocatable tree."""
     headers.mkdir()
     picks = r"""
         echo Makefile

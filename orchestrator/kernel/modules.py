@@ -19,8 +19,8 @@ from orchestrator.kernel.lab import ARCHITECTURE, apply_series, cached_lab_kerne
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
-# With it the code sees only the CPUs of its own group as on line, where the lab kernel was given groups (cpu_groups= on
-# its command line); elsewhere nothing changes.
+# With this header, the module sees only the CPUs of its own group as online, if the lab kernel has groups (cpu_groups=
+# on its command line); otherwise it has no effect.
 FLAGS = "KCFLAGS=-include asm/cpu-groups.h"
 
 
@@ -29,13 +29,14 @@ def _inputs(kernel: cache.Product, build: Build) -> dict[str, Any]:
 
 
 def cached_lab_module(build: Build, kernel_name: str = "lab") -> cache.Product | None:
-    """Return the module if it and its kernel have been built."""
+    """Return the cached wireguard.ko of a build, or None if it or its kernel has not been built."""
     kernel = cached_lab_kernel(kernel_name)
     return cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))) if kernel else None
 
 
 def lab_module(build: Build, progress: Progress, kernel_name: str = "lab") -> cache.Product:
-    """Return wireguard.ko of a build for a lab kernel. The facts in its product.json include the build id."""
+    """Return wireguard.ko of a build for a lab kernel, from the cache or built now. The facts in its product.json
+    include the build id."""
     kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product

@@ -2,8 +2,7 @@
 """Building wireguard.ko for Debian's own kernels: kernel/releases.yaml.
 
 The product ``release-module`` has ``wireguard.ko``, stripped, and ``netns.sh``, WireGuard's own test of that kernel. It
-is built in a temporary root file system of the release, with that release's compiler, headers and kernel source;
-nothing else of it is kept.
+is built in a temporary root file system of the release, with that release's compiler, headers and kernel source.
 """
 
 import shlex
@@ -59,12 +58,13 @@ def _inputs(release: Release, build: Build) -> dict[str, Any]:
 
 
 def cached_release_module(release: Release, build: Build) -> cache.Product | None:
-    """Return the module if it has been built."""
+    """Return the cached wireguard.ko of a build for a release, or None if it has not been built."""
     return cache.find("release-module", cache.key_of(_inputs(release, build)))
 
 
 def release_module(name: str, build: Build, progress: Progress) -> cache.Product:
-    """Return wireguard.ko of a build for one of Debian's kernels. Its facts have the build id and the exact release."""
+    """Return wireguard.ko of a build for one of Debian's kernels, from the cache or built now. Its facts include the
+    build id and the exact release. Raises UserError if there is no kernel with that name."""
     releases = load_releases()
     if name not in releases:
         raise UserError(f"There is no kernel {name!r} to build for. {RELEASES_FILE.name} has: {', '.join(releases)}.")

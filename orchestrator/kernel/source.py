@@ -24,7 +24,7 @@ PIN_FILE = KERNEL / "lab" / "source.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The wanted source, as in kernel/lab/source.yaml."""
+    """The wanted kernel source, as kernel/lab/source.yaml names it."""
 
     series: str
     package: str
@@ -35,7 +35,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class KernelSource:
-    """An available kernel source tarball. ``pinned``: whether it is exactly the one in source.yaml."""
+    """An available tarball of the kernel source. ``pinned``: it is exactly the one in source.yaml."""
 
     tarball: Path
     version: str
@@ -56,8 +56,8 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def choose(wanted: Pin, available: list[Version]) -> Version | None:
-    """Return the pinned version if it is available, otherwise the newest patch level of its series, otherwise the
-    nearest later series."""
+    """Return the pinned version if it is available; else the newest patch level of its series; else the nearest later
+    series. None if there is none of these."""
     exact = [v for v in available if v.package == wanted.package and v.version == wanted.version]
     same = [v for v in available if v.package == wanted.package]
     later = [v for v in available if version_key(v.version)[:2] > version_key(wanted.version)[:2]]
@@ -78,7 +78,8 @@ def _extract_tarball(package: Path, folder: Path) -> Path:
 
 
 def _from_folder(folder: Path, wanted: Pin) -> KernelSource:
-    """Return the source in ORCH_SOURCE_DIR: a linux-source tarball or package."""
+    """Return the source in ``folder`` (ORCH_SOURCE_DIR): a linux-source tarball or package. Raises TestbedError if
+    there is none."""
     tarballs = sorted(folder.glob("linux-source-*.tar.xz"))
     packages = sorted(folder.glob("linux-source-*.deb"))
     for tarball in tarballs:
@@ -112,8 +113,8 @@ def _source_of(product: cache.Product, wanted: Pin) -> KernelSource:
 
 
 def obtain_source(progress: Progress) -> KernelSource:
-    """Return the kernel source from ORCH_SOURCE_DIR, the cache or the mirror, in this order. Raises TestbedError at
-    once if nothing could be built from it."""
+    """Return the kernel source from ORCH_SOURCE_DIR, the cache or the mirror, in this order. Raises TestbedError
+    immediately if nothing could be built from it."""
     cache.refuse_odd_path()
     wanted = pin()
     named = os.environ.get("ORCH_SOURCE_DIR", "").strip()
@@ -156,7 +157,7 @@ def obtain_source(progress: Progress) -> KernelSource:
         source = _source_of(cache.obtain("kernel-source", inputs, fetch, progress, title=title, estimate_s=20), wanted)
     if not source.pinned:
         progress.message(
-            f"The pinned kernel source {wanted.version} is gone from the mirror; {source.version} is used instead, "
+            f"The mirror no longer has the pinned kernel source {wanted.version}; {source.version} is used instead, "
             "if the patches apply and the lab's check passes. Results record it."
         )
     return source

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The WireGuard variants that specs name: those of kernel/variants.yaml, and those of a spec's own file."""
+"""The WireGuard variants that a spec can name: those of kernel/variants.yaml, and those in a file of the spec's own."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ VARIANTS_FILE = KERNEL / "variants.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A system under test and its settings.
+    """A system under test with its settings.
 
-    ``build``: the name of a build (`orchestrator.kernel.builds`), empty where the ``system`` is not WireGuard;
-    ``threaded``: NAPI polls in threads of their own; ``settings``: the module's own per-device settings, or those of
-    the system, by name; ``pinned``: the queued work of each tunnel is confined to one CPU; ``own_system``: the
-    `orchestrator.systems.System` where it is no part of this program.
+    ``build``: the name of a build (`orchestrator.kernel.builds`), empty if the ``system`` is not WireGuard;
+    ``threaded``: NAPI polls in threads of its own; ``settings``: per-device settings of the module, or settings of the
+    system, by name; ``pinned``: the queued work of each tunnel is confined to one CPU; ``own_system``: the
+    `orchestrator.systems.System` if it is not part of this program.
     """
 
     name: str
@@ -39,7 +39,7 @@ def shipped() -> Variants:
 
 
 def load_variants(path: Path = VARIANTS_FILE) -> dict[str, Variant]:
-    """Return all variants of a file by name. Raises SpecError with every mistake."""
+    """Return all variants of a file by name. Raises SpecError, listing every mistake."""
     return {found.name: variant_of(found) for found in read_variants(path).described}
 
 
@@ -60,7 +60,8 @@ def variant_of(described: Described) -> Variant:
 
 
 def variant(name: str, own: Iterable[Described] = ()) -> Variant:
-    """Return one variant, possibly one of an experiment's ``own``. A UserError lists the known ones."""
+    """Return the variant with a name, from kernel/variants.yaml or an experiment's ``own``. Raises UserError, listing
+    the known ones, if there is none."""
     known = load_variants() | {found.name: variant_of(found) for found in own}
     if name not in known:
         raise UserError(f"There is no variant {name!r}. {VARIANTS_FILE.name} has: {', '.join(known)}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wireguard modules that provisioning installs on a host: their paths, and what each was built from."""
+"""The wireguard modules that provisioning installs on a host: their paths, and the inputs from which each was built."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ def installed_at(release: str, build: str) -> str:
 class WantedModule:
     """A build of the module that a host must have for the kernel ``release``.
 
-    ``made_from``: a hash of what it is built from; ``source``: the file if this computer has it, otherwise it is built
-    on the host; ``own``: whether it has a patch series of ours.
+    ``made_from``: a hash of its inputs; ``source``: the module's file on this computer, or None if it is to be built on
+    the host; ``own``: it has a patch series of ours.
     """
 
     build: str
@@ -33,8 +33,7 @@ class WantedModule:
 
     @property
     def folder(self) -> str:
-        """Its folder on the host. The file ``stamp`` there says what it was built from, and has the SHA-256 of the
-        result."""
+        """The module's folder on the host. Its file ``stamp`` holds ``made_from`` and the SHA-256 of the module."""
         return str(Path(self.path).parent)
 
     @property
@@ -43,7 +42,7 @@ class WantedModule:
 
 
 def from_here(build: str, product: cache.Product) -> WantedModule:
-    """Return a module that this computer has built."""
+    """Return a module that was built on this computer."""
     source = product.path / "wireguard.ko"
     digest = sha256_of(source)
     return WantedModule(build, product.description["facts"]["release"], digest, source)

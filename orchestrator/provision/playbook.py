@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass of a playbook over hosts.
+"""Running a playbook on hosts with ansible-runner.
 
-ansible-runner turns host key checking off; so it gets SSH arguments that pin the host keys. It writes the environment
-into its artifacts, which are in a private folder that is removed afterwards. Nothing that the user has set for other
-playbooks, in ansible.cfg or in the environment, has a say; OpenSSH may need any other variable (`${NAME}` in its
-configuration).
+ansible-runner turns host key checking off, so we pass SSH arguments that pin the host keys. It writes the environment
+into its artifacts; these are in a private folder that is removed afterwards. The user's Ansible settings, in
+ansible.cfg or in the environment, are ignored. All other variables are kept, because OpenSSH's configuration may use
+them (`${NAME}`).
 """
 
 import contextlib
@@ -30,8 +30,8 @@ from orchestrator.progress import Progress
 class Target:
     """A host as Ansible reaches it: its name, login and OpenSSH options (already a safe argument list).
 
-    ``destination``: the address for OpenSSH, by default the name; ``become``: how to become root: none (the login is
-    root) or sudo; ``variables``: those of this host alone.
+    ``destination``: the address for OpenSSH, by default the name; ``become``: how to become root, "none" if the login
+    is root, else "sudo"; ``variables``: playbook variables of this host alone.
     """
 
     name: str
@@ -44,7 +44,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class PlaybookResult:
-    """What a pass did, over all hosts: the number of tasks that changed something, and of all tasks."""
+    """The result of a playbook over all hosts: the number of tasks, and of those that changed something, and its
+    duration in seconds."""
 
     tasks: int
     changed: int
@@ -53,7 +54,7 @@ class PlaybookResult:
 
 
 _SHARED = ("-o", "ControlMaster=auto", "-o", "ControlPersist=30")
-_OF_OTHERS = ("ANSIBLE_", "PYTHON", "AWX_", "AD_HOC_", "RUNNER_")  # how such variables of the user's begin
+_OF_OTHERS = ("ANSIBLE_", "PYTHON", "AWX_", "AD_HOC_", "RUNNER_")  # prefixes of the user's variables to leave out
 
 
 def _settings(folder: Path) -> dict[str, str]:
@@ -70,7 +71,7 @@ def _settings(folder: Path) -> dict[str, str]:
         "SSH_ASKPASS_REQUIRE": "never",
         "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3",
         "ANSIBLE_TIMEOUT": "30",
-        "ANSIBLE_CALLBACK_PLUGINS": "",  # in both, ansible-runner puts its own
+        "ANSIBLE_CALLBACK_PLUGINS": "",  # ansible-runner sets both itself
         "ANSIBLE_STDOUT_CALLBACK": "",
     }
 
@@ -90,14 +91,14 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[Callable[[], bool]]:
-    """Yield whether a signal has arrived that ends this program. It is handled after the block; a second one
-    immediately.
+    """Context manager whose value is a function that returns True once a signal has arrived that ends this program.
 
-    ansible-runner must end Ansible first, and would permanently replace our signal handlers with its own.
+    The signal is handled after the block; a second one immediately. ansible-runner must end Ansible first, and would
+    permanently replace our signal handlers with its own.
     """
     came: list[int] = []
     before: dict[int, Callable[[int, Any], Any]] = {}
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers, and none is interrupted
+    if threading.current_thread() is threading.main_thread():  # other threads may not set handlers, and get no signals
         found = {number: signal.getsignal(number) for number in _ENDING}
         before = {int(number): handler for number, handler in found.items() if callable(handler)}
 
@@ -118,10 +119,10 @@ def _ended_by_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _end_all(folder: Path) -> None:
-    """End the processes that Ansible started with this folder in their environment: its workers, which are in sessions
+    """Kill the processes that Ansible started with this folder in their environment: its workers, which have sessions
     of their own, and their commands."""
     for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # another user's, or it has just ended
+        with contextlib.suppress(OSError):  # another user's process, or one that has just ended
             if os.fsencode(folder) in environment.read_bytes():
                 os.kill(int(environment.parent.name), signal.SIGKILL)
 
@@ -135,9 +136,10 @@ def run_playbook(
     timeout_s: float = 900,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> PlaybookResult:
-    """Run ``playbooks/<playbook>.yml`` on the targets. A TestbedError names the host, the task and its message.
+    """Run ``playbooks/<playbook>.yml`` on the targets and return what it did. Raises TestbedError with the host, the
+    task and its message if it fails.
 
-    A signal that ends this program ends Ansible first, within a few seconds, as does ``is_interrupted``.
+    A signal that ends this program ends Ansible first, within a few seconds; so does ``is_interrupted``.
     """
     import ansible_runner
 
@@ -159,11 +161,11 @@ def run_playbook(
             result = data.get("res", {})
             said = result.get("stderr") or result.get("msg") or result.get("stdout") or "no message"
             failures.append(f"{host}, task {task!r}: {str(said).strip()[-400:]}")
-        return False  # nothing is kept in the artifacts
+        return False  # keep nothing in the artifacts
 
     with private_folder("ansible") as private, _ended_by_signals() as is_ended:
         folder, settings = private.path, _settings(private.path)
-        (folder / "ansible.cfg").touch()  # no ansible.cfg of the user has a say
+        (folder / "ansible.cfg").touch()  # so that no ansible.cfg of the user is read
         hosts = {
             target.name: {
                 "ansible_host": target.destination or target.name,
@@ -180,7 +182,7 @@ def run_playbook(
         began = time.monotonic()
         result = ansible_runner.interface.init_runner(
             private_data_dir=str(folder),
-            project_dir=os.getcwd(),  # OpenSSH's options may have paths, which are relative to where the user is
+            project_dir=os.getcwd(),  # paths in OpenSSH's options are relative to the user's working directory
             playbook=str(PLAYBOOKS / f"{playbook}.yml"),
             inventory={"testbed": {"hosts": hosts}},
             extravars=json.loads(json.dumps(dict(variables))),

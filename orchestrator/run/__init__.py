@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The campaign: blocks, rounds and attempts of a plan on their testbeds. It alone writes a run's directory."""
+"""The campaign: carries out a plan's blocks, rounds and attempts on their testbeds. Only this package writes to a run's
+directory."""
 
 import inspect
 import sys
@@ -8,17 +9,17 @@ from typing import Any
 
 
 class _Run(ModuleType):
-    """This package, which is also the function `orchestrator.run` of scripts and notebooks."""
+    """This package, which can also be called: it is the function `orchestrator.run` of scripts and notebooks."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """As `orchestrator.running.run_experiment`."""
+        """Call `orchestrator.running.run_experiment`."""
         from orchestrator.running import run_experiment
 
         return run_experiment(*arguments, **options)
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """That of the function, for help in notebooks."""
+        """The signature of `run_experiment`, for help in notebooks."""
         from orchestrator.running import run_experiment
 
         return inspect.signature(run_experiment)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A block on its way: the hosts prepared for it, its rounds, each trial's attempts, and when it has enough."""
+"""Carrying out a block: preparing its hosts, running its rounds and each trial's attempts, and stopping when there are
+enough."""
 
 import hashlib
 import time
@@ -25,13 +26,14 @@ from orchestrator.store.tables import CLOCK_FIELDS
 from orchestrator.store.writing import now
 
 PREPARE_TRIES = 2
-CALM_S = 20.0  # how long other load may take to go away before a trial that it spoiled is tried again
-WAITS = 2  # so often in a block without success
-LOSSES = 2  # so often a trial is tried again after its worker was lost, beyond the spec's retries
+CALM_S = 20.0  # the longest wait for other load to drop before a trial that it spoiled is retried
+WAITS = 2  # how many such waits in a row may fail in a block before there are no more
+LOSSES = 2  # how many times a trial is retried after its worker was lost, beyond the spec's retries
 
 
 class BlockUnreachable(TestbedError):
-    """The hosts cannot be brought into the block's state. ``worker_lost``: since nobody is left to do that."""
+    """The hosts cannot be brought into the block's state. ``worker_lost``: because the worker that would do so is
+    lost."""
 
     def __init__(self, message: str, worker_lost: bool = False) -> None:
         super().__init__(message)
@@ -39,13 +41,14 @@ class BlockUnreachable(TestbedError):
 
 
 class TrialNotOk(Exception):
-    """A trial is not ok after its retries, and the spec says to stop then: a sentence."""
+    """A trial is not ok after its retries, and the spec says to stop then. The message is a sentence."""
 
 
 class BlockRun:
-    """One block of a plan, carried out once on one testbed; a trial that is ok already is not measured again.
+    """One block of a plan, carried out once on one testbed; trials that are ok already are not measured again.
 
-    It does nothing on the testbed itself: it yields work, and is sent what the work gives, or has its error thrown in.
+    It does not use the testbed itself: it is a generator that yields work, and is sent the result or has the error
+    thrown into it.
     """
 
     def __init__(self, session: Session, block: Block, member: Member) -> None:
@@ -57,9 +60,9 @@ class BlockRun:
         self._stored_bytes: list[int] = []
 
     def carry_out(self) -> Generator[Work, Any, list[dict[str, Any]]]:
-        """Measure what is missing; returns why each cell has as many rounds as it has.
+        """Measure the trials that are missing; return the block's rows of stopping.json (see `stopping_of`).
 
-        Raises BlockUnreachable, StoreError, and TrialNotOk where the spec says to stop.
+        Raises BlockUnreachable, StoreError, and TrialNotOk if the spec says to stop.
         """
         block, plan = self._block, self._session.plan
         self._session.progress.block(block, self._member.name)
@@ -82,12 +85,12 @@ class BlockRun:
         return rows
 
     def _teach(self, what: str, amount: float) -> None:
-        """Remember how much something took on this kind of testbed."""
+        """Record how much of something was needed on this kind of testbed, for later estimates."""
         opened = self._member.opened
         learn(lessons_key(what, opened.provider, opened.clock), amount)
 
     def _measure(self, trial: Trial) -> Generator[Work, Any, None]:
-        """Attempts of one trial, until one is ok or there are no more retries. A lost worker uses up none of them."""
+        """Attempt a trial until it is ok or there are no more retries. A lost worker does not use up a retry."""
         left, losses_left = self._session.spec.retries, LOSSES
         while True:
             outcome, worker_lost = yield from self._attempt(trial)
@@ -108,9 +111,9 @@ class BlockRun:
             )
 
     def _let_calm_down(self) -> Generator[Work, Any, None]:
-        """Wait until other load is gone; load that stays is not waited for again and again."""
+        """Wait for other load to drop. After `WAITS` failed waits in a row, do not wait any more."""
         if self._waits_left:
-            self._session.progress.doing(self._member.name, "waiting until other load on the testbed calms down")
+            self._session.progress.doing(self._member.name, "waiting for other load on the testbed to drop")
             try:
                 calm = yield WaitUntilQuiet(self._session.spec.limits.competing_load, CALM_S)
             except WorkerLost:
@@ -118,7 +121,7 @@ class BlockRun:
             self._waits_left = WAITS if calm else self._waits_left - 1
 
     def _attempt(self, trial: Trial) -> Generator[Work, Any, tuple[Outcome, bool]]:
-        """One attempt, stored; and whether the worker was lost that made it."""
+        """Make and store one attempt; return its outcome, and whether its worker was lost."""
         if not self._ready:
             yield from self._prepare()
         session = self._session
@@ -149,20 +152,20 @@ class BlockRun:
         if outcome.status == "ok" and not beside:
             self._overheads.append(outcome.measurements["overhead_s"])
             self._stored_bytes.append(session.folder.stored_bytes[-1])
-        # A control that broke its limit is repeated, with the boot before it.
+        # After a control that broke its limit, the hosts are booted again and the control is repeated.
         self._ready = not outcome.host_lost and "control" not in outcome.broken
         session.folder.check_room()
         return outcome, worker_lost
 
     @property
     def _control(self) -> Mapping[str, Any] | None:
-        """What the control at the start of the block gave, on the one host that a testbed in virtual time has; None in
-        real time."""
+        """The result of the control at the start of the block, from the single host of a testbed in virtual time; None
+        in real time."""
         found: list[Mapping[str, Any]] = [facts["control"] for facts in self._facts.values() if "control" in facts]
         return found[0] if found else None
 
     def _prepare(self) -> Generator[Work, Any, None]:
-        """Bring the hosts into the block's state; a second try may find them restarted. Raises BlockUnreachable."""
+        """Bring the hosts into the block's state; the second try may restart them. Raises BlockUnreachable."""
         for left in range(PREPARE_TRIES - 1, -1, -1):
             try:
                 yield from self._prepare_once()
@@ -176,7 +179,7 @@ class BlockRun:
                     raise BlockUnreachable(str(error), isinstance(error, WorkerLost)) from error
 
     def _prepare_once(self) -> Generator[Work, Any, None]:
-        """Boot, and make roles and links. Raises TestbedError."""
+        """Boot the hosts, and set up roles and links. Raises TestbedError."""
         block, name = self._block, self._member.name
         began = time.monotonic()
         self._session.progress.doing(name, f"starting the testbed with {block.cores} core{'s' * (block.cores > 1)}")
@@ -220,12 +223,13 @@ class BlockRun:
 
 
 def _beside_others(limits: Limits) -> Limits:
-    """Beside other testbeds of the run, whose machines are other load, that limit only marks."""
+    """Return limits of which competing load only marks a trial: other testbeds of the run on the same computer cause
+    it."""
     return limits.model_copy(update={"report_only": tuple(dict.fromkeys((*limits.report_only, "competing_load")))})
 
 
 def _boot_id(facts: Mapping[str, Any]) -> str | None:
-    """What tells the boots of the hosts apart, all of them together: their kernels' boot ids as one hash; None where a
-    host does not say."""
+    """Return a hash of the boot ids of all hosts' kernels, which changes if one of them is booted; None if a host gives
+    none."""
     ids = [str(of_host.get("boot_id") or "") for _, of_host in sorted(facts.items())]
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16] if ids and all(ids) else None

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The campaign: every block, round and trial of a plan, each stored when it has ended, also one that goes on.
+"""The campaign: runs every block, round and trial of a plan, and stores each attempt as it ends; it can be resumed.
 
-The policy for what goes wrong: a trial that is not ok is tried again at once, up to the spec's ``retries``; after one
-that other load spoiled, the computer gets some time to calm down. A host that is lost is prepared again, which restarts
-it where the provider can. A block whose hosts cannot be prepared is postponed to the end, tried once more there (in a
-pool, on another testbed, unless this one has measured other boots of its cells), and then given up: its trials are
-missing, with the reason.
+The policy for failures: a trial that is not ok is retried immediately, up to the spec's ``retries`` times; if other
+load spoiled it, only after a wait for that load to drop. A host that is lost is prepared again, which restarts it if
+the provider can. A block whose hosts cannot be prepared is postponed to the end and tried once more (in a pool, on
+another testbed, unless this one has measured other boots of its cells). If that fails too, it is given up: its trials
+are missing, with the reason.
 
-A block stays on one testbed, and so do all boots of the same cells, so that what is compared was measured on the same
-one; only those of a testbed that is lost for good go on elsewhere. What is done on testbeds is done by an executor;
-everything else, all of the run's directory among it, is done here, in one thread.
+A block stays on one testbed, and so do all boots of the same cells, so that values that are compared come from the same
+testbed; only if a testbed is lost for good do its blocks move to another. An executor does the work on testbeds;
+everything else, including all writes to the run's directory, happens here, in one thread.
 """
 
 import concurrent.futures
@@ -34,7 +34,8 @@ from orchestrator.store.tables import needed_trials
 
 @dataclass
 class Summary:
-    """How a campaign ended: trials by status, why it stopped before its end, and the blocks that were given up.
+    """How a campaign ended: the number of trials by status, why it stopped early (None if it did not), and the blocks
+    that were given up.
 
     ``unusable``: no block could be prepared and nothing was measured.
     """
@@ -48,10 +49,11 @@ class Summary:
 
 
 def carry_out(campaign: Campaign, executor: Executor) -> Summary:
-    """Run the campaign on the testbeds of an executor. Finished attempts are stored as they end, whatever comes after.
+    """Run the campaign on the testbeds of an executor and return how it ended. Attempts are stored as they end, so that
+    they survive any later failure.
 
-    KeyboardInterrupt ends it cleanly: the attempt in flight is discarded, the rest is kept. Raises UserError where a
-    run cannot be resumed.
+    KeyboardInterrupt ends it cleanly: the attempt in progress is discarded, everything else is kept. Raises UserError
+    if a run cannot be resumed.
     """
     session = open_run(campaign, executor)
     folder, plan, ledger = session.folder, session.plan, session.ledger
@@ -81,8 +83,8 @@ def carry_out(campaign: Campaign, executor: Executor) -> Summary:
 
 @dataclass
 class _Waiting:
-    """A block that no testbed has. ``home``: the testbed that measured some of it; ``failed_on``: the one on which its
-    hosts could not be prepared."""
+    """A block that is not assigned to a testbed. ``home``: the testbed that measured part of it; ``failed_on``: the one
+    on which its hosts could not be prepared."""
 
     block: Block
     home: str | None = None
@@ -90,7 +92,7 @@ class _Waiting:
 
 
 class _Blocks:
-    """The blocks of a plan on their way through the testbeds, those that could not be prepared once more at the end."""
+    """Assigns a plan's blocks to the testbeds; those whose hosts could not be prepared get a second try at the end."""
 
     def __init__(self, session: Session, executor: Executor, summary: Summary) -> None:
         self._session, self._executor, self._summary = session, executor, summary
@@ -103,7 +105,7 @@ class _Blocks:
         self._stopping = {index: [row for row in before if row["block"] == index] for index in indices}
 
     def carry_out(self) -> None:
-        """Until every block has ended or is given up."""
+        """Work until every block has ended or is given up."""
         while self._waiting or self._in_hand:
             for member in list(self._members):
                 if member not in self._runs and (waiting := self._next_for(member)):
@@ -116,7 +118,8 @@ class _Blocks:
         self._session.folder.update(given_up=self._summary.given_up)
 
     def _home_of(self, block: Block) -> str | None:
-        """The testbed that measured some of a block, else of another boot of its cells; None where none has."""
+        """Return the testbed that measured part of a block, else that of another boot of its cells; None if there is
+        none."""
         return self._session.ledger.testbed_of(block) or self._home_of_others(block)
 
     def _home_of_others(self, block: Block) -> str | None:
@@ -124,8 +127,11 @@ class _Blocks:
         return next(filter(None, map(self._session.ledger.testbed_of, others)), None)
 
     def _next_for(self, member: Member) -> _Waiting | None:
-        """The first block for a testbed: one that it has begun, or that no other has; after a failure, another's,
-        unless this testbed has other boots of its cells."""
+        """Take the first waiting block that a testbed may measure, or return None.
+
+        It must not belong to another testbed, and not have failed on this one, unless there is no other testbed or this
+        one has other boots of its cells.
+        """
         names = {other.name for other in self._members}
         for waiting in self._waiting:
             elsewhere = waiting.home in names and waiting.home != member.name
@@ -141,14 +147,15 @@ class _Blocks:
         self._go_on(member, None, None)
 
     def _keep_together(self, block: Block, home: str | None) -> None:
-        """Other boots of a block's cells that wait go to the same testbed; None: wherever the first of them goes."""
+        """Assign the waiting boots of a block's cells to the same testbed; None leaves them to the testbed that takes
+        the first."""
         boots = {one.index for one in self._session.plan.boots_of(block)}
         for other in self._waiting:
             if other.block.index in boots:
                 other.home = home
 
     def _go_on(self, member: Member, result: Any, error: BaseException | None) -> None:
-        """Give a block what its work gave, and begin the next work of it, or end it."""
+        """Send a block the result of its work, then submit its next work, or end it."""
         waiting, run = self._runs[member]
         try:
             work = run.send(result) if error is None else run.throw(error)
@@ -164,13 +171,13 @@ class _Blocks:
         self._in_hand[self._executor.submit(member.name, work, partial(self._tell, work))] = member
 
     def _tell(self, work: Work, text: str) -> None:
-        """What is told while a trial is measured; see `orchestrator.run.work.Tell`."""
+        """Show a message that arrived while a trial was measured; see `orchestrator.run.work.Tell`."""
         if isinstance(work, RunTrial):
             progress = self._session.progress
             progress.bounds(work.trial, text) if text else progress.traffic(work.trial)
 
     def _put_back(self, member: Member, waiting: _Waiting, error: BlockUnreachable) -> None:
-        """A block whose hosts could not be prepared: for later, elsewhere, or not at all."""
+        """Postpone a block whose hosts could not be prepared, move it to another testbed, or give it up."""
         session, index = self._session, waiting.block.index
         told: dict[str, Any] = {"block": index, "testbed": member.name, "error": str(error)}
         if error.worker_lost and len(self._members) > 1:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers of Dask as the place from which testbeds are used, on this computer or on others.
+"""Using testbeds through Dask workers, on this computer or on others.
 
-A testbed is a resource of Dask, by its name: the worker that has it does the work on this testbed, one piece at a time.
-Dask waits for ever for a resource that nobody has, and runs the work of a lost worker again without a word; here the
-first is an error at once, and the second a failed attempt that is stored.
+A testbed is a Dask resource with its name: the worker that has the resource does the work on this testbed, one piece at
+a time. Dask would wait for ever for a resource that no worker has, and silently rerun the work of a lost worker. Here,
+the former is an error at once, and the latter a failed attempt that is stored.
 """
 
 import contextlib
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT_S = 10
-_LOOK_S = 1.0  # how often it is looked whether a worker is still there
-_BEAT_S = 10.0  # how often workers are told that the owner is
+_LOOK_S = 1.0  # interval between checks that a worker is still there
+_BEAT_S = 10.0  # interval between the owner's signs of life to the workers
 _RESTART_S = 30.0  # how long a worker may take to come back before its testbed counts as lost
 _CLOSE_S = 60.0
 
 
 class Cluster:
-    """The workers of a scheduler. Raises UserError where Dask is not installed, TestbedError where nobody answers."""
+    """The workers of a Dask scheduler. Entering it raises UserError if Dask is not installed, TestbedError if no
+    scheduler answers."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -48,7 +49,7 @@ class Cluster:
             from distributed import Client
         except ImportError as error:
             raise UserError("--dask needs the package distributed. Install it: `pip install 'orch[dask]'`.") from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in sentences
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we report errors in sentences of our own
         try:
             self._client = Client(self.address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -70,7 +71,7 @@ class Cluster:
         return self._client
 
     def workers(self) -> dict[str, set[str]]:
-        """{address of a worker: its resources}. Raises WorkerLost where the scheduler does not answer."""
+        """Return {worker's address: its resources}. Raises WorkerLost if the scheduler does not answer."""
         try:
             found = self.client.scheduler_info()["workers"]
         except (OSError, TimeoutError) as error:
@@ -78,8 +79,8 @@ class Cluster:
         return {address: {name for name, n in about["resources"].items() if n} for address, about in found.items()}
 
     def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
-        """Let each testbed's worker look at it. Raises TestbedError where one has no worker, or it has another version
-        of this program."""
+        """Have each testbed's worker look at it. Raises TestbedError if a testbed has no worker, or its worker has
+        another version of this program."""
         there = self.workers()
         offered = set().union(*there.values())
         missing = [testbed.testbed for testbed in testbeds if testbed.testbed not in offered]
@@ -110,9 +111,9 @@ class Cluster:
         *arguments: Any,
         ending: threading.Event | None = None,
     ) -> Any:
-        """Have a function called by a worker, as one that uses a testbed; what it returns or raises.
+        """Have a worker call a function that uses a testbed; return or raise what the function does.
 
-        Raises WorkerLost where the worker is lost meanwhile, TestbedError once ``ending`` is set.
+        Raises WorkerLost if the worker is lost meanwhile, TestbedError once ``ending`` is set.
         """
         place: dict[str, Any] = {"workers": [address], "allow_other_workers": False, "resources": {testbed: 1}}
         future = self.client.submit(what, *arguments, **place, key=f"orch-{uuid.uuid4()}", pure=False, retries=0)
@@ -122,7 +123,7 @@ class Cluster:
         try:
             while not done.wait(_LOOK_S):
                 if ending is not None and ending.is_set():
-                    raise TestbedError(f"The work on the testbed {testbed} was broken off.")
+                    raise TestbedError(f"The work on the testbed {testbed} was cancelled.")
                 if testbed not in self.workers().get(address, ()):
                     raise WorkerLost(lost)
             if future.status == "finished":
@@ -154,7 +155,7 @@ class Cluster:
 
 
 class Remote(Lanes):
-    """An executor whose testbeds are opened and worked on by workers of Dask."""
+    """An executor whose testbeds are opened and used by Dask workers."""
 
     def __init__(
         self,
@@ -173,7 +174,7 @@ class Remote(Lanes):
         self._cluster, self._wait = cluster, wait
         self._specs = {testbed.testbed: testbed for testbed in testbeds}
         self._progress = {name: Named(progress, name) for name in self._specs}
-        self._openings: dict[str, tuple[str, str]] = {}  # of each open testbed: the opening's name, the worker
+        self._openings: dict[str, tuple[str, str]] = {}  # by testbed: the opening's name and its worker
         self._tells: dict[str, Tell] = {}
         self._ending = threading.Event()
         for name in self._specs:
@@ -184,7 +185,7 @@ class Remote(Lanes):
         return f"orch-{self._token}-{testbed}"
 
     def _hear(self, testbed: str, event: tuple[float, dict[str, Any]]) -> None:
-        """What a worker tells."""
+        """Handle an event that a worker sent."""
         _, told = event
         if told["call"] == "traffic":
             if tell := self._tells.get(testbed):
@@ -195,23 +196,24 @@ class Remote(Lanes):
             self._progress[testbed].message(told["text"])
 
     def _beat(self) -> None:
-        """Tell the workers, again and again, that the owner is there."""
+        """Tell the workers periodically that the owner is alive."""
         while not self._ending.wait(_BEAT_S):
             for opening, address in list(self._openings.values()):
                 self._run(worker.hear_there, opening, address)
 
     def _run(self, what: Callable[[str], None], opening: str, address: str) -> None:
-        """Call a function of an opening in its worker, at once, whatever it is doing."""
-        with contextlib.suppress(Exception):  # a worker that is gone shows where its work is waited for
+        """Call a function on an opening in its worker immediately, even while the worker is busy."""
+        with contextlib.suppress(Exception):  # a lost worker is reported to whoever waits for its work
             self._cluster.client.run(what, opening, workers=[address])
 
     def open_all(self) -> None:
-        """Open every testbed, all at once. Raises TestbedError."""
+        """Open all testbeds concurrently. Raises TestbedError."""
         for opening in [self._threads[name].submit(self._open, name, 0.0) for name in self.testbeds]:
             opening.result()
 
     def _open(self, testbed: str, patience_s: float) -> None:
-        """Open a testbed on a worker that has its resource, and may take so long to come. Raises TestbedError."""
+        """Open a testbed on a worker that has its resource; wait up to ``patience_s`` seconds for one. Raises
+        TestbedError."""
         deadline = time.monotonic() + patience_s
         while not (there := [one for one, resources in self._cluster.workers().items() if testbed in resources]):
             if self._ending.is_set() or time.monotonic() > deadline:
@@ -219,7 +221,7 @@ class Remote(Lanes):
             time.sleep(_LOOK_S)
         opening, address = uuid.uuid4().hex, there[0]
         send = _Sender(self._topic(testbed))
-        self._openings[testbed] = opening, address  # closed in the end, also if it is broken off on its way
+        self._openings[testbed] = opening, address  # so that it is closed in the end, even if opening is cancelled
         work = (opening, self._specs[testbed], self._sharing.get(testbed), self._wait, send)
         try:
             self._cluster.ask(testbed, address, worker.open_there, *work, ending=self._ending)
@@ -248,12 +250,12 @@ class Remote(Lanes):
         super().__exit__(*exception)
         self._ending.set()
         for testbed, (opening, address) in self._openings.items():
-            with contextlib.suppress(Exception):  # what is left is closed when the worker hears nothing any more
+            with contextlib.suppress(Exception):  # the worker closes the rest when it hears nothing from the owner
                 self._cluster.ask(testbed, address, worker.close_there, opening, ending=_Deadline(_CLOSE_S))
 
 
 class _Deadline(threading.Event):
-    """An event that is set from a time on."""
+    """An event that sets itself after a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -264,7 +266,7 @@ class _Deadline(threading.Event):
 
 
 class _Sender:
-    """Sends to the owner, from the worker in which it is called first."""
+    """Sends messages to the owner from the worker in which it is first called."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the work on testbeds is done: here, one piece after another; or in a thread for each testbed of a pool.
+"""Executors: where the work on testbeds is done. `Here` does one piece after another; `Lanes` has a thread for each
+testbed of a pool.
 
-An executor does the work and gives it back. It writes nothing of a run's directory, which its owner alone does.
+An executor does the work and returns its result. It never writes to a run's directory; only the run's owner does.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from orchestrator.testbed.protocol import Testbed
 
 
 class WorkerLost(TestbedError):
-    """Whoever did the work on a testbed is gone, and what it was doing with it."""
+    """The worker that used a testbed is lost, and with it the work that it was doing."""
 
 
 class Executor(Protocol):
@@ -28,16 +29,16 @@ class Executor(Protocol):
 
     @property
     def computers(self) -> Mapping[str, str]:
-        """Of each testbed that shares its computer with another of them: that computer."""
+        """For each testbed that shares its computer with another one here: that computer."""
         ...
 
     def submit(self, testbed: str, work: Work, tell: Tell) -> "Future[Any]":
-        """Begin work on a testbed; the future has what it gives, or TestbedError, or WorkerLost."""
+        """Begin work on a testbed. The future has its result, or raises TestbedError or WorkerLost."""
         ...
 
 
 class Here:
-    """An opened testbed of this process; work is done at once, where it is submitted."""
+    """An executor with one testbed, opened by this process; submitting work does it at once."""
 
     def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
@@ -55,9 +56,9 @@ class Here:
 
 
 class Lanes(ABC):
-    """An executor with a thread for each testbed, in which it waits for what is done there, or does it.
+    """An executor with a thread for each testbed, which does the work there or waits for it.
 
-    Use it as a context manager: leaving it breaks off what is still being done.
+    Use it as a context manager: leaving it cancels the work that is still in progress.
     """
 
     def __init__(self, testbeds: Sequence[str], computers: Mapping[str, str]) -> None:
@@ -72,11 +73,11 @@ class Lanes(ABC):
 
     @abstractmethod
     def _do(self, testbed: str, work: Work, tell: Tell) -> Any:
-        """Have work done on a testbed, and wait for it."""
+        """Do work on a testbed, or have it done, and wait for it."""
 
     @abstractmethod
     def _break_off(self, testbed: str) -> None:
-        """End what is being done on a testbed, so that `_do` returns soon."""
+        """Cancel the work in progress on a testbed, so that `_do` returns soon."""
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +91,7 @@ class Lanes(ABC):
 
 
 class Threads(Lanes):
-    """Several opened testbeds of this process."""
+    """An executor with several testbeds, opened by this process."""
 
     def __init__(self, testbeds: Mapping[str, Testbed], computers: Mapping[str, str]) -> None:
         super().__init__(list(testbeds), computers)

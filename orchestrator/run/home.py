@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This process as the place from which testbeds are used: it looks at them, opens them, and does the work on them."""
+"""Using testbeds from this process: it looks at them, opens them, and does the work on them."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from orchestrator.testbed.pool import MemberCapabilities, look, sharing_of
 
 
 class Place(Protocol):
-    """From where testbeds are used. Use it as a context manager."""
+    """A place from which testbeds are used. Use it as a context manager."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
 
     def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
-        """Look at testbeds; nothing is changed or started. Raises TestbedError."""
+        """Return the capabilities of testbeds, by name; this changes and starts nothing. Raises TestbedError."""
         ...
 
     def open(
@@ -32,15 +32,15 @@ class Place(Protocol):
         *,
         wait: bool,
     ) -> contextlib.AbstractContextManager[Executor]:
-        """An executor on these testbeds, which are open until the context is left. Raises TestbedError.
+        """Context manager that opens the testbeds and gives an executor for them. Raises TestbedError.
 
-        ``seen``: of `look`; ``wait``: for other runs that use them.
+        ``seen``: the result of `look`; ``wait``: wait for other runs that use the testbeds.
         """
         ...
 
 
 class Home:
-    """This process."""
+    """This process as the place from which testbeds are used."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has so far: which trials are ok, what they carried, and how those stand that are not. Pure."""
+"""The ledger of a run: the status of each trial, and what the trials that are ok carried. Pure."""
 
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
@@ -11,7 +11,7 @@ from orchestrator.store import headline
 
 
 class Ledger:
-    """The attempts of a run by trial."""
+    """The status and result of each trial, from a run's attempts."""
 
     def __init__(self, attempts: Iterable[Mapping[str, Any]] = ()) -> None:
         self._status: dict[str, str] = {}
@@ -32,31 +32,34 @@ class Ledger:
             self._carried[trial_id] = found.value
 
     def is_ok(self, trial_id: str) -> bool:
-        """Whether a trial has an ok attempt."""
+        """Return whether a trial has an ok attempt."""
         return self._status.get(trial_id) == "ok"
 
     def status(self, trial_id: str) -> str:
-        """ok, failed, invalid or missing."""
+        """Return a trial's status: ok, failed, invalid or missing."""
         return self._status.get(trial_id, "missing")
 
     def __contains__(self, trial_id: object) -> bool:
         return trial_id in self._status
 
     def testbed_of(self, block: Block) -> str | None:
-        """The testbed that measured the last of a block's trials that are ok; None where none is."""
+        """Return the testbed that measured the last ok trial of a block; None if no trial is ok."""
         mine = [trial.trial_id for trial in block.trials if self.is_ok(trial.trial_id)]
         return self._testbed[mine[-1]] if mine else None
 
     def baseline(self, block: Block, levels: Cell) -> float | None:
-        """What a block carried without a tunnel, of what a cell is held against (see
-        `orchestrator.plan.nearest_baseline`)."""
+        """Return what a block carried without a tunnel, as the baseline that applies to a cell; None if there is none.
+
+        See `orchestrator.plan.nearest_baseline`.
+        """
         first = takewhile(lambda trial: trial.kind == "baseline", block.trials)  # a block begins with them
         carried = {trial.levels: self._carried[trial.trial_id] for trial in first if trial.trial_id in self._carried}
         found = nearest_baseline(levels, carried)
         return None if found is None else carried[found]
 
     def values(self, block: Block, last_round: int | None = None) -> dict[Cell, dict[int, float]]:
-        """What each cell's ok trials carried, by round, up to a round; all in the same unit."""
+        """Return {cell: {round: value}}: what each cell's ok trials carried, up to ``last_round`` or in all rounds. All
+        values have the same unit."""
         values: dict[Cell, dict[int, float]] = {}
         for trial in block.trials:
             if trial.kind == "measure" and (last_round is None or trial.round <= last_round):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The testbeds of a run, side by side. Pure."""
+"""The testbeds that a run uses at the same time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from orchestrator.run.work import Opened
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One testbed of a run, which carries one block at a time. ``beside``: the testbeds of this run, by name, whose
+    """One testbed of a run, which carries one block at a time. ``beside``: the names of the run's other testbeds whose
     machines are on the same computer."""
 
     opened: Opened
@@ -17,12 +17,12 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The testbed's."""
+        """The testbed's name."""
         return self.opened.name
 
 
 def members_of_run(opened: Mapping[str, Opened], computers: Mapping[str, str]) -> list[Member]:
-    """A member for each testbed. ``computers``: of those that share one, which."""
+    """Return a member for each testbed. ``computers``: the computer of each testbed that shares one."""
     return [
         Member(
             one, tuple(sorted(other for other in computers if other != name and computers[other] == computers[name]))

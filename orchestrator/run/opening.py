@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a run's directory: a new one, or one to go on with, after what has changed was decided on."""
+"""Opening a run's directory: a new one, or one to resume, once it is decided how to handle changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.spec import Experiment
 
 DECISIONS = ("keep", "rerun", "abort")
-# What describes the present session; what it replaces is kept in the session's "was".
+# The fields that describe the present session; the values that they replace are kept in the session's "was".
 _OF_SESSION = (
     *("description", "tier", "spec_text", "spec_hash", "spec", "overrides", "arguments", "plan", "variants"),
     *("versions", "source", "testbed", "environment", "inputs"),
@@ -35,16 +35,17 @@ _OF_SESSION = (
 
 
 def variants_of(plan: Plan, spec: "Experiment") -> dict[str, Variant]:
-    """The variants that a plan of an experiment uses, by name."""
+    """Return the variants that an experiment's plan uses, by name."""
     names = {trial.levels.variant for trial in plan.iterate()} - {NO_VARIANT}
     return {name: variant(name, spec.own_variants.described) for name in sorted(names)}
 
 
 def open_run(campaign: Campaign, executor: Executor) -> Session:
-    """Open the directory of a new run, or of the one to resume, with the plan to carry out and what there is already.
+    """Open the directory of a new run, or of the one to resume; return the session with the plan to carry out and the
+    results so far.
 
-    Raises UserError where there is no such run, where it is of another experiment or being written, or where something
-    has changed and the decision is to abort; then nothing in it is touched.
+    Raises UserError if the run to resume does not exist, is of another experiment or is being written, or if something
+    has changed and the decision is to abort; the directory is then left untouched.
     """
     plan, variants = campaign.plan, variants_of(campaign.plan, campaign.spec)
     work = Describe(tuple(sorted({variant.build for variant in variants.values()} - {""})))
@@ -78,7 +79,7 @@ def _resume(
     traffic: Traffic,
     on_change: Callable[[Sequence[Change]], str],
 ) -> tuple[Plan, Ledger]:
-    """The plan to carry out, and what there is already."""
+    """Return the plan to carry out, and a ledger of the attempts that still count."""
     before = dict(folder.description)
     if before.get("experiment") != plan.experiment:
         raise UserError(
@@ -88,7 +89,7 @@ def _resume(
     if "sessions" not in before:
         raise UserError(f"{folder.path} was made by an older version and cannot be resumed. Start a new run.")
     if not spec_changed(before, described):
-        # The plan as it was made: on a testbed that can do less by now, its cells fail instead of vanishing.
+        # Keep the original plan: if the testbed can do less by now, cells fail instead of vanishing.
         plan = Plan.from_json(before["plan"], traffic)
         described["plan"] = before["plan"]
         described["testbed"]["max_cores"] = before["testbed"]["max_cores"]
@@ -97,7 +98,7 @@ def _resume(
     if decision == "abort":
         listed = "\n".join(f"  {change}" for change in changes)
         raise UserError(
-            f"Since {folder.path} was begun, something has changed:\n{listed}\nNothing was done. Take --on-change keep "
+            f"Since {folder.path} was begun, something has changed:\n{listed}\nNothing was done. Use --on-change keep "
             "to keep what was measured, or --on-change rerun to measure again what a change concerns."
         )
     sessions = [dict(session) for session in before["sessions"]]
@@ -111,7 +112,7 @@ def _resume(
     if decision == "rerun" and concerned:
         session["repeats"] = _repeats(concerned)
     if changes:
-        folder.write_stopping([])  # made again as blocks end
+        folder.write_stopping([])  # rewritten as blocks end
     fields = {**described, "sessions": [*sessions, session], "state": "running", "ended_at": None}
     fields["given_up"] = []
     folder.update(**fields)
@@ -174,7 +175,7 @@ def _description(
 
 
 def _of_system(variant: Variant) -> dict[str, str]:
-    """What system a variant is of, in names and in words; nothing of WireGuard."""
+    """Return the fields that name and describe a variant's system; none for WireGuard."""
     if variant.system == WIREGUARD:
         return {}
     system = system_of(variant)
@@ -193,8 +194,11 @@ def _of_testbed(testbed: Opened) -> dict[str, Any]:
 
 
 def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, str]) -> dict[str, Any]:
-    """As of a testbed; ``members``: each by itself. ``provider``: theirs where they have one in common, else pool. All
-    have the same clock; the settings of virtual time that stand here are those of the testbed with the fewest slots."""
+    """Return the description of a pool, with the fields of a single testbed, and each testbed under ``members``.
+
+    ``provider``: the providers' name if all are the same, else "pool". All have the same clock; the settings of virtual
+    time are those of the testbed with the fewest slots.
+    """
     fewest = min(testbeds.values(), key=lambda one: one.virtual.slots if one.virtual else 0)
     members = {one.name: _of_testbed(one) for one in testbeds.values()}
     providers = {one.provider for one in testbeds.values()}
@@ -213,5 +217,5 @@ def _of_pool(name: str, testbeds: Mapping[str, Opened], computers: Mapping[str, 
 
 
 def _environment(testbed: Opened) -> dict[str, Any]:
-    """Of a testbed in a pool, whose computer may be another one than this."""
+    """Return the environment of a testbed in a pool; it includes the computer, which may not be this one."""
     return {**testbed.environment, "computer": dict(testbed.computer)}

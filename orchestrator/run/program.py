@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of this program that measures: the files that a trial comes to by its imports, and the packages.
+"""The part of this program that measures: the files that a trial reaches through imports, and the packages.
 
-A name that a package hands on, such as ``Limits`` of `orchestrator.spec`, leads to the file that has it, and not to all
-that the package has: a new figure or command is no other measurement.
+A name that a package re-exports, such as ``Limits`` of `orchestrator.spec`, leads to the file that defines it, not to
+every file of the package: so a new figure or command does not count as a change of the measurement.
 """
 
 import ast
@@ -16,20 +16,20 @@ from orchestrator.paths import CHECKOUT, PLAYBOOKS
 from orchestrator.spec import PROVIDERS, SYSTEMS, TOOLS
 
 _PACKAGE = "orchestrator"
-# What is done on a testbed, here or by a worker, and on its hosts; and what no import names, but a registry.
+# The entry points of work on a testbed and on its hosts, and the modules that only a registry names.
 _REGISTRIES = (PROVIDERS, SYSTEMS, TOOLS)
 _ROOTS = (
     f"{_PACKAGE}.run.worker",
     f"{_PACKAGE}.agent.agent",
     *(module for registry in _REGISTRIES for module in registry.own.values()),
 )
-# Beside what is imported and the playbooks: what is started or sent by its path.
+# Beside the imports and the playbooks: files that are started or sent by path.
 _FOLDER = "testbed"
 
 
 @cache
 def program_files() -> tuple[Path, ...]:
-    """The files that take part in a measurement, sorted."""
+    """Return the files that take part in a measurement, sorted."""
     found = set(_modules().values())
     for folder in (PLAYBOOKS, CHECKOUT / _PACKAGE / _FOLDER):
         found |= {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
@@ -37,13 +37,13 @@ def program_files() -> tuple[Path, ...]:
 
 
 def program_hash() -> str:
-    """A hash over all of them."""
+    """Return a hash of all files that take part in a measurement (16 hexadecimal digits)."""
     return hash_files(program_files(), CHECKOUT)[:16]
 
 
 @cache
 def program_packages() -> dict[str, str]:
-    """The versions of the packages that these files import, by the names of their distributions."""
+    """Return the versions of the packages that these files import, by distribution name."""
     distributions = metadata.packages_distributions()
     files = [path for module, path in _modules().items() if module != _PACKAGE]
     names = {module.split(".")[0] for path in files for module, _ in _imports(path)}
@@ -53,7 +53,7 @@ def program_packages() -> dict[str, str]:
 
 @cache
 def _modules() -> dict[str, Path]:
-    """The modules that the roots come to: {name: file}."""
+    """Return the modules that the roots lead to: {name: file}."""
     found: dict[str, Path] = {}
     ahead = list(_ROOTS)
     while ahead:
@@ -63,7 +63,7 @@ def _modules() -> dict[str, Path]:
             continue
         found[module] = path
         if module == _PACKAGE:
-            continue  # its front page, which offers notebooks what reads results
+            continue  # its __init__.py offers notebooks what reads results, which does not measure
         for source, name in _imports(path):
             ahead += _targets(source, name)
     return found
@@ -75,7 +75,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _targets(module: str, name: str) -> list[str]:
-    """The modules that an import of a name from a module of this package leads to."""
+    """Return the modules to which importing a name from a module of this package leads."""
     if module.split(".")[0] != _PACKAGE:
         return []
     if not name:
@@ -92,8 +92,8 @@ def _targets(module: str, name: str) -> list[str]:
 
 @cache
 def _imports(path: Path) -> tuple[tuple[str, str], ...]:
-    """(module, name) of each import in a file, also inside functions; name is empty where the module itself is meant.
-    Imports for a type checker alone are left out."""
+    """Return (module, name) of each import in a file, also inside functions; the name is empty if the module itself is
+    imported. Imports under TYPE_CHECKING are left out."""
     found: list[tuple[str, str]] = []
     for node in _nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a campaign tells a person what it does."""
+"""How a campaign reports its progress to a person."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,16 +10,17 @@ from orchestrator.progress import Progress
 
 
 class CampaignProgress(Progress, Protocol):
-    """What the display of a campaign is told beyond a Progress."""
+    """A Progress that can also display a campaign."""
 
     def plan(self, plan: Plan, finished: Sequence[Trial], testbeds: int) -> None:
-        """What is to be done, on how many testbeds at the same time, and what of it is done already."""
+        """Begin: show the plan, which trials are finished already, and the number of testbeds that work at the same
+        time."""
 
     def block(self, block: Block, testbed: str) -> None:
-        """A testbed has a block from now on."""
+        """Note that a testbed begins a block."""
 
     def doing(self, testbed: str, text: str) -> None:
-        """What a testbed is doing now; the next text, or attempt, replaces it."""
+        """Show what a testbed is doing, until the next text or attempt replaces it."""
 
     def attempt(self, trial: Trial, attempt: int) -> None: ...
 
@@ -33,7 +34,7 @@ class CampaignProgress(Progress, Protocol):
 
 
 class Named:
-    """What is told about one testbed of a pool, with its name."""
+    """A Progress for one testbed of a pool, which adds its name to what is shown."""
 
     def __init__(self, progress: CampaignProgress, testbed: str) -> None:
         self._progress, self._testbed = progress, testbed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run comes from: the checkout's commit or a hash of its tree, and the versions of what it used."""
+"""The provenance of a run: the checkout's commit, a hash of its tree, and the versions of the packages it used."""
 
 import platform
 import subprocess
@@ -24,8 +24,8 @@ _PACKAGES = (
     "pydantic",
 )
 _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
-# What must be as it was committed for others to get what measured. A run holds its spec with what that names beside it,
-# its executed notebooks and its verdicts: a spec or a notebook of one's own is no other source.
+# The files that must be as committed, so that others can get the program that measured. A run stores its spec with the
+# files that the spec names, its executed notebooks and its verdicts; so changes to specs and notebooks do not matter.
 _MEASURES = ("orchestrator", "playbooks", "kernel", "orch", "pyproject.toml", "requirements.lock")
 _MOST_CHANGES = 20
 
@@ -51,10 +51,12 @@ def _folder(name: str) -> Path:
 
 
 def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
-    """The commit, and whether the part of the checkout that measures differs from it, with the files that do; in any
-    case a hash of the tree, and of the part of it that measures, with the versions of the packages that this part uses.
-    ``extensions``: what is used beside it, each under its kind and name with where it is from and a hash of its files.
-    Raises UserError where one cannot be read."""
+    """Return the identity of the source that measures.
+
+    It has the commit; whether the measuring part of the checkout differs from it, with the files that do; hashes of the
+    tree and of that part; and the versions of the packages that the part uses. ``extensions``: code from outside this
+    program, stored under kind and name with its origin and a hash of its files. Raises UserError if one cannot be read.
+    """
     commit = _git("rev-parse", "HEAD")
     changes = changed_files() if commit else None
     tree = cache.key_of({name: cache.hash_tree(_folder(name)) for name in _SOURCES})
@@ -70,8 +72,8 @@ def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
 
 
 def changed_files() -> list[str] | None:
-    """The files that differ from the commit, or are not in it, of the part of the checkout that measures; sorted. None
-    where Git does not say."""
+    """Return the files of the measuring part of the checkout that differ from the commit or are not in it, sorted. None
+    if Git cannot say."""
     changed = _git("diff", "--name-only", "--relative", "HEAD", "--", *_MEASURES)
     added = _git("ls-files", "--others", "--exclude-standard", "--", *_MEASURES)
     if changed is None or added is None:
@@ -80,7 +82,7 @@ def changed_files() -> list[str] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program, of Python and of the packages that touch results."""
+    """Return the versions of this program, of Python and of the packages that touch results."""
     found = {"orch": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a campaign is asked to do, and what all blocks of one session of a run share."""
+"""The request for a campaign, and the state that all blocks of one session of a run share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A plan with all that is needed to carry it out.
+    """A plan, with everything that is needed to carry it out.
 
-    ``arguments``: what the plan was made with beside the spec, stored so that the run can go on with it. ``resume``:
-    the run's directory to go on with. ``on_change``: given what has changed since, says keep, rerun or abort.
-    ``extensions``: what it uses that is no part of this program.
+    ``arguments``: the arguments other than the spec with which the plan was made, stored so that the run can be
+    resumed. ``resume``: the directory of the run to resume. ``on_change``: given the changes since then, returns keep,
+    rerun or abort. ``extensions``: code that it uses from outside this program.
     """
 
     spec: "Experiment"
@@ -40,7 +40,7 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Session:
-    """One session of a run: what all its blocks share. ``testbeds``: by name."""
+    """The state that all blocks of one session of a run share. ``testbeds``: by name."""
 
     spec: "Experiment"
     plan: Plan

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a block has enough rounds, and why each of its cells has as many as it has. Pure.
+"""The stopping rule: when a block has enough rounds, and the reason for each cell's number of rounds. Pure.
 
-What must be narrow is the interval of each cell's ratio to the reference variant, paired by boot and round, or where a
-cell has no reference beside it (or the spec says so) of its median. Of several boots of the same cells all values
-count, so that later boots end sooner; each boot has the fewest rounds in any case.
+The confidence interval of each cell's ratio to the reference variant, paired by boot and round, must be narrow; if a
+cell has no reference (or the spec says so), that of its median. The values of all boots of a cell count, so that later
+boots end sooner; but each boot has at least the minimum number of rounds.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -21,9 +21,9 @@ Values = Mapping[Cell, Mapping[Hashable, float]]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the rule looks at in a cell: ``values`` in the order in which they came.
+    """The quantity that the rule watches in a cell: ``values`` in the order of their measurement.
 
-    ``of``: median or ratio; reference for a cell that ratios are against, which holds up nothing.
+    ``of``: median or ratio; reference for a cell that serves as the reference of ratios and never prevents stopping.
     """
 
     of: str
@@ -31,8 +31,11 @@ class Watched:
 
 
 def watched(values: Values, reference: str | None) -> dict[Cell, Watched]:
-    """What is looked at in each cell. ``values``: of each cell, by boot and round; ``reference``: a variant, or None
-    for medians. A cell without a pair, or at whose place no other has one, is looked at by its median."""
+    """Return the watched quantity of each cell. ``values``: those of each cell, by boot and round; ``reference``: a
+    variant, or None for medians.
+
+    The median is watched for a cell without a pair, and for a reference cell to which no other has a ratio.
+    """
     ratios = {levels: _ratios(values, levels, reference) for levels in values}
     found = {}
     for levels, mine in values.items():
@@ -46,7 +49,8 @@ def watched(values: Values, reference: str | None) -> dict[Cell, Watched]:
 
 
 def _ratios(values: Values, levels: Cell, reference: str | None) -> list[float]:
-    """Of a cell's values to those of the reference in the same boot and round; empty for the reference itself."""
+    """Return the ratios of a cell's values to the reference's of the same boot and round; empty for the reference
+    itself."""
     if reference is None or levels.variant == reference:
         return []
     below = values.get(levels.replaced(variant=reference), {})
@@ -54,8 +58,11 @@ def _ratios(values: Values, levels: Cell, reference: str | None) -> list[float]:
 
 
 def enough(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> bool:
-    """Whether a block may end after so many rounds. Whole rounds, so that drift hits all its cells alike; a cell that
-    gave no value at all holds up nothing."""
+    """Return whether a block may end after a number of rounds.
+
+    Only whole rounds count, so that drift affects all its cells alike; a cell without any value does not prevent
+    stopping.
+    """
     rule = plan.repetitions
     if rule.width is None or rounds < rule.min or rounds >= rule.max:
         return rounds >= rule.max
@@ -64,10 +71,10 @@ def enough(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> bool:
 
 
 def stopping_of(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> list[dict[str, Any]]:
-    """Why each cell of a block has so many rounds: the block's part of stopping.json.
+    """Return a block's rows of stopping.json: for each cell, the number of rounds and the reason for it.
 
-    ``reason``: fixed, narrow, most (``max`` rounds and not narrow), reference (it is what ratios are against) or
-    no-value. ``width``: of the interval of what ``of`` names, over all boots so far, as a share of the median.
+    ``reason``: fixed, narrow, most (``max`` rounds and not narrow), reference (ratios are taken to it) or no-value.
+    ``width``: that of the interval of what ``of`` names, over all boots so far, as a share of the median.
     """
     rule = plan.repetitions
     own = ledger.values(block, rounds)
@@ -89,7 +96,8 @@ def stopping_of(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> list[d
 
 
 def _of_all_boots(ledger: Ledger, plan: Plan, block: Block, rounds: int) -> Values:
-    """What each cell of a block carried by (boot, round): of the block up to a round, of its other boots all."""
+    """Return what each cell of a block carried, by (boot, round): up to ``rounds`` for the block itself, everything for
+    its other boots."""
     found: dict[Cell, dict[Hashable, float]] = {}
     for one in plan.boots_of(block):
         for levels, mine in ledger.values(one, rounds if one.index == block.index else None).items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has done on a testbed: pieces of work that can be sent to where it is, and what they give back."""
+"""The work that a run does on a testbed: pieces that can be sent to where the testbed is used, and their results."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,15 +19,17 @@ from orchestrator.testbed.computer import describe
 from orchestrator.testbed.protocol import State, Testbed, own_cpus
 from orchestrator.testbed.virtual import VirtualTime
 
-Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else, between two loads, the bounds so far
+Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else the bounds so far, between two loads
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known of a testbed that a run uses. ``builds``: the build ids, of each build of the module, on the
-    gateways; where they have different kernels, all of them. ``computer``: what the computer is that talks to it.
-    ``virtual``: its virtual time, None in real time; ``links``: how packets come to the CPUs of the roles that share a
-    machine."""
+    """The description of a testbed that a run uses.
+
+    ``builds``: for each build of the module, its build ids on the gateways, of which there are several if their kernels
+    differ. ``computer``: describes the computer from which the testbed is used. ``virtual``: its virtual time, None in
+    real time; ``links``: how packets get to the CPUs of the roles that share a machine.
+    """
 
     name: str
     provider: str
@@ -42,12 +44,12 @@ class Opened:
 
     @property
     def clock(self) -> Clock:
-        """By which clock its trials are timed."""
+        """The clock that times its trials."""
         return REAL_CLOCK if self.virtual is None else VIRTUAL_CLOCK
 
     @property
     def clock_json(self) -> dict[str, Any]:
-        """What run.json says of that clock, and of whose CPUs are whose and how packets come to them."""
+        """The fields of run.json on the clock, on which CPUs belong to which role, and on the links."""
         if self.virtual is None:
             return {"clock": self.clock, **({"links": self.links} if self.links != VETH else {})}
         return {"clock": self.clock, **self.virtual.to_json(), "links": self.links}
@@ -55,7 +57,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Describe:
-    """Say what the testbed is, with these builds of the module. Gives Opened."""
+    """Describe the testbed, with these builds of the module. The result is Opened."""
 
     builds: tuple[str, ...]
 
@@ -72,16 +74,16 @@ class Describe:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Bring the hosts into a block's state, and make its roles and links. Gives the hosts' states, read back.
+    """Bring the hosts into a block's state, and set up its roles and links. The result is the hosts' states, read back.
 
-    In virtual time each state has ``control``: what `orchestrator.measure.control.evaluate` makes of the control that
-    begins a block, on the CPUs of gateway-a where roles have their own.
+    In virtual time each state has ``control``: the result of `orchestrator.measure.control.evaluate` for the control
+    that begins a block; it runs on the CPUs of gateway-a if roles have CPUs of their own.
     """
 
     cores: int
     net: Net
     tunnels: int
-    own_boot: int | None = None  # as of State
+    own_boot: int | None = None  # see State
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {role: {setting: value}}
 
     def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
@@ -100,8 +102,11 @@ class Prepare:
         return {host: {**state, **linked.get(host, {}), **varied.get(host, {})} for host, state in found.items()}
 
     def _set(self, testbed: Testbed) -> dict[str, dict[str, Any]]:
-        """Bring the roles to their settings, read back: what a role's network namespace has of its own there, the
-        others on its host. Where roles share a host, its other settings hold for all of them."""
+        """Apply the settings of the roles and return them, read back.
+
+        Settings of a role's network namespace apply there, all others to its host. Roles that share a host share the
+        latter.
+        """
         if not self.settings:
             return {}
         told = ask_roles(testbed, "role_settings", self.settings)
@@ -117,13 +122,13 @@ class Prepare:
                 wanted |= values
             found[host] = {"varied": {"roles": answer["set"], "host": testbed.vary(host, wanted) if wanted else {}}}
         if any(name.startswith("nics/") for names in self.settings.values() for name in names):
-            see_neighbours(testbed, self.net)  # a card may take its link down for another value
+            see_neighbours(testbed, self.net)  # a NIC may take its link down to change a setting
         return found
 
 
 @dataclass(frozen=True)
 class RunTrial:
-    """Execute a trial once. Gives an Outcome."""
+    """Attempt a trial once. The result is an Outcome."""
 
     trial: Trial
     variant: Variant | None
@@ -135,7 +140,8 @@ class RunTrial:
 
 @dataclass(frozen=True)
 class WaitUntilQuiet:
-    """Wait, ``most_s`` seconds at most, until other load uses less than ``share`` of a core. Gives whether it does."""
+    """Wait, at most ``most_s`` seconds, until other load uses less than ``share`` of a core. The result is
+    whether it does."""
 
     share: float
     most_s: float

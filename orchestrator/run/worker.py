@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker of Dask does for the owner of a run: it opens a testbed, works on it, and closes it.
+"""The functions that a Dask worker runs for the owner of a run: opening a testbed, working on it, and closing it.
 
-A testbed stays open between two pieces of work, in this process, under a name that its opening was given. Work for an
-opening that is not here means that the process which had it was lost. When nothing is heard of the owner any more, the
-testbed is closed.
+A testbed stays open in this process between two pieces of work, under the name of its opening. If the opening is not
+here, the process that had it was lost. If the owner is silent for too long, the testbed is closed.
 """
 
 import threading
@@ -21,24 +20,24 @@ from orchestrator.testbed import open_testbed
 from orchestrator.testbed.pool import MemberCapabilities, look
 from orchestrator.testbed.protocol import Sharing, Testbed
 
-SILENCE_S = 60.0  # without a word of the owner, who says one every few seconds
+SILENCE_S = 60.0  # after which the owner counts as lost; it sends a sign of life every few seconds
 _openings: dict[str, "Station"] = {}
 _lock = threading.Lock()
 
 
 def look_there(testbed: Described) -> tuple[MemberCapabilities, str]:
-    """Look at a testbed from the worker; and a hash of the program that measures, as the worker has it."""
+    """Return a testbed's capabilities, and a hash of the program that measures, both as this worker sees them."""
     return look(testbed), str(source_identity()["program_hash"])
 
 
 class Relay:
-    """A Progress whose words go to the owner."""
+    """A Progress that sends its texts to the owner."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        if title:  # also that it waits for another run
+        if title:  # such as that it waits for another run
             self._send({"call": "message", "text": title})
 
     def detail(self, text: str, share: float | None = None) -> None:
@@ -49,7 +48,7 @@ class Relay:
 
 
 class Station:
-    """An open testbed in a worker."""
+    """A testbed that a worker has open."""
 
     def __init__(self, testbed: Testbed, send: Callable[[dict[str, Any]], None]) -> None:
         self._testbed, self._send = testbed, send
@@ -59,11 +58,11 @@ class Station:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def hear(self) -> None:
-        """The owner is there."""
+        """Note that the owner is alive."""
         self._heard = time.monotonic()
 
     def work(self, work: Work) -> Any:
-        """Do one piece of work. Raises TestbedError."""
+        """Do one piece of work and return its result. Raises TestbedError."""
         with self._working:
             if self._ended:
                 raise TestbedError(f"The testbed {self._testbed.name} is being closed.")
@@ -73,13 +72,13 @@ class Station:
                 self.hear()
 
     def break_off(self) -> None:
-        """End the work that is being done; there will be no more."""
+        """Cancel the work in progress, and refuse any further work."""
         self._ended = True
         if self._working.locked():
             self._testbed.interrupt()
 
     def close(self) -> None:
-        """Give the testbed back."""
+        """Release the testbed."""
         self.break_off()
         with self._working:
             testbed, self._ended = self._testbed, True
@@ -96,19 +95,19 @@ class Station:
 def open_there(
     opening: str, testbed: Described, sharing: Sharing | None, wait: bool, send: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Open a testbed, for work under the name ``opening``. Raises TestbedError."""
+    """Open a testbed under the name ``opening``. Raises TestbedError."""
     entered = open_testbed(testbed, Relay(send), wait=wait, sharing=sharing).__enter__()
     with _lock:
         _openings[opening] = Station(entered, send)
 
 
 def work_there(opening: str, work: Work) -> Any:
-    """Do work on an open testbed. Raises WorkerLost where this process has not opened it."""
+    """Do work on an open testbed and return its result. Raises WorkerLost if it is not open in this process."""
     return _station(opening).work(work)
 
 
 def close_there(opening: str) -> None:
-    """Close an open testbed."""
+    """Close an open testbed; do nothing if it is not open here."""
     with suppress(WorkerLost):
         station = _station(opening)
         _forget(station)
@@ -116,13 +115,13 @@ def close_there(opening: str) -> None:
 
 
 def hear_there(opening: str) -> None:
-    """That the owner is there; from any thread."""
+    """Note that the owner of an opening is alive. May be called from any thread."""
     with suppress(WorkerLost):
         _station(opening).hear()
 
 
 def break_off_there(opening: str) -> None:
-    """End the work that is being done on a testbed; from any thread."""
+    """Cancel the work in progress on a testbed. May be called from any thread."""
     with suppress(WorkerLost):
         station = _station(opening)
         threading.Thread(target=station.break_off, daemon=True).start()

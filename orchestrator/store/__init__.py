@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's directory: what is in it, how it is written so that nothing is lost, and how it is read."""
+"""A run's directory: its contents, writing it without losing anything, and reading it."""
 
 from orchestrator.store.headline import Headline, headline
 from orchestrator.store.reading import find_run, is_run, read_attempts, read_run, read_stopping, runs_below

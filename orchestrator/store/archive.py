@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a run from an archive, as `orch export` writes one: it is unpacked, so that all else sees a folder.
+"""Reading a run from an archive of `orch export`: the archive is unpacked, so that all other code sees a folder.
 
-An archive may come from anybody. Nothing in it is written outside the folder that it is unpacked to, nothing in it is
-executed, and one that would fill the disk is refused before it does.
+An archive may come from anybody. Nothing is written outside the folder to which it is unpacked, nothing in it is
+executed, and an archive that would fill the disk is refused before it is unpacked.
 """
 
 import atexit
@@ -26,19 +26,19 @@ from orchestrator.private import private_folder
 
 SUMS = "SHA256SUMS"
 _MOST_FILES = 1_000_000
-# A run's files become 5 to 30 times as large; what becomes much larger than that was made to fill a disk.
+# A run's files grow by a factor of 5 to 30 when unpacked; an archive that grows much more was made to fill a disk.
 _MOST_GROWTH = 200
-_ENCRYPTED = 0x1  # a flag of a member
+_ENCRYPTED = 0x1  # in the flags of a member
 _SMALL_BYTES = 64 * 2**20
-_HELD_BACK_BYTES = 256 * 2**20  # of the disk, for everybody else
+_HELD_BACK_BYTES = 256 * 2**20  # disk space to leave for other programs
 _PIECE_BYTES = 2**20
-_LONGEST_NAME_BYTES = 200  # of a folder, whose temporary name is longer
+_LONGEST_NAME_BYTES = 200  # for a folder's name; its temporary name is longer
 
-# The forms of a line of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and SHA256 (NAME) = DIGEST.
+# The formats of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and, with --tag, SHA256 (NAME) = DIGEST.
 _SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
-# What a run is made of, beside run.json; the rest is derived from it, or describes it.
+# The measurements of a run, beside run.json; the other files are derived from these or describe the run.
 TRIALS = "trials"
 _MEASURED = (TRIALS, "stopping.json", "journal.jsonl")
 
@@ -46,10 +46,10 @@ _opened: dict[tuple[int, ...], Path] = {}
 
 
 def open_archive(path: Path) -> Path:
-    """A private folder with the content of an archive; it goes with this process.
+    """Return a private folder with the content of an archive; it is removed when this process ends.
 
-    Asked again for the same file, it is the same folder. Raises UserError where the file is no archive, is damaged, or
-    is not fit to be unpacked.
+    Further calls for the same file return the same folder. Raises UserError if the file is not an archive, is damaged,
+    or is not safe to unpack.
     """
     path = path.resolve()
     try:
@@ -68,8 +68,10 @@ def open_archive(path: Path) -> Path:
 
 
 def checksums_of(run: Path, archive: Path | None = None) -> str | None:
-    """Return whether a run's measurements are as a list of checksums beside it, or above it in its archive, says:
-    "match", "changed", or "none" where an archive has no list; None for a folder without one."""
+    """Return how a run's measurements compare with the list of checksums beside it, or above it in its archive.
+
+    "match"; "changed"; "none" if an archive has no list; None for a folder without a list.
+    """
     above = [folder for base in _opened.values() for folder in (run, *run.parents) if folder.is_relative_to(base)]
     if any((folder / SUMS).is_file() for folder in above):
         return "match"
@@ -79,10 +81,10 @@ def checksums_of(run: Path, archive: Path | None = None) -> str | None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive into a new folder, which is there afterwards whole or not at all.
+    """Unpack an archive into a new folder, completely or not at all.
 
-    Raises UserError where the file is no archive, is damaged, was changed after it was exported, holds what leads out
-    of the folder, or would fill the disk; also where the folder is there already, or cannot be made.
+    Raises UserError if the file is not an archive, is damaged, was changed after it was exported, has members that lead
+    out of the folder, or would fill the disk; also if the folder already exists or cannot be made.
     """
     if folder.exists():
         raise UserError(f"{folder} already exists. Name another folder for the contents of {archive}, or remove it.")
@@ -110,7 +112,9 @@ def _unpack(archive: Path, folder: Path) -> None:
             files = [member for member in packed.infolist() if not _is_folder(member)]
             members = {_name(member): member for member in files}
             if len(members) != len(files):
-                raise UserError(f"{archive} was not unpacked: it has several members of one name. Do not trust it.")
+                raise UserError(
+                    f"{archive} was not unpacked: it has several members with the same name. Do not trust it."
+                )
             _check(archive, members, folder)
             sums = {name: _extract(packed, member, folder / name) for name, member in members.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, UnicodeError) as error:
@@ -121,7 +125,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """A member's name with slashes, which some programs of Windows write as back slashes, and without ``./``."""
+    """Return a member's name with slashes, for which some Windows programs write backslashes, and without ``./``."""
     name = member.filename.replace("\\", "/")
     while name.startswith("./"):
         name = name[2:].lstrip("/")
@@ -129,12 +133,12 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 
 def _is_folder(member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a folder, which also the whole may be: ``./``, as bsdtar writes it."""
+    """Return whether a member is a folder; it may be the root ``./``, which bsdtar writes."""
     return member.filename.replace("\\", "/").endswith("/")
 
 
 def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
-    """Raise UserError where an archive is not fit to be unpacked."""
+    """Raise UserError if an archive is not safe to unpack."""
     refused = f"{archive} was not unpacked"
     for name, member in members.items():
         path = PurePosixPath(name)
@@ -163,7 +167,7 @@ def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) 
 
 
 def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
-    """Write a member; returns its SHA-256. No more is read than the size that the archive states."""
+    """Write a member to a file; return its SHA-256. Never reads more than the size that the archive states."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with packed.open(member) as source, target.open("xb") as file:
@@ -174,10 +178,11 @@ def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
 
 
 def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
-    """Raise UserError where a file is not as the checksums beside it say, or a measurement is not among them, at
-    whatever depth. Other files may have been added.
+    """Raise UserError if a file differs from the checksums beside it, or a measurement is not listed there, at any
+    depth.
 
-    An archive without checksums is one of a run's folder, made by something else: that is said.
+    Other files may have been added. An archive without checksums was made by something other than `orch export`;
+    standard error says so.
     """
     proven: set[str] = set()
     for listed in sorted(name for name in sums if PurePosixPath(name).name == SUMS):
@@ -207,8 +212,8 @@ def _compare(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
 
 @functools.cache
 def say_if_changed(run: Path) -> bool:
-    """Return whether a measurement of a run that came in an archive differs from its checksums; standard error says
-    which, once."""
+    """Return whether a measurement of a run from an archive differs from its checksums; if so, name it on standard
+    error, once."""
     change = first_change(run)
     if change:
         print(
@@ -220,10 +225,10 @@ def say_if_changed(run: Path) -> bool:
 
 
 def first_change(run: Path) -> str | None:
-    """Return a clause on an attempt of a run that differs from the checksums beside it, or is missing; None where there
-    is none, or no list of checksums.
+    """Return a clause about an attempt that is missing or differs from the checksums beside the run; None if there is
+    none, or no list of checksums.
 
-    What is drawn again, and what a later session adds, may differ; an attempt is never changed.
+    Only attempts are compared, which never change: redrawing and later sessions change other files.
     """
     listed = run / SUMS
     if not listed.is_file():
@@ -239,17 +244,17 @@ def first_change(run: Path) -> str | None:
 
 
 def _is_measured(member: PurePosixPath, run: PurePosixPath) -> bool:
-    """Whether a member is read as a part of a run's measurements. File managers add hidden files of their own."""
+    """Return whether a member is a file of a run's measurements. File managers add hidden files, which are not."""
     if not member.is_relative_to(run) or member.name.startswith("."):
         return False
     return member.relative_to(run).parts[0] in _MEASURED
 
 
 def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
-    """{file: SHA-256 in lower case} of a list of checksums, relative to its folder, as sha256sum and its like write it:
-    for texts and binaries, with ``./``, with ``--tag``, with escaped names, also with ends of lines of DOS.
+    """Return {file: SHA-256 in lower case} from a list of checksums; the names are relative to the list's folder.
 
-    Raises UserError with the number of a line that is none of these.
+    Accepts the formats of sha256sum and similar tools: text and binary, with ``./``, with ``--tag``, with escaped names
+    and with CRLF line ends. Raises UserError, with the line's number, if a line has none of these formats.
     """
     found = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="surrogateescape").split("\n"), 1):

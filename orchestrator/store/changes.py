@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has changed since a run was begun, and which of its attempts a change concerns. Pure.
+"""Changes since a run was begun, and which of its attempts each of them concerns. Pure.
 
-Compared are the experiment, the variants with the build ids of their modules, the environment and the program.
-Comments, the order of keys and descriptions are in none of them. A trial's id is made of its parameters, so that a
-change of these makes other trials, and concerns no attempt that there is.
+The experiment, the variants with the build ids of their modules, the environment and the program are compared;
+comments, descriptions and the order of keys do not count. A trial's id is a hash of its parameters: changed parameters
+make new trials, and concern no existing attempt.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from typing import Any
 from orchestrator.spec.role_cpus import HALF_ENDS, OWN_CPUS
 from orchestrator.store.clock import clock_of
 
-# Parts of a spec that decide neither what is measured nor how it is judged: taken over without a question.
+# Parts of a spec that affect neither what is measured nor how it is judged: they may change without a question.
 _FREE = ("notebooks", "claims", "retries", "on_failure", "description")
 _ABSENT = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``what`` has changed, from ``was`` to ``now`` (texts).
+    """A change of ``what`` from ``was`` to ``now`` (texts).
 
     ``concerns``: the variants whose attempts it concerns; None for all attempts, empty for none.
     """
@@ -35,7 +35,7 @@ class Change:
 
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs between two descriptions of a run (contents of run.json)."""
+    """Return the changes between two descriptions of a run (contents of run.json)."""
     return [
         *_spec_changes(before.get("spec") or {}, after.get("spec") or {}),
         *_variant_changes(before.get("variants") or {}, after.get("variants") or {}),
@@ -44,7 +44,7 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
 
 def spec_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether another plan has to be made."""
+    """Return whether the spec has changed so that a new plan is needed."""
     return any(True for _ in _spec_changes(before.get("spec") or {}, after.get("spec") or {}))
 
 
@@ -68,7 +68,7 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
         for path, was, now in differences(_steady(old), _steady(new)):
             yield Change(f"{part}: {path}", was, now, None)
     old, new = ((side.get("environment") or {}).get("testbeds") or {} for side in (before, after))
-    for name in sorted(old.keys() | new.keys()):  # of a pool
+    for name in sorted(old.keys() | new.keys()):  # the testbeds of a pool
         for path, was, now in differences(_steady(old.get(name) or {}), _steady(new.get(name) or {})):
             yield Change(f"testbed {name}: {path}", was, now, None)
     old, new = (_with_clock(side.get("testbed") or {}) for side in (before, after))
@@ -82,25 +82,28 @@ def _environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     for path, was, now in differences(old, new):
         yield Change(f"the program that measures: {path}", was, now, None)
     old, new = ((side.get("source") or {}).get("packages") for side in (before, after))
-    if old and new:  # older versions do not say
+    if old and new:  # runs of older versions lack them
         for path, was, now in differences(old, new):
             yield Change(f"the program that measures: {path}", was, now, None)
 
 
 def _with_clock(testbed: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says of a testbed. Older versions say nothing about its clock, which is then real, nor about its
-    CPUs and links, which are then shared and plain veth; nor how many CPUs the client and the server have of their own,
-    which are then half of a gateway's."""
+    """Return a testbed's description from run.json, with the defaults for what older versions do not state.
+
+    These are a real clock, shared CPUs, plain veth links, and for the client and the server half as many CPUs of their
+    own as a gateway has.
+    """
     told: dict[str, Any] = {"role_cpus": "shared", "links": "veth", **testbed, "clock": clock_of(testbed)}
     if told["role_cpus"] == OWN_CPUS:
         told.setdefault("ends", HALF_ENDS)
-    if isinstance(testbed.get("members"), Mapping):  # of a pool
+    if isinstance(testbed.get("members"), Mapping):  # a pool
         told["members"] = {name: _with_clock(member) for name, member in testbed["members"].items()}
     return told
 
 
 def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what may differ between two builds of the same thing, and the modules, which are compared by variant."""
+    """Return an environment without what may differ between two builds of the same thing, and without the modules,
+    which are compared by variant."""
     steady = {name: value for name, value in environment.items() if name not in ("modules", "memory_kib")}
     if isinstance(steady.get("computer"), Mapping):
         steady["computer"] = _steady(steady["computer"])
@@ -114,7 +117,8 @@ def _steady(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, before, after) of all values that differ; lists are compared whole, and what is absent is like None."""
+    """Yield (path, before, after) for each value that differs. Lists are compared as a whole, and an absent value
+    equals None."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*before, *(key for key in after if key not in before)]:
             below = f"{path}.{key}" if path else str(key)

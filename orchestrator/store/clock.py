@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every label of a run in virtual time says. These words are made here and nowhere else.
+"""The labels of runs in virtual time, which are all worded here.
 
-In virtual time a lab machine has more virtual CPUs than the computer lends it cores, and each virtual CPU has a clock
-that advances only while it runs: `docs/virtual-time.md`. A run that says nothing about its clock was in real time.
+In virtual time, a lab machine has more virtual CPUs than the computer lends it cores, and each virtual CPU has a clock
+that advances only while it runs; see `docs/virtual-time.md`. A run that does not state its clock was in real time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,10 +30,10 @@ _LINKS = {
 class VirtualTime:
     """The virtual time of a run.
 
-    ``cpus``: the most virtual CPUs that a machine of the run has. ``slots``: how many of them run at a time, which is
-    the number of cores that the computer lends; ``quanta_s``: how far a clock may run ahead of the others, in seconds.
-    Both are ascending, have several values only where the testbeds of a pool differ, and are empty where the run does
-    not say. ``each``: how many of the virtual CPUs belong to each gateway; None where all roles share them.
+    ``cpus``: the largest number of virtual CPUs of a machine in the run. ``slots``: how many of them run at a time,
+    which is the number of cores that the computer lends; ``quanta_s``: how far a clock may run ahead of the others, in
+    seconds. Both are ascending, have several values only if the testbeds of a pool differ, and are empty if the run
+    does not state them. ``each``: how many of the virtual CPUs belong to each gateway; None if all roles share them.
     """
 
     cpus: int
@@ -43,7 +43,7 @@ class VirtualTime:
 
     @property
     def label(self) -> str:
-        """virtual time, 16 virtual CPUs on 2 cores."""
+        """The label, such as "virtual time, 16 virtual CPUs on 2 cores"."""
         cores = " or ".join(map(str, self.slots)) or "an unknown number of"
         cores += " core" if self.slots == (1,) else " cores"
         return f"virtual time, {self.cpus} virtual CPU{'s' * (self.cpus != 1)} on {cores}"
@@ -55,13 +55,13 @@ class VirtualTime:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences for captions and pages: the label, whose the virtual CPUs are, what the numbers mean, and what is
-        not modelled."""
+        """Sentences for captions and pages: the label, to which roles the virtual CPUs belong, what the numbers mean,
+        and what is not modelled."""
         return [self.sentence, *([self.whose] if self.whose else []), MEANING, NOT_MODELLED]
 
     @property
     def whose(self) -> str:
-        """A sentence on whose the virtual CPUs are; empty where all roles share them."""
+        """A sentence that says to which roles the virtual CPUs belong; empty if all roles share them."""
         if self.each is None:
             return ""
         ends = (self.cpus - 2 * self.each) // 2
@@ -76,9 +76,9 @@ class VirtualTime:
 
 
 def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
-    """The virtual time of a run from the content of its run.json; None for a run in real time."""
+    """Return the virtual time of a run, given the content of its run.json; None for a run in real time."""
     testbed = run.get("testbed") or {}
-    every = [testbed, *(testbed.get("members") or {}).values()]  # of a pool; its testbeds have the same clock
+    every = [testbed, *(testbed.get("members") or {}).values()]  # the testbeds of a pool all have the same clock
     virtual = [one for one in every if clock_of(one) == VIRTUAL]
     if not virtual:
         return None
@@ -93,27 +93,30 @@ def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
 
 
 def links_note(testbed: Mapping[str, Any]) -> str:
-    """How packets come to the CPUs that receive them in the lab, as a sentence; runs that do not say had plain veth."""
+    """Return a sentence on how packets get to the CPUs that receive them in the lab. Runs that do not state it had
+    plain veth."""
     return _LINKS[str(testbed.get("links") or "veth")]
 
 
 def clock_of(testbed: Mapping[str, Any]) -> str:
-    """The clock of a testbed as run.json describes it: real or virtual."""
+    """Return the clock of a testbed as run.json describes it: real or virtual."""
     return VIRTUAL if testbed.get("clock") == VIRTUAL else REAL
 
 
 def label_of(found: VirtualTime | None) -> str:
-    """The label of a run in virtual time; real time for one in real time."""
+    """Return the label of a run in virtual time, or "real time" for None."""
     return found.label if found else REAL_TIME
 
 
 def in_its_time(found: VirtualTime | None, quantity: str) -> str:
-    """The name of a quantity that ends with a unit: Gbit/s become Gbit/s of virtual time where it is virtual."""
+    """Return the name of a quantity that ends with its unit, with "of virtual time" appended if the run is in virtual
+    time."""
     return quantity + _SUFFIX if found else quantity
 
 
 def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
-    """What two runs, A and B, have to say about their clocks before they are compared, in sentences."""
+    """Return sentences about the clocks of two runs, A and B, that a reader needs before comparing them; none if both
+    are real."""
     if a is None and b is None:
         return []
     said = [f"A: {label_of(a)}; B: {label_of(b)}."]
@@ -140,7 +143,7 @@ def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
 
 
 def duration(seconds: float) -> str:
-    """A short duration in words, with three significant digits: 20 µs, 1.53 ms, 2 s."""
+    """Return a short duration in words, with three significant digits, such as "20 µs", "1.53 ms" or "2 s"."""
     rounded = float(f"{seconds:.3g}")
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if abs(rounded) >= scale:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The columns of trials.parquet and attempts.parquet: name, type, unit and meaning, which the files carry with them."""
+"""The columns of trials.parquet and attempts.parquet: name, type, unit and meaning, which are also stored in the
+files."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,8 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. ``type``: of Arrow, as in `int32`; ``unit``: empty for what has none; ``only``: which runs
-    or rows have it or a value in it, empty for all."""
+    """A column of a table. ``type``: an Arrow type, such as `int32`; ``unit``: empty if it has none; ``only``: which
+    runs or rows have the column or a value in it, empty for all."""
 
     name: str
     type: str
@@ -21,7 +22,7 @@ class Column:
 
     @property
     def arrow(self) -> "pa.Field":
-        """The field of an Arrow schema, with unit and meaning in its metadata."""
+        """The field for an Arrow schema, with unit and meaning in its metadata."""
         import pyarrow as pa
 
         kind = pa.timestamp("ms", tz="UTC") if self.type == TIME else pa.type_for_alias(self.type)
@@ -29,7 +30,7 @@ class Column:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a field of Arrow says about itself."""
+        """The metadata of the Arrow field: unit, meaning and only, unless they are empty."""
         found = {"unit": self.unit, "meaning": self.meaning, "only": self.only}
         return {key: text for key, text in found.items() if text}
 

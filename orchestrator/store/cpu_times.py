@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long each CPU was in each state in the measured window of an attempt. Pure."""
+"""The time that each CPU spent in each state in the measured window of an attempt. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,11 @@ _IDLE = ("idle_s", "iowait_s")
 
 
 def cpu_times(attempt: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an attempt's ``probes.per_cpu``, in which no CPU of virtual time idles longer than it was not busy.
+    """Return the rows of an attempt's ``probes.per_cpu``, corrected in virtual time so that a CPU's idle time does not
+    exceed the part of the window in which it was not busy.
 
-    An interrupt that ends a CPU's idling is idle time by the counters of /proc/stat, with all the packets that it
-    receives. The clock of virtual time knows them as busy time, and runs of earlier versions stored them as both.
+    By the counters of /proc/stat, an interrupt that ends a CPU's idling is idle time, with all the packets that it
+    receives. The clock of virtual time counts it as busy time, and runs of earlier versions stored it as both.
     """
     probes = attempt.get("probes") or {}
     rows = [dict(row) for row in probes.get("per_cpu") or ()]

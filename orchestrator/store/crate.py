@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an exported run describes itself: RO-Crate 1.1 with the profile Process Run Crate 0.5, and a page to read first.
+"""The description in an exported run: RO-Crate 1.1 with the profile Process Run Crate 0.5, and a README for people.
 
-Written after https://w3id.org/ro/crate/1.1 and https://w3id.org/ro/wfrun/process/0.5. Nothing here depends on when,
-where or by whom a run is exported.
+Sources: https://w3id.org/ro/crate/1.1 and https://w3id.org/ro/wfrun/process/0.5. The description does not depend on
+when, where or by whom a run is exported.
 """
 
 import shlex
@@ -55,13 +55,13 @@ _WHAT = {
 
 
 def _ids(names: Iterable[str]) -> Any:
-    """References to entities: one is put as a value, several as a list, as JSON-LD has it."""
+    """Return references to entities, as JSON-LD has them: a single one as a value, several as a list."""
     found = [{"@id": name} for name in names]
     return found[0] if len(found) == 1 else found
 
 
 def _time(stored: str | None) -> str:
-    """A time as the profile wants it, with an offset from UTC."""
+    """Return a time in the form that the profile requires, with an offset from UTC."""
     return str(stored).replace("Z", "+00:00")
 
 
@@ -97,7 +97,7 @@ def _rights(run: Mapping[str, Any]) -> str:
 
 
 def command(run: Mapping[str, Any]) -> str:
-    """The command that begins such a run, for a reader."""
+    """Return the shell command that begins such a run, for a reader."""
     words = ["orch", "run", SPEC]
     words += ["--tier", str(run["tier"])] if run.get("tier") else []
     words += [word for value in run.get("overrides") or () for word in ("--set", str(value))]
@@ -105,7 +105,7 @@ def command(run: Mapping[str, Any]) -> str:
 
 
 def readme(run: Mapping[str, Any], names: Iterable[str], doubts: Sequence[str]) -> str:
-    """The page that a person reads first. ``names``: the files; ``doubts``: sentences about what is not known."""
+    """Return the README of the archive. ``names``: the files in it; ``doubts``: sentences about what is not known."""
     source = run.get("source") or {}
     parts = {name.split("/", 1)[0] for name in names}
     listed = "\n".join(f"- `{part}`: {what}" for part, what in _WHAT.items() if part in parts)
@@ -133,8 +133,8 @@ def _of_file(name: str, size: int) -> dict[str, Any]:
 
 
 def _data(sizes: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The data entities: the files at the top and, of each folder, its own; the raw data, which can be very many files,
-    is one folder."""
+    """Return the data entities: each file, and each folder at the top; the raw data, which may be very many files, is
+    only a folder."""
     entities: list[dict[str, Any]] = []
     folders: dict[str, list[str]] = {}
     for name, size in sizes.items():
@@ -154,7 +154,7 @@ def _data(sizes: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _modules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The WireGuard builds that were measured, each once."""
+    """Return an entity for each WireGuard build that was measured."""
     builds: dict[str, list[str]] = {}
     ids: dict[str, str] = {}
     for name, variant in sorted((run.get("variants") or {}).items()):
@@ -176,7 +176,8 @@ def _modules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def metadata(run: Mapping[str, Any], sizes: Mapping[str, int], doubts: Sequence[str]) -> dict[str, Any]:
-    """The content of ro-crate-metadata.json. ``sizes``: the bytes of every other file, by its name in the archive."""
+    """Return the content of ro-crate-metadata.json. ``sizes``: the size of every other file in bytes, by its name in
+    the archive."""
     source = run.get("source") or {}
     ended = _time(run.get("ended_at") or run.get("started_at"))
     status = "Completed" if run.get("state") == "finished" else "Failed"

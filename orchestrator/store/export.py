@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as one file for an archive: a zip with all its files, a description of them, and their checksums.
+"""Exporting a run to one zip archive with all its files, a description of them, and their checksums.
 
-Equal input gives equal bytes: names are sorted, times and modes fixed, and nothing is added that depends on when, where
-or by whom it is exported. (Another zlib may compress to other bytes; the checksums inside stay the same.)
+Equal input gives equal bytes: names are sorted, times and modes are fixed, and nothing depends on when, where or by
+whom the run is exported. (Another zlib may give other compressed bytes; the checksums inside stay the same.)
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written. ``doubts``: sentences about what cannot be known from it, which are in it too."""
+    """An archive that was written. ``doubts``: sentences about what cannot be known from it, which it also contains."""
 
     path: Path
     files: int
@@ -42,11 +42,11 @@ class Exported:
 
 
 def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported:
-    """Write a run's directory to a zip archive; an existing file is replaced when the new one is whole.
+    """Write a run's directory to a zip archive. An existing file is replaced only by a complete new one.
 
-    ``allow``: `dirty` exports a run whose source is not a commit, and says so in it; `paths` one with paths in a home
-    folder. Raises UserError where neither is allowed, where a file has a secret, where the run is being written, or
-    where the archive cannot be.
+    ``allow``: `dirty` permits a run whose source is not a commit, which the archive then states; `paths` permits paths
+    in a home folder. Raises UserError if either is found and not allowed, if a file holds a secret, if the run is being
+    written, or if the archive cannot be written.
     """
     _check_target(run, target)
     with _not_written(run):
@@ -54,7 +54,7 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
         doubts = tuple(_doubts(meta))
         if doubts and DIRTY not in allow:
             raise UserError(
-                f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or take --allow "
+                f"{run} is not fit for an archive. {' '.join(doubts)} Measure again from a commit, or use --allow "
                 f"{DIRTY}: then the archive says so."
             )
         files = _files(run)
@@ -84,7 +84,7 @@ def _check_target(run: Path, target: Path) -> None:
 
 
 def _doubts(meta: dict[str, Any]) -> Iterator[str]:
-    """Sentences on why nobody can tell, or get, the source that measured; of all sessions of the run."""
+    """Yield sentences on why the source that measured cannot be identified or obtained, for all sessions of the run."""
     earlier = [(session.get("was") or {}).get("source") for session in meta.get("sessions") or ()]
     for source in [*filter(None, earlier), meta.get("source") or {}]:
         commit = source.get("commit")
@@ -102,7 +102,7 @@ def _doubts(meta: dict[str, Any]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _not_written(run: Path) -> Iterator[None]:
-    """Keep writers away from a run. Raises UserError where there is one."""
+    """Context manager that keeps writers away from a run. Raises UserError if another process is writing it."""
     lock = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not try_lock(lock, shared=True):
@@ -113,10 +113,10 @@ def _not_written(run: Path) -> Iterator[None]:
 
 
 def _files(run: Path) -> dict[str, Path]:
-    """The files of a run by their names in the archive, sorted. What has a hidden name is not whole, and left out.
+    """Return the files of a run by their names in the archive, sorted. Hidden names are temporary, and are left out.
 
-    Raises UserError where there is a link, or what is no file: its content is not the run's; also where a folder
-    cannot be read: nothing is left out without a word.
+    Raises UserError if there is a link or another special file, because its content is not the run's, or if a folder
+    cannot be read, because its files would silently be left out.
     """
     found: dict[str, Path] = {}
     try:
@@ -139,7 +139,7 @@ def _files(run: Path) -> dict[str, Path]:
 
 
 def _refuse_changed(run: Path) -> None:
-    """Raise UserError where a run that came in an archive has other measurements than its checksums say."""
+    """Raise UserError if a measurement of a run that came in an archive differs from its checksums."""
     if change := first_change(run):
         raise UserError(
             f"{run} was not exported: {change} since the archive that the run came in ({SUMS}). Get it again from its "
@@ -150,11 +150,12 @@ def _refuse_changed(run: Path) -> None:
 def _examine(
     run: Path, files: dict[str, Path], added: dict[str, bytes], allow: Collection[str]
 ) -> tuple[dict[str, int], dict[str, str]]:
-    """(bytes, SHA-256) of each file. Raises UserError where one has what must not leave this computer."""
+    """Return the size in bytes and the SHA-256 of each file. Raises UserError if a file has content that must not leave
+    this computer."""
     sizes, sums = {}, {}
     secret: list[SecretFound] = []
     personal: list[SecretFound] = []
-    # Without a home folder it stays "~"; /root names nobody.
+    # Without a home folder this gives "~"; /root names nobody.
     folders = [folder for folder in (str(CHECKOUT), os.path.expanduser("~")) if folder.count("/") > 1]
     for name in sorted([*files, *added]):
         data = added[name] if name in added else files[name].read_bytes()
@@ -169,7 +170,7 @@ def _examine(
     if personal and PATHS not in allow:
         raise UserError(
             f"{run} was not exported: it holds paths that tell who measured.\n{_listed(personal)}\n"
-            f"Take them out of the files, or take --allow {PATHS} to publish them."
+            f"Take them out of the files, or use --allow {PATHS} to publish them."
         )
     return sizes, sums
 
@@ -181,20 +182,21 @@ def _listed(findings: list[SecretFound]) -> str:
 
 
 def _members(files: Collection[str], added: Collection[str]) -> list[str]:
-    """The names in the archive, in order: the description first, and the folders that it describes as such."""
+    """Return the names in the archive in order: the description first, then the files, with the folders that it
+    describes."""
     folders = {f"{name.split('/', 1)[0]}/" for name in files if "/" in name}
     return sorted([*files, *added, *folders], key=lambda name: (name != crate.METADATA, name))
 
 
 def _write(target: Path, files: dict[str, Path], added: dict[str, bytes]) -> int:
-    """Write the archive; returns its size in bytes."""
+    """Write the archive; return its size in bytes."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             with zipfile.ZipFile(file, "w", compresslevel=6) as packed:
                 for name in _members(files, added):
                     about = zipfile.ZipInfo(name, _EPOCH)
-                    about.create_system = 3  # Unix, which the modes are of
+                    about.create_system = 3  # Unix, so that the modes have their meaning
                     if name.endswith("/"):
                         about.external_attr = (0o40755 << 16) | 0x10
                         packed.writestr(about, b"")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files as a run needs them: written whole or not at all, locked, and listed without leaving any out."""
+"""File operations that a run needs: writing files completely or not at all, locking, and listing without leaving any
+out."""
 
 import errno
 import fcntl
@@ -11,21 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# What a file system says that cannot flush a folder, as those of VirtualBox, of Windows and of some archives.
+# Errors of file systems that cannot flush a folder, such as those of VirtualBox, of Windows and of some archives.
 _NO_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 _NO_LOCKS = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 _WARNED: list[bool] = []  # not empty once this process has said that folders cannot be flushed
 
 
 def to_json(value: Any) -> str:
-    """JSON as it is stored: sorted keys, no NaN (a NaN would not be JSON), a newline at the end."""
+    """Return a value as JSON as it is stored: with sorted keys and a newline at the end. Raises ValueError for NaN,
+    which JSON lacks."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def sync_directory(path: Path) -> None:
     """Make renames and new names inside ``path`` survive a power loss.
 
-    A file system that cannot is no error: it is said once, on standard error.
+    A file system that cannot do so is not an error: a warning on standard error says it, once.
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -39,7 +41,7 @@ def sync_directory(path: Path) -> None:
 
 
 def leave_warnings_to_client() -> None:
-    """Do not say in this process that folders cannot be flushed: the one that it works for says it."""
+    """Do not warn in this process that folders cannot be flushed, because the process for which it works does."""
     _WARNED.append(True)
 
 
@@ -52,9 +54,9 @@ def _say_no_flush() -> None:
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:
-    """Lock a file or folder without waiting; False where another process holds it. The lock goes with the process.
+    """Lock a file or folder without waiting; return False if another process holds the lock. It ends with the process.
 
-    Raises OSError with ENOLCK and the path where the file system has no locks.
+    Raises OSError with ENOLCK and the path if the file system has no locks.
     """
     try:
         wait_for_lock(fd, shared=shared, nonblocking=True)
@@ -64,9 +66,9 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
 
 
 def wait_for_lock(fd: int, *, shared: bool = False, nonblocking: bool = False) -> None:
-    """Lock a file or folder, and wait while another process holds it. The lock goes with the process.
+    """Lock a file or folder, waiting while another process holds the lock. It ends with the process.
 
-    ``nonblocking``: raise BlockingIOError instead of waiting. Raises OSError with ENOLCK and the path where the file
+    ``nonblocking``: raise BlockingIOError instead of waiting. Raises OSError with ENOLCK and the path if the file
     system has no locks.
     """
     try:
@@ -81,14 +83,16 @@ def wait_for_lock(fd: int, *, shared: bool = False, nonblocking: bool = False) -
 
 
 def entries(folder: Path | str) -> list["os.DirEntry[str]"]:
-    """What is in a folder, by name. Raises OSError where it cannot be read, where `Path.glob` finds nothing."""
+    """Return the entries of a folder, sorted by name. Unlike `Path.glob`, raises OSError if it cannot be read."""
     with os.scandir(folder) as found:
         return sorted(found, key=lambda entry: entry.name)
 
 
 def walk(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
-    """Everything below a folder, each folder before its content; links are not followed. Raises OSError where a folder
-    cannot be read, where `os.walk` and `Path.rglob` leave it out."""
+    """Yield everything below a folder, each folder before its content; links are not followed.
+
+    Unlike `os.walk` and `Path.rglob`, raises OSError if a folder cannot be read.
+    """
     for entry in entries(folder):
         yield entry
         if entry.is_dir(follow_symlinks=False):
@@ -96,7 +100,7 @@ def walk(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and flush it to the disk. The caller takes care of the name."""
+    """Write a file and flush it to the disk. The caller must flush its folder."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -106,7 +110,7 @@ def write_synced(path: Path, data: bytes) -> None:
 def replace_file(path: Path, data: bytes | str, *, synced: bool = True) -> None:
     """Put ``data`` at ``path`` atomically: a reader sees the old content or the new one, never a part.
 
-    ``synced``: also flush it to the disk, so that it survives a power failure. What can be made again need not wait
+    ``synced``: also flush it to the disk, so that it survives a power failure. Files that can be rebuilt need not wait
     for a slow disk.
     """
     raw = data.encode() if isinstance(data, str) else data

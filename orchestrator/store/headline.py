@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The number that a trial stands for. Quantities of different kinds are never compared: each has its unit."""
+"""The headline number of a trial. Quantities of different kinds are never compared: each has its unit."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-# The measurements that are one, the first that is there; what a rate was found to be goes before what one rate carried.
+# The measurements that can be the headline; the first present one is. The rate that a search found precedes a count.
 _BY_UNIT = (
     ("throughput_bps", "bit/s"),
     ("pdr_lower_pps", "packets/s"),
@@ -14,8 +14,8 @@ _BY_UNIT = (
 
 
 class Headline(NamedTuple):
-    """A value and its unit: bit/s, packets/s, or that of a quantity of the user's own; and whether a second of it is
-    one of virtual time."""
+    """A value and its unit: bit/s, packets/s, or that of the user's own quantity. ``virtual``: its seconds are of
+    virtual time."""
 
     value: float
     unit: str
@@ -31,7 +31,8 @@ class Headline(NamedTuple):
 
 
 def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> Headline | None:
-    """Of an attempt's measurements; None where it has no such number. ``virtual``: whether it is in virtual time."""
+    """Return the headline of an attempt's measurements; None if it has none. ``virtual``: the attempt is in virtual
+    time."""
     for name, unit in _BY_UNIT:
         if measurements.get(name) is not None:
             return Headline(float(measurements[name]), unit, virtual)

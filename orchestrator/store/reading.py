@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a run's directory, also one that was interrupted, and one that is in an archive."""
+"""Reading a run's directory, which may be incomplete after an interruption, or in an archive."""
 
 import json
 import os
@@ -17,18 +17,20 @@ from orchestrator.store.files import entries
 from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
 STOPPING = "stopping.json"
-_RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # as new runs are named
+_RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # see `new_run_id`
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
 def is_run(path: Path) -> bool:
-    """True if ``path`` is a run's directory."""
+    """Return whether ``path`` is a run's directory."""
     return (path / "run.json").is_file()
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """The runs in a folder, or in the folders in it: results/EXPERIMENT or results. Raises UserError where one of these
-    cannot be read: a run in it would be left out without a word."""
+    """Return the runs in a folder and in its subfolders, such as results/EXPERIMENT or results.
+
+    Raises UserError if one of these cannot be read, because a run in it would silently be left out.
+    """
     try:
         children = [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
         children += [Path(entry.path) for child in children for entry in entries(child) if entry.is_dir()]
@@ -41,10 +43,10 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def find_run(path: Path) -> Path:
-    """The run that a path means: itself, or the newest below it.
+    """Return the directory of the run at a path: the path itself, or the newest run below it.
 
-    An archive is unpacked into a private folder that goes with this process. Where a measurement of a folder differs
-    from the checksums that came with it, standard error says so. Raises UserError where there is no run.
+    An archive is unpacked into a private folder that is removed when this process ends. If a measurement in a folder
+    differs from the checksums that came with it, standard error says so. Raises UserError if there is no run.
     """
     packed = path.is_file()
     folder = open_archive(path) if packed else path
@@ -64,12 +66,13 @@ def find_run(path: Path) -> Path:
 
 
 def newest_first(runs: Iterable[Path]) -> list[Path]:
-    """Runs by when they began. Their ids say that; of folders with other names, run.json, or else the file's time."""
+    """Return runs sorted by when they began, newest first. Their ids tell; for folders with other names run.json does,
+    or else the file's time."""
     return sorted(runs, key=lambda run: (_began(run), run.name), reverse=True)
 
 
 def _began(run: Path) -> str:
-    """When a run began: a time of ISO 8601 in UTC to the second, which sorts as a text."""
+    """Return when a run began, in ISO 8601, in UTC to the second, which sorts as text."""
     if named := _RUN_ID.match(run.name):
         return "{}-{}-{}T{}:{}:{}".format(*named.groups())
     file = run / "run.json"
@@ -81,7 +84,8 @@ def _began(run: Path) -> str:
 
 
 def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The object in a JSON file, which has a shape; ``what`` it then is, for the sentence where it has not."""
+    """Return the object in a JSON file, checked against a shape; ``what`` names the kind of file in error messages.
+    Raises UserError."""
     try:
         data = path.read_bytes()
         value = json.loads(data, parse_constant=_refuse_constant)
@@ -108,24 +112,25 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The content of run.json. Raises UserError where ``path`` is not a run's directory."""
+    """Return the content of run.json. Raises UserError if ``path`` is not a run's directory."""
     return _read_object(path / "run.json", RUN, "run")
 
 
 def read_stopping(path: Path) -> list[dict[str, Any]]:
-    """Why each cell of each finished block has as many rounds as it has: the content of stopping.json."""
+    """Return the rows of stopping.json: why each cell of each finished block has its number of rounds. Empty if there
+    is no such file."""
     file = path / STOPPING
     return list(_read_object(file, shape.STOPPING, "stopping.json")["cells"]) if file.exists() else []
 
 
 @dataclass
 class Scan:
-    """What is below trials/ of a run: whole attempts, in no order; those that cannot be read, with the error; and
-    what was cut off before it was whole."""
+    """The contents of a run's trials/: complete attempts, in no order; those that cannot be read, with the error; and
+    those that were cut off."""
 
     attempts: list[dict[str, Any]] = field(default_factory=list)
     damaged: dict[Path, UserError] = field(default_factory=dict)
@@ -145,7 +150,7 @@ def _folders(path: str) -> Iterator["os.DirEntry[str]"]:
 
 
 def scan(path: Path) -> Scan:
-    """Read every attempt of a run."""
+    """Read every attempt of a run. Raises UserError if a folder cannot be read."""
     found = Scan()
     for trial in _folders(os.path.join(path, TRIALS)):
         for entry in _folders(trial.path):
@@ -161,11 +166,12 @@ def scan(path: Path) -> Scan:
 
 
 def read_attempts(path: Path, run: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Every finished attempt, in the order of the plan, then of the attempts' numbers.
+    """Return every finished attempt, in the order of the plan, then of the attempts' numbers. Raises UserError if one
+    cannot be read.
 
-    Folders with a temporary name are attempts that were cut off before they were whole: they do not count. An ok
-    attempt that a later session repeats, because something had changed, is invalid here, with the reason; its file
-    stays as it was written. ``run``: the content of run.json where it is at hand.
+    Folders with a temporary name are attempts that were cut off: they do not count. An ok attempt that a later session
+    repeats, because something had changed, is returned as invalid, with the reason; its file stays unchanged. ``run``:
+    the content of run.json, if at hand.
     """
     found = scan(path)
     if found.damaged:
@@ -176,7 +182,7 @@ def read_attempts(path: Path, run: Mapping[str, Any] | None = None) -> list[dict
 
 
 def as_counted(attempts: Iterable[dict[str, Any]], run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Attempts as they count in a run: those that a later session repeats are invalid."""
+    """Return attempts as they count in a run: ok ones that a later session repeats are invalid."""
     repeating = [session for session in run.get("sessions") or () if session.get("repeats")]
     if not repeating:
         return list(attempts)

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must not leave this computer with a run: keys, tokens, and paths that name a person.
+"""Finding what must not leave this computer with a run: keys, tokens, and paths that name a person.
 
-A finding names a file, a line and a kind; what was found is never part of it. Text and other files are searched alike:
-a key is as public in the middle of a PDF.
+A finding has a file, a line and a kind, never the secret itself. Text and binary files are searched alike: a key in
+the middle of a PDF is just as public.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-# 32 bytes in base64, alone: not inside a longer piece, not a checksum in the form of HTML's integrity attribute. In a
-# string of JSON, a key may follow an escaped line break. A public key looks the same, and a run has no use for one.
+# 32 bytes in base64, not as part of a longer piece, and not the checksum of an HTML integrity attribute. In a JSON
+# string, a key may follow an escaped line break. A public key looks the same, but a run does not need one either.
 _START = rb"(?:(?<![A-Za-z0-9+/])(?<!sha256-)|(?<=\\[nrt]))"
 _KEY = re.compile(_START + rb"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=(?![A-Za-z0-9+/=])")
-# What stands before the last line of a long piece of base64 that was broken into lines: not a key, but its end.
+# The text before the last line of a long piece of base64 that was broken into lines: that line is not a key.
 _BROKEN_LINE = re.compile(rb"[A-Za-z0-9+/]{48}(?:\\[nr]|[\r\n]|\s)+$")
 _QUOTE = rb"[\"'\\]*"
 _IS = _QUOTE + rb"\s*[:=]\s*" + _QUOTE
@@ -21,7 +21,7 @@ _IS = _QUOTE + rb"\s*[:=]\s*" + _QUOTE
 
 @dataclass(frozen=True, slots=True)
 class SecretFound:
-    """``line`` counts from 1."""
+    """A secret or path that was found. ``line``: its number, from 1; ``what``: its kind."""
 
     file: str
     line: int
@@ -33,7 +33,8 @@ class SecretFound:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """``needles``: in lower case; a file without any of them is not searched, which spares most of the work."""
+    """A pattern of a kind of secret. ``needles``: in lower case; for speed, files without any of them are not
+    searched."""
 
     what: str
     needles: tuple[bytes, ...]
@@ -64,7 +65,7 @@ _RULES = (
     _rule(
         "a password or token",
         "passw passphrase secret token api_key api-key apikey",
-        # With a digit and a letter in it: so that names of things in a script are not taken for one.
+        # It must have a digit and a letter, so that names in a script are not mistaken for a password.
         rb"(?i)(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key)"
         + _IS
         + rb"(?=[A-Za-z+/_.-]*[0-9])(?=[0-9+/_.-]*[A-Za-z])[A-Za-z0-9+/_.-]{12,}(?![A-Za-z0-9+/_.(-])",
@@ -76,7 +77,7 @@ _HOME = _rule(
 
 
 def search(file: str, data: bytes) -> Iterator[SecretFound]:
-    """The secrets in a file's content."""
+    """Yield the secrets in a file's content."""
     if b"=" in data:
         for match in _KEY.finditer(data):
             if not _BROKEN_LINE.search(data, max(0, match.start() - 64), match.start()):
@@ -87,7 +88,7 @@ def search(file: str, data: bytes) -> Iterator[SecretFound]:
 
 
 def search_paths(file: str, data: bytes, folders: Iterable[str] = ()) -> Iterator[SecretFound]:
-    """The paths in a file's content that name a person, or are below one of ``folders`` of this computer."""
+    """Yield the paths in a file's content that name a person, or are below one of ``folders`` of this computer."""
     yield from _by_rule(_HOME, file, data, data.lower())
     for folder in folders:
         for match in re.finditer(re.escape(folder.encode()) + rb"(?![A-Za-z0-9_.-])", data):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a JSON file must hold to be one of a run: the parts that are read without asking whether they are there.
+"""The required content of a run's JSON files: the parts that other code reads without checking that they exist.
 
-A shape is a type; a tuple of the values that are allowed; a compiled pattern for a text; ``[shape]`` for a list of it;
-``{key: shape}`` for an object with these keys, and any others; or `Maybe` of a shape, for what may be absent or null.
+A shape is a type; a tuple of the allowed values; a compiled pattern for a text; ``[shape]`` for a list whose items have
+it; ``{key: shape}`` for an object with these keys, and any others; `Maybe` of a shape, for a value that may be absent
+or null; or `Each` of a shape, for an object with any keys.
 """
 
 import re
@@ -10,25 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 1  # of run.json, attempt.json and stopping.json: raised when an older version could read them wrongly
-_SHOWN = 40  # characters of a value
+SCHEMA = 1  # version of run.json, attempt.json, stopping.json: raised when an older version could misread them
+_SHOWN = 40  # characters of a wrong value in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Maybe:
-    """A shape of what may be absent or null."""
+    """The shape of a value that may be absent or null."""
 
     shape: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """A shape of every value of an object, whatever its keys are."""
+    """The shape of an object with any keys, whose values all have ``shape``."""
 
     shape: Any
 
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # also of a file: it leads nowhere else
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # safe as a file's name: it cannot lead to another folder
 _QUANTITY = {"name": str, "unit": str, "label": Maybe(str), "better": ("higher", "lower")}
 _LEVELS = {"variant": str, "cores": int, "tunnels": int}
 _TRAFFIC = {
@@ -71,7 +72,7 @@ _SESSION = {
 }
 _REPEATS = {"because": str, "variants": Maybe([str])}
 
-# Of the environment: of a testbed, and of this computer.
+# The parts of the environment: the testbed, and this computer.
 _BED = {"image_packages": Maybe([re.compile(r"\S+ .*")]), "kernel": Maybe(dict)}
 _COMPUTER = {"cpu_models": Maybe([str])}
 _LIMITS = {"headroom": Maybe(float), "report_only": Maybe([str])}
@@ -177,7 +178,7 @@ STOPPING = {
         }
     ]
 }
-# Of journal.jsonl: the event of a block's hosts that are prepared.
+# In journal.jsonl: the event "prepared" of a block's hosts.
 _CONTROL = {"cpus": int, "times_one": float, "core_alone": Maybe(float)}
 PREPARED = {"block": Maybe(int), "testbed": Maybe(str), "hosts": Maybe(Each({"control": Maybe(_CONTROL)}))}
 
@@ -192,11 +193,12 @@ _WORDS: Mapping[Any, str] = {
 
 
 _Check = Callable[[Any], bool]
-_CHECKS: dict[int, tuple[Any, _Check]] = {}  # by the identity of a shape, which is kept with it
+_CHECKS: dict[int, tuple[Any, _Check]] = {}  # by the id() of a shape, which is kept alive in the value
 
 
 def _check_of(shape: Any) -> _Check:
-    """Whether a value fits a shape, as a function that is made once: a run has thousands of attempts."""
+    """Return a function that checks whether a value fits a shape. It is built once per shape, as a run has thousands of
+    attempts."""
     found = _CHECKS.get(id(shape))
     if found is None:
         found = _CHECKS[id(shape)] = (shape, _check(shape))
@@ -224,7 +226,7 @@ def _check(shape: Any) -> _Check:
 
 
 def _check_of_object(parts: Sequence[tuple[str, _Check, bool]]) -> _Check:
-    """``parts``: of each key its check, and whether it may be absent."""
+    """Return a check of an object. ``parts``: for each key, the check of its value, and whether it may be absent."""
 
     def check(value: Any) -> bool:
         if type(value) is not dict:
@@ -239,9 +241,10 @@ def _check_of_object(parts: Sequence[tuple[str, _Check, bool]]) -> _Check:
 
 
 def misfit(value: Any, shape: Any, place: str = "") -> str | None:
-    """What is wrong with a value of JSON, in words with its place (``plan.blocks[2].cores``); None where it fits."""
+    """Return why a JSON value does not fit a shape, in words with the place (``plan.blocks[2].cores``); None if it
+    fits."""
     if not place and _check_of(shape)(value):
-        return None  # as nearly all do; the rest finds out where one does not
+        return None  # the common case; the code below finds the place of a mismatch
     if isinstance(shape, Maybe):
         return None if value is None else misfit(value, shape.shape, place)
     if isinstance(shape, Each):
@@ -256,10 +259,10 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
         found = (misfit(item, shape[0], f"{place}[{index}]") for index, item in enumerate(value))
         return next((wrong for wrong in found if wrong), None)
     if isinstance(shape, tuple):
-        return None if value in shape else f"{place} is none of {', '.join(shape)}"
+        return None if value in shape else f"{place} is not one of {', '.join(shape)}"
     if isinstance(shape, re.Pattern):
         named = isinstance(value, str) and shape.fullmatch(value)
-        return None if named else f"{place} is {str(value)[:_SHOWN]!r}, which is no name"
+        return None if named else f"{place} is {str(value)[:_SHOWN]!r}, which is not a valid name"
     allowed = (int, float) if shape is float else shape
     good = isinstance(value, allowed) and (shape is bool or not isinstance(value, bool))
     return None if good else _no(place, shape)

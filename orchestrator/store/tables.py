@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trials.parquet and attempts.parquet: derived from run.json and the attempts, rebuilt at any time.
+"""trials.parquet and attempts.parquet, which are derived from run.json and the attempts and can be rebuilt at any time.
 
-The models of a spec take half a second to import: what needs nothing else of a run does without them.
+The models of a spec take half a second to import, so functions import them only when needed.
 """
 
 import io
@@ -22,20 +22,20 @@ from orchestrator.store.reading import read_attempts, read_run, read_stopping
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Of trials with pktgen: what one rate carried, or the bounds of the rates that a search found.
+# Trials with pktgen: the counts at one rate, or the bounds of the rates that a search found.
 _PACKET_RATES = (
     *("sent_pps", "received_pps", "loss_ratio"),
     *("ndr_lower_pps", "ndr_upper_pps", "pdr_lower_pps", "pdr_upper_pps"),
 )
-MIXED = "mixed"  # in the metadata of a column: it has texts and numbers
-# By which clock a trial was timed, and the settings of virtual time; an attempt has them, and a testbed in run.json.
+MIXED = "mixed"  # key in the metadata of a column that has texts and numbers
+# The clock that timed a trial, and the settings of virtual time: fields of an attempt, and of a testbed in run.json.
 CLOCK_FIELDS = ("clock", "slots", "quantum_s")
-# What happened in virtual time inside the measured window.
+# Counters of virtual time in the measured window.
 _VIRTUAL_TIME = ("lent_s", "lent_share", "forced", "skew_s", "dilation")
 
 
 def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
-    """A field for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
+    """Return a field for each factor of a plan that is a key of the spec: its path, and the type of its levels."""
     import pyarrow as pa
 
     from orchestrator.spec.factors import is_path
@@ -60,15 +60,17 @@ def _path_fields(plan: Mapping[str, Any]) -> list["pa.Field"]:
 
 
 def _probe_rows(attempt: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The numbers that the spec's own probes gave, each with the name of its column: ``probe_NAME_PLACE``, where the
-    place is a role, or the host of a tracepoint. A dot would make the name that of a factor."""
+    """Yield the values that the spec's own probes gave, each with the name of its column: ``probe_NAME_PLACE``.
+
+    The place is a role, or the host of a tracepoint. Dots are replaced, because they mark the name of a factor.
+    """
     for row in (attempt.get("probes") or {}).get("own") or ():
         if row["value"] is not None:
             yield f"probe_{row['probe']}_{row['role'] or row['host']}".replace(".", "_"), row
 
 
 def _probe_fields(attempts: Iterable[Mapping[str, Any]]) -> list["pa.Field"]:
-    """A field for each number of the spec's own probes, in the order in which the attempts have them."""
+    """Return a field for each value of the spec's own probes, in the order in which the attempts have them."""
     import pyarrow as pa
 
     found = {column: row for attempt in attempts for column, row in _probe_rows(attempt)}
@@ -84,12 +86,12 @@ def _probe_fields(attempts: Iterable[Mapping[str, Any]]) -> list["pa.Field"]:
 
 
 def _level_text(level: Any) -> Any:
-    """A level of a column that has texts and numbers, such as never and 4.0."""
+    """Return a level as text for a column with texts and numbers, such as never and 4.0."""
     return level if level is None or isinstance(level, str) else json.dumps(level)
 
 
 def level_of_text(text: Any) -> Any:
-    """The level that `_level_text` wrote; None for a field of a table that is empty."""
+    """Return the level that `_level_text` wrote; None for an empty field of a table."""
     if not isinstance(text, str):
         return None
     try:
@@ -100,8 +102,11 @@ def level_of_text(text: Any) -> Any:
 
 
 def _cpu_busy(attempt: Mapping[str, Any]) -> float | None:
-    """The share of all CPUs' time, 0 to 1, that was not idle inside the measured window; of the gateways' CPUs where
-    roles have CPUs of their own."""
+    """Return the share of all CPUs' time, 0 to 1, that was not idle in the measured window; None if there are no
+    counters.
+
+    If roles have CPUs of their own, only the gateways' count.
+    """
     from orchestrator.spec import GATEWAYS
 
     rows = [row for row in cpu_times(attempt) if row.get("role") in (None, *GATEWAYS)]
@@ -127,7 +132,7 @@ def _trial_fields(trial: Mapping[str, Any], topology: str, testbed: str) -> dict
 
 
 def _clock_fields(of: Mapping[str, Any]) -> dict[str, Any]:
-    """The clock of an attempt or a testbed, as it is stored; what older versions stored was timed by a real one."""
+    """Return the stored clock of an attempt or a testbed; for older versions, which stored none, it is real."""
     return {**{name: of.get(name) for name in CLOCK_FIELDS}, "clock": clock_of(of)}
 
 
@@ -160,19 +165,19 @@ def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantity_fields(traffic: Mapping[str, Any]) -> dict[str, Any]:
-    """What the value of a trial is; nothing of tools whose columns say it."""
+    """Return the columns that say what a trial's ``value`` is; empty fields for tools whose columns say it."""
     found = quantity_of(traffic) or {}
     return {"quantity": found.get("name"), "unit": found.get("unit"), "better": found.get("better")}
 
 
 def quantity_of(traffic: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The quantity that a trial with this traffic measures, where it is none of the program's own: its name, unit,
-    label, and which values are better."""
+    """Return the quantity that a trial with this traffic measures: its name, unit, label, and which values are better.
+    None for the program's own quantities."""
     return (traffic.get("command") or {}).get("quantity") or traffic.get("quantity")
 
 
 def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """As `_attempt_row`; UserError where an attempt holds values of other kinds than are stored."""
+    """Return `_attempt_row`. Raises UserError if the attempt holds values of the wrong kind."""
     try:
         return _attempt_row(attempt)
     except (ValueError, TypeError, AttributeError) as error:
@@ -181,7 +186,7 @@ def _readable_row(path: Path, attempt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The attempt that stands for its trial: the first ok one, else the last, else none."""
+    """Return the attempt that represents its trial: the first ok one, else the last; None if there is none."""
     for attempt in attempts:
         if attempt["status"] == "ok":
             return attempt
@@ -191,10 +196,10 @@ def accepted(attempts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 def needed_trials(
     plan: Mapping[str, Any], attempted: Container[str], stopping: Iterable[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """The trials of a plan without the rounds that its stopping rule made unnecessary.
+    """Yield the trials of a plan, except those of rounds that the stopping rule made unnecessary.
 
-    ``stopping``: the cells of stopping.json. A block that did not come to its end needs ``min`` rounds, and those that
-    were begun.
+    ``stopping``: the cells of stopping.json. A block that did not finish needs ``min`` rounds and every round that was
+    begun.
     """
     ends: dict[int, int] = {}
     for cell in stopping:
@@ -211,11 +216,12 @@ def needed_trials(
 
 
 def tables(path: Path) -> tuple["pa.Table", "pa.Table"]:
-    """(trials, attempts) of a run's directory.
+    """Return the tables (trials, attempts) of a run's directory.
 
-    ``trials`` has one row for each trial of the plan, in its order, but for rounds that the stopping rule made
-    unnecessary; one without an attempt has the status ``missing``. ``attempts`` has one row for each finished attempt.
-    Both have a column for each further factor, and for each number of the spec's own probes.
+    ``trials`` has one row for each trial of the plan, in its order, except for rounds that the stopping rule made
+    unnecessary; a trial without an attempt has the status ``missing``. ``attempts`` has one row for each finished
+    attempt. Both have a column for each further factor and for each value of the spec's own probes. Raises UserError if
+    a file is not valid.
     """
     import pyarrow as pa
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a run's directory. Only the process that owns the run does this."""
+"""Writing a run's directory, which only the process that owns the run does."""
 
 import contextlib
 import errno
@@ -19,38 +19,39 @@ from orchestrator.store.reading import STOPPING, as_counted, read_run, scan
 from orchestrator.store.shape import SCHEMA
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-INPUTS = "inputs"  # what the spec names beside itself
+INPUTS = "inputs"  # the folder for the files that the spec names
 _RESERVE = ".reserve"
 RESERVE_BYTES = 4 * 2**20  # enough for the last attempt, the journal and run.json
 
 
 class StoreError(UserError):
-    """Results can no longer be stored: the disk is full, or the folder is gone. What is stored stays whole."""
+    """Results can no longer be stored, because the disk is full or the folder is gone. Everything stored so far is
+    complete."""
 
     exit_status = 1
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the millisecond."""
+    """Return the current time in UTC, in ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_run_id() -> str:
-    """A run id that sorts by time and does not collide: 20260102T030405Z-9f3c."""
+    """Return a new run id that sorts by time and does not collide, such as 20260102T030405Z-9f3c."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 class RunDirectory:
-    """One run's directory, open for writing, and locked against another writer until `close` or the process's end.
+    """A run's directory, open for writing, and locked against other writers until `close` or the process's end.
 
-    An attempt is written under a temporary name, flushed and renamed: after a kill it is there whole or not at all.
-    The journal is flushed line by line. Some space is held in reserve, so that the attempt that finds the disk full is
-    still stored; `full` then says so. Methods that write raise StoreError where that is not possible.
-    `stored_bytes`: the size of each attempt that was stored since the run was opened.
+    An attempt is written under a temporary name, flushed and renamed: after a kill it exists completely or not at all.
+    The journal is flushed line by line. Some disk space is held in reserve, so that the attempt that finds the disk
+    full is still stored; `full` is then True. Methods that write raise StoreError if they cannot. `stored_bytes`: the
+    size of each attempt stored since the run was opened.
     """
 
     def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
-        """A new run. Raises FileExistsError where there is one."""
+        """Make the directory of a new run. Raises FileExistsError if it exists."""
         with _stored(path):
             (path / TRIALS).mkdir(parents=True)
         self._open(path, dict(description))
@@ -84,11 +85,11 @@ class RunDirectory:
 
     @classmethod
     def reopen(cls, path: Path) -> "tuple[RunDirectory, list[dict[str, Any]]]":
-        """An existing run, to go on with, and its attempts as they count, in no order.
+        """Open an existing run to resume it; return it with its attempts as they count, in no order.
 
-        What a kill, a power loss or a full disk left is mended: half-written attempts go; an attempt that cannot be
-        read is set aside under another name, and its trial counts as not measured. Raises UserError where there is no
-        run, or where another process is writing it.
+        Damage by a kill, a power loss or a full disk is repaired: half-written attempts are removed; an attempt that
+        cannot be read is renamed, and its trial counts as not measured. Raises UserError if there is no run, or if
+        another process is writing it.
         """
         run = cls.__new__(cls)
         run._open(path, read_run(path))
@@ -120,7 +121,7 @@ class RunDirectory:
 
     def _make_reserve(self) -> None:
         file = self.path / _RESERVE
-        with contextlib.suppress(OSError):  # then there is none, and a full disk costs the attempt in hand
+        with contextlib.suppress(OSError):  # without a reserve, a full disk costs the current attempt
             fd = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 os.posix_fallocate(fd, 0, RESERVE_BYTES)
@@ -130,7 +131,7 @@ class RunDirectory:
                 os.close(fd)
 
     def _store(self, write: Callable[[], None]) -> None:
-        """Write; where the disk is full, give the reserve back to it and write again. Raises StoreError."""
+        """Write; if the disk is full, free the reserve and write again. Raises StoreError."""
         reserve = self.path / _RESERVE
         with _stored(self.path):
             try:
@@ -160,8 +161,10 @@ class RunDirectory:
         self._write_description()
 
     def keep_inputs(self, files: Mapping[str, bytes]) -> str:
-        """Keep what the spec names beside itself, by its path relative to the spec; returns the folder's name. What an
-        earlier session kept stays: other content has another folder."""
+        """Store the files that the spec names, by their paths relative to the spec; return the folder's name.
+
+        Files of an earlier session stay: if the content differs, a new folder is used.
+        """
         number, name = 1, INPUTS
         while (folder := self.path / name).exists() and not _holds(folder, files):
             number += 1
@@ -180,17 +183,17 @@ class RunDirectory:
         return name
 
     def write_stopping(self, cells: Sequence[Mapping[str, Any]]) -> None:
-        """Store why each cell of each finished block has as many rounds as it has."""
+        """Store stopping.json: why each cell of each finished block has its number of rounds."""
         self._replace(STOPPING, {"schema": SCHEMA, "cells": list(cells)})
 
     def journal(self, event: str, **details: Any) -> None:
-        """Append one line to the journal and flush it to the disk."""
+        """Append one event to the journal and flush it to the disk."""
         line = json.dumps({"at": now(), "event": event, **details}, allow_nan=False, ensure_ascii=False)
         data = line.encode() + b"\n"
         self._store(lambda: self._append(data))
 
     def _append(self, data: bytes) -> None:
-        # Not through a buffer, which would keep what a full disk refused and write it twice.
+        # Unbuffered: a buffer would keep what a full disk refused, and write it twice.
         fd = self._journal.fileno()
         before = os.fstat(fd).st_size
         try:
@@ -203,22 +206,22 @@ class RunDirectory:
             raise
 
     def next_attempt(self, trial_id: str) -> int:
-        """The number of the next attempt of a trial, from 1."""
+        """Return the number of the next attempt of a trial, from 1."""
         folder = self.path / TRIALS / trial_id
         if not folder.is_dir():
             return 1
         return 1 + max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=0)
 
     def add_attempt(self, attempt: Mapping[str, Any], raw: Mapping[str, str]) -> Path:
-        """Store a finished attempt and its raw tool output (file name -> text). Returns its directory.
+        """Store a finished attempt and its raw tool output (file name -> text). Return its directory.
 
-        Raises FileExistsError rather than overwrite an attempt, and StoreError where it cannot be stored; in both
-        cases nothing of the new attempt is left.
+        Raises FileExistsError if the attempt exists, because none is ever overwritten, and StoreError if it cannot be
+        stored; in both cases nothing of the new attempt is left.
         """
         folder = self.path / TRIALS / str(attempt["trial_id"])
         final = folder / str(attempt["attempt"])
         if final.exists():
-            raise FileExistsError(f"{final} is there already; an attempt is never overwritten")
+            raise FileExistsError(f"{final} already exists; an attempt is never overwritten")
         self._store(lambda: self._add(folder, final, attempt, raw))
         self.journal(
             "attempt",
@@ -247,7 +250,7 @@ class RunDirectory:
         sync_directory(folder.parent)
 
     def check_room(self) -> None:
-        """Raise StoreError once the reserve was needed: what is measured next could not be stored."""
+        """Raise StoreError if the reserve was needed: the next attempt could not be stored."""
         if self.full:
             with _stored(self.path):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -265,23 +268,23 @@ class RunDirectory:
             self.close()
 
     def close(self) -> None:
-        """Let go of the directory; it can be opened again."""
+        """Close and unlock the directory; it can be reopened."""
         self._journal.close()
-        with contextlib.suppress(OSError):  # it stays, and the next session's is the same
+        with contextlib.suppress(OSError):  # if it stays, the next session uses it
             (self.path / _RESERVE).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             os.close(self._lock)
 
 
 def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Whether a folder has these files, with this content, and no others."""
+    """Return whether a folder has exactly these files, with this content."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return found.keys() == files.keys() and all(found[name].read_bytes() == files[name] for name in found)
 
 
 @contextlib.contextmanager
 def _stored(path: Path) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what to do."""
+    """Context manager that turns an OSError into a StoreError that says what to do."""
     try:
         yield
     except FileExistsError:
@@ -291,6 +294,6 @@ def _stored(path: Path) -> Iterator[None]:
         what = "its disk is full" if full else f"{error.strerror or error}"
         remedy = "Free some space there" if full else "Fix that"
         raise StoreError(
-            f"Nothing more can be stored in {path}: {what}. What was stored before is whole. "
+            f"Nothing more can be stored in {path}: {what}. What was stored before is complete. "
             f"{remedy}, then go on with --resume {path}."
         ) from error

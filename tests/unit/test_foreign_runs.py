@@ -235,7 +235,7 @@ def test_back_slashes_are_read_as_windows_means_them(exported: dict[str, bytes],
 
 
 def test_two_members_that_mean_one_file_are_refused(exported: dict[str, bytes], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="several members of one name"):
+    with pytest.raises(UserError, match="several members with the same name"):
         find_run(packed(tmp_path / "a.zip", {**exported, "./run.json": b"{}"}))
 
 
@@ -285,7 +285,7 @@ def test_another_program_s_run_json_is_a_sentence(
 
 
 ODD = {
-    "NaN": ('{"a": NaN}', "NaN is no number of JSON"),
+    "NaN": ('{"a": NaN}', "NaN is not a JSON number"),
     "half a character": ('{"a": "\\ud83d"}', "half a character"),
     "deep": ("[" * 100_000, "cannot be read"),
     "a long number": ("1" * 5000, "cannot be read"),
@@ -305,7 +305,7 @@ def test_odd_json_is_a_sentence(tmp_path: Path, what: str) -> None:
 def test_a_name_that_leads_elsewhere_is_no_name(run: Path) -> None:
     meta = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**meta, "experiment": "../../home/somebody/x"}))
-    with pytest.raises(UserError, match="which is no name"):
+    with pytest.raises(UserError, match="which is not a valid name"):
         read_run(run)
 
 
