@@ -64,6 +64,7 @@ def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
     if pytest_arguments:
         yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
         return
+    extra.append("--durations=20")  # in a whole run, what would have to become faster
     # What needs no lab comes first, on all cores. The lab has them to itself.
     yield Stage(
         "unit tests", tool("pytest", *extra, "-n", "logical", "--dist", "loadfile", "tests/unit"), shows_output=True
