@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specs: experiments and testbeds read from YAML files and validated; every error has its location."""
+"""Specs: experiments and testbeds, read from YAML files and validated. Every error has its location."""
 
 from orchestrator.spec.catalog import AUTO
 from orchestrator.spec.cells import Cell

@@ -23,7 +23,7 @@ def systems_of_variants() -> dict[str, str]:
 
 @functools.cache
 def pinned_variants() -> frozenset[str]:
-    """The variants of kernel/variants.yaml that keep the work of each tunnel's device on one CPU."""
+    """Return the variants of kernel/variants.yaml that confine the work of each tunnel's device to one CPU."""
     described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
     return frozenset(name for name, entry in described.items() if (entry.get("settings") or {}).get("cpus") == "own")
 
@@ -34,7 +34,7 @@ def known_kernels() -> tuple[str, ...]:
     return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))
 
 
-AUTO = "auto"  # as a testbed: whichever of this computer's own is best; see orchestrator.testbed.choice
+AUTO = "auto"  # in place of a testbed: the best that this computer offers; see orchestrator.testbed.choice
 
 
 def known_testbeds() -> tuple[str, ...]:

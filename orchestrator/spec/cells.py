@@ -14,10 +14,10 @@ _NONE: Mapping[str, Level] = {}
 class Cell(Mapping[str, Level]):
     """One level of each factor, by the factor's name. Cells are immutable, and equal if their levels are.
 
-    Variant, cores and tunnels are always there (of a baseline, ``tunnels`` is the number of address pairs that carry
-    traffic), the packet size where it is a factor, and then ``more``: levels of keys of the spec, by path. Levels are
-    as they are stored: seconds, bytes, bits a second. In a spec's cells ``cores`` may be ``max`` and ``tunnels``
-    ``per-core``; `resolved` makes numbers of them.
+    Variant, cores and tunnels are always present (for a baseline, ``tunnels`` is the number of address pairs that carry
+    traffic); the packet size is if it is a factor; ``more`` has levels of spec keys, by path. Levels are in stored
+    units: seconds, bytes, bit/s. In a spec's cells ``cores`` may be ``max`` and ``tunnels`` ``per-core``; `resolved`
+    replaces them with numbers.
     """
 
     __slots__ = ("_hash", "_levels")
@@ -40,9 +40,8 @@ class Cell(Mapping[str, Level]):
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> "Cell":
-        """Return the cell of a table row that has levels as columns. Empty fields are no levels; ``64`` is read as a
-        number.
-        """
+        """Return the cell of a table row that has levels as columns. Empty fields are skipped; ``64`` is read as a
+        number."""
         more = {
             name: found
             for name in row
@@ -98,7 +97,7 @@ class Cell(Mapping[str, Level]):
 
     @property
     def only_known(self) -> bool:
-        """Whether the cell has only factors known by name, and no level of a spec key given by its path."""
+        """True if the cell has only factors known by name, and no level of a spec key given by its path."""
         return len(self._levels) == (4 if "packet_size" in self._levels else 3)
 
     @property
@@ -108,8 +107,8 @@ class Cell(Mapping[str, Level]):
 
     @property
     def preparation(self) -> tuple[Level, ...]:
-        """What its hosts must be prepared for: cells with the same are measured in the same blocks. The cores first,
-        then the levels of settings of hosts."""
+        """The levels that decide how hosts are prepared: the cores, then the levels of host settings. Cells that have
+        the same ones share blocks."""
         names = (name for name in self._levels if is_path(name) and factor_of(name).needs_preparation)
         return self.cores, *(self._levels[name] for name in names)
 
@@ -167,7 +166,7 @@ def more_words(levels: Mapping[str, Level]) -> list[str]:
 
 
 def _read(value: Any) -> Level | None:
-    """A level from a table's field, which may be a number of numpy, or not a number where there is none."""
+    """Return a level from a table's field, which may be a NumPy number; None if the field is empty or NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):

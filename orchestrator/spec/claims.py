@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims of the paper and of other publications, read from experiments/claims: the only place for published numbers and
-their sources."""
+"""Claims of the paper and of other publications, read from experiments/claims, which is the only place for published
+numbers and their sources."""
 
 import functools
 from pathlib import Path
@@ -14,7 +14,7 @@ from orchestrator.spec.problems import SpecError
 from orchestrator.spec.validation import build
 from orchestrator.spec.varied import Varied, with_paths
 
-MANY = "many"  # tunnels: as many as the scope of a claim says
+MANY = "many"  # tunnels: as many as the claim's scope defines
 ClaimId = Annotated[str, Field(pattern=r"^C[1-9][0-9]?$")]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -27,7 +27,7 @@ Prose = Annotated[str, Field(min_length=1), BeforeValidator(_one_line)]
 
 
 class Citation(Strict):
-    """Where a claim was published. ``address``: the URL of the text, if there is one."""
+    """The source of a published claim. ``address``: the URL of the text, if there is one."""
 
     text: Prose
     address: Text | None = None
@@ -61,9 +61,9 @@ class Span(Strict):
 
 
 class Scope(Strict):
-    """The cells that a published number is about, where it is judged; ``because``: the reason for this choice.
+    """The cells at which a published number is judged. ``because``: the reason for this choice.
 
-    ``cores``: of each gateway, or virtual CPUs. ``tunnels``: what `many` means in the cells.
+    ``cores``: those of each gateway, which may be virtual CPUs. ``tunnels``: the meaning of `many` in the cells.
     """
 
     cores: Span
@@ -99,9 +99,10 @@ class Published(Strict):
 
 
 class Accepted(Strict):
-    """The values that agree with a claim, and why. There are always two bounds, because one would accept a collapse.
+    """The values that agree with a claim, and the reason. Both bounds are required, because with one a collapse would
+    agree.
 
-    ``at_least_speed_up``: of an efficiency, the lower bound as a multiple of what one core carries.
+    ``at_least_speed_up``: the lower bound of an efficiency, as a multiple of what one core carries.
     """
 
     at_least: float | None = None
@@ -130,11 +131,11 @@ class Accepted(Strict):
 
 
 class ClaimTest(Strict):
-    """One number by which a claim is tested, at the place in its scope that is nearest to the published one.
+    """One number that tests a claim, at the place in its scope that is nearest to the published one.
 
-    ``statistic``: ratio is the throughput of the cell ``of`` over that of the cell ``to``, paired by boot and round;
-    equivalence is the same, tested for being unchanged; efficiency is that of ``of``, throughput a core against one
-    core. ``scope``: if it differs from the claim's.
+    ``statistic``: "ratio", the throughput of the cell ``of`` over that of the cell ``to``, paired by boot and round;
+    "equivalence", the same ratio, tested for being unchanged; "efficiency", the throughput per core of ``of``, relative
+    to one core. ``scope``: if it differs from the claim's.
     """
 
     name: Prose
@@ -155,10 +156,10 @@ class ClaimTest(Strict):
 
 
 class Claim(Strict):
-    """A claim: where it was published, the experiment with its cells, and its tests.
+    """A claim: its source, the experiment that has its cells, and its tests.
 
-    It is reproduced if every test agrees. ``also_published``: numbers that belong to it and that depend on the
-    hardware, so that no other can reproduce them: shown, never tested.
+    It is reproduced if every test agrees. ``also_published``: numbers that belong to the claim but depend on the
+    hardware, so that other hardware cannot reproduce them; they are shown, never tested.
     """
 
     claim: ClaimId
@@ -199,9 +200,8 @@ def claim_model() -> type[Claim]:
 
 
 def load_claim(path: Path) -> Claim:
-    """Return the claim of a file. Raises SpecError with all errors of the file, or UserError if there is no such
-    file.
-    """
+    """Return the claim in a file. Raises SpecError with all errors of the file, or UserError if the file cannot be
+    read."""
     source = read_source(path)
     root, problems = parse(source)
     claim, refused = build(claim_model(), root)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors of well-formed specs: unknown names, repeated levels, rules without effect, no cells left.
 
-All of it works on the tree, and on those parts of the spec that are valid: a mistake elsewhere hides nothing here.
+The checks use the tree, and those parts of the spec that are valid: so an error elsewhere hides none of these.
 """
 
 import math
@@ -29,8 +29,10 @@ MOST_TRIALS = 1_000_000
 
 
 def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
-    """The problems of one resolved spec, except rules without effect. ``own``: the variants of the file it names;
-    ``tool``: the one that it names."""
+    """Return the problems of one resolved spec, except rules without effect.
+
+    ``own``: the variants of the file that the spec names; ``tool``: its tool.
+    """
     models = models_of(tool.schema, settings_paths(tree))
     problems = [
         *_unknown_names(tree),
@@ -80,7 +82,8 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
 
 
 def _levels_of_traffic(tree: Mapping, factors: Factors, tool: Choice) -> Iterator[Problem]:
-    """Keys that the spec's traffic has and that are factors too, and levels that do not go together."""
+    """Yield problems with keys that have both a value in the spec's traffic and levels as factors, and with levels that
+    conflict."""
     node = tree.entries.get("traffic")
     given = node.keys if isinstance(node, Mapping) else {}
     varied = tree.entries["factors"]
@@ -94,7 +97,7 @@ def _levels_of_traffic(tree: Mapping, factors: Factors, tool: Choice) -> Iterato
 
 
 def rules_and_effect(tree: Mapping, models: Models) -> dict[Span, bool]:
-    """Where each valid rule of ``exclude`` is written, and whether it may mean a cell (on some testbed)."""
+    """Return, for each valid rule of ``exclude``, its location and whether it can match a cell on any testbed."""
     factors = _factors(tree, models)
     if factors is None:
         return {}
@@ -169,7 +172,7 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
         message = f"{own.file} and kernel/variants.yaml both define the variant {twice[0]}. Rename yours."
         yield Problem(message, entries["variants"].span)
     if "variants" in entries and not own.names:
-        return  # there is something wrong with that file, which is told
+        return  # the file has errors, which are reported
     known = (*own.names, *shipped)
     where = f"{own.file} or kernel/variants.yaml" if own.names else "kernel/variants.yaml"
     cells_named = [entries.get("factors"), *_items(entries.get("exclude")), *_items(entries.get("include"))]
@@ -180,7 +183,8 @@ def _unknown_variants(tree: Mapping, own: Variants) -> Iterator[Problem]:
 
 
 def _without_packet_counters(tree: Mapping, own: Variants, tool: Choice) -> Iterator[Problem]:
-    """Variants of systems that do not count every packet that they drop, with a tool that asks where packets are."""
+    """Yield problems with variants of systems that do not count every dropped packet, if the tool needs these
+    counters."""
     if tool.tool is None or not tool.tool.places_losses:
         return
     systems = systems_by_variant(own)
@@ -192,7 +196,8 @@ def _without_packet_counters(tree: Mapping, own: Variants, tool: Choice) -> Iter
 
 
 def _rekeys(tree: Mapping, models: Models) -> Iterator[Problem]:
-    """Traffic that lasts until new keys are made is refused by the limit on rekeys, unless that only marks."""
+    """Yield a problem if the traffic lasts until a rekey, which the limit on rekeys forbids, unless that limit only
+    marks."""
     traffic, limits = tree.entries.get("traffic"), tree.entries.get("limits")
     found = build(models.traffic, traffic)[0] if traffic else None
     allowed = build(Limits, limits)[0] if limits else Limits()

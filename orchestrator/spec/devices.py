@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What does not go with a device that tunnels share (other systems than WireGuard, ECMP, and pinned tunnels), and with
-tunnels that roam (other systems, and pktgen)."""
+"""Combinations that do not work: a device that tunnels share, with other systems than WireGuard, ECMP or pinned
+tunnels; and roaming tunnels, with other systems or pktgen."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_ROAMIN
 def unfit_devices(
     tree: document.Mapping, factors: Factors, rules: Sequence[Rule], extras: Sequence[ExtraCell], own: Variants
 ) -> Iterator[Problem]:
-    """The problems of a spec in which tunnels share a device; ``rules``: of exclude; ``extras``: of include."""
+    """Yield the problems of a spec in which tunnels share a device. ``rules``: of exclude; ``extras``: of include."""
     place = tree.entries["factors"]
     if SHARED_DEVICE not in factors.more.get(TUNNEL_DEVICE, ()) or not isinstance(place, document.Mapping):
         return
@@ -49,7 +49,8 @@ def unfit_roaming(
     own: Variants,
     tool: Any,
 ) -> Iterator[Problem]:
-    """The problems of a spec whose tunnels roam; ``rules``: of exclude; ``extras``: of include; ``tool``: its tool."""
+    """Yield the problems of a spec whose tunnels roam. ``rules``: of exclude; ``extras``: of include; ``tool``: the
+    spec's tool."""
     place = tree.entries["factors"]
     moving = [level for level in factors.more.get(TUNNEL_ROAMING, ()) if _moves(level)]
     if not moving or not isinstance(place, document.Mapping):
@@ -88,7 +89,7 @@ def _has(
     rules: Sequence[Rule],
     extras: Sequence[ExtraCell],
 ) -> bool:
-    """Whether a cell of a variant has a wanted level of a factor, on any testbed."""
+    """Return whether any cell of a variant has a wanted level of a factor, on any testbed."""
 
     def meant(cell: Cell) -> bool:
         return cell.variant == name and wanted(cell.get(path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML as a tree with source locations, without the pitfalls of YAML 1.1.
+"""YAML, read as a tree with source locations and without the pitfalls of YAML 1.1.
 
 PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last of two equal keys win. Here each of
 these is an error, and so are tags, anchors and empty values; ``null`` is a value only where a reader allows it.
@@ -28,7 +28,7 @@ _LARGEST_BYTES = 4 * 2**20
 
 @dataclass(slots=True)
 class Scalar:
-    """A scalar value: str, int, float or bool; None if it was invalid, which has been reported, or an allowed null."""
+    """A scalar value: str, int, float or bool. None is an allowed null, or an invalid value that has been reported."""
 
     value: Any
     span: Span
@@ -108,10 +108,9 @@ def parse(
 ) -> tuple[Node, list[Problem]]:
     """Return the tree of one document, and the errors found while reading it.
 
-    ``may_be_null``: given a place, the keys that lead there with * for each entry of a list, whether ``null`` is a
-    value there.
-
-    Raises SpecError for errors that end parsing: invalid syntax, an empty file, a second document.
+    ``may_be_null``: given a place, returns whether ``null`` is a value there; a place is the sequence of keys that lead
+    to it, with * for each list entry. Raises SpecError for errors that end parsing: invalid syntax, an empty file, a
+    second document.
     """
     try:
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
@@ -120,9 +119,9 @@ def parse(
         message = f"This is not YAML: {what}. Correct the syntax here."
         raise SpecError(source.name, [Problem(message, _where(source, error))]) from error
     except yaml.reader.ReaderError as error:
-        message = "This is not YAML: it has a character that no text has. Remove it."
+        message = "This is not YAML: it has a character that is not allowed in text. Remove it."
         raise SpecError(source.name, [Problem(message, source.at(error.position))]) from error
-    except (ValueError, OverflowError) as error:  # PyYAML's own conversions of numbers, before anything has a place
+    except (ValueError, OverflowError) as error:  # PyYAML converts some numbers before anything has a location
         raise SpecError(source.name, [_unusable_number(source)]) from error
     except RecursionError as error:
         raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
@@ -133,7 +132,7 @@ def parse(
 
 
 def _unusable_number(source: SourceText) -> Problem:
-    """Return what PyYAML cannot convert: the escape of a character beyond Unicode, or a very long version in %YAML."""
+    """Return the problem with a number that PyYAML cannot convert: a code point, or a very long %YAML version."""
     for found in _ESCAPE.finditer(source.text):
         if int(found[1], 16) > sys.maxunicode:
             message = f"This is not YAML: {found[0]} is not a character. The last one is \\U0010FFFF. Correct it."
@@ -142,8 +141,8 @@ def _unusable_number(source: SourceText) -> Problem:
 
 
 def _where(source: SourceText, error: yaml.MarkedYAMLError) -> Span | None:
-    """Where the syntax is wrong: a character that cannot be seen, where one stands before the place that PyYAML names,
-    from the line before what is not complete on; else that place."""
+    """Return the location of a syntax error: an invisible character before the place that PyYAML names, from the line
+    before the incomplete construct on, if there is one; else that place."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return None
@@ -170,7 +169,7 @@ class _Reader:
         self.problems.append(Problem(message, span))
 
     def _written(self, node: Any) -> str:
-        """Return the position of the first character of a node, including its tag or anchor."""
+        """Return the first character of a node in the source, which is ! for a tag and & for an anchor."""
         place = node.start_mark.index
         return self._source.text[place : place + 1]
 
@@ -193,7 +192,7 @@ class _Reader:
         self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             first = node.value[0][0].start_mark.index if node.value else None
-            if first != node.start_mark.index:  # else what stands there is of its first key
+            if first != node.start_mark.index:  # otherwise a tag or anchor there belongs to its first key
                 self._has_properties(node, span)
             return self._mapping(node, span, place)
         if self._has_properties(node, span) and isinstance(node, yaml.ScalarNode):

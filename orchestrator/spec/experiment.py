@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment, as described by its spec.
+"""The model of an experiment, as described by its spec.
 
 Longer than other modules: a tier repeats the keys of an experiment, and both are read together.
 """
@@ -160,8 +160,8 @@ class TierFactors(Varied):
 
 
 def varied_models(schema: type[Traffic], settings: tuple[str, ...] = ()) -> tuple[Any, Any, Any, Any]:
-    """What has levels of the keys of a tool with this schema, and of some settings of hosts: factors, a rule, a cell in
-    addition, a tier's factors."""
+    """Return models with the keys of a tool's schema and some host settings as factors: Factors, Rule, ExtraCell,
+    TierFactors."""
     levels: Any = Levels
     one_or_more: Any = OneOrMore
     return (
@@ -195,8 +195,8 @@ class Tier(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an experiment was read from. ``path``: the file; ``text``: its unchanged content; ``variants``: the
-    variants of the file that it names."""
+    """The origin of an experiment. ``path``: the file; ``text``: its unchanged content; ``variants``: those of the
+    variants file that it names."""
 
     path: Path = Path()
     text: str = ""
@@ -206,10 +206,10 @@ class Origin:
 
 
 class Experiment(Strict):
-    """A resolved experiment: the spec, with its tier and then --set applied. The factors of one that is read from a
-    file have further keys, by `orchestrator.spec.models`.
+    """A resolved experiment: the spec, with its tier and then --set applied. If it is read from a file, its factors
+    have further keys, see `orchestrator.spec.models`.
 
-    Durations are in seconds. ``spec_hash`` covers what defines the experiment. Comments, the order of keys,
+    Durations are in seconds. ``spec_hash`` covers everything that defines the experiment; comments, the order of keys,
     descriptions and other tiers do not change it.
     """
 
@@ -301,7 +301,7 @@ class Experiment(Strict):
         return copy
 
     def with_traffic(self, traffic: Traffic) -> "Experiment":
-        """The same with this traffic."""
+        """Return the experiment with other traffic."""
         return self.model_copy(update={"traffic": traffic})
 
     def with_files(self, files: Mapping[str, bytes]) -> "Experiment":
@@ -315,7 +315,7 @@ class Experiment(Strict):
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """The contents of its command's files, by path relative to the spec's folder."""
+        """The contents of the files of the spec's command, by path relative to the spec's folder."""
         return self._files
 
     @property
@@ -354,6 +354,6 @@ class Experiment(Strict):
 
     @property
     def spec_hash(self) -> str:
-        """The SHA-256 of what defines the experiment: 64 hexadecimal digits."""
+        """The SHA-256 of everything that defines the experiment: 64 hexadecimal digits."""
         content = self.model_dump(mode="json", exclude={"description"})
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

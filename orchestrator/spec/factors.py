@@ -20,10 +20,10 @@ _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 class Factor:
     """Something that an experiment varies.
 
-    ``name``: as ``factors:`` has it; of a key of the spec, its path. ``label``: in words, for tables and axes.
-    ``unit``: of its levels as they are stored; empty of numbers without one. ``order``: where it stands among others.
-    ``area``: what it changes. ``needs_preparation``: whether hosts are prepared anew for another level, so that trials
-    with different levels are in different blocks; the levels of other factors alternate inside rounds.
+    ``name``: as in ``factors:``; for a key of the spec, its path. ``label``: in words, for tables and axes. ``unit``:
+    of stored levels; empty for numbers without a unit. ``order``: its position among factors. ``area``: what it
+    changes. ``needs_preparation``: hosts are prepared anew for another level, so that trials with different levels are
+    in different blocks; the levels of other factors alternate inside rounds.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Factor:
 
     @property
     def of_path(self) -> bool:
-        """Whether it is a spec key given by its path, rather than a factor known by name."""
+        """True if it is a spec key given by its path, rather than a factor known by name."""
         return is_path(self.name)
 
     def show(self, level: Level) -> str:
@@ -62,9 +62,9 @@ KNOWN = {
         Factor("packet_size", "packet size", "B", order=2),
     )
 }
-_PREPARED = ("settings", "nics")  # the first keys of paths to what is set once for a block
+_PREPARED = ("settings", "nics")  # the first keys of paths to settings that are made once per block
 _AREAS: dict[str, Area] = {"tunnel": "tunnel", "links": "link", "settings": "host", "nics": "host"}
-# By the last key of a path.
+# The unit by the last key of a path.
 _UNITS = {
     **dict.fromkeys(("mtu", "mss", "window", "datagram"), "B"),
     **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit", "roam_every"), "s"),
@@ -87,7 +87,7 @@ def is_path(name: str) -> bool:
 
 @functools.cache
 def factor_of(name: str) -> Factor:
-    """Return the factor with a name, or for the spec key with that path."""
+    """Return the factor with a name, which may be the path of a spec key."""
     if name in KNOWN:
         return KNOWN[name]
     area, _, rest = name.partition(".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of single values in specs: levels, quantities, names. Each refusal says what was expected."""
+"""Types of single values in specs: levels, quantities, names. Each error says what was expected."""
 
 import re
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from orchestrator.spec import units
 MAX = "max"
 PER_CORE = "per-core"
 IMIX = "imix"
-STORED = "stored"  # the context in which values are read that were checked when they were written
+STORED = "stored"  # the validation context for stored values, which were checked when they were written
 MOST_CORES = 4096
 MOST_TUNNELS = 8191  # a /24 for each tunnel out of a /11 on either side
 LONGEST_TRAFFIC_S = 86400  # iperf3 refuses more
-MOST_VIRTUAL_CPUS = 64  # of a lab machine in virtual time
-# Bytes of the largest IP packet in a tunnel over links of 1500: less 80 for IPv6, UDP and WireGuard's headers, the
-# default of wg-quick.
+MOST_VIRTUAL_CPUS = 64  # for a cell in virtual time
+# The largest IP packet in a tunnel, in bytes, and the default of wg-quick: the links' 1500, less 80 for the headers of
+# IPv6, UDP and WireGuard.
 DEFAULT_MTU = 1420
 LINK_MTU = 1500  # bytes that every link must carry
 SMALLEST_PACKET, LARGEST_PACKET = 64, DEFAULT_MTU  # bytes
@@ -80,7 +80,7 @@ def _seconds(value: Any, what: str) -> float:
 
 
 def _is_whole(seconds: float, least: int) -> bool:
-    """Whether a time is in whole seconds, and neither too short nor too long for traffic."""
+    """Return whether a time is in whole seconds, and neither too short nor too long for traffic."""
     return seconds == round(seconds) and least <= seconds <= LONGEST_TRAFFIC_S
 
 
@@ -288,9 +288,9 @@ def _host_name(name: str) -> str:
     return name
 
 
-# Of a host that is there.
+# The name of an existing host.
 HostName = Annotated[str, AfterValidator(_host_name), Field(json_schema_extra={"pattern": _HOST_NAME})]
-TestbedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]  # as Name; a kernel's number may be in it
+TestbedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]  # a Name that may contain a kernel version
 VariantName = Annotated[
     str, Field(min_length=1, description="A variant from kernel/variants.yaml or your own variants file.")
 ]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of hosts as factors, such as ``settings.gateways.net.core.netdev_budget``, and of the links of roles, such
-as ``nics.gateways.gro``: the roles, then the setting."""
+"""Factors that are settings of hosts, such as ``settings.gateways.net.core.netdev_budget``, or of the links of roles,
+such as ``nics.gateways.gro``. A path names the roles, then the setting."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from orchestrator.spec.factors import Level
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.testbed import GATEWAYS, ROLES
 
-# Whose settings a path means: {name: roles}.
+# The roles that a path can name: {name: roles}.
 WHO: dict[str, tuple[str, ...]] = {
     **{role: (role,) for role in ROLES},
     "gateways": GATEWAYS,
@@ -24,17 +24,17 @@ WHO: dict[str, tuple[str, ...]] = {
 SETTINGS, NICS = "settings.", "nics."
 SettingLevel = Annotated[
     int | Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=200)],
-    Field(description="A value of the setting, as it is written to it."),
+    Field(description="The value to write to the setting."),
 ]
 FeatureLevel = Annotated[bool, Field(description="Whether the links have the feature.")]
-NumberLevel = Annotated[int, Field(ge=0, le=2**31 - 1, description="Of the setting, as ethtool takes it.")]
+NumberLevel = Annotated[int, Field(ge=0, le=2**31 - 1, description="The value of the setting, as for ethtool.")]
 _NAME = re.compile(r"(/sys/[A-Za-z0-9_.:/-]+|[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+)")
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9-]*")
-# Settings of links that are no features: by the agent's names. The queues are tuning.channels of the testbed.
+# Settings of links that are not features, by the agent's names. The queues are tuning.channels in the testbed file.
 _NUMBERS = ("ring-rx", "ring-tx", "coalesce-rx-usecs", "coalesce-tx-usecs")
 _NOT_FEATURES = ("channels",)
 _ROLES = "|".join(WHO)
-# The paths of settings as JSON Schema has them, by one that is such a path.
+# The patterns of setting paths for the JSON Schema, each with an example path as its key.
 PATTERNS = {
     f"{SETTINGS}all.net.core.netdev_budget": rf"^settings\.({_ROLES})\.{_NAME.pattern}$",
     f"{NICS}all.gro": rf"^nics\.({_ROLES})\.(?!({'|'.join((*_NUMBERS, *_NOT_FEATURES))})$){_FEATURE.pattern}$",
@@ -43,7 +43,8 @@ PATTERNS = {
 
 
 def parsed(path: str) -> tuple[tuple[str, ...], str] | None:
-    """The roles and the setting of a factor's path, of links nics/NAME; None where it is no path of a setting."""
+    """Return the roles and the setting of a factor's path; None if it is not the path of a setting. Settings of links
+    are named nics/NAME."""
     if path.startswith(NICS):
         who, _, name = path.removeprefix(NICS).partition(".")
         good = who in WHO and _FEATURE.fullmatch(name) and name not in _NOT_FEATURES
@@ -56,14 +57,14 @@ def parsed(path: str) -> tuple[tuple[str, ...], str] | None:
 
 
 def level_of(path: str) -> Any:
-    """The type of a level of a setting with a path."""
+    """Return the type of the levels of a setting, given its path."""
     if not path.startswith(NICS):
         return SettingLevel
     return NumberLevel if path.rpartition(".")[2] in _NUMBERS else FeatureLevel
 
 
 def settings_paths(tree: Mapping) -> tuple[str, ...]:
-    """The settings that are factors in a spec or in one of its tiers, by their paths."""
+    """Return the paths of the settings that are factors in a spec or in one of its tiers."""
     tiers = tree.entries.get("tiers")
     parts: list[Node] = [tree, *(tiers.entries.values() if isinstance(tiers, Mapping) else ())]
     found: dict[str, None] = {}
@@ -75,7 +76,8 @@ def settings_paths(tree: Mapping) -> tuple[str, ...]:
 
 
 def settings_by_role(levels: Levels[str, Level]) -> dict[str, dict[str, str]]:
-    """What a cell asks of the hosts: {role: {setting: value}}; later paths of the cell win over earlier ones."""
+    """Return the settings that a cell asks for: {role: {setting: value}}. Later paths of the cell take precedence over
+    earlier ones."""
     found: dict[str, dict[str, str]] = {}
     for path, level in levels.items():
         roles, name = parsed(path) or ((), "")
@@ -85,7 +87,7 @@ def settings_by_role(levels: Levels[str, Level]) -> dict[str, dict[str, str]]:
 
 
 def unfit_settings(tree: Mapping) -> Iterator[Problem]:
-    """Paths of settings that mean nothing, or roles that the topology does not have."""
+    """Yield problems with setting paths that are invalid or name roles that the topology does not have."""
     factors, topology = tree.entries.get("factors"), tree.entries.get("topology")
     if not isinstance(factors, Mapping):
         return
@@ -95,14 +97,14 @@ def unfit_settings(tree: Mapping) -> Iterator[Problem]:
         meant = parsed(path)
         if meant is None and path.startswith(NICS):
             yield Problem(
-                f"{path} is no setting of links. It is nics, then one of {', '.join(WHO)}, then a feature by ethtool's "
-                f"name, such as nics.gateways.gro, or one of {', '.join(_NUMBERS)}.",
+                f"{path} is not a setting of links. The form is nics, then one of {', '.join(WHO)}, then a feature by "
+                f"ethtool's name, such as nics.gateways.gro, or one of {', '.join(_NUMBERS)}.",
                 span,
             )
         elif meant is None:
             yield Problem(
-                f"{path} is no setting of a host. It is settings, then one of {', '.join(WHO)}, then a sysctl or a "
-                "file of /sys, as in settings.gateways.net.core.netdev_budget.",
+                f"{path} is not a setting of a host. The form is settings, then one of {', '.join(WHO)}, then a sysctl "
+                "or a file in /sys, as in settings.gateways.net.core.netdev_budget.",
                 span,
             )
         elif getattr(topology, "value", None) == "gateway-to-gateway" and not set(meant[0]) <= set(GATEWAYS):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tools by name, and the keys of traffic that go with each.
+"""The tools by name, and the traffic keys of each.
 
-A spec's traffic is described by the schema of its tool. Where a spec is read whose tool may be another in each tier,
-`any_traffic` has the keys of all.
+A spec's traffic is described by the schema of its tool. `any_traffic` has the keys of all tools, to read a spec whose
+tiers may use different tools.
 """
 
 import functools
@@ -16,7 +16,7 @@ from orchestrator.extensions import Registry
 from orchestrator.spec.fields import Strict
 from orchestrator.spec.traffic import DEFAULT_TOOL, OWN_TOOLS, Traffic, alone, keys_of
 
-# Each is a module with a Tool, of orchestrator.tools.protocol.
+# Each is a module that defines a Tool (orchestrator.tools.protocol).
 TOOLS = Registry(
     "tools",
     "TOOL",
@@ -27,7 +27,7 @@ TOOLS = Registry(
 
 @functools.cache
 def own_tool(name: str) -> Any:
-    """One of this program's tools, a `orchestrator.tools.Tool`."""
+    """Return one of this program's tools, an `orchestrator.tools.Tool`."""
     extension = TOOLS.find(name)
     assert extension is not None
     return TOOLS.load(extension)
@@ -35,18 +35,18 @@ def own_tool(name: str) -> Any:
 
 @functools.cache
 def own_schemas() -> dict[str, type[Traffic]]:
-    """What a spec may say of traffic by each of this program's tools, by the tool's name."""
+    """Return the schema of the traffic of each of this program's tools, by the tool's name."""
     return {name: own_tool(name).schema for name in OWN_TOOLS}
 
 
 def own_tools_with(key: str) -> list[str]:
-    """Those of this program's tools that take a key of traffic."""
+    """Return those of this program's tools that have a traffic key."""
     return [name for name, schema in own_schemas().items() if key in keys_of(schema)]
 
 
 @functools.cache
 def any_traffic(schema: type[Traffic] = Traffic) -> type[Traffic]:
-    """A model with the keys of all tools of this program, and those of ``schema``."""
+    """Return a model with the keys of all of this program's tools, and those of ``schema``."""
     described = {key: (one, name) for one in reversed(own_schemas().values()) for key, name in keys_of(one).items()}
     order = [key for one in (*own_schemas().values(), schema) for key in keys_of(one)]
     described |= {key: (schema, name) for key, name in keys_of(schema).items()}
@@ -58,7 +58,8 @@ def any_traffic(schema: type[Traffic] = Traffic) -> type[Traffic]:
 
 @functools.cache
 def tier_traffic(schema: type[Traffic]) -> Any:
-    """Traffic that a tier replaces, beside that of a tool with this schema."""
+    """Return the model of the traffic that a tier replaces, with the keys of all of this program's tools and of
+    ``schema``."""
     fields: dict[str, Any] = {
         name: (alone(field) | None, Field(default=None, alias=field.alias, description=field.description))
         for name, field in any_traffic(schema).model_fields.items()
@@ -68,15 +69,18 @@ def tier_traffic(schema: type[Traffic]) -> Any:
 
 @functools.cache
 def unused_keys() -> Mapping[str, Any]:
-    """The keys of all of this program's tools with their defaults, as JSON values. A stored spec has those of other
-    tools too, as it had when one model described them all, so that specs keep their hash."""
+    """Return the keys of all of this program's tools with their defaults, as JSON values.
+
+    A stored spec includes the keys of other tools, because one model used to describe them all and specs must keep
+    their hash.
+    """
     fields = any_traffic().model_fields
     return {name: fields[name].default for name in keys_of(any_traffic()).values()}
 
 
 def of_its_tool(value: Any) -> Any:
-    """Return the traffic that a mapping describes, by the schema of its tool; all else, and traffic by a tool that is
-    no part of this program, as it is."""
+    """Return the traffic that a mapping describes, by the schema of its tool. Other values, and traffic of tools from
+    outside this program, are returned unchanged."""
     if not isinstance(value, dict):
         return value
     schema = own_schemas().get(value.get("tool", DEFAULT_TOOL))
@@ -84,14 +88,15 @@ def of_its_tool(value: Any) -> Any:
 
 
 def tool_of(traffic: Traffic) -> Any:
-    """What measures a trial's traffic, a `orchestrator.tools.Tool`. Raises UserError where it is not there."""
+    """Return the tool that measures a trial's traffic, an `orchestrator.tools.Tool`. Raises UserError if it is not
+    installed."""
     if traffic.own_tool is not None:
         return traffic.own_tool
     return _tool_called(traffic.tool)
 
 
 def read_traffic(stored: Mapping[str, Any]) -> Traffic:
-    """Return the traffic that ``Traffic.stored`` wrote. Raises UserError where its tool is not there."""
+    """Return the traffic that ``Traffic.stored`` wrote. Raises UserError if its tool is not installed."""
     found: Traffic = _tool_called(stored.get("tool", DEFAULT_TOOL)).schema.read(stored)
     return found
 

@@ -42,10 +42,10 @@ class Limits(Strict):
 
     Shares are of 1. The same limits hold in every tier. Seven limits have no number: no other traffic may pass before
     the trial's own, no rekey may fall into it, no CPU may be throttled, no interrupt may move to another CPU, no packet
-    may be lost where no counter says so, a search must find a lower bound, and the kernel may not complain. In virtual
-    time other programs make a trial longer and not wrong, and the machine's clock falls behind by design: there,
-    clock_skew and what other programs and a hypervisor took from the computer break no limit. The limits skew, lent and
-    control apply only there.
+    may be lost without being counted, a search must find a lower bound, and the kernel may not complain. In virtual
+    time, other programs make a trial longer but not wrong, and the machine's clock falls behind by design: clock_skew,
+    and the limits on what other programs and a hypervisor take from the computer, are not broken there. The limits
+    skew, lent and control apply only in virtual time.
     """
 
     duration: Share = Field(

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 LONGEST_DELAY_S = 10.0
 MOST_LOST = 0.5
 SLOWEST_BPS, FASTEST_BPS = 1e5, 1e12
-# What a queue is made for where no rate is given: a link that is faster than any host sends over.
+# The rate for which a queue is sized if none is given; it is faster than any host sends.
 _UNLIMITED_BPS = 1e11
-_FRAME_BYTES = 1514  # of the longest packet of a link with 1500 bytes
+_FRAME_BYTES = 1514  # the longest frame of a link with an MTU of 1500 bytes
 _LEAST_QUEUE_S = 0.05
-_LEAST_QUEUE = 1000  # packets where no rate is given, the default of netem
+_LEAST_QUEUE = 1000  # packets, if no rate is given; the default of netem
 
 DELAY, LOSS, REORDER, RATE = (f"links.wan.{name}" for name in ("delay", "loss", "reorder", "rate"))
 
@@ -102,7 +102,7 @@ OF_LINKS: Mapping[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The delay, loss, reordering and rate of each direction of a link. ``delay_s``: seconds; ``loss``, ``reorder``:
-    shares of the packets; ``rate_bps``: bits of frames a second, None where nothing limits it."""
+    shares of the packets; ``rate_bps``: bits of frames per second, None if it is not limited."""
 
     delay_s: float = 0.0
     loss: float = 0.0
@@ -111,16 +111,18 @@ class Shape:
 
     @property
     def queue(self) -> int:
-        """How many packets the queue holds: those that are delayed at the rate, and those that wait for the rate, of
-        50 ms or of a round trip where that is longer. Without a rate nothing is to be dropped, so it is made for
-        100 Gbit/s."""
+        """The number of packets that the queue holds.
+
+        These are the packets in delay at the rate, plus those that wait for the rate, for 50 ms or a round trip,
+        whichever is longer. Without a rate nothing should be dropped, so the queue is sized for 100 Gbit/s.
+        """
         if self.rate_bps is None:
             return _LEAST_QUEUE + math.ceil(self.delay_s * _UNLIMITED_BPS / 8 / _FRAME_BYTES)
         waits_s = self.delay_s + max(_LEAST_QUEUE_S, 2 * self.delay_s)
         return 16 + math.ceil(waits_s * self.rate_bps / 8 / _FRAME_BYTES)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, with ``queue``."""
+        """Return the shape as JSON values, with ``queue``."""
         return {**asdict(self), "queue": self.queue}
 
 
@@ -135,7 +137,7 @@ def shape_of(levels: Mapping[Any, Level]) -> Shape | None:
 
 
 def unfit_links(tree: document.Mapping, factors: "Factors") -> Iterator[Problem]:
-    """Return problems with reordering without a delay, in which nothing can overtake."""
+    """Yield a problem if packets are to be reordered without a delay, in which case none can overtake another."""
     more, place = factors.more, tree.entries["factors"]
     if not isinstance(place, document.Mapping) or not any(more.get(REORDER, ())):
         return

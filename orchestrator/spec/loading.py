@@ -55,7 +55,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     experiment, problems = build(models.experiment, tree)
     problems = _without_echo(tool.foreign(tree), problems)
     problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own, tool)])
-    # Rules of the file may be for a tier; those of --set are for what is asked for now.
+    # A rule of the file may be meant for another tier; a rule of --set must have an effect now.
     without = [
         span for span, effect in rules_and_effect(tree, models).items() if not effect and not span.source.is_file
     ]
@@ -73,7 +73,8 @@ def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
 
 
 def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
-    """As load_testbed. ``in_pool``: what is named there; a pool is a UserError then."""
+    """Return the testbed as `load_testbed` does. ``in_pool``: the name is listed in a pool, which must not contain a
+    pool."""
     known = catalog.known_testbeds()
     if catalog.is_file_name(name):
         file = _find(Path(name), ())
@@ -90,7 +91,7 @@ def _load(name: str, *, in_pool: bool = False) -> Testbed | Pool:
     root, problems = parse(source, lambda place: tuple(place[:-1]) == ("hosts", "*", "tuning"))
     provider = root.entries.get("provider") if isinstance(root, Mapping) else None
     kind = provider.value if isinstance(provider, Scalar) else "uml"
-    folder = file.resolve().parent  # whoever loads the file may be anywhere
+    folder = file.resolve().parent  # because the current folder may be another one
     try:
         found = schema_of(str(kind), folder)
         message = "" if found else _no_provider(str(kind))
@@ -149,8 +150,8 @@ def _members(names: Node | None, file: Path) -> tuple[list[Testbed], list[Proble
 
 
 def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
-    """Yield reasons why a testbed cannot share a pool with others: a repeated name, a different clock, or what its
-    provider says."""
+    """Yield reasons why a testbed cannot share a pool with others: a repeated name, a different clock, or a reason that
+    its provider gives."""
     others = list(others)
     if others and clock_of(testbed) != clock_of(others[0]):
         yield (
@@ -165,8 +166,8 @@ def _clashes(testbed: Testbed, others: Iterable[Testbed]) -> Iterator[str]:
 
 
 def check_file(path: Path | str) -> str:
-    """Check a spec, a testbed file, a variants file or a claim, and return a sentence on what it is. Raises SpecError
-    with all errors, or UserError."""
+    """Check a spec, a testbed file, a variants file or a claim, and return a sentence that says which it is. Raises
+    SpecError with all errors, or UserError."""
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
     root, _ = parse(source)
@@ -230,7 +231,8 @@ def _without_echo(first: Iterable[Problem], then: Iterable[Problem]) -> list[Pro
 
 
 def _find(path: Path, known: Iterable[str]) -> Path:
-    """Return the file relative to the current folder, or else one that ships with the program."""
+    """Return the file relative to the current folder, or else one that ships with the program. Raises UserError if
+    there is none."""
     brought = paths.EXPERIMENTS.joinpath(*path.parts[1:]) if path.parts[:1] == ("exp",) else paths.HOME / path
     for candidate in (path, brought):
         try:

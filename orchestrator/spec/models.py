@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of specs with keys that are not known beforehand: those of the spec's tool, and settings of hosts that are
-factors."""
+"""The models of specs with keys that depend on the spec: those of its tool, and host settings that are factors."""
 
 import functools
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from orchestrator.spec.traffic import Traffic
 
 @dataclass(frozen=True)
 class Models:
-    """What describes a spec and its parts."""
+    """The models of a spec and its parts."""
 
     experiment: type[own.Experiment]
     factors: type[own.Factors]
@@ -27,8 +26,10 @@ class Models:
 
 @functools.cache
 def models_of(schema: type[Traffic], settings: tuple[str, ...] = ()) -> Models:
-    """The models of specs with a tool that has this schema; of `Traffic`, with any of this program's tools.
-    ``settings``: the paths of settings that are factors."""
+    """Return the models of specs whose tool has this schema; `Traffic` stands for any of this program's tools.
+
+    ``settings``: the paths of settings that are factors.
+    """
     factors, rule, extra, tier_factors = own.varied_models(schema, settings)
     several: Any = tuple
     rules, extras = several[rule, ...], several[extra, ...]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.spec.document import Items, Mapping, Scalar
 from orchestrator.spec.problems import Problem
 
-UNPATCHED = "vanilla"  # what a variant that is no level of the spec is held against
+UNPATCHED = "vanilla"  # the variant with which one that is not a level of the spec is compared
 
 
 def held_against(variant: str, variants: Iterable[str]) -> str | None:
@@ -17,7 +17,7 @@ def held_against(variant: str, variants: Iterable[str]) -> str | None:
 
 
 def problems(tree: Mapping) -> Iterator[Problem]:
-    """Yield problems with a noise floor that has nothing to be compared with."""
+    """Yield a problem if the noise floor has nothing to be compared with."""
     node, factors = tree.entries.get("noise_floor"), tree.entries.get("factors")
     levels = factors.entries.get("variant") if isinstance(factors, Mapping) else None
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not isinstance(levels, Items):

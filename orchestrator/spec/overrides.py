@@ -8,7 +8,7 @@ from orchestrator.spec.problems import Problem, SourceText, Span, SpecError
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.varied import OF_TUNNELS, traffic_paths
 
-# What a tier says about itself, and is not carried over to the experiment.
+# Keys that describe the tier itself, and are not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
 _FIXED = {
     "tiers": "--set is applied after the tier. Set the value directly, for instance repetitions=3",
@@ -37,8 +37,11 @@ def with_tier(base: Mapping, tier: str) -> Mapping:
 
 
 def with_first_levels(tree: Mapping, schema: type[Traffic]) -> Mapping:
-    """The tree of a spec, with the first level of each factor that is a key of its traffic as that key's value, where
-    it has none: the traffic of a cell is made from it. ``schema``: of the traffic."""
+    """Return a spec's tree in which each traffic key that is a factor and has no value has the factor's first level as
+    its value.
+
+    The traffic of a cell is made from these values. ``schema``: of the traffic.
+    """
     factors, traffic = tree.entries.get("factors"), tree.entries.get("traffic")
     if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
         return tree
@@ -81,8 +84,8 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
 
 
 def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
-    """Raise SpecError for an override of a part of a value that has no keys, such as factors.cores.0, and for an empty
-    mapping, which changes nothing."""
+    """Raise SpecError if an override sets a part of a value that has no keys, such as factors.cores.0, or an empty
+    mapping, which would change nothing."""
     node: Node = base
     for _ in _keys(text.partition("=")[0]):
         key, inner = next(iter(change.entries.items()))
@@ -98,7 +101,7 @@ def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
 
 
 def _keys(path: str) -> list[str]:
-    """The keys of a path, of which a factor that is a key of the spec is one: factors, and traffic.streams."""
+    """Return the keys of a path. A factor that is itself a path counts as one key: factors, then traffic.streams."""
     keys = path.strip().split(".")
     below = keys.index("factors") + 1 if "factors" in keys else len(keys)
     factor = ".".join(keys[below:])

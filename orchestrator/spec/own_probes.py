@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probes of a spec: commands and tracepoint counts of the user's own, beside the traffic of each trial."""
+"""Probes of a spec: the user's own commands and tracepoint counts, beside the traffic of each trial."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -21,14 +21,14 @@ Places = Literal["client", "gateway-a", "gateway-b", "server", "gateways", "ends
 
 
 class Probe(Strict):
-    """What runs beside the measured window of each trial: a command in the network namespace of each of some roles, or
-    the count of a kernel's tracepoint on each of their hosts."""
+    """A measurement beside the measured window of each trial: a command in the network namespaces of some roles, or the
+    count of a kernel tracepoint on their hosts."""
 
     at: Places = Field(default="gateways", description="The roles, or ends (client and server), or all.")
     command: Annotated[tuple[ProbeArgument, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="A program with its arguments; no shell is involved. It starts when the measured window does. With "
-        "{duration} in it, it is to end by itself; any other gets SIGINT when the window ends.",
+        description="A program with its arguments; no shell is involved. It starts when the measured window does. If "
+        "it contains {duration}, it must end by itself; otherwise it gets SIGINT when the window ends.",
     )
     read: Reading | None = Field(
         default=None, description="How to find a number in its output. Default: the output is kept, and not read."
@@ -37,10 +37,10 @@ class Probe(Strict):
         default=None, description="An event of the kernel, such as napi:napi_poll, that is counted on the hosts."
     )
     filter: Annotated[str, Field(pattern=r"^[ -~]+$", max_length=200)] | None = Field(
-        default=None, description='Which of these events count, as ftrace takes it: dev_name ~ "wg*".'
+        default=None, description='An ftrace filter that selects the events to count, such as dev_name ~ "wg*".'
     )
     unit: str | None = Field(
-        default=None, min_length=1, max_length=40, description="The unit of the number. Of tracepoints: times."
+        default=None, min_length=1, max_length=40, description="The unit of the number. For tracepoints: times."
     )
 
     @model_validator(mode="after")
@@ -57,17 +57,17 @@ class Probe(Strict):
 
     @property
     def timed(self) -> bool:
-        """Whether its command is told how long the window is, and is to end by itself."""
+        """True if its command is given the length of the window, and therefore must end by itself."""
         return any("duration" in placeholders_in(argument) for argument in self.command or ())
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles at which it is."""
+        """The roles at which it runs."""
         return WHO[self.at]
 
 
 def unfit_probes(tree: Mapping) -> Iterator[Problem]:
-    """Probes at roles that the topology does not have."""
+    """Yield problems with probes at roles that the topology does not have."""
     probes, topology = tree.entries.get("probes"), tree.entries.get("topology")
     if not isinstance(probes, Mapping) or getattr(topology, "value", None) != "gateway-to-gateway":
         return

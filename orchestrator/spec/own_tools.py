@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of the user's own in a spec: their arguments and files, and how to read the number that they print."""
+"""The user's own programs in a spec: their arguments and files, and how to read the number that they print."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ from orchestrator.spec.fields import Name, Strict, expected
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.variants import is_outside
 
-MOST_BYTES = 2**20  # of all files that a spec's commands bring
+MOST_BYTES = 2**20  # for all files of a spec's commands together
 _STEP = r"(?:[^.\[\]]+|\[-?\d+\])"
 _JSON_PATH = re.compile(rf"{_STEP}(?:\.[^.\[\]]+|\[-?\d+\])*")
 
@@ -35,7 +35,7 @@ def placeholders_in(argument: str) -> set[str]:
 
 
 def checked_argument(text: str, placeholders: Sequence[str]) -> str:
-    """Return an argument of a command. Raises an error of validation where it has other names between braces."""
+    """Return an argument of a command. Raises a validation error if it has other names between braces, or a NUL."""
     known = ", ".join(f"{{{name}}}" for name in placeholders)
     try:
         unknown = placeholders_in(text) - set(placeholders)
@@ -50,12 +50,12 @@ def checked_argument(text: str, placeholders: Sequence[str]) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Return a number as text, and all else as it is."""
+    """Return a number as text, and any other value unchanged."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 class OwnQuantity(Strict):
-    """A quantity of the user's own."""
+    """A quantity that the user defines."""
 
     name: Name = Field(description="The name in tables, such as transactions.")
     unit: str = Field(min_length=1, max_length=40, description="The unit, such as transactions/s or ms.")
@@ -87,7 +87,7 @@ class Reading(Strict):
         if (self.json_path is None) == (self.regex is None):
             raise expected("either json or regex")
         if self.json_path is not None and not _JSON_PATH.fullmatch(self.json_path):
-            raise expected("a path such as end.results[0].rate", because=f'"{self.json_path}" is none')
+            raise expected("a path such as end.results[0].rate", because=f'"{self.json_path}" is not such a path')
         if self.regex is not None:
             try:
                 groups = re.compile(self.regex).groups
@@ -108,7 +108,7 @@ def files_of_spec(tree: Mapping, folder: Path) -> tuple[dict[str, bytes], list[P
     for one in node.items if isinstance(node, Items) else ():
         name = one.value if isinstance(one, Scalar) else None
         if not isinstance(name, str) or not name or is_outside(name):
-            continue  # which is a problem of its own
+            continue  # reported as a problem of its own
         try:
             found[name] = (folder / name).read_bytes()
         except (OSError, ValueError) as error:

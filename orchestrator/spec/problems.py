@@ -10,13 +10,13 @@ from functools import cached_property
 
 from orchestrator.errors import UserError
 
-# What YAML 1.1 takes for the end of a line; a position counts lines by it.
+# The line ends of YAML 1.1, by which positions count lines.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
 class SourceText:
-    """A text that values are read from: a file, or the argument of --set."""
+    """A text from which values are read: a file, or the argument of --set."""
 
     name: str
     text: str
@@ -28,19 +28,20 @@ class SourceText:
 
     @cached_property
     def _ends(self) -> list[str]:
-        """What each line ends with; the last line has none."""
+        """The end of each line; the last line has none."""
         return _LINE_END.findall(self.text)
 
     def with_end(self, number: int) -> str:
-        """A line, counted from 0, with what ends it where that cannot be seen; empty where there is no such line."""
+        """Return a line, counted from 0, with its end if that is an invisible character other than CR and LF; empty if
+        there is no such line."""
         if number >= len(self.lines):
             return ""
         end = self._ends[number] if number < len(self._ends) else ""
         return self.lines[number] + end.strip("\r\n")
 
     def first_unseen(self, number: int) -> int | None:
-        """The column, from 0, of the first character of a line that cannot be seen; None where there is none. The mark
-        at the beginning of a file that says in which order bytes are is not one."""
+        """Return the column, from 0, of the first invisible character of a line; None if there is none. A byte order
+        mark at the beginning of the file does not count."""
         for column, character in enumerate(self.with_end(number)):
             if (number, column, character) == (0, 0, "\ufeff"):
                 continue
@@ -49,7 +50,7 @@ class SourceText:
         return None
 
     def at(self, index: int) -> "Span":
-        """The place of one character of the text."""
+        """Return the location of one character of the text, given its index."""
         before = _LINE_END.split(self.text[:index])
         line, column = len(before) - 1, len(before[-1])
         return Span(self, line, column, line, column + 1)

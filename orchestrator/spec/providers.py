@@ -7,20 +7,23 @@ from typing import Any
 from orchestrator.extensions import Extension, Registry
 from orchestrator.spec.testbed import Pool, Testbed
 
-# Each is a folder with a Provider, of orchestrator.testbed.provider.
+# Each is a folder that defines a Provider (orchestrator.testbed.provider).
 PROVIDERS = Registry(
     "providers",
     "PROVIDER",
     {name: f"orchestrator.testbed.{name}" for name in ("uml", "qemu", "ssh")},
     needs=("summary", "schema", "capabilities", "open", "restore"),
 )
-POOL = "pool"  # is no provider: its testbeds have some
+POOL = "pool"  # not a provider: each of its testbeds has one
 _POOL_SUMMARY = "several testbeds that share a run"
 
 
 def schema_of(name: str, folder: Path) -> tuple[type[Testbed | Pool], Extension | None] | None:
-    """What describes a file with ``provider: name``, and where its provider comes from; None where there is no such
-    provider. ``folder``: the file's, to which a path is relative. Raises UserError where it cannot be loaded."""
+    """Return the model of a file with ``provider: name``, and the origin of its provider; None if there is no such
+    provider.
+
+    ``folder``: the file's, to which a path is relative. Raises UserError if the provider cannot be loaded.
+    """
     if name == POOL:
         return Pool, None
     extension = PROVIDERS.find(name, folder)
@@ -35,9 +38,8 @@ def summaries() -> dict[str, str]:
 
 
 def provider_named(name: str) -> Any:
-    """Return the provider with a name, a `orchestrator.testbed.provider.Provider`. Raises UserError if there is
-    none.
-    """
+    """Return the provider with a name, an `orchestrator.testbed.provider.Provider`. Raises UserError if it cannot be
+    loaded."""
     extension = PROVIDERS.find(name)
     assert extension is not None
     return PROVIDERS.load(extension)

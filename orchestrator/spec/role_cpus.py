@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual CPUs of a lab machine whose roles have their own CPUs: how many, and which belong to which role.
 
-Virtual CPUs are free, so that each role can have as many as a host of its own would: as many as a cell has cores. In
-earlier runs the client and the server had half as many, and the server then limited variants that are fast.
+Virtual CPUs cost nothing, so each role has as many as a host of its own would have: the number of cores of the cell. In
+earlier runs the client and the server had half as many, and the server then limited fast variants.
 """
 
 from typing import Literal
@@ -10,11 +10,11 @@ from typing import Literal
 RoleCpus = Literal["shared", "own"]
 SHARED_CPUS: RoleCpus = "shared"
 OWN_CPUS: RoleCpus = "own"
-# How many CPUs the client and the server have: as many as a gateway, or half as many, as in runs that do not say it.
+# How many CPUs the client and the server have: as many as a gateway, or half as many, as in runs that do not state it.
 Ends = Literal["equal", "half"]
 EQUAL_ENDS: Ends = "equal"
 HALF_ENDS: Ends = "half"
-# How packets come to the CPUs of the role that receives them.
+# How packets get to the CPUs of the role that receives them.
 LinkKind = Literal["veth", "rss", "steered"]
 VETH: LinkKind = "veth"
 RSS: LinkKind = "rss"

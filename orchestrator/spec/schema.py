@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of specs, testbed files and claims, for completion and checks in editors."""
+"""The JSON Schemas of specs, testbed files and claims, for completion and validation in editors."""
 
 import functools
 import operator
@@ -33,7 +33,7 @@ def experiment_schema() -> dict[str, Any]:
 
 
 class OtherTraffic(Traffic):
-    """Traffic by a tool that a package offers, or of a file or folder: with the keys that the tool says."""
+    """Traffic by a tool from a package, a file or a folder, with the keys that the tool defines."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -41,7 +41,7 @@ class OtherTraffic(Traffic):
 
 
 def _any_experiment() -> type[BaseModel]:
-    """The model of specs with any tool, for its JSON Schema alone."""
+    """Return the model of specs with any tool, which is used only for the JSON Schema."""
     described: Any = functools.reduce(operator.or_, own_schemas().values())
     ours = Annotated[described, Field(discriminator="tool")]
     base = models_of(Traffic, tuple(PATTERNS)).experiment

@@ -9,7 +9,7 @@ from orchestrator.spec.fields import Interval, NumberedRate, Share, Strict
 
 Goal = Literal["ndr", "pdr"]
 LONGEST_SEARCH_S = 86400
-LONGEST_LOAD_S = 100  # a load must end before WireGuard makes new keys
+LONGEST_LOAD_S = 100  # a load must end before WireGuard rekeys
 
 
 class Search(Strict):

@@ -10,7 +10,7 @@ from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
 
 
 def cells(factors: Factors) -> Iterator[Cell]:
-    """Return the cross product in the order of the spec, before ``exclude`` and ``include``."""
+    """Yield the cells of the cross product in the order of the spec, before ``exclude`` and ``include``."""
     more = factors.more
     for cores in factors.cores:
         for variant in factors.variant:
@@ -21,7 +21,7 @@ def cells(factors: Factors) -> Iterator[Cell]:
 
 
 def extra_cells(extras: Iterable[ExtraCell]) -> Iterator[Cell]:
-    """Return the cells of ``include``."""
+    """Yield the cells of ``include``."""
     for extra in extras:
         yield Cell(extra.variant, extra.cores, extra.tunnels, extra.packet_size, extra.more)
 
@@ -46,9 +46,10 @@ def excluded(rule: Rule, cell: Cell, max_cores: int) -> bool:
 
 
 def deciding_maxima(factors: Factors, rules: Iterable[Rule]) -> list[int]:
-    """Numbers of processors of a testbed, so that what rules mean on any testbed, they mean with one of these.
+    """Return numbers of processors that suffice to decide the rules: what a rule matches on any testbed, it matches on
+    one with one of these numbers.
 
-    They are the numbers that levels can be compared with, and one that is none of them.
+    They are all numbers with which levels can be compared, and one that differs from all of them.
     """
     levels = [*factors.cores, *factors.tunnels]
     for rule in rules:

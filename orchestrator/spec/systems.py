@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.traffic import Traffic
     from orchestrator.spec.variants import Variants
 
-# Each is a module with a System, of orchestrator.systems.protocol.
+# Each is a module that defines a System (orchestrator.systems.protocol).
 SYSTEMS = Registry(
     "systems",
     "SYSTEM",
@@ -34,14 +34,17 @@ SYSTEMS = Registry(
 
 
 def systems_by_variant(own: "Variants") -> dict[str, Any]:
-    """The systems of variants that are not of WireGuard: those of kernel/variants.yaml, and those of a spec's file."""
+    """Return the systems by variant: for the variants of kernel/variants.yaml that are not of WireGuard, and for all of
+    a spec's file."""
     found = {name: system_named(system) for name, system in catalog.systems_of_variants().items()}
     return found | {one.name: one.own_system or system_named(one.system) for one in own.described}
 
 
 def needs_of(variants: Iterable[str], own: "Variants", traffic: "Traffic") -> tuple[Needs, ...]:
-    """What the systems of some variants, and the tool of some traffic, need of hosts. ``own``: the variants of a
-    spec's file. Raises UserError where the tool is not there."""
+    """Return what the systems of some variants, and the tool of some traffic, need on hosts.
+
+    ``own``: the variants of a spec's file. Raises UserError if the tool is not installed.
+    """
     from orchestrator.spec.known_tools import tool_of
 
     others = systems_by_variant(own)
@@ -51,7 +54,8 @@ def needs_of(variants: Iterable[str], own: "Variants", traffic: "Traffic") -> tu
 
 
 def system_named(name: str) -> Any:
-    """The system of this program with a name, a `orchestrator.systems.System`. Raises UserError where there is none."""
+    """Return this program's system with a name, an `orchestrator.systems.System`. Raises UserError if it cannot be
+    loaded."""
     extension = SYSTEMS.find(name)
     assert extension is not None
     return SYSTEMS.load(extension)

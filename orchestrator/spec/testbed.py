@@ -29,8 +29,8 @@ VIRTUAL_CLOCK: Clock = "virtual"
 
 
 class Host(Strict):
-    """The keys that every kind of host has. ``settings``: host settings, by sysctl or file of /sys, that hold while a
-    run uses it and are put back after it."""
+    """The keys that every kind of host has. ``settings``: host settings, by sysctl or file in /sys, that apply while a
+    run uses the host and are restored afterwards."""
 
     name: Name
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
@@ -72,7 +72,7 @@ class Testbed(TestbedFile):
     """
 
     if TYPE_CHECKING:
-        # Declared by each schema, after what its validator of them needs; of a Host, or a subclass of it.
+        # Each schema declares it, after the fields that its validator needs, with Host or a subclass of it.
         hosts: tuple[Host, ...]
 
     _own_code: tuple[OwnCode, ...] = PrivateAttr(default=())
@@ -91,32 +91,32 @@ class Testbed(TestbedFile):
         return self._own_code
 
     def with_needs(self, needs: tuple[Needs, ...]) -> Self:
-        """Return the testbed with what the systems and the tool of an experiment need of its hosts."""
+        """Return the testbed with what the systems and the tool of an experiment need on its hosts."""
         copy = self.model_copy()
         copy._needs = needs
         return copy
 
     @property
     def needs(self) -> tuple[Needs, ...]:
-        """What the systems and the tool of an experiment need of the hosts; empty where none is known yet."""
+        """What the systems and the tool of an experiment need on the hosts; empty if that is not known yet."""
         return self._needs
 
     def of_provider(self, extension: Extension) -> Self:
-        """Return the testbed with a record of where its provider comes from."""
+        """Return the testbed with a record of its provider's origin."""
         copy = self.model_copy(update={"provider": extension.name})
         copy._extension = extension
         return copy
 
     @property
     def extension(self) -> Extension | None:
-        """Where its provider comes from; None if it was not read from a file."""
+        """The origin of its provider; None if the testbed was not read from a file."""
         return self._extension
 
-    # --- what a provider's schema may say otherwise ---
+    # --- what a provider's schema may override ---
 
     @property
     def timed_by(self) -> Clock:
-        """The clock by which its trials are timed."""
+        """The clock that times its trials."""
         return REAL_CLOCK
 
     @property
@@ -131,7 +131,7 @@ class Testbed(TestbedFile):
         return self
 
     def clashes(self, others: Sequence["Testbed"]) -> Iterator[str]:
-        """Return reasons why it cannot share a pool with others, beyond the rules for every testbed."""
+        """Yield reasons why it cannot share a pool with others, beyond the rules for every testbed."""
         yield from ()
 
     def check_roles(self, needed: Sequence[str] = ROLES) -> None:
@@ -145,7 +145,7 @@ class Testbed(TestbedFile):
         ]
         if wrong:
             raise expected(f"each of the roles {', '.join(needed)} on exactly one host", because="; ".join(wrong))
-        names = {host.name.lower() for host in self.hosts}  # a host key's name, and the DNS, have no capitals
+        names = {host.name.lower() for host in self.hosts}  # aliases of host keys, and the DNS, ignore case
         if len(names) != len(self.hosts):
             raise expected("a unique name for every host", because="two hosts have the same name")
 
@@ -165,14 +165,14 @@ class Pool(TestbedFile):
     _members: tuple[Testbed, ...] = PrivateAttr(default=())
 
     def with_members(self, members: Sequence[Testbed]) -> "Pool":
-        """Return the pool with the testbeds that its names stand for."""
+        """Return the pool with the testbeds that it names."""
         copy = self.model_copy()
         copy._members = tuple(members)
         return copy
 
     @property
     def members(self) -> tuple[Testbed, ...]:
-        """The testbeds that its names stand for, in order."""
+        """The testbeds that it names, in order."""
         return self._members
 
 

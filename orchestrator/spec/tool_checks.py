@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems with keys that the traffic's tool does not support, or requires, that can occur with every tool.
+"""Problems that can occur with every tool: keys that the traffic's tool does not support, or requires.
 
-Each tool finds those of its own.
+Each tool reports its own problems itself.
 """
 
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ _PACKET_SIZE = "packet_size"
 
 
 def text_of(tree: Node | None, *path: str) -> str | None:
-    """The text at a path of a tree; None where there is none."""
+    """Return the text at a path of a tree; None if there is none."""
     for key in path:
         tree = tree.entries.get(key) if isinstance(tree, Mapping) else None
     return tree.value if isinstance(tree, Scalar) and isinstance(tree.value, str) else None
 
 
 def tool_named_in(tree: Mapping) -> str:
-    """What a resolved spec calls its tool."""
+    """Return the name of the tool in a resolved spec."""
     return text_of(tree, "traffic", "tool") or DEFAULT_TOOL
 
 
 def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic]) -> Iterator[Problem]:
-    """Keys of other tools."""
+    """Yield problems with traffic keys of other tools."""
     mine = keys_of(schema)
     for key, span in traffic.keys.items():
         others = own_tools_with(key)
@@ -44,9 +44,11 @@ def _only_for(what: str, other: str, tool: str) -> str:
 
 
 def unfit_levels(tree: Mapping, more: dict[str, Any], tool: str, schema: type[Traffic]) -> Iterator[Problem]:
-    """Levels of keys of traffic that the tool does not take, or that do not go together; the first of each kind.
+    """Yield problems with levels of traffic keys that the tool does not support, or that conflict; the first of each
+    kind.
 
-    ``more``: the factors by path, with their levels."""
+    ``more``: the factors by path, with their levels.
+    """
     traffic, place = tree.entries.get("traffic"), tree.entries["factors"]
     if not more or not isinstance(traffic, Mapping) or not isinstance(place, Mapping):
         return
@@ -65,7 +67,7 @@ def unfit_levels(tree: Mapping, more: dict[str, Any], tool: str, schema: type[Tr
     nodes = {path: node.items for path in more if path in paths and isinstance(node := place.entries[path], Items)}
     if not nodes:
         return
-    foreign = {key for key in traffic.entries if key not in mine and own_tools_with(key)}  # which is told
+    foreign = {key for key in traffic.entries if key not in mine and own_tools_with(key)}  # reported elsewhere
     given = {key: value for key, value in traffic.entries.items() if key not in foreign}
     for chosen in product(*nodes.values()):
         levels = dict(zip(nodes, chosen, strict=True))
@@ -80,9 +82,11 @@ def unfit_levels(tree: Mapping, more: dict[str, Any], tool: str, schema: type[Tr
 
 
 def packet_sizes(tree: Mapping, tool: str, takes: bool, instead: str) -> Iterator[Problem]:
-    """The factor packet_size with a tool that does not take it, or missing of one that needs it; and in rules.
+    """Yield problems with the factor packet_size, if the tool does not support it or needs it, and with packet sizes in
+    rules.
 
-    ``instead``: what a refusal says of other keys, empty where there is nothing to say."""
+    ``instead``: a sentence on other keys to use; empty if there are none.
+    """
     factors, traffic = tree.entries.get("factors"), tree.entries["traffic"]
     if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tool a spec chooses with ``traffic.tool``: a name, or the path of a file or folder."""
+"""The tool that a spec chooses with ``traffic.tool``: a name, or the path of a file or folder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from orchestrator.spec.traffic import Traffic
 
 @dataclass(frozen=True)
 class Choice:
-    """The tool of a spec. ``schema``: what the spec may say of its traffic; ``tool``: a `orchestrator.tools.Tool`;
-    ``extension``: where one comes from that is no part of this program; ``trouble``: why there is none, then without
-    both."""
+    """The tool of a spec. ``schema``: the model of its traffic; ``tool``: an `orchestrator.tools.Tool`; ``extension``:
+    its origin, if it is from outside this program; ``trouble``: why there is no tool, in which case the other two are
+    None."""
 
     schema: type[Traffic]
     tool: Any = None
@@ -27,16 +27,16 @@ class Choice:
     trouble: Problem | None = None
 
     def applied(self, traffic: Traffic) -> Traffic:
-        """A spec's traffic, measured by this tool."""
+        """Return a spec's traffic as measured by this tool."""
         return traffic if self.extension is None else traffic.with_tool(self.extension.name, self.tool, self.extension)
 
     def problems(self, tree: Mapping) -> Iterator[Problem]:
-        """The problems that the tool has with a resolved spec, beside keys of other tools."""
+        """Yield the problems that the tool finds in a resolved spec, apart from keys of other tools."""
         if self.tool is not None and isinstance(tree.entries.get("traffic"), Mapping):
             yield from self.tool.problems(tree)
 
     def foreign(self, tree: Mapping) -> list[Problem]:
-        """The keys of other tools in a resolved spec's traffic."""
+        """Return the problems with keys of other tools in a resolved spec's traffic."""
         traffic = tree.entries.get("traffic")
         if self.tool is None or not isinstance(traffic, Mapping):
             return []
@@ -44,12 +44,12 @@ class Choice:
 
 
 def tool_chosen(tree: Mapping, folder: Path) -> Choice:
-    """The tool of a resolved spec; ``folder``: the spec's, to which a path is relative."""
+    """Return the tool of a resolved spec. ``folder``: the spec's, to which a path is relative."""
     traffic = tree.entries.get("traffic")
     node = traffic.entries.get("tool") if isinstance(traffic, Mapping) else None
     name = node.value if isinstance(node, Scalar) else None
     if node is not None and not isinstance(name, str):
-        return Choice(any_traffic())  # its type is refused
+        return Choice(any_traffic())  # the wrong type is reported elsewhere
     name = tool_named_in(tree)
     try:
         found = TOOLS.find(name, folder)
@@ -62,7 +62,7 @@ def tool_chosen(tree: Mapping, folder: Path) -> Choice:
             return Choice(tool.schema, tool)
         tool = TOOLS.load(found)
         if not (isinstance(tool.schema, type) and issubclass(tool.schema, Traffic)):
-            raise UserError(f"The schema of {name} is no subclass of orchestrator.spec.Traffic.")
+            raise UserError(f"The schema of {name} is not a subclass of orchestrator.spec.Traffic.")
         if tool.measures is None:
             raise UserError(f"The tool {name} does not say what it measures. Add measures, an OwnQuantity.")
         return Choice(tool.schema, tool, found)

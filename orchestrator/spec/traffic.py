@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traffic of an experiment's trials, as described by its spec: the keys that all tools have. Each tool has a
-subclass with its own."""
+"""The traffic of an experiment's trials, as described by its spec: the keys that all tools have. Each tool defines a
+subclass with its own keys."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -48,7 +48,7 @@ class Traffic(Strict):
     _own_tool: Any = PrivateAttr(default=None)
     _extension: Extension | None = PrivateAttr(default=None)
 
-    # --- what a tool's own may say ---
+    # --- what a tool's schema may override ---
 
     @property
     def routed_by(self) -> Paths:
@@ -62,31 +62,31 @@ class Traffic(Strict):
 
     @property
     def too_slow(self) -> str:
-        """Why the tool cannot offer such a low rate; empty if it can."""
+        """Why the tool cannot offer a rate as low as this; empty if it can."""
         return ""
 
     @property
     def expected_s(self) -> float:
-        """How many seconds the traffic of a trial takes by the hosts' clock; for a search, an estimate."""
+        """The expected duration of a trial's traffic in seconds, by the hosts' clock; for a search, an estimate."""
         return self.warm_up_s + self.duration_s
 
     @property
     def quantity(self) -> OwnQuantity | None:
-        """The quantity of the user's own that is measured; None where it is a throughput or a packet rate."""
+        """The user's own quantity that is measured; None if it is a throughput or a packet rate."""
         if self.own_tool is None:
             return None
         found: OwnQuantity | None = self.own_tool.quantity(self)
         return found
 
     def with_files(self, files: Mapping[str, bytes]) -> Self:
-        """The same, with the digests of the files that its spec names, by path."""
+        """Return the traffic with the digests of the files that its spec names, by path."""
         return self
 
     # --- how it is stored ---
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Return what defines a trial's traffic, except its times, as JSON values."""
+        """The values that define a trial's traffic, except its times, as JSON values."""
         stored = self.model_dump(mode="json", exclude=set(_TIMES))
         quantity = self.quantity if self.own_tool is not None else None
         own = {} if quantity is None else {"quantity": quantity.model_dump(mode="json")}
@@ -99,25 +99,25 @@ class Traffic(Strict):
 
     @cached_property
     def stored(self) -> dict[str, Any]:
-        """Return JSON values that `orchestrator.spec.read_traffic` can read. Times are in seconds."""
+        """The traffic as JSON values that `orchestrator.spec.read_traffic` can read. Times are in seconds."""
         return {**self.identity, "warm_up_s": self.warm_up_s, "duration_s": self.duration_s}
 
     @classmethod
     def of(cls, traffic: "Traffic") -> Self:
-        """Return a trial's traffic, which has this schema. Raises TypeError for that of another tool."""
+        """Return a trial's traffic, typed as this schema. Raises TypeError if it is another tool's."""
         if not isinstance(traffic, cls):
             raise TypeError(f"{type(traffic).__name__} is not {cls.__name__}")
         return traffic
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the traffic that ``stored`` wrote, of a tool with this schema."""
+        """Return the traffic that ``stored`` wrote, for a tool with this schema."""
         content = {key: value for key, value in stored.items() if key != "quantity"}
         return cls.model_validate(content, by_name=True, by_alias=False, strict=False, context=STORED)
 
     def again(self, stored: Mapping[str, Any]) -> "Traffic":
-        """What ``stored`` wrote, of this traffic or of one with the same tool; of another tool, as
-        `orchestrator.spec.read_traffic`."""
+        """Return the traffic that ``stored`` wrote, for the same tool as this traffic, or for another one as
+        `orchestrator.spec.read_traffic` does."""
         if stored.get("tool") != self.tool:
             from orchestrator.spec.known_tools import read_traffic
 
@@ -125,28 +125,30 @@ class Traffic(Strict):
         found = self.read(stored)
         return found if self._extension is None else found.with_tool(self.tool, self.own_tool, self._extension)
 
-    # --- tools that are no part of this program ---
+    # --- tools from outside this program ---
 
     def with_tool(self, name: str, tool: Any, extension: Extension) -> Self:
-        """The same, measured by a ``tool`` that is no part of this program; ``name``: as it is recorded."""
+        """Return the traffic as measured by a ``tool`` from outside this program. ``name``: the tool's name in
+        records."""
         copy = self.model_copy(update={"tool": name})
         copy._own_tool, copy._extension = tool, extension
         return copy
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A process that is sent it gets the files of a tool that a path names with it."""
+        """Pickle the traffic with the files of a tool that a path names, so that another process can use them."""
         if self._extension is None or self._extension.path is None:
             return super().__reduce_ex__(protocol)
         return _sent, (self.tool, self._extension, self._extension.packed(), self.stored)
 
     @property
     def own_tool(self) -> Any:
-        """What measures it, a `orchestrator.tools.Tool` that is no part of this program; None where it is one."""
+        """The `orchestrator.tools.Tool` from outside this program that measures it; None if the tool is one of this
+        program's."""
         return self._own_tool
 
     @property
     def extension(self) -> Extension | None:
-        """Where that comes from."""
+        """The origin of `own_tool`."""
         return self._extension
 
 
@@ -164,14 +166,14 @@ class AddressedTraffic(Traffic):
 
 
 def keys_of(schema: type[Traffic]) -> Mapping[str, str]:
-    """The keys of a spec's traffic that go with a tool, beside those that all have: {key: the field of its schema}."""
+    """Return the traffic keys of a tool, beyond those that all tools have: {key: the field of its schema}."""
     return {
         field.alias or name: name for name, field in schema.model_fields.items() if name not in Traffic.model_fields
     }
 
 
 def _sent(name: str, extension: Extension, files: Mapping[str, bytes], stored: Mapping[str, Any]) -> Traffic:
-    """The traffic that another process sent, with the files of its tool."""
+    """Return the traffic that another process pickled, with the files of its tool."""
     here = extension.unpacked(files)
     tool = here.load()
     found: Traffic = tool.schema.read(stored)
@@ -179,5 +181,5 @@ def _sent(name: str, extension: Extension, files: Mapping[str, bytes], stored: M
 
 
 def alone(field: FieldInfo) -> Any:
-    """Return the type of a field's values with its validators and without its default."""
+    """Return the type of a field's values, with its validators but without its default."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation

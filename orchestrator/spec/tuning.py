@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a host is tuned during a run, as its testbed file says."""
+"""The tuning of a host during a run, as its testbed file describes it."""
 
 from typing import Annotated, Literal
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a model from a tree, and turns validation errors into problems with a location and a sentence."""
+"""Building a model from a tree, and turning validation errors into problems with a location and a sentence."""
 
 import functools
 from collections.abc import Mapping as MappingType
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
-    """Return the model's instance, or None and all problems."""
+    """Return an instance of the model and no problems, or None and all problems."""
     if not isinstance(tree, Mapping):
         return None, [
             Problem(f"{_found(tree)} is here, but keys and values were expected. `orch schema` shows them.", tree.span)
@@ -105,7 +105,7 @@ def _beginning(span: Span) -> Span:
 
 
 def _name(location: Location) -> str:
-    """traffic.duration, factors.cores[2]"""
+    """Return a location in the form traffic.duration, factors.cores[2]."""
     name = ""
     for step in location:
         name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else step

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variants files: kernel/variants.yaml, and those of specs, with their own patches or sources.
+"""Variants files: kernel/variants.yaml, and those that specs name, which may have patches or sources.
 
-What a variant brings is read with the file, as bytes: a later change of it is no part of a run that has begun, and it
-can be sent to where a testbed is.
+The files of a variant are read together with the variants file, as bytes: so later changes do not affect a run that has
+begun, and they can be sent to where a testbed is used.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from orchestrator.spec.validation import build
 UPSTREAM, MULTITUNNEL = "upstream", "multitunnel"
 WIREGUARD = "wireguard"
 SystemName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": list(SYSTEMS.own)}, {"type": "string"}]})]
-# The settings that each build of this project has, with their values; code of one's own may have others.
+# The settings of each of this project's builds, with their values; a user's own code may have others.
 _THREADED: dict[str, tuple[str, ...]] = {"threaded": ("true", "false")}
 SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     UPSTREAM: _THREADED,
@@ -36,8 +36,8 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "cpus": ("own",),
     },
 }
-OURS = ("threaded", "cpus")  # what this program does, and not the module
-LARGEST_BYTES = 8 * 2**20  # of all that a file of variants brings
+OURS = ("threaded", "cpus")  # settings that this program applies, and not the module
+LARGEST_BYTES = 8 * 2**20  # for all files of a variants file together
 Files = tuple[tuple[str, bytes], ...]
 
 
@@ -106,10 +106,11 @@ class OwnCode:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A variant as a file describes it; ``code``: what it brings itself, None where it loads a build of the project.
+    """A variant as a file describes it. ``code``: the variant's own code, None if it uses a build of this project.
 
-    ``own_system``: the `orchestrator.systems.System` that it is of, and ``extension``: where that comes from; None of
-    this program's own."""
+    ``own_system``: its `orchestrator.systems.System` if that is from outside this program, with the origin
+    ``extension``; both are None for this program's systems.
+    """
 
     name: str
     entry: Entry
@@ -150,7 +151,7 @@ class Variants:
 
     @property
     def extensions(self) -> tuple[Extension, ...]:
-        """Where their systems come from that are no part of this program."""
+        """The origins of the systems that are from outside this program."""
         return tuple(dict.fromkeys(one.extension for one in self.described if one.extension is not None))
 
     @property
@@ -199,7 +200,8 @@ class _Reader:
         return OwnCode(entry.build, tuple(one for one in patches if one), source)
 
     def system(self, name: str, entry: Entry) -> tuple[Any, Extension | None]:
-        """The system that a variant names where it is no part of this program, and where it comes from."""
+        """Return the system that a variant names and its origin, if it is from outside this program; else None for
+        both."""
         if entry.system in SYSTEMS.own:
             return None, None
         try:

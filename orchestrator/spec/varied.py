@@ -19,8 +19,8 @@ from orchestrator.spec.traffic import Traffic, alone, keys_of
 
 @functools.cache
 def traffic_paths(schema: type[Traffic]) -> Mapping[str, str]:
-    """The keys of traffic that can be factors, with a tool that has this schema or with any of this program's:
-    {path: the field of `any_traffic`}."""
+    """Return the traffic keys that can be factors, with a tool that has this schema or any of this program's: {path:
+    the field of `any_traffic`}."""
     return {
         f"traffic.{key}": name
         for one in (*own_schemas().values(), schema)
@@ -33,7 +33,7 @@ TUNNEL_MTU = "tunnel.mtu"
 TUNNEL_DEVICE = "tunnel.device"
 TUNNEL_ROAMING = "tunnel.roam_every"
 OWN_DEVICE, SHARED_DEVICE = "own", "shared"
-# IPv6 takes 1280 bytes at least (RFC 8200, section 5); a link of 1500 has room for 1420 under IPv6 and WireGuard.
+# IPv6 needs at least 1280 bytes (RFC 8200, section 5); a link of 1500 leaves 1420 within IPv6, UDP and WireGuard.
 Mtu = Annotated[
     Size,
     Field(
@@ -67,8 +67,8 @@ OF_TUNNELS: Mapping[str, Any] = {TUNNEL_MTU: Mtu, TUNNEL_DEVICE: Device, TUNNEL_
 class Varied(Strict):
     """Levels of spec keys given by path, in addition to the factors known by name.
 
-    ``paths``: {path: the name of the field that has its levels}. What is not given is not in the JSON, so that specs
-    without such factors are what they were.
+    ``paths``: {path: the name of the field that has its levels}. Keys that are not given are left out of the JSON, so
+    that specs without them keep their hash.
     """
 
     paths: ClassVar[Mapping[str, str]] = {}

@@ -71,9 +71,9 @@ def test_a_plan_with_settings_is_stored_and_read_again(tmp_path: Path) -> None:
         (
             "settings.gateways",
             "settings.routers",
-            r"6:3: settings\.routers.* is no setting of a host\. .*ends",
+            r"6:3: settings\.routers.* is not a setting of a host\. .*ends",
         ),
-        ("net.core.netdev_budget", "/sys/../etc/x", r"6:3: .* is no setting of a host"),
+        ("net.core.netdev_budget", "/sys/../etc/x", r"6:3: .* is not a setting of a host"),
         ("[300, 600]", "[300, true]", r"6:\d+: factors\.settings\.gateways\.net\.core\.netdev_budget\[1\]"),
         ("[300, 600]", "[]", r"6:\d+: "),
         ("traffic:", "topology: gateway-to-gateway\ntraffic:", ""),
@@ -113,9 +113,9 @@ def test_an_end_has_no_settings_between_gateways(tmp_path: Path) -> None:
         ("nics.all.ring-rx: [256, 1024]", ""),
         (f"{GRO}: [true, 1]", r"6:\d+: factors\.nics\.gateways\.gro\[1\]"),
         ("nics.all.ring-rx: [256, true]", r"6:\d+: factors\.nics\.all\.ring-rx\[1\]"),
-        ("nics.routers.gro: [true]", r"6:3: nics\.routers\.gro is no setting of links"),
-        ("nics.gateways.channels: [1, 2]", r"6:3: nics\.gateways\.channels is no setting of links"),
-        ("nics.gateways.GRO: [true]", r"6:3: nics\.gateways\.GRO is no setting of links"),
+        ("nics.routers.gro: [true]", r"6:3: nics\.routers\.gro is not a setting of links"),
+        ("nics.gateways.channels: [1, 2]", r"6:3: nics\.gateways\.channels is not a setting of links"),
+        ("nics.gateways.GRO: [true]", r"6:3: nics\.gateways\.GRO is not a setting of links"),
     ],
 )
 def test_where_a_setting_of_links_may_stand(tmp_path: Path, factor: str, said: str) -> None:
