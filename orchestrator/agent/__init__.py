@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent: standard-library Python that runs on every host of a testbed. It is sent there when it is needed.
+"""The agent: standard-library Python that runs on every host of a testbed, and is sent there when needed.
 
-`orchestrator.agent.agent` is where it begins and says what it is asked and answers.
+Its entry point is `orchestrator.agent.agent`, which describes its requests and answers.
 """
 
 import json
 from pathlib import Path
 
-# Its files, each after those that it imports.
+# The agent's files, each after those that it imports.
 _PARTS = (
     "host",
     "messages",
@@ -56,8 +56,8 @@ _PARTS = (
     "agent",
 )
 
-# What a host's Python is started with: it reads the agent's files, so many bytes and no more, from standard input, and
-# becomes the agent. Its command line has the name orch-agent.
+# The program with which a host's Python starts: it reads the agent's files, exactly this many bytes, from standard
+# input, and becomes the agent. Its command line contains the name orch-agent.
 _BEGIN = """\
 # orch-agent
 import json, os, sys, types
@@ -76,7 +76,7 @@ module.main()
 
 
 def program() -> tuple[tuple[str, ...], bytes]:
-    """How the agent is started on a host: the command, and what goes to its standard input before requests do."""
+    """Return the command that starts the agent on a host, and the data for its standard input before any request."""
     files = [(f"{__name__}.{part}", Path(__file__).with_name(f"{part}.py").read_text()) for part in _PARTS]
     packages = [("orchestrator", ""), (__name__, "")]
     text = json.dumps([*packages, *files]).encode()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent on a testbed host: sets up roles and tunnels, runs traffic, samples the host.
 
-It needs Python 3.9 or later, iproute2, and what sends and counts (iperf3; for pktgen nftables), and nothing of the
-orchestrator's package. The controller sends it over SSH to the host's Python and then talks to it in JSON, one object a
-line: a request ``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true, ...}`` or
-``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its children,
-takes its namespaces away and gives the interfaces that were in them back.
+It needs Python 3.9 or later, iproute2, the programs that send and count (iperf3; for pktgen nftables), and no other
+part of the orchestrator's package. The controller sends it over SSH to the host's Python and then talks to it in JSON,
+one object per line: a request ``{"op": NAME, ...}`` on standard input, and on standard output an answer ``{"ok": true,
+...}`` or ``{"ok": false, "error": SENTENCE}``. At the end of standard input, whatever caused it, the agent stops its
+children, removes its namespaces and returns the interfaces that were in them.
 
 Each role lives in a network namespace that has the role's name. Private keys are made here and never leave this host.
 """
@@ -45,10 +45,10 @@ from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, 
 
 
 def leave(request: LeaveRequest) -> LeaveAnswer:
-    """Give the host back: namespaces, interfaces and the wireguard module as they were.
+    """Restore the host: namespaces, interfaces and the wireguard module.
 
-    ``leftovers``: also those of an agent that was killed. ``done`` says what was found and put back; ``left`` what
-    could not be, a sentence each, and is tried again the next time.
+    ``leftovers``: also restore what an agent that was killed left behind. In the answer, ``done`` says what was
+    restored; ``left`` says, a sentence each, what could not be and is tried again the next time.
     """
     PROCESSES.stop()
     GENERATOR.leave()
@@ -67,7 +67,7 @@ def leave(request: LeaveRequest) -> LeaveAnswer:
             done.append("the wireguard module is as it was")
         LINKS.clear()
     if "held" in LEASE:
-        LEASE["held"].truncate(0)  # until the agent ends, but no longer told
+        LEASE["held"].truncate(0)  # still locked until the agent ends, but no longer naming a holder
     return {"done": done, "left": left}
 
 
@@ -125,7 +125,10 @@ REQUESTS = {name: function.__annotations__["request"] for name, function in OPER
 
 
 def answer(message):
-    """Carry out one request; never raises but at the end of standard input."""
+    """Carry out one request and return its answer.
+
+    Raises EOFError at the end of standard input, and nothing else.
+    """
     try:
         note_request()
         request = decode(message, REQUESTS)
@@ -150,7 +153,7 @@ def answer(message):
 def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))
-    with contextlib.suppress(OSError):  # not allowed to read it: who asks for it is told
+    with contextlib.suppress(OSError):  # not allowed to read it: a request for it reports that
         KERNEL_LOG.watch()
     received = os.fdopen(os.dup(0), "r", encoding="utf-8")
     try:

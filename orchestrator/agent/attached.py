@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec has run beside the measured window: commands in roles, and counts of the kernel's tracepoints.
+"""The spec's own probes beside the measured window: commands in roles, and counts of the kernel's tracepoints.
 
-A tracepoint is counted by an instance of tracefs of its own (Documentation/trace/ftrace.rst), whose small buffer is
+A tracepoint is counted by its own instance of tracefs (Documentation/trace/ftrace.rst), whose small buffer is
 overwritten; the kernel knows how many events went into it.
 """
 
@@ -17,7 +17,7 @@ INSTANCES = TRACING + "/instances/orch-count-"
 class Attached:
     """Commands and counts, from ``start`` to ``stop``.
 
-    ``commands``: [{"role", "name", "arguments", "timed": whether it knows when to end}], which ``traffic`` starts and
+    ``commands``: [{"role", "name", "arguments", "timed": whether it ends by itself}], which ``traffic`` starts and
     ends; ``tracepoints``: [{"name", "event", "filter"}], the filter null for all events.
     """
 
@@ -79,7 +79,7 @@ def prepare_count(instance, wanted):
 
 
 def events_in(instance):
-    """How many events went into an instance's buffers, those that were overwritten included."""
+    """Return how many events went into an instance's buffers, including those that were overwritten."""
     names = ("entries", "overrun", "dropped events")
     lines = [
         line.partition(":")
@@ -90,7 +90,7 @@ def events_in(instance):
 
 
 def remove_counts():
-    """Take our instances away, also those that an agent that was killed left."""
+    """Remove the instances of this program, also those that a killed agent left."""
     for instance in glob.glob(INSTANCES + "*"):
         write_text(instance + "/tracing_on", "0")
         os.rmdir(instance)

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of the kernel's log, read; and which of them say that something went wrong. No input or output.
+"""Parsing of the kernel's log, and the rules for which records report a problem. No input or output.
 
-What counts is a record's severity and how its text begins, never a word somewhere in it: "install" has a stall in it,
-and notes on a processor's weaknesses have WARNING after their own head. (printk_formats, kernel/panic.c,
-lib/bug.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, net/sched/sch_generic.c of Linux 6.1 to 7.2)
+What counts is a record's severity and how its text begins, never a word somewhere in it: "install" contains "stall",
+and notes on a processor's weaknesses have WARNING after their own prefix. (printk_formats, kernel/panic.c, lib/bug.c,
+kernel/hung_task.c, kernel/rcu/tree_stall.h, net/sched/sch_generic.c of Linux 6.1 to 7.2)
 """
 
 import re
 from collections import namedtuple
 
-# ``level``: 0 (emergency) to 7 (debug); ``facility``: 0 is the kernel itself; ``at_us``: of the kernel's own clock,
-# which begins with the boot; ``text``: one line. Documentation/ABI/testing/dev-kmsg
+# ``level``: 0 (emergency) to 7 (debug); ``facility``: 0 is the kernel itself; ``at_us``: by the kernel's own clock,
+# which starts at boot; ``text``: one line. Documentation/ABI/testing/dev-kmsg
 Record = namedtuple("Record", "level facility sequence at_us text")
 
 HEAD = re.compile(r"^(\d+),(\d+),(\d+),[^;]*;(.*)$")
-CRITICAL = 2  # a record of this level, or of a graver one, is a complaint whatever it says
-WARNING = 4  # the mildest level of what is known
+CRITICAL = 2  # records of this or a more severe level are complaints, whatever they say
+WARNING = 4  # the least severe level of the known faults
 KNOWN = re.compile(
     "|".join(
         (
@@ -46,7 +46,7 @@ KNOWN = re.compile(
     )
 )
 
-# What drivers of cards say of a queue that hangs, or before they reset a card. Some say it as mere information.
+# Messages of NIC drivers about a hung queue, or before a reset of the NIC. Some have the level of mere information.
 INFORMATION = 6
 OF_CARDS = re.compile(
     "|".join(
@@ -69,7 +69,7 @@ OF_CARDS = re.compile(
 
 
 def records_in(text):
-    """The records in what /dev/kmsg gave: one, with lines of its own keys after it, or several."""
+    """Return the records in what /dev/kmsg gave: one, followed by lines of its own keys, or several."""
     found = []
     for line in text.splitlines():
         head = HEAD.match(line)
@@ -81,7 +81,7 @@ def records_in(text):
 
 
 def is_complaint(record):
-    """Whether a person should see a record: the kernel itself wrote it, and it is grave, or known for a fault."""
+    """Return True if a person should see a record: the kernel itself wrote it, and it is severe or a known fault."""
     if record.facility:
         return False  # a program wrote it
     if record.level <= WARNING and KNOWN.search(record.text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TCP connections over which this agent may have been started: where this host's controller is."""
+"""The TCP connections over which this agent may have been started, which lead to this host's controller."""
 
 import glob
 import ipaddress
@@ -15,7 +15,10 @@ SSH_SERVERS = (b"sshd", b"sshd-session", b"sshd-auth", b"dropbear")
 
 
 class Connection(typing.NamedTuple):
-    """Addresses as text without a zone, ports, and the zone of a link-local address: an interface, or empty."""
+    """A TCP connection: addresses as text without a zone, ports, and the zone.
+
+    ``zone``: the interface of a link-local address, or empty.
+    """
 
     local: str
     local_port: int
@@ -25,7 +28,7 @@ class Connection(typing.NamedTuple):
 
 
 def own_connections():
-    """The connections of this process's ancestors, and those that an ancestor's environment names (SSH_CONNECTION)."""
+    """Return the connections of this process's ancestors, and those in their environments (SSH_CONNECTION)."""
     open_ones, found = tcp_connections(), []
     for pid in ["self", *ancestors()]:
         found += [open_ones[inode] for inode in sockets_of(pid) if inode in open_ones]
@@ -34,7 +37,7 @@ def own_connections():
 
 
 def connections_of_ssh_servers():
-    """The connections of all SSH servers here, whoever is logged in."""
+    """Return the connections of all SSH servers on this host, whoever is logged in."""
     open_ones, found = tcp_connections(), []
     for folder in glob.glob("/proc/[0-9]*"):
         pid = os.path.basename(folder)
@@ -48,7 +51,10 @@ def own_environment():
 
 
 def told_by(environment):
-    """The connection that SSH_CONNECTION names, in a list; none where sshd had no socket (UNKNOWN). ssh(1)"""
+    """Return the connection that SSH_CONNECTION names, in a list.
+
+    The list is empty if sshd had no socket (UNKNOWN). ssh(1)
+    """
     for entry in environment.split(b"\0"):
         name, _, value = entry.decode(errors="replace").partition("=")
         words = value.split()
@@ -68,13 +74,13 @@ def is_address(text):
 
 
 def plain(text):
-    """An address; of an IPv4 address in the form of IPv6, the IPv4 address."""
+    """Return an address as text; an IPv4-mapped IPv6 address as the IPv4 address."""
     address = ipaddress.ip_address(text)
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def ancestors():
-    """The processes from which this one descends and that are in its network namespace, the nearest first."""
+    """Return the ancestors of this process that are in its network namespace, the nearest first."""
     found, pid = [], os.getppid()
     while pid > 0 and str(pid) not in found:
         found.append(str(pid))
@@ -91,7 +97,7 @@ def namespace_of(pid):
 
 
 def sockets_of(pid):
-    """The inodes of the sockets that a process has open."""
+    """Return the inodes of the sockets that a process has open."""
     found = set()
     for path in glob.glob("/proc/%s/fd/*" % pid):
         try:
@@ -104,7 +110,10 @@ def sockets_of(pid):
 
 
 def tcp_connections():
-    """{inode of its socket: Connection} of what is established in this namespace. proc(5), on /proc/net/tcp"""
+    """Return {inode of its socket: Connection} of the established connections in this namespace.
+
+    proc(5), on /proc/net/tcp
+    """
     found = {}
     for name in ("tcp", "tcp6"):
         for line in read_bytes("/proc/self/net/" + name).decode().splitlines()[1:]:
@@ -116,7 +125,7 @@ def tcp_connections():
 
 
 def end_in(text):
-    """(address, port) of an end: words of 32 bits as this computer has them, and a port."""
+    """Return (address, port) from the text of an end: 32-bit words in this computer's byte order, and a port."""
     words, _, port = text.partition(":")
     data = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
     return plain(str(ipaddress.ip_address(data))), int(port, 16)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops that only compute, one on each CPU: together they must do as many times the work of one.
+"""Pure compute loops, one on each CPU: together they must do as many times the work of one.
 
-They share nothing but the processors, so what is missing is what the host's CPUs do not give: in virtual time, clocks
-that do not charge what they should.
+They share nothing but the processors, so any shortfall is what the host's CPUs do not deliver: in virtual time, clocks
+that are not charged correctly.
 """
 
 import gc
@@ -17,21 +17,20 @@ from orchestrator.agent.host_messages import ControlAnswer, ControlRequest
 
 CONTROLLER = 0  # the descriptor whose end says that the controller is gone
 PR_SET_PDEATHSIG = 1
-TURN = 10000  # rounds between two looks at the clock: short beside a phase, long beside what a look takes
-START_IN_S = 0.05  # from when all loops are ready
-LEAD = 0.1  # share of a phase in which its loops come and others go, which is not counted
+TURN = 10000  # rounds between two readings of the clock: much shorter than a phase, much longer than a reading
+START_IN_S = 0.05  # after all loops are ready
+LEAD = 0.1  # share of a phase, not counted, in which its loops start and others stop
 READY = b"r"
 NUMBER = struct.Struct("=d")
 
 
 def control(request: ControlRequest) -> ControlAnswer:
-    """Count what loops get done: {"seconds": how long a phase is, by CLOCK_MONOTONIC; "phases": how many loops compute
-    in each phase; "cpus": on which CPUs, null for all that this agent may use}.
+    """Return how much work the loops do: {"rates": [for each phase, rounds per second of each loop, in CPU order]}.
 
-    In a phase of n loops, those on the first n CPUs compute. So phases with different numbers of loops can be held
-    against their neighbours: the speed of a computer's cores changes from second to second where others use them too.
-
-    {"rates": [rounds per second of each loop that computed, in the order of the CPUs, for each phase]}
+    The request has "seconds": the length of a phase by CLOCK_MONOTONIC; "phases": how many loops compute in each phase;
+    "cpus": the CPUs to use, null for all that this agent may use. In a phase of n loops, those on the first n CPUs
+    compute. Phases with different numbers of loops can thus be compared with their neighbours: the speed of a
+    computer's cores changes from second to second if others use them too.
     """
     cpus = sorted(request.cpus or os.sched_getaffinity(0))[: max(request.phases)]
     turns = [phases_of(number, request.phases) for number in range(len(cpus))]
@@ -65,7 +64,7 @@ def phases_of(loop, phases):
 
 
 def start_loop(cpu, seconds, phases):
-    """Fork a process for a loop: (pid, descriptor of what it tells, descriptor to which its start goes)."""
+    """Fork a process for a loop; return (pid, descriptor of its results, descriptor that takes its start time)."""
     result, to_result = os.pipe()
     begin, to_begin = os.pipe()
     parent = os.getpid()
@@ -80,9 +79,9 @@ def start_loop(cpu, seconds, phases):
         if os.getppid() == parent:
             os.sched_setaffinity(0, {cpu})
             gc.disable()
-            compute(TURN)  # so that what a first round touches is there
+            compute(TURN)  # so that the memory of a first round is present
             os.write(to_result, READY)
-            (start_at,) = NUMBER.unpack(os.read(begin, NUMBER.size))  # a pipe gives whole what was written at once
+            (start_at,) = NUMBER.unpack(os.read(begin, NUMBER.size))  # a small write to a pipe is read as a whole
             rates = [rate_of_phase(start_at + phase * seconds, seconds) for phase in phases]
             os.write(to_result, struct.pack("=%dd" % len(rates), *rates))
             status = 0
@@ -91,14 +90,14 @@ def start_loop(cpu, seconds, phases):
 
 
 def rate_of_phase(start_at, seconds):
-    """Return how many rounds per second are computed in the phase that starts at this time of CLOCK_MONOTONIC."""
+    """Return the rounds per second computed in the phase that starts at this time of CLOCK_MONOTONIC."""
     time.sleep(max(0.0, start_at - time.monotonic()))
     count_rounds(start_at + LEAD * seconds)
     return count_rounds(start_at + seconds)
 
 
 def count_rounds(until):
-    """Compute until then, at least one turn, and return the rounds per second."""
+    """Compute until this time, at least one turn, and return the rounds per second."""
     rounds, began = 0, time.monotonic()
     while True:
         compute(TURN)
@@ -109,7 +108,7 @@ def count_rounds(until):
 
 
 def compute(rounds):
-    """Work that touches no memory to speak of."""
+    """Compute with hardly any memory access."""
     value = 1
     for _ in range(rounds):
         value = (value * 69069 + 1) & 0xFFFFFFFF
@@ -117,7 +116,10 @@ def compute(rounds):
 
 
 def receive(descriptor, size):
-    """Read ``size`` bytes from a loop. Raises AgentError where it has ended, EOFError when the controller is gone."""
+    """Read ``size`` bytes from a loop.
+
+    Raises AgentError if the loop has ended, EOFError if the controller is gone.
+    """
     data = b""
     while len(data) < size:
         ready = select.select([CONTROLLER, descriptor], [], [])[0]

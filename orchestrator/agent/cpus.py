@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of this host's CPUs trials use: some, while the others stay on line, or for each role its own.
+"""The CPUs of this host that trials use: a subset, while the others stay on line, or separate ones for each role.
 
-What trials start inherits the CPUs of this agent, or those of the role in which it is started. WireGuard's own work is
-apart from that: threads that poll are moved, and queued work goes where a device's attribute ``cpus`` says, which only
-this project's module has.
+What trials start inherits the CPUs of this agent, or those of the role in which it is started. WireGuard's own work
+needs more: threads that poll are moved, and queued work goes where a device's attribute ``cpus`` says, which only this
+project's module has.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from orchestrator.agent.messages import Nothing
 
 CONFINED = {}  # type: dict[str, list[int]]
 PLACED = {}  # type: dict[str, list[int]]
-HOME = "client"  # the role with whose CPUs everything stays that belongs to no other
+HOME = "client"  # the role whose CPUs run everything that belongs to no other role
 WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
 
 
 def confine(request: ConfineRequest) -> Nothing:
-    """From now on, keep to some CPUs: {"cpus": [numbers]}."""
+    """Confine this agent and what it starts to some CPUs: {"cpus": [numbers]}."""
     wanted = sorted(request.cpus)
     os.sched_setaffinity(0, wanted)
     found = sorted(os.sched_getaffinity(0))
@@ -33,11 +33,11 @@ def confine(request: ConfineRequest) -> Nothing:
 
 
 def place(request: PlaceRequest) -> Nothing:
-    """From now on, each role has CPUs of its own: {"roles": {role: [numbers]}}, no CPU twice.
+    """Give each role its own CPUs: {"roles": {role: [numbers]}}, no CPU twice.
 
-    Everything else keeps to the client's: this agent, all that runs here by now, and work queued for any CPU. What a
-    group's CPUs do for WireGuard is the kernel's matter (its argument cpu_groups). Nothing is put back: this is for lab
-    machines, which end with their block.
+    Everything else keeps to the client's CPUs: this agent, all that runs here by now, and work queued for any CPU. The
+    kernel itself distributes WireGuard's work over a group's CPUs (its argument cpu_groups). Nothing is restored: this
+    is for lab machines, which end with their block.
     """
     PLACED.clear()
     PLACED.update({role: list(cpus) for role, cpus in request.roles.items()})
@@ -52,7 +52,7 @@ def place(request: PlaceRequest) -> Nothing:
 
 
 def move_everything(cpus):
-    """Move all threads of this host to some CPUs, but for those that belong to one CPU, which the kernel refuses."""
+    """Move all threads of this host to some CPUs, except those bound to one CPU, which the kernel refuses."""
     for path in glob.glob("/proc/[0-9]*/task/[0-9]*"):
         with contextlib.suppress(OSError):  # refused, or it has just ended
             os.sched_setaffinity(int(path.rpartition("/")[2]), cpus)
@@ -60,7 +60,10 @@ def move_everything(cpus):
 
 @contextlib.contextmanager
 def acting_as(role):
-    """Be in a role's network namespace, and on its CPUs where it has its own; what is started inside stays there."""
+    """Context manager that enters a role's network namespace, and its CPUs if it has its own.
+
+    Processes started inside stay there.
+    """
     with inside(role):
         if role not in PLACED:
             yield
@@ -74,7 +77,7 @@ def acting_as(role):
 
 
 def cpu_mask(cpus):
-    """Numbers as the kernel writes a mask of CPUs: hexadecimal, a comma before every 32 bits. cpumask_parse()"""
+    """Return a mask of CPUs as cpumask_parse() takes it: hexadecimal, with a comma before every 32 bits."""
     bits = sum(1 << cpu for cpu in set(cpus))
     words = []  # type: list[str]
     while bits or not words:
@@ -84,13 +87,13 @@ def cpu_mask(cpus):
 
 
 def cpus_in(mask):
-    """The numbers in a mask of CPUs, however many leading zeros the kernel writes."""
+    """Return the CPU numbers in a mask, however many leading zeros the kernel writes."""
     bits = int(mask.strip().replace(",", ""), 16)
     return [cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1]
 
 
 def set_mask(path, cpus):
-    """Write a mask of CPUs and read it back."""
+    """Write a mask of CPUs and verify it by reading it back. Raises AgentError."""
     write_text(path, cpu_mask(cpus))
     found = cpus_in(read_text(path))
     if found != sorted(cpus):
@@ -98,7 +101,7 @@ def set_mask(path, cpus):
 
 
 def cpu_list(cpus: Iterable[int]) -> str:
-    """Numbers as the kernel writes a list of CPUs: 0-2,5."""
+    """Return numbers as the kernel writes a list of CPUs: 0-2,5."""
     parts = []  # type: list[list[int]]
     for cpu in sorted(cpus):
         if parts and parts[-1][1] == cpu - 1:
@@ -109,7 +112,7 @@ def cpu_list(cpus: Iterable[int]) -> str:
 
 
 def confine_work(attribute, cpus):
-    """Keep the queued work of a WireGuard device to CPUs, as the kernel writes them, by its attribute (a file)."""
+    """Confine the queued work of a WireGuard device to a list of CPUs, by its attribute (a file)."""
     if not os.path.exists(attribute):
         raise AgentError(
             "the WireGuard in the kernel cannot keep its crypt workers to the CPUs %s; only this project's module can."
@@ -119,16 +122,16 @@ def confine_work(attribute, cpus):
 
 
 def processes():
-    """The numbers of all processes now, the kernel's threads among them."""
+    """Return the numbers of all current processes, including the kernel's threads."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 def place_polls(role, before, fewest):
     """Move the threads that poll a role's WireGuard peers to the role's CPUs.
 
-    Both gateways' threads have the same names, so they are told by when they came: after ``before`` (of `processes`),
-    while the role's devices got their peers and were told to poll in threads. (The kernel's netlink interface to NAPI
-    leaves WireGuard's out, since they have no NAPI id.) ``fewest``: how many there must be.
+    Both gateways' threads have the same names, so they are distinguished by when they appeared: after ``before`` (from
+    `processes`), while the role's devices got their peers and were switched to threaded polling. (The kernel's netlink
+    interface to NAPI omits WireGuard's threads, since they have no NAPI id.) ``fewest``: how many there must be.
     """
     moved = 0
     for pid in processes() - before:
@@ -141,7 +144,7 @@ def place_polls(role, before, fewest):
 
 
 def confine_polls():
-    """Move the threads that poll WireGuard's peers, whose names begin with napi/wg, to the CPUs that trials keep to."""
+    """Move the threads that poll WireGuard's peers, named napi/wg..., to the CPUs that trials are confined to."""
     for path in glob.glob("/proc/[0-9]*/comm"):
         try:
             if read_text(path).startswith("napi/wg"):

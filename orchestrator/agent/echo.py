@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Echo requests, which the kernel at the other end answers: whether one passes, and how long it takes.
+"""Echo requests, which the kernel at the other end answers: reachability and round-trip times.
 
-icmp(7), RFC 792, RFC 4443.
-
-The times are those of this process: they hold its system calls, which take microseconds on real processors and about
-55 us each on the lab's machines.
+icmp(7), RFC 792, RFC 4443. The times are measured in this process and include its system calls, which take microseconds
+on real processors and about 55 us each on the lab's machines.
 """
 
 import contextlib
@@ -21,12 +19,15 @@ ICMP_HEADER = 8
 PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}  # request, reply
 SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0
-PROBE_SIZE = 64  # bytes of a probe's ICMP message: an IP packet of 84, as ping's
-LATE_S = 1.0  # how long the answers to the last probes are waited for
+PROBE_SIZE = 64  # bytes of a probe's ICMP message: an IP packet of 84, as with ping
+LATE_S = 1.0  # how long to wait for the answers to the last probes
 
 
 def echo_request(identity, number, size, family=socket.AF_INET):
-    """An ICMP echo request of so many bytes; its checksum is that of RFC 1071. Over IPv6 the kernel puts its own in."""
+    """Return an ICMP echo request of ``size`` bytes with the checksum of RFC 1071.
+
+    Over IPv6 the kernel replaces the checksum.
+    """
     data = struct.pack("!BBHHH", ECHO[family][0], 0, 0, identity, number & 0xFFFF) + bytes(size - ICMP_HEADER)
     even = data + bytes(size % 2)
     total = sum(struct.unpack("!%dH" % (len(even) // 2), even))
@@ -36,16 +37,16 @@ def echo_request(identity, number, size, family=socket.AF_INET):
 
 
 def echo_answer(packet, identity, family=socket.AF_INET):
-    """(number, bytes of the message) where what a raw socket got answers one of our requests, else None."""
-    header = (packet[0] & 15) * 4 if family == socket.AF_INET else 0  # which IPv6 leaves out
+    """Return (number, bytes of the message) if a packet of a raw socket answers one of our requests, else None."""
+    header = (packet[0] & 15) * 4 if family == socket.AF_INET else 0  # raw IPv6 sockets omit it
     kind, _, _, who, number = struct.unpack_from("!BBHHH", packet, header)
     return (number, len(packet) - header) if (kind, who) == (ECHO[family][1], identity) else None
 
 
 class Echoes:
-    """Round trips from a role to an address, at an even pace, in a thread, while it is entered.
+    """Context manager that times round trips from a role to an address, at an even pace, in a thread.
 
-    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}, and ``after_s``: how long it waits first.
+    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}, and ``after_s``: the initial delay.
     """
 
     def __init__(self, request):
@@ -70,7 +71,10 @@ class Echoes:
         self.socket.close()
 
     def run(self):
-        """Send what is due, take what comes; a probe that is due while another waits for the CPU is sent late."""
+        """Send what is due and receive what comes.
+
+        A request that is due while the thread waits for the CPU is sent late.
+        """
         gap_s, count = 1 / self.request["pace_pps"], round(self.request["pace_pps"] * self.request["duration_s"])
         began = time.monotonic() + self.request.get("after_s", 0.0)
         waiting = {}  # type: dict[int, float]
@@ -83,7 +87,7 @@ class Echoes:
                 message = echo_request(self.identity, self.sent, PROBE_SIZE)
                 waiting[self.sent & 0xFFFF] = time.monotonic()
                 self.sent += 1
-                with contextlib.suppress(OSError):  # a full queue: it is one that is lost
+                with contextlib.suppress(OSError):  # a full queue: this probe is lost
                     self.socket.sendto(message, (self.request["destination"], 0))
                 continue
             if now >= end or not (more or waiting):
@@ -100,5 +104,5 @@ class Echoes:
                 self.rtts_s.append(now - waiting.pop(answer[0]))
 
     def result(self):
-        """{"sent", "rtts_s"}: of the answers that came, in their order."""
+        """Return {"sent", "rtts_s"}: the round-trip times in seconds of the answers, in the order of their arrival."""
         return {"sent": self.sent, "rtts_s": [round(rtt, 7) for rtt in self.rtts_s]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of network interfaces, by ethtool(8): what it prints, read; and how each is set."""
+"""Settings of network interfaces by ethtool(8): parsing its output, and setting values."""
 
 import re
 
@@ -15,7 +15,7 @@ HASH_FIELDS = (
     ("f", "L4 bytes 0 & 1"),
     ("n", "L4 bytes 2 & 3"),
 )
-# Settings that ethtool shows as "name: value" lines of one option, and sets with another: their line, and their word.
+# Settings shown by ethtool as "name: value" lines of one option, and set by another: both options, line, and word.
 VALUES = {
     "channels": ("-l", "-L", "Combined", "combined"),
     "ring-rx": ("-g", "-G", "RX", "rx"),
@@ -25,7 +25,7 @@ VALUES = {
     "adaptive-rx": ("-c", "-C", "Adaptive RX", "adaptive-rx"),
     "adaptive-tx": ("-c", "-C", "Adaptive TX", "adaptive-tx"),
 }
-# Features that -K knows by another name than the one under which -k shows them. ethtool(8)
+# Features whose name for -K differs from the one that -k shows. ethtool(8)
 SHORT_NAMES = {
     "rx-checksumming": "rx",
     "tx-checksumming": "tx",
@@ -42,13 +42,13 @@ SHORT_NAMES = {
 }
 LONG_NAMES = {short: name for name, short in SHORT_NAMES.items()}
 NOT_THERE = "n/a"
-CHANNELS = {"combined": "Combined", "rx": "RX", "tx": "TX"}  # the words of -L, and the lines that -l prints
+CHANNELS = {"combined": "Combined", "rx": "RX", "tx": "TX"}  # words of -L, and lines that -l prints
 
 
 def values_of(text):
-    """(most, now) from what -l, -g and -c print: two parts of "name: value" lines, or one, then without a most.
+    """Return (most, now) from what -l, -g and -c print: two parts of "name: value" lines, or one, then without a most.
 
-    A line may have two values, the second under the last word of its name: "CQE mode RX: off  TX: on" has CQE mode RX
+    A line may have two values, the second under the last word of its name: "CQE mode RX: off TX: on" has CQE mode RX
     and CQE mode TX.
     """
     parts = [{}]  # type: list[dict[str, str]]
@@ -64,19 +64,22 @@ def values_of(text):
 
 
 def hash_of(text):
-    """The letters of the fields that -n prints for a kind of flow; empty where the hash is not configured."""
+    """Return the letters of the fields that -n prints for a kind of flow; empty if the hash is not configured."""
     return "".join(letter for letter, line in HASH_FIELDS if re.search(r"^\s*%s" % re.escape(line), text, re.MULTILINE))
 
 
 def features_of(text):
-    """{feature: on or off} of those that can be changed, from what -k prints."""
+    """Return {feature: on or off} of the features that can be changed, from what -k prints."""
     found = re.findall(r"^\s*([A-Za-z0-9_.-]+): (on|off)( \[[^]]*fixed[^]]*\])?", text, re.MULTILINE)
     return {name: value for name, value, fixed in found if not fixed}
 
 
 def groups_of(text):
-    """{feature: [features that -k shows below it, and that can be changed]}. To switch such a group switches each of
-    them, also one that was not as the others; so they are set and put back one by one."""
+    """Return {feature: [changeable features that -k shows below it]}.
+
+    Switching such a group switches each of them, even one that differed from the others; so they are set and restored
+    one by one.
+    """
     changeable = features_of(text)
     groups = {}  # type: dict[str, list[str]]
     above = ""
@@ -90,9 +93,9 @@ def groups_of(text):
 
 
 def settings_named(nic, name):
-    """The settings of an interface that a name means: itself, or the features of that name.
+    """Return the settings of an interface that a name stands for: itself, or the features of that name.
 
-    A feature's name is that of -k or of -K, such as gro; of a group, it means those that the group switches.
+    A feature's name is that of -k or of -K, such as gro; a group's name stands for the features that it switches.
     """
     if name in VALUES:
         return [name]
@@ -107,7 +110,7 @@ def settings_named(nic, name):
 
 
 def asked(*arguments):
-    """What ethtool prints; None where the interface has no such thing."""
+    """Return what ethtool prints; None if the interface does not support it."""
     try:
         return call(["ethtool", *arguments])
     except (AgentError, OSError):
@@ -115,7 +118,7 @@ def asked(*arguments):
 
 
 def nic_value(nic, what):
-    """A setting of an interface, as text; AgentError where it has none."""
+    """Return a setting of an interface, as text. Raises AgentError if it has none."""
     if what.startswith("hash-"):
         text = asked("-n", nic, "rx-flow-hash", what[5:])
         found = None if text is None else hash_of(text)
@@ -135,7 +138,7 @@ def nic_value(nic, what):
 
 
 def value_or_none(nic, what):
-    """A setting of an interface, as text; None where it has none."""
+    """Return a setting of an interface, as text; None if it has none."""
     try:
         return nic_value(nic, what)
     except AgentError:
@@ -155,26 +158,29 @@ def set_nic_value(nic, what, value):
 
 
 def number_of(values, name):
-    """A number among values; 0 where there is none."""
+    """Return a number among values; 0 if there is none."""
     text = values.get(name, "")
     return int(text) if text.isdigit() else 0
 
 
 def channel_kinds(most):
-    """By which words of -L a card's queues are set: combined, where it has such, else rx and tx."""
+    """Return the words of -L that set a NIC's queues: combined if it has such queues, else rx and tx."""
     kinds = [kind for kind, line in CHANNELS.items() if number_of(most, line)]
     return kinds[:1] if "combined" in kinds else kinds
 
 
 def lone_channels(values):
-    """{rx or tx: how many} of the queues that a card with combined ones has beside these, or in their place."""
+    """Return {rx or tx: how many} of the separate queues of a NIC that can have combined ones."""
     most, now = values
     kinds = ("rx", "tx") if channel_kinds(most) == ["combined"] else ()
     return {kind: number_of(now, CHANNELS[kind]) for kind in kinds if number_of(now, CHANNELS[kind])}
 
 
 def channels_text(values):
-    """The number of queues of a card, or of each kind (as `ethtool -L` takes them) where they differ; None without."""
+    """Return the number of queues of a NIC, or of each kind if they differ; None without.
+
+    The kinds are written as `ethtool -L` takes them.
+    """
     most, now = values
     lone = lone_channels(values)
     kinds = CHANNELS if lone else channel_kinds(most)
@@ -185,9 +191,10 @@ def channels_text(values):
 
 
 def channel_words(values, text):
-    """Return the arguments of `ethtool -L` for a text as `channels_text` gives it. ``values``: what the card has now.
+    """Return the arguments of `ethtool -L` for a text from `channels_text`. ``values``: the NIC's present values.
 
-    Cards refuse combined queues beside others, so a number alone takes the others away."""
+    NICs refuse combined queues in addition to separate ones, so a number alone removes the latter.
+    """
     if " " in text:
         return text.split()
     counts = dict.fromkeys(channel_kinds(values[0]) or ["combined"], text)
@@ -196,7 +203,7 @@ def channel_words(values, text):
 
 
 def most_of(nic, what):
-    """(now, most) of a number that an interface has; None where it has none. Of kinds of queues, the smaller number."""
+    """Return (now, most) of a number that an interface has, or None; for several kinds of queues, the smaller."""
     show, _, line, _ = VALUES[what]
     most, now = values_of(asked(show, nic) or "")
     lines = [CHANNELS[kind] for kind in channel_kinds(most)] if what == "channels" else [line]

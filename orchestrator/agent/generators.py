@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host's generators can do: read before a trial relies on it."""
+"""The capabilities of this host's generators, checked before a trial relies on them."""
 
 import functools
 import socket
@@ -13,7 +13,7 @@ AVAILABLE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
 
 @functools.lru_cache(maxsize=None)
 def version_of(tool):
-    """The first line of what a tool says of its version; None where it is missing or says nothing."""
+    """Return the first line of a tool's version output; None if the tool is missing or prints nothing in time."""
     try:
         return tool_version([tool, "--version"])
     except subprocess.TimeoutExpired:
@@ -21,9 +21,9 @@ def version_of(tool):
 
 
 def generator(request: GeneratorRequest) -> GeneratorAnswer:
-    """Read a tool's version once, and see that TCP in some roles can have a congestion control.
+    """Read a tool's version once, and check that TCP in some roles can use a congestion control.
 
-    {"tool", "roles": [role], "congestion": name or null} -> {"version"}. A module that the kernel has is loaded.
+    {"tool", "roles": [role], "congestion": name or null} -> {"version"}. The kernel loads the module if it has one.
     """
     for role in request.roles if request.congestion is not None else ():
         see_congestion_control(role, request.congestion)

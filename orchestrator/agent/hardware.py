@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hardware counters, where a host lets them be read: energy by RAPL, and the cycles of each CPU.
+"""Hardware counters, if a host lets them be read: energy by RAPL, and the cycles of each CPU.
 
-Energy is that of the powercap files of the kernel (Documentation/power/powercap/powercap.rst), which Intel and AMD
-processors have and guests mostly not. Cycles are those of perf_event_open(2): of a CPU that does not idle.
+Energy is read from the powercap files of the kernel (Documentation/power/powercap/powercap.rst), which Intel and AMD
+processors have and guests mostly lack. Cycles are those of perf_event_open(2), of a CPU that is not idle.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ ENERGY_FILES = {"uj": "energy_uj", "range_uj": "max_energy_range_uj"}
 SYSCALL_OF = {"x86_64": 298, "aarch64": 241}  # perf_event_open
 HARDWARE, CPU_CYCLES = 0, 0
 ATTRIBUTES_BYTES = 64  # PERF_ATTR_SIZE_VER0
-TIME_ENABLED, TIME_RUNNING = 1, 2  # of the format in which a counter is read
+TIME_ENABLED, TIME_RUNNING = 1, 2  # flags of a counter's read format
 CLOSE_ON_EXEC = 8
 
 
 def energy():
-    """The energy counters of this host: {zone, such as intel-rapl:0: {"name", "uj", "range_uj"}}.
+    """Return the energy counters of this host: {zone, such as intel-rapl:0: {"name", "uj", "range_uj"}}.
 
-    ``uj``: microjoules, which begin at 0 again after ``range_uj``. Zones are processor packages and their memory. Empty
-    where none can be read.
+    ``uj``: microjoules, which wrap to 0 after ``range_uj``. Zones are processor packages and their memory. Empty if
+    none can be read.
     """
     found = {}
     for folder in sorted(glob.glob(POWERCAP + "/*:*")):
@@ -40,7 +40,7 @@ def energy():
 
 
 class Cycles:
-    """Counters of the cycles of each CPU of this host while it is entered; none where they cannot be had."""
+    """Context manager that counts the cycles of each CPU of this host; without any counters if one is unavailable."""
 
     def __init__(self, cpus):
         self.cpus = cpus
@@ -49,7 +49,7 @@ class Cycles:
     def __enter__(self):
         for cpu in self.cpus:
             descriptor = open_counter(int(cpu))
-            if descriptor is None:  # no counter, not allowed, or all of them are taken: of some CPUs it says nothing
+            if descriptor is None:  # no counter, not allowed, or all in use: counting only some CPUs is of no use
                 self.__exit__()
                 break
             self.counters[cpu] = descriptor
@@ -61,9 +61,9 @@ class Cycles:
         self.counters = {}
 
     def read(self):
-        """Return the cycles of each CPU since it was entered: {cpu: number}; empty without counters.
+        """Return the cycles of each CPU since the context was entered: {cpu: number}; empty without counters.
 
-        A counter that shares its hardware with others counts for a part of the time: its number is scaled up.
+        A counter that shares its hardware with others counts only part of the time: its number is scaled up.
         """
         found = {}
         for cpu, descriptor in self.counters.items():
@@ -73,7 +73,7 @@ class Cycles:
 
 
 def open_counter(cpu, kind=HARDWARE, event=CPU_CYCLES):
-    """A descriptor of a CPU's counter of an event (cycles), whatever runs on it; None where there is none."""
+    """Return a descriptor of a CPU's counter of an event (cycles), whatever runs on it; None if there is none."""
     number = SYSCALL_OF.get(platform.machine())
     if number is None:
         return None

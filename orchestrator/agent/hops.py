@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel counted at every hop: packets that passed, and those that were dropped, by the counter's name.
+"""The kernel's counters at every hop: packets that passed, and packets that were dropped, by the counter's name.
 
-Also the sink: packets that arrive at a receiver, by tunnel, counted and then dropped, so that nothing answers.
+Also the sink: packets that arrive at a receiver are counted by tunnel and then dropped, so that nothing answers.
 """
 
 import json
@@ -18,7 +18,7 @@ NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 = 12, 10, 2
 NFT_MSG_GETTABLE, NFT_MSG_GETOBJ, NFTA_TABLE_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_NAME, NFTA_OBJ_DATA = 1, 19, 1, 1, 2, 4
 NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS = 1, 2
 RTM_GETQDISC, TCA_KIND, TCA_STATS2, TCA_STATS_QUEUE = 38, 1, 7, 3
-TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1  # the queueing disciplines that the others of a device add up to
+TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1  # their counts include the other queueing disciplines of a device
 # Columns of /proc/net/dev, after the device's name.
 DEVICE_COLUMNS = (
     ("rx_packets", 1),
@@ -31,7 +31,7 @@ DEVICE_COLUMNS = (
     ("tx_dropped", 11),
     ("tx_fifo", 12),
 )
-# Of /proc/net/snmp and netstat, what says that a packet was forwarded, delivered or dropped.
+# Counters of /proc/net/snmp and netstat for packets that were forwarded, delivered or dropped.
 PROTOCOL_COUNTERS = {
     "Ip": ("ForwDatagrams", "InHdrErrors", "InAddrErrors", "InDiscards", "OutDiscards", "OutNoRoutes", "FragFails"),
     "IpExt": ("InNoRoutes", "InTruncatedPkts"),
@@ -41,9 +41,9 @@ PROTOCOL_COUNTERS = {
 
 
 def sink(request: SinkRequest) -> Nothing:
-    """Have a role count what comes for each tunnel's subnet, and drop it before anything answers.
+    """Make a role count what arrives for each tunnel's subnet, and drop it before anything answers.
 
-    ``role``; ``subnets``: {tunnel: address of its network of 24 bits}. A sink that is there already goes on counting.
+    ``role``; ``subnets``: {tunnel: address of its network of 24 bits}. An existing sink continues counting.
     """
     with inside(request.role), Netlink(NETLINK_NETFILTER) as netfilter:
         if SINK in tables_of(netfilter) and set(arrivals(netfilter)) == set(request.subnets):
@@ -56,7 +56,7 @@ def sink(request: SinkRequest) -> Nothing:
         "delete table ip " + SINK,
         "add table ip " + SINK,
         *counters,
-        # After what others filter, and before what translates addresses and what routes.
+        # After other filters, and before address translation and routing.
         "add chain ip %s arrived { type filter hook prerouting priority -110 ; }" % SINK,
         "add rule ip %s arrived meta l4proto udp %s drop" % (SINK, count),
     ]
@@ -69,19 +69,19 @@ def sink(request: SinkRequest) -> Nothing:
 
 
 def remove_sink(request: RemoveSinkRequest) -> Nothing:
-    """Let a role's packets reach whom they are for again: {"role"}."""
+    """Remove a role's sink, so that packets reach their recipients again: {"role"}."""
     with inside(request.role):
         call(["nft", "-f", "-"], "add table ip %s\ndelete table ip %s\n" % (SINK, SINK))
     return {}
 
 
 def hops(request: HopsRequest) -> HopsAnswer:
-    """What was counted so far: {"roles": [role]} -> {"hops": {role: counters}, "backlog_dropped", "at_monotonic_s"}.
+    """Return the counters so far: {"roles": [role]} -> {"hops": {role: counters}, "backlog_dropped"}.
 
-    Of each role: ``devices``, {device: {column: number}}; ``protocols``, {name: {counter: number}}; ``qdiscs``,
-    {device: [kind, packets dropped]}; ``rules``, those of nftables that drop: [[name, hook or "", packets]];
-    ``sink``: {tunnel: [packets, bytes]}, empty where it has none. ``backlog_dropped``: packets that found a CPU's
-    backlog full, on the whole host; they are among those that the devices dropped.
+    For each role: ``devices``, {device: {column: number}}; ``protocols``, {name: {counter: number}}; ``qdiscs``,
+    {device: [kind, packets dropped]}; ``rules``, those of nftables that drop: [[name, hook or "", packets]]; ``sink``:
+    {tunnel: [packets, bytes]}, empty without a sink. ``backlog_dropped``: packets that found a CPU's backlog full, on
+    the whole host; they are among those that the devices dropped.
     """
     found = {role: of_role(role) for role in request.roles}
     dropped = sum(int(line.split()[1], 16) for line in read_text("/proc/net/softnet_stat").splitlines())
@@ -108,7 +108,7 @@ def of_role(role):
 
 
 def device_counts(text: str) -> "dict[str, list[int]]":
-    """The numbers of /proc/net/dev by device."""
+    """Return the numbers of /proc/net/dev by device."""
     found = {}
     for line in text.splitlines()[2:]:
         name, _, counts = line.partition(":")
@@ -117,7 +117,7 @@ def device_counts(text: str) -> "dict[str, list[int]]":
 
 
 def devices(text):
-    """The counters of /proc/net/dev by device."""
+    """Return the counters of /proc/net/dev by device."""
     return {
         name: {column: numbers[place] for column, place in DEVICE_COLUMNS}
         for name, numbers in device_counts(text).items()
@@ -125,7 +125,7 @@ def devices(text):
 
 
 def protocols(text):
-    """The counters of /proc/net/snmp or netstat that we want: pairs of lines, of names and of numbers."""
+    """Return the `PROTOCOL_COUNTERS` of /proc/net/snmp or netstat, whose lines are pairs of names and numbers."""
     found = {}
     lines = [line.split() for line in text.splitlines()]
     for i in range(0, len(lines) - 1, 2):
@@ -136,7 +136,7 @@ def protocols(text):
 
 
 def of_nftables(kind):
-    """The type and the head of a request to nftables, over IPv4."""
+    """Return the type and the head of a request to nftables, over IPv4."""
     return NFNL_SUBSYS_NFTABLES << 8 | kind, struct.pack("=BBH", NFPROTO_IPV4, 0, 0)
 
 
@@ -145,7 +145,7 @@ def text_of(data):
 
 
 def tables_of(netfilter):
-    """The names of the tables of all families."""
+    """Return the names of the tables of all families."""
     kind, _ = of_nftables(NFT_MSG_GETTABLE)
     of_all = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
     answers = netfilter.ask(kind, NLM_F_DUMP, of_all, "reading the nftables tables")
@@ -153,7 +153,7 @@ def tables_of(netfilter):
 
 
 def arrivals(netfilter):
-    """{tunnel: [packets, bytes]} of the sink's counters."""
+    """Return {tunnel: [packets, bytes]} of the sink's counters."""
     found = {}
     kind, head = of_nftables(NFT_MSG_GETOBJ)
     for answer in netfilter.ask(kind, NLM_F_DUMP, head, "reading the nftables counters"):
@@ -167,7 +167,7 @@ def arrivals(netfilter):
 
 
 def qdisc_drops(link):
-    """{device: [kind, packets dropped]} of the queueing disciplines that have dropped something."""
+    """Return {device: [kind, packets dropped]} of the queueing disciplines that have dropped something."""
     names = dict(socket.if_nameindex())
     found = {}  # type: dict[str, tuple[str, int]]
     for answer in link.ask(RTM_GETQDISC, NLM_F_DUMP, bytes(20), "reading the queueing disciplines"):
@@ -183,9 +183,9 @@ def qdisc_drops(link):
 
 
 def dropping_rules(ruleset):
-    """[[name, hook, packets]] of the rules that count and drop, from what `nft --json list ruleset` prints.
+    """Return [[name, hook, packets]] of the rules that count and drop, from what `nft --json list ruleset` prints.
 
-    A rule is called by its comment, or by its table and handle; ``hook`` is "" for a chain that others jump to.
+    A rule is named by its comment, or by its table and handle; ``hook`` is "" for a chain that others jump to.
     """
     entries = ruleset["nftables"]
     chains = [entry["chain"] for entry in entries if "chain" in entry]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading, writing and calling on a testbed host; its roles' network namespaces."""
+"""File access and commands on a testbed host, and its roles' network namespaces."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ import subprocess
 PROTOCOL = 1
 RUNTIME = "/run/orch"
 NAMESPACES = "/run/netns"
-RCU_IN_A_HURRY = {  # settings under which grace periods are short
+RCU_IN_A_HURRY = {  # settings that shorten grace periods
     "/sys/kernel/rcu_expedited": "1",
     "/sys/module/rcutree/parameters/jiffies_till_first_fqs": "0",
     "/sys/module/rcutree/parameters/jiffies_till_next_fqs": "1",
@@ -23,7 +23,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class AgentError(Exception):
-    """What went wrong on this host, as a sentence for the controller."""
+    """A failure on this host; the message is a sentence for the controller."""
 
 
 def read_text(path):
@@ -48,7 +48,7 @@ def write_text(path, text):
 
 
 def set_and_check(path, text):
-    """Write a setting and read it back."""
+    """Write a setting and verify it by reading it back. Raises AgentError."""
     write_text(path, text)
     found = read_text(path).strip()
     if found != text:
@@ -56,7 +56,7 @@ def set_and_check(path, text):
 
 
 def call(arguments, text=None, timeout=30):
-    """Run a command; its output, or an AgentError with what it printed."""
+    """Run a command and return its output. Raises AgentError with what it printed if it fails."""
     done = subprocess.run(
         arguments,
         input=text,
@@ -78,7 +78,7 @@ def family_of(address):
 
 
 def packed(address):
-    """An IPv4 or IPv6 address in the bytes that the kernel takes."""
+    """Return an IPv4 or IPv6 address in the bytes that the kernel takes."""
     return socket.inet_pton(family_of(address), address)
 
 
@@ -88,7 +88,7 @@ def sysfs_of(role):
 
 @contextlib.contextmanager
 def inside(role):
-    """Be in a role's network namespace; what is started inside stays there."""
+    """Context manager that enters a role's network namespace; processes started inside stay there."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         there = os.open(os.path.join(NAMESPACES, role), os.O_RDONLY)
@@ -111,7 +111,10 @@ def enter(namespace):
 
 @contextlib.contextmanager
 def short_grace_periods():
-    """Let RCU hurry while devices or modules go, which wait for several grace periods; never while traffic runs."""
+    """Context manager that expedites RCU while devices or modules are removed; never used while traffic runs.
+
+    Their removal waits for several grace periods.
+    """
     before = {path: read_text(path).strip() for path in RCU_IN_A_HURRY if os.path.exists(path)}
     try:
         for path in before:
@@ -131,7 +134,7 @@ def tool_version(arguments):
 
 
 def first_word(path):
-    """The first word of a file, or None."""
+    """Return the first word of a file, or None."""
     try:
         return (read_text(path).split() or [None])[0]
     except OSError:
@@ -146,7 +149,7 @@ def number_in(path):
 
 
 def chosen_or_none(path):
-    """Of a file that lists choices, the one in brackets; None where there is no such file."""
+    """Return the choice in brackets of a file that lists choices; None if there is no such file."""
     try:
         found = re.search(r"\[(\S+)\]", read_text(path))
     except OSError:

@@ -10,7 +10,7 @@ from orchestrator.agent.messages import Nothing, Request
 
 
 class ClockAnswer(typing.TypedDict):
-    """``clock_s``: seconds of the epoch; ``monotonic_s``: of CLOCK_MONOTONIC."""
+    """The host's clocks. ``clock_s``: seconds since the epoch; ``monotonic_s``: of CLOCK_MONOTONIC."""
 
     clock_s: float
     monotonic_s: float
@@ -25,24 +25,24 @@ class ClockRequest(Request[ClockAnswer]):
 
 @dataclasses.dataclass(frozen=True)
 class PauseRequest(Request[Nothing]):
-    """Wait for so many seconds by the host's clock."""
+    """Wait for ``seconds`` by the host's clock."""
 
     operation = "pause"
     seconds: float
 
 
 class ControlAnswer(typing.TypedDict):
-    """``rates``: rounds per second of each loop that computed, in the order of the CPUs, for each phase."""
+    """The work of compute loops. ``rates``: for each phase, rounds per second of each loop, in CPU order."""
 
     rates: list[list[float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class ControlRequest(Request[ControlAnswer]):
-    """Count what loops get done.
+    """Measure the work of compute loops.
 
-    ``seconds``: how long a phase is, by CLOCK_MONOTONIC; ``phases``: how many loops compute in each phase; ``cpus``: on
-    which CPUs, None for all that the agent may use.
+    ``seconds``: the length of a phase by CLOCK_MONOTONIC; ``phases``: how many loops compute in each phase; ``cpus``:
+    the CPUs to use, None for all that the agent may use.
     """
 
     operation = "control"
@@ -52,7 +52,7 @@ class ControlRequest(Request[ControlAnswer]):
 
 
 class BusyAnswer(typing.TypedDict):
-    """``cores``: how much of a core other processes used; ``names``: of the busiest."""
+    """The use by other processes. ``cores``: how many cores they used; ``names``: of the busiest."""
 
     cores: float
     names: list[str]
@@ -60,43 +60,46 @@ class BusyAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class BusyRequest(Request[BusyAnswer]):
-    """See how much other processes use the host within ``window_s`` seconds."""
+    """Measure how much other processes use the host within ``window_s`` seconds."""
 
     operation = "busy"
     window_s: float
 
 
 class LeaseAnswer(typing.TypedDict):
-    """``taken_by``: None where the lease was taken; else who has it: the ``holder`` that they gave, the agent's process
-    (``agent_pid``), and ``silent_s``, for how long its controller has asked nothing."""
+    """The result of a lease.
+
+    ``taken_by``: None if the lease was obtained; else the present holder: its ``holder``, the agent's process
+    (``agent_pid``), and ``silent_s``, the seconds since its controller's last request.
+    """
 
     taken_by: dict[str, typing.Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class LeaseRequest(Request[LeaseAnswer]):
-    """Take the host for one run. ``holder``: who takes it, JSON values."""
+    """Take the host for one run. ``holder``: a description of the holder, as JSON values."""
 
     operation = "lease"
     holder: typing.Mapping[str, typing.Any]
 
 
 class BreakLeaseAnswer(typing.TypedDict):
-    """``ended``: the process that was ended; None where nobody held the lease."""
+    """The end of a lease. ``ended``: the process that was ended; None if nobody held the lease."""
 
     ended: int | None
 
 
 @dataclasses.dataclass(frozen=True)
 class BreakLeaseRequest(Request[BreakLeaseAnswer]):
-    """End the agent that holds the host's lease. ``hard``: without giving anything back."""
+    """End the agent that holds the host's lease. ``hard``: kill it, so that it restores nothing."""
 
     operation = "break_lease"
     hard: bool = False
 
 
 class LeaveAnswer(typing.TypedDict):
-    """Sentences: ``done``: what was found and put back; ``left``: what could not be."""
+    """The restored state, in sentences. ``done``: what was restored; ``left``: what could not be."""
 
     done: list[str]
     left: list[str]
@@ -104,7 +107,7 @@ class LeaveAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class LeaveRequest(Request[LeaveAnswer]):
-    """Give the host back. ``leftovers``: also those of an agent that was killed."""
+    """Restore the host. ``leftovers``: also restore what a killed agent left behind."""
 
     operation = "leave"
     leftovers: bool = False
@@ -119,7 +122,7 @@ class RestartRequest(Request[Nothing]):
 
 @dataclasses.dataclass(frozen=True)
 class ConfineRequest(Request[Nothing]):
-    """Keep to some CPUs from now on."""
+    """Confine the agent and what it starts to some CPUs."""
 
     operation = "confine"
     cpus: typing.Sequence[int]
@@ -127,14 +130,14 @@ class ConfineRequest(Request[Nothing]):
 
 @dataclasses.dataclass(frozen=True)
 class PlaceRequest(Request[Nothing]):
-    """Give each role CPUs of its own from now on. ``roles``: {role: its CPUs}, no CPU twice."""
+    """Give each role its own CPUs. ``roles``: {role: its CPUs}, no CPU twice."""
 
     operation = "place"
     roles: typing.Mapping[str, typing.Sequence[int]]
 
 
 class ReadSettingsAnswer(typing.TypedDict):
-    """``values``: {name: value}; ``refused``: {name: what was said}, of those that may refuse."""
+    """Settings of the host. ``values``: {name: value}; ``refused``: {name: error}, of those that may refuse."""
 
     values: dict[str, str]
     refused: dict[str, str]
@@ -143,7 +146,7 @@ class ReadSettingsAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class ReadSettingsRequest(Request[ReadSettingsAnswer]):
-    """Read settings of the host. ``may_refuse``: those of which no failure is one of the request."""
+    """Read settings of the host. ``may_refuse``: those whose failure is not a failure of the request."""
 
     operation = "read_settings"
     names: typing.Sequence[str] = ()
@@ -151,21 +154,21 @@ class ReadSettingsRequest(Request[ReadSettingsAnswer]):
 
 
 class Refusal(typing.TypedDict):
-    """``said``: what was said when a setting was refused; ``now``: its value, None where it cannot be read."""
+    """A refused setting. ``said``: the error; ``now``: its present value, None if it cannot be read."""
 
     said: str
     now: str | None
 
 
 class WriteSettingsAnswer(typing.TypedDict):
-    """``refused``: {name: Refusal}, of those that may refuse."""
+    """The failures. ``refused``: {name: Refusal}, of those that may refuse."""
 
     refused: dict[str, Refusal]
 
 
 @dataclasses.dataclass(frozen=True)
 class WriteSettingsRequest(Request[WriteSettingsAnswer]):
-    """Write settings of the host in this order, and read each back. ``may_refuse``: as of `ReadSettingsRequest`."""
+    """Write settings of the host in this order, and read each back. ``may_refuse``: as in `ReadSettingsRequest`."""
 
     operation = "write_settings"
     values: typing.Mapping[str, str]
@@ -173,7 +176,7 @@ class WriteSettingsRequest(Request[WriteSettingsAnswer]):
 
 
 class RoleSettingsAnswer(typing.TypedDict):
-    """``set``: {role: {name: value}}, what a role's namespace has of its own; ``others``: what is of the whole host."""
+    """Settings by role. ``set``: those of its own namespace; ``others``: those of the whole host, not written."""
 
     set: dict[str, dict[str, str]]
     others: dict[str, dict[str, str]]
@@ -181,21 +184,21 @@ class RoleSettingsAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class RoleSettingsRequest(Request[RoleSettingsAnswer]):
-    """Set in roles what their namespaces have of their own. ``roles``: {role: {name: value}}."""
+    """Write the settings that roles' namespaces have of their own. ``roles``: {role: {name: value}}."""
 
     operation = "role_settings"
     roles: typing.Mapping[str, typing.Mapping[str, str]]
 
 
 class VariantAnswer(typing.TypedDict):
-    """``build_id``: of the wireguard module in the kernel."""
+    """The loaded module. ``build_id``: of the wireguard module in the kernel."""
 
     build_id: str
 
 
 @dataclasses.dataclass(frozen=True)
 class VariantRequest(Request[VariantAnswer]):
-    """Bring a wireguard module into the kernel.
+    """Load a wireguard module into the kernel.
 
     ``module``: its path; ``build_id``: the one that it must have; ``parameters``: {name: value} of its parameters.
     """
@@ -208,14 +211,16 @@ class VariantRequest(Request[VariantAnswer]):
 
 @dataclasses.dataclass(frozen=True)
 class WatchKernelLogRequest(Request[Nothing]):
-    """Have `KernelLogRequest` report complaints from now on."""
+    """Mark the time from which `KernelLogRequest` reports complaints."""
 
     operation = "watch_kernel_log"
 
 
 class KernelLogAnswer(typing.TypedDict):
-    """``complaints``: lines that say that something went wrong; ``crypto``: which code encrypts, None where the kernel
-    does not say."""
+    """What the kernel's log says.
+
+    ``complaints``: lines that report a problem; ``crypto``: which code encrypts, None if the kernel does not say.
+    """
 
     complaints: list[str]
     crypto: str | None
@@ -223,7 +228,7 @@ class KernelLogAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class KernelLogRequest(Request[KernelLogAnswer]):
-    """Read the kernel's log. ``most``: how many complaints are returned."""
+    """Read the kernel's log. ``most``: the maximum number of complaints."""
 
     operation = "kernel_log"
     most: int

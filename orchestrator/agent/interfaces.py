@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interfaces of a network namespace, as the kernel tells of them: what each is, and which it is made of."""
+"""The interfaces of a network namespace as the kernel reports them: their kind, state and relations."""
 
 import os
 import socket
@@ -14,13 +14,15 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_L
 IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID, IFLA_INFO_KIND = 20, 27, 28, 37, 1
 IFLA_AF_SPEC, IFLA_INET6_TOKEN = 26, 7
 PAIRS = {"veth", "netkit", "vxcan"}
-# Flags of an interface that are asked for: noarp, promisc, allmulti, multicast. netdevice(7)
+# Flags of an interface that can be set: noarp, promisc, allmulti, multicast. netdevice(7)
 IFF_KEPT = 0x80 | 0x100 | 0x200 | 0x1000
 
 
 class Link(typing.NamedTuple):
-    """One interface. ``kind``: vlan, bridge, bond and the like, empty of a card. ``under``: the number of the interface
-    of the same namespace that it is made on; ``master``: of the one whose port it is; 0 for none.
+    """One interface.
+
+    ``kind``: vlan, bridge, bond and the like, empty for a NIC. ``under``: the number of the interface of the same
+    namespace that it is made on; ``master``: of the one whose port it is; 0 for none.
     """
 
     number: int
@@ -42,13 +44,13 @@ class Link(typing.NamedTuple):
 
 
 def links_of(netlink):
-    """{name: Link} of the namespace of a netlink socket."""
+    """Return {name: Link} of the namespace of a netlink socket."""
     found = {}
     for answer in netlink.ask(RTM_GETLINK, NLM_F_DUMP, bytes(16), "reading the interfaces"):
         _, index, flags, _ = struct.unpack_from("=BxxxiII", answer)
         parts = attributes(answer[16:])
         name, kind = text_in(parts, IFLA_IFNAME), text_in(attributes(parts.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND)
-        # Not those that are made on an interface of another namespace, nor the other end of a pair.
+        # Excludes those built on an interface of another namespace, and the other end of a pair.
         made_on_one = IFLA_LINK_NETNSID not in parts and kind not in PAIRS
         found[name] = Link(
             number=index,
@@ -68,7 +70,7 @@ def links_of(netlink):
 
 
 def token_in(parts):
-    """The lower half of the IPv6 addresses that an interface makes for itself, hex; empty where it was not chosen."""
+    """Return the lower half of an interface's self-assigned IPv6 addresses, hex; empty if it was not chosen."""
     token = attributes(attributes(parts.get(IFLA_AF_SPEC, b"")).get(socket.AF_INET6, b"")).get(IFLA_INET6_TOKEN, b"")
     return token.hex() if any(token) else ""
 
@@ -82,9 +84,10 @@ def number_in(parts, number):
 
 
 def change_link(netlink, name, what, *parts, flags=0, of=0):
-    """Change an interface: the bits ``of`` become those of ``flags``, and what the attributes ``parts`` say.
+    """Change an interface: the bits ``of`` become those of ``flags``, and the attributes ``parts`` are set.
 
-    ``what`` of it goes into the sentence of a NetlinkError, "putting back ... of x0". AgentError: it is not there.
+    ``what`` begins the sentence of a NetlinkError: "putting back ... of x0". Raises AgentError if there is no such
+    interface.
     """
     known = links_of(netlink)
     if name not in known:
@@ -94,7 +97,7 @@ def change_link(netlink, name, what, *parts, flags=0, of=0):
 
 
 def link_state(link):
-    """The attributes of the interface itself that can be restored."""
+    """Return the attributes of the interface itself that can be restored."""
     return {
         "mtu": link.mtu,
         "address": link.address,
@@ -108,7 +111,7 @@ def link_state(link):
 
 
 def put_link_back(netlink, name, was):
-    """Bring an interface to what it was: see link_state, whose parts may be missing or null. Sentences on failures."""
+    """Restore an interface to its `link_state`, whose parts may be missing or null; return sentences on failures."""
     packed = {
         "mtu": lambda value: attribute(IFLA_MTU, struct.pack("=I", value)),
         "address": lambda value: attribute(IFLA_ADDRESS, bytes.fromhex(value)),
@@ -145,15 +148,15 @@ def rename(netlink, name, new):
 
 
 def move(netlink, name, namespace, new):
-    """Move an interface that is down to the namespace of a descriptor, where it has a new name."""
+    """Move an interface that is down to the namespace of a descriptor, and give it a new name there."""
     to = attribute(IFLA_NET_NS_FD, struct.pack("=i", namespace))
     change_link(netlink, name, "changing the namespace", to, name_attribute(IFLA_IFNAME, new))
 
 
 def below(name, links):
-    """The interfaces that one stands on, and itself: the parents of a VLAN or macvlan, the ports of a bond or bridge.
+    """Return an interface and those it is built on: the parents of a VLAN or macvlan, the ports of a bond or bridge.
 
-    ``links``: {name: Link}. What the kernel shows in sysfs alone (lower_*) is among them.
+    ``links``: {name: Link}. Relations that the kernel shows only in sysfs (lower_*) are included.
     """
     by_number = {link.number: link.name for link in links.values()}
     found, ahead = set(), [name]  # type: tuple[set[str], list[str]]
@@ -168,13 +171,13 @@ def below(name, links):
 
 
 def above(name, links):
-    """The interfaces that are made on one, which would go with it."""
+    """Return the interfaces that are built on one, and would move or vanish with it."""
     made_on = {link.name for link in links.values() if link.under == links[name].number and link.name != name}
     return sorted(made_on | {other for other in adjacent(name, "upper_") if other in links})
 
 
 def adjacent(name, which):
-    """The names that an interface's folder has as ``lower_*`` or ``upper_*``."""
+    """Return the names that an interface's folder has as ``lower_*`` or ``upper_*``."""
     folder = "/sys/class/net/" + name
     there = os.listdir(folder) if os.path.isdir(folder) else []
     return [entry[len(which) :] for entry in there if entry.startswith(which)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which interrupts an interface's queues have: proc_interrupts(5), and the names that drivers give them."""
+"""The interrupts of an interface's queues, from proc_interrupts(5) and the names that drivers give them."""
 
 import os
 import re
@@ -8,24 +8,25 @@ from orchestrator.agent.host import number_in, read_text, sysfs_of
 from orchestrator.agent.nics import taken_nics
 from orchestrator.agent.survey_messages import QueueInterruptsAnswer, QueueInterruptsRequest
 
-# Names of interrupts that are for no queue, whatever the driver: its configuration, its mailbox, its errors, other
-# functions of the same card. Numbers in them are no queues (i40e: fdir-TxRx-0; bnxt: bnxt_re-nq-0).
+# Names of interrupts that belong to no queue, in any driver: its configuration, its mailbox, its errors, other
+# functions of the same NIC. Numbers in them are not queues (i40e: fdir-TxRx-0; bnxt: bnxt_re-nq-0).
 NO_QUEUE = re.compile(
     r"config|control|ctrl|async|misc|mgm?nt|mgmt|admin|mailbox|mbx|fdir|event|notify|err|link|lsc|other|cmd|pages|slow|"
     r"health|service|ptp|oicr|exn|hwc|fwevt|\bfw|_re-|rdma|roce|ceq|aeq|crypto|\bsp(-|$)|^qed_sp"
 )
-# At the end of a name it says which card, and its last digit is no queue.
+# At the end of a name it identifies the NIC, and its last digit is not a queue.
 PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
-# What stands between the counts and the names: the chip, and the number there with or without the way it is triggered.
-# The chip may have blanks in its name: Hyper-V PCIe MSI.
+# The words between the counts and the names: the chip, and its number there with or without the kind of trigger. The
+# chip's name may contain blanks: Hyper-V PCIe MSI.
 TRIGGERED = re.compile(r"^(-?\d*-?(edge|level|event|fasteoi|percpu)|Edge|Level|None)$")
 PLACE = re.compile(r"^-?\d+$")
 
 
 def named_interrupts(text):
-    """{number: name} of the interrupts that a driver asked for, from /proc/interrupts; of a shared one, the last name.
+    """Return {number: name} of the interrupts that drivers requested, from /proc/interrupts.
 
-    A line without a name is an interrupt that nobody asked for: its interface is down.
+    A shared interrupt has its last name. A line without a name is an interrupt that nobody requested: its interface is
+    down.
     """
     lines = text.splitlines()
     cpus = len(lines[0].split()) if lines else 0
@@ -39,7 +40,7 @@ def named_interrupts(text):
 
 
 def behind_the_chip(words):
-    """The words of the names, of those that follow the counts."""
+    """Return the words of the names, among those that follow the counts."""
     triggered = [place for place, word in enumerate(words) if TRIGGERED.match(word)]
     if triggered:
         return words[triggered[0] + 1 :]
@@ -48,13 +49,13 @@ def behind_the_chip(words):
 
 
 def queues_of(names, nic):
-    """[[number, queue]] of {number: name}: the queue is the number at the end of a name.
+    """Return [[number, queue]] for {number: name}; the queue is the number at the end of a name.
 
-    Where some interrupts say their queue, those that do not are for something else, such as the one with the name of
-    the interface alone. Where none says it, the queue is the place among them.
+    If some names have a queue, the others belong to something else, such as the one with the name of the interface
+    alone. If none has, the queue is the index among them.
     """
     bare = {number: name.split("@")[0] for number, name in names.items()}
-    of_nic = re.compile(r"(?<![A-Za-z0-9])%s(?![0-9])" % re.escape(nic))  # an interface may be called uplink
+    of_nic = re.compile(r"(?<![A-Za-z0-9])%s(?![0-9])" % re.escape(nic))  # its name may match NO_QUEUE, as uplink does
     own = {number: of_nic.sub("", name) for number, name in bare.items()}
     fit = {number: name for number, name in own.items() if not NO_QUEUE.search(name.lower())}
     told = {}
@@ -70,9 +71,10 @@ def queues_of(names, nic):
 
 
 def interrupts_of(nic, sysfs="/sys"):
-    """[[number, queue]] of an interface's queues; none while it is down, since drivers ask for them as it goes up.
+    """Return [[number, queue]] of an interface's queues.
 
-    ``sysfs``: where the namespace's is mounted in which the interface is.
+    It is empty while the interface is down, since drivers request interrupts on going up. ``sysfs``: where the sysfs of
+    the interface's namespace is mounted.
     """
     device = os.path.realpath("%s/class/net/%s/device" % (sysfs, nic))
     folders = [device + "/msi_irqs", os.path.dirname(device) + "/msi_irqs"]
@@ -83,8 +85,10 @@ def interrupts_of(nic, sysfs="/sys"):
 
 
 def queue_interrupts(request: QueueInterruptsRequest) -> QueueInterruptsAnswer:
-    """Of the interfaces that roles have, which are up: {} -> {"interrupts": {interface: [[number, queue]]}}, each by
-    the name that the host knows it by."""
+    """Return the queue interrupts of the interfaces that roles have, which are up.
+
+    {} -> {"interrupts": {interface, by its name on the host: [[number, queue]]}}
+    """
     del request
     return {
         "interrupts": {

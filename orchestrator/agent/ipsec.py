@@ -2,8 +2,8 @@
 """IPsec tunnels between the gateways: the kernel's ESP in tunnel mode with static keys, by XFRM's netlink interface.
 
 A tunnel is an XFRM interface, a pair of security associations (SAs), and policies that have the interface's id, so that
-routes choose a tunnel as they do with WireGuard's devices. Each tunnel has outer addresses of its own at both ends,
-since many NICs hash ESP packets on addresses only. Structures are those of linux/xfrm.h on 64-bit machines.
+routes choose a tunnel as they do with WireGuard's devices. Each tunnel has its own outer addresses at both ends, since
+many NICs hash ESP packets on addresses only. Structures are those of linux/xfrm.h on 64-bit machines.
 """
 
 import errno
@@ -47,7 +47,7 @@ XFRMA_TMPL, XFRMA_ALG_AEAD, XFRMA_REPLAY_ESN_VAL, XFRMA_IF_ID = 5, 18, 23, 31
 IFLA_XFRM_LINK, IFLA_XFRM_IF_ID = 1, 2
 XFRM_MODE_TUNNEL, XFRM_STATE_AF_UNSPEC, XFRM_STATE_ESN = 1, 32, 128
 POLICY_IN, POLICY_OUT, POLICY_FORWARD = 0, 1, 2
-LIFETIME = struct.pack("=8Q", *[2**64 - 1] * 4, 0, 0, 0, 0)  # no end by bytes, packets or time
+LIFETIME = struct.pack("=8Q", *[2**64 - 1] * 4, 0, 0, 0, 0)  # no limit by bytes, packets or time
 CURRENT = bytes(32)  # struct xfrm_lifetime_cur
 ANY = bytes(16)
 FLUSH_ESP = bytes([socket.IPPROTO_ESP])  # struct xfrm_usersa_flush
@@ -56,27 +56,30 @@ SPI_BASE = 0x10000  # an SPI is this plus the number of the tunnel
 
 
 def key_of(secret, sender, number, length):
-    """The key, with its salt, of the SA of one tunnel in one direction: HMAC-SHA-512 of a secret of the trial."""
+    """Return the key, with its salt, of one tunnel's SA in one direction: HMAC-SHA-512 of the trial's secret."""
     return hmac.new(secret, b"%s %d" % (sender.encode(), number), hashlib.sha512).digest()[:length]
 
 
 def address(text):
-    """An xfrm_address_t."""
+    """Return an address as an xfrm_address_t."""
     return packed(text).ljust(16, b"\0")
 
 
 def selector(family):
-    """A struct xfrm_selector that takes every packet of an address family."""
+    """Return a struct xfrm_selector that matches every packet of an address family."""
     return struct.pack("=16s16sHHHHHBBB3xiI", ANY, ANY, 0, 0, 0, 0, family, 0, 0, 0, 0, 0)
 
 
 def identity(destination, spi):
-    """A struct xfrm_id."""
+    """Return a struct xfrm_id."""
     return address(destination) + struct.pack(">I", spi) + bytes([socket.IPPROTO_ESP, 0, 0, 0])
 
 
 def association(source, destination, number, algorithm, key, window):
-    """The message that makes an SA: ESP in tunnel mode, extended sequence numbers, a replay window in packets."""
+    """Return the message that creates an SA.
+
+    It uses ESP in tunnel mode, extended sequence numbers, and a replay window of ``window`` packets.
+    """
     head = selector(socket.AF_UNSPEC) + identity(destination, SPI_BASE + number) + address(source)
     head += LIFETIME + CURRENT + bytes(12)
     flags = XFRM_STATE_AF_UNSPEC | XFRM_STATE_ESN  # inner packets of both families
@@ -93,7 +96,7 @@ def association(source, destination, number, algorithm, key, window):
 
 
 def policy(direction, family, source, destination, number):
-    """The message that makes the policy of a tunnel in one direction for an address family."""
+    """Return the message that creates the policy of a tunnel in one direction for an address family."""
     spi = SPI_BASE + number if direction == POLICY_OUT else 0
     head = selector(family) + LIFETIME + CURRENT + struct.pack("=IIBBBB4x", 0, 0, direction, 0, 0, 0)
     template = identity(destination, spi) + struct.pack("=H2x", socket.AF_INET) + address(source)
@@ -102,15 +105,15 @@ def policy(direction, family, source, destination, number):
 
 
 def ipsec(request: IpsecRequest) -> Nothing:
-    """Make IPsec tunnels: {"gateways": {role: wanted}}, ``secret`` (hex), ``algorithm``, ``key_bytes``, ``window``.
+    """Create IPsec tunnels: {"gateways": {role: wanted}}, ``secret`` (hex), ``algorithm``, ``key_bytes``, ``window``.
 
     ``wanted``: {"far": role, "lines": [lines for ip -batch], "routes": [route], "families": [4, 6], "tunnels":
     [{"device", "number", "mtu", "here", "there"}]} with the outer addresses of each tunnel. The keys of both directions
-    are derived from the secret, which is another one for every trial and is not kept.
+    derive from the secret, which is new for every trial and is not stored.
     """
     secret, size = bytes.fromhex(request.secret), request.key_bytes
     for role, wanted in request.gateways.items():
-        flush_ipsec(role)  # of an attempt that broke off
+        flush_ipsec(role)  # left by an aborted attempt
         ip_batch(role, wanted["lines"])
         below = struct.pack("=I", int(read_text(sysfs_of(role) + "/class/net/wan0/ifindex")))
         families = [{4: socket.AF_INET, 6: socket.AF_INET6}[version] for version in wanted["families"]]
@@ -141,7 +144,7 @@ def ipsec(request: IpsecRequest) -> Nothing:
 
 
 def has_ipsec(role):
-    """Whether a role has devices of IPsec tunnels."""
+    """Return True if a role has devices of IPsec tunnels."""
     return any(name.startswith("esp") for name in os.listdir(sysfs_of(role) + "/class/net"))
 
 
@@ -157,10 +160,10 @@ def flush_ipsec(role):
 
 
 def associations(request: AssociationsRequest) -> AssociationsAnswer:
-    """Read the counters of the SAs of ``roles``, and which driver the kernel has for ``algorithm``.
+    """Return the counters of the SAs of ``roles``, and the kernel's driver for ``algorithm``.
 
-    ``counted``: {role: [{"tunnel", "destination", "packets", "bytes", "replay", "integrity"}]}; replay are packets
-    outside the window or seen before, integrity those that do not authenticate. ``driver``: see `driver_of`.
+    ``counted``: {role: [{"tunnel", "destination", "packets", "bytes", "replay", "integrity"}]}; replay counts packets
+    outside the window or seen before, integrity those that fail authentication. ``driver``: see `driver_of`.
     """
     counted = {}
     for role in request.roles:
@@ -171,7 +174,7 @@ def associations(request: AssociationsRequest) -> AssociationsAnswer:
 
 
 def counters_of(answer):
-    """The counters of an SA from its struct xfrm_usersa_info."""
+    """Return the counters of an SA from its struct xfrm_usersa_info."""
     octets, packets = struct.unpack_from("=QQ", answer, 160)
     _, replay, integrity = struct.unpack_from("=III", answer, 192)
     return {
@@ -185,7 +188,10 @@ def counters_of(answer):
 
 
 def driver_of(algorithm, text):
-    """The driver of an algorithm that the kernel prefers, by the text of /proc/crypto. AgentError where it has none."""
+    """Return the driver that the kernel prefers for an algorithm, from the text of /proc/crypto.
+
+    Raises AgentError if it has none.
+    """
     found = []
     for block in text.split("\n\n"):
         fields = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has this host: one run at a time."""
+"""The lease of this host, which one run at a time can hold."""
 
 import contextlib
 import fcntl
@@ -12,14 +12,14 @@ import typing
 from orchestrator.agent.host import RUNTIME, AgentError, read_bytes
 from orchestrator.agent.host_messages import BreakLeaseAnswer, BreakLeaseRequest, LeaseAnswer, LeaseRequest
 
-LEASE: "dict[str, typing.TextIO]" = {}  # file: the lease; held: the same, while this agent has it
+LEASE: "dict[str, typing.TextIO]" = {}  # file: the lease; held: the same file, while this agent has it
 
 
 def lease(request: LeaseRequest) -> LeaseAnswer:
-    """Take this host for one run: {"holder": {...}}. The lock goes with this agent, however it ends.
+    """Take this host for one run: {"holder": {...}}. The lock ends with this agent, however it ends.
 
-    The answer's ``taken_by`` is null, or who has it: the ``holder`` that they gave, the agent's process, and
-    ``silent_s``, for how long its controller has asked nothing.
+    The answer's ``taken_by`` is null, or the present holder: its ``holder``, the agent's process, and ``silent_s``, the
+    seconds since its controller's last request.
     """
     if "file" not in LEASE:
         os.makedirs(RUNTIME, exist_ok=True)
@@ -39,7 +39,7 @@ def lease(request: LeaseRequest) -> LeaseAnswer:
 def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
     """End the agent that holds this host's lease, whose controller may be gone: {"ended": pid or null}.
 
-    ``hard``: so that it gives nothing back, since it did not end when it was asked to.
+    ``hard``: kill it, so that it restores nothing, because it did not end when asked to.
     """
     try:
         with open(RUNTIME + "/lease", encoding="utf-8") as file:
@@ -57,7 +57,7 @@ def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
 
 
 def holder_in(file):
-    """Who has the host, as they said; None where that cannot be read."""
+    """Return the holder that a lease names; None if it cannot be read."""
     file.seek(0)
     with contextlib.suppress(ValueError):
         return json.load(file)
@@ -65,19 +65,19 @@ def holder_in(file):
 
 
 def silent_s(file):
-    """For how long the agent that has the lease was asked nothing, in seconds."""
+    """Return the seconds since the last request to the agent that has the lease."""
     return max(0.0, time.time() - os.fstat(file.fileno()).st_mtime)
 
 
 def note_request():
-    """Say in the lease, if this agent has it, that its controller still asks."""
+    """Update the time of the lease, if this agent has it, to show that its controller is active."""
     if "held" in LEASE:
         with contextlib.suppress(OSError):
             os.utime(LEASE["held"].fileno())
 
 
 def holder_of_lease():
-    """Who has this host, as they said; None for nobody."""
+    """Return the holder of this host as it named itself; None if there is none."""
     try:
         with open(RUNTIME + "/lease", encoding="utf-8") as file:
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much other programs use this host."""
+"""The processor time that other programs use on this host."""
 
 import os
 import time
@@ -11,7 +11,7 @@ PF_KTHREAD = 0x200000  # include/linux/sched.h; proc_pid_stat(5), flags
 
 
 def process_seconds(own=()):
-    """{pid: (name, processor seconds)} of all processes but the kernel's, this agent and ``own``."""
+    """Return {pid: (name, processor seconds)} of all processes except the kernel's, this agent and ``own``."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid() and int(name) not in own:
@@ -25,7 +25,7 @@ def process_seconds(own=()):
 
 
 def used_between(before, after, elapsed_s) -> BusyAnswer:
-    """{"cores": how much of a core others used between two readings, "names": of the busiest}."""
+    """Return {"cores": cores that others used between two readings, "names": of the busiest}."""
     used = [(name, seconds - before.get(pid, (name, 0.0))[1]) for pid, (name, seconds) in after.items()]
     busiest = sorted(used, key=lambda item: -item[1])[:3]
     return {
@@ -35,7 +35,7 @@ def used_between(before, after, elapsed_s) -> BusyAnswer:
 
 
 def busy(request: BusyRequest) -> BusyAnswer:
-    """How much other processes use this host: {"window_s"} -> {"cores", "names"}."""
+    """Measure how much other processes use this host: {"window_s"} -> {"cores", "names"}."""
     return busy_processes(request.window_s)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all requests to the agent and their answers have in common; both sides use it.
+"""The common base of requests to the agent and of their answers; both sides use it.
 
 A request is a dataclass whose fields are its arguments; its answer is a TypedDict, since it is stored and sent as JSON.
-Those of each operation are in `host_messages`, `survey_messages`, `network_messages` and `traffic_messages`.
+Those of each operation are in `host_messages`, `survey_messages`, `network_messages`, `packet_messages` and
+`traffic_messages`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ Answer_co = typing.TypeVar("Answer_co", covariant=True)
 
 
 class Nothing(typing.TypedDict):
-    """The answer of an operation that has nothing to report but that it worked."""
+    """The answer of an operation that reports nothing but its success."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request(typing.Generic[Answer_co]):
-    """What an operation is asked for. The parameter is the type of its answer; ``operation`` is its name."""
+    """The arguments of an operation. The type parameter is the type of its answer; ``operation`` is its name."""
 
     operation: typing.ClassVar[str]
 
@@ -40,7 +41,7 @@ def decode(
 ) -> typing.Any:
     """Return the request in a message from the controller, ``{"op": name, **arguments}``.
 
-    ``kinds``: the kinds of requests by operation. Raises AgentError where the operation is unknown, or an argument is
+    ``kinds``: the kinds of requests by operation. Raises AgentError if the operation is unknown, or an argument is
     missing or unknown.
     """
     arguments = dict(message)
@@ -56,7 +57,7 @@ def decode(
 
 
 def check_answer(kind: type[Request[typing.Any]], answer: typing.Mapping[str, typing.Any]) -> str | None:
-    """Return a sentence on keys that the answer to a kind of request lacks, or should not have; None without any."""
+    """Return a sentence on missing and unknown keys of the answer to a kind of request; None if it is correct."""
     declared = answer_type(kind)
     allowed = declared.__required_keys__ | declared.__optional_keys__
     trouble = disagreement(answer, declared.__required_keys__, allowed)
@@ -66,7 +67,7 @@ def check_answer(kind: type[Request[typing.Any]], answer: typing.Mapping[str, ty
 def disagreement(
     found: typing.Iterable[str], required: typing.Iterable[str], allowed: typing.Iterable[str]
 ) -> str | None:
-    """Return what some keys lack and which of them are unknown, the end of a sentence; None where neither is so."""
+    """Return which required keys are missing and which are not allowed, as the end of a sentence; None if all agree."""
     lacking, unknown = sorted(set(required) - set(found)), sorted(set(found) - set(allowed))
     parts = ["lacks %s" % ", ".join(lacking)] if lacking else []
     parts += ["has the unknown %s" % ", ".join(unknown)] if unknown else []

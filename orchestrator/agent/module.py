@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wireguard module in the kernel: the variant's while a run goes on, what it was before after it."""
+"""The wireguard module in the kernel: the variant's during a run, the original one afterwards."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from orchestrator.agent.host_messages import VariantAnswer, VariantRequest
 
 
 def loaded_build_id():
-    """The build id of the wireguard module in the kernel, hex; None when it is not loaded."""
+    """Return the build id of the wireguard module in the kernel, hex; None if it is not loaded."""
     try:
         with open(MODULE + "/notes/.note.gnu.build-id", "rb") as file:
             note = file.read()
@@ -31,8 +31,8 @@ def loaded_build_id():
 
 
 DEPENDENCIES_LOADED = set()  # type: set[str]
-# The build id of the module that was in the kernel before the first variant's, or "none": for the agent that puts it
-# back, which may be another one.
+# The build id of the module that was loaded before the first variant's, or "none": for the agent that restores it,
+# which may be another one.
 FOUND_LOADED = RUNTIME + "/module-before"
 
 
@@ -43,7 +43,7 @@ def remember_module():
 
 
 def put_module_back():
-    """Leave the wireguard module as it was found: not loaded, or the system's own. True where it was another."""
+    """Restore the wireguard module as it was found: not loaded, or the system's own. Return True if it had changed."""
     before = read_bytes(FOUND_LOADED).decode()
     if not before:
         return False
@@ -58,9 +58,10 @@ def put_module_back():
 
 
 def variant(request: VariantRequest) -> VariantAnswer:
-    """Bring the wanted wireguard module into the kernel and prove by its build id that it is the one.
+    """Load the wanted wireguard module into the kernel and verify it by its build id; return {"build_id"}.
 
-    Device settings that are module parameters (``parameters``) are written before any device is made.
+    Device settings that are module parameters (``parameters``) are written before any device is created. Raises
+    AgentError if the module cannot be loaded or another one is in the kernel.
     """
     wanted, path = request.build_id, request.module
     found = loaded_build_id()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own interface to devices, routes and tunnels."""
+"""Netlink, the kernel's interface to devices, routes and tunnels."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import struct
 
 from orchestrator.agent.host import AgentError, family_of, packed
 
-# They mark the devices of a trial, so that each group can be removed in one go, and all groups at the same time.
+# The groups of a trial's devices: each group can be removed by one request, and all groups in parallel.
 DEVICE_GROUPS = range(51820, 51820 + 48)
 NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
@@ -30,7 +30,7 @@ WGALLOWEDIP_FAMILY, WGALLOWEDIP_IPADDR, WGALLOWEDIP_CIDR_MASK = 1, 2, 3
 
 
 def attribute(kind, data):
-    """One netlink attribute, padded."""
+    """Return one netlink attribute, padded."""
     length = 4 + len(data)
     return struct.pack("=HH", length, kind) + data + bytes(-length % 4)
 
@@ -40,7 +40,7 @@ def nested(kind, *parts):
 
 
 def attribute_list(data):
-    """(kind, content) of each attribute in a row."""
+    """Yield (kind, content) of each attribute in a sequence."""
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
         yield kind & NLA_TYPE, data[4:length]
@@ -52,7 +52,10 @@ def attributes(data):
 
 
 class NetlinkError(AgentError):
-    """What the kernel refused: ``number`` as in errno(3), ``words`` as the kernel and strerror(3) say it."""
+    """A request that the kernel refused.
+
+    ``number`` as in errno(3); ``words``: the message of strerror(3) and the kernel.
+    """
 
     def __init__(self, what, number, said=""):
         self.number = number
@@ -61,13 +64,13 @@ class NetlinkError(AgentError):
 
 
 class Netlink:
-    """A netlink socket of the network namespace in which it is made."""
+    """A netlink socket of the network namespace in which it is created."""
 
     def __init__(self, protocol):
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self.socket.bind((0, 0))
         self.socket.settimeout(30)
-        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):  # words beside an error's number; Linux 4.12 or later
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):  # messages with an error's number; Linux 4.12 or later
             with contextlib.suppress(OSError):
                 self.socket.setsockopt(SOL_NETLINK, option, 1)
         self.sequence = 0
@@ -79,9 +82,9 @@ class Netlink:
         self.socket.close()
 
     def ask(self, kind, flags, payload, what, attempts=5):
-        """Send a request and return the payloads of its answers; a NetlinkError says ``what`` did not work.
+        """Send a request and return the payloads of its answers; a NetlinkError says that ``what`` failed.
 
-        A list that changed while it was told is asked for again, so many ``attempts`` in all.
+        A list that changed while it was read is requested again, up to ``attempts`` times in all.
         """
         self.sequence += 1
         flags |= NLM_F_REQUEST | (0 if flags & NLM_F_DUMP == NLM_F_DUMP else NLM_F_ACK)
@@ -101,7 +104,7 @@ class Netlink:
                         said = attributes(body[20 if answer == NLMSG_ERROR else 4 :]) if told & NLM_F_ACK_TLVS else {}
                         words = said.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
                         raise NetlinkError(what, number, words)
-                    # What was listed changed meanwhile: something may be missing.
+                    # If the list changed meanwhile, something may be missing.
                     again = changed and attempts > 1
                     return self.ask(kind, flags, payload, what, attempts - 1) if again else answers
                 answers.append(body)
@@ -116,7 +119,7 @@ def name_attribute(kind, name):
 
 
 class WireGuard(Netlink):
-    """The wireguard module's own netlink interface."""
+    """The wireguard module's netlink interface."""
 
     def __init__(self):
         super().__init__(NETLINK_GENERIC)
@@ -129,10 +132,10 @@ class WireGuard(Netlink):
         self.ask(self.family, 0, payload + b"".join(parts), "configuring %s" % device)
 
     def get(self, device):
-        """The attributes of a device; of its peers, those of each, in a list in the order in which they were made.
+        """Return the attributes of a device, and a list of those of its peers in the order of their creation.
 
-        A peer for which a message has no room left goes on in the next one, with its key and more allowed addresses;
-        of these, the first part stays.
+        A peer that does not fit into a message continues in the next one, with its key and more allowed addresses; only
+        its first part is kept.
         """
         payload = struct.pack("=BBH", WG_CMD_GET_DEVICE, 1, 0) + name_attribute(WGDEVICE_IFNAME, device)
         found, found_peers = {}, []  # type: tuple[dict[int, bytes], list[dict[int, bytes]]]
@@ -156,7 +159,7 @@ def allowed_ip(network):
 
 
 def endpoint(text):
-    """A struct sockaddr_in."""
+    """Return an endpoint as a struct sockaddr_in."""
     address, port = text.rsplit(":", 1)
     family = struct.pack("=H", socket.AF_INET)
     return family + struct.pack(">H", int(port)) + socket.inet_aton(address) + bytes(8)

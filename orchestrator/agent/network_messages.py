@@ -10,27 +10,27 @@ from orchestrator.agent.messages import Nothing, Request
 
 
 class UnlinkAnswer(typing.TypedDict):
-    """``left``: sentences on interfaces that could not be given back."""
+    """The outcome. ``left``: sentences on interfaces that could not be restored."""
 
     left: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class UnlinkRequest(Request[UnlinkAnswer]):
-    """Take the roles' namespaces away until `LinksRequest` makes them again."""
+    """Remove the roles' namespaces until `LinksRequest` makes them again."""
 
     operation = "unlink"
 
 
 class Namespace(typing.TypedDict):
-    """What a role's namespace has. ``sysctl``: {name: value}; ``ip``: lines for ip -batch."""
+    """The configuration of a role's namespace. ``sysctl``: {name: value}; ``ip``: lines for ip -batch."""
 
     sysctl: typing.Mapping[str, str]
     ip: typing.Sequence[str]
 
 
 class LentNic(typing.TypedDict):
-    """An interface of the host that a role gets; ``device``: what the role calls it."""
+    """An interface of the host that a role gets; ``device``: its name there."""
 
     nic: str
     role: str
@@ -38,10 +38,10 @@ class LentNic(typing.TypedDict):
 
 
 class Steering(typing.TypedDict):
-    """To which CPUs the packets go that a role's virtual links receive.
+    """The CPUs that process the packets that a role's virtual links receive.
 
-    ``receive_hash``: what of a packet chooses among ``cpus``, None to leave that as it is; ``to_reader``: whether
-    packets go to the CPU of the process that reads them, where it is one of these.
+    ``receive_hash``: which part of a packet chooses among ``cpus``, None to leave that as it is; ``to_reader``: whether
+    packets go to the CPU of the process that reads them, if it is one of these.
     """
 
     devices: list[str]
@@ -52,9 +52,9 @@ class Steering(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class LinksRequest(Request[Nothing]):
-    """Make the namespaces of the roles and the links between them, from scratch.
+    """Create the namespaces of the roles and the links between them, from scratch.
 
-    ``namespaces``, ``steering``: by role; ``veth``: [[role, device, role, device]]; ``nics``: what roles get.
+    ``namespaces``, ``steering``: by role; ``veth``: [[role, device, role, device]]; ``nics``: interfaces for roles.
     """
 
     operation = "links"
@@ -72,7 +72,7 @@ class Near(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class NeighboursRequest(Request[Nothing]):
-    """See that roles reach the other end of their links. ``mtu``: bytes of the largest IP packet."""
+    """Check that roles reach the other end of their links. ``mtu``: bytes of the largest IP packet."""
 
     operation = "neighbours"
     roles: typing.Mapping[str, Near]
@@ -86,7 +86,7 @@ class Device(typing.TypedDict):
 
 
 class Shape(Device):
-    """What a role's packets meet on a link. ``loss``, ``reorder``: shares of them; ``rate_bps``: bits of frames a
+    """The impairments of what a role sends. ``loss``, ``reorder``: shares of packets; ``rate_bps``: bits of frames per
     second, None for no limit; ``queue``: packets."""
 
     delay_s: float
@@ -98,7 +98,7 @@ class Shape(Device):
 
 @dataclasses.dataclass(frozen=True)
 class ShapeLinksRequest(Request[Nothing]):
-    """Shape what each role sends over a link, and read that back."""
+    """Shape what each role sends over a link, and verify it by reading it back."""
 
     operation = "shape_links"
     roles: typing.Mapping[str, Shape]
@@ -106,7 +106,7 @@ class ShapeLinksRequest(Request[Nothing]):
 
 @dataclasses.dataclass(frozen=True)
 class UnshapeLinksRequest(Request[Nothing]):
-    """Send over links as before. Nothing is done where one is not shaped."""
+    """Remove the shapes of links. Does nothing for one that is not shaped."""
 
     operation = "unshape_links"
     roles: typing.Mapping[str, Device]
@@ -120,21 +120,21 @@ class TunnelDevice(Device):
 
 
 class TunnelsAnswer(typing.TypedDict):
-    """``public_keys``: of each role's devices, in their order."""
+    """The new devices. ``public_keys``: of each role's devices, in their order."""
 
     public_keys: dict[str, list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class TunnelsRequest(Request[TunnelsAnswer]):
-    """Make WireGuard devices with fresh keys."""
+    """Create WireGuard devices with fresh keys."""
 
     operation = "tunnels"
     gateways: typing.Mapping[str, typing.Sequence[TunnelDevice]]
 
 
 class Route(typing.TypedDict):
-    """``to``: network; ``devices``: over which it is spread; ``via``, ``source``: addresses, or None."""
+    """A route. ``to``: network; ``devices``: over which it is spread; ``via``, ``source``: addresses, or None."""
 
     to: str
     devices: typing.Sequence[str]
@@ -144,7 +144,7 @@ class Route(typing.TypedDict):
 
 class Peer(Device):
     """A peer of a device. ``public_key``: base64; ``endpoint``: address:port; ``cpus``: the list of CPUs, as the kernel
-    writes it, to which the device's queued work keeps; None for all."""
+    writes it, that the device's queued work is confined to; None for all."""
 
     public_key: str
     endpoint: str
@@ -153,7 +153,7 @@ class Peer(Device):
 
 
 class GatewayPeers(typing.TypedDict):
-    """What a gateway's devices get. ``threaded``: "0" or "1"; ``device_settings``: {name: value}, which must hold."""
+    """A gateway's peers and settings. ``threaded``: "0" or "1"; ``device_settings``: {name: value}, which must hold."""
 
     peers: typing.Sequence[Peer]
     routes: typing.Sequence[Route]
@@ -163,7 +163,7 @@ class GatewayPeers(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class PeersRequest(Request[Nothing]):
-    """Give WireGuard devices their peers, bring them up, set them, and add the routes."""
+    """Add peers to WireGuard devices, bring them up, apply settings, and add the routes."""
 
     operation = "peers"
     gateways: typing.Mapping[str, GatewayPeers]
@@ -186,7 +186,7 @@ class RemoveTunnelsRequest(Request[Nothing]):
 
 
 class IpTunnels(typing.TypedDict):
-    """``lines``: for ip -batch, which make ``devices`` and bring them up; ``routes``: set then."""
+    """Tunnels by ip(8). ``lines``: for ip -batch, create ``devices`` and bring them up; ``routes``: set afterwards."""
 
     lines: typing.Sequence[str]
     devices: typing.Sequence[str]
@@ -195,7 +195,7 @@ class IpTunnels(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class IpTunnelsRequest(Request[Nothing]):
-    """Make tunnels by what ip(8) is told."""
+    """Create tunnels by ip(8)."""
 
     operation = "ip_tunnels"
     gateways: typing.Mapping[str, IpTunnels]
@@ -211,7 +211,7 @@ class IpsecTunnel(Device):
 
 
 class IpsecTunnels(typing.TypedDict):
-    """``far``: the role at the other end; ``lines``: for ip -batch; ``families``: 4, 6 or both."""
+    """A gateway's tunnels. ``far``: the role at the other end; ``lines``: for ip -batch; ``families``: 4, 6 or both."""
 
     far: str
     lines: typing.Sequence[str]
@@ -222,10 +222,10 @@ class IpsecTunnels(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class IpsecRequest(Request[Nothing]):
-    """Make IPsec tunnels.
+    """Create IPsec tunnels.
 
-    ``secret``: hexadecimal, of which the keys are derived; ``algorithm``: as the kernel calls it; ``key_bytes``: of a
-    key with its salt; ``window``: for replayed packets.
+    ``secret``: hexadecimal, from which the keys derive; ``algorithm``: as the kernel calls it; ``key_bytes``: length of
+    a key with its salt; ``window``: of replay protection, in packets.
     """
 
     operation = "ipsec"
@@ -237,8 +237,7 @@ class IpsecRequest(Request[Nothing]):
 
 
 class AssociationCounters(typing.TypedDict):
-    """What an SA counted. ``replay``: packets outside the window or seen before; ``integrity``: those that do not
-    authenticate."""
+    """The counters of an SA. ``replay``: old or repeated packets; ``integrity``: those that fail authentication."""
 
     tunnel: int
     destination: str
@@ -249,7 +248,7 @@ class AssociationCounters(typing.TypedDict):
 
 
 class AssociationsAnswer(typing.TypedDict):
-    """``counted``: of each role's SAs; ``driver``: the code that the kernel has for the algorithm."""
+    """The SAs of roles. ``counted``: by role; ``driver``: the kernel's code for the algorithm."""
 
     counted: dict[str, list[AssociationCounters]]
     driver: str
@@ -266,9 +265,9 @@ class AssociationsRequest(Request[AssociationsAnswer]):
 
 @dataclasses.dataclass(frozen=True)
 class HandshakesRequest(Request[Nothing]):
-    """See that a datagram crosses every path from a role both ways.
+    """Check that a datagram crosses every path from a role both ways.
 
-    ``paths``: [[source, destination]]; ``size``: bytes of an IP packet that must pass whole as well, or None.
+    ``paths``: [[source, destination]]; ``size``: bytes of an IP packet that must also pass unfragmented, or None.
     """
 
     operation = "handshakes"
@@ -282,7 +281,7 @@ class HandshakeTimesAnswer(typing.TypedDict):
     """What WireGuard knows of peers, {role: {peer: ...}}.
 
     ``ages_s``: seconds since its last handshake, None for never; ``ports``: the UDP port to which its packets go;
-    ``carried_bytes``: [received, sent], of shared devices only. ``clock_s``: the host's clock.
+    ``carried_bytes``: [received, sent], for shared devices only. ``clock_s``: the host's clock.
     """
 
     ages_s: dict[str, dict[str, float | None]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interfaces of the host that are lent to roles, and given back as they were."""
+"""Interfaces of the host that are lent to roles, and restored afterwards."""
 
 import contextlib
 import json
@@ -12,14 +12,14 @@ from orchestrator.agent.rtnetlink import aged, identity
 from orchestrator.agent.snapshot import restore, snapshot
 from orchestrator.agent.way import nic_troubles
 
-# Interfaces of the host that are in a role's namespace, or that are not yet as they were: {name: {"role",
-# "device": its name there, and what snapshot() says of it}}. The file is for an agent that comes after one that was
-# killed; its folder is gone with the boot, as is what it describes.
+# Interfaces of the host that are in a role's namespace, or that are not fully restored: {name: {"role", "device": its
+# name there, and the parts of its snapshot()}}. The file is for an agent that follows one that was killed; its folder
+# does not survive a reboot, nor does what it describes.
 TAKEN_FILE = RUNTIME + "/nics.json"
 
 
 class Gone(AgentError):
-    """An interface is nowhere on this host."""
+    """An interface does not exist on this host any more."""
 
 
 def taken_nics():
@@ -43,7 +43,7 @@ def write_taken(nics):
 
 
 def nic_trouble(nic):
-    """Why an interface cannot be taken for a trial; None if it can."""
+    """Return why an interface cannot be used for a trial; None if it can."""
     troubles = nic_troubles()
     if nic not in troubles:
         return "there is no interface %s here; there are %s" % (nic, ", ".join(sorted(troubles)))
@@ -53,7 +53,7 @@ def nic_trouble(nic):
 def take_nics(wanted):
     """Lend interfaces to roles: [{"nic", "role", "device": its name there}].
 
-    All are looked at before the first is moved, since they may share routes. Raises AgentError.
+    All are checked and recorded before the first is moved, since they may share routes. Raises AgentError.
     """
     for lent in wanted:
         trouble = nic_trouble(lent["nic"])
@@ -75,7 +75,7 @@ def take_nics(wanted):
 
 
 def with_what_is_owed(now, owed):
-    """A snapshot, and what could not be put back after an earlier one, which is tried again with it."""
+    """Return a snapshot with what could not be restored after an earlier one, to be tried again with it."""
     if owed is None:
         return now
     known = {identity(entry) for entry in now["entries"]}
@@ -89,9 +89,9 @@ def with_what_is_owed(now, owed):
 
 
 def give_nics_back():
-    """Bring the interfaces home, and make them what they were; sentences on what could not be done.
+    """Move the interfaces home and restore them; return sentences on what could not be done.
 
-    That stays recorded, for the next time. An interface that is still in a role's namespace has its role there.
+    Failures stay recorded, for the next time. An interface that is still in a role's namespace keeps its role there.
     """
     taken = taken_nics()
     if not taken:
@@ -113,16 +113,16 @@ def give_nics_back():
 
 
 def lent_to():
-    """The roles in whose namespaces interfaces of the host still are."""
+    """Return the roles in whose namespaces interfaces of the host still are."""
     return {was["role"] for was in taken_nics().values()} - {None}
 
 
 def name_away(nic, was):
-    """What an interface is called in its role's namespace; None where it is not there.
+    """Return the name of an interface in its role's namespace; None if it is not there.
 
-    A move that failed may have left it there under the name that it has at home. Of a link inside the host, which may
-    have that name too, it is told by its hardware address. That of another kind may have changed meanwhile: a VLAN's
-    goes with its bond's.
+    A failed move may have left it there under its name on the host. A link inside the host may have that name too, so
+    the hardware address must match if the interface is of such a kind. The address of any other kind may have changed
+    meanwhile: a VLAN's follows its bond's.
     """
     if was["role"] is None or not os.path.exists(os.path.join(NAMESPACES, was["role"])):
         return None
@@ -137,7 +137,10 @@ def name_away(nic, was):
 
 @contextlib.contextmanager
 def where_it_is(nic):
-    """Be in the network namespace of an interface of the host, which may be lent to a role; gives its name there."""
+    """Context manager that enters the network namespace of an interface of the host and gives its name there.
+
+    The interface may be lent to a role.
+    """
     was = taken_nics().get(nic)
     device = None if was is None else name_away(nic, was)
     if was is None or device is None:
@@ -160,7 +163,7 @@ def bring_home(nic, was):
             os.close(home)
     with Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
-        if nic not in links and was["device"] in links:  # its namespace is gone, and it came home by itself
+        if nic not in links and was["device"] in links:  # its namespace is gone, and the kernel moved it here
             set_up(netlink, was["device"], False)
             rename(netlink, was["device"], nic)
         elif nic not in links:

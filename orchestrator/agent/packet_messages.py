@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests about generators, and about packets where they arrive or are lost, and their answers."""
+"""Requests about generators, and about packets that arrive or are lost, and their answers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from orchestrator.agent.messages import Nothing, Request
 
 
 class GeneratorAnswer(typing.TypedDict):
-    """``version``: the first line of what a tool says of its version; None where it is missing or says nothing."""
+    """The tool. ``version``: the first line of its version output; None if it is missing or prints nothing."""
 
     version: str | None
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorRequest(Request[GeneratorAnswer]):
-    """Read a tool's version, and see that TCP in ``roles`` can have a congestion control; None for no matter which."""
+    """Read a tool's version, and check that ``roles`` can use a congestion control; None: no check."""
 
     operation = "generator"
     tool: str
@@ -37,9 +37,9 @@ class PktgenDevice(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class PktgenRequest(Request[Nothing]):
-    """Have the kernel's packet generator ready on a role.
+    """Set up the kernel's packet generator on a role.
 
-    ``gateway``: the address of the neighbour that everything goes to; ``sizes``: [[bytes of an IP packet, weight]].
+    ``gateway``: the address of the neighbour that everything is sent to; ``sizes``: [[bytes of an IP packet, weight]].
     """
 
     operation = "pktgen"
@@ -54,7 +54,7 @@ class PktgenRequest(Request[Nothing]):
 
 @dataclasses.dataclass(frozen=True)
 class SinkRequest(Request[Nothing]):
-    """Count what comes to a role for each tunnel, and drop it. ``subnets``: {tunnel: address of its network}."""
+    """Count what arrives at a role for each tunnel, and drop it. ``subnets``: {tunnel: address of its network}."""
 
     operation = "sink"
     role: str
@@ -63,16 +63,19 @@ class SinkRequest(Request[Nothing]):
 
 @dataclasses.dataclass(frozen=True)
 class RemoveSinkRequest(Request[Nothing]):
-    """Let a role's packets reach whom they are for again."""
+    """Remove a role's sink, so that packets reach their recipients again."""
 
     operation = "remove_sink"
     role: str
 
 
 class HopCounters(typing.TypedDict):
-    """What was counted in a role. ``devices``: {device: {column: number}}; ``protocols``: {name: {counter: number}};
-    ``qdiscs``: {device: [kind, packets dropped]}; ``rules``: [[name, hook or "", packets]], of those that drop;
-    ``sink``: {tunnel: [packets, bytes]}."""
+    """The counters of a role.
+
+    ``devices``: {device: {column: number}}; ``protocols``: {name: {counter: number}}; ``qdiscs``: {device: [kind,
+    packets dropped]}; ``rules``: [[name, hook or "", packets]], of those that drop; ``sink``: {tunnel: [packets,
+    bytes]}.
+    """
 
     devices: dict[str, dict[str, int]]
     protocols: dict[str, dict[str, int]]
@@ -82,7 +85,7 @@ class HopCounters(typing.TypedDict):
 
 
 class HopsAnswer(typing.TypedDict):
-    """``hops``: of each role; ``backlog_dropped``: packets that found a CPU's backlog full, on the whole host."""
+    """The counters so far. ``hops``: by role; ``backlog_dropped``: packets on the host that found a backlog full."""
 
     hops: dict[str, HopCounters]
     backlog_dropped: int
@@ -90,7 +93,7 @@ class HopsAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class HopsRequest(Request[HopsAnswer]):
-    """Read what was counted in roles so far."""
+    """Read the counters of roles."""
 
     operation = "hops"
     roles: typing.Sequence[str]

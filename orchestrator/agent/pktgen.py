@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's packet generator on a role: Documentation/networking/pktgen.rst
+"""The kernel's packet generator on a role (Documentation/networking/pktgen.rst).
 
-A kernel thread on each CPU sends over devices that are given to it. A device here is the role's interface under one
-more name, and sends the flows of one tunnel; its files are those of the role's network namespace.
+A kernel thread on each CPU sends over devices that are assigned to it. A device here is an additional name for the
+role's interface, and sends the flows of one tunnel; its files are those of the role's network namespace.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from orchestrator.agent.packet_messages import PktgenDevice, PktgenRequest
 FOLDER = "/proc/thread-self/net/pktgen/"
 ETHERNET = "1"  # ARPHRD_ETHER
 HEADER = 14  # bytes of an Ethernet header, which pktgen counts
-NOT_SUPPORTED = (errno.EOPNOTSUPP, 524)  # ENOTSUPP, which older kernels return
-IN_STEP_NS = 1000000  # between packets that are sent to have threads stop together: how far apart they do
+NOT_SUPPORTED = (errno.EOPNOTSUPP, 524)  # 524 is ENOTSUPP, which older kernels return
+IN_STEP_NS = 1000000  # gap between the packets that align the threads: how far apart they may stop
 SLACK_S = 0.25  # beyond the time planned, for threads that look for work ten times a second
 RESULT = re.compile(r"Result: OK: \d+\(c\d+\+d\d+\) usec, (\d+) \(\d+byte,-?\d+frags\)")
 TIMES = re.compile(r"errors: (\d+).*?started: (\d+)us\s+stopped: (\d+)us", re.DOTALL)
 
 
 def refuse(role, device):
-    """AgentError where pktgen can't send over a device."""
+    """Raise AgentError if pktgen cannot send over a device."""
     folder = "%s/class/net/%s/" % (sysfs_of(role), device)
     if not os.path.isdir(folder):
         raise AgentError("%s has no interface %s." % (role, device))
@@ -43,7 +43,10 @@ def refuse(role, device):
 
 
 def ethernet_address(address):
-    """Of a neighbour that was reached before. arp(7)"""
+    """Return the Ethernet address of a neighbour that was reached before (arp(7)).
+
+    Raises AgentError if it is unknown.
+    """
     for line in read_text("/proc/thread-self/net/arp").splitlines()[1:]:
         fields = line.split()
         if fields[0] == address and int(fields[2], 16) & 2:  # ATF_COM: complete
@@ -52,7 +55,7 @@ def ethernet_address(address):
 
 
 def tell(name, command, what):
-    """Write a command to one of pktgen's files; AgentError says that ``what`` did not work."""
+    """Write a command to one of pktgen's files. The AgentError of a failure says that it was for ``what``."""
     try:
         descriptor = os.open(FOLDER + name, os.O_WRONLY)
     except OSError as error:
@@ -71,15 +74,18 @@ def tell(name, command, what):
 
 
 class Generator:
-    """The generator of one role. Whatever ends the agent ends it: the kernel stops when its starter is killed."""
+    """The generator of one role.
+
+    It ends with the agent, however that ends: the kernel stops when its starter is killed.
+    """
 
     def __init__(self):
-        self.loaded = False  # by us
+        self.loaded = False  # whether this agent loaded the module
         self.request = None  # type: PktgenRequest | None
-        self.begun_at = 0.0  # CLOCK_MONOTONIC, of the last time
+        self.begun_at = 0.0  # last start, by CLOCK_MONOTONIC
 
     def configure(self, request: PktgenRequest):
-        """Have the devices ready; the same request again changes nothing."""
+        """Set up the devices; repeating the same request changes nothing."""
         role = request.role
         if request == self.request and self.is_ready():
             return
@@ -111,13 +117,15 @@ class Generator:
             self.keep_step()
 
     def configured(self) -> PktgenRequest:
-        """What it is ready for."""
+        """The request for which the generator is set up."""
         assert self.request is not None
         return self.request
 
     def keep_step(self):
-        """Have the threads begin together from now on, by stopping all at once: one that has nothing to do looks for
-        work every tenth of a second, from when it stopped."""
+        """Make the threads begin together from now on, by stopping all at once.
+
+        An idle thread looks for work every tenth of a second, counted from when it stopped.
+        """
         with self.sending({device["name"]: [0, IN_STEP_NS] for device in self.configured().devices}):
             time.sleep(SLACK_S)
 
@@ -127,9 +135,9 @@ class Generator:
 
     @contextlib.contextmanager
     def sending(self, loads):
-        """Send from now on: {device: [packets, nanoseconds between two]}; 0 packets: until it is stopped.
+        """Context manager that sends: {device: [packets, nanoseconds between two]}; 0 packets: until it is stopped.
 
-        Gives what `wait` waits for. On the way out, what still sends is stopped.
+        It gives the argument of `wait`. On exit, whatever still sends is stopped.
         """
         with inside(self.configured().role):
             for name, (packets, gap_ns) in loads.items():
@@ -151,7 +159,7 @@ class Generator:
             raise AgentError(trouble[0])
 
     def run(self, to_end, trouble):
-        """Start, which returns when all threads have sent what they had to, or were stopped."""
+        """Start the generator; this returns once all threads have sent their packets, or were stopped."""
         try:
             with inside(self.configured().role):
                 tell("pgctrl", "start", "sending")
@@ -161,7 +169,7 @@ class Generator:
             os.close(to_end)
 
     def wait(self, ended, deadline):
-        """Until all is sent, or a time of CLOCK_MONOTONIC; EOFError when the controller goes away meanwhile."""
+        """Wait until all is sent, or until a time of CLOCK_MONOTONIC. Raises EOFError if the controller goes away."""
         left = deadline - time.monotonic()
         ready = select.select([0, ended], [], [], max(0.0, left))[0]
         if 0 in ready:
@@ -173,19 +181,22 @@ class Generator:
                 tell("pgctrl", "stop", "stopping")
 
     def results(self):
-        """[{"name", "sent", "errors", "started_s", "stopped_s"}] of the devices; times are of CLOCK_MONOTONIC."""
+        """Return [{"name", "sent", "errors", "started_s", "stopped_s"}] of the devices, by CLOCK_MONOTONIC.
+
+        Raises AgentError for a device that did not begin in time.
+        """
         with inside(self.configured().role):
             found = [
                 {"name": device["name"], **result_of(device["name"], read_text(FOLDER + device["name"]))}
                 for device in self.configured().devices
             ]
-        late = [one["name"] for one in found if one["started_s"] < self.begun_at]  # what it says is of another time
+        late = [one["name"] for one in found if one["started_s"] < self.begun_at]  # its result is of an earlier run
         if late:
             raise AgentError("pktgen's %s did not begin in time: its CPU was busy with something else." % late[0])
         return found
 
     def leave(self):
-        """Stop, and take the module out of the kernel where it was not in it before."""
+        """Stop, and unload the module if it was not loaded before."""
         if self.request:
             # The namespace may be gone, and pktgen's devices with it.
             with contextlib.suppress(AgentError, OSError), inside(self.configured().role):
@@ -197,7 +208,7 @@ class Generator:
 
 
 def settings(request: PktgenRequest, device: PktgenDevice, gateway):
-    """(command, what it is for) of everything that a device is told before it sends."""
+    """Yield (command, purpose) for everything that a device is told before it sends."""
     first, flows = device["ports"]
     yield "dst_mac " + gateway, "the gateway's address"
     yield "src_min " + device["source"], "the source"
@@ -218,7 +229,7 @@ def settings(request: PktgenRequest, device: PktgenDevice, gateway):
 
 
 def result_of(name, text):
-    """What a device's file says of a run that has ended."""
+    """Return the result in a device's file after a run has ended. Raises AgentError if there is none."""
     result, times = RESULT.search(text), TIMES.search(text)
     if not result or not times:
         said = re.search(r"Result: (.*)", text)
@@ -236,10 +247,10 @@ GENERATOR = Generator()
 
 
 def pktgen(request: PktgenRequest) -> Nothing:
-    """Have the generator ready on a role, for `measure` to start.
+    """Set up the generator on a role, for `measure` to start.
 
-    ``role``, ``device``, ``gateway``: the address of the neighbour that everything goes to; ``sizes``: [[bytes of an IP
-    packet, weight]]; ``clone``, ``burst``; ``devices``: [{"name": DEVICE@N, "cpu", "source", "destination", "ports":
+    ``role``, ``device``, ``gateway``: the address of the neighbour that everything is sent to; ``sizes``: [[bytes of an
+    IP packet, weight]]; ``clone``, ``burst``; ``devices``: [{"name": DEVICE@N, "cpu", "source", "destination", "ports":
     [first UDP source port, how many]}].
     """
     GENERATOR.configure(request)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where NAPI polls run: the kernel's tracepoint napi:napi_poll, counted by CPU, device and time.
+"""The CPUs on which NAPI polls run: the kernel's tracepoint napi:napi_poll, counted by CPU, device and time.
 
-An instance of tracefs of our own (Documentation/trace/ftrace.rst): what else is traced on the host stays as it is.
+It uses its own instance of tracefs (Documentation/trace/ftrace.rst): other tracing on the host is not affected.
 """
 
 import contextlib
@@ -15,21 +15,21 @@ TRACING = "/sys/kernel/tracing"
 INSTANCE = TRACING + "/instances/orch-polls"
 BIN_S = 0.1
 BUFFER_KB = 65536  # of all CPUs together
-LEAST_KB, MOST_KB = 1024, 32768  # of each; a poll takes about 50 bytes
+LEAST_KB, MOST_KB = 1024, 32768  # per CPU; a poll takes about 50 bytes
 LINE = re.compile(
     r"\[(\d+)\] +\S+ +(\d+\.\d+): napi_poll: napi poll on napi struct (\S+) for device (\S+) work (-?\d+) "
 )
 
 
 def mount_tracing():
-    """Have tracefs where it belongs; a kernel without it has none of its files there afterwards."""
+    """Mount tracefs at its usual place, if it is not there and the kernel has it."""
     if not os.path.exists(TRACING + "/trace"):
         with contextlib.suppress(AgentError):
             call(["mount", "-t", "tracefs", "tracefs", TRACING])
 
 
 class PollTrace:
-    """Polls are recorded from ``start`` to ``stop``; a full buffer keeps what came first."""
+    """Records polls from ``start`` to ``stop``; a full buffer keeps the earliest ones."""
 
     def __enter__(self):
         mount_tracing()
@@ -42,7 +42,7 @@ class PollTrace:
         write_text(INSTANCE + "/buffer_size_kb", str(min(MOST_KB, max(LEAST_KB, share))))
         write_text(INSTANCE + "/trace_clock", "mono")
         set_and_check(INSTANCE + "/options/overwrite", "0")
-        if os.path.exists(INSTANCE + "/options/hash-ptr"):  # a poll is told from another by its address
+        if os.path.exists(INSTANCE + "/options/hash-ptr"):  # polls are distinguished by their address
             set_and_check(INSTANCE + "/options/hash-ptr", "0")
         event = INSTANCE + "/events/napi/napi_poll"
         write_text(event + "/filter", 'dev_name ~ "wg*"')  # other polls would fill the buffer
@@ -59,11 +59,11 @@ class PollTrace:
         write_text(INSTANCE + "/tracing_on", "0")
 
     def result(self):
-        """What was recorded until a CPU's buffer was full, times in bins of BIN_S from the first poll on.
+        """Return what was recorded until a CPU's buffer was full, times in bins of BIN_S from the first poll on.
 
         {"bin_s", "lost": polls that found the buffer full, "rows": [[bin, cpu, poll, device, times, packets, empty]]};
-        ``poll`` numbers the NAPI instances, since devices of several roles may share a name; ``empty``: of the times,
-        those that delivered no packet.
+        ``poll`` numbers the NAPI instances, since devices of several roles may share a name; ``empty``: the polls that
+        delivered no packet.
         """
         found = {}  # type: dict[tuple[int, int, int, str], list[int]]
         addresses = {}  # type: dict[str, int]
@@ -78,7 +78,7 @@ class PollTrace:
                         poll = addresses.setdefault(address, len(addresses))
                         seen.append((float(at), int(cpu), poll, device, int(work)))
             missed = lost_of(folder)
-            if missed:  # from here on one CPU would be missing
+            if missed:  # after this time one CPU would be missing
                 lost += missed
                 until = min(until, seen[-1][0] if seen else 0.0)
         began = min((at for at, _, _, _, _ in seen), default=0.0)
@@ -93,13 +93,13 @@ class PollTrace:
 
 
 def lost_of(folder):
-    """How many events a CPU's buffer had no room for."""
+    """Return how many events found no room in a CPU's buffer."""
     lines = [line.partition(":") for line in read_text(folder + "/stats").splitlines()]
     return sum(int(value) for name, _, value in lines if name in ("overrun", "dropped events"))
 
 
 def remove():
-    """Take our instance away, also one that an agent that was killed left."""
+    """Remove this program's instance, also one that a killed agent left."""
     if os.path.isdir(INSTANCE):
         write_text(INSTANCE + "/tracing_on", "0")
         os.rmdir(INSTANCE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is sampled around a trial: counters, interrupts, clocks, the kernel's log."""
+"""Samples around a trial: counters, interrupts, clocks, the kernel's log."""
 
 import contextlib
 import glob
@@ -23,7 +23,7 @@ VIRTUAL_TIME = "/proc/virtual_time"
 
 
 def clock(request: ClockRequest) -> ClockAnswer:
-    """This host's clock: {"clock_s": seconds of the epoch, "monotonic_s": of CLOCK_MONOTONIC}."""
+    """Return this host's clock: {"clock_s": seconds since the epoch, "monotonic_s": of CLOCK_MONOTONIC}."""
     del request
     return {"clock_s": time.time(), "monotonic_s": time.monotonic()}
 
@@ -35,7 +35,7 @@ def pause(request: PauseRequest) -> Nothing:
 
 
 def virtual_time():
-    """Read the kernel's counters of virtual time: {name: number}; None where its time is real.
+    """Return the kernel's counters of virtual time: {name: number}; None in real time.
 
     ``cpuN_busy_ns`` is how long virtual CPU N was busy since it booted. The other names are those of the file, see
     docs/virtual-time.md.
@@ -48,26 +48,26 @@ def virtual_time():
 
 
 def forget_skew():
-    """Have the kernel look for the largest skew between virtual CPUs from now on; nothing in real time."""
+    """Reset the kernel's maximum of the skew between virtual CPUs; does nothing in real time."""
     if os.path.exists(VIRTUAL_TIME):
         write_text(VIRTUAL_TIME, "0")
 
 
 def online_cpus():
-    """The names of the CPUs that are on line, as /proc/stat has them: ["0", "1"]."""
+    """Return the names of the CPUs that are on line, as /proc/stat has them: ["0", "1"]."""
     return [words[0][3:] for words in cpu_lines()]
 
 
 def cpu_lines():
-    """The lines of /proc/stat of the CPUs that are on line, each as its words."""
+    """Return the lines of /proc/stat of the CPUs that are on line, each split into words."""
     lines = read_text("/proc/stat").splitlines()
     return [line.split() for line in lines if line.startswith("cpu") and line[3] != " "]
 
 
 def sample(roles, cycles):
-    """Raw counters of this host now: clock ticks and softirqs of each CPU, counters of each interface, virtual time.
+    """Return raw counters of this host now: clock ticks and softirqs of each CPU, interfaces' counters, virtual time.
 
-    ``cycles``: the `Cycles` that are counted.
+    ``cycles``: the active `Cycles`.
     """
     cpus = cpu_lines()
     interfaces = interfaces_of(roles)
@@ -88,7 +88,7 @@ MEMORY = {"MemAvailable": "available", "Slab": "slab"}  # of /proc/meminfo, whic
 
 
 def reading(roles):
-    """What may change during a long trial: free memory, the kernel's own memory, and counters of each interface.
+    """Return what may change during a long trial: free memory, the kernel's own memory, and interfaces' counters.
 
     ``available`` and ``slab`` in bytes; ``interfaces``: {role: text of its /proc/net/dev}.
     """
@@ -99,7 +99,7 @@ def reading(roles):
 
 
 def interfaces_of(roles):
-    """The counters of each role's interfaces: {role: text of its /proc/net/dev}."""
+    """Return the counters of each role's interfaces: {role: text of its /proc/net/dev}."""
     found = {}
     for role in roles:
         with inside(role):
@@ -108,20 +108,20 @@ def interfaces_of(roles):
 
 
 def of_cpus(name):
-    """The numbers in a file that CPUs have, of those that are on line: the file of another is gone, or can't be read.
+    """Return the numbers in a file of each CPU that is on line; the file of another is missing or unreadable.
 
-    They are looked for each time, since CPUs come and go.
+    The files are looked up each time, since CPUs come and go.
     """
     numbers = [number_in(path) for path in sorted(glob.glob(CPUS + "/cpu[0-9]*/" + name))]
     return [number for number in numbers if number is not None]
 
 
 def surroundings():
-    """What should be the same before and after the traffic: where interrupts go, and how often a CPU was throttled.
+    """Return what should be the same before and after the traffic: interrupt affinity, throttling and frequency.
 
-    ``interrupts``: {number: list of CPUs} of those that have ever come, since reading all takes a lab machine 60 ms;
-    ``throttled``: events, null where the host does not count them; ``frequency_khz``: of each CPU now, empty where the
-    host does not say. CPUs that are off line are in neither.
+    ``interrupts``: {number: list of CPUs} of those that have ever occurred, since reading all takes a lab machine 60
+    ms; ``throttled``: events, null if the host does not count them; ``frequency_khz``: of each CPU now, empty if
+    unknown. CPUs that are off line are in neither.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:
@@ -139,16 +139,18 @@ def surroundings():
 
 
 def watch_kernel_log(request: WatchKernelLogRequest) -> Nothing:
-    """From now on is what `kernel_log` tells complaints of: a trial begins."""
+    """Mark the beginning of a trial, from which `kernel_log` reports complaints."""
     del request
     KERNEL_LOG.watch()
     return {}
 
 
 def kernel_log(request: KernelLogRequest) -> KernelLogAnswer:
-    """What the kernel's log says: ``complaints``, at most the first ``most`` lines since `watch_kernel_log` (else since
-    this agent began) that say that something went wrong (see complaints.py); and ``crypto``, which code encrypts, from
-    the whole boot; null where the kernel does not say."""
+    """Return what the kernel's log says.
+
+    ``complaints``: up to ``most`` lines that report a problem (see complaints.py), since `watch_kernel_log` or else
+    since this agent began; ``crypto``: which code encrypts, from the whole boot, null if the kernel does not say.
+    """
     crypto = "orch-lab: crypto: "
     complaints = [record.text for record in KERNEL_LOG.since_watched() if is_complaint(record)]
     said = [record.text for record in KERNEL_LOG.records if crypto in record.text]
@@ -159,16 +161,16 @@ def kernel_log(request: KernelLogRequest) -> KernelLogAnswer:
 
 
 class KernelLog:
-    """The kernel's log of this boot, followed record by record: what was read once is not read again."""
+    """The kernel's log of this boot, followed record by record, so that nothing is read twice."""
 
     def __init__(self):
         self.descriptor = None
         self.records = []
-        self.began_us = time.monotonic() * 1e6  # for an agent that did not `watch`
+        self.began_us = time.monotonic() * 1e6  # used if the agent did not `watch`
         self.watched_from = None
 
     def read(self):
-        """Take in what is new."""
+        """Read the new records."""
         if self.descriptor is None:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         while True:
@@ -177,13 +179,13 @@ class KernelLog:
             except BlockingIOError:
                 return
             except BrokenPipeError:
-                continue  # records were overwritten before they were read; the next one there is follows
+                continue  # records were overwritten before they were read; go on with the next existing one
             if not text:
                 return
             self.records += records_in(text)
 
     def watch(self):
-        """From the next record on, by its number: the kernel's clock is not ours, and a pause may stop it."""
+        """Watch from the next record on, by its number: the kernel's clock is not ours, and a pause may stop it."""
         self.read()
         self.watched_from = self.records[-1].sequence + 1 if self.records else 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a trial: servers, clients and what a spec has run beside them, with their files."""
+"""The processes of a trial: servers, clients and the spec's own probes, with their files."""
 
 import base64
 import contextlib
@@ -26,7 +26,7 @@ def not_started(program, why):
 
 
 class TrialProcesses:
-    """The servers and clients of one trial. Their output goes to files, so that nobody wakes up to read it."""
+    """The servers and clients of one trial. Their output goes to files, so that no process wakes up to read it."""
 
     def __init__(self):
         self.folder = None
@@ -35,13 +35,13 @@ class TrialProcesses:
         self.gate = None
 
     def place(self):
-        """The folder of this trial's files and outputs."""
+        """Return the folder of this trial's files and outputs."""
         if self.folder is None:
             self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
         return self.folder.name
 
     def keep(self, files):
-        """Put files where processes find them: {path: base64}. Each may be executed."""
+        """Store files for processes: {path: base64}. Each is executable."""
         for name, content in files.items():
             path = os.path.join(self.place(), "files", name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -52,14 +52,14 @@ class TrialProcesses:
     def start(self, role, name, arguments, group=False):
         """Start a process in a role; its output goes to files that are read after the traffic.
 
-        ``group``: it may start others, which are ended with it.
+        ``group``: it may start children, which are ended with it.
         """
         self._start(role, name, self._placed(arguments), group, subprocess.DEVNULL)
 
     def hold(self, role, name, arguments, group=False):
         """Prepare a process as `start` does, which begins only at `release`.
 
-        Starting hundreds of programs one after the other takes seconds. Held, they begin together.
+        Starting hundreds of programs one after the other takes seconds. Held processes begin together.
         """
         arguments = self._placed(arguments)
         program = arguments[0]
@@ -99,11 +99,11 @@ class TrialProcesses:
             self.groups.add(name)
 
     def running(self, names):
-        """Those of some processes that have not ended."""
+        """Return those of the named processes that have not ended."""
         return [name for name in names if name in self.processes and self.processes[name].poll() is None]
 
     def interrupt(self, names):
-        """Ask processes that began a group to end, as Ctrl-C does."""
+        """Ask processes that lead a group to end, as Ctrl-C does."""
         for name in self.running(names):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.processes[name].pid, signal.SIGINT)
@@ -112,7 +112,10 @@ class TrialProcesses:
         return {process.pid for process in self.processes.values()}
 
     def wait(self, deadline):
-        """Wait until all processes have ended, the deadline (CLOCK_MONOTONIC) has passed, or the controller is gone."""
+        """Wait until all processes have ended or the deadline (CLOCK_MONOTONIC) has passed.
+
+        Raises EOFError if the controller is gone.
+        """
         with contextlib.ExitStack() as stack:
             poller = select.poll()
             poller.register(0, select.POLLIN)
@@ -133,7 +136,10 @@ class TrialProcesses:
                     del running[descriptor]
 
     def stop(self):
-        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}."""
+        """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}.
+
+        ``status`` is None for a process that had to be killed.
+        """
         outcome = {}
         folder = self.folder.name if self.folder else ""
         for name, process in self.processes.items():
@@ -150,7 +156,7 @@ class TrialProcesses:
                 "out": read_text(base + ".out"),
                 "err": read_text(base + ".err"),
             }
-        self.release()  # of those that were held, none lives
+        self.release()  # closes the gate; no held process is alive any more
         self.processes = {}
         self.groups = set()
         if self.folder is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of what CPUs run while a trial is measured, folded into the time of each chain of calls on each CPU.
+"""Samples of what CPUs run while a trial is measured, folded into the time of each call chain on each CPU.
 
-The lab kernel has samples of its own (kernel/lab/patches, um-samples); elsewhere they are those of perf-record(1).
+The lab kernel has its own samples (kernel/lab/patches, um-samples); elsewhere they are those of perf-record(1).
 """
 
 import bisect
@@ -16,20 +16,23 @@ import time
 from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, write_text
 
 SAMPLES = "/proc/cpu_samples"
-PERIOD_NS = 1009000  # about 1 ms, and no whole part of a tick
+PERIOD_NS = 1009000  # about 1 ms, and not a divisor of a tick
 BUFFERS_BYTES = 128 << 20  # of all CPUs together
-LEAST_WORDS, MOST_WORDS = 1 << 14, 1 << 20  # of each; a sample takes about 20 words of 8 bytes
-MOST_STACKS = 20000  # of a host
+LEAST_WORDS, MOST_WORDS = 1 << 14, 1 << 20  # per CPU; a sample takes about 20 words of 8 bytes
+MOST_STACKS = 20000  # per host
 MOST_FRAMES = 64
-CUT = "..."  # in the place of the calls of stacks beyond MOST_STACKS
+CUT = "..."  # replaces the calls of stacks beyond MOST_STACKS
 USER = "[user]"
-HOST = "[host]"  # what User-Mode Linux has its host do is behind the kernel's own code
+HOST = "[host]"  # the code that User-Mode Linux runs on its host lies after the kernel's own code
 PATIENCE_S = 120
 HEAD = re.compile(r"^(?P<comm>.*?)\s+\[(?P<cpu>\d+)\]\s+(?P<weight>\d+):?\s*(?:\S+:)?\s*$")
 
 
 def profile():
-    """Return the sampler of this host, which is entered before the traffic; it has ``start``, ``stop``, ``result``."""
+    """Return the sampler of this host, which is entered before the traffic; it has ``start``, ``stop``, ``result``.
+
+    Raises AgentError if there is none.
+    """
     if os.path.exists(SAMPLES):
         return LabSamples()
     if shutil.which("perf"):
@@ -41,13 +44,16 @@ def profile():
 
 
 class LabSamples:
-    """Samples of the lab kernel, in virtual time at equal steps of it. A full buffer keeps what came first."""
+    """Samples of the lab kernel, at equal steps of virtual time if it has one.
+
+    A full buffer keeps the earliest samples.
+    """
 
     def __enter__(self):
         write_text(SAMPLES, "0")
         share = BUFFERS_BYTES // 8 // max(1, os.cpu_count() or 1)
         self.begin = "%d %d" % (PERIOD_NS, min(MOST_WORDS, max(LEAST_WORDS, share)))
-        self.start()  # buffers that there are need not be made where it counts
+        self.start()  # allocates the buffers now rather than in the measured window
         self.stop()
         return self
 
@@ -63,7 +69,7 @@ class LabSamples:
         write_text(SAMPLES, "0")
 
     def result(self):
-        """See `folded`."""
+        """Return the profile; see `folded`."""
         with open(SAMPLES, encoding="ascii", errors="replace") as lines:
             counts, lost_ns = of_lab(lines)
         names = Symbols(read_text("/proc/kallsyms"))
@@ -74,7 +80,7 @@ class LabSamples:
 
 
 def of_lab(lines):
-    """Read what the lab kernel gives: ({(cpu, addresses, comm): [ns, samples]}, ns of the samples that found no room).
+    """Parse the lab kernel's samples: ({(cpu, addresses, comm): [ns, samples]}, ns of the samples that found no room).
 
     ``addresses`` is the text of the file: user, or addresses with commas, the innermost first.
     """
@@ -116,7 +122,10 @@ class Symbols:
         return HOST if name == "_etext" else name
 
     def chain(self, addresses):
-        """The functions, the outermost first. What a call returns to is behind it, and may be the next function's."""
+        """Return the functions, the outermost first.
+
+        A return address is behind its call, and may already belong to the next function.
+        """
         if addresses == "user":
             return (USER,)
         found = []
@@ -129,9 +138,10 @@ class Symbols:
 
 
 class PerfSamples:
-    """Samples by perf record: of all CPUs, by the kernel's clock of CPU time, with the calls by their frame pointers.
+    """Samples by perf record: of all CPUs, by the kernel's clock of CPU time, with call chains by frame pointers.
 
-    Where interrupts are off a sample is taken when they are on again, so that the time is told of the place after.
+    While interrupts are off, a sample is delayed until they are on again, so the time is attributed to the code after
+    that.
     """
 
     def __enter__(self):
@@ -159,7 +169,7 @@ class PerfSamples:
         self.process.send_signal(signal.SIGINT)
 
     def result(self):
-        """See `folded`."""
+        """Return the profile; see `folded`."""
         assert self.process is not None
         try:
             _, said = self.process.communicate(timeout=PATIENCE_S)
@@ -191,7 +201,7 @@ def of_perf(text):
 
 
 def perf_name(line):
-    """The function of a line of perf-script(1), an address and a name; user space has no names that matter here."""
+    """Return the function of a line of perf-script(1), an address and a name; all user-space functions are USER."""
     address, _, name = line.partition(" ")
     name = name.strip().partition(" (")[0].partition("+0x")[0]
     if len(address) < 16 or not address.startswith("ffff"):
@@ -202,8 +212,8 @@ def perf_name(line):
 def folded(counts, source, lost_ns, seconds):
     """Fold samples into the profile that `measure` returns.
 
-    ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. {"source", "period_ns", "seconds": for
-    which samples were taken, "lost_ns": what samples that found no room stood for, "names": of tasks and functions,
+    ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. The profile is {"source", "period_ns",
+    "seconds": the sampling time, "lost_ns": the time that lost samples stood for, "names": of tasks and functions,
     "rows": [[cpu, ns, samples, [index of each name, the task first and then the outermost function first]]]}. Of more
     than MOST_STACKS rows those with the most time are kept, and each CPU has one row for its others, whose function is
     CUT.
@@ -224,7 +234,7 @@ def folded(counts, source, lost_ns, seconds):
 
 
 def squeezed(names):
-    """User space as one function, however deep its calls are, and workers without the number of their pool."""
+    """Return names with user space as one function, however deep, and kernel workers without their pool's number."""
     kept = [name for at, name in enumerate(names) if name != USER or names[at - 1] != USER]
     kept[0] = re.sub(r"^(kworker|ksoftirqd|migration|rcu[a-z]*)/.*", r"\1", kept[0])
     return tuple(kept)

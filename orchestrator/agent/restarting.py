@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's own restart."""
+"""Restart of the host."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ from orchestrator.agent.host import AgentError, call
 from orchestrator.agent.host_messages import RestartRequest
 from orchestrator.agent.messages import Nothing
 
-_FOLDERS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))  # a login need not have the last two
+_FOLDERS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))  # a login may lack the last two
 
 
 def restart(request: RestartRequest) -> Nothing:
-    """Restart this host with its own `reboot`: {}. The host goes down after that, and this agent with it."""
+    """Restart this host with its own `reboot`: {}. The host then goes down, and this agent with it."""
     del request
     program = shutil.which("reboot", path=_FOLDERS)
     if program is None:

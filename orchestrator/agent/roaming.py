@@ -10,10 +10,10 @@ from orchestrator.agent.traffic_messages import Move, Roam
 
 
 class Roaming:
-    """Moves the tunnels of a role between two UDP ports each, as the mapping of a NAT does that is renewed.
+    """Moves the tunnels of a role between two UDP ports each, as when a NAT renews its mapping.
 
-    ``request``: {"role", "every_s", "devices": {device: [its port, the other]}}. The peer finds out from the source of
-    the next packet that comes (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
+    ``request``: {"role", "every_s", "devices": {device: [its port, the other]}}. The peer learns the port from the
+    source of the next packet (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
     """
 
     def __init__(self, request: Roam):
@@ -23,7 +23,7 @@ class Roaming:
         self.moves: list[Move] = []
 
     def move(self):
-        """Move every tunnel, one after another, to the port that it does not have."""
+        """Move every tunnel, one after another, to its other port."""
         began = time.monotonic()
         number = (len(self.moves) + 1) % 2
         with inside(self.role), WireGuard() as wireguard:

@@ -26,10 +26,10 @@ LINKS = {}  # type: dict[str, bool]
 
 
 def remove_namespaces():
-    """Take the roles' namespaces away; interfaces that were put into them are given back as they were.
+    """Remove the roles' namespaces, and restore the interfaces that were moved into them.
 
-    Sentences on interfaces that could not be: a namespace in which one still is stays, since its end would be that of
-    an interface that is no card.
+    Returns sentences on interfaces that could not be restored: a namespace that still has one stays, since removing it
+    would destroy an interface that is not a NIC.
     """
     said = give_nics_back()
     made = set(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else set()
@@ -45,17 +45,17 @@ def remove_namespaces():
 
 
 def unlink(request: UnlinkRequest) -> UnlinkAnswer:
-    """Take the roles' namespaces away, until `links` makes them again: {"left": see `leave`}."""
+    """Remove the roles' namespaces, until `links` makes them again: {"left": see `leave`}."""
     del request
     return {"left": remove_namespaces()}
 
 
 def links(request: LinksRequest) -> Nothing:
-    """Make the namespaces of the roles, the links between them, their addresses and routes, from scratch.
+    """Create the namespaces of the roles, the links between them, their addresses and routes, from scratch.
 
     ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
-    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and what it calls them;
-    ``steering``: {role: see `steer`}, which may be left out.
+    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and their names there; ``steering``:
+    {role: see `steer`}, optional.
     """
     left = remove_namespaces()
     LINKS["made"] = True
@@ -86,18 +86,18 @@ def links(request: LinksRequest) -> Nothing:
     return {}
 
 
-FLOWS = "4096"  # that receive flow steering remembers, of each queue and in all
+FLOWS = "4096"  # table sizes of receive flow steering, per queue and in total
 
 
 def steer(role, wanted):
-    """Say to which CPUs the packets go that a role's virtual links receive.
+    """Select the CPUs that process the packets that a role's virtual links receive.
 
-    {"devices": [name], "cpus": [numbers], "receive_hash": what of a packet chooses among the CPUs, or null to leave
-    that as it is; "to_reader": whether packets go to the CPU on which the process runs that reads them, where it is one
-    of these}. Documentation/networking/scaling.rst, on RPS and RFS.
+    {"devices": [name], "cpus": [numbers], "receive_hash": which part of a packet chooses among the CPUs, or null to
+    leave that as it is; "to_reader": whether packets go to the CPU of the process that reads them, if it is one of
+    these}. Documentation/networking/scaling.rst, on RPS and RFS.
     """
     if wanted["to_reader"]:
-        set_and_check("/proc/sys/net/core/rps_sock_flow_entries", FLOWS)  # of the whole host
+        set_and_check("/proc/sys/net/core/rps_sock_flow_entries", FLOWS)  # applies to the whole host
     for device in wanted["devices"]:
         folder = "%s/class/net/%s/" % (sysfs_of(role), device)
         if wanted["receive_hash"] is not None:
@@ -113,10 +113,10 @@ def ip_batch(role, lines):
 
 
 def neighbours(request: NeighboursRequest) -> Nothing:
-    """See that each role reaches the other end of its links, with full packets.
+    """Check that each role reaches the other end of its links, with full-size packets.
 
-    ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. A switch may take seconds to
-    forward after an interface came up, so there is some patience.
+    ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. Retries for some seconds, because
+    a switch may take that long to forward after an interface came up.
     """
     for role, wanted in request.roles.items():
         for address in wanted["addresses"]:
@@ -124,7 +124,7 @@ def neighbours(request: NeighboursRequest) -> Nothing:
     return {}
 
 
-# Of each family: bytes of the IP header; level and option that set whether packets may be fragmented. ip(7), ipv6(7)
+# By family: bytes of the IP header, and the level and option that forbid fragmentation. ip(7), ipv6(7)
 WHOLE = {
     socket.AF_INET: (20, socket.IPPROTO_IP, 10),
     socket.AF_INET6: (40, socket.IPPROTO_IPV6, 23),
@@ -134,7 +134,7 @@ PATIENCE_S = 15
 
 
 def reach(role, address, mtu):
-    """Exchange echo packets of full size, which nobody may fragment, with a neighbour."""
+    """Exchange full-size echo packets, which must not be fragmented, with a neighbour. Raises AgentError."""
     deadline = time.monotonic() + PATIENCE_S
     family = family_of(address)
     header, level, discover = WHOLE[family]
@@ -166,13 +166,13 @@ def reach(role, address, mtu):
 
 
 def exchanged(echo, address, size, number):
-    """Whether an echo request of so many bytes is answered."""
+    """Return True if an echo request of ``size`` bytes is answered."""
     identity = os.getpid() & 0xFFFF
     try:
         echo.sendto(echo_request(identity, number, size, echo.family), (address, 0))
         while True:
             if echo_answer(echo.recv(65536), identity, echo.family) == (number & 0xFFFF, size):
                 return True
-    except OSError:  # nothing came in time, or it is too long for the interface, or there is no way
+    except OSError:  # no answer in time, too long for the interface, or no route
         time.sleep(0.05)
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of roles, of one device or several."""
+"""Routes in the roles' namespaces, over one device or several."""
 
 import struct
 
@@ -29,7 +29,7 @@ from orchestrator.agent.network_messages import RoutesRequest
 def set_routes(role, wanted):
     """Set routes in a role: [{"to": network, "devices", "via": address or null, "source": address or null}].
 
-    Over several devices it is a multipath route, all of the same weight. ip-route(8), rtnetlink(7)
+    A route over several devices is a multipath route with equal weights. ip-route(8), rtnetlink(7)
     """
     folder = sysfs_of(role) + "/class/net/"
     with inside(role), Netlink(NETLINK_ROUTE) as link:
@@ -53,7 +53,7 @@ def set_routes(role, wanted):
 
 
 def routes(request: RoutesRequest) -> Nothing:
-    """Set routes in roles: {"roles": {role: [route]}}; see set_routes."""
+    """Set routes in roles: {"roles": {role: [route]}}; see `set_routes`."""
     for role, wanted in request.roles.items():
         set_routes(role, wanted)
     return {}

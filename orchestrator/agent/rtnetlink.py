@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses, routes, next hops, neighbours and queueing disciplines of a network namespace as data.
 
-An entry is one of them as the kernel tells it (rtnetlink(7)), so that whatever it has is kept: metrics and their locks,
-encapsulation, weights, labels. It has the names of interfaces in the place of their numbers, and nothing that only says
-a state, so that it can be stored as JSON, compared, and told to the kernel again:
+An entry is one of them as the kernel reports it (rtnetlink(7)), so that everything is kept: metrics and their locks,
+encapsulation, weights, labels. It has interface names instead of numbers, and no mere state, so that it can be stored
+as JSON, compared, and given to the kernel again:
 
 ``kind``; ``head``: the numbers of its message's head; ``device``: its interface, or null; ``attributes``: {number:
-hex}; ``hops`` of a route with several: [{"device", "flags", "weight", "attributes"}]; ``lives_s``: seconds that are
-left, of an address [preferred, valid], of a route [until it expires]; null is for ever.
+hex}; ``hops`` of a route with several: [{"device", "flags", "weight", "attributes"}]; ``lives_s``: remaining seconds,
+of an address [preferred, valid], of a route [until it expires]; null is for ever.
 """
 
 import math
@@ -21,8 +21,9 @@ from orchestrator.agent.netlink import NLM_F_CREATE, NLM_F_DUMP, attribute, attr
 
 
 class Kind(typing.NamedTuple):
-    """Its messages, their head, and the attributes that are kept as they are: the others say a state, or are kept in
-    another form. linux/rtnetlink.h, if_addr.h, neighbour.h, nexthop.h, pkt_sched.h
+    """Its message types, their head, and the attributes kept unchanged; other attributes are state, or kept otherwise.
+
+    linux/rtnetlink.h, if_addr.h, neighbour.h, nexthop.h, pkt_sched.h
     """
 
     new: int
@@ -39,9 +40,9 @@ KINDS = {
     "neighbour": Kind(28, 29, 30, "=BBHiHBB", (1, 2, 5, 12, 15)),
     "qdisc": Kind(36, 37, 38, "=BBHiIII", (1, 2, 13, 14)),
 }
-NUMBERED = {"address": 4, "neighbour": 3, "qdisc": 3}  # where in a head the number of the interface is
+NUMBERED = {"address": 4, "neighbour": 3, "qdisc": 3}  # the position of the interface's number in a head
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
-# Flags of an address that can be asked for: nodad, home, mngtmpaddr, noprefixroute, autojoin. The others are states.
+# Flags of an address that can be set: nodad, home, mngtmpaddr, noprefixroute, autojoin. The others are states.
 IFA_F_KEPT, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02 | 0x10 | 0x100 | 0x200 | 0x400, 0x01, 0x08, 0x40
 FOREVER = 0xFFFFFFFF
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_CACHEINFO = 1, 4, 5, 6, 7, 9, 12
@@ -58,7 +59,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def entries(link, kind, names, proxies=False):
-    """All of a kind that can be told to the kernel again. ``names``: {number: name} of the interfaces."""
+    """Return all entries of a kind that can be recreated. ``names``: {number: name} of the interfaces."""
     payload = bytearray(struct.calcsize(KINDS[kind].head))
     if proxies:
         payload[10] = NTF_PROXY
@@ -70,7 +71,7 @@ def entries(link, kind, names, proxies=False):
 
 
 def entry_of(kind, body, names):
-    """An entry from the kernel's message; None for what cannot be asked for, or needs not be."""
+    """Return an entry from the kernel's message; None if it cannot, or need not, be recreated."""
     size = struct.calcsize(KINDS[kind].head)
     head, parts = list(struct.unpack_from(KINDS[kind].head, body)), attributes(body[size:])
     entry = {"kind": kind, "head": head, "device": None}
@@ -90,7 +91,7 @@ def hexadecimal(parts, kept):
 def read_address(entry, head, parts, names):
     flags = struct.unpack("=I", parts[IFA_FLAGS])[0] if IFA_FLAGS in parts else head[2]
     if head[0] not in FAMILIES or (head[0] == socket.AF_INET6 and flags & IFA_F_TEMPORARY):
-        return False  # a temporary address is the kernel's own choice; it makes another
+        return False  # the kernel chooses temporary addresses itself; it will create another
     entry["flags"], entry["state"] = flags & IFA_F_KEPT, flags & (IFA_F_DADFAILED | IFA_F_TENTATIVE)
     head[2] = flags & IFA_F_KEPT & 0xFF
     if IFA_CACHEINFO in parts:
@@ -106,7 +107,7 @@ def read_route(entry, head, parts, names):
     if RTA_CACHEINFO in parts:
         ticks = struct.unpack_from("=i", parts[RTA_CACHEINFO], 8)[0]
         entry["lives_s"] = [ticks / TICKS_PER_S if ticks else None]
-    if RTA_NH_ID in parts:  # beside it, the kernel tells what the next hop has; it does not take both
+    if RTA_NH_ID in parts:  # the kernel also reports the next hop's attributes, but does not accept both
         for number in (RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, RTA_VIA, RTA_ENCAP_TYPE, RTA_ENCAP):
             parts.pop(number, None)
         head[8] = 0
@@ -117,7 +118,7 @@ def read_route(entry, head, parts, names):
 
 
 def hops_in(data, names):
-    """The hops of a struct rtnexthop each."""
+    """Yield the hops of a route, each from a struct rtnexthop."""
     while len(data) >= 8:
         length, flags, weight, index = struct.unpack_from("=HBBi", data)
         yield {
@@ -140,14 +141,14 @@ def read_nexthop(entry, head, parts, names):
 
 
 def read_neighbour(entry, head, parts, names):
-    """Of those that were made by hand; the others are learned anew, or made by the kernel (multicast, broadcast)."""
+    """Return True for a neighbour made by hand; others are learned, or made by the kernel (multicast, broadcast)."""
     group = parts.get(NDA_LLADDR, b"\1")[:1] or b"\1"
     by_hand = head[4] & NUD_PERMANENT or (head[4] & NUD_NOARP and not group[0] & 1) or head[5] & NTF_PROXY
     return head[0] in FAMILIES and bool(by_hand)
 
 
 def read_qdisc(entry, head, parts, names):
-    """Of those that were made by hand: the kernel's own have no handle."""
+    """Return True for a queueing discipline made by hand: the kernel's own have no handle."""
     head[6] = 0
     return bool(head[4])
 
@@ -166,20 +167,20 @@ def device_in(parts, number, names):
 
 
 def identity(entry):
-    """What is the same of two entries that do the same. Whether they live for ever is part of it, how long is not."""
+    """Return what entries with the same effect share; whether they live for ever is part of it, for how long is not."""
     lives = [left is None for left in entry.get("lives_s", ())]
     rest = [entry.get(name) for name in ("kind", "head", "device", "attributes", "hops", "flags")]
     return repr([*rest, lives])
 
 
 def aged(entry, passed_s):
-    """An entry that has so many seconds less to live."""
+    """Return an entry whose remaining lifetimes are ``passed_s`` seconds shorter."""
     lives = [None if left is None else max(0.0, left - passed_s) for left in entry.get("lives_s", ())]
     return {**entry, "lives_s": lives} if lives else entry
 
 
 def number_of(entry, attribute_number, default=0):
-    """An attribute that is a number of 32 bits."""
+    """Return an attribute that is a 32-bit number."""
     value = entry["attributes"].get(str(attribute_number))
     return struct.unpack("=I", bytes.fromhex(value))[0] if value else default
 
@@ -193,13 +194,13 @@ def table_of(route):
 
 
 def members_of(nexthop):
-    """The identities of the next hops that a group has. struct nexthop_grp"""
+    """Return the ids of the next hops in a group (struct nexthop_grp)."""
     group = bytes_of(nexthop, NHA_GROUP)
     return {struct.unpack_from("=I", group, at)[0] for at in range(0, len(group), 8)}
 
 
 def message(entry, numbers, passed_s):
-    """The message that makes an entry. Raises AgentError where an interface is not there.
+    """Return the message that creates an entry. Raises AgentError if an interface does not exist.
 
     ``numbers``: {name: number} of the interfaces; ``passed_s``: seconds since the entry was read.
     """
@@ -243,7 +244,7 @@ def known(device, numbers):
 
 
 def make(link, entry, numbers, passed_s, flags=0):
-    """Tell the kernel an entry; ``flags`` beside NLM_F_CREATE. Raises AgentError."""
+    """Create an entry in the kernel, with ``flags`` in addition to NLM_F_CREATE. Raises AgentError."""
     payload = message(entry, numbers, passed_s)
     link.ask(KINDS[entry["kind"]].new, NLM_F_CREATE | flags, payload, "putting back %s" % described(entry))
 
@@ -253,7 +254,7 @@ def remove(link, entry, numbers):
 
 
 def described(entry):
-    """An entry in a few words, in the form of ip(8)."""
+    """Return an entry in a few words, in the form of ip(8)."""
     head, kind = entry["head"], entry["kind"]
     where = " dev %s" % entry["device"] if entry["device"] else ""
     if kind == "address":
@@ -269,7 +270,7 @@ def described(entry):
 
 
 def prefix_of(route):
-    """The destination of a route, as text."""
+    """Return the destination of a route, as text."""
     family, length = route["head"][:2]
     if family not in (socket.AF_INET, socket.AF_INET6):
         return "of the family %d, 0x%s" % (family, route["attributes"].get(str(RTA_DST), ""))

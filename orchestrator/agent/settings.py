@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host settings: read, written, read back.
+"""Host settings: reading, writing and verification.
 
-A setting's name says what it is: a sysctl (net.core.rmem_max), a file (/sys/...), where an interrupt goes (irq/24), a
-setting of an interface (nic/eth1/channels; see ethtool.py), or whether a service runs (service/irqbalance).
+The prefix of a setting's name gives its kind: a sysctl (net.core.rmem_max), a file (/sys/...), an interrupt's affinity
+(irq/24), a setting of an interface (nic/eth1/channels; see ethtool.py), or the state of a service (service/irqbalance).
 """
 
 import os
@@ -26,7 +26,7 @@ from orchestrator.agent.nics import taken_nics, where_it_is
 
 
 def setting_path(name):
-    """Where a setting that is a file is: below /sys, an interrupt's, or a sysctl's below /proc/sys."""
+    """Return the path of a setting that is a file: below /sys, an interrupt's, or a sysctl's below /proc/sys."""
     if ".." in name.split("/"):
         raise AgentError("%r is no setting." % name)
     if name.startswith("irq/"):
@@ -35,7 +35,7 @@ def setting_path(name):
 
 
 def service_state(name):
-    """active, or inactive; AgentError where systemd does not know the service."""
+    """Return active or inactive. Raises AgentError if systemd does not know the service."""
     known = subprocess.run(
         ["systemctl", "show", "--property=LoadState,ActiveState", "--value", name],
         capture_output=True,
@@ -48,7 +48,10 @@ def service_state(name):
 
 
 def setting_value(name):
-    """A setting's value; of one that lists its choices, the one in brackets; fields are apart by one space."""
+    """Return a setting's value.
+
+    For a file that lists its choices, it is the one in brackets; fields are separated by one space.
+    """
     kind, _, rest = name.partition("/")
     if kind == "nic":
         nic, _, what = rest.partition("/")
@@ -65,9 +68,9 @@ def setting_value(name):
 
 
 def read_settings(request: ReadSettingsRequest) -> ReadSettingsAnswer:
-    """{"names": [...], "may_refuse": [names]} -> {"values": {name: value}, "refused": {name: said}, "boot_id"}.
+    """Read settings: {"names", "may_refuse": [names]} -> {"values": {name: value}, "refused", "boot_id"}.
 
-    ``refused``: those of ``may_refuse`` that cannot be read.
+    ``refused``: {name: error} of those of ``may_refuse`` that cannot be read.
     """
     values, refused = {}, {}
     for name in request.names:
@@ -82,10 +85,10 @@ def read_settings(request: ReadSettingsRequest) -> ReadSettingsAnswer:
 
 
 def write_settings(request: WriteSettingsRequest) -> WriteSettingsAnswer:
-    """{"values": {name: value}, "may_refuse": [names]}: write each, in this order, and read it back.
+    """Write settings in this order, and read each back: {"values": {name: value}, "may_refuse": [names]}.
 
-    Returns {"refused": {name: {"said", "now"}}}: of those that may refuse, what was said when they did, and the value
-    that they have now, null where that cannot be read. The first refusal of another ends it.
+    Returns {"refused": {name: {"said", "now"}}}: for those that may refuse and did, the error and the present value,
+    null if it cannot be read. The first refusal of any other setting raises AgentError.
     """
     refused: dict[str, Refusal] = {}
     for name, value in request.values.items():
@@ -99,11 +102,11 @@ def write_settings(request: WriteSettingsRequest) -> WriteSettingsAnswer:
 
 
 def role_settings(request: RoleSettingsRequest) -> RoleSettingsAnswer:
-    """{"roles": {role: {name: value}}} -> {"set": {role: {name: value}}, "others": {role: {name: value}}}.
+    """Write roles' settings: {"roles": {role: {name: value}}} -> {"set", "others"}, each {role: {name: value}}.
 
-    Sysctls of the network that a role's namespace has of its own are written there, and read back; ``others`` are of
-    the whole host, and are left as they are. A name such as nics/gro is a setting of each link of the role, by the name
-    that ethtool(8) has for it: of a virtual link it is set, and of an interface of the host it is among ``others``.
+    Network sysctls that a role's namespace has of its own are written there, and read back; ``others`` are those of the
+    whole host, and are left unchanged. A name such as nics/gro is a setting of each link of the role, by its name in
+    ethtool(8): it is set on a virtual link, and is among ``others`` for an interface of the host.
     """
     done, others = {}, {}  # type: dict[str, dict[str, str]], dict[str, dict[str, str]]
     for role, values in request.roles.items():
@@ -115,7 +118,7 @@ def role_settings(request: RoleSettingsRequest) -> RoleSettingsAnswer:
                 continue
             path = setting_path(name)
             with inside(role):
-                # What a namespace shares with the host is missing there, or can only be read.
+                # Sysctls that a namespace shares with the host are missing there, or read-only.
                 own = path.startswith("/proc/sys/net/") and os.path.exists(path) and os.stat(path).st_mode & 0o222
                 if own:
                     write_setting(name, value)
@@ -124,7 +127,7 @@ def role_settings(request: RoleSettingsRequest) -> RoleSettingsAnswer:
 
 
 def role_nics(role, name, value):
-    """Bring the virtual links of a role to a setting. Returns those of them, and those of interfaces lent to it."""
+    """Set the virtual links of a role; return their settings, and those of interfaces lent to the role."""
     lent = {was["device"]: nic for nic, was in taken_nics().items() if was["role"] == role}
     owned, others = {}, {}
     with inside(role):

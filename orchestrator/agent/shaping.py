@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delay, loss, reordering and rate of what a role sends over a link, by the queueing discipline netem; read back.
 
-linux/pkt_sched.h, tc-netem(8). It goes with the namespace: an interface of the host that leaves one has none of it, and
-gets back the queueing disciplines that it had (see nics.py).
+linux/pkt_sched.h, tc-netem(8). The shape ends with the namespace: an interface of the host that leaves it gets back its
+former queueing disciplines (see nics.py).
 """
 
 import errno
@@ -34,14 +34,15 @@ MOST = 0xFFFFFFFF
 
 
 def shape_links(request: ShapeLinksRequest) -> Nothing:
-    """{"roles": {role: {"device", "delay_s", "loss", "reorder", "rate_bps", "queue"}}}: shape what each role sends.
+    """Shape what each role sends: {"roles": {role: {"device", "delay_s", "loss", "reorder", "rate_bps", "queue"}}}.
 
-    Loss and reordering are shares of the packets, the rate is in bits of frames a second or null, the queue in packets.
+    Loss and reordering are shares of the packets, the rate is in bits of frames per second or null, the queue in
+    packets.
     """
     for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             device = links_of(link)[wanted["device"]]
-            remove_shape(link, device)  # one that is there would be changed, and keep what is not asked for now
+            remove_shape(link, device)  # an existing one would be changed, and keep options not given now
             what = "shaping %s on %s" % (device.name, role)
             parts = name_attribute(TCA_KIND, "netem") + attribute(TCA_OPTIONS, netem_options(wanted))
             try:
@@ -57,7 +58,7 @@ def shape_links(request: ShapeLinksRequest) -> Nothing:
 
 
 def unshape_links(request: UnshapeLinksRequest) -> Nothing:
-    """Send over a link as before: {"roles": {role: {"device"}}}. Nothing where it is not shaped."""
+    """Remove the shapes of links: {"roles": {role: {"device"}}}. Does nothing for one that is not shaped."""
     for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             remove_shape(link, links_of(link)[wanted["device"]])
@@ -65,7 +66,7 @@ def unshape_links(request: UnshapeLinksRequest) -> Nothing:
 
 
 def remove_shape(link, device):
-    """Take the netem at the root of an interface away, if there is one."""
+    """Remove the netem at the root of an interface, if there is one."""
     if shape_on(link, device) is not None:
         link.ask(KINDS["qdisc"].delete, 0, head_of(device), "removing the shape of %s" % device.name)
 
@@ -75,7 +76,7 @@ def head_of(device):
 
 
 def netem_options(wanted):
-    """struct tc_netem_qopt and its attributes."""
+    """Return a struct tc_netem_qopt and its attributes."""
     delay_ns = round(wanted["delay_s"] * 1e9)
     reorder = probability(wanted["reorder"])
     base = (min(delay_ns // TICK_NS, MOST), wanted["queue"], probability(wanted["loss"]), 1 if reorder else 0, 0, 0)
@@ -91,7 +92,7 @@ def netem_options(wanted):
 
 
 def probability(share):
-    """A share of 1 as the kernel counts it."""
+    """Return a share of 1 as the kernel represents it."""
     return round(share * MOST)
 
 
@@ -111,7 +112,7 @@ def told(options):
 
 
 def shape_on(link, device):
-    """What the netem at the root of an interface says, see `told`; None where it has none."""
+    """Return the options of the netem at the root of an interface, see `told`; None if it has none."""
     size = struct.calcsize(KINDS["qdisc"].head)
     for answer in link.ask(KINDS["qdisc"].get, NLM_F_DUMP, bytes(size), "reading the queueing disciplines"):
         head, parts = struct.unpack_from(KINDS["qdisc"].head, answer), attributes(answer[size:])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An interface as it is, as data; and how it becomes that again after it was in another network namespace.
+"""The state of an interface as data, and its restoration after a stay in another network namespace.
 
 A move takes from an interface its addresses, routes, next hops, neighbours, queueing disciplines and sysctls, and with
-them what other interfaces have that depends on those. Rules of routing name interfaces, and stay. What the kernel makes
-by itself comes back by itself: local routes, temporary addresses, neighbours that it learns.
+them what other interfaces have that depends on those. Routing rules refer to interfaces by name, and stay. What the
+kernel creates comes back by itself: local routes, temporary addresses, learned neighbours.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_REPLACE, SCOPE_LINK,
 from orchestrator.agent.sysctls import sysctl, sysctls_of, write_sysctls
 
 NLM_F_APPEND, RTA_SRC = 0x800, 2
-KEYED = ("route", "nexthop")  # of which there may be several that differ in little
-TENTATIVE_S, POLL_S = 3.0, 0.02  # how long the kernel may look for another one that has an address
+KEYED = ("route", "nexthop")  # kinds that may have several entries with one key
+TENTATIVE_S, POLL_S = 3.0, 0.02  # how long duplicate address detection may take, and how often to look
 
 
 def now_s():
-    """Seconds since the boot, also those in which the host slept."""
+    """Return the seconds since the boot, including those in which the host was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def snapshot(nic):
-    """What a move to another namespace takes: {"link", "sysctls", "entries": see rtnetlink.py, "at_s": see now_s}.
+    """Return what a move to another namespace takes: {"link", "sysctls", "entries", "at_s"}.
 
-    Raises AgentError where there is no such interface.
+    ``entries`` as in rtnetlink.py; ``at_s`` from `now_s`. Raises AgentError if there is no such interface.
     """
     with Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
@@ -41,7 +41,7 @@ def snapshot(nic):
 
 
 def told(netlink, kind, links):
-    """All entries of a kind; none where the kernel has no such thing."""
+    """Return all entries of a kind; empty if the kernel does not support it."""
     names = {link.number: link.name for link in links.values()}
     try:
         found = rtnetlink.entries(netlink, kind, names)
@@ -53,13 +53,13 @@ def told(netlink, kind, links):
 
 
 def taken_by_a_move(nic, entries):
-    """Of all entries of a namespace, {kind: [entry]}, those that go with an interface, each after those it needs."""
+    """Return the entries that go with an interface, each after those it needs. ``entries``: {kind: all its entries}."""
     addresses = [entry for entry in entries["address"] if entry["device"] == nic]
     hops = [entry for entry in entries["nexthop"] if entry["device"] == nic]
     gone = {rtnetlink.number_of(entry, rtnetlink.NHA_ID) for entry in hops}
     hops += [entry for entry in entries["nexthop"] if rtnetlink.members_of(entry) & gone]
     gone |= {rtnetlink.number_of(entry, rtnetlink.NHA_ID) for entry in hops}
-    # An IPv4 route goes with the address that it sends from, whatever interface it is on.
+    # An IPv4 route vanishes with its source address, whatever interface it is on.
     sources = {rtnetlink.bytes_of(e, rtnetlink.IFA_LOCAL) for e in addresses if e["head"][0] == socket.AF_INET}
     routes = [
         route
@@ -71,7 +71,7 @@ def taken_by_a_move(nic, entries):
             or rtnetlink.bytes_of(route, rtnetlink.RTA_PREFSRC) in sources
         )
     ]
-    # The kernel has IPv6 addresses the newest first, and takes the first for what it sends.
+    # The kernel lists IPv6 addresses newest first, and prefers the first as a source.
     addresses = [e for e in addresses if e["head"][0] == socket.AF_INET] + [
         e for e in reversed(addresses) if e["head"][0] == socket.AF_INET6
     ]
@@ -80,7 +80,7 @@ def taken_by_a_move(nic, entries):
 
 
 def made_by_the_kernel(route):
-    """Whether a route comes and goes with an address: it says that the address is this host's."""
+    """Return True if a route comes and goes with an address: it says that the address is this host's."""
     return rtnetlink.table_of(route) == rtnetlink.RT_TABLE_LOCAL and route["head"][5] == rtnetlink.RTPROT_KERNEL
 
 
@@ -89,16 +89,16 @@ def devices_of(route):
 
 
 def restore(snapshots):
-    """Bring interfaces that are at home again to what they were: {name: see snapshot} -> {name: what is left}.
+    """Restore interfaces that are back home: {name: see snapshot} -> {name: what is left}.
 
-    What is left, null for nothing: the part of the snapshot that is not as it was, and ``why``, a sentence for each.
-    Everything is tried, whatever fails.
+    What is left, null for nothing: the part of the snapshot that could not be restored, and ``why``, a sentence for
+    each. Everything is tried, whatever fails.
     """
     failed, left = {}, {}
     for nic, was in snapshots.items():
         try:
             failed[nic] = put_addresses_back(nic, was)
-        except Exception as error:  # whatever it is, the others are to come back
+        except Exception as error:  # whatever it is, restore the others
             failed[nic] = {"link": [in_words(error)]}
     for nic, was in snapshots.items():
         try:
@@ -113,14 +113,14 @@ def in_words(error):
 
 
 def put_addresses_back(nic, was):
-    """Put back the state of an interface, its sysctls and addresses; {part: what failed}."""
+    """Restore the state of an interface, its sysctls and addresses; return {part: what failed}."""
     failed = {}
     accept_dad = "ipv6/conf/%s/accept_dad" % nic
     with Netlink(NETLINK_ROUTE) as netlink:
         if was["link"]:
             failed["link"] = put_link_back(netlink, nic, {**was["link"], "up": None, "token": None})
-        write_sysctls(was["sysctls"])  # some need another one first: they are seen to below
-        # These addresses were this host's: nobody is asked whether they are free, so that routes can use them at once.
+        write_sysctls(was["sysctls"])  # some depend on others: they are written again below
+        # These addresses were this host's: skip duplicate address detection, so that routes can use them at once.
         if was["sysctls"].get(accept_dad, "0") != "0":
             write_sysctls({accept_dad: "0"})
         if was["link"]:
@@ -128,16 +128,16 @@ def put_addresses_back(nic, was):
         addresses = [entry for entry in was["entries"] if entry["kind"] == "address"]
         sure = [entry for entry in addresses if not entry["state"] & rtnetlink.IFA_F_DADFAILED]
         make_missing(netlink, sure, now_s() - was["at_s"])
-        wait_until_used(netlink, nic)  # the kernel sees to each address a little later
+        wait_until_used(netlink, nic)  # the kernel processes each address a little later
         failed["sysctls"] = write_sysctls(was["sysctls"])
     return failed
 
 
 def connect(nic, was, failed):
-    """Put back the rest, and say what is left; see restore."""
+    """Restore the rest, and return what is left; see restore."""
     passed_s = now_s() - was["at_s"]
     with Netlink(NETLINK_ROUTE) as netlink:
-        if was["link"] and was["link"]["up"] and "why" not in was:  # it is all that there was, not what is left of it
+        if was["link"] and was["link"]["up"] and "why" not in was:  # a full snapshot, not the rest of an earlier one
             remove_unasked(netlink, nic, was["entries"])
         wanted = [entry for entry in was["entries"] if not comes_by_itself(entry, nic)]
         words = make_missing(netlink, wanted, passed_s)
@@ -151,7 +151,7 @@ def connect(nic, was, failed):
 
 
 def wait_until_used(netlink, nic):
-    """Wait until the kernel holds no address of an interface back, as one that another host may have; for a while."""
+    """Wait, up to `TENTATIVE_S`, until no address of an interface is tentative (duplicate address detection)."""
     deadline = time.monotonic() + TENTATIVE_S
     while time.monotonic() < deadline:
         addresses = told(netlink, "address", links_of(netlink))
@@ -161,9 +161,9 @@ def wait_until_used(netlink, nic):
 
 
 def make_missing(netlink, wanted, passed_s):
-    """Make the entries that are not there, in as many rounds as help, since one may need another.
+    """Create the entries that are missing, in as many rounds as help, since one may need another.
 
-    {identity: a sentence with the kernel's words} of those that are not there in the end, and should be.
+    Returns {identity: a sentence with the kernel's words} of those that should be there in the end, and are not.
     """
     wanted = [entry for entry in wanted if not expired(entry, passed_s)]
     alike = by_key(wanted)
@@ -194,14 +194,14 @@ def make_missing(netlink, wanted, passed_s):
 
 
 def with_usable_hops(route, links):
-    """A route with those of its hops whose interfaces are up, while it cannot have all; None where that is no fewer."""
+    """Return a route with only those of its hops whose interfaces are up; None if that is all of them or none."""
     hops = route.get("hops", ())
     up = [hop for hop in hops if hop["device"] in links and links[hop["device"]].up]
     return {**route, "hops": up} if 0 < len(up) < len(hops) else None
 
 
 def has_more(entry, alike):
-    """Whether a route is there with more hops than this one has. ``alike``: see by_key."""
+    """Return True if a route with more hops than this one is there. ``alike``: see by_key."""
     if entry["kind"] != "route":
         return False
     return any(hops_of(entry) < hops_of(other) for other in alike.get(key_of(entry), ()))
@@ -213,10 +213,10 @@ def expired(entry, passed_s):
 
 
 def comes_by_itself(entry, nic):
-    """Whether a router's next advertisement brings a route, for which the kernel asks when an interface comes up.
+    """Return True for a route that a router's next advertisement brings, requested when an interface comes up.
 
-    It would not know one that was put back for its own: it would let it live for ever. Where the kernel does not listen
-    to routers, another program does, and put the route there.
+    The kernel would not recognize a restored one as its own, and would let it live for ever. If the kernel does not
+    listen to routers, another program does, and created the route.
     """
     if entry["kind"] != "route" or entry["head"][5] != rtnetlink.RTPROT_RA:
         return False
@@ -226,7 +226,7 @@ def comes_by_itself(entry, nic):
 
 
 def way_to_make(entry, alike):
-    """The flags with which an entry is made: beside others of its key, or in the place of what is left of it."""
+    """Return the flags to create an entry with: beside others of its key, or replacing what is left of it."""
     others = alike.get(key_of(entry), ()) if entry["kind"] in KEYED else ()
     if entry["kind"] == "nexthop":
         shrunk = any(rtnetlink.members_of(other) < rtnetlink.members_of(entry) for other in others)
@@ -238,7 +238,7 @@ def way_to_make(entry, alike):
 
 
 def by_key(entries):
-    """{key: [entry]} of the routes and next hops among entries: of those with one key, the kernel finds the first."""
+    """Return {key: [entry]} of the routes and next hops among entries; the kernel finds the first entry of a key."""
     found = {}  # type: dict[tuple[object, ...], list[dict[str, object]]]
     for entry in entries:
         if entry["kind"] in KEYED:
@@ -254,7 +254,7 @@ def key_of(entry):
 
 
 def hops_of(route):
-    """The hops of a route, of which one with a single gateway has one."""
+    """Return the hops of a route; a route with a single gateway has one."""
     alone = {"device": route["device"], "attributes": route["attributes"]}
     return {
         (
@@ -267,12 +267,14 @@ def hops_of(route):
 
 
 def remove_unasked(netlink, nic, wanted):
-    """Remove what the kernel made when an interface came up, where there was none or another: routes to the networks of
-    its addresses, and link-local addresses."""
+    """Remove what the kernel created when an interface came up, unless it was there before.
+
+    These are routes to the networks of its addresses, and link-local addresses.
+    """
     links = links_of(netlink)
     known = {rtnetlink.identity(entry) for entry in wanted}
     made = [route for route in told(netlink, "route", links) if is_to_a_network(route)]
-    if any(is_link_local(entry) for entry in wanted):  # else there was no carrier yet
+    if any(is_link_local(entry) for entry in wanted):  # otherwise there was no carrier yet
         made += [entry for entry in told(netlink, "address", links) if is_link_local(entry)]
     for entry in made:
         if entry["device"] == nic and rtnetlink.identity(entry) not in known:
@@ -285,7 +287,7 @@ def is_link_local(entry):
 
 
 def is_to_a_network(route):
-    """Whether a route came with an address that lives for ever; not that of link-local addresses."""
+    """Return True if a route came with an address that lives for ever; False for link-local addresses."""
     of_link = rtnetlink.bytes_of(route, rtnetlink.RTA_DST)[:1] in (b"\xfe", b"\xff")
     by_kernel = route["head"][5] == rtnetlink.RTPROT_KERNEL and not made_by_the_kernel(route)
     return by_kernel and not of_link and route.get("lives_s", [None]) == [None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host is and has: read, and nothing else."""
+"""The properties of this host, read without changing anything."""
 
 import ctypes
 import glob
@@ -41,7 +41,7 @@ from orchestrator.agent.way import nic_troubles
 
 
 def hello(request: HelloRequest) -> HelloAnswer:
-    """Who this host is: kernel, processors, virtual time, tools; recorded with the run."""
+    """Return the identity of this host: kernel, processors, virtual time, tools; recorded with the run."""
     del request
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         models = sorted({line.split(":", 1)[1].strip() for line in file if line.startswith("model name")})
@@ -66,11 +66,11 @@ def hello(request: HelloRequest) -> HelloAnswer:
 
 
 def survey(request: SurveyRequest) -> SurveyAnswer:
-    """Everything that decides whether trials can run here, read without changing anything.
+    """Return everything that decides whether trials can run here, without changing anything.
 
-    ``tools``: commands, of each of which the version is told, null where it is missing; ``kernel_modules``: names, of
-    each of which is told whether the kernel has it, null where that is unknown; ``folders``: of which the free bytes
-    are told. See the code for what comes back: every fact is of the kernel's own files, null where it has none.
+    ``tools``: commands whose versions are returned, null for a missing one; ``kernel_modules``: names of modules whose
+    availability is returned, null if unknown; ``folders``: whose free bytes are returned. The code shows the facts of
+    the answer; each comes from the kernel's own files, and is null if they lack it.
     """
     release, troubles = os.uname().release, nic_troubles()
     return {
@@ -99,7 +99,7 @@ def survey(request: SurveyRequest) -> SurveyAnswer:
 
 
 def has_kernel_module(name):
-    """Whether the kernel has a module, loaded, built in or to be loaded; None where nothing lists what is built in."""
+    """Return True if the kernel has a module, loaded, built in or loadable; None if nothing lists what is built in."""
     if os.path.isdir("/sys/module/" + name):
         return True
     try:
@@ -113,12 +113,12 @@ def has_kernel_module(name):
 
 
 def interfaces():
-    """The names of all interfaces; the bonding driver has a file of its own among them."""
+    """Return the names of all interfaces, without the file that the bonding driver has among them."""
     return sorted(name for name in os.listdir("/sys/class/net") if os.path.isdir("/sys/class/net/" + name))
 
 
 def os_release():
-    """os-release(5): {"id", "like", "name", "version"}."""
+    """Return the fields of os-release(5): {"id", "like", "name", "version"}."""
     fields = {}
     for line in read_bytes("/etc/os-release").decode(errors="replace").splitlines():
         name, _, value = line.partition("=")
@@ -132,7 +132,7 @@ def os_release():
 
 
 def clock_is_synchronized():
-    """Whether something disciplines the clock, as the kernel knows it; None where that cannot be read. adjtimex(2)"""
+    """Return True if the kernel considers the clock synchronized (adjtimex(2)); None if that cannot be read."""
     state = LIBC.adjtimex(ctypes.create_string_buffer(512))  # no mode is set, so nothing changes
     return None if state < 0 else state != 5  # TIME_ERROR
 
@@ -141,25 +141,25 @@ GRUBS = {"/boot/grub/grub.cfg": "grub-reboot", "/boot/grub2/grub.cfg": "grub2-re
 
 
 def boot_menu():
-    """The boot loader's menu from which the next start can be chosen; None where there is none."""
+    """Return the boot loader's menu from which the next start can be chosen; None if there is none."""
     there = [menu for menu, command in GRUBS.items() if os.path.exists(menu) and command_path(command)]
     return there[0] if there else None
 
 
 def command_path(name):
-    """Where a command is, also one for root that is not on the PATH of this login; None where it is missing."""
+    """Return the path of a command, even one for root that is not on this login's PATH; None if it is missing."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def secure_boot():
-    """Whether Secure Boot is on; None where the firmware has no such thing."""
+    """Return True if Secure Boot is on; None if the firmware does not support it."""
     for path in glob.glob("/sys/firmware/efi/efivars/SecureBoot-*"):
         return read_bytes(path)[-1:] == b"\1"
     return None
 
 
 def kind_of(nic):
-    """What an interface is, if it is not a card: wireguard, bridge, vlan... Empty for a card."""
+    """Return the kind of an interface that is not a NIC: wireguard, bridge, vlan... Empty for a NIC."""
     for line in read_bytes("/sys/class/net/%s/uevent" % nic).decode().splitlines():
         if line.startswith("DEVTYPE="):
             return line[8:]
@@ -171,7 +171,7 @@ def nic_facts(nic, trouble) -> Nic:
     driver = base + "device/driver"
     try:
         carrier = first_word(base + "carrier") == "1"
-    except OSError:  # an interface that is down does not say
+    except OSError:  # not readable while an interface is down
         carrier = False
     return {
         "driver": os.path.basename(os.path.realpath(driver)) if os.path.exists(driver) else None,
@@ -187,20 +187,19 @@ def nic_facts(nic, trouble) -> Nic:
 
 
 def cpu_facts():
-    """Of each CPU: {"cpu", "online", "can_go_offline", "core", "package", "threads", "node", "off_because"}.
+    """Return, for each CPU, {"cpu", "online", "can_go_offline", "core", "package", "threads", "node", "off_because"}.
 
-    ``threads``: the CPUs that are threads of its core, itself among them, of those on line. (Numbers of cores are not
-    enough: on Arm, each cluster of a package counts its own.) ``core``, ``package`` and ``threads`` are null of a CPU
-    that is off line, which does not say. ``off_because``: null of one that
-    is on line; smt where the kernel keeps second threads off line, smt-forced where it does so for this boot; absent
-    where there is none to start; else unknown.
+    ``threads``: the CPUs on line that are threads of its core, including itself. (Numbers of cores are not enough: on
+    Arm, each cluster of a package numbers its own.) ``core``, ``package`` and ``threads`` are null for a CPU that is
+    off line, which does not report them. ``off_because``: null for one that is on line; smt if the kernel keeps second
+    threads off line, smt-forced if it does so for this boot; absent if there is no CPU to start; else unknown.
     """
     rows = []
     smt, present = first_word(CPUS + "/smt/control"), listed(CPUS + "/present")
     for path in sorted(glob.glob(CPUS + "/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
         cpu = int(path.rsplit("cpu", 1)[1])
         nodes = glob.glob(path + "/node[0-9]*")
-        state = first_word(path + "/online")  # one that cannot go off line has no such file
+        state = first_word(path + "/online")  # a CPU that cannot go off line has no such file
         absent = present is not None and cpu not in present
         online = state != "0" and not absent
         threads = listed(path + "/topology/thread_siblings_list")
@@ -221,7 +220,7 @@ def cpu_facts():
 
 
 def listed(path):
-    """The numbers of a file that has a list of CPUs, such as 0-3,8; None where there is no such file."""
+    """Return the numbers of a file that has a list of CPUs, such as 0-3,8; None if there is no such file."""
     found = set()  # type: set[int]
     try:
         for part in read_text(path).strip().split(","):
@@ -237,7 +236,7 @@ MODULE_NOTE = b".note.gnu.build-id"
 
 
 def elf_section(content, wanted):
-    """The content of a section of a 64-bit ELF file; None where it has none. elf(5)"""
+    """Return the content of a section of a 64-bit ELF file (elf(5)); None if it has none."""
     if content[:4] != b"\x7fELF" or content[4] != 2:
         return None
     order = "<" if content[5] == 1 else ">"
@@ -253,7 +252,7 @@ def elf_section(content, wanted):
 
 
 def module_facts(path):
-    """{"sha256", "build_id", "release"} of a module file; None where there is no such file."""
+    """Return {"sha256", "build_id", "release"} of a module file; None if there is no such file."""
     content = read_bytes(path)
     if not content:
         return None
@@ -267,9 +266,9 @@ def module_facts(path):
 
 
 def provisioned(request: ProvisionedRequest) -> ProvisionedAnswer:
-    """What provisioning left here: {"missing": commands that are not there, "modules": {path: facts and stamp}}.
+    """Return what provisioning left here: {"missing": absent commands, "modules": {path: facts and stamp}}.
 
-    ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` says what it was made of.
+    ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` identifies its inputs.
     """
     modules: dict[str, ModuleFacts | None] = {}
     for module in request.modules:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests that only look at a host, and their answers: what it is, has, and can tune."""
+"""Requests that only read a host's properties, and their answers: what it is, has, and can tune."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from orchestrator.agent.messages import Request
 
 
 class HelloAnswer(typing.TypedDict):
-    """Who a host is. ``virtual_time``: the kernel's counters of it, None in real time; ``tools``: {name: version, None
-    where it is missing}."""
+    """The identity of a host.
+
+    ``virtual_time``: the kernel's counters of it, None in real time; ``tools``: {name: version, None if it is missing}.
+    """
 
     protocol: int
     hostname: str
@@ -31,13 +33,13 @@ class HelloAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class HelloRequest(Request[HelloAnswer]):
-    """Ask who the host is."""
+    """Ask for the host's identity."""
 
     operation = "hello"
 
 
 class System(typing.TypedDict):
-    """Of os-release(5)."""
+    """The fields of os-release(5)."""
 
     id: str
     like: list[str]
@@ -46,8 +48,10 @@ class System(typing.TypedDict):
 
 
 class Nic(typing.TypedDict):
-    """An interface; numbers are None where the host does not say. ``kind``: empty for a card; ``trouble``: why trials
-    cannot have it, None where they can."""
+    """An interface; numbers are None if unknown.
+
+    ``kind``: empty for a NIC; ``trouble``: why it cannot be used for trials, None if it can.
+    """
 
     driver: str | None
     kind: str
@@ -61,8 +65,10 @@ class Nic(typing.TypedDict):
 
 
 class Cpu(typing.TypedDict):
-    """A CPU. ``threads``: of its core; ``off_because``: None where it is on line, else smt, smt-forced, absent or
-    unknown."""
+    """A CPU.
+
+    ``threads``: of its core; ``off_because``: None if it is on line, else smt, smt-forced, absent or unknown.
+    """
 
     cpu: int
     online: bool
@@ -75,10 +81,11 @@ class Cpu(typing.TypedDict):
 
 
 class SurveyAnswer(HelloAnswer):
-    """What decides whether trials can run on a host; None is what its kernel does not say.
+    """The properties that decide whether trials can run on a host; None for what its kernel does not report.
 
-    ``commands``: {name: version}; ``kernel_modules``: {name: whether the kernel has it}; ``headers``: whether those of
-    the kernel are there; ``sources``: archives of kernels; ``boot_menu``: of the boot loader; ``holder``: of the lease.
+    ``commands``: {name: version}; ``kernel_modules``: {name: whether the kernel has it}; ``headers``: whether the
+    kernel's headers are installed; ``sources``: archives of kernels; ``boot_menu``: of the boot loader; ``holder``: of
+    the lease.
     """
 
     uid: int
@@ -105,10 +112,10 @@ class SurveyAnswer(HelloAnswer):
 
 @dataclasses.dataclass(frozen=True)
 class SurveyRequest(Request[SurveyAnswer]):
-    """Read what decides whether trials can run on the host.
+    """Read the properties that decide whether trials can run on the host.
 
-    ``tools``: {name: command that prints its version}; ``kernel_modules``: names; ``folders``: of which the free bytes
-    are read; ``load_window_s``: seconds for which the use by other processes is watched.
+    ``tools``: {name: command that prints its version}; ``kernel_modules``: names; ``folders``: whose free bytes are
+    read; ``load_window_s``: seconds for which the use by other processes is measured.
     """
 
     operation = "survey"
@@ -119,7 +126,7 @@ class SurveyRequest(Request[SurveyAnswer]):
 
 
 class ModuleFacts(typing.TypedDict):
-    """A module file. ``release``: of the kernel for which it is; ``stamp``: what it was made of."""
+    """A module file. ``release``: of the kernel that it is for; ``stamp``: identifies its inputs."""
 
     sha256: str
     build_id: str | None
@@ -128,7 +135,7 @@ class ModuleFacts(typing.TypedDict):
 
 
 class ProvisionedAnswer(typing.TypedDict):
-    """``missing``: commands that are not there; ``modules``: {path: ModuleFacts, None where there is no such file}."""
+    """What is installed. ``missing``: absent commands; ``modules``: {path: ModuleFacts, None for a missing file}."""
 
     missing: list[str]
     modules: dict[str, ModuleFacts | None]
@@ -136,7 +143,7 @@ class ProvisionedAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class ProvisionedRequest(Request[ProvisionedAnswer]):
-    """See what provisioning left. ``commands``: names; ``modules``: paths of module files."""
+    """Check what provisioning left. ``commands``: names; ``modules``: paths of module files."""
 
     operation = "provisioned"
     commands: typing.Sequence[str]
@@ -151,7 +158,7 @@ class Named(typing.TypedDict):
 
 
 class Governor(typing.TypedDict):
-    """Of a cpufreq policy. ``preference``: the energy preference of the same CPUs, None where they have none."""
+    """A cpufreq policy. ``preference``: the energy preference of the same CPUs, None if they have none."""
 
     now: str
     choices: list[str]
@@ -159,7 +166,7 @@ class Governor(typing.TypedDict):
 
 
 class Turbo(Named):
-    """``off``: the value that means off."""
+    """The setting of turbo frequencies. ``off``: the value that means off."""
 
     off: str
 
@@ -171,9 +178,9 @@ class IdleState(Named):
 
 
 class TunablesAnswer(typing.TypedDict):
-    """What can be tuned, with its present value; None or empty where it is not there.
+    """What can be tuned, with its present value; None or empty if missing.
 
-    ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: {interface: of the agent's
+    ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: {interface: as from the agent's
     `nic_tunables`}.
     """
 
@@ -187,14 +194,14 @@ class TunablesAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class TunablesRequest(Request[TunablesAnswer]):
-    """Read what of the host and of some interfaces can be tuned."""
+    """Read what can be tuned on the host and some of its interfaces."""
 
     operation = "tunables"
     nics: typing.Sequence[str]
 
 
 class QueueInterruptsAnswer(typing.TypedDict):
-    """``interrupts``: {interface: [[number, queue]]}, by the name that the host knows it by."""
+    """The interrupts of queues. ``interrupts``: {interface, by its name on the host: [[number, queue]]}."""
 
     interrupts: dict[str, list[list[int]]]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sysctls that each interface has its own of."""
+"""The sysctls that exist separately for each interface."""
 
 import os
 
@@ -9,7 +9,7 @@ OF_ONE_NIC = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "mpls/conf")
 
 
 def sysctls_of(nic):
-    """{file below /proc/sys/net: value} of those that each interface has its own of."""
+    """Return {file below /proc/sys/net: value} of an interface's own sysctls."""
     found = {}
     for folder in OF_ONE_NIC:
         base = "/proc/sys/net/%s/%s" % (folder, nic)
@@ -21,7 +21,7 @@ def sysctls_of(nic):
 
 
 def write_sysctls(values):
-    """{name: why} of those that cannot be brought to a value."""
+    """Write sysctls, and return {name: why} of those that could not be set."""
     failed = {}
     for name, value in values.items():
         path = "/proc/sys/net/" + name
@@ -37,7 +37,7 @@ def write_sysctls(values):
 
 
 def sysctl(path):
-    """A sysctl's value; None where it cannot be read, as a secret that was not set."""
+    """Return a sysctl's value; None if it cannot be read, such as a secret that was not set."""
     try:
         return read_text(path).strip()
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers and clients of a trial, and the sampling around what they send."""
+"""The servers and clients of a trial, and the sampling around their traffic."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ from orchestrator.agent.roaming import Roaming
 from orchestrator.agent.traffic_messages import HoldRequest, MeasureAnswer, MeasureRequest, Quiet, ServeRequest
 
 QUIET_SINCE = {}  # type: dict[str, float]
-QUIET_S = 0.1  # for which packets are counted at least before traffic begins, so that a slow flow of others shows too
+QUIET_S = 0.1  # minimum time for which packets are counted before the traffic, so that a slow stray flow shows too
 
 
 def packets_so_far():
-    """Packets that all roles' devices have received, but for loopback."""
+    """Return the packets that all roles' devices have received, except loopback."""
     total = 0
     for role in os.listdir(RUNTIME + "/sys"):
         with inside(role):
@@ -36,11 +36,11 @@ def packets_so_far():
     return total
 
 
-LISTENS = {"tcp": "0A", "udp": "07"}  # states of sockets that wait for others; of UDP, that are not connected
+LISTENS = {"tcp": "0A", "udp": "07"}  # states of listening sockets; for UDP, of unconnected ones
 
 
 def listening(role, protocols=("tcp",)):
-    """(packed address, port) of every socket that listens in a role's namespace. proc_net(5)"""
+    """Return (packed address, port) of every socket that listens in a role's namespace (proc_net(5))."""
     found = set()
     with inside(role):
         names = [(protocol, "/proc/thread-self/net/" + protocol + six) for protocol in protocols for six in ("", "6")]
@@ -55,20 +55,20 @@ def listening(role, protocols=("tcp",)):
 
 
 def served_anyhow(role, wanted):
-    """Those of some (packed address, port) that a socket of TCP or UDP serves, be it on all addresses."""
+    """Return those of the ``wanted`` (packed address, port) that a TCP or UDP socket serves, even on all addresses."""
     found = listening(role, ("tcp", "udp"))
     everywhere = {port for address, port in found if not any(address)}
     return {(address, port) for address, port in wanted if port in everywhere or (address, port) in found}
 
 
 def serve(request: ServeRequest) -> Nothing:
-    """Start servers, of which there may be none, and return when all listen. From now on all is quiet here.
+    """Start servers, possibly none, and return once all listen. After that, no packets are expected until the traffic.
 
     {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s", "files"}
 
-    A server may have ``port`` null: it is not waited for. It may have ``any`` true: it is any program, which may listen
-    on all addresses, and by UDP, and whose children are ended with it. ``files``: {path: base64}, may be absent; NUL,
-    files, NUL in an argument stands for their folder.
+    A server with ``port`` null is not waited for. One with ``any`` true can be any program, which may listen on all
+    addresses, and by UDP, and whose children are ended with it. ``files``: {path: base64}, optional; NUL, files, NUL in
+    an argument stands for their folder.
     """
     PROCESSES.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
@@ -102,7 +102,7 @@ def serve(request: ServeRequest) -> Nothing:
 def hold(request: HoldRequest) -> Nothing:
     """Prepare the clients of a trial, which begin together in `measure`: {"clients": [{"role", "name", "arguments"}]}.
 
-    Each may have ``any`` as of `serve`.
+    Each may have ``any`` as in `serve`.
     """
     for client in request.clients:
         PROCESSES.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
@@ -110,24 +110,22 @@ def hold(request: HoldRequest) -> Nothing:
 
 
 def measure(request: MeasureRequest) -> MeasureAnswer:
-    """Let the clients of `hold` begin at ``start_at``, sample around the measured window, and return everything after
-    the traffic.
+    """Start the held clients at ``start_at``, sample around the measured window, and return all results.
 
-    ``start_at``: seconds of this host's clock, or null for at once;
-    ``warm_up_s``, ``duration_s``, ``patience_s``; ``sample_roles``: the roles whose interfaces are counted;
-    ``sample_every_s``: how often `reading` is taken during the measured window, or null for never; ``roaming``: as
-    `Roaming` takes it, or null;
-    ``trace_polls``: whether the polls of the measured window are recorded, which costs time and disturbs the traffic;
-    ``profile``: whether what CPUs run is sampled instead;
-    ``attached``: {"commands", "tracepoints"} of `Attached`, or null; the former are among ``processes``;
-    ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null; ``echoes``: the
-    round trips that are timed meanwhile, as `Echoes` takes them, or null.
+    ``start_at``: seconds of this host's clock, or null for at once; ``warm_up_s``, ``duration_s``, ``patience_s``;
+    ``sample_roles``: the roles whose interfaces are counted; ``sample_every_s``: how often `reading` is taken during
+    the measured window, or null for never; ``roaming``: as `Roaming` takes it, or null; ``trace_polls``: whether the
+    polls of the measured window are recorded, which costs time and disturbs the traffic; ``profile``: whether CPUs are
+    sampled instead; ``attached``: {"commands", "tracepoints"} of `Attached`, or null; the former are among
+    ``processes``; ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null;
+    ``echoes``: the round trips that are timed meanwhile, as `Echoes` takes them, or null.
+
     The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
-    first at its begin; ``moves``: of `Roaming`; ``surroundings``: two, before and after all traffic; ``clock_s``: this
-    host's clock at the end; ``before``: the packets that passed between the servers' and the clients' start, and in how
-    many seconds, which are ``QUIET_S`` or more; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or
-    null; ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null; ``tracepoints``: {name
-    of an attached one: how often}.
+    first at its start; ``moves``: of `Roaming`; ``surroundings``: two, before and after all traffic; ``clock_s``: this
+    host's clock at the end; ``before``: the packets that passed between the servers' and the clients' start, and the
+    seconds between, at least ``QUIET_S``; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or null;
+    ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null; ``tracepoints``: {name of an
+    attached one: number of events}.
     """
     attached = request.attached or {"commands": [], "tracepoints": []}
     with recording(request) as trace, Attached(PROCESSES, attached["commands"], attached["tracepoints"]) as beside:
@@ -135,19 +133,19 @@ def measure(request: MeasureRequest) -> MeasureAnswer:
 
 
 def recording(request: MeasureRequest):
-    """What records the measured window while it is entered; None where nothing does."""
+    """Return a context manager that records the measured window; its value is None if nothing is recorded."""
     if request.trace_polls:
         return PollTrace()
     return profile() if request.profile else contextlib.nullcontext()
 
 
 def generating(loads):
-    """What has the generator send while it is entered, where this host has it."""
+    """Return a context manager in which the generator sends, if this host has it."""
     return GENERATOR.sending(loads) if loads else contextlib.nullcontext()
 
 
 def echoing(request):
-    """What times round trips while it is entered, where this host does."""
+    """Return a context manager that times round trips, if this host does."""
     return Echoes(request) if request else contextlib.nullcontext()
 
 
@@ -213,8 +211,10 @@ def measure_with(request: MeasureRequest, trace, beside) -> MeasureAnswer:
 
 
 def call_until(until, calls):
-    """Wait until a time of CLOCK_MONOTONIC, and call each function every so many seconds before it: [(seconds,
-    function)]. EOFError when the controller goes away meanwhile."""
+    """Wait until a time of CLOCK_MONOTONIC, and call functions periodically before it: [(seconds, function)].
+
+    Raises EOFError if the controller goes away.
+    """
     began = time.monotonic()
     due = [(began + every_s, number) for number, (every_s, _) in enumerate(calls)]
     while due and min(due)[0] < until:
@@ -227,7 +227,7 @@ def call_until(until, calls):
 
 
 def wait_or_leave(until):
-    """Sleep until a time of CLOCK_MONOTONIC; EOFError when the controller goes away meanwhile."""
+    """Sleep until a time of CLOCK_MONOTONIC. Raises EOFError if the controller goes away."""
     left = until - time.monotonic()
     if left > 0 and select.select([0], [], [], left)[0]:
         raise EOFError

@@ -19,14 +19,17 @@ class Program(typing.TypedDict):
 
 
 class Client(Program, total=False):
-    """``any``: whether it is any program, whose children are ended with it, and which as a server may listen on all
-    addresses, and by UDP. It may be left out."""
+    """A client program.
+
+    ``any``: whether it can be any program, whose children are ended with it, and which as a server may listen on all
+    addresses, and by UDP. Optional.
+    """
 
     any: bool
 
 
 class Server(Client):
-    """``address``, ``port``: where it listens; without a port it is not waited for."""
+    """A server program. ``address``, ``port``: where it listens; without a port it is not waited for."""
 
     address: str
     port: int | None
@@ -34,7 +37,7 @@ class Server(Client):
 
 @dataclasses.dataclass(frozen=True)
 class ServeRequest(Request[Nothing]):
-    """Start servers, of which there may be none, and wait until all listen.
+    """Start servers, possibly none, and wait until all listen.
 
     ``files``: {path: base64}; NUL, files, NUL in an argument stands for their folder.
     """
@@ -62,7 +65,7 @@ class Roam(typing.TypedDict):
 
 
 class EchoStream(typing.TypedDict):
-    """Round trips that are timed, ``pace_pps`` a second for ``duration_s``, from ``after_s`` on."""
+    """Echo requests to time, ``pace_pps`` per second for ``duration_s``, beginning after ``after_s``."""
 
     role: str
     source: str
@@ -73,7 +76,7 @@ class EchoStream(typing.TypedDict):
 
 
 class AttachedCommand(Program):
-    """``timed``: whether it knows when to end."""
+    """A command beside the measured window. ``timed``: whether it ends by itself."""
 
     timed: bool
 
@@ -87,16 +90,19 @@ class Tracepoint(typing.TypedDict):
 
 
 class AttachedProbes(typing.TypedDict):
-    """What runs beside the measured window."""
+    """The spec's own probes beside the measured window."""
 
     commands: list[AttachedCommand]
     tracepoints: list[Tracepoint]
 
 
 class Sample(typing.TypedDict):
-    """Counters of a host at a time. ``cpus``: {CPU: clock ticks, as /proc/stat has them}; ``softirqs``: the text of
-    /proc/softirqs; ``interfaces``: {role: text of its /proc/net/dev}; ``virtual_time``: None in real time; ``energy``:
-    {zone: {"name", "uj", "range_uj"}}; ``cycles``: {CPU: number}, empty without counters."""
+    """The counters of a host at a time.
+
+    ``cpus``: {CPU: clock ticks, as /proc/stat has them}; ``softirqs``: the text of /proc/softirqs; ``interfaces``:
+    {role: text of its /proc/net/dev}; ``virtual_time``: None in real time; ``energy``: {zone: {"name", "uj",
+    "range_uj"}}; ``cycles``: {CPU: number}, empty without counters.
+    """
 
     at_monotonic_s: float
     cpus: dict[str, list[int]]
@@ -110,7 +116,7 @@ class Sample(typing.TypedDict):
 
 
 class MemoryReading(typing.TypedDict):
-    """``available``, ``slab``: bytes of memory; ``interfaces``: as of `Sample`."""
+    """Memory and interfaces at a time. ``available``, ``slab``: bytes; ``interfaces``: as in `Sample`."""
 
     at_monotonic_s: float
     interfaces: dict[str, str]
@@ -133,8 +139,11 @@ class Quiet(typing.TypedDict):
 
 
 class Surroundings(typing.TypedDict):
-    """``interrupts``: {number: list of CPUs}; ``throttled``: events, None where the host does not count them;
-    ``frequency_khz``: of each CPU, empty where the host does not say."""
+    """What should not change during the traffic.
+
+    ``interrupts``: {number: list of CPUs}; ``throttled``: events, None if the host does not count them;
+    ``frequency_khz``: of each CPU, empty if unknown.
+    """
 
     interrupts: dict[str, str]
     throttled: int | None
@@ -142,7 +151,7 @@ class Surroundings(typing.TypedDict):
 
 
 class Printed(typing.TypedDict):
-    """What a process printed; ``status``: None where it had not ended."""
+    """What a process printed; ``status``: None if it had not ended."""
 
     status: int | None
     out: str
@@ -150,8 +159,10 @@ class Printed(typing.TypedDict):
 
 
 class Polls(typing.TypedDict):
-    """Polls in bins. ``lost``: those that found the buffer full; ``rows``: [[bin, cpu, poll, device, times, packets,
-    empty]]."""
+    """Polls in bins.
+
+    ``lost``: those that found the buffer full; ``rows``: [[bin, cpu, poll, device, times, packets, empty]].
+    """
 
     bin_s: float
     lost: int
@@ -159,8 +170,11 @@ class Polls(typing.TypedDict):
 
 
 class Profile(typing.TypedDict):
-    """Samples of what CPUs ran. ``lost_ns``: what those that found no room stood for; ``rows``: [[cpu, ns, samples,
-    [index of each name, the task first]]]."""
+    """Samples of what CPUs ran.
+
+    ``lost_ns``: the time that lost samples stood for; ``rows``: [[cpu, ns, samples, [index of each name, the task
+    first]]].
+    """
 
     source: str
     period_ns: int
@@ -171,7 +185,7 @@ class Profile(typing.TypedDict):
 
 
 class Sent(typing.TypedDict):
-    """What a device of pktgen sent, in times of CLOCK_MONOTONIC."""
+    """What a device of pktgen sent; times are of CLOCK_MONOTONIC."""
 
     name: str
     sent: int
@@ -181,16 +195,19 @@ class Sent(typing.TypedDict):
 
 
 class RoundTrips(typing.TypedDict):
-    """Echo requests that were sent, and the seconds of those that were answered, in their order."""
+    """The number of echo requests sent, and the round-trip times in seconds of the answers, in their order."""
 
     sent: int
     rtts_s: list[float]
 
 
 class MeasureAnswer(typing.TypedDict):
-    """What happened. ``started_at``: when the clients began, by the host's clock; ``samples``: two, around the window;
-    ``surroundings``: two, around all traffic; ``others``: how much other processes used the host; ``processes``: by
-    name; ``tracepoints``: {name: how often}; ``clock_s``: the host's clock at the end."""
+    """The results of a measurement.
+
+    ``started_at``: when the clients began, by the host's clock; ``samples``: two, around the window; ``surroundings``:
+    two, around all traffic; ``others``: how much other processes used the host; ``processes``: by name;
+    ``tracepoints``: {name: number of events}; ``clock_s``: the host's clock at the end.
+    """
 
     started_at: float
     traffic_s: float
@@ -211,12 +228,12 @@ class MeasureAnswer(typing.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class MeasureRequest(Request[MeasureAnswer]):
-    """Let the clients begin, sample around the measured window, and return everything after the traffic.
+    """Start the held clients, sample around the measured window, and return all results.
 
     ``start_at``: seconds of the host's clock, None for at once; ``sample_roles``: the roles whose interfaces are
     counted; ``sample_every_s``: how often memory and interfaces are read during the window, None for never;
-    ``trace_polls``: whether polls are recorded; ``profile``: whether what CPUs run is sampled instead; ``pktgen``:
-    {device: [packets, nanoseconds between two]} for the generator that is ready here, None where it is not to send.
+    ``trace_polls``: whether polls are recorded; ``profile``: whether CPUs are sampled instead; ``pktgen``: {device:
+    [packets, nanoseconds between two]} for the generator that is ready here, None if it must not send.
     """
 
     operation = "measure"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of this host can be tuned for trials: read, and nothing else."""
+"""The settings of this host that can be tuned for trials, read without changing anything."""
 
 import contextlib
 import glob
@@ -11,15 +11,15 @@ from orchestrator.agent.interrupts import interrupts_of
 from orchestrator.agent.settings import service_state
 from orchestrator.agent.survey_messages import Governor, IdleState, Named, TunablesAnswer, TunablesRequest, Turbo
 
-TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))  # a file, and what means off in it
+TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))  # a file, and its value for off
 
 
 def tunables(request: TunablesRequest) -> TunablesAnswer:
-    """{"nics": [interface]} -> what can be tuned, with its present value; null or empty for what is not here.
+    """Return what can be tuned, with its present value: {"nics": [interface]} -> see below; null or empty if missing.
 
-    Nothing of CPUs that are off line: their files are gone, cannot be read (EBUSY), or are there without a use.
+    CPUs that are off line are left out: their files are missing, cannot be read (EBUSY), or have no effect.
 
-    ``governors``: {file: {"now", "choices", "preference": {"name", "now"} or null}}, where a preference is the energy
+    ``governors``: {file: {"now", "choices", "preference": {"name", "now"} or null}}, where the preference is the energy
     preference of the same CPUs (intel_pstate and amd_pstate have one); ``turbo``: {"name", "off", "now"}; ``idle``:
     [{"name", "latency_us", "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface:
     see nic_tunables}.
@@ -58,9 +58,12 @@ def tunables(request: TunablesRequest) -> TunablesAnswer:
 
 
 def nic_tunables(nic):
-    """Of an interface: ``channels``, ``ring-rx``, ``ring-tx``: {"now", "most"}; ``hash-udp4``: letters of its fields;
-    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``groups``: {feature: [those that it stands for]};
-    ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of RPS and XPS."""
+    """Return the tunables of an interface.
+
+    ``channels``, ``ring-rx``, ``ring-tx``: {"now", "most"}; ``hash-udp4``: letters of its fields;
+    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``groups``: {feature: [those that it stands for]}; ``interrupts``:
+    [[number, queue]]; ``steering``: {file: mask} of RPS and XPS.
+    """
     found = {}
     for what in ("channels", "ring-rx", "ring-tx"):
         numbers = most_of(nic, what)
@@ -72,13 +75,13 @@ def nic_tunables(nic):
     found["groups"] = groups_of(asked("-k", nic) or "")
     queues = "/sys/class/net/%s/queues/" % nic
     files = sorted(glob.glob(queues + "rx-*/rps_cpus") + glob.glob(queues + "tx-*/xps_cpus"))
-    masks = {path: first_word(path) for path in files}  # null: xps_cpus of an interface with one queue
+    masks = {path: first_word(path) for path in files}  # None: xps_cpus of an interface with one queue
     steering = {path: mask for path, mask in masks.items() if mask is not None}
     return {**found, "interrupts": interrupts_of(nic), "steering": steering}
 
 
 def words_in(path):
-    """The words of a file; None where it can't be read."""
+    """Return the words of a file; None if it cannot be read."""
     try:
         return read_text(path).split()
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WireGuard tunnels between the gateways: devices, peers, handshakes; and the end of the tunnels of every system."""
+"""WireGuard tunnels between the gateways: devices, peers, handshakes; and removal of the tunnels of every system."""
 
 import base64
 import concurrent.futures
@@ -77,7 +77,7 @@ from orchestrator.agent.routes import set_routes
 
 
 def tunnels(request: TunnelsRequest) -> TunnelsAnswer:
-    """Make WireGuard devices with fresh keys; the answer has their public keys, in order."""
+    """Create WireGuard devices with fresh keys; the answer has their public keys, in order."""
     keys = {}  # type: dict[str, list[str]]
     for role, devices in request.gateways.items():
         keys[role] = []
@@ -102,12 +102,12 @@ def tunnels(request: TunnelsRequest) -> TunnelsAnswer:
 
 
 def peers(request: PeersRequest) -> Nothing:
-    """Give each device its peers, bring it up, set what the variant wants of it, and add the routes.
+    """Add each device's peers, bring it up, apply the variant's settings, and add the routes.
 
     Settings are read back from every device.
     """
     for role, wanted in request.gateways.items():
-        before = processes() if PLACED else set()  # where threads poll by default, a peer brings its thread along
+        before = processes() if PLACED else set()  # if polling is threaded by default, adding a peer starts its thread
         with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
             for peer in wanted["peers"]:
                 own = nested(
@@ -130,7 +130,7 @@ def peers(request: PeersRequest) -> Nothing:
 
 
 def set_devices(role, wanted):
-    """Set what the variant wants of a role's devices; ``wanted``: the role's part of a request of `peers`."""
+    """Apply the variant's settings to a role's devices; ``wanted``: the role's part of a request of `peers`."""
     for peer in {peer["device"]: peer for peer in wanted["peers"]}.values():
         settings = "%s/class/net/%s/" % (sysfs_of(role), peer["device"])
         set_and_check(settings + "threaded", wanted["threaded"])
@@ -144,7 +144,7 @@ def set_devices(role, wanted):
 
 
 def ip_tunnels(request: IpTunnelsRequest) -> Nothing:
-    """Make tunnels by what ip(8) is told."""
+    """Create tunnels by ip(8)."""
     for role, wanted in request.gateways.items():
         grouped = [
             "link set dev %s group %d" % (name, DEVICE_GROUPS[at % len(DEVICE_GROUPS)])
@@ -162,16 +162,16 @@ def remove_tunnels(request: RemoveTunnelsRequest) -> Nothing:
             flush_ipsec(role)
     parts = [(role, group) for role in request.roles for group in groups_in(role)]
     if parts:
-        # A device's end waits for grace periods most of the time, in the thread that removes it; those pass for all.
+        # Removing a device mostly waits for grace periods; in parallel threads, they pass for all devices at once.
         with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(lambda part: remove_group(*part), parts))
     return {}
 
 
 def groups_in(role):
-    """The groups of which a role has devices."""
+    """Return the groups of which a role has devices."""
     base = sysfs_of(role) + "/class/net/"
-    files = (base + name + "/netdev_group" for name in os.listdir(base))  # beside bonding_masters, which is no device
+    files = (base + name + "/netdev_group" for name in os.listdir(base))  # bonding_masters is not a device
     found = {int(read_text(file)) for file in files if os.path.exists(file)}
     return sorted(found & set(DEVICE_GROUPS))
 
@@ -184,13 +184,13 @@ def remove_group(role, group):
 
 IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2
 IP_PKTINFO, IP_RECVERR, MSG_ERRQUEUE, UDP_HEADER = 8, 11, 0x2000, 8
-AT_ONCE = 128  # handshakes under way; a device that has more than 512 waiting asks for cookies, which takes 5 s
+AT_ONCE = 128  # concurrent handshakes; a device with more than 512 waiting asks for cookies, which takes 5 s
 AGAIN_S = 0.25
-SHARED_DEVICE = "wg0"  # which has a peer for each tunnel, in their order; the others have one peer
+SHARED_DEVICE = "wg0"  # has a peer for each tunnel, in their order; other devices have one peer
 
 
 def handshakes(request: HandshakesRequest) -> Nothing:
-    """See that a datagram gets through every tunnel, which a complete handshake must precede.
+    """Check that a datagram gets through every tunnel, which requires a complete handshake.
 
     A datagram goes to a closed port of each destination; the refusal that comes back has crossed the tunnel both ways.
     ip(7), IP_RECVERR
@@ -213,7 +213,7 @@ def handshakes(request: HandshakesRequest) -> Nothing:
 
 
 def unanswered(probe, paths, payload, patience_s):
-    """Send a datagram on each path until it is refused; the destinations that did not refuse one in time."""
+    """Send a datagram on each path until it is refused; return the destinations that did not refuse one in time."""
     deadline = time.monotonic() + patience_s
     due = list(reversed(paths))
     waiting = {}  # type: dict[str, tuple[bytes, float]]
@@ -237,7 +237,7 @@ def unanswered(probe, paths, payload, patience_s):
 
 
 def knock(probe, source, destination, payload):
-    """Send a datagram; what was refused before is reported at the next call of a socket, and is no failure of it."""
+    """Send a datagram; a socket reports earlier refusals at its next call, which is not a failure of that call."""
     for _ in range(3):
         with contextlib.suppress(ConnectionRefusedError):
             try:
@@ -250,7 +250,7 @@ def knock(probe, source, destination, payload):
 
 
 def too_long(destination):
-    """A router on the way said so, or the interface."""
+    """Return the error for a packet that exceeds the MTU of a router on the path or of the interface."""
     return AgentError(
         "packets of the size that is asked for do not pass whole on the way to %s: raise the MTU along the path, or "
         "send smaller ones." % destination
@@ -258,7 +258,7 @@ def too_long(destination):
 
 
 def refusals(probe):
-    """The destinations that refused a datagram."""
+    """Return the destinations that refused a datagram."""
     found = []  # type: list[str]
     while True:
         try:
@@ -275,9 +275,9 @@ def refusals(probe):
 
 
 def handshake_times(request: HandshakeTimesRequest) -> HandshakeTimesAnswer:
-    """What WireGuard knows of its peers.
+    """Return what WireGuard knows of its peers.
 
-    A peer has the name of its device where it has only that; of tunnel N on a device that tunnels share, ``wg0/N``.
+    A peer has the name of its device if that has no other, and ``wg0/N`` for tunnel N on a device that tunnels share.
     """
     ages = {}  # type: dict[str, dict[str, float | None]]
     carried = {}  # type: dict[str, dict[str, list[int]]]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to this host: the interfaces that nothing may be done to, since a run would cut its own connection.
+"""The path to this host: the interfaces that must not be touched, since a run would cut its own connection.
 
 The kernel is asked how it answers the other end of the agent's connection, by every rule and route that it has, and
-whatever the interface of that route stands on is part of the way. An interface with a default route is taken for one as
-well; where the connection is not known, so is each that leads to a large part of all addresses.
+whatever the interface of that route is built on is part of the path. An interface with a default route is treated as
+part of it as well; if the connection is not known, so is each that leads to a large part of all addresses.
 """
 
 import ipaddress
@@ -18,14 +18,14 @@ from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_DUMP, Netlink, Netli
 from orchestrator.agent.snapshot import devices_of, told
 
 RTM_GETRULE, FRA_TABLE, FR_ACT_TO_TBL = 34, 15, 1
-RTM_F_FIB_MATCH = 0x2000  # the answer is the route itself, with all its hops, and not the one that was chosen
+RTM_F_FIB_MATCH = 0x2000  # return the route itself with all its hops, not the selected hop
 RTA_SRC, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 2, 27, 28, 29
 RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
-# Lengths of prefixes below which a route leads to a large part of all addresses, by family: 0.0.0.0/1, 2000::/3; and
-# where it is not known who is on the other end: 10.0.0.0/8, fd00::/8.
+# Prefix lengths below which a route leads to a large part of all addresses, by family: 0.0.0.0/1, 2000::/3; and if
+# the other end is not known: 10.0.0.0/8, fd00::/8.
 WIDE, WIDE_IF_UNKNOWN = {socket.AF_INET: 8, socket.AF_INET6: 8}, {socket.AF_INET: 16, socket.AF_INET6: 32}
 MULTICAST = {socket.AF_INET: ipaddress.ip_network("224.0.0.0/4"), socket.AF_INET6: ipaddress.ip_network("ff00::/8")}
-# What these carry leaves the host by another interface, in packets of their own.
+# Kinds whose traffic leaves the host by another interface, encapsulated.
 TUNNELS = {
     "tun",
     "wireguard",
@@ -41,12 +41,12 @@ TUNNELS = {
     "ip6tnl",
 }
 TUNNELS |= {"vti", "vti6", "xfrm", "l2tp", "ppp", "gtp", "bareudp", "amt", "ovpn"}
-STAYS = {"bond", "bridge", "vrf", "team", "openvswitch"}  # what cannot be moved to another namespace
-SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}  # they have classes or filters of their own
+STAYS = {"bond", "bridge", "vrf", "team", "openvswitch"}  # kinds that cannot be moved to another namespace
+SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}  # they have their own classes or filters
 
 
 def nic_troubles():
-    """{interface of this host: why it cannot be taken for a trial, or None}."""
+    """Return {interface of this host: why it cannot be used for a trial, or None}."""
     with Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
         entries = {kind: told(netlink, kind, links) for kind in ("address", "route", "nexthop", "qdisc")}
@@ -81,7 +81,7 @@ def trouble_of(nic, links, reasons, qdiscs):
 
 
 def reasons_by_device(netlink, links, entries):
-    """{interface: a sentence on why it is the way, with %s for its name}."""
+    """Return {interface: a sentence on why it is part of the path, with %s for its name}."""
     names = {link.number: link.name for link in links.values()}
     hops = entries["nexthop"]
     reasons, known = {}, False
@@ -103,8 +103,11 @@ def reasons_by_device(netlink, links, entries):
 
 
 def is_whole_way(devices, links):
-    """Whether a way ends at these interfaces: it goes on where one is a tunnel, and where there is none but a local
-    forwarder has the connection."""
+    """Return True if the path ends at these interfaces.
+
+    A tunnel's path continues on another interface; and with no interface but loopback, a local forwarder has the
+    connection.
+    """
     stack = {name for device in devices for name in below(device, links)}
     return bool(stack) and not any(links[name].kind in TUNNELS for name in stack)
 
@@ -125,7 +128,7 @@ def leads_away(route, tables, wide):
 
 
 def tables_of_rules(netlink):
-    """The routing tables to which a rule leads."""
+    """Return the routing tables to which a rule leads."""
     found = set()  # type: set[int]
     try:
         answers = netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the rules of routing")
@@ -139,7 +142,7 @@ def tables_of_rules(netlink):
 
 
 def devices_of_connection(netlink, connection, names, addresses, hops):
-    """The interfaces over which a connection goes: that of its zone, those of its address here and of the way back."""
+    """Return the interfaces of a connection: that of its zone, those of its local address and of the route back."""
     found = {connection.zone} & set(names.values())
     local = packed(connection.local)
     for entry in addresses:
@@ -152,7 +155,7 @@ def devices_of_connection(netlink, connection, names, addresses, hops):
 
 
 def devices_with_nexthops(route, hops):
-    """The interfaces of a route, also of one that names objects for its next hops."""
+    """Return the interfaces of a route, including those of the next-hop objects that it refers to."""
     wanted = {rtnetlink.number_of(route, rtnetlink.RTA_NH_ID)} - {0}
     for entry in hops:
         if rtnetlink.number_of(entry, rtnetlink.NHA_ID) in wanted:
@@ -162,7 +165,7 @@ def devices_with_nexthops(route, hops):
 
 
 def route_to(netlink, connection, oif, names):
-    """The route by which the kernel answers a connection; None where it has none."""
+    """Return the route by which the kernel answers a connection; None if it has none."""
     family = family_of(connection.peer)
     parts = [attribute(rtnetlink.RTA_DST, packed(connection.peer))]
     parts += [attribute(rtnetlink.RTA_OIF, struct.pack("=i", oif))] if oif else []
@@ -173,7 +176,7 @@ def route_to(netlink, connection, oif, names):
         attribute(RTA_DPORT, struct.pack(">H", connection.peer_port)),
     ]
     bits = rtnetlink.FAMILIES[family]
-    # An old kernel knows no ports here; an address that is not here (yet) cannot be asked from.
+    # Old kernels do not accept ports here; a source address must exist on the host.
     for source_bits, more in ((bits, [*source, *ports]), (bits, source), (0, [])):
         head = struct.pack("=BBBBBBBBI", family, bits, source_bits, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
         try:

@@ -159,8 +159,10 @@ def lost(grown: Mapping[str, Counters], sent: int, virtual: Iterable[str], tunne
 
 
 def _into_tunnels(way: _Way, entered: int) -> None:
-    """Attribute the drops of gateway a's devices and of the link; a device counts a packet as sent once the link took
-    it."""
+    """Attribute the drops of gateway a's devices and of the link.
+
+    A device counts a packet as sent once the link took it.
+    """
     devices = {name for name in way.grown[A]["devices"] if name.startswith("wg")}
     missing = entered - way.of_wireguard(A, "tx_packets")
     dropped = way.of_wireguard(A, "tx_dropped")  # includes drops further down: by a rule, a queue or a virtual link
@@ -179,8 +181,10 @@ def _into_tunnels(way: _Way, entered: int) -> None:
 
 
 def _out_of_tunnels(way: _Way) -> None:
-    """Attribute the drops of gateway b's devices, from the UDP datagrams they received to the packets they
-    delivered."""
+    """Attribute the drops of gateway b's devices.
+
+    They lie between the UDP datagrams that the devices received and the packets that they delivered.
+    """
     way.note(B, "udp InErrors", way.protocol(B, "InErrors"))
     way.note(B, "udp NoPorts", way.protocol(B, "NoPorts"))
     errors = way.note(B, "wireguard rx_errors", way.of_wireguard(B, "rx_errors"))
