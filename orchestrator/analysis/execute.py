@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from orchestrator.analysis.beside import Drawings, with_pictures
 from orchestrator.analysis.forks import ForkServer
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, NOTEBOOKS
@@ -171,13 +172,14 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
     ipc = {"transport": "ipc", "ip": str(place.private.path / f"kernel-{source.stem}")}
     # With its key; Jupyter would leave it among the user's temporary files if this process is ended.
     connection = {"connection_file": str(place.private.path / f"{source.stem}.connection.json")}
+    drawings = Drawings(place.private.path / f"{source.stem}.drawings")
 
     class Provisioner(LocalProvisioner):
         """Has the server fork a kernel, where its parent starts a program."""
 
         async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
             self.process: Any = place.server.kernel(
-                cmd[_LAUNCHER:], {**kwargs["env"], **place.variables}, kwargs["cwd"]
+                cmd[_LAUNCHER:], {**kwargs["env"], **place.variables, **drawings.variables}, kwargs["cwd"]
             )
             self.pid = self.pgid = self.process.pid
             self.cwd = kwargs["cwd"]
@@ -188,6 +190,12 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             super().__init__(**arguments)
             self.provisioner = Provisioner(kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec, parent=self)
             managers.append(self)
+
+        async def shutdown_kernel(  # type: ignore[override]  # of the class for kernels without asyncio
+            self, now: bool = False, restart: bool = False
+        ) -> None:
+            drawings.wait()  # with a kernel, Jupyter ends what it has forked
+            await super().shutdown_kernel(now, restart)
 
     try:
         papermill.execute_notebook(
@@ -205,6 +213,7 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             kernel_manager_class=Manager,
             config=Config({"KernelManager": {**connection, **(ipc if place.private.has_sockets else {})}}),
         )
+        drawings.check()
     except PapermillExecutionError as error:
         raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
@@ -233,7 +242,7 @@ def _keep(made: Path, source: Path, output: Path) -> None:
     """Put an executed notebook into the run, with nothing in it that tells where it was made."""
     notebook = json.loads(made.read_bytes())
     notebook["metadata"].setdefault("papermill", {}).update(input_path=source.name, output_path=output.name)
-    replace_file(output, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    replace_file(output, with_pictures(json.dumps(notebook, indent=1, ensure_ascii=False)) + "\n")
 
 
 @contextlib.contextmanager

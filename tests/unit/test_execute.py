@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executing notebooks wherever a run lies, and what is told when that fails; the outcome of a run stands."""
 
+import base64
 import json
 import os
 import time
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 
 from orchestrator import private
-from orchestrator.analysis import execute
+from orchestrator.analysis import beside, execute
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
 from orchestrator.errors import UserError
@@ -151,3 +152,46 @@ def test_an_error_beside_the_notebooks_ends_them(tmp_path: Path, notebook: Any) 
     notebook("import time; time.sleep(600)")
     with pytest.raises(KeyError), execute.executing(["small"], tmp_path):
         raise KeyError("x")
+
+
+DRAWING = """
+import pathlib, time
+from IPython.display import HTML
+from orchestrator.analysis import beside
+png = pathlib.Path("../drawn.png")
+def write():
+    while not pathlib.Path("../go").exists():
+        time.sleep(0.02)
+    {end}
+assert beside.draw("drawn.png", write)
+HTML("<img src='" + beside.shown(png) + "'>")
+"""
+
+
+def test_what_is_drawn_beside_a_notebook_is_in_it_and_is_waited_for(tmp_path: Path, notebook: Any) -> None:
+    notebook(
+        DRAWING.format(end="png.write_bytes(b'first')"),
+        "assert not png.exists()\npathlib.Path('../go').touch()",
+        DRAWING.format(end="time.sleep(0.5); png.write_bytes(png.read_bytes() + b' and second')"),
+    )
+    execute.execute(["small"], tmp_path)
+    assert (tmp_path / "drawn.png").read_bytes() == b"first and second"
+    content = (tmp_path / "notebooks" / "small.ipynb").read_text()
+    assert content.count(base64.b64encode(b"first and second").decode()) == 2
+    assert "drawn-beside:" not in content
+    assert str(tmp_path) not in content
+
+
+def test_a_notebook_whose_figure_cannot_be_drawn_beside_it_is_a_sentence(tmp_path: Path, notebook: Any) -> None:
+    (tmp_path / "go").touch()
+    notebook(DRAWING.format(end="1 / 0"), "print('after')")
+    with pytest.raises(
+        UserError, match=r"The notebook small failed in drawing drawn\.png: ZeroDivisionError: .* up to"
+    ):
+        execute.execute(["small"], tmp_path)
+    assert outputs(tmp_path) == "after\n"
+    assert "drawn-beside:" not in (tmp_path / "notebooks" / "small.ipynb").read_text()
+
+
+def test_nothing_is_drawn_beside_a_process_that_executes_no_notebook() -> None:
+    assert not beside.draw("drawn.png", lambda: os._exit(1))

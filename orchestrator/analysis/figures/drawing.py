@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
+from orchestrator.analysis import beside
 from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.style import STYLE
 from orchestrator.analysis.notebooks import WITH_PDF
@@ -36,6 +37,7 @@ class Drawing:
     title: str
     figure: "Figure"
     notes: list[str] = field(default_factory=list)
+    _drawn_beside: Path | None = field(default=None, init=False)  # the PNG, see `beside`
 
     @property
     def caption(self) -> str:
@@ -81,11 +83,18 @@ class Drawing:
         """Write NAME.png, NAME.svg and the caption NAME.txt into ``folder``, each atomically.
 
         ``pdf``: NAME.pdf as well, which takes as long again; by default as `orch report --pdf` wants it. Without it, a
-        PDF of an earlier drawing is removed.
+        PDF of an earlier drawing is removed. In a notebook that a report executes, a process beside it does this.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         pdf = bool(os.environ.get(WITH_PDF)) if pdf is None else pdf
+        png = folder / f"{self.name}.png"
+        if beside.draw(str(png), lambda: self._write(folder, pdf=pdf)):
+            self._drawn_beside = png
+        else:
+            self._write(folder, pdf=pdf)
+
+    def _write(self, folder: Path, *, pdf: bool) -> None:
         if not pdf:
             (folder / f"{self.name}.pdf").unlink(missing_ok=True)
         for format in ("png", "svg", *(["pdf"] * pdf)):
@@ -95,14 +104,17 @@ class Drawing:
 
     def _repr_html_(self) -> str:
         """The figure for a notebook, with what its foot does not say already as the caption."""
-        data = base64.b64encode(self.png).decode()
+        if self._drawn_beside:
+            source = beside.shown(self._drawn_beside)
+        else:
+            source = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
         width = int(self.figure.get_size_inches()[0] * 144)
         foot = " ".join(text.get_text() for text in self.figure.texts if text.get_gid() == numbers.FOOTER)
         foot = " ".join(foot.split())
         caption = " ".join([f"{self.title}.", *(note for note in self.notes if note not in foot)])
         alt = html.escape(self.title, quote=True)
         return (
-            f'<img src="data:image/png;base64,{data}" alt="{alt}" style="width:{width}px;max-width:100%;'
+            f'<img src="{source}" alt="{alt}" style="width:{width}px;max-width:100%;'
             f'background:white"><p style="max-width:{width}px"><small>{html.escape(caption)}</small></p>'
         )
 

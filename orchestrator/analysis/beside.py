@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawing beside a notebook that a report executes: its kernel forks a process for each figure that it saves, and goes
+on with its next cell. Writing the files of a figure takes longer than making it, and a notebook has one process.
+
+The executed notebook shows such a figure by the path of its PNG; the report puts the picture there when it is drawn.
+"""
+
+import base64
+import contextlib
+import fcntl
+import gc
+import io
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+VARIABLE = "ORCH_DRAW_BESIDE"  # in the environment of a kernel: the folder of its `Drawings`
+_LOCK = "lock"
+_PATIENCE_S = 600
+_MARK = "drawn-beside:"
+_SHOWN = re.compile(rf"{_MARK}([0-9a-f]*):")
+
+
+class Drawings:
+    """What one kernel draws beside itself. ``folder``: for what its processes and this one tell each other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        (folder / _LOCK).touch()
+        self.variables = {VARIABLE: str(folder)}
+
+    def wait(self) -> None:
+        """Wait until everything is drawn. Each process that draws has a share of the lock until it ends."""
+        with (self._folder / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def check(self) -> None:
+        """Raise UserError, with the end of a sentence that begins with the notebook's name, if a figure was not
+        drawn."""
+        for path in sorted(self._folder.glob("*.json")):
+            name, error = json.loads(path.read_text(encoding="utf-8"))
+            raise UserError(f"failed in drawing {name}: {error}")
+
+
+def shown(png: Path) -> str:
+    """What stands for a picture's address in a notebook until `with_pictures` puts the picture there."""
+    return f"{_MARK}{os.fsencode(png.absolute()).hex()}:"
+
+
+def with_pictures(notebook: str) -> str:
+    """The text of an executed notebook with the pictures that were drawn beside it."""
+    return _SHOWN.sub(_picture, notebook)
+
+
+def _picture(found: re.Match[str]) -> str:
+    try:
+        data = Path(os.fsdecode(bytes.fromhex(found[1]))).read_bytes()
+    except OSError:
+        return ""  # not drawn, which the report tells
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+_drawing: dict[str, int] = {}  # processes by what they draw
+
+
+def draw(name: str, write: Callable[[], None]) -> bool:
+    """Call ``write``, which writes the figure ``name``, in a process of its own, if a report executes this notebook;
+    returns whether it does.
+
+    The process is forked from a kernel that has other threads. It calls nothing that waits for these: neither Jupyter,
+    whose output it does not use, nor anything that has a thread pool.
+    """
+    place = os.environ.get(VARIABLE)
+    if not place:
+        return False
+    folder = Path(place)
+    if earlier := _drawing.pop(name, None):  # the later drawing of a name is the one that stays
+        os.waitpid(earlier, 0)
+    with (folder / _LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            pid = os.fork()
+        except OSError:  # no more processes, or no memory for one
+            return False
+        if pid == 0:
+            _be_drawing(folder, name, write)
+    _drawing[name] = pid
+    return True
+
+
+def _be_drawing(folder: Path, name: str, write: Callable[[], None]) -> None:
+    """The process that draws, which never returns."""
+    try:
+        os.setsid()  # Jupyter ends a kernel by signals to its process group
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_PATIENCE_S)
+        gc.disable()
+        sys.stdout = sys.stderr = io.StringIO()
+        write()
+    except BaseException as error:
+        with contextlib.suppress(BaseException):
+            told = json.dumps([name, f"{type(error).__name__}: {error}"])
+            (folder / f"{os.getpid()}.json").write_text(told, encoding="utf-8")
+            traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(0)
