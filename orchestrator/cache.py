@@ -54,13 +54,21 @@ def hash_tree(folder: Path) -> str:
 
 
 def find(kind: str, key: str) -> Product | None:
-    """The finished product, if it is in the cache."""
+    """The finished product, if it is in the cache. One whose product.json is not its own is none."""
     path = cache_home() / kind / key
     try:
         description = json.loads((path / "product.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return Product(kind, key, path, description)
+    return Product(kind, key, path, description) if is_description(description, kind, key) else None
+
+
+def is_description(value: object, kind: str, key: str) -> bool:
+    """Whether a value is the content of a product's product.json, as `obtain` writes it."""
+    if not isinstance(value, dict) or (value.get("kind"), value.get("key")) != (kind, key):
+        return False
+    shape = {"inputs": dict, "facts": dict, "made_at": str, "seconds": int | float}
+    return all(isinstance(value.get(name), kind_of) for name, kind_of in shape.items())
 
 
 def products() -> list[Product]:

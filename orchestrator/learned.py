@@ -6,6 +6,8 @@ The file ``learned.json`` of the cache has {what: amount}.
 
 import contextlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.locks import lock
@@ -17,20 +19,22 @@ def _file() -> Path:
     return cache_home() / "learned.json"
 
 
+def _known() -> Mapping[str, float]:
+    """What the file says; what is no amount, or no such file, says nothing."""
+    try:
+        content = json.loads(_file().read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    amounts = content.items() if isinstance(content, dict) else ()
+    return {what: amount for what, amount in amounts if isinstance(amount, int | float) and math.isfinite(amount)}
+
+
 def learned(what: str, default: float | None = None) -> float | None:
     """How much something was last time on this computer: seconds that it took, or bytes."""
-    try:
-        value = json.loads(_file().read_text()).get(what, default)
-    except (OSError, ValueError, AttributeError):
-        return default
-    return float(value) if isinstance(value, int | float) else default
+    return _known().get(what, default)
 
 
 def learn(what: str, amount: float) -> None:
     """Remember how much something was, for the next estimate."""
     with contextlib.suppress(OSError), lock("learned"):  # an estimate is not worth a failure
-        try:
-            known = json.loads(_file().read_text())
-        except (OSError, ValueError):
-            known = {}
-        replace_file(_file(), to_json({**known, what: round(amount, 3)}))
+        replace_file(_file(), to_json({**_known(), what: round(amount, 3)}))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.errors import TestbedError, UserError
+from orchestrator.errors import TestbedError, UserError, refusal
 from orchestrator.paths import RESULTS
 from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence
 
@@ -180,7 +180,8 @@ def _tabulate(summary: "Summary", display: "Display") -> None:
     try:
         write_tables(summary.path)
     except (OSError, UserError) as error:
-        why = str(error).rstrip(".")
+        known = refusal(error) if isinstance(error, OSError) else None
+        why = str(known or error).rstrip(".")
         display.message(f"The tables cannot be written: {why}. `orch report {summary.path}` makes them.")
 
 

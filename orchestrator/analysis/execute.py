@@ -25,7 +25,8 @@ from orchestrator.store.files import replace_file
 _PATIENCE_S = 600
 _LOOK_AGAIN_S = 0.1
 # Of the caller's environment: what changes which code an interpreter runs.
-_NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "JUPYTER_CONFIG_PATH")
+_NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "JUPYTER_CONFIG_PATH")
+_FIGURE_SETTINGS = "matplotlibrc"
 # What papermill and jsonschema take along where it is installed, though no notebook here has anything for it: the
 # grammar of IRIs, durations, and Hadoop's files. It takes most of papermill's time to import.
 _UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
@@ -48,7 +49,9 @@ class Place:
 def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
     """Context manager that yields a place for notebooks. Its fork server starts at once."""
     with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
-        server = ForkServer(os.environ)
+        # The first settings that matplotlib finds count: none, whatever is in the user's folders.
+        (private.path / _FIGURE_SETTINGS).touch()
+        server = ForkServer(os.environ, private.path)
         try:
             yield Place(private, server, variables)
         finally:

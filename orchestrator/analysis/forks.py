@@ -129,8 +129,9 @@ class ForkServer:
     """The server, from the side of its client. It ends with its client, or when it is closed; it can be used by
     several threads."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """Start the server with an environment; returns while it is still importing."""
+    def __init__(self, environment: Mapping[str, str], folder: Path | None = None) -> None:
+        """Start the server with an environment; returns while it is still importing. ``folder``: where it runs, which
+        is where matplotlib looks first for its settings; default: the current folder."""
         self._lock = threading.Lock()
         self._connection, theirs = Pipe()
         # -P: nothing in the folder where the user happens to be is imported. In a session of its own, it gets no
@@ -138,6 +139,7 @@ class ForkServer:
         self._server = subprocess.Popen(
             [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
             stdin=subprocess.DEVNULL,
+            cwd=folder,
             env={**environment, **_BACKEND},
             pass_fds=[theirs.fileno()],
             start_new_session=True,

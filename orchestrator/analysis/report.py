@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.execute import execute, import_papermill, kernels
 from orchestrator.analysis.notebooks import WITH_PDF
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, refusal
 from orchestrator.store.files import leave_warnings_to_client, replace_file
 from orchestrator.store.reading import is_run
 
@@ -46,9 +46,10 @@ def make_report(
             finally:
                 deriving.end()
     except OSError as error:
+        why = str(refusal(error) or f"{error.strerror or error}.")
         raise UserError(
-            f"The report of {run_dir} cannot be written: {error.strerror or error}. Name a folder that you can write "
-            "to: `orch report RUN --output FOLDER` draws in a copy of the run there."
+            f"The report of {run_dir} cannot be written: {why} `orch report RUN --output FOLDER` draws in a copy of "
+            "the run in another folder."
         ) from error
     return run_dir / NAME
 

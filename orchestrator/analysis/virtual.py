@@ -82,12 +82,16 @@ def controls(run: Run) -> pd.DataFrame:
 
 
 def _journal(run: Run) -> Iterator[dict[str, Any]]:
-    """The events of a run's journal; a line that was cut off is none, and a run without a journal has none."""
+    """The events of a run's journal; a line that was cut off is none, and a run without a journal has none. Raises
+    UserError if the journal cannot be read."""
+    file = run.path / "journal.jsonl"
     try:
-        lines = (run.path / "journal.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return
-    for line in lines:
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}). Change its permissions.") from error
+    for line in text.split("\n"):
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):

@@ -129,6 +129,7 @@ def run_command(arguments: Sequence[str]) -> int:
         if arguments[:1] != ["test"]:  # its arguments are for another program
             _refuse_empty(arguments)
         if not {"-h", "--help"}.intersection(arguments):
+            _refuse_lost_folder()
             memory.refuse_little(arguments[0] if arguments else "")
         status = typer_main.get_command(app).main(list(arguments), prog_name="orch", standalone_mode=False)
     except UserError as error:
@@ -165,6 +166,14 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
         if not argument or (name.startswith("--") and equals and not value):
             what = f"The option {name} is" if argument else "An argument is"
             raise UserError(f"{what} empty. Give it a value; perhaps a shell variable in its place is not set.")
+
+
+def _refuse_lost_folder() -> None:
+    """Refuse a current folder that is there no more: no relative path means anything in it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("The current folder has been removed. Change to another one (`cd`).") from None
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provenance of a run: the checkout's commit, a hash of its tree, and the versions of the packages it used."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Collection
@@ -28,6 +29,16 @@ _SOURCES = ("orchestrator", "playbooks", "kernel", "notebooks", "experiments")
 # files that the spec names, its executed notebooks and its verdicts; so changes to specs and notebooks do not matter.
 _MEASURES = ("orchestrator", "playbooks", "kernel", "orch", "pyproject.toml", "requirements.lock")
 _MOST_CHANGES = 20
+# Of the caller's environment: which repository Git works on, as Git sets it for its hooks.
+_OTHER_REPOSITORY = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"),
+    *(
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_NAMESPACE",
+        "GIT_CEILING_DIRECTORIES",
+        "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    ),
+)
 
 
 def _git(*arguments: str) -> str | None:
@@ -39,6 +50,7 @@ def _git(*arguments: str) -> str | None:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY},
             check=False,
         )
     except OSError:
@@ -57,7 +69,7 @@ def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
     tree and of that part; and the versions of the packages that the part uses. ``extensions``: code from outside this
     program, stored under kind and name with its origin and a hash of its files. Raises UserError if one cannot be read.
     """
-    commit = _git("rev-parse", "HEAD")
+    commit = _commit()
     changes = changed_files() if commit else None
     tree = cache.key_of({name: cache.hash_tree(_folder(name)) for name in _SOURCES})
     return {
@@ -69,6 +81,12 @@ def source_identity(extensions: Collection[Extension] = ()) -> dict[str, Any]:
         "packages": program_packages(),
         **({"extensions": {f"{one.kind} {one.name}": one.to_json() for one in extensions}} if extensions else {}),
     }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout. None if it is in no repository, or only lies in the folder of one that does
+    not have its files."""
+    return None if _git("ls-files", "--error-unmatch", "--", "orchestrator") is None else _git("rev-parse", "HEAD")
 
 
 def changed_files() -> list[str] | None:

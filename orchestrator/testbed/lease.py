@@ -99,8 +99,8 @@ def _told(fd: int) -> dict[str, Any]:
 def _holder(fd: int) -> Holder | None:
     told = _told(fd)
     try:
-        found = Holder(told["pid"], told["command"], told["since"])
-    except KeyError:
+        found = Holder(int(told["pid"]), str(told["command"]), float(told["since"]))
+    except (KeyError, TypeError, ValueError):
         return None
     return found if Path(f"/proc/{found.pid}").exists() else None
 

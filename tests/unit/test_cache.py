@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator import cache
 from orchestrator.errors import TestbedError
-from orchestrator.learned import learned
+from orchestrator.learned import learn, learned
 from orchestrator.progress import Silent
 from orchestrator.testbed.uml import archive
 
@@ -131,3 +131,37 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, home: Path, monkeypatch: p
     with pytest.raises(archive.UserError, match="cannot be unpacked"):
         archive.import_archive(packed)
     assert cache.products() == []
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "7", '{"kind": "lab-disk"}', "\u00ff", "[" * 100_000])
+def test_a_product_json_of_something_else_is_no_product(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    made = obtain({"a": 1}, lambda folder: {})
+    (made.path / "product.json").write_text(text)
+    assert cache.products() == []
+    packed = tmp_path / "lab.tar.xz"
+    archive.export_archive([made], packed)
+    assert obtain({"a": 1}, lambda folder: {}).key == made.key
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(archive.UserError, match="is not the product that it claims to be"):
+        archive.import_archive(packed)
+
+
+@pytest.mark.parametrize("manifest", ["[]", '{"files": ["a"]}', '{"files": 1}', "{}", "no JSON"])
+def test_a_manifest_of_something_else_is_a_sentence(tmp_path: Path, home: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    packed = tmp_path / "lab.tar.xz"
+    subprocess.run(["tar", "-C", tmp_path, "-cJf", packed, "manifest.json"], check=True)
+    with pytest.raises(archive.UserError, match="has no manifest; it was not made by"):
+        archive.import_archive(packed)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '{"lab-disk": NaN, "x": 3}', '{"lab-disk": "s", "x": 3}', "\u00ff"])
+def test_estimates_of_something_else_teach_nothing(home: Path, text: str) -> None:
+    cache.cache_home().mkdir(parents=True, exist_ok=True)
+    (cache.cache_home() / "learned.json").write_text(text)
+    assert learned("lab-disk", 5.0) == 5.0
+    learn("lab-disk", 2.0)
+    assert learned("lab-disk") == 2.0
+    assert learned("x") == (3 if "x" in text else None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.analysis.execute import kernels
 from orchestrator.analysis.forks import ForkServer, serve
 from orchestrator.errors import UserError
 
@@ -92,3 +93,22 @@ def test_a_kernel_is_a_kernel_in_a_list_of_processes(server: ForkServer, tmp_pat
         assert shown.startswith(b"python\0-m\0ipykernel_launcher\0-f\0")
     finally:
         kernel.kill()
+
+
+def font_size(client: Any) -> float:
+    import matplotlib as mpl
+
+    return float(mpl.rcParams["font.size"])
+
+
+def test_settings_of_figures_in_the_current_folder_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "matplotlibrc").write_text("font.size: 40\nno setting: 1\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.getcwd())
+        patch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
+        patch.setenv("MPLCONFIGDIR", str(tmp_path))
+        patch.chdir(tmp_path)
+        with kernels() as place:
+            assert place.server.call(font_size).receive() == 10

@@ -61,3 +61,24 @@ def test_without_git_nothing_is_known(checkout: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(provenance, "IS_CHECKOUT", False)
     found = provenance.source_identity()
     assert (found["commit"], found["dirty"], "changes" in found) == (None, None, False)
+
+
+def test_the_repository_is_the_checkout_s_whatever_git_s_variables_say(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = provenance.source_identity()
+    other = tmp_path_factory.mktemp("other")
+    subprocess.run(["git", "init", "--quiet", other], check=True)
+    for name, value in (("GIT_DIR", ".git"), ("GIT_WORK_TREE", ""), ("GIT_INDEX_FILE", ".git/index")):
+        monkeypatch.setenv(name, str(other / value))  # as Git sets them for a hook
+    assert provenance.source_identity() == before
+    assert before["commit"]
+
+
+def test_a_checkout_in_the_folder_of_a_repository_without_it_has_no_commit(checkout: Path) -> None:
+    (checkout / ".gitignore").write_text("*\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for arguments in (["rm", "-r", "--quiet", "--cached", "."], [*identity, "commit", "--quiet", "-m", "b"]):
+        subprocess.run(["git", "-C", checkout, *arguments], check=True, stdin=subprocess.DEVNULL)
+    found = provenance.source_identity()
+    assert (found["commit"], found["dirty"]) == (None, None)

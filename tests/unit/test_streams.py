@@ -206,3 +206,15 @@ def test_threads_that_run_out_are_a_sentence(
     monkeypatch.setattr("orchestrator.cli.app._refuse_empty", exhausted)
     assert run_command(["list"]) == 3
     assert "no thread can be started" in capsys.readouterr().err
+
+
+def test_a_current_folder_that_was_removed_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (["list"], ["report", str(tmp_path)], ["run", "exp/scaling.yaml"]):
+        assert run_command(arguments) == 2
+        assert "The current folder has been removed" in capsys.readouterr().err
+    assert run_command(["--help"]) == 0

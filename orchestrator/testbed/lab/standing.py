@@ -25,7 +25,12 @@ def _folder() -> Path:
     """Return the private folder with the standing lab's keeper, keys and state. It disappears with the login session or
     the boot."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = os.path.isabs(base) and os.path.isdir(base) and len(base) < LONGEST_BYTES - 9 and not odd_characters(base)
+    usable = (
+        os.path.isabs(base)
+        and os.path.isdir(base)
+        and len(os.fsencode(base)) < LONGEST_BYTES - 9
+        and not odd_characters(base)
+    )
     root = Path(base) / "orch" if usable else lab_base() / f"orch-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
     found = root.lstat()

@@ -77,8 +77,8 @@ def import_archive(source: Path) -> list[cache.Product]:
 
 def _verify(folder: Path, source: Path) -> None:
     try:
-        files: dict[str, str] = json.loads((folder / "manifest.json").read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        files = dict[str, str](json.loads((folder / "manifest.json").read_text())["files"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{source} has no manifest; it was not made by `orch cache export`.") from error
     present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
     if present != set(files):
@@ -89,10 +89,14 @@ def _verify(folder: Path, source: Path) -> None:
 
 
 def _take(description: Path, root: Path, source: Path) -> cache.Product:
-    content: dict[str, Any] = json.loads(description.read_text())
-    kind, key = content["kind"], content["key"]
-    if kind not in cache.KINDS or key != cache.key_of(content["inputs"]) or description.parent.name != key:
-        raise UserError(f"{source}: {description.parent.name} is not the product that it claims to be.")
+    kind, key = description.parent.parent.name, description.parent.name
+    try:
+        content: Any = json.loads(description.read_text())
+    except (ValueError, RecursionError):
+        content = None
+    is_one = kind in cache.KINDS and cache.is_description(content, kind, key)
+    if not is_one or key != cache.key_of(content["inputs"]):
+        raise UserError(f"{source}: {key} is not the product that it claims to be.")
     with lock(f"{kind}-{key}"):
         if cache.find(kind, key) is None:
             final = root / kind / key

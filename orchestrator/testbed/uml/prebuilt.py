@@ -2,6 +2,7 @@
 """Archives of a lab that was built elsewhere: downloaded, and checked against a pinned SHA-256."""
 
 import hashlib
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -74,7 +75,7 @@ def fetch(address: str, target: Path, digests: dict[str, str], progress: Progres
                 hashed.update(piece)
                 received += len(piece)
                 progress.detail(f"{received / 1e6:.0f} MB", received / whole if whole else None)
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         target.unlink(missing_ok=True)
         raise UserError(
             f"{address} cannot be fetched: {getattr(error, 'reason', error)}. Nothing was imported."
