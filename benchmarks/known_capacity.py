@@ -4,15 +4,15 @@
 import subprocess
 from collections.abc import Sequence
 
+from orchestrator.agent.network_messages import RoutesRequest
 from orchestrator.measure import layout, requests
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
-from orchestrator.measure.roles import make_links
+from orchestrator.measure.roles import ask_roles, make_links
 from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
 from orchestrator.spec import GATEWAYS, Cell
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.remote import request_all
 from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
@@ -46,9 +46,7 @@ class KnownLink:
         levels = Cell(NO_VARIANT, 1, 1, PACKET)
         trial = Trial("0" * 16, "baseline", 1, 0, 1, levels, 1, traffic, layout.SITE_TO_SITE)
         self.attempt = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
-        plain = {role: requests.plain_routes(net, role, 1) for role in GATEWAYS}
-        split = self.attempt.placement.split(plain)
-        request_all(testbed.agents, "routes", {host: {"roles": roles} for host, roles in split.items()})
+        ask_roles(testbed, {role: requests.plain_routes(net, role, 1) for role in GATEWAYS}, RoutesRequest)
         shake_hands(testbed, trial.topology, 1)
 
     def limit(self, rate_pps: int, load_s: float, loss: float = 0.0) -> float:

@@ -13,12 +13,11 @@ from orchestrator.cli.display import LineDisplay
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout
 from orchestrator.measure.roles import make_links
-from orchestrator.measure.tunnels import make_tunnels, shake_hands
-from orchestrator.spec import GATEWAYS, load_testbed
+from orchestrator.measure.tunnels import make_tunnels, remove_tunnels, shake_hands
+from orchestrator.spec import load_testbed
 from orchestrator.systems import system_of
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.remote import request_all
 from orchestrator.testbed.uml.provider import UmlTestbed
 
 TUNNELS = (1, 10, 100, 300, 1000)
@@ -32,8 +31,7 @@ def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
     configured = time.monotonic()
     shake_hands(testbed, layout.SITE_TO_SITE, tunnels)
     ready = time.monotonic()
-    host = testbed.hosts[0][0]
-    request_all(testbed.agents, "remove_tunnels", {host: {"roles": list(GATEWAYS)}}, timeout_s=30 + 0.1 * tunnels)
+    remove_tunnels(testbed, tunnels)
     return configured - began, ready - configured, time.monotonic() - ready
 
 

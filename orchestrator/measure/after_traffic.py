@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.agent.host_messages import KernelLogRequest
 from orchestrator.measure import shares
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roaming import left_behind
@@ -48,7 +49,7 @@ def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] 
     """
     peers = peers_now(attempt.testbed) if attempt.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
-    logs = request_all(attempt.testbed.agents, "kernel_log", {host: {"most": 5} for host in attempt.hosts})
+    logs = request_all(attempt.testbed.agents, {host: KernelLogRequest(most=5) for host in attempt.hosts})
     told = attempt.system.look_back(attempt.testbed, attempt.variant, logs)
     attempt.outcome.crypto = told.crypto
     attempt.outcome.measurements.update(told.measurements)

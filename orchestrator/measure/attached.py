@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from orchestrator.agent.traffic_messages import AttachedProbes
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.readings import value_in
 from orchestrator.measure.streams import BadReport
@@ -25,9 +26,9 @@ def _of_trial(attempt: Attempt) -> Mapping[str, Probe]:
     return {} if attempt.trial.kind in ("trace", PROFILE) else attempt.conditions.probes
 
 
-def requests(attempt: Attempt) -> dict[str, dict[str, Any]]:
+def requests(attempt: Attempt) -> dict[str, AttachedProbes]:
     """Return the agents' argument ``attached``, by host."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, AttachedProbes] = {}
     traffic, placement = attempt.trial.traffic, attempt.placement
     for name, probe in _of_trial(attempt).items():
         for role in (role for role in probe.roles if role in attempt.roles):
@@ -41,9 +42,10 @@ def requests(attempt: Attempt) -> dict[str, dict[str, Any]]:
                     "tunnels": str(attempt.trial.levels.tunnels),
                 }
                 arguments = [argument.format_map(words) for argument in probe.command]
-                about = {"role": role, "name": _name(name, role), "timed": probe.timed}
-                asked["commands"].append({**about, "arguments": arguments})
-            elif all(one["name"] != name for one in asked["tracepoints"]):
+                asked["commands"].append(
+                    {"role": role, "name": _name(name, role), "timed": probe.timed, "arguments": arguments}
+                )
+            elif probe.tracepoint is not None and all(one["name"] != name for one in asked["tracepoints"]):
                 asked["tracepoints"].append({"name": name, "event": probe.tracepoint, "filter": probe.filter})
     return found
 
@@ -71,7 +73,7 @@ def of_hosts(
             rows += [
                 {**about, "host": host, "role": "", "value": answer["tracepoints"][name], "unit": probe.unit or _TIMES}
                 for host, answer in measured.items()
-                if name in (answer.get("tracepoints") or {})
+                if name in answer["tracepoints"]
             ]
             continue
         for role in probe.roles:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orchestrator.agent.host_messages import ClockRequest, PauseRequest
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
 from orchestrator.measure.judge import Verdict
@@ -190,14 +191,14 @@ class Attempt:
         """
         if self.testbed.virtual is None:
             return time.monotonic()
-        return float(self._sender.request("clock")["monotonic_s"])
+        return float(self._sender.request(ClockRequest())["monotonic_s"])
 
     def sleep(self, seconds: float) -> None:
         """Wait for ``seconds`` of the traffic's clock. Raises TestbedError if the host does not answer."""
         if self.testbed.virtual is None:
             time.sleep(seconds)
         else:
-            self._sender.request("pause", timeout_s=30 + seconds, seconds=seconds)
+            self._sender.request(PauseRequest(seconds), timeout_s=30 + seconds)
 
     @property
     def _sender(self) -> Agent:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.agent.traffic_messages import HoldRequest, MeasureRequest, RoundTrips, ServeRequest
 from orchestrator.measure import attached, polls, probes
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.layout import HUB, SHARED
@@ -26,7 +27,6 @@ GRACE_S = 10.0  # beyond warm-up and duration, for clients to connect and to exc
 _START_IN_S = 0.2  # how far ahead the common start of several hosts is, in addition to the time to ask them
 
 Processes = Mapping[str, Mapping[str, Any]]  # from the agent's `measure`, by process name
-Job = Mapping[str, Any]  # a server or a client, as the agent takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Driven:
     processes: Processes
     traffic_s: float
     began_at: Mapping[str, float]
-    echoes: Mapping[str, Any] | None = None
+    echoes: RoundTrips | None = None
 
 
 def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
@@ -52,41 +52,37 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
     sender, receiver = placement.host_of(attempt.ends.sender), placement.host_of(attempt.ends.receiver)
     seconds = jobs.warm_up_s + jobs.duration_s
     grace_s = GRACE_S if jobs.grace_s is None else jobs.grace_s
-    serving: dict[str, dict[str, Any]] = {
-        host: {"servers": jobs.servers if host == receiver else [], "patience_s": SERVERS_TIMEOUT_S * attempt.slowness}
-        for host in hosts
-    }
-    if jobs.files:
-        sent = {name: base64.b64encode(content).decode() for name, content in jobs.files.items()}
-        serving = {host: {**request, "files": sent} for host, request in serving.items()}
-    request_all(testbed.agents, "serve", serving)
+    sent = {name: base64.b64encode(content).decode() for name, content in (jobs.files or {}).items()}
+    listen_s = SERVERS_TIMEOUT_S * attempt.slowness
+    serving = {host: ServeRequest(jobs.servers if host == receiver else [], listen_s, sent) for host in hosts}
+    request_all(testbed.agents, serving)
     attempt.phases.done("servers")
     keep_young(attempt)
     attempt.on_traffic()
     skews_s = {host: testbed.agents[host].clock_skew_s() for host in hosts} if len(hosts) > 1 else {}
     patience_s = seconds + grace_s * attempt.slowness
     with testbed.prioritized(patience_s + 5) as computer_use:
-        request_all(testbed.agents, "hold", {sender: {"clients": jobs.clients()}})
+        testbed.agents[sender].request(HoldRequest(jobs.clients()))
         beside = attached.requests(attempt) if jobs.measured else {}
         start_at = time.time() + _START_IN_S * attempt.slowness if len(hosts) > 1 else None
         roaming = roaming_of(attempt)
         measuring = {
-            host: {
-                "start_at": None if start_at is None else start_at + skews_s[host],
-                "warm_up_s": jobs.warm_up_s,
-                "duration_s": jobs.duration_s,
-                "patience_s": patience_s,
-                "trace_polls": attempt.trial.kind == "trace",
-                "profile": attempt.trial.kind == PROFILE,
-                "echoes": jobs.echoes if host == sender else None,
-                "sample_roles": [role for role in attempt.roles if placement.host_of(role) == host],
-                "sample_every_s": attempt.conditions.sample_every_s,
-                "attached": beside.get(host),
-                "roaming": roaming if placement.host_of(GATEWAYS[0]) == host else None,
-            }
+            host: MeasureRequest(
+                start_at=None if start_at is None else start_at + skews_s[host],
+                warm_up_s=jobs.warm_up_s,
+                duration_s=jobs.duration_s,
+                patience_s=patience_s,
+                trace_polls=attempt.trial.kind == "trace",
+                profile=attempt.trial.kind == PROFILE,
+                echoes=jobs.echoes if host == sender else None,
+                sample_roles=[role for role in attempt.roles if placement.host_of(role) == host],
+                sample_every_s=attempt.conditions.sample_every_s,
+                attached=beside.get(host),
+                roaming=roaming if placement.host_of(GATEWAYS[0]) == host else None,
+            )
             for host in hosts
         }
-        measured = request_all(testbed.agents, "measure", measuring, timeout_s=seconds + grace_s + 15)
+        measured = request_all(testbed.agents, measuring, timeout_s=seconds + grace_s + 15)
     if len(hosts) == 1:
         skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
     outcome.computer_use = computer_use.value
@@ -113,7 +109,7 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
         outcome.measurements["roams"] = moves_of(measured[placement.host_of(GATEWAYS[0])])
     traffic_s = max(answer["traffic_s"] for answer in measured.values())
     began_at = {host: answer["started_at"] + jobs.warm_up_s for host, answer in measured.items()}
-    return Driven(processes, traffic_s, began_at, measured[sender].get("echoes"))
+    return Driven(processes, traffic_s, began_at, measured[sender]["echoes"])
 
 
 def _farthest(skews_s: Mapping[str, float]) -> float:

@@ -15,12 +15,14 @@ in fd6f:7263:6800::/40 (RFC 4193) as well; tunnels' outer packets are IPv4.
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, LINKS, tool_of
 from orchestrator.spec.fields import DEFAULT_MTU
 from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_MTU
+
+Part = TypeVar("Part")
 
 SITE_TO_SITE = "site-to-site"
 GATEWAY_TO_GATEWAY = "gateway-to-gateway"
@@ -153,9 +155,9 @@ class Placement:
         """Return the hosts that have any of the ``wanted`` roles, each once."""
         return list(dict.fromkeys(self.host_of(role) for role in wanted))
 
-    def split(self, by_role: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def split(self, by_role: Mapping[str, Part]) -> dict[str, dict[str, Part]]:
         """Return {role: x} as {host: {role: x}}."""
-        parts: dict[str, dict[str, Any]] = {}
+        parts: dict[str, dict[str, Part]] = {}
         for role, value in by_role.items():
             parts.setdefault(self.host_of(role), {})[role] = value
         return parts

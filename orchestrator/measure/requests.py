@@ -5,8 +5,17 @@ The addresses are from `orchestrator.measure.layout`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from orchestrator.agent.network_messages import (
+    GatewayPeers,
+    LentNic,
+    LinksRequest,
+    Namespace,
+    Peer,
+    Route,
+    Steering,
+    TunnelDevice,
+)
 from orchestrator.measure.layout import (
     GATEWAY_TO_GATEWAY,
     LAN_END,
@@ -58,7 +67,7 @@ def _add_link(address: str, length: int, device_name: str, net: Net) -> list[str
     return _add(address, on_link(address, 6), {4: length, 6: 64}, device_name, net)
 
 
-def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
+def _addresses(net: Net, tunnels: int) -> dict[str, Namespace]:
     """Return the configuration of each role's namespace: {role: {"sysctl", "ip"}}."""
     numbers = net.subnets(tunnels)
     inner = [
@@ -69,7 +78,7 @@ def _addresses(net: Net, tunnels: int) -> dict[str, dict[str, Any]]:
         ]
         for side in (0, 1)
     ]
-    namespaces: dict[str, dict[str, Any]] = {}
+    namespaces: dict[str, Namespace] = {}
     for side, gateway in enumerate(GATEWAYS):
         lines = ["link set lo up", *_add_link(WAN[gateway], 30, "wan0", net), "link set wan0 up"]
         namespaces[gateway] = {"sysctl": _sysctls(net), "ip": lines}
@@ -102,18 +111,22 @@ _RECEIVE_HASH: Mapping[LinkKind, str] = {RSS: "headers", STEERED: "turns"}
 
 def _steering(
     kind: LinkKind, ends_of_links: Sequence[Sequence[str]], cpus: Mapping[str, Sequence[int]]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Steering]:
     """Return {role: the argument of the agent's ``links`` that steers packets to the role's CPUs}.
 
     ``ends_of_links``: (role, device, role, device) of each pair of veth devices. A client or server, whose CPUs are not
     under test, receives packets on the CPU that reads them.
     """
-    steering: dict[str, dict[str, Any]] = {}
+    steering: dict[str, Steering] = {}
     for one, name_here, other, name_there in ends_of_links:
         for role, name in ((one, name_here), (other, name_there)):
             gateway = role in GATEWAYS
-            wanted: dict[str, Any] = {"devices": [], "cpus": list(cpus[role]), "to_reader": not gateway}
-            wanted["receive_hash"] = _RECEIVE_HASH[kind] if gateway else None
+            wanted: Steering = {
+                "devices": [],
+                "cpus": list(cpus[role]),
+                "receive_hash": _RECEIVE_HASH[kind] if gateway else None,
+                "to_reader": not gateway,
+            }
             steering.setdefault(role, wanted)["devices"].append(name)
     return steering
 
@@ -124,32 +137,33 @@ def links_requests(
     placement: Placement,
     kind: LinkKind = VETH,
     cpus: Mapping[str, Sequence[int]] | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, LinksRequest]:
     """Return the agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
 
     A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces. ``kind``: how
     packets reach the CPUs of a role over veth; ``cpus``: the CPUs of each role, if packets are not to stay on the CPU
     that sent them.
     """
-    requests: dict[str, dict[str, Any]] = {
-        host: {"namespaces": namespaces, "veth": [], "nics": []}
-        for host, namespaces in placement.split(_addresses(net, tunnels)).items()
-    }
+    namespaces = placement.split(_addresses(net, tunnels))
+    veth: dict[str, list[list[str]]] = {host: [] for host in namespaces}
+    nics: dict[str, list[LentNic]] = {host: [] for host in namespaces}
     for link, ends_of_link in LINKS.items():
         if not set(ends_of_link) <= set(roles(net.topology)):
             continue
         device_name = device_of(link)
         first, second = (placement.host_of(role) for role in ends_of_link)
         if first == second:
-            requests[first]["veth"].append([ends_of_link[0], device_name, ends_of_link[1], device_name])
+            veth[first].append([ends_of_link[0], device_name, ends_of_link[1], device_name])
             continue
         for role, host in zip(ends_of_link, (first, second), strict=True):
-            requests[host]["nics"].append({"nic": placement.nics[host][link], "role": role, "device": device_name})
+            nics[host].append({"nic": placement.nics[host][link], "role": role, "device": device_name})
+    steering: dict[str, dict[str, Steering]] = {}
     if kind != VETH:
         assert cpus is not None
-        for request in requests.values():
-            request["steering"] = _steering(kind, request["veth"], cpus)
-    return requests
+        steering = {host: _steering(kind, pairs, cpus) for host, pairs in veth.items()}
+    return {
+        host: LinksRequest(here, veth[host], nics[host], steering.get(host, {})) for host, here in namespaces.items()
+    }
 
 
 def neighbours(net: Net) -> dict[str, list[str]]:
@@ -171,9 +185,7 @@ def _far_side(gateway: str) -> int:
     return 1 - GATEWAYS.index(gateway)
 
 
-def _route(
-    net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None
-) -> dict[str, Any]:
+def _route(net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None) -> Route:
     """Return a route to a subnet of the far side.
 
     In gateway-to-gateway, traffic starts at the gateway, from its inner address.
@@ -182,7 +194,7 @@ def _route(
     return {"to": inner_network(_far_side(gateway), subnet, version), "devices": devices, "via": via, "source": source}
 
 
-def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
+def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[Route]:
     """Return the routes that send each tunnel's traffic through its device, and the shared subnet's through all."""
     everywhere = [net.device(i, gateway) for i in range(1, tunnels + 1)]
     return [
@@ -199,7 +211,7 @@ def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
     ]
 
 
-def plain_routes(net: Net, gateway: str, tunnels: int) -> list[dict[str, Any]]:
+def plain_routes(net: Net, gateway: str, tunnels: int) -> list[Route]:
     """Return the routes that send the same traffic over the link between the gateways, without a tunnel."""
     other = WAN[GATEWAYS[_far_side(gateway)]]
     return [
@@ -214,7 +226,7 @@ def port(gateway: str, tunnel: int) -> int:
     return (20000, 40000)[GATEWAYS.index(gateway)] + tunnel
 
 
-def tunnel_devices(net: Net, tunnels: int) -> dict[str, list[dict[str, Any]]]:
+def tunnel_devices(net: Net, tunnels: int) -> dict[str, list[TunnelDevice]]:
     """Return the devices that the agent's ``tunnels`` makes, by gateway."""
     return {
         gateway: [
@@ -231,20 +243,20 @@ def tunnel_peers(
     threaded: bool,
     device_settings: Mapping[str, str],
     pinned_to: Mapping[str, Sequence[int]] | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, GatewayPeers]:
     """Return the agent's ``peers``, by gateway: each device gets the public key, endpoint and subnets of the other end.
 
     Each device allows the shared subnet, if there is one, because devices do not share their allowed IPs. Where tunnels
     share a device, it gets a peer for each, in their order, and is the only peer of all devices at the other end.
     ``pinned_to``: {gateway: its CPUs}, which the tunnels take in turn, one each, for their queued work.
     """
-    gateways: dict[str, dict[str, Any]] = {}
+    gateways: dict[str, GatewayPeers] = {}
     tunnels = max(map(len, public_keys.values()))
     for gateway in GATEWAYS:
         far = GATEWAYS[_far_side(gateway)]
         keys = list(public_keys[far]) * (tunnels if net.shares(far) else 1)
         cpus = pinned_to[gateway] if pinned_to and not net.shares(gateway) else None
-        peers = [
+        peers: list[Peer] = [
             {
                 "device": net.device(i, gateway),
                 "public_key": key,

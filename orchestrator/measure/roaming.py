@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.agent.traffic_messages import Roam
 from orchestrator.measure import requests
 from orchestrator.measure.attempt import Attempt
 from orchestrator.spec import GATEWAYS
@@ -13,7 +14,7 @@ from orchestrator.spec.varied import TUNNEL_ROAMING
 _ASIDE = 10000  # offset of a tunnel's alternative port
 
 
-def roaming_of(attempt: Attempt) -> dict[str, Any] | None:
+def roaming_of(attempt: Attempt) -> Roam | None:
     """Return the argument of the agent's ``Roaming`` in a trial, or None if the tunnels keep their ports."""
     every_s = attempt.trial.levels.get(TUNNEL_ROAMING, NEVER)
     if every_s == NEVER or not attempt.tunnelled:
@@ -22,7 +23,7 @@ def roaming_of(attempt: Attempt) -> dict[str, Any] | None:
     for tunnel in range(1, attempt.trial.levels.tunnels + 1):
         port = requests.port(GATEWAYS[0], tunnel)
         devices[attempt.net.device(tunnel, GATEWAYS[0])] = [port, port + _ASIDE]
-    return {"role": GATEWAYS[0], "every_s": every_s, "devices": devices}
+    return {"role": GATEWAYS[0], "every_s": float(every_s), "devices": devices}
 
 
 def moves_of(answer: Mapping[str, Any]) -> list[dict[str, float]]:

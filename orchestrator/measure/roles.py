@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roles of a topology on the hosts of a prepared testbed."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+from orchestrator.agent.messages import Request
+from orchestrator.agent.network_messages import Near, NeighboursRequest
 from orchestrator.measure import requests
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.spec.fields import LINK_MTU
 from orchestrator.testbed.protocol import Testbed
 from orchestrator.testbed.remote import request_all
+
+Part = TypeVar("Part")
+Answer = TypeVar("Answer")
 
 
 def placement_of(testbed: Testbed) -> Placement:
@@ -18,21 +23,17 @@ def placement_of(testbed: Testbed) -> Placement:
 
 def ask_roles(
     testbed: Testbed,
-    operation: str,
-    by_role: Mapping[str, Any],
+    by_role: Mapping[str, Part],
+    request_of: Callable[[dict[str, Part]], Request[Answer]],
     timeout_s: float = 30,
-    *,
-    key: str = "roles",
-    **common: Any,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Answer]:
     """Ask the hosts of roles for an operation at the same time; return the answers by host.
 
     ``by_role``: the argument for each role; each host gets its roles' part as the argument ``key``. ``common``:
     arguments that all hosts get. ``timeout_s``: as for `together`.
     """
     split = placement_of(testbed).split(by_role)
-    asked = {host: {key: part, **common} for host, part in split.items()}
-    return request_all(testbed.agents, operation, asked, timeout_s)
+    return request_all(testbed.agents, {host: request_of(part) for host, part in split.items()}, timeout_s)
 
 
 def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
@@ -43,11 +44,11 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     """
     placement = placement_of(testbed)
     links = requests.links_requests(net, tunnels, placement, testbed.links, testbed.cpus)
-    request_all(testbed.agents, "links", links, timeout_s=30 + 0.1 * tunnels)
+    request_all(testbed.agents, links, timeout_s=30 + 0.1 * tunnels)
     see_neighbours(testbed, net)
 
 
 def see_neighbours(testbed: Testbed, net: Net) -> None:
     """Check that packets pass the links between roles. Raises TestbedError if two roles do not reach each other."""
-    near = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
-    ask_roles(testbed, "neighbours", near, 60, mtu=LINK_MTU)
+    near: dict[str, Near] = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
+    ask_roles(testbed, near, lambda part: NeighboursRequest(part, LINK_MTU), 60)

@@ -8,6 +8,7 @@ one agreed time.
 import time
 from collections.abc import Callable
 
+from orchestrator.agent.host_messages import WatchKernelLogRequest
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
@@ -61,7 +62,7 @@ def _run(attempt: Attempt) -> None:
     testbed, trial, outcome = attempt.testbed, attempt.trial, attempt.outcome
     tunnels, tool = trial.levels.tunnels, tool_of(trial.traffic)
     try:
-        request_all(testbed.agents, "watch_kernel_log", {host: {} for host in attempt.hosts})
+        request_all(testbed.agents, {host: WatchKernelLogRequest() for host in attempt.hosts})
         if not attempt.baseline:
             assert attempt.variant is not None
             outcome.variant_build = attempt.system.load(testbed, attempt.variant)

@@ -2,18 +2,22 @@
 """The tunnels of a trial, of any system: creating, checking, renewing and removing them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
+from orchestrator.agent.messages import Request
+from orchestrator.agent.network_messages import HandshakesRequest, HandshakeTimesRequest, RemoveTunnelsRequest
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
 from orchestrator.measure.attempt import Attempt
-from orchestrator.measure.roles import placement_of
+from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import Testbed, slowness
-from orchestrator.testbed.remote import AgentFailure, request_all
+from orchestrator.testbed.remote import AgentFailure
+
+Answer = TypeVar("Answer")
 
 # For real processors; slow hosts get more.
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -52,8 +56,7 @@ def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int 
     paths = [[layout.sender_address(i), layout.receiver_address(i)] for i in range(1, tunnels + 1)]
     patience_s = (HANDSHAKE_TIMEOUT_S + HANDSHAKE_S * tunnels) * slowness(testbed)
     agent = testbed.agents[placement_of(testbed).host_of(ends.sender)]
-    asked = {"role": ends.sender, "paths": paths, "patience_s": patience_s, "size": packet_size}
-    agent.request("handshakes", timeout_s=2 * patience_s + 20, **asked)
+    agent.request(HandshakesRequest(ends.sender, paths, patience_s, packet_size), timeout_s=2 * patience_s + 20)
 
 
 def keep_young(attempt: Attempt) -> None:
@@ -99,7 +102,7 @@ def _oldest(testbed: Testbed) -> float:
 
 def peers_now(testbed: Testbed) -> Peers:
     """Ask both gateways about WireGuard's peers."""
-    told = _of_gateways(testbed, "handshake_times").values()
+    told = _of_gateways(testbed, HandshakeTimesRequest).values()
     carried = {role: peers for answer in told for role, peers in answer["carried_bytes"].items()}
     return Peers(
         ages_s={role: peers for answer in told for role, peers in answer["ages_s"].items()},
@@ -117,11 +120,11 @@ def _number(peer: str) -> int:
 
 def remove_tunnels(testbed: Testbed, tunnels: int) -> None:
     """Remove all tunnel devices with their routes, and IPsec's state that is not part of a device."""
-    _of_gateways(testbed, "remove_tunnels", 30 + 0.1 * tunnels)
+    _of_gateways(testbed, RemoveTunnelsRequest, 30 + 0.1 * tunnels)
 
 
-def _of_gateways(testbed: Testbed, operation: str, timeout_s: float = 30) -> dict[str, dict[str, Any]]:
+def _of_gateways(
+    testbed: Testbed, request_of: Callable[[list[str]], Request[Answer]], timeout_s: float = 30
+) -> dict[str, Answer]:
     """Ask the gateways for an operation that takes roles; return the answers by host."""
-    roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
-    wanted = {host: {"roles": list(here)} for host, here in roles.items()}
-    return request_all(testbed.agents, operation, wanted, timeout_s)
+    return ask_roles(testbed, dict.fromkeys(GATEWAYS), lambda part: request_of(list(part)), timeout_s)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from orchestrator.agent.host_messages import ControlRequest, RoleSettingsRequest
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import control
@@ -94,7 +95,7 @@ class Prepare:
             for host, agent in testbed.agents.items():
                 cpus = len(own) if own else facts[host]["cpus_usable"]
                 phases = control.phases(cpus, testbed.virtual.slots)
-                told = agent.request("control", seconds=control.SECONDS, phases=phases, cpus=own)
+                told = agent.request(ControlRequest(control.SECONDS, phases, own))
                 found[host] = {**facts[host], "control": control.evaluate(told["rates"])}
         make_links(testbed, self.net, self.tunnels)
         varied = self._set(testbed)
@@ -109,7 +110,7 @@ class Prepare:
         """
         if not self.settings:
             return {}
-        told = ask_roles(testbed, "role_settings", self.settings)
+        told = ask_roles(testbed, self.settings, RoleSettingsRequest)
         found = {}
         for host, answer in told.items():
             wanted: dict[str, str] = {}

@@ -7,7 +7,7 @@ trip takes twice as long.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
@@ -120,10 +120,6 @@ class Shape:
             return _LEAST_QUEUE + math.ceil(self.delay_s * _UNLIMITED_BPS / 8 / _FRAME_BYTES)
         waits_s = self.delay_s + max(_LEAST_QUEUE_S, 2 * self.delay_s)
         return 16 + math.ceil(waits_s * self.rate_bps / 8 / _FRAME_BYTES)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the shape as JSON values, with ``queue``."""
-        return {**asdict(self), "queue": self.queue}
 
 
 def shape_of(levels: Mapping[Any, Level]) -> Shape | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.agent.network_messages import AssociationCounters, AssociationsRequest, IpsecRequest, IpsecTunnels
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import ask_roles, placement_of
@@ -51,9 +52,13 @@ class IPsec(System):
         """Create the tunnels. Their keys derive from a new secret, which exists only in the agents' memory."""
         assert variant is not None
         algorithm, key_bytes = ALGORITHMS[variant.settings["cipher"]]
-        common = {"secret": secrets.token_hex(32), "algorithm": algorithm, "key_bytes": key_bytes}
-        common["window"] = REPLAY_WINDOW
-        ask_roles(testbed, "ipsec", ipsec_tunnels(net, tunnels), 30 + 0.2 * tunnels, key="gateways", **common)
+        secret = secrets.token_hex(32)
+        ask_roles(
+            testbed,
+            ipsec_tunnels(net, tunnels),
+            lambda part: IpsecRequest(part, secret, algorithm, key_bytes, REPLAY_WINDOW),
+            30 + 0.2 * tunnels,
+        )
 
     def look_back(self, testbed: Testbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]) -> LookBack:
         """Return what the SAs counted, and the driver that encrypted."""
@@ -76,7 +81,7 @@ def outer_address(gateway: str, tunnel: int) -> str:
     return str(ipaddress.ip_network(_OUTER[GATEWAYS.index(gateway)])[tunnel])
 
 
-def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, dict[str, Any]]:
+def ipsec_tunnels(net: layout.Net, tunnels: int) -> dict[str, IpsecTunnels]:
     """Return the arguments of the agent's operation ``ipsec``, by gateway.
 
     Each tunnel has its own pair of outer addresses, which spreads packets over receive queues even where a NIC hashes
@@ -135,9 +140,9 @@ def count(testbed: Testbed, variant: Variant) -> Counted:
     """Read the counters of all SAs on the gateways."""
     roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
     algorithm, _ = ALGORITHMS[variant.settings["cipher"]]
-    asked = {host: {"roles": list(here), "algorithm": algorithm} for host, here in roles.items()}
-    told = request_all(testbed.agents, "associations", asked, 30)
-    rows: dict[str, list[dict[str, Any]]] = {}
+    asked = {host: AssociationsRequest(list(here), algorithm) for host, here in roles.items()}
+    told = request_all(testbed.agents, asked)
+    rows: dict[str, list[AssociationCounters]] = {}
     for answer in told.values():
         rows |= answer["counted"]
     sums = {

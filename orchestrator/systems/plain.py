@@ -22,11 +22,12 @@ class Plain(System):
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Set the routes; there is no device to create. The next trial's routes replace them."""
+        from orchestrator.agent.network_messages import RoutesRequest
         from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
 
-        ask_roles(testbed, "routes", {role: requests.plain_routes(net, role, tunnels) for role in GATEWAYS})
+        ask_roles(testbed, {role: requests.plain_routes(net, role, tunnels) for role in GATEWAYS}, RoutesRequest)
 
     def outer_bytes(self, inner_bytes: int) -> int:
         return inner_bytes

@@ -106,10 +106,11 @@ def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[st
 
     ``lines``: {gateway: lines}, which create a device with the name ``net.device(i)`` for each tunnel i.
     """
+    from orchestrator.agent.network_messages import IpTunnels, IpTunnelsRequest
     from orchestrator.measure import requests
     from orchestrator.measure.roles import ask_roles
 
-    wanted = {
+    wanted: dict[str, IpTunnels] = {
         gateway: {
             "lines": [*mine, *(f"link set {net.device(i)} up mtu {net.mtu}" for i in range(1, tunnels + 1))],
             "devices": [net.device(i) for i in range(1, tunnels + 1)],
@@ -117,4 +118,4 @@ def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[st
         }
         for gateway, mine in lines.items()
     }
-    ask_roles(testbed, "ip_tunnels", wanted, 30 + tunnels, key="gateways")
+    ask_roles(testbed, wanted, IpTunnelsRequest, 30 + tunnels)

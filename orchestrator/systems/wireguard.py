@@ -49,6 +49,7 @@ class WireGuard(System):
 
     def load(self, testbed: "Testbed", variant: "Variant") -> str:
         """Load the variant's module into the kernels of both gateways; return its build id, or both if they differ."""
+        from orchestrator.agent.host_messages import VariantRequest
         from orchestrator.measure.roles import placement_of
         from orchestrator.spec import GATEWAYS
         from orchestrator.testbed.remote import request_all
@@ -56,23 +57,24 @@ class WireGuard(System):
         wanted = {}
         for host in placement_of(testbed).hosts_of(GATEWAYS):
             module = testbed.module(variant.build, host)
-            wanted[host] = {"module": module.path, "build_id": module.build_id, "parameters": variant.settings}
-        loaded = request_all(testbed.agents, "variant", wanted)
+            wanted[host] = VariantRequest(module.path, module.build_id, variant.settings)
+        loaded = request_all(testbed.agents, wanted)
         return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
     def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Create and configure the devices of ``tunnels`` tunnels, in kernels that have loaded the variant's module."""
+        from orchestrator.agent.network_messages import PeersRequest, TunnelsRequest
         from orchestrator.measure import requests
         from orchestrator.measure.roles import ask_roles
         from orchestrator.spec import GATEWAYS
 
         assert variant is not None
         patience_s = 30 + 0.2 * tunnels
-        made = ask_roles(testbed, "tunnels", requests.tunnel_devices(net, tunnels), patience_s, key="gateways")
+        made = ask_roles(testbed, requests.tunnel_devices(net, tunnels), TunnelsRequest, patience_s)
         keys = {role: public for answer in made.values() for role, public in answer["public_keys"].items()}
         pinned = {role: testbed.cpus[role] for role in GATEWAYS} if variant.pinned else None
         peers = requests.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
-        ask_roles(testbed, "peers", peers, patience_s, key="gateways")
+        ask_roles(testbed, peers, PeersRequest, patience_s)
 
     def look_back(
         self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]

@@ -6,6 +6,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from orchestrator.agent.host_messages import BusyRequest, LeaseRequest, LeaveRequest, ReadSettingsRequest
+from orchestrator.agent.survey_messages import HelloAnswer, HelloRequest
 from orchestrator.errors import TestbedError
 from orchestrator.spec import Host
 from orchestrator.testbed.lease import holder_now
@@ -34,7 +36,7 @@ def leave(agent: Agent, name: str, *, leftovers: bool = False) -> tuple[list[str
     ``leftovers``: also clean up after an agent that was killed. Raises TestbedError if the host does not answer.
     """
     try:
-        answer = agent.request("leave", timeout_s=60, leftovers=leftovers)
+        answer = agent.request(LeaveRequest(leftovers), timeout_s=60)
     except AgentFailure as error:  # no reason to keep the settings from going back
         return [], [str(error)]
     return [f"{name}: {what}." for what in answer["done"]], [f"{name}: {what}" for what in answer["left"]]
@@ -49,7 +51,7 @@ class Hosts:
         self._hosts = {host.name: host for host in hosts}
         self._varied: dict[tuple[str, str], dict[str, str]] = {}  # {(host, boot id): {setting: value before}}
 
-    def start_agent(self, name: str, login: Login, patience: float = 1.0) -> dict[str, Any]:
+    def start_agent(self, name: str, login: Login, patience: float = 1.0) -> HelloAnswer:
         """Start the agent of a host, which takes the host for this run, and return what it reports about the host.
         ``patience`` multiplies its time-outs, as for Agent.
 
@@ -57,8 +59,8 @@ class Hosts:
         """
         agent = Agent(login, patience)
         self.agents[name] = agent
-        found = agent.request("hello")
-        holder = agent.request("lease", holder=holder_now())["taken_by"]
+        found = agent.request(HelloRequest())
+        holder = agent.request(LeaseRequest(holder_now()))["taken_by"]
         if holder is not None:
             raise TestbedError(f"{name} is in use: {holder}.")
         return found
@@ -77,7 +79,7 @@ class Hosts:
         """Apply the settings that a block asks for, restore those that only an earlier block asked for, and return the
         applied ones. All are restored at the end. Raises TestbedError if the host refuses."""
         agent = self.agents[name]
-        boot_id = agent.request("read_settings", names=[])["boot_id"]
+        boot_id = agent.request(ReadSettingsRequest())["boot_id"]
         before = self._varied.get((name, boot_id), {})
         back = {setting: value for setting, value in before.items() if setting not in settings}
         done = apply(agent, name, {**back, **settings}, self.journal)
@@ -89,7 +91,7 @@ class Hosts:
         does."""
         deadline = time.monotonic() + most_s
         while True:
-            load = [agent.request("busy", window_s=0.5)["cores"] for agent in self.agents.values()]
+            load = [agent.request(BusyRequest(0.5))["cores"] for agent in self.agents.values()]
             if max(load) < share:
                 return True
             if time.monotonic() > deadline:

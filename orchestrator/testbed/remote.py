@@ -9,11 +9,15 @@ import json
 import shlex
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.agent import program
+from orchestrator.agent.host_messages import ClockRequest
+from orchestrator.agent.messages import Request, check_answer
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login, LoginRefused
+
+Answer = TypeVar("Answer")
 
 _ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
 
@@ -23,7 +27,7 @@ class AgentFailure(TestbedError):
 
 
 class Agent:
-    """The agent on one host. Requests are JSON lines; orchestrator/agent defines the operations."""
+    """The agent on one host. Requests are JSON lines; the modules ``*_messages`` of orchestrator/agent define them."""
 
     def __init__(self, login: Login, patience: float = 1.0) -> None:
         """Log in and start the agent. ``patience`` multiplies all time-outs. Raises HostLost or LoginRefused."""
@@ -31,35 +35,37 @@ class Agent:
         self.name = login.host
         self._become = login.become
         self._pending = b""
-        self._asked: list[str] = []
+        self._asked: list[Request[Any]] = []
         command, source = program()
         self._channel = login.run(f"exec {shlex.join([*BECOME[login.become], *command])}", patience)
         self._channel.settimeout(ANSWER_TIMEOUT_S * patience)
         with contextlib.suppress(OSError, EOFError):  # if it has ended, the first request says why
             self._channel.sendall(source)
 
-    def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
+    def request(self, request: Request[Answer], timeout_s: float = 30) -> Answer:
         """Request an operation and return its answer.
 
         ``timeout_s``: seconds on real processors, multiplied by the agent's patience. Raises AgentFailure if the
-        operation failed on the host, or HostLost if no answer arrived in time or the connection broke. After HostLost,
-        the conversation is over.
+        operation failed on the host or its answer is not as declared, or HostLost if no answer arrived in time or the
+        connection broke. After HostLost, the conversation is over.
         """
-        self.ask(operation, **arguments)
-        return self.answer(timeout_s)
+        self.ask(request)
+        answer: Answer = self.answer(timeout_s)
+        return answer
 
-    def ask(self, operation: str, **arguments: Any) -> None:
+    def ask(self, request: Request[Any]) -> None:
         """Send a request without waiting. Each `ask` must be followed by one `answer`. Raises HostLost."""
         try:
             self._channel.settimeout(ANSWER_TIMEOUT_S * self.patience)
-            self._channel.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+            self._channel.sendall(json.dumps({"op": request.operation, **request.arguments()}).encode() + b"\n")
         except (OSError, EOFError) as error:
-            raise self._gone(operation, error) from error
-        self._asked.append(operation)
+            raise self._gone(request.operation, error) from error
+        self._asked.append(request)
 
-    def answer(self, timeout_s: float = 30) -> dict[str, Any]:
+    def answer(self, timeout_s: float = 30) -> Any:
         """Return the answer to the oldest request that has none yet; see `request`."""
-        operation = self._asked[0]
+        request = self._asked[0]
+        operation = request.operation
         timeout_s *= self.patience
         try:
             answer = json.loads(self._line(time.monotonic() + timeout_s))
@@ -71,7 +77,9 @@ class Agent:
         self._asked.pop(0)
         if not answer.pop("ok"):
             raise AgentFailure(f"{self.name}: {answer['error']}")
-        return dict(answer)
+        if trouble := check_answer(type(request), answer):
+            raise AgentFailure(f"{self.name}: {trouble}")
+        return answer
 
     def _gone(self, operation: str, error: Exception) -> TestbedError:
         said = self._channel.said()
@@ -115,7 +123,7 @@ class Agent:
     def answers(self) -> bool:
         """Return whether the agent still answers."""
         try:
-            self.request("clock", timeout_s=10)
+            self.request(ClockRequest(), timeout_s=10)
         except TestbedError:
             return False
         return True
@@ -125,7 +133,7 @@ class Agent:
         found = []
         for _ in range(3):
             asked = time.time()
-            at = self.request("clock")["clock_s"]
+            at = self.request(ClockRequest())["clock_s"]
             answered = time.time()
             found.append((answered - asked, at - (asked + answered) / 2))
         return float(min(found)[1])
@@ -136,17 +144,18 @@ class Agent:
 
 
 def request_all(
-    agents: Mapping[str, Agent], operation: str, requests: Mapping[str, Mapping[str, Any]], timeout_s: float = 30
-) -> dict[str, dict[str, Any]]:
-    """Run one operation on several hosts at the same time: {host: its arguments} -> {host: its answer}.
+    agents: Mapping[str, Agent], requests: Mapping[str, Request[Answer]], timeout_s: float = 30
+) -> dict[str, Answer]:
+    """Run one operation on several hosts at the same time: {host: its request} -> {host: its answer}.
 
     ``timeout_s``: as for `Agent.request`. All hosts are waited for. Of several failures, the one that lost a host is
     raised, otherwise the first.
     """
-    asked, failures, answers = [], [], {}
-    for host, arguments in requests.items():
+    asked, failures = [], []
+    answers: dict[str, Answer] = {}
+    for host, request in requests.items():
         try:
-            agents[host].ask(operation, **arguments)
+            agents[host].ask(request)
             asked.append(host)
         except TestbedError as error:
             failures.append(error)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from orchestrator.agent.host_messages import ReadSettingsRequest, WriteSettingsRequest
 from orchestrator.errors import TestbedError
 from orchestrator.paths import state_home
 from orchestrator.store.files import replace_file, to_json
@@ -99,9 +100,9 @@ def apply(
     refused: dict[str, str] = {}
     for _ in range(_PASSES):
         asked = [name for name in wanted if name not in refused]
-        found = agent.request("read_settings", names=asked, may_refuse=list(may_refuse))
+        found = agent.request(ReadSettingsRequest(asked, list(may_refuse)))
         refused |= found["refused"]
-        values: dict[str, str] = found["values"]
+        values = found["values"]
         before = {**values, **before}
         differing = {name: wanted[name] for name, value in values.items() if value != " ".join(wanted[name].split())}
         if not differing:
@@ -109,11 +110,11 @@ def apply(
         boot_id, earlier = found["boot_id"], journal.pending().get(host, {})
         changed = {name: Setting(values[name], value, boot_id, now()) for name, value in differing.items()}
         journal.add(host, changed)
-        said = agent.request("write_settings", values=differing, may_refuse=list(may_refuse))["refused"]
-        for name, answer in said.items():
-            refused[name] = answer["said"]
-            if answer["now"] not in (None, values[name]):  # it took something else
-                journal.add(host, {name: Setting(values[name], answer["now"], boot_id, now())})
+        said = agent.request(WriteSettingsRequest(differing, list(may_refuse)))["refused"]
+        for name, refusal in said.items():
+            refused[name] = refusal["said"]
+            if refusal["now"] is not None and refusal["now"] != values[name]:  # it took something else
+                journal.add(host, {name: Setting(values[name], refusal["now"], boot_id, now())})
             elif name in earlier:
                 journal.add(host, {name: earlier[name]})
             else:
@@ -130,7 +131,7 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
     pending = journal.pending().get(host, {})
     if not pending:
         return []
-    boot_id = agent.request("read_settings", names=[])["boot_id"]
+    boot_id = agent.request(ReadSettingsRequest())["boot_id"]
     said = []
     for name, setting in in_turn(pending):
         done, sentence = True, f"{host}: {name} went back with a restart of the host."
@@ -166,13 +167,13 @@ def _turn(item: tuple[str, Setting]) -> int:
 def _put_one_back(agent: Agent, host: str, name: str, setting: Setting) -> tuple[bool, str]:
     """Return whether nothing is left to do, and a sentence."""
     try:
-        current = agent.request("read_settings", names=[name])["values"][name]
+        current = agent.request(ReadSettingsRequest([name]))["values"][name]
         if current == setting.before:
             return True, f"{host}: {name} is {current} already."
         if current != " ".join(setting.written.split()):
             stays = f"{host}: {name} is {current}, which somebody else set; it stays. It was {setting.before} before."
             return True, stays
-        agent.request("write_settings", values={name: setting.before})
+        agent.request(WriteSettingsRequest({name: setting.before}))
     except AgentFailure as error:
         if name.startswith("irq/") and "No such file" in str(error):
             return True, f"{host}: {name} is gone, with the queue that it was for."

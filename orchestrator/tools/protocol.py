@@ -17,9 +17,10 @@ from orchestrator.spec.tool_checks import packet_sizes, tool_named_in
 from orchestrator.spec.traffic import Traffic
 
 if TYPE_CHECKING:
+    from orchestrator.agent.traffic_messages import Client, EchoStream, Server
     from orchestrator.measure.after_traffic import AfterTraffic
     from orchestrator.measure.attempt import Attempt
-    from orchestrator.measure.driving import Driven, Job, Processes
+    from orchestrator.measure.driving import Driven, Processes
     from orchestrator.spec import Cell
 
 
@@ -35,14 +36,14 @@ class Jobs:
     probes do not run.
     """
 
-    servers: Sequence["Job"]
-    clients: Callable[[], Sequence["Job"]]
+    servers: Sequence["Server"]
+    clients: Callable[[], Sequence["Client"]]
     warm_up_s: float
     duration_s: float
     suffix: str = ".out"
     grace_s: float | None = None
     files: Mapping[str, bytes] | None = None
-    echoes: Mapping[str, Any] | None = None
+    echoes: "EchoStream | None" = None
     measured: bool = True
 
     def drive(self, attempt: "Attempt") -> "Driven":
@@ -68,7 +69,7 @@ class Reading:
     evidence_after: "Callable[[AfterTraffic], Mapping[str, Any]] | None" = None
 
 
-def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Job":
+def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str, port: int | None) -> "Server":
     """Return a server at the receiving end.
 
     Clients begin when something listens at ``address`` and ``port``, by TCP or UDP; with port None, once the server
@@ -78,7 +79,7 @@ def server(attempt: "Attempt", name: str, arguments: Sequence[str], address: str
     return {"role": role, "name": name, "address": address, "port": port, "any": True, "arguments": list(arguments)}
 
 
-def client(attempt: "Attempt", name: str, arguments: Sequence[str]) -> "Job":
+def client(attempt: "Attempt", name: str, arguments: Sequence[str]) -> "Client":
     """Return a client at the sending end, which ends by itself."""
     return {"role": attempt.ends.sender, "name": name, "any": True, "arguments": list(arguments)}
 
@@ -145,11 +146,11 @@ class Tool:
         traffic = attempt.trial.traffic
         return Jobs(self.servers(attempt), lambda: self.clients(attempt), traffic.warm_up_s, traffic.duration_s)
 
-    def servers(self, attempt: "Attempt") -> "Sequence[Job]":
+    def servers(self, attempt: "Attempt") -> "Sequence[Server]":
         """Return its servers, made by `server`."""
         return ()
 
-    def clients(self, attempt: "Attempt") -> "Sequence[Job]":
+    def clients(self, attempt: "Attempt") -> "Sequence[Client]":
         """Return its clients, made by `client`."""
         raise NotImplementedError
 

@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agent.host_messages import BreakLeaseRequest, LeaseRequest, VariantRequest
+from orchestrator.agent.network_messages import HandshakesRequest, PeersRequest, RemoveTunnelsRequest, TunnelsRequest
+from orchestrator.agent.survey_messages import HelloRequest
 from orchestrator.agent.traffic import QUIET_S
+from orchestrator.agent.traffic_messages import Server, ServeRequest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
 from orchestrator.measure.attempt import Conditions, Outcome
@@ -72,7 +76,7 @@ def entered() -> Iterator[UmlTestbed]:
 def testbed(entered: UmlTestbed, request: pytest.FixtureRequest) -> Iterator[UmlTestbed]:
     """The machine with fresh links. It is booted anew only where a test ended its agent, or failed."""
     try:
-        entered.agents["lab1"].request("hello")
+        entered.agents["lab1"].request(HelloRequest())
     except (KeyError, HostLost):
         entered.prepare(State(1))
     make_links(entered, NET, 2)
@@ -159,17 +163,17 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     agent = testbed.agents["lab1"]
     variant = load_variants()["vanilla"]
     module = testbed.module("upstream", "lab1")
-    agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    first = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 2))
+    agent.request(VariantRequest(module.path, module.build_id, {}))
+    first = agent.request(TunnelsRequest(requests.tunnel_devices(NET, 2)))
     private = in_the_machine(testbed, "ip netns exec gateway-a wg show all private-key").split()[1]
     assert len(private) == 44
     assert private not in str(first)
     peers = requests.tunnel_peers(NET, first["public_keys"], variant.threaded, {})
-    agent.request("peers", gateways=peers)
+    agent.request(PeersRequest(peers))
     threaded = in_the_machine(testbed, "cat /run/orch/sys/gateway-b/class/net/wg1/threaded").strip()
     assert threaded == "0"
-    agent.request("remove_tunnels", roles=list(GATEWAYS))
-    second = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 2))
+    agent.request(RemoveTunnelsRequest(list(GATEWAYS)))
+    second = agent.request(TunnelsRequest(requests.tunnel_devices(NET, 2)))
     keys = [*first["public_keys"]["gateway-a"], *second["public_keys"]["gateway-a"]]
     assert len(set(keys)) == 4
 
@@ -240,35 +244,35 @@ def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed)
 def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     module = testbed.module("upstream", "lab1")
-    agent.request("variant", module=module.path, build_id=module.build_id, parameters={})
-    keys = agent.request("tunnels", gateways=requests.tunnel_devices(NET, 1))["public_keys"]
+    agent.request(VariantRequest(module.path, module.build_id, {}))
+    keys = agent.request(TunnelsRequest(requests.tunnel_devices(NET, 1)))["public_keys"]
     strangers = {**keys, "gateway-b": [b64encode(bytes(range(32))).decode()]}  # a key that nobody has
-    agent.request("peers", gateways=requests.tunnel_peers(NET, strangers, False, {}))
+    agent.request(PeersRequest(requests.tunnel_peers(NET, strangers, False, {})))
     paths = [[layout.sender_address(1), layout.receiver_address(1)]]
     with pytest.raises(AgentFailure, match=r"1 of 1 tunnels carried nothing within 1 s"):
-        agent.request("handshakes", role="client", paths=paths, patience_s=1.0, size=None)
+        agent.request(HandshakesRequest("client", paths, patience_s=1.0, size=None))
 
 
 def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:
-    servers = [SERVERS[0], {**SERVERS[1], "arguments": ["sleep", "30"]}]
+    servers: list[Server] = [SERVERS[0], {**SERVERS[1], "arguments": ["sleep", "30"]}]
     # Another program has the second one's place: the first one, on the same port, must not be taken for it.
     with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
-        testbed.agents["lab1"].request("serve", servers=servers, patience_s=1.0)
-    testbed.agents["lab1"].request("serve", servers=SERVERS, patience_s=10.0)
+        testbed.agents["lab1"].request(ServeRequest(servers, patience_s=1.0))
+    testbed.agents["lab1"].request(ServeRequest(SERVERS, patience_s=10.0))
     shown = in_the_machine(testbed, "ip netns exec server ss -Hltn")
     assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
 
 
 def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
-    agent.request("serve", servers=SERVERS, patience_s=10.0)
+    agent.request(ServeRequest(SERVERS, patience_s=10.0))
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
     agent.close()
     deadline = time.monotonic() + 10
     while in_the_machine(testbed, "pgrep -c 'iperf3|orch-agent'").strip() != "0":
         assert time.monotonic() < deadline
     with pytest.raises(HostLost):
-        agent.request("hello")
+        agent.request(HelloRequest())
 
 
 BAD_GENERATORS = {
@@ -402,12 +406,14 @@ def test_a_host_has_one_holder_and_a_stale_one_can_be_broken(testbed: UmlTestbed
     second = connected_again(testbed)
     holder = {"pid": 7, "command": "orch run other.yaml", "since": 0.0}
     try:
-        assert second.request("lease", holder=holder)["taken_by"]["pid"] == os.getpid()
-        assert second.request("break_lease")["ended"] is not None
+        taken_by = second.request(LeaseRequest(holder))["taken_by"]
+        assert taken_by is not None
+        assert taken_by["pid"] == os.getpid()
+        assert second.request(BreakLeaseRequest())["ended"] is not None
         wait_until(lambda: is_free(second, holder), 10, "the lease is free")
     finally:
         second.close()
 
 
 def is_free(agent: Agent, holder: dict[str, object]) -> bool:
-    return agent.request("lease", holder=holder)["taken_by"] is None
+    return agent.request(LeaseRequest(holder))["taken_by"] is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent.host_messages import ReadSettingsRequest
 from orchestrator.kernel.variants import variant
 from orchestrator.measure import layout
 from orchestrator.measure.attempt import Conditions, Outcome
@@ -87,11 +88,8 @@ def test_probes_run_beside_the_traffic_and_leave_nothing(testbed: UmlTestbed, tm
     assert found["sockets", "client"] is None
     assert "TCP: inuse" in outcome.raw["probe-sockets-server.out"]
     ((host, agent),) = testbed.agents.items()
-    left = agent.request(
-        "read_settings",
-        names=["/sys/kernel/tracing/instances/orch-count-0/tracing_on"],
-        may_refuse=["/sys/kernel/tracing/instances/orch-count-0/tracing_on"],
-    )
+    count = "/sys/kernel/tracing/instances/orch-count-0/tracing_on"
+    left = agent.request(ReadSettingsRequest([count], may_refuse=[count]))
     assert left["values"] == {}, host
 
 
@@ -103,5 +101,5 @@ def test_settings_of_roles_are_in_their_namespaces_or_on_the_host(testbed: UmlTe
         "roles": {"client": {"net.ipv4.tcp_sack": "0"}},
         "host": {"net.core.netdev_budget": "600"},
     }
-    values = testbed.agents[host].request("read_settings", names=["net.core.netdev_budget", "net.ipv4.tcp_sack"])
+    values = testbed.agents[host].request(ReadSettingsRequest(["net.core.netdev_budget", "net.ipv4.tcp_sack"]))
     assert values["values"] == {"net.core.netdev_budget": "600", "net.ipv4.tcp_sack": "1"}

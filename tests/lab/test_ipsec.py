@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent.network_messages import RoutesRequest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import ask_roles, make_links, placement_of
@@ -109,7 +110,7 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
         left = in_role(testbed, "gateway-a", LEFT)
         assert left.communicate(timeout=30)[0].strip() == ""
         plain = {role: requests.plain_routes(net, role, TUNNELS) for role in GATEWAYS}
-        ask_roles(testbed, "routes", plain)
+        ask_roles(testbed, plain, RoutesRequest)
         without = captured_while(testbed, send)
     assert without["clear"] >= TUNNELS * PACKETS  # the capture does see what is in clear
     assert captured["clear"] == 0

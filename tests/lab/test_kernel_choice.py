@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agent.survey_messages import HelloRequest
 from orchestrator.progress import Silent
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.qemu import machine
@@ -83,7 +84,7 @@ def test_another_kernel_is_booted_once_and_the_default_stays(
     hosts.take()
     try:
         hosts.boot_kernels()
-        assert hosts.agents["one"].request("hello")["kernel_release"] == other
+        assert hosts.agents["one"].request(HelloRequest())["kernel_release"] == other
     finally:
         hosts.__exit__()
     assert "next_entry" not in by_grub.run("grub-editenv - list")

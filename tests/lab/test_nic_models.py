@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent.survey_messages import TunablesRequest
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.spec import Tuning, load_testbed
@@ -135,7 +136,7 @@ def test_a_card_takes_its_tuning_or_refuses_in_a_sentence_and_is_as_it_was(
             try:
                 settings = tuner.at_home(host, {}, [1])
                 if key == "interrupts":
-                    can = hosts.agents["one"].request("tunables", nics=[model])["nics"][model]["interrupts"]
+                    can = hosts.agents["one"].request(TunablesRequest([model]))["nics"][model]["interrupts"]
                     wanted = after_queues("one", host.tuning, {"nics": {model: {"interrupts": can}}}, [1])
                     settings = hosts.apply_settings("one", wanted, may_refuse=list(wanted))
                 found = {name: value for name, value in settings["settings"].items() if name[:4] in ("nic/", "irq/")}

@@ -6,9 +6,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from orchestrator.agent.network_messages import RoutesRequest
+from orchestrator.agent.packet_messages import PktgenDevice, PktgenRequest
+from orchestrator.agent.traffic_messages import MeasureRequest, ServeRequest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
@@ -76,7 +80,7 @@ def attempt(testbed: UmlTestbed, variant: str) -> Iterator[Attempt]:
     else:
         agent = testbed.agents["lab1"]
         gateways = ("gateway-a", "gateway-b")
-        agent.request("routes", roles={r: requests.plain_routes(NET, r, TUNNELS) for r in gateways})
+        agent.request(RoutesRequest({r: requests.plain_routes(NET, r, TUNNELS) for r in gateways}))
     shake_hands(testbed, layout.SITE_TO_SITE, TUNNELS, 128)
     made = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
     try:
@@ -152,18 +156,17 @@ def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTes
 def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: UmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     with attempt(testbed, "vanilla"):
-        asked = {"gateway": "198.18.1.1", "sizes": [[64, 1]], "clone": 0, "burst": 1, "devices": []}
+        asked = PktgenRequest("client", "lan0", "198.18.1.1", [[64, 1]], clone=0, burst=1, devices=[])
         with pytest.raises(AgentFailure, match=r"no Ethernet header .* site-to-site"):
-            agent.request("pktgen", role="gateway-a", device="wg1", **asked)
+            agent.request(replace(asked, role="gateway-a", device="wg1"))
         with pytest.raises(AgentFailure, match="no interface eth7"):
-            agent.request("pktgen", role="client", device="eth7", **asked)
-        ports = {"source": "10.64.1.1", "destination": "10.128.1.1", "ports": [1024, 1]}
-        device = {"name": "lan0@0", "cpu": 0, **ports}
-        for more in ({"burst": 4}, {"clone": 4}):
+            agent.request(replace(asked, device="eth7"))
+        device = PktgenDevice(name="lan0@0", cpu=0, source="10.64.1.1", destination="10.128.1.1", ports=[1024, 1])
+        for more in (replace(asked, burst=4), replace(asked, clone=4)):
             with pytest.raises(AgentFailure, match="veth does"):
-                agent.request("pktgen", role="client", device="lan0", **{**asked, **more, "devices": [device]})
+                agent.request(replace(more, devices=[device]))
         with pytest.raises(AgentFailure, match="pktgen has no kpktgend_99"):
-            agent.request("pktgen", role="client", device="lan0", **{**asked, "devices": [{**device, "cpu": 99}]})
+            agent.request(replace(asked, devices=[{**device, "cpu": 99}]))
         in_role(testbed, "gateway-b", "ip link set lan0 mtu 1000")
         try:
             with pytest.raises(AgentFailure, match="raise the MTU along the path"):
@@ -179,9 +182,8 @@ def test_without_its_controller_the_generator_stops(testbed: UmlTestbed) -> None
         offer(made, RATE, SECONDS)
     agent = testbed.agents["lab1"]
     loads = {f"lan0@{i}": [0, 1] for i in range(TUNNELS)}
-    measuring = {"start_at": None, "warm_up_s": 0.0, "duration_s": 60.0, "patience_s": 60.0}
-    agent.request("serve", servers=[], patience_s=5.0)
-    agent.ask("measure", **measuring, sample_roles=["client"], pktgen=loads)
+    agent.request(ServeRequest([], 5.0))
+    agent.ask(MeasureRequest(None, 0.0, duration_s=60.0, patience_s=60.0, sample_roles=["client"], pktgen=loads))
     time.sleep(1.0)
     threading.Thread(target=agent.close, daemon=True).start()
 

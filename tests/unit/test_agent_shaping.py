@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.measure.shaping import wanted_of
 from orchestrator.spec.links import Shape
 from tests.unit.namespaces import on_a_host
 
@@ -18,7 +19,7 @@ LIST = "tc -n near qdisc show dev wan0"
 
 
 def asked(**shape: Any) -> dict[str, Any]:
-    wanted = {"device": "wan0", **Shape(**shape).to_json()}
+    wanted = wanted_of(Shape(**shape))
     return {"op": "shape_links", "roles": {"near": wanted, "far": wanted}}
 
 

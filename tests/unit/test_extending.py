@@ -13,6 +13,7 @@ from typing import Any, Self
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.agent.messages import Request
 from orchestrator.analysis.page import render
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.variants import variant
@@ -182,8 +183,8 @@ class Asked:
 
     patience = 1.0
 
-    def ask(self, operation: str, **arguments: Any) -> None:
-        self.asked.append((operation, arguments))
+    def ask(self, request: Request[Any]) -> None:
+        self.asked.append((request.operation, request.arguments()))
 
     def answer(self, timeout_s: float) -> dict[str, Any]:
         return {}

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from orchestrator.agent.messages import Request
 from orchestrator.testbed.hosts import Hosts
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import Setting, SettingsJournal
@@ -21,7 +22,8 @@ class LeavingAgent:
     def __init__(self, leave: dict[str, Any] | AgentFailure) -> None:
         self.leave, self.value = leave, "2"
 
-    def request(self, operation: str, **asked: Any) -> dict[str, Any]:
+    def request(self, request: Request[Any], timeout_s: float = 30) -> dict[str, Any]:
+        operation, asked = request.operation, request.arguments()
         if operation == "leave":
             if isinstance(self.leave, AgentFailure):
                 raise self.leave

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from orchestrator.agent.messages import Request
 from orchestrator.errors import TestbedError
 from orchestrator.measure.layout import Net
 from orchestrator.plan import Plan, make_plan
@@ -229,7 +230,8 @@ class Kernel:
         self.values = {"net.core.netdev_budget": "300", "vm.swappiness": "60"}
         self.own, self.answers = own, [{}]
 
-    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def request(self, request: Request[Any]) -> dict[str, Any]:
+        operation, arguments = request.operation, request.arguments()
         if operation == "read_settings":
             values = {name: self.values[name] for name in arguments["names"]}
             return {"values": values, "refused": {}, "boot_id": "1"}
@@ -237,7 +239,8 @@ class Kernel:
         self.values |= arguments["values"]
         return {"refused": {}}
 
-    def ask(self, operation: str, **arguments: Any) -> None:
+    def ask(self, request: Request[Any]) -> None:
+        operation, arguments = request.operation, request.arguments()
         assert operation in ("role_settings", "links", "neighbours")
         done: dict[str, Any] = {"set": {}, "others": {}}
         for role, values in (arguments["roles"] if operation == "role_settings" else {}).items():

@@ -131,7 +131,7 @@ def test_ends_send_from_the_address_of_the_tunnel_only_where_programs_are_the_us
     for sourced in (False, True):
         net = layout.Net(layout.SITE_TO_SITE, sourced=sourced)
         asked = requests.links_requests(net, 2, layout.Placement([("lab", layout.roles(net.topology))], {}))
-        lines = asked["lab"]["namespaces"]["client"]["ip"]
+        lines = asked["lab"].namespaces["client"]["ip"]
         assert any(f"src {layout.sender_address(2)}" in line for line in lines) is sourced
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
+from orchestrator.agent.messages import Request
 from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.latency import round_trips
@@ -38,8 +39,8 @@ class Bed:
         self.agents = {"a": self}
         self.now_s = 1000.0
 
-    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        assert operation == "clock"
+    def request(self, request: Request[Any]) -> dict[str, Any]:
+        assert request.operation == "clock"
         return {"monotonic_s": self.now_s}
 
 

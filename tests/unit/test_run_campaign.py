@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator import store
+from orchestrator.agent.host_messages import ControlRequest
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import lab_capabilities, make_plan
@@ -415,10 +416,9 @@ class Loops:
     def __init__(self, *times_one: float) -> None:
         self.times_one = list(times_one)
 
-    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        assert operation == "control"
+    def request(self, request: ControlRequest) -> dict[str, Any]:
         done = self.times_one.pop(0) if len(self.times_one) > 1 else self.times_one[0]
-        return {"rates": [[100.0 * (done / 2 if loops == 2 else 1)] * loops for loops in arguments["phases"]]}
+        return {"rates": [[100.0 * (done / 2 if loops == 2 else 1)] * loops for loops in request.phases]}
 
 
 def virtual_testbed(*times_one: float, slots: int = 1) -> FakeTestbed:

@@ -47,30 +47,30 @@ def test_inner_addresses_are_private_and_apart_from_the_links(number: int) -> No
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_every_role_gets_a_namespace_and_every_veth_ends_in_one(topology: str) -> None:
     request = requests.links_requests(layout.Net(topology), 3, ONE)["one"]
-    assert set(request["namespaces"]) == set(layout.roles(topology))
-    for role_a, _, role_b, _ in request["veth"]:
+    assert set(request.namespaces) == set(layout.roles(topology))
+    for role_a, _, role_b, _ in request.veth:
         assert {role_a, role_b} <= set(layout.roles(topology))
-    assert len(request["veth"]) == len(layout.roles(topology)) - 1
-    assert request["nics"] == []
+    assert len(request.veth) == len(layout.roles(topology)) - 1
+    assert request.nics == []
 
 
 CPUS = {"client": [0], "gateway-a": [1, 2], "gateway-b": [3, 4], "server": [5]}
 
 
 def test_plain_links_are_not_steered() -> None:
-    assert "steering" not in requests.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, "veth", CPUS)["one"]
+    assert not requests.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, "veth", CPUS)["one"].steering
 
 
 @pytest.mark.parametrize(("kind", "receive_hash"), [("rss", "headers"), ("steered", "turns")])
 def test_gateways_spread_what_they_receive_and_ends_read_it_where_it_comes(kind: LinkKind, receive_hash: str) -> None:
-    steering = requests.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, kind, CPUS)["one"]["steering"]
+    steering = requests.links_requests(layout.Net(layout.SITE_TO_SITE), 1, ONE, kind, CPUS)["one"].steering
     assert {role: wanted["cpus"] for role, wanted in steering.items()} == CPUS
     for role, wanted in steering.items():
         gateway = role in GATEWAYS
         assert sorted(wanted["devices"]) == (["lan0", "wan0"] if gateway else ["lan0"])
         assert wanted["receive_hash"] == (receive_hash if gateway else None)
         assert wanted["to_reader"] is not gateway
-    alone = requests.links_requests(layout.Net(layout.GATEWAY_TO_GATEWAY), 1, ONE, kind, CPUS)["one"]["steering"]
+    alone = requests.links_requests(layout.Net(layout.GATEWAY_TO_GATEWAY), 1, ONE, kind, CPUS)["one"].steering
     assert {role: wanted["devices"] for role, wanted in alone.items()} == {role: ["wan0"] for role in GATEWAYS}
 
 
@@ -82,20 +82,20 @@ def test_each_link_between_hosts_has_an_interface_at_both_ends_and_no_host_gets_
     asked = requests.links_requests(layout.Net(topology), 2, placement)
     roles = layout.roles(topology)
     assert set(asked) == {placement.host_of(role) for role in roles}
-    ends = [(nic["role"], nic["device"]) for request in asked.values() for nic in request["nics"]]
-    ends += [end for request in asked.values() for veth in request["veth"] for end in (veth[:2], veth[2:])]
+    ends = [(nic["role"], nic["device"]) for request in asked.values() for nic in request.nics]
+    ends += [end for request in asked.values() for veth in request.veth for end in (veth[:2], veth[2:])]
     wanted = [("gateway-a", "wan0"), ("gateway-b", "wan0")]
     if topology == layout.SITE_TO_SITE:
         wanted += [(role, "lan0") for role in ROLES]
     assert sorted(map(tuple, ends)) == sorted(wanted)
     for host, request in asked.items():
-        assert {placement.host_of(role) for role in request["namespaces"]} == {host}
-        assert {placement.host_of(nic["role"]) for nic in request["nics"]} <= {host}
+        assert {placement.host_of(role) for role in request.namespaces} == {host}
+        assert {placement.host_of(nic["role"]) for nic in request.nics} <= {host}
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_neighbours_are_on_the_same_link(topology: str) -> None:
-    asked = requests.links_requests(layout.Net(topology), 1, ONE)["one"]["namespaces"]
+    asked = requests.links_requests(layout.Net(topology), 1, ONE)["one"].namespaces
     own = {
         role: [
             ipaddress.ip_interface(line.split()[2])
@@ -112,7 +112,7 @@ def test_neighbours_are_on_the_same_link(topology: str) -> None:
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_the_ends_have_the_inner_addresses(topology: str) -> None:
-    namespaces = requests.links_requests(layout.Net(topology), 2, ONE)["one"]["namespaces"]
+    namespaces = requests.links_requests(layout.Net(topology), 2, ONE)["one"].namespaces
     ends = layout.ends(topology)
     assert f"address add {layout.sender_address(2)}/32 dev lo" in namespaces[ends.sender]["ip"]
     assert f"address add {layout.receiver_address(2)}/32 dev lo" in namespaces[ends.receiver]["ip"]
@@ -202,6 +202,6 @@ def test_with_ecmp_one_subnet_is_behind_all_tunnels_and_each_keeps_its_own(
         allowed = [set(peer["allowed_ips"]) for peer in gateway["peers"]]
         assert len(set.intersection(*allowed)) == len(net.versions) * (1 if tunnels > 1 else 2)
         assert all(len(networks) == 2 * len(net.versions) for networks in allowed)
-    sysctls = requests.links_requests(net, tunnels, ONE)["one"]["namespaces"]["gateway-a"]["sysctl"]
+    sysctls = requests.links_requests(net, tunnels, ONE)["one"].namespaces["gateway-a"]["sysctl"]
     hashed = {name for name, value in sysctls.items() if name.endswith("multipath_hash_policy") and value == "1"}
     assert len(hashed) == len(net.versions)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator.agent import lease as agents_lease
-from orchestrator.agent.host_messages import LeaseRequest
+from orchestrator.agent.host_messages import BreakLeaseRequest, LeaseRequest
+from orchestrator.agent.messages import Request
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.testbed.lease import holder_now
@@ -49,10 +50,10 @@ class World:
             raise HostLost("h: no login")
         return self
 
-    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        if operation == "break_lease":
-            self.broken_leases.append(arguments.get("hard", False))
-        return {"taken_by": self.holder(self.now_s)} if operation == "lease" else {}
+    def request(self, request: Request[Any]) -> dict[str, Any]:
+        if isinstance(request, BreakLeaseRequest):
+            self.broken_leases.append(request.hard)
+        return {"taken_by": self.holder(self.now_s)} if isinstance(request, LeaseRequest) else {}
 
     def close(self) -> None:
         self.closed += 1

@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.agent import restarting as agents_restarting
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.host_messages import RestartRequest
+from orchestrator.agent.host_messages import ClockRequest, RestartRequest
+from orchestrator.agent.messages import Request
 from orchestrator.cli.lessons import lessons
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn
@@ -56,13 +57,13 @@ class Computer:
     def answers(self) -> bool:
         return True
 
-    def request(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        self.asked.append(operation)
-        settings = dict.fromkeys(arguments.get("names", ()), "9")
+    def request(self, request: Request[Any], timeout_s: float = 30) -> dict[str, Any]:
+        self.asked.append(request.operation)
+        settings = dict.fromkeys(request.arguments().get("names", ()), "9")
         return {"done": [], "left": [], "values": settings, "boot_id": self.boot_id, "cores": 0.0}
 
-    def ask(self, operation: str) -> None:
-        self.asked.append(operation)
+    def ask(self, request: Request[Any]) -> None:
+        self.asked.append(request.operation)
         if isinstance(self.says, HostLost):
             raise self.says
 
@@ -214,7 +215,7 @@ def test_answers_and_refusals_of_the_boot_that_ends_do_not_count(monkeypatch: py
     made = Reaching(Silent(), True, lambda who: None)
     host = bed().hosts[0]
     made.health.become("left", reaching.Condition.RESTARTED, "by its own reboot")
-    assert made.agent(host, None, 300, not_in="boot 1").request("clock")["boot_id"] == "boot 2"  # type: ignore[arg-type]
+    assert made.agent(host, None, 300, not_in="boot 1").request(ClockRequest())["boot_id"] == "boot 2"  # type: ignore[arg-type]
     assert [one["after"] for one in made.health.take()["left"]] == ["restarted", "ssh silent", "well"]
     answers = iter(["boot 1"] * 900)
     with pytest.raises(HostLost, match="left is broken, and not in use by anybody"):

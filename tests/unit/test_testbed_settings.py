@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent.messages import Request
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Silent
 from orchestrator.testbed.hosts import Hosts
@@ -27,7 +28,8 @@ class HostAgent:
         self.drags: dict[str, dict[str, str]] = {}  # writing one changes others
         self.answers: dict[str, Any] = {}
 
-    def request(self, operation: str, **asked: Any) -> dict[str, Any]:
+    def request(self, request: Request[Any], timeout_s: float = 30) -> dict[str, Any]:
+        operation, asked = request.operation, request.arguments()
         if operation == "read_settings":
             gone = {name: f"{name} is gone" for name in asked["names"] if name not in self.values}
             if set(gone) - set(asked.get("may_refuse", ())):
@@ -201,14 +203,14 @@ def test_default_tuning_that_a_card_refuses_is_recorded_with_its_key_and_told_on
 class Threads(HostAgent):
     """Two threads of one core: what the second one has is gone once SMT is off."""
 
-    def request(self, operation: str, **asked: Any) -> dict[str, Any]:
-        if operation == "tunables":
+    def request(self, request: Request[Any], timeout_s: float = 30) -> dict[str, Any]:
+        if request.operation == "tunables":
             on = [cpu for cpu in (0, 1) if not cpu or self.values[SMT] == "on"]
             governors = {f"{CPU}/cpufreq/policy{cpu}/scaling_governor": self.values["policy"] for cpu in on}
             choices = {name: {"now": now, "choices": ["performance"]} for name, now in governors.items()}
             nothing = {"turbo": None, "idle": [], "irqbalance": None, "nics": {}}
             return {"governors": choices, "smt": {"name": SMT, "now": self.values[SMT]}, **nothing}
-        done = super().request(operation, **asked)
+        done = super().request(request)
         if self.values[SMT] == "off":
             self.values.pop(f"{CPU}/cpufreq/policy1/scaling_governor", None)
         return done

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
+from orchestrator.agent.host_messages import KernelLogRequest, VariantRequest
+from orchestrator.agent.survey_messages import HelloRequest
 from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.paths import PLAYBOOKS
@@ -75,14 +77,14 @@ def check_modules(lab: Lab, machine: str, release: str, builds: Mapping[str, cac
     ``kernel_log`` after that. Raises TestbedError."""
     agent = Agent(lab.login(machine))
     try:
-        running = agent.request("hello")["kernel_release"]
+        running = agent.request(HelloRequest())["kernel_release"]
         if running != release:
             raise TestbedError(f"The machine {machine} runs the kernel {running}, not {release}.")
         for name, product in builds.items():
             build_id = product.description["facts"]["build_id"]
             module = from_here(name, product).path
-            agent.request("variant", timeout_s=_LOAD_TIMEOUT_S, module=module, build_id=build_id, parameters={})
-        log: Mapping[str, Any] = agent.request("kernel_log", most=5)
+            agent.request(VariantRequest(module, build_id, {}), timeout_s=_LOAD_TIMEOUT_S)
+        log = agent.request(KernelLogRequest(most=5))
     finally:
         agent.close()
     if log["complaints"]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from orchestrator import cache
+from orchestrator.agent.host_messages import PlaceRequest
 from orchestrator.errors import TestbedError
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
@@ -212,7 +213,7 @@ class LabTestbed(ABC):
             check_kernel(name, self.name, self.virtual, found["virtual_time"])
             if self.virtual.own_cpus:
                 placed = {role: list(cpus) for role, cpus in self.cpus.items()}
-                self._hosts.agents[name].request("place", roles=placed)
+                self._hosts.agents[name].request(PlaceRequest(placed))
         # Where things are on this computer says who uses it, and is nobody's business who reads the results.
         line = str(found["kernel_command_line"])
         for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.agent.survey_messages import TunablesRequest
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.variants import load_variants
@@ -63,7 +64,7 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
         try:
             agent = Agent(HostLogin(route, testbed.file))
             nics = list(hosts[name].nics.values())
-            tunables = agent.request("tunables", nics=nics) if with_tunables else {}
+            tunables = agent.request(TunablesRequest(nics)) if with_tunables else None
             surveys[name] = with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
         except TestbedError as error:
             surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from orchestrator.agent import host_messages, survey_messages
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.progress import Progress
@@ -251,8 +252,8 @@ class HostsTestbed:
         settings = self._tuner.at_home(host, online, chosen)
         agent = self._hosts.agents[host.name]
         if has_gateway(host) and host.other_cpus == FREE:
-            agent.request("confine", cpus=chosen)
-        found = agent.request("hello")
+            agent.request(host_messages.ConfineRequest(chosen))
+        found = agent.request(survey_messages.HelloRequest())
         if has_gateway(host) and found["cpus_usable"] != cores:
             raise TestbedError(f"{host.name} has {found['cpus_usable']} CPUs for trials, not {cores}.")
         self.cpus.update(dict.fromkeys(host.roles, chosen))

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator import cache
+from orchestrator.agent.survey_messages import ProvisionedRequest
 from orchestrator.errors import TestbedError
 from orchestrator.hashing import hash_files
 from orchestrator.kernel.builds import Build, needed_builds
@@ -88,13 +89,13 @@ def confirm(
 ) -> tuple[dict[str, ModuleFile], list[str]]:
     """Return the modules that a host has, by build, and short descriptions of everything that differs from a
     provisioned host. ``needs``: of the systems and the tool of an experiment."""
-    found = agent.request("provisioned", commands=list(programs(needs)), modules=[module.path for module in wanted])
+    found = agent.request(ProvisionedRequest(list(programs(needs)), [module.path for module in wanted]))
     differs = [f"{name} is missing" for name in found["missing"]]
     modules = {}
     for module in wanted:
         facts = found["modules"][module.path]
         # A stamp is what the module was made from, and the SHA-256 of what was made.
-        made_from, _, digest = (facts or {}).get("stamp", "").partition(" ")
+        made_from, _, digest = (facts["stamp"] if facts else "").partition(" ")
         if facts is None:
             differs.append(f"the module {module.build} is missing")
         elif (made_from, digest) != (module.made_from, facts["sha256"]):

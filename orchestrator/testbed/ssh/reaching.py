@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orchestrator.agent.host_messages import BreakLeaseRequest, ClockRequest, LeaseRequest, ReadSettingsRequest
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 from orchestrator.testbed.lease import has_ended, holder_now
@@ -62,8 +63,8 @@ class Reaching:
             try:
                 agent = Agent(login)
                 try:
-                    agent.request("clock")
-                    if not_in and agent.request("read_settings", names=[])["boot_id"] == not_in:
+                    agent.request(ClockRequest())
+                    if not_in and agent.request(ReadSettingsRequest())["boot_id"] == not_in:
                         raise StillUp(f"{host.name}: it has not gone down.")
                     self._take(host.name, agent)
                 except BaseException:
@@ -90,13 +91,13 @@ class Reaching:
         by itself or is ended. Another run's agent is waited for, unless its controller has long been silent."""
         mine = holder_now()
         began, told = time.monotonic(), False
-        while holder := agent.request("lease", holder=mine)["taken_by"]:
+        while holder := agent.request(LeaseRequest(mine))["taken_by"]:
             waited_s = time.monotonic() - began
             if _same(holder, mine) or has_ended(holder):
                 if waited_s > 2 * TAKEN_S:
                     raise AgentStays(f"{name}: its last agent does not end.")
                 if waited_s > TAKEN_S / 2:
-                    agent.request("break_lease", hard=waited_s > TAKEN_S)
+                    agent.request(BreakLeaseRequest(hard=waited_s > TAKEN_S))
                 time.sleep(0.2)
                 continue
             if is_abandoned(holder):

@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 
+from orchestrator.agent.host_messages import RestartRequest
 from orchestrator.errors import TestbedError
 from orchestrator.requirement import Checked, Need
 from orchestrator.testbed.computer import boot_of_computer
@@ -48,7 +49,7 @@ def go_down(specs: Sequence[SshHost], hosts: Hosts, health: Health) -> None:
     asked = []
     for host in specs:  # all before the first answer: one may be the way to another
         with contextlib.suppress(HostLost):
-            hosts.agents[host.name].ask("restart")
+            hosts.agents[host.name].ask(RestartRequest())
             asked.append(host.name)
     troubles = []
     for host in specs:

@@ -3,6 +3,7 @@
 
 import time
 
+from orchestrator.agent.host_messages import BreakLeaseRequest, LeaseRequest
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.hosts import leave
 from orchestrator.testbed.lease import has_ended, holder_now, lease
@@ -37,19 +38,19 @@ def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
 
 
 def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
-    holder = agent.request("lease", holder=holder_now())["taken_by"]
+    holder = agent.request(LeaseRequest(holder_now()))["taken_by"]
     if holder is not None and not (force or has_ended(holder)):
         return [f"{name} is in use {holder_text(holder)}; nothing was put back. `--force` ends that agent first."]
     said = []
     if holder is not None:
-        agent.request("break_lease")
+        agent.request(BreakLeaseRequest())
         began = time.monotonic()
-        while agent.request("lease", holder=holder_now())["taken_by"] is not None:
+        while agent.request(LeaseRequest(holder_now()))["taken_by"] is not None:
             waited_s = time.monotonic() - began
             if waited_s > 2 * TAKEN_S:
                 return [f"{name}: the agent that has it does not end; nothing was put back. Restart the host."]
             if waited_s > TAKEN_S:  # what it has not given back, this one does
-                agent.request("break_lease", hard=True)
+                agent.request(BreakLeaseRequest(hard=True))
             time.sleep(0.2)
         said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")
     done, left = leave(agent, name, leftovers=True)

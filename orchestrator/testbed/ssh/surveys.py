@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.agent.survey_messages import SurveyRequest
 from orchestrator.programs import Needs, Program
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.known_tools import own_tool
@@ -64,13 +65,7 @@ def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None, needs: Se
     """Survey a host; nothing on it is changed. ``tunables``: what it can tune; ``needs``: of
     the systems and the tool of an experiment."""
     tools = {**{name: [name, *program.version] for name, program in programs(needs).items()}, **BUILD_TOOLS}
-    facts = agent.request(
-        "survey",
-        tools=tools,
-        kernel_modules=kernel_modules(needs),
-        folders=list(_FOLDERS),
-        load_window_s=_LOAD_WINDOW_S,
-    )
+    facts = agent.request(SurveyRequest(tools, kernel_modules(needs), list(_FOLDERS), _LOAD_WINDOW_S))
     if facts["holder"] is not None:
         facts["holder"]["ended"] = has_ended(facts["holder"])
     return Survey(facts, tunables or {}, agent.clock_skew_s())

@@ -4,6 +4,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.agent.network_messages import UnlinkRequest
+from orchestrator.agent.survey_messages import QueueInterruptsRequest, TunablesRequest
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 from orchestrator.testbed.hosts import Hosts
@@ -31,16 +33,16 @@ class Tuner:
         ``cpus``: those of the block. Raises TestbedError if a host refuses what its file asks for.
         """
         agent, nics = self._hosts.agents[host.name], list(host.nics.values())
-        for sentence in agent.request("unlink", timeout_s=60)["left"]:
+        for sentence in agent.request(UnlinkRequest(), timeout_s=60)["left"]:
             self._tell(f"{host.name}: {sentence} It is tried again in the end.")
         applied = self._hosts.apply_settings(host.name, online)
-        can = agent.request("tunables", nics=nics)
+        can = agent.request(TunablesRequest(nics))
         threads = threads_of(host.tuning, can)
         if threads:  # with them goes what there was to set on them
             applied = joined(applied, self._apply(host, threads))
-            can = agent.request("tunables", nics=nics)
+            can = agent.request(TunablesRequest(nics))
         tuned = self._apply(host, before_links(host.name, host.tuning, can, len(cpus)))
-        can = agent.request("tunables", nics=nics)  # what there is to tune depends on what was tuned
+        can = agent.request(TunablesRequest(nics))  # what there is to tune depends on what was tuned
         # Interrupts have their turn in `in_roles`.
         now = {nic: {"steering": one["steering"]} for nic, one in can["nics"].items()}
         steered = self._apply(host, after_queues(host.name, host.tuning, {"nics": now}, cpus))
@@ -52,7 +54,7 @@ class Tuner:
 
         Raises TestbedError as `at_home` does.
         """
-        found = self._hosts.agents[host.name].request("queue_interrupts")["interrupts"]
+        found = self._hosts.agents[host.name].request(QueueInterruptsRequest())["interrupts"]
         now = {nic: {"interrupts": interrupts} for nic, interrupts in found.items()}
         return self._apply(host, after_queues(host.name, host.tuning, {"nics": now}, cpus))
 

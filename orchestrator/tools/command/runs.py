@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from orchestrator.agent.processes import FILES
+from orchestrator.agent.traffic_messages import Client, Server
 from orchestrator.measure.layout import receiver_address, sender_address
 from orchestrator.measure.readings import value_in
 from orchestrator.measure.streams import BadReport
@@ -59,7 +60,7 @@ def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
     ]
 
 
-def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
+def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[Server]:
     """Return the agent's ``servers``; empty if the command has no server."""
     if not command.server:
         return []
@@ -76,7 +77,7 @@ def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str
     ]
 
 
-def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[dict[str, Any]]:
+def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[Client]:
     """Return the agent's ``clients``."""
     return [
         {"role": role, "name": f"client-{run.name}", "any": True, "arguments": _filled(command.client, run)}

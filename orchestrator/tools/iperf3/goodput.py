@@ -4,9 +4,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.agent.packet_messages import GeneratorRequest
+from orchestrator.agent.traffic_messages import Client, EchoStream
 from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt
-from orchestrator.measure.driving import Job, Processes
+from orchestrator.measure.driving import Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import GATEWAYS
@@ -23,7 +25,7 @@ def prepare(attempt: Attempt) -> Jobs:
     traffic, ends = Iperf3Traffic.of(attempt.trial.traffic), attempt.ends
     pairs = _checked_pairs(attempt)
 
-    def clients() -> Sequence[Job]:
+    def clients() -> Sequence[Client]:
         pinned = traffic.affinity or own_cpus(attempt.testbed)
         cpus = (attempt.testbed.cpus[ends.sender], attempt.testbed.cpus[ends.receiver]) if pinned else None
         return iperf3.clients(ends.sender, pairs, traffic, cpus, attempt.net.mtu)
@@ -33,7 +35,7 @@ def prepare(attempt: Attempt) -> Jobs:
     return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json", echoes=echoes)
 
 
-def _echoes(attempt: Attempt, first: iperf3.Pair) -> dict[str, Any] | None:
+def _echoes(attempt: Attempt, first: iperf3.Pair) -> EchoStream | None:
     """Return the echo requests beside the traffic, only in the measured window; None if the spec asks for none."""
     traffic = Iperf3Traffic.of(attempt.trial.traffic)
     if traffic.latency is None:
@@ -53,10 +55,8 @@ def _checked_pairs(attempt: Attempt) -> list[iperf3.Pair]:
     try:
         pairs = iperf3.pairs(attempt.trial.levels.tunnels, traffic)
         roles = placement.split({ends.sender: None, ends.receiver: None})
-        wanted = {"tool": "iperf3", "congestion": traffic.congestion}
-        found = request_all(
-            attempt.testbed.agents, "generator", {host: {**wanted, "roles": list(here)} for host, here in roles.items()}
-        )
+        wanted = {host: GeneratorRequest("iperf3", list(here), traffic.congestion) for host, here in roles.items()}
+        found = request_all(attempt.testbed.agents, wanted)
         said = {host: answer["version"] for host, answer in found.items()}
         attempt.outcome.marks += iperf3.check(said, traffic)
     except iperf3.Unsuitable as error:

@@ -7,8 +7,8 @@ iperf3 before 3.16 is single-threaded everywhere.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from orchestrator.agent.traffic_messages import Client, Server
 from orchestrator.iperf3_version import SINCE, THREADS_SINCE, name_of, version
 from orchestrator.measure.layout import SHARED, receiver_address, sender_address
 from orchestrator.spec.fields import DEFAULT_MTU
@@ -70,7 +70,7 @@ def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
     return found
 
 
-def servers(role: str, wanted: Iterable[Pair]) -> list[dict[str, Any]]:
+def servers(role: str, wanted: Iterable[Pair]) -> list[Server]:
     """Return the agent's ``servers``, one per pair."""
     return [
         {
@@ -93,7 +93,7 @@ def clients(
     traffic: Iperf3Traffic,
     cpus: tuple[Sequence[int], Sequence[int]] | None = None,
     mtu: int = DEFAULT_MTU,
-) -> list[dict[str, Any]]:
+) -> list[Client]:
     """Return the agent's ``clients``, one per pair. ``mtu``: of the tunnels, in bytes.
 
     ``cpus``: those of the sender and of the receiver, which processes take in turn; None: they may run on any. iperf3

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.agent.packet_messages import HopsAnswer, HopsRequest, PktgenRequest, RemoveSinkRequest, SinkRequest
+from orchestrator.agent.traffic_messages import EchoStream, MeasureRequest, ServeRequest
 from orchestrator.measure import attached, layout, probes, requests
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.load import Load
@@ -91,7 +93,7 @@ def offer(
     attempt: Attempt,
     rate_pps: float | None,
     duration_s: float,
-    echoes: Mapping[str, Any] | None = None,
+    echoes: EchoStream | None = None,
     *,
     probed: bool = False,
 ) -> Load:
@@ -106,25 +108,24 @@ def offer(
     traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
     sending = _make_ready(attempt)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
-    request_all(agents, "serve", {host: {"servers": [], "patience_s": _PATIENCE_S} for host in attempt.hosts})
+    request_all(agents, {host: ServeRequest([], _PATIENCE_S) for host in attempt.hosts})
     beside = attached.requests(attempt) if probed else {}
     before = _hops(attempt)
     sender = placement.host_of(attempt.ends.sender)
     with testbed.prioritized(duration_s + _PATIENCE_S) as computer_use:
         measured = request_all(
             agents,
-            "measure",
             {
-                host: {
-                    "start_at": None,
-                    "warm_up_s": 0.0,
-                    "duration_s": duration_s,
-                    "patience_s": duration_s + _PATIENCE_S,
-                    "sample_roles": [role for role in attempt.roles if placement.host_of(role) == host],
-                    "pktgen": loads if host == sender else None,
-                    "echoes": echoes if host == sender else None,
-                    "attached": beside.get(host),
-                }
+                host: MeasureRequest(
+                    start_at=None,
+                    warm_up_s=0.0,
+                    duration_s=duration_s,
+                    patience_s=duration_s + _PATIENCE_S,
+                    sample_roles=[role for role in attempt.roles if placement.host_of(role) == host],
+                    pktgen=loads if host == sender else None,
+                    echoes=echoes if host == sender else None,
+                    attached=beside.get(host),
+                )
                 for host in attempt.hosts
             },
             timeout_s=duration_s + 2 * _PATIENCE_S,
@@ -132,7 +133,7 @@ def offer(
         after = _drained(attempt)
     attempt.outcome.computer_use = computer_use.value
     printed = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
-    results = measured[sender]["pktgen"]
+    results = measured[sender]["pktgen"] or []
     given = {result["name"]: result["sent"] + result["errors"] for result in results}
     sent = sum(given.values())
     if not sent:
@@ -181,14 +182,12 @@ def _make_ready(attempt: Attempt) -> list[Sender]:
     size = levels.packet_size
     assert size is not None
     subnets = {str(tunnel): layout.receiver_subnet(tunnel) for tunnel in range(1, levels.tunnels + 1)}
-    agents[placement.host_of(ends.receiver)].request("sink", role=ends.receiver, subnets=subnets)
-    agents[host].request(
-        "pktgen",
-        timeout_s=30 + 0.1 * len(sending),
+    agents[placement.host_of(ends.receiver)].request(SinkRequest(ends.receiver, subnets))
+    wanted = PktgenRequest(
         role=ends.sender,
         device=device,
         gateway=requests.neighbours(attempt.net)[ends.sender][0],
-        sizes=IMIX_SIZES if size == IMIX else [[size, 1]],
+        sizes=IMIX_SIZES if size == IMIX else [[int(size), 1]],
         clone=traffic.clone,
         burst=traffic.burst,
         devices=[
@@ -202,21 +201,22 @@ def _make_ready(attempt: Attempt) -> list[Sender]:
             for sender in sending
         ],
     )
+    agents[host].request(wanted, timeout_s=30 + 0.1 * len(sending))
     return sending
 
 
 def end_loads(attempt: Attempt) -> None:
     """Remove the sink, so that packets reach the receiver again."""
     receiver = attempt.ends.receiver
-    attempt.testbed.agents[attempt.placement.host_of(receiver)].request("remove_sink", role=receiver)
+    attempt.testbed.agents[attempt.placement.host_of(receiver)].request(RemoveSinkRequest(receiver))
 
 
-def _hops(attempt: Attempt) -> dict[str, dict[str, Any]]:
+def _hops(attempt: Attempt) -> dict[str, HopsAnswer]:
     roles = {host: [r for r in attempt.roles if attempt.placement.host_of(r) == host] for host in attempt.hosts}
-    return request_all(attempt.testbed.agents, "hops", {host: {"roles": mine} for host, mine in roles.items()})
+    return request_all(attempt.testbed.agents, {host: HopsRequest(mine) for host, mine in roles.items()})
 
 
-def _drained(attempt: Attempt) -> dict[str, dict[str, Any]]:
+def _drained(attempt: Attempt) -> dict[str, HopsAnswer]:
     """Return the counters of the hops once no packets are in flight, that is, once two readings agree."""
     deadline = time.monotonic() + _DRAIN_MOST_S * attempt.patience
     now = _hops(attempt)

@@ -4,6 +4,7 @@
 Optionally, round-trip times are measured beside such loads.
 """
 
+from orchestrator.agent.traffic_messages import EchoStream
 from orchestrator.measure import layout
 from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
@@ -73,12 +74,13 @@ def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
     assert traffic.latency is not None
     rows = []
     for share in traffic.latency.at:
-        asked = {
+        asked: EchoStream = {
             "role": attempt.ends.sender,
             "source": layout.sender_address(1),
             "destination": layout.receiver_address(1),
             "pace_pps": traffic.latency.rate_pps,
             "duration_s": traffic.duration_s,
+            "after_s": 0.0,
         }
         load = loads.offer(rate_pps * share, traffic.duration_s, asked)
         assert load.echoes is not None

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for a packet rate over tunnels that are ready: its loads, its result, and the verdict."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.agent.traffic_messages import EchoStream
 from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict, judge
@@ -39,7 +40,7 @@ class Loads:
         self,
         rate_pps: float | None,
         duration_s: float,
-        echoes: Mapping[str, Any] | None = None,
+        echoes: EchoStream | None = None,
         *,
         probed: bool = False,
     ) -> Load:
