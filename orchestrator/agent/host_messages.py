@@ -200,7 +200,7 @@ class VariantAnswer(typing.TypedDict):
 class VariantRequest(Request[VariantAnswer]):
     """Load a wireguard module into the kernel.
 
-    ``module``: its path; ``build_id``: the one that it must have; ``parameters``: {name: value} of its parameters.
+    ``module``: its path; ``build_id``: the required build id; ``parameters``: {name: value} of its parameters.
     """
 
     operation = "variant"
@@ -217,7 +217,7 @@ class WatchKernelLogRequest(Request[Nothing]):
 
 
 class KernelLogAnswer(typing.TypedDict):
-    """What the kernel's log says.
+    """The relevant content of the kernel's log.
 
     ``complaints``: lines that report a problem; ``crypto``: which code encrypts, None if the kernel does not say.
     """

@@ -86,8 +86,8 @@ class Device(typing.TypedDict):
 
 
 class Shape(Device):
-    """The impairments of what a role sends. ``loss``, ``reorder``: shares of packets; ``rate_bps``: bits of frames per
-    second, None for no limit; ``queue``: packets."""
+    """A link's shape. ``loss``, ``reorder``: shares; ``rate_bps``: bits of frames, None: no limit; ``queue``:
+    packets."""
 
     delay_s: float
     loss: float
@@ -143,8 +143,7 @@ class Route(typing.TypedDict):
 
 
 class Peer(Device):
-    """A peer of a device. ``public_key``: base64; ``endpoint``: address:port; ``cpus``: the list of CPUs, as the kernel
-    writes it, that the device's queued work is confined to; None for all."""
+    """A peer. ``public_key``: base64; ``endpoint``: address:port; ``cpus``: list for its queued work, None for all."""
 
     public_key: str
     endpoint: str
@@ -278,7 +277,7 @@ class HandshakesRequest(Request[Nothing]):
 
 
 class HandshakeTimesAnswer(typing.TypedDict):
-    """What WireGuard knows of peers, {role: {peer: ...}}.
+    """The state of WireGuard's peers, {role: {peer: ...}}.
 
     ``ages_s``: seconds since its last handshake, None for never; ``ports``: the UDP port to which its packets go;
     ``carried_bytes``: [received, sent], for shared devices only. ``clock_s``: the host's clock.

@@ -178,7 +178,7 @@ class IdleState(Named):
 
 
 class TunablesAnswer(typing.TypedDict):
-    """What can be tuned, with its present value; None or empty if missing.
+    """The settings that can be tuned, with their present values; None or empty if missing.
 
     ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: {interface: as from the agent's
     `nic_tunables`}.

@@ -57,7 +57,7 @@ class HoldRequest(Request[Nothing]):
 
 
 class Roam(typing.TypedDict):
-    """How a role's tunnels change their UDP ports. ``devices``: {device: [its port, the other]}."""
+    """The port changes of a role's tunnels. ``devices``: {device: [its UDP port, the other]}."""
 
     role: str
     every_s: float
@@ -125,7 +125,7 @@ class MemoryReading(typing.TypedDict):
 
 
 class Move(typing.TypedDict):
-    """When all tunnels changed their ports, and how long that took."""
+    """A change of all tunnels' ports: its start, and how long it took, in seconds."""
 
     at_monotonic_s: float
     took_s: float
@@ -139,7 +139,7 @@ class Quiet(typing.TypedDict):
 
 
 class Surroundings(typing.TypedDict):
-    """What should not change during the traffic.
+    """Conditions that should not change during the traffic.
 
     ``interrupts``: {number: list of CPUs}; ``throttled``: events, None if the host does not count them;
     ``frequency_khz``: of each CPU, empty if unknown.
@@ -151,7 +151,7 @@ class Surroundings(typing.TypedDict):
 
 
 class Printed(typing.TypedDict):
-    """What a process printed; ``status``: None if it had not ended."""
+    """The output of a process; ``status``: None if it had not ended."""
 
     status: int | None
     out: str
@@ -185,7 +185,7 @@ class Profile(typing.TypedDict):
 
 
 class Sent(typing.TypedDict):
-    """What a device of pktgen sent; times are of CLOCK_MONOTONIC."""
+    """The packets of one of pktgen's devices; times are of CLOCK_MONOTONIC."""
 
     name: str
     sent: int

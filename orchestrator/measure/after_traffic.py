@@ -16,7 +16,7 @@ from orchestrator.testbed.remote import AgentFailure, request_all
 
 @dataclass(frozen=True, slots=True)
 class AfterTraffic:
-    """What the hosts reported after the traffic.
+    """The hosts' reports after the traffic.
 
     ``handshake_age_s``: of the oldest handshake, None without tunnels; ``rekeyed``: ROLE/DEVICE of tunnels with a
     handshake during the traffic; ``rekeys``: the last handshake of each of these, [{"gateway", "device", "at_s"}], in
@@ -33,8 +33,10 @@ class AfterTraffic:
     sent_bytes: Mapping[int, int] = field(default_factory=dict)
 
     def carried(self, attempt: Attempt) -> dict[str, list[dict[str, int]]]:
-        """Return what each tunnel of a trial carried, as `orchestrator.measure.shares` has it; empty without
-        tunnels."""
+        """Return each tunnel's share of a trial's traffic in bytes and packets; empty without tunnels.
+
+        The form is that of `orchestrator.measure.shares.carried`.
+        """
         if not attempt.tunnelled:
             return {}
         counted, tunnels = attempt.outcome.probes["interfaces"], attempt.trial.levels.tunnels

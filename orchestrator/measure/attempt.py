@@ -52,7 +52,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What an attempt is judged against, and what the spec brings for it.
+    """The limits and references for judging an attempt, and what the spec brings for it.
 
     ``baseline``: what its block carried without a tunnel, if that was measured, in the unit of the tool. ``control``:
     in virtual time, the result of the block's control (`orchestrator.measure.control`). ``load_marks``: competing load

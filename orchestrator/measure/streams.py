@@ -10,7 +10,7 @@ class BadReport(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one iperf3 pair measured in one direction, after the warm-up.
+    """The result of one iperf3 pair in one direction, after the warm-up.
 
     ``tunnel``: None if its flows are spread over all; ``where``: its name in a sentence. ``throughput_bps``: bits per
     second that the receiver counted; ``duration_s``: the time over which it counted; ``rates_bps``: the throughput of

@@ -42,8 +42,8 @@ class Capabilities:
     def with_own(self, own: Variants, shipped: Variants) -> "Capabilities":
         """Return these capabilities with the variants of an experiment's own file added.
 
-        A testbed that cannot load all ``shipped`` variants can load an own one if it loads no module, or if its base
-        and polling mode are those of a shipped one that the testbed can load.
+        A testbed that cannot load all ``shipped`` variants can load an own variant if that loads no module, or if its
+        base and polling mode are those of a shipped one that the testbed can load.
         """
         able = {one.kind for one in shipped.described if one.name in self.variants}
         more = [

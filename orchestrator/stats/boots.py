@@ -46,7 +46,7 @@ def summarize_boots(boots: Mapping[Hashable, Iterable[float]], confidence: float
 
     With one boot: the median of its values, and their order-statistic interval (or range) within this boot. With more:
     the geometric mean of the boots' medians, and the t interval over boots (see the module). If a boot's median is not
-    positive, the interval is the range of the boots' medians. Raises ValueError if there are no values or one is not
+    positive: the median of the boots' medians, and their range. Raises ValueError if there are no values or one is not
     finite.
     """
     kept = {boot: mine for boot, mine in ((boot, list(values)) for boot, values in boots.items()) if mine}

@@ -50,7 +50,7 @@ class Interval:
         return f"{level * 100:.0f} % interval{where}"
 
     def holds(self, value: float) -> bool:
-        """True if ``value`` lies inside, bounds included."""
+        """Return True if ``value`` lies inside, bounds included."""
         return self.low <= value <= self.high
 
 
@@ -58,7 +58,7 @@ class Interval:
 class Summary:
     """The median of ``n`` values from ``boots`` boots, and its interval.
 
-    With several boots ``median`` is the geometric mean of the boots' medians: see `orchestrator.stats.boots`.
+    With several boots, ``median`` is the geometric mean of the boots' medians; see `orchestrator.stats.boots`.
     """
 
     n: int

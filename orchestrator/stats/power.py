@@ -60,7 +60,7 @@ class Detectable:
 
 
 def detectable(cells: int, n: int, m: int, spread: float = TYPICAL_SPREAD, boots: int = 1) -> Detectable:
-    """Return what difference ``n`` and ``m`` trials in each of ``cells`` cells can detect; see `Detectable`.
+    """Return the difference that ``n`` and ``m`` trials in each of ``cells`` cells can detect; see `Detectable`.
 
     Trials (or boots) are taken as log-normal with the same spread in both runs, and 600 samples are simulated with a
     fixed seed. Each gives the smallest d = ln(ratio) at which the test would reject: for the rank-sum statistic, which

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LookBack:
-    """What a system reports after a trial's traffic.
+    """The report of a system after a trial's traffic.
 
     ``crypto``: the code that encrypted, as the kernel names it, None if unknown; ``measurements``: what an attempt
     stores, as JSON values; ``marks``: sentences that mark the attempt.

@@ -55,7 +55,7 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool read from the output of its processes.
+    """The result that a tool read from the output of its processes.
 
     ``value``: the trial's number, in the unit of the tool's quantity; None if its measurements have columns of their
     own. ``measurements``: further values that an attempt stores, as JSON values. ``evidence``: fields of

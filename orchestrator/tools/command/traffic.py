@@ -77,7 +77,7 @@ class Command(Strict):
 
     @property
     def warms_up_itself(self) -> bool:
-        """Whether the client is given the warm-up, and excludes it from its number."""
+        """True if the client is given the warm-up, and excludes it from its number."""
         return any("warm_up" in placeholders_in(argument) for argument in self.client)
 
     @model_validator(mode="after")

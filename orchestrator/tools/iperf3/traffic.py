@@ -124,17 +124,17 @@ class Iperf3Traffic(AddressedTraffic):
 
     @property
     def routed_by(self) -> Paths:
-        """How flows find tunnels."""
+        """The assignment of flows to tunnels: subnets or ecmp."""
         return self.paths
 
     @property
     def paced_bps(self) -> float | None:
-        """Bits per second that are offered to each tunnel in each direction; None where as many as go."""
+        """Bits per second offered to each tunnel in each direction; None for as fast as possible."""
         return None if self.bitrate_bps in (None, MAX) else float(self.bitrate_bps)
 
     @cached_property
     def too_slow(self) -> str:
-        """Why iperf3 cannot offer such a low TCP rate evenly; empty if it can.
+        """The reason why iperf3 cannot offer such a low TCP rate evenly; empty if it can.
 
         iperf3 paces whole blocks (DEFAULT_TCP_BLKSIZE in iperf_api.h). It sends the next one once the average rate so
         far is below the target.
