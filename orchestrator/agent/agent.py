@@ -47,8 +47,8 @@ from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, 
 def leave(request: LeaveRequest) -> LeaveAnswer:
     """Restore the host: namespaces, interfaces and the wireguard module.
 
-    ``leftovers``: also restore what an agent that was killed left behind. In the answer, ``done`` says what was
-    restored; ``left`` says, a sentence each, what could not be and is tried again the next time.
+    ``leftovers`` also restores what a killed agent left behind. What could not be restored (``left``) is tried again
+    the next time.
     """
     PROCESSES.stop()
     GENERATOR.leave()

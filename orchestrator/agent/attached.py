@@ -17,8 +17,7 @@ INSTANCES = TRACING + "/instances/orch-count-"
 class Attached:
     """Commands and counts, from ``start`` to ``stop``.
 
-    ``commands``: [{"role", "name", "arguments", "timed": whether it ends by itself}], which ``traffic`` starts and
-    ends; ``tracepoints``: [{"name", "event", "filter"}], the filter null for all events.
+    ``commands``, which ``traffic`` starts and ends, and ``tracepoints``: as in `AttachedProbes`.
     """
 
     def __init__(self, traffic, commands, tracepoints):

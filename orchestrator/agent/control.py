@@ -25,12 +25,11 @@ NUMBER = struct.Struct("=d")
 
 
 def control(request: ControlRequest) -> ControlAnswer:
-    """Return how much work the loops do: {"rates": [for each phase, rounds per second of each loop, in CPU order]}.
+    """Measure how much work loops do that only compute; the order of phases and loops is that of `ControlRequest`.
 
-    The request has "seconds": the length of a phase by CLOCK_MONOTONIC; "phases": how many loops compute in each phase;
-    "cpus": the CPUs to use, null for all that this agent may use. In a phase of n loops, those on the first n CPUs
-    compute. Phases with different numbers of loops can thus be compared with their neighbours: the speed of a
-    computer's cores changes from second to second if others use them too.
+    In a phase of n loops, those on the first n CPUs compute. Phases with different numbers of loops can thus be
+    compared with their neighbours: the speed of a computer's cores changes from second to second if others use them
+    too.
     """
     cpus = sorted(request.cpus or os.sched_getaffinity(0))[: max(request.phases)]
     turns = [phases_of(number, request.phases) for number in range(len(cpus))]

@@ -22,7 +22,7 @@ WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
 
 
 def confine(request: ConfineRequest) -> Nothing:
-    """Confine this agent and what it starts to some CPUs: {"cpus": [numbers]}."""
+    """Confine this agent and what it starts to some CPUs. Raises AgentError if not all of them can be used."""
     wanted = sorted(request.cpus)
     os.sched_setaffinity(0, wanted)
     found = sorted(os.sched_getaffinity(0))
@@ -33,7 +33,7 @@ def confine(request: ConfineRequest) -> Nothing:
 
 
 def place(request: PlaceRequest) -> Nothing:
-    """Give each role its own CPUs: {"roles": {role: [numbers]}}, no CPU twice.
+    """Give each role its own CPUs.
 
     Everything else keeps to the client's CPUs: this agent, all that runs here by now, and work queued for any CPU. The
     kernel itself distributes WireGuard's work over a group's CPUs (its argument cpu_groups). Nothing is restored: this

@@ -46,7 +46,7 @@ def echo_answer(packet, identity, family=socket.AF_INET):
 class Echoes:
     """Context manager that times round trips from a role to an address, at an even pace, in a thread.
 
-    ``request``: {"role", "source", "destination", "pace_pps", "duration_s"}, and ``after_s``: the initial delay.
+    ``request``: an `EchoStream`.
     """
 
     def __init__(self, request):

@@ -23,7 +23,7 @@ def version_of(tool):
 def generator(request: GeneratorRequest) -> GeneratorAnswer:
     """Read a tool's version once, and check that TCP in some roles can use a congestion control.
 
-    {"tool", "roles": [role], "congestion": name or null} -> {"version"}. The kernel loads the module if it has one.
+    The kernel loads the congestion control's module if it has one. Raises AgentError if it has none.
     """
     for role in request.roles if request.congestion is not None else ():
         see_congestion_control(role, request.congestion)

@@ -43,7 +43,7 @@ PROTOCOL_COUNTERS = {
 def sink(request: SinkRequest) -> Nothing:
     """Make a role count what arrives for each tunnel's subnet, and drop it before anything answers.
 
-    ``role``; ``subnets``: {tunnel: address of its network of 24 bits}. An existing sink continues counting.
+    An existing sink continues counting. ``subnets`` has networks of 24 bits.
     """
     with inside(request.role), Netlink(NETLINK_NETFILTER) as netfilter:
         if SINK in tables_of(netfilter) and set(arrivals(netfilter)) == set(request.subnets):
@@ -69,19 +69,16 @@ def sink(request: SinkRequest) -> Nothing:
 
 
 def remove_sink(request: RemoveSinkRequest) -> Nothing:
-    """Remove a role's sink, so that packets reach their recipients again: {"role"}."""
+    """Remove a role's sink, so that packets reach their recipients again."""
     with inside(request.role):
         call(["nft", "-f", "-"], "add table ip %s\ndelete table ip %s\n" % (SINK, SINK))
     return {}
 
 
 def hops(request: HopsRequest) -> HopsAnswer:
-    """Return the counters so far: {"roles": [role]} -> {"hops": {role: counters}, "backlog_dropped"}.
+    """Return the counters of roles so far; see `HopCounters`.
 
-    For each role: ``devices``, {device: {column: number}}; ``protocols``, {name: {counter: number}}; ``qdiscs``,
-    {device: [kind, packets dropped]}; ``rules``, those of nftables that drop: [[name, hook or "", packets]]; ``sink``:
-    {tunnel: [packets, bytes]}, empty without a sink. ``backlog_dropped``: packets that found a CPU's backlog full, on
-    the whole host; they are among those that the devices dropped.
+    ``backlog_dropped`` counts packets of the whole host; they are among those that the devices dropped.
     """
     found = {role: of_role(role) for role in request.roles}
     dropped = sum(int(line.split()[1], 16) for line in read_text("/proc/net/softnet_stat").splitlines())

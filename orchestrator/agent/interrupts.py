@@ -85,10 +85,7 @@ def interrupts_of(nic, sysfs="/sys"):
 
 
 def queue_interrupts(request: QueueInterruptsRequest) -> QueueInterruptsAnswer:
-    """Return the queue interrupts of the interfaces that roles have, which are up.
-
-    {} -> {"interrupts": {interface, by its name on the host: [[number, queue]]}}
-    """
+    """Return the interrupts of the queues of the interfaces that roles have, which are up."""
     del request
     return {
         "interrupts": {

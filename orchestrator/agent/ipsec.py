@@ -105,11 +105,9 @@ def policy(direction, family, source, destination, number):
 
 
 def ipsec(request: IpsecRequest) -> Nothing:
-    """Create IPsec tunnels: {"gateways": {role: wanted}}, ``secret`` (hex), ``algorithm``, ``key_bytes``, ``window``.
+    """Create IPsec tunnels, with their policies, SAs and routes.
 
-    ``wanted``: {"far": role, "lines": [lines for ip -batch], "routes": [route], "families": [4, 6], "tunnels":
-    [{"device", "number", "mtu", "here", "there"}]} with the outer addresses of each tunnel. The keys of both directions
-    derive from the secret, which is new for every trial and is not stored.
+    The keys of both directions derive from the secret, which is new for every trial and is not stored.
     """
     secret, size = bytes.fromhex(request.secret), request.key_bytes
     for role, wanted in request.gateways.items():
@@ -160,11 +158,7 @@ def flush_ipsec(role):
 
 
 def associations(request: AssociationsRequest) -> AssociationsAnswer:
-    """Return the counters of the SAs of ``roles``, and the kernel's driver for ``algorithm``.
-
-    ``counted``: {role: [{"tunnel", "destination", "packets", "bytes", "replay", "integrity"}]}; replay counts packets
-    outside the window or seen before, integrity those that fail authentication. ``driver``: see `driver_of`.
-    """
+    """Return the counters of the SAs of roles, and the kernel's driver for an algorithm; see `driver_of`."""
     counted = {}
     for role in request.roles:
         with inside(role), Netlink(NETLINK_XFRM) as xfrm:

@@ -16,11 +16,7 @@ LEASE: "dict[str, typing.TextIO]" = {}  # file: the lease; held: the same file, 
 
 
 def lease(request: LeaseRequest) -> LeaseAnswer:
-    """Take this host for one run: {"holder": {...}}. The lock ends with this agent, however it ends.
-
-    The answer's ``taken_by`` is null, or the present holder: its ``holder``, the agent's process, and ``silent_s``, the
-    seconds since its controller's last request.
-    """
+    """Take this host for one run, or return its present holder. The lock ends with this agent, however it ends."""
     if "file" not in LEASE:
         os.makedirs(RUNTIME, exist_ok=True)
         LEASE["file"] = open(RUNTIME + "/lease", "a+", encoding="utf-8")  # noqa: SIM115 - held until the agent ends
@@ -37,9 +33,10 @@ def lease(request: LeaseRequest) -> LeaseAnswer:
 
 
 def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
-    """End the agent that holds this host's lease, whose controller may be gone: {"ended": pid or null}.
+    """End the agent that holds this host's lease, whose controller may be gone.
 
-    ``hard``: kill it, so that it restores nothing, because it did not end when asked to.
+    ``hard`` kills it, so that it restores nothing, because it did not end when asked to. Raises AgentError if the lease
+    names a process that is not an agent.
     """
     try:
         with open(RUNTIME + "/lease", encoding="utf-8") as file:

@@ -35,7 +35,7 @@ def used_between(before, after, elapsed_s) -> BusyAnswer:
 
 
 def busy(request: BusyRequest) -> BusyAnswer:
-    """Measure how much other processes use this host: {"window_s"} -> {"cores", "names"}."""
+    """Measure how much other processes use this host."""
     return busy_processes(request.window_s)
 
 

@@ -58,10 +58,10 @@ def put_module_back():
 
 
 def variant(request: VariantRequest) -> VariantAnswer:
-    """Load the wanted wireguard module into the kernel and verify it by its build id; return {"build_id"}.
+    """Load the wanted wireguard module into the kernel, and verify it by its build id.
 
-    Device settings that are module parameters (``parameters``) are written before any device is created. Raises
-    AgentError if the module cannot be loaded or another one is in the kernel.
+    Device settings that are module parameters are written before any device is created. Raises AgentError if the module
+    cannot be loaded or another one is in the kernel.
     """
     wanted, path = request.build_id, request.module
     found = loaded_build_id()

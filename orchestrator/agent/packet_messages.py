@@ -74,7 +74,7 @@ class HopCounters(typing.TypedDict):
 
     ``devices``: {device: {column: number}}; ``protocols``: {name: {counter: number}}; ``qdiscs``: {device: [kind,
     packets dropped]}; ``rules``: [[name, hook or "", packets]], of those that drop; ``sink``: {tunnel: [packets,
-    bytes]}.
+    bytes]}, empty without a sink.
     """
 
     devices: dict[str, dict[str, int]]

@@ -247,11 +247,6 @@ GENERATOR = Generator()
 
 
 def pktgen(request: PktgenRequest) -> Nothing:
-    """Set up the generator on a role, for `measure` to start.
-
-    ``role``, ``device``, ``gateway``: the address of the neighbour that everything is sent to; ``sizes``: [[bytes of an
-    IP packet, weight]]; ``clone``, ``burst``; ``devices``: [{"name": DEVICE@N, "cpu", "source", "destination", "ports":
-    [first UDP source port, how many]}].
-    """
+    """Set up the generator on a role, for `measure` to start."""
     GENERATOR.configure(request)
     return {}

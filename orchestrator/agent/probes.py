@@ -23,13 +23,13 @@ VIRTUAL_TIME = "/proc/virtual_time"
 
 
 def clock(request: ClockRequest) -> ClockAnswer:
-    """Return this host's clock: {"clock_s": seconds since the epoch, "monotonic_s": of CLOCK_MONOTONIC}."""
+    """Return this host's clocks."""
     del request
     return {"clock_s": time.time(), "monotonic_s": time.monotonic()}
 
 
 def pause(request: PauseRequest) -> Nothing:
-    """Wait by this host's clock: {"seconds"}."""
+    """Wait by this host's clock."""
     time.sleep(request.seconds)
     return {}
 
@@ -146,10 +146,10 @@ def watch_kernel_log(request: WatchKernelLogRequest) -> Nothing:
 
 
 def kernel_log(request: KernelLogRequest) -> KernelLogAnswer:
-    """Return what the kernel's log says.
+    """Return complaints in the kernel's log, and which code encrypts.
 
-    ``complaints``: up to ``most`` lines that report a problem (see complaints.py), since `watch_kernel_log` or else
-    since this agent began; ``crypto``: which code encrypts, from the whole boot, null if the kernel does not say.
+    Complaints (see complaints.py) are those since `watch_kernel_log`, or else since this agent began; the code that
+    encrypts is looked for in the log of the whole boot.
     """
     crypto = "orch-lab: crypto: "
     complaints = [record.text for record in KERNEL_LOG.since_watched() if is_complaint(record)]

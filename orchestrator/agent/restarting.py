@@ -12,7 +12,7 @@ _FOLDERS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))  
 
 
 def restart(request: RestartRequest) -> Nothing:
-    """Restart this host with its own `reboot`: {}. The host then goes down, and this agent with it."""
+    """Restart this host with its own `reboot`. The host then goes down, and this agent with it."""
     del request
     program = shutil.which("reboot", path=_FOLDERS)
     if program is None:

@@ -12,8 +12,8 @@ from orchestrator.agent.traffic_messages import Move, Roam
 class Roaming:
     """Moves the tunnels of a role between two UDP ports each, as when a NAT renews its mapping.
 
-    ``request``: {"role", "every_s", "devices": {device: [its port, the other]}}. The peer learns the port from the
-    source of the next packet (Donenfeld, WireGuard: Next Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
+    ``request``: a `Roam`. The peer learns the port from the source of the next packet (Donenfeld, WireGuard: Next
+    Generation Kernel Network Tunnel, NDSS 2017, section 6.5).
     """
 
     def __init__(self, request: Roam):

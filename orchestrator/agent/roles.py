@@ -45,7 +45,7 @@ def remove_namespaces():
 
 
 def unlink(request: UnlinkRequest) -> UnlinkAnswer:
-    """Remove the roles' namespaces, until `links` makes them again: {"left": see `leave`}."""
+    """Remove the roles' namespaces, until `links` makes them again."""
     del request
     return {"left": remove_namespaces()}
 
@@ -53,9 +53,7 @@ def unlink(request: UnlinkRequest) -> UnlinkAnswer:
 def links(request: LinksRequest) -> Nothing:
     """Create the namespaces of the roles, the links between them, their addresses and routes, from scratch.
 
-    ``namespaces``: {role: {"sysctl": {...}, "ip": [lines for ip -batch]}}; ``veth``: [[role, device, role, device]];
-    ``nics``: [{"nic", "role", "device"}], interfaces of the host that a role gets, and their names there; ``steering``:
-    {role: see `steer`}, optional.
+    Raises AgentError if an interface of the host is still lent, or another program has a namespace of that name.
     """
     left = remove_namespaces()
     LINKS["made"] = True
@@ -92,9 +90,7 @@ FLOWS = "4096"  # table sizes of receive flow steering, per queue and in total
 def steer(role, wanted):
     """Select the CPUs that process the packets that a role's virtual links receive.
 
-    {"devices": [name], "cpus": [numbers], "receive_hash": which part of a packet chooses among the CPUs, or null to
-    leave that as it is; "to_reader": whether packets go to the CPU of the process that reads them, if it is one of
-    these}. Documentation/networking/scaling.rst, on RPS and RFS.
+    ``wanted``: see `Steering`. Documentation/networking/scaling.rst, on RPS and RFS.
     """
     if wanted["to_reader"]:
         set_and_check("/proc/sys/net/core/rps_sock_flow_entries", FLOWS)  # applies to the whole host
@@ -115,8 +111,7 @@ def ip_batch(role, lines):
 def neighbours(request: NeighboursRequest) -> Nothing:
     """Check that each role reaches the other end of its links, with full-size packets.
 
-    ``roles``: {role: {"addresses": [...]}}; ``mtu``: bytes of the largest IP packet. Retries for some seconds, because
-    a switch may take that long to forward after an interface came up.
+    Retries for some seconds, because a switch may take that long to forward after an interface came up.
     """
     for role, wanted in request.roles.items():
         for address in wanted["addresses"]:

@@ -27,7 +27,7 @@ from orchestrator.agent.network_messages import RoutesRequest
 
 
 def set_routes(role, wanted):
-    """Set routes in a role: [{"to": network, "devices", "via": address or null, "source": address or null}].
+    """Set routes in a role; see `Route`.
 
     A route over several devices is a multipath route with equal weights. ip-route(8), rtnetlink(7)
     """
@@ -53,7 +53,7 @@ def set_routes(role, wanted):
 
 
 def routes(request: RoutesRequest) -> Nothing:
-    """Set routes in roles: {"roles": {role: [route]}}; see `set_routes`."""
+    """Set routes in roles."""
     for role, wanted in request.roles.items():
         set_routes(role, wanted)
     return {}

@@ -68,10 +68,7 @@ def setting_value(name):
 
 
 def read_settings(request: ReadSettingsRequest) -> ReadSettingsAnswer:
-    """Read settings: {"names", "may_refuse": [names]} -> {"values": {name: value}, "refused", "boot_id"}.
-
-    ``refused``: {name: error} of those of ``may_refuse`` that cannot be read.
-    """
+    """Read settings. Raises AgentError for one that cannot be read, unless it may refuse."""
     values, refused = {}, {}
     for name in request.names:
         try:
@@ -85,10 +82,9 @@ def read_settings(request: ReadSettingsRequest) -> ReadSettingsAnswer:
 
 
 def write_settings(request: WriteSettingsRequest) -> WriteSettingsAnswer:
-    """Write settings in this order, and read each back: {"values": {name: value}, "may_refuse": [names]}.
+    """Write settings in this order, and read each back.
 
-    Returns {"refused": {name: {"said", "now"}}}: for those that may refuse and did, the error and the present value,
-    null if it cannot be read. The first refusal of any other setting raises AgentError.
+    The first refusal of a setting that may not refuse raises AgentError.
     """
     refused: dict[str, Refusal] = {}
     for name, value in request.values.items():
@@ -102,10 +98,10 @@ def write_settings(request: WriteSettingsRequest) -> WriteSettingsAnswer:
 
 
 def role_settings(request: RoleSettingsRequest) -> RoleSettingsAnswer:
-    """Write roles' settings: {"roles": {role: {name: value}}} -> {"set", "others"}, each {role: {name: value}}.
+    """Write the settings that belong to roles.
 
-    Network sysctls that a role's namespace has of its own are written there, and read back; ``others`` are those of the
-    whole host, and are left unchanged. A name such as nics/gro is a setting of each link of the role, by its name in
+    Network sysctls that a role's namespace has of its own are written there, and read back; those of the whole host are
+    returned as ``others``, unchanged. A name such as nics/gro is a setting of each link of the role, by its name in
     ethtool(8): it is set on a virtual link, and is among ``others`` for an interface of the host.
     """
     done, others = {}, {}  # type: dict[str, dict[str, str]], dict[str, dict[str, str]]

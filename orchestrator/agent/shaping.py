@@ -34,10 +34,9 @@ MOST = 0xFFFFFFFF
 
 
 def shape_links(request: ShapeLinksRequest) -> Nothing:
-    """Shape what each role sends: {"roles": {role: {"device", "delay_s", "loss", "reorder", "rate_bps", "queue"}}}.
+    """Shape what each role sends over a link, and verify it by reading it back.
 
-    Loss and reordering are shares of the packets, the rate is in bits of frames per second or null, the queue in
-    packets.
+    Raises AgentError for a kernel without netem, or if another shape is read back.
     """
     for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
@@ -58,7 +57,7 @@ def shape_links(request: ShapeLinksRequest) -> Nothing:
 
 
 def unshape_links(request: UnshapeLinksRequest) -> Nothing:
-    """Remove the shapes of links: {"roles": {role: {"device"}}}. Does nothing for one that is not shaped."""
+    """Remove the shapes of links. Does nothing for one that is not shaped."""
     for role, wanted in request.roles.items():
         with inside(role), Netlink(NETLINK_ROUTE) as link:
             remove_shape(link, links_of(link)[wanted["device"]])

@@ -68,9 +68,7 @@ def hello(request: HelloRequest) -> HelloAnswer:
 def survey(request: SurveyRequest) -> SurveyAnswer:
     """Return everything that decides whether trials can run here, without changing anything.
 
-    ``tools``: commands whose versions are returned, null for a missing one; ``kernel_modules``: names of modules whose
-    availability is returned, null if unknown; ``folders``: whose free bytes are returned. The code shows the facts of
-    the answer; each comes from the kernel's own files, and is null if they lack it.
+    Each fact comes from the kernel's own files, and is None if they lack it.
     """
     release, troubles = os.uname().release, nic_troubles()
     return {
@@ -266,9 +264,9 @@ def module_facts(path):
 
 
 def provisioned(request: ProvisionedRequest) -> ProvisionedAnswer:
-    """Return what provisioning left here: {"missing": absent commands, "modules": {path: facts and stamp}}.
+    """Return which commands are missing, and the facts of module files that provisioning left.
 
-    ``commands``: names; ``modules``: paths of module files, beside each of which ``stamp`` identifies its inputs.
+    The file ``stamp`` beside each module identifies its inputs.
     """
     modules: dict[str, ModuleFacts | None] = {}
     for module in request.modules:

@@ -64,11 +64,7 @@ def served_anyhow(role, wanted):
 def serve(request: ServeRequest) -> Nothing:
     """Start servers, possibly none, and return once all listen. After that, no packets are expected until the traffic.
 
-    {"servers": [{"role", "name", "arguments", "address", "port"}], "patience_s", "files"}
-
-    A server with ``port`` null is not waited for. One with ``any`` true can be any program, which may listen on all
-    addresses, and by UDP, and whose children are ended with it. ``files``: {path: base64}, optional; NUL, files, NUL in
-    an argument stands for their folder.
+    Raises AgentError if a server ends, or does not listen in time.
     """
     PROCESSES.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
@@ -100,32 +96,18 @@ def serve(request: ServeRequest) -> Nothing:
 
 
 def hold(request: HoldRequest) -> Nothing:
-    """Prepare the clients of a trial, which begin together in `measure`: {"clients": [{"role", "name", "arguments"}]}.
-
-    Each may have ``any`` as in `serve`.
-    """
+    """Prepare the clients of a trial, which begin together in `measure`."""
     for client in request.clients:
         PROCESSES.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
     return {}
 
 
 def measure(request: MeasureRequest) -> MeasureAnswer:
-    """Start the held clients at ``start_at``, sample around the measured window, and return all results.
+    """Start the held clients, sample around the measured window, and return all results.
 
-    ``start_at``: seconds of this host's clock, or null for at once; ``warm_up_s``, ``duration_s``, ``patience_s``;
-    ``sample_roles``: the roles whose interfaces are counted; ``sample_every_s``: how often `reading` is taken during
-    the measured window, or null for never; ``roaming``: as `Roaming` takes it, or null; ``trace_polls``: whether the
-    polls of the measured window are recorded, which costs time and disturbs the traffic; ``profile``: whether CPUs are
-    sampled instead; ``attached``: {"commands", "tracepoints"} of `Attached`, or null; the former are among
-    ``processes``; ``pktgen``: what the generator that is ready here sends, as `Generator.sending` takes it, or null;
-    ``echoes``: the round trips that are timed meanwhile, as `Echoes` takes them, or null.
-
-    The answer has ``processes``; ``samples``: two samples with the time of each; ``readings``: those of the window, the
-    first at its start; ``moves``: of `Roaming`; ``surroundings``: two, before and after all traffic; ``clock_s``: this
-    host's clock at the end; ``before``: the packets that passed between the servers' and the clients' start, and the
-    seconds between, at least ``QUIET_S``; ``polls``: of `PollTrace.result`, or null; ``profile``: of `folded`, or null;
-    ``pktgen``: of `Generator.results`, or null; ``echoes``: of `Echoes.result`, or null; ``tracepoints``: {name of an
-    attached one: number of events}.
+    Recording polls costs time and disturbs the traffic. The processes of attached commands are among ``processes``; the
+    first of the ``readings`` is at the start of the window. ``before`` counts packets for at least ``QUIET_S`` before
+    the traffic. ``polls``, ``profile``, ``pktgen`` and ``echoes`` are None unless requested.
     """
     attached = request.attached or {"commands": [], "tracepoints": []}
     with recording(request) as trace, Attached(PROCESSES, attached["commands"], attached["tracepoints"]) as beside:

@@ -15,14 +15,10 @@ TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))
 
 
 def tunables(request: TunablesRequest) -> TunablesAnswer:
-    """Return what can be tuned, with its present value: {"nics": [interface]} -> see below; null or empty if missing.
+    """Return what can be tuned, with its present value.
 
-    CPUs that are off line are left out: their files are missing, cannot be read (EBUSY), or have no effect.
-
-    ``governors``: {file: {"now", "choices", "preference": {"name", "now"} or null}}, where the preference is the energy
-    preference of the same CPUs (intel_pstate and amd_pstate have one); ``turbo``: {"name", "off", "now"}; ``idle``:
-    [{"name", "latency_us", "now"}]; ``smt``: {"name", "now"}; ``irqbalance``: active or inactive; ``nics``: {interface:
-    see nic_tunables}.
+    CPUs that are off line are left out: their files are missing, cannot be read (EBUSY), or have no effect. Energy
+    preferences exist with intel_pstate and amd_pstate.
     """
     governors: dict[str, Governor] = {}
     for path in sorted(glob.glob(CPUS + "/cpufreq/policy*/scaling_governor")):

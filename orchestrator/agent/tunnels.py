@@ -156,7 +156,7 @@ def ip_tunnels(request: IpTunnelsRequest) -> Nothing:
 
 
 def remove_tunnels(request: RemoveTunnelsRequest) -> Nothing:
-    """Remove all devices that trials made in some roles: {"roles": [role]}."""
+    """Remove all devices that trials made in some roles."""
     for role in request.roles:
         if has_ipsec(role):
             flush_ipsec(role)

@@ -27,7 +27,7 @@ def _of_trial(attempt: Attempt) -> Mapping[str, Probe]:
 
 
 def requests(attempt: Attempt) -> dict[str, AttachedProbes]:
-    """Return the agents' argument ``attached``, by host."""
+    """Return the spec's own probes to run, by host."""
     found: dict[str, AttachedProbes] = {}
     traffic, placement = attempt.trial.traffic, attempt.placement
     for name, probe in _of_trial(attempt).items():

@@ -138,7 +138,7 @@ def links_requests(
     kind: LinkKind = VETH,
     cpus: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, LinksRequest]:
-    """Return the agents' ``links``, by host, with the addresses of up to ``tunnels`` tunnels.
+    """Return the requests for links, by host, with the addresses of up to ``tunnels`` tunnels.
 
     A link between roles of one host is a pair of veth devices; between hosts, it is their interfaces. ``kind``: how
     packets reach the CPUs of a role over veth; ``cpus``: the CPUs of each role, if packets are not to stay on the CPU

@@ -29,8 +29,8 @@ def ask_roles(
 ) -> dict[str, Answer]:
     """Ask the hosts of roles for an operation at the same time; return the answers by host.
 
-    ``by_role``: the argument for each role; each host gets its roles' part as the argument ``key``. ``common``:
-    arguments that all hosts get. ``timeout_s``: as for `together`.
+    ``by_role``: the part of the request for each role; ``request_of``: makes a host's request from the parts of its
+    roles. ``timeout_s``: as in `request_all`.
     """
     split = placement_of(testbed).split(by_role)
     return request_all(testbed.agents, {host: request_of(part) for host, part in split.items()}, timeout_s)
