@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spec's own probes beside the measured window: commands in roles, and counts of the kernel's tracepoints.
+"""The spec's own probes during the measured window: commands in roles, and counts of the kernel's tracepoints.
 
 A tracepoint is counted by its own instance of tracefs (Documentation/trace/ftrace.rst), whose small buffer is
 overwritten; the kernel knows how many events went into it.

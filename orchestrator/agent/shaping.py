@@ -91,7 +91,7 @@ def netem_options(wanted):
 
 
 def probability(share):
-    """Return a share of 1 as the kernel represents it."""
+    """Return a probability (0 to 1) as the kernel represents it."""
     return round(share * MOST)
 
 

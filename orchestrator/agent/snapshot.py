@@ -226,7 +226,7 @@ def comes_by_itself(entry, nic):
 
 
 def way_to_make(entry, alike):
-    """Return the flags to create an entry with: beside others of its key, or replacing what is left of it."""
+    """Return the flags to create an entry with: in addition to others of its key, or replacing what is left of it."""
     others = alike.get(key_of(entry), ()) if entry["kind"] in KEYED else ()
     if entry["kind"] == "nexthop":
         shrunk = any(rtnetlink.members_of(other) < rtnetlink.members_of(entry) for other in others)

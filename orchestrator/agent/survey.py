@@ -266,7 +266,7 @@ def module_facts(path):
 def provisioned(request: ProvisionedRequest) -> ProvisionedAnswer:
     """Return which commands are missing, and the facts of module files that provisioning left.
 
-    The file ``stamp`` beside each module identifies its inputs.
+    The file ``stamp`` next to each module identifies its inputs.
     """
     modules: dict[str, ModuleFacts | None] = {}
     for module in request.modules:

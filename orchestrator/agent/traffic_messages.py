@@ -76,7 +76,7 @@ class EchoStream(typing.TypedDict):
 
 
 class AttachedCommand(Program):
-    """A command beside the measured window. ``timed``: whether it ends by itself."""
+    """A command during the measured window. ``timed``: whether it ends by itself."""
 
     timed: bool
 
@@ -90,7 +90,7 @@ class Tracepoint(typing.TypedDict):
 
 
 class AttachedProbes(typing.TypedDict):
-    """The spec's own probes beside the measured window."""
+    """The spec's own probes during the measured window."""
 
     commands: list[AttachedCommand]
     tracepoints: list[Tracepoint]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spec's own probes beside a trial: the requests to the agents, and what is kept of the answers."""
+"""The spec's own probes during a trial: the requests to the agents, and what is kept of the answers."""
 
 import signal
 from collections.abc import Mapping, MutableMapping
@@ -22,7 +22,7 @@ def _name(probe: str, role: str) -> str:
 
 
 def _of_trial(attempt: Attempt) -> Mapping[str, Probe]:
-    """Return the probes beside a trial; none while the kernel records polls or CPUs are sampled."""
+    """Return the probes during a trial; none while the kernel records polls or CPUs are sampled."""
     return {} if attempt.trial.kind in ("trace", PROFILE) else attempt.conditions.probes
 
 

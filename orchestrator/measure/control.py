@@ -24,9 +24,9 @@ def phases(cpus: int, slots: int) -> list[int]:
 def evaluate(rates: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Return the result of a control from each loop's rounds per second, for each of `phases`.
 
-    ``cpus``: how many loops ran together; ``times_one``: how many times the work of one loop they did, which should be
-    ``cpus``; ``core_alone``: how many times the work of one loop a loop did that had the computer to itself, which is 1
-    if the computer's cores do not slow each other down.
+    ``cpus``: how many loops ran together; ``times_one``: their total work as a multiple of the work of one loop, which
+    should be ``cpus``; ``core_alone``: the work of a loop that had the computer to itself, as a multiple of the work of
+    one loop, which is 1 if the computer's cores do not slow each other down.
 
     The work of one loop is the mean over loops in the phases just before and just after, which have one loop per core.
     All cores are thus busy in both terms of ``times_one``, and their influence on each other (shared execution units,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantiles of round-trip times beside a load. Pure."""
+"""Quantiles of round-trip times under load. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def round_trips(sent: int, rtts_s: Sequence[float]) -> dict[str, Any]:
 
 
 def beside_traffic(echoes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the round trips timed beside the trial's own traffic, which is not a share of a rate that a search found.
+    """Return the round trips timed during the trial's own traffic, which is not a share of a rate that a search found.
 
     ``echoes``: the agent's `Echoes.result`.
     """

@@ -50,7 +50,7 @@ def per_cpu_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 def energy_joules(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float] | None:
     """Return the energy between two samples in joules, by zone (package-0, dram of intel-rapl:0:0).
 
-    Returns None without a counter. A counter wraps to 0 after its range. Two wraps cannot be told from one; the range
+    Returns None without a counter. A counter wraps to 0 after its range. Two wraps look like one; the range
     of a package lasts for at least some minutes.
     """
     zones = {}

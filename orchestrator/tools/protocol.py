@@ -32,7 +32,7 @@ class Jobs:
     hosts are settled. The sampled window begins ``warm_up_s`` after the clients start and lasts ``duration_s``.
     ``suffix``: of the files that keep what processes print; ``grace_s``: how much longer than planned a client may
     take, None for the default; ``files``: files for each host, by path; ``echoes``: the round trips that the sending
-    end times meanwhile, as the agent's `Echoes` takes them; ``measured``: False for a warm-up, beside which the spec's
+    end times meanwhile, as the agent's `Echoes` takes them; ``measured``: False for a warm-up, during which the spec's
     probes do not run.
     """
 
@@ -93,8 +93,8 @@ class Tool:
     ``summary``: what it measures, in a few words. ``schema``: its keys in ``traffic``, a subclass of `Traffic` with a
     default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends packets of the factor
     ``packet_size``; ``sizes_instead``: the alternative that a refusal of that factor names. ``traceable``: whether
-    polls, profiles, samples over time and a spec's probes can be recorded beside it; ``probed``: whether the probes can
-    even if the others cannot; ``places_losses``: whether it needs a system that counts every packet that it drops;
+    polls, profiles, samples over time and a spec's probes can be recorded while it runs; ``probed``: whether the probes
+    can even if the others cannot; ``places_losses``: whether it needs a system that counts every packet that it drops;
     ``binds``: whether its clients bind to their tunnel's own address (otherwise routes select it); ``programs``: what
     hosts need in addition to what every trial needs, checked by the preflight of hosts reached by SSH.
     """

@@ -36,7 +36,7 @@ def prepare(attempt: Attempt) -> Jobs:
 
 
 def _echoes(attempt: Attempt, first: iperf3.Pair) -> EchoStream | None:
-    """Return the echo requests beside the traffic, only in the measured window; None if the spec asks for none."""
+    """Return the echo requests to send during the measured window; None if the spec asks for none."""
     traffic = Iperf3Traffic.of(attempt.trial.traffic)
     if traffic.latency is None:
         return None

@@ -72,7 +72,7 @@ def _searches(traffic: Mapping) -> Iterator[Problem]:
         yield Problem("rate and search exclude each other. Remove one of them.", traffic.keys["rate"])
     found, _ = build(Search, search)
     if found is None:
-        return  # which is a problem of its own
+        return  # already reported as a problem
     least, most = found.min_rate_pps, found.max_rate_pps
     if least is not None and most is not None and least >= most:
         message = "traffic.search.min_rate must be below max_rate. Lower it."

@@ -176,7 +176,7 @@ def _into_tunnels(way: _Way, entered: int) -> None:
     way.note(A, "wireguard tx_dropped", max(0, dropped - below))
     errors = way.note(A, "wireguard tx_errors", way.of_wireguard(A, "tx_errors"))
     way.note(A, "wireguard uncounted", missing - errors - below - max(0, dropped - below))
-    way.qdisc(A, "wan0")  # dropped though the queue had taken it
+    way.qdisc(A, "wan0")  # dropped although the queue had accepted it
     way.link("wan", (A, "wan0"), (B, "wan0"))
 
 

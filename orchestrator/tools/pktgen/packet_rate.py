@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packet rate: what reaches the server at a given rate, or the highest rate whose losses stay within a goal.
 
-Optionally, round-trip times are measured beside such loads.
+Optionally, round-trip times are measured under such loads.
 """
 
 from orchestrator.agent.traffic_messages import EchoStream
@@ -66,7 +66,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
 
 
 def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
-    """Send echo requests through the first tunnel beside shares of a rate.
+    """Send echo requests through the first tunnel under loads at shares of a rate.
 
     The outcome gets ``latency``, one row per share.
     """
