@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's progress in a notebook, as a bar; elsewhere as a line for each message and trial, on standard error."""
+"""Progress of a run: a bar in a notebook, and elsewhere one line per message and trial on standard error."""
 
 import html
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _handle() -> Any:
-    """Where a notebook shows the bar; None where this is no notebook."""
+    """Return IPython's handle for the bar's output; None outside a notebook."""
     if "ipykernel" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython
@@ -22,7 +22,7 @@ def _handle() -> Any:
 
 
 class Bar:
-    """How far a run is. Use it as a context manager."""
+    """The progress of a run, as a context manager."""
 
     def __init__(self) -> None:
         self._handle = _handle()
@@ -84,7 +84,7 @@ class Bar:
 
     @property
     def text(self) -> str:
-        """How far it is, in words."""
+        """Return the progress in words."""
         bad = "".join(
             f", {count} attempt{'s' * (count != 1)} {name}"
             for name, count in sorted(self._counts.items())

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products that are expensive to make, kept under XDG_CACHE_HOME by the hash of what they are made from.
+"""Products that are expensive to build, kept under XDG_CACHE_HOME by the hash of their inputs.
 
-A product is a folder ``<cache>/<kind>/<key>`` with a ``product.json`` beside its files. It is built in a folder of its
-own and renamed when it is whole, so that a failed or interrupted build leaves no half product; a lock lets two
-processes that want the same product build it once.
+A product is a folder ``<cache>/<kind>/<key>`` with its files and a ``product.json``. It is built in a temporary folder,
+which is renamed when it is complete, so that a failed or interrupted build leaves no partial product. With a lock, two
+processes that want the same product build it only once.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A finished product: what kind, under which key, in which folder, and its product.json."""
+    """A finished product: its kind, key and folder, and the content of its product.json."""
 
     kind: str
     key: str
@@ -42,19 +42,19 @@ class Product:
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:
-    """The key of a product: 16 hexadecimal digits of the hash of all that it is made from."""
+    """Return the key of a product: the first 16 hexadecimal digits of the hash of its inputs."""
     text = json.dumps(inputs, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def hash_tree(folder: Path) -> str:
-    """A hash over all files below a folder; caches of Python are left out."""
+    """Return a hash of all files below a folder, except Python's caches."""
     files = (Path(entry.path) for entry in walk(folder) if entry.is_file())
     return hash_files((file for file in files if "__pycache__" not in file.parts), folder)
 
 
 def find(kind: str, key: str) -> Product | None:
-    """The finished product, if it is in the cache. One whose product.json is not its own is none."""
+    """Return the finished product if the cache has it; None if not, or if the product.json there belongs to another."""
     path = cache_home() / kind / key
     try:
         description = json.loads((path / "product.json").read_text())
@@ -64,7 +64,7 @@ def find(kind: str, key: str) -> Product | None:
 
 
 def is_description(value: object, kind: str, key: str) -> bool:
-    """Whether a value is the content of a product's product.json, as `obtain` writes it."""
+    """Return whether a value is the content of a product's product.json, as `obtain` writes it."""
     if not isinstance(value, dict) or (value.get("kind"), value.get("key")) != (kind, key):
         return False
     shape = {"inputs": dict, "facts": dict, "made_at": str, "seconds": int | float}
@@ -72,7 +72,7 @@ def is_description(value: object, kind: str, key: str) -> bool:
 
 
 def products() -> list[Product]:
-    """Every finished product in the cache, newest first in each kind."""
+    """Return every finished product in the cache, the newest of each kind first."""
     found = []
     for kind in KINDS:
         folder = cache_home() / kind
@@ -83,7 +83,7 @@ def products() -> list[Product]:
 
 
 def _clear_abandoned(kind: str) -> None:
-    """Remove what killed builds of this kind left behind; a build that still runs holds its lock."""
+    """Remove what killed builds of a kind left behind; a build that is still running holds its lock."""
     for left in (cache_home() / kind).glob(".*.building"):
         key = left.name.removeprefix(".").removesuffix(".building")
         with (cache_home() / "locks" / f"{kind}-{key}").open("w") as file:
@@ -92,7 +92,7 @@ def _clear_abandoned(kind: str) -> None:
 
 
 def refuse_odd_path() -> None:
-    """Raise TestbedError where the cache's path has what make or a lab machine takes for a separator."""
+    """Raise TestbedError if the cache's path has a character that make or a lab machine takes for a separator."""
     if odd := odd_characters(cache_home()):
         raise TestbedError(
             f"The lab cannot be built or booted from {cache_home()}: its path has {odd!r} in it, which make and "
@@ -101,7 +101,7 @@ def refuse_odd_path() -> None:
 
 
 def refuse_unwritable() -> None:
-    """Raise TestbedError where nothing can be put into the cache; its folder is made if it is not there."""
+    """Raise TestbedError if nothing can be written to the cache; its folder is created if necessary."""
     home = cache_home()
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -123,10 +123,10 @@ def obtain(
     title: str,
     estimate_s: float,
 ) -> Product:
-    """The product made from ``inputs``: from the cache, or built now by ``build(folder)``.
+    """Return the product made from ``inputs``: from the cache, or built now by ``build(folder)``.
 
-    ``build`` fills the folder and returns what is worth recording in product.json. ``estimate_s`` is used until a
-    build on this computer has taught better.
+    ``build`` fills the folder and returns the facts to record in product.json. ``estimate_s``: the expected duration
+    until a build on this computer has been timed. Raises TestbedError if the cache cannot be used.
     """
     refuse_odd_path()
     key = key_of(inputs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a build tool on this computer: its output in a log, an error that quotes the log's end, no orphan."""
+"""Running a build tool on this computer: output goes to a log, errors quote its end, and no process is left behind."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ def run_logged(
     on_line: Callable[[str], None] = lambda line: None,
     keep_log: Path | None = None,
 ) -> None:
-    """Run a command with its output appended to ``log``; ``on_line`` sees each line.
+    """Run a command and append its output to ``log``; ``on_line`` receives each line.
 
-    The command ends with this process, however that ends. Raises TestbedError with the log's last lines when the
-    status is not 0; the log is then copied to ``keep_log`` if that is given.
+    The command ends with this process, however that ends. Raises TestbedError with the log's last lines if the exit
+    status is not 0; the log is then copied to ``keep_log``, if given.
     """
     command = ["setpriv", "--pdeathsig", "TERM", *(str(argument) for argument in arguments)]
     with log.open("a", encoding="utf-8") as out:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian packages from the machine's own mirror, through a private apt state.
+"""Debian packages from the mirror of this computer, through a private state of apt.
 
-The machine's own sources and package lists are read and never changed.
+This computer's own sources and package lists are read and never changed.
 
-Longer than other modules: the images' builders share all of it, and each part uses the one before.
+Longer than other modules: the builders of images share all of it, and each part uses the one before it.
 """
 
 import functools
@@ -26,7 +26,8 @@ KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
 
 
 def keyring() -> Path:
-    """The public keys that Debian signs its archive with, as the machine has them."""
+    """Return the file of public keys with which Debian signs its archive, as installed here. Raises UserError if there
+    is none."""
     for name in KEYRINGS:
         path = Path("/usr/share/keyrings") / name
         if path.is_file():
@@ -35,7 +36,7 @@ def keyring() -> Path:
 
 
 def _mirrors_in(text: str) -> Iterator[tuple[str, bool]]:
-    """(URI, enabled for main) pairs of one sources file, in either of apt's formats."""
+    """Yield (URI, whether it is enabled for main) for the entries of a sources file in either of apt's formats."""
     for stanza in re.split(r"\n\s*\n", text):
         fields = {}
         for line in stanza.splitlines():
@@ -64,7 +65,8 @@ def _own_mirrors(roots: Iterable[Path]) -> Iterator[str]:
 
 @functools.cache
 def mirror() -> str:
-    """The Debian mirror to use: ORCH_DEBIAN_MIRROR, else the first Debian archive in the machine's apt sources."""
+    """Return the URI of the Debian mirror to use: ORCH_DEBIAN_MIRROR, or else the first one in this computer's apt
+    sources."""
     named = os.environ.get("ORCH_DEBIAN_MIRROR", "").strip()
     if named:
         return named.rstrip("/")
@@ -80,13 +82,13 @@ def mirror() -> str:
 
 
 def _sources(suites: Sequence[str]) -> str:
-    """A sources.list of suites of the mirror."""
+    """Return a sources.list for suites of the mirror."""
     return "".join(f"deb [signed-by={keyring()}] {mirror()} {suite} main\n" for suite in suites)
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A package's version in a suite."""
+    """A version of a package in a suite."""
 
     package: str
     version: str
@@ -94,7 +96,7 @@ class Version:
 
 
 class PrivateApt:
-    """apt-get with sources, lists and caches of its own."""
+    """apt-get with its own sources, lists and caches."""
 
     def __init__(self, folder: Path, suites: Sequence[str]) -> None:
         self._folder = folder
@@ -141,7 +143,7 @@ class PrivateApt:
         return done.stdout
 
     def update(self) -> list[str]:
-        """Fetch the package lists of every suite that the mirror has; returns those suites."""
+        """Fetch the package lists of every suite that the mirror has, and return those suites."""
         reached: list[str] = []
         refusal = None
         for suite in self._suites:
@@ -160,7 +162,7 @@ class PrivateApt:
         (self._folder / "etc" / "sources.list").write_text(_sources(suites))
 
     def versions(self, pattern: str) -> list[Version]:
-        """The versions of all packages whose whole name matches a regular expression."""
+        """Return the versions of all packages whose complete name matches a regular expression."""
         names = [n for n in self._run("apt-cache", "pkgnames").split() if re.fullmatch(pattern, n)]
         found = []
         if names:
@@ -170,7 +172,7 @@ class PrivateApt:
         return found
 
     def download(self, package: str, version: str, folder: Path) -> Path:
-        """Fetch a package, checked against the signed lists; returns the .deb."""
+        """Fetch a package, verified against the signed lists, and return the path of the .deb."""
         self._run("apt-get", "download", "-q", f"{package}={version}", cwd=folder)
         (found,) = folder.glob(f"{package}_*.deb")
         return found
@@ -178,16 +180,16 @@ class PrivateApt:
 
 @contextmanager
 def private_apt(suites: Sequence[str]) -> Iterator[PrivateApt]:
-    """A PrivateApt in a temporary folder."""
+    """Yield a PrivateApt in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="orch-apt-") as folder:
         yield PrivateApt(Path(folder), suites)
 
 
 @contextmanager
 def shared_scratch() -> Iterator[Path]:
-    """A folder that any user id can reach and write, and that nobody can find: its parent cannot be listed.
+    """Yield a folder that any user id can write to, but that others cannot find, since its parent cannot be listed.
 
-    Without root, mmdebstrap works in a user namespace with other user ids, which a home folder keeps out.
+    Without root, mmdebstrap works in a user namespace under other user ids, which have no access to a home folder.
     """
     with tempfile.TemporaryDirectory(prefix="orch-", dir="/var/tmp") as name:
         os.chmod(name, 0o711)
@@ -211,11 +213,12 @@ def mmdebstrap(
     keep_log: Path,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Make a root file system of the first suite, run ``hooks`` in it, and keep nothing but what they put elsewhere.
+    """Make a root file system of the first suite, run ``hooks`` in it, and discard everything that they have not copied
+    out.
 
-    ``scratch``: of `shared_scratch`, where hooks run; $1 is the root for them. ``packages``: PACKAGE/SUITE takes one
-    from another of ``suites``. ``left_out``: folders of /usr/share. Raises TestbedError that
-    names the packages that cannot be installed, else with the end of the log.
+    ``scratch``: a folder from `shared_scratch`, in which hooks run, with the root file system as $1. ``packages``:
+    PACKAGE/SUITE takes a package from another of ``suites``. ``left_out``: folders of /usr/share to omit. Raises
+    TestbedError, which names the packages that cannot be installed or else quotes the end of the log.
     """
     sources = scratch / "sources.list"
     sources.write_text(_sources(suites))
@@ -253,7 +256,7 @@ def mmdebstrap(
         ) from error
 
 
-# What apt-get says of a name that it does not know, or knows only as part of another package.
+# Messages of apt-get for an unknown package, and for one that is only mentioned by other packages.
 _UNKNOWN = re.compile(
     r"(?:Unable to locate package|Package) '?([a-z0-9][a-z0-9+.-]+)'?(?: has no installation candidate|$)"
 )
@@ -268,7 +271,7 @@ _STEPS = (
 
 
 def show_steps(progress: Progress) -> Callable[[str], None]:
-    """For mmdebstrap's ``on_line``: shows what it is at."""
+    """Return a callback for ``on_line`` of `mmdebstrap` that shows its current step."""
 
     def show(line: str) -> None:
         if line.startswith("I: ") and any(step in line for step in _STEPS):
@@ -278,16 +281,16 @@ def show_steps(progress: Progress) -> Callable[[str], None]:
 
 
 def read_packages(file: Path) -> list[str]:
-    """The packages of a list: one a line, and # begins a comment."""
+    """Return the packages in a list with one per line, in which # starts a comment."""
     lines = (line.split("#")[0].strip() for line in file.read_text().splitlines())
     return [line for line in lines if line]
 
 
-_PACKAGE_OF = {"perf": "linux-perf"}  # programs that are asked for by another name than their package has
+_PACKAGE_OF = {"perf": "linux-perf"}  # programs whose package has another name
 
 
 def named_packages(names: Iterable[str]) -> list[str]:
-    """The packages that a testbed file asks for, by the names that Debian gives them, sorted, each once."""
+    """Return the packages that a testbed file asks for, by their Debian names, sorted and without duplicates."""
     return sorted({_PACKAGE_OF.get(name, name) for name in names})
 
 
@@ -295,15 +298,17 @@ DISK = "root.ext4"
 
 
 def disk_hook(size: str) -> str:
-    """A hook of mmdebstrap that makes a disk of the root file system: DISK, sparse, of a size such as 1G, without a
-    partition table. It is for a folder with an empty folder ``tree``."""
-    # A hook runs where the new root belongs to root; a plain bind leaves out what is mounted inside it.
+    """Return a hook for mmdebstrap that makes a disk image of the root file system.
+
+    The sparse file DISK has a size such as 1G and no partition table. The folder must contain an empty folder ``tree``.
+    """
+    # A hook runs where root owns the new root file system; a non-recursive bind leaves out the mounts inside it.
     bind = 'mount --bind "$1" tree && mke2fs -q -t ext4 -O ^has_journal -m 0'
     bind += f" -E root_owner=0:0,lazy_itable_init=0 -d tree {DISK}"
     return f'truncate -s {size} {DISK} && unshare --mount sh -c {shlex.quote(bind)} sh "$1"'
 
 
 def copy_disk(source: Path, target: Path) -> None:
-    """Copy a disk; what is empty stays empty."""
+    """Copy a disk image; sparse regions stay sparse."""
     copy = ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)]
     subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)

@@ -19,15 +19,15 @@ _LONGEST_SHOWN = 200  # characters of a path
 
 
 class UserError(Exception):
-    """The input is wrong: a file, a value or an option."""
+    """The user's input is wrong: a file, a value or an option."""
 
     exit_status = 2
 
 
 class TestbedError(UserError):
-    """The testbed, or this computer as its home, cannot be used.
+    """The testbed, or this computer as its host, cannot be used.
 
-    ``health``: how the condition of each host changed until then, as JSON values; empty where nothing is known of that.
+    ``health``: the changes of each host's health up to then, as JSON values; empty if nothing is known.
     """
 
     exit_status = 3
@@ -35,7 +35,7 @@ class TestbedError(UserError):
     __test__ = False  # not a pytest class, whatever its name suggests
 
 
-# What is no defect of this program: what the user may not do, what a file system cannot, what the computer has not.
+# Errors that are not defects of this program: missing permissions, limits of file systems, exhausted resources.
 _OF_THE_PATH = {
     errno.EACCES: "Change its permissions, or name another place.",
     errno.EPERM: "Change its permissions, or name another place.",
@@ -69,9 +69,9 @@ _OF_THE_COMPUTER = {
 
 
 def refusal(error: OSError) -> UserError | None:
-    """The operating system's refusal as an error for the user: what was refused, why, and what to do.
+    """Return an error of the operating system as one for the user, which says what was refused, why, and what to do.
 
-    It is a TestbedError where this computer has no more of something, or a device fails. None where the error is more
+    It is a TestbedError if a resource of this computer is exhausted or a device fails. Return None if the error is more
     likely a defect of this program.
     """
     if isinstance(error, shutil.Error):  # of copying a tree: a list of (from, to, why)

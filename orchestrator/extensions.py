@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Systems, tools and providers that this program has itself, that other packages offer, and that a file brings along.
+"""Systems, tools and providers: built in, offered by other packages, or supplied by a file.
 
-Each kind has a `Registry`. What other packages offer are entry points of the group ``orch.`` and the kind, such as
-``orch.providers``; the specification is "Entry points" in the Python Packaging User Guide. A file names what it brings
-by a path: a module of one file, or a folder with an ``__init__.py``.
+Each kind has a `Registry`. Other packages offer theirs as entry points of the group ``orch.`` and the kind, such as
+``orch.providers``; the specification is "Entry points" in the Python Packaging User Guide. A file refers to its own by
+a path: a module of one file, or a folder with an ``__init__.py``.
 """
 
 import functools
@@ -23,16 +23,16 @@ from orchestrator.errors import UserError
 from orchestrator.hashing import hash_contents, hash_files
 from orchestrator.paths import cache_home
 
-OURS = "orch"  # where what this program has itself comes from
+OURS = "orch"  # the origin of built-in extensions
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """A system, a tool or a provider, and where it comes from.
+    """A system, a tool or a provider, and its origin.
 
-    ``kind``: systems, tools or providers; ``name``: as it is recorded; ``target``: ``module:attribute``, or, where
-    ``path`` is given, the attribute of the module that is there; ``origin``: ``orch``, a distribution with its version,
-    or the path as a file names it.
+    ``kind``: systems, tools or providers; ``name``: as recorded in results; ``target``: ``module:attribute``, or with
+    ``path`` the attribute of the module there; ``origin``: ``orch``, a distribution with its version, or the path as a
+    file gives it.
     """
 
     kind: str
@@ -43,12 +43,12 @@ class Extension:
 
     @property
     def foreign(self) -> bool:
-        """Whether it is no part of this program."""
+        """Return whether it is not part of this program."""
         return self.origin != OURS
 
     @property
     def place(self) -> Path:
-        """Where it is: its file, or the folder of its top package. Raises UserError where there is no such module."""
+        """Return its file, or the folder of its top-level package. Raises UserError if there is no such module."""
         if self.path is not None:
             return self.path
         top = self.target.partition(":")[0].partition(".")[0]
@@ -63,7 +63,7 @@ class Extension:
 
     @property
     def digest(self) -> str:
-        """A hash over its files, or those of its top package: 16 hexadecimal digits. Raises UserError."""
+        """Return a hash of its files, or of those of its top-level package: 16 hexadecimal digits. Raises UserError."""
         place = self.place
         try:
             return hash_files(_files_at(place), place.parent)[:16]
@@ -71,7 +71,7 @@ class Extension:
             raise UserError(f"{self._told} cannot be read: {error}.") from error
 
     def load(self) -> Any:
-        """What it is: the object that its module has under the attribute's name. Raises UserError."""
+        """Return the object that the attribute of its module refers to. Raises UserError."""
         module, _, attribute = self.target.rpartition(":")
         digest = self.digest if self.path is not None else ""
         try:
@@ -84,8 +84,8 @@ class Extension:
             raise UserError(f"{self._told} cannot be loaded: its module has no {attribute}.") from error
 
     def packed(self) -> dict[str, bytes]:
-        """Return the files of one that is at a path, by path relative to the folder in which it is. Raises UserError
-        where they cannot be read."""
+        """Return the files of an extension with a path, by path relative to its parent folder. Raises UserError if they
+        cannot be read."""
         place = self.place
         try:
             return {file.relative_to(place.parent).as_posix(): file.read_bytes() for file in _files_at(place)}
@@ -93,8 +93,8 @@ class Extension:
             raise UserError(f"{self._told} cannot be read: {error}.") from error
 
     def unpacked(self, files: Mapping[str, bytes]) -> "Extension":
-        """Return one with these files that can be loaded here: itself where it has them at its path, else one of this
-        user's cache, where they are put. Raises UserError where they cannot be written."""
+        """Return an extension with these files that can be loaded here: this one if its path has them, or else a copy
+        in the user's cache, written if necessary. Raises UserError if they cannot be written."""
         assert self.path is not None
         try:
             if self.path.exists() and self.packed() == files:
@@ -128,16 +128,16 @@ class Extension:
         return f"{self.path or self.name}, one of the {self.kind} of {self.origin},"
 
     def to_json(self) -> dict[str, str]:
-        """What run.json says of it."""
+        """Return the entry for run.json."""
         return {"from": self.origin, "hash": self.digest}
 
 
 @dataclass(frozen=True)
 class Registry:
-    """All of one kind.
+    """All extensions of one kind.
 
-    ``attribute``: what each is called in its module, as in ``TOOL = Iperf3()``; ``own``: those of this program, {name:
-    module}; ``needs``: what each must have to be one of this kind, names of attributes.
+    ``attribute``: the name of the object in its module, as in ``TOOL = Iperf3()``; ``own``: the built-in ones as {name:
+    module}; ``needs``: names of the attributes that each must have.
     """
 
     kind: str
@@ -146,9 +146,9 @@ class Registry:
     needs: tuple[str, ...] = ()
 
     def find(self, name: str, folder: Path | None = None) -> Extension | None:
-        """What goes by a name, or is at a path, which is relative to ``folder``; None where nothing does.
+        """Return the extension with a name, or at a path relative to ``folder``; None if there is none.
 
-        Raises UserError for a path that leads to no module, and for a name that several packages offer.
+        Raises UserError for a path without a module, and for a name that several packages offer.
         """
         if is_path(name):
             return self._at(name, folder)
@@ -162,11 +162,12 @@ class Registry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all that need no path, those of this program first."""
+        """Return the names of all extensions that need no path, the built-in ones first."""
         return tuple(dict.fromkeys([*self.own, *sorted(one.name for one in self._offered())]))
 
     def load(self, extension: Extension) -> Any:
-        """What an extension of this kind is. Raises UserError where it cannot be loaded, or lacks what it needs."""
+        """Return the object of an extension of this kind. Raises UserError if it cannot be loaded or lacks a required
+        attribute."""
         value = extension.load()
         if lacking := [name for name in self.needs if not hasattr(value, name)]:
             raise UserError(
@@ -191,7 +192,7 @@ class Registry:
         return Extension(self.kind, path.stem, f":{self.attribute}", name, path)
 
     def _offered(self) -> list[Extension]:
-        """What other packages offer; a name that this program has itself is not taken from them."""
+        """Return the extensions that other packages offer, except under the names of built-in ones."""
         return [
             Extension(self.kind, point.name, f"{point.module}:{point.attr or self.attribute}", _distribution(point))
             for point in metadata.entry_points(group=f"orch.{self.kind}")
@@ -200,7 +201,7 @@ class Registry:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is a path, and not what goes by a name."""
+    """Return whether a string is a path and not the name of an extension."""
     return "/" in name or name.endswith(".py")
 
 
@@ -216,7 +217,7 @@ def _files_at(path: Path) -> tuple[Path, ...]:
 
 
 def _module_at(path: Path, digest: str) -> ModuleType:
-    """The module of a file or folder, loaded once for each content that it has."""
+    """Return the module of a file or folder, loaded once for each version of its content."""
     name = f"orch_extension_{digest}_{path.stem.replace('-', '_')}"
     if name in sys.modules:
         return sys.modules[name]

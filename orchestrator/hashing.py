@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashes over files: equal files have equal hashes, wherever they are."""
+"""Hashes of files, which depend on names and contents but not on the location."""
 
 import hashlib
 import os
@@ -8,20 +8,20 @@ from pathlib import Path
 
 
 def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file's content, as sha256sum prints it: 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content as sha256sum prints it: 64 hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def hash_files(files: Iterable[Path], relative_to: Path) -> str:
-    """A hash over names, modes (executable or not) and contents of files: 64 hexadecimal digits."""
+    """Return a hash of the names, modes (executable or not) and contents of files: 64 hexadecimal digits."""
     return hash_contents(
         (str(file.relative_to(relative_to)), os.access(file, os.X_OK), file.read_bytes()) for file in sorted(files)
     )
 
 
 def hash_contents(contents: Iterable[tuple[str, bool, bytes]]) -> str:
-    """The same over (path, whether it is executable, content), in this order."""
+    """Return a hash of (path, whether it is executable, content) triples in this order: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path, executable, content in contents:
         digest.update(f"{path}\0{'x' if executable else '-'}{len(content)}\0".encode() + content)

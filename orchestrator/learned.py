@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this computer has taught: how long something took, or how large it was, for the next estimate.
+"""Durations and sizes observed on this computer, as estimates for the next time.
 
-The file ``learned.json`` of the cache has {what: amount}.
+They are stored in the cache's ``learned.json`` as {name: amount}.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ def _file() -> Path:
 
 
 def _known() -> Mapping[str, float]:
-    """What the file says; what is no amount, or no such file, says nothing."""
+    """Return the content of the file; invalid amounts are left out, and a missing or damaged file is empty."""
     try:
         content = json.loads(_file().read_text())
     except (OSError, ValueError, RecursionError):
@@ -30,11 +30,11 @@ def _known() -> Mapping[str, float]:
 
 
 def learned(what: str, default: float | None = None) -> float | None:
-    """How much something was last time on this computer: seconds that it took, or bytes."""
+    """Return the amount observed last on this computer, in seconds or bytes; ``default`` if there is none."""
     return _known().get(what, default)
 
 
 def learn(what: str, amount: float) -> None:
-    """Remember how much something was, for the next estimate."""
+    """Remember an amount, in seconds or bytes, for the next estimate."""
     with contextlib.suppress(OSError), lock("learned"):  # an estimate is not worth a failure
         replace_file(_file(), to_json({**_known(), what: round(amount, 3)}))

@@ -10,8 +10,8 @@ from orchestrator.store.files import try_lock, wait_for_lock
 
 @contextmanager
 def lock(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock of the cache; it goes with the process, however that ends. ``on_wait`` is called where another
-    process holds it, before waiting for it."""
+    """Hold a lock of the cache while the context is entered; it is released when the process ends, however that
+    happens. ``on_wait`` is called before waiting if another process holds it."""
     folder = cache_home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("w") as file:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one module that knows where things are: what the program reads beside its code, and the user's folders."""
+"""The locations of the files that the program reads besides its code, and of the user's folders."""
 
 import os
 from importlib import metadata
@@ -18,18 +18,18 @@ CLAIMS = EXPERIMENTS / "claims"
 PLAYBOOKS = HOME / "playbooks"
 KERNEL = HOME / "kernel"
 NOTEBOOKS = HOME / "notebooks"
-RESULTS = CHECKOUT / "results" if IS_CHECKOUT else Path("results")  # of a wheel, in the folder in which it is started
+RESULTS = CHECKOUT / "results" if IS_CHECKOUT else Path("results")  # of a wheel: below the current folder
 
 
 def licence() -> bytes:
-    """The text of the licence."""
+    """Return the text of the licence."""
     if IS_CHECKOUT:
         return (CHECKOUT / "LICENSE").read_bytes()
     return (metadata.distribution("orch").read_text("licenses/LICENSE") or "").encode()
 
 
 def _home() -> Path:
-    """The user's home folder. Raises UserError where nothing says which it is, as for a user id without a name."""
+    """Return the user's home folder. Raises UserError if it is unknown, as for a user id without a name."""
     if not os.path.isabs(told := os.environ.get("HOME", "/")):
         raise UserError(f"HOME is {told!r}, which is not an absolute path. Set it to your home folder.")
     try:
@@ -42,14 +42,14 @@ def _home() -> Path:
 
 
 def state_home() -> Path:
-    """The folder for what must outlast a crash: $XDG_STATE_HOME/orch, by default ~/.local/state/orch."""
+    """Return the folder for data that must survive a crash: $XDG_STATE_HOME/orch, by default ~/.local/state/orch."""
     base = os.environ.get("XDG_STATE_HOME", "")
     root = Path(base) if os.path.isabs(base) else _home() / ".local" / "state"
     return root / "orch"
 
 
 def cache_home() -> Path:
-    """The folder for everything that is expensive to make: $XDG_CACHE_HOME/orch, by default ~/.cache/orch."""
+    """Return the folder for everything that is expensive to make: $XDG_CACHE_HOME/orch, by default ~/.cache/orch."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else _home() / ".cache"
     return root / "orch"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private folders for what lives as long as this process: sockets, keys, what an archive is unpacked to.
+"""Private folders that live as long as this process, for sockets, keys and unpacked archives.
 
-A folder is locked while it is used. One whose process was killed is not, so that the next process that asks for a
-folder for the same purpose clears it away.
+A folder is locked while it is in use. A killed process leaves its folder unlocked; the next process that asks for a
+folder for the same purpose removes it.
 """
 
 import atexit
@@ -21,33 +21,33 @@ from orchestrator.errors import TestbedError
 
 # A socket's path has at most 107 bytes (unix(7)), and the names of a lab's sockets have up to 40.
 LONGEST_BYTES = 107 - 40
-# What separates arguments of User-Mode Linux, QEMU, OpenSSH, make or a shell, which cannot all be told to take it.
+# Characters that separate arguments of User-Mode Linux, QEMU, OpenSSH, make or a shell; not all of them allow quoting.
 _SEPARATORS = frozenset(" \t\n\r,:;\"'\\$#%&|<>()*?[]{}!`~=")
 
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """``has_sockets``: whether sockets can be made in it."""
+    """A private folder. ``has_sockets``: whether sockets can be created in it."""
 
     path: Path
     has_sockets: bool
 
 
 def odd_characters(path: Path | str) -> str:
-    """The characters of a path that programs of the lab take for separators, each once, such as " ,"."""
+    """Return, without duplicates, the characters of a path that programs of the lab take for separators."""
     return "".join(dict.fromkeys(character for character in str(path) if character in _SEPARATORS))
 
 
 def bases() -> list[Path]:
-    """The folders for temporary files, the user's choice first."""
+    """Return the folders for temporary files, the user's choice first."""
     chosen = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"]
     usable = [name for name in chosen if os.path.isabs(name) and os.path.isdir(name) and os.access(name, os.W_OK)]
     return [Path(name) for name in dict.fromkeys(usable)]
 
 
 def socket_base(name_bytes: int = 32) -> Path | None:
-    """The first of `bases` in which sockets can be made, below a folder whose name has so many bytes at most; None
-    where there is none. Its path has nothing that a program of the lab takes for a separator."""
+    """Return the first of `bases` in which sockets can be created, in a folder with a name of up to ``name_bytes``
+    bytes; None if there is none. Its path has no character that a program of the lab takes for a separator."""
     for base in bases():
         fits = len(os.fsencode(base)) + 1 + name_bytes <= LONGEST_BYTES
         if fits and not odd_characters(base) and _can_bind(base):
@@ -56,7 +56,7 @@ def socket_base(name_bytes: int = 32) -> Path | None:
 
 
 def lab_base() -> Path:
-    """As `socket_base`. Raises TestbedError where there is none."""
+    """Return the folder found by `socket_base`. Raises TestbedError if there is none."""
     found = socket_base()
     if found is None:
         raise _no_sockets()
@@ -84,9 +84,9 @@ def _can_bind(base: Path) -> bool:
 
 @contextlib.contextmanager
 def private_folder(purpose: str, *, sockets: bool = False) -> Iterator[Private]:
-    """A folder orch-PURPOSE-… that only this user can read, until the context is left.
+    """Yield a folder orch-PURPOSE-… that only this user can read, and remove it when the context is left.
 
-    ``sockets``: rather elsewhere than where the user's temporary files are, if no socket can be made there.
+    ``sockets``: prefer a place in which sockets can be created to the user's folder for temporary files.
     """
     with_sockets = socket_base() if sockets else None
     base = with_sockets or Path(tempfile.gettempdir())
@@ -96,7 +96,7 @@ def private_folder(purpose: str, *, sockets: bool = False) -> Iterator[Private]:
     path = fresh.with_name(fresh.name.removeprefix("."))
     owner = os.getpid()
     try:
-        with contextlib.suppress(OSError):  # without locks, nobody clears away
+        with contextlib.suppress(OSError):  # without locks, no other process removes it
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fresh.rename(path)
         yield Private(path, with_sockets is not None)
@@ -108,8 +108,10 @@ def private_folder(purpose: str, *, sockets: bool = False) -> Iterator[Private]:
 
 
 def socket_folder() -> Path:
-    """The folder for the sockets of this process and of what it starts; it goes when the process ends. Its path is
-    short, and plain for the programs that take it. Raises TestbedError where there is no place for one."""
+    """Return the folder for the sockets of this process and its children; it is removed when the process ends.
+
+    Its path is short and has no separators. Raises TestbedError if there is no place for one.
+    """
     return _socket_folder_of(os.getpid())
 
 

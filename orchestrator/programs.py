@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systems and tools need of hosts: programs, and modules of the kernel."""
+"""Requirements of systems and tools on hosts: programs and kernel modules."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 class Program:
     """A program that hosts must have.
 
-    ``name``: its command; ``package``: Debian's package of it; ``version``: the arguments with which it prints its
-    version.
+    ``name``: its command; ``package``: its Debian package; ``version``: the arguments that make it print its version.
     """
 
     name: str
@@ -19,9 +18,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a system or a tool needs of hosts.
+    """The requirements of a system or a tool on hosts.
 
-    ``who``: its label, for sentences; ``programs``: on every host; ``kernel_modules``: on gateways, by the names that
+    ``who``: its label, for messages; ``programs``: on every host; ``kernel_modules``: on gateways, by the names that
     modprobe takes.
     """
 

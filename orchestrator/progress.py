@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a long operation tells what it does; the command line decides how that looks."""
+"""The interface through which a long operation reports its progress; the command line decides how to show it."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives what happens. Every method returns at once and never raises."""
+    """Receives progress. Every method returns at once and never raises."""
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
-        """A stage begins, and the one before it is done. ``estimate_s``: how long it should take, when known."""
+        """Start a stage, which ends the one before it. ``estimate_s``: its expected duration, if known."""
 
     def detail(self, text: str, share: float | None = None) -> None:
-        """What the current stage is doing now; the next detail replaces it. ``share``: how much of the stage's work is
-        done, from 0 to 1, where that is known: it corrects the estimate."""
+        """Replace the current step of the stage. ``share``: the fraction (0 to 1) of the stage's work that is done, if
+        known; it corrects the estimate."""
 
     def message(self, text: str) -> None:
-        """A sentence that the user must still be able to read at the end."""
+        """Show a sentence that must remain readable at the end."""
 
 
 class Silent:

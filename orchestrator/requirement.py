@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A requirement of a computer or host, and what looking at it showed."""
+"""A requirement on a computer or host, and the result of checking it."""
 
 import enum
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 class Need(enum.StrEnum):
     """How much depends on a requirement."""
 
-    REQUIRED = "required"  # without it nothing runs
+    REQUIRED = "required"  # without it, nothing runs
     BUILD = "build"  # without it the lab cannot be built; a lab in the cache still runs
-    ADVICE = "advice"  # without it trials run, and their results are worse
+    ADVICE = "advice"  # without it, trials run, but their results are worse
     INFORMATION = "information"  # good to know
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a check saw. ``remedy``: what to do, where the check knows better than its requirement."""
+    """The result of a check. ``remedy``: what to do, if the check knows better than its requirement."""
 
     found: bool
     what: str
@@ -26,7 +26,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of the table; ``check`` changes nothing here."""
+    """One row of the table of requirements; ``check`` changes nothing on this computer."""
 
     name: str
     need: Need
@@ -46,14 +46,14 @@ class Checked:
 
     @property
     def blocks(self) -> bool:
-        """True if nothing can be measured until this is put right."""
+        """Return whether nothing can be measured until this is fixed."""
         return not self.found and self.need in (Need.REQUIRED, Need.BUILD)
 
     @classmethod
     def of(cls, name: str, need: Need, found: bool, what: str, remedy: str = "") -> "Checked":
-        """A finding that has its remedy only where the requirement was not found."""
+        """Return a result, with the remedy only if the requirement was not found."""
         return cls(name, need, found, what, "" if found else remedy)
 
     def sentence(self) -> str:
-        """The finding as one sentence for a person."""
+        """Return the result as one sentence."""
         return f"{self.name}: {self.what.rstrip('.')}. {self.remedy}".strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment from its spec to a run with its tables, for the command line, scripts and notebooks alike."""
+"""Running an experiment, from its spec to a run with its tables, for the command line, scripts and notebooks."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from orchestrator.store.changes import Change
 
     class Display(CampaignProgress, Protocol):
-        """What shows a run, and asks."""
+        """A display of a run that can also ask the user."""
 
         def ask(self, lines: Sequence[str], question: str, choices: Sequence[str]) -> str:
-            """One of the choices; the last where nobody can be asked."""
+            """Return one of the choices; the last if nobody can be asked."""
 
 
-# A display, given the provider, and of a testbed in virtual time its slots and whose CPUs are whose.
+# Returns a display, given the provider and, for a testbed in virtual time, its slots and how roles share CPUs.
 Displays = Callable[[str, "int | None", "RoleCpus"], "AbstractContextManager[Display]"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is to be: the arguments of `orch run`, None where they are not given."""
+    """A request for a run: the arguments of `orch run`, None if not given."""
 
     spec: Path
     results: Path
@@ -49,7 +49,7 @@ class Request:
 
 
 def measure(request: Request, displays: Displays) -> "Summary":
-    """The way from a request to a run with its tables. What it came to is told and drawn afterwards.
+    """Carry out a request up to the run's tables, without reporting the outcome or drawing figures.
 
     Raises UserError and TestbedError, each with a sentence for the user.
     """
@@ -79,7 +79,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
     arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
     bed, why = _testbed(arguments["testbed"] or experiment.testbed, displays)
     if why:
-        arguments["testbed"] = bed.testbed  # the run goes on with it, whatever would be chosen then
+        arguments["testbed"] = bed.testbed  # resumed on this one, whatever would be chosen then
     place: Place = Cluster(request.dask) if request.dask else Home()
     beds = [one.with_code(experiment.own_variants.code) for one in members_of(bed)]
     with place:
@@ -123,14 +123,14 @@ def measure(request: Request, displays: Displays) -> "Summary":
 
 
 def busy_override(busy: str | None) -> list[str]:
-    """--busy as an argument of --set. UserError for a word that it does not take."""
+    """Return --busy as arguments of --set. Raises UserError for an invalid word."""
     if busy not in (None, "reject", "mark"):
         raise UserError(f"--busy is reject or mark, and not {busy}.")
     return [] if busy is None else [f"busy={busy}"]
 
 
 def _testbed(name: str, displays: Displays) -> "tuple[Testbed | Pool, str]":
-    """The testbed, and why, if it was chosen for ``auto``, which may take some time."""
+    """Return the testbed and, for ``auto``, a sentence on why it was chosen; choosing may take some time."""
     from orchestrator.spec import AUTO
     from orchestrator.testbed.choice import choose_testbed
 
@@ -141,7 +141,7 @@ def _testbed(name: str, displays: Displays) -> "tuple[Testbed | Pool, str]":
 
 
 def _run_to_resume(given: Path, results: Path) -> Path:
-    """The directory of the run that --resume names: a folder, or a run's id below the results."""
+    """Return the directory of the run that --resume names: a folder, or the id of a run below the results."""
     from orchestrator.store import find_run, runs_below
 
     if not given.exists() and len(given.parts) == 1:
@@ -155,7 +155,7 @@ def _run_to_resume(given: Path, results: Path) -> Path:
 
 
 def _arguments_of(run: Path) -> dict[str, Any]:
-    """What a run was started with, for when it goes on."""
+    """Return the arguments that a run was started with, for resuming it."""
     from orchestrator.store import read_run
 
     meta = read_run(run)
@@ -196,12 +196,12 @@ def run_experiment(
     on_change: str | None = None,
     report: bool = False,
 ) -> "Run":
-    """Run an experiment, and load the run: `orch run` for scripts and notebooks, where it shows a progress bar.
+    """Run an experiment and load the run: `orch run` for scripts and notebooks, with a progress bar in notebooks.
 
     ``spec``: its file; ``tier``, ``testbed``, ``results``, ``resume``, ``on_change``: as the options of `orch run`;
-    ``set``: values of the spec by their path, as in {"traffic.duration": "3s", "factors.cores": [1, 2]}; ``report``:
-    draw the figures and the report as well. Nobody is asked anything. Raises UserError (also SpecError), and
-    TestbedError where the testbed cannot be used; a run that was interrupted or stopped raises it with its path.
+    ``set``: values of the spec by path, as in {"traffic.duration": "3s", "factors.cores": [1, 2]}; ``report``: draw the
+    figures and the report too. The user is never asked. Raises UserError (including SpecError), and TestbedError if the
+    testbed cannot be used or the run was interrupted or stopped; that error names the run's path.
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.bar import Bar
@@ -221,7 +221,7 @@ def run_experiment(
 
 
 def _written(value: object) -> str:
-    """A value as --set takes it."""
+    """Return a value in the form that --set takes."""
     if isinstance(value, str):
         return value
     return json.dumps(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person is told of a plan before it is carried out."""
+"""Sentences on a plan, shown before it is carried out."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 def told_by_comparing(planned: "Plan") -> "Detectable":
-    """What `orch compare` can tell of two runs of a plan, with the fewest rounds that each has."""
+    """Return the difference that `orch compare` can detect between two runs of a plan, each with its minimum of
+    rounds."""
     from orchestrator.stats import detectable
 
     cells = len({cell for block in planned.blocks for cell in block.cells})
@@ -18,12 +19,12 @@ def told_by_comparing(planned: "Plan") -> "Detectable":
 
 
 def comparing_sentence(planned: "Plan") -> str:
-    """The same, as a sentence."""
+    """Return a sentence on the difference that `orch compare` can detect between two runs of a plan."""
     return f"Between two runs of this plan (`orch compare`), {told_by_comparing(planned).sentence}."
 
 
 def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
-    """What the boots of a plan are, and what they are not; empty where there is one of each block."""
+    """Return sentences on a plan's boots; empty if each block has one boot."""
     boots = planned.repetitions.boots
     if boots == 1:
         return ""
@@ -39,7 +40,7 @@ def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
 
 
 def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
-    """What a plan's clock is, in virtual time, as a sentence or two; empty in real time."""
+    """Return one or two sentences on a plan's virtual time; empty in real time."""
     from orchestrator.spec import OWN_CPUS, machine_cpus
     from orchestrator.store.clock import VirtualTime
 

@@ -22,7 +22,7 @@ from orchestrator.cli import memory, streams
 from orchestrator.errors import TestbedError, UserError, refusal
 
 INTERRUPTED = 130
-# New objects. With Python's own threshold of 700 the collector takes a sixth of the time of planning 100,000 trials.
+# New objects. With Python's default of 700, the collector takes a sixth of the time of planning 100,000 trials.
 _COLLECT_AFTER = 50_000
 # Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
 _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -145,12 +145,12 @@ def run_command(arguments: Sequence[str]) -> int:
         print("orch: this computer has no memory left, or `ulimit -v` allows no more of it.", file=sys.stderr)
         return TestbedError.exit_status
     except RuntimeError as error:
-        if "can't start new thread" not in str(error):  # CPython has no class of its own for it
+        if "can't start new thread" not in str(error):  # CPython has no specific class for it
             raise
         print("orch: no thread can be started: `ulimit -u` or `ulimit -v` allows no more. Raise it.", file=sys.stderr)
         return TestbedError.exit_status
     except typer.TyperException as error:
-        mistake: Any = error  # its types do not tell that it can show itself
+        mistake: Any = error  # typer's annotations do not declare `show`
         mistake.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -169,7 +169,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _refuse_lost_folder() -> None:
-    """Refuse a current folder that is there no more: no relative path means anything in it."""
+    """Refuse a current folder that has been removed: relative paths are meaningless in it."""
     try:
         os.getcwd()
     except FileNotFoundError:

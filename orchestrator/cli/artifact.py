@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch artifact`: the artifact appendix, docs/artifact.md, made from the specs and the claims.
 
-Its times are those of `orch plan` on a computer that no run has taught yet, so that the page is the same wherever it is
-made.
+Its times are those of `orch plan` on a computer without earlier runs, so that the page is the same wherever it is made.
 """
 
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def _cells(cells: "ClaimCells") -> str:
 
 
 def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:
-    """A row for each tier of each experiment, with what it takes on computers of some sizes."""
+    """Yield a row for each tier of each experiment, with its times and disk space on computers of several sizes."""
     from orchestrator.spec import load_experiment
 
     for name, base in specs.items():
@@ -83,10 +82,11 @@ def _sizes(specs: "dict[str, Experiment]") -> Iterator[dict[str, Any]]:
 
 
 def _times_and_disk(spec: "Experiment", cores: int, slots: int | None = None) -> tuple[str, str]:
-    """What an experiment takes in the lab of a computer with so many cores; with ``slots``, in virtual time, with at
-    most ``cores`` virtual CPUs in each gateway, on so many cores of the computer.
+    """Return the time and the disk space, as text, that an experiment takes in the lab of a computer with ``cores``
+    cores.
 
-    A time, or two where the number of rounds depends on what is measured; and disk.
+    With ``slots``, it is measured in virtual time: on that many cores, with up to ``cores`` virtual CPUs per gateway.
+    The time is a range if the number of rounds depends on the results.
     """
     from orchestrator.cli.lessons import untaught
     from orchestrator.cli.spec import duration, size

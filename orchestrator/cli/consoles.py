@@ -17,24 +17,24 @@ def output() -> Console:
 
 
 def errors() -> Console:
-    """Standard error."""
+    """Return a console for standard error."""
     return Console(stderr=True, **_attributes())
 
 
 def _attributes() -> dict[str, Any]:
-    """With NO_COLOR set (https://no-color.org) a text has no attributes at all: bold and dim are a colour on many
-    terminals."""
+    """Return attributes of a console: with NO_COLOR set (https://no-color.org), text has none at all, since many
+    terminals show bold and dim as colours."""
     return {"color_system": None} if os.environ.get("NO_COLOR") else {}
 
 
 class _Plain(Console):
-    """A console for what is no terminal."""
+    """A console for output that is not a terminal."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(width=None if os.environ.get("COLUMNS") else _WIDE, **settings)
 
     def print(self, *objects: Any, **settings: Any) -> None:
-        """As rich prints, without the blanks that it puts at the end of lines."""
+        """Print as rich does, without its trailing blanks."""
         with self.capture() as captured:
             super().print(*objects, **settings)
         lines = captured.get().split("\n")

@@ -27,8 +27,11 @@ _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", 
 
 
 class LineDisplay:
-    """Prints one line per event, with the time since the start, for logs and pipes. ``slots``, ``role_cpus``: of a
-    testbed in virtual time. ``colours``: whether lines are coloured by how a trial went."""
+    """Prints one line per event, with the time since the start, for logs and pipes.
+
+    ``slots``, ``role_cpus``: those of a testbed in virtual time. ``colours``: whether the colour of a line shows the
+    outcome of its trial.
+    """
 
     def __init__(
         self,
@@ -127,8 +130,10 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results. ``slots``,
-    ``role_cpus``: of a testbed in virtual time."""
+    """The display on a terminal: stage, block, round, trial, estimated end, and the latest results.
+
+    ``slots``, ``role_cpus``: those of a testbed in virtual time.
+    """
 
     def __init__(
         self, provider: str, console: Console, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS

@@ -26,8 +26,8 @@ def doctor(
 ) -> None:
     """Show what the lab needs on this computer, what is missing, and how to fix it. Nothing is changed.
 
-    With --testbed, the same of the hosts of a testbed of the provider ssh, or for a testbed in virtual time. Ends with
-    status 3 when something required is missing.
+    With --testbed, do the same for the hosts of a testbed with the provider ssh, or for a testbed in virtual time. The
+    exit status is 3 if something required is missing.
     """
     if testbed is not None and _examine_hosts(testbed, as_json):
         return

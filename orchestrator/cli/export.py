@@ -23,7 +23,7 @@ def export(
 ) -> None:
     """Export a run as one RO-Crate zip for an archive: raw data, spec, environment, source, figures, report.
 
-    It is refused where the source that measured is not a commit, and where a file holds a key, a token or a path of a
+    The export is refused if the measuring source is not a commit, or if a file contains a key, a token or a path in a
     home folder. `report`, `verify`, `compare` and `rerun` read the archive as it is.
     """
     from orchestrator.analysis import make_report

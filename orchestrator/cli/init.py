@@ -38,7 +38,7 @@ def init(
         spec.write_text(written)
         testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(), name))
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)  # half of it would stand in the way of another try
+        shutil.rmtree(folder, ignore_errors=True)  # a partial folder would block another attempt
         if isinstance(error, OSError):
             raise _not_written(folder, error) from error
         raise

@@ -7,21 +7,24 @@ from orchestrator.learned import learned
 from orchestrator.plan import Lessons, lessons_key
 from orchestrator.spec import REAL_CLOCK, SHARED_CPUS, VIRTUAL_CLOCK, Clock, RoleCpus
 
-# Until a run on this computer has taught better, by the testbed's clock: measured on the lab with two cores. Where many
-# virtual CPUs share them, setting up a trial and starting a machine take longer.
+# Used until a run on this computer has been timed, by the testbed's clock: measured in the lab on two cores. If many
+# virtual CPUs share these, setting up a trial and starting a machine take longer.
 _DEFAULTS: dict[Clock, dict[str, float]] = {
     REAL_CLOCK: {"overhead": 0.8, "prepare": 3.0, "disk": 40_000.0},
     VIRTUAL_CLOCK: {"overhead": 3.0, "prepare": 15.0, "disk": 80_000.0},
 }
-_RESTART_S = 180.0  # of a host that is there, with its firmware; nothing was measured
+_RESTART_S = 180.0  # of a physical host, including its firmware; an assumption, not a measurement
 
 
 def lessons(
     provider: str, slots: int | None = None, role_cpus: RoleCpus = SHARED_CPUS, *, own_boots: bool = False
 ) -> Lessons:
-    """What is known of testbeds of a provider. ``slots``: in virtual time, how many virtual CPUs run at a time; None in
-    real time. ``role_cpus``: whether all roles share them. ``own_boots``: whether hosts that are not restarted
-    for a block's cores are restarted for a boot of its own."""
+    """Return the times and sizes known for testbeds of a provider.
+
+    ``slots``: in virtual time, the number of virtual CPUs that run at a time; None in real time. ``role_cpus``: whether
+    all roles share them. ``own_boots``: whether hosts that are not restarted between blocks are restarted for each
+    boot.
+    """
     clock = REAL_CLOCK if slots is None else VIRTUAL_CLOCK
     defaults = dict(_DEFAULTS[clock])
     keys = {name: name for name in defaults}

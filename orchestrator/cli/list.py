@@ -59,8 +59,8 @@ def _statuses(run: Path) -> Iterator[str]:
     from orchestrator.store.tables import tables
 
     try:
-        # Arrow reads a file object of Python's ahead in threads of its own. One that asks Python for more while the
-        # process ends aborts it.
+        # Arrow reads ahead in a Python file object with its own threads. A thread that calls Python while the process
+        # ends aborts it.
         data = BufferReader((run / "trials.parquet").read_bytes())
         column = parquet.ParquetFile(data).read(columns=["status"], use_threads=False)["status"]
     except (OSError, ArrowException, KeyError):

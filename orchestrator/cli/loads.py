@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch loads`: from a run as fast as it goes to the loads at which all its variants are compared."""
+"""`orch loads`: from a run at full speed, the loads at which all its variants can be compared."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The address space that a command needs, where the caller limits it (``ulimit -v``).
+"""The address space that a command needs, for callers that limit it (``ulimit -v``).
 
-Numerical libraries and those for sockets do not say so when they get no more of it: they end the process, or hang.
+Numerical and socket libraries do not report a failed allocation: they end the process, or hang.
 """
 
 import os
@@ -10,7 +10,7 @@ import resource
 from orchestrator.errors import TestbedError
 
 _MIB = 1 << 20
-# What a command takes on an idle computer, rounded up; and for each core a thread's stack, heap and buffers.
+# The use of a command on an idle computer, rounded up, and for each core a thread's stack, heap and buffers.
 _READING_MIB, _DRAWING_MIB, _PER_CORE_MIB = 1280, 2816, 128
 _READ = frozenset(("list", "verify", "loads", "explain", "compare"))
 _DRAW = frozenset(("run", "report", "reproduce", "rerun", "notebook"))
@@ -25,7 +25,7 @@ def needed_mib(command: str) -> int:
 
 
 def refuse_little(command: str) -> None:
-    """Raise TestbedError where this process may have less address space than a command needs."""
+    """Raise TestbedError if this process is limited to less address space than a command needs."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     needed = needed_mib(command)
     if limit != resource.RLIM_INFINITY and limit < needed * _MIB:

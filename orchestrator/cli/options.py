@@ -17,7 +17,7 @@ Busy = Annotated[
     str | None,
     typer.Option(
         metavar="reject|mark",
-        help="How to treat attempts beside other load on the computer: reject makes them invalid, mark keeps and "
+        help="How to treat attempts during other load on the computer: reject makes them invalid, mark keeps and "
         "marks them. "
         "Default: as the spec says; smoke tiers mark.",
     ),

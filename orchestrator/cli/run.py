@@ -51,7 +51,7 @@ def run(
 
 
 def measure(request: Request) -> "Summary":
-    """The way from a request to a run with its tables, shown on this terminal."""
+    """Carry out a request up to the run's tables, with the progress shown on this terminal."""
     from orchestrator.running import measure
 
     return measure(request, open_display)
@@ -68,7 +68,7 @@ def open_display(
     console = errors()
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         return LiveDisplay(provider, console, slots, role_cpus)
-    colours = console.color_system is not None  # wished for (FORCE_COLOR), though nobody sees it now
+    colours = console.color_system is not None  # requested by FORCE_COLOR although it is not a terminal
     return LineDisplay(provider, slots=slots, role_cpus=role_cpus, colours=colours)
 
 
@@ -81,7 +81,7 @@ def draw(summary: "Summary") -> None:
 
     if summary.interrupted or summary.stopped:
         return
-    sys.stdout.flush()  # the outcome, before what may take minutes or fail
+    sys.stdout.flush()  # show the outcome before steps that may take minutes or fail
     with open_display("uml") as display:
         display.stage("Executing the notebooks and writing the report", 10)
         try:
@@ -95,8 +95,10 @@ def draw(summary: "Summary") -> None:
 
 
 def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool = True) -> int:
-    """Say how a run ended, and then draw it, if it is to be drawn; returns the exit status, which is that of what was
-    measured. ``command``: what goes on with it, if --resume is added."""
+    """Print how a run ended, then draw it if asked to, and return the exit status, which depends only on the trials.
+
+    ``command``: the command that resumes the run if --resume is added.
+    """
     counts = {status: summary.statuses[status] for status in ("ok", "failed", "invalid", "missing")}
     if not json_output:
         if counts["ok"]:

@@ -11,7 +11,8 @@ from orchestrator.store import find_run, is_run
 
 
 def chosen_run(path: Path) -> Path:
-    """As `find_run`; where the path is a folder of runs, standard error says which one is meant."""
+    """Return the run that a path names, as `find_run` does; for a folder of runs, print on standard error which one it
+    is."""
     found = find_run(path)
     if path.is_dir() and not is_run(path):
         print(f"orch: the newest run in {path} is {found}", file=sys.stderr)

@@ -217,7 +217,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
         table.add_column("settings", "")
     if rule.boots > 1 and roomy:
         table.add_column("boot", "", justify="right", no_wrap=True)
-    table.add_column("variants", "", min_width=9)  # what wraps where the terminal is narrow
+    table.add_column("variants", "", min_width=9)  # wraps on a narrow terminal
     table.add_column("tunnels", "", min_width=7)
     table.add_column("rounds", "", justify="right", no_wrap=True)
     table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right", no_wrap=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 BEAT_S = 30.0
-_TELLING_SHARE = 0.05  # before that, the share done says little about the rest
-_BUSY = 1.5  # processes for each core that want to run, from which on they are more than the stage's own
+_TELLING_SHARE = 0.05  # below it, the share that is done predicts little
+_BUSY = 1.5  # runnable processes per core above which other programs must be among them
 
 
 def clock(seconds: float) -> str:
@@ -25,7 +25,7 @@ def about(seconds: float) -> str:
 
 
 class Stage:
-    """A stage that has started. ``estimate_s``: how long it should take, None where that is not known."""
+    """A stage that has started. ``estimate_s``: its expected duration in seconds; None if unknown."""
 
     def __init__(
         self, title: str = "", estimate_s: float | None = None, now: Callable[[], float] = time.monotonic
@@ -83,7 +83,7 @@ class Heartbeat:
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped."""
+        """Return whether it was stopped."""
         return self._ended.is_set()
 
     def stop(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The standard streams, signals and variables of the caller, made such that a command can rely on them."""
+"""Prepare the caller's standard streams, signals and variables so that a command can rely on them."""
 
 import codecs
 import errno
@@ -10,13 +10,16 @@ import sys
 from typing import Any, TextIO
 
 _SHAPES = ("COLUMNS", "LINES")
-_LEAST_COLUMNS = 10  # narrower is no terminal; 0 is what some programs say that do not know
+_LEAST_COLUMNS = 10  # below it, the width is not a terminal's; some programs set 0 if they do not know it
 _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO)  # the reader has ended, the terminal is gone
 
 
 def prepare() -> None:
-    """Make the streams usable: closed ones lead nowhere, one that nobody reads any more stops nothing, and what an
-    encoding lacks becomes a question mark. Sizes of no terminal are forgotten, and TERM and HUP end as Ctrl-C does."""
+    """Make the streams usable, drop sizes that no terminal has, and let SIGTERM and SIGHUP act as Ctrl-C does.
+
+    Closed streams lead to /dev/null, a stream without a reader stops nothing, and characters that its encoding lacks
+    become question marks.
+    """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
@@ -35,8 +38,11 @@ def _is_size(text: str) -> bool:
 
 
 def interrupt_on_signals() -> None:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does: everything is put in order. What the caller ignores stays ignored
-    (nohup); a second SIGHUP, as a terminal sends that is closed, does not disturb that."""
+    """Let SIGTERM and SIGHUP act as Ctrl-C does, so that everything is cleaned up.
+
+    A signal that the caller ignores stays ignored (nohup). A second SIGHUP, as a closing terminal sends, does not
+    disturb the clean-up.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         if number == signal.SIGHUP:
@@ -51,13 +57,13 @@ def interrupt_on_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Let nothing disturb the end of a process, which removes its private folders. SIGQUIT still ends it at once."""
+    """Ignore signals while the process ends and removes its private folders. SIGQUIT still ends it at once."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 class _Stream(io.FileIO):
-    """A file that takes what nobody reads any more. On standard error, whatever goes wrong, nothing else is to stop."""
+    """A file that accepts output without a reader. Errors on standard error never stop anything."""
 
     def write(self, data: Any) -> int:
         try:
@@ -77,7 +83,7 @@ def _stream(fd: int, before: TextIO | None) -> TextIO:
 
 
 def _nearest(error: UnicodeError) -> tuple[bytes, int]:
-    """A byte of a file's name as it is, and a question mark for each character that an encoding lacks."""
+    """Return a file name's bytes unchanged, with a question mark for each character that an encoding lacks."""
     assert isinstance(error, UnicodeEncodeError)
     wanted = error.object[error.start : error.end]
     data = b"".join(bytes([ord(one) - 0xDC00]) if 0xDC80 <= ord(one) <= 0xDCFF else b"?" for one in wanted)

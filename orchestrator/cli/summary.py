@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHORTEST_BAR, _LONGEST_BAR = 6, 40
-_LOAD_WORDS = "other programs|a hypervisor took"  # of orchestrator.measure.judge
+_LOAD_WORDS = "other programs|a hypervisor took"  # in reasons of orchestrator.measure.judge
 LOAD_ADVICE = (
     "Other programs used this computer. Stop them first, keep such attempts with --busy mark, or measure in virtual "
     "time (--testbed virtual-lab), where load only makes a run longer."
@@ -112,7 +112,7 @@ def _table(run: "Run", console: "Console") -> "Table":
     headings += ["variant", quantity.unit, "", "spread", "n"]
     headings += [f"times {run.reference}"] if len(run.variants) > 1 else []
     top = max((row[quantity.of("high")] for row in rows if row["n"]), default=1.0) or 1.0
-    lines: list[tuple[list[str], float, str]] = []  # the texts, how long the bar is (0 to 1), and its variant
+    lines: list[tuple[list[str], float, str]] = []  # texts, length of the bar (0 to 1), variant
     before: Cell | None = None
     for row in rows:
         key = Cell.of(row)

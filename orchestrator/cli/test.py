@@ -18,7 +18,7 @@ from orchestrator.paths import CHECKOUT, IS_CHECKOUT, PLAYBOOKS
 FAILED = 1
 _SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benchmarks")
 _SHELLS = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
-_LINES_SHOWN, _WIDTH_SHOWN = 60, 300  # of a stage that fails; it can be run by itself for the rest
+_LINES_SHOWN, _WIDTH_SHOWN = 60, 300  # of a failed stage's output; run the stage alone to see the rest
 _TOOLS = Path(sys.executable).parent
 
 
@@ -64,8 +64,8 @@ def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
     if pytest_arguments:
         yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
         return
-    extra.append("--durations=20")  # in a whole run, what would have to become faster
-    # What needs no lab comes first, on all cores. The lab has them to itself.
+    extra.append("--durations=20")  # of a whole run: candidates for speeding up
+    # Tests without the lab come first, on all cores. The lab needs the cores to itself.
     yield Stage(
         "unit tests", tool("pytest", *extra, "-n", "logical", "--dist", "loadfile", "tests/unit"), shows_output=True
     )

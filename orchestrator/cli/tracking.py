@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a campaign is: what is done, what each testbed does, and how long the rest takes."""
+"""Progress of a campaign: finished trials, the current work of each testbed, and the remaining time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,11 @@ def cell(trial: Trial) -> str:
 
 @dataclass
 class Work:
-    """What a testbed does: its block, the trial in it, in words what is done for that, and whether traffic runs."""
+    """The current work of a testbed.
+
+    ``text``: the current step in words; ``traffic``: whether traffic is running; ``bounds``: the bounds that a search
+    has found so far, as text.
+    """
 
     block: Block | None = None
     trial: Trial | None = None
@@ -48,7 +52,7 @@ class Work:
 
     @property
     def place(self) -> str:
-        """Round, or baseline."""
+        """Return the round or "baseline"; empty without a trial."""
         trial = self.trial
         return "" if trial is None else f"round {trial.round}/{self.rounds}" if trial.round else "baseline"
 
@@ -91,7 +95,7 @@ class Tracker:
     def begin(self, block: Block, testbed: str) -> None:
         for name, work in self.works.items():
             if work.block is not None and work.block.index == block.index:
-                self.works[name] = Work()  # it was lost, and the block goes on elsewhere
+                self.works[name] = Work()  # it was lost, and the block is continued elsewhere
         self.works[testbed] = Work(block)
         self._remaining_s -= self._lessons.prepare_s
 
@@ -122,5 +126,6 @@ class Tracker:
 
     @property
     def groups(self) -> int:
-        """How many parts can go to testbeds of their own: all boots of the same cells stay together."""
+        """Return how many parts of the plan can run on different testbeds; all boots of the same cells stay
+        together."""
         return self.blocks // self.boots

@@ -38,8 +38,8 @@ def verify(
 def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Path | None = None) -> int:
     """Verify all or the named claims of a run, print the verdicts, write claims.json, and return the exit status.
 
-    ``source``: what the user named. An archive is unpacked into a folder that goes with this process, so that the
-    verdicts are of the archive, and claims.json is not written.
+    ``source``: the path that the user gave. If it is an archive, the run is in a temporary copy, so the verdicts name
+    the archive and claims.json is not written.
     """
     from orchestrator.analysis.claims import claim_named, verify, write_verdicts
     from orchestrator.store.archive import checksums_of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lab needs of this computer: a table of requirements, how each is checked, and how to fix it."""
+"""The lab's requirements on this computer: a table of them, how each is checked, and how to fix it."""
 
 from orchestrator.doctor.table import IDLE, examine, requirements
 from orchestrator.requirement import Checked, Need, Observation, Requirement

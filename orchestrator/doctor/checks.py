@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of this computer. If it leaves no trace, each check really tries what the lab will do."""
+"""Checks of this computer. Each really tries what the lab will do, unless that would leave traces."""
 
 import os
 import platform
@@ -24,13 +24,13 @@ from orchestrator.testbed.qemu.probe import known_accelerator
 
 GIB = 2**30
 DISK_NEEDED = 6 * GIB  # kernel source and build 4, image, disk and modules 1, and room for results
-MEMORY_NEEDED = 2 * GIB  # a lab machine of 1 GiB, and a compiler beside the controller
+MEMORY_NEEDED = 2 * GIB  # a lab machine of 1 GiB, and the controller with a compiler
 PRIORITY = 10  # the real-time priority of a lab machine while traffic runs
 IDLE_WINDOW_S = 0.5
 BUSY_CORES = 0.2  # more than this much of a core in use by others disturbs a measurement
-PYTHONS = ((3, 11), (3, 14))  # from, up to but not with: what requirements.lock is valid for
+PYTHONS = ((3, 11), (3, 14))  # versions for which requirements.lock is valid: from the first, below the second
 
-# What a lab makes in its namespaces: a bridge, a pair of interfaces, a tmpfs.
+# The objects that a lab creates in its namespaces: a bridge, a pair of interfaces, a tmpfs.
 _TRIAL = """
 set -e
 ip link set lo up
@@ -126,7 +126,7 @@ def folders() -> Observation:
 
 
 def user_ids() -> Observation:
-    """For an ordinary user, check for a range of user ids, which files of the lab image have while it is built."""
+    """For an ordinary user, check for a range of user ids, which own the files of the lab image while it is built."""
     if os.geteuid() == 0:
         return Observation(True, "not needed by root")
     try:
@@ -167,7 +167,7 @@ def memory() -> Observation:
 
 
 def debian_mirror() -> Observation:
-    """Report the source of Debian's packages. Whether it answers shows when it is used."""
+    """Report the source of Debian packages. Its availability is not checked until it is used."""
     try:
         return Observation(True, mirror())
     except UserError as error:

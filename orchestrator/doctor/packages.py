@@ -15,15 +15,14 @@ _OF_THE_LAB = ("run", "build")
 
 @dataclass(frozen=True, slots=True)
 class SystemPackage:
-    """A line of the list. ``mark``: a command, or a file pattern, whose presence shows that the package is
-    installed."""
+    """A line of the list. ``mark``: a command or a file pattern whose presence shows that the package is installed."""
 
     name: str
     mark: str
     use: str
 
     def look(self) -> Observation:
-        """Return whether what marks the package is on this computer."""
+        """Return whether this computer has the package's mark, and where."""
         at = next(iter(sorted(glob.glob(self.mark))), None) if self.mark.startswith("/") else shutil.which(self.mark)
         if at:
             return Observation(True, at)

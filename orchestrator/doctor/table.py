@@ -62,7 +62,7 @@ def _package_requirement(package: SystemPackage) -> Requirement:
 
 
 def requirements(virtual: Sequence[Testbed] = ()) -> list[Requirement]:
-    """Return every requirement of the lab; for testbeds in virtual time, without those that only real time has."""
+    """Return every requirement of the lab. For testbeds in virtual time, those that only real time has are left out."""
     packages = [_package_requirement(package) for package in system_packages()]
     measuring = [
         Requirement("Virtual time", Need.REQUIRED, partial(checks.virtual_testbed, testbed)) for testbed in virtual
@@ -79,7 +79,7 @@ def lab_is_built() -> bool:
 def examine(
     table: Sequence[Requirement] | None = None, *, is_built: Callable[[], bool] = lab_is_built
 ) -> list[Checked]:
-    """Check every requirement. If a lab is already built, what only a build needs is advice."""
+    """Check every requirement. If a lab is already built, requirements of a build become advice."""
     findings = []
     for requirement in requirements() if table is None else table:
         try:

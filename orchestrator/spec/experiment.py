@@ -259,7 +259,7 @@ class Experiment(Strict):
     )
     busy: Literal["reject", "mark"] = Field(
         default="reject",
-        description="How to treat attempts beside other load on the computer: reject makes them invalid; mark only "
+        description="How to treat attempts during other load on the computer: reject makes them invalid; mark only "
         "marks "
         "them, including the limits that such load breaks.",
     )
