@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a run's directory to frames, figures and a report. It needs no testbed.
+"""Analysis of a run: from its directory to frames, figures and a report. No testbed is needed.
 
-Nothing heavy is imported here: a notebook imports what it uses, and pandas takes a second.
+Nothing heavy is imported here: a notebook imports what it uses, and importing pandas takes a second.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,12 @@ def make_report(
     *,
     pdf: bool = False,
 ) -> Path:
-    """Derive everything of a run again: its tables, executed notebooks, figures and report.html.
+    """Derive everything from a run again: its tables, executed notebooks, figures and report.html. Return the report's
+    path.
 
-    ``progress`` is told in a few words what is being done. ``notebooks``: names of notebooks to execute beside those
-    that the run has. ``pdf``: write the figures as PDF too. Returns the path of report.html. Raises UserError
-    where ``run_dir`` is not a run directory, where there is no such notebook, or where the report cannot be written.
+    ``progress`` is called with a few words on each step. ``notebooks``: names of notebooks to execute in addition to
+    those of the run. ``pdf``: also write the figures as PDF. Raises UserError if ``run_dir`` is not a run directory, if
+    a notebook does not exist, or if the report cannot be written.
     """
     from orchestrator.analysis.report import make_report as make
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What passes without a tunnel, which a cell is held against: near it, the generator may be what limits."""
+"""The throughput without a tunnel, with which a cell is compared: near it, the generator may be the limit."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from orchestrator.stats import summarize
 
 
 def baselines_of(run: Run) -> dict[Cell, float]:
-    """{baseline: median without a tunnel, in the unit of the run's quantity (bit/s)}, of what has a valid baseline."""
+    """Return {baseline: median without a tunnel, in the unit of the run's quantity (bit/s)} for valid baselines."""
     found: dict[Cell, list[float]] = {}
     for row in run.baselines[[*run.levels, run.quantity.column]].to_dict("records"):
         found.setdefault(Cell.of(row), []).append(float(row[run.quantity.column]))
@@ -19,12 +19,14 @@ def baselines_of(run: Run) -> dict[Cell, float]:
 
 
 def baseline_of(cell: Cell, baselines: Mapping[Cell, float]) -> float | None:
-    """What a cell is held against (see `orchestrator.plan.nearest_baseline`); None where it has no baseline."""
+    """Return the baseline of a cell (see `orchestrator.plan.nearest_baseline`); None if it has none."""
     found = nearest_baseline(cell, baselines.keys())
     return None if found is None else baselines[found]
 
 
 def is_generator_bound(cell: Cell, of_baseline: float, headroom: float) -> bool:
-    """Whether the generator may be what limits a cell: it comes as near to its baseline as ``headroom`` (a share) says.
-    A shaped link limits both, so that being near says nothing there."""
+    """Return whether the generator may limit a cell: its value is within ``headroom`` (a share) of its baseline.
+
+    A shaped link limits both, so that nothing follows from their being close.
+    """
     return bool(of_baseline > 1 - headroom) and shape_of(cell) is None

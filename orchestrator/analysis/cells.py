@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came out: one row per cell, the ratios between variants, the efficiency with more cores."""
+"""The results of a run: medians per cell, ratios between variants, and efficiency with more cores."""
 
 import math
 from collections import Counter
@@ -30,16 +30,17 @@ from orchestrator.stats.modes import CERTAIN, Modes, modes_among
 
 
 def cells(run: Run) -> pd.DataFrame:
-    """One row per planned cell, in the order cores, tunnels, variant. Of a quantity of the user's own, columns end in
-    _value in place of _bps, and generator_bound is never true: near the baseline nothing need be at its limit.
+    """Return one row per planned cell, in the order of cores, tunnels and variant.
 
-    Columns: the levels; n (ok trials), boots (that they are of), failed, invalid, missing (trials), invalid_attempts
-    (all attempts, those that a later one made good included); median_bps, low_bps, high_bps, interval (its name);
+    Columns: the levels; n (ok trials), boots (of these trials), failed, invalid, missing (trials), invalid_attempts
+    (all attempts, including those followed by a valid one); median_bps, low_bps, high_bps, interval (its name);
     baseline_bps (over as many address pairs as the cell has tunnels), of_baseline (share), generator_bound; modes ("",
-    probable or certain, see `orchestrator.stats.modes`), and of a cell in several modes lower_mode_bps, lower_mode_n,
-    upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; limit (what limited
-    it, in a few words, see `orchestrator.analysis.limits`; "" where no CPU was sampled); measured_in (the run's clock,
-    in words). Without an ok trial the numbers are missing (NaN, interval "").
+    probable or certain, see `orchestrator.stats.modes`), and for a cell with several modes lower_mode_bps,
+    lower_mode_n, upper_mode_bps, upper_mode_n (median and trials of each), which then say more than the median; limit
+    (what limited it, in a few words, see `orchestrator.analysis.limits`; "" if no CPU was sampled); measured_in (the
+    run's clock, in words). Without an ok trial the numbers are missing (NaN, interval ""). For a user-defined quantity,
+    columns end in _value instead of _bps, and generator_bound is always false: a value near the baseline need not be at
+    a limit.
     """
     of, bounded = run.quantity.of, run.quantity.is_throughput
     order = {name: place for place, name in enumerate(run.variants)}
@@ -90,11 +91,12 @@ def _mode_columns(run: Run, modes: Modes | None) -> dict[str, Any]:
 
 
 def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
-    """How many times the reference variant's value (throughput) another has, cell by cell, paired by block and round.
+    """Return the ratio of each variant's value (throughput) to the reference variant's, by cell, paired by block and
+    round.
 
     Columns: the levels, reference, n (pairs), boots, unpaired (trials without a counterpart), median, low, high,
-    interval, modes (of the two cells: "", probable or certain; the median of the ratios may then lie between those in
-    each mode), measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
+    interval, modes (of the two cells: "", probable or certain; the median of the ratios may then lie between the ratios
+    of the modes), measured_in. Cells without a pair are absent. ``reference``: by default vanilla.
     """
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
@@ -117,11 +119,11 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
 
 
 def efficiencies(run: Run) -> pd.DataFrame:
-    """Parallel efficiency with one tunnel per core, against the variant's own throughput on one core, on one testbed.
-    Of throughput only.
+    """Return the parallel efficiency of throughput with one tunnel per core, relative to the variant's own throughput
+    on one core of the same testbed.
 
     Columns: the levels, reference_cores (1), n (trials) and boots (of the side that has fewer), median, low, high,
-    interval, measured_in. One core itself has no row, nor has a variant that was not measured on one core.
+    interval, measured_in. There is no row for one core itself, nor for a variant that was not measured on one core.
     """
     rows: list[dict[str, Any]] = []
     for variant in run.variants if run.quantity.is_throughput else ():
@@ -141,15 +143,15 @@ def efficiencies(run: Run) -> pd.DataFrame:
 
 
 def fits(run: Run, weights: str = RELATIVE) -> pd.DataFrame:
-    """Amdahl's law and the USL (see `orchestrator.stats.fits`), fitted to each variant's throughput against cores.
+    """Return fits of Amdahl's law and the USL (see `orchestrator.stats.fits`) to each variant's throughput against
+    cores.
 
-    One row per law, a variant and a way to add tunnels (``tunnels``: "per core", or their fixed number), where there is
-    more than one core count. ``weights``: relative deviations, or absolute ones, as is usual for the USL. Columns:
-    variant, the levels of further factors, tunnels, law, core_counts, n (trials), boots (of the core count that has
-    fewest), fitted, reason (of what was not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN
-    with one boot at a core count), largest_deviation, of a core count from the curve, notes (what one must know of the
-    fit), and measured_in.
-    `curve_bps` draws one.
+    There is one row per law, variant and way to add tunnels (``tunnels``: "per core", or their fixed number) with more
+    than one core count. ``weights``: relative deviations, or absolute ones, as is usual for the USL. Columns: variant,
+    the levels of further factors, tunnels, law, core_counts, n (trials), boots (of the core count that has fewest),
+    fitted, reason (if not fitted), one_core_bps, sigma, kappa, each with a ..._low and ..._high (NaN if a core count
+    has one boot), largest_deviation (of a core count from the curve), notes (caveats of the fit), and measured_in.
+    `curve_bps` evaluates a row.
     """
     rows: list[dict[str, Any]] = []
     trials = on_one_testbed(run.measured if run.quantity.is_throughput else run.measured.iloc[:0])
@@ -188,20 +190,23 @@ def _fit_row(variant: str, tunnels: str, fit: Fit) -> dict[str, Any]:
 
 
 def curve_bps(row: Mapping[Any, Any], cores: float) -> float:
-    """What the law of a row of `fits` gives for a number of cores, in bit/s; NaN where it was not fitted."""
+    """Return the throughput, in bit/s, that the law in a row of `fits` predicts for a number of cores; NaN if not
+    fitted."""
     kappa = 0.0 if math.isnan(row["kappa"]) else row["kappa"]
     return float(scaled(cores, row["one_core_bps"], row["sigma"], kappa))
 
 
 def bounds(median: float, interval: Interval) -> dict[str, Any]:
-    """The columns median, low, high and interval (its name)."""
+    """Return the columns median, low, high and interval (its name)."""
     return {"median": median, "low": interval.low, "high": interval.high, "interval": interval.name}
 
 
 def values_of(run: Run, trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...], float]]:
-    """{cell: {(testbed, boot, (block, round)): value}}, in the unit of the run's quantity (bit/s), cells sorted.
+    """Return {cell: {(testbed, boot, (block, round)): value}} in the unit of the run's quantity (bit/s), sorted by
+    cell.
 
-    A round of a block has each cell once. Blocks between which the hosts were not restarted are of one boot."""
+    Each round of a block has each cell once. Blocks without a restart of the hosts between them share a boot.
+    """
     found: dict[Cell, dict[tuple[Any, ...], float]] = {}
     for row in trials[[*levels_of(trials), "testbed", "boot", "block", "round", run.quantity.column]].to_dict(
         "records"
@@ -213,13 +218,16 @@ def values_of(run: Run, trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...]
 
 
 def boots_of(values: Mapping[tuple[Any, ...], float]) -> dict[Hashable, list[float]]:
-    """{boot: [values]} of a cell of `values_of`."""
+    """Return {boot: [values]} for a cell of `values_of`."""
     return {boot: list(rounds.values()) for boot, rounds in by_boot(values).items()}
 
 
 def one_tunnel_a_core(run: Run, variant: str) -> dict[Cell, dict[Hashable, list[float]]]:
-    """{cell: {boot: throughputs in bit/s}} of a variant's cells with as many tunnels as cores, the fewest cores first;
-    on one testbed, since core counts are compared."""
+    """Return {cell: {boot: throughputs in bit/s}} for a variant's cells with one tunnel per core, by ascending core
+    count.
+
+    They are of one testbed, since core counts are compared.
+    """
     cells = values_of(run, on_one_testbed(run.measured[run.measured["variant"] == variant]))
     mine = {key: boots_of(values) for key, values in cells.items() if key.tunnels == key.cores}
     return dict(sorted(mine.items(), key=lambda item: item[0].cores))

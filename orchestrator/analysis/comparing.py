@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two runs, cell by cell: what differs by more than noise, and what is different about the runs themselves.
+"""Comparison of two runs, cell by cell: which differences exceed noise, and how the set-ups differ.
 
 Longer than other modules: a comparison's fields are explained by how each is found, below.
 """
@@ -42,24 +42,24 @@ METHOD = (
     "test of the logarithms of the boots' medians. Else it is the trial: the exact rank-sum test, which allows for "
     "equal values; two boots of the same host can differ by more than trials do, and that counts as a difference there."
 )
-# What the environment of a run says of a computer that speed depends on before anything else.
+# The entries of a run's environment on which speed depends most.
 _HARDWARE = ("cpu_models", "cpus", "memory_kib", "smt", "hypervisor", "max_cores", "provider", "emulated")
 _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reason"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of run ``a`` in run ``b``.
+    """How run ``b`` differs from run ``a``.
 
-    ``cells``: one row a cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps (they end in
-    _value for a quantity of the user's own), ratio (b over a) with low, high and interval (its name), p, p_holm,
-    outcome (differs, no difference seen, cannot tell) and, for the last, the reason. ``speed_ups``: the same
-    for the ratios to the reference variant, paired by block and round, in which the speed of the hosts cancels:
-    speed_up_a, speed_up_b. ``differences``: of spec, variants, environment and versions.
+    ``cells``: one row per cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps (they end in
+    _value for a user-defined quantity), ratio (b over a) with low, high and interval (its name), p, p_holm, outcome
+    (differs, no difference seen, cannot tell) and, for the last, the reason. ``speed_ups``: the same for the ratios to
+    the reference variant, paired by block and round, in which the speed of the hosts cancels: speed_up_a, speed_up_b.
+    ``differences``: of spec, variants, environment and versions.
 
-    Where one run is in virtual time and the other is not, no cell is compared: its ratio, interval and p are missing.
-    ``clocks``: what there is to say about the runs' clocks first, in sentences; empty where both are in real time.
-    ``could_tell``: what difference of the decisive rows could have been told; None where no row is in both runs.
+    If only one run is in virtual time, no cell is compared: ratio, interval and p are missing. ``clocks``: sentences on
+    the runs' clocks, to be read first; empty if both are in real time. ``could_tell``: the smallest difference that the
+    decisive rows could have detected; None if no row is in both runs.
     """
 
     a: Run
@@ -73,36 +73,36 @@ class Comparison:
 
     @property
     def reference(self) -> str | None:
-        """The variant that the speed-ups of both runs are against: run ``a``'s."""
+        """Return the reference variant of run ``a``, which the speed-ups of both runs are relative to."""
         return self.a.reference
 
     @property
     def could_have_told(self) -> str:
-        """What difference could have been told, as a sentence; empty where nothing is in both runs."""
+        """Return a sentence on the smallest detectable difference; empty if the runs have no cell in common."""
         return f"Sensitivity: {self.could_tell.sentence}." if self.could_tell else ""
 
     @property
     def hardware(self) -> tuple[Change, ...]:
-        """Those of the differences that are of the computers and their CPUs, which come before all others."""
+        """Return the differences in the computers and their CPUs, which matter before all others."""
         return tuple(one for one in self.differences if one.what.split(": ")[-1].split(".")[-1] in _HARDWARE)
 
     @property
     def of_different_clocks(self) -> bool:
-        """Whether one run is in virtual time and the other in real time."""
+        """Return whether one run is in virtual time and the other in real time."""
         return self.a.clock != self.b.clock
 
     @property
     def decisive(self) -> pd.DataFrame:
-        """What the comparison rests on: the cells, or of runs with different clocks the speed-ups."""
+        """Return the rows that decide: the cells or, for runs with different clocks, the speed-ups."""
         return self.speed_ups if self.of_different_clocks else self.cells
 
     def count(self, outcome: str, of_speed_ups: bool = False) -> int:
-        """How many cells (or speed-ups) have an outcome."""
+        """Return the number of cells (or speed-ups) with an outcome."""
         return int((self.speed_ups if of_speed_ups else self.cells)["outcome"].eq(outcome).sum())
 
     @property
     def sentence(self) -> str:
-        """What came out, for a person."""
+        """Return the result as a sentence."""
         said = []
         frames = (("cells", self.cells), ("speed-ups", self.speed_ups))
         for name, frame in frames[self.of_different_clocks :]:
@@ -121,7 +121,7 @@ class Comparison:
         return text
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         return {
             "a": self.a.meta.get("run_id"),
             "b": self.b.meta.get("run_id"),
@@ -160,7 +160,7 @@ def compare(a: Run, b: Run) -> Comparison:
     )
     first, second = (_paired(side, a.reference) for side in values)
     kept = [{key for key in keys if key.variant != a.reference} for keys in planned]
-    if goal:  # a rate in a closed loop has no ratio to one that losses bound
+    if goal:  # a closed-loop rate cannot be compared with one bounded by losses
         unlike = {key for run in (a, b) for key in _other_quantities(run, goal, a.reference)}
         kept = [keys - unlike for keys in kept]
     speed_ups = _compared(first, second, kept, "speed_up_{}", levels)
@@ -170,7 +170,8 @@ def compare(a: Run, b: Run) -> Comparison:
 
 
 def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
-    """With the numbers of trials and boots that most cells of both runs have, and the spread that they have."""
+    """Return the detectable difference, for the numbers of trials and boots that most common cells have, and their
+    spread."""
     both = [key for key in a if key in b]
     if not both:
         return None
@@ -183,7 +184,8 @@ def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
 
 
 def _goal(a: Run, b: Run) -> str:
-    """Which packet rate is compared; empty for other quantities. UserError where the runs have nothing in common."""
+    """Return which packet rate is compared; empty for other quantities. Raises UserError if the runs measured different
+    ones."""
     if a.counts_packets != b.counts_packets:
         raise UserError("One run has the throughput of TCP and the other packet rates. These do not compare.")
     if not a.counts_packets:
@@ -200,7 +202,7 @@ def _goal(a: Run, b: Run) -> str:
 
 
 def _values(run: Run, goal: str) -> dict[Cell, dict[tuple[Any, ...], float]]:
-    """{cell: {(..., boot, (block, round)): value of the quantity, or the lower bound of a packet rate}}"""
+    """Return {cell: {(..., boot, (block, round)): value of the quantity, or lower bound of a packet rate}}."""
     if not goal:
         return values_of(run, run.measured)
     trials = packet_trials(run)
@@ -212,7 +214,8 @@ def _values(run: Run, goal: str) -> dict[Cell, dict[tuple[Any, ...], float]]:
 
 
 def _other_quantities(run: Run, goal: str, reference: str | None) -> set[Cell]:
-    """The cells of packet rates that something else bounds than the reference variant's at the same place."""
+    """Return the cells of packet rates that are bounded by something else than the reference variant's at the same
+    place."""
     rows = packet_cells(run)
     kinds = {Cell.of(row): row["bounded_by"] for row in rows[rows["goal"] == goal].to_dict("records")}
     of_reference = {key: kinds.get(key.replaced(variant=str(reference)), "") for key in kinds}
@@ -224,11 +227,11 @@ def _planned(run: Run) -> set[Cell]:
     return {Cell.of(row) for row in rows[run.levels].drop_duplicates().to_dict("records")}
 
 
-Samples = Mapping[Cell, Mapping[Hashable, Sequence[float]]]  # of each cell, by boot
+Samples = Mapping[Cell, Mapping[Hashable, Sequence[float]]]  # for each cell, by boot
 
 
 def _paired(values: Mapping[Cell, Mapping[tuple[Any, ...], float]], reference: str | None) -> Samples:
-    """{cell: its ratios to the reference variant by boot, one for each round that has both}"""
+    """Return {cell: ratios to the reference variant by boot}, one for each round that has both."""
     found = {}
     for key, mine in values.items():
         below = values.get(key.replaced(variant=str(reference)), {})
@@ -242,7 +245,7 @@ def _all(sample: Mapping[Hashable, Sequence[float]]) -> list[float]:
 
 
 def _p(a: Mapping[Hashable, Sequence[float]], b: Mapping[Hashable, Sequence[float]]) -> float:
-    """Of the test of a cell, where the boot is the sample if both sides have several."""
+    """Return the p-value of the test of a cell; boots are the samples if both sides have several."""
     if min(len(a), len(b)) >= FEWEST_BOOTS and min(_all(a)) > 0 and min(_all(b)) > 0:
         return boots_test(map(median, a.values()), map(median, b.values()))
     return rank_test(_all(a), _all(b))
@@ -251,7 +254,7 @@ def _p(a: Mapping[Hashable, Sequence[float]], b: Mapping[Hashable, Sequence[floa
 def _compared(
     a: Samples, b: Samples, planned: Sequence[set[Cell]], median_column: str, levels: Sequence[str], refused: str = ""
 ) -> pd.DataFrame:
-    """``refused``: why no cell may be compared; empty where they may."""
+    """Return the rows of a comparison. ``refused``: why no cell may be compared; empty if they may."""
     keys = sorted(planned[0] | planned[1], key=lambda key: (key.place, key.variant))
     both = [key for key in keys if key in a and key in b and not refused]
     tests = {key: _p(a[key], b[key]) for key in both}
@@ -295,13 +298,13 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
     found = changes_between(a, b)
     for name in ("versions", "source"):
         for path, was, now in differences(a.get(name) or {}, b.get(name) or {}):
-            if path not in ("tree_hash", "program_hash"):  # said by the commit, and as the program that measures
+            if path not in ("tree_hash", "program_hash"):  # already covered by the commit and by the measuring program
                 found.append(Change(f"{name}: {path}", was, now, ()))
     return found
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON values: what is missing is null."""
+    """Return rows as JSON values, with null for missing ones."""
     return [
         {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")

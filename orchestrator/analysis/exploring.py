@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A notebook to explore one run in: made once in the run's folder, then the user's own."""
+"""A notebook for exploring one run: created once in the run's folder, and from then on the user's own."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ figures.value_against_time(run)
 
 
 def notebook_of(run_dir: Path, title: str) -> Path:
-    """The path of a run's notebook to explore it in, made if it is not there. Raises OSError where it cannot be."""
+    """Return the path of a run's notebook, which is created if it does not exist. Raises OSError if that fails."""
     import jupytext
     import nbformat
 

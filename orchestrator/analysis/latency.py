@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Round-trip times beside loads: what the ok trials of a run measured, and their medians by cell."""
+"""Round-trip times under load: what the ok trials of a run measured, and their medians by cell."""
 
 import json
 from typing import Any
@@ -14,12 +14,11 @@ _COLUMNS = ["at", "offered_pps", "sent", "n", *_TIMES]
 
 
 def latencies(run: Run) -> pd.DataFrame:
-    """One row for each ok trial and load beside which round trips were timed; empty where none were.
+    """Return one row per ok trial and load under which round trips were timed; empty if none were.
 
-    Columns: trial_id, kind, the levels, at (the load, as a share of the rate that was found; 1 beside the traffic of a
-    throughput's trial), offered_pps (NaN there), sent and n (echo requests, and answers), and quantiles of the
-    round-trip time in milliseconds, p999_ms with 1000 answers or more. Raises UserError where a file of the run is
-    damaged.
+    Columns: trial_id, kind, the levels, at (the load, as a share of the rate that was found; 1 for throughput trials),
+    offered_pps (NaN there), sent and n (echo requests, and answers), and quantiles of the round-trip time in
+    milliseconds, p999_ms with 1000 answers or more. Raises UserError if a file of the run is damaged.
     """
     keys = ["trial_id", "kind", *run.levels]
     rows: list[dict[str, Any]] = []
@@ -43,15 +42,15 @@ def latencies(run: Run) -> pd.DataFrame:
 
 
 def timed_beside_traffic(run: Run) -> bool:
-    """Whether a run timed round trips beside the traffic of iperf3."""
+    """Return whether a run timed round trips during the traffic of iperf3."""
     blocks = (run.meta.get("plan") or {}).get("blocks") or ()
     traffics = (trial["traffic"] for block in blocks for trial in block["trials"])
     return any(one.get("latency") and one.get("tool") == "iperf3" for one in traffics)
 
 
 def latency_cells(run: Run) -> pd.DataFrame:
-    """One row per cell and load: trials, answers (of all), and of each quantile the median of the trials, in ms;
-    of max_ms the highest; and measured_in."""
+    """Return one row per cell and load: trials, answers (of all trials), the median over trials of each quantile in ms
+    (of max_ms the highest), and measured_in."""
     found = latencies(run)
     groups = found.groupby([*run.levels, "at"], sort=True, dropna=False)
     table = groups.agg(

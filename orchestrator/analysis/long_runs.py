@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What changed within long trials: their last tenth beside their first, as a tidy frame."""
+"""Changes within long trials: their last tenth compared with their first, as a tidy frame."""
 
 import pandas as pd
 
@@ -10,13 +10,13 @@ _MIB = 2**20
 
 
 def first_and_last(run: Run) -> pd.DataFrame:
-    """One row per ok trial and host that was sampled over time.
+    """Return one row per ok trial and host that was sampled over time.
 
     Columns: trial_id, the levels, round, host; ``throughput_ratio``: the mean rate of the last tenth of the trial's
-    seconds over that of the first tenth, NaN for tools without rates for each second; ``memory_lost_mib``: how much
-    less memory was available in the last tenth of the samples than in the first; ``slab_grown_mib``: how much the
-    kernel's own objects grew between the two (medians, since buffers come and go with the traffic); ``drops``: packets
-    that interfaces dropped; measured_in.
+    seconds over that of the first tenth, NaN for tools without per-second rates; ``memory_lost_mib``: the decrease of
+    available memory from the first to the last tenth of the samples; ``slab_grown_mib``: the growth of the kernel's own
+    objects between the two (medians, since buffers come and go with the traffic); ``drops``: packets that interfaces
+    dropped; measured_in.
     """
     keys = ["trial_id", *run.levels, "round"]
     ratios = {str(trial_id): _ratio(one["throughput_bps"]) for trial_id, one in run.per_second.groupby("trial_id")}
@@ -35,18 +35,18 @@ def first_and_last(run: Run) -> pd.DataFrame:
 
 
 def _ends(values: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """The first and the last tenth."""
+    """Return the first and the last tenth."""
     count = max(1, len(values) // _SHARE)
     return values.iloc[:count], values.iloc[-count:]
 
 
 def _grown(values: pd.Series) -> float:
-    """The median of the last tenth less that of the first."""
+    """Return the median of the last tenth minus that of the first."""
     first, last = _ends(values)
     return float(last.median() - first.median())
 
 
 def _ratio(rates: pd.Series) -> float:
-    """The mean of the last tenth over that of the first."""
+    """Return the mean of the last tenth over that of the first."""
     begin, end = _ends(rates)
     return float(end.mean() / begin.mean()) if begin.mean() > 0 else float("nan")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads that every variant of a run can carry: shares of what the slowest one carries as fast as it goes."""
+"""Loads that every variant of a run can carry: shares of the throughput of the slowest one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,11 @@ BITRATE = "traffic.bitrate"
 
 @dataclass(frozen=True, slots=True)
 class MatchedLoads:
-    """``slowest``: the variant that carries least; ``throughput_bps``: its median over all tunnels and directions, in
-    bits per second; ``rates_bps``: {share (0 to 1): bits per second of each tunnel in each direction}."""
+    """Loads for a spec.
+
+    ``slowest``: the variant with the lowest throughput; ``throughput_bps``: its median over all tunnels and directions,
+    in bit/s; ``rates_bps``: {share (0 to 1): rate of each tunnel in each direction, in bit/s}.
+    """
 
     slowest: str
     throughput_bps: float
@@ -22,17 +25,16 @@ class MatchedLoads:
 
     @property
     def override(self) -> str:
-        """The argument of ``--set`` that measures these loads, and one as fast as it goes beside them."""
+        """Return the argument of ``--set`` that measures these loads, and in addition one at full speed."""
         rates = ", ".join(f"{rate / 1e6:.6g} Mbit/s" for rate in self.rates_bps.values())
         return f"factors.{BITRATE}=[{MAX}, {rates}]"
 
 
 def matched_loads(run: Run, shares: Sequence[float]) -> MatchedLoads:
-    """Return the loads that are ``shares`` (0 to 1) of what the slowest variant carries.
+    """Return the loads that are ``shares`` (0 to 1) of the throughput of the slowest variant.
 
-    The run must have measured throughput, without a bit rate, with one number of cores and of tunnels, since loads are
-    given for each tunnel and a spec has one list of them. Raises UserError where it did not, or a variant has no valid
-    trial.
+    The run must have measured throughput at full speed with one number of cores and of tunnels, since a spec has one
+    list of loads, which are given per tunnel. Raises UserError if it did not, or if a variant has no valid trial.
     """
     cells = run.cells()
     if BITRATE in cells:

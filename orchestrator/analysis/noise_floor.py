@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The noise floor: how far two measurements of the same thing lie apart, in a run that asks for it.
+"""The noise floor: how far two measurements of the same thing differ, in a run whose spec asks for it.
 
-A spec with ``noise_floor: vanilla`` has a second cell of that variant in each round. Both sides of the ratio are the
-same, so what it differs from 1 is noise, and an effect that is no larger shows nothing. With ``noise_floor:
-patched-off`` it is our module with nothing chosen against vanilla, which should not differ either.
+With ``noise_floor: vanilla``, a spec has a second cell of that variant in each round. Both sides of the ratio are the
+same, so its deviation from 1 is noise, and an effect that is no larger shows nothing. With ``noise_floor:
+patched-off``, the patched module with all options off is compared with vanilla, from which it should not differ either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,12 @@ _COLUMNS = ["against", "n", "unpaired", "median", "low", "high", "interval", "fl
 
 
 def noise_floor(run: Run) -> pd.DataFrame:
-    """One row per cell that is measured twice, in the order of places; empty for a run that does not ask for it.
+    """Return one row per cell that is measured twice, in the order of places; empty for a run whose spec does not ask
+    for it.
 
     Columns: the levels of the second cell; against (the variant of the first); n (pairs), unpaired; median, low, high,
     interval: of the ratios of the second to the first, paired by boot and round; floor_low, floor_high: the band that
-    the interval and its reciprocal span, since either side could be on top; measured_in.
+    the interval and its reciprocal span, since either side could be higher; measured_in.
     """
     second, first = (values_of(run, valid_trials(run, kind)) for kind in (NOISE_FLOOR, "measure"))
     rows: list[dict[str, Any]] = []
@@ -44,8 +45,8 @@ def noise_floor(run: Run) -> pd.DataFrame:
 
 
 def floor_remark(run: Run, key: Cell, effects: Sequence[tuple[str, float]]) -> str:
-    """The noise floor at the place of a cell, and which of the effects there, ratios of two variants with a name each,
-    are within it; empty where it was not measured."""
+    """Return the noise floor at the place of a cell and the effects there that lie within it; empty if it was not
+    measured. An effect is a named ratio of two variants."""
     rows = [row for row in noise_floor(run).to_dict("records") if Cell.of(row).place == key.place]
     if not rows:
         return ""
@@ -61,7 +62,8 @@ def floor_remark(run: Run, key: Cell, effects: Sequence[tuple[str, float]]) -> s
 
 
 def in_words(row: Mapping[Any, Any]) -> str:
-    """A row of `noise_floor`: vanilla carried 1.02 times as much as itself (range 0.97 to 1.05, n = 5 pairs)."""
+    """Return a row of `noise_floor` in words: vanilla carried 1.02 times as much as itself (range 0.97 to 1.05, n = 5
+    pairs)."""
     other = "itself" if row["variant"] == row["against"] else row["against"]
     spread = f"{row['interval']} {row['low']:.2f} to {row['high']:.2f}, " if row["n"] > 1 else ""
     pairs = f"n = {row['n']} pair{'s' * (row['n'] != 1)}"

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-# In the environment of a notebook that is executed: `Drawing.save`, which it calls, then writes PDFs as well.
+# In the environment of an executed notebook, this makes `Drawing.save`, which it calls, also write PDFs.
 WITH_PDF = "ORCH_FIGURES_AS_PDF"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _METADATA = {
@@ -14,7 +14,7 @@ _METADATA = {
 
 
 def pair(source: Path) -> str:
-    """The .ipynb that belongs to a text file in jupytext's percent format; the same text for the same source."""
+    """Return the .ipynb for a text file in jupytext's percent format; the same text for the same source."""
     import jupytext
     import nbformat
 
@@ -22,12 +22,12 @@ def pair(source: Path) -> str:
     notebook.metadata = nbformat.from_dict(_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells, 1):
-        cell["id"] = f"cell-{number:02d}"  # jupytext draws them at random
+        cell["id"] = f"cell-{number:02d}"  # jupytext's are random
     return str(nbformat.writes(notebook)) + "\n"
 
 
 def write_pairs(folder: Path) -> list[Path]:
-    """Write the .ipynb beside every text notebook in ``folder``; returns their paths."""
+    """Write the .ipynb of every text notebook in ``folder`` next to it, and return their paths."""
     written = []
     for source in sorted(folder.glob("*.py")):
         target = source.with_suffix(".ipynb")

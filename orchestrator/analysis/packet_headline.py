@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of packet rates came to, in words: rates of one kind beside each other, and never one over another."""
+"""The headline of a run of packet rates: rates bounded in the same way are listed together, and never divided."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ _KINDS = {
 
 
 def packets_in_words(run: Run) -> tuple[str, list[str]]:
-    """The verdict and the remarks on a run of packet rates: each variant's median at one place.
+    """Return the verdict and the remarks on a run of packet rates: each variant's median at one place.
 
-    The place is chosen from the plan, the most cores and tunnels and there the smallest packets. Where all of it
-    failed, that is said, and the next place takes its turn.
+    The place is chosen from the plan: the most cores and tunnels, and there the smallest packets. If all trials there
+    failed, this is stated, and the next place is used.
     """
     every = packet_cells(run)
     planned = len(run.planned)
@@ -43,7 +43,7 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
 
 
 def _by_kind(rows: list[Any]) -> list[str]:
-    """The rates, those that are bounded in the same way together, the highest first."""
+    """Return the rates as sentences, grouped by what bounds them, the highest first."""
     said = []
     for kind in dict.fromkeys(row["bounded_by"] for row in rows if row["n"]):
         mine = sorted(
@@ -55,7 +55,7 @@ def _by_kind(rows: list[Any]) -> list[str]:
 
 
 def _failures(places: list[Any], by_place: dict[Cell, list[Any]]) -> list[str]:
-    """A sentence on the places that came first and have no valid trial."""
+    """Return a sentence on each preferred place without a valid trial."""
     said = []
     for place in places:
         counts = {name: sum(row[name] for row in by_place[place]) for name in ("failed", "invalid", "missing")}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where NAPI polls ran: the traced trials of a run as a tidy frame, and what their spread over the CPUs amounts to."""
+"""The CPUs on which NAPI polls ran: the traced trials of a run as a tidy frame, and a summary of the spread over
+CPUs."""
 
 import json
 import math
@@ -11,18 +12,18 @@ from orchestrator.analysis.dataset import Run, levels_of
 from orchestrator.analysis.frames import places_of_cpus
 from orchestrator.errors import UserError
 
-OTHERS = -1  # for a number of a CPU: it belongs to another role
+OTHERS = -1  # in place of a CPU's number: it belongs to another role
 _COLUMNS = ["host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "empty", "measured_in"]
 
 
 def polls(run: Run) -> pd.DataFrame:
-    """One row for each ok traced trial, tunnel, CPU and bin of time in which there were polls of the tunnel.
+    """Return one row per ok traced trial, tunnel, CPU and time bin in which the tunnel was polled.
 
-    Columns: trial_id, the levels, host, role, tunnel (its number), time_s (where the bin begins, from the first poll
-    on), cpu, polls, packets (that these polls delivered), empty (the polls that delivered none; not a number in runs
-    that were recorded without), measured_in. On a device that tunnels share, their numbers are by their packets. Where
-    each role has CPUs of its own, cpu is a number among those of the role, from 0 on, as in `Run.per_core`, and OTHERS
-    for another role's CPU. Raises UserError where a file of the run is damaged.
+    Columns: trial_id, the levels, host, role, tunnel (its number), time_s (start of the bin, from the first poll on),
+    cpu, polls, packets (that these polls delivered), empty (the polls that delivered none; missing in older runs),
+    measured_in. Tunnels that share a device are numbered in the order of their packets. If each role has its own CPUs,
+    cpu is the number among those of the role, from 0 on, as in `Run.per_core`, and OTHERS for a CPU of another role.
+    Raises UserError if a file of the run is damaged.
     """
     keys = ["trial_id", *run.levels]
     columns = [*keys, *_COLUMNS]
@@ -40,7 +41,7 @@ def polls(run: Run) -> pd.DataFrame:
 
 
 def _recorded(folder: Path) -> pd.DataFrame:
-    """What polls.json of an attempt's folder has, with the columns of `polls` that are not the trial's."""
+    """Return the polls.json in an attempt's folder, with those columns of `polls` that are not the trial's."""
     found = json.loads((folder / "polls.json").read_text())
     frame = pd.DataFrame(found["rows"], columns=found["columns"])
     probes = json.loads((folder / "attempt.json").read_text()).get("probes") or {}
@@ -56,13 +57,13 @@ def _recorded(folder: Path) -> pd.DataFrame:
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
-    """How polls spread over CPUs, one row per cell and role.
+    """Return how polls spread over CPUs, one row per cell and role.
 
     Columns: the levels, role, polls, packets_per_poll; ``empty``: the share (0 to 1) of the polls that delivered
     nothing, because the tunnel's queue was empty or its first packet was not decrypted yet; ``busiest_cpu``: the share
-    (0 to 1) of all polls that the CPU with the most of them had, a moment (bin) with another, which is 1 where all
-    tunnels are polled on one CPU at a time; ``one_cpu``: of a tunnel's polls in a moment, the share that its own main
-    CPU had, which is 1 where a tunnel stays on a CPU; and measured_in.
+    (0 to 1) of all polls on the CPU with the most polls, bin by bin, which is 1 if all tunnels are polled on one CPU at
+    a time; ``one_cpu``: the share of a tunnel's polls in a bin on that tunnel's main CPU, which is 1 if a tunnel stays
+    on one CPU; and measured_in.
     """
     levels = levels_of(frame)
     rows = []

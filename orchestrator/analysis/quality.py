@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a cell's trials are what a median takes them for: values of one mode, without drift, each for itself.
+"""Checks of the assumptions behind a median: a cell's values have one mode, no drift, and independent neighbours.
 
-Each of the three questions is a family of tests, one per cell, with at most 5 % of false alarms among all cells of a
-run. Drift and likeness of neighbours are corrected by Holm; for modes see `orchestrator.stats.modes.modes_among`. How
-often each alarms falsely is simulated in tests/unit/test_stats_modes.py.
+Each of the three checks is a family of tests, one per cell, with a false-alarm rate of at most 5 % over all cells of a
+run. Drift and dependence of neighbours are corrected by Holm's method; for modes see
+`orchestrator.stats.modes.modes_among`. How often each raises a false alarm is simulated in
+tests/unit/test_stats_modes.py.
 """
 
 import math
@@ -20,28 +21,29 @@ from orchestrator.stats import holm, paired_ratio
 from orchestrator.stats.modes import CERTAIN, FEWEST_FOR_MODES, PROBABLE, Modes, modes_among
 from orchestrator.stats.order import drift, likeness
 
-_ALARMS = 0.05  # false ones, in a run
+_ALARMS = 0.05  # rate of false alarms per run
 
 
 def column_of(run: Run) -> tuple[str, str, float]:
-    """The column that a run's trials are about, its unit, and how many of the column's units that is."""
+    """Return the column of a run's values, the unit in which they are shown, and that unit as a multiple of the
+    column's."""
     if run.counts_packets:
         return GOALS[goals(run)[0]][0], "kpps", 1e3
     return run.quantity.column, run.quantity.unit, run.quantity.scale
 
 
 def several_modes(run: Run) -> dict[Cell, Modes]:
-    """The cells of a run that are in several modes, certainly or probably; see the module."""
+    """Return the cells of a run that have several modes, certainly or probably."""
     return modes_among(_boots(run))
 
 
 def quality(run: Run) -> pd.DataFrame:
-    """One row per cell with a valid trial: is it in one mode, does it drift, are neighbours alike.
+    """Return one row per cell with a valid trial: whether it has one mode, drifts, or has dependent neighbours.
 
     Columns: the levels; n; modes ("", probable or certain), lower, lower_n, upper, upper_n (median and trials of each
     group, in bit/s or packets/s; NaN and 0 without modes); drift (Kendall's tau with order, within a boot) and drift_p;
-    neighbours (lag-1 autocorrelation of ranks) and neighbours_p. The p-values are corrected by Holm for the number of
-    cells; NaN with too few trials. measured_in.
+    neighbours (lag-1 autocorrelation of ranks) and neighbours_p; measured_in. The p-values are corrected by Holm's
+    method for the number of cells; NaN with too few trials.
     """
     boots = _boots(run)
     modes = several_modes(run)
@@ -67,20 +69,21 @@ def quality(run: Run) -> pd.DataFrame:
 
 
 def drift_of_boots(run: Run) -> pd.DataFrame:
-    """One row per boot: whether all its cells together rise or fall from round to round.
+    """Return one row per boot: whether the values of all its cells together rise or fall from round to round.
 
-    Of each round the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
-    rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three rounds).
+    A round counts with the median of its trials, each as a share of its cell's median in that boot. Columns: testbed,
+    block, rounds, drift (Kendall's tau) and drift_p (exact, corrected by Holm's method for all boots; NaN below three
+    rounds).
     """
     return _drift_along(run, "round", "rounds")
 
 
 def drift_in_rounds(run: Run) -> pd.DataFrame:
-    """One row per boot: whether values rise or fall with the place that a trial has in its round.
+    """Return one row per boot: whether values rise or fall with a trial's place in its round.
 
-    Of each place the median of its trials, each as a share of its cell's median in that boot. Columns: testbed, block,
-    places, drift (Kendall's tau) and drift_p (exact, corrected by Holm for all boots; NaN below three places). The
-    order of a round is drawn for each round, so that a place has different cells in different rounds; with a fixed
+    A place counts with the median of its trials, each as a share of its cell's median in that boot. Columns: testbed,
+    block, places, drift (Kendall's tau) and drift_p (exact, corrected by Holm's method for all boots; NaN below three
+    places). The order is random in each round, so that a place has different cells in different rounds; with a fixed
     order, places cannot be distinguished from cells, and nothing shows.
     """
     return _drift_along(run, "place", "places")
@@ -94,7 +97,8 @@ def places_in_rounds(run: Run) -> dict[str, int]:
 
 
 def place_notes(run: Run) -> list[str]:
-    """Return a sentence for each boot in which values rise or fall with the place in the round, or one that none is."""
+    """Return a sentence for each boot in which values rise or fall with the place in the round, or one that says there
+    is none."""
     boots = drift_in_rounds(run)
     said = []
     for row in boots[boots["drift_p"] <= _ALARMS].to_dict("records"):
@@ -127,7 +131,7 @@ def _drift_along(run: Run, column: str, count: str) -> pd.DataFrame:
 
 
 def quality_notes(run: Run) -> list[str]:
-    """What a reader of medians must know: a sentence for each kind of flag, or one that there is none."""
+    """Return caveats for readers of medians: a sentence for each kind of flag, or one that says there is none."""
     table = quality(run)
     _, unit, scale = column_of(run)
     said = []
@@ -155,13 +159,13 @@ def quality_notes(run: Run) -> list[str]:
 
 
 def in_words(row: Mapping[Any, Any], scale: float) -> str:
-    """The modes of a row of `quality`, in units of ``scale``: 3.03 (3 trials) or 4.32 (3 trials)."""
+    """Return the modes in a row of `quality`, in units of ``scale``: 3.03 (3 trials) or 4.32 (3 trials)."""
     return " or ".join(f"{row[side] / scale:.3g} ({row[f'{side}_n']} trials)" for side in ("lower", "upper"))
 
 
 def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
-    """A sentence for each row of `cells` at one place that is in several modes: the modes, and how many times as much
-    as in each of them the ``best`` cell of the place carried, paired by boot and round."""
+    """Return a sentence for each row of `cells` at one place with several modes: the modes, and the ratio of the
+    ``best`` cell of the place to each of them, paired by boot and round."""
     values = values_of(run, run.measured)
     said = []
     for row in rows:
@@ -175,7 +179,7 @@ def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> lis
         mine = values[key]
         ordered = sorted(mine.values())
         lower = set(ordered[: sides[0][1]])
-        # With several boots a group is not always the lowest values.
+        # With several boots, a group is not always the set of lowest values.
         if key != best and len({boot[:-1] for boot in mine}) == 1:
             parts = []
             for name, holds in (("lower", True), ("upper", False)):
@@ -191,8 +195,10 @@ def mode_remarks(run: Run, best: Cell, rows: Sequence[Mapping[Any, Any]]) -> lis
 
 
 def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
-    """The ok trials of a kind that medians are made of, in the order in which they were measured; ``throughput_bps``
-    is whatever they are about: packets/s of packet rates, and the value of a quantity of the user's own."""
+    """Return the ok trials of a kind that enters medians, in the order of measurement.
+
+    ``throughput_bps`` holds the run's quantity: packets/s for packet rates, or the value of a user-defined quantity.
+    """
     column = column_of(run)[0]
     trials = run.trials
     keep = (trials["kind"] == kind) & (trials["status"] == "ok") & trials[column].notna()
@@ -201,7 +207,7 @@ def valid_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
 
 
 def _boots(run: Run) -> dict[Cell, dict[Hashable, list[float]]]:
-    """{cell: {boot: values in the order of measurement}}; see `orchestrator.analysis.dataset.Run`."""
+    """Return {cell: {boot: values in the order of measurement}}; see `orchestrator.analysis.dataset.Run`."""
     found: dict[Cell, dict[Hashable, list[float]]] = {}
     for row in valid_trials(run)[[*run.levels, "testbed", "boot", "throughput_bps"]].to_dict("records"):
         boot = str(row["testbed"]), str(row["boot"])

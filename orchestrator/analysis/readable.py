@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames as a reader wants them: rounded, with units in the heads, and without columns and rows that say nothing."""
+"""Frames for readers: rounded, with units in the heads, and without columns and rows that carry no information."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ _UNITS = {
     **{unit: (unit, 1.0) for unit in ("s", "ms", "us", "ns")},
 }
 _SAID_ONCE = ("interval", "reference", "reference_cores", "topology", "measured_in")
-_OF_RUN = ("lower", "upper")  # without a suffix, in the unit of what a run measured
+_OF_RUN = ("lower", "upper")  # columns without a suffix, in the unit of the run's quantity
 _MOST_ROWS = 200
 
 
 @dataclass(frozen=True)
 class Readable:
-    """A table to look at. ``frame``: its cells as text; ``notes``: sentences about what the cells do not repeat."""
+    """A table for readers. ``frame``: its cells as text; ``notes``: sentences with the information that the cells leave
+    out."""
 
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
@@ -40,10 +41,10 @@ class Readable:
 
 
 def readable(run: Run, frame: pd.DataFrame) -> Readable:
-    """Return a frame of a run for a reader: numbers with three significant digits, in the units of the figures.
+    """Return a frame of a run for readers: numbers with three significant digits, in the units of the figures.
 
-    Left out, and named in the notes where that is information: columns without any value, counts that are 0 and flags
-    that are false in every row, and rows without any number. What is the same in every row is a note.
+    Left out, and named in the notes if that is information: columns without any value, counts that are 0 and flags that
+    are false in every row, and rows without any number. A value that is the same in every row becomes a note.
     """
     levels = [name for name in frame.columns if name in LEVELS or factors.is_path(str(name))]
     numbers = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name]) and name not in levels]
@@ -84,7 +85,7 @@ def number(value: float | None) -> str:
 
 
 def _head(run: Run, name: str) -> tuple[str, float]:
-    """The head of a column with its unit, and how many of the column's units that is."""
+    """Return the head of a column with its unit, and that unit as a multiple of the column's."""
     if factors.is_path(name):
         return name, 1.0
     if name in _OF_RUN:
@@ -114,7 +115,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _text(value: Any, scale: float, *, blank: bool) -> str:
-    """A cell as text; ``blank``: whether a count of 0 is left empty."""
+    """Return a cell as text. ``blank``: whether a count of 0 is left empty."""
     if _is_empty(value) or (blank and value == 0):
         return ""
     if isinstance(value, bool | np.bool_):

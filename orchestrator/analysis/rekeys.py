@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput second by second, and what it was around a rekey or a move of gateway-a to other UDP ports: ok trials of a
-run as tidy frames."""
+"""Throughput per second, and the effect of rekeys and of moves of gateway-a to other UDP ports, as tidy frames of ok
+trials."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 from orchestrator.analysis.dataset import Run
 from orchestrator.store.reading import read_attempts
 
-NEAR_S = 2  # seconds before and after a rekey that count as being at it
+NEAR_S = 2  # seconds before and after a rekey that count as near it
 
 
 def _keys(run: Run) -> list[str]:
@@ -17,7 +17,7 @@ def _keys(run: Run) -> list[str]:
 
 
 def _accepted(run: Run) -> list[dict[str, Any]]:
-    """The ok attempt of each measured trial, with its keys beside what was measured."""
+    """Return the ok attempt of each measured trial, with its identifying fields and its measurements."""
     found: dict[str, dict[str, Any]] = {}
     for attempt in read_attempts(run.path, run.meta):
         if attempt["kind"] == "measure" and attempt["status"] == "ok":
@@ -28,8 +28,8 @@ def _accepted(run: Run) -> list[dict[str, Any]]:
 
 
 def rates(run: Run) -> pd.DataFrame:
-    """One row a second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all tunnels),
-    measured_in."""
+    """Return one row per second of each trial. Columns: trial_id, the levels, round, second (from 1), rate_bps (all
+    tunnels), measured_in."""
     rows = [
         [*(trial[key] for key in _keys(run)), second, float(rate)]
         for trial in _accepted(run)
@@ -39,7 +39,7 @@ def rates(run: Run) -> pd.DataFrame:
 
 
 def rekeys(run: Run) -> pd.DataFrame:
-    """One row a handshake that fell into a trial, as the gateways saw it; of several on one device, the last.
+    """Return one row per handshake during a trial, as the gateways saw it; of several on one device, only the last.
 
     Columns: trial_id, the levels, round, gateway, device, at_s (seconds after the warm-up), measured_in.
     """
@@ -53,7 +53,7 @@ def rekeys(run: Run) -> pd.DataFrame:
 
 
 def roams(run: Run) -> pd.DataFrame:
-    """One row for each time that gateway-a changed the UDP ports of all tunnels during a trial.
+    """Return one row for each time that gateway-a changed the UDP ports of all tunnels during a trial.
 
     Columns: trial_id, the levels, round, at_s (seconds after the warm-up), took_s (from the first tunnel to the last),
     measured_in.
@@ -67,12 +67,12 @@ def roams(run: Run) -> pd.DataFrame:
 
 
 def cost(run: Run) -> pd.DataFrame:
-    """What a rekey cost, a row a trial that had one.
+    """Return the cost of rekeys, one row per trial that had one.
 
     Columns: trial_id, the levels, round, rekeys (how many tunnels), at_s (of the first); ``usual_bps``: the median of
-    the seconds that are not at a rekey, ``lowest_bps``: the lowest of those that are (``NEAR_S`` before and after);
-    ``remains``: lowest through usual, 1 where nothing is seen; ``lowest_elsewhere``: the same of the other seconds,
-    which is what a dip without a rekey looks like; measured_in.
+    the seconds away from rekeys, ``lowest_bps``: the lowest of those near one (``NEAR_S`` before and after);
+    ``remains``: lowest through usual, 1 if there is no dip; ``lowest_elsewhere``: the same for the other seconds, which
+    shows how deep dips without a rekey are; measured_in.
     """
     found = rekeys(run)
     tunnels = found["device"].str.extract(r"(\d+)$", expand=False).groupby(found["trial_id"]).nunique()
@@ -80,13 +80,14 @@ def cost(run: Run) -> pd.DataFrame:
 
 
 def roaming_cost(run: Run) -> pd.DataFrame:
-    """What roaming cost, a row a trial with moves: as `cost`, with ``moves`` (how many) instead of ``rekeys``."""
+    """Return the cost of roaming, one row per trial with moves: as `cost`, with ``moves`` (how many) instead of
+    ``rekeys``."""
     found = roams(run)
     return _cost(run, found, "moves", found.groupby("trial_id")["at_s"].count())
 
 
 def _cost(run: Run, found: pd.DataFrame, what: str, counts: "pd.Series[int]") -> pd.DataFrame:
-    """The rows of `cost` for events ``found``, of which each trial has ``counts``."""
+    """Return the rows of `cost` for the events ``found``; ``counts`` names their number in each trial."""
     rows = []
     seconds = rates(run)
     for trial_id, mine in found.groupby("trial_id", sort=False):

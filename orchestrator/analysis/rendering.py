@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run, its verdicts and a comparison look in a notebook: HTML with rounded numbers and units in the heads."""
+"""HTML for notebooks: a run, its verdicts and a comparison, with rounded numbers and units in the heads."""
 
 from collections.abc import Sequence
 from html import escape
@@ -23,7 +23,7 @@ _MORE = (
 
 
 def run_html(run: Run) -> str:
-    """Return a run as HTML: what it is, and its medians."""
+    """Return a run as HTML: its description and its medians."""
     own = run.quantity
     quantity, unit, scale = ("pps", "Mpps", 1e6) if run.counts_packets else (own.suffix, own.unit, own.scale)
     unit = run.in_its_time(unit)
@@ -97,7 +97,7 @@ def comparison_html(found: "Comparison") -> str:
 
 
 def _shown(found: "Comparison", frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a comparison's frame that have something to say, scaled and rounded."""
+    """Return the columns of a comparison's frame that carry information, scaled and rounded."""
     own = found.a.quantity
     levels = [name for name in dict.fromkeys([*found.a.levels, *found.b.levels]) if frame[name].notna().any()]
     table = frame[[*levels, "n_a", "n_b"]].rename(columns={"n_a": "n of A", "n_b": "n of B"})

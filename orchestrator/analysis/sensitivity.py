@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a conclusion hangs on which attempts count: everything once more with the invalid ones included.
+"""Sensitivity of conclusions to invalid attempts: everything is computed again with these included.
 
-There each trial counts with its first attempt that gave a value, whatever limit that broke. A trial keeps its place in
-its round, so that pairs stay pairs.
+In that version, each trial counts with its first attempt that gave a value, whatever limit it exceeded. A trial keeps
+its place in its round, so that pairs stay pairs.
 """
 
 from dataclasses import dataclass, replace
@@ -13,20 +13,22 @@ from orchestrator.analysis.quality import column_of
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """``run``: the run with invalid attempts included. ``n``: how many trials have another value there, or have one
-    only there."""
+    """A run with its invalid attempts included.
+
+    ``n``: how many measured trials have another value there, or have a value only there.
+    """
 
     run: Run
     n: int
 
     @property
     def words(self) -> str:
-        """How many are included: the 3 invalid attempts."""
+        """Return how many attempts are included: the 3 invalid attempts."""
         return f"the {self.n} invalid attempts" if self.n != 1 else "the one invalid attempt"
 
 
 def with_invalid(run: Run) -> Included | None:
-    """A run with its invalid attempts included; None where no invalid attempt has a value."""
+    """Return a run with its invalid attempts included; None if no invalid attempt has a value."""
     column = column_of(run)[0]
     tried = run.attempts[run.attempts["status"].isin(["ok", "invalid"]) & run.attempts[column].notna()]
     first = tried.sort_values(["trial_id", "attempt"]).drop_duplicates("trial_id").set_index("trial_id")
@@ -43,8 +45,7 @@ def with_invalid(run: Run) -> Included | None:
 
 
 def sentence(included: Included, before: str, after: str) -> str:
-    """What becomes of a conclusion, in words as it is ``before`` and ``after``: a sentence where it changes, else a
-    short one that it does not."""
+    """Return a sentence on how a conclusion changes from ``before`` to ``after``, or a short one that it does not."""
     if before == after:
         return f"The same with {included.words} included."
     return f"With {included.words} included the conclusion changes: {after}."

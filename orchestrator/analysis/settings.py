@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of a run: the combinations of levels that its cells have of further factors, keys of the spec by path.
+"""Settings of a run: the combinations of levels of further factors (keys of the spec by path) that its cells have.
 
 Figures whose axes are cores, tunnels and variants show one setting; they say which, and how many others there are.
 """
@@ -17,14 +17,16 @@ D = TypeVar("D")
 
 
 def settings(run: Run) -> list[dict[str, Level]]:
-    """The settings of the planned cells, in the plan's order; one that is empty where there is no further factor."""
+    """Return the settings of the planned cells, in the plan's order; a single empty one if there is no further
+    factor."""
     rows = run.planned[run.levels].drop_duplicates().to_dict("records")
     found = {tuple(cell.more.items()): cell.more for cell in map(Cell.of, rows)}
     return list(found.values())
 
 
 def in_setting(run: Run, setting: Mapping[str, Level], note: str = "") -> Run:
-    """The part of a run that has a setting; baselines are of it where they have no other level."""
+    """Return the part of a run in a setting, with the baselines that have the same levels or none. ``note``: for
+    figures."""
     trials, attempts = run.trials, run.attempts
     for path, level in setting.items():
         trials, attempts = (frame[frame[path].isna() | (frame[path] == level)] for frame in (trials, attempts))
@@ -32,7 +34,7 @@ def in_setting(run: Run, setting: Mapping[str, Level], note: str = "") -> Run:
 
 
 def of_first_setting(figure: Callable[[Run], D]) -> Callable[[Run], D]:
-    """A figure that shows the first setting of a run, and says so where there is any further factor."""
+    """Decorate a figure so that it shows the first setting of a run, and says so if there are further factors."""
 
     @functools.wraps(figure)
     def drawn(run: Run) -> D:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several runs in one frame: those of one run below each other, with a column that says which run a row is of."""
+"""Several runs in one frame: the rows of one run below those of another, with a column that names the run."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -16,8 +16,11 @@ from orchestrator.store.reading import is_run, runs_below
 
 @dataclass(frozen=True)
 class Runs:
-    """Several runs. Each frame has the columns ``run`` (the run's id) and ``experiment``, then those of the same frame
-    of one `Run`. Columns that a run does not have are missing in its rows."""
+    """Several runs.
+
+    Each frame has the columns ``run`` (the run's id) and ``experiment``, then those of the same frame of one `Run`.
+    Columns that a run does not have are missing in its rows.
+    """
 
     runs: tuple[Run, ...]
 
@@ -71,11 +74,10 @@ class Runs:
 
 
 def load_all(*paths: Path | str) -> Runs:
-    """Return the runs of ``paths``, the earliest first. A run that is named twice is loaded once.
+    """Return the runs in ``paths``, the earliest first. A run that is named twice is loaded once.
 
-    Each path is a run's folder, an archive of a run, or a folder of runs (`results/scaling`), of which all are taken.
-
-    Raises UserError where a path holds no run, and where no path is given.
+    Each path is a run's folder, an archive of a run, or a folder of runs (`results/scaling`), of which all are loaded.
+    Raises UserError if a path holds no run, or if no path is given.
     """
     if not paths:
         raise UserError("load_all needs a run: its folder, an archive, or a folder of runs.")

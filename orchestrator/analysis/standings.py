@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each variant is ahead of the others, place by place: a number of cores and tunnels, and a packet size."""
+"""The ranking of variants at each place: a number of cores and tunnels, and a packet size."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ra
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs. Where lower
-    values are better, how many times as high ``other`` is as ``variant``: above 1, ``variant`` is the better one.
+    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs.
 
-    ``rounds_ahead``: in how many it was better; ``p``: of that, by `orchestrator.stats.signs.ahead_test`; ``p_holm``:
-    after Holm's correction for all leads of the run.
+    If lower values are better, it is how many times as high ``other`` is as ``variant``: above 1, ``variant`` is
+    better. ``rounds_ahead``: the number of rounds in which it was better; ``p``: the p-value of that, by
+    `orchestrator.stats.signs.ahead_test`; ``p_holm``: after Holm's correction for all leads of the run.
     """
 
     variant: str
@@ -33,33 +33,33 @@ class Lead:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the 95 % interval lies above 1."""
+        """Return whether the 95 % interval lies above 1."""
         return not self.interval.is_range and self.interval.low > 1
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the variant carried more in every round that both have, which are two at least and too few for an
-        interval."""
+        """Return whether the variant was better in every common round, of which there are at least two but too few for
+        an interval."""
         return self.interval.is_range and self.in_every_round
 
     @property
     def in_every_round(self) -> bool:
-        """Whether the variant carried more in every round that both have, and these are two at least."""
+        """Return whether the variant was better in every common round, of which there are at least two."""
         return self.n > 1 and self.rounds_ahead == self.n
 
     @property
     def is_behind(self) -> bool:
-        """Whether all of the interval, or of the range, lies below 1."""
+        """Return whether the whole interval, or the whole range, lies below 1."""
         return self.interval.high < 1
 
     @property
     def stands(self) -> bool:
-        """Whether it is clear even as one of all comparisons of the run."""
+        """Return whether it is significant even as one of all comparisons of the run."""
         return self.is_clear and self.p_holm <= 1 - CONFIDENCE
 
     @property
     def spread(self) -> str:
-        """The interval and the number of pairs, in words."""
+        """Return the interval and the number of pairs, in words."""
         pairs = f"n = {self.n} pair{'s' * (self.n != 1)}"
         return (
             pairs
@@ -70,9 +70,12 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The variants that have a number at a place: ``rows`` of `cells`, the best first and the others by their medians,
-    with the ``leads`` of the first over each other, in their order; a variant that shares no round with it has none.
-    ``key``: the best one's cell. ``higher``: variants whose median is higher all the same, over other rounds."""
+    """The variants that have a number at a place.
+
+    ``rows``: those of `cells`, the best first and the others by their medians. ``leads``: of the best over each other,
+    in the same order; a variant that shares no round with it has none. ``key``: the cell of the best. ``higher``:
+    variants whose median is nevertheless higher, over other rounds.
+    """
 
     key: Cell
     rows: Sequence[Mapping[str, Any]]
@@ -81,17 +84,17 @@ class Standing:
 
     @property
     def where(self) -> str:
-        """The place in words."""
+        """Return the place in words."""
         return place_in_words(self.key)
 
     @property
     def best(self) -> str:
-        """The variant that is first."""
+        """Return the variant that is first."""
         return self.key.variant
 
     @property
     def outcome(self) -> str:
-        """won, ahead, undecided, or alone: what can be said of the best, at this place."""
+        """Return won, ahead, undecided or alone: what can be said of the best at this place."""
         if len(self.rows) < 2:
             return "alone"
         if len(self.leads) < len(self.rows) - 1:
@@ -102,30 +105,33 @@ class Standing:
 
     @property
     def outcome_of_many(self) -> str:
-        """The outcome beside those of all other places: won only where that is significant after Holm's correction."""
+        """Return the outcome among those of all places: won only if that is significant after Holm's correction."""
         outcome = self.outcome
         return "ahead" if outcome == "won" and not all(lead.stands for lead in self.leads) else outcome
 
     @property
     def rivals(self) -> list[str]:
-        """The variants indistinguishable from the best: 1 lies in the interval or the range of their ratio."""
+        """Return the variants indistinguishable from the best: the interval or the range of their ratio contains 1."""
         return [lead.other for lead in self.leads if not (lead.is_clear or lead.is_ahead or lead.is_behind)]
 
     @property
     def behind(self) -> list[str]:
-        """The variants that carried more than the best in the rounds that both have, which others contradict."""
+        """Return the variants that were better than the best in the common rounds, which other variants contradict."""
         return [lead.other for lead in self.leads if lead.is_behind]
 
     @property
     def unpaired(self) -> list[str]:
-        """The variants that share no round with the best."""
+        """Return the variants that share no round with the best."""
         paired = {lead.other for lead in self.leads}
         return [name for name in (str(row["variant"]) for row in self.rows[1:]) if name not in paired]
 
 
 def in_order_of_size(keys: Iterable[Cell]) -> list[Cell]:
-    """The places of cells, in the order in which a headline takes them: the most cores first; of these one tunnel a
-    core, which is what the paper is about, then the most tunnels; of these the smallest packets, mixtures last."""
+    """Return the places of cells in the order in which a headline prefers them.
+
+    First come the most cores; among these one tunnel per core, which is the subject of the paper, then the most
+    tunnels; among these the smallest packets, mixtures last.
+    """
     places = {key.place for key in keys}
     return sorted(
         places,
@@ -140,10 +146,10 @@ def in_order_of_size(keys: Iterable[Cell]) -> list[Cell]:
 
 
 def standings(run: Run) -> list[Standing]:
-    """Who is how far at each place that has a valid trial, in the order of cores and tunnels.
+    """Return the ranking at each place that has a valid trial, in the order of cores and tunnels.
 
     The best is the one with the best median (the highest, unless lower values are better), unless another was better in
-    the rounds that both have, by all of its interval: then it is the first of which no other says that. Where each is
+    the common rounds by its whole interval: then it is the first that no other contradicts in this way. If each is
     contradicted, it is the best median.
     """
     values = values_of(run, run.measured)
@@ -189,7 +195,7 @@ def _leads(
 
 
 def place_in_words(key: Cell) -> str:
-    """A place, such as: 2 tunnels on 4 cores; or 2 tunnels on 4 cores (streams 8)."""
+    """Return a place as text, such as: 2 tunnels on 4 cores; or 2 tunnels on 4 cores (streams 8)."""
     further = more_words(key.more)
     _, cores, tunnels, *others = key.words()
     said = ", ".join([f"{tunnels} on {cores}", *others[: len(others) - len(further)]])
@@ -197,11 +203,11 @@ def place_in_words(key: Cell) -> str:
 
 
 def lost_in_words(counts: Mapping[str, int]) -> str:
-    """What became of the trials that are not ok, such as: 2 failed, 8 invalid."""
+    """Return the numbers of trials that are not ok as text, such as: 2 failed, 8 invalid."""
     lost = [f"{counts[status]} {status}" for status in ("failed", "invalid", "missing") if counts.get(status)]
     return ", ".join(lost) or "none planned"
 
 
 def listed(words: Sequence[str]) -> str:
-    """a, b and c."""
+    """Return words as a list in a sentence: a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How virtual time went in a run: how much slower than real time it was, and what the lab kernel had to bend."""
+"""Statistics on a run's virtual time: its dilation against real time, and the corrections that the lab kernel made."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from orchestrator.store.shape import PREPARED, misfit
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The median, the smallest and the largest of a column."""
+    """The median, the smallest and the largest value of a column."""
 
     median: float
     low: float
@@ -25,12 +25,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The virtual time of a run's attempts that recorded it.
+    """The virtual time of the attempts of a run that recorded it.
 
     ``attempts``: how many there are; ``dilation``: wall seconds per virtual second; ``lent_share``: virtual time lent
-    beyond the quantum, as a share of the time in which virtual CPUs were busy, in each attempt; ``forced``: how often a
-    virtual CPU lost its slot although it held a lock, in all of them; ``skew_s``: the largest difference between the
-    clocks of two busy virtual CPUs. What no attempt recorded is None.
+    beyond the quantum, as a share of the time in which virtual CPUs were busy, per attempt; ``forced``: how often, in
+    all attempts, a virtual CPU lost its slot while it held a lock; ``skew_s``: the largest difference between the
+    clocks of two busy virtual CPUs. A value that no attempt recorded is None.
     """
 
     attempts: int
@@ -41,7 +41,7 @@ class Summary:
 
 
 def summary(run: Run) -> Summary | None:
-    """What a run's attempts recorded of virtual time; None for a run in real time."""
+    """Return the virtual time that a run's attempts recorded; None for a run in real time."""
     if run.virtual_time is None:
         return None
     rows = run.attempts[run.attempts["dilation"].notna()]
@@ -56,13 +56,13 @@ def summary(run: Run) -> Summary | None:
 
 
 def controls(run: Run) -> pd.DataFrame:
-    """The controls of a run in virtual time, one row each time that a block's machine was started, in that order.
+    """Return the controls of a run in virtual time: one row for each start of a block's machine, in order.
 
-    Loops that only compute, one on each virtual CPU (of gateway-a, where roles have their own), must do together as
-    many times the work of one (`orchestrator.measure.control`). Columns: block, testbed, cpus (how many loops),
-    times_one (how many times the work of one they did), off (by which share that is more than cpus; negative where it
-    is less), core_alone (how many times the work of one a loop did that had the computer to itself; NaN in runs that
-    did not record it), measured_in. Empty where the run's journal has none.
+    Compute-only loops, one per virtual CPU (of gateway-a, if roles have their own), must together do as many times the
+    work of one as there are loops (`orchestrator.measure.control`). Columns: block, testbed, cpus (how many loops),
+    times_one (how many times the work of one they did), off (the share by which that exceeds cpus; negative if it is
+    less), core_alone (how many times the work of one was done by a loop that had the computer to itself; NaN in runs
+    that did not record it), measured_in. Empty if the run's journal has none.
     """
     rows = []
     for event in _journal(run):
@@ -82,7 +82,7 @@ def controls(run: Run) -> pd.DataFrame:
 
 
 def _journal(run: Run) -> Iterator[dict[str, Any]]:
-    """The events of a run's journal; a line that was cut off is none, and a run without a journal has none. Raises
+    """Yield the events in a run's journal; truncated lines are skipped, and a run without a journal has none. Raises
     UserError if the journal cannot be read."""
     file = run.path / "journal.jsonl"
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run shows about published claims: reproduced, not reproduced, undecided, or not testable here, and why.
+"""Verdicts of a run on published claims: reproduced, not reproduced, undecided, or not testable here, and why.
 
-`standing`: what a kind of run may say at all. `places`: where in a run a claim is judged. `judging`: how.
-A run in virtual time never says plainly that a claim is reproduced: it says "reproduced in virtual time", and the other
-verdicts in the same way.
+`standing`: what each kind of run may conclude. `places`: where in a run a claim is judged. `judging`: how. A run in
+virtual time never says plainly that a claim is reproduced: it says "reproduced in virtual time", and likewise for the
+other verdicts.
 """
 
 from collections.abc import Iterable
@@ -57,16 +57,16 @@ __all__ = [
 
 @cache
 def load_claims(folder: Path | None = None) -> tuple[Claim, ...]:
-    """The claims of a folder, by default experiments/claims, in the order of their numbers.
+    """Return the claims in a folder, by default experiments/claims, in the order of their numbers.
 
-    Raises SpecError with every mistake of a file.
+    Raises SpecError with every error in a file.
     """
     found = [load_claim(path) for path in (folder or paths.CLAIMS).glob("*.yaml")]
     return tuple(sorted(found, key=lambda claim: int(claim.claim[1:])))
 
 
 def claim_named(name: str) -> Claim:
-    """The claim of a name such as C4. Raises UserError where there is none."""
+    """Return the claim with a name such as C4. Raises UserError if there is none."""
     by_name = {claim.claim: claim for claim in load_claims()}
     if name.upper() not in by_name:
         raise UserError(f"There is no claim {name} in experiments/claims.{did_you_mean(name, by_name)}")
@@ -74,20 +74,23 @@ def claim_named(name: str) -> Claim:
 
 
 def concerns(claim: Claim, seen: Observed) -> bool:
-    """Whether a claim is about the factors that a run varies: without them, or with others, no cell is the claim's."""
+    """Return whether a claim is about the factors that a run varies; otherwise no cell of the run belongs to the
+    claim."""
     varied = {name for cell in seen.cells for name in cell.more}
     sides = (side for test in claim.tests for side in (test.of, test.to) if side is not None)
     return varied == {name for side in sides for name in side.more}
 
 
 def asks_for_claims(run: Run) -> bool:
-    """Return whether the spec of a run leaves claims to be judged, which is so unless it says ``claims: none``."""
+    """Return whether claims are judged for a run, which is the case unless its spec says ``claims: none``."""
     return (run.meta.get("spec") or {}).get("claims") != "none"
 
 
 def verify(run: Run, claims: Iterable[Claim] | None = None) -> Verdicts:
-    """Return the verdicts of a run on claims, in their order. By default these are all claims about the factors that it
-    varies, or none if its spec says ``claims: none``. A run that measured neither throughput nor packet rates has none.
+    """Return a run's verdicts on claims, in the order of the claims.
+
+    The default is all claims about the factors that the run varies, or none if its spec says ``claims: none``. A run
+    that measured neither throughput nor packet rates has no verdicts.
     """
     if not run.quantity.is_throughput or (claims is None and not asks_for_claims(run)):
         return Verdicts()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a run has to a verdict on a claim.
+"""The rules that turn a run's numbers into a verdict on a claim.
 
-A verdict is careful in one direction. A claim is reproduced only if the whole 95 % interval of every number that it is
-tested by lies in what its file accepts, and it is not reproduced only if one of them lies wholly outside. It is
-undecided where an interval does both and nothing else is in the way. Everything else is not testable here, with the
-reason. What was measured is given in any case, beside the published value.
+Verdicts are conservative. A claim is reproduced only if the whole 95 % interval of every number by which it is tested
+lies within the range that its file accepts, and it is not reproduced only if one of these intervals lies wholly
+outside. It is undecided if an interval lies partly inside and there is no other obstacle. Everything else is not
+testable here, with the reason. The measured values are always given beside the published ones.
 
-"Unchanged" is an equivalence: it is shown by two one-sided tests at 5 %, which is to say by a 90 % interval that lies
-within the bounds. Source: D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power approach
-for assessing the equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
+"Unchanged" is an equivalence: it is shown by two one-sided tests at 5 %, that is, by a 90 % interval within the bounds.
+Source: D. J. Schuirmann, A comparison of the two one-sided tests procedure and the power approach for assessing the
+equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,12 +42,12 @@ from orchestrator.stats import (
 from orchestrator.stats.intervals import CONFIDENCE
 
 EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided tests at 5 %
-_COLLAPSED = 0.003  # of the baseline: what carries less does not work, and is no measure for another (our choice)
+_COLLAPSED = 0.003  # share of the baseline below which a variant counts as broken, not as a reference (our choice)
 _EFFICIENCY = "efficiency"
 
 
 def judge(claim: Claim, seen: Observed) -> ClaimVerdict:
-    """The verdict of a run on a claim."""
+    """Return the verdict of a run on a claim."""
     evidence, beyond = [], []
     for test in claim.tests:
         options = places(test, claim.scope_of(test), seen.cells)
@@ -90,14 +90,15 @@ def _conclusion(evidence: Sequence[ClaimEvidence]) -> tuple[str, str]:
         return NOT_REPRODUCED, "; ".join(said) + (f"; {', '.join(others)} agrees" if others else "")
     if unknown:
         status = UNDECIDED if all(one.straddles for one in unknown) else NOT_TESTABLE
-        # One reason that holds for all is said once.
+        # A reason that applies to all of them is given once.
         return status, unknown[0].reason if len({one.reason for one in evidence}) == 1 else "; ".join(said)
     return REPRODUCED, "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A measured number; ``decisive``: the interval that must lie in what is accepted, narrower for an equivalence."""
+    """A measured number. ``decisive``: the interval that must lie in the accepted range, narrower for an
+    equivalence."""
 
     n: int
     boots: int
@@ -178,14 +179,15 @@ def _number(test: ClaimTest, place: Place, values: Mapping[Cell, Mapping[tuple[A
 def _on_one_testbed(
     of: Mapping[tuple[Any, ...], float], to: Mapping[tuple[Any, ...], float]
 ) -> tuple[dict[tuple[Any, ...], float], dict[tuple[Any, ...], float]]:
-    """Core counts are compared on one testbed: that which measured one core first."""
+    """Return the values of both cells on one testbed, the first that measured one core, because core counts are
+    compared."""
     first = min(to, key=lambda key: key[1:], default=None)
     sides = ({key: value for key, value in side.items() if first and key[0] == first[0]} for side in (of, to))
     return next(sides), next(sides)
 
 
 def _order(test: ClaimTest, place: Place, interval: Interval) -> str:
-    """Which of two variants is above the other with the same cores and tunnels, whatever their ratio is."""
+    """Return which of two variants is faster with the same cores and tunnels, whatever the ratio."""
     one, other = place.of.variant, place.to.variant
     if test.statistic != "ratio" or one == other or place.of.place != place.to.place or interval.is_range:
         return ""
@@ -202,7 +204,7 @@ def _not_planned(claim: Claim, test: ClaimTest, seen: Observed) -> str:
 
 
 def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
-    """Why there is no number."""
+    """Yield the reasons why there is no number."""
     if test.statistic == _EFFICIENCY and place.cores == 1:
         yield "one core only: an efficiency needs more cores beside it"
         return
@@ -222,7 +224,7 @@ def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
 
 
 def _doubts(test: ClaimTest, place: Place, number: _Number, options: Sequence[Place], seen: Observed) -> Iterable[str]:
-    """Why a number that was measured decides nothing."""
+    """Return the reasons why a measured number decides nothing."""
     both = list(dict.fromkeys((place.of, place.to)))
     facts = [seen.cells[key] for key in both]
     if test.statistic == _EFFICIENCY:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What judging a claim takes of a run, and nothing else, so that invented runs can be judged without writing them."""
+"""The part of a run on which claims are judged, as plain values, so that tests can invent runs without writing
+files."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,12 +17,12 @@ from orchestrator.store.clock import REAL, REAL_TIME
 
 @dataclass(frozen=True, slots=True)
 class CellFacts:
-    """What became of a planned cell, beside its throughputs.
+    """Facts about a planned cell other than its throughputs.
 
-    ``not_ok``: how many of its trials are failed, invalid or missing, or ok beside others on a shared computer.
-    ``of_baseline``: its throughput as a share of that without a tunnel; None where that was not measured. ``builds``:
-    how many builds of its module its trials are of. ``marked``: how many of its ok trials broke a limit that the spec
-    only reports.
+    ``not_ok``: how many of its trials are failed, invalid, missing, or ok but measured during others on a shared
+    computer. ``of_baseline``: its throughput as a share of that without a tunnel; None if that was not measured.
+    ``builds``: how many builds of its module its trials used. ``marked``: how many of its ok trials exceeded a limit
+    that the spec only reports.
     """
 
     not_ok: Mapping[str, int] = field(default_factory=dict)
@@ -34,11 +35,11 @@ class CellFacts:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A run as judging sees it.
+    """A run as the rules of `judging` see it.
 
     ``cells``: every planned cell. ``values``: {cell: {(testbed, boot, (block, round)): throughput in bit/s}} of ok
-    trials. ``unpatched``: the variants whose module is as the kernel has it. ``relaxed``: the
-    limits that the spec only reports and that are not so by default.
+    trials. ``unpatched``: the variants that use the kernel's own module. ``relaxed``: the limits that this spec only
+    reports, although they are enforced by default.
     """
 
     standing: Standing
@@ -52,12 +53,12 @@ class Observed:
 
     @property
     def variants(self) -> set[str]:
-        """The planned variants."""
+        """Return the planned variants."""
         return {key.variant for key in self.cells}
 
 
 def observe(run: Run) -> Observed:
-    """What a run has of it."""
+    """Return the part of a run on which claims are judged."""
     described = run.meta.get("variants") or {}
     spec = run.meta.get("spec") or {}
     report_only = (spec.get("limits") or {}).get("report_only") or ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in a run a claim is judged: chosen by what was planned, before any number is looked at."""
+"""The cells of a run at which a claim is judged, chosen from the plan before any number is looked at."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from orchestrator.spec.fields import PER_CORE
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The two cells of a test with some number of cores; ``in_scope``: whether the published number is about it."""
+    """The two cells of a test with some number of cores. ``in_scope``: whether the published number applies to it."""
 
     of: Cell
     to: Cell
@@ -20,12 +20,12 @@ class Place:
 
     @property
     def cores(self) -> int:
-        """How many cores the number is for."""
+        """Return the number of cores that the number is for."""
         return self.of.cores
 
 
 def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[Place]:
-    """All places of a test, in the scope or beyond it, one for each number of cores, the fewest cores first."""
+    """Return all places of a test, within the scope or beyond it: one per core count, in ascending order."""
     cells = frozenset(planned)
     found = []
     for cores in sorted({key.cores for key in cells}):
@@ -35,8 +35,9 @@ def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[Place
 
 
 def judged(options: Iterable[Place]) -> Place | None:
-    """The place that is judged: in the scope the nearest to what was published, of two equally near the one with fewer
-    cores; where none is in the scope, the nearest beyond it, which is reported and not judged."""
+    """Return the place that is judged: within the scope, the one nearest to the published one, and of two equally near
+    the one with fewer cores. If none is within the scope, return the nearest beyond it, which is reported but not
+    judged."""
     return min(options, key=lambda place: (not place.in_scope, place.distance, place.cores), default=None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What verdict on a claim a plan can lead to, before anything is measured."""
+"""The verdicts on a claim that a plan can lead to, before anything is measured."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ _EFFICIENCY = "efficiency"
 
 @dataclass(frozen=True, slots=True)
 class Possible:
-    """The verdicts that a run of a plan can give on a claim. ``against``: why it can decide nothing, or empty."""
+    """The possible verdicts on a claim. ``against``: the reasons why the plan can decide nothing, or empty."""
 
     verdicts: tuple[str, ...]
     against: tuple[str, ...]
 
     @property
     def testable(self) -> bool:
-        """Whether a run of the plan can decide the claim."""
+        """Return whether a run of the plan can decide the claim."""
         return not self.against
 
 
 def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -> Possible:
-    """What a run of ``plan`` on a testbed with ``facts`` can say about ``claim``, if all its trials are ok.
+    """Return the verdicts on ``claim`` that a run of ``plan`` can give on a testbed with ``facts``, if all trials are
+    ok.
 
-    ``restarts``: whether the testbed restarts its hosts between blocks; else all blocks are of one boot.
+    ``restarts``: whether the testbed restarts its hosts between blocks; otherwise all blocks share a boot.
     """
     standing = standing_of(facts)
     against = [standing.because] if standing.may == NOT_AT_ALL else []
@@ -42,7 +43,7 @@ def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -
 
 
 def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan, restarts: bool) -> Iterator[str]:
-    """What a plan lacks for one test of a claim; the rules are those of `judging`."""
+    """Yield what a plan lacks for one test of a claim; the rules are those of `judging`."""
     scope = claim.scope_of(test)
     options = places(test, scope, cells)
     place = judged(options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which runs may reproduce a claim of the paper: one rule, from which the pages that state it are made."""
+"""Which runs may reproduce a claim of the paper: one rule, from which the pages that state it are generated."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _TOPOLOGY = "site-to-site"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a kind of run may say about a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
+    """What a kind of run may conclude about a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
 
-    ``kind``: of runs, in the plural. ``because``: a clause that may follow a colon.
+    ``kind``: the runs, as a plural noun. ``because``: a clause that can follow a colon.
     """
 
     kind: str
@@ -25,8 +25,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decides: the run's topology, its testbed's provider (empty if unknown), its clock, and whether processors
-    were emulated."""
+    """The deciding facts: the run's topology, its testbed's provider (empty if unknown), its clock, and whether
+    processors were emulated."""
 
     topology: str
     provider: str
@@ -34,7 +34,7 @@ class Facts:
     emulated: bool
 
 
-# The first one whose condition holds.
+# The first entry whose condition holds applies.
 _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
     (
         Standing(
@@ -79,11 +79,12 @@ STANDINGS = tuple(standing for standing, _ in _RULES)
 
 
 def standing_of(facts: Facts) -> Standing:
-    """What a run may say about a claim."""
+    """Return what a run may conclude about a claim."""
     return next(standing for standing, holds in _RULES if holds(facts))
 
 
 def facts_of(meta: Mapping[str, Any], topology: str, clock: str) -> Facts:
-    """From the content of a run.json. A pool whose testbeds have different providers is as its least able one."""
+    """Return the facts in the content of a run.json. For a pool with several providers, they are those of the least
+    able."""
     testbed = meta.get("testbed") or {}
     return Facts(topology, str(testbed.get("provider") or ""), clock, bool(testbed.get("emulated")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A verdict on a claim and the numbers that it is made of, as values, and in words."""
+"""A verdict on a claim and the numbers behind it, as values and in words."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,16 +18,16 @@ AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, UNDECIDED: None, NOT_TESTABLE
 
 @dataclass(frozen=True, slots=True)
 class ClaimEvidence:
-    """One number of a claim as a run has it, beside the published one.
+    """One number of a claim as measured in a run, with the published one.
 
-    ``of``, ``to``: the cells, in words; ``to`` of an efficiency is the same with one core. ``cores``: at which the
-    number is. ``median``, ``low``, ``high``: in ``unit``; ``interval``: what low and high are ("95 % interval over
-    boots", "range"); all None or empty, and ``n`` (pairs, or trials of ``of``) and ``boots`` 0, where there is no
-    number. ``accepted_low``, ``accepted_high``: what agrees there, and ``accepted_because``. ``agrees``: True or False
-    where the whole interval lies inside or outside, None where nothing can be said, and ``reason`` says why.
-    ``straddles``: an interval that could decide lies partly inside, which is all that is in the way.
-    ``order``: which variant is above the other, in words; empty where the number does not compare variants.
-    ``invalid_attempts``: of these cells, those that a later attempt made good included.
+    ``of``, ``to``: the cells, in words; for an efficiency, ``to`` is the same cell with one core. ``cores``: the core
+    count of the number. ``median``, ``low``, ``high``: in ``unit``; ``interval``: what low and high are ("95 % interval
+    over boots", "range"). Without a number, these are None or empty, and ``n`` (pairs, or trials of ``of``) and
+    ``boots`` are 0. ``accepted_low``, ``accepted_high``: the accepted range, and ``accepted_because`` the reason for
+    it. ``agrees``: True or False if the whole interval lies inside or outside; None if nothing can be concluded, for
+    the ``reason`` given. ``straddles``: whether the only obstacle is that a decisive interval lies partly inside.
+    ``order``: which variant is faster, in words; empty if the number does not compare variants. ``invalid_attempts``:
+    of these cells, including those followed by a valid one.
     """
 
     name: str
@@ -57,14 +57,14 @@ class ClaimEvidence:
 
 @dataclass(frozen=True, slots=True)
 class ClaimVerdict:
-    """What a run shows about one claim. ``verdict``: one of `statuses_of` the run's clock.
+    """The verdict of a run on one claim. ``verdict``: one of `statuses_of` the run's clock.
 
-    ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict by either clock, True
-    where the claim is reproduced, False where it is not, None where it is undecided or not testable. ``with_invalid``:
-    whether the same follows with invalid attempts included, in a sentence; empty where there is none. ``reason``: why,
-    in a sentence or two. ``scope``: where the claim is judged, and ``scope_because``. ``evidence``: a row for each
-    number that the claim is tested by. ``beyond``: the same numbers with the most cores of the run where these are not
-    the place that is judged: reported only.
+    ``clock``: real or virtual, and ``measured_in`` the same in words; ``agrees``: the verdict regardless of the clock:
+    True if the claim is reproduced, False if it is not, None if it is undecided or not testable. ``with_invalid``: a
+    sentence on whether the verdict is the same with invalid attempts included; empty if there are none. ``reason``:
+    why, in a sentence or two. ``scope``: where the claim is judged, and ``scope_because`` why. ``evidence``: one row
+    per number by which the claim is tested. ``beyond``: the same numbers for the run's highest core count, if that is
+    not the place that is judged: only reported.
     """
 
     claim: str
@@ -87,7 +87,7 @@ class ClaimVerdict:
     with_invalid: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, for claims.json and --json."""
+        """Return JSON values for claims.json and --json."""
         return asdict(self)
 
 
@@ -101,7 +101,8 @@ class Verdicts(list[ClaimVerdict]):
 
 
 def conclusion(verdict: ClaimVerdict) -> str:
-    """What a verdict comes to, without numbers: it, and where it rests on several numbers which of them agree."""
+    """Return the essence of a verdict without numbers: its status and, if it rests on several numbers, which of them
+    agree."""
     said = [verdict.verdict]
     for one in verdict.evidence if len(verdict.evidence) > 1 else ():
         agrees = {True: "agrees", False: "disagrees", None: "decides nothing"}[one.agrees]
@@ -110,17 +111,17 @@ def conclusion(verdict: ClaimVerdict) -> str:
 
 
 def statuses_of(clock: str) -> tuple[str, ...]:
-    """All verdicts that a run with a clock, real or virtual, can give, in the order in which they are counted."""
+    """Return all verdicts that a run with a clock, real or virtual, can give, in the order in which they are listed."""
     return tuple(in_words(status, clock) for status in AGREES)
 
 
 def in_words(status: str, clock: str) -> str:
-    """A status as a run with a clock says it: in virtual time it says so."""
+    """Return the wording of a status for a clock: in virtual time, it says so."""
     return f"{status} in virtual time" if clock == VIRTUAL and status != NOT_TESTABLE else status
 
 
 def write_verdicts(run: Run, verdicts: Sequence[ClaimVerdict]) -> Path:
-    """Write the claims.json of a run. Raises OSError where it cannot be written."""
+    """Write the claims.json of a run and return its path. Raises OSError if it cannot be written."""
     about = {"schema": 2, "run_id": run.meta.get("run_id"), "clock": run.clock, "measured_in": run.measured_in}
     content = {**about, "verdicts": [verdict.to_json() for verdict in verdicts]}
     replace_file(run.path / NAME, to_json(content))
