@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawing beside a notebook that a report executes: its kernel forks a process for each figure that it saves, and goes
-on with its next cell. Writing the files of a figure takes longer than making it, and a notebook has one process.
+"""Drawing in parallel with a notebook: its kernel forks a process for each figure that it saves, and continues.
 
-The executed notebook shows such a figure by the path of its PNG; the report puts the picture there when it is drawn.
+Writing the files of a figure takes longer than making it, and a notebook has only one process. The executed notebook
+refers to such a figure by the path of its PNG; the report inserts the picture once it is drawn.
 """
 
 import base64
@@ -29,7 +29,8 @@ _SHOWN = re.compile(rf"{_MARK}([0-9a-f]*):")
 
 
 class Drawings:
-    """What one kernel draws beside itself. ``folder``: for what its processes and this one tell each other."""
+    """The figures that one kernel draws in parallel. ``folder``: for communication between its processes and this
+    one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,25 +39,25 @@ class Drawings:
         self.variables = {VARIABLE: str(folder)}
 
     def wait(self) -> None:
-        """Wait until everything is drawn. Each process that draws has a share of the lock until it ends."""
+        """Wait until everything is drawn. Each drawing process holds a shared lock until it ends."""
         with (self._folder / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def check(self) -> None:
-        """Raise UserError, with the end of a sentence that begins with the notebook's name, if a figure was not
-        drawn."""
+        """Raise UserError if a figure was not drawn. Its message continues a sentence that begins with the notebook's
+        name."""
         for path in sorted(self._folder.glob("*.json")):
             name, error = json.loads(path.read_text(encoding="utf-8"))
             raise UserError(f"failed in drawing {name}: {error}")
 
 
 def shown(png: Path) -> str:
-    """What stands for a picture's address in a notebook until `with_pictures` puts the picture there."""
+    """Return the placeholder for a picture in a notebook, until `with_pictures` inserts it."""
     return f"{_MARK}{os.fsencode(png.absolute()).hex()}:"
 
 
 def with_pictures(notebook: str) -> str:
-    """The text of an executed notebook with the pictures that were drawn beside it."""
+    """Return the text of an executed notebook with the pictures that were drawn in parallel."""
     return _SHOWN.sub(_picture, notebook)
 
 
@@ -64,25 +65,25 @@ def _picture(found: re.Match[str]) -> str:
     try:
         data = Path(os.fsdecode(bytes.fromhex(found[1]))).read_bytes()
     except OSError:
-        return ""  # not drawn, which the report tells
+        return ""  # not drawn, which the report states
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
-_drawing: dict[str, int] = {}  # processes by what they draw
+_drawing: dict[str, int] = {}  # processes by the figure that they draw
 
 
 def draw(name: str, write: Callable[[], None]) -> bool:
-    """Call ``write``, which writes the figure ``name``, in a process of its own, if a report executes this notebook;
-    returns whether it does.
+    """Call ``write``, which writes the figure ``name``, in a separate process if a report executes this notebook.
+    Return whether it does.
 
     The process is forked from a kernel that has other threads. It calls nothing that waits for these: neither Jupyter,
-    whose output it does not use, nor anything that has a thread pool.
+    whose output it does not use, nor anything with a thread pool.
     """
     place = os.environ.get(VARIABLE)
     if not place:
         return False
     folder = Path(place)
-    if earlier := _drawing.pop(name, None):  # the later drawing of a name is the one that stays
+    if earlier := _drawing.pop(name, None):  # the last drawing of a name is kept
         os.waitpid(earlier, 0)
     with (folder / _LOCK).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -97,7 +98,7 @@ def draw(name: str, write: Callable[[], None]) -> bool:
 
 
 def _be_drawing(folder: Path, name: str, write: Callable[[], None]) -> None:
-    """The process that draws, which never returns."""
+    """Run as the drawing process; never returns."""
     try:
         os.setsid()  # Jupyter ends a kernel by signals to its process group
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

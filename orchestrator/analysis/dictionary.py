@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data dictionary: every frame of a run, and of each column its type, unit and meaning.
+"""The data dictionary: every frame of a run with the type, unit and meaning of each column.
 
-`orch schema data` prints it as Markdown, which docs/data.md is; `Run.dictionary` is the same as a frame. A test
-compares it with the frames of real runs.
+`orch schema data` prints it as Markdown for docs/data.md; `Run.dictionary` is the same as a frame. A test compares it
+with the frames of real runs.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ _CELL = (*stored.LEVELS, _FACTOR)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A frame. ``name``: how it is had from a run; ``what``: a row of it, in a sentence."""
+    """A frame. ``name``: the expression that returns it, given a run; ``what``: the meaning of a row, in a sentence."""
 
     name: str
     what: str
@@ -47,7 +47,7 @@ class Table:
 
 
 def _spread(what: str, unit: str = "", end: str = "") -> tuple[Column, ...]:
-    """The columns median, low, high and interval of something, with an ending of their names."""
+    """Return the columns median, low, high and interval of a value, with a suffix to their names."""
     named = (("median", f"Median of {what}."), ("low", "Lower end of its interval."), ("high", "Upper end."))
     return (*(Column(f"{name}{end}", _F, unit, meaning) for name, meaning in named), _INTERVAL)
 
@@ -271,6 +271,7 @@ def _line(one: Column) -> str:
 
 
 def names_of(table: str) -> Iterable[str]:
-    """Return the names of a table's columns, without that of further factors. Raises KeyError where there is none."""
+    """Return the names of a table's columns, except those of further factors. Raises KeyError if there is no such
+    table."""
     found = {one.name: one for one in TABLES}[table]
     return [column.name for column in found.columns if column != _FACTOR]

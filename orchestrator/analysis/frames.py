@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ok attempts of a run hold beside their result, as tidy frames: a row per CPU, second, stream, softirq,
-interface or place of a loss. Read from the attempts' own files. `orchestrator.analysis.dictionary` has all columns."""
+"""Details of a run's ok attempts as tidy frames: a row per CPU, second, stream, softirq, interface or place of a loss.
+
+They are read from the attempts' own files. `orchestrator.analysis.dictionary` has all columns.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,10 +22,10 @@ COUNTERS = tuple(f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "
 def per_core(run: Run) -> pd.DataFrame:
     """Return one row per CPU of each ok trial: the shares (0 to 1) of its time in the measured window, by kind.
 
-    ``role``: whose CPU it is where each role has its own; ``cpu`` is then its number among those of the role, from 0
-    on. Else ``role`` is empty, and ``cpu`` the host's number. ``window_s``: the length of that window. ``cycles``: of
-    this CPU in it; ``joules``: of all processor packages of its host, the same for each CPU of a host; both are NaN
-    where they could not be read. Trials that are `shared` are left out.
+    ``role``: the CPU's role if each role has its own CPUs; ``cpu`` is then the number among those of the role, from 0
+    on. Otherwise ``role`` is empty, and ``cpu`` is the host's number. ``window_s``: the length of the window.
+    ``cycles``: those of this CPU in it; ``joules``: the energy of all processor packages of its host, the same for each
+    CPU of a host; both are NaN if they could not be read. Trials that are `shared` are left out.
     """
     rows: list[dict[str, Any]] = []
     for attempt in _ok_attempts(run):
@@ -43,8 +45,10 @@ def per_core(run: Run) -> pd.DataFrame:
 
 
 def per_second(run: Run) -> pd.DataFrame:
-    """Return one row per second of each ok trial with TCP or UDP traffic: ``second`` (from 1 on) and
-    ``throughput_bps`` of all tunnels together in bit/s."""
+    """Return one row per second of each ok trial with TCP or UDP traffic.
+
+    ``second`` is counted from 1; ``throughput_bps`` is that of all tunnels together, in bit/s.
+    """
     rows = [
         {**_about(attempt), "second": second, "throughput_bps": float(rate)}
         for attempt in _ok_attempts(run)
@@ -54,8 +58,10 @@ def per_second(run: Run) -> pd.DataFrame:
 
 
 def per_stream(run: Run) -> pd.DataFrame:
-    """Return one row per generator process of each ok trial: ``tunnel``, ``direction``, ``throughput_bps`` in bit/s and
-    ``retransmits`` (TCP segments; missing for UDP)."""
+    """Return one row per generator process of each ok trial.
+
+    Columns: ``tunnel``, ``direction``, ``throughput_bps`` in bit/s and ``retransmits`` (TCP segments; missing for UDP).
+    """
     columns = ("tunnel", "direction", "throughput_bps", "retransmits")
     rows = [
         {**_about(attempt), **{name: stream.get(name) for name in columns}}
@@ -66,8 +72,10 @@ def per_stream(run: Run) -> pd.DataFrame:
 
 
 def softirqs(run: Run) -> pd.DataFrame:
-    """Return one row per CPU and kind of softirq (NET_RX, TIMER, ...) of each ok trial: ``count``, how often it ran in
-    the measured window. ``role`` and ``cpu`` are as in `per_core`."""
+    """Return one row per CPU and kind of softirq (NET_RX, TIMER, ...) of each ok trial.
+
+    ``count``: how often it ran in the measured window. ``role`` and ``cpu`` are as in `per_core`.
+    """
     rows: list[dict[str, Any]] = []
     for attempt in _ok_attempts(run):
         stored = (attempt.get("probes") or {}).get("softirqs") or ()
@@ -80,8 +88,10 @@ def softirqs(run: Run) -> pd.DataFrame:
 
 
 def interfaces(run: Run) -> pd.DataFrame:
-    """Return one row per network interface of each ok trial: what it received (``rx_``) and sent (``tx_``) in the
-    measured window of ``window_s`` seconds, in bytes, packets and dropped packets."""
+    """Return one row per network interface of each ok trial, with its counters in the measured window.
+
+    Columns include bytes, packets and dropped packets, received (``rx_``) and sent (``tx_``) in ``window_s`` seconds.
+    """
     rows = [
         {**_about(attempt), "role": role, "interface": interface, "window_s": probes.get("window_s")}
         | {name: counted.get(name) for name in COUNTERS}
@@ -96,8 +106,8 @@ def interfaces(run: Run) -> pd.DataFrame:
 def drops(run: Run) -> pd.DataFrame:
     """Return one row per place at which an ok trial lost packets: ``role``, ``where`` and the number of ``packets``.
 
-    ``where``: an interface and its direction, as in `wan0 rx`; or, of the loads of a packet generator, what the packets
-    were lost in. ``load``: the number of that load, from 1 on; missing for the counters of interfaces.
+    ``where``: an interface and its direction, as in `wan0 rx`; or, for the loads of a packet generator, the component
+    that lost the packets. ``load``: the number of that load, from 1 on; missing for the counters of interfaces.
     """
     rows: list[dict[str, Any]] = []
     for attempt in _ok_attempts(run):
@@ -130,8 +140,11 @@ def over_time(run: Run) -> pd.DataFrame:
 
 
 def probed(run: Run) -> pd.DataFrame:
-    """Return one row per probe of the spec and place, of each ok trial: ``probe``, its name; ``host``; ``role`` (empty
-    of a tracepoint, which is counted on the whole host); ``value``, missing where only the output is kept; ``unit``."""
+    """Return one row per ok trial, probe of the spec, and place.
+
+    ``probe``: its name; ``host``; ``role`` (empty for a tracepoint, which is counted on the whole host); ``value``,
+    missing if only the output is kept; ``unit``.
+    """
     columns = ("probe", "host", "role", "value", "unit")
     rows = [
         {**_about(attempt), **{name: row[name] for name in columns}}
@@ -142,7 +155,7 @@ def probed(run: Run) -> pd.DataFrame:
 
 
 def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
-    """The length of an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
+    """Return an attempt's measured window in seconds, and {host: joules of its processor packages in it}."""
     probes = attempt.get("probes") or {}
     found = {}
     for host, zones in (probes.get("energy_j") or {}).items():
@@ -153,8 +166,8 @@ def _window_and_joules(attempt: Mapping[str, Any]) -> tuple[float | None, dict[s
 
 
 def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], int]:
-    """Return {(role, the host's number of a CPU): its number among those of the role}, from an attempt's ``per_cpu``;
-    empty where all roles share them."""
+    """Return {(role, the host's number of a CPU): its number within the role} from an attempt's ``per_cpu``; empty if
+    all roles share them."""
     of_roles: dict[str, list[int]] = {}
     for row in per_cpu:
         if role := row.get("role"):
@@ -163,7 +176,7 @@ def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int]
 
 
 def _ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
-    """The accepted attempt of each ok trial that is not `shared` and is one of the run's, in the plan's order."""
+    """Yield the accepted attempt of each ok trial of the run that is not `shared`, in the plan's order."""
     wanted = set(run.trials["trial_id"])
     for attempt in read_attempts(run.path, run.meta):
         if attempt["status"] == "ok" and attempt["trial_id"] in wanted and not attempt.get("shared_computer"):
@@ -178,7 +191,7 @@ def _about(attempt: Mapping[str, Any]) -> dict[str, Any]:
 def _place(run: Run, cpu: Mapping[str, Any], places: Mapping[tuple[str, int], int]) -> dict[str, Any]:
     role = cpu.get("role") or ""
     host = cpu.get("host")
-    if host is None:  # of runs with one host
+    if host is None:  # runs with one host do not name it
         host = next((one["name"] for one in run.testbed.get("hosts") or ()), "")
     return {"host": host, "role": role, "cpu": places.get((role, cpu["cpu"]), cpu["cpu"])}
 

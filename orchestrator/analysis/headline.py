@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who won, and by how much: what a reader wants to know first, said no more strongly than the numbers allow.
+"""The headline of a run: which variant is best, and by how much, stated no more strongly than the numbers allow.
 
-The place that the headline is about (a number of cores and tunnels) is chosen from the plan, before any number is
-looked at: `standings.in_order_of_size`. A place without a valid trial is named, and the next one in that order takes
-its turn.
+The place of the headline (a number of cores and tunnels) is chosen from the plan, before any number is looked at:
+`standings.in_order_of_size`. A place without a valid trial is named, and the next one in that order is used.
 
-There a variant has won if the 95 % interval of its paired ratio to each other variant lies above 1. With too few rounds
-for such an interval it can only be ahead, in every round that both have.
+A variant has won there if the 95 % interval of its paired ratio to each other variant lies above 1. With too few rounds
+for such an interval, it can only be ahead, namely in every common round.
 """
 
 from collections import Counter
@@ -40,14 +39,14 @@ from orchestrator.store.clock import MEANING, NOT_MODELLED
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNPATCHED = ("vanilla", "threaded")  # where a run does not say which modules are as the kernel has them
-_FEWEST_VALID = 0.5  # of the trials that were tried: with fewer valid ones nobody is named
+_UNPATCHED = ("vanilla", "threaded")  # for runs that do not record which modules are the kernel's own
+_FEWEST_VALID = 0.5  # share of the attempted trials that must be valid for a variant to be named
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What came out, in words. ``verdict``: a sentence; ``leads``: the ratios that matter, most of them against
-    unpatched modules; ``remarks``: sentences that belong to it."""
+    """The result of a run, in words. ``verdict``: a sentence; ``leads``: the most relevant ratios, mostly to unpatched
+    modules; ``remarks``: further sentences."""
 
     verdict: str
     standing: Standing | None = None
@@ -57,7 +56,7 @@ class Headline:
 
     @property
     def ratios(self) -> str:
-        """The ratios as a sentence; empty where there is none."""
+        """Return the ratios as a sentence; empty if there are none."""
         if not self.leads or self.standing is None:
             return ""
         if not self.quantity.is_throughput:
@@ -67,7 +66,8 @@ class Headline:
 
     @property
     def lead_texts(self) -> list[str]:
-        """Each lead of a quantity of the user's own: how many times as high it is with one variant as with another."""
+        """Return each lead in a user-defined quantity as text: how many times as high it is with one variant as with
+        another."""
         said = []
         for lead in self.leads:
             first, second = (lead.variant, lead.other) if self.quantity.higher else (lead.other, lead.variant)
@@ -76,7 +76,7 @@ class Headline:
 
 
 def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
-    """What a run came to. ``found``: its `standings`, where they are at hand."""
+    """Return the headline of a run. ``found``: its `standings`, if already computed."""
     found = standings(run) if found is None else found
     first = _of(run, found)
     if (included := with_invalid(run)) is not None and first.standing is not None:
@@ -91,7 +91,7 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
 
 
 def _conclusion(found: Headline) -> str:
-    """What a headline comes to, without numbers: the verdict, and which ratios are above 1, below it, or neither."""
+    """Return a headline's essence without numbers: the verdict, and which ratios are above 1, below it, or neither."""
     said = [found.verdict.removesuffix(".")]
     for lead in found.leads:
         more, less = ("carried more", "carried less") if found.quantity.is_throughput else ("was better", "was worse")
@@ -126,8 +126,8 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
 
 
 def _few_valid(run: Run) -> str:
-    """The verdict on a run most of which did not work; empty for others."""
-    counts = {**run.counts(), "missing": 0}  # what was not tried, such as after an interruption, says nothing
+    """Return the verdict on a run most of whose trials did not work; empty for others."""
+    counts = {**run.counts(), "missing": 0}  # trials that were never attempted, as after an interruption, do not count
     tried = sum(counts.values())
     if counts["ok"] >= _FEWEST_VALID * tried:
         return ""
@@ -135,7 +135,7 @@ def _few_valid(run: Run) -> str:
 
 
 def _matter(run: Run, standing: Standing) -> list[Lead]:
-    """The leads over unpatched modules, vanilla first, and over the second where that is another."""
+    """Return the leads over unpatched modules, vanilla first, and over the second variant if that is another."""
     described = run.meta.get("variants") or {}
 
     def is_unpatched(name: str) -> bool:
@@ -179,14 +179,14 @@ def _verdict(run: Run, standing: Standing) -> str:
 
 
 def _absent(run: Run, standing: Standing) -> list[str]:
-    """The variants that were planned at a place and have no valid trial there."""
+    """Return the variants that were planned at a place but have no valid trial there."""
     planned = set(_at(run.planned, standing.key.place)["variant"])
     there = {row["variant"] for row in standing.rows}
     return [name for name in run.variants if name in planned and name not in there]
 
 
 def _skipped(run: Run, places: Sequence[Cell], standing: Standing) -> list[str]:
-    """A sentence on the larger places that came to nothing."""
+    """Return a sentence on the preferred places without a result."""
     if not places:
         return []
     said = [f"{place_in_words(place)} ({lost_in_words(_counts(_at(run.planned, place)))})" for place in places]
@@ -221,7 +221,7 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
 
 
 def _of_trials(run: Run, standing: Standing) -> str:
-    """How many of the trials at a place are ok, and what became of the attempts that are not."""
+    """Return how many of the trials at a place are ok, and the outcome of the attempts that are not."""
     place = standing.key.place
     counts = _counts(_at(run.planned, place))
     tried = _counts(_at(run.attempts[run.attempts["kind"] == "measure"], place))
@@ -245,7 +245,7 @@ def _counts(trials: "pd.DataFrame") -> Counter[str]:
 
 
 def _elsewhere(found: Sequence[Standing], failed: Sequence[Cell]) -> list[str]:
-    """One sentence over all planned places, where there are several."""
+    """Return one sentence on all planned places, if there are several."""
     places = len(found) + len(failed)
     if places < 2:
         return []

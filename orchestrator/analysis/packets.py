@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packet rates: of trials with pktgen, what one rate carried, or the bounds between which a search found the highest.
+"""Packet rates of trials with pktgen: the rate received at a given load, or the bounds of the highest rate that a
+search found.
 
-Never beside TCP's throughput: a rate with bounded loss is another quantity. And what bounds a rate is itself one of
-two things (`bounded_by`), which have no ratio to each other.
+They are never compared with TCP's throughput: a rate with bounded loss is a different quantity. Rates also differ in
+what bounds them (`bounded_by`); ratios between different kinds are meaningless.
 """
 
 import math
@@ -16,15 +17,15 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
 from orchestrator.stats import summarize_boots
 
-# Which rate: its columns of the lower and the upper bound, and what it is.
+# For each goal: the columns of the lower and the upper bound, and its meaning.
 GOALS = {
     "pdr": ("pdr_lower_pps", "pdr_upper_pps", "highest rate with few losses (PDR)"),
     "ndr": ("ndr_lower_pps", "ndr_upper_pps", "highest rate without a loss (NDR)"),
     "received": ("received_pps", "received_pps", "what arrived of the rate that was sent"),
 }
 # What bounds a cell's rate. Losses: the generator offered more, and too much of it was lost (an open loop). Closed
-# loop: no load lost too much, and yet the generator sent clearly less than it does without a tunnel, since it waits for
-# what takes its packets. Generator: it came as near to what it sends without a tunnel as the limit headroom says.
+# loop: no load lost too much, but the generator sent clearly less than without a tunnel, since it waits for the
+# receiver of its packets. Generator: it sent nearly as much as without a tunnel, within the limit headroom.
 LOSSES, CLOSED_LOOP, GENERATOR, HIGHEST_LOAD, MIXED = "losses", "closed loop", "generator", "highest load", "differs"
 CLOSED_LOOP_NOTE = (
     "Closed loop: whatever takes a packet from the generator handles it before the next one is made, so that the "
@@ -32,8 +33,8 @@ CLOSED_LOOP_NOTE = (
     "taken at once, and dropped where there are too many; the rate is the highest whose losses stay within the goal. "
     "These are two quantities, and a ratio of one to the other means nothing."
 )
-FINAL_S = 60.0  # RFC 2544, section 24: how long the loads last at least that decide
-_LOST = 0.005  # of the packets at the highest load: with fewer, losses do not bound the rate
+FINAL_S = 60.0  # RFC 2544, section 24: minimum duration of the deciding loads
+_LOST = 0.005  # share of lost packets at the highest load below which losses do not bound the rate
 _COLUMNS = [
     "goal",
     "n",
@@ -51,13 +52,13 @@ _NUMBERS = [name for name in _COLUMNS if name.endswith("_pps")] + ["loss_ratio",
 
 
 def goals(run: Run) -> list[str]:
-    """The goals that a run has numbers for: those of a search, else what was received."""
+    """Return the goals for which a run has numbers: those of a search, or else the received rate."""
     found = [goal for goal in ("pdr", "ndr") if run.trials[GOALS[goal][0]].notna().any()]
     return found or ["received"]
 
 
 def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
-    """One row an ok trial and goal.
+    """Return one row per ok trial and goal.
 
     Columns: the levels, testbed, boot, block, round, trial_id, goal, lower_pps, upper_pps, loss_ratio.
     """
@@ -73,13 +74,13 @@ def packet_trials(run: Run, kind: str = "measure") -> pd.DataFrame:
 
 
 def packet_cells(run: Run) -> pd.DataFrame:
-    """One row per planned cell and goal, in the order of places and variants.
+    """Return one row per planned cell and goal, in the order of places and variants.
 
     Columns: the levels; goal; n (ok trials), boots, failed, invalid, missing; median_pps, low_pps, high_pps, interval:
-    of the lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median a core;
-    baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline,
-    generator_bound: not where a rate was given; bounded_by: losses, closed loop, generator, highest load (it was not
-    lost, and there is no baseline), differs (from trial to trial), or nothing where a rate was given; measured_in.
+    of the lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median per
+    core; baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline,
+    generator_bound: not for a given rate; bounded_by: losses, closed loop, generator, highest load (it was not lost,
+    and there is no baseline), differs (from trial to trial), or empty for a given rate; measured_in.
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")
@@ -125,7 +126,8 @@ def packet_cells(run: Run) -> pd.DataFrame:
 
 
 def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, headroom: float) -> str:
-    """What bounds the rate of a trial: with an upper bound, or losses at the highest load, these are losses."""
+    """Return what bounds the rate of a trial: losses if it has an upper bound, or if packets were lost at the highest
+    load."""
     if trial["loss_ratio"] > _LOST if trial["goal"] == "received" else not math.isnan(trial["upper_pps"]):
         return LOSSES
     if math.isnan(baseline_pps):
@@ -134,9 +136,9 @@ def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, headroom: float) 
 
 
 def search_note(run: Run) -> str:
-    """How the loads of a run's searches differ from what RFC 2544 asks for; empty where none was searched.
+    """Return a sentence on how the loads of a run's searches differ from RFC 2544; empty if there was no search.
 
-    Source: RFC 2544, section 24 (a trial of 60 s at least in the final determination) and section 26.1.
+    Source: RFC 2544, section 24 (a trial of at least 60 s in the final determination) and section 26.1.
     """
     blocks = (run.meta.get("plan") or {}).get("blocks") or ()
     traffic: Mapping[str, Any] = next((trial["traffic"] for block in blocks for trial in block["trials"]), {})
@@ -149,7 +151,8 @@ def search_note(run: Run) -> str:
 
 
 def in_order(key: Cell) -> tuple[Any, ...]:
-    """Where a cell stands, whatever its variant: by cores, tunnels, packet size (mixtures last) and other factors."""
+    """Return the sort key of a cell regardless of its variant: cores, tunnels, packet size (mixtures last), other
+    factors."""
     size = key.packet_size
     return key.cores, key.tunnels, not isinstance(size, int), size if isinstance(size, int) else 0, key.place.order
 

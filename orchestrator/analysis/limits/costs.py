@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs: Gbit/s per busy core, CPU time and cycles per packet, and energy, beside its throughput."""
+"""The cost of a cell: Gbit/s per busy core, CPU time and cycles per packet, and energy, along with its throughput."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -12,16 +12,17 @@ from orchestrator.analysis.limits.loads import Load
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU
 
-INNER_PACKET_BYTES = DEFAULT_MTU  # what a full TCP segment fills
+INNER_PACKET_BYTES = DEFAULT_MTU  # the size of a packet with a full TCP segment
 COUNTED = {"cycles_a_packet": "cycles of CPUs (no hardware counter)", "joules_a_gbit": "energy (no RAPL counter)"}
 COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet", *COUNTED]
 
 
 @dataclass(frozen=True)
 class Part:
-    """CPU time of a packet at one place: a role (or a host that roles share), in softirqs ("softirq") or not ("other").
+    """The CPU time per packet at one place: a role (or a host that roles share), in softirqs ("softirq") or not
+    ("other").
 
-    ``ns``: nanoseconds for each 1420 bytes of throughput.
+    ``ns``: nanoseconds per 1420 bytes of throughput.
     """
 
     group: str
@@ -30,8 +31,8 @@ class Part:
 
 
 def parts_of(load: Load) -> list[Part]:
-    """The CPU time of a packet by role and kind, in the path's order; together they are all the time that CPUs of the
-    path were busy."""
+    """Return the CPU time per packet by role and kind, in the path's order. The sum is all busy time of the path's
+    CPUs."""
     found = []
     for group in load.groups:
         for kind, cpus in (("other", group.total - group.softirqs), ("softirq", group.softirqs)):
@@ -40,19 +41,19 @@ def parts_of(load: Load) -> list[Part]:
 
 
 def packet_ns(throughput_bps: float) -> float:
-    """How long a packet of 1420 bytes takes at a throughput in bit/s, in nanoseconds."""
+    """Return the duration in nanoseconds of 1420 bytes at a throughput in bit/s."""
     return 1e9 * 8 * INNER_PACKET_BYTES / throughput_bps
 
 
 def costs(run: Run) -> pd.DataFrame:
-    """One row per cell whose CPUs were sampled.
+    """Return one row per cell whose CPUs were sampled.
 
-    Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
-    took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);
-    bps_a_busy_core, throughput by gateway_cores, by busy_cores where roles share CPUs; ns_a_packet, the same CPU time
-    in nanoseconds for each packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
-    energy of the processors of the hosts that have these CPUs, whatever else ran on them, for each Gbit of throughput:
-    medians over trials, NaN where they could not be read; measured_in.
+    Columns: the levels; n (trials); throughput_bps (median); busy_cores, the CPU time of the whole path, including
+    generator and server, as a number of CPUs, and gateway_cores, that of the two gateways alone (NaN if roles share
+    CPUs); bps_a_busy_core, throughput per gateway core, or per busy core if roles share CPUs; ns_a_packet, the same CPU
+    time in nanoseconds per packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
+    energy of the processors of the hosts with these CPUs, including whatever else ran on them, per Gbit of throughput:
+    medians over trials, NaN if they could not be read; measured_in.
     """
     rows: list[dict[str, Any]] = []
     counted = _counted(run)
@@ -76,7 +77,7 @@ def costs(run: Run) -> pd.DataFrame:
 
 
 def _counted(run: Run) -> dict[tuple[Cell, str], float]:
-    """The medians of cycles_a_packet and joules_a_gbit of each cell that has them."""
+    """Return {(cell, column): median} for cycles_a_packet and joules_a_gbit of the cells that have them."""
     rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
     found: dict[tuple[Cell, str], list[float]] = {}
     by_trial = of_gateways(run).groupby("trial_id")
@@ -95,13 +96,13 @@ def _counted(run: Run) -> dict[tuple[Cell, str], float]:
 
 
 def of_gateways(run: Run) -> pd.DataFrame:
-    """The rows of a run's `per_core` whose CPUs the cost of a cell is of: those of the gateways, or of the hosts that
+    """Return the rows of a run's `per_core` that enter the cost of a cell: those of the gateways, or of the hosts that
     roles share."""
     samples = run.per_core
     return samples[(samples["role"] == "") | samples["role"].str.startswith("gateway")]
 
 
 def not_readable(table: pd.DataFrame) -> str:
-    """A sentence on what of `costs` could not be read in any cell; empty where all could be."""
+    """Return a sentence on the columns of `costs` that could not be read in any cell; empty if all could be."""
     names = [words for name, words in COUNTED.items() if table[name].isna().all()]
     return f"Not readable here: {' and '.join(names)}." if names and len(table) else ""

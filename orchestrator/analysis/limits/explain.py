@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run, a cell, or the difference between two cells, explained in text."""
+"""Explanations in text: of a run, of a cell, or of the difference between two cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,12 +15,15 @@ from orchestrator.spec import Cell
 
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
 _HEADS = {"cycles_a_packet": "cycles per packet", "joules_a_gbit": "J per Gbit"}
-_BAR = 20  # characters of a bar that is full
+_BAR = 20  # characters of a full bar
 
 
 def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
-    """The cell that ``words`` mean: levels with commas or spaces between them, a variant by its name and any level as
-    factor=level, such as ``vanilla,cores=16,tunnels=1``. Raises UserError where that is no cell, or several."""
+    """Return the cell that ``words`` describe, such as ``vanilla,cores=16,tunnels=1``.
+
+    The words are separated by commas or spaces: a variant by its name, and any level as factor=level. Raises UserError
+    if they match no cell or several.
+    """
     wanted: dict[str, str] = {}
     for word in words.replace(",", " ").split():
         name, equals, level = word.partition("=")
@@ -46,12 +49,12 @@ def _factors(known: Sequence[Load]) -> list[str]:
 
 
 def _words(key: Cell) -> str:
-    """A cell as ``cell_named`` reads it."""
+    """Return a cell in the form that ``cell_named`` reads."""
     return ",".join([key.variant, *(f"{name}={level}" for name, level in key.items() if name != "variant")])
 
 
 def explain_run(run: Run) -> Iterator[str]:
-    """Lines on the whole run: the limit and the cost of every cell, and which rankings reverse when cost counts."""
+    """Yield lines on the whole run: the limit and the cost of every cell, and the rankings that cost reverses."""
     known = run.loads
     if not known:
         yield no_samples(run)
@@ -86,14 +89,14 @@ def explain_run(run: Run) -> Iterator[str]:
 
 
 def no_samples(run: Run) -> str:
-    """Why nothing can be explained."""
+    """Return the reason why nothing can be explained."""
     if run.counts_packets:
         return "This run searched for packet rates: the CPUs of its cells are not described here yet."
     return "No cell of this run has a valid trial with samples of its CPUs."
 
 
 def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[str]:
-    """Lines on one cell; with ``against``, also on what differs between the two."""
+    """Yield lines on one cell; with ``against``, also on the differences between the two."""
     yield from _one(run, load)
     if against is None:
         return
@@ -126,7 +129,7 @@ def _one(run: Run, load: Load) -> Iterator[str]:
 
 
 def _stages(run: Run, key: Cell) -> Iterator[str]:
-    """The CPU time of a packet by stage, where the cell was profiled."""
+    """Yield lines on the CPU time per packet by stage, if the cell was profiled."""
     profile = next((one for one in run.profiles if one.key == key), None)
     if profile is None:
         return
@@ -158,7 +161,7 @@ def _bar(group: Group) -> str:
 
 
 def _difference(load: Load, against: Load) -> Iterator[str]:
-    """What differs between two cells, the largest part first."""
+    """Yield lines on the differences between two cells, the largest part first."""
     ratio = load.throughput_bps / against.throughput_bps
     yield f"{load.key} carries {ratio:.2f} times as much as {against.key}."
     one, other = limit_of(load), limit_of(against)
@@ -173,7 +176,7 @@ def _difference(load: Load, against: Load) -> Iterator[str]:
 
 
 def _difference_by_stage(run: Run, key: Cell, other: Cell) -> Iterator[str]:
-    """The same by stage, where both cells were profiled."""
+    """Yield lines on the differences by stage, if both cells were profiled."""
     known = {one.key: one for one in run.profiles}
     if key not in known or other not in known:
         return
@@ -189,7 +192,7 @@ def _both_limits(one: Limit, other: Limit) -> str:
 
 
 def _median_trial(run: Run, key: Cell) -> str:
-    """The folder of the trial whose throughput is nearest to the cell's median; "" without one."""
+    """Return the folder of the trial whose throughput is nearest to the cell's median; empty without one."""
     rows: list[Mapping[Any, Any]] = [row for row in run.measured.to_dict("records") if Cell.of(row) == key]
     rows = sorted(rows, key=lambda row: row["throughput_bps"])
     if not rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How busy the CPUs of each role were while a cell was measured, and what else tells which of them was the limit."""
+"""How busy the CPUs of each role were while a cell was measured, with other facts that identify the limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ from orchestrator.spec.links import RATE
 class Group:
     """The CPUs of one role, or of a host that several roles share.
 
-    ``busy``: the share (0 to 1) of the measured window that each CPU did not idle, the busiest first; ``softirq``: the
-    share that each of them spent in softirqs, in the same order. Both are medians over trials, by rank and not by the
-    CPU's number: what moves from CPU to CPU between trials is the busiest CPU in each of them.
+    ``busy``: the share (0 to 1) of the measured window in which each CPU was not idle, the busiest first; ``softirq``:
+    the share that each of them spent in softirqs, in the same order. Both are medians over trials, by rank and not by
+    CPU number: work that moves between CPUs from trial to trial is on the busiest CPU in each of them.
     """
 
     name: str
@@ -29,30 +29,30 @@ class Group:
 
     @property
     def total(self) -> float:
-        """How many CPUs were busy, all shares together."""
+        """Return the sum of all shares: the number of busy CPUs."""
         return sum(self.busy)
 
     @property
     def mean(self) -> float:
-        """The mean share for which a CPU was busy."""
+        """Return the mean share for which a CPU was busy."""
         return self.total / len(self.busy)
 
     @property
     def softirqs(self) -> float:
-        """How many CPUs' worth of time went to softirqs; the rest of ``total`` is processes and kernel threads."""
+        """Return the time in softirqs as a number of CPUs; the rest of ``total`` is processes and kernel threads."""
         return min(sum(self.softirq), self.total)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is known of one cell: its throughput, what surrounds it, and its CPUs by role, in the path's order.
+    """The facts about one cell: its throughput, reference values, and its CPUs by role, in the path's order.
 
-    ``baseline_bps``: what passed without a tunnel, ``offered_bps``: what the sender was told to send at most,
-    ``link_bps``: what the link between the gateways carries in all directions of the traffic together, in bits of its
-    frames; each None where unknown. ``frame_overhead``: how many bits the link carries for each bit of
-    ``throughput_bps``. ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator
-    not to be the limit. ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the trials that the
-    medians are of. ``seen``: by group, what the cell's profile saw; empty where it was not profiled.
+    ``baseline_bps``: the throughput without a tunnel; ``offered_bps``: the highest rate that the sender was told to
+    send; ``link_bps``: the capacity of the link between the gateways, for all directions of the traffic together, in
+    bits of its frames; each None if unknown. ``frame_overhead``: bits on the link per bit of ``throughput_bps``.
+    ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator not to be the limit.
+    ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the number of trials behind the medians.
+    ``seen``: the observations of the cell's profile, by group; empty if it was not profiled.
     """
 
     key: Cell
@@ -68,7 +68,7 @@ class Load:
     seen: Mapping[str, Seen] = field(default_factory=dict)
 
     def group(self, name: str) -> Group | None:
-        """The CPUs of a role; None where it has none of its own."""
+        """Return the CPUs of a role; None if it has none of its own."""
         return next((group for group in self.groups if group.name == name), None)
 
 
@@ -76,7 +76,8 @@ _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
 def loads(run: Run) -> list[Load]:
-    """The load of every cell with an ok trial whose CPUs were sampled, in the order of `orchestrator.analysis.cells`.
+    """Return the load of every cell with an ok trial whose CPUs were sampled, in the order of
+    `orchestrator.analysis.cells`.
 
     Cells measured on several testbeds of a pool are described by all their trials together.
     """
@@ -118,7 +119,7 @@ def loads(run: Run) -> list[Load]:
 
 
 def _groups(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
-    """The groups of CPUs that ``column`` names, medians over trials by rank."""
+    """Return the groups of CPUs given by ``column``, as medians over trials by rank."""
     ranked: dict[str, list[list[tuple[float, float]]]] = {}
     for rows in trials:
         mine: dict[str, list[tuple[float, float]]] = {}
@@ -141,7 +142,8 @@ def _traffic(run: Run) -> Mapping[str, Any]:
 
 
 def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
-    """What all tunnels together were told to send in all directions, in bit/s; None where as fast as it goes."""
+    """Return the rate at which all tunnels together were told to send in all directions, in bit/s; None at full
+    speed."""
     rate = key.get("traffic.bitrate", traffic.get("bitrate_bps"))
     if not rate or rate == MAX:
         return None
@@ -149,21 +151,22 @@ def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
 
 
 def _directions(traffic: Mapping[str, Any], key: Cell) -> int:
-    """In how many directions the traffic goes."""
+    """Return the number of directions of the traffic."""
     return 2 if key.get("traffic.direction", traffic.get("direction")) == "both" else 1
 
 
 def link_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
-    """What a link that the cell shapes carries in all directions of the traffic, in bit/s of its frames; else None."""
+    """Return the capacity of a link that the cell shapes, for all directions of the traffic together, in bit/s of its
+    frames; None if it is not shaped."""
     rate = key.get(RATE)
     return float(rate) * _directions(traffic, key) if rate else None
 
 
 def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
-    """Bits of Ethernet frames on the link between the gateways for each bit of payload in full packets.
+    """Return the bits of Ethernet frames on the link between the gateways per bit of payload in full packets.
 
-    A frame has 14 bytes before its IP packet. WireGuard adds 60 bytes (IPv4, UDP, its header and tag) to a packet that
-    it pads to 16 bytes, though not beyond the tunnel's MTU.
+    A frame has 14 bytes before its IP packet. WireGuard adds 60 bytes (IPv4, UDP, its header and tag) to a packet,
+    which it pads to a multiple of 16 bytes but not beyond the tunnel's MTU.
     """
     version = 6 if traffic.get("ip_version") == 6 else 4
     udp = key.get("traffic.protocol", traffic.get("protocol")) == "udp"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the order of variants changes when throughput is divided by the cores that it kept busy."""
+"""Reversals of the ranking of variants when throughput is divided by the number of busy cores."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from orchestrator.stats import PairedRatio, paired_ratio
 
 @dataclass(frozen=True)
 class Reversal:
-    """A place (all levels but the variant) at which the variant with the highest median of throughput, ``fastest``, is
-    not the one with the highest median of throughput for each busy core, ``cheapest``.
+    """A place (all levels but the variant) at which the variant with the highest median throughput, ``fastest``, is not
+    the one with the highest median throughput per busy core, ``cheapest``.
 
-    ``core``: what a busy core is here, in words. ``rate``: how many times as much as the cheapest the fastest carries,
-    paired by round; ``each``: how many times as much as the fastest the cheapest carries for each busy core.
+    ``core``: what a busy core is here, in words. ``rate``: the ratio of the fastest's throughput to the cheapest's,
+    paired by round; ``each``: the ratio of the cheapest's throughput per busy core to the fastest's.
     """
 
     place: Cell
@@ -31,12 +31,12 @@ class Reversal:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the cheapest is ahead for each busy core by more than chance: all of a 95 % interval lies above 1."""
+        """Return whether the cheapest is significantly ahead per busy core: the whole 95 % interval lies above 1."""
         return _is_above(self.each)
 
     @property
     def sentence(self) -> str:
-        """In a sentence, with both ratios and how far each can be told from 1."""
+        """Return a sentence with both ratios and their intervals."""
         each, interval = self.each, self.each.interval
         spread = f"{interval.name} {interval.low:.2f} to {interval.high:.2f}, " if each.n > 1 else ""
         text = f"With {place_in_words(self.place)} {self.cheapest} carries {each.median:.2f} times as much as "
@@ -51,22 +51,22 @@ def _is_above(ratio: PairedRatio) -> bool:
 
 
 def busy_cores(run: Run) -> pd.Series:
-    """How many cores each sampled trial kept busy, by trial_id: of the two gateways, or of the host where roles share
-    its CPUs."""
+    """Return the number of busy cores in each sampled trial, by trial_id: of the two gateways, or of the host if roles
+    share its CPUs."""
     samples = of_gateways(run)
     busy = (1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1)
     return busy.groupby(samples["trial_id"]).sum()
 
 
 def core_in_words(run: Run) -> str:
-    """What a busy core of `busy_cores` is: a busy core of the gateways, or simply a busy core."""
+    """Return the meaning of a core in `busy_cores`: a busy core of the gateways, or simply a busy core."""
     return "busy core" if (run.per_core["role"] == "").all() else "busy gateway core"
 
 
 def reversals(run: Run) -> list[Reversal]:
-    """The places of a run at which the order of variants changes for each busy core, in the order of places.
+    """Return the places of a run at which the ranking differs per busy core, in the order of places.
 
-    Only of trials whose CPUs were sampled, and only where both variants share a round.
+    Only trials whose CPUs were sampled count, and only if both variants share a round.
     """
     if not run.quantity.is_throughput or run.counts_packets or run.per_core.empty:
         return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a headline says about limits and about the order of variants for each busy core."""
+"""Sentences for a headline on limits and on the ranking of variants per busy core."""
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.rankings import reversals
@@ -7,11 +7,11 @@ from orchestrator.analysis.limits.rules import NONE, PROBABLY, limit_of
 from orchestrator.analysis.standings import listed, place_in_words
 from orchestrator.spec import Cell
 
-_MOST_NAMED = 3  # places in a sentence
+_MOST_NAMED = 3  # most places in a sentence
 
 
 def limits_in_words(run: Run, at: Cell) -> str:
-    """What limited each variant at the place of a cell, in a sentence; empty where no CPU was sampled there."""
+    """Return a sentence on the limit of each variant at the place of a cell; empty if no CPU was sampled there."""
     by_limit: dict[tuple[str, str, str], list[str]] = {}
     for load in run.loads:
         if load.key.place == at.place:
@@ -29,8 +29,8 @@ def limits_in_words(run: Run, at: Cell) -> str:
 
 
 def reversals_in_words(run: Run, at: Cell) -> list[str]:
-    """What a headline about the place ``at`` says of `reversals`: the sentence of that place, and at which others
-    the order clearly changes; empty where it nowhere does."""
+    """Return the sentence of `reversals` for the place ``at``, and one that lists other places with a clear reversal;
+    empty if there is none."""
     found = [one for one in reversals(run) if one.is_clear]
     here = [one.sentence for one in found if one.place == at.place]
     others = [place_in_words(one.place) for one in found if one.place != at.place]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part of the path a cell was limited by. Pure rules over its load; a label is sure only where nothing else fits.
+"""Rules for the part of the path that limited a cell. They are pure functions of its load; a label is sure only if no
+other fits.
 
-The thresholds were set on loads whose limit is known by construction, which tests/unit/test_limits.py has: one CPU, a
-throttled sender, a shaped link, one tunnel on many CPUs, a slow server. tests/lab/test_known_limits.py measures such
-cells.
+The thresholds were set on loads with a limit known by construction (tests/unit/test_limits.py): one CPU, a throttled
+sender, a shaped link, one tunnel on many CPUs, a slow server. tests/lab/test_known_limits.py measures such cells.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.seen import stages_in_words
 from orchestrator.spec.links import RATE, shape_of
 
-SATURATED = 0.97  # of the window: a CPU that has no time left
-NEARLY = 0.88  # a CPU that may be the limit, since what feeds it comes in bursts
-APART = 0.2  # how much less than the busiest CPU of its role one that has time is busy
-ONE_CPU_OF_SOFTIRQ = 0.6  # the share of its time that makes a CPU one that mostly polls
-MUCH_SPINNING = 0.25  # the share of a role's busy time that waiting for locks takes where they are the limit
+SATURATED = 0.97  # busy share of the window from which a CPU has no time left
+NEARLY = 0.88  # busy share from which a CPU may be the limit, since its input comes in bursts
+APART = 0.2  # how far a CPU's share must be below that of the busiest of its role for it to count as having time left
+ONE_CPU_OF_SOFTIRQ = 0.6  # share of time in softirqs from which a CPU mostly polls
+MUCH_SPINNING = 0.25  # share of a role's busy time spent waiting for locks from which they are the limit
 WHOLE_LINK = 0.96
-NEARLY_WHOLE_LINK = 0.85  # what a short window may count of a link that was full all the time
+NEARLY_WHOLE_LINK = 0.85  # share of a link's rate that a short window may count although the link was always full
 WHOLE_OFFER = 0.98
 
 SURELY, PROBABLY = "surely", "probably"
@@ -34,7 +34,7 @@ SERIAL = "serial stage"
 POLLING = "one CPU polls"
 LOCKS = "locks"
 NONE = "nothing saturated"
-# A letter for figures, and what it stands for there.
+# Letters in figures, and their meaning.
 LETTERS = {
     ALL: ("A", "none: all CPUs of a gateway or host busy"),
     CPUS: ("C", "the one CPU, or some CPUs, of a gateway or host"),
@@ -51,10 +51,11 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """What limited a cell. ``what``: one of this module's labels; ``where``: a role or host, "" of none; ``cpus``: how
-    many CPUs that has, and ``busy`` how many of them were busy, 0 where that does not matter.
+    """The limit of a cell.
 
-    ``how_sure``: surely or probably. ``why``: the evidence, a sentence each. ``lifted_by``: what would lift it.
+    ``what``: one of this module's labels; ``where``: a role or host, or empty; ``cpus``: the number of CPUs there, and
+    ``busy`` how many of them were busy, 0 if that is irrelevant. ``how_sure``: surely or probably. ``why``: the
+    evidence, one sentence each. ``lifted_by``: what would lift the limit.
     """
 
     what: str
@@ -67,7 +68,8 @@ class Limit:
 
     @property
     def label(self) -> str:
-        """In a few words, such as: serial stage on gateway-b, or probably none (all 4 CPUs of gateway-a busy)."""
+        """Return a short description, such as: serial stage on gateway-b, or probably none (all 4 CPUs of gateway-a
+        busy)."""
         text = self.what
         if self.what in (ALL, CPUS):
             text = _cpus_in_words(self)
@@ -77,7 +79,7 @@ class Limit:
 
     @property
     def letter(self) -> str:
-        """A letter of LETTERS, with a question mark where the limit is probable: S, or C?."""
+        """Return a letter of LETTERS, with a question mark if the limit is probable: S, or C?."""
         letter, _ = LETTERS[self.what]
         return letter if self.how_sure == SURELY or self.what == NONE else f"{letter}?"
 
@@ -91,17 +93,17 @@ def _cpus_in_words(limit: Limit) -> str:
 
 
 def limit_of(load: Load) -> Limit:
-    """What limited a cell, by the first rule that its load meets.
+    """Return the limit of a cell, by the first rule that its load meets.
 
-    In this order: what the sender was told to send, a link that is full, what passes without a tunnel, CPUs that are
-    all busy (no part of the architecture then holds the others up), a CPU that is busy while others of its role are
-    not, nothing.
+    The order of the rules: the rate that the sender was told to send, a full link, the throughput without a tunnel,
+    CPUs that are all busy (then no part of the architecture holds up the others), a CPU that is busy while others of
+    its role are not, no limit.
     """
     return _outside(load) or _busy_cpus(load) or _nothing(load)
 
 
 def _outside(load: Load) -> Limit | None:
-    """The limits that are not in the system under test."""
+    """Return the limit if it is outside the system under test."""
     rate = load.throughput_bps
     if load.offered_bps and rate >= WHOLE_OFFER * load.offered_bps:
         why = f"It carried {_gbps(rate)} of the {_gbps(load.offered_bps)} that the sender was told to send."
@@ -111,7 +113,7 @@ def _outside(load: Load) -> Limit | None:
     baseline = load.baseline_bps
     if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
-        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # all that was offered without a tunnel too
+        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # which passes without a tunnel
             return Limit(OFFERED, "client", PROBABLY, (why,), "a higher bitrate in the spec")
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY
@@ -140,9 +142,9 @@ _OF_ROLE = {"client": GENERATOR, "server": RECEIVER}
 
 
 def _busy_cpus(load: Load) -> Limit | None:
-    """CPUs without time left: all of a group, or one of several."""
+    """Return the limit if CPUs have no time left: all of a group, or one of several."""
     whole = [group for group in load.groups if group.mean >= NEARLY]
-    # One of several: busy, while another has time.
+    # One of several: busy while another has time left.
     single = [g for g in load.groups if g not in whole and g.busy[0] >= NEARLY and g.busy[0] - g.busy[-1] >= APART]
     suspects = sorted(whole + single, key=lambda group: -_pressure(group, group in whole))
     if not suspects:
@@ -162,7 +164,8 @@ def _pressure(group: Group, whole: bool) -> float:
 
 
 def _locks(load: Load, group: Group, why: list[str]) -> Limit | None:
-    """CPUs that are busy with waiting for each other, which only a profile tells; it is of another trial."""
+    """Return the limit if CPUs mostly wait for locks of each other, which only a profile shows; it is of another
+    trial."""
     profiled = load.seen.get(group.name)
     if profiled is None or profiled.spinning < MUCH_SPINNING:
         return None
@@ -171,7 +174,8 @@ def _locks(load: Load, group: Group, why: list[str]) -> Limit | None:
 
 
 def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
-    """All CPUs of a group are busy. Of several none waits for another; a single one says nothing about that."""
+    """Return the limit of a group whose CPUs are all busy. Several show that none waits for another; a single one does
+    not."""
     if group.name in _OF_ROLE:
         return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), f"more CPUs for the {group.name}")
     count = len(group.busy)
@@ -186,7 +190,7 @@ def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
 
 
 def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
-    """One CPU (or one for each tunnel) is busy while the others of its role have time."""
+    """Return the limit of a group in which one CPU (or one per tunnel) is busy while the others have time left."""
     tunnels = load.key.tunnels
     busy = sum(share >= NEARLY for share in group.busy)
     if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.busiest)):
@@ -197,7 +201,7 @@ def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limi
     if tunnels > busy and group.softirq[0] >= ONE_CPU_OF_SOFTIRQ and tunnels > 1:
         why.append(f"It spent {group.softirq[0]:.0%} of its time in softirqs, and {tunnels} tunnels were open.")
         lifted = "polls on more CPUs: threaded NAPI, receive steering (RSS, RPS), or the inline path"
-        # Only a trace of the polls shows that they are what this CPU does.
+        # Only a trace of the polls shows that this CPU's time is spent on them.
         return Limit(POLLING, group.name, PROBABLY, tuple(why), lifted)
     if tunnels == 1 or busy <= tunnels:
         count = "the tunnel" if tunnels == 1 else f"{tunnels} tunnels"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the profile of a cell adds to the time of its CPUs: by stage, and how much of it was waiting for locks."""
+"""The contribution of a cell's profile to its limit: busy time by stage, and the share spent waiting for locks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell
 
-# Where a CPU spins for a lock that another holds, in Linux 6.1 to 7.2 on any processor.
+# Functions in which a CPU spins for a lock that another holds, in Linux 6.1 to 7.2 on any processor.
 _SPINNING = frozenset(
     {
         "queued_spin_lock_slowpath",
@@ -20,15 +20,16 @@ _SPINNING = frozenset(
         "osq_lock",
     }
 )
-_MOST_NAMED = 3  # stages in a sentence
-_LEAST_NAMED = 0.05  # the share of a stage that is named
+_MOST_NAMED = 3  # most stages in a sentence
+_LEAST_NAMED = 0.05  # smallest share of a stage in a sentence
 
 
 @dataclass(frozen=True)
 class Seen:
     """Shares (0 to 1) of the busy time of a role's CPUs, or of those of a host that roles share, in a cell's profile.
 
-    ``stages``: of all of them by stage, ``busiest``: of the busiest of them; ``spinning``: of all, waiting for locks.
+    ``stages``: of all these CPUs, by stage; ``busiest``: the same for the busiest CPU; ``spinning``: of all, waiting
+    for locks.
     """
 
     stages: Mapping[str, float]
@@ -37,8 +38,10 @@ class Seen:
 
 
 def seen(run: Run) -> dict[Cell, dict[str, Seen]]:
-    """{cell: {role or host: what its profile saw}} of the profiled cells; {} of most runs. Raises UserError where a
-    profile is damaged."""
+    """Return {cell: {role or host: observations of its profile}} for the profiled cells, which most runs do not have.
+
+    Raises UserError if a profile is damaged.
+    """
     from orchestrator.analysis.profiles.stages import IDLE, stage_of
 
     found: dict[Cell, dict[str, Seen]] = {}
@@ -73,6 +76,6 @@ def _shares(times: Mapping[str, int]) -> dict[str, float]:
 
 
 def stages_in_words(shares: Mapping[str, float]) -> str:
-    """The stages that took most of the time, such as: 41% encrypt, 30% poll; empty where there is none."""
+    """Return the stages that took most of the time, such as: 41% encrypt, 30% poll; empty if there is none."""
     ranked = sorted(shares.items(), key=lambda item: -item[1])[:_MOST_NAMED]
     return ", ".join(f"{share:.0%} {stage}" for stage, share in ranked if share >= _LEAST_NAMED)

@@ -10,7 +10,7 @@ LIMIT_COLUMNS = ["n", "limit", "what", "where", "how_sure", "why", "lifted_by"]
 
 
 def limits(run: Run) -> pd.DataFrame:
-    """One row per cell whose CPUs were sampled: what limited it (see `orchestrator.analysis.limits.rules`).
+    """Return one row per cell whose CPUs were sampled: its limit (see `orchestrator.analysis.limits.rules`).
 
     Columns: the levels; n (trials); limit (in a few words); what, where, how_sure, why and lifted_by; measured_in.
     """

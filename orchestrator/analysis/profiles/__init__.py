@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What CPUs ran, sampled: CPU time by stage, flame graphs, and files for speedscope."""
+"""Profiles of the CPUs: sampled CPU time by stage, flame graphs, and files for speedscope."""
 
 from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.profiles.samples import Profile, Stack, profiles

@@ -15,14 +15,16 @@ FOLDER = "profiles"
 
 
 def file_stem(profile: Profile) -> str:
-    """The name of a cell's files without what they end with, such as inline-cores-2-tunnels-2."""
+    """Return the name of a cell's files without extension, such as inline-cores-2-tunnels-2."""
     words = [profile.key.variant, *(f"{name}-{level}" for name, level in profile.key.items() if name != "variant")]
     return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-")
 
 
 def write_profiles(run: Run, folder: Path) -> list[Path]:
-    """Write STEM.svg and STEM.speedscope.json of every profiled cell to a folder, which is made where there are any;
-    returns the flame graphs. Raises OSError where that cannot be done."""
+    """Write STEM.svg and STEM.speedscope.json for every profiled cell, and return the paths of the flame graphs.
+
+    The folder is created only if there are any. Raises OSError if a file cannot be written.
+    """
     written = []
     for profile in run.profiles:
         folder.mkdir(exist_ok=True)

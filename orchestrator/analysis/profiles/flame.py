@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flame graph: one SVG that needs nothing else. After Gregg, The Flame Graph, CACM 59(6), 2016."""
+"""Flame graphs as self-contained SVG files. After Gregg, The Flame Graph, CACM 59(6), 2016."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from orchestrator.analysis.profiles.stages import (
     stage_of,
 )
 
-# Okabe and Ito's colours, as elsewhere, lighter where two stages are alike.
+# Okabe and Ito's colours, as elsewhere, lighter for the second of two related stages.
 COLOURS = {
     GENERATOR: "#999999",
     FORWARDING: "#56b4e9",
@@ -42,7 +42,7 @@ _CHARACTER = 6.6  # pixels
 
 @dataclass
 class _Node:
-    """A function below its callers. ``ns``: with all that it called; ``stages``: {stage: ns}."""
+    """A function in a call tree. ``ns``: including everything that it called; ``stages``: {stage: ns}."""
 
     name: str
     ns: int = 0
@@ -58,13 +58,16 @@ class _Node:
 
     @property
     def stage(self) -> str:
-        """The stage that most of its time belongs to."""
+        """Return the stage with most of its time."""
         return max(self.stages, key=lambda name: self.stages[name])
 
 
 def flame_graph(profile: Profile) -> str:
-    """The SVG: widths are CPU time, callers are below what they call, roles (or hosts) at the bottom; each function has
-    the colour of its stage, and its time in a tooltip. Sleep is left out."""
+    """Return the flame graph of a profile as SVG, without sleep.
+
+    Widths are CPU time. Callers are below the functions that they call, with roles (or hosts) at the bottom. The colour
+    of a function is that of its stage, and a tooltip shows its time.
+    """
     root = _tree(profile)
     depth = _depth(root)
     height = (depth + 3) * _ROW + 8

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What profiles say of the difference between two variants, in a sentence."""
+"""Sentences on the difference between two variants, from their profiles."""
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES
@@ -8,13 +8,15 @@ from orchestrator.analysis.profiles.table import differences, ns_a_packet
 from orchestrator.analysis.standings import listed, place_in_words
 from orchestrator.spec import Cell
 
-_MOST_NAMED = 4  # stages in a sentence
-_LEAST_NAMED = 0.05  # of all that differs, stage by stage: what a stage must be to be named
+_MOST_NAMED = 4  # most stages in a sentence
+_LEAST_NAMED = 0.05  # smallest share of a named stage in the sum of all differences by stage
 
 
 def stage_remarks(run: Run) -> dict[Cell, str]:
-    """{cell: what its packets cost by stage, against those of the reference variant at the same place}, of the profiled
-    cells whose place has a profile of the reference too."""
+    """Return {cell: sentence on its cost per packet by stage, compared with the reference variant at the same place}.
+
+    Cells whose place has no profile of the reference are left out.
+    """
     known = {one.key: one for one in run.profiles}
     references = {key.place: one for key, one in known.items() if key.variant == run.reference}
     found = {}

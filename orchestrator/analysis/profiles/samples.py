@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The profiles of a run: what the CPUs of each cell ran, as chains of calls with the time that they stand for."""
+"""The profiles of a run: for each profiled cell, the sampled call chains of its CPUs with the time that each stands
+for."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ _NOT_BUSY = ("idle", "iowait", "steal")
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A chain of calls on one CPU. ``role``: whose CPU it is, "" where roles share it; ``task``: the name of the
-    process or kernel thread; ``calls``: functions, the outermost first; ``ns``: how long it was seen."""
+    """A call chain on one CPU. ``role``: the CPU's role, or empty if roles share it; ``task``: the name of the process
+    or kernel thread; ``calls``: functions, the outermost first; ``ns``: the time that its samples stand for."""
 
     host: str
     role: str
@@ -32,10 +33,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Profile:
-    """What the CPUs ran in the profiled trial of a cell.
+    """The samples of the CPUs in the profiled trial of a cell.
 
-    ``folder``: of the attempt; ``seconds``: for which samples were taken; ``busy_s``: how long the CPUs were busy
-    meanwhile by the counters of /proc/stat, all together; ``lost_s``: what samples stood for that found no room;
+    ``folder``: the folder of the attempt; ``seconds``: the duration of sampling; ``busy_s``: the busy time of all CPUs
+    meanwhile, by the counters of /proc/stat; ``lost_s``: the time represented by samples for which there was no room;
     ``source``: lab kernel or perf; ``shared``: whether roles share CPUs.
     """
 
@@ -51,14 +52,15 @@ class Profile:
 
 
 def profiles(run: Run) -> list[Profile]:
-    """The profile of every cell that has one, in the order of `orchestrator.analysis.cells`; [] of most runs.
+    """Return the profile of every cell that has one, in the order of `orchestrator.analysis.cells`; most runs have
+    none.
 
-    Raises UserError where a file of the run is damaged.
+    Raises UserError if a file of the run is damaged.
     """
     found: dict[Cell, Profile] = {}
     if not run.attempts["kind"].eq(PROFILE).any():
-        return []  # without reading every attempt's file
-    known = set(run.attempts["trial_id"])  # a run can be one setting's part of what is stored
+        return []  # so that not every attempt's file is read
+    known = set(run.attempts["trial_id"])  # a Run may be the part of a stored run with one setting
     for attempt in read_attempts(run.path, run.meta):
         if (
             attempt["kind"] != PROFILE
@@ -107,14 +109,14 @@ def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
 
 
 def _busy_s(cpu: Mapping[str, Any]) -> float:
-    """For how long a CPU was busy in the measured window.
+    """Return the time for which a CPU was busy in the measured window, in seconds.
 
-    Idle time is left out of it: what a CPU does in a softirq that interrupts its idling can be counted as idle too.
+    Idle time is not part of it, although work in a softirq that interrupts an idle CPU can be counted as idle too.
     """
     return sum(max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS if kind not in _NOT_BUSY)
 
 
 def _roles_of_hosts(run: Run) -> dict[str, str]:
-    """{host: role} of the hosts that have one role."""
+    """Return {host: role} for the hosts that have exactly one role."""
     hosts = (run.meta.get("testbed") or {}).get("hosts") or ()
     return {host["name"]: host["roles"][0] for host in hosts if len(host.get("roles") or ()) == 1}

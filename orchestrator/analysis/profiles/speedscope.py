@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A profile as a file that speedscope opens (https://www.speedscope.app/file-format-schema.json)."""
+"""Profiles in the file format of speedscope (https://www.speedscope.app/file-format-schema.json)."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def speedscope(profile: Profile) -> dict[str, Any]:
-    """The content of the file: a sampled profile for each role, or host where roles share CPUs; weights in ns."""
+    """Return the content of the file: one sampled profile per role, or per host if roles share CPUs; weights are in
+    ns."""
     frames: dict[str, int] = {}
     grouped: dict[str, tuple[list[list[int]], list[int]]] = {}
     for stack in profile.stacks:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which stage of a packet's path a chain of calls belongs to. Pure rules over the names of functions.
+"""Assignment of call chains to the stages of a packet's path. Pure rules over the names of functions.
 
-The innermost function that has a stage decides: a packet that is forwarded in a softirq which began while another was
-sent is forwarding. The names are those of Linux 6.1 to 7.2 and of kernel/wireguard; what a compiler appends to a name
-(``.isra.0``) does not count.
+The innermost function that has a stage decides: forwarding a packet in a softirq that began while another was sent
+counts as forwarding. The names are those of Linux 6.1 to 7.2 and of kernel/wireguard; suffixes that a compiler appends
+(``.isra.0``) are ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ DECRYPT, POLL, SERVER, ENDS = "decrypt", "poll", "server", "generator or server"
 SCHEDULING, OTHER, IDLE = "scheduling", "other", "idle"
 STAGES = (GENERATOR, FORWARDING, ENCRYPT, TRANSMIT, DECRYPT, POLL, SERVER, ENDS, SCHEDULING, OTHER, IDLE)
 USER = "[user]"
-_HOST = "[host]"  # what User-Mode Linux has its host do, such as sleeping, is behind the kernel's own code
-_GENERATORS = ("iperf3", "kpktgend")  # what the names of tasks that make or take traffic begin with
+_HOST = "[host]"  # the frame of host functions that User-Mode Linux calls, such as sleeping
+_GENERATORS = ("iperf3", "kpktgend")  # prefixes of the names of tasks that generate or receive traffic
 
 _FUNCTIONS = {
     SCHEDULING: """schedule __schedule schedule_idle __cond_resched preempt_schedule_common try_to_wake_up
@@ -43,7 +43,7 @@ _FUNCTIONS = {
     SERVER: """tcp_recvmsg tcp_recvmsg_locked tcp_data_queue tcp_v4_rcv tcp_v6_rcv tcp_rcv_established tcp_send_ack
         udp_recvmsg udpv6_recvmsg""",
 }
-# Where a CPU is asleep, or was until the interrupt that took the sample.
+# Functions in which a CPU is asleep, or was until the interrupt that took the sample.
 _ASLEEP = frozenset(
     (
         *("os_idle_sleep", "um_idle_sleep", "arch_cpu_idle", "default_idle", "native_safe_halt", "pv_native_safe_halt"),
@@ -57,11 +57,12 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
 
 
 def stage_of(role: str, task: str, calls: Sequence[str]) -> str:
-    """Return the stage of a chain of calls, one of STAGES.
+    """Return the stage of a call chain, one of STAGES.
 
-    ``role``: whose CPU it ran on, "" where roles share CPUs; ``task``: the name of the process or kernel thread;
-    ``calls``: functions, the outermost first. On CPUs of the client alone everything but sleep is the generator, on
-    those of the server the server. Where roles share CPUs, programs cannot be told apart by their names.
+    ``role``: the CPU's role, or empty if roles share CPUs; ``task``: the name of the process or kernel thread;
+    ``calls``: functions, the outermost first. On CPUs of the client alone, everything but sleep is the generator, and
+    on those of the server the server. If roles share CPUs, the programs of client and server cannot be distinguished by
+    name.
     """
     names = [_plain(name) for name in calls]
     innermost = next((name for name in reversed(names) if name != _HOST), "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU time by stage: in seconds, and in nanoseconds for each packet."""
+"""CPU time by stage: in seconds, and in nanoseconds per packet."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ STAGE_COLUMNS = ["stage", "seconds", "ns_a_packet", "share", "busy_s", "covered"
 
 
 def stages_of(profile: Profile) -> dict[str, float]:
-    """Return {stage: seconds} of all CPUs together, in the order of STAGES, without stages that took no time.
+    """Return {stage: seconds} for all CPUs together, in the order of STAGES, without stages that took no time.
 
-    Idle is what was sampled while a CPU slept, which the lab kernel does not sample; going to sleep and waking up are
-    scheduling.
+    Idle is the time of samples in which a CPU slept, which the lab kernel does not take; going to sleep and waking up
+    are scheduling.
     """
     found = dict.fromkeys(STAGES, 0.0)
     for stack in profile.stacks:
@@ -26,24 +26,23 @@ def stages_of(profile: Profile) -> dict[str, float]:
 
 
 def covered(profile: Profile) -> float:
-    """What all stages but idle add up to, as a share of the time for which /proc/stat had the CPUs busy; NaN where that
-    is none."""
+    """Return the sum of all stages but idle, as a share of the busy time in /proc/stat; NaN if that is 0."""
     busy = sum(seconds for stage, seconds in stages_of(profile).items() if stage != IDLE)
     return busy / profile.busy_s if profile.busy_s else float("nan")
 
 
 def ns_a_packet(profile: Profile) -> dict[str, float]:
-    """{stage: nanoseconds of CPU time per 1420 bytes that arrived}, without idle."""
+    """Return {stage: nanoseconds of CPU time per 1420 bytes that arrived}, without idle."""
     each = packet_ns(profile.throughput_bps) / profile.seconds
     return {stage: seconds * each for stage, seconds in stages_of(profile).items() if stage != IDLE}
 
 
 def stages(run: Run) -> pd.DataFrame:
-    """One row a profiled cell and stage.
+    """Return one row per profiled cell and stage.
 
-    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (for each 1420 bytes that
-    arrived; NaN of idle); share (of all stages but idle, 0 to 1; NaN of idle); busy_s (of all CPUs in the same window,
-    by /proc/stat); covered (the stages' sum as a share of it); measured_in.
+    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (per 1420 bytes that arrived;
+    NaN for idle); share (of all stages but idle, 0 to 1; NaN for idle); busy_s (of all CPUs in the same window, by
+    /proc/stat); covered (the sum of the stages as a share of it); measured_in.
     """
     rows: list[dict[str, Any]] = []
     for profile in run.profiles:
@@ -59,7 +58,7 @@ def stages(run: Run) -> pd.DataFrame:
 
 
 def differences(one: Profile, other: Profile) -> list[tuple[str, float, float]]:
-    """(stage, ns a packet of one, of the other), the largest difference first."""
+    """Return (stage, ns per packet of one profile, of the other), the largest difference first."""
     mine, theirs = ns_a_packet(one), ns_a_packet(other)
     found = [
         (stage, mine.get(stage, 0.0), theirs.get(stage, 0.0)) for stage in STAGES if stage in mine or stage in theirs
