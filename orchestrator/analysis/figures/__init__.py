@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures, one module per family. Each is a function from a Run to a Drawing, and never raises for thin data."""
+"""The figures, one module per family. Each is a function from a Run to a Drawing that never raises if data are
+sparse."""
 
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.further import further_factors

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sentences about a figure: where its numbers come from, how many they are, what is not among them."""
+"""Sentences for captions: the origin of a figure's numbers, how many there are, and what is left out."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +12,8 @@ from orchestrator.store.clock import links_note
 
 
 def context_notes(run: Run) -> list[str]:
-    """Where the numbers come from: virtual time, topology, testbed, priority, what the setting cannot show."""
+    """Return sentences on the origin of the numbers: virtual time, topology, testbed, priority, and what the setting
+    cannot show."""
     testbed = run.testbed
     label = testbed.get("label") or "placement not recorded"
     where = f"{run.topology} on {testbed.get('name', 'an unnamed testbed')} ({label}); {realtime_note(run.trials)}."
@@ -26,7 +27,7 @@ def context_notes(run: Run) -> list[str]:
 
 
 def realtime_note(trials: pd.DataFrame) -> str:
-    """Whether the lab had real-time priority while trials ran."""
+    """Return a sentence on whether the lab had real-time priority while trials ran."""
     known = trials["realtime"].dropna().astype(bool)
     if known.empty:
         return "real-time priority not recorded"
@@ -37,7 +38,8 @@ def realtime_note(trials: pd.DataFrame) -> str:
 
 
 def sample_note(cells: pd.DataFrame, *, explained: bool = True) -> str:
-    """What marks and whiskers are, for rows of cells with ``n`` and ``interval``; in short, how many trials."""
+    """Return what marks and whiskers mean, for rows of cells with ``n`` and ``interval``; in short, the number of
+    trials."""
     shown = cells[cells["n"] > 0]
     found = sorted({int(n) for n in shown["n"]})
     if not found:
@@ -52,13 +54,13 @@ def sample_note(cells: pd.DataFrame, *, explained: bool = True) -> str:
 
 
 def sizes_in_words(sizes: Iterable[int]) -> str:
-    """n = 6, or n = 2 to 6."""
+    """Return sample sizes as text: n = 6, or n = 2 to 6."""
     found = sorted(set(sizes))
     return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
 
 
 def whiskers(names: Iterable[str]) -> str:
-    """What the whiskers of a figure are, from the names of the intervals that it draws (`stats.Interval.name`)."""
+    """Return the meaning of a figure's whiskers, given the names of its intervals (`stats.Interval.name`)."""
     found = sorted({name for name in names if name}, key=lambda name: (name.startswith("range"), name))
     if not found:
         return "none"
@@ -68,14 +70,14 @@ def whiskers(names: Iterable[str]) -> str:
 
 
 def pool_note(trials: pd.DataFrame) -> str:
-    """The sentence for trials of several testbeds; empty for one."""
+    """Return a sentence for trials of several testbeds; empty for one."""
     return (
         "Several testbeds: a line joins only what the same of them measured." if trials["testbed"].nunique() > 1 else ""
     )
 
 
 def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame, *, drawn: bool = True) -> str:
-    """What is not in the medians, of these planned trials; empty if nothing is missing.
+    """Return a sentence on the planned trials that are not in the medians; empty if all are.
 
     ``drawn``: whether the figure shows the invalid attempts.
     """
@@ -92,20 +94,20 @@ def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame, *, drawn: bool = True
 
 
 def unpaired_note(ratios: pd.DataFrame) -> str:
-    """The sentence for valid trials that have no counterpart in their round; empty if there is none."""
+    """Return a sentence on valid trials without a counterpart in their round; empty if there are none."""
     number = int(ratios["unpaired"].sum())
     return f"{count(number, 'valid trial')} without a counterpart in its round: in no pair." if number else ""
 
 
 def bound_note(cells: pd.DataFrame) -> str:
-    """The sentence for cells close to their baseline; empty if there is none."""
+    """Return a sentence on cells close to their baseline; empty if there are none."""
     if not bool(cells["generator_bound"].any()):
         return ""
     return "†: close to the baseline, so the generator may be the limit."
 
 
 def modes_note(cells: pd.DataFrame, marks: str = "Two dashes and a gap in the line") -> str:
-    """The sentence for cells in several modes, which have a mark for each mode; empty if there is none."""
+    """Return a sentence on cells with several modes, which have a mark for each mode; empty if there are none."""
     if not bool((cells["modes"] != "").any()):
         return ""
     surely = "" if bool((cells["modes"] == "certain").any()) else "probably "
@@ -113,12 +115,12 @@ def modes_note(cells: pd.DataFrame, marks: str = "Two dashes and a gap in the li
 
 
 def count(number: int, noun: str) -> str:
-    """1 core, 2 cores."""
+    """Return a number with its noun: 1 core, 2 cores."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def spread_text(row: Mapping[str, Any], scale: float = 1.0) -> str:
-    """The spread of a row with ``low``, ``high`` (in units of ``scale``), ``interval`` and ``n``, in words."""
+    """Return the spread of a row with ``low``, ``high`` (in units of ``scale``), ``interval`` and ``n``, in words."""
     if row["n"] == 1:
         return "one trial: no spread is known"
     return f"{row['interval']} {row['low'] / scale:.3g} to {row['high'] / scale:.3g}, n = {row['n']}"

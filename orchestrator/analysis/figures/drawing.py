@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A figure with its name and caption, and how it is written: the same bytes for the same data."""
+"""A figure with its name and caption, and how it is written: identical bytes for identical data."""
 
 import base64
 import html
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-_APART_PT = 2.0  # between two labels of an axis
+_APART_PT = 2.0  # smallest distance between two labels of an axis
 _WITHOUT_DATE = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
 
 @dataclass(repr=False)
 class Drawing:
-    """``name``: the file name's stem, which is stable. ``notes``: the sentences of the caption."""
+    """A figure with its name and caption. ``name``: the file name without extension, which is stable. ``notes``: the
+    sentences of the caption."""
 
     name: str
     title: str
@@ -41,11 +42,11 @@ class Drawing:
 
     @property
     def caption(self) -> str:
-        """Title and notes as one paragraph."""
+        """Return title and notes as one paragraph."""
         return " ".join([f"{self.title}.", *self.notes])
 
     def rendered(self, format: str) -> bytes:
-        """The figure as pdf, png or svg; the marks of an svg carry their numbers."""
+        """Return the figure as pdf, png or svg; in an svg, the marks carry their numbers."""
         buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
             self._fix_layout()
@@ -56,12 +57,12 @@ class Drawing:
         return numbers.with_titles(data, texts, self._foot_pt()) if format == "svg" else data
 
     def _foot_pt(self) -> float:
-        """How much of the figure's height the text at its foot takes, in points."""
+        """Return the height of the text at the figure's foot, in points."""
         feet = [text for text in self.figure.texts if text.get_gid() == numbers.FOOTER]
         return max((text.get_window_extent().y1 / self.figure.dpi * 72 + 2 for text in feet), default=0.0)
 
     def _fix_layout(self) -> None:
-        """Lay out once, and round: the solver's last digits differ from process to process."""
+        """Compute the layout once, and round it: the solver's last digits differ between processes."""
         engine = self.figure.get_layout_engine()
         if engine is None:
             return
@@ -76,14 +77,14 @@ class Drawing:
 
     @cached_property
     def png(self) -> bytes:
-        """The figure as PNG, 300 dots per inch."""
+        """Return the figure as PNG, with 300 dots per inch."""
         return self.rendered("png")
 
     def save(self, folder: Path | str, *, pdf: bool | None = None) -> None:
         """Write NAME.png, NAME.svg and the caption NAME.txt into ``folder``, each atomically.
 
-        ``pdf``: NAME.pdf as well, which takes as long again; by default as `orch report --pdf` wants it. Without it, a
-        PDF of an earlier drawing is removed. In a notebook that a report executes, a process beside it does this.
+        ``pdf``: also write NAME.pdf, which doubles the time; by default as requested by `orch report --pdf`. Without
+        it, a PDF of an earlier drawing is removed. In a notebook that a report executes, a separate process does this.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ class Drawing:
         replace_file(folder / f"{self.name}.txt", self.caption + "\n", synced=False)
 
     def _repr_html_(self) -> str:
-        """The figure for a notebook, with what its foot does not say already as the caption."""
+        """Return the figure for a notebook, with a caption of the sentences that are not in its foot."""
         if self._drawn_beside:
             source = beside.shown(self._drawn_beside)
         else:
@@ -124,12 +125,14 @@ class Drawing:
 
 @contextmanager
 def _bare_fonts() -> Iterator[None]:
-    """Embed fonts without the tables that place glyphs, which no reader of a PDF uses: matplotlib has placed them.
-    Cutting those of DejaVu down to a figure's letters takes most of the time that a PDF takes."""
+    """Embed fonts without the tables for placing glyphs, which no PDF reader uses, since matplotlib has placed them.
+
+    Reducing those tables of DejaVu to a figure's letters takes most of the time of writing a PDF.
+    """
     from fontTools.subset import Options
 
     before = getattr(Options, "_drop_tables_default", None)
-    if before is None:  # another version of the library, which takes its time
+    if before is None:  # another version of the library: slower, but correct
         yield
         return
     Options._drop_tables_default = [*before, "GDEF", "GPOS", "GSUB", "kern", "MATH"]
@@ -140,7 +143,8 @@ def _bare_fonts() -> Iterator[None]:
 
 
 def _thin_labels(axes: "Axes") -> None:
-    """Hide the labels of the x axis that would touch one before them; the last one stays in place of its neighbour."""
+    """Hide the labels of the x axis that would touch the one before; the last label is kept instead of its
+    neighbour."""
     shown: list[Text] = []
     labels = [label for label in axes.get_xticklabels() if label.get_text() and label.get_visible()]
     for label in labels:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput against further factors: a panel for each key of the spec that is varied, one line per variant."""
+"""Throughput against further factors: one panel per varied key of the spec, one line per variant."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -15,12 +15,13 @@ from orchestrator.spec.factors import Level, factor_of, ordered
 
 NAME = "further-factors"
 TITLE = "Throughput against further factors"
-_PLACE = "place"  # a column: which level of the panel's factor a row has, from 0 on
+_PLACE = "place"  # a column: the index of a row's level of the panel's factor
 
 
 def further_factors(run: Run) -> Drawing:
-    """One panel per further factor with several levels, at the most cores and, of those, one tunnel per core (else the
-    most tunnels); the other further factors have the levels with which most levels of the panel's were measured."""
+    """Return one panel per further factor with several levels, at the most cores and one tunnel per core, or else the
+    most tunnels. The other further factors have the levels with which most levels of the panel's factor were
+    measured."""
     cells, quantity, title = cells_of(run), run.quantity, parts.title_of(run, TITLE)
     varied = [path for path in run.further_factors if cells[path].nunique() > 1]
     shown = cells[cells["n"] > 0]
@@ -60,24 +61,25 @@ def further_factors(run: Run) -> Drawing:
 
 
 def _from_left(level: Level) -> tuple[bool, tuple[float, str]]:
-    """The sort key of a level on the axis: numbers, then words, which are at their end (`max`, `never`)."""
+    """Return the sort key of a level on the axis: numbers, then words, which mean their upper end (`max`, `never`)."""
     return isinstance(level, str), ordered(level)
 
 
 def _tick(path: str, level: Level) -> str:
-    """A level as the axis has it: bit rates, which may have been computed, with three digits."""
+    """Return a level's text on the axis; bit rates, which may be computed, have three digits."""
     factor = factor_of(path)
     return factor.show(float(f"{level:.3g}") if factor.unit == "bit/s" and not isinstance(level, str) else level)
 
 
 def _others(run: Run, path: str) -> dict[str, Level]:
-    """The levels of all further factors but one that most levels of that one go with; the first such in the plan."""
+    """Return the levels of the other further factors that occur with most levels of one; of several, the first in the
+    plan."""
     found = [{name: level for name, level in one.items() if name != path} for one in settings(run) if path in one]
     return max(found, key=found.count, default={})
 
 
 def _at(frame: pd.DataFrame, keep: dict[str, Level], path: str, levels: list[Level]) -> pd.DataFrame:
-    """The rows of one panel, with the place of their level."""
+    """Return the rows of one panel, with the place of their level."""
     found = frame[frame[path].notna()]
     for name, level in keep.items():
         found = found[found[name] == level]

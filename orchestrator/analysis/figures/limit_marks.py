@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What limited each cell as letters above the axes of a figure: a row for each variant, in its colour."""
+"""The limit of each cell as letters above the axes of a figure: one row per variant, in its colour."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ _SIZE_PT, _ROW_PT, _CLEAR_PT = 5.4, 6.4, 2.0
 
 
 def limits_of(run: Run, cells: pd.DataFrame) -> dict[Cell, Limit]:
-    """What limited those of the cells that have a valid trial whose CPUs were sampled."""
+    """Return the limits of those cells that have a valid trial with sampled CPUs."""
     shown = {Cell.of(row) for row in cells[cells["n"] > 0].to_dict("records")}
     return {load.key: limit_of(load) for load in run.loads if load.key in shown}
 
 
 def note(found: Mapping[Cell, Limit]) -> str:
-    """What the letters that a figure has mean; empty where it has none."""
+    """Return the meaning of the letters in a figure; empty if it has none."""
     if not found:
         return ""
     letters = dict.fromkeys(limit.what for limit in found.values())
@@ -35,13 +35,15 @@ def note(found: Mapping[Cell, Limit]) -> str:
 
 
 def height_pt(run: Run, found: Mapping[Cell, Limit]) -> float:
-    """How much room the letters take above the axes, in points."""
+    """Return the height of the letters above the axes, in points."""
     return _ROW_PT * len(_variants(run, found)) + _CLEAR_PT if found else 0.0
 
 
 def draw(axes: "Axes", run: Run, found: Mapping[Cell, Limit], places: Mapping[int, float], column: str) -> None:
-    """The letters of the cells whose levels of ``column`` have a place on the x axis; rows from the top in the order of
-    variants. Each carries its limit and the evidence."""
+    """Draw the letters of the cells whose level of ``column`` has a place on the x axis.
+
+    The rows are in the order of variants, from the top. Each letter carries the limit and the evidence.
+    """
     names = _variants(run, found)
     for key, limit in found.items():
         row = key.row()

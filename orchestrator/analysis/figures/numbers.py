@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marks that carry their numbers: an SVG file shows them under the pointer, in any browser, without a script."""
+"""Marks that carry their numbers: an SVG file shows them under the pointer in any browser, without a script."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -20,22 +20,23 @@ _TEXTS: "WeakKeyDictionary[Artist, list[str]]" = WeakKeyDictionary()
 
 
 def carry(artist: "Artist", texts: Iterable[str]) -> None:
-    """Give a scatter's points, in their order, or one bar or text, a text each. What is drawn as pixels has none."""
+    """Attach one text to each point of a scatter, in order, or to a bar or text. Marks drawn as pixels get none."""
     _TEXTS[artist] = list(texts)
 
 
 def carry_rows(artist: "Artist", rows: "pd.DataFrame", text: Callable[[Mapping[str, Any]], str]) -> None:
-    """Give a scatter's points the text of each one's row."""
+    """Attach to each point of a scatter the text of its row."""
     carry(artist, map(text, records(rows)))
 
 
 def records(rows: "pd.DataFrame") -> list[dict[Any, Any]]:
-    """Return the rows of a frame as `DataFrame.to_dict` does, in a fraction of its time where columns are many."""
+    """Return the rows of a frame as `DataFrame.to_dict` does, in a fraction of the time for frames with many
+    columns."""
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.to_numpy(dtype=object).tolist()]
 
 
 def name_marks(figure: "Figure") -> dict[str, list[str]]:
-    """Give every artist that carries texts an id for the file; returns {id: texts}."""
+    """Give every artist that carries texts an id for the file, and return {id: texts}."""
     found = {}
     for number, artist in enumerate(figure.findobj(lambda artist: artist in _TEXTS)):
         if not artist.get_rasterized():
@@ -45,7 +46,7 @@ def name_marks(figure: "Figure") -> dict[str, list[str]]:
 
 
 def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> bytes:
-    """An SVG file of matplotlib with a <title> in each mark, and the height of its footer in ``data-foot``."""
+    """Return a matplotlib SVG with a <title> in each mark, and the height of its footer in ``data-foot``."""
     root = ElementTree.fromstring(svg)
     for unused in root.findall(f"{{{SVG}}}metadata"):
         root.remove(unused)
@@ -54,9 +55,9 @@ def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> byte
         mine = texts.get(group.get("id", ""))
         if mine is None:
             continue
-        uses = list(group.iter(f"{{{SVG}}}use"))  # points; or the letters of a text, which has one title
+        uses = list(group.iter(f"{{{SVG}}}use"))  # points, or the letters of a text, which has one title
         marks = [group] if len(mine) == 1 or not uses else uses
-        if len(marks) == len(mine):  # a number on the wrong mark is worse than none
+        if len(marks) == len(mine):  # no number is better than one on the wrong mark
             for mark, text in zip(marks, mine, strict=True):
                 title = ElementTree.Element(f"{{{SVG}}}title")
                 title.text = text
@@ -64,7 +65,7 @@ def with_titles(svg: bytes, texts: dict[str, list[str]], foot_pt: float) -> byte
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'.encode()
 
 
-# A page has its own colours for these, so that a figure fits its light and its dark look; style.py has them for paper.
+# Colours of style.py that a page replaces by its own, so that a figure fits its light and its dark look.
 _OF_PAGE = {
     **dict.fromkeys(("#000000", "#222222", "#333333"), "ink"),
     **dict.fromkeys(("#444444", "#555555", "#767676", "#808080", "#9a9a9a"), "soft"),
@@ -78,22 +79,22 @@ _OF_PAGE = {
 
 
 def colour_on_page(colour: str) -> str:
-    """A colour of a figure (#rrggbb) as a page has it."""
+    """Return the page's variable for a colour of a figure (#rrggbb), or the colour itself if there is none."""
     name = _OF_PAGE.get(colour.lower())
     return f"var(--{name})" if name else colour
 
 
 def for_page(svg: bytes, name: str) -> tuple[str, float]:
-    """The same figure as an element of a page: ids of its own, the page's colours for paper and ink, no footer; and its
-    width in points.
+    """Return the figure as an element of a page, and its width in points.
 
-    The page has the whole caption below it, so nothing is lost with the footer.
+    It has its own ids, the page's colours for paper and ink, and no footer, since the page has the whole caption below
+    it.
     """
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in [child for child in parent if child.get("id") == FOOTER or child.tag == f"{{{SVG}}}style"]:
             parent.remove(child)
-            root.extend(child.iter(f"{{{SVG}}}defs"))  # the shapes of letters, which other texts use too
+            root.extend(child.iter(f"{{{SVG}}}defs"))  # the shapes of letters, which other texts also use
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long trials: throughput, memory and dropped packets over time, a column of panels a variant."""
+"""Long trials: throughput, memory and dropped packets over time, one column of panels per variant."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ _MINUTES_FROM_S = 300
 
 
 def over_time(run: Run) -> Drawing:
-    """The ok trials at the most cores and tunnels that have samples over time: one line per trial and host."""
+    """Return the figure of the ok trials at the most cores and tunnels that have samples over time: a line per trial
+    and host."""
     samples = run.over_time[run.over_time["kind"] == "measure"]
     lost = captions.loss_note(run.planned, run.invalid)
     if samples.empty:
@@ -64,7 +65,7 @@ def over_time(run: Run) -> Drawing:
             row[0].set_ylabel(label)
         grid[0][0].set_ylim(bottom=0)
         most = max(1, int(samples["drops"].max()))
-        grid[2][0].set_ylim(-0.04 * most, 1.1 * most)  # a line of no drops is above the axis
+        grid[2][0].set_ylim(-0.04 * most, 1.1 * most)  # so that a line at 0 drops is visible above the axis
         grid[2][0].yaxis.set_major_locator(MaxNLocator(4, integer=True))
         grid[0][0].set_xlim(0, longest / scale)
     return Drawing(NAME, TITLE, figure, face)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a packet costs: CPU time by role and kind, a bar a variant, at the largest core count."""
+"""The cost of a packet: CPU time by role and kind, one bar per variant, at the highest core count."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ _NAMES = {"softirq": "softirqs", "other": "processes, threads"}
 
 @of_first_setting
 def packet_cost(run: Run) -> Drawing:
-    """The CPU time of a packet, by role and by whether it was spent in softirqs, for every variant of one place."""
+    """Return the figure of CPU time per packet, by role and by whether it was in softirqs, for every variant at one
+    place."""
     cell = chosen_cell(run.per_core)
     found: list[Load] = []
     if cell is not None:
@@ -59,7 +60,7 @@ def packet_cost(run: Run) -> Drawing:
 
 
 def _draw(axes: "Axes", found: Sequence[Load]) -> list[Part]:
-    """The bars, the first variant at the top; returns the parts that are wide enough to be seen."""
+    """Draw the bars, the first variant at the top, and return the parts that are wide enough to be seen."""
     longest = max(sum(part.ns for part in parts_of(load)) for load in found)
     shown: dict[tuple[str, str], Part] = {}
     for place, load in enumerate(found):
@@ -96,7 +97,7 @@ def _colour(part: Part) -> str:
 
 
 def _handles(shown: Sequence[Part]) -> list[Patch]:
-    """A patch a role in its colour, and one a kind."""
+    """Return one patch per role in its colour, and one per kind."""
     groups = dict.fromkeys(part.group for part in shown)
     colours = {part.group: _colour(part) for part in shown}
     roles = [Patch(facecolor=colours[name], linewidth=0, label=name) for name in groups]

@@ -36,11 +36,12 @@ TITLE = "Packet rate against packet size"
 _K = 1e3  # axes are in kpps
 _CLOSED = CLOSED_LOOP_NOTE[0].lower() + CLOSED_LOOP_NOTE[1:]
 _WORDS = {LOSSES: "bounded by losses", GENERATOR: "bounded by the generator", MIXED: "bounded in different ways"}
-_FAINT = 0.35  # of the colour, for rates without a loss beside those with few
+_FAINT = 0.35  # opacity of rates without a loss, drawn together with those with few
 
 
 def packet_rate(run: Run) -> Drawing:
-    """F6 of a run: of each core count, the cells with one tunnel per core if there are such, else the most tunnels."""
+    """Return F6 of a run: for each core count, the cells with one tunnel per core if there are any, or else the most
+    tunnels."""
     every = packet_cells(run)
     lost = captions.loss_note(run.planned, _invalid(run), drawn=False)
     shown = every[every["n"] > 0]
@@ -141,7 +142,8 @@ def _panel(
     wanted: Sequence[str],
     unit: float,
 ) -> None:
-    """Bars of every trial, medians of lower bounds joined by a line; ``unit``: packets a second that are 1 here."""
+    """Draw bars for every trial and a line through the medians of the lower bounds. ``unit``: packets per second per
+    unit of the axis."""
     names = run.variants
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
         aside = parts.shift(index, len(names), 1.0)
@@ -166,7 +168,7 @@ def _panel(
         sized = cell[cell["packet_size"].str.isdigit()]  # a mixture is no size between others: no line leads to it
         mine = trials[(trials["variant"] == name) & trials["packet_size"].str.isdigit()]
         testbeds = parts.testbeds_of(mine, "packet_size")
-        # A line has a gap where a cell has no valid trial, and none joins rates that are bounded in different ways.
+        # A line has a gap at a cell without a valid trial, and does not join rates that are bounded in different ways.
         for kind in sized.loc[sized["n"] > 0, "bounded_by"].unique():
             middle = sized["median_pps"].where(sized["bounded_by"] == kind) / unit
             line_x, line_y = parts.joined(
@@ -185,7 +187,7 @@ def _panel(
 
 
 def _baselines(cells: pd.DataFrame, tops: Sequence[float], *, reached: bool) -> str:
-    """The rates without a tunnel, from the least to the highest, that lie below the top of an axis, or beyond all."""
+    """Return the range of rates without a tunnel in words: those below the top of an axis, or those beyond it."""
     values = cells[["baseline_pps", "cores"]].dropna()
     within = (values["baseline_pps"] / _K <= tops[0]) | (values["baseline_pps"] / values["cores"] / _K <= tops[1])
     found = sorted({f"{value / _K:.0f}" for value in values.loc[within == reached, "baseline_pps"]}, key=float)
@@ -193,7 +195,7 @@ def _baselines(cells: pd.DataFrame, tops: Sequence[float], *, reached: bool) -> 
 
 
 def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], unit: float, top: float) -> None:
-    """Short dotted lines at what passes without a tunnel, for each size whose rate the axis reaches."""
+    """Draw short dotted lines at the rate without a tunnel, for each size whose rate is within the axis."""
     for size, rows in cells.groupby("packet_size"):
         value = rows["baseline_pps"].max() / unit
         if pd.notna(value) and value <= top:
@@ -202,7 +204,8 @@ def _baseline(axes: "Axes", cells: pd.DataFrame, places: Mapping[str, float], un
 
 
 def _top(cells: pd.DataFrame, cores: Sequence[int]) -> float:
-    """The upper end of an axis: all that tunnels carried, and what passes without one unless that flattens them."""
+    """Return the upper end of an axis: all rates with tunnels, and those without unless they would flatten the
+    others."""
     shares = pd.Series(list(cores), index=cells.index)
     own = float((cells[["high_pps", "upper_pps"]].max(axis=1) / shares).max()) / _K * 1.12
     plain = float((cells["baseline_pps"] / shares).max()) / _K * 1.06

@@ -17,14 +17,14 @@ _TITLE_PAD_PT = 6.0  # of matplotlib
 
 
 def columns(count: int) -> int:
-    """How many of so many panels stand side by side."""
+    """Return how many of ``count`` panels stand side by side."""
     return min(count, 2 if count in (2, 4) else 3)
 
 
 def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str], above: float = 0.0) -> "tuple[Figure, list[Axes]]":
-    """A sheet with a panel for each of the core counts, in their order; the panels of a row share the y axis.
+    """Return a sheet with one panel per core count, in order; the panels of a row share the y axis.
 
-    ``above``: points of room that each panel has between its axes and its title.
+    ``above``: the space between the axes and the title of each panel, in points.
     """
     across = columns(len(counts))
     rows = math.ceil(len(counts) / across)
@@ -36,14 +36,15 @@ def sheet_of(run: Run, counts: Sequence[int], footer: Sequence[str], above: floa
 
 
 def places_of(levels: Sequence[int]) -> dict[int, float]:
-    """Where each number of tunnels lies on the x axis: at its binary logarithm, since the numbers grow by doubling."""
+    """Return the place of each number of tunnels on the x axis: its binary logarithm, since the numbers grow by
+    doubling."""
     return {level: math.log2(level) for level in levels}
 
 
 def finish(
     axes: "Axes", place: int, counts: Sequence[int], levels: Sequence[int], quantity: str, above: float = 0.0
 ) -> None:
-    """Title, ticks and names of the axes of the panel at ``place``; the title is ``above`` points higher than usual."""
+    """Set title, ticks and axis names of the panel at ``place``; the title is ``above`` points higher than usual."""
     across = columns(len(counts))
     places = list(places_of(levels).values())
     axes.set_xticks(places, [str(level) for level in levels])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures share: sheets with a footer, lines of medians with every trial, names and legends.
+"""Parts that the figures share: sheets with a footer, lines of medians with every trial, names and legends.
 
-Longer than other modules: a figure takes all that makes it look like the others from one place.
+Longer than other modules: everything that makes figures look alike is in one place.
 """
 
 import functools
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-NOTHING = "Nothing to draw:"  # how the notes of a figure begin that says so
-_MANY_POINTS = 2000  # from here on points are drawn as pixels, so that vector files stay small
+NOTHING = "Nothing to draw:"  # first words in the notes of an empty figure
+_MANY_POINTS = 2000  # from this number on, points are drawn as pixels, so that vector files stay small
 _FOOTER_PT, _HEAD_PT = 5.6, 7.0
-_HANDLE, _SPACING, _PAD = 2.4, 1.0, 0.5  # of a legend, in sizes of its font
-_BOLD = 1.15  # how much wider than the regular font its bold one is
+_HANDLE, _SPACING, _PAD = 2.4, 1.0, 0.5  # of a legend, in multiples of its font size
+_BOLD = 1.15  # width of the bold font relative to the regular one
 
 
 def sheet(run: Run, width: float, height: float, footer: Sequence[str]) -> Figure:
-    """An empty figure with ``footer`` at its foot, one sentence after the other; axes keep clear of it.
+    """Return an empty figure with the sentences of ``footer`` at its foot, which axes do not overlap.
 
-    A run in virtual time says so in bold at the head, wherever the figure is seen without its caption. ``height`` is
-    that of the plot alone, in inches: head and footer are added to it.
+    A figure of a run in virtual time says so in bold at the head, for when it is seen without its caption. ``height``
+    is that of the plot alone, in inches; head and footer are added to it.
     """
     lines = _wrapped(" ".join(filter(None, footer)), width * 72 - 8, _FOOTER_PT)
     foot = (len(lines) * _FOOTER_PT * 1.3 + 5) / 72
@@ -63,7 +63,7 @@ def sheet(run: Run, width: float, height: float, footer: Sequence[str]) -> Figur
 
 
 def _wrapped(text: str, width_pt: float, size_pt: float) -> list[str]:
-    """Return the lines of a text: as many words in each as its width has room for."""
+    """Return the lines of a text, each with as many words as fit into its width."""
     font = FontProperties(family=STYLE["font.sans-serif"], size=size_pt)
 
     def fits(line: list[str]) -> bool:
@@ -71,7 +71,7 @@ def _wrapped(text: str, width_pt: float, size_pt: float) -> list[str]:
 
     words = text.split()
     lines: list[str] = []
-    count = 1  # of words in a line, first as many as the line before has: measuring takes time
+    count = 1  # words in a line: first as many as in the line before, since measuring takes time
     while words:
         count = min(count, len(words))
         while count < len(words) and fits(words[: count + 1]):
@@ -84,7 +84,7 @@ def _wrapped(text: str, width_pt: float, size_pt: float) -> list[str]:
 
 
 def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = ()) -> Drawing:
-    """A figure that says what is missing, where there is nothing to draw."""
+    """Return a figure that says why there is nothing to draw."""
     if len(run.shared) and run.measured.empty:
         why = "every valid trial had another testbed of the run beside it on the same computer (shared_computer)."
     notes = [*filter(None, footer), *captions.context_notes(run)]
@@ -104,22 +104,24 @@ def nothing(run: Run, name: str, title: str, why: str, footer: Sequence[str] = (
 
 
 def shift(index: int, count: int, gap: float) -> float:
-    """How far a variant's marks lie beside their place on the x axis, so that variants do not hide one another."""
+    """Return the offset of a variant's marks from their place on the x axis, so that variants do not hide one
+    another."""
     return (index - (count - 1) / 2) * slot(count) * gap
 
 
 def slot(count: int) -> float:
-    """How wide the part of the x axis is that one of so many variants takes at a place, as a share of the gap."""
+    """Return the width that one of ``count`` variants takes at a place on the x axis, as a share of the gap."""
     return min(0.15, 0.6 / max(1, count))
 
 
 def are_many(rows: pd.DataFrame) -> bool:
-    """Whether so many points are to be drawn as pixels."""
+    """Return whether there are so many points that they are drawn as pixels."""
     return len(rows) > _MANY_POINTS
 
 
 def jitter(rows: pd.DataFrame) -> pd.Series:
-    """-0.5 to 0.5, a trial's place among those of its block by its round: trials of a cell lie side by side."""
+    """Return offsets from -0.5 to 0.5 by a trial's round within its block, so that the trials of a cell lie side by
+    side."""
     turns = rows["round"].astype("float64")
     across = float(turns.max() - turns.min()) if len(turns) else 0.0
     return (turns - turns.min()) / across - 0.5 if across else turns * 0.0
@@ -135,10 +137,10 @@ def draw_variants(
     column: str,
     gap: float,
 ) -> None:
-    """Medians joined by lines, whiskers, and every trial, one line per variant.
+    """Draw one line per variant through the medians, with whiskers, and every trial.
 
-    ``places`` gives where a level of ``column`` lies on the x axis; ``gap`` is the smallest distance between two,
-    of which variants take a small part each, so that they do not hide one another.
+    ``places`` gives the place on the x axis of a level of ``column``; ``gap`` is the smallest distance between two
+    places, of which each variant takes a small part, so that variants do not hide one another.
     """
     names, quantity = run.variants, run.quantity
     of, scale = quantity.of, quantity.scale
@@ -165,7 +167,7 @@ def draw_variants(
             numbers.carry_rows(drawn, rows, functools.partial(trial_text, quantity=quantity))
         if mine.empty:
             continue
-        # A line has a gap where a planned cell has no valid trial or several modes: it would show what was not seen.
+        # A line has a gap at a cell without a valid trial or with several modes: nothing was measured along it there.
         along = [places[int(level)] + aside for level in planned[column]]
         medians = planned[of("median")].where(planned["modes"] == "") / scale
         testbeds = testbeds_of(points, column)
@@ -184,15 +186,15 @@ def draw_variants(
 
 
 def testbeds_of(trials: pd.DataFrame, column: str) -> dict[int, frozenset[str]]:
-    """{level: the testbeds that measured it} of one variant's trials."""
+    """Return {level: the testbeds that measured it} for one variant's trials."""
     return {int(str(level)): frozenset(map(str, mine)) for level, mine in trials.groupby(column)["testbed"]}
 
 
 def joined(
     x: Sequence[float], y: Iterable[float], testbeds: Sequence[frozenset[str] | None]
 ) -> tuple[list[float], list[float]]:
-    """The points of a line, with a gap (NaN) between two that different testbeds of a pool measured: what lies between
-    those is a change of hardware."""
+    """Return the points of a line with a gap (NaN) wherever the testbeds of a pool change, since a line there would
+    show a change of hardware."""
     found: list[tuple[float, float]] = []
     before: frozenset[str] | None = None
     for place, value, mine in zip(x, y, testbeds, strict=True):
@@ -204,18 +206,18 @@ def joined(
 
 
 def smallest_gap(places: Iterable[float]) -> float:
-    """The smallest distance between two places on an axis; 1 for a single one."""
+    """Return the smallest distance between two places on an axis; 1 for a single one."""
     return min((b - a for a, b in itertools.pairwise(sorted(places))), default=1.0)
 
 
 def limits(places: Sequence[float], gap: float) -> tuple[float, float]:
-    """The ends of an axis with these places, in order."""
+    """Return the ends of an axis with these places, in order."""
     margin = max(0.5 * gap, 0.06 * (places[-1] - places[0]))
     return places[0] - margin, places[-1] + margin
 
 
 def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float], quantity: Quantity = THROUGHPUT) -> None:
-    """A dash for each mode of cells that have several, instead of a median that may lie between them."""
+    """Draw a dash for each mode of cells with several modes, instead of a median that may lie between them."""
     for side in ("lower", "upper"):
         y = cells[quantity.of(f"{side}_mode")] / quantity.scale
         dashes = axes.scatter(x, y, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
@@ -223,27 +225,27 @@ def draw_modes(axes: "Axes", cells: pd.DataFrame, x: Sequence[float], quantity: 
 
 
 def mode_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
-    """What the mark of a mode says under the pointer."""
+    """Return the text of a mode's mark under the pointer."""
     medians = {side: row[quantity.of(f"{side}_mode")] for side in ("lower", "upper")}
     sides = [f"{quantity.text(median)} ({row[f'{side}_mode_n']} trials)" for side, median in medians.items()]
     return f"{Cell.of(row)}\n{row['modes']}: two modes\n{' or '.join(sides)}"
 
 
 def draw_medians(axes: "Axes", x: Any, median: pd.Series, low: pd.Series, high: pd.Series) -> "PathCollection":
-    """Medians as dashes with whiskers, black on whatever colour lies below; returns the dashes."""
+    """Draw medians as dashes with whiskers, black on any colour below, and return the dashes."""
     axes.errorbar(x, median, yerr=[median - low, high - median], fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=5)
     return axes.scatter(x, median, s=34, marker="_", color=BLACK, linewidths=1.2, zorder=6)
 
 
 def trial_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
-    """What a trial's mark says under the pointer."""
+    """Return the text of a trial's mark under the pointer."""
     about = "" if row["status"] == "ok" else f"\n{row['status']}: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
     return f"{Cell.of(row)}\n{quantity.text(row[quantity.column])}\n{where}{about}"
 
 
 def cell_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
-    """What a median's mark says under the pointer."""
+    """Return the text of a median's mark under the pointer."""
     spread = captions.spread_text(
         {**row, "low": row[quantity.of("low")], "high": row[quantity.of("high")]}, quantity.scale
     )
@@ -251,7 +253,7 @@ def cell_text(row: Mapping[str, Any], quantity: Quantity = THROUGHPUT) -> str:
 
 
 def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> bool:
-    """Whether names at the ends of the ``last`` panel's lines name every variant of a figure's ``cells``."""
+    """Return whether names at the line ends of the ``last`` panel name every variant in a figure's ``cells``."""
     shown = last[last["n"] > 0]
     return set(cells.loc[cells["n"] > 0, "variant"]) == set(shown["variant"]) and shown[column].nunique() > 1
 
@@ -259,7 +261,7 @@ def ends_are_labelled(cells: pd.DataFrame, last: pd.DataFrame, column: str) -> b
 def label_lines(
     axes: "Axes", run: Run, cells: pd.DataFrame, column: str, places: Mapping[int, float], gap: float
 ) -> None:
-    """Each variant's name at the right end of its line of medians. Set the y limits before."""
+    """Draw each variant's name at the right end of its line of medians. The y limits must be set before."""
     shown = cells[cells["n"] > 0].sort_values(column)
     last = {str(name): rows.iloc[-1] for name, rows in shown.groupby("variant")}
     right = max((places[int(row[column])] for row in last.values()), default=0.0)
@@ -268,7 +270,8 @@ def label_lines(
 
 
 def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, gap: float) -> None:
-    """Each variant's name right of its line, which ends at the height ``ends``; moved apart where two would touch."""
+    """Draw each variant's name to the right of its line, which ends at the height in ``ends``; names that would touch
+    are moved apart."""
     is_log = axes.get_yscale() == "log"
     low, high = map(math.log, axes.get_ylim()) if is_log else axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72
@@ -291,16 +294,16 @@ def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, 
 
 
 def top_of(*series: pd.Series, scale: float = THROUGHPUT.scale) -> float:
-    """The upper end of an axis in units of ``scale`` that starts at 0 and shows all values, with some air."""
+    """Return the upper end of an axis from 0, in units of ``scale``, that shows all values with a margin."""
     highest = max((float(values.max()) for values in series if len(values.dropna())), default=scale)
     return highest / scale * 1.12 or 1.0
 
 
 def draw_baseline(axes: "Axes", baselines: Mapping[float, float], top: float, scale: float = THROUGHPUT.scale) -> bool:
-    """The throughput without a tunnel as a dotted line; as numbers with an arrow where it is beyond ``top``.
+    """Draw the throughput without a tunnel as a dotted line, or as numbers with an arrow if it is above ``top``.
 
-    ``baselines``: by the place on the x axis of the cells that are held against it; one that all have in
-    common is a line across the axes. True if a line was drawn.
+    ``baselines``: by the place on the x axis of the cells that are compared with it; a common one is drawn across the
+    axes. Return whether a line was drawn.
     """
     shown = {place: value / scale for place, value in sorted(baselines.items()) if value / scale <= top}
     beyond = sorted(
@@ -331,14 +334,15 @@ def _value(item: tuple[str, float]) -> float:
 
 
 def upper_limit(values: Iterable[pd.Series], baselines: pd.Series, scale: float = THROUGHPUT.scale) -> float:
-    """The upper end of an axis in units of ``scale``: all values, and the baseline unless that flattens them."""
+    """Return the upper end of an axis in units of ``scale``: all values, and the baseline unless it would flatten
+    them."""
     top = top_of(*values, scale=scale)
     beyond = top_of(baselines, scale=scale) if len(baselines.dropna()) else top
     return max(top, beyond) if beyond <= 1.6 * top else top * 1.06
 
 
 def legend_handles(run: Run, cells: pd.DataFrame, invalid: pd.DataFrame, baseline: bool) -> list[Line2D]:
-    """Entries for the variants that are drawn, for the baseline's line and for invalid attempts."""
+    """Return legend entries for the variants that are drawn, for the baseline's line and for invalid attempts."""
     handles = variant_handles(run, set(cells.loc[cells["n"] > 0, "variant"]))
     if baseline:
         handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="no tunnel"))
@@ -349,7 +353,7 @@ def legend_handles(run: Run, cells: pd.DataFrame, invalid: pd.DataFrame, baselin
 
 
 def variant_handles(run: Run, drawn: Container[str]) -> list[Line2D]:
-    """Entries for those of a run's variants that are drawn."""
+    """Return legend entries for those of a run's variants that are drawn."""
     return [
         Line2D(
             [],
@@ -366,7 +370,7 @@ def variant_handles(run: Run, drawn: Container[str]) -> list[Line2D]:
 
 
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """A legend above the axes, in as many columns as the figure is wide for."""
+    """Draw a legend above the axes, in as many columns as fit into the figure's width."""
     columns = 6 if figure.get_size_inches()[0] > COLUMN_IN else 4 if len(handles) == 4 else 3
     while columns > 1 and _legend_pt(handles, columns) > figure.get_size_inches()[0] * 72:
         columns -= 1
@@ -374,7 +378,7 @@ def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def _legend_pt(handles: Sequence[Line2D], columns: int) -> float:
-    """About how wide a legend is, in points: its entries fill one column after the other."""
+    """Return the approximate width of a legend in points; its entries fill one column after the other."""
     size = float(STYLE["legend.fontsize"])
     font = FontProperties(family=STYLE["font.sans-serif"], size=size)
     names = [text_to_path.get_text_width_height_descent(str(h.get_label()), font, False)[0] for h in handles]
@@ -384,27 +388,27 @@ def _legend_pt(handles: Sequence[Line2D], columns: int) -> float:
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist], columns: int, **style: float) -> None:
-    """A legend above the axes and below the sheet's head."""
+    """Draw a legend above the axes and below the sheet's head."""
     head = next((text for text in figure.texts if text.get_gid() == numbers.HEAD), None)
     lines = head.get_text().count("\n") + 1 if head else 0
-    # With an anchor of its own, no room would be made for it: so the head is a part of its distance from the edge.
+    # The layout reserves no space for a legend with an anchor, so the head is part of its distance from the edge.
     away: Any = {"borderaxespad": 0.5 + (lines * _HEAD_PT * 1.3 + 1) / STYLE["legend.fontsize"]} if head else {}
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **away, **style)
 
 
 def title_of(run: Run, title: str) -> str:
-    """A figure's title, with the name of what was measured in place of throughput; and which way is better."""
+    """Return a figure's title with the name of the measured quantity instead of throughput, and which way is better."""
     if run.quantity.is_throughput:
         return title
     return f"{title.replace(THROUGHPUT.label, run.quantity.label, 1)} ({run.quantity.direction})"
 
 
 def value_label(run: Run) -> str:
-    """The name of the axis of what a run's trials measured, with which way is better where that is not plain."""
+    """Return the axis name of a run's quantity, with which way is better if that is not obvious."""
     direction = run.quantity.direction
     return rate_label(run, run.quantity.axis) + (f"\n({direction})" if direction else "")
 
 
 def rate_label(run: Run, quantity: str) -> str:
-    """The name of an axis: a quantity that ends with its unit; in two lines where it says virtual time."""
+    """Return the axis name of a quantity that ends with its unit, in two lines if it mentions virtual time."""
     return run.in_its_time(quantity.replace(" in ", " in\n", 1) if run.virtual_time else quantity)

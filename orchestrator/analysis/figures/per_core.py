@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Per-core load: how each CPU spent its time, by kind, one panel per variant, at the largest core count."""
+"""Per-core load: the time of each CPU by kind, one panel per variant, at the highest core count."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NAME = "per-core-load"
 TITLE = "How each CPU spent its time"
 
-# Waiting for input or output is idle time here; the rest of a bar's height, up to 1, is idle too.
+# Waiting for input or output counts as idle here; so does the rest of a bar's height, up to 1.
 KINDS: dict[str, tuple[str, str]] = {
     "softirq": (BLUE, ""),
     "system": (ORANGE, "////"),
@@ -42,7 +42,8 @@ _POINTS: dict[str, Any] = {"s": 4, "color": "#222222", "linewidths": 0, "alpha":
 
 
 def chosen_cell(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """The cores and tunnels that are shown: the most cores, and of those one tunnel per core, else the most tunnels."""
+    """Return the cores and tunnels that are shown: the most cores, with one tunnel per core or else the most
+    tunnels."""
     measured = frame[frame["kind"] == "measure"]
     if measured.empty:
         return None
@@ -53,7 +54,7 @@ def chosen_cell(frame: pd.DataFrame) -> tuple[int, int] | None:
 
 @of_first_setting
 def per_core_load(run: Run) -> Drawing:
-    """The per-core load of a run."""
+    """Return the per-core load of a run as a figure."""
     cell = chosen_cell(run.per_core)
     if cell is None:
         return parts.nothing(run, NAME, TITLE, "no valid trial recorded the time of its CPUs.")
@@ -104,7 +105,7 @@ def per_core_load(run: Run) -> Drawing:
 
 
 def user_note(run: Run, rows: pd.DataFrame) -> str:
-    """The sentence for rows of `Run.per_core` without any user time; empty where there is some."""
+    """Return a sentence for rows of `Run.per_core` without any user time; empty if there is some."""
     if rows.empty or float(rows["user"].max()) > 0:
         return ""
     if run.testbed.get("provider") == "uml":
@@ -116,7 +117,7 @@ def user_note(run: Run, rows: pd.DataFrame) -> str:
 
 
 def kind_handles(kinds: list[str]) -> list[Patch]:
-    """Entries of a legend for kinds of time."""
+    """Return legend entries for kinds of time."""
     return [
         Patch(facecolor=KINDS[kind][0], hatch=KINDS[kind][1], edgecolor="white", linewidth=0, label=kind)
         for kind in kinds
@@ -124,7 +125,8 @@ def kind_handles(kinds: list[str]) -> list[Patch]:
 
 
 def draw_shares(axes: "Axes", name: str, rows: pd.DataFrame, kinds: list[str]) -> None:
-    """A bar a CPU, of its mean shares of time by kind over the trials in ``rows``, and each trial's busy share."""
+    """Draw a bar per CPU with its mean shares of time by kind over the trials in ``rows``, and each trial's busy
+    share."""
     means = rows.groupby("cpu")[list(CPU_KINDS)].mean().sort_index()
     cpus = [int(str(cpu)) for cpu in means.index]
     places = {cpu: place for place, cpu in enumerate(cpus)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F4: where the polls ran. Each tunnel's polls on each CPU over time, and beside it how the CPUs spent their time."""
+"""F4: the CPUs on which each tunnel was polled over time, next to the time of the CPUs by kind."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 NAME = "f4-polls"
 TITLE = "On which CPU each tunnel was polled, moment by moment, at the gateway that decrypts"
 _RECEIVER = "gateway-b"  # traffic goes from site a to site b
-_COLOURS = "cividis"  # its lightness grows evenly, so that CPUs are told apart in grey and with any colour vision
-_NAMED_CPUS = 8  # of more, the legend names four
-_MIXED_CPUS = 4  # of more, mixed colours would look like those of the CPUs between
+_COLOURS = "cividis"  # its even lightness keeps CPUs distinguishable in grey and with any colour vision
+_NAMED_CPUS = 8  # with more, the legend names four
+_MIXED_CPUS = 4  # with more, a mixed colour would look like that of a CPU in between
 
 
 def where_polls_ran(run: Run) -> Drawing:
-    """F4 of a run, at the most cores and of those the most tunnels that were traced."""
+    """Return F4 of a run, at the most cores and, of these, the most tunnels that were traced."""
     frame = polls(run)
     frame = frame[frame["role"] == _RECEIVER]
     traced = run.trials[run.trials["kind"] == "trace"]
@@ -102,20 +102,23 @@ def _in_words(mine: pd.DataFrame) -> str:
 
 
 def _bin_s(frame: pd.DataFrame) -> float:
-    """How long a bin of time is; all begin at a multiple of it."""
+    """Return the length of a time bin in seconds; each bin begins at a multiple of it."""
     later = frame.loc[frame["time_s"] > 0, "time_s"]
     return float(later.min()) if len(later) else 0.1
 
 
 def _colours(cpus: Sequence[int]) -> Any:
-    """An array (CPUs, 3): red, green and blue of each, from dark to light."""
+    """Return an array (CPUs, 3) with the red, green and blue of each CPU, from dark to light."""
     places = np.linspace(0.0, 0.95, len(cpus)) if len(cpus) > 1 else np.array([0.0])
     return np.asarray(mpl.colormaps[_COLOURS](places))[:, :3]
 
 
 def _draw_map(axes: "Axes", mine: pd.DataFrame, cpus: Sequence[int], tunnels: int) -> None:
-    """A picture of tunnels by bins. Of few CPUs, each point is the mean of their colours, weighted with their shares of
-    polls; of many, the colour of the one with the most polls, paler the smaller its share is."""
+    """Draw a picture of tunnels by time bins.
+
+    With few CPUs, a point has the mean of their colours, weighted by their shares of polls; with many, the colour of
+    the one with the most polls, paler for a smaller share.
+    """
     bin_s = _bin_s(mine)
     bins = round(float(mine["time_s"].max()) / bin_s) + 1
     counts = np.zeros((tunnels, bins, len(cpus)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F5: the ratios that the paper's claims are about, beside what was published and what each claim accepts."""
+"""F5: the ratios that the paper's claims are about, with the published values and the accepted ranges."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 NAME = "f5-speed-ups-published"
 TITLE = "The ratios that the claims are about, beside the published values"
-_ROW_IN, _PLOT_PT, _SMALL_PT = 0.5, 155.0, 6.2  # a row's height; about how wide the axes are; the marks' names
+_ROW_IN, _PLOT_PT, _SMALL_PT = 0.5, 155.0, 6.2  # row height, approximate axes width, font size of marks' names
 _TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
-_BAND, _BAND_HEIGHT = 0.14, 0.72  # how strong an accepted range is drawn, and its share of a row
-_ARROW = 1.5  # how many times as far as the published bound an arrow reaches
+_BAND, _BAND_HEIGHT = 0.14, 0.72  # opacity of an accepted range, and its share of a row's height
+_ARROW = 1.5  # end of an arrow as a multiple of the published bound
 
 
 @dataclass(frozen=True)
 class _Published:
-    """A published value, once for all rows (``first`` to ``last``) of a claim that it is the published value of.
+    """A published value, drawn once for all rows (``first`` to ``last``) of a claim that share it.
 
-    ``relation``: about, below or at least, as its claim has it.
+    ``relation``: about, below or at least, as in the claim.
     """
 
     verdict: ClaimVerdict
@@ -43,12 +43,12 @@ class _Published:
 
     @property
     def y(self) -> float:
-        """The height at which it stands."""
+        """Return the height at which it is drawn."""
         return -(self.first + self.last) / 2
 
 
 def published(run: Run) -> Drawing:
-    """F5 of a run: a row for each ratio that a claim is tested by, measured here and as published, with the verdict."""
+    """Return F5 of a run: a row for each ratio by which a claim is tested, measured and published, with the verdict."""
     found = [(v, e) for v in verify(run) for e in v.evidence if e.statistic == "ratio" and e.published_value]
     measured = [(v, e) for v, e in found if e.median is not None]
     if not measured:
@@ -96,7 +96,7 @@ def published(run: Run) -> Drawing:
 
 
 def _once(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[_Published]:
-    """The published values, each once: neighbouring rows of a claim that have the same one share it."""
+    """Return the published values without repetition: adjacent rows of a claim with the same value share it."""
     relations = {
         (claim.claim, test.name): test.published.relation
         for claim in load_claims()
@@ -116,19 +116,19 @@ def _once(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[_Publi
 
 
 def _marks(values: Sequence[_Published]) -> str:
-    """What published values are drawn as, in words."""
+    """Return the meaning of the marks for published values, in words."""
     points = any(one.relation == "about" for one in values)
     arrows = any(one.relation != "about" for one in values)
     return " and ".join([*(["Diamonds"] if points else []), *(["arrows (bounds)" if points else "Arrows"] * arrows)])
 
 
 def _row_names(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[str]:
-    """The cells of each row, and above the first one of each claim its verdict."""
+    """Return the cells of each row, with the verdict above the first row of each claim."""
     names = []
     before = ""
     for verdict, evidence in measured:
         above, below = (f"{c.split(', ')[0]}, {c.split(', ')[-1]}" for c in (evidence.of, evidence.to))
-        said = verdict.verdict.removesuffix(" in virtual time")  # the head of the figure says that of all
+        said = verdict.verdict.removesuffix(" in virtual time")  # the figure's head says so for all
         head = f"{verdict.claim}: {said}\n" if verdict.claim != before else ""
         names.append(f"{head}{above}\nover {below}")
         before = verdict.claim
@@ -136,12 +136,12 @@ def _row_names(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[s
 
 
 def _end(one: _Published) -> float:
-    """Where the arrow of a published bound ends."""
+    """Return where the arrow of a published bound ends."""
     return one.value * {"below": 1 / _ARROW, "at least": _ARROW}.get(one.relation, 1.0)
 
 
 def _draw_published(axes: "Axes", one: _Published) -> None:
-    """A diamond at a value, an arrow from a bound; a line to the rows where it belongs to several."""
+    """Draw a diamond at a value or an arrow from a bound, with a line to its rows if there are several."""
     about = f"{one.verdict.claim}\npublished: {one.text}\n{one.verdict.source}"
     style: dict[str, Any] = {"color": PUBLISHED_COLOUR, "linewidth": 1.2, "zorder": 5}
     if one.last > one.first:
@@ -172,7 +172,8 @@ def _draw_published(axes: "Axes", one: _Published) -> None:
 
 
 def _draw_accepted(axes: "Axes", y: float, verdict: ClaimVerdict, evidence: ClaimEvidence) -> None:
-    """What a claim accepts, as a band; to the end of the axis where a side is open. Set the x limits before."""
+    """Draw a claim's accepted range as a band, up to the end of the axis if it is unbounded. The x limits must be set
+    before."""
     left, right = axes.get_xlim()
     low = left if evidence.accepted_low is None else max(left, evidence.accepted_low)
     high = right if evidence.accepted_high is None else min(right, evidence.accepted_high)
@@ -191,9 +192,9 @@ def _draw_accepted(axes: "Axes", y: float, verdict: ClaimVerdict, evidence: Clai
 
 
 def _name(axes: "Axes", x: float, y: float, text: str, colour: str, up: float) -> None:
-    """A text above (or below) a mark, inside the axes. Set the x limits before."""
+    """Draw a text above (or below) a mark, inside the axes. The x limits must be set before."""
     low, high = axes.get_xlim()
-    half = 0.02 + len(text) * 0.29 * _SMALL_PT / _PLOT_PT  # about half of its width, as a share of the axes'
+    half = 0.02 + len(text) * 0.29 * _SMALL_PT / _PLOT_PT  # about half its width, as a share of the axes'
     along = min(max(math.log(x / low) / math.log(high / low), half), 1 - half)
     style: dict[str, Any] = {"fontsize": _SMALL_PT, "color": colour, "va": "bottom" if up > 0 else "top"}
     across = axes.get_yaxis_transform()
@@ -203,7 +204,7 @@ def _name(axes: "Axes", x: float, y: float, text: str, colour: str, up: float) -
 def _draw_row(
     axes: "Axes", y: float, verdict: ClaimVerdict, evidence: ClaimEvidence, values: Mapping[str, Mapping[Any, float]]
 ) -> list[float]:
-    """Draw what was measured at the height ``y``; returns what must lie within the axis."""
+    """Draw the measured values at the height ``y``, and return the values that must lie within the axis."""
     above, below = values[evidence.of], values[evidence.to]
     shared = [above[key] / below[key] for key in above if below.get(key, 0) > 0]
     median, low, high = (float(value or 0.0) for value in (evidence.median, evidence.low, evidence.high))

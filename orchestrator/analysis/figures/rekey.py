@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throughput second by second across rekeys or moves to other UDP ports, a row of panels a variant, a column a number
-of tunnels."""
+"""Throughput per second across rekeys or moves to other UDP ports: a row of panels per variant, a column per number of
+tunnels."""
 
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,12 @@ _MOST_COLUMNS = 3
 
 
 def rekey(run: Run) -> Drawing:
-    """The rates of a run's ok trials at the most cores; of many numbers of tunnels, the smallest and the largest."""
+    """Return the rates of a run's ok trials at the most cores; of many numbers of tunnels, the smallest and the
+    largest."""
     seconds, moves = rates(run), roams(run)
     roaming = not moves.empty
     found, title = (moves, _OF_ROAMING) if roaming else (rekeys(run), TITLE)
-    if roaming:  # the trials in which tunnels stay where they are stand beside in the table
+    if roaming:  # trials without moves are only in the table
         seconds = seconds[seconds["trial_id"].isin(found["trial_id"])]
     lost = captions.loss_note(run.planned, run.invalid)
     if seconds.empty:
@@ -86,7 +87,7 @@ def _samples(counts: pd.Series) -> str:
 
 
 def _cost_note(run: Run, cores: int, roaming: bool) -> str:
-    """What is seen at the rekeys, or at the moves, in a sentence."""
+    """Return a sentence on the effect of the rekeys, or of the moves."""
     table, what = (roaming_cost(run), "move") if roaming else (cost(run), "rekey")
     table = table[table["cores"] == cores]
     if table.empty:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Round-trip times beside TCP traffic: quantiles of each variant at the place with the most cores and tunnels."""
+"""Round-trip times during TCP traffic: quantiles for each variant at the place with the most cores and tunnels."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from orchestrator.spec import Cell
 
 NAME = "round-trips"
 TITLE = "Round-trip times beside the traffic"
-_LOST = 0.01  # of the requests: more without an answer is said
+_LOST = 0.01  # share of requests without an answer above which it is stated
 _QUANTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p999_ms": "p99.9"}
 
 
 @of_first_setting
 def round_trips(run: Run) -> Drawing:
-    """Quantiles of the time that an echo request and its answer take through the first tunnel, beside iperf3's traffic:
-    each trial, and the median of the trials."""
+    """Return quantiles of the round-trip time through the first tunnel during iperf3's traffic, for each trial and as
+    medians."""
     found = latencies(run)
     found = found[(found["kind"] == "measure") & found["n"].gt(0)]
     if found.empty or not timed_beside_traffic(run):

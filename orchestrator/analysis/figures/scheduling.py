@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F7: throughput by where a variant's work is scheduled, one line per variant, a panel a number of tunnels."""
+"""F7: throughput by where a variant's work is scheduled, one line per variant, one panel per number of tunnels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 NAME = "f7-scheduling"
 TITLE = "Throughput by where packets are encrypted, polled and decrypted"
-_LINE_IN = 0.3  # of height for a variant
+_LINE_IN = 0.3  # height per variant
 _MOST_PANELS = 3
 
 
 @of_first_setting
 def scheduling(run: Run) -> Drawing:
-    """F7 of a run, at the most cores that have a valid trial; of many numbers of tunnels, the largest."""
+    """Return F7 of a run, at the most cores with a valid trial and, of many numbers of tunnels, the largest."""
     cells = cells_of(run)
     shown = cells[cells["n"] > 0]
     lost = captions.loss_note(run.planned, run.invalid)
@@ -55,7 +55,7 @@ def scheduling(run: Run) -> Drawing:
             axes.set_title(captions.count(tunnels, "tunnel"))
             axes.set_xlabel(run.in_its_time("Throughput in Gbit/s"))
         everything = [drawn["high_bps"], run.measured["throughput_bps"]]
-        grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with room for a number beside the longest
+        grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with space for a number at the longest line
         grid[0].set_ylim(len(names) - 0.5, -0.5)
         grid[0].set_yticks(range(len(names)), [f"{name}\n{_where(run, name)}" for name in names])
         for label in grid[0].get_yticklabels():
@@ -64,7 +64,7 @@ def scheduling(run: Run) -> Drawing:
 
 
 def _where(run: Run, name: str) -> str:
-    """Where a variant's work runs, in the fewest words; empty where the run does not say."""
+    """Return where a variant's work runs, in few words; empty if the run does not record it."""
     known: Mapping[str, Any] = (run.meta.get("variants") or {}).get(name) or {}
     if not known:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F5: how many times as much as the reference a variant carries, at the same cores and tunnels."""
+"""F5: the throughput of each variant relative to the reference, at the same cores and tunnels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ BETWEEN = ("f5-speed-ups", "Speed-up over {reference}, at the same cores and tun
 
 
 def pairs(run: Run, reference: str) -> pd.DataFrame:
-    """One row a pair: the levels, testbed, block, round, ratio, and reference, whose throughput there it is over."""
+    """Return one row per pair: the levels, testbed, block, round, ratio, and reference (the variant it is relative
+    to)."""
     trials = run.measured[[*run.levels, "testbed", "block", "round", run.quantity.column]]
     below = trials[(trials["variant"] == reference) & (trials[run.quantity.column] > 0)].drop(columns="variant")
     shared = [*run.levels[1:], "testbed", "block", "round"]
@@ -36,7 +37,7 @@ def pairs(run: Run, reference: str) -> pd.DataFrame:
 
 @of_first_setting
 def speed_ups(run: Run) -> Drawing:
-    """F5 of a run: paired ratios to the reference variant, one panel per core count."""
+    """Return F5 of a run: paired ratios to the reference variant, one panel per core count."""
     reference = str(run.reference)
     name, title = BETWEEN[0], BETWEEN[1].format(reference=reference)
     quantity = run.quantity
@@ -109,7 +110,7 @@ def _draw_ratios(
     drawn = axes.scatter(x, mine["ratio"], rasterized=parts.are_many(points), **style)
     numbers.carry_rows(drawn, mine, _pair_text)
     x = rows["tunnels"].map(places).astype("float64") + aside
-    every = rows.set_index("tunnels")["median"].reindex(list(places))  # with a gap where there is no pair
+    every = rows.set_index("tunnels")["median"].reindex(list(places))  # with a gap without a pair
     testbeds = parts.testbeds_of(mine, "tunnels")
     line_x, line_y = parts.joined([place + aside for place in places.values()], every, list(map(testbeds.get, places)))
     axes.plot(line_x, line_y, color=colour, linestyle=line, zorder=3)
@@ -126,7 +127,7 @@ def _ratio_text(row: Mapping[str, Any]) -> str:
 
 
 def _modes_note(table: pd.DataFrame) -> str:
-    """The sentence for ratios of cells in several modes; empty if there is none."""
+    """Return a sentence for ratios of cells with several modes; empty if there are none."""
     rows = table[table["modes"] != ""].to_dict("records")
     if not rows:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a packet costs by stage: a stacked bar a variant, from the profiles of one place."""
+"""The cost of a packet by stage: one stacked bar per variant, from the profiles of one place."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 NAME = "packet-stages"
 TITLE = "What a packet costs by stage"
-_MOST_PLACES = 3  # numbers of tunnels: the fewest and the most
+_MOST_PLACES = 3  # numbers of tunnels, including the fewest and the most
 
 
 @of_first_setting
 def packet_stages(run: Run) -> Drawing:
-    """The CPU time of a packet by stage, for every profiled variant with the most cores, by the number of tunnels."""
+    """Return the CPU time per packet by stage, for every profiled variant with the most cores, by the number of
+    tunnels."""
     known = run.profiles
     if not known:
         why = "no trial sampled what CPUs run; `trace: profile` in a spec asks for that."
@@ -61,7 +62,7 @@ def packet_stages(run: Run) -> Drawing:
 
 
 def _draw(axes: "Axes", found: Sequence[Profile]) -> set[str]:
-    """The bars, the first variant at the top; returns the stages that are wide enough to be seen."""
+    """Draw the bars, the first variant at the top, and return the stages that are wide enough to be seen."""
     costs = [ns_a_packet(one) for one in found]
     longest = max(sum(cost.values()) for cost in costs) or 1.0
     shown = set()

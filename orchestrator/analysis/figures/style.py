@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How figures look: a paper's column width, colours that everyone can tell apart, shapes that survive grey."""
+"""The look of figures: a paper's column width, colours for every colour vision, and shapes that survive greyscale."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from typing import Any
 COLUMN_IN = 3.5  # one column of a two-column paper
 PAGE_IN = 7.16  # both columns
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with any colour vision.
+# Okabe and Ito, "Color Universal Design", 2008: distinguishable with any colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
 FAINT = "#D9D9D9"
-PUBLISHED_COLOUR = "#8F3B76"  # of what was published, and not measured here: no variant has it
+PUBLISHED_COLOUR = "#8F3B76"  # for published values, as opposed to measured ones: no variant has it
 
-# Colour, marker and line of a variant. Fixed for those that are known, so that figures of different runs agree.
+# Colour, marker and line of a variant. Fixed for shipped variants, so that figures of different runs agree.
 _KNOWN: dict[str, tuple[str, str, Any]] = {
     "vanilla": (BLUE, "o", "-"),
     "threaded": (VERMILION, "s", (0, (5, 1.5))),
@@ -27,10 +27,10 @@ _OTHERS: Sequence[tuple[str, str, Any]] = (
     (BLACK, "X", (0, (8, 2))),
 )
 
-STYLE: Any = {  # typed by matplotlib as its list of every key there is
+STYLE: Any = {  # matplotlib's type lists every key
     "figure.dpi": 150,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib, so every machine draws the same
+    "font.sans-serif": ["DejaVu Sans"],  # shipped with matplotlib, so that the result is the same on every computer
     "font.size": 7.5,
     "axes.labelsize": 7.5,
     "axes.titlesize": 7.5,
@@ -58,12 +58,12 @@ STYLE: Any = {  # typed by matplotlib as its list of every key there is
 
 
 def look(variants: Sequence[str]) -> dict[str, tuple[str, str, Any]]:
-    """{variant: (colour, marker, line style)}, each different as long as there are looks left."""
+    """Return {variant: (colour, marker, line style)}, all different as long as there are enough of them."""
     others = iter(_OTHERS)
     last = (GREY, "*", "-")
     return {name: _KNOWN.get(name) or next(others, last) for name in variants}
 
 
 def gbit(bps: float) -> float:
-    """Bit/s to Gbit/s."""
+    """Convert bit/s to Gbit/s."""
     return bps / 1e9

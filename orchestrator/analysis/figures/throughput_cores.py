@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F1 and F3: throughput against cores, with one tunnel in all and with one tunnel per core."""
+"""F1 and F3: throughput against cores, with one tunnel in total and with one tunnel per core."""
 
 import itertools
 import math
@@ -38,13 +38,13 @@ _ABOVE_IDEAL = (
 
 @of_first_setting
 def one_tunnel(run: Run) -> Drawing:
-    """F1 of a run: one tunnel in all."""
+    """Return F1 of a run: one tunnel in total."""
     return _against_cores(run, ONE_TUNNEL, per_core=False)
 
 
 @of_first_setting
 def one_tunnel_a_core(run: Run) -> Drawing:
-    """F3 of a run: one tunnel per core, beside the ideal line, with the parallel efficiency below."""
+    """Return F3 of a run: one tunnel per core, with the ideal line, and the parallel efficiency below."""
     return _against_cores(run, ONE_A_CORE, per_core=True)
 
 
@@ -106,7 +106,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if ideal:
             handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: linear scaling"))
-        if handles:  # names stand there only where no line has an end: they would lie on the points
+        if handles:  # only if no line has an end for its name: names would lie on the points
             parts.legend(figure, handles)
     return Drawing(name, title, figure, notes)
 
@@ -119,7 +119,7 @@ def _scaling_note(cores: Sequence[int]) -> str:
 
 
 def _axes(run: Run, notes: Sequence[str], two: bool, above: float) -> "tuple[Figure, Axes, Axes | None]":
-    """A figure with one or ``two`` axes, and ``above`` them so many inches of room."""
+    """Return a figure with one or ``two`` axes, and ``above`` inches of space above them."""
     figure = parts.sheet(run, COLUMN_IN, (3.1 if two else 2.2) + above, notes)
     if not two:
         return figure, figure.subplots(), None
@@ -128,8 +128,8 @@ def _axes(run: Run, notes: Sequence[str], two: bool, above: float) -> "tuple[Fig
 
 
 def _places_of(cores: Sequence[int]) -> dict[int, float]:
-    """Where each core count lies on the x axis: at its number, or at its binary logarithm where they grow by doubling,
-    so that the small ones do not lie on one another."""
+    """Return the place of each core count on the x axis: its value, or its binary logarithm if the counts grow by
+    doubling, so that small ones do not overlap."""
     steps = [b - a for a, b in itertools.pairwise(cores)]
     doubling = bool(steps) and cores[-1] >= 8 * cores[0] and max(steps) >= 4 * min(steps)
     return {count: math.log2(count) if doubling else float(count) for count in cores}
@@ -142,8 +142,10 @@ def _axis_note(cores: Sequence[int], *, per_core: bool) -> str:
 
 
 def _limit_rates(axes: "Axes", top: float, trials: pd.Series | None) -> None:
-    """The throughput axis, from 0 to ``top``; from the lowest of ``trials`` on, and logarithmic, where these
-    are given: beside core counts that double, what is linear is a straight line then."""
+    """Set the throughput axis from 0 to ``top``; given ``trials``, make it logarithmic from the lowest of them on.
+
+    With core counts that double, linear scaling is then a straight line.
+    """
     if trials is None:
         axes.set_ylim(0, top)
         return
@@ -155,8 +157,10 @@ def _limit_rates(axes: "Axes", top: float, trials: pd.Series | None) -> None:
 
 
 def _above_ideal(table: pd.DataFrame) -> list[str]:
-    """The variants one of whose efficiencies lies above 1 with a whole interval over boots, so that it is no noise: of
-    one boot a core count nobody knows how much another one would differ."""
+    """Return the variants with an efficiency above 1 by a whole interval over boots, so that it is not noise.
+
+    With one boot per core count, the variation between boots is unknown.
+    """
     above = table[(table["low"] > 1.0) & (table["boots"] >= FEWEST_BOOTS) & ~table["interval"].str.startswith("range")]
     return list(dict.fromkeys(map(str, above["variant"])))
 
@@ -164,8 +168,10 @@ def _above_ideal(table: pd.DataFrame) -> list[str]:
 def _ideal_lines(
     axes: "Axes", run: Run, shown: pd.DataFrame, trials: pd.DataFrame, places: Mapping[int, float], gap: float
 ) -> float:
-    """One line per variant from its smallest core count on, as far as the same testbed measured it; returns the highest
-    point drawn, in the quantity's unit."""
+    """Draw one line per variant from its lowest core count on, as far as the same testbed measured it.
+
+    Return the highest point drawn, in the quantity's unit.
+    """
     highest = 0.0
     for index, name in enumerate(run.variants):
         mine = shown[shown["variant"] == name].sort_values("cores")
@@ -178,7 +184,7 @@ def _ideal_lines(
             continue
         first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0][run.quantity.of("median")])
         aside = parts.shift(index, len(run.variants), gap)
-        # Many points between the ends: where the x axis is logarithmic the line is a curve.
+        # Many points between the ends: on a logarithmic x axis, the line is a curve.
         along = np.linspace(places[first], places[last], 64)
         counts = along if places[first] == first else 2.0**along
         ideal = [ideal_throughput(start, first, float(count)) / run.quantity.scale for count in counts]
@@ -203,7 +209,7 @@ def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, places: Mappin
         x = mine["cores"].map(places).astype("float64") + asides[name]
         spread = [mine["median"] - mine["low"], mine["high"] - mine["median"]]
         axes.errorbar(x, mine["median"], yerr=spread, fmt="none", ecolor=BLACK, elinewidth=0.7, zorder=4)
-        every = mine.set_index("cores")["median"].reindex(list(places))  # with a gap where there is no efficiency
+        every = mine.set_index("cores")["median"].reindex(list(places))  # with a gap without an efficiency
         every[int(mine["reference_cores"].iloc[0])] = 1.0
         axes.plot([place + asides[name] for place in places.values()], every, color=colour, linestyle=line, zorder=3)
         marks = axes.scatter(x, mine["median"], s=14, marker=marker, color=colour, linewidths=0, zorder=5)

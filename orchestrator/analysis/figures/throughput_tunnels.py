@@ -19,7 +19,7 @@ TITLE = "Throughput against the number of tunnels, at fixed cores"
 
 @of_first_setting
 def throughput_tunnels(run: Run) -> Drawing:
-    """F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
+    """Return F2 of a run. Core counts without a valid trial have no panel, and the caption names them."""
     cells, title = cells_of(run), parts.title_of(run, TITLE)
     lost = captions.loss_note(run.planned, run.invalid)
     shown = cells[cells["n"] > 0]
@@ -78,7 +78,7 @@ def throughput_tunnels(run: Run) -> Drawing:
 
 
 def _baselines(run: Run, cells: pd.DataFrame, levels: Sequence[int]) -> dict[float, float]:
-    """Of the cells of a panel the baselines, by the place of their number of tunnels on the x axis."""
+    """Return the baselines of a panel's cells, by the place of their number of tunnels on the x axis."""
     column = run.quantity.of("baseline")
     known = cells[cells[column].notna()]
     places = panels.places_of(levels)

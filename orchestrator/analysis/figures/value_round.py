@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every trial of every cell against its round, against time, and against its place in the round; one panel per number
-of cores and tunnels."""
+"""Every trial of every cell against its round, the time, and its place in the round; one panel per number of cores and
+tunnels."""
 
 import itertools
 import math
@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 NAME = "value-against-round"
 TITLE = "Every trial, round by round"
 _ACROSS = 4
-_MOST_PANELS = 60  # more make a figure that nobody reads
+_MOST_PANELS = 60  # a figure with more is unreadable
 
 _Placed = tuple["pd.Series[float]", Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """An x axis. ``of``: where on it the attempts of one panel are, and where boots part; ``joined``: whether lines
-    join the trials of a variant; ``whole``: whether only whole numbers are marked."""
+    """An x axis.
+
+    ``of``: returns the positions of one panel's attempts, and of the boundaries between boots; ``joined``: whether
+    lines join the trials of a variant; ``whole``: whether only whole numbers have ticks.
+    """
 
     name: str
     title: str
@@ -50,14 +53,14 @@ class _Axis:
 
 @of_first_setting
 def value_against_round(run: Run) -> Drawing:
-    """The trials of all cells against their round, boots side by side; invalid attempts are hollow."""
+    """Return the trials of all cells against their round, boots side by side; invalid attempts are hollow."""
     note = "One panel per number of cores and tunnels; a grey line separates two boots."
     return _drawn(run, _Axis(NAME, TITLE, "Round", note, _rounds, quality_notes))
 
 
 @of_first_setting
 def value_against_time(run: Run) -> Drawing:
-    """The trials of all cells against the time at which they began; invalid attempts are hollow."""
+    """Return the trials of all cells against the time at which they began; invalid attempts are hollow."""
     note = "Time since the run's first attempt, by the clock of the computer that measured; grey lines separate boots."
     name, title = "value-against-time", "Every trial against time"
     return _drawn(run, _Axis(name, title, "Minutes", note, _minutes, quality_notes, whole=False))
@@ -65,7 +68,7 @@ def value_against_time(run: Run) -> Drawing:
 
 @of_first_setting
 def value_against_order(run: Run) -> Drawing:
-    """The trials of all cells against their place in their round; invalid attempts are hollow."""
+    """Return the trials of all cells against their place in their round; invalid attempts are hollow."""
     note = "The place of a trial among those of its block and round, in the order of the plan, over all panels."
     name, title = "value-against-order", "Every trial against its place in the round"
     return _drawn(run, _Axis(name, title, "Place in the round", note, _places, place_notes, joined=False))
@@ -113,7 +116,7 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
 
 
 def _rounds(run: Run, rows: pd.DataFrame) -> _Placed:
-    """Boots one after another, each with its rounds."""
+    """Return positions by round, with boots one after another."""
     starts, ends = {}, 0
     borders = []
     boots = _boots(rows)
@@ -125,7 +128,7 @@ def _rounds(run: Run, rows: pd.DataFrame) -> _Placed:
 
 
 def _minutes(run: Run, rows: pd.DataFrame) -> _Placed:
-    """Minutes since the run's first attempt of whatever kind."""
+    """Return positions in minutes since the run's first attempt of any kind."""
     minutes = (rows["started_at"] - run.attempts["started_at"].min()).dt.total_seconds() / 60
     found = sorted(
         (minutes[mine].min(), minutes[mine].max()) for mine in (_of_boot(rows, boot) for boot in _boots(rows))
@@ -151,7 +154,7 @@ def _of_boot(rows: pd.DataFrame, boot: tuple[int, str]) -> "pd.Series[bool]":
 
 
 def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes], axis: _Axis) -> None:
-    """One panel."""
+    """Draw one panel."""
     column, unit, scale = column_of(run)
     x, borders = axis.of(run, rows)
     rows = rows.assign(_x=x)
@@ -186,7 +189,7 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes
 
 
 def _text(row: Mapping[Any, Any], column: str, unit: str, scale: float) -> str:
-    """What a mark says under the pointer."""
+    """Return the text of a mark under the pointer."""
     about = "" if row["status"] == "ok" else f"\ninvalid: {row['reasons']}"
     where = f"block {row['block']}, round {row['round']}, trial {row['trial_id']}"
     return f"{Cell.of(row)}\n{row[column] / scale:.3g} {unit}\n{where}{about}"
