@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executing notebooks headless, in this interpreter, whatever Jupyter the user has or has not."""
+"""Headless execution of notebooks in this interpreter, independent of the user's own Jupyter."""
 
 import contextlib
 import functools
@@ -24,21 +24,21 @@ from orchestrator.store.files import replace_file
 
 _PATIENCE_S = 600
 _LOOK_AGAIN_S = 0.1
-# Of the caller's environment: what changes which code an interpreter runs.
+# Variables of the caller that change which code an interpreter runs.
 _NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "JUPYTER_CONFIG_PATH")
 _FIGURE_SETTINGS = "matplotlibrc"
-# What papermill and jsonschema take along where it is installed, though no notebook here has anything for it: the
-# grammar of IRIs, durations, and Hadoop's files. It takes most of papermill's time to import.
+# Modules that papermill and jsonschema import if they are installed, although no notebook here needs them: for IRIs,
+# durations, and Hadoop's files. They take most of the time of importing papermill.
 _UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
 _COMMAND = (sys.executable, "-m", "ipykernel_launcher")
 _LAUNCHER = len(_COMMAND)
-_ENGINE = "orch"  # of papermill, which has engines by name
+_ENGINE = "orch"  # the name of an engine of papermill
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where notebooks are executed. ``private``: a folder for what only this process reads; ``server``: what forks
-    their kernels; ``variables``: what they have in their environment besides this process's own."""
+    """A place for executing notebooks. ``private``: a folder that only this process reads; ``server``: the fork server
+    of their kernels; ``variables``: the environment of the kernels, in addition to this process's own."""
 
     private: Private
     server: ForkServer
@@ -49,7 +49,7 @@ class Place:
 def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
     """Context manager that yields a place for notebooks. Its fork server starts at once."""
     with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
-        # The first settings that matplotlib finds count: none, whatever is in the user's folders.
+        # Matplotlib uses the first settings that it finds: these, which are empty, and not those in the user's folders.
         (private.path / _FIGURE_SETTINGS).touch()
         server = ForkServer(os.environ, private.path)
         try:
@@ -67,13 +67,12 @@ def execute(names: Sequence[str], run_dir: Path, place: Place | None = None) -> 
 @contextlib.contextmanager
 def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -> Iterator[None]:
     """Execute notebooks/NAME.ipynb for a run while the context's body runs; leaving the context waits for all of them.
-    ``place``: of `kernels`, if the caller has one.
 
-    As many run at a time as this process may use cores. The run gets each as notebooks/NAME.ipynb, and its figures in
-    figures/. A notebook is given paths relative to it, so that a run can be moved, and tells nobody where it once was.
-    Raises UserError where there is no such notebook, where one of its cells fails, or where its kernel ends: the first
-    such error in the order of ``names``, after the others have ended. The outputs up to there are in the run all the
-    same. Nothing of the kernels themselves lies in the run.
+    ``place``: from `kernels`, if the caller has one. As many notebooks run at a time as this process may use cores.
+    Each is stored in the run as notebooks/NAME.ipynb, and its figures in figures/. A notebook is given relative paths,
+    so that a run can be moved and does not reveal its former location. Raises UserError if a notebook does not exist,
+    if one of its cells fails, or if its kernel ends: the first such error in the order of ``names``, after the others
+    have ended. The outputs up to then are in the run nevertheless. The kernels leave no files in the run.
     """
     for name in names:
         if not (NOTEBOOKS / f"{name}.ipynb").is_file():
@@ -91,7 +90,7 @@ def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -
     at_a_time = min(len(names), len(os.sched_getaffinity(0)))
     with (
         kernels() if place is None else contextlib.nullcontext(place) as place,
-        # In threads: in the main one nbclient would take over the signals, and Ctrl-C would look like a dead kernel.
+        # In threads: in the main thread nbclient would handle signals, and Ctrl-C would look like a dead kernel.
         ThreadPoolExecutor(at_a_time, "notebook") as threads,
     ):
         import_papermill()  # once, not in several threads
@@ -102,7 +101,7 @@ def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -
         except BaseException:
             for one in begun:
                 one.cancel()
-            while wait(begun, _LOOK_AGAIN_S).not_done:  # a kernel may only be starting
+            while wait(begun, _LOOK_AGAIN_S).not_done:  # a kernel may still be starting
                 for manager in managers:
                     _end(manager)
             raise
@@ -111,7 +110,7 @@ def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -
 
 
 def _execute_and_keep(name: str, run_dir: Path, place: Place, managers: list[Any]) -> None:
-    """Execute a notebook, and put it into the run however that ends."""
+    """Execute a notebook, and store it in the run whether it succeeds or not."""
     source, output = NOTEBOOKS / f"{name}.ipynb", run_dir / "notebooks" / f"{name}.ipynb"
     made = place.private.path / f"{name}.executed.ipynb"
     try:
@@ -125,8 +124,8 @@ def _execute_and_keep(name: str, run_dir: Path, place: Place, managers: list[Any
 
 @functools.cache
 def import_papermill() -> None:
-    """Import papermill without what it takes along and does not need, and what it would import only with its first
-    notebook."""
+    """Import papermill without optional modules that it does not need, but with those that its first notebook would
+    import."""
     blocked = [name for name in _UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # importing them fails, which is expected
     try:
@@ -139,11 +138,11 @@ def import_papermill() -> None:
     from papermill.iorw import write_ipynb
     from papermill.translators import PythonTranslator
 
-    nbformat.validate(nbformat.v4.new_notebook())  # which compiles the schema
-    PythonTranslator.codify({})  # which imports a formatter, where there is one
+    nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
+    PythonTranslator.codify({})  # imports a formatter, if there is one
 
     class Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # papermill has no types
-        """Writes a notebook once, at its end, where papermill's own writes all of it twice for each cell."""
+        """Writes a notebook once, at its end; papermill's own engine writes all of it twice per cell."""
 
         @classmethod
         def execute_notebook(cls, nb: Any, kernel_name: str, output_path: str | None = None, **options: Any) -> Any:
@@ -157,10 +156,10 @@ def import_papermill() -> None:
 
 
 def _execute(source: Path, made: Path, folder: Path, place: Place, managers: list[Any]) -> None:
-    """Execute a notebook with ``folder`` as its working directory, into the file ``made``.
+    """Execute a notebook with ``folder`` as its working directory, and write it to the file ``made``.
 
-    The manager of its kernel is added to ``managers``. Raises UserError, with the end of a sentence that begins with
-    the notebook's name.
+    The manager of its kernel is added to ``managers``. Raises UserError; its message continues a sentence that begins
+    with the notebook's name.
     """
     import papermill
     from jupyter_client.connect import KernelConnectionInfo
@@ -170,15 +169,15 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    logging.getLogger("papermill").addHandler(logging.NullHandler())  # what went wrong is in the error
-    # Sockets in the file system, which no other user reaches; where there are none, ports, with a key for messages.
+    logging.getLogger("papermill").addHandler(logging.NullHandler())  # the error has the cause
+    # Sockets in the file system, which no other user can reach; without them, ports, with a key for messages.
     ipc = {"transport": "ipc", "ip": str(place.private.path / f"kernel-{source.stem}")}
-    # With its key; Jupyter would leave it among the user's temporary files if this process is ended.
+    # It contains the key. Jupyter would leave it in the user's temporary files if this process were killed.
     connection = {"connection_file": str(place.private.path / f"{source.stem}.connection.json")}
     drawings = Drawings(place.private.path / f"{source.stem}.drawings")
 
     class Provisioner(LocalProvisioner):
-        """Has the server fork a kernel, where its parent starts a program."""
+        """Lets the server fork a kernel; its parent would start a program."""
 
         async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
             self.process: Any = place.server.kernel(
@@ -194,10 +193,10 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             self.provisioner = Provisioner(kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec, parent=self)
             managers.append(self)
 
-        async def shutdown_kernel(  # type: ignore[override]  # of the class for kernels without asyncio
+        async def shutdown_kernel(  # type: ignore[override]  # as in the class for kernels without asyncio
             self, now: bool = False, restart: bool = False
         ) -> None:
-            drawings.wait()  # with a kernel, Jupyter ends what it has forked
+            drawings.wait()  # Jupyter ends a kernel together with its forks
             await super().shutdown_kernel(now, restart)
 
     try:
@@ -207,7 +206,7 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             parameters={"run_dir": "..", "figures_dir": "../figures"},
             kernel_name="python3",
             engine_name=_ENGINE,
-            # Not papermill's own `cwd`: it changes that of this whole process, and other threads execute notebooks too.
+            # Not papermill's own `cwd`, which changes that of the whole process: other threads execute notebooks too.
             resources={"metadata": {"path": str(folder)}},
             progress_bar=False,
             autosave_cell_every=0,
@@ -221,7 +220,7 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
         raise UserError(f"failed in its cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
         raise UserError(f"has a cell that did not end within {_PATIENCE_S} s") from error
-    except (RuntimeError, TimeoutError) as error:  # DeadKernelError is one
+    except (RuntimeError, TimeoutError) as error:  # includes DeadKernelError
         raise UserError(
             f"could not be executed to its end: its kernel ended or does not answer ({error}); where memory runs "
             "out, the system ends it"
@@ -229,7 +228,7 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
 
 
 def _end(manager: Any) -> None:
-    """End a kernel at once, from whatever thread."""
+    """End a kernel at once, from any thread."""
     process = getattr(manager.provisioner, "process", None)
     if process is not None:
         with contextlib.suppress(OSError):
@@ -237,12 +236,12 @@ def _end(manager: Any) -> None:
 
 
 def _literal(path: Path) -> str:
-    """A path for papermill, which formats what it is given as a path with its parameters."""
+    """Return a path escaped for papermill, which treats paths as templates of its parameters."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _keep(made: Path, source: Path, output: Path) -> None:
-    """Put an executed notebook into the run, with nothing in it that tells where it was made."""
+    """Store an executed notebook in the run, without anything that reveals where it was executed."""
     notebook = json.loads(made.read_bytes())
     notebook["metadata"].setdefault("papermill", {}).update(input_path=source.name, output_path=output.name)
     replace_file(output, with_pictures(json.dumps(notebook, indent=1, ensure_ascii=False)) + "\n")
@@ -250,10 +249,10 @@ def _keep(made: Path, source: Path, output: Path) -> None:
 
 @contextlib.contextmanager
 def _private_jupyter(folder: Path) -> Iterator[None]:
-    """An environment in which the kernel `python3` is this interpreter and no user's configuration interferes.
+    """Yield an environment in which the kernel `python3` is this interpreter and no user's configuration interferes.
 
-    A kernelspec of that name in the home directory may belong to another Python; startup files of IPython could do
-    anything. The folders of Jupyter and IPython are in ``folder``, so that a read-only home does no harm either.
+    A kernelspec of that name in the home directory may belong to another Python, and startup files of IPython could do
+    anything. The folders of Jupyter and IPython are in ``folder``, so that a read-only home is no obstacle either.
     """
     kernel = folder / "data" / "kernels" / "python3"
     kernel.mkdir(parents=True)
@@ -291,7 +290,7 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 def _font_cache(folder: Path) -> Path:
-    """Where matplotlib keeps its list of fonts, which takes seconds to make; ``folder`` where there is no home."""
+    """Return the folder of matplotlib's list of fonts, which takes seconds to make; ``folder`` if there is no home."""
     from orchestrator.paths import cache_home
 
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fork server: a process that imports pandas, matplotlib and IPython once, and forks the processes that need them.
 
-It has one thread, so that forking it is sound, whatever threads its client has. Importing takes it some seconds, during
-which its client can do something else. The fork server of multiprocessing would import the client's main module again
-in each process: a script that calls `orchestrator.run` would run a second time.
+It has one thread, so that forking is safe whatever threads its client has. Its imports take some seconds, during which
+the client can do other work. The fork server of multiprocessing would import the client's main module again in each
+process, so that a script that calls `orchestrator.run` would run a second time.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 
-# What a kernel of a notebook and the derivation of a report both need.
+# Modules that both a notebook's kernel and the derivation of a report need.
 _IMPORTED = (
     "orchestrator.analysis.figures",
     "orchestrator.analysis.claims",
@@ -39,15 +39,16 @@ _IMPORTED = (
     "matplotlib.backends.backend_svg",
 )
 _OF_A_KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline")
-_COLLECT_AFTER = 50_000  # new objects; with Python's own threshold, collecting takes a tenth of the time of drawing
-# As ipykernel would set it, which is too late for a matplotlib that is imported already.
+_COLLECT_AFTER = 50_000  # new objects; with Python's default, the collector takes a tenth of the time of drawing
+# ipykernel would set this too, but too late for a matplotlib that is already imported.
 _BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 
 class Forked:
-    """A process that was forked by the server, with the part of `subprocess.Popen` that Jupyter uses.
+    """A process forked by the server, with the part of `subprocess.Popen` that Jupyter uses.
 
-    The server does not collect the exit statuses of its children, so that a process id stays theirs while it runs.
+    The server does not collect the exit statuses of its children, so that their process ids are not reused while it
+    runs.
     """
 
     stdin = stdout = stderr = None
@@ -57,7 +58,7 @@ class Forked:
         self._handle: int | None = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
-        """Return None while the process runs, then -1: its exit status is not known here."""
+        """Return None while the process runs, then -1: its exit status is unknown here."""
         return self._ended(0)
 
     def wait(self, timeout: float | None = None) -> int:
@@ -99,14 +100,14 @@ class Call:
         self._connection = connection
 
     def send(self, value: object) -> None:
-        """Send a value to the function; one that has ended gets none."""
+        """Send a value to the function; it is discarded if the function has ended."""
         with contextlib.suppress(BrokenPipeError):
             self._connection.send(value)
 
     def receive(self) -> Any:
-        """Return the next value that the function sends, or at last the one that it returns.
+        """Return the next value that the function sends or, at its end, returns.
 
-        Raises what the function raises; UserError where its process ended before.
+        Raises the function's exceptions, and UserError if its process ended early.
         """
         try:
             failed, value = self._connection.recv()
@@ -120,22 +121,23 @@ class Call:
         return value
 
     def end(self) -> None:
-        """End the process, if it has not ended."""
+        """End the process if it is still running."""
         self.process.kill()
         self._connection.close()
 
 
 class ForkServer:
-    """The server, from the side of its client. It ends with its client, or when it is closed; it can be used by
-    several threads."""
+    """A client's handle of the fork server, which ends with its client or when it is closed. It is thread-safe."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path | None = None) -> None:
-        """Start the server with an environment; returns while it is still importing. ``folder``: where it runs, which
-        is where matplotlib looks first for its settings; default: the current folder."""
+        """Start the server with an environment, and return while it is still importing.
+
+        ``folder``: its working directory, where matplotlib looks first for its settings; default: the current folder.
+        """
         self._lock = threading.Lock()
         self._connection, theirs = Pipe()
-        # -P: nothing in the folder where the user happens to be is imported. In a session of its own, it gets no
-        # Ctrl-C: its client decides.
+        # -P: nothing is imported from the current folder. In its own session, it receives no Ctrl-C:
+        # its client decides.
         self._server = subprocess.Popen(
             [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
             stdin=subprocess.DEVNULL,
@@ -153,9 +155,9 @@ class ForkServer:
             return Forked(self._answer())
 
     def call(self, function: Callable[..., Any], *arguments: object) -> Call:
-        """Start ``function(connection, *arguments)``, a function of a module, in a process of its own.
+        """Start ``function(connection, *arguments)``, a function of a module, in a separate process.
 
-        ``connection`` has ``send`` and ``recv``. Function, arguments and what is sent are pickled.
+        ``connection`` has ``send`` and ``recv``. The function, its arguments and the values sent are pickled.
         """
         ours, theirs = Pipe()
         with self._lock, theirs:
@@ -165,13 +167,13 @@ class ForkServer:
             return Call(Forked(self._answer()), ours)
 
     def close(self) -> None:
-        """End the server. What it has forked is not ended, but a kernel ends by itself soon."""
+        """End the server. Its children are not ended, but kernels soon end by themselves."""
         self._connection.close()
         self._server.kill()
         self._server.wait()
 
     def _ask(self, request: object) -> None:
-        with contextlib.suppress(BrokenPipeError):  # which the answer tells
+        with contextlib.suppress(BrokenPipeError):  # shown by the missing answer
             self._connection.send(request)
 
     def _answer(self) -> int:
@@ -185,15 +187,17 @@ class ForkServer:
 
 
 def serve(number: int) -> None:
-    """The server: import, then fork a process for each request that comes by the socket of a number, until it is
-    closed."""
+    """Run the server: import the modules, then fork a process for each request until the connection is closed.
+
+    ``number``: the file descriptor of the connection.
+    """
     connection = Connection(number)
-    gc.disable()  # what is imported stays
+    gc.disable()  # imported objects are never garbage
     for name in (*_IMPORTED, *_OF_A_KERNEL):
         importlib.import_module(name)
     from orchestrator.analysis.claims import load_claims
 
-    load_claims()  # which keeps them
+    load_claims()  # they are cached
     gc.freeze()
     gc.enable()
     gc.set_threshold(_COLLECT_AFTER)
@@ -229,8 +233,8 @@ def _be_kernel(arguments: list[str], environment: dict[str, str], folder: str) -
 
 
 def _show_as(command: Sequence[str]) -> None:
-    """Give this process the command line ``command``, as far as there is room, so that lists of processes do not show
-    it as the server."""
+    """Replace the process's command line by ``command``, as far as there is room, so that process lists do not show the
+    server's."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         start, end = int(after_name[45]), int(after_name[46])  # arg_start and arg_end: see proc_pid_stat(5)
@@ -252,7 +256,7 @@ def _be_called(connection: Connection, function: Callable[..., Any], arguments: 
 
 
 class _Answers:
-    """The connection as the called function sees it."""
+    """The connection, as the called function sees it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -265,7 +269,7 @@ class _Answers:
 
 
 def _portable(error: Exception) -> Exception:
-    """An error that can be pickled and made again from that: the same one, or a RuntimeError of the same text."""
+    """Return an error that can be pickled and unpickled: the same one, or a RuntimeError with the same text."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's page: one file for a browser, with what was measured, where, how, and what did not work.
+"""The report's page: one file for a browser, with what was measured, where and how, and what failed.
 
 Longer than other modules: the template is given everything that it shows in one place.
 """
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from orchestrator.analysis.claims import ClaimVerdict
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
-_BROAD = 300.0  # points; a figure that is wider takes the page's width
-# Of run.json: what older versions and other programs did not write.
+_BROAD = 300.0  # points; a wider figure takes the page's width
+# Defaults for entries of run.json that older versions and other programs did not write.
 _MAY_BE_ABSENT = (
     *("run_id", "description", "tier", "started_at", "state", "versions", "source", "overrides", "spec_text"),
 )
@@ -67,10 +67,10 @@ _OF_A_TESTBED = ("name", "label", "provider", "emulated", "hosts")
 def render(
     run: Run, figures: Path, verdicts: Sequence["ClaimVerdict"], prepared: Callable[..., str] | None = None
 ) -> str:
-    """Return the page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it. ``prepared``: of
-    `prepare`, if the caller has it.
+    """Return the page, with the figures of a folder (NAME.svg, and its caption NAME.txt) in it.
 
-    It loads nothing else, and a browser runs no script in it but its own: what a run holds is text.
+    ``prepared``: from `prepare`, if the caller has it. The page loads no other files, and a browser runs no script in
+    it but its own: everything from a run is inserted as text.
     """
     drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
     return (prepared or prepare(run, verdicts))(
@@ -80,7 +80,7 @@ def render(
 
 
 def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
-    """Return a function that renders the page, given its figures: what the page has of the run does not need them."""
+    """Return a function that renders the page, given its figures; the page's data on the run do not depend on them."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
     quantity = run.quantity
@@ -163,7 +163,8 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
 
 
 def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
-    """The rows of `limits`, each with its cost and whether roles share CPUs (``shared``). ``prices``: of `costs`."""
+    """Return the rows of `limits`, each with its cost (from ``prices``, see `costs`) and whether roles share CPUs
+    (``shared``)."""
     shared = prices["gateway_cores"].isna()
     costs_of = {name: prices[name] for name in ("bps_a_busy_core", *COUNTED)}
     table = limits(run).assign(**costs_of, shared=shared)
@@ -171,14 +172,15 @@ def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
 
 
 def _round_trips(run: Run) -> list[dict[Any, Any]]:
-    """The rows of `latency_cells` of a run that timed round trips beside iperf3, by cores and tunnels."""
+    """Return the rows of `latency_cells` for a run that timed round trips during iperf3's traffic, by cores and
+    tunnels."""
     if not timed_beside_traffic(run):
         return []
     return latency_cells(run).sort_values(["cores", "tunnels"], kind="stable").to_dict("records")
 
 
 def _bars(run: Run, first: Headline) -> list[dict[str, Any]]:
-    """The rows of the headline's place with ``width``, ``left`` and ``across``, in percent of the longest."""
+    """Return the rows of the headline's place with ``width``, ``left`` and ``across``, in percent of the longest."""
     if first.standing is None:
         return []
     rows = first.standing.rows
@@ -192,7 +194,8 @@ def _bars(run: Run, first: Headline) -> list[dict[str, Any]]:
 
 
 def _places(found: Sequence[Standing]) -> dict[str, Any]:
-    """``columns``: the core counts; ``rows``: for each number of tunnels its standings, None where there is none."""
+    """Return ``columns``, the core counts, and ``rows``, the standings for each number of tunnels, None if there is
+    none."""
     columns = sorted({standing.key.cores for standing in found})
     by_place = {standing.key.place: standing for standing in found}
     rows = [
@@ -206,7 +209,7 @@ def _places(found: Sequence[Standing]) -> dict[str, Any]:
 
 
 def _compared(run: Run) -> str:
-    """What was compared, in a sentence."""
+    """Return a sentence on what was compared."""
     planned = run.planned
     if planned.empty:
         return "The plan has no trial."
@@ -233,19 +236,19 @@ def _in_words(quantity: Quantity) -> str:
 
 
 def _systems(run: Run) -> str:
-    """The systems of a run's variants, in words."""
+    """Return the systems of a run's variants, in words."""
     described = run.meta.get("variants") or {}
     found = [_system(described.get(name) or {}) for name in run.variants]
     return listed(list(dict.fromkeys(found))) or "WireGuard"
 
 
 def _system(variant: Mapping[str, Any]) -> str:
-    """What makes a variant's tunnels, as a run names it."""
+    """Return the system that makes a variant's tunnels, as recorded in the run."""
     return str(variant.get("system_label") or variant.get("system") or "WireGuard")
 
 
 def _described(name: str, variant: Mapping[str, Any] | None) -> str:
-    """What a variant is, its module and its settings, as the run has them.
+    """Return a variant's description, module and settings, as recorded in the run.
 
     Runs from before descriptions were stored get that of the shipped variant of this name with the same settings.
     """
@@ -258,7 +261,7 @@ def _described(name: str, variant: Mapping[str, Any] | None) -> str:
 
 
 def _shipped(name: str, variant: Mapping[str, Any]) -> str:
-    """The description of the shipped variant of a name; empty where there is none, or not with a variant's settings."""
+    """Return the description of the shipped variant of a name; empty if there is none, or if its settings differ."""
     known = _shipped_variants().get(name)
     if known is None or known.build != variant.get("build"):
         return ""
@@ -274,7 +277,7 @@ def _shipped_variants() -> dict[str, Described]:
 
 
 def _built(variant: Mapping[str, Any]) -> str:
-    """A variant's module and settings."""
+    """Return a variant's module and settings."""
     if system := variant.get("system"):
         settings = variant.get("settings") or {}
         return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
@@ -287,7 +290,7 @@ def _built(variant: Mapping[str, Any]) -> str:
 
 
 def _traffic(meta: Mapping[str, Any]) -> str:
-    """The traffic of a run's trials, in words; of the first where they differ."""
+    """Return the traffic of a run's trials, in words; that of the first trial if they differ."""
     for block in (meta.get("plan") or {}).get("blocks") or ():
         for trial in block["trials"]:
             traffic = trial["traffic"]
@@ -315,10 +318,10 @@ def _traffic(meta: Mapping[str, Any]) -> str:
 
 
 def _again(meta: Mapping[str, Any], path: Path) -> list[str]:
-    """The commands that measure a run again, and that draw it again; ``path``: the run's folder.
+    """Return the commands that measure a run again and that draw it again. ``path``: the run's folder.
 
     A run in the checkout is named by its path there, any other as RUN, since the page may travel with its folder. A
-    spec that is not among the project's own is not named: the run has it.
+    spec that is not one of the project's is not named: the run contains it.
     """
     words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
     words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
@@ -336,7 +339,8 @@ def _again(meta: Mapping[str, Any], path: Path) -> list[str]:
 
 
 def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of rounds."""
+    """Return one row per block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of
+    rounds."""
     blocks: dict[int, dict[str, Any]] = {}
     for cell in cells:
         if cell.get("goal") is not None:
@@ -347,12 +351,12 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _figure(path: Path) -> dict[str, Any]:
-    """A figure as the template wants it."""
+    """Return a figure as the template expects it."""
     caption = path.with_suffix(".txt")
     text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
     title, _, notes = text.partition(". ")
     svg, width = for_page(path.read_bytes(), path.stem)
-    number = re.match(r"f(\d+)-", path.stem)  # as the docs and the claims call it
+    number = re.match(r"f(\d+)-", path.stem)  # the name in the docs and the claims
     title = f"F{number[1]}: {title}" if number else title
     name = {"name": path.stem, "title": f"{title.rstrip('.')}.", "notes": notes}
     return {**name, "svg": Markup(svg), "broad": width > _BROAD}
@@ -371,7 +375,7 @@ def _percent(share: float | None) -> str:
 
 
 def _took(meta: Mapping[str, Any]) -> str:
-    """How long a run took in all its sessions that came to an end, in words; empty while it is not known."""
+    """Return the total duration of a run's completed sessions, in words; empty if unknown."""
     seconds = 0.0
     for session in meta.get("sessions") or [meta]:
         try:
@@ -385,14 +389,14 @@ def _took(meta: Mapping[str, Any]) -> str:
 
 
 def _dilated(run: Run) -> "Sequence[Mapping[Any, Any]]":
-    """The attempts of a run in virtual time with what they recorded of it; empty in real time."""
+    """Return the attempts of a run in virtual time with what they recorded of it; empty in real time."""
     if run.virtual_time is None:
         return []
     return run.attempts.sort_values(["order", "attempt"]).to_dict("records")
 
 
 def _share(share: float | None) -> str:
-    """A share in percent with three significant digits; a dash for what is missing."""
+    """Return a share in percent with three significant digits; a dash for a missing one."""
     return "-" if share is None or math.isnan(share) else f"{share:.3%}" if share < 0.0995 else f"{share:.1%}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that is derived from a run: its tables, executed notebooks, figures and report.html."""
+"""Everything derived from a run: its tables, executed notebooks, figures and report.html."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def make_report(
     run_dir = run_dir.resolve()
     try:
         with kernels({WITH_PDF: "1"} if pdf else {}) as place:
-            import_papermill()  # while the server, which answers only then, imports what it has to fork
+            import_papermill()  # meanwhile the fork server imports its own modules; it answers only afterwards
             deriving = place.server.call(_derive, run_dir, tuple(notebooks))
             try:
                 tell("tables")
@@ -55,10 +55,10 @@ def make_report(
 
 
 def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
-    """Derive what needs no notebook, in a process of its own: the tables, the verdicts and the profiles, while
-    notebooks are executed; then, when the client says that the figures are there, the page.
+    """Derive everything that needs no notebook, in a separate process: tables, verdicts and profiles.
 
-    Sends the client the names of the notebooks to execute.
+    It runs while notebooks are executed, and sends the client their names. The page follows when the client reports
+    that the figures exist.
     """
     from orchestrator.store.tables import write_tables
 
@@ -80,7 +80,7 @@ def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
 
 
 def notebooks_of(run: "Run") -> list[str]:
-    """The notebooks that draw a run: those that its spec names, and the speed-ups of a run of several variants."""
+    """Return the notebooks that draw a run: those named in its spec, and the speed-ups if it has several variants."""
     usual = ["packet-rate" if run.counts_packets else "scaling"]
     named = (run.meta.get("spec") or {}).get("notebooks") or usual
     compared = len(run.variants) > 1 and not run.counts_packets
