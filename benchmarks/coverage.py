@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulate how often intervals hold the truth: over boots that differ, and within one boot under the stopping rule.
+"""Simulate how often intervals contain the true value: over boots that differ, and in one boot with a stopping rule.
 
     python benchmarks/coverage.py [RUNS]
 
 Prints the tables of docs/statistics.md. Over boots: throughputs are log-normal, with 5 % between boots and 2 % within,
-3 and 5 boots of 3, 5 and 7 rounds. A ratio is of two variants in the same boots, and which of them a boot favours has
-5 % of its own. An efficiency is of 8 cores against 1, in other boots. The laws have 1 to 16 cores, X(1) = 1, sigma =
-0.1, and of the USL kappa = 0.001. Under the stopping rule: values of a normal or log-normal distribution with a known
-median, looked at after every round from ``min`` on, 24 rounds later at the latest. With 2,000 runs a coverage is known
-to about 0.5 percentage points.
+for 3 and 5 boots of 3, 5 and 7 rounds. A ratio compares two variants in the same boots, and each boot favours one of
+them by a further 5 %. An efficiency compares 8 cores with 1, in different boots. The laws have 1 to 16 cores, X(1) = 1,
+sigma = 0.1, and for the USL kappa = 0.001. With the stopping rule: values of a normal or log-normal distribution with a
+known median; the rule is applied after every round from ``min`` on, up to 24 rounds later. With 2,000 runs, a coverage
+is known to about 0.5 percentage points.
 """
 
 import math
@@ -33,14 +33,14 @@ BETWEEN, WITHIN = 0.05, 0.02
 BOOTS, ROUNDS = (3, 5), (3, 5, 7)
 CORES = (1, 2, 4, 8, 16)
 SIGMA, KAPPA = 0.1, 0.001
-MORE = 24  # rounds beyond the fewest
+MORE = 24  # most rounds beyond the minimum
 SPREADS = {"normal, 5 %": 0.05, "log-normal, 10 %": 0.10, "log-normal, 30 %": 0.30}
 FEWEST = (6, 10, 30)
-WIDTHS = (1.0, 1.5, 2.0, 3.0)  # times the spread
+WIDTHS = (1.0, 1.5, 2.0, 3.0)  # multiples of the spread
 
 
 def draw_boots(centre: float, boots: int, rounds: int, random_: random.Random) -> dict[int, list[float]]:
-    """{boot: throughputs} around a known centre."""
+    """Return {boot: throughputs} around a known centre."""
     found = {}
     for boot in range(boots):
         mine = centre * random_.lognormvariate(0, BETWEEN)
@@ -49,7 +49,7 @@ def draw_boots(centre: float, boots: int, rounds: int, random_: random.Random) -
 
 
 def over_boots(boots: int, rounds: int, random_: random.Random) -> Counter[str]:
-    """Simulate one run, and count for each kind of interval whether it held the truth."""
+    """Simulate one run, and count for each kind of interval whether it contains the true value."""
     held: Counter[str] = Counter()
     one, many = (draw_boots(centre, boots, rounds, random_) for centre in (1.0, 6.0))
     held["median"] += summarize_boots(one).interval.holds(1.0)
@@ -73,18 +73,18 @@ def over_boots(boots: int, rounds: int, random_: random.Random) -> Counter[str]:
 
 
 def holds(fit: Fit, name: str, truth: float) -> bool:
-    """Whether the interval of a parameter holds its true value."""
+    """Return whether the interval of a parameter contains its true value."""
     found = getattr(fit, name)
     return bool(found is not None and found.low is not None and found.low <= truth <= found.high)
 
 
 def draw(name: str, spread: float, random_: random.Random) -> float:
-    """A value of a distribution whose median is 1."""
+    """Return a random value of a distribution with the median 1."""
     return random_.gauss(1.0, spread) if name.startswith("normal") else math.exp(random_.gauss(0.0, spread))
 
 
 def stopped(name: str, spread: float, fewest: int, width: float | None, random_: random.Random) -> list[float]:
-    """The values of one cell under the stopping rule; ``width`` None: without it."""
+    """Return the values of one cell under the stopping rule, or without it if ``width`` is None."""
     values = [draw(name, spread, random_) for _ in range(fewest)]
     while width is not None and len(values) < fewest + MORE and not is_narrow(values, width):
         values.append(draw(name, spread, random_))
@@ -92,7 +92,7 @@ def stopped(name: str, spread: float, fewest: int, width: float | None, random_:
 
 
 def coverage(name: str, fewest: int, factor: float | None, runs: int, random_: random.Random) -> tuple[float, float]:
-    """(share of intervals that hold the median, median number of rounds)"""
+    """Return (share of intervals that contain the median, median number of rounds)."""
     spread = SPREADS[name]
     width = None if factor is None else factor * spread
     samples = [stopped(name, spread, fewest, width, random_) for _ in range(runs)]

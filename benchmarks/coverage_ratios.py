@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulate how often the interval of a paired ratio holds the true ratio while the stopping rule is on.
+"""Simulate how often the interval of a paired ratio contains the true ratio under the stopping rule.
 
     python benchmarks/coverage_ratios.py [RUNS]
 
-Two variants are measured in rounds, as a campaign does it: drift that both share (a random walk of 3 % a round), what a
-boot does to both (5 %) and to each (1 %), and noise of each trial (2, 5 or 10 %), all log-normal. Rounds end once the
-interval of the ratios is narrow, as `orchestrator.run.stopping` says: it looks at all boots so far, and each boot has
-the fewest rounds. With one boot the truth is the ratio in this boot, with several the ratio over all boots. In brackets
-the median number of rounds in all. With 2,000 runs the coverage is known to about 0.5 percentage points. The rows are
-those of the table in docs/results.md.
+Two variants are measured in rounds, as in a campaign, with a common drift (a random walk of 3 % per round), effects of
+the boot on both (5 %) and on each (1 %), and noise in each trial (2, 5 or 10 %), all log-normal. Rounds end once the
+interval of the ratios is narrow, as in `orchestrator.run.stopping`: all boots so far count, and each boot has at least
+the minimum of rounds. With one boot, the true value is the ratio in that boot; with several, the ratio over all boots.
+The median total number of rounds is in brackets. With 2,000 runs, the coverage is known to about 0.5 percentage points.
+The rows are those of the table in docs/results.md.
 """
 
 import random
@@ -20,12 +20,12 @@ from orchestrator.stats import is_narrow, paired_ratio
 
 RATIO, DRIFT, BOOT, OWN = 1.5, 0.03, 0.05, 0.01
 NOISES = (0.02, 0.05, 0.10)
-WIDTHS = (1.0, 2.0, 3.0)  # times the spread of a ratio, which is the noise of both trials
+WIDTHS = (1.0, 2.0, 3.0)  # multiples of the spread of a ratio, which is the noise of both trials
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``boots``, and in each ``fewest`` to ``most`` rounds."""
+    """A number of boots, each with ``fewest`` to ``most`` rounds."""
 
     boots: int
     fewest: int
@@ -36,7 +36,10 @@ RULES = (Rule(1, 6, 30), Rule(1, 10, 30), Rule(3, 2, 4), Rule(3, 6, 12), Rule(5,
 
 
 def holds(rule: Rule, noise: float, width: float | None, random_: random.Random) -> tuple[bool, int]:
-    """(whether the interval holds the truth, rounds in all) of one simulated pair of cells; ``width`` None: no rule."""
+    """Simulate a pair of cells, without a stopping rule if ``width`` is None.
+
+    Return (whether the interval contains the true ratio, total number of rounds).
+    """
     sides: tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]] = ({}, {})
     ratios: list[float] = []
     truth, drift = RATIO, 1.0
@@ -61,7 +64,7 @@ def holds(rule: Rule, noise: float, width: float | None, random_: random.Random)
 
 
 def coverage(rule: Rule, noise: float, factor: float | None, runs: int, random_: random.Random) -> tuple[float, float]:
-    """(share of intervals that hold the ratio, median number of rounds)"""
+    """Return (share of intervals that contain the ratio, median number of rounds)."""
     width = None if factor is None else factor * noise * 2**0.5
     found = [holds(rule, noise, width, random_) for _ in range(runs)]
     return sum(held for held, _ in found) / runs, statistics.median(rounds for _, rounds in found)

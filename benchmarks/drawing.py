@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a run of 10,000 trials takes to load and to draw: every figure, as PDF, PNG and SVG,
-and the report's page.
+"""Time to load and draw a run of 10,000 trials: every figure, as PDF, PNG and SVG, and the report's page.
 
-The run is an invented one of the tests, with an attempt's file for each trial; writing it, and deriving its tables, is
-not counted. The work is a process of its own: its time is from start to end, its processor time what it used of that
-(the rest is other load on the computer). Goal: under 20 s on two cores.
+The run is a synthetic one from the tests, with an attempt's file for each trial; writing it and deriving its tables are
+not counted. The work is done in a separate process, whose elapsed and processor time are measured (the difference is
+other load on the computer). Goal: under 20 s on two cores.
 
     python benchmarks/drawing.py
 """

@@ -17,17 +17,17 @@ from orchestrator.testbed.uml.provider import UmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
-PACKET = 500  # bytes of an IP packet
-FRAME = PACKET + 14  # what the bucket counts: with the Ethernet header, tc-stab(8)
-BUCKET = 0.002  # of what passes in a load: the most that bucket and queue may hold together
+PACKET = 500  # size of an IP packet in bytes
+FRAME = PACKET + 14  # bytes that the bucket counts, including the Ethernet header: tc-stab(8)
+BUCKET = 0.002  # capacity of bucket and queue together, as a share of the packets that pass in a load
 QUEUE_PACKETS = 4
-LOSS = 0.001  # of a lossy link
+LOSS = 0.001  # share of packets lost on the lossy link
 PDR_LOSS = GOALS["pdr"].loss_ratio
 WIDEST, NEAREST = 0.02, 0.01
 
 
 def holds(found: Found, truth_pps: float) -> bool:
-    """Whether both bounds are there, at most 2 % apart, and overlap the truth within 1 %."""
+    """Return whether both bounds exist, are at most 2 % apart, and include the true rate within 1 %."""
     lower, upper = found.lower_pps, found.upper_pps
     if lower is None or upper is None:
         return False
@@ -35,7 +35,7 @@ def holds(found: Found, truth_pps: float) -> bool:
 
 
 class KnownLink:
-    """The baseline's way through the lab, one virtual CPU, with a limit."""
+    """The baseline's path through the lab, on one virtual CPU, with a rate limit."""
 
     def __init__(self, testbed: UmlTestbed) -> None:
         testbed.prepare(State(1))
@@ -50,7 +50,7 @@ class KnownLink:
         shake_hands(testbed, trial.topology, 1)
 
     def limit(self, rate_pps: int, load_s: float, loss: float = 0.0) -> float:
-        """Have gateway a pass so many packets per second, and before that lose a share; the exact rate."""
+        """Limit gateway a to ``rate_pps``, after a random loss of the share ``loss``, and return the exact rate."""
         held = int(BUCKET * rate_pps * load_s)
         bucket = f"tbf rate {rate_pps * FRAME * 8}bit burst {(held - QUEUE_PACKETS) * FRAME} "
         bucket += f"limit {QUEUE_PACKETS * FRAME}"
@@ -69,7 +69,7 @@ class KnownLink:
     def search(
         self, truth_pps: float, load_s: float, goals: Sequence[Goal] = tuple(GOALS.values()), tries: int = 3
     ) -> tuple[list[Found], int]:
-        """Search from a tenth to twice of the truth; what was found, and in how many loads."""
+        """Search from a tenth to twice the true rate, and return the bounds and the number of loads."""
         loads = 0
 
         def measure(rate_pps: float, duration_s: float) -> Offered:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of a process from start to end, and a run of `orch` for the benchmarks that read its results."""
+"""Measure the cost of a process from start to end, and make runs for the benchmarks that read results."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class Cost(NamedTuple):
-    """Seconds from start to end, processor seconds, and peak memory in MB."""
+    """The cost of a process: elapsed seconds, processor seconds, and peak memory in MB."""
 
     seconds: float
     busy_s: float
@@ -23,7 +23,7 @@ class Cost(NamedTuple):
 
 
 def measure(command: list[str]) -> Cost:
-    """The cost of a command that must succeed; what it prints is thrown away."""
+    """Return the cost of a command, which must succeed; its standard output is discarded."""
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -35,8 +35,10 @@ def measure(command: list[str]) -> Cost:
 
 
 def measured_run(spec: str, testbed: str, results: Path, *further: str) -> Run:
-    """The run of a spec on a testbed, without its report. ``further``: arguments of `orch run`. What it printed is
-    shown where not all of its trials were ok."""
+    """Run a spec on a testbed without a report, and return the run. ``further``: arguments of `orch run`.
+
+    Its output is shown if not all trials are ok.
+    """
     orch = str(Path(sys.executable).with_name("orch"))
     command = [orch, "run", spec, "--testbed", testbed, "--no-report", "--results", str(results), *further]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)

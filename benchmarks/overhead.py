@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a trial takes beyond its warm-up and duration: by the agent, and beside it by one ansible-playbook run.
+"""Overhead of a trial beyond its warm-up and duration: with the agent, compared with one ansible-playbook run.
 
-Both do the same trial on the same lab machine (one tunnel, gateway to gateway, 1 s warm-up and 1 s), in turn, so that
-the ratio holds whatever else the computer does. Then, by the agent alone, how the time grows with tunnels. The goal is
-0.4 s for one tunnel. Run it on an idle computer: python benchmarks/overhead.py [PAIRS]
+Both do the same trial on the same lab machine (one tunnel, gateway to gateway, 1 s warm-up and 1 s) in turn, so that
+the ratio is valid whatever other load the computer has. Then the growth with the number of tunnels is measured with the
+agent alone. The goal is 0.4 s for one tunnel. Run it on an idle computer: python benchmarks/overhead.py [PAIRS]
 """
 
 import resource
@@ -33,7 +33,7 @@ GOAL_S = 0.4
 
 
 def trial_with(tunnels: int, cores: int) -> Trial:
-    """The trial that is timed."""
+    """Return the trial that is timed."""
     return Trial(
         trial_id="0" * 16,
         kind="measure",
@@ -48,7 +48,7 @@ def trial_with(tunnels: int, cores: int) -> Trial:
 
 
 def by_agent(testbed: UmlTestbed, trial: Trial) -> float:
-    """Seconds beyond the traffic."""
+    """Return the overhead of a trial with the agent, in seconds."""
     outcome = run_attempt(testbed, trial, load_variants()["vanilla"], lambda: None)
     if outcome.status == "failed":
         sys.exit(f"the trial by the agent failed: {'; '.join(outcome.reasons)}")
@@ -56,7 +56,7 @@ def by_agent(testbed: UmlTestbed, trial: Trial) -> float:
 
 
 def spread(values: list[float], unit: str = " s") -> str:
-    """Median and range."""
+    """Return the median and the range of values as text."""
     median = statistics.median(values)
     return f"median {median:.2f}{unit}, from {min(values):.2f} to {max(values):.2f}, n = {len(values)}"
 

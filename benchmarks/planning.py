@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long planning takes, and how much memory: `orch plan SPEC --json` for 1e3 to 1e5 trials of five factors.
+"""Time and memory of planning: `orch plan SPEC --json` for 1e3 to 1e5 trials of five factors.
 
-Each size is a process of its own: its time is from start to end, its processor time what it used of that (the rest is
-other load on the computer), its memory the peak of the whole process. Goals for 100,000 trials: under 2 s and under
-300 MB. Growth is the ratio to the size before.
+Each size is planned in a separate process, whose elapsed time, processor time (the difference is other load on the
+computer) and peak memory are measured. Goals for 100,000 trials: under 2 s and under 300 MB. Growth is the ratio to the
+previous size.
 
     python benchmarks/planning.py
 """

@@ -7,7 +7,7 @@ come later in a boot may be faster for other reasons. The ratio of the two runs 
 ratios are where there is nothing to find. In the lab, and in virtual time with all roles on the same two CPUs.
 
 Run it on an idle computer with two cores or more: python benchmarks/profiling.py [ROUNDS] [TESTBED ...] (6 rounds of
-both by default). A round takes about a minute and a half on each testbed. docs/explain.md has what came out.
+both by default). A round takes about a minute and a half on each testbed. The results are in docs/explain.md.
 """
 
 import sys
@@ -31,7 +31,7 @@ SPEC = {
 
 
 def first_of_each(testbed: str, spec: Path, results: Path) -> dict[str, float]:
-    """{variant: bit/s} of the first valid trial of each variant in a run, profiled or not."""
+    """Return {variant: bit/s} for the first valid trial of each variant in a run, profiled or not."""
     run = measured_run(str(spec), testbed, results)
     found: dict[str, float] = {}
     attempts = sorted(read_attempts(run.path, run.meta), key=lambda one: (one["order"], one["attempt"]))

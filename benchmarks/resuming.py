@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long it takes to go on with a run, to load it, and to make an archive of it, against its number of trials.
+"""Time to resume a run, to load it, and to archive it, by its number of trials.
 
-A run of invented attempts is written first, in the form of real ones. Then, each in a process of its own: opening the
-run to go on with it (reading run.json and every attempt, so that the first missing trial is known), making the tables,
-and loading them as the notebooks do. Then an archive is written, as by `orch export`, and loaded. Goals for 10,000
-trials: 2 s each, and 30 s each for what has to do with an archive. Growth is against the size before.
+A run of synthetic attempts is written first, in the form of real ones. Then, each in a separate process: opening the
+run to resume it (reading run.json and every attempt, to find the first missing trial), making the tables, and loading
+them as notebooks do. Then an archive is written, as by `orch export`, and loaded. Goals for 10,000 trials: 2 s each,
+and 30 s each for writing and loading an archive. Growth is the ratio to the previous size.
 
     python benchmarks/resuming.py
 """
@@ -40,7 +40,7 @@ _PRELUDE = "import sys, time; from pathlib import Path; path = Path(sys.argv[1])
 
 
 def write_run(folder: Path, trials: int) -> Path:
-    """A finished run with about so many trials."""
+    """Write a finished run with about ``trials`` trials, and return its folder."""
     from tests.unit.synthetic_run import write_run as write
 
     rounds = trials // CELLS

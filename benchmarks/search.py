@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether searches find a capacity that is known: a token bucket on the link between the gateways, without tunnels.
+"""Check that searches find a known capacity: a token bucket on the link between the gateways, without tunnels.
 
-For each of three rates it searches so many times, and counts the searches whose bounds overlap the truth within 1 %
-and are at most 2 % apart. Then the link loses 0.1 % at random: NDR must have no lower bound, and PDR must hold.
+For each of three rates, it searches repeatedly, and counts the searches whose bounds include the true rate within 1 %
+and are at most 2 % apart. Then the link loses 0.1 % at random: NDR must have no lower bound, and PDR must be correct.
 
     .venv/bin/python benchmarks/search.py [searches] [seconds of a load] [packets/s,packets/s,...]
 
-The bucket and its queue together hold 0.2 % of what the rate passes in a load, not more: 10 ms in 5 s. The lab's
-processors must not pause for longer. Below 10,000 packets per second pktgen sleeps between two packets; above, it
-computes all the time, and where other programs want that processor, Linux gives them 50 ms of every second (sched(7),
-sched_rt_runtime_us): there, loads of 30 s bridge the pauses. So the rates are low, and the computer should be idle.
+The bucket and its queue together hold only 0.2 % of the packets of a load: 10 ms in 5 s. The lab's processors must not
+pause for longer. Below 10,000 packets per second, pktgen sleeps between packets; above, it computes all the time, and
+if other programs need that processor, Linux gives them 50 ms of every second (sched(7), sched_rt_runtime_us): then
+loads of 30 s bridge the pauses. So the rates are low, and the computer should be idle.
 """
 
 import sys
@@ -28,7 +28,7 @@ NEEDED = 0.9
 
 
 def said(found: Found) -> str:
-    """The bounds of a goal, for reading."""
+    """Return the bounds of a goal as text."""
     return f"{found.goal.name} {kpps(found.lower_pps)} to {kpps(found.upper_pps)} ({found.reason})"
 
 

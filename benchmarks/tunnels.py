@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long many tunnels take: making and configuring them on both gateways, all handshakes, removing them.
+"""Time for many tunnels: creating and configuring them on both gateways, all handshakes, and removing them.
 
-One lab machine has both gateways. The goal is that 1,000 tunnels are configured and have completed their handshakes in
-20 s, the time growing about linearly. Run it on an idle computer: python benchmarks/tunnels.py [REPETITIONS]
+One lab machine has both gateways. The goal is that 1,000 tunnels are configured and complete their handshakes within
+20 s, and that the time grows about linearly. Run it on an idle computer: python benchmarks/tunnels.py [REPETITIONS]
 """
 
 import statistics
@@ -25,7 +25,7 @@ GOAL_S = 20.0
 
 
 def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
-    """Seconds of configuring, of the handshakes, of removing."""
+    """Return the seconds of configuring, of the handshakes, and of removing."""
     began = time.monotonic()
     make_tunnels(testbed, layout.Net(layout.SITE_TO_SITE), tunnels, load_variants()["vanilla"])
     configured = time.monotonic()

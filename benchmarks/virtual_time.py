@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time against real time, and against itself with other slots, another quantum, and a busy computer.
+"""Compare virtual time with real time, and with itself with other slots, another quantum, or a busy computer.
 
 The same cells (2 CPUs that all roles share; 1 and 2 tunnels; vanilla, threaded, inline) are measured in each way in
 turn, once in every round: in real time, in virtual time with a slot for each CPU, with one slot for both, with half
-and twice the quantum, and beside a program that keeps one of the computer's cores busy. For each way it prints the
+and twice the quantum, and with a program that keeps one of the computer's cores busy. For each way it prints the
 throughput, the ratios over vanilla, and how the ratios compare with real time (ratio of ratios) or the throughput with
 that of the usual quantum on an idle computer, as medians over the rounds with their 95 % interval, or their range below
 six rounds.
 
 Run it on an idle computer with two cores or more: python benchmarks/virtual_time.py [ROUNDS [WAY...]], where the ways
 are named as in what it prints; all of them by default. A round of all ways takes about four minutes.
-docs/virtual-time.md has what came out.
+The results are in docs/virtual-time.md.
 """
 
 import multiprocessing
@@ -94,7 +94,7 @@ def times(value: float) -> str:
 
 
 def quotients(above: list[Round], below: list[Round], of: Cell, to: Cell) -> list[float]:
-    """In each round that has both cells, one over the other."""
+    """Return the ratio of one cell to another in each round that has both."""
     return [a[of] / b[to] for a, b in zip(above, below, strict=True) if of in a and to in b]
 
 
