@@ -183,7 +183,7 @@ class _Blocks:
         if error.worker_lost and len(self._members) > 1:
             self._members.remove(member)
             session.folder.journal("testbed-lost", **told)
-            session.progress.message(f"The testbed {member.name} is lost, and its blocks go elsewhere: {error}")
+            session.progress.message(f"The testbed {member.name} is lost; its blocks move to other testbeds: {error}")
             self._waiting.appendleft(_Waiting(waiting.block, None, waiting.failed_on))
             self._keep_together(waiting.block, None)
         elif waiting.failed_on is None:

@@ -54,7 +54,7 @@ class Cluster:
             self._client = Client(self.address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise TestbedError(
-                f"No scheduler of Dask answers at {self.address} ({error}). Start one with `dask scheduler`, and name "
+                f"No Dask scheduler answers at {self.address} ({error}). Start one with `dask scheduler`, and name "
                 "its address, such as tcp://HOST:8786."
             ) from error
         return self
@@ -75,7 +75,7 @@ class Cluster:
         try:
             found = self.client.scheduler_info()["workers"]
         except (OSError, TimeoutError) as error:
-            raise WorkerLost(f"the scheduler of Dask at {self.address} does not answer ({error})") from error
+            raise WorkerLost(f"the Dask scheduler at {self.address} does not answer ({error})") from error
         return {address: {name for name, n in about["resources"].items() if n} for address, about in found.items()}
 
     def look(self, testbeds: Sequence[Testbed]) -> dict[str, MemberCapabilities]:
@@ -98,7 +98,7 @@ class Cluster:
             seen[name], theirs = self.ask(name, address, worker.look_there, testbed)
             if theirs != mine:
                 raise TestbedError(
-                    f"The worker {address}, which has the testbed {name}, has another version of this program than "
+                    f"The worker {address}, which has the testbed {name}, has a different version of this program than "
                     "this process. Bring both to the same commit, and start it again."
                 )
         return seen

@@ -32,7 +32,7 @@ class Place(Protocol):
         *,
         wait: bool,
     ) -> contextlib.AbstractContextManager[Executor]:
-        """Context manager that opens the testbeds and gives an executor for them. Raises TestbedError.
+        """Context manager that opens the testbeds and yields an executor for them. Raises TestbedError.
 
         ``seen``: the result of `look`; ``wait``: wait for other runs that use the testbeds.
         """

@@ -61,7 +61,7 @@ class TestbedFile(Strict):
 
     @property
     def file(self) -> str:
-        """What the user named to select this testbed; its own name if it was not read from a file."""
+        """The name or file with which the user selected this testbed; its own name if it was not read from a file."""
         return self._file or self.testbed
 
 

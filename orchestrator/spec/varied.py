@@ -75,7 +75,7 @@ class Varied(Strict):
 
     @property
     def more(self) -> dict[str, Any]:
-        """Return {path: its levels, or level} for the given keys, in the order of `paths`."""
+        """{path: its levels, or level} for the given keys, in the order of `paths`."""
         found = {path: getattr(self, name) for path, name in self.paths.items()}
         return {path: levels for path, levels in found.items() if levels is not None}
 

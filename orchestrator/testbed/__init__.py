@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open testbeds, and find out what they can do."""
+"""Opening testbeds, and determining what they can do."""
 
 import os
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ def open_testbed(
 ) -> "Testbed":
     """Return a testbed that is ready to be entered.
 
-    ``wait``: wait for another run that uses it; otherwise that is a TestbedError. ``sharing``: how it shares its
-    computer with other testbeds of the run.
+    ``wait``: wait for another run that uses it; if False, such a run causes a TestbedError. ``sharing``: how it shares
+    its computer with other testbeds of the run.
     """
     from orchestrator.testbed.provider import provider_of
 

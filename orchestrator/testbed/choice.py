@@ -16,8 +16,8 @@ def choose_testbed(name: str, progress: Progress | None) -> tuple[Testbed | Pool
     """Return the testbed with a name or from a file, and a sentence that explains the choice for ``auto`` (otherwise
     empty).
 
-    ``progress``: try whether KVM works, which may build a guest image and start a guest. With None, nothing is started,
-    and KVM counts as unavailable until it has been tried. Raises SpecError, UserError or TestbedError.
+    ``progress``: if given, KVM is tried, which may build a guest image and start a guest. With None, nothing is
+    started, and KVM counts as unavailable until it has been tried. Raises SpecError, UserError or TestbedError.
     """
     if name != AUTO:
         return load_testbed(name), ""

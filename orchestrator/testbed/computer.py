@@ -47,7 +47,7 @@ class Computer:
         return cls(busy, idle + iowait, steal, own, time.monotonic(), _throttled(), _frequency_khz())
 
     def since(self, before: "Computer", lab_s: float) -> dict[str, float | None]:
-        """Return what happened since an earlier reading. ``lab_s``: processor seconds that the lab used of it."""
+        """Return what happened since an earlier reading. ``lab_s``: the CPU seconds that the lab used in that time."""
         busy, own = self.busy_s - before.busy_s, self.own_s - before.own_s
         counts = self.throttled is not None and before.throttled is not None
         return {
@@ -82,7 +82,7 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
 
 
 def _of_cpus(name: str) -> list[int]:
-    """Return the numbers in a per-CPU file, for the CPUs that are online now."""
+    """Return the numbers in a per-CPU file in /sys, for the CPUs that are online now."""
     numbers = []
     for path in glob.glob(f"/sys/devices/system/cpu/cpu[0-9]*/{name}"):
         with contextlib.suppress(OSError, ValueError):
@@ -129,8 +129,10 @@ def _first_line(path: str) -> str | None:
 
 
 def for_the_kernel(line: str) -> str:
-    """Return the part of a kernel command line that is for the kernel. What follows a lone -- goes to the first
-    program: it changes no result and may reveal the computer's location."""
+    """Return the part of a kernel command line that is for the kernel.
+
+    The part after a lone -- goes to the init program: it does not affect results and may reveal where the computer is.
+    """
     return f" {line} ".partition(" -- ")[0].strip()
 
 

@@ -13,18 +13,18 @@ from orchestrator.testbed.computer import for_the_kernel
 from orchestrator.testbed.ssh.schema import SshHost
 
 PHYSICAL_FIRST = "physical-first"
-FREE = "free"  # of other_cpus
-# Why trials do not use a CPU: what a row of `cpu_rows` has under ``unusable``, and how a sentence goes on after "CPUs
-# 4-7".
+FREE = "free"  # a value of other_cpus
+# Why trials do not use a CPU: the values of ``unusable`` in `cpu_rows`, each with the predicate of a sentence whose
+# subject is, for instance, "CPUs 4-7".
 WHY = {
     "smt": "are second threads that the kernel keeps off line, since SMT is off",
     "smt-forced": "are second threads that the kernel keeps off line until its next boot (nosmt=force)",
-    "absent": "are none that the kernel could start",
+    "absent": "could not be started by the kernel",
     "unknown": "are off line, and were before a run",
     "isolated": "are kept from programs by the kernel (isolcpus=, or a cpuset)",
     "affinity": "may not be used by this login (CPUAffinity= of systemd, a cpuset, or taskset)",
 }
-_BY_NAME = ("unknown",)  # is brought on line where a file names it
+_BY_NAME = ("unknown",)  # a CPU with this reason is brought online if a file names it
 
 
 def with_ours(
@@ -70,9 +70,10 @@ def cpu_rows(host: SshHost, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cores(rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Return the core of each CPU whose core is known, as the lowest number among its threads.
+    """Return the core of each CPU whose core is known, as the lowest CPU number among its threads.
 
-    Threads of a core name each other; where they do not, they have the same package and number of the core.
+    Threads of a core list each other; if they do not, CPUs with the same package and core number are threads of one
+    core.
     """
     numbered: dict[Any, set[int]] = {}
     groups: dict[int, set[int]] = {}
@@ -107,7 +108,7 @@ def isolated_cpus(facts: Mapping[str, Any], parameter: str = "isolcpus") -> list
         if name == parameter:
             parts = value.split(",")
             flags = [part for part in parts if part.replace("_", "").isalpha() and part not in ("N", "all")]
-            # Without a flag, programs are meant; with nohz or managed_irq alone, only ticks and interrupts are.
+            # Without a flag, CPUs are isolated from programs; with only nohz or managed_irq, from ticks or interrupts.
             if parameter != "isolcpus" or not flags or "domain" in flags:
                 found.update(_of_kernel_list([part for part in parts if part not in flags], last))
     return sorted(found)
@@ -128,7 +129,7 @@ def _of_kernel_list(parts: Sequence[str], last: int) -> Iterator[int]:
             every, of = (int(used), int(group)) if stride else (1, 1)
             yield from (cpu for place, cpu in enumerate(numbers) if cpu <= last and place % of < every)
         except (ValueError, ZeroDivisionError):
-            continue  # the kernel takes no notice of it either
+            continue  # the kernel ignores it too
 
 
 def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -147,7 +148,7 @@ def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[i
         chosen = [row for row in usable if row["node"] == number]
         if not chosen:
             known = sorted({row["node"] for row in usable if row["node"] is not None})
-            there = ", ".join(map(str, known)) or "none that the kernel tells"
+            there = ", ".join(map(str, known)) or "none that the kernel reports"
             raise TestbedError(f"{host} has no NUMA node {number} (cpus: {rule}); it has {there}.")
         return _physical_first(chosen)
     listed: list[int] = []
@@ -182,8 +183,8 @@ def _physical_first(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Collection[int]) -> dict[int, str]:
-    """Return the value to write to each CPU's file ``online`` for a block that uses the ``chosen`` CPUs, where that
-    file exists.
+    """Return the value to write to the file ``online`` of each CPU that has one, for a block that uses the ``chosen``
+    CPUs.
 
     CPUs that are left free keep their state. Raises TestbedError if a CPU must go offline and cannot.
     """
@@ -196,6 +197,6 @@ def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Coll
             elif not wanted and row["online"]:
                 raise TestbedError(
                     f"{host.name} cannot take its CPU {cpu} off line, and the block uses {len(chosen)} of its CPUs "
-                    f"(cpus: {host.cpus}), without that one. Have the order begin with it, or say other_cpus: free."
+                    f"(cpus: {host.cpus}), without that one. Put it first in cpus, or set other_cpus: free."
                 )
     return states

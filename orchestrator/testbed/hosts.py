@@ -15,12 +15,12 @@ from orchestrator.testbed.login import Login
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 
-# For every variant the same: the kernel's own limits are sized for a host with many connections, not for a test.
+# The same for every variant: the kernel's default limits are sized for a host with many connections, not for a test.
 BASE_SETTINGS = {"net.core.rmem_max": "16777216", "net.core.wmem_max": "16777216"}
 
 
 def label_of(hosts: Sequence[Host], what: str = "machine") -> str:
-    """Return where the roles are, for figures: 'one machine, all four roles'."""
+    """Return the placement of the roles for figures, such as "one machine, all four roles"."""
     numbers = {1: "one", 2: "two", 3: "three", 4: "four"}
     if len(hosts) == 1:
         roles = len(hosts[0].roles)
@@ -37,13 +37,13 @@ def leave(agent: Agent, name: str, *, leftovers: bool = False) -> tuple[list[str
     """
     try:
         answer = agent.request(LeaveRequest(leftovers), timeout_s=60)
-    except AgentFailure as error:  # no reason to keep the settings from going back
+    except AgentFailure as error:  # the settings can still be restored
         return [], [str(error)]
     return [f"{name}: {what}." for what in answer["done"]], [f"{name}: {what}" for what in answer["left"]]
 
 
 class Hosts:
-    """The agents by host name. ``journal`` records which settings must be restored."""
+    """The agents by host name. ``journal`` records the settings that must be restored."""
 
     def __init__(self, hosts: Sequence[Host], journal: SettingsJournal) -> None:
         self.agents: dict[str, Agent] = {}
@@ -53,9 +53,8 @@ class Hosts:
 
     def start_agent(self, name: str, login: Login, patience: float = 1.0) -> HelloAnswer:
         """Start the agent of a host, which takes the host for this run, and return what it reports about the host.
-        ``patience`` multiplies its time-outs, as for Agent.
 
-        Raises TestbedError, also if another run has the host.
+        ``patience`` multiplies its time-outs, as for Agent. Raises TestbedError, also if another run has the host.
         """
         agent = Agent(login, patience)
         self.agents[name] = agent
@@ -68,16 +67,18 @@ class Hosts:
     def apply_settings(
         self, name: str, more: Mapping[str, str] | None = None, may_refuse: Collection[str] = ()
     ) -> dict[str, Any]:
-        """Set what the host's file and ``more`` ask for. Return the settings, their previous values, and those that the
-        host was allowed to refuse and did, for the record."""
+        """Apply the settings of the host's file and ``more``. Return, for the record, the settings, their previous
+        values, and the settings in ``may_refuse`` that the host refused."""
         wanted = {**BASE_SETTINGS, **self._hosts[name].settings, **(more or {})}
         done = apply(self.agents[name], name, wanted, self.journal, may_refuse)
         taken = {setting: value for setting, value in wanted.items() if setting not in done.refused}
         return {"settings": taken, "settings_before": done.before, "settings_refused": done.refused}
 
     def vary(self, name: str, settings: Mapping[str, str]) -> dict[str, str]:
-        """Apply the settings that a block asks for, restore those that only an earlier block asked for, and return the
-        applied ones. All are restored at the end. Raises TestbedError if the host refuses."""
+        """Apply the settings that a block asks for and return them; restore those that only an earlier block asked for.
+
+        All are restored at the end. Raises TestbedError if the host refuses.
+        """
         agent = self.agents[name]
         boot_id = agent.request(ReadSettingsRequest())["boot_id"]
         before = self._varied.get((name, boot_id), {})
@@ -98,7 +99,7 @@ class Hosts:
                 return False
 
     def stop_agents(self) -> None:
-        """End the conversations with the agents, which then end everything they started."""
+        """Close the connections to the agents, which then end everything they started."""
         for agent in self.agents.values():
             agent.close()
         self.agents.clear()

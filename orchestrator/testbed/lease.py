@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases on this computer: one run at a time uses a testbed that lives here.
 
-A lease is a lock of the kernel on a file, so it goes with the process that holds it, however that ends: there are no
-stale ones, only processes that hang. The file says who holds it. Testbeds of one run may hold a lease together,
-whatever processes they are in: then it is a shared lock, and the file also says of which run.
+A lease is a kernel lock on a file, so it ends with the process that holds it, however that ends: there are no stale
+leases, only processes that hang. The file names the holder. Testbeds of one run may hold a lease together, even in
+different processes: it is then a shared lock, and the file also names the run.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from orchestrator.store.files import try_lock, wait_for_lock
 from orchestrator.testbed.computer import boot_of_computer
 
 _OF_COMPUTER = Path("/run/lock")  # where all users of a computer meet; FHS 3.0, section 5.9
-_POLL_S = 0.5  # between two looks at a lease that may be shared: to wait in the kernel would shut out one's own run
+_POLL_S = 0.5  # interval of polling a lease that may be shared: waiting in the kernel would lock out the own run
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease: the process, its command line, and since when (seconds of the epoch)."""
+    """The holder of a lease: the process, its command line, and when it took the lease (seconds since the epoch)."""
 
     pid: int
     command: str
@@ -42,10 +42,10 @@ class Holder:
 
 
 def holder_now() -> dict[str, Any]:
-    """This process as a holder, as JSON values, with the name of this computer.
+    """Return this process as a holder, as JSON values, with the name of this computer.
 
-    ``processes`` and ``started``: where process ids mean the same as here, and when this one began, both in the
-    kernel's terms; null where this is no Linux.
+    ``processes``: identifies the boot and the PID namespace in which the process id is valid; ``started``: when this
+    process began. Both are in the kernel's terms, and None if this is not Linux.
     """
     holder = Holder(os.getpid(), shlex.join(["orch", *sys.argv[1:]]), time.time())
     return {
@@ -57,13 +57,14 @@ def holder_now() -> dict[str, Any]:
 
 
 def has_ended(holder: Mapping[str, Any]) -> bool:
-    """Whether a holder was a process of this computer that is there no more. ``holder``: of `holder_now`, then."""
+    """Return whether a holder was a process of this computer that no longer exists. ``holder``: a result of
+    `holder_now`."""
     here = _processes()
     return here is not None and holder.get("processes") == here and holder.get("started") != _started(holder["pid"])
 
 
 def _processes() -> str | None:
-    """This boot of this computer and this namespace of processes."""
+    """Return an identifier of this boot of this computer and this PID namespace; None if this is not Linux."""
     try:
         return f"{boot_of_computer()} {os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
@@ -71,7 +72,8 @@ def _processes() -> str | None:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in ticks since the boot; None where there is none. proc_pid_stat(5), starttime"""
+    """Return when a process began, in ticks since the boot; None if there is no such process. See starttime in
+    proc_pid_stat(5)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -84,11 +86,11 @@ def _open(name: str) -> int:
     path = folder / f"orch-{name}"
     with contextlib.suppress(PermissionError):
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    return os.open(path, os.O_RDONLY)  # another user's file; it can be locked all the same
+    return os.open(path, os.O_RDONLY)  # another user's file, which can be locked nevertheless
 
 
 def _told(fd: int) -> dict[str, Any]:
-    """What the file says; {} where it says nothing."""
+    """Return the content of the file; {} if it has none."""
     try:
         told = json.loads(os.pread(fd, 65536, 0))
     except (OSError, ValueError):
@@ -109,10 +111,11 @@ def _holder(fd: int) -> Holder | None:
 def lease(
     name: str, *, wait: bool = True, on_wait: Callable[[str], None] = lambda said: None, run: str | None = None
 ) -> Iterator[None]:
-    """Hold the lease ``name`` of this computer. While another process has it, wait, having told ``on_wait`` who it is.
+    """Context manager that holds the lease ``name`` of this computer. If another process holds it, calls ``on_wait``
+    with the holder and waits.
 
-    ``run``: share it with whoever names the same run. Raises TestbedError at once where it is taken and ``wait`` is
-    false.
+    ``run``: share the lease with processes that give the same run. Raises TestbedError immediately if it is taken and
+    ``wait`` is False.
     """
     fd = _open(name)
     try:
@@ -136,7 +139,8 @@ def lease(
 
 
 def _take(fd: int, name: str, run: str | None) -> bool:
-    """Take the lock where it is free, or held by the same run, which is found out by one process at a time."""
+    """Take the lock if it is free or held by the same run, and return whether that succeeded. One process at a time
+    checks which run holds it."""
     if run is None:
         taken = try_lock(fd)
         if taken:
@@ -145,7 +149,7 @@ def _take(fd: int, name: str, run: str | None) -> bool:
     gate = _open(f"{name}.gate")
     try:
         wait_for_lock(gate)
-        if try_lock(fd):  # nobody has it: this is the first
+        if try_lock(fd):  # it is free, so this process is the first of its run
             if not _say_who(fd, run):
                 raise TestbedError(
                     f"The lease file of the {name} of this computer is another user's, so that testbeds cannot share "
@@ -162,7 +166,7 @@ def _take(fd: int, name: str, run: str | None) -> bool:
 
 
 def _say_who(fd: int, run: str | None) -> bool:
-    """Write into the file who holds it; False where it is another user's."""
+    """Write the holder into the file; return False if it is another user's file."""
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps({**holder_now(), "run": run}).encode(), 0)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface through which agents are reached, shared by all ways of logging in, and how a login fails."""
+"""The interface of logins, through which agents are reached, and the errors of a login."""
 
 from typing import Protocol
 
 from orchestrator.errors import TestbedError
 
 ANSWER_TIMEOUT_S = 20
-# What precedes a command, so that it runs as root: never with a question.
+# The prefix with which a command runs as root, without ever asking for a password.
 BECOME = {"none": (), "sudo": ("sudo", "-n")}
 
 
@@ -15,8 +15,8 @@ class HostLost(TestbedError):
 
 
 class LoginRefused(TestbedError):
-    """A host answers but cannot be used: its key, the login or the privileges are wrong. A retry does not help until
-    somebody has corrected that."""
+    """A host answers but cannot be used: its key, the login or the privileges are wrong. Retrying does not help until
+    that is corrected."""
 
 
 class Channel(Protocol):
@@ -37,14 +37,14 @@ class Channel(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Return whether either end has closed the channel."""
+        """True if either end has closed the channel."""
 
     def close(self) -> None:
         """Close the command's input and the connection. Never raises."""
 
 
 class Login(Protocol):
-    """A way to log in to a host. The host key is checked, nothing is asked interactively, and failures become
+    """A way to log in to a host. The host key is checked, there are no interactive questions, and failures become
     sentences."""
 
     @property

@@ -20,8 +20,8 @@ class MemberCapabilities:
     """The capabilities of a single testbed, and the computer on which its machines run.
 
     ``computer``: identifies that computer; None for hosts elsewhere. ``computer_cores``: how many of its cores the
-    testbed may use; ``machines``: the number of machines; ``slots``: in virtual time, how many slots the file asks for,
-    or None for as many as possible.
+    testbed may use; ``machines``: the number of machines; ``slots``: in virtual time, the number of slots in the
+    testbed's file, or None for as many as possible.
     """
 
     capabilities: Capabilities
@@ -32,14 +32,15 @@ class MemberCapabilities:
 
 
 def look(testbed: "spec.Testbed") -> MemberCapabilities:
-    """Examine a testbed from this computer without changing or starting anything. Raises TestbedError."""
+    """Return a testbed's capabilities as seen from this computer, without changing or starting anything. Raises
+    TestbedError."""
     found, cores = capabilities(testbed), usable_cores()
     here = boot_of_computer() if provider_of(testbed).local else None
     return MemberCapabilities(found, here, cores, len(testbed.hosts), testbed.wanted_slots)
 
 
 def sharing_of(seen: Mapping[str, MemberCapabilities], run: str) -> dict[str, Sharing]:
-    """Return the testbeds, by name, that share their computer with others of the pool."""
+    """Return how testbeds share their computer with others of the pool, by name, for those that do."""
     how_many = Counter(one.computer for one in seen.values())
     machines, slots = _machines(seen), _slots(seen)
     return {

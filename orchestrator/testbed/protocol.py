@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of every testbed: a narrow lifecycle, and errors that say whether a retry can help."""
+"""The interface of every testbed: a narrow lifecycle."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,8 +13,8 @@ from orchestrator.testbed.virtual import VirtualTime
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a block needs of the hosts. ``cores``: how many processors they may use; ``own_boot``: the index of a block
-    that needs a fresh boot of the hosts, if the testbed allows it, or None."""
+    """The state that a block needs on the hosts. ``cores``: how many processors they may use; ``own_boot``: the index
+    of a block that needs a fresh boot of the hosts, if the testbed allows it, or None."""
 
     cores: int
     own_boot: int | None = None
@@ -30,10 +30,10 @@ class ModuleFile:
 
 @dataclass(frozen=True, slots=True)
 class ComputerUse:
-    """What happened on the computer while a trial ran. ``realtime``: whether the lab had real-time priority.
+    """The use of the computer while a trial ran. ``realtime``: the lab had real-time priority.
 
-    ``computer``: processor seconds of the controller's computer during the trial: busy in total, used by the lab, used
-    by others, and stolen by a hypervisor, together with the elapsed time and the number of times a CPU was throttled.
+    ``computer``: CPU seconds of the controller's computer during the trial (busy in total, used by the lab, used by
+    others, and stolen by a hypervisor), together with the elapsed time and the number of times a CPU was throttled.
     Empty if the testbed is not on this computer.
     """
 
@@ -43,9 +43,9 @@ class ComputerUse:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """States that testbeds of one run have their machines on the same computer. ``run``: identifies the run there;
-    ``machines``: their total number; ``slots``: in virtual time, the position of this testbed's first slot among the
-    computer's CPUs, and its number of slots."""
+    """How testbeds of one run share a computer. ``run``: identifies the run there; ``machines``: their total number;
+    ``slots``: in virtual time, the position of this testbed's first slot among the computer's CPUs, and its number of
+    slots."""
 
     run: str
     machines: int
@@ -57,10 +57,10 @@ class Testbed(Protocol):
 
     name: str
     provider: str
-    label: str  # for figures: 'one machine, all four roles'
+    label: str  # for figures, such as "one machine, all four roles"
     emulated: bool
-    virtual: VirtualTime | None  # its virtual time; None where its clock is real
-    links: LinkKind  # how packets come to the CPUs of the roles that share a machine
+    virtual: VirtualTime | None  # its virtual time; None if its clock is real
+    links: LinkKind  # how packets get to the CPUs of the roles that share a machine
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -69,7 +69,7 @@ class Testbed(Protocol):
 
     @property
     def nics(self) -> Mapping[str, Mapping[str, str]]:
-        """{host: {link: interface}} of the links between hosts."""
+        """{host: {link: interface}} for the links between hosts."""
         ...
 
     @property
@@ -79,7 +79,8 @@ class Testbed(Protocol):
 
     @property
     def cpus(self) -> Mapping[str, Sequence[int]]:
-        """The CPUs that trials use for every role, while the hosts are prepared: all CPUs of its host, or its own."""
+        """The CPUs that trials use for each role, while the hosts are prepared: all CPUs of its host, or those of the
+        role."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -102,8 +103,11 @@ class Testbed(Protocol):
         ...
 
     def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Apply the settings that a block asks for, in addition to those of the host's file, and restore those that an
-        earlier block asked for. Return the settings as read back. Raises TestbedError if the host refuses."""
+        """Apply the settings that a block asks for, in addition to those of the host's file, and return them as read
+        back.
+
+        Settings that only an earlier block asked for are restored. Raises TestbedError if the host refuses.
+        """
         ...
 
     def module(self, build: str, host: str) -> ModuleFile:
@@ -111,7 +115,8 @@ class Testbed(Protocol):
         ...
 
     def prioritized(self, seconds: float) -> "AbstractContextManager[ComputerUseResult]":
-        """Keep everything else on the hosts' computer out of the way for at most ``seconds``."""
+        """Context manager that keeps other programs on the hosts' computer from disturbing a trial, for at most
+        ``seconds``."""
         ...
 
     def wait_until_quiet(self, share: float, most_s: float) -> bool:
@@ -120,13 +125,13 @@ class Testbed(Protocol):
         ...
 
     def environment(self) -> Mapping[str, Any]:
-        """Return what is worth recording about the testbed as a whole."""
+        """Return the properties of the testbed as a whole that are recorded."""
         ...
 
     def interrupt(self) -> None:
         """Interrupt requests to the hosts from another thread; they then raise TestbedError there.
 
-        After that, the testbed can only be left.
+        After that, the testbed can only be exited.
         """
         ...
 
@@ -136,20 +141,23 @@ def own_cpus(testbed: Testbed) -> bool:
     return testbed.virtual is not None and testbed.virtual.own_cpus
 
 
-_EMULATED_PATIENCE = 6.0  # measured: logging in, loading a module or a handshake takes 5 to 20 times as long, mostly 5
+_EMULATED_PATIENCE = 6.0  # measured: a login, a module load or a handshake takes 5 to 20 times as long, mostly 5
 
 
 def slowness(testbed: Testbed) -> float:
-    """Return how many times longer than on real processors an operation may take before it counts as failed, by the
-    clock of the hosts. Virtual time makes no difference, because the hosts' clock is as slow as the hosts are."""
+    """Return the factor by which time-outs on the hosts' clock exceed those on real processors.
+
+    Virtual time makes no difference, because the hosts' clock is as slow as the hosts are.
+    """
     return _EMULATED_PATIENCE if testbed.emulated else 1.0
 
 
 def patience(testbed: Testbed) -> float:
-    """Return how many times longer than on real processors an operation may take before it counts as failed, by the
-    clock of the controller, which waits for the hosts. In virtual time, many of its seconds can pass for one second of
-    a host with many busy virtual CPUs. The factor depends on the CPUs of a block and is known once its hosts are being
-    prepared."""
+    """Return the factor by which the controller's time-outs for the hosts exceed those on real processors.
+
+    In virtual time, many seconds of the controller's clock can pass for one second of a host with many busy virtual
+    CPUs. The factor depends on the CPUs of a block, and is known once its hosts are being prepared.
+    """
     if testbed.virtual is None:
         return slowness(testbed)
     cores = max((len(cpus) for cpus in testbed.cpus.values()), default=testbed.virtual.cores)
@@ -157,7 +165,7 @@ def patience(testbed: Testbed) -> float:
 
 
 class ComputerUseResult:
-    """Filled in when the prioritized interval ends."""
+    """The use of the computer in a prioritized interval. ``value`` is set when the interval ends."""
 
     def __init__(self) -> None:
         self.value = ComputerUse(False, {})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kind of testbed: the schema of its file, and how to open a testbed from it.
+"""The base class of providers, which are the kinds of testbeds: the schema of its file, and how to open a testbed.
 
-A provider is a folder. Its ``__init__.py`` defines ``PROVIDER``, an instance of a subclass of `Provider`; everything
-else that it needs is beside it. docs/extending.md has an example.
+A provider is a folder. Its ``__init__.py`` defines ``PROVIDER``, an instance of a subclass of `Provider`; its other
+files are in the same folder. docs/extending.md has an example.
 """
 
 from abc import ABC, abstractmethod
@@ -24,10 +24,10 @@ T = TypeVar("T", bound=Testbed)
 
 
 class Provider(ABC, Generic[T]):
-    """How testbeds of one kind are described, examined, opened and restored.
+    """A kind of testbed: how testbeds of this kind are described, examined, opened and restored.
 
-    ``summary``: a description in a few words; ``schema``: the model of a testbed file; ``local``: whether its machines
-    are on this computer and share its cores with other testbeds.
+    ``summary``: a description in a few words; ``schema``: the model of a testbed file; ``local``: its machines are on
+    this computer and share its cores with other testbeds.
     """
 
     summary: ClassVar[str]
@@ -41,12 +41,18 @@ class Provider(ABC, Generic[T]):
 
     @abstractmethod
     def open(self, testbed: T, progress: "Progress", *, wait: bool, sharing: "Sharing | None") -> "Opened":
-        """Return a testbed that is ready to be entered. ``wait``: wait for another run that uses it; otherwise that is
-        a TestbedError. ``sharing``: how it shares its computer with other testbeds of the run."""
+        """Return a testbed that is ready to be entered.
+
+        ``wait``: wait for another run that uses it; if False, such a run causes a TestbedError. ``sharing``: how it
+        shares its computer with other testbeds of the run.
+        """
 
     def restore(self, testbed: T, *, force: bool) -> list[str]:
-        """Restore what a crashed run left changed, and return sentences on what was restored and what was not.
-        ``force``: end an agent that still holds a host. Raises TestbedError. By default there is nothing to restore."""
+        """Restore what a crashed run left changed, and return sentences on what was restored and what was not. By
+        default, there is nothing to restore.
+
+        ``force``: end an agent that still holds a host. Raises TestbedError.
+        """
         return []
 
     def virtual(self, testbed: T) -> "VirtualTime | None":
@@ -54,16 +60,18 @@ class Provider(ABC, Generic[T]):
         return None
 
     def machines(self, testbed: T, progress: "Progress") -> "Machines":
-        """Return the machines of a testbed for `orch lab up`, and build what they boot from if it is not cached. Raises
-        UserError if the provider has no machines that can stay up by themselves."""
+        """Return the machines of a testbed for `orch lab up`, building what they boot from if it is not cached.
+
+        Raises UserError if the provider has no machines that can stay up by themselves.
+        """
         raise UserError(
             f"The testbed {testbed.testbed} is of the provider {testbed.provider}; a lab is of the provider uml or "
             "qemu."
         )
 
     def examine(self, testbed: T) -> "dict[str, list[Checked]] | None":
-        """Return what the hosts have and lack, host by host, for `orch doctor`; None if there is nothing to examine.
-        Raises TestbedError."""
+        """Return, by host, what the hosts have and lack, for `orch doctor`; None if there is nothing to examine. Raises
+        TestbedError."""
         return None
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with the agent on a host, over one SSH channel.
+"""The connection to the agent on a host, over one SSH channel.
 
-The agent is sent over the channel when the conversation begins, and leaves nothing on the host.
+The agent's program is sent over the channel at the beginning, and leaves nothing on the host.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Agent:
         command, source = program()
         self._channel = login.run(f"exec {shlex.join([*BECOME[login.become], *command])}", patience)
         self._channel.settimeout(ANSWER_TIMEOUT_S * patience)
-        with contextlib.suppress(OSError, EOFError):  # if it has ended, the first request says why
+        with contextlib.suppress(OSError, EOFError):  # if it has ended, the first request reports why
             self._channel.sendall(source)
 
     def request(self, request: Request[Answer], timeout_s: float = 30) -> Answer:
@@ -47,7 +47,7 @@ class Agent:
 
         ``timeout_s``: seconds on real processors, multiplied by the agent's patience. Raises AgentFailure if the
         operation failed on the host or its answer is not as declared, or HostLost if no answer arrived in time or the
-        connection broke. After HostLost, the conversation is over.
+        connection broke. After HostLost, the connection is unusable.
         """
         self.ask(request)
         answer: Answer = self.answer(timeout_s)
@@ -86,8 +86,8 @@ class Agent:
         self.close()
         if any(mark in said for mark in _ASKS):
             return LoginRefused(
-                f"{self.name}: {self._become} asks for a password, and nothing may wait for one ({said}). Allow it "
-                "without one for this login (for sudo: NOPASSWD), or log in as root."
+                f"{self.name}: {self._become} asks for a password, which cannot be given ({said}). Allow "
+                f"passwordless {self._become} for this login (for sudo: NOPASSWD), or log in as root."
             )
         if f"{self._become}: not found" in said or f"{self._become}: command not found" in said:
             return LoginRefused(
@@ -96,8 +96,8 @@ class Agent:
         if "command not found" in said or "not found" in said.split(": ")[-1:]:
             return LoginRefused(f"{self.name}: the agent cannot be started ({said}). It needs Python 3.9 or later.")
         if "not allowed" in said or "not in the sudoers" in said:
-            return LoginRefused(f"{self.name}: this login may not be root by {self._become} ({said}).")
-        return HostLost(f"{self.name}: the agent is gone during {operation!r} ({said or error or 'no word'}).")
+            return LoginRefused(f"{self.name}: this login may not become root with {self._become} ({said}).")
+        return HostLost(f"{self.name}: the agent was lost during {operation!r} ({said or error or 'no word'}).")
 
     def _line(self, deadline: float) -> bytes:
         while b"\n" not in self._pending:
@@ -117,7 +117,7 @@ class Agent:
 
     @property
     def in_step(self) -> bool:
-        """Return whether the conversation can continue: it is open, and every request has been answered."""
+        """True if the connection can be used further: it is open, and every request has been answered."""
         return not self._asked and not self._channel.closed
 
     def answers(self) -> bool:

@@ -16,7 +16,7 @@ from orchestrator.store.files import replace_file, to_json
 from orchestrator.store.writing import now
 from orchestrator.testbed.remote import Agent, AgentFailure
 
-_PASSES = 2  # a card may change one setting with another: rx-usecs with adaptive-rx
+_PASSES = 2  # a NIC may change one setting with another, such as rx-usecs with adaptive-rx
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class SettingsJournal:
         replace_file(self.path, to_json(kept))
 
     def add(self, host: str, settings: Mapping[str, Setting]) -> None:
-        """Record settings that are about to be written. Of one boot, the oldest value is the one to restore."""
+        """Record settings that are about to be written. Within one boot, the oldest value is the one to restore."""
         content = self.pending()
-        mine = dict(content.get(host, {}))  # in the order of the first change, which is gone back in reverse
+        mine = dict(content.get(host, {}))  # in the order of the first change; restoring is in reverse
         for name, setting in settings.items():
             old = content.get(host, {}).get(name)
             same_boot = old is not None and old.boot_id == setting.boot_id
@@ -80,8 +80,8 @@ class SettingsJournal:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of applying settings: the previous values ``before``, and what the host ``refused``: {name: its
-    message}."""
+    """The result of applying settings: the previous values ``before``, and the settings that the host ``refused``:
+    {name: its message}."""
 
     before: dict[str, str]
     refused: dict[str, str]
@@ -113,7 +113,7 @@ def apply(
         said = agent.request(WriteSettingsRequest(differing, list(may_refuse)))["refused"]
         for name, refusal in said.items():
             refused[name] = refusal["said"]
-            if refusal["now"] is not None and refusal["now"] != values[name]:  # it took something else
+            if refusal["now"] is not None and refusal["now"] != values[name]:  # the host has set another value
                 journal.add(host, {name: Setting(values[name], refusal["now"], boot_id, now())})
             elif name in earlier:
                 journal.add(host, {name: earlier[name]})
@@ -134,7 +134,7 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
     boot_id = agent.request(ReadSettingsRequest())["boot_id"]
     said = []
     for name, setting in in_turn(pending):
-        done, sentence = True, f"{host}: {name} went back with a restart of the host."
+        done, sentence = True, f"{host}: {name} was reset by a restart of the host."
         if setting.boot_id == boot_id:
             done, sentence = _put_one_back(agent, host, name, setting)
         said.append(sentence)
@@ -144,16 +144,18 @@ def put_back(agent: Agent, host: str, journal: SettingsJournal) -> list[str]:
 
 
 def in_turn(pending: dict[str, Setting]) -> list[tuple[str, Setting]]:
-    """Return settings in the order of restoring: the last changed first, except for CPUs."""
+    """Return settings in the order in which they are restored: the last changed first, except for CPUs."""
     newest_first = list(reversed(pending.items()))
     newest_first.sort(key=_turn)
     return newest_first
 
 
 def _turn(item: tuple[str, Setting]) -> int:
-    """Return the rank of a setting in the order of restoring: CPUs come online before the settings that belong to them,
-    and go offline after. Threads of cores come online only if SMT is on. An energy preference can be changed only after
-    the governor."""
+    """Return the rank of a setting in the order of restoring.
+
+    CPUs come online before the settings that belong to them, and go offline after. Second threads of cores come online
+    only if SMT is on. An energy preference can be changed only after the governor.
+    """
     name, setting = item
     if name.endswith("/energy_performance_preference"):
         return 3
@@ -165,7 +167,7 @@ def _turn(item: tuple[str, Setting]) -> int:
 
 
 def _put_one_back(agent: Agent, host: str, name: str, setting: Setting) -> tuple[bool, str]:
-    """Return whether nothing is left to do, and a sentence."""
+    """Restore one setting. Return whether nothing is left to do, and a sentence."""
     try:
         current = agent.request(ReadSettingsRequest([name]))["values"][name]
         if current == setting.before:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings to apply, from what a host can tune and what its file asks for. Pure.
+"""Choosing the settings to apply, from what can be tuned on a host and what its file asks for. Pure.
 
 TRIED says how thoroughly each kind of setting was tested; `orch doctor` shows it, and docs/testbeds.md lists it.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.spec import Tuning
 
-# Where each was seen to work: lab, qemu, hardware; or only on recorded files and outputs (fixture).
+# Where each kind was seen to work: lab, qemu, hardware; or only with recorded files and outputs (fixture).
 TRIED = {
     "governor": "qemu",
     "turbo": "fixture",
@@ -29,7 +29,7 @@ TRIED = {
 _HASHES = {"ports": "sdfn", "addresses": "sd"}
 _PERFORMANCE = "performance"  # a governor, and the energy preference that it brings
 _KEYS = {"deepest_idle_s": "deepest_idle", "coalesce_s": "coalesce"}
-# How the names of each key's settings look.
+# The pattern of the names of each key's settings.
 _NAMES = {
     "governor": r"/(scaling_governor|energy_performance_preference)$",
     "turbo": r"/(no_turbo|boost)$",
@@ -48,10 +48,9 @@ Settings = dict[str, str]
 
 
 def before_links(host: str, tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Settings:
-    """Return the settings that determine what can be steered: frequency, idle states, services and queues. {name:
-    value}
+    """Return the settings that affect which others exist: frequency, idle states, services and queues, {name: value}.
 
-    Raises TestbedError if the file names a setting that the host does not have.
+    Raises TestbedError if the file asks for a setting that the host does not have.
     """
     return _chosen(host, tuning, _of_computer(tuning, tunables), _of_queues(tuning, tunables, cores))
 
@@ -63,8 +62,10 @@ def threads_of(tuning: Tuning, tunables: Mapping[str, Any]) -> Settings:
 
 
 def after_queues(host: str, tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> Settings:
-    """Return where interrupts and packets go once the queues exist, from the interfaces' ``interrupts`` and
-    ``steering`` in ``tunables``. ``cpus``: the CPUs of the block."""
+    """Return the settings that direct interrupts and packets to CPUs, once the queues exist.
+
+    They come from the interfaces' ``interrupts`` and ``steering`` in ``tunables``. ``cpus``: the CPUs of the block.
+    """
     return _chosen(host, tuning, _of_interrupts(tuning, tunables, cpus))
 
 
@@ -74,7 +75,8 @@ def key_of(name: str) -> str:
 
 
 def overview(tuning: Tuning, tunables: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, Settings]:
-    """Return what would be set, by the key of the file; empty for keys that the host does not support."""
+    """Return the settings that would be applied, by the key of the file; empty for keys that the host does not
+    support."""
     found: dict[str, Settings] = {}
     parts = (_of_computer(tuning, tunables), _of_queues(tuning, tunables, len(cpus)))
     for part in (*parts, _of_interrupts(tuning, tunables, cpus)):
@@ -95,7 +97,7 @@ def _chosen(host: str, tuning: Tuning, *parts: Iterator[tuple[str, Settings | No
         for key, settings in part:
             if settings is None:
                 if key in asked:
-                    raise TestbedError(f"{host} has nothing that tuning.{key} could set. Take it out, or say null.")
+                    raise TestbedError(f"{host} has nothing that tuning.{key} could set. Remove it, or set it to null.")
                 continue
             chosen |= settings
     return chosen
@@ -137,7 +139,7 @@ def _of_queues(tuning: Tuning, tunables: Mapping[str, Any], cores: int) -> Itera
                 descriptors = has["most"] if has and tuning.ring == "most" else tuning.ring
                 yield "ring", _number(f"nic/{nic}/{ring}", descriptors, has, False)
         if tuning.coalesce_s is not None:
-            # A card that adapts the time by itself refuses one (ice, i40e, iavf), so that goes first.
+            # A NIC with adaptive coalescing refuses a fixed time (ice, i40e, iavf), so that is switched off first.
             adaptive = {f"nic/{nic}/adaptive-rx": "off"} if can.get("adaptive-rx") == "on" else {}
             usecs = {f"nic/{nic}/coalesce-rx-usecs": str(round(tuning.coalesce_s * 1e6))}
             yield "coalesce", {**adaptive, **usecs} if can["coalesce-rx-usecs"] is not None else None

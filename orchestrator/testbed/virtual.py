@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time of the embedded lab: which cores of this computer lend their time to a machine's virtual CPUs, and whose
-these are. Pure."""
+"""Virtual time of the embedded lab: which cores of this computer run a machine's virtual CPUs, and to which roles these
+belong. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from orchestrator.spec import EQUAL_ENDS, OWN_CPUS, ROLES, SHARED_CPUS, VIRTUAL_
 if TYPE_CHECKING:
     from orchestrator.testbed.uml.schema import UmlTestbed
 
-# What else runs on a computer may make a trial so much longer than its estimate before it counts as failed.
+# The factor by which other programs may prolong a trial beyond its estimate before it counts as failed.
 _MARGIN = 3.0
 
 
@@ -21,8 +21,8 @@ _MARGIN = 3.0
 class VirtualTime:
     """The virtual time of an opened testbed.
 
-    ``cores``: the most virtual CPUs of a cell, in each gateway where roles have their own; ``cpus``: the CPUs of this
-    computer that run them, one for each slot; ``quantum_s``: how far a virtual CPU's clock may run ahead of the
+    ``cores``: the maximum number of virtual CPUs of a cell, in each gateway if roles have their own; ``cpus``: the CPUs
+    of this computer that run them, one for each slot; ``quantum_s``: how far a virtual CPU's clock may run ahead of the
     others', in seconds; ``computer_cores``: how many CPUs of the computer this process may use; ``role_cpus``: whether
     all roles share the machine's virtual CPUs, or each has its own.
     """
@@ -35,7 +35,7 @@ class VirtualTime:
 
     @property
     def own_cpus(self) -> bool:
-        """Whether each role has virtual CPUs of its own."""
+        """True if each role has virtual CPUs of its own."""
         return self.role_cpus == OWN_CPUS
 
     @property
@@ -52,20 +52,22 @@ class VirtualTime:
         return cpus_by_role(cores, self.role_cpus)
 
     def arguments(self, cores: int) -> list[str]:
-        """What the lab kernel is told on its command line in a cell with so many cores. ``cpu_groups`` are the numbers
-        of CPUs of the client, gateway-a, gateway-b and the server, from CPU 0 on."""
+        """Return the lab kernel's command-line arguments for a cell with ``cores`` cores.
+
+        ``cpu_groups``: the numbers of CPUs of the client, gateway-a, gateway-b and the server, counted from CPU 0.
+        """
         clock = f"virtual_time={self.quantum_s * 1e6:.0f}:{','.join(map(str, self.cpus))}"
         if not self.own_cpus:
             return [clock]
         return [clock, f"cpu_groups={','.join(str(len(group)) for group in groups(cores))}"]
 
     def patience(self, cores: int) -> float:
-        """How many times longer than in real time a controller waits for a machine with so many virtual CPUs before it
-        gives up."""
+        """Return the factor by which a controller's time-outs exceed those of real time, for a cell with ``cores``
+        cores."""
         return _MARGIN * dilation(cores, cores, self.slots, self.role_cpus)
 
     def to_json(self) -> dict[str, Any]:
-        """What run.json says of it, beside the clock's name."""
+        """Return the fields of run.json on virtual time, except the clock's name."""
         return {
             "slots": self.slots,
             "cores": self.cores,
@@ -126,9 +128,9 @@ def shares_of(wanted: Mapping[str, int | None], computer_cores: int) -> dict[str
 
 
 def check_kernel(name: str, testbed: str, virtual: VirtualTime, found: Mapping[str, Any] | None) -> None:
-    """Check that a machine booted in the virtual time that its testbed asks for.
+    """Raise TestbedError if a machine did not boot in the virtual time that its testbed asks for.
 
-    ``found``: the agent's reading of /proc/virtual_time, or None if there is no such file. Raises TestbedError.
+    ``found``: the agent's reading of /proc/virtual_time, or None if there is no such file.
     """
     if found is None:
         raise TestbedError(

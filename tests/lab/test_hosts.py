@@ -85,7 +85,7 @@ def test_a_second_pass_changes_nothing_and_what_was_changed_by_hand_is_repaired(
     pair.on("lab2", "rm -r /usr/local/lib/orch/modules/*/multitunnel")
     done = orch(*pair.arguments(tmp_path), *ONE_CELL)
     assert done.returncode == 0, done.stderr
-    assert "lab1: the module upstream is another; lab2: the module multitunnel is missing" in done.stderr
+    assert "lab1: the module upstream is a different one; lab2: the module multitunnel is missing" in done.stderr
     all_ok_once(runs_in(tmp_path)[0])
     third = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
     assert third["changed"] == 0

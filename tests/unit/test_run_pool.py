@@ -451,7 +451,7 @@ def test_a_resource_that_no_worker_has_is_an_error_at_once(scheduler: str) -> No
 
 def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.run.cluster._CONNECT_S", 0.5)
-    with pytest.raises(TestbedError, match="No scheduler of Dask answers at"), Cluster("tcp://127.0.0.1:9"):
+    with pytest.raises(TestbedError, match="No Dask scheduler answers at"), Cluster("tcp://127.0.0.1:9"):
         pass
 
 

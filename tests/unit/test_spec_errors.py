@@ -291,7 +291,7 @@ def test_a_host_is_in_one_testbed_of_a_pool(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text(SSH.format(name=name, other=other))
     ((_, column, message),) = mistakes(tmp_path, POOL.replace("lab-a, lab-b", "./left.yaml, ./right.yaml"))
     assert column == 25
-    assert message == "right and left have the same host one.example.org. It can be in one of them."
+    assert message == "right and left have the same host one.example.org. It can be in only one of them."
 
 
 def test_mistakes_in_the_files_of_a_pool_are_told_with_theirs(tmp_path: Path) -> None:

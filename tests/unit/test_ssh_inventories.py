@@ -103,7 +103,7 @@ def test_booleans_are_ansibles(way: Any) -> None:
 
 def test_ways_to_be_root_may_have_the_name_of_ansibles_collection(way: Any) -> None:
     assert way("collection").become == way("legacy").become == "sudo"
-    with pytest.raises(UserError, match="another-way: there is no way to be root by doas here"):
+    with pytest.raises(UserError, match="another-way: doas is not supported to become root"):
         way("another-way")
     with pytest.raises(UserError, match="host another-user: ansible_become_user is ann, and trials need root"):
         way("another-user")
@@ -210,5 +210,5 @@ def test_a_file_of_a_folder_that_ansible_leaves_out_is_told(
 
 def test_a_value_that_no_program_can_be_given_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.testbed.ssh.route.read_inventory", lambda file: {"left": {"address": "a\0b"}})
-    with pytest.raises(UserError, match="reaching left has a NUL character"):
+    with pytest.raises(UserError, match="reaching left contain a NUL character"):
         routes(bed({"name": "left"}))

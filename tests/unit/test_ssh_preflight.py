@@ -80,7 +80,7 @@ BAD = [
         "left: Virtual time: its clock is virtual, and a host's must be real.",
     ),
     ({"uid": 1000}, "left: Root: user id 1000. Log in as root, or with sudo"),
-    ({"python": "3.8.1"}, "left: Python: 3.8.1. It takes Python 3.9"),
+    ({"python": "3.8.1"}, "left: Python: 3.8.1. Python 3.9 or later is required"),
     ({"secure_boot": True}, "Secure Boot is on. Switch Secure Boot off"),
     ({"lockdown": "integrity"}, "the kernel takes signed modules only"),
     ({"signatures_enforced": True}, "the kernel takes signed modules only"),
@@ -107,7 +107,7 @@ def test_what_stands_in_the_way_is_a_sentence(changes: dict[str, Any], says: str
 
 ADVICE = [
     ({"busy": {"cores": 1.5, "names": ["cc1", "make"]}}, "Idle", "1.5 of a core now (cc1, make)"),
-    ({"clock_synchronized": False}, "Clock", "not kept right by anything"),
+    ({"clock_synchronized": False}, "Clock", "not synchronized"),
     ({"headers": False}, "Modules", "are not installed, so they cannot be built"),
     ({"commands": {**facts()["commands"], "iperf3": "iperf 3.9 (cJSON 1)"}}, "Tools", "iperf3 3.9 is too old"),
     ({"commands": {**facts()["commands"], "nft": None}}, "Tools", "missing: nftables"),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What providers with machines on this computer share: the lab's namespaces, network and keys."""
+"""Code shared by providers with machines on this computer: the lab's namespaces, network and keys."""

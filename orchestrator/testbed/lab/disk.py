@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of machines in a lab: an image after Ansible, made once and shared by copy-on-write.
+"""Disks of machines in a lab: an image, provisioned by Ansible once and shared by copy-on-write.
 
 A disk is finished only after a check: the machine boots from it, and every module build loads and is the one that was
 built.
@@ -24,12 +24,12 @@ from orchestrator.testbed.lab.image import FIXED_TIME_S
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.remote import Agent
 
-_LOAD_TIMEOUT_S = 120.0  # of a module, on an emulated machine
+_LOAD_TIMEOUT_S = 120.0  # to load a module on an emulated machine
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """What machines boot from, as far as all providers have it. ``builds``: module build name -> its product."""
+    """The products that machines of every provider boot from. ``builds``: module build name -> its product."""
 
     disk: cache.Product
     builds: Mapping[str, cache.Product]
@@ -40,7 +40,7 @@ class Products:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What is worth recording about them."""
+        """The properties of the products that are recorded."""
         return {
             "image_packages": (self.disk.path / "packages.txt").read_text().splitlines(),
             "modules": {build: product.description["facts"] for build, product in self.builds.items()},
@@ -49,7 +49,7 @@ class Products:
 
 
 def disk_inputs(image: str, builds: Mapping[str, cache.Product]) -> dict[str, Any]:
-    """Return what a disk is made from. ``image``: the key of its image."""
+    """Return the inputs of a disk. ``image``: the key of its image."""
     return {
         "image": image,
         "playbooks": cache.hash_tree(PLAYBOOKS),
@@ -59,8 +59,8 @@ def disk_inputs(image: str, builds: Mapping[str, cache.Product]) -> dict[str, An
 
 @contextmanager
 def provisioning(folder: Path, image: cache.Product) -> Iterator[tuple[Lab, Path]]:
-    """Context manager: a lab, and in ``folder`` a copy of the image's disk that a machine in it can write. The disk is
-    complete when the context ends without an error."""
+    """Context manager that yields a lab and, in ``folder``, a writable copy of the image's disk for a machine in it. The
+    disk is complete if the context ends without an error."""
     disk = folder / DISK
     copy_disk(image.path / DISK, disk)
     lab = Lab.start()

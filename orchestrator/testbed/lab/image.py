@@ -13,8 +13,8 @@ from orchestrator.debian import DISK, copy_disk, mmdebstrap, shared_scratch, sho
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
-LARGER_SIZE = "4G"  # with packages that a testbed file asks for; what is empty takes no room
-# A disk over an image names it together with its time of change; a fixed time lets the image travel.
+LARGER_SIZE = "4G"  # with the packages of a testbed file; empty space takes no room
+# A copy-on-write disk refers to its image by name and modification time; a fixed time makes the image portable.
 FIXED_TIME_S = 1_000_000_000
 
 
@@ -33,9 +33,9 @@ def build_image(
 ) -> dict[str, Any]:
     """Build a root file system: root.ext4 and packages.txt in ``folder``. Return the size and the date of the image.
 
-    ``name``: of the image, as text has it, such as lab image; ``files``: what ``hooks`` find in their folder, which are
-    commands that have the new root in $1 and write packages.txt in that folder; ``left_out``: folders of /usr/share;
-    ``take``: takes more from that folder before it is removed. Raises TestbedError.
+    ``name``: the image's name in messages, such as "lab image"; ``hooks``: commands that have the new root in $1 and
+    write packages.txt to their folder, which contains ``files``; ``left_out``: folders of /usr/share to leave out;
+    ``take``: takes further files from the hooks' folder before it is removed. Raises TestbedError.
     """
     log = folder / "build.log"
     with shared_scratch() as scratch:

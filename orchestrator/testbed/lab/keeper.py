@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keeper of a lab: PID 1 of the lab's own namespaces, the parent of its machines.
 
-It needs only the standard library. It was started by ``unshare`` in new network, mount and process namespaces (and a
-user namespace when not root). When it ends, the kernel ends every process of the lab, and network and mounts are gone
-with them; it ends when it is told to, or when its standard input closes, which whatever kills the controller does.
+It needs only the standard library. It is started by ``unshare`` in new network, mount and process namespaces (and a
+user namespace when not root). When it ends, the kernel ends every process of the lab and removes its network and
+mounts. It ends on request, or when its standard input closes, which happens however the controller ends.
 
-Requests come on a Unix socket, one JSON object each, and are answered with one, to which a connected socket may be
-attached (SCM_RIGHTS): that is how the controller reaches a machine inside the lab's network without a relay.
+Requests come over a Unix socket, as one JSON object each. The answer is one JSON object too, to which a connected
+socket may be attached (SCM_RIGHTS): so the controller reaches a machine inside the lab's network without a relay.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ import sys
 import threading
 import time
 
-NETWORK = "192.0.2."  # TEST-NET-1 (RFC 5737); the lab's network is its own, so nothing can collide
+NETWORK = "192.0.2."  # TEST-NET-1 (RFC 5737); it cannot collide, because the lab has its own network namespace
 MANAGEMENT = "lab"  # the bridge over which the controller reaches the machines
 MNT_DETACH = 2
-ABOVE = 5  # how far above the lab's real-time priority the keeper and its watchdog run
+ABOVE = 5  # how much higher than the lab's real-time priority that of the keeper and its watchdog is
 
 
 def run(*arguments):
@@ -58,14 +58,14 @@ class Keeper:
         run("ip", "address", "add", NETWORK + "1/24", "dev", MANAGEMENT)
 
     def bridge(self, name):
-        """A bridge on which nothing is sent but what machines send."""
+        """Make a bridge, unless it exists, that carries only what machines send."""
         if not os.path.isdir("/proc/sys/net/ipv4/conf/" + name):
             run("ip", "link", "add", name, "type", "bridge", "mcast_snooping", "0")
             self.silence(name)
             run("ip", "link", "set", name, "up")
 
     def silence(self, device):
-        """No IPv6, whose neighbour discovery would be stray traffic in a trial."""
+        """Disable IPv6 on a device: its neighbour discovery would be stray traffic in a trial."""
         with contextlib.suppress(OSError), open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % device, "w") as file:
             file.write("1")
 
@@ -74,8 +74,8 @@ class Keeper:
     def start(self, request):
         """Start a machine: {"name", "number", "program", "arguments", "ports": [{"kind", "bridge", "queues"}]}.
 
-        Port i ends in the device ``nic<number>.<i>``, for the program to use: of the kind veth, whose other end is on
-        the bridge, or of the kind tap, which is on it itself. Its console goes to <folder>/<name>.console.
+        Port i is the device ``nic<number>.<i>``, for the program to use: of the kind veth, its other end is on the
+        bridge; of the kind tap, it is on the bridge itself. The machine's console goes to <folder>/<name>.console.
         """
         name, number = request["name"], request["number"]
         self.stop({"name": name})
@@ -101,7 +101,7 @@ class Keeper:
         return {"address": address}
 
     def plug(self, suffix, port):
-        """Make a port; returns the device that takes it away when it is deleted."""
+        """Make a port. Return the device whose deletion removes it."""
         self.bridge(port["bridge"])
         inner, outer = "nic" + suffix, "port" + suffix
         if port["kind"] == "tap":
@@ -117,7 +117,7 @@ class Keeper:
         return outer
 
     def stop(self, request):
-        """End a machine at once: {"name"}."""
+        """Kill a machine: {"name"}."""
         machine = self.machines.pop(request["name"], None)
         if machine:
             with contextlib.suppress(ProcessLookupError):
@@ -130,7 +130,7 @@ class Keeper:
         return {}
 
     def reap_orphans(self):
-        """Collect what a killed machine left: its guests' processes, which have become the keeper's children."""
+        """Reap the processes that a killed machine left, which have become the keeper's children."""
         mine = {machine["process"].pid for machine in self.machines.values()}
         while True:
             try:
@@ -151,7 +151,7 @@ class Keeper:
         return {"ended": True}
 
     def status(self, request):
-        """Which machines there are and which of them run."""
+        """Return the machines, and whether each is running."""
         del request
         return {
             "pid": os.getpid(),
@@ -162,7 +162,7 @@ class Keeper:
         }
 
     def connect(self, request):
-        """A socket that is connected to a port of a machine: {"name", "port", "timeout_s"}."""
+        """Return a socket that is connected to a port of a machine: {"name", "port", "timeout_s"}."""
         machine = self.machines.get(request["name"])
         if machine is None:
             raise RuntimeError("there is no machine %r" % request["name"])
@@ -190,7 +190,7 @@ class Keeper:
         return {"realtime": True}
 
     def unboost(self, request):
-        """Put every process of the lab back to the ordinary scheduler."""
+        """Return every process of the lab to the ordinary scheduler."""
         del request
         watchdog, self.watchdog = self.watchdog, None
         if watchdog:
@@ -201,7 +201,7 @@ class Keeper:
         return {}
 
     def usage(self, request):
-        """Processor seconds that the lab's processes, and their ended children, have used: {"cpu_s"}."""
+        """Return the CPU seconds that the lab's processes, and their ended children, have used: {"cpu_s"}."""
         del request
         ticks = 0
         for pid in self.pids():
@@ -217,7 +217,7 @@ class Keeper:
         return {}
 
     def clear_away(self):
-        """End every other process of the lab, and remove its folder: nobody else is left to do it."""
+        """End every other process of the lab, and remove its folder, because no other process would."""
         with contextlib.suppress(OSError):
             os.kill(-1, signal.SIGKILL)  # from PID 1: every process of its own namespace, and no other
         ctypes.CDLL(None).umount2(os.path.join(self.folder, "memory").encode(), MNT_DETACH)
@@ -229,7 +229,7 @@ class Keeper:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else []
 
     def set_scheduler(self, which, policy, priority):
-        """For every thread of the lab's processes that ``which`` selects; twice, for threads born meanwhile."""
+        """Set the scheduler of all threads of the processes that ``which`` selects; twice, as more may start."""
         for _ in range(2):
             for pid in filter(which, self.pids()):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -274,7 +274,7 @@ class Keeper:
 def main():
     folder, lifeline = sys.argv[1], sys.argv[2] == "lifeline"
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # Ctrl-C is for the controller, which then ends the lab
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C is meant for the controller, which then ends the lab
     keeper = Keeper(folder)
     try:
         keeper.prepare()

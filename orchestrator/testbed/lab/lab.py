@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The controller's side of a lab: start its keeper, send it requests, and reach machines through it."""
+"""The controller's side of a lab: starting its keeper, sending it requests, and reaching machines through it."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from orchestrator.testbed.lab.login import LabLogin
 KEEPER = Path(__file__).with_name("keeper.py")
 PASS_SOCKET = Path(__file__).with_name("pass_socket.py")
 SSH_PORT = 22
-MANAGEMENT = "lab"  # of keeper.py: the bridge over which machines are reached
+MANAGEMENT = "lab"  # the bridge over which machines are reached, as in keeper.py
 
 
 def address_of(number: int) -> str:
@@ -85,7 +85,7 @@ class Lab:
     # --- requests ---
 
     def request(self, operation: str, timeout_s: float = 30, **arguments: Any) -> dict[str, Any]:
-        """Send the keeper a request. A TestbedError has its error message."""
+        """Send the keeper a request and return its answer. Raises TestbedError with its error message."""
         return self._exchange(operation, timeout_s, arguments)[0]
 
     def _exchange(
@@ -127,8 +127,7 @@ class Lab:
     ) -> str:
         """Start a machine's program with ports in the lab's network, and return its address there.
 
-        ``ports``: for each its kind (veth or tap), its bridge and its number of queues; port i is the device
-        nic<number>.<i>.
+        ``ports``: the kind (veth or tap), bridge and number of queues of each; port i is the device nic<number>.<i>.
         """
         described = [{"kind": kind, "bridge": bridge, "queues": queues} for kind, bridge, queues in ports]
         answer = self.request(
@@ -170,7 +169,7 @@ class Lab:
 
     @property
     def known_hosts(self) -> Path:
-        """The file with the one host key of this lab's machines, which is pinned."""
+        """The file with the pinned host key that all machines of this lab share."""
         return self.folder / "known_hosts"
 
     def proxy_command(self) -> str:
@@ -178,7 +177,7 @@ class Lab:
         return f"{sys.executable} -I -S {PASS_SOCKET} {self.folder / 'control'} %h {SSH_PORT}"
 
     def login(self, name: str) -> LabLogin:
-        """Return how a machine is reached from this process."""
+        """Return a login to a machine from this process."""
         return LabLogin(name, "lab", "root", self.known_hosts, lambda: self.connect(name), self.key_file)
 
     def ssh_options(self) -> list[str]:
@@ -205,7 +204,7 @@ class Lab:
 
 
 def _make_keys(folder: Path) -> None:
-    """Create the lab's key and its machines' host key, and a tar file of those parts that a machine needs."""
+    """Create the lab's key and its machines' host key, and a tar file of the parts that a machine needs."""
     for name in ("key", "host_key"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "orch-lab", "-f", str(folder / name)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
@@ -235,7 +234,7 @@ def own_namespaces() -> Sequence[str]:
 
 
 def _start_keeper(folder: Path, *, lifeline: bool) -> "subprocess.Popen[bytes] | None":
-    # -S and -I: nothing of the environment or of site-packages can change what PID 1 does.
+    # -S and -I: neither the environment nor site-packages can change what PID 1 does.
     command = [*own_namespaces(), sys.executable, "-I", "-S", str(KEEPER), str(folder)]
     errors = (folder / "keeper.log").open("wb")
     process = subprocess.Popen(

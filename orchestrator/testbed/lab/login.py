@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log in to a lab machine over a socket that the lab's keeper provides."""
+"""Logging in to a lab machine over a socket that the lab's keeper provides."""
 
 import contextlib
 import logging
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import fabric
     import paramiko
 
-# The kernel finds out that a host is gone, in about 11 s, without waking the controller while traffic runs. tcp(7)
+# The kernel detects a lost host in about 11 s, without waking the controller while traffic runs. See tcp(7).
 _KEEPALIVE = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
 }
-# Seconds, and milliseconds; longer for a host that is slow. An answer to a probe needs little of the host, so not by as
-# much as its programs are slow: a host that is gone must not be waited for too long.
+# In seconds, TCP_USER_TIMEOUT in milliseconds. They are longer for a slow host, but by a limited factor: a keepalive
+# answer costs a host little, and a lost host must not be waited for too long.
 _KEEPALIVE_TIMES = {
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
@@ -33,7 +33,7 @@ _MOST_KEEPALIVE_PATIENCE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class LabLogin:
-    """How a lab machine is reached.
+    """A login to a lab machine.
 
     ``alias``: the name of its key in ``known_hosts``; ``open_socket``: returns a socket connected to its sshd; ``key``:
     the file of the private key to log in with.
@@ -69,7 +69,7 @@ class LabLogin:
         import fabric
         import paramiko
 
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what goes wrong comes as an exception
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # errors are raised as exceptions
         try:
             sock = self.open_socket()
         except OSError as error:
@@ -131,8 +131,7 @@ class LabChannel:
 
 
 def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
-    """Have the kernel detect that the other end is gone. ``patience`` multiplies the time that this takes, at most by
-    4."""
+    """Have the kernel detect a lost peer. ``patience`` multiplies the time that this takes, by at most 4."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         slower = min(max(1.0, patience), _MOST_KEEPALIVE_PATIENCE)
         for option, value in _KEEPALIVE.items():
@@ -143,7 +142,8 @@ def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
 
 @contextlib.contextmanager
 def _deadline(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` if the block takes longer, for calls that have no time-out of their own."""
+    """Context manager that calls ``end`` if the block takes longer than this, for calls without a time-out of their
+    own."""
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenSSH's ProxyCommand with ProxyUseFdpass: asks a lab's keeper for a connected socket and hands it over.
+"""A ProxyCommand for OpenSSH with ProxyUseFdpass: gets a connected socket from a lab's keeper and passes it on.
 
 Usage: pass_socket.py CONTROL MACHINE PORT; standard output is the socket on which OpenSSH expects the descriptor.
 """

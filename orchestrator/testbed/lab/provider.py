@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the providers have in common whose machines are in a lab on this computer."""
+"""The base class of providers whose machines are in a lab on this computer."""
 
 from orchestrator.testbed.provider import Provider, T
 
 
 class LabProvider(Provider[T]):
-    """A provider of machines in a lab. Whatever a crashed run changed ends with its machines."""
+    """A provider of machines in a lab. Changes of a crashed run end with its machines."""
 
     local = True
 

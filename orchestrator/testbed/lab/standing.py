@@ -22,8 +22,8 @@ INVENTORY = "inventory.json"  # in the lab's folder; JSON is YAML, which Ansible
 
 
 def _folder() -> Path:
-    """Return the private folder with the standing lab's keeper, keys and state. It disappears with the login session or
-    the boot."""
+    """Return the private folder with the standing lab's keeper, keys and state. It is removed at the end of the login
+    session or of the boot."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = (
         os.path.isabs(base)
@@ -71,8 +71,10 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
 
 
 def bring_up(testbed: Testbed, cores: int, progress: Progress) -> Lab:
-    """Start the standing lab with the machines of a testbed, and build what they boot from if it is not cached. Raises
-    TestbedError if a lab is already up, or UserError if the testbed's provider has no such machines."""
+    """Start the standing lab with the machines of a testbed, building what they boot from if it is not cached.
+
+    Raises TestbedError if a lab is already up, or UserError if the testbed's provider has no such machines.
+    """
     if standing_lab():
         raise TestbedError("A lab is up already. `orch lab status` shows it, `orch lab down` takes it down.")
     provider = provider_of(testbed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A testbed whose machines are in a lab on this computer: what its providers share."""
+"""The base class of testbeds whose machines are in a lab on this computer."""
 
 import contextlib
 import os
@@ -26,19 +26,19 @@ from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role
 if TYPE_CHECKING:
     from orchestrator import spec
 
-LAB_PRIORITY = 10  # SCHED_FIFO, as measured to shield the lab from other load
+LAB_PRIORITY = 10  # SCHED_FIFO; measured to shield the lab from other load
 CONTROLLER_PRIORITY = 12  # above the lab, below the keeper with its watchdog
 
 
 class Machines(Protocol):
-    """What the machines of a testbed boot from, ready to use, and how to boot them."""
+    """The built products from which the machines of a testbed boot, and how to boot them."""
 
     def boot(self, lab: Lab, number: int, cores: int) -> None:
         """Start or restart the machine of the testbed's host ``number`` (from 1), as it was provisioned."""
         ...
 
     def wait(self, lab: Lab, name: str) -> None:
-        """Return once one can log in to a machine. Raises TestbedError with the end of its console if that takes too
+        """Return once a machine accepts logins. Raises TestbedError with the end of its console if that takes too
         long."""
         ...
 
@@ -55,17 +55,17 @@ def forget_ended(journal: SettingsJournal) -> list[str]:
 
 def restore(testbed: "spec.Testbed") -> list[str]:
     """Restore what a crashed run left changed, and return sentences on what was done. Raises TestbedError if a run uses
-    it."""
+    the lab."""
     with lease("lab", wait=False):
         return forget_ended(SettingsJournal(testbed.testbed))
 
 
 def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -> None:
-    """Refuse more virtual CPUs than machines can have. Raises TestbedError.
+    """Raise TestbedError if machines cannot have that many virtual CPUs.
 
-    ``machines``: of the run, with so many ``cores`` each. In real time they may have as many as this computer has
-    cores, because more would measure its scheduler (four on two cores carried a twentieth of the traffic); in virtual
-    time, as many as the testbed's file allows.
+    ``machines``: the number of machines in the run, with ``cores`` each. In real time they may have as many in total as
+    this computer has cores, because more would measure its scheduler (four on two cores carried a twentieth of the
+    traffic); in virtual time, as many as the testbed's file allows.
     """
     if virtual is not None:
         if cores > virtual.cores:
@@ -84,7 +84,7 @@ def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -
 
 
 def module_file(build: str, product: cache.Product) -> ModuleFile:
-    """Return a build of the module on a machine's provisioned disk."""
+    """Return the location and build id of a module build on a machine's provisioned disk."""
     facts = product.description["facts"]
     return ModuleFile(installed_at(facts["release"], build), str(facts["build_id"]))
 
@@ -92,10 +92,10 @@ def module_file(build: str, product: cache.Product) -> ModuleFile:
 class LabTestbed(ABC):
     """Machines in a lab. Each role is in a network namespace of its own on the machine that has it.
 
-    ``nic``: what the interfaces of a machine are called, before their number; 0 is for the controller. ``sharing``:
-    where other testbeds of the run have their machines on this computer too. The lab then has no real-time priority,
-    with which one of them would keep the others from working. ``virtual``: its virtual time; None where its clock is
-    real. ``links``: how packets come to the CPUs of the roles that share a machine.
+    ``nic``: the prefix of a machine's interface names, before their number; number 0 is for the controller.
+    ``sharing``: given if other testbeds of the run have machines on this computer too; the lab then has no real-time
+    priority, with which one of them would keep the others from working. ``virtual``: its virtual time, None if its
+    clock is real. ``links``: how packets get to the CPUs of the roles that share a machine.
     """
 
     provider: str
@@ -134,7 +134,7 @@ class LabTestbed(ABC):
 
     @abstractmethod
     def _obtain(self) -> Machines:
-        """Return what the machines boot from, from the cache or built now. Raises TestbedError."""
+        """Return the testbed's machines, building what they boot from if it is not cached. Raises TestbedError."""
 
     @abstractmethod
     def module(self, build: str, host: str) -> ModuleFile:
@@ -142,7 +142,7 @@ class LabTestbed(ABC):
 
     @abstractmethod
     def environment(self) -> Mapping[str, Any]:
-        """Return what is worth recording about the testbed as a whole."""
+        """Return the properties of the testbed as a whole that are recorded."""
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -169,7 +169,7 @@ class LabTestbed(ABC):
         self._progress.stage(f"Waiting for the lab of this computer, which is in use by {holder}")
 
     def __exit__(self, *exception: object) -> None:
-        self._hosts.stop_agents()  # the machines end now, and their settings with them
+        self._hosts.stop_agents()  # the machines end now, and with them their settings
         forget_ended(self._journal)
         if self._lab is not None:
             self._lab.close()
@@ -177,7 +177,8 @@ class LabTestbed(ABC):
         self._lease.close()
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Boot each machine with so many virtual CPUs. More than `check_cores` allows are refused."""
+        """Boot each machine with the virtual CPUs of a state. Raises TestbedError if there are more than `check_cores`
+        allows."""
         machines = self._sharing.machines if self._sharing else len(self._spec.hosts)
         check_cores(machines, state.cores, self.virtual)
         assert self._lab is not None
@@ -185,7 +186,7 @@ class LabTestbed(ABC):
         self._hosts.stop_agents()
         if self._interrupted:
             raise TestbedError(f"The testbed {self.name} was interrupted.")
-        if not self._lab.is_alive():  # whatever ended it: a lab is made in a moment
+        if not self._lab.is_alive():  # a new lab takes only a moment
             self._lab.close()
             self._lab = Lab.start()
         for number in range(1, len(self._spec.hosts) + 1):
@@ -198,7 +199,7 @@ class LabTestbed(ABC):
         return self._hosts.vary(host, settings)
 
     def linked(self) -> Mapping[str, Any]:
-        """Nothing to do: a machine's interfaces have no queues of their own."""
+        """Return an empty result: a machine's interfaces have no queues of their own to set up."""
         return {}
 
     def _start_agent(self, name: str, cores: int) -> dict[str, Any]:
@@ -214,7 +215,7 @@ class LabTestbed(ABC):
             if self.virtual.own_cpus:
                 placed = {role: list(cpus) for role, cpus in self.cpus.items()}
                 self._hosts.agents[name].request(PlaceRequest(placed))
-        # Where things are on this computer says who uses it, and is nobody's business who reads the results.
+        # Paths on this computer may identify its user, and are of no use in results.
         line = str(found["kernel_command_line"])
         for path, replacement in ((self.lab.folder, "LAB"), (cache_home(), "CACHE")):
             line = line.replace(str(path), replacement)
@@ -222,11 +223,12 @@ class LabTestbed(ABC):
 
     @contextlib.contextmanager
     def prioritized(self, seconds: float) -> Iterator[ComputerUseResult]:
-        """Give real-time priority to the lab, a higher one to the controller, and the highest to the keeper with its
-        watchdog.
+        """Context manager that gives real-time priority to the lab, a higher one to the controller, and the highest to
+        the keeper with its watchdog.
 
-        Not for emulated machines, which are not measured and would occupy the computer's cores for long; not beside
-        other testbeds of the run; and not in virtual time, where other programs make a trial longer, not wrong.
+        Emulated machines get none: they are not measured, and would occupy the computer's cores for long. Nor do
+        machines beside other testbeds of the run, or in virtual time, where other programs make a trial longer but not
+        wrong.
         """
         assert self._lab is not None
         result = ComputerUseResult()
@@ -238,7 +240,7 @@ class LabTestbed(ABC):
             try:
                 yield result
             finally:
-                # The lab may be what failed; its end takes the priority with it.
+                # If the lab itself failed, its priority ends with it.
                 with contextlib.suppress(TestbedError):
                     if realtime:
                         self._lab.request("unboost")
@@ -246,7 +248,7 @@ class LabTestbed(ABC):
                     result.value = ComputerUse(bool(realtime), Computer.now().since(computer, lab_s))
 
     def wait_until_quiet(self, share: float, most_s: float) -> bool:
-        """See `Testbed`. Does not wait in virtual time, where other programs make a trial longer, not wrong."""
+        """See `Testbed`. Does not wait in virtual time, where other programs make a trial longer but not wrong."""
         return self.virtual is not None or wait_until_quiet(share, most_s)
 
     def interrupt(self) -> None:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ``qemu``: virtual machines of QEMU on this computer, with Debian's own kernels, by KVM or by
-emulation."""
+"""The provider ``qemu``: QEMU virtual machines on this computer, with Debian's own kernels, under KVM or emulated."""
 
 import os
 from typing import TYPE_CHECKING

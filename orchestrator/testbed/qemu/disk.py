@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provisioned disk of guests: a guest image after Ansible, made once and shared by copy-on-write.
+"""The provisioned disk of guests: a guest image, provisioned by Ansible once and shared by copy-on-write.
 
 The product ``guest-disk`` has ``root.ext4`` (sparse). It is finished only after its own check: the guest boots from the
 image, and every module build loads and is the one that was built.
@@ -22,7 +22,7 @@ from orchestrator.testbed.lab.disk import Products, check_modules, disk_inputs, 
 from orchestrator.testbed.qemu.image import cached_image, guest_image
 from orchestrator.testbed.qemu.machine import KVM, TCG, Guest, boot, shut_down, wait_until_up
 
-BOOT_TIMEOUT_S = {KVM: 60.0, TCG: 240.0}  # emulated on a busy computer with two cores, 60 s were seen
+BOOT_TIMEOUT_S = {KVM: 60.0, TCG: 240.0}  # emulated on a busy computer with two cores, a boot took 60 s
 _PROVISION_TIMEOUT_S = 1800
 _MEMORY = 2**30
 
@@ -41,8 +41,11 @@ def guest_products(
     own: Sequence[OwnCode] = (),
     packages: Sequence[str] = (),
 ) -> GuestProducts:
-    """Return the image, modules and provisioned disk of a release, from the cache or built now. The disk has the builds
-    of all shipped variants and of an experiment's ``own`` code. ``packages``: those of a testbed file."""
+    """Return the image, modules and provisioned disk of a release, from the cache or built now.
+
+    The disk has the builds of all shipped variants and of an experiment's ``own`` code. ``packages``: those of a
+    testbed file.
+    """
     release = load_releases()[name]
     image = guest_image(release, progress, packages)
     made = {build.name: release_module(name, build, progress) for build in needed_builds(own)}
@@ -59,8 +62,8 @@ def guest_products(
 
 
 def check_release(image: cache.Product, builds: Mapping[str, cache.Product]) -> None:
-    """Raise TestbedError if a module is for another kernel than the image boots: Debian released a new one between
-    their builds."""
+    """Raise TestbedError if a module is for another kernel than the image boots, because Debian released a new one
+    between their builds."""
     exact = image.description["facts"]["kernel_release"]
     for build, product in builds.items():
         found = product.description["facts"]["release"]
@@ -69,7 +72,7 @@ def check_release(image: cache.Product, builds: Mapping[str, cache.Product]) -> 
             raise TestbedError(
                 f"The wireguard module ({build}) was built for the kernel {found}, and the guest image boots {exact}: "
                 f"Debian has released another one between the two. Remove {older.path} and try again; it is then "
-                "made anew."
+                "built again."
             )
 
 

@@ -21,20 +21,20 @@ from orchestrator.testbed.uml.image import GUEST as LAB_GUEST
 
 GUEST = Path(__file__).with_name("guest")
 SIZE = "2G"
-# Beside the tools that the lab image has too.
+# Packages in addition to the tools, which the lab image has too.
 _SYSTEM = ("acpid", "initramfs-tools", "kmod", "sudo", "systemd-sysv", "udev")
 _LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
-_MACHINE_ID = "6f7263682d67756573742d696d616765"  # any will do; without one, each start would be a first one
+_MACHINE_ID = "6f7263682d67756573742d696d616765"  # arbitrary; without one, each boot would count as the first
 
 
 def _packages(release: Release, further: Sequence[str]) -> list[str]:
-    # Each release has its own versions of the tools: what the lab takes from another suite is taken as it is.
+    # Each release has its own versions of the tools, so the suites that the lab names for some are dropped.
     tools = [package.partition("/")[0] for package in read_packages(LAB_GUEST / "packages.txt")]
     return [*dict.fromkeys([*tools, *_SYSTEM, *named_packages(further)]), release.image]
 
 
 def image_inputs(release: Release, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what the image is made from. ``packages``: those of a testbed file, in addition to the lab's own."""
+    """Return the inputs of the image. ``packages``: those of a testbed file, in addition to the lab's own."""
     return {
         "guest": cache.hash_tree(GUEST),
         "sshd": hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
@@ -63,7 +63,7 @@ def guest_image(release: Release, progress: Progress, packages: Sequence[str] = 
 
 
 def cached_image(release: Release) -> cache.Product | None:
-    """Return the image if it has been built."""
+    """Return the cached image of a release, or None if it has not been built."""
     return cache.find("guest-image", cache.key_of(image_inputs(release)))
 
 
@@ -84,7 +84,7 @@ def _build(release: Release, packages: Sequence[str], folder: Path, progress: Pr
         packages=_packages(release, packages),
         hooks=_hooks(_size(packages)),
         left_out=_LEFT_OUT,
-        # Debian's kernel package makes no initrd of its own, which would be one of everything.
+        # Keeps Debian's kernel package from making an initrd, which would contain every module.
         environment={"INITRD": "No"},
         take=take,
     )
@@ -92,9 +92,11 @@ def _build(release: Release, packages: Sequence[str], folder: Path, progress: Pr
 
 
 def unpacked(initrd: bytes) -> bytes:
-    """Return an initrd of initramfs-tools (uncompressed archives, then a compressed one) with no part compressed,
-    because an emulated processor needs seconds to unpack it. Format: the kernel's
-    driver-api/early-userspace/buffer-format."""
+    """Return an initrd of initramfs-tools (uncompressed archives, then a compressed one) with no part compressed.
+
+    An emulated processor would need seconds to unpack it. Format: the kernel's
+    driver-api/early-userspace/buffer-format.
+    """
     at = 0
     while initrd[at : at + 6] == b"070701":
         at = initrd.index(b"TRAILER!!!", at) + 10
@@ -103,8 +105,7 @@ def unpacked(initrd: bytes) -> bytes:
 
 
 def _hooks(size: str) -> list[str]:
-    """Return the commands to run in the new root ($1), from a folder with the files of guest/. ``size``: of the
-    disk."""
+    """Return the commands to run in the new root ($1), from a folder with the files of guest/. ``size``: the disk's."""
     return [*_HOOKS, disk_hook(size)]
 
 
@@ -112,12 +113,12 @@ _HOOKS = [
     'mkdir -p "$1"/etc/orch/power && cp sshd_config "$1"/etc/orch/ && cp power-button "$1"/etc/orch/power/',
     'install -m 755 orch-guest "$1"/usr/local/sbin/ && cp orch*.service orch.target "$1"/etc/systemd/system/',
     'ln -sf /etc/systemd/system/orch.target "$1"/etc/systemd/system/default.target',
-    # What finds units for a computer that nobody knows; here all are known.
+    # Disables generators, which find units for an unknown computer; here all units are known.
     'mkdir "$1"/etc/systemd/system-generators && for file in "$1"/usr/lib/systemd/system-generators/*; do '
     'ln -s /dev/null "$1"/etc/systemd/system-generators/"${file##*/}"; done',
     f'echo {_MACHINE_ID} >"$1"/etc/machine-id && echo guest >"$1"/etc/hostname && : >"$1"/etc/resolv.conf',
     'cp modules.txt "$1"/etc/initramfs-tools/modules && cp initramfs.conf "$1"/etc/initramfs-tools/conf.d/orch',
-    # The few modules are listed, so nothing has to find out which are needed, which takes long when emulated.
+    # The few modules needed are listed, because detecting them takes long when emulated.
     'rm -f "$1"/usr/share/initramfs-tools/hooks/udev "$1"/usr/share/initramfs-tools/scripts/init-*/udev',
     'install -m 755 probe "$1"/etc/initramfs-tools/scripts/init-top/orch-probe',
     'ls "$1"/lib/modules >release && chroot "$1" update-initramfs -c -k "$(cat release)"',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest: QEMU, started in a lab, and its monitor.
+"""Guests: QEMU processes, started in a lab, and their monitors.
 
 For options and commands, see QEMU's documentation, "Invocation" and "QEMU QMP Reference Manual".
 """
@@ -18,8 +18,8 @@ from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
 QEMU = "qemu-system-x86_64"
 PACKAGES = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils"}
 KVM, TCG = "kvm", "tcg"
-_ANSWER_S = 10.0  # for the monitor
-_SHUTDOWN_S = 120.0  # for a guest to end after its power button was pressed; 2 to 6 s were seen
+_ANSWER_S = 10.0  # time-out of the monitor
+_SHUTDOWN_S = 120.0  # time-out of a guest's end after its power button was pressed; measured: 2 to 6 s
 
 
 def missing_packages() -> list[str]:
@@ -28,7 +28,7 @@ def missing_packages() -> list[str]:
 
 
 def program(name: str = QEMU) -> Path:
-    """Return the path of a QEMU program. Raises TestbedError that names the missing packages."""
+    """Return the path of a QEMU program. Raises TestbedError, naming the missing packages."""
     found = shutil.which(name)
     missing = missing_packages()
     if found is None or missing:
@@ -46,7 +46,7 @@ def version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What is needed to boot a guest.
+    """The parameters of a guest.
 
     ``accelerator``: KVM or TCG, QEMU's emulation; ``links``: the names of its links, which become its devices nic1,
     nic2 and so on. nic0 is for the controller.
@@ -106,7 +106,7 @@ def arguments(guest: Guest, folder: Path) -> list[str]:
         *("-drive", f"{disk},if=virtio"),
         *("-drive", f"file={_escaped(folder / 'keys.tar')},format=raw,readonly=on,if=virtio"),
         *("-qmp", f"unix:{_escaped(monitor(folder, guest.name))},server=on,wait=off"),
-        # A panic stops the guest, so that it can be told from one that is slow.
+        # A panic pauses the guest, which distinguishes it from a slow one.
         *("-device", "pvpanic-pci", "-action", "panic=pause"),
     ]
     queues = guest.cores

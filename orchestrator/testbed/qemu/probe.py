@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether guests can run under KVM on this computer, which means that one really boots within a deadline.
+"""Determining whether guests can run under KVM on this computer: whether one really boots within a deadline.
 
-The existence of /dev/kvm says little: many virtual machines have it, but no ordinary guest gets through its first
-second.
+The existence of /dev/kvm says little: many virtual machines have it, but an ordinary guest does not survive its first
+second there.
 """
 
 import os
@@ -19,8 +19,8 @@ from orchestrator.testbed.computer import boot_of_computer
 from orchestrator.testbed.qemu.machine import BARE, KVM, TCG, processor, program
 
 DEVICE = Path("/dev/kvm")
-DEADLINE_S = 15.0  # a guest takes 1 to 2 s to its first program where KVM works
-MARKER = b"orch: a program runs in a guest"  # of guest/probe, in the initrd
+DEADLINE_S = 15.0  # a guest starts its first program within 1 to 2 s if KVM works
+MARKER = b"orch: a program runs in a guest"  # printed by guest/probe in the initrd
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Accelerator:
 
 
 def _fact() -> str:
-    """Return the key under which the answer is remembered. It is valid for this boot of the computer."""
+    """Return the key under which the result is stored. It is valid for this boot of the computer."""
     return f"kvm/{boot_of_computer()}"
 
 
@@ -47,12 +47,12 @@ def known_accelerator() -> Accelerator | None:
         return None
     if remembered:
         return Accelerator(KVM, "a guest has booted under KVM")
-    return Accelerator(TCG, f"{DEVICE} is there, and a guest did not boot under KVM")
+    return Accelerator(TCG, f"{DEVICE} exists, but a guest did not boot under KVM")
 
 
 def find_accelerator(kernel: Path, initrd: Path, progress: Progress) -> Accelerator:
-    """Return the accelerator for guests. If it is not known yet, a guest is tried, and the answer is remembered for
-    this boot of the computer. Raises TestbedError if QEMU is missing."""
+    """Return the accelerator for guests. If it is not known yet, try a guest, and remember the result for this boot of
+    the computer. Raises TestbedError if QEMU is missing."""
     known = known_accelerator()
     if known is not None:
         return known
@@ -68,7 +68,7 @@ def find_accelerator(kernel: Path, initrd: Path, progress: Progress) -> Accelera
 
 
 def says(command: Sequence[str], marker: bytes, deadline_s: float) -> bool:
-    """Return whether a program prints something within a deadline, and end it."""
+    """Return whether a program prints ``marker`` within ``deadline_s`` seconds; then kill the program."""
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command],
         stdin=subprocess.DEVNULL,

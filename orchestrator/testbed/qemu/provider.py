@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests on this computer as a testbed, for a run: under KVM if it works, otherwise emulated."""
+"""Guests on this computer as the testbed of a run: under KVM if it works, otherwise emulated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ _UNSAFE = "a threaded NAPI can stall for good on kernels before 6.12 (CVE-2026-5
 
 
 def guests_capabilities(testbed: "schema.QemuTestbed", computer_cores: int) -> Capabilities:
-    """Return what guests can do on a computer with so many usable cores."""
+    """Return what guests can do on a computer with ``computer_cores`` usable cores."""
     variants = load_variants()
     found = lab_capabilities(computer_cores, tuple(variants), len(testbed.hosts))
     kernels = [host.kernel for host in testbed.hosts if set(host.roles) & set(GATEWAYS)]
@@ -41,7 +41,7 @@ class GuestMachines:
     """The guests of a testbed. The constructor builds what they boot from if it is not cached. Raises TestbedError."""
 
     def __init__(self, testbed: "schema.QemuTestbed", progress: Progress) -> None:
-        program()  # before anything is built
+        program()  # fails before anything is built
         self._spec = testbed
         kernels = list(dict.fromkeys(host.kernel for host in testbed.hosts))
         first = guest_image(load_releases()[kernels[0]], progress, testbed.packages)
@@ -72,7 +72,7 @@ class GuestMachines:
 
 
 class QemuTestbed(LabTestbed):
-    """Guests on this computer. Whether they are emulated is known once the testbed has been entered."""
+    """Guests on this computer. ``emulated`` is known once the testbed has been entered."""
 
     provider = "qemu"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a testbed file says for the provider ``qemu``."""
+"""The testbed file of the provider ``qemu``."""
 
 from typing import Annotated, Literal
 
@@ -18,20 +18,20 @@ def _kernel_name(value: str) -> str:
 
 
 KernelName = Annotated[
-    str, AfterValidator(_kernel_name), Field(description="A kernel of Debian's, of kernel/releases.yaml.")
+    str, AfterValidator(_kernel_name), Field(description="A Debian kernel from kernel/releases.yaml.")
 ]
 
 
 class QemuHost(Host):
-    """A guest: a virtual machine with a kernel of Debian's. ``memory`` is in bytes."""
+    """A guest: a virtual machine with a Debian kernel. ``memory`` is in bytes."""
 
     memory: Memory = 2**30
     kernel: KernelName = "trixie-6.12"
 
 
 class QemuTestbed(Testbed):
-    """Guests on this computer, with Debian's own kernels. ``packages``: Debian packages that the guests have beside
-    those of the lab's image."""
+    """Guests on this computer, with Debian's own kernels. ``packages``: Debian packages to install in addition to those
+    of the lab's image."""
 
     provider: Literal["qemu"]
     packages: Packages = ()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Ansible would do to reach the hosts of an inventory. A program of its own, run as
+"""Write how Ansible would reach the hosts of an inventory. It is a program of its own, run as
 
     python ask_ansible.py FILE INVENTORY
 
-It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL. Ansible itself reads
-everything: the inventory, ansible.cfg, vaults, templates, in its own order of precedence among variables, environment
-and defaults. An option that only has Ansible's default is left out. A host whose variables cannot be used has
+It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL. Ansible itself reads the
+inventory, ansible.cfg, vaults and templates, with its own order of precedence among variables, environment and
+defaults. An option that has only Ansible's default is left out. A host whose variables cannot be used has
 {"error": why}.
 """
 
@@ -25,7 +25,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import connection_loader
 from ansible.template import Templar
 
-# Ansible's names for them: of its connection plugin ssh, and what an option is called here.
+# Ansible's names of the options, in its connection plugin ssh and in general, and our names for them.
 _OF_SSH = {
     "host": "address",
     "port": "port",
@@ -44,13 +44,13 @@ _OF_ALL = {
 
 
 class _Asked(InventoryCLI):  # type: ignore[misc]
-    """`ansible-inventory`, up to where it would print."""
+    """`ansible-inventory`, but instead of printing the inventory it writes the options of each host."""
 
     answer: Path
 
     def run(self) -> None:
         CLI.run(self)
-        # Ansible 2.19 cannot parse a path with a comma that has its own type of text.
+        # Ansible 2.19 cannot parse a path with a comma if its type is Ansible's own string type.
         sources = [str(source) for source in context.CLIARGS["inventory"]]
         context.CLIARGS = CLIArgs({**context.CLIARGS, "inventory": sources})
         self.loader, self.inventory, self.vm = self._play_prereqs()
@@ -89,7 +89,7 @@ class _Asked(InventoryCLI):  # type: ignore[misc]
 
 
 class _NotUsable(Exception):
-    """A variable whose value Ansible refuses, and why."""
+    """A variable has a value that Ansible refuses. The message says which and why."""
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def _naming(variable: str) -> Iterator[None]:
 
 
 def _configured(name: str) -> Any:
-    """A setting of ansible.cfg or the environment; None where it is Ansible's default, or there is none."""
+    """Return a setting of ansible.cfg or the environment; None if it has Ansible's default or is not set."""
     if name == "connection":
         return None
     value, origin = constants.config.get_config_value_and_origin(f"DEFAULT_{name.upper()}")
@@ -109,7 +109,7 @@ def _configured(name: str) -> Any:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Without Ansible's own types, which say where a value comes from."""
+    """Return options without Ansible's own types, which track where a value comes from."""
     return {
         name: bool(value) if isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
         for name, value in options.items()

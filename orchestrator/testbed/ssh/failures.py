@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explain why a login failed, quoting OpenSSH's own words."""
+"""Explaining why a login failed, quoting OpenSSH's messages."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from orchestrator.testbed.login import HostLost, LoginRefused
 
 _MOST_WORDS = 400
 _KEY_FAILED = "Host key verification failed."
-# These follow from what was said before them.
+# Messages that are only consequences of earlier ones.
 _CONSEQUENCES = (
     "Connection closed by UNKNOWN port 65535",
     "kex_exchange_identification: Connection closed by remote host",
@@ -16,7 +16,7 @@ _CONSEQUENCES = (
 )
 _PERMISSION_DENIED = "Permission denied ("
 _TOO_MANY = "Too many authentication failures"
-# The way to the host is written wrongly, or its files are not as OpenSSH wants them: trying again is no use.
+# The configuration is wrong, or OpenSSH refuses its files: retrying is pointless.
 _MISTAKES = ("Bad configuration option", "Bad owner or permissions", "bad configuration options", "Unable to negotiate")
 
 
@@ -28,15 +28,15 @@ def is_about_host_key(said: Sequence[str], alias: str) -> bool:
 
 
 def quoted(said: Sequence[str]) -> str:
-    """Return OpenSSH's own words in one line, without its frames of @ and without lines that only follow from the
-    others."""
+    """Return OpenSSH's messages in one line, without its frames of @ and without mere consequences of other
+    messages."""
     lines = [line for line in said if not line.startswith("@")]
     causes = [line for line in lines if line not in _CONSEQUENCES] or lines
     return "; ".join(line.rstrip(".") for line in causes)[-_MOST_WORDS:]
 
 
 def sentence(host: str, destination: str, user: str, said: Sequence[str]) -> TestbedError:
-    """Return a sentence on why a login failed. ``said``: the lines that OpenSSH wrote."""
+    """Return an error that says why a login failed. ``said``: the lines that OpenSSH wrote."""
     words = quoted(said)
     if any(_KEY_FAILED in line for line in said):
         return LoginRefused(

@@ -15,11 +15,16 @@ _POWER_S = 120  # a management controller may take its time
 class Condition(StrEnum):
     """The condition of a host while a run uses it.
 
-    well -> agent silent: a request was not answered, or the conversation is out of step; a new agent is sent.
-    well, agent silent -> ssh silent: nobody answers a login; the host may be restarting, so it is waited for.
+    well -> agent silent: a request was not answered, or an answer is overdue; a new agent is sent.
+
+    well, agent silent -> ssh silent: a login gets no answer; the host may be restarting, so the run waits for it.
+
     agent silent, ssh silent -> restarted: that took too long, and the power command of the testbed's file was run.
+
     well -> restarted: a block needs a boot of its own, and the host was asked to restart.
+
     any -> well: a new agent answers and holds the host.
+
     any -> broken: time is up and nothing is left to try, or the power command failed.
     """
 
@@ -52,7 +57,7 @@ class Health:
         return self._conditions.get(host, Condition.WELL)
 
     def become(self, host: str, condition: Condition, why: str) -> None:
-        """Record that a host is in a condition now. Does nothing if it was in that condition before."""
+        """Record a host's condition. Does nothing if it is unchanged."""
         before = self.of(host)
         if condition != before:
             self._transitions.setdefault(host, []).append(Transition(now(), before, condition, why))
@@ -63,7 +68,7 @@ class Health:
         return "; ".join(f"{one.after} at {one.at} ({one.why.rstrip('.')})" for one in self._transitions.get(host, []))
 
     def take(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the transitions of each host that has any, as JSON values for the record, and forget them."""
+        """Return the transitions of each host that has any, as JSON values for the record, and clear them."""
         taken = {host: [asdict(one) for one in transitions] for host, transitions in self._transitions.items()}
         self._transitions.clear()
         return taken

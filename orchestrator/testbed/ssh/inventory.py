@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read an Ansible inventory with Ansible itself, to reach the hosts as Ansible would."""
+"""Reading an Ansible inventory with Ansible itself, to reach the hosts as Ansible would."""
 
 import json
 import os
@@ -32,10 +32,10 @@ _OF_SCRIPT = re.compile(r"^Standard error from inventory script:\n(.*)", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How Ansible would reach a host: its options for ssh, and how it would become root. None: not specified.
+    """How Ansible would reach a host: its options for ssh, and how it would become root. None means not specified.
 
-    ``ssh_args``: arguments of ssh that come before the others; ``more_args``: those that come after them; ``become``:
-    whether Ansible would become root; ``become_method``: without the name of Ansible's own collection.
+    ``ssh_args``, ``more_args``: arguments of ssh that come before and after the others; ``become``: Ansible would
+    become root; ``become_method``: without the name of Ansible's own collection.
     """
 
     address: str | None = None
@@ -49,16 +49,16 @@ class Reach:
 
 
 def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Return {host: what Ansible would do to reach it}, hosts in alphabetical order, for `reach`. Raises UserError if
-    Ansible cannot read the file."""
+    """Return {host: the options with which Ansible would reach it} for `reach`, in alphabetical order. Raises UserError
+    if Ansible cannot read the file."""
     if not file.exists():
         raise UserError(f"There is no inventory {file}. The testbed file names it, relative to itself.")
-    # The user's ansible.cfg and variables count as for Ansible; what concerns Python or messages alone does not.
+    # The user's ansible.cfg and variables apply as for Ansible, except those that concern Python or only messages.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}",
         "LC_ALL": "C.UTF-8",
-        # A group without hosts or a file of another form is a mistake here, not a warning.
+        # A group without hosts or a file in another format is an error here, not a warning.
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
         "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_FORCE_COLOR": "False",
@@ -77,7 +77,7 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
                 env=environment,
                 timeout=_TIMEOUT_S,
                 check=False,
-                start_new_session=True,  # no terminal: nothing can ask for a password there
+                start_new_session=True,  # without a terminal, nothing can ask for a password
             )
             found = json.loads(answer.read_text()) if done.returncode == 0 else None
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:
@@ -95,7 +95,7 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _why_unparsed(said: str) -> str:
-    """Return why each of Ansible's plugins refused a file, from its warnings; empty where none says why."""
+    """Return why each of Ansible's plugins refused a file, from its warnings; empty if none gives a reason."""
     reasons = []
     for plugin, reason, rest in _REFUSAL.findall(said):
         reason = reason.removeprefix("Failed to parse inventory: ").rstrip(".")
@@ -106,8 +106,10 @@ def _why_unparsed(said: str) -> str:
 
 
 def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
-    """Return how Ansible would reach a host of an inventory. Raises UserError if that is not possible here, or if a
-    value is unusable. ``inventory``: its file, for the message."""
+    """Return how Ansible would reach a host of an inventory. ``inventory``: its file, for messages.
+
+    Raises UserError if that is not possible here, or if a value is unusable.
+    """
     where = f"The inventory {inventory}, host {host}"
     if "error" in found:
         raise UserError(f"{where}: {found['error']}")

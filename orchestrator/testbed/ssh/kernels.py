@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels that testbed files ask for: installed as packages, and booted once."""
+"""The kernels that testbed files ask for: they are installed as packages, and booted once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from orchestrator.testbed.ssh.route import Route
 from orchestrator.testbed.ssh.schema import SshHost
 from orchestrator.testbed.ssh.surveys import Survey, family
 
-_PLAYBOOK_S = 2400  # a package, an initial RAM file system, and a server's firmware
+_PLAYBOOK_S = 2400  # to install a package, make an initrd, and restart with a server's slow firmware
 
 
 def with_other_kernels(hosts: Sequence[SshHost], surveys: Mapping[str, Survey]) -> list[SshHost]:
@@ -25,8 +25,8 @@ def restart_with_kernels(
     progress: Progress,
     is_interrupted: Callable[[], bool],
 ) -> None:
-    """Install the kernels that the hosts should run, and restart the hosts with them. Nobody else may be logged in
-    there. Raises TestbedError."""
+    """Install the kernels that the hosts should run, and restart the hosts with them. The agents' connections must be
+    closed before. Raises TestbedError."""
     targets = [
         replace(
             routes[host.name].target(),

@@ -18,7 +18,7 @@ from orchestrator.testbed.ssh.known_hosts import REVOKED, Key, entries, without
 from orchestrator.testbed.ssh.route import ENVIRONMENT, Route, known_hosts_file
 
 _TIMEOUT_S = 60
-# The types of host keys that can be asked for, and the algorithms that sign with them. ssh_config(5), HostKeyAlgorithms
+# The host key types that can be requested, and their signature algorithms. See HostKeyAlgorithms in ssh_config(5).
 _ALGORITHMS = {
     "ssh-ed25519": "ssh-ed25519",
     "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
@@ -30,8 +30,8 @@ _ALGORITHMS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A host's key. ``state``: new, pinned (the same as the pinned one), changed or revoked; ``pinned``: the
-    fingerprint of the pinned key, if it differs."""
+    """A host's key. ``state``: new, pinned (it equals the pinned one), changed or revoked; ``pinned``: the fingerprint
+    of the pinned key, if it differs."""
 
     host: str
     alias: str
@@ -41,12 +41,12 @@ class Found:
 
     @property
     def fingerprint(self) -> str:
-        """Return the key's type and fingerprint, as OpenSSH prints them."""
+        """The key's type and fingerprint, as OpenSSH prints them."""
         return self.key.fingerprint
 
 
 def fetch_keys(routes: Mapping[str, Route]) -> list[Found]:
-    """Return the keys that the hosts show now. Raises HostLost if one does not answer, or UserError if a pinned key
+    """Return the keys that the hosts present now. Raises HostLost if one does not answer, or UserError if a pinned key
     cannot be read."""
     lines = _lines()
     return [_fetch(route, lines) for route in routes.values()]
@@ -71,7 +71,7 @@ def _fetch(route: Route, lines: Sequence[str]) -> Found:
 
 
 def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
-    """Return the key that a host shows. As in a login, key types among the ``pinned`` ones are requested first."""
+    """Return the key that a host presents. As in a login, the types of the ``pinned`` keys are requested first."""
     first = [_ALGORITHMS[key.kind] for key in pinned if key.kind in _ALGORITHMS]
     if first:
         key, _ = _taken_down(route, {"HostKeyAlgorithms": f"^{','.join(first)}"})
@@ -84,8 +84,9 @@ def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
 
 
 def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
-    """Return the host key that OpenSSH records when nothing is pinned, and its messages. Nobody is logged in."""
-    # A server's banner, which is told at INFO too, comes only when the keys are agreed on.
+    """Return the host key that OpenSSH records if none is pinned (None if there is none), and its messages. Nobody is
+    logged in."""
+    # A server's banner, which is also logged at INFO, comes only after the key exchange.
     settings = {"HashKnownHosts": "no", "PreferredAuthentications": "none", "LogLevel": "INFO"}
     with tempfile.TemporaryDirectory(prefix="shown-", dir=socket_folder()) as folder:
         file = Path(folder) / "known_hosts"
@@ -110,15 +111,14 @@ def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]
 
 
 def words_of_end(route: Route) -> str:
-    """Return why a connection ended before a login, from OpenSSH's verbose output, if its normal output does not
-    say."""
+    """Return why a connection ended before a login, from OpenSSH's log at INFO; empty if a key was received."""
     key, words = _taken_down(route, {})
     return "" if key else words
 
 
 def refusal(route: Route, testbed_file: str) -> str:
-    """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: what a user
-    names to enroll the host."""
+    """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: the name with
+    which a user enrols the host."""
     enroll = f"orch testbed enroll {testbed_file}"
     try:
         (found,) = fetch_keys({route.host: route})
@@ -154,7 +154,7 @@ def _lines() -> list[str]:
 
 
 def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:
-    """Pin the keys of hosts; other lines of the file stay as they are. Raises UserError for a revoked key, and for a
+    """Pin the keys of hosts, without changing other lines of the file. Raises UserError for a revoked key, and for a
     changed key of a host that is not in ``replace``."""
     revoked = [key for key in found if key.state == "revoked"]
     if revoked:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 REVOKED = "@revoked"
 _MARKERS = ("", REVOKED, "@cert-authority")
-_MARK = "\ufeff"  # a byte order mark, which some editors write at the begin of a file
-_SPACES = " \t"  # the only characters that OpenSSH takes as spaces
+_MARK = "\ufeff"  # the byte order mark, which some editors write at the beginning of a file
+_SPACES = " \t"  # the only characters that separate words for OpenSSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,15 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        """Return type and fingerprint, as OpenSSH prints them."""
+        """The type and fingerprint, as OpenSSH prints them."""
         digest = base64.b64encode(hashlib.sha256(base64.b64decode(self.data)).digest()).decode().rstrip("=")
         return f"{self.kind} SHA256:{digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line about a host. ``number``: of the line, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key``:
-    None if OpenSSH skips the line; ``wrong``: why it does."""
+    """A line about a host. ``number``: the line's, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key``: None
+    if OpenSSH skips the line; ``wrong``: why it does."""
 
     number: int
     marker: str
@@ -51,7 +51,7 @@ def entries(lines: Iterable[str], name: str) -> list[Entry]:
         if not words or not _on(words[0], name):
             continue
         key = _key(words[1:3]) if marker in _MARKERS else None
-        wrong = "" if key else f"this is no host key of {name}"
+        wrong = "" if key else f"this is not a host key of {name}"
         if number == 1 and line.startswith(_MARK):
             key, wrong = None, "the file begins with a byte order mark, for which OpenSSH skips this line"
         found.append(Entry(number, marker, words[0], key, wrong))
@@ -62,7 +62,7 @@ def without(lines: Sequence[str], name: str) -> list[str]:
     """Return the lines without the plain keys of a host: lines about this host alone are removed, and lines that also
     name other hosts no longer name it.
 
-    Comments, marked lines and lines about other hosts stay as they are.
+    Comments, marked lines and lines about other hosts are unchanged.
     """
     kept = []
     for line in lines:
@@ -73,19 +73,21 @@ def without(lines: Sequence[str], name: str) -> list[str]:
         others = [other for other in names.split(",") if other != name]
         if not others or not rest or names.startswith("|"):
             continue
-        exception = [f"!{name}"] if _on(",".join(others), name) else []  # there is a pattern among them
+        exception = [f"!{name}"] if _on(",".join(others), name) else []  # a pattern among them also matches the host
         kept.append(f"{','.join([*others, *exception])} {rest[0]}")
     return kept
 
 
 def _words(line: str) -> list[str]:
-    """Return the words of a line; an end of line as Windows has it is no part of the last one."""
+    """Return the words of a line, without a carriage return at its end."""
     return [word for word in re.split(f"[{_SPACES}]+", line.removesuffix("\r")) if word]
 
 
 def _key(words: Sequence[str]) -> Key | None:
-    """Return the key of a type and base64 text if it is valid: it begins with the length and the name of its type. See
-    RFC 4253, 6.6."""
+    """Return the key given by a type and base64 text; None if it is not valid.
+
+    The binary key must begin with the length and the name of its type, see RFC 4253, 6.6.
+    """
     try:
         kind, data = words
         blob = base64.b64decode(data, validate=True)

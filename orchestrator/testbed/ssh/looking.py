@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examine hosts: what they have, and which blocks they can carry. Nothing on them is changed."""
+"""Examining hosts: what they have, and which blocks they can carry. Nothing on them is changed."""
 
 import re
 import shutil
@@ -36,8 +36,10 @@ _UNCONFINED = (
 
 
 def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Checked]]]:
-    """Survey every host and evaluate the results. Nothing on the hosts is changed. A host that cannot be surveyed says
-    why."""
+    """Survey every host; return the surveys, and the findings by host. Nothing on the hosts is changed.
+
+    A host that cannot be surveyed has the reason as its finding.
+    """
     surveys = _surveys(testbed, with_tunables=True)
     found = examine(testbed, surveys, modules_here(needed_builds(testbed.own_code)))
     restarts = restart_findings(testbed, surveys)
@@ -47,7 +49,7 @@ def look_at(testbed: SshTestbed) -> tuple[dict[str, Survey], dict[str, list[Chec
 
 
 def power_finding(host: SshHost) -> list[Checked]:
-    """Return whether this computer has the power command of a host; empty if the host has no such command."""
+    """Return whether this computer has the power command of a host, as a finding; empty if the host has none."""
     if host.power is None:
         return []
     there = shutil.which(host.power[0]) is not None
@@ -75,8 +77,11 @@ def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, S
 
 
 def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:
-    """Return a survey in which CPUs that a run took offline are known as such, whether it is a run of this computer or
-    the one that has the host now, with their cores from an ``earlier`` survey of the same boot."""
+    """Return a survey in which CPUs that a run took offline are recognized, with their cores from an ``earlier`` survey
+    of the same boot.
+
+    The run may be one of this computer, or the one that holds the host now.
+    """
     facts, boot_id = survey.facts, survey.facts["boot_id"]
     taken = journal.pending().get(name, {}).items()
     ours = {
@@ -93,7 +98,7 @@ def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier
 
 
 def described(survey: Survey, nics: Mapping[str, str], modules: Mapping[str, ModuleFile]) -> dict[str, Any]:
-    """Return the properties of a host that can change a result. ``nics``: {link: interface}; ``modules``: {build:
+    """Return the properties of a host that can affect results. ``nics``: {link: interface}; ``modules``: {build:
     module}."""
     kept = ("kernel_release", "kernel_version", "system", "cpu_models", "kernel_command_line", "tools", "memory_kib")
     return {

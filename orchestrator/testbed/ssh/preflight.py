@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The preflight: what hosts need before anything is changed on them. What the agent saw is judged here.
+"""The preflight: checks of what hosts need, from the agents' surveys, before anything on the hosts is changed.
 
-Pure: surveys in, findings out.
+All functions are pure: surveys in, findings out.
 """
 
 import re
@@ -26,7 +26,7 @@ _NEEDED = {"/usr/local/lib": 16 * _MIB, "/tmp": 16 * _MIB, "/run": 4 * _MIB}
 _NEEDED_TO_BUILD = 512 * _MIB  # headers, kernel source, compiler
 _OLDEST_PYTHON = (3, 9)
 _SKEW_S = 1.0
-_ABANDONED_S = 3600.0  # a run asks each of its hosts something more often, also while it provisions them
+_ABANDONED_S = 3600.0  # a run sends each of its hosts requests more often than that, even while provisioning
 
 
 def examine(testbed: SshTestbed, surveys: Mapping[str, Survey], built: Collection[str]) -> dict[str, list[Checked]]:
@@ -56,7 +56,7 @@ def _of_host(testbed: SshTestbed, host: SshHost, survey: Survey, built: Collecti
     )
     version = tuple(int(part) for part in facts["python"].split(".")[:2])
     yield Checked.of(
-        "Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "It takes Python 3.9 or later."
+        "Python", Need.REQUIRED, version >= _OLDEST_PYTHON, facts["python"], "Python 3.9 or later is required."
     )
     yield _tools(facts, testbed.needs)
     if host.kernel is not None:
@@ -66,7 +66,7 @@ def _of_host(testbed: SshTestbed, host: SshHost, survey: Survey, built: Collecti
         yield from _of_systems(testbed.needs, facts)
     yield from _of_disk(host, facts, built)
     good = bool(facts["clock_synchronized"]) and abs(survey.skew_s) < _SKEW_S
-    kept = {True: "kept right", False: "not kept right by anything", None: "of unknown quality"}
+    kept = {True: "synchronized", False: "not synchronized", None: "of unknown quality"}
     what = f"{survey.skew_s:+.2f} s from this computer's, {kept[facts['clock_synchronized']]}"
     yield Checked.of("Clock", Need.ADVICE, good, what, "Run chrony or systemd-timesyncd there.")
     if facts.get("virtual_time") is not None:
@@ -87,7 +87,7 @@ def _of_host(testbed: SshTestbed, host: SshHost, survey: Survey, built: Collecti
 
 
 def holder_text(holder: Mapping[str, Any]) -> str:
-    """Return who holds a host, as text, and whether the host looks abandoned."""
+    """Return who holds a host, as text, with a remark if that run has ended or looks abandoned."""
     silent = f", which has asked nothing for {holder['silent_s'] / 3600:.1f} h" if is_abandoned(holder) else ""
     silent = ", which has ended" if holder.get("ended") else silent
     if "pid" not in holder:
@@ -97,13 +97,13 @@ def holder_text(holder: Mapping[str, Any]) -> str:
 
 
 def is_abandoned(holder: Mapping[str, Any]) -> bool:
-    """Return whether the run that holds a host has been silent for longer than any run is, because its controller is
+    """Return whether a host's holder has been silent for longer than a living run is, because its controller is
     gone."""
     return float(holder.get("silent_s") or 0.0) > _ABANDONED_S
 
 
 def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Checked]:
-    """Report the number of CPUs, and which of them trials do not use."""
+    """Yield the number of CPUs, and which of them trials do not use."""
     rows = cpu_rows(host, facts)
     online = [row["cpu"] for row in rows if row["online"]]
     fixed = [row["cpu"] for row in rows if row["cpu"] and row["online"] and not row["can_go_offline"]]
@@ -129,7 +129,7 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Checked]:
     }
     for why, cpus in left_out(rows).items():
         need = Need.ADVICE if why in remedies else Need.INFORMATION
-        told = f"CPUs {cpu_list(cpus)} {WHY[why]}, so they are no cores for a run"
+        told = f"CPUs {cpu_list(cpus)} {WHY[why]}, so a run does not use them"
         yield Checked.of("CPUs left out", need, why not in remedies, told, remedies.get(why, ""))
     if ticks := isolated_cpus(facts, "nohz_full"):
         told = f"the kernel keeps its tick from CPUs {cpu_list(ticks)} (nohz_full=), which changes what they measure"
@@ -142,7 +142,7 @@ def _tools(facts: Mapping[str, Any], needs: Sequence[Needs]) -> Checked:
     outdated = next(filter(None, (own_tool(name).outdated(commands) for name in OWN_TOOLS)), "")
     if not missing and outdated:
         return Checked.of(
-            "Tools", Need.ADVICE, False, outdated, "Install a newer one. Trials with other tools need none."
+            "Tools", Need.ADVICE, False, outdated, "Install a newer version. Trials with other tools do not need it."
         )
     if not missing:
         return Checked.of("Tools", Need.ADVICE, True, f"{commands['iperf3']}; {commands['ip']}")
@@ -173,7 +173,7 @@ def builds_there(host: SshHost, release: str, built: Collection[str]) -> bool:
 
 
 def has_source(release: str, files: Collection[str]) -> bool:
-    """Return whether one of the files in a host's /usr/src has the source of a kernel, as build-module.sh finds it."""
+    """Return whether a file in a host's /usr/src has the source of a kernel, by the rules of build-module.sh."""
     found = re.match(r"(\d+\.\d+)(\.\d+)*", release)
     versions = {found[0], found[1]} if found else set()
     names = [re.match(r"linux-(?:.+-)?source-(\d+(?:\.\d+)*)\.tar\.", file) for file in files]
@@ -183,7 +183,7 @@ def has_source(release: str, files: Collection[str]) -> bool:
 def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) -> Iterator[Checked]:
     release = facts["kernel_release"]
     if host.kernel not in (None, release):
-        yield Checked.of("Modules", Need.REQUIRED, True, f"are seen to when it runs {host.kernel}")
+        yield Checked.of("Modules", Need.REQUIRED, True, f"will be provisioned once it runs {host.kernel}")
     elif not builds_there(host, release, built):
         yield Checked.of("Modules", Need.REQUIRED, True, "this computer has built them for its kernel")
     elif facts["headers"] and family(facts) != "debian" and not has_source(release, facts.get("sources", ())):
@@ -216,12 +216,12 @@ def _of_modules(host: SshHost, facts: Mapping[str, Any], built: Collection[str])
         Need.REQUIRED,
         not devices,
         f"in use: {', '.join(devices)}" if devices else "not in use by the host itself",
-        "The module is exchanged for every variant, which ends its own tunnels: take them down before.",
+        "The module is reloaded for every variant, which ends the host's own tunnels: take them down first.",
     )
 
 
 def _of_systems(used: Sequence[Needs], facts: Mapping[str, Any]) -> Iterator[Checked]:
-    """Report which systems the kernel of a gateway can have. A run needs those that it uses."""
+    """Yield which systems the kernel of a gateway supports. A run requires those that it uses."""
     needed = {needs.who: needs for needs in (*known_needs(), *used) if needs.kernel_modules}
     for who, needs in needed.items():
         lacking = lacking_modules(needs, facts)
@@ -241,7 +241,7 @@ def _of_disk(host: SshHost, facts: Mapping[str, Any], built: Collection[str]) ->
 
 
 def _of_tuning(host: SshHost, survey: Survey) -> Iterator[Checked]:
-    """Report what a run will set, and how thoroughly this way of setting it was tested."""
+    """Yield what a run will set, and how thoroughly this way of setting it was tested."""
     if not survey.tunables:
         return
     cpus = [cpu["cpu"] for cpu in cpu_rows(host, survey.facts) if cpu["unusable"] is None] or [0]

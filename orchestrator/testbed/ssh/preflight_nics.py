@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The preflight of NICs: whether each link has an interface that can carry its packets, alike at both ends.
+"""The preflight of NICs: checks that each link has interfaces that can carry its packets, alike at both ends.
 
-Pure: surveys in, findings out.
+All functions are pure: surveys in, findings out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway
 
 
 def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -> Iterator[Checked]:
-    """Yield what is found of each interface that a host names for a link."""
+    """Yield the findings on each interface that a host names for a link."""
     nics = surveys[host.name].facts["nics"]
     for link, name in host.nics.items():
         title = f"Interface {name}"
@@ -37,7 +37,7 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
         elif nic["mtu"] < LINK_MTU:
             yield Checked.of(title, Need.REQUIRED, False, what, f"The link must carry packets of {LINK_MTU} bytes.")
         elif has_gateway(host) and (far := _far_cpus(host, surveys[host.name].facts, nic["numa_node"])):
-            yield Checked.of(title, Need.ADVICE, False, f"{what}; {far}", f"Say cpus: node-{nic['numa_node']}.")
+            yield Checked.of(title, Need.ADVICE, False, f"{what}; {far}", f"Set cpus: node-{nic['numa_node']}.")
         elif nic["up"] and not nic["carrier"]:
             yield Checked.of(title, Need.ADVICE, False, f"{what}, no carrier", "Is the cable in, and the far end up?")
         else:
@@ -45,8 +45,10 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
 
 
 def _far_cpus(host: SshHost, facts: Mapping[str, Any], node: int | None) -> str:
-    """Return whether the CPUs that are taken first are on another NUMA node than an interface. Empty if not, if
-    unknown, or if the interface's node has no usable CPUs."""
+    """Return a clause if the CPUs that are used first are on another NUMA node than an interface.
+
+    Empty if not, if unknown, or if the interface's node has no usable CPUs.
+    """
     rows = cpu_rows(host, facts)
     nodes = {row["cpu"]: row["node"] for row in rows}
     if node not in {row["node"] for row in rows if row["unusable"] is None}:
@@ -67,7 +69,7 @@ def _of_far_end(
     what: str,
     nic: Mapping[str, Any],
 ) -> Iterator[Checked]:
-    """Report whether both ends of a link are alike, as they should be."""
+    """Yield whether both ends of a link are alike."""
     ends = [other for other in testbed.hosts if link in other.nics and other.name != host.name]
     for other in ends:
         far = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Existing hosts as a testbed, for a run."""
+"""Existing hosts as the testbed of a run."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway, survey_of
 from orchestrator.testbed.ssh.tuner import Tuner, joined
 from orchestrator.testbed.virtual import VirtualTime
 
-_CALM, _CALM_S = 0.2, 60.0  # what starts with a host may use so much of a core, and is waited for so long
+_CALM, _CALM_S = 0.2, 60.0  # after a restart: wait until programs use less than this share of a core, at most so long
 _SMT = "/sys/devices/system/cpu/smt/control"
 
 
@@ -41,7 +41,7 @@ class HostsTestbed:
     provider = "ssh"
     emulated = False
     virtual: VirtualTime | None = None
-    links: LinkKind = VETH  # between roles of one host
+    links: LinkKind = VETH  # between roles on one host
 
     def __init__(self, testbed: SshTestbed, progress: Progress, *, wait: bool = True) -> None:
         self.name = testbed.testbed
@@ -60,8 +60,8 @@ class HostsTestbed:
         self.cpus: dict[str, Sequence[int]] = {}
         self._reaching = Reaching(progress, wait, self._waiting)
         self._tuner = Tuner(self._hosts, progress)
-        self._states: dict[str, dict[str, Any]] = {}  # of the hosts in this block, to be recorded
-        self._boot_of: int | None = None  # the block for which the hosts were restarted last
+        self._states: dict[str, dict[str, Any]] = {}  # the hosts' states in this block, to be recorded
+        self._boot_of: int | None = None  # the last block for which the hosts were restarted
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -83,8 +83,8 @@ class HostsTestbed:
         return self
 
     def take(self) -> None:
-        """Take the hosts and survey them; nothing is changed. Raises TestbedError with everything that prevents the
-        run."""
+        """Take the hosts and survey them, without changing anything. Raises TestbedError with everything that prevents
+        the run."""
         self._routes = routes(self._spec)
         self._reaching.interrupted = False
         self._lease.enter_context(
@@ -124,8 +124,8 @@ class HostsTestbed:
             if now != host.kernel:
                 raise TestbedError(f"{host.name} was restarted, and runs {now}, not {host.kernel}.")
             self._progress.message(
-                f"{host.name} runs {now} until its next restart; before it ran {before[host.name]}. What it boots by "
-                "default is as it was."
+                f"{host.name} runs {now} until its next restart; before it ran {before[host.name]}. Its default boot "
+                "entry is unchanged."
             )
         self._refuse_bad_hosts()
 
@@ -133,7 +133,7 @@ class HostsTestbed:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
 
     def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False, not_in: str = "") -> None:
-        """Start the agent of a host, which takes the host for this run, and survey the host. For arguments see
+        """Start the agent of a host, which takes the host for this run, and survey the host. For the arguments, see
         `Reaching.agent`."""
         login = HostLogin(self._routes[name], self._spec.file)
         host = next(host for host in self._spec.hosts if host.name == name)
@@ -170,23 +170,23 @@ class HostsTestbed:
         return outcome
 
     def __exit__(self, *exception: object) -> None:
-        self._reaching.interrupted = True  # a host that is gone, or in use by another run, is not waited for
+        self._reaching.interrupted = True  # do not wait for a host that is lost, or in use by another run
         for name in list(self._hosts.agents):
             if not self._hosts.agents[name].in_step:
-                self._hosts.agents.pop(name).close()  # it leaves by itself, and another puts the settings back
+                self._hosts.agents.pop(name).close()  # it ends by itself, and a new one restores the settings
                 with contextlib.suppress(TestbedError):
                     self._start_agent(name)
         for sentence in self._hosts.give_back():
             self._progress.message(sentence)
         for name in self._hosts.journal.pending():
-            self._progress.message(f"{name}: settings are still to be put back; `orch restore {self._spec.file}` does.")
+            self._progress.message(f"{name}: settings are still to be put back: run `orch restore {self._spec.file}`.")
         self._lease.close()
 
     # --- a block ---
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Recover lost or restarted hosts, restart them if the block needs a boot of its own, bring its CPUs online,
-        and apply settings."""
+        """Recover lost hosts, restart all if the block needs a boot of its own, bring its CPUs online, and apply
+        settings."""
         try:
             states, restarted = self._prepare(state)
         except TestbedError as error:
@@ -199,7 +199,7 @@ class HostsTestbed:
         return self._states
 
     def _prepare(self, state: State) -> tuple[dict[str, dict[str, Any]], bool]:
-        """Return the hosts' states, and whether they were restarted for the block."""
+        """Return the hosts' states, and whether the hosts were restarted for the block."""
         changed, restarted = self._bring_back(), False
         if self._spec.restart and state.own_boot not in (None, self._boot_of):
             self._restart()
@@ -209,7 +209,7 @@ class HostsTestbed:
         return {host.name: self._prepare_host(host, state.cores) for host in self._spec.hosts}, restarted
 
     def _bring_back(self) -> bool:
-        """Make sure that every host has an agent that answers. Return whether any host is in another boot now."""
+        """Make sure that every host has an agent that answers. Return whether any host was booted again."""
         changed = False
         for host in self._spec.hosts:
             agent = self._hosts.agents.get(host.name)
@@ -225,7 +225,7 @@ class HostsTestbed:
     def _restart(self) -> None:
         """Restart all hosts, and wait until they are back and idle. Raises TestbedError."""
         within_s = self._spec.restart_within_s
-        self._progress.stage("Restarting the hosts, since each block is to have a boot for itself", within_s)
+        self._progress.stage("Restarting the hosts, because each block needs its own boot", within_s)
         before = {name: survey.facts["boot_id"] for name, survey in self._surveys.items()}
         go_down(self._spec.hosts, self._hosts, self._reaching.health)
         for name, boot_id in before.items():
@@ -237,7 +237,7 @@ class HostsTestbed:
         cpus = cpu_rows(host, facts)
         online: dict[str, str] = {}
         if host.tuning.smt and any(row["off_because"] == "smt" for row in cpus):
-            online[_SMT] = "on"  # before threads of cores are brought on line
+            online[_SMT] = "on"  # before second threads of cores are brought online
         if has_gateway(host):
             order = cpu_order(host.name, host.cpus, cpus)
             if cores > len(order):
@@ -279,7 +279,7 @@ class HostsTestbed:
 
     @contextlib.contextmanager
     def prioritized(self, seconds: float) -> Iterator[ComputerUseResult]:
-        """Nothing to do: the hosts run nothing else, or report it if they do."""
+        """Context manager that does nothing: the hosts run nothing else, or report it if they do."""
         yield ComputerUseResult()
 
     def wait_until_quiet(self, share: float, most_s: float) -> bool:
@@ -291,7 +291,7 @@ class HostsTestbed:
             agent.close()
 
     def environment(self) -> Mapping[str, Any]:
-        """Return the properties of the hosts that can change a result."""
+        """Return the properties of the hosts that can affect results."""
         return {
             "hosts": {
                 name: described(survey, self.nics[name], self._modules.get(name, {}))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hosts must have before trials: tools, and on gateways every build of the wireguard module for their kernel.
+"""Provisioning hosts: they need tools and, on gateways, every build of the wireguard module for their kernel.
 
-The agent checks first, which takes a moment; the playbook runs only if something is missing or differs.
+The agent checks first, which is quick; the playbook runs only if something is missing or differs.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, progra
 
 _SCRIPT = KERNEL / "build-module.sh"
 Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}
-_BUILD_S = 1800  # a slow host that fetches headers and a kernel source, and compiles
+_BUILD_S = 1800  # a slow host needs it to fetch headers and a kernel source, and to compile
 
 
 def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]:
-    """Return the modules that this computer has built, by kernel release and build, for releases for which it has all
-    of them."""
+    """Return the modules that this computer has built, by kernel release and build; only releases that have all
+    builds."""
     found: dict[str, dict[str, cache.Product]] = {}
     for build in builds:
         products = [cached_lab_module(build)]
@@ -52,10 +52,9 @@ def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]
 def source_packages(release: str, system: str) -> list[str]:
     """Return the packages that may contain a kernel's source, most likely first.
 
-    ``release``: as printed by `uname -r`; ``system``: ID from os-release(5).
-
-    For 6.12.48+deb13-amd64, Debian has linux-source-6.12. For 6.8.0-45-generic, Ubuntu has linux-source-6.8.0; if that
-    kernel is newer than the system, linux-hwe-6.8-source-6.8.0, or the same with the flavour's name in place of hwe.
+    ``release``: as printed by `uname -r`; ``system``: ID from os-release(5). For 6.12.48+deb13-amd64, Debian has
+    linux-source-6.12. For 6.8.0-45-generic, Ubuntu has linux-source-6.8.0; if that kernel is newer than the system,
+    linux-hwe-6.8-source-6.8.0, or the same with the flavour's name in place of hwe.
     """
     found = re.match(r"(\d+)\.(\d+)(\.\d+)?", release)
     if found is None:
@@ -70,7 +69,7 @@ def source_packages(release: str, system: str) -> list[str]:
 def wanted_modules(
     host: SshHost, survey: Survey, here: Mapping[str, Mapping[str, cache.Product]], builds: Sequence[Build]
 ) -> list[WantedModule]:
-    """Return the modules of all these builds that a host with a gateway must have."""
+    """Return the modules of these builds that a host must have; none if it is not a gateway."""
     if not has_gateway(host):
         return []
     release = str(survey.facts["kernel_release"])
@@ -87,19 +86,21 @@ def wanted_modules(
 def confirm(
     agent: Agent, wanted: Sequence[WantedModule], needs: Sequence[Needs] = ()
 ) -> tuple[dict[str, ModuleFile], list[str]]:
-    """Return the modules that a host has, by build, and short descriptions of everything that differs from a
-    provisioned host. ``needs``: of the systems and the tool of an experiment."""
+    """Return the modules that a host has, by build, and short descriptions of each difference from a provisioned host.
+
+    ``needs``: what the systems and the tool of an experiment need.
+    """
     found = agent.request(ProvisionedRequest(list(programs(needs)), [module.path for module in wanted]))
     differs = [f"{name} is missing" for name in found["missing"]]
     modules = {}
     for module in wanted:
         facts = found["modules"][module.path]
-        # A stamp is what the module was made from, and the SHA-256 of what was made.
+        # A stamp has a hash of the module's inputs, and the SHA-256 of the module.
         made_from, _, digest = (facts["stamp"] if facts else "").partition(" ")
         if facts is None:
             differs.append(f"the module {module.build} is missing")
         elif (made_from, digest) != (module.made_from, facts["sha256"]):
-            differs.append(f"the module {module.build} is another")
+            differs.append(f"the module {module.build} is a different one")
         elif facts["release"] != module.release or not facts["build_id"]:
             differs.append(f"the module {module.build} is for the kernel {facts['release']}")
         else:
@@ -109,8 +110,8 @@ def confirm(
 
 @contextlib.contextmanager
 def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
-    """Return the build script and the files of builds as one tar file, so that they need one task instead of one per
-    file."""
+    """Context manager that yields a tar file of the build script and the files of builds: so they need one task instead
+    of one per file."""
     with tempfile.TemporaryDirectory(prefix="orch-sources-") as name:
         file = Path(name) / "sources.tar"
         with tarfile.open(file, "w") as tar:
@@ -124,8 +125,8 @@ def _own_sources(builds: Sequence[Build]) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """What the hosts of a testbed must have, and how to make sure that they do. ``is_interrupted``: ends a playbook
-    early."""
+    """The provisioning of a testbed's hosts: what they must have, and how to make sure that they do.
+    ``is_interrupted``: ends a playbook early."""
 
     testbed: SshTestbed
     routes: Mapping[str, Route]
@@ -146,9 +147,9 @@ class Provisioning:
         }
 
     def confirm(self) -> tuple[Modules, PlaybookResult | None]:
-        """Make sure that every host is provisioned. Return the modules of each by build, and what the playbook did if
-        it had to run. Raises TestbedError."""
-        self.progress.detail("looking at what is provisioned")
+        """Make sure that every host is provisioned. Return the modules by host and build, and the result of the
+        playbook, None if it did not have to run. Raises TestbedError."""
+        self.progress.detail("checking what is provisioned")
         modules, differs = self._look()
         if not differs:
             return modules, None
@@ -156,7 +157,8 @@ class Provisioning:
         return self.carry_out()
 
     def carry_out(self) -> tuple[Modules, PlaybookResult]:
-        """Run the playbook on all hosts. Return the modules of each by build, and what it did. Raises TestbedError."""
+        """Run the playbook on all hosts. Return the modules by host and build, and the result of the playbook. Raises
+        TestbedError."""
         self.progress.stage("Provisioning the hosts with Ansible", 60)
         outcome = self._playbook_pass()
         modules, differs = self._look()
@@ -165,7 +167,7 @@ class Provisioning:
         return modules, outcome
 
     def _look(self) -> tuple[Modules, list[str]]:
-        """Return the modules that a host has, and what differs from a provisioned host."""
+        """Return the modules by host and build, and the differences from provisioned hosts."""
         modules, differs = {}, []
         for host in self.testbed.hosts:
             modules[host.name], found = confirm(self.agents[host.name], self._wanted[host.name], self.testbed.needs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reach a host, take it for this run and survey it. A host that does not answer is waited for, and finally
+"""Reaching a host, taking it for this run and surveying it. A host that does not answer is waited for, and finally
 restarted."""
 
 import time
@@ -16,15 +16,15 @@ from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import holder_text, is_abandoned
 from orchestrator.testbed.ssh.schema import SshHost
 
-TAKEN_S = 20.0  # how long an agent that lost its controller may take to leave
+TAKEN_S = 20.0  # how long an agent that lost its controller may take to end
 _POLL_S = 2.0
 
 
 class Reaching:
-    """Starts agents on hosts. ``wait``: whether to wait for a host that another run holds; ``on_wait`` is told who
-    holds it.
+    """Starts agents on hosts. ``wait``: whether to wait for a host that another run holds; ``on_wait`` is called with
+    the holder.
 
-    ``interrupted``: set it to give up every wait for a host.
+    ``interrupted``: set it to end every wait for a host.
     """
 
     def __init__(self, progress: Progress, wait: bool, on_wait: Callable[[str], None]) -> None:
@@ -37,7 +37,7 @@ class Reaching:
     ) -> Agent:
         """Return an agent that has taken a host for this run.
 
-        ``patience_s``: how long to wait for a host that does not answer, since it may be restarting; ``restart``:
+        ``patience_s``: how long to wait for a host that does not answer, because it may be restarting; ``restart``:
         whether to restart it with its power command after that and wait once more; ``not_in``: the id of a boot that
         the host is leaving, whose answers and refusals do not count. Raises TestbedError, or HostLost if it stays
         silent.
@@ -73,7 +73,7 @@ class Reaching:
                 self.health.become(host.name, Condition.WELL, "an agent has it")
                 return agent
             except (HostLost, LoginRefused) as error:
-                # A host that goes down or comes up refuses logins.
+                # A host that is shutting down or booting refuses logins.
                 final = isinstance(error, LoginRefused) and not not_in
                 if final or self.interrupted or time.monotonic() > deadline:
                     raise
@@ -87,8 +87,11 @@ class Reaching:
         return HostLost(f"{name} is broken, and not in use by anybody: {self.health.told(name)}.")
 
     def _take(self, name: str, agent: Agent) -> None:
-        """Take a host. If its previous agent was ours, or belonged to a run of this computer that has ended, it leaves
-        by itself or is ended. Another run's agent is waited for, unless its controller has long been silent."""
+        """Take a host. Raises TestbedError if another run holds it and must not be waited for.
+
+        If its previous agent was ours, or belonged to a run of this computer that has ended, it ends by itself or is
+        ended. Another run's agent is waited for, unless its controller has long been silent.
+        """
         mine = holder_now()
         began, told = time.monotonic(), False
         while holder := agent.request(LeaseRequest(mine))["taken_by"]:

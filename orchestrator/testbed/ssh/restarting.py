@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restart hosts between blocks, so that each block has a boot of its own."""
+"""Restarting hosts between blocks, so that each block has a boot of its own."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,17 @@ from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey
 
-_ANSWER_S = 70  # the agent gives its `reboot` 60
+_ANSWER_S = 70  # the agent waits 60 s for its `reboot`
 
 
 def restart_findings(testbed: SshTestbed, surveys: Mapping[str, Survey]) -> dict[str, list[Checked]]:
-    """Return whether each host can be restarted between blocks; empty if the testbed's file does not allow it."""
+    """Return, by host, whether it can be restarted between blocks; without findings if the testbed's file does not
+    allow it."""
     found: dict[str, list[Checked]] = {host.name: [] for host in testbed.hosts}
     if not testbed.restart:
         return found
     mine = ""
-    with contextlib.suppress(OSError):  # no Linux
+    with contextlib.suppress(OSError):  # this is not Linux
         mine = boot_of_computer()
     for name, survey in surveys.items():
         if survey.trouble:
@@ -43,11 +44,11 @@ def go_down(specs: Sequence[SshHost], hosts: Hosts, health: Health) -> None:
     A host that refuses is restarted with its power command. Raises TestbedError if it has none, or if that fails.
     """
     for name, agent in hosts.agents.items():
-        with contextlib.suppress(TestbedError):  # what is not put back now goes with the restart
+        with contextlib.suppress(TestbedError):  # settings that are not restored now are reset by the restart
             leave(agent, name)
             put_back(agent, name, hosts.journal)
     asked = []
-    for host in specs:  # all before the first answer: one may be the way to another
+    for host in specs:  # ask all before waiting, because one may be a jump host of another
         with contextlib.suppress(HostLost):
             hosts.agents[host.name].ask(RestartRequest())
             asked.append(host.name)

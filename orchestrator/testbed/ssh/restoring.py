@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restore hosts that a crashed run left changed."""
+"""Restoring hosts that a crashed run left changed."""
 
 import time
 
@@ -19,7 +19,8 @@ from orchestrator.testbed.ssh.session import HostLogin
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
     """Restore what a crashed run left changed on the hosts. Return sentences on what was restored and what was not.
 
-    ``force``: also end an agent that still holds a host. Raises TestbedError if a run on this computer uses the host.
+    ``force``: also end an agent that still holds a host. Raises TestbedError if a run on this computer uses the
+    testbed.
     """
     said = []
     journal = SettingsJournal(testbed.testbed)
@@ -49,7 +50,7 @@ def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool)
             waited_s = time.monotonic() - began
             if waited_s > 2 * TAKEN_S:
                 return [f"{name}: the agent that has it does not end; nothing was put back. Restart the host."]
-            if waited_s > TAKEN_S:  # what it has not given back, this one does
+            if waited_s > TAKEN_S:  # this agent restores what the other one did not
                 agent.request(BreakLeaseRequest(hard=True))
             time.sleep(0.2)
         said.append(f"{name}: the agent that had it ({holder_text(holder)}) was ended.")

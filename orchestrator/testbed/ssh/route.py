@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each host is reached, from the testbed file, then the inventory, then the user's SSH configuration.
+"""The route to each host: the testbed file takes precedence, then the inventory, then the user's SSH configuration.
 
 OpenSSH itself combines these and logs in, so a host that ``ssh`` reaches is reached here, with the same keys, agents,
 jump hosts and proxies. Only the host key is checked against the project's own pinned keys.
@@ -24,18 +24,18 @@ from orchestrator.testbed.ssh.inventory import Reach, reach, read_inventory
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 
 CONNECT_TIMEOUT_S = 15
-# OpenSSH asks a silent host this often, and gives it up when so many questions in a row have no answer.
+# OpenSSH probes a silent host at this interval, and gives up after so many probes in a row without an answer.
 _ALIVE_INTERVAL_S, _ALIVE_COUNT = 5, 3
-# Nothing can be asked: neither on a terminal (the process has none) nor by a program with a window.
+# OpenSSH cannot ask questions: the process has no terminal, and this disables dialog programs.
 ENVIRONMENT = {"SSH_ASKPASS_REQUIRE": "never"}
 _ALIAS_TOKEN = re.compile(r"(?<!%)((?:%%)*)%k")
-# What a user's configuration may say for an interactive login, and would disturb a conversation between programs.
+# Overrides settings of the user that are meant for interactive logins and would disturb communication with the agent.
 _CONVERSATION = {
     "BatchMode": "yes",
     "ClearAllForwardings": "yes",
     "ForkAfterAuthentication": "no",
     "ForwardX11": "no",
-    "LogLevel": "ERROR",  # at INFO, a server's banner is among the reasons
+    "LogLevel": "ERROR",  # at INFO, a server's banner would appear among the error messages
     "PermitLocalCommand": "no",
     "RemoteCommand": "none",
     "RequestTTY": "no",
@@ -52,8 +52,8 @@ def known_hosts_file() -> Path:
 
 
 def _known_hosts_link() -> Path:
-    """Return a link to the pinned host keys. OpenSSH splits and expands the path that it is given, so the link has a
-    plain name."""
+    """Return a link, with a plain name, to the pinned host keys, because OpenSSH splits and expands the path that it is
+    given."""
     link, file = socket_folder() / "known_hosts", str(known_hosts_file())
     with contextlib.suppress(FileNotFoundError):
         if os.readlink(link) == file:
@@ -67,8 +67,8 @@ def _known_hosts_link() -> Path:
 class Route:
     """How a host is reached: ``ssh ARGUMENTS -- DESTINATION``, with the host key under an alias of its own.
 
-    ``user``: whom OpenSSH logs in as; ``arguments``: what the testbed file and the inventory say, for ssh; ``become``:
-    how to be root there, of BECOME; ``limited``: whether the user's configuration limits the time of a connection.
+    ``user``: the login name; ``arguments``: those of ssh, from the testbed file and the inventory; ``become``: how to
+    become root there, a key of BECOME; ``limited``: the user's configuration sets a connection time-out.
     """
 
     host: str
@@ -81,7 +81,7 @@ class Route:
 
     @property
     def alias(self) -> str:
-        """The name of the host's key among the pinned ones. OpenSSH looks it up in lower case."""
+        """The name of the host's key among the pinned ones, in lower case as OpenSSH looks it up."""
         return f"{self.testbed}.{self.host}".lower()
 
     @property
@@ -92,11 +92,11 @@ class Route:
     def options(
         self, *, known_hosts: Path | None = None, checking: str = "yes", more: Mapping[str, str] | None = None
     ) -> list[str]:
-        """The arguments of ssh that come before the destination; the connection is not shared.
+        """Return the arguments of ssh that come before the destination. The connection is not shared.
 
-        Of a setting, what comes first wins: nothing of the user's or the inventory's weakens the check of the host key.
-
-        ``known_hosts``: a file in place of the pinned keys; ``checking``: StrictHostKeyChecking; ``more``: settings.
+        OpenSSH uses the first value of a setting, so neither the user nor the inventory can weaken the check of the
+        host key. ``known_hosts``: a file in place of the pinned keys; ``checking``: StrictHostKeyChecking; ``more``:
+        further settings.
         """
         settings = {
             "HostKeyAlias": self.alias,
@@ -116,18 +116,20 @@ class Route:
         if not self.limited:
             settings["ConnectTimeout"] = str(CONNECT_TIMEOUT_S)
         words = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-        # Of these, what comes last wins: no terminal, and the socket of a shared connection.
+        # For these options, the last value counts: no terminal, and the socket of a shared connection.
         return [*words, *self.arguments, "-T", "-S", settings["ControlPath"]]
 
     def shared(self, role: str, *, persist_s: int = 0) -> list[str]:
-        """Return `options` for a connection that is shared through the socket ``control``. ``role``: ControlMaster;
-        ``persist_s``: how many seconds the connection outlasts its last user."""
+        """Return `options` for a connection that is shared through the socket ``control``.
+
+        ``role``: ControlMaster; ``persist_s``: how many seconds the connection outlasts its last user.
+        """
         persist = str(persist_s) if persist_s else "no"
         settings = {"ControlMaster": role, "ControlPath": str(self.control), "ControlPersist": persist}
         return self.options(more=settings)
 
     def target(self) -> Target:
-        """How Ansible logs in: the same way, over the connection that is open, where there is one."""
+        """Return how Ansible logs in: the same way, over the open connection if there is one."""
         return Target(self.host, self.user, self.shared("auto", persist_s=30), self.destination, self.become)
 
 
@@ -148,7 +150,7 @@ def routes(testbed: SshTestbed) -> dict[str, Route]:
 
 
 def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
-    # OpenSSH takes the first of several values: the testbed file's, then the inventory's in Ansible's own order.
+    # OpenSSH uses the first of several values: the testbed file's, then the inventory's in Ansible's own order.
     arguments = _arguments(host.name, host.port, host.user, host.key)
     arguments += ["-J", jumps(host.jump)] if host.jump else []
     arguments += by_ansible.ssh_args
@@ -158,12 +160,12 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
     settings = _effective(host.name, [*arguments, "--", destination])
     user = settings["user"][0]
     arguments += _keys_by_alias(settings, destination)
-    if settings.get("channeltimeout", ["none"]) != ["none"]:  # not every OpenSSH knows it
+    if settings.get("channeltimeout", ["none"]) != ["none"]:  # old versions of OpenSSH lack it
         arguments = ["-o", "ChannelTimeout=none", *arguments]
     become: str | None = host.become or ("none" if by_ansible.become is False else None)
     become = become or by_ansible.become_method or ("none" if user == "root" else "sudo")
     if become not in BECOME:
-        raise UserError(f"{host.name}: there is no way to be root by {become} here; there are {', '.join(BECOME)}.")
+        raise UserError(f"{host.name}: {become} is not supported to become root; use one of {', '.join(BECOME)}.")
     return Route(
         host=host.name,
         testbed=testbed.testbed,
@@ -176,8 +178,8 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
 
 
 def jumps(text: str) -> str:
-    """Return the jump hosts of a testbed file, [USER@]HOST[:PORT] separated by commas, in the form of ssh -J: IPv6
-    addresses are in brackets there, even without a port."""
+    """Return the jump hosts of a testbed file, [USER@]HOST[:PORT] separated by commas, in the form of ssh -J, which
+    needs brackets around IPv6 addresses even without a port."""
     return ",".join(_with_brackets(jump) for jump in text.split(","))
 
 
@@ -200,16 +202,17 @@ def _arguments(host: str, port: int | None, user: str | None, key: str | None) -
     if key:
         path = os.path.expanduser(key)
         if not {"%", "$"} & set(path) and not os.path.isfile(path):  # OpenSSH expands these
-            raise UserError(f"The private key {path} of the host {host} is not there.")
+            raise UserError(f"The private key {path} of the host {host} does not exist.")
         arguments += ["-i", path]
     return arguments
 
 
 def _keys_by_alias(settings: Mapping[str, Sequence[str]], destination: str) -> list[str]:
-    """Return ssh's arguments for the files of keys and of certificates, if %k, the alias of the host key, is in a name.
+    """Return ssh's arguments for key and certificate files whose names contain %k, the alias of the host key.
 
-    The user means their own alias or, without one, the destination; OpenSSH would put in `Route.alias`. It tries these
-    files first, in the user's order, and then those that it makes of %k itself, which seldom exist.
+    The user means their own alias or, without one, the destination; OpenSSH would insert `Route.alias`. With these
+    arguments it tries the intended files first, in the user's order, and then those with `Route.alias`, which seldom
+    exist.
     """
     alias = settings.get("hostkeyalias", [destination])[0].replace("%", "%%")
     return [
@@ -227,7 +230,7 @@ def _quoted(path: str) -> str:
 
 def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
     """Return the settings that OpenSSH would use for a host: {setting, in lower case: its values}. Raises UserError
-    with its message about a mistake."""
+    with its message if the configuration is wrong."""
     try:
         done = subprocess.run(
             ["ssh", "-G", *arguments],
@@ -241,7 +244,7 @@ def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
     except FileNotFoundError as error:
         raise TestbedError("ssh is not installed: install the package openssh-client.") from error
     except ValueError as error:
-        raise UserError(f"What is said of reaching {host} has a NUL character in it. Remove that.") from error
+        raise UserError(f"The settings for reaching {host} contain a NUL character. Remove it.") from error
     if done.returncode:
         said = "; ".join(done.stderr.strip().splitlines()[-3:]) or "no message"
         raise UserError(f"OpenSSH does not understand how to reach {host}: {said}")

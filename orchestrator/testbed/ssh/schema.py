@@ -12,7 +12,7 @@ from orchestrator.spec.fields import CpuOrder, Duration, HostName, expected
 from orchestrator.spec.testbed import GATEWAYS, LINKS, ROLES, Host, Link, Testbed
 from orchestrator.spec.tuning import Tuning
 
-_Text = Annotated[str, Field(min_length=1, pattern=r"^[^-\s][^\s]*$")]  # no option for ssh, no second word
+_Text = Annotated[str, Field(min_length=1, pattern=r"^[^-\s][^\s]*$")]  # neither an option for ssh nor several words
 NicName = Annotated[
     str, Field(pattern=r"^[^\s/:]{1,15}$", description="A network interface of the host, such as eth1.")
 ]
@@ -22,12 +22,12 @@ KernelRelease = Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+~_-]*$", exampl
 
 
 class SshHost(Host):
-    """A host that is there: reached by SSH, and given back as it was.
+    """An existing host, reached by SSH and returned to its previous state after a run.
 
-    What is not said here comes from the inventory, if there is one, then from your SSH configuration.
-    ``inventory_host``: its name there, where it has another here. ``nics``: the interface on each link whose other end
-    is another host; ``cpus``: in which order the host's CPUs are taken for gateways, as many as a block has cores;
-    ``other_cpus``: what becomes of the others meanwhile.
+    Settings that are not given here come from the inventory, if there is one, then from your SSH configuration.
+    ``inventory_host``: the host's name in the inventory, if it differs. ``nics``: the interface on each link whose
+    other end is another host; ``cpus``: the order in which a gateway's CPUs are used, as many as a block has cores;
+    ``other_cpus``: the state of its other CPUs meanwhile.
     """
 
     name: HostName
@@ -40,42 +40,42 @@ class SshHost(Host):
     key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="A private key file.")
     jump: _Text | None = Field(default=None, description="A host to go through: [USER@]HOST[:PORT].")
     become: Literal["sudo", "none"] | None = Field(
-        default=None, description="How to be root there; by default sudo, and none for the user root."
+        default=None, description="How to become root; by default sudo, or none for the user root."
     )
     nics: dict[Link, NicName] = Field(default={}, description="The interface on each link to another host.")
     cpus: CpuOrder = "physical-first"
     other_cpus: Literal["off-line", "free"] = Field(
         default="off-line",
-        description="Of a gateway, the CPUs that a block does not use: taken off line, or on line and free of all that "
-        "belongs to a trial, which only variants of this project's module allow.",
+        description="The state of a gateway's CPUs that a block does not use. off-line: they are taken offline; free: "
+        "they stay online, without any work of a trial, which only variants of this project's module allow.",
     )
     kernel: KernelRelease | None = Field(
         default=None,
-        description="The kernel that it is to run, as `uname -r` says it: its package is installed, and the host "
-        "restarted with it, where it runs another. What it boots by default stays.",
+        description="The kernel to run, as printed by `uname -r`. If another one runs, its package is installed and "
+        "the host is restarted with it once. Its default boot entry does not change.",
     )
     power: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         default=None,
         min_length=1,
-        description="A command on this computer, with its arguments, that restarts the host where it has not answered "
+        description="A command on this computer, with its arguments, that restarts the host if it has not answered "
         "for long, such as [ipmitool, -H, bmc.example.org, chassis, power, cycle].",
     )
-    tuning: Tuning = Field(default=Tuning(), description="What is set while a run uses the host.")
+    tuning: Tuning = Field(default=Tuning(), description="Settings of the host while a run uses it.")
     modules: Literal["auto", "build"] = Field(
         default="auto",
-        description="build: always built on the host. auto: those that this computer has built for the host's kernel, "
-        "else built there.",
+        description="build: always build them on the host. auto: use those that this computer has built for the host's "
+        "kernel, or else build them on the host.",
     )
 
     @model_validator(mode="after")
     def _one_use_of_a_nic(self) -> "SshHost":
         if len(set(self.nics.values())) != len(self.nics):
-            raise expected("another interface for each link")
+            raise expected("a different interface for each link")
         return self
 
 
 class SshTestbed(Testbed):
-    """Hosts that are there, reached by SSH. ``inventory``: an Ansible inventory that says how to reach them."""
+    """Existing hosts, reached by SSH. ``inventory``: an Ansible inventory that says how to reach them."""
 
     provider: Literal["ssh"]
     inventory: Annotated[str, Field(min_length=1)] | None = Field(
@@ -83,8 +83,8 @@ class SshTestbed(Testbed):
     )
     restart: bool = Field(
         default=False,
-        description="Whether the hosts may be restarted before each block of a spec with several boots, so that its "
-        "intervals count what differs from one boot to the next.",
+        description="Whether the hosts may be restarted before each block of a spec with several boots, so that "
+        "intervals include the variation between boots.",
     )
     restart_within_s: Duration = Field(
         default=300.0, alias="restart_within", description="How long a host may take to be back after a restart."
@@ -118,11 +118,12 @@ class SshTestbed(Testbed):
         return self.model_copy(update={"inventory": str(folder / os.path.expanduser(self.inventory))})
 
     def clashes(self, others: Sequence[Testbed]) -> Iterator[str]:
-        """A host can be used once at a time."""
+        """Yield which hosts are also in other testbeds: a host can be used only once at a time."""
         for other in others:
             if isinstance(other, SshTestbed) and other.testbed != self.testbed:
                 for address, _ in sorted(self._addresses & other._addresses):
-                    yield f"{self.testbed} and {other.testbed} have the same host {address}. It can be in one of them."
+                    same = f"{self.testbed} and {other.testbed} have the same host {address}."
+                    yield f"{same} It can be in only one of them."
 
     @property
     def _addresses(self) -> set[tuple[str, int]]:

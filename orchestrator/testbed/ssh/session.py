@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log in to a host with OpenSSH: a command there, whose input and output are a socket here."""
+"""Logging in to a host with OpenSSH: a command runs there, with its input and output connected to a socket here."""
 
 import contextlib
 import os
@@ -19,19 +19,19 @@ from orchestrator.testbed.ssh.failures import is_about_host_key, quoted, sentenc
 from orchestrator.testbed.ssh.keys import refusal, words_of_end
 from orchestrator.testbed.ssh.route import ENVIRONMENT, Route
 
-# To connect, by way of jump hosts, and to log in: also with a key that waits for a touch.
+# To connect, also through jump hosts, and to log in, also with a hardware key that must be touched.
 _LOGIN_TIMEOUT_S = 60
 _ENDS_WITHIN_S = 2.0
 _FAILED_ITSELF = 255  # ssh(1), EXIT STATUS
 _MOST_NOISE = 1 << 20
 _MOST_SAID = 1 << 16
-_DEBUG = re.compile(r"debug\d: ")  # where the inventory gives -v
-_running: list["subprocess.Popen[bytes]"] = []  # ended ones are waited for when the next is started
+_DEBUG = re.compile(r"debug\d: ")  # printed if the inventory gives -v
+_running: list["subprocess.Popen[bytes]"] = []  # ended processes are reaped when the next one is started
 
 
 @dataclass(frozen=True, slots=True)
 class HostLogin:
-    """A Login through OpenSSH. ``testbed_file``: what a user names to enroll the host's key."""
+    """A Login through OpenSSH. ``testbed_file``: the name with which a user enrols the host's key."""
 
     route: Route
     testbed_file: str
@@ -47,10 +47,10 @@ class HostLogin:
         return self.route.become
 
     def run(self, command: str, patience: float = 1.0) -> "Session":
-        """See Login.run. Ansible uses the same connection at the same time."""
-        self.route.control.unlink(missing_ok=True)  # one that is left, or whose host may be gone
+        """See Login.run. Ansible may use the same connection at the same time."""
+        self.route.control.unlink(missing_ok=True)  # left over from an earlier connection, which may be dead
         arguments = [*self.route.shared("yes"), "--", self.route.destination]
-        # What a shell prints when it starts is not the command's: the mark is what it prints last.
+        # Output that a shell prints when it starts is not the command's; it ends with the mark.
         mark = f"orch-{secrets.token_hex(8)}"
         session = Session([*arguments, f"echo {mark}; {command}"])
         try:
@@ -67,7 +67,7 @@ class HostLogin:
         return session
 
     def _failure(self, session: "Session", printed: str) -> TestbedError:
-        """``printed``: what standard output had in place of the mark."""
+        """Return the error of a failed login. ``printed``: the standard output in place of the mark."""
         said = session.lines()
         if session.status not in (None, _FAILED_ITSELF):
             words = quoted([*said, *printed.splitlines()])
@@ -84,13 +84,13 @@ class HostLogin:
 
 
 class Session:
-    """A Channel that is an OpenSSH process, which ends when its input does."""
+    """A Channel backed by an OpenSSH process, which ends when its input does."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         for ended in [process for process in _running if process.poll() is not None]:
             _running.remove(ended)
         self._socket, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads can fill up
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe could fill up, because nobody reads it
         with theirs:
             self._process = subprocess.Popen(
                 ["ssh", *arguments],
@@ -98,13 +98,13 @@ class Session:
                 stdout=theirs.fileno(),
                 stderr=self._errors.fileno(),
                 env={**os.environ, **ENVIRONMENT},
-                start_new_session=True,  # no terminal; and Ctrl-C is for this program, which has things to put back
+                start_new_session=True,  # no terminal; and Ctrl-C must only reach this program, which then cleans up
             )
         _running.append(self._process)
         self.settimeout, self.sendall, self.recv = self._socket.settimeout, self._socket.sendall, self._socket.recv
 
     def wait_for(self, end: bytes, timeout_s: float) -> None:
-        """Read until the output ends with ``end``, and no more. Raises TimeoutError, EOFError, OSError."""
+        """Read until the output ends with ``end``, and no further. Raises TimeoutError, EOFError or OSError."""
         deadline = time.monotonic() + timeout_s
         read = b""
         while not read.endswith(end):
@@ -125,13 +125,13 @@ class Session:
 
     @property
     def status(self) -> int | None:
-        """Return the exit status of OpenSSH: that of the command, or _FAILED_ITSELF; None while it runs."""
+        """The exit status of OpenSSH: the command's, or _FAILED_ITSELF; None while it runs."""
         return self._process.poll()
 
     def said(self) -> str:
         """See Channel.said."""
         lines = self.lines()
-        # OpenSSH gives up a silent host without a word, at this LogLevel.
+        # At this LogLevel, OpenSSH gives up on a silent host without a message.
         return lines[-1] if lines else "the host fell silent" if self.status == _FAILED_ITSELF else ""
 
     @property

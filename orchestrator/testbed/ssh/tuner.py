@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Apply the tuning of hosts in the order in which settings become available, without those that a host refuses."""
+"""Applying the tuning of hosts in the order in which settings become available, except settings that a host refuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,37 +19,37 @@ class Tuner:
     """Applies the settings of hosts and their tuning.
 
     The returned records have ``settings`` and ``settings_before``, {name: value}, and ``settings_refused``, {name:
-    {"key": in the file, "said": by the host}}.
+    {"key": the key in the file, "said": the host's message}}.
     """
 
     def __init__(self, hosts: Hosts, progress: Progress) -> None:
         self._hosts, self._progress = hosts, progress
-        self._told: set[str] = set()  # each remark once
+        self._told: set[str] = set()  # remarks that were shown, because each is shown once
 
     def at_home(self, host: SshHost, online: Mapping[str, str], cpus: Sequence[int]) -> dict[str, Any]:
-        """Set the host's CPUs (``online``), then what creates queues, then where packets go, while the interfaces are
-        in the host's own namespace.
+        """Set the host's CPUs (``online``), then settings that create queues, then packet steering, while the
+        interfaces are in the host's own namespace.
 
         ``cpus``: those of the block. Raises TestbedError if a host refuses what its file asks for.
         """
         agent, nics = self._hosts.agents[host.name], list(host.nics.values())
         for sentence in agent.request(UnlinkRequest(), timeout_s=60)["left"]:
-            self._tell(f"{host.name}: {sentence} It is tried again in the end.")
+            self._tell(f"{host.name}: {sentence} This is retried at the end of the run.")
         applied = self._hosts.apply_settings(host.name, online)
         can = agent.request(TunablesRequest(nics))
         threads = threads_of(host.tuning, can)
-        if threads:  # with them goes what there was to set on them
+        if threads:  # which settings exist depends on which threads are online
             applied = joined(applied, self._apply(host, threads))
             can = agent.request(TunablesRequest(nics))
         tuned = self._apply(host, before_links(host.name, host.tuning, can, len(cpus)))
-        can = agent.request(TunablesRequest(nics))  # what there is to tune depends on what was tuned
-        # Interrupts have their turn in `in_roles`.
+        can = agent.request(TunablesRequest(nics))  # which settings exist depends on those applied before
+        # Interrupts are set in `in_roles`.
         now = {nic: {"steering": one["steering"]} for nic, one in can["nics"].items()}
         steered = self._apply(host, after_queues(host.name, host.tuning, {"nics": now}, cpus))
         return joined(applied, joined(tuned, steered))
 
     def in_roles(self, host: SshHost, cpus: Sequence[int]) -> dict[str, Any]:
-        """Direct the interrupts of the interfaces, which are up in their roles now; drivers request interrupts only
+        """Direct the interrupts of the interfaces, which are up in their roles now. Drivers request interrupts only
         then.
 
         Raises TestbedError as `at_home` does.
@@ -66,7 +66,7 @@ class Tuner:
             key = key_of(name)
             if key in asked:
                 raise TestbedError(
-                    f"{host.name} refuses tuning.{key}: {said.rstrip('.')}. Ask for another value, or say null to "
+                    f"{host.name} refuses tuning.{key}: {said.rstrip('.')}. Use another value, or null to "
                     "leave it as it is."
                 )
             remark = f"{host.name}: tuning.{key} is left out, since the host refuses it: {said}"

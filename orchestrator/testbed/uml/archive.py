@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One archive of everything a lab boots from (kernel, modules, provisioned disk), so that another computer need not
-build it.
+"""Exporting and importing an archive of everything a lab boots from (kernel, modules, provisioned disk), so that
+another computer need not build it.
 
-A tar file compressed with xz. Its members are the products' folders as in the cache, without the kernel's headers, and
-``manifest.json`` with a SHA-256 of every file.
+It is a tar file compressed with xz. Its members are the products' folders as in the cache, without the kernel's
+headers, and ``manifest.json`` with the SHA-256 of every file.
 """
 
 import json
@@ -58,7 +58,8 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
 
 
 def import_archive(source: Path) -> list[cache.Product]:
-    """Check every file of an archive, put its products into the cache, and return them."""
+    """Check every file of an archive, put its products into the cache, and return them. Raises UserError if the archive
+    is damaged or not one of `orch cache export`."""
     root = cache_home()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:

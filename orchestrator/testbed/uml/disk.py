@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provisioned disk of lab machines: the lab image after Ansible, made once and shared by copy-on-write.
+"""The provisioned disk of lab machines: the lab image, provisioned by Ansible once and shared by copy-on-write.
 
 The product ``lab-disk`` has ``root.ext4`` (sparse). It is finished only after the lab's own check: the lab kernel boots
 from it, and every module build loads and is the one that was built.
@@ -42,10 +42,11 @@ class LabProducts(Products):
 
 
 def lab_products(progress: Progress, own: Sequence[OwnCode] = (), packages: Sequence[str] = ()) -> LabProducts:
-    """Kernel, modules and provisioned disk, from the cache or made now; the image only for a new disk.
+    """Return the kernel, modules and provisioned disk, from the cache or built now; the image is built only for a new
+    disk.
 
-    The disk has the builds of all shipped variants, so that whatever an experiment chooses of them, it finds this disk;
-    and the builds of its ``own`` code, with which it is another disk. So it is with ``packages`` of a testbed file.
+    The disk has the builds of all shipped variants, so that experiments with any of them share it. The builds of an
+    experiment's ``own`` code, or ``packages`` of a testbed file, make it a different disk.
     """
     kernel = lab_kernel(progress)
     made = {build.name: lab_module(build, progress) for build in needed_builds(own)}
@@ -87,7 +88,7 @@ def _provision(
         progress.detail("checking that every module build loads")
         crypto = check_modules(lab, "lab1", release, builds)["crypto"]
         if not crypto:
-            raise TestbedError("The lab kernel does not say which code encrypts: its patches are not in it.")
+            raise TestbedError("The lab kernel does not report its crypto implementation: our patches are not in it.")
         _shut_down(lab)
     (folder / "modules.tar").unlink()
     return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": str(crypto)}
@@ -119,7 +120,8 @@ def _shut_down(lab: Lab) -> None:
 
 
 def bootable_products() -> list[cache.Product]:
-    """Return the cached kernel, modules and disk that this checkout boots from, with all variants. Nothing is built."""
+    """Return the cached kernel, modules and disk that this checkout boots from, with all variants. Nothing is built.
+    Raises TestbedError if one is missing."""
     products = lab_products(_OnlyCached())
     return [products.kernel, *products.builds.values(), products.disk]
 
@@ -135,7 +137,7 @@ def cached_products() -> list[cache.Product]:
 
 
 class _OnlyCached:
-    """A Progress that refuses to let anything be built."""
+    """A Progress that raises TestbedError as soon as something would be built."""
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
         raise TestbedError(f"Not everything is in the cache yet (next would be: {title}). Run `orch lab up` first.")

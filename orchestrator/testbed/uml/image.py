@@ -22,15 +22,14 @@ _LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
 
 
 def image_inputs(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what the image is made from. ``packages``: those of a testbed file, in addition to the lab's own."""
+    """Return the inputs of the image. ``packages``: those of a testbed file, in addition to the lab's own."""
     further = named_packages(packages)
     size = {"packages": further, "size": LARGER_SIZE} if further else {"size": SIZE}
     return {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), **size, "form": 1}
 
 
 def lab_image(progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
-    """Return the image, from the cache or built now (about a minute). Raises TestbedError for a package that Debian
-    lacks."""
+    """Return the image, from the cache or built now (about a minute). Raises TestbedError if Debian lacks a package."""
     return cache.obtain(
         "lab-image",
         image_inputs(packages),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lab machine: User-Mode Linux, started in a lab."""
+"""Lab machines: User-Mode Linux processes, started in a lab."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is needed to boot a lab machine.
+    """The parameters of a lab machine.
 
     ``cpus``: the number of virtual CPUs; ``links``: the names of its links, which become its devices vec1, vec2 and so
     on. vec0 is for the controller. ``arguments``: additional kernel command-line arguments.
@@ -50,7 +50,7 @@ def boot(lab: Lab, machine: Machine) -> str:
         "init=/sbin/orch-init",
         "panic=-1",
         "quiet",
-        "bonding.max_bonds=0",  # else the driver makes a bond that nobody asked for
+        "bonding.max_bonds=0",  # otherwise the driver creates a bond
         f"orch.name={machine.name}",
         f"orch.address={address_of(machine.number)}/24",
     ]

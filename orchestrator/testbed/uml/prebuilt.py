@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of a lab that was built elsewhere: downloaded, and checked against a pinned SHA-256."""
+"""Downloading archives of a lab that was built elsewhere, and checking them against a pinned SHA-256."""
 
 import hashlib
 import http.client
@@ -52,7 +52,7 @@ def wanted_digests(given: str | None) -> dict[str, str]:
     """
     if given is not None:
         if not _SHA256.fullmatch(given.lower()):
-            raise UserError(f"--sha256 is 64 hexadecimal digits, and not {given!r}.")
+            raise UserError(f"--sha256 must be 64 hexadecimal digits, not {given!r}.")
         return {given.lower(): "--sha256"}
     found = pinned()
     if not found:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded lab as a testbed, for a run."""
+"""The embedded lab as the testbed of a run."""
 
 import os
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a testbed file says for the provider ``uml``."""
+"""The testbed file of the provider ``uml``."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -35,11 +35,10 @@ class UmlTestbed(Testbed):
     """The embedded lab: machines on this computer.
 
     With ``clock: virtual`` a machine has more virtual CPUs than run at a time (``slots``); each has a clock that
-    advances only while it runs. ``quantum_s`` (seconds) is how far one of these clocks may run ahead of the others.
-    ``slots`` None: as many as this process may use cores of the computer. A cell has at most ``cores`` of them:
-    with ``role_cpus`` own in each gateway, while the client and the server have others; with shared in all, for all
-    roles. ``links``: how received packets come to the CPUs of a role. ``packages``: Debian packages that the
-    machines have beside those of the lab's image.
+    advances only while it runs. ``quantum_s`` (seconds): how far one of these clocks may run ahead of the others.
+    ``slots`` None: as many as this process may use cores of the computer. ``cores``: the maximum number of virtual CPUs
+    of a cell, in each gateway if ``role_cpus`` is own, in the whole machine if it is shared. ``links``: how received
+    packets get to the CPUs of a role. ``packages``: Debian packages to install in addition to those of the lab's image.
     """
 
     provider: Literal["uml"]
@@ -51,13 +50,13 @@ class UmlTestbed(Testbed):
     )
     role_cpus: RoleCpus = Field(
         default=SHARED_CPUS,
-        description="own: each role has virtual CPUs of its own, as hosts of their own would, the default in virtual "
+        description="own: each role has virtual CPUs of its own, as on separate hosts, the default in virtual "
         "time; shared: all roles share the machine's, the default and the only choice in real time.",
     )
     cores: _VirtualCpus | None = Field(
         default=None,
-        description="In virtual time: how many virtual CPUs a cell may have at most: each gateway, or with role_cpus "
-        "shared the whole machine.",
+        description="In virtual time: the maximum number of virtual CPUs of a cell, in each gateway, or if role_cpus "
+        "is shared in the whole machine.",
     )
     slots: _VirtualCpus | None = Field(
         default=None,
@@ -67,7 +66,7 @@ class UmlTestbed(Testbed):
     quantum_s: Quantum = Field(default=DEFAULT_QUANTUM_S, alias="quantum")
     links: LinkKind = Field(
         default=VETH,
-        description="How received packets come to the CPUs of a role. veth: they stay on the CPU that sent them, the "
+        description="How received packets get to the CPUs of a role. veth: they stay on the CPU that sent them, the "
         "default in real time; rss: a gateway spreads them by a hash of their outer headers; steered: flows take the "
         "gateway's CPUs in turn, the default in virtual time.",
     )
@@ -121,7 +120,7 @@ class UmlTestbed(Testbed):
             raise expected(
                 f"one host with all roles, or links: {VETH}",
                 because=f"links: {info.data['links']} is for virtual Ethernet inside a machine, and a link between two "
-                "machines is none",
+                "machines is not one",
             )
         return hosts
 
@@ -159,7 +158,8 @@ class UmlTestbed(Testbed):
         return self.slots
 
     def clashes(self, others: Sequence[Testbed]) -> Iterator[str]:
-        """All testbeds of a pool divide and steer in the same way."""
+        """Yield where the testbed divides CPUs or steers packets differently from others: all testbeds of a pool must
+        agree."""
         first = others[0] if others else self
         if not isinstance(first, UmlTestbed) or self.clock != first.clock:
             return
@@ -168,5 +168,5 @@ class UmlTestbed(Testbed):
             if mine != theirs:
                 yield (
                     f"{self.testbed} has {name}: {mine}, and {first.testbed} has {name}: {theirs}. Cores mean "
-                    "something else with each, so all testbeds of a pool have the same."
+                    "something else with each, so all testbeds of a pool must have the same."
                 )
