@@ -15,7 +15,7 @@ class Capabilities:
     """What a testbed can do.
 
     ``max_cores``, ``min_cores``: the most and the fewest processors that the hosts can use. ``cores_by``: how their
-    number is set (``boot``: by a restart; ``off line``: the others are taken off line; ``free``: nothing of a trial
+    number is set (``boot``: by a restart; ``offline``: the others are taken offline; ``free``: nothing of a trial
     goes to the others; ``as they are``). ``reasons``: the cause of a limit by its name (cores, few_cores, variants), as
     in {"cores": "this computer has 2 cores"}. ``testbeds``: how many carry blocks at the same time; more than one in a
     pool. ``clock``: real or virtual; ``slots``: in virtual time, how many virtual CPUs run at a time, else None.

@@ -17,10 +17,10 @@ FREE = "free"  # a value of other_cpus
 # Why trials do not use a CPU: the values of ``unusable`` in `cpu_rows`, each with the predicate of a sentence whose
 # subject is, for instance, "CPUs 4-7".
 WHY = {
-    "smt": "are second threads that the kernel keeps off line, since SMT is off",
-    "smt-forced": "are second threads that the kernel keeps off line until its next boot (nosmt=force)",
+    "smt": "are second threads that the kernel keeps offline, since SMT is off",
+    "smt-forced": "are second threads that the kernel keeps offline until its next boot (nosmt=force)",
     "absent": "could not be started by the kernel",
-    "unknown": "are off line, and were before a run",
+    "unknown": "are offline, and were before a run",
     "isolated": "are kept from programs by the kernel (isolcpus=, or a cpuset)",
     "affinity": "may not be used by this login (CPUAffinity= of systemd, a cpuset, or taskset)",
 }
@@ -196,7 +196,7 @@ def online_states(host: SshHost, cpus: Sequence[Mapping[str, Any]], chosen: Coll
                 states[cpu] = str(int(wanted))
             elif not wanted and row["online"]:
                 raise TestbedError(
-                    f"{host.name} cannot take its CPU {cpu} off line, and the block uses {len(chosen)} of its CPUs "
+                    f"{host.name} cannot take its CPU {cpu} offline, and the block uses {len(chosen)} of its CPUs "
                     f"(cpus: {host.cpus}), without that one. Put it first in cpus, or set other_cpus: free."
                 )
     return states

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host whose CPUs cannot go off line: the block's CPUs carry the trial, and the others stay free of it."""
+"""A host whose CPUs cannot go offline: the block's CPUs carry the trial, and the others stay free of it."""
 
 import json
 from pathlib import Path

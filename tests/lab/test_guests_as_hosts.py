@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider ssh on QEMU guests: another kernel, systemd, virtio, and CPUs that can be taken off line."""
+"""The provider ssh on QEMU guests: another kernel, systemd, virtio, and CPUs that can be taken offline."""
 
 import json
 from pathlib import Path

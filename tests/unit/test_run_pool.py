@@ -131,7 +131,7 @@ def test_machines_on_one_computer_never_have_more_virtual_cpus_than_it_has_cores
 def test_a_pool_can_do_what_each_of_its_testbeds_can() -> None:
     def rack(most: int, *variants: str) -> MemberCapabilities:
         why = {"cores": f"left has {most} CPUs for it"}
-        return MemberCapabilities(Capabilities(most, "off line", ("site-to-site",), variants, why), None, 2, 2)
+        return MemberCapabilities(Capabilities(most, "offline", ("site-to-site",), variants, why), None, 2, 2)
 
     able = pool_capabilities({"a": rack(8, "vanilla", "inline"), "b": rack(4, "vanilla")})
     assert (able.max_cores, able.variants, able.testbeds) == (4, ("vanilla",), 2)

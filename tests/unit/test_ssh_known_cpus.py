@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CPUs that are off line count as cores all the same: those that a run took off line."""
+"""Which CPUs that are offline count as cores all the same: those that a run took offline."""
 
 from pathlib import Path
 from typing import Any

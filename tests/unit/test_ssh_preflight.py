@@ -176,7 +176,7 @@ def cpu_findings(testbed: SshTestbed | None = None, **changes: Any) -> list[Chec
 
 def test_cpus_that_the_kernel_keeps_from_programs_are_named_with_what_to_do() -> None:
     first, isolated, ticks = cpu_findings(kernel_command_line="ro isolcpus=1-2 nohz_full=2")
-    assert first.what == "4 of 4 on line; they can be taken off line"
+    assert first.what == "4 of 4 online; they can be taken offline"
     assert (isolated.need, isolated.found) == (Need.ADVICE, False)
     assert "CPUs 1-2 are kept from programs by the kernel (isolcpus=" in isolated.what
     assert "without isolcpus=" in isolated.remedy
@@ -187,14 +187,14 @@ def test_cpus_that_cannot_come_on_line_are_named() -> None:
     off = {"online": False, "can_go_offline": True, "core": None, "package": None, "node": 0, "off_because": "smt"}
     cpus = [*facts()["cpus"], {"cpu": 4, **off}, {"cpu": 5, **off}]
     first, smt = cpu_findings(cpus=cpus)
-    assert first.what == "4 of 6 on line; those can be taken off line"
-    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps off line")
+    assert first.what == "4 of 6 online; those can be taken offline"
+    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps offline")
     assert "tuning.smt: true" in smt.remedy
     (only,) = cpu_findings(bed(tuning={"smt": True}), cpus=cpus)
     assert only.name == "CPUs"
     forced = [{**row, "off_because": row.get("off_because") and "smt-forced"} for row in cpus]
     _, smt = cpu_findings(bed(tuning={"smt": True}), cpus=forced)  # which cannot bring them back
-    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps off line until its next boot")
+    assert smt.what.startswith("CPUs 4-5 are second threads that the kernel keeps offline until its next boot")
     assert "without nosmt=force" in smt.remedy
 
 

@@ -277,7 +277,7 @@ def test_restarts_teach_estimates_apart_from_blocks_without(tmp_path: Path, monk
     assert [lessons("ssh", own_boots=own).prepare_s for own in (False, True)] == [5.0, 180.0]
     learn("restart/ssh", 95.0)
     assert lessons("ssh", own_boots=True).prepare_s == 95.0
-    restarted = Capabilities(2, "off line", (), (), restarts=True)
+    restarted = Capabilities(2, "offline", (), (), restarts=True)
     assert [restarted.own_boots(boots) for boots in (1, 2)] == [False, True]
     assert not replace(restarted, cores_by="boot").own_boots(2)  # a block's preparation has the restart in it anyway
     assert not replace(restarted, restarts=False).own_boots(2)

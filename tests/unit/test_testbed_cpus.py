@@ -140,7 +140,7 @@ def test_the_others_go_off_line_unless_they_are_to_stay_free() -> None:
 
 def test_a_cpu_that_cannot_go_off_line_is_told_and_may_stay_free() -> None:
     cpus = hot_pluggable(host(1, 4, 1))
-    with pytest.raises(TestbedError, match=r"h cannot take its CPU 0 off line.* or set other_cpus: free"):
+    with pytest.raises(TestbedError, match=r"h cannot take its CPU 0 offline.* or set other_cpus: free"):
         online_states(gateway(), cpus, [1])
     assert online_states(gateway(other_cpus="free"), cpus, [1]) == {1: "1"}
 

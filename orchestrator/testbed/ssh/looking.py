@@ -30,7 +30,7 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway, known_needs, l
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 _UNCONFINED = (
-    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is on line; with "
+    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is online; with "
     "other_cpus: off-line it can be measured"
 )
 
@@ -138,13 +138,13 @@ def hosts_capabilities(testbed: SshTestbed) -> Capabilities:
         fixed = [cpu["cpu"] for cpu in cpus if cpu["online"] and not cpu["can_go_offline"]]
         if len(fixed) > least:
             least = len(fixed)
-            reasons["few_cores"] = f"{host.name} cannot take its CPUs off line, and its other_cpus is not free"
+            reasons["few_cores"] = f"{host.name} cannot take its CPUs offline, and its other_cpus is not free"
     topologies: tuple[str, ...] = ("site-to-site", "gateway-to-gateway")
     if not any("client" in host.roles for host in testbed.hosts):
         topologies = ("gateway-to-gateway",)
     if why_not:
         reasons["variants"] = "; ".join(why_not)
-    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "off line")
+    how = "as they are" if least == most else " and ".join(sorted(ways)).replace("off-line", "offline")
     return Capabilities(
         most, how, topologies, tuple(variants), reasons, min_cores=min(least, most), restarts=testbed.restart
     )

@@ -109,7 +109,7 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Checked]:
     fixed = [row["cpu"] for row in rows if row["cpu"] and row["online"] and not row["can_go_offline"]]
     can = "can" if len(rows) > 1 and not fixed else "cannot"
     which = "those" if len(online) < len(rows) else "they"
-    what = f"{len(online)} of {len(rows)} on line; {which} {can} be taken off line"
+    what = f"{len(online)} of {len(rows)} online; {which} {can} be taken offline"
     yield Checked.of("CPUs", Need.INFORMATION, True, what)
     try:
         none_left = has_gateway(host) and not cpu_order(host.name, host.cpus, rows)
@@ -119,9 +119,9 @@ def _of_cpus(host: SshHost, facts: Mapping[str, Any]) -> Iterator[Checked]:
     if trouble and has_gateway(host):
         yield Checked.of("CPUs for trials", Need.REQUIRED, False, trouble, "Change cpus: in the host's entry.")
     remedies = {
-        "smt": "tuning.smt: true brings them on line for a run.",
+        "smt": "tuning.smt: true brings them online for a run.",
         "smt-forced": "Start the host without nosmt=force on the kernel's command line to have them.",
-        "unknown": "If a run that crashed left them so, `orch restore` puts them back. Else bring them on line, or "
+        "unknown": "If a run that crashed left them so, `orch restore` puts them back. Else bring them online, or "
         "name them in cpus:.",
         "isolated": "A run does not use them. Start the host without isolcpus= on the kernel's command line, and "
         "without a cpuset partition.",
