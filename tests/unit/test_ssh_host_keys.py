@@ -74,7 +74,7 @@ def test_a_pinned_key_that_is_none_is_told_with_its_line(site: Site, line: str) 
     site.key("id_ed25519")
     with pytest.raises(UserError, match=r"known_hosts, line 2: this is not a host key of bed.left"):
         enrolled(site, f"# first\n{line}\n")
-    with pytest.raises(LoginRefused, match="known_hosts, line 2: this is no host key"):
+    with pytest.raises(LoginRefused, match="known_hosts, line 2: this is not a host key"):
         site.login(bed()).run("true")
 
 

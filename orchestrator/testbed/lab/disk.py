@@ -59,8 +59,10 @@ def disk_inputs(image: str, builds: Mapping[str, cache.Product]) -> dict[str, An
 
 @contextmanager
 def provisioning(folder: Path, image: cache.Product) -> Iterator[tuple[Lab, Path]]:
-    """Context manager that yields a lab and, in ``folder``, a writable copy of the image's disk for a machine in it. The
-    disk is complete if the context ends without an error."""
+    """Context manager that yields a lab and, in ``folder``, a writable copy of the image's disk for a machine in it.
+
+    The disk is complete if the context ends without an error.
+    """
     disk = folder / DISK
     copy_disk(image.path / DISK, disk)
     lab = Lab.start()
