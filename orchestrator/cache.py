@@ -155,7 +155,7 @@ def obtain(
             temporary.rename(final)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise TestbedError(f"{title}: {error}. Nothing half-made was left in {folder}.") from error
+            raise TestbedError(f"{title}: {error}. No partial result was left in {folder}.") from error
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -41,7 +41,7 @@ _OF_THE_PATH = {
     errno.EPERM: "Change its permissions, or name another place.",
     errno.EROFS: "Name a place that can be written.",
     errno.ENAMETOOLONG: "Name something shorter.",
-    errno.ENOTDIR: "Check the name: a part of it is no folder.",
+    errno.ENOTDIR: "Check the name: a part of it is not a folder.",
     errno.EISDIR: "Name a file.",
     errno.ELOOP: "Its symbolic links lead in a circle; name what they should lead to.",
     errno.ENOENT: "Check the name; it may have been removed meanwhile.",

@@ -171,7 +171,7 @@ class Registry:
         value = extension.load()
         if lacking := [name for name in self.needs if not hasattr(value, name)]:
             raise UserError(
-                f"{extension.path or extension.name} is none of the {self.kind} as it stands: its {self.attribute} "
+                f"{extension.path or extension.name} cannot be one of the {self.kind}: its {self.attribute} "
                 f"lacks {', '.join(lacking)}. docs/extending.md says what it needs."
             )
         return value
@@ -181,12 +181,12 @@ class Registry:
         module = path / "__init__.py" if path.is_dir() else path
         if not module.is_file() or module.suffix != ".py":
             raise UserError(
-                f"{name} is no module: there is no file {module}. Name a file that ends in .py, or a folder with an "
+                f"{name} is not a module: there is no file {module}. Name a file that ends in .py, or a folder with an "
                 "__init__.py."
             )
         if path.stem in self.own:
             raise UserError(
-                f"{name} would go by the name {path.stem}, which is one of this program's own {self.kind}. Give it "
+                f"{name} would have the name {path.stem}, which is one of this program's own {self.kind}. Give it "
                 "another name."
             )
         return Extension(self.kind, path.stem, f":{self.attribute}", name, path)

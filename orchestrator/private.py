@@ -65,8 +65,8 @@ def lab_base() -> Path:
 
 def _no_sockets() -> TestbedError:
     return TestbedError(
-        f"No socket can be made in any of {', '.join(map(str, bases()))}: these paths are too long, or not plain, or "
-        "their file systems have no sockets. Set TMPDIR to a short path such as /tmp."
+        f"No socket can be created in any of {', '.join(map(str, bases()))}: these paths are too long, have "
+        "spaces or other separators, or their file systems have no sockets. Set TMPDIR to a short path such as /tmp."
     )
 
 

@@ -65,7 +65,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
     from orchestrator.testbed.pool import pool_capabilities
 
     if request.on_change is not None and (request.on_change not in DECISIONS or request.resume is None):
-        raise UserError(f"--on-change goes with --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
+        raise UserError(f"--on-change needs --resume and is {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}.")
     results = request.results
     found = None if request.resume is None else _run_to_resume(request.resume, results)
     before = _arguments_of(found) if found else {}
@@ -106,8 +106,8 @@ def measure(request: Request, displays: Displays) -> "Summary":
                     "abort"
                     if request.yes
                     else display.ask(
-                        ["Since the run was begun, something has changed:", *(f"  {change}" for change in changes)],
-                        "What now: keep what was measured, rerun what the change concerns, or abort?",
+                        ["Something has changed since the run began:", *(f"  {change}" for change in changes)],
+                        "Keep the results, rerun the affected trials, or abort?",
                         DECISIONS,
                     )
                 )
@@ -125,7 +125,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
 def busy_override(busy: str | None) -> list[str]:
     """Return --busy as arguments of --set. Raises UserError for an invalid word."""
     if busy not in (None, "reject", "mark"):
-        raise UserError(f"--busy is reject or mark, and not {busy}.")
+        raise UserError(f"--busy is reject or mark, not {busy}.")
     return [] if busy is None else [f"busy={busy}"]
 
 
@@ -150,7 +150,7 @@ def _run_to_resume(given: Path, results: Path) -> Path:
             raise UserError(f"There is no run {given} in {results}. Give its directory: results/EXPERIMENT/RUN-ID.")
         given = below[0]
     if given.is_file():
-        raise UserError(f"{given} is a file: an archive of a run is only read. Unpack it, and go on with the folder.")
+        raise UserError(f"{given} is a file: an archive of a run is read-only. Unpack it, and resume the folder.")
     return find_run(given)
 
 
@@ -212,7 +212,7 @@ def run_experiment(
     summary = measure(request, lambda provider, slots, role_cpus: Bar())
     if summary.interrupted or summary.stopped or summary.unusable:
         why = summary.stopped or "; ".join(str(gap["reason"]) for gap in summary.given_up) or "it was interrupted"
-        raise TestbedError(f"The run did not come to its end: {why}. Go on with resume={str(summary.path)!r}.")
+        raise TestbedError(f"The run did not finish: {why}. Resume it with resume={str(summary.path)!r}.")
     if report:
         from orchestrator.analysis import make_report
 

@@ -28,7 +28,7 @@ def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
     boots = planned.repetitions.boots
     if boots == 1:
         return ""
-    spread = "in passes over the core counts, each in an order of its own" * (planned.order == "random")
+    spread = "in passes over the core counts, each in its own order" * (planned.order == "random")
     said = f"Each number of cores has {boots} boots, {spread or 'pass by pass'}."
     if not able.restarts:
         said += (

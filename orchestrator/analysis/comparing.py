@@ -187,17 +187,17 @@ def _goal(a: Run, b: Run) -> str:
     """Return which packet rate is compared; empty for other quantities. Raises UserError if the runs measured different
     ones."""
     if a.counts_packets != b.counts_packets:
-        raise UserError("One run has the throughput of TCP and the other packet rates. These do not compare.")
+        raise UserError("One run has the throughput of TCP and the other packet rates. These cannot be compared.")
     if not a.counts_packets:
         one, other = a.quantity, b.quantity
         if (one.column, one.unit, one.higher) != (other.column, other.unit, other.higher) or (
             one.label != other.label and not one.is_throughput
         ):
-            raise UserError(f"One run has {one.axis} and the other {other.axis}. These do not compare.")
+            raise UserError(f"One run has {one.axis} and the other {other.axis}. These cannot be compared.")
         return ""
     shared = [goal for goal in goals(a) if goal in goals(b)]
     if not shared:
-        raise UserError("One run has searched for the highest packet rate and the other has not. These do not compare.")
+        raise UserError("One run searched for the highest packet rate and the other did not. These cannot be compared.")
     return shared[0]
 
 

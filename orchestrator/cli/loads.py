@@ -44,5 +44,5 @@ def _share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not percent or rest or not 0 < share <= 1:
-        raise UserError(f"{text.strip()!r} is no share. Give percentages of more than 0 up to 100%, as in 25%,50%.")
+        raise UserError(f"{text.strip()!r} is not a share. Give percentages above 0% and up to 100%, as in 25%,50%.")
     return share

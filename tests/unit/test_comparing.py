@@ -255,4 +255,4 @@ def test_packet_rates_are_compared_with_packet_rates_only(tmp_path: Path, capsys
     assert "Packets, median in Mpps: what arrived" in capsys.readouterr().out
     tcp = write_run(tmp_path / "c")
     assert run_command(["compare", str(a), str(tcp)]) == 2
-    assert "These do not compare" in capsys.readouterr().err
+    assert "These cannot be compared" in capsys.readouterr().err

@@ -221,7 +221,7 @@ def test_a_system_of_ones_own_is_named_in_the_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("./gre.py", "./geneve.py", r"tunnels\.yaml:4:11: \./geneve\.py is no module"),
+        ("./gre.py", "./geneve.py", r"tunnels\.yaml:4:11: \./geneve\.py is not a module"),
         ("./gre.py", "grre", r"4:11: gre\.system: grre is not one of wireguard, ipsec, plain"),
         (
             "system: ./gre.py",
@@ -266,7 +266,7 @@ def test_levels_of_a_tool_are_part_of_what_a_trial_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("./pingpong.py", "./pong.py", r"pingpong\.yaml:8:17: \./pong\.py is no module: there is no file"),
+        ("./pingpong.py", "./pong.py", r"pingpong\.yaml:8:17: \./pong\.py is not a module: there is no file"),
         (
             "./pingpong.py",
             "iperf",
@@ -350,9 +350,9 @@ def test_a_provider_comes_by_its_entry_point_as_well(folder: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("provider", "said"),
     [
-        ("./elsewhere", "bench.yaml:3:11: ./elsewhere is no module: there is no file"),
+        ("./elsewhere", "bench.yaml:3:11: ./elsewhere is not a module: there is no file"),
         ("reservd", r"There is no provider reservd\. The providers are: uml .*, qemu .*, ssh .*, pool"),
-        ("./uml", "./uml would go by the name uml, which is one of this program's own providers"),
+        ("./uml", "./uml would have the name uml, which is one of this program's own providers"),
     ],
 )
 def test_a_provider_that_is_not_there_is_said_with_its_place(folder: Path, provider: str, said: str) -> None:

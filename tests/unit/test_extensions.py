@@ -93,7 +93,7 @@ def test_a_folder_may_have_modules_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "is no module: there is no file .*bad.py. Name a file"),
+        (None, "is not a module: there is no file .*bad.py. Name a file"),
         ("CLOCK = (\n", r"cannot be loaded: SyntaxError: .*bad.py, line 1"),
         ("import no_such_module_anywhere\n", "cannot be loaded: ModuleNotFoundError: .*no_such_module_anywhere"),
         ("1 / 0\n", "cannot be loaded: ZeroDivisionError"),

@@ -59,7 +59,7 @@ def test_what_orch_loads_prints_is_an_override_of_the_spec(tmp_path: Path) -> No
 @pytest.mark.parametrize("shares", ["50", "0%", "101%", "half%", "25%,", "5%%"])
 def test_a_share_that_is_none_is_refused(tmp_path: Path, shares: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["loads", str(tmp_path), "--shares", shares]) == 2
-    assert "is no share" in capsys.readouterr().err
+    assert "is not a share" in capsys.readouterr().err
 
 
 def test_a_run_of_several_places_says_no_loads(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_the_folder_for_sockets_is_one_of_the_process_and_goes_with_it(temporary
 def test_no_place_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private, "socket_base", lambda: None)
     private._socket_folder_of.cache_clear()
-    with pytest.raises(TestbedError, match=r"No socket can be made in any of .*Set TMPDIR"):
+    with pytest.raises(TestbedError, match=r"No socket can be created in any of .*Set TMPDIR"):
         private.socket_folder()
 
 

@@ -94,7 +94,7 @@ def test_what_boots_are_not_on_hosts_that_are_not_restarted_is_said() -> None:
     spec = load_experiment(EXPERIMENTS / "scaling.yaml", tier="claims")
     lab = lab_capabilities(32, known_variants())
     plan = make_plan(spec, lab)
-    assert boots_sentence(plan, lab).endswith("each in an order of its own.")
+    assert boots_sentence(plan, lab).endswith("each in its own order.")
     assert "does not restart its hosts" in boots_sentence(plan, replace(lab, restarts=False))
     assert boots_sentence(make_plan(load_experiment(EXPERIMENTS / "scaling.yaml", tier="quick"), lab), lab) == ""
 
