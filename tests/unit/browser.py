@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A headless Chromium, spoken to over a pipe by its DevTools protocol: nothing listens on a port.
+"""A headless Chromium, controlled over a pipe by the DevTools protocol, so that nothing listens on a port.
 
 https://chromedevtools.github.io/devtools-protocol describes the messages.
 """
@@ -18,7 +18,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
     "--headless",
-    "--no-sandbox",  # it opens files of the tests alone, and root has no sandbox
+    "--no-sandbox",  # it opens only the tests' own files, and root has no sandbox
     "--no-first-run",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -29,12 +29,12 @@ _OPTIONS = (
 
 
 def find_browser() -> str | None:
-    """A Chromium of this computer; system-packages.txt names the package."""
+    """Return a Chromium of this computer; system-packages.txt names the package."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:
-    """One page of a browser. ``events``: what it said unasked, by the name of the event."""
+    """One page of a browser. ``events``: the unsolicited events that it sent, by name."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read = write, read
@@ -46,7 +46,7 @@ class Browser:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer."""
+        """Send a command and return its answer."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -80,29 +80,29 @@ class Browser:
             self.events.append(self._next())
 
     def evaluate(self, script: str) -> Any:
-        """The value of a JavaScript expression, awaited."""
+        """Return the value of a JavaScript expression, awaited."""
         answer = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def point(self, x: float, y: float, kind: str = "mouseMoved", **more: Any) -> None:
-        """Move or press the mouse at a place of the window."""
+        """Move the mouse to a place in the window, or press it there."""
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def press(self, key: str) -> None:
-        """Press a key and let it go."""
+        """Press and release a key."""
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, **({"text": key} if len(key) == 1 else {}))
 
     def screenshot(self, file: Path, *, whole: bool = True) -> None:
-        """The whole page, or what the window shows, as PNG."""
+        """Return the whole page, or the visible part, as PNG."""
         data = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         file.write_bytes(base64.b64decode(data))
 
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with its profile in ``folder``; it ends with the block."""
+    """Yield a browser with its profile in ``folder``, and end it when the context is left."""
     program = find_browser()
     assert program, f"none of {', '.join(NAMES)} is there: `orch test` installs Debian's chromium"
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()

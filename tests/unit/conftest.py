@@ -39,7 +39,7 @@ def ssh_programs(tmp_path_factory: pytest.TempPathFactory, ssh_server: sshd.Serv
 
 @pytest.fixture
 def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialProcesses:
-    """The processes of a trial, on this computer and in no role."""
+    """Return the processes of a trial, on this computer and in no role."""
     monkeypatch.setattr(processes, "RUNTIME", str(tmp_path))
     monkeypatch.setattr(processes, "acting_as", lambda role: nullcontext())
     return TrialProcesses()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs commands with one call of the file system failing; started by test_failing_files.py, below its library.
+"""Run commands while one call to the file system fails; started by test_failing_files.py with its library preloaded.
 
-Arguments: the folder for everything, a seed, and how many cases of each command (0 for all). Prints a line for each
-case that is not as it must be, and a last line with the number of cases.
+Arguments: the folder for everything, a seed, and the number of cases of each command (0 for all). Prints a line for
+each case with a wrong outcome, and finally the number of cases.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def arm(kind: str, number: int, error: int) -> None:
 
 
 def whole(archive: Path, folder: Path) -> bool:
-    """Whether an archive is one with all its files, by its own checksums."""
+    """Return whether an archive has all its files, by its own checksums."""
     unpack(archive, folder)
     with zipfile.ZipFile(archive) as packed:
         return packed.testzip() is None and {"run.json", "trials/", "SHA256SUMS"} <= set(packed.namelist())
@@ -103,7 +103,7 @@ def campaign(root: Path) -> int:
 
 
 def check_campaign(root: Path, status: int, said: str) -> str:
-    """What was told to be stored is there, and going on measures the rest and nothing twice."""
+    """Check that reported results are stored, and that resuming measures exactly the rest."""
     runs = list((root / "results").glob("*/*/run.json"))
     if not runs:
         return "success without a run" if status == 0 else ""
@@ -123,7 +123,7 @@ def check_campaign(root: Path, status: int, said: str) -> str:
 
 
 class CallHere:
-    """In place of `forks.Call`: runs the function in a thread of this process, so that its calls fail too."""
+    """Stands for `forks.Call`: runs the function in a thread of this process, so that its calls fail too."""
 
     def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
         self._told: SimpleQueue[Any] = SimpleQueue()
@@ -148,18 +148,18 @@ class CallHere:
         return value
 
     def end(self) -> None:
-        self._told.put(None)  # a thread cannot be ended: it goes on to its end
+        self._told.put(None)  # a thread cannot be stopped: it runs to its end
         self._thread.join()
 
 
 @contextlib.contextmanager
 def no_kernels(variables: object) -> Iterator[SimpleNamespace]:
-    """In place of the fork server."""
+    """Stands for the fork server."""
     yield SimpleNamespace(server=SimpleNamespace(call=CallHere))
 
 
 def draw_nothing(names: Sequence[str], run_dir: Path, place: object) -> None:
-    """In place of the execution of notebooks, which other processes do."""
+    """Stands for the execution of notebooks, which other processes do."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "figures").mkdir(exist_ok=True)
     for name in names:
@@ -175,7 +175,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], int], Callable[[Path, int, str], str]
 
 
 def attempt(command: str, root: Path, kind: str, number: int, error: int) -> tuple[dict[str, int], str]:
-    """Run a command with one failing call; (calls by kind, what is wrong)."""
+    """Run a command with one failing call, and return (calls by kind, what is wrong)."""
     action, check = COMMANDS[command]
     out, err = io.StringIO(), io.StringIO()
     wrong, status = "", -1
@@ -240,7 +240,7 @@ def main() -> None:
     done = 0
     for command in COMMANDS:
         prepare(command, root, model)
-        attempt(command, root, "none", -1, 0)  # here, so that every child has the imports
+        attempt(command, root, "none", -1, 0)  # imported here, so that every child has it
         counts, wrong = in_a_fork(command, root, model, "none", -1, 0)
         if wrong:
             print(f"{command} without a fault: {wrong}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of namespaces.py that runs in new namespaces: cases from standard input, and what each gave as JSON.
+"""The part of namespaces.py that runs in new namespaces: reads cases from standard input and prints each result as
+JSON.
 
-It needs Python and the agent's files, so that it can run on any machine.
+It needs only Python and the agent's files, so that it can run on any machine.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ Step = str | Mapping[str, Any]
 
 
 def _in_a_child(work: Callable[[], Any]) -> Any:
-    """What a child of this process gives."""
+    """Return the result of a function in a child of this process."""
     reading, writing = os.pipe()
     if not os.fork():
         status = 1
@@ -61,7 +62,7 @@ def _carry_out(case: Mapping[str, Any]) -> list[Any]:
 
 
 def _has(kind: str) -> bool:
-    """Whether this kernel has interfaces of a kind."""
+    """Return whether this kernel has a kind of interface."""
     _become_a_host()
     more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}.get(kind, "")
     under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""
@@ -77,7 +78,7 @@ def _one_step(step: Step, kept: list[socket.socket]) -> Any:
         if done.returncode:
             raise SystemExit(f"{step}: {done.stderr}")
         return done.stdout
-    if step["op"] == "log in":  # be what sshd is: an ancestor of the agent with a connection
+    if step["op"] == "log in":  # stands for sshd: an ancestor of the agent with a connection
         kept.append(socket.create_connection((step["address"], 22), 5))
         return None
     work = nic_troubles if step["op"] == "way" else lambda: answer(step)

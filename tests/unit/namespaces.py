@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host of its own for the agent: new namespaces of this computer, in which `ip` meets the real kernel."""
+"""A separate host for the agent: new namespaces of this computer, in which `ip` talks to the real kernel."""
 
 import json
 import os
@@ -34,17 +34,17 @@ def _here(cases: str) -> Done:
     )
 
 
-# Under which kernel the cases are carried out.
+# The function that carries out cases, which selects the kernel.
 where: ContextVar[Callable[[str], Done]] = ContextVar("where", default=_here)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is done on a host.
+    """The steps on a host.
 
-    A step is a shell script, which must succeed and gives what it printed, or a request to the agent, which gives its
-    answer; ``{"op": "way"}`` gives why each interface cannot be taken. ``connection``: SSH_CONNECTION in the agent's
-    environment. ``needs``: kinds of interfaces that the kernel must have.
+    A step is a shell script, which must succeed and whose result is its output, or a request to the agent, whose result
+    is the answer; the result of ``{"op": "way"}`` is the reason why each interface cannot be used. ``connection``:
+    SSH_CONNECTION in the agent's environment. ``needs``: the kinds of interfaces that the kernel must have.
     """
 
     steps: Sequence[Step]
@@ -53,14 +53,16 @@ class Case:
 
 
 def on_a_host(*steps: Step, connection: str = "") -> list[Any]:
-    """Carry out steps on a new host; what each gave. The test is skipped where there can be no such host."""
+    """Carry out steps on a new host, and return the result of each. The test is skipped if there can be no such
+    host."""
     return on_hosts({"": Case(steps, connection)})[""]
 
 
 def on_hosts(cases: Mapping[str, Case]) -> dict[str, list[Any]]:
-    """Carry out each case on a new host; what each step gave. The test is skipped where there can be no such hosts.
+    """Carry out each case on a new host, and return the results of its steps.
 
-    A case is left out where the kernel has not got what it needs; where none is left, the test is skipped.
+    A case whose needs the kernel does not meet is left out; if none is left, or no such host is possible, the test is
+    skipped.
     """
     done = where.get()(json.dumps({name: asdict(case) for name, case in cases.items()}))
     if done.returncode and "unshare" in done.stderr:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways in which a login to the host `there` is configured, and whether `ssh there` makes it."""
+"""Configurations of a login to the host `there`, and whether `ssh there` succeeds with each."""
 
 import os
 import shutil
@@ -17,13 +17,14 @@ CASES: dict[str, tuple[bool, Setup]] = {}
 
 
 def case(setup: Setup) -> Setup:
-    """A login that `ssh there` makes; the function may return the testbed, by default one with the address `there`."""
+    """Register a login with which `ssh there` succeeds. The function may return the testbed; by default its address is
+    `there`."""
     CASES[setup.__name__] = (True, setup)
     return setup
 
 
 def refused(setup: Setup) -> Setup:
-    """A login that `ssh there` does not make."""
+    """Register a login with which `ssh there` fails."""
     CASES[setup.__name__] = (False, setup)
     return setup
 
@@ -163,7 +164,7 @@ def a_jump_host_in_the_testbed_file(site: Site) -> SshTestbed:
     site.config("ProxyJump nowhere")
     with (site.home.ssh / "config").open("a") as file:
         file.write(f"Host jumper\n  HostName ::1\n  Port {site.server.port}\nHost nowhere\n  HostName 192.0.2.1\n")
-    # `ssh` has the same way by a file of its own.
+    # `ssh` is given the same route by a separate file.
     site.config("ProxyJump jumper", at=site.folder / "plain")
     text = (site.home.ssh / "config").read_text() + (site.folder / "plain").read_text()
     (site.home.ssh / "config").write_text(text.replace("ProxyJump nowhere", "", 1))
@@ -193,7 +194,7 @@ def what_disturbs_programs(site: Site) -> None:
     site.key("id_ed25519")
     forwarding = f"ForwardX11 yes\nLocalForward 127.0.0.1:{site.server.port} 127.0.0.1:1\nExitOnForwardFailure no\n"
     sharing = "ControlMaster auto\nControlPath ~/.ssh/s\n"
-    terminal = "RequestTTY force\n" if os.geteuid() == 0 else ""  # an sshd of somebody else cannot give one
+    terminal = "RequestTTY force\n" if os.geteuid() == 0 else ""  # another user's sshd cannot provide one
     site.config(f"{forwarding}{sharing}{terminal}PermitLocalCommand yes\nLocalCommand echo hello\nLogLevel QUIET")
 
 

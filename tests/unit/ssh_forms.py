@@ -10,7 +10,7 @@ from tests.unit.ssh_site import ME, Site
 
 
 def rsa_key(site: Site, form: str) -> None:
-    """The default key of a user, in a form of OpenSSL."""
+    """Create the default key of a user, in a format of OpenSSL."""
     key = site.home.ssh / "id_rsa"
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-m", form, "-N", "", "-C", "", "-f", key], check=True)
     kept = site.server.authorized.read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Further logins for `ssh_cases.CASES`: settings of a user's ~/.ssh/config, one kind each."""
+"""Further logins for `ssh_cases.CASES`: settings in a user's ~/.ssh/config, one kind each."""
 
 import stat
 import subprocess
@@ -12,13 +12,13 @@ from tests.unit.ssh_site import ME, Site, bed
 
 
 def add(site: Site, text: str) -> None:
-    """More hosts for ~/.ssh/config."""
+    """Add hosts to ~/.ssh/config."""
     with (site.home.ssh / "config").open("a") as file:
         file.write(textwrap.dedent(text))
 
 
 def script(site: Site, name: str, text: str) -> Path:
-    """A program in the home folder."""
+    """Write a program to the home folder."""
     file = site.home.folder / name
     file.write_text(textwrap.dedent(text))
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
@@ -121,7 +121,7 @@ def a_jump_host_with_a_jump_host_of_its_own(site: Site) -> None:
 
 @case
 def a_jump_host_over_a_connection_that_the_user_has_open(site: Site) -> None:
-    """Such as one that took a password of one use: the jump host takes none of the user's keys."""
+    """For example one opened with a one-time password: the jump host accepts none of the user's keys."""
     mine = site.key("mine")
     socket = site.home.folder / "open"
     site.config(f"ProxyJump jumper\nIdentityFile {mine}\nIdentitiesOnly yes")
@@ -181,7 +181,7 @@ def another_name_for_the_host_key(site: Site) -> None:
 
 @case
 def a_user_and_a_port_of_the_testbed_file(site: Site) -> SshTestbed:
-    """They win; the configuration says the same."""
+    """They take precedence; the configuration has the same values."""
     site.key("id_ed25519")
     login = f"  HostName 127.0.0.1\n  User {ME}\n  Port {site.server.port}\n"
     (site.home.ssh / "config").write_text(f"Host there\n{login}")
@@ -267,7 +267,7 @@ def a_forwarding_whose_port_is_taken(site: Site) -> None:
     site.config(f"DynamicForward 127.0.0.1:{site.server.port}\nExitOnForwardFailure no\nStdinNull yes")
 
 
-# Over a login for programs these count for nothing; `ssh there echo in` ends with an error by them, or hangs.
+# For a login by a program these are ignored; with them, `ssh there echo in` fails or hangs.
 ONLY_HERE = {
     "a command of its own": "RemoteCommand tmux attach",
     "no command at all": "SessionType none\nForkAfterAuthentication yes",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a login needs, on this computer: a server, a home folder, keys, and a testbed file's content."""
+"""The surroundings of a login on this computer: a server, a home folder, keys, and a testbed file's content."""
 
 import os
 import pwd
@@ -23,8 +23,7 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 @dataclass
 class Site:
-    """What a login needs: a server, a home, and keys. ``good``: a key that the server takes; ``other``: one that it
-    does not."""
+    """A server, a home and keys. ``good``: a key that the server accepts; ``other``: one that it does not."""
 
     server: sshd.Server
     home: sshd.Home
@@ -35,13 +34,13 @@ class Site:
     folder: Path
 
     def config(self, more: str = "", address: str = "127.0.0.1", at: Path | None = None) -> None:
-        """A configuration for the host `there`."""
+        """Write a configuration for the host `there`."""
         lines = [f"HostName {address}", f"Port {self.server.port}", f"User {ME}", *more.strip().splitlines()]
         text = "Host there\n" + "".join(f"  {line.strip()}\n" for line in lines)
         (at or self.home.ssh / "config").write_text(text)
 
     def key(self, name: str, key: Path | None = None) -> Path:
-        """A key under a name in ~/.ssh, by default the good one; without its public half."""
+        """Store a key under a name in ~/.ssh, by default the good one, without its public half."""
         file = self.home.ssh / name
         file.parent.mkdir(exist_ok=True)
         shutil.copy(key or self.good, file)
@@ -63,14 +62,14 @@ class Site:
         return HostLogin(routes(bed)["left"], "bed.yaml")
 
     def by_ssh(self, *arguments: str) -> tuple[bool, list[str]]:
-        """Whether `ssh` logs in, and with which keys, those for jump hosts first."""
+        """Return whether `ssh` logs in, and with which keys, those for jump hosts first."""
         since = self.server.log_size()
         command = ["ssh", "-o", "BatchMode=yes", *(arguments or ("there",)), "echo", "in"]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True)
         return "in" in done.stdout, self.server.accepted(since)
 
     def by_us(self, bed: SshTestbed) -> tuple[bool, list[str]]:
-        """The same of this program."""
+        """Return whether this program logs in, and with which keys, those for jump hosts first."""
         since = self.server.log_size()
         try:
             channel = self.login(bed).run("echo in")

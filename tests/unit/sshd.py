@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real SSH server on loopback, and a home folder whose `ssh` reads its configuration and keys from there."""
+"""A real SSH server on loopback, and a home folder from which `ssh` reads its configuration and keys."""
 
 import os
 import re
@@ -20,8 +20,11 @@ _SSHD = "usr/sbin/sshd"
 
 
 def find_sshd(unpacked: Path) -> Path | None:
-    """The root of the file system, or a folder, that has sshd. Where it is not installed, Debian's packages are fetched
-    and unpacked in ``unpacked``: an installed one would be a service of this computer."""
+    """Return the root of the file system, or a folder, that contains sshd.
+
+    If it is not installed, Debian's packages are fetched and unpacked into ``unpacked``: an installed one would run as
+    a service of this computer.
+    """
     for root in (Path("/"), unpacked):
         if (root / _SSHD).exists():
             return root
@@ -35,20 +38,20 @@ def find_sshd(unpacked: Path) -> Path | None:
 
 
 def make_key(file: Path, *more: str) -> Path:
-    """A private key without a passphrase, and its public half beside it."""
+    """Create a private key without a passphrase, with its public half next to it."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file, *more], check=True)
     return file
 
 
 def fingerprint_of(file: Path) -> str:
-    """SHA256:..., of a public key or of the public half of a private one."""
+    """Return the fingerprint (SHA256:...) of a public key, or of the public half of a private one."""
     public = file if file.suffix == ".pub" else Path(f"{file}.pub")
     said = subprocess.run(["ssh-keygen", "-l", "-f", public], capture_output=True, text=True, check=True)
     return said.stdout.split()[1]
 
 
 class Server:
-    """An sshd on a free port of 127.0.0.1 and ::1 that lets the user in who started it."""
+    """An sshd on a free port of 127.0.0.1 and ::1 that accepts the user who started it."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder, self._root = folder, root
@@ -87,7 +90,7 @@ class Server:
         for name, option in (("sshd-session", "SshdSessionPath"), ("sshd-auth", "SshdAuthPath")):
             if (self._root / "usr/lib/openssh" / name).exists():
                 settings.write_text(f"{settings.read_text()}{option} {self._root / 'usr/lib/openssh' / name}\n")
-        # Since 9.8 an address whose logins fail is kept away for a while.
+        # Since 9.8, sshd blocks an address with failed logins for a while.
         exempt = ["-o", "PerSourcePenaltyExemptList=127.0.0.1,::1"]
         if subprocess.run([sshd, "-t", "-f", settings, *exempt], env=environment, capture_output=True).returncode:
             exempt = []
@@ -111,8 +114,8 @@ class Server:
                 time.sleep(0.02)
 
     def accepted(self, since: int) -> list[str]:
-        """The fingerprints of the keys, or certificates' keys, of the logins after a place in the log. sshd writes them
-        a moment after it has let somebody in."""
+        """Return the fingerprints of the keys, or certificates' keys, of the logins after a position in the log. sshd
+        writes them a moment after the login."""
         deadline = time.monotonic() + 10
         while True:
             text = self._log.read_bytes()[since:].decode()
@@ -125,11 +128,11 @@ class Server:
             time.sleep(0.02)
 
     def log_size(self) -> int:
-        """A place in the log, for `accepted`."""
+        """Return the current position in the log, for `accepted`."""
         return self._log.stat().st_size
 
     def host_line(self, *names: str) -> str:
-        """A line of known_hosts."""
+        """Return a line for known_hosts."""
         return f"{','.join(names)} {' '.join(Path(f'{self.host_key}.pub').read_text().split()[:2])}\n"
 
     def close(self) -> None:
@@ -137,7 +140,7 @@ class Server:
         self._process.wait()
 
 
-# sshd wants an account and a folder of its own: it has them in a mount namespace, and this computer does not.
+# sshd needs its own account and folder: it gets them in a mount namespace, without changes to this computer.
 _AS_ROOT = """\
 passwd=$1
 shift
@@ -174,8 +177,8 @@ struct passwd *getpwuid(uid_t uid) {
 
 @dataclass
 class Home:
-    """A home folder, and a folder for PATH with an `ssh` that has it: OpenSSH asks the system for a user's home folder,
-    not HOME, so a library in front of it answers."""
+    """A home folder, and a folder for PATH with an `ssh` that uses it. OpenSSH asks the system for a user's home folder
+    and ignores HOME, so a preloaded library answers instead."""
 
     folder: Path
     programs: Path
@@ -192,7 +195,7 @@ class Home:
 
     @staticmethod
     def programs_in(folder: Path) -> Path:
-        """Make what `Home` needs in PATH, once; needs a C compiler."""
+        """Build the programs that `Home` needs in PATH, once. It needs a C compiler."""
         library = folder / "home.so"
         source = folder / "home.c"
         source.write_text(_HOME_C)
@@ -237,7 +240,7 @@ _IDENTITIES, _IDENTITIES_ANSWER, _SIGN, _FAILURE = 11, 12, 13, 5  # draft-miller
 
 
 class TokenAgent(socketserver.ThreadingUnixStreamServer):
-    """An agent that offers a key of a FIDO token first, which nobody touches, and then what another agent has."""
+    """An agent that first offers a key of a FIDO token that nobody touches, and then the keys of another agent."""
 
     daemon_threads = True
 
@@ -274,6 +277,6 @@ def _text(value: bytes) -> bytes:
 
 
 def _message(connection: socket.socket) -> bytes:
-    """The next message, empty at the end."""
+    """Return the next message; empty at the end."""
     size = connection.recv(4, socket.MSG_WAITALL)
     return connection.recv(struct.unpack(">I", size)[0], socket.MSG_WAITALL) if len(size) == 4 else b""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that never happened, for tests of the analysis: invented numbers in the layout of a run's directory."""
+"""Synthetic runs for tests of the analysis: invented numbers in the layout of a run's directory."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ Fate = Callable[[dict[str, Any]], list[str]]
 
 
 def always_ok(trial: dict[str, Any]) -> list[str]:
-    """The statuses of a trial's attempts: one, and it is ok."""
+    """Return the statuses of a trial's attempts: a single one, which is ok."""
     return ["ok"]
 
 
 def invented_bps(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
-    """A throughput in bit/s with the shape that the real thing has, and some noise."""
+    """Return a throughput in bit/s that follows the shape of real ones, with some noise."""
     parallel = min(cores, tunnels)
     scale = {"vanilla": 1 + 0.3 * (parallel - 1), "threaded": 0.95 * parallel, NONE: 4.0 * cores**0.8}
     return 1.5e9 * scale.get(variant, 1.1 * parallel) * rng.gauss(1.0, 0.03)
@@ -51,13 +51,12 @@ def write_run(
     boots: int = 1,
     noise_floor: str | None = None,
 ) -> Path:
-    """Write run.json and the attempts; returns the run's directory.
+    """Write run.json and the attempts, and return the run's directory.
 
-    ``boots``: how many blocks there are of each number of cores.
-    ``tunnels`` may hold 0 for one tunnel per core. ``fate`` gives the statuses of each trial's attempts, [] for none.
-    With ``packet_sizes`` it is a run of pktgen, whose rates were ``searched``, or given. ``virtual``: what its testbed
-    says about virtual time, such as `VIRTUAL` or `OWN_CPUS`; None for a run in real time. ``noise_floor``: the variant
-    that each round has once more.
+    ``boots``: the number of blocks for each number of cores. ``tunnels`` may contain 0 for one tunnel per core.
+    ``fate`` returns the statuses of each trial's attempts, [] for none. With ``packet_sizes``, it is a run of pktgen
+    whose rates were ``searched`` or given. ``virtual``: the testbed's entry on virtual time, such as `VIRTUAL` or
+    `OWN_CPUS`; None for a run in real time. ``noise_floor``: the variant that each round measures twice.
     """
     run_id = "20260102T030405Z-test"
     path = root / "synthetic" / run_id
@@ -112,13 +111,13 @@ def write_run(
 
 
 def _control(block: int, cores: int, rng: random.Random) -> dict[str, Any]:
-    """What the journal says of the start of a block's machine: here only its control."""
+    """Return the journal's event for the start of a block's machine, which here has only the control."""
     told = {"cpus": cores, "times_one": round(cores * rng.uniform(0.98, 1.0), 4), "core_alone": 1.05}
     return {"block": block, "testbed": "lab", "hosts": {"lab1": {"cpus_online": cores, "control": told}}}
 
 
 def _virtual_time(cores: int, virtual: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
-    """What an attempt records of virtual time: 3 s of it, all CPUs busy."""
+    """Return an attempt's record of virtual time: 3 s of it, with all CPUs busy."""
     slots = virtual["slots"]
     dilation = max(1.0, cores / slots * 1.3) * rng.uniform(0.95, 1.05)
     lent_s = 0.002 * cores * rng.uniform(0.5, 1.5)
@@ -147,7 +146,7 @@ def _per_cpu(variant: str, cores: int, rng: random.Random) -> list[dict[str, flo
 
 
 def _of_roles(variant: str, cores: int, rng: random.Random) -> list[dict[str, Any]]:
-    """The same where each role has CPUs of its own."""
+    """Return an attempt's record of virtual time if each role has its own CPUs."""
     rows: list[dict[str, Any]] = []
     for role, cpus in zip(ROLES, groups(cores), strict=True):
         rows += [
@@ -158,7 +157,7 @@ def _of_roles(variant: str, cores: int, rng: random.Random) -> list[dict[str, An
 
 
 def _polls(variant: str, cores: int, tunnels: int, own: bool) -> dict[str, Any]:
-    """One second of polls: of vanilla all on CPU 0, else each tunnel on its own CPU."""
+    """Return one second of polls: for vanilla all on CPU 0, otherwise each tunnel on its own CPU."""
     first = {role: cpus[0] if own else 0 for role, cpus in zip(ROLES, groups(cores), strict=True)}
     rows = [
         ["lab1", role, f"wg{t}", at, first[role] + (0 if variant == "vanilla" else t % cores), 100, 1000]
@@ -178,7 +177,7 @@ def _interfaces(tunnels: int, carried: int) -> dict[str, Any]:
 
 
 def _packet_rates(levels: dict[str, Any], bps: float, searched: bool) -> dict[str, float]:
-    """Between 100 and 500 kpps: the larger a packet, the fewer."""
+    """Return rates between 100 and 500 kpps, lower for larger packets."""
     size = levels["packet_size"]
     pps = bps / 1.5e9 * 2e8 / (1000 + (size if isinstance(size, int) else 348))
     if not searched:
@@ -192,7 +191,7 @@ def _round_trips(share: float) -> dict[str, float]:
     return {"at": share, "offered_pps": share * 1e5, "sent": 100, "n": 99, **{k: v * share for k, v in times.items()}}
 
 
-# What a CPU of a gateway, or one that roles share, does with its time: the share of each chain of calls.
+# The share of each call chain in the time of a gateway's CPU, or of one that roles share.
 CHAINS = {
     "iperf3 ksys_write tcp_sendmsg tcp_sendmsg_locked copy_from_iter": 0.10,
     "iperf3 [user]": 0.05,
@@ -206,8 +205,8 @@ CHAINS = {
 
 
 def _profile(variant: str, cpus: list[dict[str, Any]]) -> dict[str, Any]:
-    """2 s of samples: the time for which each CPU was busy in 3 s, in the shares of CHAINS; vanilla has twice as much
-    for its serial stage, at the cost of encryption."""
+    """Return 2 s of samples, scaled to the busy time of each CPU in 3 s, in the shares of CHAINS. Vanilla has twice as
+    much in its serial stage, at the expense of encryption."""
     names: dict[str, int] = {}
     rows = []
     for cpu in cpus:

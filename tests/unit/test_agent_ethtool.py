@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ethtool prints, read. The texts are in the form of ethtool 6.x, as its drivers fill it."""
+"""Parsing ethtool's output. The texts are in the form of ethtool 6.x, as its drivers fill it."""
 
 import pytest
 
@@ -176,12 +176,12 @@ def test_what_a_card_says_is_not_there_has_no_value(monkeypatch: pytest.MonkeyPa
 
 LEFT = "Channel parameters for en7:\nPre-set maximums:\nRX:\t\t{0}\nTX:\t\t{1}\nOther:\t\tn/a\nCombined:\t{2}\n"
 CHANNEL_KINDS = [
-    # (most of rx, tx, combined), (now), what is read, what has the most, what sets 2, and what sets it back
+    # (maximum of rx, tx, combined), (now), reading, maximum, command for 2 queues, command to restore
     (("n/a", "n/a", "16"), ("n/a", "n/a", "8"), "8", (8, 16), "combined 2", "combined 8"),
     (("37", "37", "74"), ("0", "0", "16"), "16", (16, 74), "combined 2", "combined 16"),
     (("8", "8", "n/a"), ("4", "4", "n/a"), "4", (4, 8), "rx 2 tx 2", "rx 4 tx 4"),
     (("8", "4", "0"), ("8", "4", "0"), "rx 8 tx 4", (4, 4), "rx 2 tx 2", "rx 8 tx 4"),
-    # bnxt and ionic, told to have none that are combined; nfp, which can have more of one kind beside them
+    # bnxt and ionic, configured without combined queues; nfp, which can have more of one kind in addition
     (
         ("8", "8", "15"),
         ("4", "2", "0"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy and cycles: what the agent reads, what happened between two readings, and what a cell's cost is."""
+"""Energy and cycles: the agent's readings, the difference between two of them, and the cost of a cell."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def zone(root: Path, folder: str, name: str, energy: str = "5000000", span: str 
 def test_energy_is_that_of_packages_and_their_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "POWERCAP", str(tmp_path))
     assert hardware.energy() == {}
-    (tmp_path / "intel-rapl").mkdir()  # the control type itself is no zone
+    (tmp_path / "intel-rapl").mkdir()  # the control type itself is not a zone
     zone(tmp_path, "intel-rapl:0", "package-0")
     zone(tmp_path, "intel-rapl:0:0", "core")  # a part of the package
     zone(tmp_path, "intel-rapl:0:1", "dram", energy="7")

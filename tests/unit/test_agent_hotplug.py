@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent reads of CPUs while some of them are offline: their files are gone, or answer EBUSY."""
+"""The agent's readings of CPUs while some are offline: their files are missing, or reading them gives EBUSY."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ TOPOLOGY = ("core_id", "physical_package_id", "thread_siblings_list")
 
 
 class Cpus:
-    """A folder in place of /sys/devices/system/cpu, whose CPUs can go offline."""
+    """A folder that stands for /sys/devices/system/cpu, whose CPUs can go offline."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder = folder

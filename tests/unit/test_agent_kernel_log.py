@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which records of a kernel's log are complaints, and from when on. The texts are in the form of Linux 6.1 to 7.2."""
+"""Which records of a kernel's log count as complaints, and from when on. The texts are in the form of Linux 6.1 to
+7.2."""
 
 import os
 from collections.abc import Iterator
@@ -140,7 +141,7 @@ def test_lines_of_a_records_own_keys_are_no_records() -> None:
 
 
 class Kmsg:
-    """In place of /dev/kmsg: records that are written while it is read."""
+    """Stands for /dev/kmsg: records that are written while it is read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ours, theirs = os.pipe2(os.O_NONBLOCK)

@@ -18,7 +18,7 @@ from orchestrator.agent.messages import Nothing, Request, answer_type, check_ans
 
 
 def kinds() -> list[type[Request[Any]]]:
-    """All kinds of requests that there are."""
+    """Return all kinds of requests."""
     return Request.__subclasses__()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interfaces are given back as they were: the agent in a network namespace of its own, with the real kernel."""
+"""Interfaces are restored as they were: the agent in its own network namespace, with the real kernel."""
 
 import difflib
 import json
@@ -17,7 +17,7 @@ sysctl -qw net.ipv6.conf.default.accept_dad=0  # nothing waits for addresses to 
 ip link add eth1 type veth peer name far1; ip link add eth2 type veth peer name far2
 ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 up
 """
-# All that a host has, but for how long it still lives, and which routes are another's state.
+# The whole state of a host, except remaining lifetimes and routes that follow from other state.
 SHOW = """
 for _ in $(seq 100); do ip -6 address show tentative | grep -q . || break; sleep 0.02; done
 ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
@@ -36,7 +36,7 @@ def links(*nics: str) -> dict[str, Any]:
 
 
 def differences(setup: str, *nics: str, connection: str = "") -> list[str]:
-    """The lines in which a host differs after its interfaces were lent."""
+    """Return the lines in which a host's state differs after its interfaces were used."""
     gone = "ls /sys/class/net; ip route show table all"
     before, lent, meanwhile, left, after, noted = on_a_host(
         BEGIN + setup, SHOW, links(*nics), gone, LEAVE, SHOW, "ls /run/orch", connection=connection
@@ -48,7 +48,7 @@ def differences(setup: str, *nics: str, connection: str = "") -> list[str]:
 
 
 def changed(before: str, after: str) -> list[str]:
-    """The lines that only one of two texts has, marked."""
+    """Return the lines that only one of two texts has, marked."""
     found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
     return [line for line in found if line[:2] not in ("--", "++", "@@")]
 
@@ -348,7 +348,7 @@ def test_what_routers_advertise_comes_back_with_its_life_and_is_renewed() -> Non
         show,
     )
     assert done[4]["left"] == []
-    # The kernel would take a route that was put back for one that a person made: it would never expire again.
+    # The kernel would treat a restored route as one added by hand, which never expires.
     assert all("2001:db8:bb::/48" in line for line in changed(done[2], done[5]))
     assert changed(done[2], done[7]) == []
     assert done[5].count("temporary") == 0

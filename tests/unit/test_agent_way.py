@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to a host is recognised, whatever it is made of: the agent in a network namespace with the real kernel."""
+"""The agent recognises the route to a host, whatever interfaces it consists of, in a network namespace with the real
+kernel."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +32,8 @@ WAY = "this very SSH connection comes in over {}"
 def troubles(
     setups: Mapping[str, str], connection: str = OVER_ETH2, needs: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, dict[str, str | None]]:
-    """{case: {interface: why it cannot be taken}} on hosts with two interfaces, eth1 and eth2, each with its setup."""
+    """Return {case: {interface: why it cannot be used}} on hosts with two interfaces, eth1 and eth2, each with its
+    setup."""
     cases = {
         name: Case([BEGIN, setup, LOOK], connection, (needs or {}).get(name, ())) for name, setup in setups.items()
     }
@@ -188,7 +190,7 @@ def test_where_the_connection_is_not_known_what_leads_to_many_addresses_is_left_
 
 
 STACKS = {
-    # What the way is made of, with eth1 in it: kinds of interfaces, how it is made, and the name of its top.
+    # Routes that include eth1: kinds of interfaces, the commands that create it, and the name of its top interface.
     "bridge": (("bridge",), "ip link add br0 type bridge; ip link set eth1 master br0", "br0"),
     "bond": (("bond",), "ip link add bond0 type bond; ip link set eth1 down; ip link set eth1 master bond0", "bond0"),
     "vlan": (("vlan",), "ip link add link eth1 name eth1.5 type vlan id 5", "eth1.5"),

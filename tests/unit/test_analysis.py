@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From invented attempts to frames, figures and a report: what is drawn is what was written, and nothing is lost."""
+"""From synthetic attempts to frames, figures and a report: they show what was written, and nothing is lost."""
 
 import dataclasses
 import itertools
@@ -37,7 +37,7 @@ FIGURES = (
 
 
 def exact(variant: str, cores: int, tunnels: int, rng: Any) -> float:
-    """Numbers that a test can work out: threaded is twice vanilla, and a tunnel a core is linear."""
+    """Return numbers that a test can compute: threaded is twice vanilla, and one tunnel per core scales linearly."""
     per_core = {"none": 8e9, "vanilla": 1e9, "threaded": 2e9}[variant]
     return float(per_core * min(cores, tunnels))
 
@@ -96,7 +96,7 @@ def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, figure: Any, sha
     drawing = figure(run)
     svg = drawing.rendered("svg")
     ids = re.findall(r'\bid="([^"]+)"', for_page(svg, "one")[0] + for_page(svg, "two")[0])
-    assert len(ids) == len(set(ids))  # on a page, no figure refers to what is another's
+    assert len(ids) == len(set(ids))  # on a page, no figure refers to parts of another
     assert run.topology.lower() in drawing.caption.lower()
     assert ("Emulated" in drawing.caption) == bool(shape.get("emulated"))
 
@@ -113,7 +113,7 @@ def test_every_trial_is_a_point(tmp_path: Path) -> None:
 
 
 def pooled(path: Path) -> Path:
-    """A run as if a pool had measured it: what has 4 cores or more, or 4 tunnels, on another testbed."""
+    """Return a run as if measured by a pool: cells with 4 cores or more, or 4 tunnels, on another testbed."""
     for file in path.glob("trials/*/*/attempt.json"):
         attempt = json.loads(file.read_text())
         if max(attempt["levels"]["cores"], attempt["levels"]["tunnels"]) >= 4:
@@ -122,7 +122,7 @@ def pooled(path: Path) -> Path:
 
 
 def segments(line: Any) -> list[tuple[float, float]]:
-    """The pairs of neighbouring places that a line joins."""
+    """Return the pairs of adjacent places that a line joins."""
     points = list(zip(line.get_xdata(), line.get_ydata(), strict=True))
     return [(a[0], b[0]) for a, b in itertools.pairwise(points) if not any(map(math.isnan, (*a, *b)))]
 
@@ -133,7 +133,7 @@ def test_testbeds_of_a_pool_are_never_joined_by_a_line(tmp_path: Path) -> None:
     for figure in (figures.one_tunnel(run), figures.one_tunnel_a_core(run)):
         assert "a line joins only what the same of them measured" in figure.caption
         for line in figure.figure.axes[0].lines:
-            assert all(b < 3.5 for _, b in segments(line))  # 4 cores stand alone, and no ideal leads there
+            assert all(b < 3.5 for _, b in segments(line))  # 4 cores are on another testbed: no ideal line leads there
             drawn += len(segments(line))
     for figure in (figures.throughput_tunnels(run), figures.speed_ups(run)):
         for axes in figure.figure.axes[:2]:  # of 1 and of 2 cores
@@ -195,7 +195,7 @@ def test_why_it_is_above_ideal_is_said_only_where_it_is(tmp_path: Path, noise: f
         return float(1e9 * cores ** (1.0 if noise else 1.3) * (1 + noise * (rng.random() - 0.5) + 0.001 * rng.random()))
 
     path = write_run(tmp_path, cores=(1, 2, 4), tunnels=(0,), rounds=9, speed=superlinear)
-    assert "Above ideal (" not in figures.one_tunnel_a_core(load(path)).caption  # one boot tells nothing of the next
+    assert "Above ideal (" not in figures.one_tunnel_a_core(load(path)).caption  # one boot says nothing about another
     run = load(path)
     boots = dataclasses.replace(
         run, trials=run.trials.assign(boot=run.trials["boot"] + (run.trials["round"] % 3).astype(str))
@@ -275,7 +275,7 @@ def test_speed_ups_are_paired_and_published_values_come_from_the_claims(tmp_path
 
 
 def steady(variant: str, cores: int, tunnels: int, rng: Any) -> float:
-    """Threaded is twice vanilla and inline three times, whatever the place."""
+    """Return numbers in which threaded is twice vanilla and inline three times, at every place."""
     return {"none": 9e9, "vanilla": 1e9, "threaded": 2e9, "inline": 3e9}[variant]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell is held against: the same traffic without a tunnel, over as many address pairs as it has tunnels."""
+"""The baseline of a cell: the same traffic without a tunnel, over as many address pairs as it has tunnels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from tests.unit.synthetic_run import write_run
 
 
 def with_baselines(run: Run, share: float, column: str = "throughput_bps") -> Run:
-    """A run that has, beside each baseline over the most pairs, one over a single pair with so much of it."""
+    """Return a run that has, for each baseline over the most pairs, another over a single pair with ``share`` of its
+    rate."""
     trials = run.trials
     single = trials[trials["kind"] == "baseline"].assign(tunnels=1)
     single[column] *= share

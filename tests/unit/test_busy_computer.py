@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What competing load on the computer does to an attempt, and what a person is told about it."""
+"""The effect of competing load on an attempt, and what the user is told about it."""
 
 import json
 from pathlib import Path

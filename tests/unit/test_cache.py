@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache: a product is whole or not there, and one of two builders builds."""
+"""The cache: a product is complete or absent, and only one of two processes builds it."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells: which are the same, in which order they stand, and how they are stored and said."""
+"""Cells: their equality, order, storage and wording."""
 
 import json
 

@@ -18,7 +18,7 @@ from tests.unit.synthetic_run import write_run
 
 
 def run_of(root: Path, name: str, began: str | None = None) -> Path:
-    """A run in a folder of that name; its run.json says when it began."""
+    """Return a run in a folder with a name; its run.json says when it began."""
     made = write_run(root / "made", rounds=1, cores=(2,), tunnels=(1,))
     folder = root / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def test_the_newest_run_is_the_one_that_began_last_whatever_its_name(runs: Path,
     order = [runs / "scaling/20260302T100000Z-bbbb", runs / "example", runs / "scaling/20260301T100000Z-aaaa"]
     assert newest_first(order[::-1]) == order
     assert find_run(runs) == order[0].resolve()
-    run_of(tmp_path, "results/a-copy", "2026-03-02T10:30:00+01:00")  # as text it is later
+    run_of(tmp_path, "results/a-copy", "2026-03-02T10:30:00+01:00")  # later when compared as text
     assert find_run(runs) == order[0].resolve()
     later = run_of(tmp_path, "results/the-last", "2026-03-02T10:30:00.000Z")
     assert find_run(runs) == later.resolve()

@@ -33,7 +33,8 @@ MADE |= {"provider": "ssh"}
 
 
 def as_published(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
-    """What all claims would look like: one tunnel, many tunnels with softirq and threaded NAPI, and inline."""
+    """Return numbers as all claims describe them: one tunnel, many tunnels with softirq and threaded NAPI, and
+    inline."""
     one = 1e9 * (1 + 0.005 * (cores - 1))
     many = {"none": 100.0, "vanilla": min(2.2, cores), "threaded": min(8.8, 0.55 * cores + 0.45), "inline": cores}
     ours = {"inline": 1e9 * cores}.get(variant, one * many[variant])
@@ -232,7 +233,8 @@ def test_claims_name_what_there_is() -> None:
 
 
 def interfaces(root: Path, *, beyond: float = 0.92) -> Path:
-    """A run of tunnels and connections with the shape of the published table; ``beyond``: 64 tunnels against 32."""
+    """Return a run of tunnels and connections with the shape of the published table; ``beyond``: ratio of 64 tunnels to
+    32."""
     carried = {(1, 8): 1.31, (32, 8): 7.27, (64, 8): 6.07, (1, 128): 1.28, (32, 128): 19.12, (64, 128): 19.12 * beyond}
     rng = random.Random(3)
     run = write_run(root, variants=("threaded",), cores=(32,), tunnels=(1, 32, 64), rounds=12, provider="ssh")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees of a campaign: how far it is, what was there already, and the question after a change."""
+"""What the user sees of a campaign: its progress, earlier results, and the question after a change."""
 
 import io
 import sys
@@ -116,7 +116,7 @@ def test_of_a_pool_it_is_shown_what_runs_where() -> None:
     assert any(row.split()[:3] == ["lab-a", "block", "1/2"] and "traffic" in row for row in rows)
     assert any(row.split()[:3] == ["lab-b", "block", "2/2"] and "starting" in row for row in rows)
 
-    # The block of a testbed that is lost is another's from then on.
+    # From then on, the block of a lost testbed belongs to another.
     live.block(planned.blocks[0], "lab-b")
     live.attempt(planned.blocks[0].trials[1], 1)
     shown = io.StringIO()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time: whatever is made of such a run says so, and nothing takes it for real time. Nothing is measured."""
+"""Virtual time: everything derived from such a run says so, and nothing takes it for real time. Nothing is measured."""
 
 import io
 import json
@@ -29,20 +29,20 @@ from tests.unit.test_claims import VARIANTS, as_published, slower
 
 Output = pytest.CaptureFixture[str]
 LABEL = "virtual time, 32 virtual CPUs on 2 cores"
-# What a run says of its testbed that began before the client and the server had as many CPUs as a gateway.
+# The testbed's entry in runs from before the client and the server had as many CPUs as a gateway.
 EARLIER_OWN_CPUS = {key: said for key, said in OWN_CPUS.items() if key != "ends"}
 EVERY: dict[str, Any] = {"variants": VARIANTS, "cores": (1, 2, 4, 8, 16, 32), "tunnels": (1, 0), "rounds": 6}
 
 
 def described(most: int = 16, members: tuple[dict[str, Any], ...] = (), **testbed: Any) -> dict[str, Any]:
-    """So much of run.json as the words are made from."""
+    """Return the entries of run.json from which the words are made."""
     of_pool = {"members": {f"lab-{number}": member for number, member in enumerate(members)}} if members else {}
     return {"plan": {"blocks": [{"cores": 1}, {"cores": most}]}, "testbed": {"name": "lab", **testbed, **of_pool}}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run in virtual time with every core count of the experiment."""
+    """Return a run in virtual time with every core count of the experiment."""
     return load(write_run(tmp_path_factory.mktemp("virtual"), virtual=VIRTUAL, **EVERY))
 
 
@@ -120,7 +120,7 @@ DRAWN = (
 
 @pytest.mark.parametrize("draw", [*DRAWN, figures.where_polls_ran, figures.packet_rate, figures.rekey])
 def test_a_figure_says_it_on_its_face_and_in_its_caption(run: Run, draw: Any) -> None:
-    drawing = draw(run)  # of the last three, this run has nothing to draw, and they say so
+    drawing = draw(run)  # the last three have nothing to draw for this run, and say so
     assert f"V{LABEL[1:]}" in [text.get_text() for text in drawing.figure.texts]
     assert f"V{LABEL[1:]}." in drawing.caption
     assert clock.NOT_MODELLED in drawing.caption

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two runs beside each other: what differs is found, what does not is left alone, and what cannot be told says so."""
+"""Comparison of two runs: differences are found, equal things are left alone, and what is undecidable is named."""
 
 import json
 import random
@@ -119,7 +119,7 @@ def test_the_rank_test_is_exact() -> None:
 
 
 def by_enumeration(one: list[int], other: list[int]) -> float:
-    """The share of all divisions whose rank sum is as far from its mean as this one's."""
+    """Return the share of all divisions whose rank sum is at least as far from its mean as this one's."""
     values = [*one, *other]
     ranks = [sum(v < value for v in values) + (sum(v == value for v in values) + 1) / 2 for value in values]
     mean = len(one) * (len(values) + 1) / 2
@@ -171,7 +171,7 @@ def test_a_spread_is_that_of_a_usual_cell() -> None:
 
 
 def test_boots_are_compared_as_boots() -> None:
-    """Two runs of the same, each boot 5 % off, trials 0.5 %: the trials of a boot are no independent witnesses."""
+    """Two runs of the same thing, boots 5 % apart, trials 0.5 %: the trials of a boot are not independent samples."""
     rng = random.Random(5)
     alarms = {"boots": 0, "trials": 0}
     for _ in range(300):
@@ -229,7 +229,7 @@ def test_false_alarms_of_a_whole_family_are_rare() -> None:
 
 
 def as_packet_rates(path: Path) -> Path:
-    """The same run with a packet rate of each trial instead of a throughput."""
+    """Return the same run with a packet rate for each trial instead of a throughput."""
     meta = json.loads((path / "run.json").read_text())
     for trial in (trial for block in meta["plan"]["blocks"] for trial in block["trials"]):
         trial["traffic"] = {**trial["traffic"], "tool": "pktgen"}

@@ -51,7 +51,7 @@ def test_other_shells_get_what_they_ask_for(shell: str) -> None:
 
 
 def test_completion_is_installed_where_the_shell_looks(tmp_path: Path) -> None:
-    # With a command after it, the shell stays above the program, which looks for it there.
+    # With a further command, the shell remains the program's parent, which looks for it there.
     command = [shutil.which("bash") or "bash", "-c", f"{ORCH} --install-completion; exit $?"]
     done = subprocess.run(
         command, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes to a file or a pipe is neither wrapped nor padded, and NO_COLOR leaves no attribute."""
+"""Output to a file or a pipe is neither wrapped nor padded, and NO_COLOR removes all attributes."""
 
 import pytest
 from rich.padding import Padding

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control of virtual time: loops that only compute, and what is made of what they did."""
+"""The control of virtual time: compute-only loops, and the conclusions from their work."""
 
 import os
 
@@ -13,8 +13,8 @@ from orchestrator.measure import control
 
 
 def told(cpus: int, slots: int, share: float = 1.0, alone: float = 1.0, one: float = 100.0) -> list[list[float]]:
-    """The rates of a control in which all loops together do ``share`` of what they should, while the computer becomes
-    faster all the time."""
+    """Return the rates of a control in which all loops together do ``share`` of the expected work, on a computer that
+    becomes faster all the time."""
     few = min(cpus, slots)
     kinds = (1.0, share, 1.0, alone)
     phases = control.phases(cpus, slots)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page says that a variant is."""
+"""The page's descriptions of variants."""
 
 from typing import Any
 

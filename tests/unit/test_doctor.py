@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch doctor`: its table is whole, each check says what it saw, and the exit status tells what it means."""
+"""`orch doctor`: its table is complete, each check reports its observation, and the exit status is the conclusion."""
 
 import json
 import subprocess

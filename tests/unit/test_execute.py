@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executing notebooks wherever a run lies, and what is told when that fails; the outcome of a run stands."""
+"""Executing notebooks wherever a run is stored, and the messages if that fails; the outcome of a run is unaffected."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from tests.unit.synthetic_run import write_run
 
 @pytest.fixture
 def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Writes a notebook "small" of a few cells; returns what executes it for a folder."""
+    """Write a notebook "small" of a few cells, and return a function that executes it for a folder."""
 
     def make(*cells: str) -> None:
         about = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
@@ -76,7 +76,7 @@ def test_a_kernel_that_is_killed_is_a_sentence_with_the_notebook_up_to_there(tmp
 
 
 class Refusing:
-    """In place of drawing: every way to fail."""
+    """Stands for drawing, and fails in every possible way."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -109,7 +109,7 @@ def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_sta
 
 
 def two_notebooks(notebook: Any, folder: Path, *cells: str) -> None:
-    """The notebooks "small" and "other" in the fixture's folder, of the same cells."""
+    """Write the notebooks "small" and "other", with the same cells, to the fixture's folder."""
     notebook(*cells)
     (folder / "books" / "other.ipynb").write_bytes((folder / "books" / "small.ipynb").read_bytes())
 

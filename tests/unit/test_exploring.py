@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run offers in Jupyter, and `orch notebook`."""
+"""A run's features in Jupyter, and `orch notebook`."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ from tests.unit.synthetic_run import write_run
 
 
 def exact(variant: str, cores: int, tunnels: int, rng: object) -> float:
-    """A tenth of the work is serial, whatever the variant."""
+    """Return numbers in which a tenth of the work is serial, for every variant."""
     parallel = min(cores, tunnels)
     return {"none": 40e9, "vanilla": 1e9}.get(variant, 2e9) * parallel / (1 + 0.1 * (parallel - 1))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs as archives: what `orch export` writes and refuses to write, and how an archive is read, whoever made it."""
+"""Runs as archives: what `orch export` writes and refuses to write, and reading archives from any source."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of drawing, which other tests do."""
+    """Stands for drawing, which other tests cover."""
 
     def draw(run: Path, *more: object, pdf: bool = False) -> Path:
         (run / "report.html").write_text(f"<p>drawn in {run.name}</p>")
@@ -366,7 +366,7 @@ def test_other_files_are_sentences(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(cut=st.integers(0, 2**16), place=st.integers(0, 2**16), bits=st.integers(1, 255))
 def test_a_damaged_archive_is_a_sentence_or_whole(tmp_path: Path, cut: int, place: int, bits: int) -> None:
-    """Never an exception of another kind, never a file that is not as it was."""
+    """There is never another kind of exception, and never a changed file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("run.json", b'{"a": 1}' * 20)

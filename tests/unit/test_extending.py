@@ -34,7 +34,7 @@ PAGE = CHECKOUT / "docs" / "extending.md"
 
 
 class Lab(FakeTestbed):
-    """In the lab's place, without machines. ``reserved``: whether it was reserved when it was entered."""
+    """Stands for the lab, without machines. ``reserved``: whether it was reserved when it was entered."""
 
     def __init__(self, testbed: Any, progress: Any, **more: Any) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Lab(FakeTestbed):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with the files of the page: each is a block whose first line names it."""
+    """Make the current folder one with the files of the page: each is a block whose first line names it."""
     for text in re.findall(r"```(?:yaml|python)\n(.*?)```", PAGE.read_text(), re.DOTALL):
         path = tmp_path / text.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(exist_ok=True)
@@ -176,7 +176,7 @@ def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(
 
 
 class Asked:
-    """An agent that remembers what it was asked."""
+    """An agent that remembers its requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extensions: what this program has, what other packages offer, and what a file brings along by its path."""
+"""Extensions: built-in ones, those that other packages offer, and those that a file names by path."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ CLOCK = "class Sundial:\n    def tell(self):\n        return {}\n\n\nCLOCK = Sun
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on the path of modules, as packages are installed in."""
+    """Return a folder on the module path, such as the one into which packages are installed."""
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
@@ -48,7 +48,7 @@ def test_what_a_package_offers_is_found_with_its_version_and_all_of_its_package_
     found, sun = CLOCKS.find("sand"), CLOCKS.find("sun")
     assert found is not None
     assert sun is not None
-    assert sun.origin == OURS  # a name of this program's own is not taken by others
+    assert sun.origin == OURS  # others cannot replace a built-in one
     assert CLOCKS.load(found).tell() == "dusk"
     told = found.to_json()
     assert told | {"hash": ""} == {"from": "hourglass_clocks 2.1", "hash": ""}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each call of a file system may fail: then there is a sentence, nothing is lost, and nothing succeeds wrongly."""
+"""Each call to a file system may fail: then there is a sentence, nothing is lost, and nothing succeeds wrongly."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def faults(cases: int) -> list[str]:
-    """What was not as it must be, of so many cases of each command (0 for all); the last line is their number."""
+    """Return the wrong outcomes among ``cases`` cases of each command (0 for all); the last line is their number."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")

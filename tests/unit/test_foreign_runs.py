@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that somebody else wrote, packed or changed: nothing is left out, and nobody is accused wrongly."""
+"""Runs that others wrote, packed or changed: nothing is left out, and nobody is wrongly accused."""
 
 import contextlib
 import functools
@@ -49,13 +49,13 @@ def packed(file: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(file, "w") as written:
         for name, data in members.items():
             about = zipfile.ZipInfo("x")
-            about.filename = name  # as it is: the constructor would mend it
+            about.filename = name  # unchanged: the constructor would repair it
             written.writestr(about, data)
     return file
 
 
 def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let a folder be one that cannot be read, also for root."""
+    """Make a folder unreadable, also for root."""
     real: Callable[..., Any] = os.scandir
 
     def scandir(path: Any) -> Any:
@@ -310,7 +310,7 @@ def test_a_name_that_leads_elsewhere_is_no_name(run: Path) -> None:
 
 
 def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value in a value of JSON: its keys and indices."""
+    """Yield the path to every value in a JSON value: its keys and indices."""
     for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
         yield (*way, key)
         yield from places(value[key], (*way, key))
@@ -320,7 +320,7 @@ OTHER_KINDS = [None, [], {}, "text", -1, 1.5, True, 10**30, ["x"], [None], {"x":
 
 
 def read_in_every_way(run: Path, beside: orchestrator.Run) -> None:
-    """What the commands that read a run do with it, without the notebooks and without a testbed."""
+    """Read a run as the commands do, except notebooks and testbeds."""
     found = orchestrator.load(run)
     verdicts = found.verify()
     assert found.title
@@ -340,7 +340,8 @@ def read_in_every_way(run: Path, beside: orchestrator.Run) -> None:
 
 
 def damaged_at_random(run: Path, number: int, seed: int) -> list[str]:
-    """Reads a run that often, each time with one value of one file gone or of another kind; returns what was said."""
+    """Read a run repeatedly, each time with one value of one file removed or of another type, and return the
+    messages."""
     rng = random.Random(seed)
     beside = orchestrator.load(run)
     attempts = {json.loads(file.read_text())["kind"]: file for file in run.glob("trials/*/1/attempt.json")}
@@ -387,7 +388,7 @@ def test_a_page_is_drawn_where_nothing_is_recorded_about_the_testbed_s_system(
 
 
 def in_part(stored: Path, folder: Path) -> Path:
-    """A copy of a stored run with two rounds of its first blocks, and without the tables that are derived from it."""
+    """Return a copy of a stored run with two rounds of its first blocks, and without the derived tables."""
     content = json.loads((stored / "run.json").read_text())
     plan = content["plan"]
     plan["blocks"] = plan["blocks"][:2]

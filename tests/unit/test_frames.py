@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of what attempts hold beside their result, several runs in one frame, and how they look in a notebook."""
+"""Frames with the details of attempts, several runs in one frame, and their look in a notebook."""
 
 import re
 from pathlib import Path

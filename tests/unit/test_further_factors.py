@@ -123,7 +123,7 @@ def test_the_size_of_packets_in_a_tunnel_reaches_devices_datagrams_and_segments(
     spec = spec_of(tmp_path, text.replace(", traffic.mss: 1000 B", ""))
     for trial in plan_of(spec).trials:
         net = layout.net_of(trial)
-        if trial.kind == "baseline":  # it has no tunnel, so that both sizes are held against the same
+        if trial.kind == "baseline":  # it has no tunnel, so both sizes have the same baseline
             assert "tunnel.mtu" not in trial.levels
         else:
             mtu = trial.levels["tunnel.mtu"]
@@ -183,7 +183,7 @@ def test_what_does_not_go_with_a_shared_device_is_said(tmp_path: Path, name: str
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the spec whose throughput rises with streams and segments, measured by nobody."""
+    """Return a synthetic run of the spec, whose throughput rises with streams and segments."""
 
     def script(trial: Any, number: int) -> Outcome:
         levels, rate = trial.levels, 1e9

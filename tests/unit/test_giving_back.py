@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts are given back as far as that goes: what cannot be is said, and keeps nothing else from going back."""
+"""Hosts are restored as far as possible: failures are reported, and do not keep other settings from being restored."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ LEFT = "eth1 is not as it was: putting back the route 10.0.0.0/16 failed: Networ
 
 
 class LeavingAgent:
-    """An agent whose host has one setting. ``leave``: what it answers when it is to leave, or its failure."""
+    """An agent whose host has one setting. ``leave``: its answer to the request to leave, or its failure."""
 
     def __init__(self, leave: dict[str, Any] | AgentFailure) -> None:
         self.leave, self.value = leave, "2"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who won: said as strongly as the numbers allow, and no more."""
+"""The winner: stated as strongly as the numbers allow, and no more."""
 
 import dataclasses
 import random
@@ -19,12 +19,12 @@ from tests.unit.synthetic_run import write_run
 
 
 def by_rank(variant: str, cores: int, tunnels: int, rng: Any) -> float:
-    """vanilla 1, threaded 1.5, inline 2, each times the cores, without noise."""
+    """Return vanilla 1, threaded 1.5, inline 2, each times the cores, without noise."""
     return 1e9 * cores * {"none": 9.0, "vanilla": 1.0, "threaded": 1.5, "inline": 2.0}[variant]
 
 
 def alike(variant: str, cores: int, tunnels: int, rng: Any) -> float:
-    """All variants the same, but for noise."""
+    """Return the same for all variants, except for noise."""
     return float(4e9 if variant == "none" else 1e9 * rng.gauss(1.0, 0.05))
 
 
@@ -32,7 +32,7 @@ ALL = ("vanilla", "threaded", "inline")
 
 
 def by_round(rates: dict[str, list[float]]) -> Any:
-    """A speed for `write_run`: each variant's throughput round by round, the same in every cell; no noise."""
+    """Return a speed for `write_run`: each variant's throughput by round, the same in every cell, without noise."""
     turns: Counter[tuple[str, int, int]] = Counter()
 
     def speed(variant: str, cores: int, tunnels: int, rng: Any) -> float:
@@ -51,7 +51,7 @@ def test_who_won_is_said_against_both_unpatched_modules_at_one_tunnel_a_core(tmp
         "2.00, n = 6 pairs) and 1.33 times as much as threaded (95 % interval within one boot 1.33 to "
         "1.33, n = 6 pairs)."
     )
-    # 6 rounds of 6 have p = 1/32, and 12 of these do not stand a correction for being many.
+    # 6 rounds of 6 have p = 1/32, and 12 of these are not significant after a correction for multiple comparisons.
     assert (
         "Of all 6 planned combinations of cores and tunnels, inline was ahead in 6. Each by its own numbers: none "
         "is significant after Holm's correction for all 12 comparisons." in found.remarks
@@ -114,7 +114,7 @@ def test_a_lost_round_is_counted(tmp_path: Path) -> None:
     nine = {"vanilla": [1.0] * 9, "threaded": [1.5] * 9, "inline": [2, 2, 2, 2, 0.9, 2, 2, 2, 2]}
     run = load(write_run(tmp_path, variants=ALL, cores=(1,), tunnels=(1,), rounds=9, speed=by_round(nine), fate=fate))
     (standing,) = standings(run)
-    assert standing.outcome == "ahead"  # clearly of vanilla, and of threaded in the three rounds that both have
+    assert standing.outcome == "ahead"  # clearly ahead of vanilla, and of threaded in the three common rounds
     verdict = headline(run).verdict
     assert "every" not in verdict
     assert verdict == "inline was ahead of threaded in 3 of 3 rounds and of vanilla in 8 of 9 rounds."

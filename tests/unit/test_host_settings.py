@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of hosts as factors: where they may stand, which blocks they make, and what the hosts are asked."""
+"""Settings of hosts as factors: where they may occur, the blocks that they make, and the requests to the hosts."""
 
 import os
 import re
@@ -141,7 +141,7 @@ def test_a_block_has_one_level_of_a_feature_which_can_be_set_from_the_command_li
     }
 
 
-# As much of ethtool(8) as the test needs, of the kernel itself; -k has a feature that is fixed, and a group.
+# The part of ethtool(8) that the test needs, on the real kernel; -k has a fixed feature, and a group.
 ETHTOOL = """\
 #!/usr/bin/env python3
 import ctypes, fcntl, socket, struct, sys
@@ -222,7 +222,7 @@ def test_the_schema_for_editors_has_the_paths_that_are_settings_and_no_other(pat
 
 
 class Kernel:
-    """An agent with the settings of one host, of which those of ``own`` are of each role's namespace."""
+    """An agent with the settings of one host; those in ``own`` exist in each role's namespace."""
 
     patience = 1.0
 

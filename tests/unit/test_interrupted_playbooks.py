@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals that come while Ansible works, and afterwards: the program ends by them, and Ansible does too."""
+"""Signals that arrive while Ansible works, and afterwards: they end the program, and Ansible too."""
 
 import signal
 import subprocess
@@ -24,12 +24,12 @@ BOOK = """\
     - name: Say how it is
       ansible.builtin.raw: {command}
 """
-BEGUN_S, ENDED_S = 120, 60  # on a busy computer Ansible takes its time
+BEGUN_S, ENDED_S = 120, 60  # on a busy computer, Ansible is slow
 
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Makes a playbook of a command on this computer; its name."""
+    """Make a playbook from a command on this computer, and return its name."""
 
     def make(command: str) -> str:
         (tmp_path / "work.yml").write_text(BOOK.replace("{command}", command))
@@ -41,7 +41,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str
 
 @pytest.fixture
 def handlers() -> Iterator[list[int]]:
-    """The signals that were handled, by handlers such as the program has."""
+    """Return the signals that were handled, by handlers such as the program's."""
     handled: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -63,12 +63,12 @@ def test_a_playbook_leaves_the_signals_as_they_were(book: Callable[[str], str], 
 
 
 def sleeper(tmp_path: Path) -> str:
-    """A command that says that it has begun, and goes on for an hour."""
+    """Return a command that reports its start, and then runs for an hour."""
     return f"echo $$ >{tmp_path}/begun; exec sleep 3600"
 
 
 def begun(tmp_path: Path) -> int:
-    """The process of the command, once it is there."""
+    """Return the process of the command, once it has started."""
     deadline = time.monotonic() + BEGUN_S
     while not (tmp_path / "begun").exists() or not (tmp_path / "begun").read_text().strip():
         assert time.monotonic() < deadline

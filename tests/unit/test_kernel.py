@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checked a kernel source and telling modules apart."""
+"""Checking a kernel source, and distinguishing modules."""
 
 import subprocess
 from pathlib import Path

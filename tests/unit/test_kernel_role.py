@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which entry of a boot loader's menu the role `kernel` chooses: its own tasks, on the text of a menu of Debian's."""
+"""The entry of a boot loader's menu that the role `kernel` chooses: its own tasks, on the text of a Debian menu."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def entry(release: str, title: str, name: str) -> str:
 
 
 def menu(*releases: str) -> str:
-    """As grub-mkconfig makes it; the first release is booted by default."""
+    """Return a menu as grub-mkconfig makes it; the first release is booted by default."""
     kinds = [(release, kind) for release in releases for kind in ("advanced", "recovery")]
     below = [entry(release, f"with Linux {release} ({kind})", f"{release}-{kind}") for release, kind in kinds]
     submenu = "submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-0f0f-1' {\n"
@@ -49,9 +49,11 @@ def menu(*releases: str) -> str:
 def run_role(
     folder: Path, before: str, after: str, apt_cache_finds: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """The role's tasks for Debian with ``NEW`` wanted; what would change the host says in files what it would do.
+    """Run the role's tasks for Debian with ``NEW`` wanted; tasks that would change the host write what they would do to
+    files.
 
-    ``apt_cache_finds``: whether the package is there that the role looks for."""
+    ``apt_cache_finds``: whether the package that the role looks for exists.
+    """
     role = PLAYBOOKS / "roles" / "kernel"
     (folder / "before").write_text(before)
     (folder / "after").write_text(after)
@@ -137,7 +139,7 @@ def test_a_default_by_its_place_is_noted_by_its_id_where_the_menu_grew(tmp_path:
 
 
 def templated(text: str, name: str, saved: str = "", release: str = "") -> Any:
-    """A variable of the role's defaults, on the text of a menu."""
+    """Return a variable of the role's defaults, given the text of a menu."""
     loader = DataLoader()
     file = PLAYBOOKS / "roles" / "kernel" / "defaults" / "main.yml"
     variables = dict(loader.load_from_file(str(file), trusted_as_template=True))
@@ -177,12 +179,12 @@ menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
 """
 SYSTEMS = MEMTEST + OTHERS.replace("RELEASE", NEW)
 DEFAULTS = [
-    # (what a menu has in front of it, what is the default, what grubenv says, the kernel that is booted)
+    # (text before the menu, default entry, content of grubenv, kernel that is booted)
     ("", "0", "", NEW),
     ("", "1", "", NEW),
     ("", "1>0", "", NEW),
     ("", "1>2", "", OLD),
-    ("", "1>9", "", NEW),  # what is not there is the first
+    ("", "1>9", "", NEW),  # a missing entry means the first
     ("", "gnulinux-advanced-0f0f-1>gone", "", NEW),
     ("", "gone>2", "", NEW),
     ("", "Debian GNU/Linux ", "", NEW),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which source a module is built from on a host: that of its own kernel, by the names that distributions give it."""
+"""The source from which a module is built on a host: that of its own kernel, by the names that distributions use."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ TAR = '#!/bin/sh\nfor word; do case "$word" in *.tar.*) echo "unpacks ${word##*/
 
 
 def unpacked(folder: Path, release: str, *files: str) -> str:
-    """What the script says with these files in /usr/src: the file that it unpacks, or what is missing."""
+    """Return the script's result with these files in /usr/src: the file that it unpacks, or what is missing."""
     (folder / "src").mkdir()
     for name in files:
         (folder / "src" / name).touch()

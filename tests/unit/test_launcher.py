@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launcher, run for real in a checkout of its own, with programs on the PATH that only write down their use."""
+"""The launcher, run for real in a separate checkout, with programs on the PATH that only record their use."""
 
 import contextlib
 import os
@@ -78,7 +78,7 @@ esac
 
 @dataclass
 class Computer:
-    """A small computer: a checkout, a PATH, a home, and a log of what was called."""
+    """A small computer: a checkout, a PATH, a home, and a log of the calls."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def held_elsewhere(folder: Path, run: str | None) -> Iterator[None]:
-    """The lease in another process."""
+    """Hold the lease in another process."""
     command = [sys.executable, "-c", HOLD, str(folder), run or ""]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -53,7 +53,7 @@ def test_another_run_has_to_wait(tmp_path: Path, held: str | None, asked: str | 
         lease("l", wait=False, run=asked),
     ):
         pass
-    with lease("l", wait=False, run=asked):  # it went with the process
+    with lease("l", wait=False, run=asked):  # it was released with the process
         pass
 
 

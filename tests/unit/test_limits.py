@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What limits a cell: loads whose limit is known by construction, and what `orch explain` says of runs that ship."""
+"""The limit of a cell: loads with a limit known by construction, and `orch explain` for shipped runs."""
 
 from dataclasses import replace
 from pathlib import Path

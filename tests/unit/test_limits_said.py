@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What headlines, tables and figures say of limits and of the cost of throughput, on runs made for it."""
+"""Headlines, tables and figures on limits and on the cost of throughput, for runs made for this purpose."""
 
 import json
 import random
@@ -28,7 +28,7 @@ VARIANTS = ("vanilla", "inline")
 def run_with(
     folder: Path, busy: Mapping[str, tuple[float, ...]], rates: Mapping[str, float], rounds: int = 6, noise: float = 0.0
 ) -> Run:
-    """A run of one place with 2 cores and 2 tunnels, whose CPUs were busy for these shares with each variant."""
+    """Return a run of one place with 2 cores and 2 tunnels, whose CPUs were busy for these shares with each variant."""
 
     def speed(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
         return rates.get(variant, 50e9) * rng.gauss(1, noise)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The noise floor: what a spec asks for, what is planned and measured for it, and what the report says."""
+"""The noise floor: the spec's request for it, its plan and measurement, and the report."""
 
 import json
 import random

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every notebook runs on whatever a run holds. Its cells are executed here as they are, without a kernel of Jupyter."""
+"""Every notebook runs on any run. Its cells are executed here as they are, without a Jupyter kernel."""
 
 import itertools
 import re

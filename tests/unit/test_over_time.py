@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is sampled during a trial: read by the agent, kept with the attempt, a frame, a figure and what grew."""
+"""Samples during a trial: read by the agent, stored with the attempt, a frame, a figure and the growth."""
 
 import json
 import time
@@ -44,7 +44,7 @@ def test_a_reading_has_the_memory_of_this_computer() -> None:
 
 
 def sampled(folder: Path) -> Path:
-    """A run whose trials of `inline` lose 3 MiB and a tenth of their rate, and drop packets late."""
+    """Return a run whose trials of `inline` lose 3 MiB and a tenth of their rate, and drop packets late."""
     run = write_run(folder, variants=["vanilla", "inline"], cores=(2,), tunnels=(2,), rounds=2)
     for file in run.glob("trials/*/*/attempt.json"):
         attempt = json.loads(file.read_text())

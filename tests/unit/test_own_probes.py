@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probes of a spec: where they may stand, how commands are started and ended, and what is said of those that fail."""
+"""Probes of a spec: where they may occur, how commands are started and ended, and messages on those that fail."""
 
 import os
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tool command: what a spec may say of it, the processes it becomes, the number that is read, and where it is shown."""
+"""The tool command: its entries in a spec, its processes, the number that is read, and where it is shown."""
 
 import json
 from pathlib import Path
@@ -190,7 +190,7 @@ def test_one_number_a_tunnel_and_the_raw_words_of_what_failed(tmp_path: Path) ->
 
 
 def own_run(root: Path, better: str, name: str = "delay") -> Path:
-    """A run whose values, in ms, are 2.0 with vanilla and 1.0 with inline, and some noise."""
+    """Return a run whose values, in ms, are 2.0 with vanilla and 1.0 with inline, with some noise."""
     base = {"vanilla": 2.0, "inline": 1.0, NO_VARIANT: 0.9}
     path = write_run(
         root, variants=("vanilla", "inline"), rounds=6, speed=lambda v, c, t, rng: base[v] + rng.random() / 50

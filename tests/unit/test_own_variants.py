@@ -44,7 +44,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def variants_file(spec: Path, text: str) -> str:
-    """What is wrong with a spec whose file of variants has this text."""
+    """Return what is wrong with a spec whose file of variants has this text."""
     (spec.parent / "sub/variants.yaml").write_text(text)
     with pytest.raises(SpecError) as refused:
         load_experiment(spec)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian packages that a testbed file asks for in the lab's image: what is refused, and what decides on an image."""
+"""Debian packages that a testbed file requests for the lab's image: refusals, and when an image is rebuilt."""
 
 from pathlib import Path
 
