@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packet rates of runs that never happened: numbers by cell, the figure and the page, apart from throughput."""
+"""Packet rates of synthetic runs: numbers by cell, the figure and the page, separate from throughput."""
 
 import json
 import math
@@ -25,7 +25,7 @@ WITH_INLINE = ("vanilla", "threaded", "inline")
 
 
 def edited(path: Path, change: Callable[[dict[str, Any], str], None]) -> Path:
-    """A run with the measurements of every attempt changed: ``change`` gets them and the variant."""
+    """Return a run with the measurements of every attempt changed: ``change`` is given them and the variant."""
     for file in path.glob("trials/*/*/attempt.json"):
         attempt = json.loads(file.read_text())
         change(attempt["measurements"], attempt["levels"]["variant"])
@@ -61,7 +61,7 @@ def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Pat
     assert {name: list(found) for name, found in kinds.items()} == {
         "vanilla": ["losses"],
         "threaded": ["losses"],
-        "inline": ["closed loop"],  # at a half of what the generator sends without a tunnel: it waits
+        "inline": ["closed loop"],  # at half of what the generator sends without a tunnel: it waits
     }
     assert not packet_cells(run)["generator_bound"].any()
     found = headline(run)
@@ -74,7 +74,7 @@ def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Pat
 
     compared = run.compare(run)
     assert set(compared.cells["variant"]) == set(WITH_INLINE)
-    assert set(compared.speed_ups["variant"]) == {"threaded"}  # of inline and vanilla there is no ratio
+    assert set(compared.speed_ups["variant"]) == {"threaded"}  # there is no ratio of inline to vanilla
 
     def as_fast_as_without(variant: str, *rest: Any) -> float:
         return 6e9 if variant in ("inline", "none") else 1.5e9

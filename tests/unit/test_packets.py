@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads of packets: how flows are spread, what pktgen and the counters print, and where losses are looked for."""
+"""Loads of packets: the spread of flows, the output of pktgen and the counters, and where losses are looked for."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_device_is_told_sizes_of_frames_and_the_ports_of_its_flows() -> None:
     request = PktgenRequest("client", "lan0", "10.0.0.1", [[64, 1]], clone=0, burst=1, devices=[device])
     said = [command for command, _ in pktgen.settings(request, device, "02:00:00:00:00:01")]
     assert "pkt_size 78" in said
-    assert {"udp_src_min 1024", "udp_src_max 1028"} <= set(said)  # the last is one below
+    assert {"udp_src_min 1024", "udp_src_max 1028"} <= set(said)  # the last one is lower
     said = [command for command, _ in pktgen.settings(replace(request, sizes=IMIX_SIZES, burst=8), device, "x")]
     assert "imix_weights 78,7 590,4 1434,1" in said
     assert "burst 8" in said
@@ -114,7 +114,7 @@ A, B = "gateway-a", "gateway-b"
 
 
 class Counted:
-    """What every role's counters grew by, while packets go the way; each method is something that happens on it."""
+    """The increase of every role's counters while packets cross the path; each method is an event on it."""
 
     def __init__(self, packets: int, wireguard: bool = True) -> None:
         self.sent = self.left = packets
@@ -167,8 +167,8 @@ def test_every_loss_on_a_way_over_tunnels_is_found_once_and_what_has_no_counter_
     way = Counted(10_000)
     way.full_backlog("client", "lan0", A, "lan0", n[0])
     way.rule(A, "prerouting", n[1])
-    way.vanish(nowhere)  # in front of the counter of what is forwarded
-    if older:  # Linux before 6.7 counts what it forwards behind that chain
+    way.vanish(nowhere)  # before the counter of forwarded packets
+    if older:  # Linux before 6.7 counts forwarded packets after that chain
         way.rule(A, "forward", n[2])
         way.pass_on(A, "ForwDatagrams")
     else:
@@ -211,7 +211,7 @@ def test_every_loss_on_a_way_over_tunnels_is_found_once_and_what_has_no_counter_
     }
     assert {name: found.get(name, 0) for name in expected} == expected
     assert found.get("gateway-a/nftables rule forward", 0) == n[2]
-    # A loss without a counter in front of a chain that newer kernels count before is taken for that chain's.
+    # An uncounted loss before a chain, at a point where only newer kernels count, is attributed to that chain.
     hidden = 0 if older else min(nowhere, n[2])
     assert way.unexplained(found) == nowhere - hidden
     assert found.get("gateway-a/wireguard uncounted", 0) == n[4] + hidden
@@ -269,7 +269,7 @@ def test_what_a_card_refuses_is_found_once_in_whichever_columns_its_driver_has_i
 def test_more_than_the_columns_say_is_not_made_up_and_drops_behind_the_count_are_kept() -> None:
     way = Counted(1000, wireguard=False)
     way.pass_on(A, "wan0 tx_packets")
-    way.vanish(50)  # by a switch, which nobody asks
+    way.vanish(50)  # by a switch, whose counters are not read
     way.count(B, "wan0", "rx_errors", 7)
     way.pass_on(B, "wan0 rx_packets")
     way.vanish(5)  # by the host, after its card had counted them

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html in a real browser: narrow and wide, light and dark, with a pointer, with a keyboard, for everyone."""
+"""report.html in a real browser: narrow and wide, light and dark, by pointer and by keyboard, and accessible to
+everyone."""
 
 import itertools
 import json
@@ -45,7 +46,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def make(path: Path, folder: Path) -> Path:
-    """report.html of a run, with its figures, but without the notebooks that draw them otherwise."""
+    """Return report.html of a run, with its figures, which are drawn without notebooks."""
     run = load(path)
     (folder / "figures").mkdir(exist_ok=True)
     for figure in FIGURES:
@@ -64,7 +65,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in which much went wrong, whose texts try to be markup, with many variants."""
+    """Return a run in which much went wrong, with many variants, whose texts look like markup."""
     folder = tmp_path_factory.mktemp("troubled")
     fates = itertools.cycle([["ok"], ["invalid", "ok"], ["failed", "failed"], [], ["invalid"], ["ok"]])
     names = ["vanilla", "threaded", "inline", "inline-transmit", "a-name-that-is-rather-long", "other"]
@@ -77,7 +78,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def complaints(events: list[dict[str, Any]]) -> list[Any]:
-    """What a browser says of errors, of what the policy of the page forbids, and what it loads."""
+    """Return a browser's errors, violations of the page's policy, and loaded files."""
     found = [event for event in events if event.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown")]
     asked = [event for event in events if event.get("method") == "Network.requestWillBeSent"]
     urls = [event["params"]["request"]["url"] for event in asked]
@@ -85,8 +86,8 @@ def complaints(events: list[dict[str, Any]]) -> list[Any]:
 
 
 def faults(page: Browser) -> list[str]:
-    """What axe-core calls serious or critical. It need not look inside the figures, which are hidden from it, as from a
-    screen reader; it takes seconds for each."""
+    """Return the faults that axe-core calls serious or critical. Figures are excluded, since they are hidden from
+    screen readers too, and checking each takes seconds."""
     page.evaluate("document.querySelectorAll('svg').forEach(figure => figure.replaceChildren())")
     page.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run({resultTypes: ['violations']}).then(found => found.violations)")
@@ -111,7 +112,7 @@ def test_a_page_fits_loads_nothing_and_serves_everyone(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, paper.removeprefix("rgb(").removesuffix(")").split(","))) < 380) == dark
-    if (dark == (width < 1000)) == (which == "example"):  # each width, each look and each page: a second a time
+    if (dark == (width < 1000)) == (which == "example"):  # each width, look and page takes a second
         assert faults(page) == []
     assert page.evaluate("window.harmed === undefined")
     assert complaints(page.events) == []
@@ -143,9 +144,9 @@ def test_the_numbers_are_under_the_pointer(page: Browser, example: Path) -> None
         page.point(*place)
         tips.add(page.evaluate("document.querySelector('#f2-throughput-tunnels .tip').innerText"))
     assert len([tip for tip in tips if "Gbit/s" in tip]) >= 3  # of points
-    assert any("limit: " in tip for tip in tips)  # of letters, which name a cell's limit
+    assert any("limit: " in tip for tip in tips)  # letters, which name a cell's limit
     for tip in tips:
-        assert f"<title>{tip}</title>" in text  # it is the mark's own
+        assert f"<title>{tip}</title>" in text  # it belongs to the mark
     page.point(5, 5)
     assert page.evaluate("document.querySelector('#f2-throughput-tunnels .tip').innerText") == ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures as PDF embed what a reader needs of a font, and no more."""
+"""Figures as PDF embed the parts of a font that a reader needs, and no more."""
 
 import contextlib
 import io

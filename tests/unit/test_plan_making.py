@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans: what holds for every one of them, and what is left out."""
+"""Plans: properties that hold for each of them, and what is left out."""
 
 import hashlib
 import json
@@ -109,7 +109,7 @@ def test_ids_depend_on_what_is_measured_alone() -> None:
 
 
 def test_ids_stay_what_they_are() -> None:
-    """A change of ids would cut every stored run off from its plan."""
+    """A change of ids would separate every stored run from its plan."""
     assert [trial.trial_id for trial in planned(experiment(repetitions=1), order="sequential").trials[1:4]] == [
         "be59acf2ad1653be",
         "e40a1711e91303bc",
@@ -117,8 +117,8 @@ def test_ids_stay_what_they_are() -> None:
     ]
 
 
-# Of each shipped spec with two rounds: a hash of the ids of all trials with a tunnel, in their order, and the id of the
-# first block's baseline over the most address pairs, both as of the version that had one boot and one baseline a block.
+# For each shipped spec with two rounds: a hash of the ids of all trials with a tunnel, in order, and the id of the
+# first block's baseline over the most address pairs, both from the version with one boot and one baseline per block.
 SHIPPED = {
     "black-hole": ("8c36210e03718fc8", "4874c4d38fc2ef69"),
     "packet-rate": ("2cca2f3d7d604973", "f6f88d4ff874ba3c"),
@@ -150,7 +150,7 @@ def test_a_tier_that_can_tell_nothing_in_a_comparison_is_called_a_look(name: str
         try:
             found = told_by_comparing(make_plan(load_experiment(path, tier=tier), able))
         except UserError:
-            continue  # of more cores than these
+            continue  # with more cores than these
         look = about.description.startswith(("A look", "Does everything work?"))
         assert (found.ratio is None) <= look, f"{name}, tier {tier}: {found.sentence}"
 
@@ -229,7 +229,7 @@ def test_what_must_be_narrow_is_the_ratio_where_there_is_a_reference() -> None:
     assert reference(factors=alone) is None
     assert reference(repetitions=6) is None
     fixed = planned(experiment(repetitions={"min": 6, "max": 6, "width": "10%"})).repetitions
-    assert (fixed.width, fixed.reference) == (None, None)  # as a tier has it that names min and max alone
+    assert (fixed.width, fixed.reference) == (None, None)  # as in a tier that names only min and max
 
 
 def test_seeds_differ() -> None:

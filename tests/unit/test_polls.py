@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Polls: whose they were, how they spread over CPUs, and their figure."""
+"""Polls: the tunnel and the CPU of each, their spread over CPUs, and their figure."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_each_peer_of_a_shared_device_has_a_poll_of_its_role() -> None:
         ["gateway-b", "wg0/2"],
         ["gateway-b", "wg0/1"],
         ["gateway-a", "wg1"],
-        ["", "wg0"],  # one more than there are peers: a device of the host's own with that name
+        ["", "wg0"],  # one more than there are peers: another device of the host with that name
     ]
     assert [row[COLUMNS.index("empty")] for row in found["rows"]] == [1, 4, 0, 1]
 
@@ -125,5 +125,5 @@ def test_a_plan_with_traces_has_each_cell_once_more_before_the_rounds() -> None:
     assert len(extra) == len({trial.levels for trial in extra}) == 4
     assert {trial.round for trial in extra} == {0}
     assert [trial.order for trial in traced.iterate()] == list(range(1, len(traced.trials) + 1))
-    # What is measured is the same, and its trials are.
+    # The measured trials are the same.
     assert [t.trial_id for t in traced.iterate() if t.kind != "trace"] == [t.trial_id for t in plain.iterate()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch cache import` of an address: only an archive whose SHA-256 is pinned or given comes into the cache."""
+"""`orch cache import` of an address: only an archive whose SHA-256 is pinned or given is imported into the cache."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An archive of one product; the cache in use then is another, and empty."""
+    """Return an archive of one product; the cache that is then in use is another, empty one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     made = cache.obtain("lab-disk", {"a": 1}, lambda folder: {}, Silent(), title="Making it", estimate_s=1)
     (tmp_path / "served").mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private folders: where they are made, and that nothing is left of them."""
+"""Private folders: where they are created, and that nothing remains of them."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from orchestrator.testbed.lab.lab import Lab
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A short folder that stands for the temporary files of the user."""
+    """Return a short folder that stands for the user's temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -113,7 +113,7 @@ def test_no_place_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Refusing(Silent):
-    """Progress of what must not begin."""
+    """Progress of an operation that must not begin."""
 
     def stage(self, title: str, estimate_s: float | None = None) -> None:
         raise AssertionError(f"{title} began")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Profiles: folding samples on a host, CPU time by stage, flame graphs and what is said of them."""
+"""Profiles: folding samples on a host, CPU time by stage, flame graphs and sentences on them."""
 
 import html
 import json
@@ -53,9 +53,9 @@ def test_what_the_lab_kernel_gives_is_counted_by_cpu_calls_and_task() -> None:
 
 def test_addresses_get_names() -> None:
     symbols = Symbols(KALLSYMS)
-    # The innermost comes first. What a call returns to may be the first instruction of the next function.
+    # The innermost comes first. A return address may be the first instruction of the next function.
     assert symbols.chain("62000004,60002000,60002004") == ("vfs_read", "do_idle", "wg_xmit")
-    assert symbols.chain("60002000") == ("vfs_read",)  # where a CPU is, and not where it returns to
+    assert symbols.chain("60002000") == ("vfs_read",)  # the current instruction, not a return address
     assert symbols.chain("60003fff,60004001,10") == ("[unknown]", "[host]", "vfs_read")
     assert symbols.chain("user") == ("[user]",)
 
@@ -159,7 +159,7 @@ def test_stages_add_up_to_the_busy_time_and_cost_a_packet(tmp_path: Path) -> Non
         assert shares["serial transmit"] == pytest.approx(0.2 if variant == "vanilla" else 0.1)
         assert shares["decrypt"] == pytest.approx(0.2)
         one = next(profile for profile in run.profiles if profile.key.variant == variant)
-        # 1420 bytes of what arrived in the window, and what all CPUs spent in it.
+        # CPU time in the window per 1420 bytes that arrived in it.
         packets = one.throughput_bps * one.seconds / 8 / 1420
         assert busy["ns_a_packet"].sum() == pytest.approx(1e9 * busy["seconds"].sum() / packets)
     assert sum(CHAINS.values()) == pytest.approx(1)

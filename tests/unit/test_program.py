@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What identifies the program that measures: the files and packages that a trial comes to, and no others."""
+"""The identity of the measuring program: the files and packages that a trial uses, and no others."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def clear() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A checkout of a few files in place of this one."""
+    """Return a checkout of a few files that stands for this one."""
     for name, text in FILES.items():
         path = tmp_path / "orchestrator" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which changes of a checkout make its source one that nobody else can get."""
+"""Changes of a checkout that make its source unavailable to others."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from orchestrator.run import provenance
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of Git with a file in each folder that a run reads, committed, in place of this checkout."""
+    """Return a committed Git repository with a file in each folder that a run reads; it stands for this checkout."""
     for name in ("orchestrator/a.py", "playbooks/a.yml", "kernel/a.c", "notebooks/a.ipynb", "experiments/a.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("as committed\n")

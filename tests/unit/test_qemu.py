@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider qemu, as far as it needs no guest: its spec, QEMU's options, the probe, the monitor, the choice."""
+"""The provider qemu without guests: its spec, QEMU's options, the probe, the monitor, and the choice of a testbed."""
 
 import gzip
 import itertools
@@ -141,7 +141,7 @@ def test_a_guest_counts_when_it_says_so_in_time(script: str, expected: bool) -> 
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A computer with a /dev/kvm of which nothing is known."""
+    """Make a computer with a /dev/kvm of which nothing is known yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "orch").mkdir()
     path = tmp_path / "kvm"
@@ -218,7 +218,7 @@ def test_auto_can_be_in_a_spec_and_is_no_testbed_by_itself(tmp_path: Path) -> No
 
 @contextmanager
 def monitor(folder: Path, answers: dict[str, Any]) -> Iterator[None]:
-    """A monitor of a guest called g that answers one conversation, as QEMU's does."""
+    """Start a monitor of a guest called g that replays one conversation, as QEMU's does."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(machine.monitor(folder, "g")))
     listener.listen()
@@ -228,7 +228,7 @@ def monitor(folder: Path, answers: dict[str, Any]) -> Iterator[None]:
         with connection:
             version = {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}
             connection.sendall(json.dumps({"QMP": {"version": version, "capabilities": []}}).encode() + b"\n")
-            while request_text := connection.recv(65536):  # one at a time, and no line end
+            while request_text := connection.recv(65536):  # one byte at a time, and no line end
                 request = json.loads(request_text)
                 answer = {"return": answers.get(request["execute"], {}), "id": request.get("id")}
                 connection.sendall(json.dumps({k: v for k, v in answer.items() if v is not None}).encode() + b"\n")

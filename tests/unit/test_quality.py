@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said about modes, drift and order of a run's trials, from the run's folder to its page."""
+"""Modes, drift and order of a run's trials, from the run's folder to its page."""
 
 import dataclasses
 import random
@@ -26,7 +26,7 @@ from tests.unit.synthetic_run import write_run
 
 
 def run_with(folder: Path, kind: str, rounds: int = 12) -> Run:
-    """A run of two variants, 2 cores and 2 tunnels, in which only threaded is special, or both drift."""
+    """Return a run of two variants, 2 cores and 2 tunnels, in which only threaded is special, or both drift."""
     turns: dict[str, int] = {}
 
     def speed(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:

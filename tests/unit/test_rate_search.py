@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search of a trial's rate: what is asked of the generator, what is stored, and when an attempt does not count."""
+"""The rate search of a trial: requests to the generator, the stored record, and invalid attempts."""
 
 import math
 import struct
@@ -29,7 +29,7 @@ QUIET = {"window_s": 2.0, "clock_step_s": 0.0, "per_cpu": [{"cpu": 0, "idle_s": 
 
 
 class Bed:
-    """In place of a testbed. In virtual time one of its hosts says what time it is, which only loads make pass."""
+    """Stands for a testbed. In virtual time, one of its hosts has a clock that only advances during loads."""
 
     hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
     nics: Mapping[str, Any] = {}
@@ -45,7 +45,8 @@ class Bed:
 
 
 class Lab:
-    """In place of the lab: forwards up to a capacity, loses a share of all. ``hidden``: packets without a counter."""
+    """Stands for the lab: forwards up to a capacity, and loses a share of all. ``hidden``: packets without a
+    counter."""
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ def test_a_search_stores_bounds_every_load_and_the_probes_beside_the_bounds(monk
     outcome = lab.measure(search={})
     assert (outcome.status, outcome.reasons, outcome.marks) == ("ok", [], [])
     found = outcome.measurements
-    assert outcome.probes["clock_skew_s"] is None  # nobody compares the clocks beside packets
+    assert outcome.probes["clock_skew_s"] is None  # clocks are not compared during packet loads
     for goal, truth in (("ndr", 3e5), ("pdr", 3e5 / 0.995)):
         lower, upper = found[f"{goal}_lower_pps"], found[f"{goal}_upper_pps"]
         assert lower <= truth <= upper <= lower * 1.0051
@@ -155,7 +156,7 @@ def test_of_a_given_rate_no_clock_skew_is_stored(monkeypatch: pytest.MonkeyPatch
     lab = Lab(monkeypatch)
     outcome = lab.measure(rate="100 kpps")
     assert (outcome.status, outcome.probes["clock_skew_s"]) == ("ok", None)
-    assert lab.probed == [False, True]  # the spec's probes run beside what is measured, and not in the warm-up
+    assert lab.probed == [False, True]  # the spec's probes run during the measurement, not during the warm-up
 
 
 def test_only_the_goals_that_were_named_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +278,7 @@ def test_an_answer_is_told_from_others(identity: int, number: int, size: int) ->
         total = (total & 0xFFFF) + (total >> 16)
     assert total == 0xFFFF  # RFC 1071
     header = bytes([0x45, *bytes(19)])
-    assert echo_answer(header + request, identity) is None  # a request is no answer
+    assert echo_answer(header + request, identity) is None  # a request is not an answer
     answer = header + b"\0" + request[1:]
     assert echo_answer(answer, identity) == (number & 0xFFFF, size)
     assert echo_answer(answer, identity ^ 1) is None

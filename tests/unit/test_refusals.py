@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operating system refuses is a sentence with what to do, in one place; what a file system cannot is borne."""
+"""Refusals by the operating system become sentences with a remedy, in one place; limits of file systems are
+tolerated."""
 
 import errno
 import fcntl
@@ -63,7 +64,7 @@ def test_a_path_that_is_refused_is_a_sentence_in_every_command(
 
 
 def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let nothing below a folder be looked at, also for root."""
+    """Make everything below a folder inaccessible, also for root."""
     real = os.stat
 
     def refuse(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
@@ -85,7 +86,7 @@ def test_a_folder_that_may_not_be_entered_is_a_sentence(
 
 @pytest.fixture
 def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that cannot flush folders."""
+    """Make the file system unable to flush folders."""
     real = os.fsync
 
     def fsync(fd: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rekeys: kept out of trials that are not about them, and found, drawn and priced in those that are."""
+"""Rekeys: kept out of trials that are not about them; found, drawn and quantified in those that are."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.unit.synthetic_run import write_run
 
 
 class Gateways:
-    """The ages that the gateways tell, one call after another, and what was done to the tunnels."""
+    """The handshake ages that the gateways report, one call after another, and the actions on the tunnels."""
 
     def __init__(self, patch: pytest.MonkeyPatch, *ages: float | None) -> None:
         self.ages, self.done = list(ages), [""]
@@ -74,7 +74,8 @@ def test_where_even_new_handshakes_are_too_old_it_says_so(monkeypatch: pytest.Mo
 
 
 def with_rekeys(folder: Path, variant: str, at_s: float, dip: float) -> Path:
-    """A run of which each trial of a variant has 9 s at 1 Gbit/s, but for the 5th, and a handshake on both gateways."""
+    """Return a run in which each trial of a variant has 9 s at 1 Gbit/s, except the 5th, and a handshake on both
+    gateways."""
     run = write_run(folder, cores=(1,), tunnels=(1, 2), rounds=2)
     for file in run.glob("trials/*/*/attempt.json"):
         attempt = json.loads(file.read_text())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch rerun` and `orch reproduce`: what they ask a run to be, and what they make of it. Nothing is measured here."""
+"""`orch rerun` and `orch reproduce`: their requests for runs, and their conclusions. Nothing is measured here."""
 
 import io
 import json
@@ -25,7 +25,7 @@ Output = pytest.CaptureFixture[str]
 
 
 class Measuring:
-    """Stands for `measure`: remembers what it was asked, and gives an invented run."""
+    """Stands for `measure`: remembers the request, and returns a synthetic run."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder, self.changes = folder, {"rounds": 7, **changes}
@@ -114,7 +114,7 @@ def test_reproduce_measures_nothing_unasked_that_the_plan_knows_to_decide_nothin
 ) -> None:
     measured = measuring(monkeypatch, tmp_path)
     monkeypatch.setattr(run_module, "draw", lambda summary: None)
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # no terminal: nobody answers
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # without a terminal, nobody answers
     assert run_command(["reproduce", "C4", "--tier", "quick"]) == 4
     assert measured.request is None
     said = capsys.readouterr().err

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A spec that is edited before --resume: what it measures otherwise makes other trials, or concerns all attempts."""
+"""A spec that is edited before --resume: changes in what it measures make other trials, or concern all attempts."""
 
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ EDITS = [
 
 
 def described(folder: Path, text: str) -> tuple[dict[str, Any], set[str]]:
-    """What run.json says of a spec, and the ids of its trials; not of baselines, which have no tunnel."""
+    """Return run.json's entry on a spec, and the ids of its trials, except baselines, which have no tunnel."""
     file = folder / "edited.yaml"
     file.write_text(text)
     spec = load_experiment(file)

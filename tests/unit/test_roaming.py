@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roaming: what a spec may ask for, what the agent does when, and how it is seen whether the other gateway followed."""
+"""Roaming: its entries in a spec, the agent's actions and their times, and how the other gateway is checked."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose the virtual CPUs of a machine are, and what is done on them."""
+"""The virtual CPUs of each role of a machine, and the work on them."""
 
 import contextlib
 import os

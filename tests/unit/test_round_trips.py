@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Round-trip times beside iperf3: what a spec may ask for, when the agent sends, and what a run's tables show."""
+"""Round-trip times during iperf3's traffic: entries in a spec, the agent's sending times, and a run's tables."""
 
 import json
 import socket
@@ -30,7 +30,7 @@ def test_iperf3_takes_latency_and_no_time_for_it() -> None:
     assert timed.latency.rate_pps == 500
     assert timed.expected_s == plain.expected_s
     assert "latency" not in plain.identity
-    assert timed.identity["latency"]["rate_pps"] == 500  # other trials than without
+    assert timed.identity["latency"]["rate_pps"] == 500  # different trials than without
 
 
 @pytest.mark.parametrize(

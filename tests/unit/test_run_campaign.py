@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The campaign without a testbed: retries, postponed blocks, what goes on after an interruption, and what changed."""
+"""The campaign without a testbed: retries, postponed blocks, resuming after an interruption, and changes."""
 
 import json
 import random
@@ -31,7 +31,7 @@ Script = Callable[[Any, int], Outcome]
 
 
 class Quiet:
-    """A progress that keeps its messages."""
+    """A progress that only keeps its messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -48,7 +48,7 @@ class Quiet:
 
 
 class FakeTestbed:
-    """Hosts that are only names. ``broken``: how often preparing a number of cores fails."""
+    """A testbed whose hosts are only names. ``broken``: how often preparing for a number of cores fails."""
 
     name, provider, label, emulated = "fake", "fake", "no machine", False
     virtual: VirtualTime | None = None
@@ -97,7 +97,7 @@ def bad(status: str = "failed", *, lost: bool = False, broken: Sequence[str] = (
 
 
 class Lab:
-    """Runs campaigns with attempts from a script, and counts them."""
+    """Runs campaigns with scripted attempts, and counts them."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -353,7 +353,8 @@ def test_boots_are_blocks_that_are_prepared_each_and_end_sooner_once_intervals_a
     assert bed.prepared != [1, 1, 1, 2, 2, 2]
     cells = store.read_stopping(summary.path)
     rounds = {(cell["cores"], cell["boot"]): cell["rounds"] for cell in cells}
-    # No interval before six values: the first boot has all its rounds, the second ends with seven, the last begins so.
+    # Below six values there is no interval: the first boot has all 4 rounds, the second ends at 7 values in total,
+    # and the third after its minimum of 2.
     assert rounds == {(cores, boot): rounds for cores in (1, 2) for boot, rounds in ((1, 4), (2, 3), (3, 2))}
     assert {cell["reason"] for cell in cells if cell["boot"] == 1 and cell["variant"] == "inline"} == {"most"}
     assert summary.statuses == {"ok": 6 + 2 * 2 * (4 + 3 + 2)}
@@ -366,7 +367,7 @@ def test_boots_are_blocks_that_are_prepared_each_and_end_sooner_once_intervals_a
 
 
 def test_a_cell_is_held_against_the_baseline_with_its_own_number_of_pairs(lab: Lab) -> None:
-    """One pair is slower than two together: with one tunnel its baseline is the limit, with two it is not."""
+    """One pair is slower than two together: its baseline limits a cell with one tunnel, but not one with two."""
     lab.script = lambda trial, n: ok(3e9 * trial.levels.tunnels if trial.kind == "baseline" else 2.9e9)
     lab.run(factors={"variant": ("vanilla",), "cores": (2,), "tunnels": (1, 2)}, repetitions=1)
     found = zip(lab.trials, lab.conditions, strict=True)
@@ -378,7 +379,7 @@ def test_without_narrow_intervals_it_ends_after_the_most_rounds(lab: Lab) -> Non
     factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (1,)}
     summary = lab.run(repetitions={"min": 2, "max": 8, "width": "5%"}, factors=factors, retries=0)
     assert {(c["variant"], c["reason"], c["rounds"]) for c in store.read_stopping(summary.path)} == {
-        ("vanilla", "most", 8),  # by its median: it is no reference where nothing is beside it
+        ("vanilla", "most", 8),  # by its median: it is no reference if there is nothing to compare
         ("inline", "no-value", 8),
     }
     assert summary.statuses == {"ok": 9, "failed": 8}
@@ -411,7 +412,7 @@ def test_however_often_it_is_interrupted_every_trial_is_ok_once(
 
 
 class Loops:
-    """An agent whose loops of the control do some times the work of one, a number for each time that it is asked."""
+    """An agent whose control loops do given multiples of the work of one, one number for each request."""
 
     def __init__(self, *times_one: float) -> None:
         self.times_one = list(times_one)

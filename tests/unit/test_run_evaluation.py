@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what the tools printed to numbers and a verdict: a wrong or missing report is never a number."""
+"""From the output of tools to numbers and a verdict: a wrong or missing report never becomes a number."""
 
 import json
 import math
@@ -57,11 +57,11 @@ def test_the_receivers_count_is_the_throughput() -> None:
 
 
 def counted(received: int, sent: int, **more: Any) -> dict[str, Any]:
-    """Both sums of a direction, as the one who counts has them; the other one counts nothing."""
+    """Return both sums of a direction as the counting side reports them; the other side counts nothing."""
     return {"sum_received": {"seconds": 2.0, "bytes": received, **more}, "sum_sent": {"bytes": sent, **more}}
 
 
-# What each side's report ends with when both directions are used: iperf3 3.12 and 3.18 agree in it.
+# The end of each side's report if both directions are used, which is the same in iperf3 3.12 and 3.18.
 CLIENT = {
     **counted(0, 5000, retransmits=3, packets=1 << 64),
     **{
@@ -142,7 +142,7 @@ def test_a_bad_report_is_a_failure_with_a_reason(given_processes: dict[str, Any]
 
 
 def shared_connections(*received: int) -> dict[str, Any]:
-    """What the processes of connections that share tunnels printed."""
+    """Return the output of the processes of connections that share tunnels."""
     found = {}
     for number, count in enumerate(received, 1):
         one = processes(server=report("sum_received", seconds=2.0, bytes=count))
@@ -210,15 +210,15 @@ def test_a_report_of_any_form_is_a_number_or_a_reason(client: Any, intervals: An
 
 
 def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place inside a value of JSON."""
+    """Yield every path in a JSON value."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, inner in parts for place in paths_in(inner, (*path, key)))]
 
 
 @given(st.data(), st.sampled_from([TCP, UDP, REVERSE, BOTH, UDP_BOTH]), st.sampled_from(["client-1", "server-1"]))
 def test_a_mutilated_report_is_what_it_was_or_a_reason(data: st.DataObject, traffic: Iperf3Traffic, name: str) -> None:
-    """Of good reports, one part is replaced by anything, or one report is cut off: no number comes from what is left
-    but one that is possible, and nothing else is raised."""
+    """In good reports, one part is replaced by anything, or a report is truncated: the result is a possible number or a
+    reason, and no other exception."""
     good = in_both_directions()
     if data.draw(st.booleans()):
         text = good[name]["out"]
@@ -380,7 +380,7 @@ def stream(duration_s: float = 3.0, **changes: Any) -> Stream:
 
 
 def evidence(streams: list[Stream] | None = None, *, window_s: float = 3.0, **changes: Any) -> Evidence:
-    """Of a good attempt but for ``changes``; names that evidence does not have are probes."""
+    """Return the evidence of a good attempt with ``changes``; names that evidence does not have are probes."""
     own = {name: changes.pop(name) for name in list(changes) if name in Evidence.__dataclass_fields__}
     probes = {"window_s": window_s, "clock_step_s": 0.0, **changes}
     fields: dict[str, Any] = {"duration_s": 3.0, "handshake_age_s": 5.0, **own}
@@ -408,7 +408,7 @@ def test_a_good_attempt_breaks_no_limit() -> None:
 
 
 def in_virtual_time(**changes: Any) -> dict[str, Any]:
-    """What a good attempt's window in virtual time was like, but for ``changes``."""
+    """Return the record of a good attempt's window in virtual time, with ``changes``."""
     window = {"slots": 2, "cpus": 16, "quantum_s": 2e-5, "virtual_s": 3.0, "wall_s": 30.0, "dilation": 10.0}
     return {**window, "lent_s": 0.1, "lent_share": 0.002, "forced": 0, "skew_s": 4e-5, "stolen_s": 9.0, **changes}
 

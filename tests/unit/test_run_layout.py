@@ -194,7 +194,7 @@ def test_with_ecmp_one_subnet_is_behind_all_tunnels_and_each_keeps_its_own(
             routes = requests.tunnel_routes(net, gateway, tunnels)
             over = [route for route in routes if shared in ipaddress.ip_network(route["to"])]
             assert [route["devices"] for route in over] == [names]
-            assert bool(over[0]["via"]) == (family == 6 and tunnels > 1)  # IPv6 wants a next hop on each
+            assert bool(over[0]["via"]) == (family == 6 and tunnels > 1)  # IPv6 requires a next hop on each
             own = [route["devices"] for route in routes if ":" in route["to"] if family == 6 and len(names) > 1]
             assert own in ([], [names, *([name] for name in names)])
     keys = {gateway: ["x"] * tunnels for gateway in GATEWAYS}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pool without testbeds: who gets which block, lost workers, one writer, and what shares a computer."""
+"""A pool without testbeds: the assignment of blocks, lost workers, one writer, and testbeds that share a computer."""
 
 import concurrent.futures
 import threading
@@ -31,7 +31,7 @@ from tests.unit.test_run_campaign import FakeTestbed, Quiet, bad, ok
 
 VARIANTS = ("vanilla", "inline")
 POOL = ("lab-a", "lab-b")
-TRIALS = 3 * (2 + 4 * 2)  # of `spec_of`: in each of 3 blocks 2 baselines, and 4 cells in 2 rounds
+TRIALS = 3 * (2 + 4 * 2)  # for `spec_of`: 3 blocks, each with 2 baselines, and 4 cells in 2 rounds
 
 
 def fake(name: str, **about: Any) -> FakeTestbed:
@@ -57,7 +57,7 @@ def pool_plan(spec: Experiment, testbeds: int = 2) -> Plan:
 
 
 class Run:
-    """Runs campaigns on executors, with attempts from a script."""
+    """Runs campaigns on executors, with scripted attempts."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -193,7 +193,7 @@ def booted(**changes: Any) -> Experiment:
 
 
 def homes_of(path: Path) -> dict[int, set[str]]:
-    """{cores: the testbeds that measured them}"""
+    """Return {cores: the testbeds that measured them}."""
     homes: dict[int, set[str]] = {}
     for row in store.tables(path)[0].to_pylist():
         homes.setdefault(row["cores"], set()).add(row["testbed"])
@@ -296,8 +296,8 @@ def test_a_pool_gives_the_trials_and_statuses_of_a_serial_run(
 
 
 class Losing:
-    """An executor of two testbeds, at once and here, that loses the worker of some pieces of work: ``lose`` says of
-    which; a testbed in ``gone`` has none any more."""
+    """An executor of two testbeds, run immediately in this process, that loses the worker of some pieces of work:
+    ``lose`` decides which; a testbed in ``gone`` has no worker any more."""
 
     def __init__(self, lose: Callable[[str, Work], bool], gone: Sequence[str] = ()) -> None:
         self.testbeds, self.computers = list(POOL), dict[str, str]()
@@ -378,7 +378,7 @@ def test_whatever_workers_are_lost_nothing_is_lost_and_nothing_is_ok_twice(
 def test_boots_end_on_one_testbed_each_core_count_whatever_workers_are_lost(
     tmp_path_factory: pytest.TempPathFactory, losses: set[int]
 ) -> None:
-    """A lost worker that comes back in time has its testbed again; none is lost for good here."""
+    """A lost worker that returns in time has its testbed again; none is lost for good here."""
     counter = iter(range(10_000))
     with pytest.MonkeyPatch.context() as patch:
         run = Run(tmp_path_factory.mktemp("run"), patch)
@@ -422,7 +422,7 @@ def test_core_counts_are_compared_on_one_testbed_only(run: Run) -> None:
 
 @pytest.fixture
 def scheduler() -> Iterator[str]:
-    """A scheduler of Dask with a worker for lab-a and one for lab-b, all in this process."""
+    """Yield a Dask scheduler with a worker for lab-a and one for lab-b, all in this process."""
     from distributed import SpecCluster
     from distributed.scheduler import Scheduler
     from distributed.worker import Worker
@@ -456,7 +456,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch: pytest.Monkey
 
 
 class Entered:
-    """A fake testbed that can be entered, and says when it is left."""
+    """A fake testbed that can be entered, and records that it is left."""
 
     def __init__(self, testbed: Any, left: list[str]) -> None:
         self._fake, self._left = fake(testbed.testbed), left

@@ -23,7 +23,7 @@ from orchestrator.spec import load_experiment
 
 @dataclass
 class Came:
-    """What a run came to."""
+    """The outcome of a run."""
 
     path: Path = RESULTS / "example"
     interrupted: bool = False

@@ -16,10 +16,10 @@ METHODS = pytest.mark.parametrize("method", SEARCHES)
 
 
 class Device:
-    """Forwards up to a capacity, and loses a share of the rest. Its clock goes on while a load is offered.
+    """Forwards up to a capacity, and loses a share of the rest. Its clock advances while a load is offered.
 
-    ``noise``: how much a load's capacity differs, at most, up or down; ``loss``: of every load; ``most_pps``: what the
-    generator can do; ``overhead_s``: what a load takes beyond its duration.
+    ``noise``: the maximum deviation of a load's capacity, up or down; ``loss``: the share lost of every load;
+    ``most_pps``: the generator's maximum; ``overhead_s``: the time of a load beyond its duration.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ def both(method: str, device: Device, where: Space) -> tuple[Found, Found]:
 
 
 def holds(found: Found, truth_pps: float, width: float, slack: float = 1e-6) -> None:
-    """The bounds are narrow and have the truth between them."""
+    """Return whether the bounds are narrow and include the true value."""
     assert found.reason == "narrow"
     assert found.lower_pps is not None
     assert found.upper_pps is not None
@@ -85,7 +85,7 @@ def test_the_truth_is_between_narrow_bounds(
 ) -> None:
     device = Device(capacity)
     ndr, pdr = both(method, device, space(width=width, tries=tries, duration_s=duration_s))
-    one = 1.5 / (capacity * duration_s)  # a packet more or less
+    one = 1.5 / (capacity * duration_s)  # one packet more or fewer
     holds(ndr, capacity, width, one)
     holds(pdr, capacity / (1 - 0.005), width, one)
     assert (pdr.lower_pps or 0) >= (ndr.lower_pps or 0)
@@ -160,7 +160,7 @@ def test_bounds_are_what_was_offered_not_what_was_asked(method: str) -> None:
     device = Device(4e5)
 
     def coarse(rate_pps: float, duration_s: float) -> Offered:
-        gap_ns = math.ceil(1e9 / rate_pps)  # pktgen's pause is in whole nanoseconds
+        gap_ns = math.ceil(1e9 / rate_pps)  # pktgen's delay is in whole nanoseconds
         return device(1e9 / gap_ns, duration_s)
 
     found = SEARCHES[method](coarse, [NDR], space(width=0.01), clock=device.clock)[0]
@@ -222,7 +222,7 @@ def test_a_lucky_load_above_a_loss_counts_for_nothing(loads: list[tuple[float, i
 @given(capacity=st.floats(5e3, 1.5e6), share=st.floats(0.905, 1.0))
 @settings(max_examples=40)
 def test_bounds_are_narrow_as_they_were_offered(method: str, capacity: float, share: float) -> None:
-    """A generator that sends a share of what it is asked for, evenly: the asked rates do not appear in the result."""
+    """A generator evenly sends a share of the requested rate: the requested rates do not appear in the result."""
     device = Device(capacity)
     found = SEARCHES[method](lambda rate, s: device(rate * share, s), [NDR], space(width=0.01), clock=device.clock)[0]
     holds(found, capacity, 0.01, 1.5 / capacity)
@@ -246,7 +246,7 @@ def test_bounds_that_were_offered_far_apart_are_not_called_narrow(method: str) -
 
 @METHODS
 def test_loads_that_decide_last_as_long_as_was_asked(method: str) -> None:
-    """Below 3e5 no load loses anything; from there to 4e5 only in the second half minute of a load."""
+    """Below 3e5 no load loses anything; between there and 4e5, only the second half minute of a load does."""
     device = Device(4e5)
     seen: list[tuple[float, float]] = []
 
@@ -274,4 +274,4 @@ def test_a_generator_that_pauses_makes_bounds_wider_and_not_wrong(method: str) -
 
     ndr = SEARCHES[method](pausing, [NDR], space(width=0.01), clock=device.clock)[0]
     assert 4e5 * 0.93 < (ndr.lower_pps or 0) <= 4e5 < (ndr.upper_pps or 0) < 4e5 * 1.1
-    assert ndr.reason == "uneven"  # what passed was sent with a pause, and so was what failed just above
+    assert ndr.reason == "uneven"  # the passing load was sent with a delay, and so was the failing one just above it

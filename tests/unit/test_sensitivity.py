@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conclusions once more with invalid attempts included: the report says whether they change."""
+"""Conclusions recomputed with invalid attempts included: the report says whether they change."""
 
 import random
 from pathlib import Path
@@ -18,13 +18,13 @@ from tests.unit.synthetic_run import write_run
 
 
 def speed(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
-    """Of an ok attempt. That of an invalid one is 0.6 times as high."""
+    """Return the speed of an ok attempt. That of an invalid one is 0.6 times as high."""
     factor = {"vanilla": 1.0, "none": 100.0, "threaded": 1.2}.get(variant, 1.3)
     return 1e9 * factor * (cores if variant == "inline" else 1) * rng.gauss(1, 0.005)
 
 
 def spoiled(*variants: str) -> Any:
-    """Trials of these variants have an invalid attempt first."""
+    """Give trials of these variants an invalid attempt first."""
 
     def fate(trial: dict[str, Any]) -> list[str]:
         return ["invalid", "ok"] if trial["levels"]["variant"] in variants else ["ok"]

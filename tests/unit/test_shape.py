@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quick check of a shape agrees with the slow one, which says in words what is wrong."""
+"""The fast check of a shape agrees with the slow one, which describes errors in words."""
 
 import copy
 import re
@@ -31,6 +31,6 @@ SHAPES = st.recursive(
 
 @given(value=VALUES, shape=SHAPES)
 def test_the_quick_check_agrees_with_the_words(value: Any, shape: Any) -> None:
-    slow = misfit(value, shape, "here")  # with a place nothing is checked quickly at the top
+    slow = misfit(value, shape, "here")  # with a place, the top level is not checked by the fast path
     assert _check_of(copy.deepcopy(shape))(value) == (slow is None)
     assert (misfit(value, shape) is None) == (slow is None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes in specs: found all at once, each at its place, with a hint that helps."""
+"""Errors in specs: all found at once, each with its location and a helpful hint."""
 
 import contextlib
 from pathlib import Path
@@ -24,7 +24,7 @@ tiers:
 
 
 def mistakes(tmp_path: Path, text: str) -> list[tuple[int, int, str]]:
-    """(line, column, sentence) of each mistake, counted from 1."""
+    """Return (line, column, sentence) for each error, counted from 1."""
     file = tmp_path / "spec.yaml"
     file.write_text(text)
     with pytest.raises(SpecError) as caught:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What YAML allows and a spec does not: tags and anchors anywhere, numbers without end, what cannot be seen."""
+"""Things that YAML allows and a spec does not: tags and anchors anywhere, huge numbers, invisible characters."""
 
 import re
 from pathlib import Path

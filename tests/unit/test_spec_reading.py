@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specs that are right: how tiers and overrides change them, what their hash is over, units, and the schema."""
+"""Valid specs: the effect of tiers and overrides, the content of their hash, units, and the schema."""
 
 import json
 from fractions import Fraction
@@ -156,7 +156,7 @@ def test_rounds_are_a_number_or_a_rule(tmp_path: Path) -> None:
     booted = spec.load_experiment(file, overrides=["repetitions.boots=3", "repetitions.width_of=median"]).repetitions
     assert (booted.boots, booted.width_of) == (3, "median")
     assert booted.model_dump() == {"min": 6, "max": 30, "width": 0.05, "boots": 3, "width_of": "median"}
-    # Without these keys a spec, and so its hash, is what it was before there were any.
+    # Without these keys a spec, and so its hash, is the same as before they existed.
     assert rule.model_dump() == {"min": 6, "max": 30, "width": 0.05}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible goes the same way as the agent: over its connection, or by a login of the same kind."""
+"""Ansible uses the same route as the agent: the agent's connection, or a login of the same kind."""
 
 import tempfile
 from pathlib import Path

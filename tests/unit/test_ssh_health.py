@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The health of hosts: who is waited for, what is tried when a host stays silent, and what is told of it."""
+"""The health of hosts: which are waited for, what is tried if a host is silent, and what is reported."""
 
 import fcntl
 import json
@@ -28,7 +28,7 @@ OTHER = {"pid": 4, "host": "desk", "command": "orch run x", "silent_s": 12.0}
 
 
 class World:
-    """A host at a time that only waiting makes pass. ``up``: whether sshd answers at a time; ``holder``: who has it."""
+    """A host at a time that only waiting advances. ``up``: whether sshd answers at a time; ``holder``: who uses it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -198,7 +198,7 @@ def test_a_run_that_is_interrupted_waits_for_no_host(world: World, up: bool) -> 
 
 
 def ended() -> dict[str, Any]:
-    """A run of this computer that was there, and is no more."""
+    """Return a run of this computer that existed and has ended."""
     return {**holder_now(), "pid": 2**30, "started": "7", "silent_s": 60.0}
 
 
@@ -270,7 +270,7 @@ def test_who_has_a_host_says_for_how_long_nothing_was_asked(folder: Path) -> Non
         found = agents_lease.lease(LeaseRequest({"pid": 9}))["taken_by"]
         assert (found["pid"], found["silent_s"] > 1e9) == (4, True)
         assert agents_lease.holder_of_lease()["silent_s"] > 1e9
-        agents_lease.note_request()  # of an agent that waits: it is not its lease
+        agents_lease.note_request()  # an agent that waits does not hold the lease
         assert agents_lease.holder_of_lease()["silent_s"] > 1e9
     assert agents_lease.lease(LeaseRequest({"pid": 9})) == {"taken_by": None}
     os.utime(folder / "lease", (0, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pinned host keys: which lines count, what is told, what is changed; with a real SSH server on loopback."""
+"""Pinned host keys: which lines count, messages, and changes; with a real SSH server on loopback."""
 
 import re
 import subprocess
@@ -17,7 +17,8 @@ from tests.unit.ssh_site import Site, bed
 
 
 def enrolled(site: Site, text: str | None = None) -> str:
-    """The state of the host's key when the pinned ones are ``text``; with ME for its own line, without its end."""
+    """Return the state of the host's key if the pinned ones are ``text``, in which ME stands for its own line, without
+    its end."""
     if text is not None:
         own = site.server.host_line("bed.left").strip()
         known_hosts_file().write_text(re.sub(r"(?<![\w+/])ME(?![\w+/=])", lambda _: own, text))  # keys may have it too
@@ -79,7 +80,7 @@ def test_a_pinned_key_that_is_none_is_told_with_its_line(site: Site, line: str) 
 
 
 MARK = "\ufeff"
-OTHERS = "\u000b\u000c\r\u001c\u0085\u2028"  # at which str.splitlines ends a line too
+OTHERS = "\u000b\u000c\r\u001c\u0085\u2028"  # where str.splitlines also ends a line
 
 
 @pytest.mark.parametrize("end", ["\n", *OTHERS])

@@ -16,7 +16,7 @@ from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.ssh.schema import SshTestbed
 
 BIN = Path(sys.executable).parent
-# One inventory for all that is asked, since Ansible takes a while to start: {host: its variables}.
+# One inventory for all cases, since Ansible starts slowly: {host: its variables}.
 HOSTS = {
     **{
         f"yes-{number}": f"ansible_become={value}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CPUs that are offline count as cores all the same: those that a run took offline."""
+"""Offline CPUs that nevertheless count as cores: those that a run took offline."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsJournal:
 
 
 def survey(off: tuple[int, ...] = (), *, boot_id: str = "b", holder: dict[str, Any] | None = None) -> Survey:
-    """A host of two cores with two threads each, 0 and 2, 1 and 3."""
+    """Return a host of two cores with two threads each, 0 and 2, 1 and 3."""
     rows = [
         {"cpu": cpu, "online": cpu not in off, "can_go_offline": True, "node": 0}
         | ({"core": None, "package": None, "off_because": "unknown"} if cpu in off else {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logins to a real SSH server on loopback: whatever `ssh HOST` does, this program does, with the same key."""
+"""Logins to a real SSH server on loopback: whatever `ssh HOST` does, this program does too, with the same key."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_the_file_that_an_inventory_gives_to_ssh_is_used_for_jump_hosts_too(site
     assert site.by_us(bed(inventory="hosts.ini", address=None)) == by_ssh
 
 
-# Of an inventory in INI form, whose lines Ansible splits as a shell does. PORT is the server's.
+# An inventory in INI form, whose lines Ansible splits as a shell does. PORT stands for the server's.
 ARGUMENTS = {
     "a file with a space in its name": """ansible_ssh_common_args='-F "of mine/project.cfg"'""",
     "a jump host": "ansible_ssh_common_args='-J jumper' ansible_ssh_extra_args=-q",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the preflight makes of what hosts show."""
+"""The conclusions of the preflight from the facts about hosts."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def nic(**changes: Any) -> dict[str, Any]:
 
 
 def facts(**changes: Any) -> dict[str, Any]:
-    """What a good server shows."""
+    """Return the facts about a good server."""
     tools = {name: f"{name} 1.0" for name in ("ip", "iperf3", "nft", "modprobe", "ethtool", "gcc", "make")}
     return {
         "kernel_release": RELEASE,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preparing hosts for a block: what is recorded of it, and in which order it happens."""
+"""Preparing hosts for a block: the records of it, and the order of the steps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from orchestrator.testbed.ssh.surveys import Survey
 
 
 class Silenced:
-    """An agent that answers nothing any more."""
+    """An agent that no longer answers."""
 
     in_step = True
 
@@ -31,7 +31,7 @@ class Silenced:
 
 @pytest.fixture
 def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostsTestbed:
-    """Two hosts, of which `left` is silent and comes back with a restart."""
+    """Return a testbed of two hosts, of which `left` is silent and recovers by a restart."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     left = {"name": "left", "roles": ("client", "gateway-a"), "nics": {"wan": "en7"}}
     right = {"name": "right", "roles": ("gateway-b", "server"), "nics": {"wan": "en7"}}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that are restarted between blocks: when, by what, what is put back before, and what is told."""
+"""Restarts of hosts between blocks: when, by what means, what is restored before, and what is reported."""
 
 import json
 import pickle
@@ -42,7 +42,7 @@ def bed(restart: bool = True, **more: Any) -> SshTestbed:
 
 
 class Computer:
-    """A host with its agent. ``says``: what comes of its `restart`; ``asked``: all that was asked of it."""
+    """A host with its agent. ``says``: the result of its `restart`; ``asked``: all requests to it."""
 
     in_step = True
 
@@ -85,7 +85,7 @@ def computers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Comp
 
 @pytest.fixture
 def opened(computers: dict[str, Computer], monkeypatch: pytest.MonkeyPatch) -> Callable[[SshTestbed], HostsTestbed]:
-    """Opens a testbed of the computers; what it does is noted in its ``done``."""
+    """Open a testbed of the computers, which records its actions in ``done``."""
 
     def open_(testbed: SshTestbed) -> HostsTestbed:
         made = HostsTestbed(testbed, Silent())
@@ -114,7 +114,7 @@ def test_each_block_of_several_boots_has_a_boot_for_itself(
 ) -> None:
     made = opened(bed())
     boots = [made.prepare(State(1, own_boot))["left"]["boot_id"] for own_boot in (1, 1, 2)]
-    assert boots == ["boot 2", "boot 2", "boot 3"]  # to prepare a block once more does not restart them
+    assert boots == ["boot 2", "boot 2", "boot 3"]  # preparing a block again does not restart them
     assert made.done == ["left back", "right back", "provision"] * 2  # type: ignore[attr-defined]
     assert computers["right"].asked[:1] == ["leave"]
     assert computers["right"].asked.count("restart") == 2
@@ -279,5 +279,5 @@ def test_restarts_teach_estimates_apart_from_blocks_without(tmp_path: Path, monk
     assert lessons("ssh", own_boots=True).prepare_s == 95.0
     restarted = Capabilities(2, "offline", (), (), restarts=True)
     assert [restarted.own_boots(boots) for boots in (1, 2)] == [False, True]
-    assert not replace(restarted, cores_by="boot").own_boots(2)  # a block's preparation has the restart in it anyway
+    assert not replace(restarted, cores_by="boot").own_boots(2)  # a block's preparation includes the restart anyway
     assert not replace(restarted, restarts=False).own_boots(2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long stage where output is no terminal: a line now and then, and an estimate that corrects itself."""
+"""A long stage without a terminal: a line from time to time, and an estimate that corrects itself."""
 
 import io
 import os
@@ -22,7 +22,7 @@ class Clock:
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The load of a computer with two cores, as a list of one number."""
+    """Return the load of a computer with two cores, as a list of one number."""
     found = [0.5]
     monkeypatch.setattr(os, "getloadavg", lambda: (found[0], 0.0, 0.0))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
@@ -34,7 +34,7 @@ def test_the_estimate_is_corrected_by_what_is_done(load: list[float]) -> None:
     build = Stage("Building", 480.0, clock)
     clock.s = 60.0
     assert build.words() == "Building: 1:00 so far, about 7 min left"
-    build.advance("3 files", 0.01)  # too few to tell
+    build.advance("3 files", 0.01)  # too little to extrapolate
     assert build.whole_s == 480.0
     build.advance("100 files", 0.10)
     assert build.words() == "Building: 1:00 so far, about 9 min left; 100 files"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What README, docs and the pages of the example runs say about these runs is recomputed from their Parquet files.
+"""Statements in README, docs and the example runs' pages about these runs are recomputed from their Parquet files.
 
-A statement is found by a small regular expression, whose groups are its numbers; each must be what the public API gives
-for the shipped run, rounded as it is written. Every other number of a measurement is in `ELSEWHERE`, with the reason
-that no shipped run is behind it.
+A statement is found by a small regular expression, whose groups are its numbers; each must equal the result of the
+public API for the shipped run, rounded as it is written. Every other number of a measurement is in `ELSEWHERE`, with
+the reason why there is no shipped run for it.
 """
 
 import html
@@ -40,7 +40,7 @@ def run(name: str) -> Run:
 
 
 def values(name: str, variant: str, cores: int, tunnels: int) -> dict[tuple[Any, ...], float]:
-    """{(block, round): bit/s} of a cell's valid trials, read from the frame that the Parquet file is."""
+    """Return {(block, round): bit/s} for a cell's valid trials, read from the frame in the Parquet file."""
     trials = run(name).trials
     mine = trials[(trials["kind"] == "measure") & (trials["status"] == "ok") & (trials["variant"] == variant)]
     mine = mine[(mine["cores"] == cores) & (mine["tunnels"] == tunnels)]
@@ -48,7 +48,7 @@ def values(name: str, variant: str, cores: int, tunnels: int) -> dict[tuple[Any,
 
 
 def ratio(name: str, of: tuple[str, int, int], to: tuple[str, int, int]) -> Numbers:
-    """Median, bounds and pairs of the ratios of two cells (variant, cores, tunnels) of one boot."""
+    """Return median, bounds and number of pairs of the ratios of two cells (variant, cores, tunnels) in one boot."""
     found = paired_ratio(values(name, *of), values(name, *to))
     assert found is not None
     return found.median, found.interval.low, found.interval.high, found.n
@@ -63,14 +63,14 @@ def median_gbit(name: str, variant: str, cores: int, tunnels: int) -> float:
 
 
 def efficiency(name: str, variant: str, cores: int) -> Numbers:
-    """With one tunnel per core: median and bounds."""
+    """Return median and bounds with one tunnel per core."""
     table = run(name).efficiencies()
     (row,) = table[(table["variant"] == variant) & (table["cores"] == cores)].to_dict("records")
     return row["median"], row["low"], row["high"]
 
 
 def one_tunnel_of_linear(claim: str) -> Numbers:
-    """Median and bounds of a claim's first number, which no table has."""
+    """Return median and bounds of a claim's first number, which is in no table."""
     verdict = next(one for one in run("example-virtual").verify() if one.claim == claim)
     number = verdict.evidence[0]
     assert number.median is not None
@@ -96,26 +96,26 @@ def trials_ok(name: str) -> Numbers:
 
 
 def stage_us(variant: str, tunnels: int, stage: str = "") -> float:
-    """CPU time of a packet on 16 cores, in µs: of one stage, or of all but idle."""
+    """Return the CPU time per packet on 16 cores, in µs: for one stage, or for all but idle."""
     table = run("example-why").stages()
     mine = table[(table["variant"] == variant) & (table["tunnels"] == tunnels)]
     return float(mine[mine["stage"] == stage]["ns_a_packet"].sum() if stage else mine["ns_a_packet"].sum()) / 1e3
 
 
 def scheduling_share(variant: str) -> float:
-    """In percent, of one tunnel's packets on 16 cores."""
+    """Return the share of scheduling with one tunnel on 16 cores, in percent."""
     return 100 * stage_us(variant, 1, "scheduling") / stage_us(variant, 1)
 
 
 def balancing_share(tunnels: int) -> float:
-    """In percent of the sampled CPU time of vanilla on 16 cores: looking for work on other CPUs."""
+    """Return the share of load balancing, in percent of the sampled CPU time of vanilla on 16 cores."""
     (mine,) = (one for one in run("example-why").profiles if (one.key.variant, one.key.tunnels) == ("vanilla", tunnels))
     balancing = sum(stack.ns for stack in mine.stacks if any(name.startswith("sched_balance_") for name in stack.calls))
     return 100 * balancing / sum(stack.ns for stack in mine.stacks)
 
 
 def covered() -> Numbers:
-    """The lowest and the highest sum of stages, in percent of the busy time."""
+    """Return the lowest and the highest sum of stages, in percent of the busy time."""
     shares = run("example-why").stages()["covered"]
     return 100 * shares.min(), 100 * shares.max()
 
@@ -130,7 +130,7 @@ def threaded_in_modes() -> Numbers:
 
 
 def inline_over_modes() -> Numbers:
-    """How many times as much inline carries as threaded in its lower mode, in how many rounds; and in its upper."""
+    """Return the ratio of inline to threaded in its lower mode, in how many rounds; and in its upper mode."""
     mine, other = values("example", "inline", 2, 2), values("example", "threaded", 2, 2)
     cut = sorted(other.values())[int(threaded_in_modes()[1]) - 1]
     sides = [{key: v for key, v in other.items() if (v <= cut) is lower} for lower in (True, False)]
@@ -147,14 +147,15 @@ def undecidable(name: str) -> Numbers:
 
 
 def smallest_packets() -> Numbers:
-    """kpps of inline and of vanilla, packets of 64 bytes."""
+    """Return kpps of inline and of vanilla for packets of 64 bytes."""
     table = packet_cells(run("example-packet-rate"))
     rates = table[table["packet_size"] == "64"].set_index("variant")["median_pps"] / 1e3
     return rates["inline"], rates["vanilla"]
 
 
 def poll_numbers() -> Numbers:
-    """Of the gateway that decrypts: packets a poll of vanilla and threaded; inline's share of polls on the own CPU."""
+    """Return, for the decrypting gateway, packets per poll of vanilla and threaded, and inline's share of polls on the
+    own CPU."""
     table = spread(polls(run("example-black-hole")))
     rows = table[table["role"] == "gateway-b"].set_index("variant")
     own = 100 * float(rows.loc["inline", "one_cpu"])
@@ -172,7 +173,7 @@ def loops_are_within() -> Numbers:
 
 
 def validated() -> Numbers:
-    """Two virtual and two real CPUs, as docs/virtual-time.md has them: no run of it is kept."""
+    """Return the numbers in docs/virtual-time.md for two virtual and two real CPUs; no run of them is kept."""
     found = re.search(
         r"\| inline over vanilla, 2 tunnels \| ([\d.]+) [^|]*\| ([\d.]+) ", text_of("docs/virtual-time.md")
     )
@@ -191,8 +192,8 @@ WHY = "example-why"
 
 
 def packet_costs() -> Numbers:
-    """Of the highest, the lowest and no bit rate: Mbit/s of a tunnel, and microseconds of CPU time for each packet of
-    vanilla, threaded and inline."""
+    """Return, for the highest, the lowest and no bit rate, Mbit/s per tunnel, and microseconds of CPU time per packet
+    of vanilla, threaded and inline."""
     table = run(LOAD).costs()
     level = table["traffic.bitrate"]
     found: list[float] = []
@@ -210,7 +211,7 @@ INLINE = ("inline", 18, 18)
 
 @dataclass(frozen=True)
 class Statement:
-    """``pattern``: found once in the file, whose groups are the ``numbers``."""
+    """A statement. ``pattern``: found once in the file, with the ``numbers`` as its groups."""
 
     file: str
     pattern: str
@@ -369,15 +370,15 @@ _SIMULATED = "simulated, by a benchmark or a test that the section names"
 
 @dataclass(frozen=True)
 class Measured:
-    """A measurement of which no run is kept. ``n`` and ``where``: found in the file, what is said of its size and of
-    the computer."""
+    """A measurement of which no run is kept. ``n`` and ``where``: its size and the computer, as they must occur in the
+    file."""
 
     n: str
     where: str
 
 
 _TWO_CORES = r"two cores of a shared virtual machine \(AMD EPYC, Zen 4\)"
-# (file, heading): why no shipped run is behind its other numbers.
+# (file, heading): why there is no shipped run for its other numbers.
 ELSEWHERE: dict[tuple[str, str], str | Measured] = {
     ("README.md", "Two commands"): _SETTING,
     ("docs/install.md", "In a checkout"): _SETTING,
@@ -439,12 +440,12 @@ ELSEWHERE: dict[tuple[str, str], str | Measured] = {
 
 
 def text_of(file: str) -> str:
-    """A file's text with single spaces."""
+    """Return a file's text with single spaces."""
     return " ".join((CHECKOUT / file).read_text(encoding="utf-8").split())
 
 
 def as_written(value: float | str, written: str) -> str:
-    """A value rounded as it is written."""
+    """Return a value rounded as it is written."""
     if isinstance(value, str):
         return value
     return f"{value:.{len(written.partition('.')[2])}f}"
@@ -457,7 +458,7 @@ def test_a_statement_is_what_the_shipped_run_shows(statement: Statement) -> None
     assert list(found.groups()) == [as_written(v, w) for v, w in zip(numbers, found.groups(), strict=True)]
 
 
-# A number that is a result: with a decimal point, with a unit of one, or a sample's size; no version and no p-value.
+# A number that is a result: with a decimal point, a unit, or a sample size; no version and no p-value.
 NUMBER = re.compile(
     r"(?<![\w.-])(?<!Linux )(?<!Python )(?<!iperf3 )(?<!Ubuntu )(?<!p = )"
     r"(?:\d+\.\d+(?![\d.]*[\w-])|\d+(?= (?:[GM]bit/s|[kM]pps|times\b|wall seconds|trials\b|packets per poll))"
@@ -466,7 +467,7 @@ NUMBER = re.compile(
 
 
 def sections(file: str) -> Iterator[tuple[str, str]]:
-    """(heading, paragraph with single spaces) of a file; without commands, which are indented."""
+    """Return (heading, paragraph with single spaces) for a file, without commands, which are indented."""
     heading = ""
     for block in re.split(r"\n\s*\n", (CHECKOUT / file).read_text(encoding="utf-8")):
         lines = block.splitlines()
@@ -478,8 +479,8 @@ def sections(file: str) -> Iterator[tuple[str, str]]:
 
 
 def unchecked(file: str) -> Iterator[tuple[str, str]]:
-    """(heading, number with what is around it) of numbers that no statement checks, in sections that do not say that
-    they are simulated."""
+    """Return (heading, number with its surroundings) for numbers that no statement checks, except in sections marked as
+    simulated."""
     simulated = {heading for heading, paragraph in sections(file) if re.search("[Ss]imulated", paragraph)}
     patterns = [one.pattern for one in STATEMENTS if one.file == file]
     for heading, paragraph in sections(file):
@@ -522,7 +523,8 @@ def test_measurements_elsewhere_say_how_many_and_on_what() -> None:
 
 
 def page_of(name: str) -> str:
-    """The text of an example's page, without tags and figures. Where it is not current: orch report results/NAME."""
+    """Return the text of an example's page, without tags and figures. If it is not current: orch report
+    results/NAME."""
     page = (RESULTS / name / "report.html").read_text(encoding="utf-8")
     page = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Intervals whose sample is the boot: known values, how often they hold the truth, and what one boot says."""
+"""Intervals whose sample is the boot: known values, their coverage, and the case of one boot."""
 
 import importlib.util
 import math
@@ -18,7 +18,7 @@ from orchestrator.stats.scaling import parallel_efficiency
 
 
 def benchmark(name: str) -> Any:
-    """A module of benchmarks/, which is no package."""
+    """Import a module of benchmarks/, which is not a package."""
     spec = importlib.util.spec_from_file_location(name, CHECKOUT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -33,7 +33,7 @@ boots = st.dictionaries(st.integers(1, 5), st.lists(positive, min_size=1, max_si
 
 
 def drawn(count: int, rounds: int, rng: random.Random, centre: float = 1.0) -> dict[int, list[float]]:
-    """So many boots, 5 % between them and 2 % within, around a known centre."""
+    """Return random boots, with 5 % between them and 2 % within, around a known centre."""
     found = {}
     for boot in range(count):
         mine = centre * rng.lognormvariate(0, 0.05)
@@ -116,7 +116,7 @@ def test_intervals_over_boots_hold_the_truth(count: int, rounds: int) -> None:
         efficiency = parallel_efficiency(many, 8, one)
         assert efficiency is not None
         held["efficiency"] += efficiency.interval.holds(0.79)
-        # Of two variants in the same boots, which also differ from boot to boot in how much faster one is.
+        # Two variants in the same boots; how much faster one is also differs between boots.
         faster = {boot: rng.lognormvariate(0, 0.05) for boot in one}
         top = {(b, r): v * 2 * faster[b] * rng.lognormvariate(0, 0.02) for b, m in one.items() for r, v in enumerate(m)}
         ratio = paired_ratio(top, {(b, r): v for b, mine in one.items() for r, v in enumerate(mine)})
@@ -134,11 +134,11 @@ def test_the_documented_coverage_is_that_of_every_interval_over_boots() -> None:
     rng = random.Random(12)
     held = sum((coverage.over_boots(3, 3, rng) for _ in range(40)), Counter())
     assert len(held) == 8
-    assert min(held.values()) >= 33  # fewer hold in 0.1 % of cases
+    assert min(held.values()) >= 33  # fewer contain it in 0.1 % of cases
 
 
 def test_trials_of_one_boot_are_no_independent_trials() -> None:
-    # The same data without their boots: what 95 % intervals of trials hold is far below 95 %.
+    # The same data without their boots: the coverage of 95 % intervals of trials is far below 95 %.
     rng = random.Random(9)
     held = sum(summarize(v for mine in drawn(3, 7, rng).values() for v in mine).interval.holds(1.0) for _ in range(500))
     assert held < 425

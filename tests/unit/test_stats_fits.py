@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amdahl's law and the USL: what was put in comes out, with an interval over boots around it, or a reason why not."""
+"""Amdahl's law and the USL: parameters are recovered, with an interval over boots, or there is a reason why not."""
 
 import random
 
@@ -24,7 +24,7 @@ def one_boot(values: dict[int, list[float]]) -> Trials:
 
 
 def drawn(boots: int, rounds: int, rng: random.Random, sigma: float, kappa: float = 0.0) -> Trials:
-    """Boots that differ by 5 %, and trials in one by 2 %."""
+    """Return random boots that differ by 5 %, with trials that differ by 2 % within a boot."""
     found = {}
     for cores in CORES:
         centres = [curve(cores, 1.0, sigma, kappa) * rng.lognormvariate(0, 0.05) for _ in range(boots)]

@@ -72,7 +72,7 @@ def test_intervals_cover_the_median_with_the_stopping_rule_on(fewest: int, draw:
             values.append(one())
         lengths.add(len(values))
         hits += summarize(values).interval.holds(truth)
-    assert len(lengths) > 5  # the rule did stop early, and not always at once
+    assert len(lengths) > 5  # the rule stopped early, but not always immediately
     assert hits / 2000 >= 0.93
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of values, drift and likeness of neighbours: known answers, and how often they alarm falsely."""
+"""Groups of values, drift and dependence of neighbours: known results, and the rates of false alarms."""
 
 import itertools
 

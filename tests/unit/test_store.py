@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's directory: written so that nothing finished is lost, read back as it was."""
+"""A run's directory: written so that no finished work is lost, and read back unchanged."""
 
 import errno
 import json
@@ -136,7 +136,7 @@ def test_the_first_ok_attempt_stands_for_its_trial() -> None:
 
 
 def full_after(run: store.RunDirectory, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
-    """Let the disk be full after so many more files, as long as the reserve is there."""
+    """Make the disk full after a number of further files, as long as the reserve exists."""
     real = files.write_synced
     left = iter(range(writes))
 

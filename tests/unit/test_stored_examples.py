@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example runs, which earlier versions made, stay what they are: their plans, so that they could be resumed, and
-their tables."""
+"""The example runs, made by earlier versions, stay valid: their plans, so that they could be resumed, and their
+tables."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The caller's streams, signals and variables: none of them stops a command or changes what it does."""
+"""The caller's streams, signals and variables: none of them stops a command or changes its effect."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ PREPARED = "import os, signal, subprocess, sys\nfrom orchestrator.cli import str
 
 
 def run_in(shell: str, command: Sequence[str], folder: Path, **variables: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command by a line of a shell, in which it is "$@"."""
+    """Run a command by a line of shell in which it is "$@"."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **variables}
     return subprocess.run(["sh", "-c", shell, "sh", *command], cwd=folder, env=environment, capture_output=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is stored of the computer that a run was made on."""
+"""The stored description of the computer on which a run was made."""
 
 import pytest
 

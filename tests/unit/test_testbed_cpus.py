@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CPUs of a host trials use."""
+"""The CPUs of a host that trials use."""
 
 import itertools
 from typing import Any
@@ -15,7 +15,7 @@ from orchestrator.testbed.ssh.schema import SshHost
 
 
 def host(packages: int, cores: int, threads: int, *, nodes: int | None = None) -> list[dict[str, Any]]:
-    """CPUs numbered as Linux numbers them on x86: all first threads, then all second ones."""
+    """Return CPUs numbered as Linux numbers them on x86: all first threads, then all second ones."""
     rows = []
     for thread in range(threads):
         for package in range(packages):
@@ -54,7 +54,8 @@ def test_a_node_has_its_own_cpus_only(cpus: list[dict[str, Any]], data: st.DataO
 
 
 def of_clusters(clusters: int, cores: int, threads: int = 1) -> list[dict[str, Any]]:
-    """One package whose clusters each count their own cores, as Arm's do; the threads of a core are neighbours."""
+    """Return one package whose clusters each number their own cores, as Arm's do; the threads of a core are
+    adjacent."""
     rows = []
     for cluster, core, thread in itertools.product(range(clusters), range(cores), range(threads)):
         first = (cluster * cores + core) * threads
@@ -120,7 +121,7 @@ def test_a_list_is_written_as_the_kernel_writes_it(cpus: set[int]) -> None:
     ends = [part.split("-") for part in text.split(",")]
     starts = [int(part[0]) for part in ends]
     assert starts == sorted(starts)
-    # Neighbours are in one part, so the next part begins two later at least.
+    # Adjacent CPUs are in one part, so the next part begins at least two later.
     assert all(int(after[0]) > int(before[-1]) + 1 for before, after in itertools.pairwise(ends))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of hosts: what becomes of one that is refused, in which order they are put back, and what is recorded."""
+"""Settings of hosts: refused ones, the order of restoring, and the records."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ CPU = "/sys/devices/system/cpu"
 
 
 class HostAgent:
-    """A host's settings behind an agent. ``refuses``: {name: what it says}; ``lets``: {name: what it takes instead}."""
+    """A host's settings behind an agent. ``refuses``: {name: message}; ``lets``: {name: the value that it takes
+    instead}."""
 
     def __init__(self, **values: str) -> None:
         self.values = dict(values)
@@ -150,7 +151,7 @@ def test_an_energy_preference_that_the_governor_changed_is_put_back_after_the_go
 
 
 class Told(Silent):
-    """Remembers what is told."""
+    """Remembers the messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -201,7 +202,7 @@ def test_default_tuning_that_a_card_refuses_is_recorded_with_its_key_and_told_on
 
 
 class Threads(HostAgent):
-    """Two threads of one core: what the second one has is gone once SMT is off."""
+    """Two threads of one core: the second one's settings are gone once SMT is off."""
 
     def request(self, request: Request[Any], timeout_s: float = 30) -> dict[str, Any]:
         if request.operation == "tunables":

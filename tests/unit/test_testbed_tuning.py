@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what hosts can tune to the settings that are applied."""
+"""From the tunable settings of hosts to the settings that are applied."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ CPU = "/sys/devices/system/cpu"
 
 
 def server() -> dict[str, Any]:
-    """A server with two CPUs and a card with four queues, as the agent describes it."""
+    """Return a server with two CPUs and a card with four queues, as the agent describes it."""
     policies = [f"{CPU}/cpufreq/policy{cpu}/scaling_governor" for cpu in range(2)]
     queues = "/sys/class/net/ens1/queues"
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual time: testbed files, slots and their cores, how long trials take, and what the kernel says."""
+"""Virtual time: testbed files, slots and their cores, the duration of trials, and the kernel's reports."""
 
 import io
 import json
@@ -274,7 +274,7 @@ def test_with_cpus_of_its_own_for_each_role_more_are_busy() -> None:
 
 
 class Bed:
-    """A testbed, as far as time-outs look at one."""
+    """A testbed, as far as time-outs need one."""
 
     def __init__(self, cores: int, virtual: VirtualTime | None, *, emulated: bool = False) -> None:
         self.cpus, self.virtual, self.emulated = {"a": range(cores)}, virtual, emulated
@@ -298,7 +298,7 @@ def test_the_two_clocks_teach_nothing_about_each_other(tmp_path: Path, monkeypat
     learn(lessons_key("overhead", "uml", "virtual"), 9.0)
     assert (lessons("uml").overhead_s, lessons("uml").slots) == (0.5, None)
     assert (lessons("uml", 2).overhead_s, lessons("uml", 2).slots) == (9.0, 2)
-    assert lessons_key("overhead", "uml") == "overhead/uml"  # what was learned before there was virtual time
+    assert lessons_key("overhead", "uml") == "overhead/uml"  # learned before virtual time existed
 
 
 def plan_words(output: str) -> str:
@@ -414,9 +414,9 @@ def test_what_ticks_miss_of_a_busy_cpu_counts_as_softirq() -> None:
     after = sampled([10, 0, 20, 90, 0, 0, 10, 0], {"cpu0_busy_ns": 6 * 10**9, "cpu1_busy_ns": 3 * 10**8})
     idle, seen = probes.per_cpu_seconds(before, after)
     assert (idle["user_s"], idle["system_s"], idle["softirq_s"]) == (0.1, 0.2, 0.7)
-    assert idle["idle_s"] == 0.3  # of what the counters call idle, 0.6 s were softirqs
+    assert idle["idle_s"] == 0.3  # 0.6 s of the time counted as idle were softirqs
     assert seen["idle_s"] == 0.9
-    assert seen["softirq_s"] == 0.1  # ticks saw more than there was, which rounding to ticks does
+    assert seen["softirq_s"] == 0.1  # ticks counted more than the real time, as rounding to ticks can
     real = [{**sample, "virtual_time": None} for sample in (before, after)]
     assert [row["softirq_s"] for row in probes.per_cpu_seconds(*real)] == [0.1, 0.1]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program as others install it: a wheel that brings what the checkout has, away from the checkout."""
+"""The program as others install it: a wheel with everything that the checkout has, outside the checkout."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ MAIN = "import sys; from orchestrator.cli.app import main; sys.argv[0] = 'orch';
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the files that git knows, as they are now."""
+    """Build a wheel from the files that git knows, as they are now."""
     folder = tmp_path_factory.mktemp("wheel")
     known = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
     source = folder / "source"
@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
-    """Where the wheel is unpacked; what it needs is in the environment of the tests."""
+    """Return the folder of the unpacked wheel; its dependencies are in the environment of the tests."""
     folder = wheel.parent / "site-packages"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -76,7 +76,7 @@ def test_an_installed_program_plans_judges_and_knows_its_variants(installed: Pat
 
 
 def test_an_installed_program_says_where_it_comes_from(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / ".git").mkdir()  # a checkout of something else around the environment says nothing about the program
+    (tmp_path / ".git").mkdir()  # a foreign checkout around the environment says nothing about the program
     show = (
         "from orchestrator import paths; from orchestrator.run.provenance import source_identity; "
         "print(paths.IS_CHECKOUT, source_identity()['commit'], len(paths.licence()))"

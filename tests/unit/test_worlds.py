@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verdicts on worlds whose truth is known: a false one in 5 % of the draws at most, and mostly the true one."""
+"""Verdicts on worlds whose truth is known: a false one in at most 5 % of the draws, and mostly the true one."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from orchestrator.analysis.claims import NOT_REPRODUCED, REPRODUCED
 from tests.unit.worlds import WORLDS, World, count
 
 FEW, MANY = 20, 200
-_MOST_OF_FEW = 4  # of 20: if one in 20 were false, more would occur in 0.3 % of cases
+_MOST_OF_FEW = 4  # of 20: with a rate of one in 20, more false ones would occur in 0.3 % of cases
 
 
 def check(world: World, draws: int, most: int) -> None:

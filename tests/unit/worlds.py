@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Worlds whose truth is known: throughputs that follow a law, with the noise of boots and trials, to be judged."""
+"""Worlds whose truth is known: throughputs that follow a law, with noise between boots and trials, for judging
+claims."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -18,8 +19,9 @@ _HOSTS = next(standing for standing in STANDINGS if standing.may == PLAINLY)
 
 
 def as_published(variant: str, cores: int, tunnels: int) -> float:
-    """One tunnel carries 1 Gbit/s whatever the cores; many 2.2 with vanilla, 4 times that with threaded from 16 cores
-    on, and a linear growth with inline: 18 times at 18 cores."""
+    """Return the throughput with which all claims are true: one tunnel carries 1 Gbit/s on any number of cores; many
+    carry 2.2 with vanilla, 4 times that with threaded from 16 cores on, and with inline a linear growth, 18 times at 18
+    cores."""
     if tunnels == 1 and (variant != "inline" or cores > 1):
         return 1.0
     busy = min(cores, tunnels)
@@ -28,11 +30,11 @@ def as_published(variant: str, cores: int, tunnels: int) -> float:
 
 @dataclass(frozen=True)
 class World:
-    """A law, what is measured of it, and the truth about claims: True or False, None where nothing may be concluded.
+    """A law, the measured cells, and the truth about claims: True or False, None if nothing may be concluded.
 
     ``between`` and ``within``: standard deviations of the logarithm between boots and between trials of one. ``apart``:
-    the same for how much each variant is changed by a boot, which no pairing cancels. ``lost``: the share of trials
-    that are not ok. ``disturb``: changes a trial's throughput. ``likely``: whether most draws should find the truth.
+    the same for the effect of a boot on each variant, which pairing does not cancel. ``lost``: the share of trials that
+    are not ok. ``disturb``: changes a trial's throughput. ``likely``: whether most draws should find the truth.
     """
 
     name: str
@@ -51,7 +53,7 @@ class World:
     likely: bool = True
 
     def draw(self, rng: random.Random) -> Observed:
-        """One run of it."""
+        """Return one random run of this world."""
         keys = [
             Cell(variant, cores, tunnels)
             for cores in self.cores
@@ -83,7 +85,7 @@ class World:
 
 
 def count(world: World, draws: int) -> dict[str, dict[str, int]]:
-    """{claim: {verdict: how many of so many draws}}"""
+    """Return {claim: {verdict: number of draws}}."""
     rng = random.Random(world.name)
     found: dict[str, dict[str, int]] = {}
     for _ in range(draws):
@@ -116,7 +118,7 @@ def _never_works(variant: str, cores: int, tunnels: int) -> float:
 
 
 def efficiency_of(value: float) -> Law:
-    """Inline whose efficiency is this with every number of cores but one."""
+    """Return a law in which inline has this efficiency with every number of cores but one."""
 
     def law(variant: str, cores: int, tunnels: int) -> float:
         if variant == "inline" and cores > 1 and tunnels == cores:
@@ -127,7 +129,7 @@ def efficiency_of(value: float) -> Law:
 
 
 def times_threaded(value: float) -> Law:
-    """Inline as so many times threaded, with many tunnels."""
+    """Return a law in which inline carries this multiple of threaded, with many tunnels."""
 
     def law(variant: str, cores: int, tunnels: int) -> float:
         if variant == "inline" and tunnels > 1:
@@ -138,7 +140,7 @@ def times_threaded(value: float) -> Law:
 
 
 def one_tunnel_threaded(value: float) -> Law:
-    """Threaded as so many times vanilla, with one tunnel."""
+    """Return a law in which threaded carries this multiple of vanilla, with one tunnel."""
 
     def law(variant: str, cores: int, tunnels: int) -> float:
         return value if variant == "threaded" and tunnels == 1 else as_published(variant, cores, tunnels)
@@ -147,12 +149,13 @@ def one_tunnel_threaded(value: float) -> Law:
 
 
 def _two_modes(key: Cell, value: float, rng: random.Random) -> float:
-    """Two thirds of the trials of threaded with many tunnels carry 1.6 times as much, outside what C3 accepts."""
+    """Let two thirds of the trials of threaded with many tunnels carry 1.6 times as much, outside the range that C3
+    accepts."""
     return value * 1.6 if key.variant == "threaded" and key.tunnels > 1 and rng.random() < 2 / 3 else value
 
 
 def _quantized(key: Cell, value: float, rng: random.Random) -> float:
-    """Two digits, so that most values have a tie."""
+    """Round to two digits, so that most values have a tie."""
     return float(f"{value:.2g}")
 
 
