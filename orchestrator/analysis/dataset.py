@@ -153,7 +153,7 @@ class Run:
         keep = (rows["kind"] == "measure") & (rows["status"] == "invalid") & rows[self.quantity.column].notna()
         return rows[keep & ~_shared(rows)]
 
-    @property
+    @cached_property
     def levels(self) -> list[str]:
         """Return the columns of `trials` that hold the levels of factors."""
         return levels_of(self.trials)
@@ -163,7 +163,7 @@ class Run:
         """Return the columns of `trials` that hold the levels of keys of the spec, by path."""
         return self.levels[len(LEVELS) :]
 
-    @property
+    @cached_property
     def variants(self) -> list[str]:
         """Return the planned variants, in the spec's order if it gives one."""
         found = set(self.planned["variant"])
@@ -223,6 +223,13 @@ class Run:
         """Return the entry for the testbed in run.json."""
         found: Mapping[str, Any] = self.meta.get("testbed") or {}
         return found
+
+    @cached_property
+    def cell_rows(self) -> pd.DataFrame:
+        """The table that `cells` returns a copy of, computed once."""
+        from orchestrator.analysis.cells import cell_rows
+
+        return cell_rows(self)
 
     def cells(self) -> pd.DataFrame:
         """Return the results, one row per cell: medians with their intervals; see `analysis.cells.cells`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from orchestrator.analysis.beside import Drawings, with_pictures
+from orchestrator.analysis.background import Drawings, with_pictures
 from orchestrator.analysis.forks import ForkServer
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, NOTEBOOKS
@@ -193,11 +193,9 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             self.provisioner = Provisioner(kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec, parent=self)
             managers.append(self)
 
-        async def shutdown_kernel(  # type: ignore[override]  # as in the class for kernels without asyncio
-            self, now: bool = False, restart: bool = False
-        ) -> None:
+        async def shutdown_kernel(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
             drawings.wait()  # Jupyter ends a kernel together with its forks
-            await super().shutdown_kernel(now, restart)
+            await super().shutdown_kernel(now=True)  # no cell is left to run, so there is nothing to wait for
 
     try:
         papermill.execute_notebook(
@@ -225,6 +223,8 @@ def _execute(source: Path, made: Path, folder: Path, place: Place, managers: lis
             f"could not be executed to its end: its kernel ended or does not answer ({error}); where memory runs "
             "out, the system ends it"
         ) from error
+    finally:
+        drawings.wait()
 
 
 def _end(manager: Any) -> None:

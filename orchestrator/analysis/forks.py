@@ -8,6 +8,7 @@ process, so that a script that calls `orchestrator.run` would run a second time.
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import os
@@ -34,11 +35,12 @@ _IMPORTED = (
     "orchestrator.analysis.quality",
     "orchestrator.analysis.readable",
     "orchestrator.analysis.rendering",
-    "scipy.special",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
 )
 _OF_A_KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline")
+# A kernel would import this for its debugger, which is not needed in headless execution.
+_UNUSED = "debugpy"
 _COLLECT_AFTER = 50_000  # new objects; with Python's default, the collector takes a tenth of the time of drawing
 # ipykernel would set this too, but too late for a matplotlib that is already imported.
 _BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
@@ -192,20 +194,16 @@ def serve(number: int) -> None:
     ``number``: the file descriptor of the connection.
     """
     connection = Connection(number)
-    gc.disable()  # imported objects are never garbage
-    for name in (*_IMPORTED, *_OF_A_KERNEL):
-        importlib.import_module(name)
-    from orchestrator.analysis.claims import load_claims
-
-    load_claims()  # they are cached
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(_COLLECT_AFTER)
+    _import(_IMPORTED)
     while True:
         try:
+            if not connection.poll():  # no request is waiting
+                _import_for_kernels()
             what, *request = connection.recv()
         except (EOFError, ConnectionResetError):
             return
+        if what == "kernel":
+            _import_for_kernels()
         theirs = recv_handle(connection) if what == "call" else None
         pid = os.fork()
         if pid == 0:
@@ -218,6 +216,23 @@ def serve(number: int) -> None:
         if theirs is not None:
             os.close(theirs)
         connection.send(pid)
+
+
+def _import(names: Sequence[str]) -> None:
+    """Import modules. The garbage collector ignores their objects."""
+    gc.disable()
+    for name in names:
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(_COLLECT_AFTER)
+
+
+@functools.cache
+def _import_for_kernels() -> None:
+    """Import what only kernels need."""
+    sys.modules[_UNUSED] = None  # type: ignore[assignment]  # makes its import fail, which ipykernel handles
+    _import(_OF_A_KERNEL)
 
 
 def _be_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:

@@ -5,6 +5,7 @@ Longer than other modules: the template is given everything that it shows in one
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import math
@@ -16,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from orchestrator.analysis.baselines import baselines_of
@@ -44,7 +46,8 @@ from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, listed, standings
 from orchestrator.analysis.virtual import controls, summary
-from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL
+from orchestrator.errors import UserError
+from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, cache_home
 from orchestrator.spec.variants import UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration, links_note
 from orchestrator.store.reading import read_stopping
@@ -81,12 +84,19 @@ def render(
 
 def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
     """Return a function that renders the page, given its figures; the page's data on the run do not depend on them."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FileSystemLoader(_TEMPLATE.parent),
+        bytecode_cache=_compiled(),
+    )
     environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
     quantity = run.quantity
     environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
     environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    template = environment.get_template(_TEMPLATE.name)
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
     found = standings(run)
@@ -160,6 +170,27 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         dilated=_dilated(run),
         host=(meta.get("environment") or {}).get("testbed") or {},
     )
+
+
+class _Compiled(FileSystemBytecodeCache):
+    """A cache of compiled templates in a folder. If it cannot be used, nothing is cached."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
+def _compiled() -> _Compiled | None:
+    """Return the cache of compiled templates, or None if there is no home directory."""
+    try:
+        return _Compiled(str(cache_home() / "templates"))
+    except UserError:
+        return None
 
 
 def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:

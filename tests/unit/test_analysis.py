@@ -337,6 +337,26 @@ def test_a_drawing_has_a_pdf_only_where_one_is_asked_for_and_none_of_an_earlier_
     assert {file.suffix for file in tmp_path.glob(f"{drawing.name}.*")} == {".png", ".svg", ".txt"}
 
 
+def test_a_table_of_cells_is_the_callers_own() -> None:
+    run = load(RESULTS / "example")
+    first = run.cells()
+    first["n"] = -1
+    assert (run.cells()["n"] > 0).all()
+
+
+def test_a_page_is_the_same_whether_its_compiled_template_can_be_kept_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load(write_run(tmp_path / "run", rounds=1))
+    (tmp_path / "file").touch()
+    pages = []
+    for cache in ("kept", "kept", "file/none"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        pages.append(render(run, run.path, []))
+    assert len(list((tmp_path / "kept" / "orch" / "templates").iterdir())) == 1
+    assert pages[0] == pages[1] == pages[2]
+
+
 def test_records_of_a_frame_are_those_of_pandas() -> None:
     run = load(RESULTS / "example")
     for frame in (run.trials, run.attempts.iloc[:1], run.cells(), run.trials.iloc[:0]):

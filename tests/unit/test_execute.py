@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from orchestrator import private
-from orchestrator.analysis import beside, execute
+from orchestrator.analysis import background, execute
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
 from orchestrator.errors import UserError
@@ -157,18 +157,18 @@ def test_an_error_beside_the_notebooks_ends_them(tmp_path: Path, notebook: Any) 
 DRAWING = """
 import pathlib, time
 from IPython.display import HTML
-from orchestrator.analysis import beside
+from orchestrator.analysis import background
 png = pathlib.Path("../drawn.png")
 def write():
     while not pathlib.Path("../go").exists():
         time.sleep(0.02)
     {end}
-assert beside.draw("drawn.png", write)
-HTML("<img src='" + beside.shown(png) + "'>")
+assert background.draw("drawn.png", write)
+HTML("<img src='" + background.placeholder(png) + "'>")
 """
 
 
-def test_what_is_drawn_beside_a_notebook_is_in_it_and_is_waited_for(tmp_path: Path, notebook: Any) -> None:
+def test_a_figure_drawn_in_the_background_is_awaited_and_is_in_the_notebook(tmp_path: Path, notebook: Any) -> None:
     notebook(
         DRAWING.format(end="png.write_bytes(b'first')"),
         "assert not png.exists()\npathlib.Path('../go').touch()",
@@ -178,11 +178,11 @@ def test_what_is_drawn_beside_a_notebook_is_in_it_and_is_waited_for(tmp_path: Pa
     assert (tmp_path / "drawn.png").read_bytes() == b"first and second"
     content = (tmp_path / "notebooks" / "small.ipynb").read_text()
     assert content.count(base64.b64encode(b"first and second").decode()) == 2
-    assert "drawn-beside:" not in content
+    assert "drawn-in-background:" not in content
     assert str(tmp_path) not in content
 
 
-def test_a_notebook_whose_figure_cannot_be_drawn_beside_it_is_a_sentence(tmp_path: Path, notebook: Any) -> None:
+def test_a_background_drawing_that_fails_is_a_sentence(tmp_path: Path, notebook: Any) -> None:
     (tmp_path / "go").touch()
     notebook(DRAWING.format(end="1 / 0"), "print('after')")
     with pytest.raises(
@@ -190,8 +190,8 @@ def test_a_notebook_whose_figure_cannot_be_drawn_beside_it_is_a_sentence(tmp_pat
     ):
         execute.execute(["small"], tmp_path)
     assert outputs(tmp_path) == "after\n"
-    assert "drawn-beside:" not in (tmp_path / "notebooks" / "small.ipynb").read_text()
+    assert "drawn-in-background:" not in (tmp_path / "notebooks" / "small.ipynb").read_text()
 
 
-def test_nothing_is_drawn_beside_a_process_that_executes_no_notebook() -> None:
-    assert not beside.draw("drawn.png", lambda: os._exit(1))
+def test_nothing_is_drawn_in_the_background_outside_a_report() -> None:
+    assert not background.draw("drawn.png", lambda: os._exit(1))

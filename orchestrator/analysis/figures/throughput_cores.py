@@ -68,7 +68,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     cores = sorted({int(c) for c in cells["cores"]})
     limits = limit_marks.limits_of(run, cells)
     face += [_axis_note(cores, per_core=per_core), limit_marks.note(limits), *captions.context_notes(run)]
-    table = efficiencies(run) if per_core else efficiencies(run).iloc[:0]
+    table = efficiencies(run) if per_core else pd.DataFrame()
     notes = [captions.sample_note(cells)]
     if per_core and quantity.is_throughput and not shown.empty:
         notes.append("Grey lines: linear scaling from each variant's smallest core count.")

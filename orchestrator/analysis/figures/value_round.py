@@ -82,6 +82,7 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
     lost = captions.loss_note(run.planned, invalid)
     if rows.empty:
         return parts.nothing(run, axis.name, axis.title, "no trial gave a value.", [lost])
+    rows = rows[[*run.levels, column, *parts.OF_A_TRIAL, "attempt", "started_at"]]
     of_rows = [Cell.of(record).place for record in numbers.records(rows)]
     places = sorted(set(of_rows))
     modes = several_modes(run)

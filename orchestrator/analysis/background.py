@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawing in parallel with a notebook: its kernel forks a process for each figure that it saves, and continues.
+"""Drawing in the background of a notebook that a report executes: its kernel forks a process for each figure that it
+saves, and continues.
 
-Writing the files of a figure takes longer than making it, and a notebook has only one process. The executed notebook
-refers to such a figure by the path of its PNG; the report inserts the picture once it is drawn.
+Writing the files of a figure takes longer than making it, and a notebook has only one process. Until a figure is drawn,
+the executed notebook has a placeholder in its place; the report inserts the picture at the end.
 """
 
 import base64
@@ -21,16 +22,16 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 
-VARIABLE = "ORCH_DRAW_BESIDE"  # in the environment of a kernel: the folder of its `Drawings`
+VARIABLE = "ORCH_BACKGROUND_DRAWING"  # in a kernel's environment: the folder of its `Drawings`
 _LOCK = "lock"
 _PATIENCE_S = 600
-_MARK = "drawn-beside:"
-_SHOWN = re.compile(rf"{_MARK}([0-9a-f]*):")
+_MARK = "drawn-in-background:"
+_PLACEHOLDER = re.compile(rf"{_MARK}([0-9a-f]*):")
 
 
 class Drawings:
-    """The figures that one kernel draws in parallel. ``folder``: for communication between its processes and this
-    one."""
+    """The figures that one kernel draws in the background. ``folder``: for communication between its processes and
+    this one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,14 +52,14 @@ class Drawings:
             raise UserError(f"failed in drawing {name}: {error}")
 
 
-def shown(png: Path) -> str:
+def placeholder(png: Path) -> str:
     """Return the placeholder for a picture in a notebook, until `with_pictures` inserts it."""
     return f"{_MARK}{os.fsencode(png.absolute()).hex()}:"
 
 
 def with_pictures(notebook: str) -> str:
-    """Return the text of an executed notebook with the pictures that were drawn in parallel."""
-    return _SHOWN.sub(_picture, notebook)
+    """Return the text of an executed notebook with the pictures that were drawn in the background."""
+    return _PLACEHOLDER.sub(_picture, notebook)
 
 
 def _picture(found: re.Match[str]) -> str:
@@ -89,7 +90,7 @@ def draw(name: str, write: Callable[[], None]) -> bool:
         fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             pid = os.fork()
-        except OSError:  # no more processes, or no memory for one
+        except OSError:  # too many processes, or too little memory
             return False
         if pid == 0:
             _be_drawing(folder, name, write)
