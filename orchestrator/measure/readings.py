@@ -19,13 +19,13 @@ def value_in(text: str, reading: Reading) -> float:
     else:
         value = _at(text, str(reading.json_path))
     if isinstance(value, bool):
-        raise ValueError(f"{value} is no number")
+        raise ValueError(f"{value} is not a number")
     try:
         number = float(value) * reading.factor
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{str(value)[:40]!r} is no number") from error
+        raise ValueError(f"{str(value)[:40]!r} is not a number") from error
     if not math.isfinite(number):
-        raise ValueError(f"{value} is no finite number")
+        raise ValueError(f"{value} is not a finite number")
     return number
 
 
@@ -34,7 +34,7 @@ def _at(text: str, path: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"it is no JSON document ({error})") from error
+        raise ValueError(f"it is not a JSON document ({error})") from error
     for key, place in re.findall(r"([^.\[\]]+)|\[(-?\d+)\]", path):
         try:
             value = value[int(place)] if place else value[key]

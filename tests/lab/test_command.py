@@ -94,7 +94,7 @@ def test_a_script_that_binds_to_nothing_goes_through_each_tunnel(testbed: UmlTes
         ({"client": ("no-such-program",)}, "no-such-program cannot be started: there is no such program"),
         ({"client": ("sh", "-c", "echo lost >&2; exit 3")}, 'client of tunnel 1 ended with status 3: "lost"'),
         ({"client": ("sleep", "60"), "deadline": "1s"}, "did not end within 1 s"),
-        ({"client": ("echo", "nothing")}, "no JSON document"),
+        ({"client": ("echo", "nothing")}, "not a JSON document"),
         ({"server": ("sh", "-c", "echo busy >&2; exit 4")}, "busy"),
         ({"server": (), "client": ("echo", '{{"rounds": 1}}')}, "nothing came through tunnel 1, 2"),
     ],

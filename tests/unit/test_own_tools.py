@@ -153,12 +153,12 @@ def test_the_number_in_what_a_client_prints(reading: dict[str, Any], text: str, 
     [
         ({"json": "end.rate"}, '{"end": {}}', "end.rate is not in it"),
         ({"json": "end[2]"}, '{"end": [1]}', "is not in it"),
-        ({"json": "end"}, "end: 1", "no JSON"),
-        ({"json": "end"}, '{"end": true}', "no number"),
-        ({"json": "end"}, '{"end": [1]}', "no number"),
-        ({"json": "end"}, '{"end": NaN}', "no finite number"),
+        ({"json": "end"}, "end: 1", "not a JSON"),
+        ({"json": "end"}, '{"end": true}', "not a number"),
+        ({"json": "end"}, '{"end": [1]}', "not a number"),
+        ({"json": "end"}, '{"end": NaN}', "not a finite number"),
         ({"regex": r"rate: (\d+)"}, "speed: 1", "nothing matches"),
-        ({"regex": r"rate: (\S+)"}, "rate: fast", "no number"),
+        ({"regex": r"rate: (\S+)"}, "rate: fast", "not a number"),
     ],
 )
 def test_what_is_no_number_is_said(reading: dict[str, Any], text: str, says: str) -> None:
@@ -181,7 +181,7 @@ def test_one_number_a_tunnel_and_the_raw_words_of_what_failed(tmp_path: Path) ->
         ({"client-2": ended(3, err="no route\n")}, 'client of tunnel 2 ended with status 3: "no route"'),
         ({"client-2": ended(-9)}, "ended by signal 9"),
         ({"client-2": ended(None)}, "did not end within 10 s"),
-        ({"client-2": ended(out="")}, "no JSON document"),
+        ({"client-2": ended(out="")}, "not a JSON document"),
         ({"server-1": ended(1, err="in use")}, 'server of the client of tunnel 1 ended with status 1: "in use"'),
     ):
         with pytest.raises(BadReport, match=says):

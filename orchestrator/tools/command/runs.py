@@ -119,7 +119,7 @@ def combined(values: Sequence[float], how: str) -> float:
 def _read(command: Command, run: Run, process: Mapping[str, Any]) -> float:
     who = run.where[0].upper() + run.where[1:]
     if process["status"] is None:
-        raise BadReport(f"{who} did not end within {command.deadline_s:g} s after its time: {_last(process)}.")
+        raise BadReport(f"{who} did not end within {command.deadline_s:g} s after its planned time: {_last(process)}.")
     if process["status"] != 0:
         raise BadReport(f"{who} {_ended(process)}")
     try:
