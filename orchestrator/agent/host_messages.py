@@ -16,14 +16,14 @@ class ClockAnswer(typing.TypedDict):
     monotonic_s: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ClockRequest(Request[ClockAnswer]):
     """Read the host's clocks."""
 
     operation = "clock"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PauseRequest(Request[Nothing]):
     """Wait for ``seconds`` by the host's clock."""
 
@@ -37,7 +37,7 @@ class ControlAnswer(typing.TypedDict):
     rates: list[list[float]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ControlRequest(Request[ControlAnswer]):
     """Measure the work of compute loops.
 
@@ -58,7 +58,7 @@ class BusyAnswer(typing.TypedDict):
     names: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class BusyRequest(Request[BusyAnswer]):
     """Measure how much other processes use the host within ``window_s`` seconds."""
 
@@ -76,7 +76,7 @@ class LeaseAnswer(typing.TypedDict):
     taken_by: dict[str, typing.Any] | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class LeaseRequest(Request[LeaseAnswer]):
     """Take the host for one run. ``holder``: a description of the holder, as JSON values."""
 
@@ -90,7 +90,7 @@ class BreakLeaseAnswer(typing.TypedDict):
     ended: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class BreakLeaseRequest(Request[BreakLeaseAnswer]):
     """End the agent that holds the host's lease. ``hard``: kill it, so that it restores nothing."""
 
@@ -105,7 +105,7 @@ class LeaveAnswer(typing.TypedDict):
     left: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class LeaveRequest(Request[LeaveAnswer]):
     """Restore the host. ``leftovers``: also restore what a killed agent left behind."""
 
@@ -113,14 +113,14 @@ class LeaveRequest(Request[LeaveAnswer]):
     leftovers: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RestartRequest(Request[Nothing]):
     """Restart the host with its own `reboot`."""
 
     operation = "restart"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ConfineRequest(Request[Nothing]):
     """Confine the agent and what it starts to some CPUs."""
 
@@ -128,7 +128,7 @@ class ConfineRequest(Request[Nothing]):
     cpus: typing.Sequence[int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PlaceRequest(Request[Nothing]):
     """Give each role its own CPUs. ``roles``: {role: its CPUs}, no CPU twice."""
 
@@ -144,7 +144,7 @@ class ReadSettingsAnswer(typing.TypedDict):
     boot_id: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ReadSettingsRequest(Request[ReadSettingsAnswer]):
     """Read settings of the host. ``may_refuse``: those whose failure is not a failure of the request."""
 
@@ -166,7 +166,7 @@ class WriteSettingsAnswer(typing.TypedDict):
     refused: dict[str, Refusal]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WriteSettingsRequest(Request[WriteSettingsAnswer]):
     """Write settings of the host in this order, and read each back. ``may_refuse``: as in `ReadSettingsRequest`."""
 
@@ -182,7 +182,7 @@ class RoleSettingsAnswer(typing.TypedDict):
     others: dict[str, dict[str, str]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RoleSettingsRequest(Request[RoleSettingsAnswer]):
     """Write the settings that roles' namespaces have of their own. ``roles``: {role: {name: value}}."""
 
@@ -196,7 +196,7 @@ class VariantAnswer(typing.TypedDict):
     build_id: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class VariantRequest(Request[VariantAnswer]):
     """Load a wireguard module into the kernel.
 
@@ -209,7 +209,7 @@ class VariantRequest(Request[VariantAnswer]):
     parameters: typing.Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WatchKernelLogRequest(Request[Nothing]):
     """Mark the time from which `KernelLogRequest` reports complaints."""
 
@@ -226,7 +226,7 @@ class KernelLogAnswer(typing.TypedDict):
     crypto: str | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class KernelLogRequest(Request[KernelLogAnswer]):
     """Read the kernel's log. ``most``: the maximum number of complaints."""
 

@@ -3,7 +3,8 @@
 
 A request is a dataclass whose fields are its arguments; its answer is a TypedDict, since it is stored and sent as JSON.
 Those of each operation are in `host_messages`, `survey_messages`, `network_messages`, `packet_messages` and
-`traffic_messages`.
+`traffic_messages`. Requests are not frozen: every host makes their classes when its agent starts, and frozen ones take
+twice as long to make.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Nothing(typing.TypedDict):
     """The answer of an operation that reports nothing but its success."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Request(typing.Generic[Answer_co]):
     """The arguments of an operation. The type parameter is the type of its answer; ``operation`` is its name."""
 

@@ -15,7 +15,7 @@ class UnlinkAnswer(typing.TypedDict):
     left: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class UnlinkRequest(Request[UnlinkAnswer]):
     """Remove the roles' namespaces until `LinksRequest` makes them again."""
 
@@ -50,7 +50,7 @@ class Steering(typing.TypedDict):
     to_reader: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class LinksRequest(Request[Nothing]):
     """Create the namespaces of the roles and the links between them, from scratch.
 
@@ -70,7 +70,7 @@ class Near(typing.TypedDict):
     addresses: typing.Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class NeighboursRequest(Request[Nothing]):
     """Check that roles reach the other end of their links. ``mtu``: bytes of the largest IP packet."""
 
@@ -96,7 +96,7 @@ class Shape(Device):
     queue: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ShapeLinksRequest(Request[Nothing]):
     """Shape what each role sends over a link, and verify it by reading it back."""
 
@@ -104,7 +104,7 @@ class ShapeLinksRequest(Request[Nothing]):
     roles: typing.Mapping[str, Shape]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class UnshapeLinksRequest(Request[Nothing]):
     """Remove the shapes of links. Does nothing for one that is not shaped."""
 
@@ -125,7 +125,7 @@ class TunnelsAnswer(typing.TypedDict):
     public_keys: dict[str, list[str]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class TunnelsRequest(Request[TunnelsAnswer]):
     """Create WireGuard devices with fresh keys."""
 
@@ -160,7 +160,7 @@ class GatewayPeers(typing.TypedDict):
     device_settings: typing.Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PeersRequest(Request[Nothing]):
     """Add peers to WireGuard devices, bring them up, apply settings, and add the routes."""
 
@@ -168,7 +168,7 @@ class PeersRequest(Request[Nothing]):
     gateways: typing.Mapping[str, GatewayPeers]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RoutesRequest(Request[Nothing]):
     """Set routes in roles."""
 
@@ -176,7 +176,7 @@ class RoutesRequest(Request[Nothing]):
     roles: typing.Mapping[str, typing.Sequence[Route]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RemoveTunnelsRequest(Request[Nothing]):
     """Remove all devices that trials made in some roles."""
 
@@ -192,7 +192,7 @@ class IpTunnels(typing.TypedDict):
     routes: typing.Sequence[Route]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class IpTunnelsRequest(Request[Nothing]):
     """Create tunnels by ip(8)."""
 
@@ -219,7 +219,7 @@ class IpsecTunnels(typing.TypedDict):
     tunnels: typing.Sequence[IpsecTunnel]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class IpsecRequest(Request[Nothing]):
     """Create IPsec tunnels.
 
@@ -253,7 +253,7 @@ class AssociationsAnswer(typing.TypedDict):
     driver: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class AssociationsRequest(Request[AssociationsAnswer]):
     """Read the counters of the SAs of roles, and the driver of an algorithm."""
 
@@ -262,7 +262,7 @@ class AssociationsRequest(Request[AssociationsAnswer]):
     algorithm: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HandshakesRequest(Request[Nothing]):
     """Check that a datagram crosses every path from a role both ways.
 
@@ -289,7 +289,7 @@ class HandshakeTimesAnswer(typing.TypedDict):
     clock_s: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HandshakeTimesRequest(Request[HandshakeTimesAnswer]):
     """Read what WireGuard in some roles knows of its peers."""
 

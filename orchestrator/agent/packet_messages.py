@@ -15,7 +15,7 @@ class GeneratorAnswer(typing.TypedDict):
     version: str | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class GeneratorRequest(Request[GeneratorAnswer]):
     """Read a tool's version, and check that ``roles`` can use a congestion control; None: no check."""
 
@@ -35,7 +35,7 @@ class PktgenDevice(typing.TypedDict):
     ports: typing.Sequence[int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PktgenRequest(Request[Nothing]):
     """Set up the kernel's packet generator on a role.
 
@@ -52,7 +52,7 @@ class PktgenRequest(Request[Nothing]):
     devices: typing.Sequence[PktgenDevice]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class SinkRequest(Request[Nothing]):
     """Count what arrives at a role for each tunnel, and drop it. ``subnets``: {tunnel: address of its network}."""
 
@@ -61,7 +61,7 @@ class SinkRequest(Request[Nothing]):
     subnets: typing.Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RemoveSinkRequest(Request[Nothing]):
     """Remove a role's sink, so that packets reach their recipients again."""
 
@@ -91,7 +91,7 @@ class HopsAnswer(typing.TypedDict):
     backlog_dropped: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HopsRequest(Request[HopsAnswer]):
     """Read the counters of roles."""
 

@@ -31,7 +31,7 @@ class HelloAnswer(typing.TypedDict):
     tools: dict[str, str | None]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HelloRequest(Request[HelloAnswer]):
     """Ask for the host's identity."""
 
@@ -110,7 +110,7 @@ class SurveyAnswer(HelloAnswer):
     holder: dict[str, typing.Any] | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class SurveyRequest(Request[SurveyAnswer]):
     """Read the properties that decide whether trials can run on the host.
 
@@ -141,7 +141,7 @@ class ProvisionedAnswer(typing.TypedDict):
     modules: dict[str, ModuleFacts | None]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ProvisionedRequest(Request[ProvisionedAnswer]):
     """Check what provisioning left. ``commands``: names; ``modules``: paths of module files."""
 
@@ -177,11 +177,35 @@ class IdleState(Named):
     latency_us: int
 
 
+class Amount(typing.TypedDict):
+    """A number that can be set, and the largest value that it takes."""
+
+    now: int
+    most: int
+
+
+# The tunables of an interface. ``hash-udp4``: letters of its fields; ``groups``: {feature: [those that it stands for]};
+# ``interrupts``: [[number, queue]]; ``steering``: {file: mask} of RPS and XPS.
+NicTunables = typing.TypedDict(
+    "NicTunables",
+    {
+        "channels": "Amount | None",
+        "ring-rx": "Amount | None",
+        "ring-tx": "Amount | None",
+        "hash-udp4": "str | None",
+        "coalesce-rx-usecs": "str | None",
+        "adaptive-rx": "str | None",
+        "groups": "dict[str, list[str]]",
+        "interrupts": "list[list[int]]",
+        "steering": "dict[str, str]",
+    },
+)
+
+
 class TunablesAnswer(typing.TypedDict):
     """The settings that can be tuned, with their present values; None or empty if missing.
 
-    ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: {interface: as from the agent's
-    `nic_tunables`}.
+    ``governors``: by their files; ``irqbalance``: active or inactive; ``nics``: by interface.
     """
 
     governors: dict[str, Governor]
@@ -189,10 +213,10 @@ class TunablesAnswer(typing.TypedDict):
     idle: list[IdleState]
     smt: Named | None
     irqbalance: str | None
-    nics: dict[str, dict[str, typing.Any]]
+    nics: dict[str, NicTunables]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class TunablesRequest(Request[TunablesAnswer]):
     """Read what can be tuned on the host and some of its interfaces."""
 
@@ -206,7 +230,7 @@ class QueueInterruptsAnswer(typing.TypedDict):
     interrupts: dict[str, list[list[int]]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class QueueInterruptsRequest(Request[QueueInterruptsAnswer]):
     """Read the interrupts of the interfaces that roles have, which are up."""
 

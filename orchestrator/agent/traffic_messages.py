@@ -35,7 +35,7 @@ class Server(Client):
     port: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ServeRequest(Request[Nothing]):
     """Start servers, possibly none, and wait until all listen.
 
@@ -48,7 +48,7 @@ class ServeRequest(Request[Nothing]):
     files: typing.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HoldRequest(Request[Nothing]):
     """Prepare the clients of a trial, which begin together in `MeasureRequest`."""
 
@@ -96,12 +96,20 @@ class AttachedProbes(typing.TypedDict):
     tracepoints: list[Tracepoint]
 
 
+class Energy(typing.TypedDict):
+    """A counter of energy: ``uj``, microjoules, which begin at 0 again after ``range_uj``."""
+
+    name: str
+    uj: int
+    range_uj: int
+
+
 class Sample(typing.TypedDict):
     """The counters of a host at a time.
 
     ``cpus``: {CPU: clock ticks, as /proc/stat has them}; ``softirqs``: the text of /proc/softirqs; ``interfaces``:
-    {role: text of its /proc/net/dev}; ``virtual_time``: None in real time; ``energy``: {zone: {"name", "uj",
-    "range_uj"}}; ``cycles``: {CPU: number}, empty without counters.
+    {role: text of its /proc/net/dev}; ``virtual_time``: None in real time; ``energy``: by zone; ``cycles``:
+    {CPU: number}; the last two are empty without counters.
     """
 
     at_monotonic_s: float
@@ -111,7 +119,7 @@ class Sample(typing.TypedDict):
     interfaces: dict[str, str]
     clock_s: float
     virtual_time: dict[str, int] | None
-    energy: dict[str, dict[str, typing.Any]]
+    energy: dict[str, Energy]
     cycles: dict[str, int]
 
 
@@ -226,7 +234,7 @@ class MeasureAnswer(typing.TypedDict):
     clock_s: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class MeasureRequest(Request[MeasureAnswer]):
     """Start the held clients, sample around the measured window, and return all results.
 

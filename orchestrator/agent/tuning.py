@@ -9,7 +9,16 @@ from orchestrator.agent.ethtool import asked, groups_of, hash_of, most_of, value
 from orchestrator.agent.host import CPUS, AgentError, first_word, number_in, read_text
 from orchestrator.agent.interrupts import interrupts_of
 from orchestrator.agent.settings import service_state
-from orchestrator.agent.survey_messages import Governor, IdleState, Named, TunablesAnswer, TunablesRequest, Turbo
+from orchestrator.agent.survey_messages import (
+    Amount,
+    Governor,
+    IdleState,
+    Named,
+    NicTunables,
+    TunablesAnswer,
+    TunablesRequest,
+    Turbo,
+)
 
 TURBO = ((CPUS + "/intel_pstate/no_turbo", "1"), (CPUS + "/cpufreq/boost", "0"))  # a file, and its value for off
 
@@ -53,27 +62,30 @@ def tunables(request: TunablesRequest) -> TunablesAnswer:
     }
 
 
-def nic_tunables(nic):
-    """Return the tunables of an interface.
-
-    ``channels``, ``ring-rx``, ``ring-tx``: {"now", "most"}; ``hash-udp4``: letters of its fields;
-    ``coalesce-rx-usecs``, ``adaptive-rx``: as text; ``groups``: {feature: [those that it stands for]}; ``interrupts``:
-    [[number, queue]]; ``steering``: {file: mask} of RPS and XPS.
-    """
-    found = {}
-    for what in ("channels", "ring-rx", "ring-tx"):
-        numbers = most_of(nic, what)
-        found[what] = {"now": numbers[0], "most": numbers[1]} if numbers else None
+def nic_tunables(nic) -> NicTunables:
+    """Return the tunables of an interface."""
     flows = asked("-n", nic, "rx-flow-hash", "udp4")
-    found["hash-udp4"] = hash_of(flows) or None if flows else None
-    for what in ("coalesce-rx-usecs", "adaptive-rx"):
-        found[what] = value_or_none(nic, what)
-    found["groups"] = groups_of(asked("-k", nic) or "")
     queues = "/sys/class/net/%s/queues/" % nic
     files = sorted(glob.glob(queues + "rx-*/rps_cpus") + glob.glob(queues + "tx-*/xps_cpus"))
     masks = {path: first_word(path) for path in files}  # None: xps_cpus of an interface with one queue
     steering = {path: mask for path, mask in masks.items() if mask is not None}
-    return {**found, "interrupts": interrupts_of(nic), "steering": steering}
+    return {
+        "channels": amount_of(nic, "channels"),
+        "ring-rx": amount_of(nic, "ring-rx"),
+        "ring-tx": amount_of(nic, "ring-tx"),
+        "hash-udp4": hash_of(flows) or None if flows else None,
+        "coalesce-rx-usecs": value_or_none(nic, "coalesce-rx-usecs"),
+        "adaptive-rx": value_or_none(nic, "adaptive-rx"),
+        "groups": groups_of(asked("-k", nic) or ""),
+        "interrupts": interrupts_of(nic),
+        "steering": steering,
+    }
+
+
+def amount_of(nic, what) -> "Amount | None":
+    """Return a number of an interface that can be set; None if it has none."""
+    numbers = most_of(nic, what)
+    return {"now": numbers[0], "most": numbers[1]} if numbers else None
 
 
 def words_in(path):
