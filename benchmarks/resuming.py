@@ -33,7 +33,7 @@ folder.close()
 """,
     "tables": "from orchestrator.store import write_tables; write_tables(path)",
     "load": "from orchestrator.analysis.dataset import load; run = load(path); assert len(run.trials) > 90",
-    "export": "from orchestrator.store.export import export_run; export_run(path, path.parent / 'a.zip')",
+    "export": "from orchestrator.publish import export_run; export_run(path, path.parent / 'a.zip')",
     "archive": "from orchestrator.analysis.dataset import load; assert len(load(path.parent / 'a.zip').trials) > 90",
 }
 _PRELUDE = "import sys, time; from pathlib import Path; path = Path(sys.argv[1])\n"

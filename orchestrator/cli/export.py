@@ -30,7 +30,7 @@ def export(
     from orchestrator.analysis.report import NAME
     from orchestrator.cli.runs import chosen_run
     from orchestrator.errors import UserError
-    from orchestrator.store.export import ALLOWABLE, export_run
+    from orchestrator.publish import ALLOWABLE, export_run
 
     allowed = set(allow or ())
     if unknown := sorted(allowed - set(ALLOWABLE)):

@@ -11,8 +11,8 @@ import pytest
 from orchestrator.cli.app import run_command
 from orchestrator.cli.notebook import latest
 from orchestrator.cli.runs import writable_run
+from orchestrator.publish import export_run
 from orchestrator.store import find_run
-from orchestrator.store.export import export_run
 from orchestrator.store.reading import newest_first
 from tests.unit.synthetic_run import write_run
 

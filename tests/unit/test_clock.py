@@ -21,8 +21,9 @@ from orchestrator.analysis.page import render
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
+from orchestrator.publish import crate
 from orchestrator.spec import ROLES
-from orchestrator.store import clock, crate
+from orchestrator.store import clock
 from orchestrator.store.changes import changes_between
 from tests.unit.synthetic_run import OWN_CPUS, VIRTUAL, invented_bps, write_run
 from tests.unit.test_claims import VARIANTS, as_published, slower

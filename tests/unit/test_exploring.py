@@ -17,7 +17,7 @@ from orchestrator.analysis.exploring import notebook_of
 from orchestrator.cli import notebook
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
-from orchestrator.store.export import export_run
+from orchestrator.publish import export_run
 from tests.unit.synthetic_run import write_run
 
 

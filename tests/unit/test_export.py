@@ -20,10 +20,10 @@ import orchestrator
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, RESULTS
+from orchestrator.publish import export_run
+from orchestrator.publish.secrecy import search, search_paths
 from orchestrator.store import archive, find_run
 from orchestrator.store.archive import unpack
-from orchestrator.store.export import export_run
-from orchestrator.store.secrecy import search, search_paths
 from tests.unit.synthetic_run import write_run
 
 SMALL: dict[str, Any] = {"rounds": 2, "cores": (2,), "tunnels": (1,)}

@@ -26,9 +26,9 @@ from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
+from orchestrator.publish import export_run
 from orchestrator.store import find_run, read_attempts, read_run
 from orchestrator.store.archive import checksums_of, read_sums, say_if_changed, unpack
-from orchestrator.store.export import export_run
 from orchestrator.store.files import walk
 from tests.unit.synthetic_run import write_run
 

@@ -14,8 +14,8 @@ import pytest
 from orchestrator.cli.app import run_command
 from orchestrator.errors import TestbedError, UserError, refusal
 from orchestrator.locks import lock
+from orchestrator.publish import export_run
 from orchestrator.store import RunDirectory, files
-from orchestrator.store.export import export_run
 from orchestrator.store.files import replace_file, try_lock
 from orchestrator.testbed.lease import lease
 from tests.unit.synthetic_run import write_run

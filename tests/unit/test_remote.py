@@ -106,7 +106,9 @@ def test_several_hosts_are_asked_together_and_the_one_that_is_lost_is_named() ->
 
     agents = {"one": on(Host(agents_own.answer)), "two": on(Host(agents_own.answer))}
     answers = request_all(agents, {name: ClockRequest() for name in agents})
-    assert {name: set(answer) for name, answer in answers.items()} == dict.fromkeys(agents, {"clock_s", "monotonic_s"})
+    assert {name: set(answer) for name, answer in answers.items()} == {
+        name: {"clock_s", "monotonic_s"} for name in agents
+    }
     refuse = Host(lambda message: {"ok": False, "error": "no."})
     with pytest.raises(HostLost, match="the agent is gone during 'clock'"):
         request_all({"one": on(refuse), "two": on(Host(silent))}, {"one": ClockRequest(), "two": ClockRequest()})

@@ -18,11 +18,11 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, licence
-from orchestrator.store import crate
+from orchestrator.publish import crate
+from orchestrator.publish.secrecy import SecretFound, search, search_paths
 from orchestrator.store.archive import SUMS, first_change
 from orchestrator.store.files import sync_directory, to_json, try_lock, walk
 from orchestrator.store.reading import read_run
-from orchestrator.store.secrecy import SecretFound, search, search_paths
 
 DIRTY, PATHS = "dirty", "paths"
 ALLOWABLE = (DIRTY, PATHS)
