@@ -110,5 +110,5 @@ def test_several_hosts_are_asked_together_and_the_one_that_is_lost_is_named() ->
         name: {"clock_s", "monotonic_s"} for name in agents
     }
     refuse = Host(lambda message: {"ok": False, "error": "no."})
-    with pytest.raises(HostLost, match="the agent is gone during 'clock'"):
+    with pytest.raises(HostLost, match="the agent was lost during 'clock'"):
         request_all({"one": on(refuse), "two": on(Host(silent))}, {"one": ClockRequest(), "two": ClockRequest()})
