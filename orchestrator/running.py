@@ -216,7 +216,7 @@ def run_experiment(
     if report:
         from orchestrator.analysis import make_report
 
-        make_report(summary.path)
+        make_report(summary.path, own=True)
     return load(summary.path)
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from orchestrator import paths
 from orchestrator.analysis.background import Drawings, with_pictures
 from orchestrator.analysis.forks import ForkServer
+from orchestrator.analysis.notebooks import executable, notebook_sources
 from orchestrator.errors import UserError
-from orchestrator.paths import CHECKOUT, NOTEBOOKS
+from orchestrator.paths import CHECKOUT
 from orchestrator.private import Private, private_folder
 from orchestrator.store.files import replace_file
 
@@ -58,15 +60,16 @@ def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Pla
             server.close()
 
 
-def execute(names: Sequence[str], run_dir: Path, place: Place | None = None) -> None:
+def execute(names: Sequence[str | Path], run_dir: Path, place: Place | None = None) -> None:
     """Execute notebooks for a run and wait for them; see `executing`."""
     with executing(names, run_dir, place):
         pass
 
 
 @contextlib.contextmanager
-def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -> Iterator[None]:
-    """Execute notebooks/NAME.ipynb for a run while the context's body runs; leaving the context waits for all of them.
+def executing(names: Sequence[str | Path], run_dir: Path, place: Place | None = None) -> Iterator[None]:
+    """Execute notebooks for a run while the context's body runs; leaving the context waits for all of them. ``names``:
+    names of orch's (notebooks/NAME.ipynb), and paths of your own.
 
     ``place``: from `kernels`, if the caller has one. As many notebooks run at a time as this process may use cores.
     Each is stored in the run as notebooks/NAME.ipynb, and its figures in figures/. A notebook is given relative paths,
@@ -74,27 +77,21 @@ def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -
     if one of its cells fails, or if its kernel ends: the first such error in the order of ``names``, after the others
     have ended. The outputs up to then are in the run nevertheless. The kernels leave no files in the run.
     """
-    for name in names:
-        if not (NOTEBOOKS / f"{name}.ipynb").is_file():
-            known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))) or "none"
-            raise UserError(
-                f"The notebook {name} is not in {NOTEBOOKS}. Known: {known}. Correct `notebooks:` in the spec, or "
-                "--notebook."
-            )
+    sources = notebook_sources(names)
     for folder in ("notebooks", "figures"):
         (run_dir / folder).mkdir(exist_ok=True)
-    if not names:
+    if not sources:
         yield
         return
     managers: list[Any] = []
-    at_a_time = min(len(names), len(os.sched_getaffinity(0)))
+    at_a_time = min(len(sources), len(os.sched_getaffinity(0)))
     with (
         kernels() if place is None else contextlib.nullcontext(place) as place,
         # In threads: in the main thread nbclient would handle signals, and Ctrl-C would look like a dead kernel.
         ThreadPoolExecutor(at_a_time, "notebook") as threads,
     ):
         import_papermill()  # once, not in several threads
-        begun = [threads.submit(_execute_and_keep, name, run_dir, place, managers) for name in names]
+        begun = [threads.submit(_execute_and_keep, source, run_dir, place, managers) for source in sources]
         try:
             yield
             errors = [error for one in begun if (error := one.exception())]
@@ -109,14 +106,18 @@ def executing(names: Sequence[str], run_dir: Path, place: Place | None = None) -
         raise errors[0]
 
 
-def _execute_and_keep(name: str, run_dir: Path, place: Place, managers: list[Any]) -> None:
+def _execute_and_keep(source: Path, run_dir: Path, place: Place, managers: list[Any]) -> None:
     """Execute a notebook, and store it in the run whether it succeeds or not."""
-    source, output = NOTEBOOKS / f"{name}.ipynb", run_dir / "notebooks" / f"{name}.ipynb"
+    name, ready, output = source.stem, source, run_dir / "notebooks" / f"{source.stem}.ipynb"
     made = place.private.path / f"{name}.executed.ipynb"
     try:
-        _execute(source, made, output.parent, place, managers)
+        if source.parent != paths.NOTEBOOKS:
+            ready = place.private.path / f"{name}.ipynb"
+            ready.write_text(executable(source), encoding="utf-8")
+        _execute(ready, made, output.parent, place, managers)
     except UserError as error:
-        raise UserError(f"The notebook {name} {error}. {output} has it, up to there.") from error
+        there = f" {output} has it, up to there." if made.is_file() else ""
+        raise UserError(f"The notebook {name} {error}.{there}") from error
     finally:
         if made.is_file():
             _keep(made, source, output)

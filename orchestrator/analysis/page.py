@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from orchestrator.analysis.baselines import baselines_of
 from orchestrator.analysis.cells import cells, efficiencies, ratios
-from orchestrator.analysis.claims import asks_for_claims
+from orchestrator.analysis.claims import asks_for_claims, own_claims_file
 from orchestrator.analysis.claims.verdicts import NOT_TESTABLE
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
@@ -119,6 +119,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         verdicts=verdicts,
         not_testable=NOT_TESTABLE,
         asks_for_claims=asks_for_claims(run),
+        own_claims=own_claims_file(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
         compared=_compared(run),
         described={name: _described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},

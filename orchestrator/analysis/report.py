@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import paths
 from orchestrator.analysis.execute import execute, import_papermill, kernels
-from orchestrator.analysis.notebooks import WITH_PDF
+from orchestrator.analysis.notebooks import WITH_PDF, notebook_sources
+from orchestrator.analysis.stored import own_notebooks, stored_file
 from orchestrator.errors import UserError, refusal
+from orchestrator.spec.own_files import is_own_notebook
 from orchestrator.store.files import leave_warnings_to_client, replace_file
 from orchestrator.store.reading import is_run
 
@@ -23,6 +26,7 @@ def make_report(
     notebooks: Sequence[str] = (),
     *,
     pdf: bool = False,
+    own: bool = False,
 ) -> Path:
     """See `orchestrator.analysis.make_report`."""
     tell = progress or (lambda text: None)
@@ -31,15 +35,23 @@ def make_report(
             f"{run_dir} is not a run directory: there is no run.json in it. Runs are in results/EXPERIMENT/RUN-ID."
         )
     run_dir = run_dir.resolve()
+    files = {name: Path(name).resolve() for name in notebooks if is_own_notebook(name)}
+    named = tuple(str(files[name]) if name in files and files[name].is_file() else name for name in notebooks)
+    failed: UserError | None = None
     try:
         with kernels({WITH_PDF: "1"} if pdf else {}) as place:
             import_papermill()  # meanwhile the fork server imports its own modules; it answers only afterwards
-            deriving = place.server.call(_derive, run_dir, tuple(notebooks))
+            deriving = place.server.call(_derive, run_dir, named, own)
             try:
                 tell("tables")
-                names = deriving.receive()
-                tell(f"notebook{'s' * (len(names) != 1)} {', '.join(names)}")
-                execute(names, run_dir, place)
+                sources = deriving.receive()
+                tell(f"notebook{'s' * (len(sources) != 1)} {', '.join(source.stem for source in sources)}")
+                try:
+                    execute(sources, run_dir, place)
+                except UserError as error:
+                    if all(source.parent == paths.NOTEBOOKS for source in sources):
+                        raise
+                    failed = error  # an error in a notebook of the user's does not cost the page
                 tell("page")
                 deriving.send("the figures are drawn")
                 deriving.receive()
@@ -51,13 +63,15 @@ def make_report(
             f"The report of {run_dir} cannot be written: {why} `orch report RUN --output FOLDER` draws in a copy of "
             "the run in another folder."
         ) from error
+    if failed is not None:
+        raise failed
     return run_dir / NAME
 
 
-def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
+def _derive(client: Any, run_dir: Path, notebooks: Sequence[str], own: bool) -> None:
     """Derive everything that needs no notebook, in a separate process: tables, verdicts and profiles.
 
-    It runs while notebooks are executed, and sends the client their names. The page follows when the client reports
+    It runs while notebooks are executed, and sends the client their files. The page follows when the client reports
     that the figures exist.
     """
     from orchestrator.store.tables import write_tables
@@ -70,7 +84,7 @@ def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
     from orchestrator.analysis.profiles.files import FOLDER, write_profiles
 
     run = load(run_dir)
-    client.send(list(dict.fromkeys([*notebooks_of(run), *notebooks])))
+    client.send(notebook_sources([*notebooks_of(run, own=own), *(_named(run, name) for name in notebooks)]))
     verdicts = verify(run)
     write_profiles(run, run_dir / FOLDER)
     facts = prepare(run, verdicts)
@@ -79,9 +93,19 @@ def _derive(client: Any, run_dir: Path, notebooks: Sequence[str]) -> None:
     replace_file(run_dir / NAME, render(run, run_dir / "figures", verdicts, facts))
 
 
-def notebooks_of(run: "Run") -> list[str]:
-    """Return the notebooks that draw a run: those named in its spec, and the speed-ups if it has several variants."""
+def notebooks_of(run: "Run", *, own: bool = False) -> list[str | Path]:
+    """Return the notebooks that draw a run: those of orch named in its spec, and the speed-ups if it has several
+    variants. ``own``: also the run's copies of the spec's own notebooks, which may do anything on this computer."""
     usual = ["packet-rate" if run.counts_packets else "scaling"]
+    brought = own_notebooks(run.meta)
     named = (run.meta.get("spec") or {}).get("notebooks") or usual
     compared = len(run.variants) > 1 and not run.counts_packets
-    return list(dict.fromkeys([*map(str, named), *(["speedups"] if compared else [])]))
+    drawn: list[str | Path] = [*(name for name in named if name not in brought), *(["speedups"] if compared else [])]
+    return [*dict.fromkeys(drawn), *(stored_file(run, name) for name in brought if own)]
+
+
+def _named(run: "Run", name: str) -> str | Path:
+    """Return a notebook that a user names: one of orch's, a file, or else one that the run's spec names."""
+    if not is_own_notebook(name) or Path(name).is_file() or name not in own_notebooks(run.meta):
+        return name
+    return stored_file(run, name)

@@ -21,8 +21,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Execute this notebook as well, such as quality: every trial against time, round and order. Can be "
-            "given several times.",
+            help="Execute this notebook as well, such as quality: every trial against time, round and order. Or one of "
+            "your own: the path of an .ipynb or .py file, here or in the run's spec. Can be given several times.",
         ),
     ] = None,
     pdf: Annotated[
@@ -33,10 +33,19 @@ def report(
     from rich.console import Console
 
     from orchestrator.analysis import make_report
+    from orchestrator.analysis.stored import own_notebooks
     from orchestrator.cli.runs import writable_run
+    from orchestrator.store import read_run
 
     found = writable_run(run, output)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("") as status:
         page = make_report(found, lambda what: status.update(f"Making the {what}"), notebook or (), pdf=pdf)
+    again = [name for name in own_notebooks(read_run(found)) if name not in (notebook or ())]
+    if again:
+        print(
+            f"orch: not executed again, because it may do anything on this computer: {', '.join(again)} of the run's "
+            f"spec. To execute it: --notebook {again[0]}",
+            file=sys.stderr,
+        )
     print(page)

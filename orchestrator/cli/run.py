@@ -85,7 +85,7 @@ def draw(summary: "Summary") -> None:
     with open_display("uml") as display:
         display.stage("Executing the notebooks and writing the report", 10)
         try:
-            make_report(summary.path, display.detail)
+            make_report(summary.path, display.detail, own=True)
         except Exception as error:
             known = refusal(error) if isinstance(error, OSError) else None
             told = known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}.")

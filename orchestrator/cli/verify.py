@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`orch verify`: verdicts on the paper's claims for a run, beside the published values."""
+"""`orch verify`: verdicts on the paper's claims, or on those of its spec, for a run, beside the published values."""
 
 import json
 import sys
@@ -22,8 +22,8 @@ def verify(
     claim: Annotated[list[str] | None, typer.Option(metavar="C4", help="Only this claim; repeatable.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> int:
-    """Show which of the paper's claims a run reproduces, with the reasons, and update its claims.json (unless it is in
-    an archive).
+    """Show which claims a run reproduces, with the reasons, and update its claims.json (unless it is in an archive).
+    These are the paper's claims, or those of the file that the run's spec names.
 
     The exit status is 0 when at least one claim is reproduced and none fails, 1 when one is not reproduced, 4 when
     this run decides none of them, 2 for bad input. A run in virtual time has 5 instead of 0 and 6 instead of 1:
@@ -44,7 +44,7 @@ def judge(run: "Run", names: Sequence[str] | None, json_output: bool, source: Pa
     from orchestrator.analysis.claims import claim_named, verify, write_verdicts
     from orchestrator.store.archive import checksums_of
 
-    asked = {claim.claim: claim for claim in map(claim_named, names or ())}
+    asked = {claim.claim: claim for claim in (claim_named(name, run) for name in names or ())}
     verdicts = run.verify()
     archive = source.resolve() if source is not None and source.is_file() else None
     try:

@@ -4,12 +4,19 @@ numbers and their sources."""
 
 import functools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
 
 from orchestrator.spec.document import parse, read_source
-from orchestrator.spec.fields import MOST_CORES, MOST_TUNNELS, Name, Strict, VariantName, expected
+from orchestrator.spec.fields import MOST_CORES, MOST_TUNNELS, PER_CORE, Name, Strict, VariantName, expected
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.validation import build
 from orchestrator.spec.varied import Varied, with_paths
@@ -81,12 +88,32 @@ class Scope(Strict):
         return f"{self.cores} cores{tunnels}, nearest to {self.cores.nearest}"
 
 
+def _tunnels(value: Any) -> Any:
+    if value in (PER_CORE, MANY) or (type(value) is int and 1 <= value <= MOST_TUNNELS):
+        return value
+    raise expected(f"a whole number from 1 to {MOST_TUNNELS}, {PER_CORE} or {MANY}")
+
+
+Tunnels = Annotated[
+    int | Literal["per-core", "many"],
+    PlainValidator(_tunnels),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"maximum": MOST_TUNNELS, "minimum": 1, "type": "integer"},
+                {"enum": [PER_CORE, MANY], "type": "string"},
+            ]
+        }
+    ),
+]
+
+
 class ClaimCells(Varied):
     """One cell for each number of cores. ``tunnels``: a number, one per core, or `many` as defined by the scope; other
     factors by their paths, such as ``traffic.connections: 8``."""
 
     variant: VariantName
-    tunnels: Annotated[int, Field(ge=1, le=MOST_TUNNELS)] | Literal["per-core", "many"]
+    tunnels: Tunnels
 
 
 class Published(Strict):
@@ -162,6 +189,8 @@ class Claim(Strict):
     hardware, so that other hardware cannot reproduce them; they are shown, never tested.
     """
 
+    is_own: ClassVar[bool] = False
+
     claim: ClaimId
     title: Prose
     statement: Prose
@@ -189,13 +218,18 @@ class Claim(Strict):
 @functools.cache
 def claim_model() -> type[Claim]:
     """Return the model of a claim's file, whose cells have the keys of this program's tools."""
+    return with_keys_of_tools(Claim)
+
+
+def with_keys_of_tools(base: type[Claim]) -> type[Claim]:
+    """Return a model of claims whose cells also have the keys of this program's tools."""
     cells: Any = with_paths(ClaimCells, lambda level: level)
     test: Any = create_model(
         "ClaimTest", __base__=ClaimTest, __doc__=ClaimTest.__doc__, of=(cells, ...), to=(cells | None, None)
     )
     several: Any = tuple
     tests = Annotated[several[test, ...], Field(min_length=1)]
-    found: Any = create_model("Claim", __base__=Claim, __doc__=Claim.__doc__, tests=(tests, ...))
+    found: Any = create_model(base.__name__, __base__=base, __doc__=base.__doc__, tests=(tests, ...))
     return found
 
 

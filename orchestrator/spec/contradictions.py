@@ -15,6 +15,7 @@ from orchestrator.spec.host_settings import settings_paths, unfit_settings
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.links import unfit_links
 from orchestrator.spec.models import Models, models_of
+from orchestrator.spec.own_files import is_own_notebook
 from orchestrator.spec.own_probes import unfit_probes
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
 from orchestrator.spec.selection import cells, deciding_maxima, excluded
@@ -150,14 +151,9 @@ def _unknown_names(tree: Mapping) -> Iterator[Problem]:
             yield Problem(f"There is no testbed {name} in experiments/testbeds.{hint}", span)
     notebooks = catalog.known_notebooks()
     for name, span in _names(_items(entries.get("notebooks"))):
-        if name.endswith(".ipynb"):
-            yield Problem(
-                "A spec names notebooks of orch, without the ending. For one of your own, open the "
-                f"finished run: `orch notebook RUN`. Known: {', '.join(notebooks)}.",
-                span,
-            )
-        elif notebooks and name not in notebooks:
-            yield Problem(f"There is no notebooks/{name}.ipynb.{did_you_mean(name, notebooks)}", span)
+        if notebooks and name not in notebooks and not is_own_notebook(name):
+            hint = f"{did_you_mean(name, notebooks)} A file of your own ends in .ipynb or .py."
+            yield Problem(f"There is no notebooks/{name}.ipynb.{hint}", span)
     tiers = entries.get("tiers")
     known = list(tiers.entries) if isinstance(tiers, Mapping) else []
     for name, span in _names([entries.get("default_tier")]):

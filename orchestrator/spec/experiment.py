@@ -35,6 +35,7 @@ from orchestrator.spec.fields import (
 )
 from orchestrator.spec.known_tools import of_its_tool, unused_keys
 from orchestrator.spec.limits import Limits
+from orchestrator.spec.own_files import PUBLISHED, ClaimsChoice, NotebookName
 from orchestrator.spec.own_probes import Probe
 from orchestrator.spec.traffic import Traffic
 from orchestrator.spec.variants import NO_VARIANTS, Variants
@@ -190,7 +191,7 @@ class Tier(Strict):
     noise_floor: VariantName | None = None
     retries: int | None = Field(default=None, ge=0, le=100)
     busy: Literal["reject", "mark"] | None = None
-    notebooks: tuple[Name, ...] | None = None
+    notebooks: tuple[NotebookName, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,16 +267,22 @@ class Experiment(Strict):
     limits: Limits = Field(
         default=Limits(), description="The limits that a valid attempt must meet. They are the same in every tier."
     )
-    notebooks: tuple[Name, ...] = Field(default=(), description="The notebooks that draw the figures.")
-    claims: Literal["published", "none"] = Field(
-        default="published",
-        description="Which claims a run is judged against: published (those that are about what it measures), or none.",
+    notebooks: tuple[NotebookName, ...] = Field(
+        default=(),
+        description="The notebooks that draw the figures: names of orch's, and paths of your own (.ipynb, or .py in a "
+        "format of jupytext), relative to this file.",
+    )
+    claims: ClaimsChoice = Field(
+        default=PUBLISHED,
+        description="Which claims a run is judged against: published (those that are about what it measures), none, "
+        "or a file of your own claims, relative to this one.",
     )
     default_tier: str | None = Field(default=None, exclude=True, description="The tier that applies without --tier.")
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Named sizes of the experiment.")
 
     _origin: Origin = PrivateAttr(default=Origin())
     _files: Mapping[str, bytes] = PrivateAttr(default={})
+    _own_files: Mapping[str, bytes] = PrivateAttr(default={})
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -287,7 +294,7 @@ class Experiment(Strict):
             "variants": None,
             "sample_every_s": None,
             "probes": {},
-            "claims": "published",
+            "claims": PUBLISHED,
         }
         content["traffic"] = {**unused_keys(), **content["traffic"]}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
@@ -311,6 +318,13 @@ class Experiment(Strict):
             return self
         copy = self.with_traffic(self.traffic.with_files(files))
         copy._files = dict(files)
+        return copy
+
+    def with_own_files(self, files: Mapping[str, bytes]) -> "Experiment":
+        """Return the experiment with the contents of its own notebooks and claims, by path. They are stored with a run;
+        their contents are no part of the experiment's identity."""
+        copy = self.model_copy()
+        copy._own_files = dict(files)
         return copy
 
     @property
@@ -346,7 +360,7 @@ class Experiment(Strict):
     @property
     def inputs(self) -> dict[str, bytes]:
         """The other files that the spec names, by path relative to its folder."""
-        found = dict(self.files)
+        found = {**self.files, **self._own_files}
         if self.variants is not None:
             folder = PurePosixPath(self.variants).parent
             found |= {(folder / name).as_posix(): content for name, content in self.own_variants.files.items()}

@@ -15,6 +15,8 @@ from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.host_settings import settings_paths
 from orchestrator.spec.models import models_of
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
+from orchestrator.spec.own_claims import is_own_claims_file, read_own_claims
+from orchestrator.spec.own_files import own_files_of_spec
 from orchestrator.spec.own_tools import files_of_spec
 from orchestrator.spec.problems import Problem, SourceText, Span, SpecError, did_you_mean, nearest
 from orchestrator.spec.providers import schema_of, summaries
@@ -52,6 +54,8 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     tree = with_first_levels(tree, models.traffic)
     own, of_variants = variants_of_spec(tree, file.parent)
     files, of_files = files_of_spec(tree, file.parent)
+    own_files, of_own = own_files_of_spec(tree, file.parent, own)
+    of_files += of_own
     experiment, problems = build(models.experiment, tree)
     problems = _without_echo(tool.foreign(tree), problems)
     problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own, tool)])
@@ -63,7 +67,8 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
     experiment = experiment.with_traffic(tool.applied(experiment.traffic))
-    return experiment.with_files(files).with_origin(file, source.text, chosen, overrides, own)
+    experiment = experiment.with_files(files).with_own_files(own_files)
+    return experiment.with_origin(file, source.text, chosen, overrides, own)
 
 
 def load_testbed(name_or_path: Path | str) -> Testbed | Pool:
@@ -172,6 +177,9 @@ def check_file(path: Path | str) -> str:
     source = read_source(file)
     root, _ = parse(source)
     keys = root.entries if isinstance(root, Mapping) else {}
+    if is_own_claims_file(root):
+        own = read_own_claims(file)
+        return f"{file} is a valid file of your own claims: {', '.join(one.claim for one in own)}."
     if "claim" in keys and "experiment" in keys:
         claim = load_claim(file)
         return f"{file} is a valid claim: {claim.claim}, {claim.title}."
@@ -208,6 +216,7 @@ def _checked(source: SourceText) -> tuple[Mapping, list[str]]:
         tree = with_first_levels(tree, models.traffic)
         own, of_variants = variants_of_spec(tree, Path(source.name).parent)
         _, of_files = files_of_spec(tree, Path(source.name).parent)
+        of_files += own_files_of_spec(tree, Path(source.name).parent, own)[1]
         _, refused = build(models.experiment, tree)
         refused = _without_echo(tool.foreign(tree), refused)
         problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own, tool)])

@@ -158,12 +158,12 @@ def no_kernels(variables: object) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(server=SimpleNamespace(call=CallHere))
 
 
-def draw_nothing(names: Sequence[str], run_dir: Path, place: object) -> None:
+def draw_nothing(sources: Sequence[Path], run_dir: Path, place: object) -> None:
     """Stands for the execution of notebooks, which other processes do."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
     (run_dir / "figures").mkdir(exist_ok=True)
-    for name in names:
-        replace_file(run_dir / "notebooks" / f"{name}.ipynb", "{}")
+    for source in sources:
+        replace_file(run_dir / "notebooks" / source.name, "{}")
 
 
 COMMANDS: dict[str, tuple[Callable[[Path], int], Callable[[Path, int, str], str]]] = {

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from orchestrator import private
+from orchestrator import paths, private
 from orchestrator.analysis import background, execute
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
@@ -29,7 +29,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=about)
         (tmp_path / "books").mkdir(exist_ok=True)
         nbformat.write(made, tmp_path / "books" / "small.ipynb")
-        monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path / "books")
+        monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "books")
 
     return make
 
@@ -81,7 +81,7 @@ class Refusing:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def __call__(self, *arguments: object) -> None:
+    def __call__(self, *arguments: object, **named: object) -> None:
         raise self.error
 
 

@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands for drawing, which other tests cover."""
 
-    def draw(run: Path, *more: object, pdf: bool = False) -> Path:
+    def draw(run: Path, *more: object, pdf: bool = False, own: bool = False) -> Path:
         (run / "report.html").write_text(f"<p>drawn in {run.name}</p>")
         return run / "report.html"
 

@@ -67,7 +67,7 @@ def judge(claim: Claim, seen: Observed) -> ClaimVerdict:
         reason=reason,
         evidence=tuple(evidence),
         source=claim.source.text,
-        experiment=claim.experiment,
+        experiment=claim.experiment or seen.experiment,
         figure=claim.figure or "",
         scope=str(claim.scope),
         scope_because=claim.scope.because,
@@ -127,7 +127,8 @@ def _evidence(
     facts |= {"accepted_low": low, "accepted_high": high, "cores": place.cores}
     facts |= {"of": str(place.of), "to": str(place.to)}
     facts["invalid_attempts"] = sum(seen.cells[key].invalid_attempts for key in both if key in seen.cells)
-    why_not = [] if seen.standing.may != NOT_AT_ALL else [seen.standing.because]
+    standing = seen.standing_of_own if claim.is_own else seen.standing
+    why_not = [] if standing.may != NOT_AT_ALL else [standing.because]
     if not place.in_scope:
         why_not.append(f"beyond what was published: {_where(place)}, and it is judged at {scope}")
     number = _number(test, place, seen.values)
@@ -136,13 +137,13 @@ def _evidence(
     facts |= {"n": number.n, "boots": number.boots, "median": number.median}
     facts |= {"low": number.interval.low, "high": number.interval.high, "interval": number.interval.name}
     facts["order"] = _order(test, place, number.interval)
-    why_not += _doubts(test, place, number, options, seen)
+    why_not += _doubts(claim, test, place, number, options, seen)
     inside = low <= number.decisive.low and number.decisive.high <= high
     outside = number.interval.high < low or number.interval.low > high
     shown = number.decisive if inside else number.interval
     span, accepted = f"{shown.low:.2f} to {shown.high:.2f}", f"what is accepted ({low:.2f} to {high:.2f})"
     if why_not:
-        if why_not == [seen.standing.because] and (inside or outside):
+        if why_not == [standing.because] and (inside or outside):
             why_not.append(f"{span} lies {'in' if inside else 'outside'} {accepted}, which decides nothing here")
         return ClaimEvidence(**facts, reason="; ".join(why_not))
     if not inside and not outside:
@@ -200,7 +201,8 @@ def _not_planned(claim: Claim, test: ClaimTest, seen: Observed) -> str:
     wanted = {side.variant: None for side in (test.of, test.to) if side is not None}
     absent = [name for name in wanted if name not in seen.variants]
     what = f"the variant {' and '.join(absent)}" if absent else f"the {' and '.join(wanted)} cells that it needs"
-    return f"cells missing: this run of {seen.experiment} lacks {what}; `orch reproduce {claim.claim}` measures them"
+    how = "extend the factors of the spec" if claim.is_own else f"`orch reproduce {claim.claim}` measures them"
+    return f"cells missing: this run of {seen.experiment} lacks {what}; {how}"
 
 
 def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
@@ -223,7 +225,9 @@ def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
             yield f"no round has an ok trial of both {place.of} and {place.to} that carried anything"
 
 
-def _doubts(test: ClaimTest, place: Place, number: _Number, options: Sequence[Place], seen: Observed) -> Iterable[str]:
+def _doubts(
+    claim: Claim, test: ClaimTest, place: Place, number: _Number, options: Sequence[Place], seen: Observed
+) -> Iterable[str]:
     """Return the reasons why a measured number decides nothing."""
     both = list(dict.fromkeys((place.of, place.to)))
     facts = [seen.cells[key] for key in both]
@@ -250,7 +254,8 @@ def _doubts(test: ClaimTest, place: Place, number: _Number, options: Sequence[Pl
         yield f"collapsed: {place.to} carries {share:.2%} of the baseline, and is no measure for another".replace(
             "%", " %"
         )
-    if test.statistic != _EFFICIENCY and place.to.variant not in seen.unpatched:
+    # A claim of your own may compare any variants.
+    if not claim.is_own and test.statistic != _EFFICIENCY and place.to.variant not in seen.unpatched:
         yield f"the run does not say that {place.to.variant} is an unpatched module, which a ratio is to be against"
     if any(fact.builds > 1 for fact in facts):
         yield "the trials of a cell are of different builds of its module"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.analysis.cells import cells, values_of
-from orchestrator.analysis.claims.standing import Standing, facts_of, standing_of
+from orchestrator.analysis.claims.standing import OWN_CLAIMS, Standing, facts_of, standing_of, standing_of_own
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Limits
 from orchestrator.spec.variants import UPSTREAM
@@ -50,6 +50,7 @@ class Observed:
     experiment: str = "another experiment"
     clock: str = REAL
     measured_in: str = REAL_TIME
+    standing_of_own: Standing = OWN_CLAIMS  # for claims of the spec's own
 
     @property
     def variants(self) -> set[str]:
@@ -64,8 +65,9 @@ def observe(run: Run) -> Observed:
     report_only = (spec.get("limits") or {}).get("report_only") or ()
     if spec.get("busy") == "mark":
         report_only = dict.fromkeys((*report_only, "competing_load", "steal"))
+    facts = facts_of(run.meta, run.topology, run.clock)
     return Observed(
-        standing_of(facts_of(run.meta, run.topology, run.clock)),
+        standing_of(facts),
         _facts(run),
         values_of(run, run.measured),
         frozenset(name for name, about in described.items() if (about or {}).get("build") == UPSTREAM),
@@ -73,6 +75,7 @@ def observe(run: Run) -> Observed:
         str(run.meta.get("experiment", "another experiment")),
         run.clock,
         run.measured_in,
+        standing_of_own(facts),
     )
 
 

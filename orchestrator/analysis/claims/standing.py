@@ -78,9 +78,22 @@ _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
 STANDINGS = tuple(standing for standing, _ in _RULES)
 
 
+OWN_CLAIMS = Standing(
+    "runs of a spec with claims of your own",
+    PLAINLY,
+    "a claim of your own is about what its author says, wherever it is measured",
+)
+
+
 def standing_of(facts: Facts) -> Standing:
     """Return what a run may conclude about a claim."""
     return next(standing for standing, holds in _RULES if holds(facts))
+
+
+def standing_of_own(facts: Facts) -> Standing:
+    """Return what a run may say about a claim of the spec's own: in virtual time the verdict says so, as everywhere,
+    and an emulated run decides nothing."""
+    return standing_of(Facts(_TOPOLOGY, "", facts.clock, True)) if facts.emulated else OWN_CLAIMS
 
 
 def facts_of(meta: Mapping[str, Any], topology: str, clock: str) -> Facts:

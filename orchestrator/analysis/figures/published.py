@@ -15,6 +15,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, PUBLISHED_COLOUR, STYLE
+from orchestrator.analysis.stored import own_claims
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,11 +53,14 @@ def published(run: Run) -> Drawing:
     found = [(v, e) for v in verify(run) for e in v.evidence if e.statistic == "ratio" and e.published_value]
     measured = [(v, e) for v, e in found if e.median is not None]
     if not measured:
-        return parts.nothing(run, NAME, TITLE, "the run has no valid trials of the cells that a claim is about.")
+        why = "the run has no valid trials of the cells that a claim is about."
+        if own_claims(run) and not found:
+            why = "none of the claims of its spec has a published ratio."
+        return parts.nothing(run, NAME, TITLE, why)
     absent = [f"{v.claim} ({e.name})" for v, e in found if e.median is None]
     cells = {e.cores for _, e in measured if e.cores}
     at = f"{min(cells)}" if len(cells) == 1 else f"{min(cells)} to {max(cells)}"
-    values = _once(measured)
+    values = _once(measured, run)
     face = [
         f"{_marks(values)}: as published, for other hardware. Shaded: what the claim accepts.",
         f"Bars: medians measured here, with {at} cores; dots: pairs "
@@ -95,11 +99,11 @@ def published(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, notes)
 
 
-def _once(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[_Published]:
+def _once(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]], run: Run) -> list[_Published]:
     """Return the published values without repetition: adjacent rows of a claim with the same value share it."""
     relations = {
         (claim.claim, test.name): test.published.relation
-        for claim in load_claims()
+        for claim in (*load_claims(), *own_claims(run))
         for test in claim.tests
         if test.published
     }
