@@ -57,7 +57,7 @@ def find(kind: str, key: str) -> Product | None:
     """Return the finished product if the cache has it; None if not, or if the product.json there belongs to another."""
     path = cache_home() / kind / key
     try:
-        description = json.loads((path / "product.json").read_text())
+        description = json.loads((path / "product.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return Product(kind, key, path, description) if is_description(description, kind, key) else None

@@ -2,12 +2,28 @@
 """Running a build tool on this computer: output goes to a log, errors quote its end, and no process is left behind."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.errors import TestbedError
+
+# Of the caller's environment: what make, the kernel's build, tar, xz and patch take as options. What is built has to
+# depend on nothing but what its key in the cache is made of.
+_OPTIONS_OF_TOOLS = re.compile(
+    r"(GNU)?MAKE(FLAGS|FILES|LEVEL|OVERRIDES)|MFLAGS|ARCH|SUBARCH|CROSS_COMPILE|LLVM(_IAS)?|LOCALVERSION"
+    r"|(KBUILD|KCONFIG|INSTALL)_\w+|K(C|CPP|A|RUST)FLAGS|HOST(C|CXX|LD|RUST)FLAGS|HOSTLDLIBS|USER(C|LD)FLAGS"
+    r"|(C|A|LD|RUST)FLAGS_\w+|TAR_OPTIONS|XZ_(OPT|DEFAULTS)|(PATCH_)?VERSION_CONTROL|PATCH_GET|POSIXLY_CORRECT"
+)
+
+
+def environment_of_tools(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment for build tools and archivers: this process's, without what would be options of theirs,
+    and with ``more``."""
+    kept = {name: value for name, value in os.environ.items() if not _OPTIONS_OF_TOOLS.fullmatch(name)}
+    return {**kept, "LC_ALL": "C.UTF-8", **(more or {})}
 
 
 def run_logged(
@@ -32,7 +48,7 @@ def run_logged(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+            env=environment_of_tools(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

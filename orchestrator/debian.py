@@ -131,6 +131,7 @@ class PrivateApt:
             cwd=cwd or self._folder,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             check=False,
         )

@@ -22,7 +22,7 @@ def _file() -> Path:
 def _known() -> Mapping[str, float]:
     """Return the content of the file; invalid amounts are left out, and a missing or damaged file is empty."""
     try:
-        content = json.loads(_file().read_text())
+        content = json.loads(_file().read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     amounts = content.items() if isinstance(content, dict) else ()

@@ -179,9 +179,9 @@ def _tabulate(summary: "Summary", display: "Display") -> None:
 
     try:
         write_tables(summary.path)
-    except (OSError, UserError) as error:
+    except Exception as error:  # what was measured is stored, whatever is wrong with what is derived from it
         known = refusal(error) if isinstance(error, OSError) else None
-        why = str(known or error).rstrip(".")
+        why = str(known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")).rstrip(".")
         display.message(f"The tables cannot be written: {why}. `orch report {summary.path}` makes them.")
 
 

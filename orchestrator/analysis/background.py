@@ -8,6 +8,7 @@ the executed notebook has a placeholder in its place; the report inserts the pic
 
 import base64
 import contextlib
+import ctypes
 import fcntl
 import gc
 import io
@@ -16,6 +17,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,9 @@ VARIABLE = "ORCH_BACKGROUND_DRAWING"  # in a kernel's environment: the folder of
 _LOCK = "lock"
 _PATIENCE_S = 600
 _MARK = "drawn-in-background:"
+_KILLED = "its process was killed, which the system does where memory runs out"
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+_C_LIBRARY = ctypes.CDLL(None, use_errno=True)  # before any thread: a forked process may not load it
 _PLACEHOLDER = re.compile(rf"{_MARK}([0-9a-f]*):")
 
 
@@ -41,12 +46,13 @@ class Drawings:
 
     def wait(self) -> None:
         """Wait until everything is drawn. Each drawing process holds a shared lock until it ends."""
-        with (self._folder / _LOCK).open("rb") as lock:
+        # Without locks nothing is drawn in processes beside the notebook.
+        with contextlib.suppress(OSError), (self._folder / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def check(self) -> None:
-        """Raise UserError if a figure was not drawn. Its message continues a sentence that begins with the notebook's
-        name."""
+        """Raise UserError if a figure was not drawn, also if its process was killed. The message continues a sentence
+        that begins with the notebook's name."""
         for path in sorted(self._folder.glob("*.json")):
             name, error = json.loads(path.read_text(encoding="utf-8"))
             raise UserError(f"failed in drawing {name}: {error}")
@@ -86,31 +92,42 @@ def draw(name: str, write: Callable[[], None]) -> bool:
     folder = Path(place)
     if earlier := _drawing.pop(name, None):  # the last drawing of a name is kept
         os.waitpid(earlier, 0)
+    result = folder / f"{time.monotonic_ns():020}.json"
     with (folder / _LOCK).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
         try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            result.write_text(json.dumps([name, _KILLED]), encoding="utf-8")  # it stays if the process is killed
             pid = os.fork()
-        except OSError:  # too many processes, or too little memory
+        except OSError:  # no locks, no room, no more processes, or no memory for one
+            result.unlink(missing_ok=True)
             return False
         if pid == 0:
-            _be_drawing(folder, name, write)
+            _be_drawing(result, name, write)
     _drawing[name] = pid
     return True
 
 
-def _be_drawing(folder: Path, name: str, write: Callable[[], None]) -> None:
-    """Run as the drawing process; never returns."""
+def _be_drawing(result: Path, name: str, write: Callable[[], None]) -> None:
+    """Run as the drawing process; never returns. ``result``: a file that is removed if the figure was drawn, and
+    otherwise says why it was not."""
     try:
         os.setsid()  # Jupyter ends a kernel by signals to its process group
+        _end_with_parent()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_PATIENCE_S)
         gc.disable()
         sys.stdout = sys.stderr = io.StringIO()
         write()
+        result.unlink()
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            told = json.dumps([name, f"{type(error).__name__}: {error}"])
-            (folder / f"{os.getpid()}.json").write_text(told, encoding="utf-8")
+            result.write_text(json.dumps([name, f"{type(error).__name__}: {error}"]), encoding="utf-8")
             traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when the kernel that forked it ends, so that nothing writes into a run after that."""
+    if _C_LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
+        raise OSError(ctypes.get_errno(), "The end of the kernel cannot be awaited")

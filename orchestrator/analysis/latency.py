@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Round-trip times under load: what the ok trials of a run measured, and their medians by cell."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
+from orchestrator.store.reading import parse_json
 
 _TIMES = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"]
 _COLUMNS = ["at", "offered_pps", "sent", "n", *_TIMES]
@@ -29,7 +29,7 @@ def latencies(run: Run) -> pd.DataFrame:
             continue
         file = run.path / "trials" / attempt["trial_id"] / str(attempt["attempt"]) / "attempt.json"
         try:
-            found = json.loads(file.read_text())["measurements"].get("latency") or ()
+            found = parse_json(file.read_bytes())["measurements"].get("latency") or ()
             for row in found:
                 seconds = {name: row.get(name[:-3] + "_s") for name in _TIMES}  # older runs have no p999_s
                 times = {name: None if value is None else value * 1e3 for name, value in seconds.items()}

@@ -2,7 +2,6 @@
 """The CPUs on which NAPI polls ran: the traced trials of a run as a tidy frame, and a summary of the spread over
 CPUs."""
 
-import json
 import math
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pandas as pd
 from orchestrator.analysis.dataset import Run, levels_of
 from orchestrator.analysis.frames import places_of_cpus
 from orchestrator.errors import UserError
+from orchestrator.store.reading import parse_json
 
 OTHERS = -1  # in place of a CPU's number: it belongs to another role
 _COLUMNS = ["host", "role", "tunnel", "time_s", "cpu", "polls", "packets", "empty", "measured_in"]
@@ -42,9 +42,9 @@ def polls(run: Run) -> pd.DataFrame:
 
 def _recorded(folder: Path) -> pd.DataFrame:
     """Return the polls.json in an attempt's folder, with those columns of `polls` that are not the trial's."""
-    found = json.loads((folder / "polls.json").read_text())
+    found = parse_json((folder / "polls.json").read_bytes())
     frame = pd.DataFrame(found["rows"], columns=found["columns"])
-    probes = json.loads((folder / "attempt.json").read_text()).get("probes") or {}
+    probes = parse_json((folder / "attempt.json").read_bytes()).get("probes") or {}
     frame = frame[frame["role"] != ""]
     if places := places_of_cpus(probes.get("per_cpu") or ()):
         where = zip(frame["role"], frame["cpu"], strict=True)

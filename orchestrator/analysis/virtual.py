@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statistics on a run's virtual time: its dilation against real time, and the corrections that the lab kernel made."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
+from orchestrator.store.reading import parse_json
 from orchestrator.store.shape import PREPARED, misfit
 
 
@@ -93,7 +93,7 @@ def _journal(run: Run) -> Iterator[dict[str, Any]]:
         raise UserError(f"{file} cannot be read ({error.strerror}). Change its permissions.") from error
     for line in text.split("\n"):
         try:
-            event = json.loads(line)
+            event = parse_json(line.encode())
         except (ValueError, RecursionError):
             continue
         if isinstance(event, dict):

@@ -63,14 +63,14 @@ def show(comparison: "Comparison") -> None:
 
     console = output()
     for name, run in (("A", comparison.a), ("B", comparison.b)):
-        console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True)
+        console.print(f"[bold]{name}[/]  {escape(run.run_id)}  {escape(run.title)}", soft_wrap=True, markup=True)
     hardware = comparison.hardware
     if hardware:
-        console.print("[bold]The hardware differs[/], which alone changes absolute numbers. A -> B:")
+        console.print("[bold]The hardware differs[/], which alone changes absolute numbers. A -> B:", markup=True)
         for change in hardware:
-            console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
+            console.print(f"  {change.what}: {_difference(change.was, change.now)}", soft_wrap=True)
     for sentence in comparison.clocks:
-        console.print(f"[bold]{escape(sentence)}[/]")
+        console.print(sentence, style="bold")
     against = f"Speed-up over {comparison.reference} (the speed of the hosts cancels)"
     quantity = comparison.a.quantity
     better = f" ({quantity.direction})" if quantity.direction else ""
@@ -92,10 +92,10 @@ def show(comparison: "Comparison") -> None:
             console.print(_table(frame, medians, unit))
             for line in _reasons(frame):
                 console.print(line, style="dim")
-    console.print(f"\n[bold]{comparison.sentence}[/]")
+    console.print(f"\n{comparison.sentence}", style="bold")
     if comparison.could_have_told:
         console.print(comparison.could_have_told)
-    console.print(f"[dim]{METHOD}[/]")
+    console.print(METHOD, style="dim")
     differences = [change for change in comparison.differences if change not in hardware]
     console.print(
         f"\n{'Other d' if hardware else 'D'}ifferences, A -> B:"
@@ -105,16 +105,18 @@ def show(comparison: "Comparison") -> None:
         else "\nSpec, variants and versions are the same."
     )
     for change in differences[:_MOST_DIFFERENCES]:
-        console.print(f"  {escape(change.what)}: {escape(_difference(change.was, change.now))}", soft_wrap=True)
+        console.print(f"  {change.what}: {_difference(change.was, change.now)}", soft_wrap=True)
     if len(differences) > _MOST_DIFFERENCES:
         console.print(f"  and {len(differences) - _MOST_DIFFERENCES} more; --json has all")
 
 
-_WORDS = {"differs": "[red]yes[/]", "no difference seen": "[green]no[/]", "cannot tell": "[yellow]cannot tell[/]"}
+# A word and its colour for each outcome.
+_WORDS = {"differs": ("yes", "red"), "no difference seen": ("no", "green"), "cannot tell": ("cannot tell", "yellow")}
 
 
 def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Table":
     from rich.table import Table
+    from rich.text import Text
 
     from orchestrator.spec import Cell, factor_of
     from orchestrator.spec.factors import is_path
@@ -137,9 +139,8 @@ def _table(frame: "pd.DataFrame", medians: tuple[str, str], unit: float) -> "Tab
         span = "" if math.isnan(row["low"]) else f"{row['low']:.2f} - {row['high']:.2f}"
         span += "*" if row["interval"].startswith("range") else " "
         numbers = [f"{row['n_a']}, {row['n_b']}", *(_number(row[name] / unit) for name in medians)]
-        table.add_row(
-            *map(str, levels), *numbers, _number(row["ratio"]), span, _p(row["p_holm"]), _WORDS[row["outcome"]]
-        )
+        word = Text(*_WORDS[row["outcome"]])
+        table.add_row(*map(str, levels), *numbers, _number(row["ratio"]), span, _p(row["p_holm"]), word)
     return table
 
 

@@ -11,14 +11,15 @@ _WIDE = 10_000  # columns: wider than any table
 
 
 def output() -> Console:
-    """Return a console for standard output, as wide as the terminal or COLUMNS."""
+    """Return a console for standard output, as wide as the terminal or COLUMNS. Texts are shown as they are: rich's
+    markup has a meaning only where a print asks for it."""
     kind = Console if sys.stdout.isatty() else _Plain
-    return kind(highlight=False, **_attributes())
+    return kind(highlight=False, markup=False, emoji=False, **_attributes())
 
 
 def errors() -> Console:
-    """Return a console for standard error."""
-    return Console(stderr=True, **_attributes())
+    """Return a console for standard error, which interprets markup in texts."""
+    return Console(stderr=True, emoji=False, **_attributes())
 
 
 def _attributes() -> dict[str, Any]:

@@ -83,12 +83,13 @@ def _examine_hosts(name: str, as_json: bool) -> bool:
     return True
 
 
-def _mark(finding: Checked) -> str:
+def _mark(finding: Checked) -> tuple[str, str]:
+    """Return a word on a finding, and its colour."""
     if finding.need is Need.INFORMATION:
-        return "·"
+        return "·", ""
     if finding.found:
-        return "[green]✓[/]"
-    return "[red]missing[/]" if finding.blocks else "[yellow]advice[/]"
+        return "✓", "green"
+    return ("missing", "red") if finding.blocks else ("advice", "yellow")
 
 
 def _show(findings: Sequence[Checked]) -> None:
@@ -110,8 +111,8 @@ def _conclusion(findings: Sequence[Checked]) -> str:
 
 
 def _print_table(findings: Sequence[Checked], title: str = "") -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from orchestrator.cli.consoles import output
 
@@ -120,11 +121,11 @@ def _print_table(findings: Sequence[Checked], title: str = "") -> None:
     table.add_column("", no_wrap=True)
     table.add_column("Found", overflow="fold")
     for finding in findings:
-        remedy = f"\n[bold]{escape(finding.remedy)}[/]" if finding.remedy else ""
-        table.add_row(finding.name, _mark(finding), escape(finding.what) + remedy)
+        remedy: list[str | tuple[str, str]] = ["\n", (finding.remedy, "bold")] if finding.remedy else []
+        table.add_row(finding.name, Text(*_mark(finding)), Text.assemble(finding.what, *remedy))
     console = output()
     if title:
-        console.print(f"[bold]{escape(title)}[/]")
+        console.print(title, style="bold")
     console.print(table)
     if title:
         console.print()

@@ -24,7 +24,7 @@ def init(
         raise UserError(f"{name} is not a valid name for an experiment: use lower-case letters, digits and hyphens.")
     example = EXPERIMENTS / _EXAMPLE
     spec, testbed = folder / f"{name}.yaml", folder / "testbed.yaml"
-    written = _spec((example / f"{_EXAMPLE}.yaml").read_text(), name, spec)
+    written = _spec((example / f"{_EXAMPLE}.yaml").read_text(encoding="utf-8"), name, spec)
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
@@ -35,8 +35,8 @@ def init(
         for path in sorted(example.iterdir()):
             if path.stem != _EXAMPLE:
                 shutil.copyfile(path, folder / path.name)
-        spec.write_text(written)
-        testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(), name))
+        spec.write_text(written, encoding="utf-8")
+        testbed.write_text(_testbed((TESTBEDS / "lab.yaml").read_text(encoding="utf-8"), name), encoding="utf-8")
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)  # a partial folder would block another attempt
         if isinstance(error, OSError):

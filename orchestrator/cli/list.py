@@ -69,7 +69,6 @@ def _statuses(run: Path) -> Iterator[str]:
 
 
 def _show(found: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from orchestrator.cli.consoles import output
@@ -80,20 +79,18 @@ def _show(found: list[dict[str, Any]]) -> None:
     table.add_column("ok", justify="right", no_wrap=True)
     table.add_column("run", overflow="fold")
     for run in found:
-        path = escape(_shown(Path(run["path"])))
+        path = _shown(Path(run["path"]))
         if "damaged" in run:
             table.add_row("", "", "", "", "damaged", "", path)
             continue
         texts = (str(run["started_at"] or "?")[:16].replace("T", " "), run["experiment"], run["tier"] or "-")
         virtual = ", virtual time" * (run["clock"] == "virtual")
-        table.add_row(
-            *map(escape, texts), escape(run["testbed"]) + virtual, run["state"], f"{run['ok']} of {run['trials']}", path
-        )
+        table.add_row(*texts, run["testbed"] + virtual, run["state"], f"{run['ok']} of {run['trials']}", path)
     console = output()
     console.print(table)
     for run in found:
         if "damaged" in run:
-            console.print(f"{run['damaged']}", markup=False, soft_wrap=True)
+            console.print(f"{run['damaged']}", soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

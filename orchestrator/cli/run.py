@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch run`: run an experiment end to end, from its spec to its figures."""
 
+import contextlib
 import json
 import shlex
 import sys
@@ -81,17 +82,22 @@ def draw(summary: "Summary") -> None:
 
     if summary.interrupted or summary.stopped:
         return
-    sys.stdout.flush()  # show the outcome before steps that may take minutes or fail
+    with contextlib.suppress(OSError):  # reported when the process ends
+        sys.stdout.flush()  # show the outcome before steps that may take minutes or fail
     with open_display("uml") as display:
         display.stage("Executing the notebooks and writing the report", 10)
         try:
             make_report(summary.path, display.detail, own=True)
         except Exception as error:
-            known = refusal(error) if isinstance(error, OSError) else None
-            told = known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}.")
-            display.message(f"No report was drawn. {told} To try again: `orch report {summary.path}`")
+            display.message(f"No report was drawn. {_told(error)} To try again: `orch report {summary.path}`")
             return
         display.stage("")
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong after the measurements, as a sentence."""
+    known = refusal(error) if isinstance(error, OSError) else None
+    return str(known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}."))
 
 
 def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool = True) -> int:
@@ -104,7 +110,10 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
         if counts["ok"]:
             from orchestrator.cli.summary import print_summary
 
-            print_summary(summary.path)
+            try:
+                print_summary(summary.path)
+            except Exception as error:  # the path follows, whatever is wrong
+                print(f"orch: no summary can be shown. {_told(error)}", file=sys.stderr)
         print(summary.path)
     else:
         outcome = {"run": str(summary.path), **counts, "interrupted": summary.interrupted, "stopped": summary.stopped}

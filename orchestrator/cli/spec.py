@@ -179,7 +179,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     console = output()
     tier = f", tier {planned.tier}" if planned.tier else ""
     console.print(
-        f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}"
+        f"[bold]{escape(planned.experiment)}[/bold]{escape(tier)} on {escape(planned.testbed)}, {planned.topology}",
+        markup=True,
     )
     if clock := clock_sentence(planned, able):
         console.print(f"{clock} Expected times are wall-clock times.", soft_wrap=True)
@@ -251,7 +252,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     if planned.left_out:
         console.print("Left out:")
     for left in planned.left_out:
-        console.print(f"  {escape(left.what)}: {escape(left.reason)}", soft_wrap=True)
+        console.print(f"  {left.what}: {left.reason}", soft_wrap=True)
 
 
 def _further(planned: "Plan") -> str:

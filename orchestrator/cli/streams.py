@@ -5,6 +5,7 @@ import codecs
 import errno
 import io
 import os
+import select
 import signal
 import sys
 from typing import Any, TextIO
@@ -67,11 +68,17 @@ class _Stream(io.FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            return super().write(data)
+            written: Any = super().write(data)
+            while written is None:  # a pipe that is full and does not block, as some programs leave theirs
+                room = select.poll()
+                room.register(self, select.POLLOUT)
+                room.poll()
+                written = super().write(data)
         except OSError as error:
             if self.fileno() != 2 and error.errno not in _NOBODY_READS:
                 raise
             return len(data)
+        return int(written)
 
 
 def _stream(fd: int, before: TextIO | None) -> TextIO:

@@ -49,6 +49,7 @@ def _run(arguments: Sequence[str], timeout_s: float = 20) -> tuple[bool, str]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )

@@ -32,7 +32,7 @@ class SystemPackage:
 def system_packages(file: Path = FILE) -> list[SystemPackage]:
     """Return the packages of the list that the lab needs."""
     found = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].split()
         if text:
             name, mark, use = text

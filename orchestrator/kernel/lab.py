@@ -83,7 +83,7 @@ _UNREAD = (
 def patches(series: Path) -> list[Path]:
     """Return the patches that a series file lists, in order. Lines that start with # are comments."""
     folder = series.parent / "patches"
-    lines = (line.split("#")[0].strip() for line in series.read_text().splitlines())
+    lines = (line.split("#")[0].strip() for line in series.read_text(encoding="utf-8").splitlines())
     return [folder / line for line in lines if line]
 
 
@@ -145,7 +145,7 @@ def _build(source: KernelSource, fragments: Sequence[Path], folder: Path, progre
     environment = {"KBUILD_BUILD_USER": "orch", "KBUILD_BUILD_HOST": "lab"}
     progress.detail("configuring")
     wanted = folder / "wanted.config"
-    wanted.write_text("".join(fragment.read_text() for fragment in fragments))
+    wanted.write_text("".join(fragment.read_text(encoding="utf-8") for fragment in fragments))
     configure = [*make, "allnoconfig", f"KCONFIG_ALLCONFIG={wanted}"]
     run_logged(configure, log, what="Configuring the lab kernel", environment=environment, keep_log=kept)
     _check_configuration(wanted, out / ".config")

@@ -41,7 +41,7 @@ class Release:
 
 def load_releases() -> dict[str, Release]:
     """Return all releases by name."""
-    content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_text())
+    content: dict[str, Any] = yaml.safe_load(RELEASES_FILE.read_bytes())
     return {
         name: Release(name, tuple(entry["suites"]), entry["image"], entry["headers"], entry["source"])
         for name, entry in content.items()

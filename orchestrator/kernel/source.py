@@ -45,7 +45,7 @@ class KernelSource:
 
 def pin() -> Pin:
     """Return the content of kernel/lab/source.yaml."""
-    value = yaml.safe_load(PIN_FILE.read_text())
+    value = yaml.safe_load(PIN_FILE.read_bytes())
     return Pin(value["series"], value["package"], value["version"], value["sha256"], tuple(value["suites"]))
 
 

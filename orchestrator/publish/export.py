@@ -67,7 +67,7 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
         added[SUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
         sizes = {**sizes, SUMS: len(added[SUMS])}
         added[crate.METADATA] = to_json(crate.metadata(meta, dict(sorted(sizes.items())), doubts)).encode()
-        size = _write(target, files, added)
+        size = _write(target, files, added, sums)
     return Exported(target, len(files) + len(added), size, doubts)
 
 
@@ -188,8 +188,22 @@ def _members(files: Collection[str], added: Collection[str]) -> list[str]:
     return sorted([*files, *added, *folders], key=lambda name: (name != crate.METADATA, name))
 
 
-def _write(target: Path, files: dict[str, Path], added: dict[str, bytes]) -> int:
-    """Write the archive; return its size in bytes."""
+def _as_examined(file: Path, digest: str) -> bytes:
+    """Return the content of a file. Raises UserError if it is no longer what its checksum was made of."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"The run was not exported: {file} cannot be read ({error.strerror}).") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise UserError(
+            f"The run was not exported: {file} was changed meanwhile, perhaps by a report that is drawn. Wait until "
+            "that has ended, and export again."
+        )
+    return data
+
+
+def _write(target: Path, files: dict[str, Path], added: dict[str, bytes], sums: dict[str, str]) -> int:
+    """Write the archive; return its size in bytes. ``sums``: the SHA-256 of each file."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -202,7 +216,8 @@ def _write(target: Path, files: dict[str, Path], added: dict[str, bytes]) -> int
                         packed.writestr(about, b"")
                     else:
                         about.external_attr, about.compress_type = 0o100644 << 16, zipfile.ZIP_DEFLATED
-                        packed.writestr(about, added[name] if name in added else files[name].read_bytes())
+                        data = added[name] if name in added else _as_examined(files[name], sums[name])
+                        packed.writestr(about, data)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()

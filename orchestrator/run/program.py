@@ -95,7 +95,7 @@ def _imports(path: Path) -> tuple[tuple[str, str], ...]:
     """Return (module, name) of each import in a file, also inside functions; the name is empty if the module itself is
     imported. Imports under TYPE_CHECKING are left out."""
     found: list[tuple[str, str]] = []
-    for node in _nodes(ast.parse(path.read_text())):
+    for node in _nodes(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

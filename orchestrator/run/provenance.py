@@ -49,6 +49,7 @@ def _git(*arguments: str) -> str | None:
             ["git", "-C", CHECKOUT, *arguments],
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY},
             check=False,

@@ -11,27 +11,27 @@ from orchestrator import paths
 @functools.cache
 def known_variants() -> tuple[str, ...]:
     """Return the variants of kernel/variants.yaml, in file order."""
-    return tuple(yaml.safe_load((paths.KERNEL / "variants.yaml").read_text()))
+    return tuple(yaml.safe_load((paths.KERNEL / "variants.yaml").read_bytes()))
 
 
 @functools.cache
 def systems_of_variants() -> dict[str, str]:
     """Return the system under test of each variant of kernel/variants.yaml that names one."""
-    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
+    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_bytes())
     return {name: entry["system"] for name, entry in described.items() if "system" in entry}
 
 
 @functools.cache
 def pinned_variants() -> frozenset[str]:
     """Return the variants of kernel/variants.yaml that confine the work of each tunnel's device to one CPU."""
-    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_text())
+    described = yaml.safe_load((paths.KERNEL / "variants.yaml").read_bytes())
     return frozenset(name for name, entry in described.items() if (entry.get("settings") or {}).get("cpus") == "own")
 
 
 @functools.cache
 def known_kernels() -> tuple[str, ...]:
     """Return the Debian kernels of kernel/releases.yaml, in file order."""
-    return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_text()))
+    return tuple(yaml.safe_load((paths.KERNEL / "releases.yaml").read_bytes()))
 
 
 AUTO = "auto"  # in place of a testbed: the best that this computer offers; see orchestrator.testbed.choice

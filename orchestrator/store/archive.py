@@ -41,6 +41,7 @@ _TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9
 # The measurements of a run, beside run.json; the other files are derived from these or describe the run.
 TRIALS = "trials"
 _MEASURED = (TRIALS, "stopping.json", "journal.jsonl")
+_OF_FILE_MANAGERS = ("thumbs.db", "ehthumbs.db", "desktop.ini")  # of Windows; elsewhere theirs are hidden
 
 _opened: dict[tuple[int, ...], Path] = {}
 
@@ -245,7 +246,7 @@ def first_change(run: Path) -> str | None:
 
 def _is_measured(member: PurePosixPath, run: PurePosixPath) -> bool:
     """Return whether a member is a file of a run's measurements. File managers add hidden files, which are not."""
-    if not member.is_relative_to(run) or member.name.startswith("."):
+    if not member.is_relative_to(run) or member.name.startswith(".") or member.name.lower() in _OF_FILE_MANAGERS:
         return False
     return member.relative_to(run).parts[0] in _MEASURED
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a run's directory, which may be incomplete after an interruption, or in an archive."""
 
+import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from orchestrator.errors import UserError
 from orchestrator.store import shape
@@ -18,6 +21,9 @@ from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
 STOPPING = "stopping.json"
 _RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # see `new_run_id`
+_LARGE = re.compile(rb"[0-9]{20}|[0-9][eE]\+?[0-9]{3}")  # what may be a number beyond the limits of `parse_json`
+_MOST = 2**64
+_SHOWN = 40  # characters of a number in a sentence
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
@@ -49,6 +55,8 @@ def find_run(path: Path) -> Path:
     differs from the checksums that came with it, standard error says so. Raises UserError if there is no run.
     """
     packed = path.is_file()
+    if packed and is_run(path.parent) and not is_zipfile(path):
+        raise UserError(f"{path} is a file of a run. Name the run's folder: {path.parent}")
     folder = open_archive(path) if packed else path
     if is_run(folder):
         found = folder
@@ -76,11 +84,36 @@ def _began(run: Path) -> str:
     if named := _RUN_ID.match(run.name):
         return "{}-{}-{}T{}:{}:{}".format(*named.groups())
     file = run / "run.json"
-    try:
-        began = datetime.fromisoformat(json.loads(file.read_bytes())["started_at"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        began = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    return began.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    unusable = (OSError, ValueError, LookupError, TypeError, RecursionError, OverflowError)
+    with contextlib.suppress(*unusable):
+        return _in_utc(datetime.fromisoformat(json.loads(file.read_bytes())["started_at"]))
+    with contextlib.suppress(*unusable):
+        return _in_utc(datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    return ""
+
+
+def _in_utc(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text. Raises ValueError if it is none, or has a number that no measurement has: NaN,
+    infinity, or an integer of more than 64 bits."""
+    if _LARGE.search(data):
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short)
+    return json.loads(data, parse_constant=_refuse_constant)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:_SHOWN]} is too large a number")
+    return value
+
+
+def _short(text: str) -> int:
+    if abs(value := int(text)) >= _MOST:
+        raise ValueError(f"a number of {len(text)} digits is too large")
+    return value
 
 
 def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -88,7 +121,7 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
     Raises UserError."""
     try:
         data = path.read_bytes()
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = parse_json(data)
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
     except FileNotFoundError:

@@ -38,7 +38,7 @@ class SettingsJournal:
     def pending(self) -> dict[str, dict[str, Setting]]:
         """Return the settings that must be restored. Raises TestbedError if the file cannot be read."""
         try:
-            content = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_bytes())
             return {
                 host: {name: Setting(**entry) for name, entry in settings.items()} for host, settings in content.items()
             }

@@ -21,6 +21,7 @@ from orchestrator.analysis.page import render
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
+from orchestrator.errors import UserError
 from orchestrator.publish import crate
 from orchestrator.spec import ROLES
 from orchestrator.store import clock
@@ -259,6 +260,18 @@ def test_the_controls_are_read_from_the_journal(run: Run, tmp_path: Path) -> Non
         assert controls(load(path)).empty
     (path / "journal.jsonl").unlink()
     assert "not recorded" in render(load(path), path, [])
+    (path / "journal.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"journal\.jsonl cannot be read \(Is a directory\)"):
+        controls(load(path))
+
+
+def test_a_line_of_the_journal_ends_only_at_its_newline(tmp_path: Path) -> None:
+    path = write_run(tmp_path, virtual=VIRTUAL)
+    expected = len(controls(load(path)))
+    events = [json.loads(line) for line in (path / "journal.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**event, "said": "a\u2028b\u0085c\x0b"}, ensure_ascii=False) for event in events]
+    (path / "journal.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert len(controls(load(path))) == expected > 0
 
 
 def test_the_page_of_a_run_in_real_time_has_neither(tmp_path: Path) -> None:

@@ -44,7 +44,18 @@ def test_no_color_leaves_no_attribute(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", no_color)
-    consoles.output().print("[bold]a[/] [red]b[/]")
+    consoles.output().print("[bold]a[/] [red]b[/]", markup=True)
     consoles.errors().print("[dim]c[/]")
     said = capsys.readouterr()
     assert ("\x1b[" not in said.out + said.err) is plain
+
+
+def test_texts_are_shown_as_they_are_also_in_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "results/:smile:/[bold]x[/] [/b]"
+    table = Table("[a/b]")
+    table.add_row(text)
+    consoles.output().print(text)
+    consoles.output().print(table)
+    said = capsys.readouterr().out
+    assert said.count(text) == 2
+    assert "[a/b]" in said

@@ -2,8 +2,12 @@
 """Executing notebooks wherever a run is stored, and the messages if that fails; the outcome of a run is unaffected."""
 
 import base64
+import contextlib
+import errno
+import io
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -108,6 +112,34 @@ def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_sta
     assert json.loads(capsys.readouterr().out)["run"] == str(path)
 
 
+class Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero."),
+        (UserError("The table is damaged."), "The table is damaged."),
+    ],
+)
+def test_a_run_is_told_and_drawn_where_no_summary_can_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    drawn: list[Path] = []
+    monkeypatch.setattr("orchestrator.analysis.make_report", lambda path, tell: drawn.append(path))
+    monkeypatch.setattr("orchestrator.cli.summary.print_summary", Refusing(error))
+    monkeypatch.setattr(sys, "stdout", out := Full())
+    summary = Summary(tmp_path)
+    summary.statuses.update({"ok": 6})
+    assert run_module.conclude(summary, "orch run x", False) == 0
+    assert out.getvalue() == f"{tmp_path}\n"
+    assert f"orch: no summary can be shown. {said}" in capsys.readouterr().err
+    assert drawn == [tmp_path]
+
+
 def two_notebooks(notebook: Any, folder: Path, *cells: str) -> None:
     """Write the notebooks "small" and "other", with the same cells, to the fixture's folder."""
     notebook(*cells)
@@ -191,6 +223,39 @@ def test_a_background_drawing_that_fails_is_a_sentence(tmp_path: Path, notebook:
         execute.execute(["small"], tmp_path)
     assert outputs(tmp_path) == "after\n"
     assert "drawn-in-background:" not in (tmp_path / "notebooks" / "small.ipynb").read_text()
+
+
+def test_a_process_that_draws_and_is_killed_is_told_though_an_earlier_figure_is_there(
+    tmp_path: Path, notebook: Any
+) -> None:
+    for name in ("go", "drawn.png"):
+        (tmp_path / name).touch()
+    notebook(DRAWING.format(end="import os; os.kill(os.getpid(), 9)"))
+    with pytest.raises(UserError, match=r"The notebook small failed in drawing drawn\.png: its process was killed"):
+        execute.execute(["small"], tmp_path)
+
+
+def test_what_draws_ends_with_its_notebook(tmp_path: Path, notebook: Any) -> None:
+    notebook(
+        DRAWING.format(end="png.write_bytes(b'late')"),
+        "import os\npathlib.Path('../drawing').write_text(str(background._drawing['drawn.png']))",
+        "os.kill(os.getpid(), 9)",
+    )
+    with pytest.raises(UserError, match="its kernel ended"):
+        execute.execute(["small"], tmp_path)
+    (tmp_path / "go").touch()
+    with contextlib.suppress(FileNotFoundError):  # else nobody has collected its status
+        about = Path(f"/proc/{(tmp_path / 'drawing').read_text()}/stat").read_text()
+        assert about.rpartition(")")[2].split()[0] == "Z"
+    assert not (tmp_path / "drawn.png").exists()
+
+
+def test_without_locks_a_notebook_draws_itself(tmp_path: Path, notebook: Any) -> None:
+    (tmp_path / "go").touch()
+    refused = "import fcntl\ndef flock(*arguments): raise OSError(38, 'Function not implemented')\nfcntl.flock = flock"
+    drawing = DRAWING.format(end="png.write_bytes(b'here')").replace("assert background", "assert not background")
+    notebook(refused, drawing)
+    execute.execute(["small"], tmp_path)
 
 
 def test_nothing_is_drawn_in_the_background_outside_a_report() -> None:

@@ -20,7 +20,7 @@ import orchestrator
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, RESULTS
-from orchestrator.publish import export_run
+from orchestrator.publish import export, export_run
 from orchestrator.publish.secrecy import search, search_paths
 from orchestrator.store import archive, find_run
 from orchestrator.store.archive import unpack
@@ -147,6 +147,28 @@ SOURCES = (
     ({"commit": "c" * 40, "dirty": True}, "not committed"),
     ({"commit": "c" * 40}, "not committed"),
 )
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+def test_a_file_that_changes_during_the_export_gets_no_checksum_of_another_content(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vanishes: bool
+) -> None:
+    page = run / "report.html"
+    page.write_text("<p>drawn</p>")
+    examine = export._examine
+
+    def then_change(*arguments: Any) -> Any:
+        found = examine(*arguments)
+        if vanishes:
+            page.unlink()
+        else:
+            page.write_text("<p>drawn again</p>")
+        return found
+
+    monkeypatch.setattr(export, "_examine", then_change)
+    with pytest.raises(UserError, match=r"report\.html (was changed meanwhile|cannot be read)"):
+        export_run(run, tmp_path / "a.zip")
+    assert not list(tmp_path.glob("*.zip*"))
 
 
 @pytest.mark.parametrize(("source", "said"), SOURCES)

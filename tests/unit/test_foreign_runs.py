@@ -156,6 +156,7 @@ def test_a_measurement_that_was_added_is_found(
 
 def test_files_that_are_no_measurement_may_be_added(exported: dict[str, bytes], tmp_path: Path) -> None:
     more = {"run/notes.txt": b"mine", "run/trials/.DS_Store": b"\0", "__MACOSX/run/._run.json": b"\0"}
+    more |= {"run/trials/Thumbs.db": b"\0", "run/trials/desktop.ini": b"[.ShellClassInfo]"}
     members = {f"run/{name}": data for name, data in exported.items()}
     assert find_run(packed(tmp_path / "more.zip", {**members, **more}))
 
@@ -289,6 +290,8 @@ ODD = {
     "half a character": ('{"a": "\\ud83d"}', "half a character"),
     "deep": ("[" * 100_000, "cannot be read"),
     "a long number": ("1" * 5000, "cannot be read"),
+    "a number of 30 digits": (f'{{"a": {10**29}}}', "a number of 30 digits is too large"),
+    "an infinite number": ('{"a": -1e400}', "-1e400 is too large a number"),
     "not UTF-8": ('{"a": "\udcff"}', "cannot be read"),
     "empty": ("", "cannot be read"),
 }
@@ -300,6 +303,18 @@ def test_odd_json_is_a_sentence(tmp_path: Path, what: str) -> None:
     (tmp_path / "run.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=said):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("began", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "yesterday", 7, None])
+def test_a_run_that_began_at_no_time_is_listed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], began: Any
+) -> None:
+    other = run.rename(run.with_name("renamed"))
+    meta = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**meta, "started_at": began}))
+    assert find_run(tmp_path) == other
+    assert run_command(["list", str(tmp_path)]) == 0
+    assert "renamed" in capsys.readouterr().out
 
 
 def test_a_name_that_leads_elsewhere_is_no_name(run: Path) -> None:
@@ -316,7 +331,21 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(value[key], (*way, key))
 
 
-OTHER_KINDS = [None, [], {}, "text", -1, 1.5, True, 10**30, ["x"], [None], {"x": 1}, {"x": {"y": []}}]
+OTHER_KINDS = [
+    None,
+    [],
+    {},
+    r"[/b] $\frac :x: $_",
+    2**63,
+    -1,
+    1.5,
+    True,
+    10**30,
+    ["x"],
+    [None],
+    {"x": 1},
+    {"x": {"y": []}},
+]
 
 
 def read_in_every_way(run: Path, beside: orchestrator.Run) -> None:

@@ -15,6 +15,8 @@ from orchestrator.analysis.figures import one_tunnel, one_tunnel_a_core, speed_u
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
 from orchestrator.analysis.standings import standings
+from orchestrator.cli import compare
+from orchestrator.cli.summary import print_summary
 from orchestrator.errors import UserError
 from orchestrator.measure import layout, requests
 from orchestrator.measure.streams import BadReport
@@ -189,13 +191,13 @@ def test_one_number_a_tunnel_and_the_raw_words_of_what_failed(tmp_path: Path) ->
     assert [own_tools.combined([1.0, 2.0, 6.0], how) for how in ("sum", "mean", "median")] == [9.0, 3.0, 2.0]
 
 
-def own_run(root: Path, better: str, name: str = "delay") -> Path:
+def own_run(root: Path, better: str, name: str = "delay", unit: str = "ms", label: str | None = None) -> Path:
     """Return a run whose values, in ms, are 2.0 with vanilla and 1.0 with inline, with some noise."""
     base = {"vanilla": 2.0, "inline": 1.0, NO_VARIANT: 0.9}
     path = write_run(
         root, variants=("vanilla", "inline"), rounds=6, speed=lambda v, c, t, rng: base[v] + rng.random() / 50
     )
-    quantity = {"name": name, "unit": "ms", "label": None, "better": better}
+    quantity = {"name": name, "unit": unit, "label": label, "better": better}
     command = {**COMMAND, "each": "tunnel", "combine": "mean", "quantity": quantity}
     traffic = {"tool": "command", "command": command, "warm_up_s": 1.0, "duration_s": 3.0}
     meta = json.loads((path / "run.json").read_text())
@@ -257,6 +259,24 @@ def test_figures_and_page_name_the_quantity_and_never_throughput(tmp_path: Path)
     assert "Delay" in page
     assert "Gbit/s" not in page
     assert "lower is better" in page
+
+
+def test_names_that_mean_something_to_a_library_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of rich: styles in brackets and the names of emoji; of matplotlib: mathematics between dollar signs."""
+    unit, label = "[$/s]", r"[/b] $\frac :smile: $_"
+    path = own_run(tmp_path, "lower", unit=unit, label=label)
+    run = load(path)
+    print_summary(path)
+    assert unit in capsys.readouterr().out
+    compare.show(run.compare(run))
+    said = capsys.readouterr().out
+    assert unit in said
+    assert label in said
+    for draw in (throughput_tunnels, one_tunnel, speed_ups):
+        assert draw(run).png
+    assert label in render(run, tmp_path, [])
 
 
 def test_only_the_same_quantity_is_compared(tmp_path: Path) -> None:

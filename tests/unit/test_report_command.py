@@ -28,6 +28,13 @@ def test_what_is_no_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "is not a run directory" in said
 
 
+def test_a_file_of_a_run_is_told_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path, rounds=1, variants=["vanilla"])
+    for command in ("report", "verify", "explain"):
+        assert run_command([command, str(path / "run.json")]) == 2
+        assert f"is a file of a run. Name the run's folder: {path}" in capsys.readouterr().err
+
+
 def said(path: Path, width: int, **more: Any) -> list[str]:
     stream = io.StringIO()
     print_summary(path, Console(file=stream, width=width, highlight=False, **more))

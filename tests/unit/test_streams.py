@@ -2,8 +2,10 @@
 """The caller's streams, signals and variables: none of them stops a command or changes its effect."""
 
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +52,28 @@ def test_a_reader_that_has_ended_stops_nothing(tmp_path: Path, fd: int) -> None:
     )
     run_in('"$@" 2>&1 | head -n 1', [sys.executable, "-c", code], tmp_path)
     assert (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("fd", [1, 2])
+def test_a_pipe_that_is_full_and_does_not_block_is_waited_for(tmp_path: Path, fd: int) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    code = PREPARED + f"print('x' * 300_000, file=(sys.stdout, sys.stderr)[{fd - 1}], flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=writing if fd == 1 else None,
+        stderr=writing if fd == 2 else None,
+    )
+    full = select.poll()
+    full.register(writing, select.POLLOUT)
+    while full.poll(0) and process.poll() is None:
+        time.sleep(0.01)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"x" * 300_000 + b"\n"
+    assert process.wait() == 0
 
 
 def test_output_that_a_full_disk_does_not_take_is_no_success(tmp_path: Path) -> None:

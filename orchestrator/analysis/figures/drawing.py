@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.text import Text
 
 from orchestrator.analysis import background
 from orchestrator.analysis.figures import numbers
@@ -23,7 +24,6 @@ from orchestrator.store.files import replace_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 _APART_PT = 2.0  # smallest distance between two labels of an axis
 _OF_FORMAT: dict[str, dict[str, Any]] = {
@@ -53,12 +53,21 @@ class Drawing:
         """Return the figure as pdf, png or svg; in an svg, the marks carry their numbers."""
         buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
+            self._show_dollars()
             self._fix_layout()
             texts = numbers.name_marks(self.figure) if format == "svg" else {}
             with _bare_fonts() if format == "pdf" else nullcontext():
                 self.figure.savefig(buffer, format=format, dpi=300, **_OF_FORMAT[format])
         data = buffer.getvalue()
         return numbers.with_titles(data, texts, self._foot_pt()) if format == "svg" else data
+
+    def _show_dollars(self) -> None:
+        """Show dollar signs in texts, such as a unit, as they are: matplotlib reads mathematics between two of them.
+        Only its own texts at a logarithmic axis are mathematics."""
+        for text in self.figure.findobj(Text):
+            assert isinstance(text, Text)
+            if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+                text.set_parse_math(False)
 
     def _foot_pt(self) -> float:
         """Return the height of the text at the figure's foot, in points."""

@@ -2,7 +2,6 @@
 """The profiles of a run: for each profiled cell, the sampled call chains of its CPUs with the time that each stands
 for."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from orchestrator.analysis.frames import CPU_KINDS
 from orchestrator.errors import UserError
 from orchestrator.plan import PROFILE
 from orchestrator.spec import Cell
-from orchestrator.store.reading import read_attempts
+from orchestrator.store.reading import parse_json, read_attempts
 
 _NOT_BUSY = ("idle", "iowait", "steal")
 
@@ -81,7 +80,7 @@ def profiles(run: Run) -> list[Profile]:
 
 
 def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
-    content = json.loads((folder / "profile.json").read_text())
+    content = parse_json((folder / "profile.json").read_bytes())
     cpus = (attempt.get("probes") or {}).get("per_cpu") or ()
     only = next(iter(content), "")
     owners = {(cpu.get("host", only), int(cpu["cpu"])): str(cpu.get("role") or "") for cpu in cpus}

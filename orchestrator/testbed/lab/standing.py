@@ -62,7 +62,7 @@ def standing_lab() -> tuple[Lab, dict[str, Any]] | None:
         return None
     lab = Lab(folder, None)
     try:
-        description = json.loads((folder / "lab.json").read_text())
+        description = json.loads((folder / "lab.json").read_bytes())
         lab.request("status")
     except (OSError, ValueError, TestbedError):
         shutil.rmtree(folder, ignore_errors=True)

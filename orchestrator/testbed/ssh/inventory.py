@@ -79,7 +79,7 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
                 check=False,
                 start_new_session=True,  # without a terminal, nothing can ask for a password
             )
-            found = json.loads(answer.read_text()) if done.returncode == 0 else None
+            found = json.loads(answer.read_bytes()) if done.returncode == 0 else None
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:
             raise UserError(f"The inventory {file} cannot be read: {error}.") from error
     if found is None:

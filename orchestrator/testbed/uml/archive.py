@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
+from orchestrator.commands import environment_of_tools
 from orchestrator.errors import UserError
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
@@ -38,7 +39,7 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
         folder = Path(name)
         members = [file for product in products for file in _files(product)]
         manifest = {str(file.relative_to(root)): digest_of(file) for file in members}
-        (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}))
+        (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}), encoding="utf-8")
         (folder / "members").write_text("".join(f"{name}\n" for name in manifest))
         packed = folder / "archive"
         with packed.open("wb") as out:
@@ -48,8 +49,11 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
                     *("-C", folder, "manifest.json", "-C", root, f"--files-from={folder / 'members'}"),
                 ],
                 stdout=subprocess.PIPE,
+                env=environment_of_tools(),
             )
-            xz = subprocess.run(["xz", "-6", "--threads=0"], stdin=tar.stdout, stdout=out, check=False)
+            xz = subprocess.run(
+                ["xz", "-6", "--threads=0"], stdin=tar.stdout, stdout=out, env=environment_of_tools(), check=False
+            )
             if tar.wait() or xz.returncode:
                 raise UserError(f"The archive could not be written to {target}; is the disk full?")
         size = packed.stat().st_size
@@ -65,7 +69,15 @@ def import_archive(source: Path) -> list[cache.Product]:
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:
         folder = Path(name)
         unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", str(folder), "-f", str(source)]
-        done = subprocess.run(unpack, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            unpack,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env=environment_of_tools(),
+            check=False,
+        )
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(f"{source} cannot be unpacked ({said}). Is it an archive made by `orch cache export`?")
@@ -78,7 +90,7 @@ def import_archive(source: Path) -> list[cache.Product]:
 
 def _verify(folder: Path, source: Path) -> None:
     try:
-        files = dict[str, str](json.loads((folder / "manifest.json").read_text())["files"])
+        files = dict[str, str](json.loads((folder / "manifest.json").read_bytes())["files"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{source} has no manifest; it was not made by `orch cache export`.") from error
     present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
@@ -92,7 +104,7 @@ def _verify(folder: Path, source: Path) -> None:
 def _take(description: Path, root: Path, source: Path) -> cache.Product:
     kind, key = description.parent.parent.name, description.parent.name
     try:
-        content: Any = json.loads(description.read_text())
+        content: Any = json.loads(description.read_bytes())
     except (ValueError, RecursionError):
         content = None
     is_one = kind in cache.KINDS and cache.is_description(content, kind, key)

@@ -28,7 +28,7 @@ def is_address(source: str) -> bool:
 def pinned(file: Path = PINS) -> dict[str, str]:
     """Return the pinned archives: {SHA-256: name}. Raises UserError for a line that is neither a pin nor a comment."""
     found = {}
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         text = line.split("#")[0].strip()
         if not text:
             continue
