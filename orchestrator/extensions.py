@@ -217,7 +217,10 @@ def _files_at(path: Path) -> tuple[Path, ...]:
 
 
 def _module_at(path: Path, digest: str) -> ModuleType:
-    """Return the module of a file or folder, loaded once for each version of its content."""
+    """Return the module of a file or folder, loaded once for each version of its content.
+
+    No bytecode is kept of it: Python takes a cached one for current by the second of the change and the size alone.
+    """
     name = f"orch_extension_{digest}_{path.stem.replace('-', '_')}"
     if name in sys.modules:
         return sys.modules[name]
@@ -228,9 +231,13 @@ def _module_at(path: Path, digest: str) -> ModuleType:
     assert described.loader is not None
     module = importlib.util.module_from_spec(described)
     sys.modules[name] = module
+    keeps_none = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     try:
         described.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.dont_write_bytecode = keeps_none
     return module

@@ -119,7 +119,7 @@ def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTe
 
 
 def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(testbed: UmlTestbed) -> None:
-    traced = replace(TRIAL, kind="trace", levels=Cell(variant="threaded", cores=1, tunnels=2))
+    traced = TRIAL._replace(kind="trace", levels=Cell(variant="threaded", cores=1, tunnels=2))
     outcome = attempted(testbed, traced)
     assert outcome.measurements["throughput_bps"], outcome.reasons
     found = json.loads(outcome.raw["polls.json"])
@@ -191,7 +191,7 @@ def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
     make_links(testbed, NET, 3)
     cell = Cell(variant=variant, cores=1, tunnels=3, more={"tunnel.device": "shared"})
     traffic = Iperf3Traffic(warm_up="1s", duration="1s", direction=direction)
-    outcome = attempted(testbed, replace(TRIAL, levels=cell, traffic=traffic, kind="trace"))
+    outcome = attempted(testbed, TRIAL._replace(levels=cell, traffic=traffic, kind="trace"))
     assert outcome.status == "ok", outcome.reasons
     counted = outcome.probes["interfaces"]
     assert [name for name in counted["gateway-b"] if name.startswith("wg")] == ["wg0"]
@@ -216,7 +216,7 @@ def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
 ) -> None:
     make_links(testbed, NET, 2)
     cell = Cell(variant=variant, cores=1, tunnels=2, more={"tunnel.device": device, "tunnel.roam_every": 1.0})
-    trial = replace(TRIAL, levels=cell, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
+    trial = TRIAL._replace(levels=cell, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
     outcome = attempted(testbed, trial)
     assert outcome.status != "failed", outcome.reasons  # as it is where a gateway did not follow
     moves = outcome.measurements["roams"]
@@ -312,7 +312,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
 
 
 def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
+    longer = TRIAL._replace(traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
         outcome = attempted(testbed, longer)
@@ -325,7 +325,7 @@ def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed
 
 
 def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
-    longer = replace(TRIAL, traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
+    longer = TRIAL._replace(traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
         outcome = attempted(testbed, longer)

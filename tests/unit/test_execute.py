@@ -129,7 +129,7 @@ def test_a_run_is_told_and_drawn_where_no_summary_can_be_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:
     drawn: list[Path] = []
-    monkeypatch.setattr("orchestrator.analysis.make_report", lambda path, tell: drawn.append(path))
+    monkeypatch.setattr("orchestrator.analysis.make_report", lambda path, tell, **rest: drawn.append(path))
     monkeypatch.setattr("orchestrator.cli.summary.print_summary", Refusing(error))
     monkeypatch.setattr(sys, "stdout", out := Full())
     summary = Summary(tmp_path)

@@ -325,7 +325,7 @@ def test_the_report_of_an_archive_is_drawn_beside_it(
 def test_an_archive_is_not_gone_on_with(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export_run(run, tmp_path / "a.zip")
     assert run_command(["run", str(CHECKOUT / "experiments/scaling.yaml"), "--resume", str(tmp_path / "a.zip")]) == 2
-    assert "only read" in capsys.readouterr().err
+    assert "read-only" in capsys.readouterr().err
 
 
 def zip_of(file: Path, members: dict[str, bytes], mode: int = 0o100644) -> Path:

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -143,7 +144,7 @@ def test_ids_and_order_of_the_shipped_specs_stay_what_they_are(name: str) -> Non
 
 @pytest.mark.parametrize("cores", [2, 32])
 @pytest.mark.parametrize("name", sorted(SHIPPED))
-def test_a_tier_that_can_tell_nothing_in_a_comparison_is_called_a_look(name: str, cores: int) -> None:
+def test_a_tier_that_can_tell_nothing_in_a_comparison_says_so(name: str, cores: int) -> None:
     able = lab_capabilities(cores, known_variants())
     path = EXPERIMENTS / f"{name}.yaml"
     for tier, about in load_experiment(path).tiers.items():
@@ -151,7 +152,9 @@ def test_a_tier_that_can_tell_nothing_in_a_comparison_is_called_a_look(name: str
             found = told_by_comparing(make_plan(load_experiment(path, tier=tier), able))
         except UserError:
             continue  # with more cores than these
-        look = about.description.startswith(("A look", "Does everything work?"))
+        look = (
+            re.search("^Does everything work|too few rounds|one round only|first look", about.description) is not None
+        )
         assert (found.ratio is None) <= look, f"{name}, tier {tier}: {found.sentence}"
 
 
