@@ -135,7 +135,7 @@ class ModuleFacts(typing.TypedDict):
 
 
 class ProvisionedAnswer(typing.TypedDict):
-    """What is installed. ``missing``: absent commands; ``modules``: {path: ModuleFacts, None for a missing file}."""
+    """Installed software. ``missing``: absent commands; ``modules``: {path: ModuleFacts, None for a missing file}."""
 
     missing: list[str]
     modules: dict[str, ModuleFacts | None]

@@ -53,8 +53,8 @@ class Drawings:
     def check(self) -> None:
         """Raise UserError if a figure was not drawn, also if its process was killed. The message continues a sentence
         that begins with the notebook's name."""
-        for path in sorted(self._folder.glob("*.json")):
-            name, error = json.loads(path.read_text(encoding="utf-8"))
+        if first := min(self._folder.glob("*.json"), default=None):
+            name, error = json.loads(first.read_text(encoding="utf-8"))
             raise UserError(f"failed in drawing {name}: {error}")
 
 

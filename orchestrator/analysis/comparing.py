@@ -49,7 +49,7 @@ _RESULTS = ["ratio", "low", "high", "interval", "p", "p_holm", "outcome", "reaso
 
 @dataclass(frozen=True)
 class Comparison:
-    """How run ``b`` differs from run ``a``.
+    """The differences of run ``b`` from run ``a``.
 
     ``cells``: one row per cell of either run: the levels, n_a, n_b (ok trials), median_a_bps, median_b_bps (they end in
     _value for a user-defined quantity), ratio (b over a) with low, high and interval (its name), p, p_holm, outcome

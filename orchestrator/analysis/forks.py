@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.garbage import collect_rarely
 
 # Modules that both a notebook's kernel and the derivation of a report need.
 _IMPORTED = (
@@ -41,7 +42,6 @@ _IMPORTED = (
 _OF_A_KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline")
 # A kernel would import this for its debugger, which is not needed in headless execution.
 _UNUSED = "debugpy"
-_COLLECT_AFTER = 50_000  # new objects; with Python's default, the collector takes a tenth of the time of drawing
 # ipykernel would set this too, but too late for a matplotlib that is already imported.
 _BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
@@ -225,7 +225,7 @@ def _import(names: Sequence[str]) -> None:
         importlib.import_module(name)
     gc.freeze()
     gc.enable()
-    gc.set_threshold(_COLLECT_AFTER)
+    collect_rarely()
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from orchestrator.stats import CONFIDENCE, Interval, ahead_test, holm, paired_ra
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How many times as much ``variant`` carries as ``other`` at the same place: the median of ``n`` pairs.
+    """The throughput of ``variant`` as a multiple of that of ``other`` at the same place: the median of ``n`` pairs.
 
     If lower values are better, it is how many times as high ``other`` is as ``variant``: above 1, ``variant`` is
     better. ``rounds_ahead``: the number of rounds in which it was better; ``p``: the p-value of that, by

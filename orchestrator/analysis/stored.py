@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
 from orchestrator.spec.claims import Claim
+from orchestrator.spec.document import read_source
 from orchestrator.spec.own_claims import read_own_claims
 from orchestrator.spec.own_files import is_own_claims, is_own_notebook
 from orchestrator.spec.problems import SpecError
@@ -42,6 +43,6 @@ def own_claims(run: "Run") -> tuple[Claim, ...]:
     if not isinstance(named, str) or not is_own_claims(named):
         return ()
     try:
-        return read_own_claims(stored_file(run, named))
+        return read_own_claims(read_source(stored_file(run, named)))
     except SpecError as error:  # a plain UserError also passes between processes
         raise UserError(f"The claims that {run.path} stores cannot be judged. {error}") from error

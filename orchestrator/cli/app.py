@@ -5,7 +5,6 @@ A command's module is imported when the command is used, not before: pandas, Ans
 import, and `orch --help` needs none of them. Help is plain text for the same reason: rich's takes 0.3 s.
 """
 
-import gc
 import importlib
 import os
 import sys
@@ -20,10 +19,9 @@ from typer.core import TyperCommand, TyperGroup
 from orchestrator import __version__
 from orchestrator.cli import memory, streams
 from orchestrator.errors import TestbedError, UserError, refusal
+from orchestrator.garbage import collect_rarely
 
 INTERRUPTED = 130
-# New objects. With Python's default of 700, the collector takes a sixth of the time of planning 100,000 trials.
-_COLLECT_AFTER = 50_000
 # Debian keeps tools such as mke2fs where the PATH of an ordinary user does not lead.
 _SYSTEM_TOOLS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -178,7 +176,7 @@ def _refuse_lost_folder() -> None:
 
 def main() -> None:
     """The console script."""
-    gc.set_threshold(_COLLECT_AFTER)
+    collect_rarely()
     streams.prepare()
     _add_system_tools()
     status = run_command(sys.argv[1:])

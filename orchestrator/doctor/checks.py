@@ -127,7 +127,7 @@ def folders() -> Observation:
 
 
 def user_ids() -> Observation:
-    """For an ordinary user, check for a range of user ids, which own the files of the lab image while it is built."""
+    """Check that an ordinary user has a range of user ids: these own the files of the lab image while it is built."""
     if os.geteuid() == 0:
         return Observation(True, "not needed by root")
     try:

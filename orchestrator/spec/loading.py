@@ -178,7 +178,7 @@ def check_file(path: Path | str) -> str:
     root, _ = parse(source)
     keys = root.entries if isinstance(root, Mapping) else {}
     if is_own_claims_file(root):
-        own = read_own_claims(file)
+        own = read_own_claims(source)
         return f"{file} is a valid file of your own claims: {', '.join(one.claim for one in own)}."
     if "claim" in keys and "experiment" in keys:
         claim = load_claim(file)

@@ -4,13 +4,12 @@
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
 
 from orchestrator.spec.claims import Claim, with_keys_of_tools
-from orchestrator.spec.document import Items, Mapping, Node, parse, place_of, read_source
+from orchestrator.spec.document import Items, Mapping, Node, parse, place_of
 from orchestrator.spec.fields import expected
 from orchestrator.spec.problems import Problem, SourceText, SpecError, did_you_mean
 from orchestrator.spec.validation import build
@@ -39,13 +38,12 @@ def own_claim_model() -> type[Claim]:
     return with_keys_of_tools(OwnClaim)
 
 
-def read_own_claims(file: Path, variants: Iterable[str] | None = None) -> tuple[Claim, ...]:
-    """Return the claims of a file of your own: one claim, or a list of them.
+def read_own_claims(source: SourceText, variants: Iterable[str] | None = None) -> tuple[Claim, ...]:
+    """Return the claims in the text of a file of your own: one claim, or a list of them.
 
     ``variants``: the variants that a claim may name; None for any. Raises SpecError with all errors of the file and
-    their locations, or UserError if the file cannot be read.
+    their locations.
     """
-    source = read_source(file)
     claims, problems = _claims_of(source, None if variants is None else tuple(variants))
     if problems:
         raise SpecError(source.name, problems)

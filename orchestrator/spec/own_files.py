@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from orchestrator.errors import UserError
 from orchestrator.spec import catalog
-from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.document import Items, Mapping, Node, Scalar, read_source
 from orchestrator.spec.fields import expected
 from orchestrator.spec.own_claims import read_own_claims
 from orchestrator.spec.problems import Problem, Span, SpecError
@@ -82,8 +82,9 @@ def own_files_of_spec(tree: Mapping, folder: Path, variants: Variants) -> tuple[
             continue
         path = PurePosixPath(name)
         try:
-            read_own_claims(folder / path, known)
-            found[path.as_posix()] = (folder / path).read_bytes()
+            source = read_source(folder / path)
+            read_own_claims(source, known)
+            found[path.as_posix()] = source.text.encode()
         except SpecError as error:
             problems += error.problems
         except UserError as error:

@@ -13,7 +13,7 @@ _TOPOLOGY = "site-to-site"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a kind of run may conclude about a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
+    """The kind of verdict that runs of a kind may give on a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
 
     ``kind``: the runs, as a plural noun. ``because``: a clause that can follow a colon.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How busy the CPUs of each role were while a cell was measured, with other facts that identify the limit."""
+"""The CPU load of each role while a cell was measured, with other facts that identify the limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
