@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrator.dependencies import refuse_without_packages
 from orchestrator.errors import TestbedError, UserError, refusal
 from orchestrator.paths import RESULTS
 from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence
@@ -75,6 +76,8 @@ def measure(request: Request, displays: Displays) -> "Summary":
         tier=request.tier if request.tier is not None else before.get("tier"),
         overrides=[*overrides, *busy_override(request.busy)],
     )
+    if not request.dask:  # then its workers measure
+        refuse_without_packages()
     chosen_order = str(request.order or before.get("order") or "random")
     arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
     bed, why = _testbed(arguments["testbed"] or experiment.testbed, displays)

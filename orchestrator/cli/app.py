@@ -139,6 +139,14 @@ def run_command(arguments: Sequence[str]) -> int:
             raise
         print(f"orch: {told}", file=sys.stderr)
         return told.exit_status
+    except ModuleNotFoundError:
+        from orchestrator.dependencies import REMEDY, absent_packages, lacking
+
+        absent = absent_packages()
+        if not absent:
+            raise
+        print(f"orch: {lacking(absent)} {REMEDY}", file=sys.stderr)
+        return TestbedError.exit_status
     except MemoryError:
         print("orch: this computer has no memory left, or `ulimit -v` allows no more of it.", file=sys.stderr)
         return TestbedError.exit_status

@@ -15,13 +15,16 @@ _OK = "ok"
 
 
 def list_runs(
-    folder: Annotated[Path, typer.Argument(help="A folder with runs, such as results or results/scaling.")] = RESULTS,
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with runs, such as results or results/scaling, or a run.")
+    ] = RESULTS,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """List the runs in a folder, newest first, with their start time, testbed, and number of ok trials."""
-    from orchestrator.store.reading import newest_first, runs_below
+    from orchestrator.store.reading import is_run, newest_first, runs_below
 
-    found = [_about(run) for run in newest_first(runs_below(folder))] if folder.is_dir() else []
+    runs = [] if not folder.is_dir() else [folder] if is_run(folder) else newest_first(runs_below(folder))
+    found = [_about(run) for run in runs]
     if json_output:
         print(json.dumps({"runs": found}))
         return

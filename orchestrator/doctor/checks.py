@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.cache import refuse_odd_path
 from orchestrator.debian import keyring, mirror
+from orchestrator.dependencies import REMEDY, absent_packages, lacking
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import cache_home
 from orchestrator.private import lab_base
@@ -70,6 +71,12 @@ def computer() -> Observation:
 def python() -> Observation:
     """Check for a version that every locked requirement supports."""
     return Observation(PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1], platform.python_version())
+
+
+def python_packages() -> Observation:
+    """Check for the packages that the program declares."""
+    absent = absent_packages()
+    return Observation(not absent, lacking(absent) if absent else "all that the program needs", REMEDY)
 
 
 def namespaces() -> Observation:

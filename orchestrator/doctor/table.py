@@ -15,6 +15,7 @@ IDLE = "Idle computer"
 _COMPUTER = (
     Requirement("Computer", Need.REQUIRED, checks.computer, "The lab needs Linux on x86-64: use another computer."),
     Requirement("Python", Need.REQUIRED, checks.python, "Install Python 3.11, 3.12 or 3.13, with its venv module."),
+    Requirement("Python packages", Need.REQUIRED, checks.python_packages),
     Requirement("Namespaces", Need.REQUIRED, checks.namespaces),
     Requirement("Seccomp", Need.REQUIRED, checks.seccomp, "Use a kernel that was built with CONFIG_SECCOMP_FILTER."),
     Requirement("Folders", Need.REQUIRED, checks.folders),

@@ -91,6 +91,13 @@ def test_the_list_counts_a_run_whose_tables_are_not_written(runs: Path, capsys: 
     assert json.loads(capsys.readouterr().out)["runs"][0]["ok"] == 2
 
 
+def test_the_list_of_a_run_is_that_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs / "scaling/20260302T100000Z-bbbb"
+    assert run_command(["list", str(run), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (found["path"], found["ok"]) == (str(run), 3)
+
+
 def test_a_folder_without_runs_has_no_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["list", str(tmp_path / "nothing")]) == 2
     assert "There is no run in" in capsys.readouterr().err

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch doctor`: its table is complete, each check reports its observation, and the exit status is the conclusion."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.core import TyperCommand
 
-from orchestrator import doctor
+from orchestrator import dependencies, doctor
 from orchestrator.cli import app as cli
 from orchestrator.cli import doctor as command
 from orchestrator.doctor import Checked, Need, Observation, Requirement, checks, packages
+from orchestrator.errors import TestbedError
 
 
 def missing(need: Need, name: str = "bc") -> Requirement:
@@ -128,3 +131,29 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_mistyped_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command(["docto"]) == 2
     assert "Did you mean 'doctor'?" in capsys.readouterr().err
+
+
+def test_an_environment_for_reading_runs_is_told_from_one_that_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dependencies.absent_packages() == ()
+    assert checks.python_packages().found
+    declared = ["pandas>=2", "no-such-package-1<3,>=2", "No.Such_Package-2", 'no-such-package-3>=4; extra == "dask"']
+    monkeypatch.setattr("orchestrator.dependencies.metadata.requires", lambda name: declared)
+    assert dependencies.absent_packages() == ("no-such-package-1", "No.Such_Package-2")
+    assert not (seen := checks.python_packages()).found
+    assert seen.what == "This Python environment lacks no-such-package-1, No.Such_Package-2."
+    with pytest.raises(TestbedError, match=r"lacks no-such-package-1.*pip install \."):
+        dependencies.refuse_without_packages()
+
+
+def test_a_command_whose_package_is_absent_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def up() -> None:
+        importlib.import_module("no_such_module_anywhere")
+
+    monkeypatch.setattr("orchestrator.cli.app.load", lambda name: TyperCommand("kernel", callback=up))
+    with pytest.raises(ModuleNotFoundError):  # nothing that is declared is absent: a defect of the program
+        cli.run_command(["kernel"])
+    monkeypatch.setattr("orchestrator.dependencies.metadata.requires", lambda name: ["no-such-package-1"])
+    assert cli.run_command(["kernel"]) == 3
+    assert "lacks no-such-package-1." in capsys.readouterr().err

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.agent.messages import Request
+from orchestrator.analysis.dataset import load
 from orchestrator.analysis.page import render
+from orchestrator.cli.app import run_command
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.variants import variant
 from orchestrator.measure import attached, layout
@@ -23,7 +25,7 @@ from orchestrator.paths import CHECKOUT
 from orchestrator.plan import Plan, make_plan
 from orchestrator.plan.capabilities import lab_capabilities
 from orchestrator.running import run_experiment
-from orchestrator.spec import SpecError, load_experiment, load_testbed, tool_of
+from orchestrator.spec import SpecError, check_file, load_experiment, load_testbed, tool_of
 from orchestrator.systems import system_of
 from orchestrator.testbed import open_testbed
 from orchestrator.testbed.provider import provider_of
@@ -62,6 +64,35 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("orchestrator.run.work.run_attempt", lambda *arguments: ok())
     monkeypatch.setattr("orchestrator.run.work.make_links", lambda *arguments: None)
     return tmp_path
+
+
+def test_a_notebook_and_a_claim_of_ones_own_are_files_beside_the_spec(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = load_experiment(folder / "judged.yaml")
+    assert set(experiment.inputs) == {"view.py", "my-claims.yaml"}
+    assert experiment.notebooks == ("scaling", "view.py")
+    assert "own claims: H1." in check_file(folder / "my-claims.yaml")
+
+    def attempted(testbed: object, trial: Any, *more: object) -> Outcome:
+        carried = {"vanilla": 1e9, "inline": 2e9}[trial.levels.variant] if trial.kind == "measure" else 1e10
+        return ok(carried * (1 + trial.repetition / 100))
+
+    monkeypatch.setattr("orchestrator.run.work.run_attempt", attempted)
+    changed = {"notebooks": ["view.py"]}
+    run = run_experiment("judged.yaml", results=folder / "results", set=changed, report=True)
+    assert [(verdict.claim, verdict.verdict) for verdict in run.verify()] == [("H1", "reproduced")]
+    assert "In the order of the plan." in (page := (run.path / "report.html").read_text())
+    assert "inline helps two tunnels" in page
+    assert (run.path / "notebooks" / "view.ipynb").is_file()
+    # Repeated elsewhere, where the spec's files are not.
+    for name in ("judged.yaml", "view.py", "my-claims.yaml"):
+        (folder / name).unlink()
+    monkeypatch.setattr("orchestrator.cli.run.draw", lambda summary: None)
+    assert run_command(["rerun", str(run.path), "--results", str(folder / "again"), "--yes"]) == 0, capsys.readouterr()
+    (again,) = (folder / "again" / "judged").iterdir()
+    assert [verdict.claim for verdict in load(again).verify()] == ["H1"]
+    assert (again / "inputs" / "view.py").read_bytes() == (run.path / "inputs" / "view.py").read_bytes()
 
 
 def bench_of(folder: Path) -> Any:

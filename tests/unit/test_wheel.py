@@ -2,17 +2,40 @@
 """The program as others install it: a wheel with everything that the checkout has, outside the checkout."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from orchestrator.paths import CHECKOUT, RESULTS
+from tests.unit.synthetic_run import write_run
 
 MAIN = "import sys; from orchestrator.cli.app import main; sys.argv[0] = 'orch'; main()"
+# What an analyst does with a run in a script.
+_FRAMES = """
+import sys, orchestrator
+run = orchestrator.load(sys.argv[1])
+print(len(run.cells()) > 0, len(run.trials) > 0, len(run.verify()) > 0)
+print(len(run.compare(run).cells) > 0)
+"""
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Return the normalized names of the distributions that requirements name."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[><=\[; ]", one)[0].lower()) for one in requirements}
+
+
+def only_for_hosts() -> set[str]:
+    """Return the distributions that the program needs and reading runs does not."""
+    return names(PROJECT["project"]["dependencies"]) - names(PROJECT["dependency-groups"]["analysis"])
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +107,71 @@ def test_an_installed_program_says_where_it_comes_from(installed: Path, tmp_path
     said = python(installed, tmp_path, show)
     assert said.returncode == 0, said.stderr
     assert said.stdout.split() == ["False", "None", str((CHECKOUT / "LICENSE").stat().st_size)]
+
+
+def test_what_reads_runs_is_a_part_of_what_the_program_needs() -> None:
+    analysis = PROJECT["dependency-groups"]["analysis"]
+    assert set(analysis) <= set(PROJECT["project"]["dependencies"])
+    assert {"ansible-core", "ansible-runner", "fabric", "paramiko", "qemu-qmp"} <= only_for_hosts()
+
+
+def test_runs_are_judged_and_compared_without_the_packages_for_hosts(installed: Path, tmp_path: Path) -> None:
+    absent = only_for_hosts()
+    modules = [one for one, of in metadata.packages_distributions().items() if names(of) & absent]
+    assert {"ansible", "fabric", "paramiko"} <= set(modules)
+    without = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); {MAIN}"
+    refused = python(installed, tmp_path, f"import sys; sys.modules.update(dict.fromkeys({modules!r})); import fabric")
+    assert "ModuleNotFoundError" in refused.stderr
+    one, other = (write_run(tmp_path / name, rounds=6) for name in ("one", "other"))
+    (one / "report.html").write_text("<p>drawn</p>")
+    for arguments in (
+        ("verify", one, "--json"),
+        ("compare", one, other),
+        ("explain", one),
+        ("list", "one"),
+        ("export", one, "--output", tmp_path / "one.zip", "--allow", "dirty"),
+        ("verify", tmp_path / "one.zip"),
+    ):
+        said = python(installed, tmp_path, without, *arguments)
+        assert said.returncode in (0, 4), (arguments, said.stderr)
+        assert "Traceback" not in said.stderr
+
+
+@pytest.mark.full
+def test_the_packages_of_the_group_analysis_are_enough_to_draw_a_run(wheel: Path, tmp_path: Path) -> None:
+    uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
+    subprocess.run([*uv, "venv", "--python", sys.executable, tmp_path / "own"], check=True)
+    python = tmp_path / "own" / "bin" / "python"
+    install = [*uv, "pip", "install", "--python", python]
+    group = f"{CHECKOUT / 'pyproject.toml'}:analysis"
+    subprocess.run([*install, "-c", CHECKOUT / "requirements.lock", "--group", group], check=True)
+    subprocess.run([*install, "--no-deps", wheel], check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    shutil.copytree(RESULTS / "example", tmp_path / "run", ignore=shutil.ignore_patterns("figures", "report.html"))
+
+    def started(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        command = [python, *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert started("-c", "import fabric").returncode == 1
+    assert started("-c", "import ansible").returncode == 1
+    judged = started(python.with_name("orch"), "verify", tmp_path / "run", "--json")
+    assert judged.returncode in (0, 1, 4), judged.stderr
+    drawn = started(python.with_name("orch"), "report", tmp_path / "run")
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(list((tmp_path / "run" / "figures").glob("*.svg"))) > 5
+    frames = started("-c", _FRAMES, tmp_path / "run")
+    assert frames.returncode == 0, frames.stderr
+    assert frames.stdout.split() == ["True", "True", "True", "True"]
+    exported = started(python.with_name("orch"), "export", tmp_path / "run", "--output", "run.zip", "--allow", "dirty")
+    assert exported.returncode == 0, exported.stderr
+    assert started("-c", _FRAMES, tmp_path / "run.zip").stdout.split() == ["True", "True", "True", "True"]
+    for arguments in (("run", "exp/scaling.yaml", "--tier", "smoke", "--yes"), ("rerun", tmp_path / "run", "--yes")):
+        refused = started(python.with_name("orch"), *arguments)
+        assert refused.returncode == 3, refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert "lacks ansible-core, ansible-runner, fabric, paramiko" in refused.stderr
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.full
