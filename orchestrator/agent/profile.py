@@ -39,7 +39,7 @@ def profile():
         return PerfSamples()
     raise AgentError(
         "CPUs cannot be sampled here: the kernel has no %s, and there is no perf. Install perf (Debian: linux-perf), "
-        "or leave trace: profile out." % SAMPLES
+        "or leave the probe profile out." % SAMPLES
     )
 
 

@@ -236,9 +236,8 @@ class Experiment(Strict):
     repetitions: Repetitions = Adaptive(min=5, max=5)
     trace: Literal["polls", "profile"] | None = Field(
         default=None,
-        description="polls: measure each cell once more while the kernel records on which CPUs NAPI polls run; "
-        "profile: "
-        "while a profiler samples each CPU. These trials are excluded from medians.",
+        description="The older spelling of probes: {polls: trial} and probes: {profile: trial}. These trials are "
+        "excluded from medians.",
     )
     sample_every_s: SampleInterval | None = Field(
         default=None,
@@ -247,7 +246,9 @@ class Experiment(Strict):
         "Default: only before and after.",
     )
     probes: dict[Name, Probe] = Field(
-        default={}, description="Commands and tracepoint counts beside each trial (iperf3, command), by name."
+        default={},
+        description="What is measured beside each trial, by name: commands and tracepoint counts of your own, and "
+        "latency; polls or profile, in a trial of its own.",
     )
     noise_floor: VariantName | None = Field(
         default=None,

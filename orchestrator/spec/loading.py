@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator import paths
 from orchestrator.errors import UserError
 from orchestrator.spec import catalog
+from orchestrator.spec.built_in_probes import Placed, placed_in_layer, with_built_in_probes
 from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
@@ -36,7 +37,8 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     """
     file = _find(Path(path), catalog.known_specs())
     source = read_source(file)
-    base, tiers = _checked(source)
+    placed, tiers = _checked(source)
+    base, spelled = placed.tree, [placed]
     chosen = tier
     if tier is None:
         default = base.entries.get("default_tier")
@@ -47,8 +49,9 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     for text in overrides:
         change, problems = read_override(text)
         refuse_into_values(tree, change, text)
-        tree = merged(tree, change)
-        changes += problems
+        spelled.append(placed_in_layer(change))
+        tree = merged(tree, spelled[-1].tree)
+        changes += [*problems, *spelled[-1].problems]
     tool = tool_chosen(tree, file.resolve().parent)
     models = models_of(tool.schema, settings_paths(tree))
     tree = with_first_levels(tree, models.traffic)
@@ -64,6 +67,8 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
         span for span, effect in rules_and_effect(tree, models).items() if not effect and not span.source.is_file
     ]
     problems = _without_echo(problems, [Problem(_NO_EFFECT, span) for span in without])
+    for layer in spelled:
+        problems = layer.as_written(problems)
     if problems or experiment is None:
         raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
     experiment = experiment.with_traffic(tool.applied(experiment.traffic))
@@ -200,12 +205,14 @@ def _describes_variants(keys: typing.Mapping[str, Node]) -> bool:
     return not set(keys) & set(Experiment.model_fields) and any(known & entry for entry in entries)
 
 
-def _checked(source: SourceText) -> tuple[Mapping, list[str]]:
+def _checked(source: SourceText) -> tuple[Placed, list[str]]:
     """Return the tree of a valid spec, and its tiers. Raises SpecError if the base or a tier has errors."""
     root, problems = parse(source)
     if not isinstance(root, Mapping):
         _, refused = build(Experiment, root)
         raise SpecError(source.name, refused)
+    placed = with_built_in_probes(root)
+    root, problems = placed.tree, [*problems, *placed.problems]
     tiers = root.entries.get("tiers")
     names = list(tiers.entries) if isinstance(tiers, Mapping) else []
     effective: dict[Span, bool] = {}
@@ -224,8 +231,8 @@ def _checked(source: SourceText) -> tuple[Mapping, list[str]]:
             effective[span] = effective.get(span, False) or effect
     problems += [Problem(_NO_EFFECT, span) for span, effect in effective.items() if not effect]
     if problems:
-        raise SpecError(source.name, problems)
-    return root, names
+        raise SpecError(source.name, placed.as_written(problems))
+    return placed, names
 
 
 def _resolved(base: Mapping, tier: str | None) -> Mapping:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
 
+from orchestrator.spec.built_in_probes import describe_built_in_probes
 from orchestrator.spec.claims import claim_model
 from orchestrator.spec.host_settings import PATTERNS
 from orchestrator.spec.known_tools import own_schemas
@@ -19,7 +20,8 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> dict[str, Any]:
-    """Return the JSON Schema of specs. Settings of hosts and links are keys by pattern."""
+    """Return the JSON Schema of specs. Settings of hosts and links are keys by pattern, and the built-in
+    probes are keys of ``probes``."""
     found = _any_experiment().model_json_schema()
     for described in found["$defs"].values():
         properties = described.get("properties", {})
@@ -29,6 +31,8 @@ def experiment_schema() -> dict[str, Any]:
                 pattern: {key: value for key, value in one.items() if key not in ("title", "default")}
                 for pattern, one in patterns.items()
             }
+    for described in (found, found["$defs"]["Tier"]):
+        describe_built_in_probes(described["properties"]["probes"])
     return {"$schema": _DIALECT, **found}
 
 

@@ -121,7 +121,7 @@ class Tool:
         name = tool_named_in(tree)
         yield from packet_sizes(tree, name, self.packet_sizes, self.sizes_instead)
         if not self.traceable and "trace" in tree.entries:
-            yield Problem("Traces and profiles need the tool iperf3. Remove trace.", tree.keys["trace"])
+            yield Problem("Polls and profiles need the tool iperf3. Remove this key.", tree.keys["trace"])
         if not self.traceable and "sample_every" in tree.entries:
             what = "Nothing is sampled during the loads of this tool. Remove sample_every."
             yield Problem(what, tree.keys["sample_every"])

@@ -82,8 +82,8 @@ def test_probes_run_beside_the_traffic_and_leave_nothing(testbed: UmlTestbed, tm
     outcome = attempted(testbed, tmp_path, "beside.yaml", "inline", LONG)
     assert outcome.status == "ok", outcome.reasons
     found = {(row["probe"], row["role"]): row["value"] for row in outcome.probes["own"]}
-    assert set(found) == {("polls", ""), ("slab", "gateway-b"), ("sockets", "client"), ("sockets", "server")}
-    assert found["polls", ""] > 10
+    assert set(found) == {("napi", ""), ("slab", "gateway-b"), ("sockets", "client"), ("sockets", "server")}
+    assert found["napi", ""] > 10
     assert found["slab", "gateway-b"] > 2**20
     assert found["sockets", "client"] is None
     assert "TCP: inuse" in outcome.raw["probe-sockets-server.out"]

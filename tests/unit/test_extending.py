@@ -195,12 +195,12 @@ def test_a_probe_is_an_entry_of_the_spec_whose_numbers_are_a_frame(
     assert len(found) == 2 * 2 * 4
     slab = found[found["probe"] == "slab"]
     assert (set(slab["value"]), set(slab["unit"]), set(slab["role"])) == ({2048 * 1024}, {"bytes"}, {"gateway-b"})
-    polls = found[found["probe"] == "polls"]
-    assert (set(polls["value"]), set(polls["unit"])) == ({41, 42}, {"times"})
+    napi = found[found["probe"] == "napi"]
+    assert (set(napi["value"]), set(napi["unit"])) == ({41, 42}, {"times"})
     assert found[found["probe"] == "sockets"]["value"].isna().all()
     measured = run.trials[run.trials["kind"] == "measure"]
-    assert [name for name in measured if name.startswith("probe_")] == ["probe_polls_a", "probe_slab_gateway-b"]
-    assert (set(measured["probe_slab_gateway-b"]), set(measured["probe_polls_a"])) == ({2048 * 1024}, {41, 42})
+    assert [name for name in measured if name.startswith("probe_")] == ["probe_napi_a", "probe_slab_gateway-b"]
+    assert (set(measured["probe_slab_gateway-b"]), set(measured["probe_napi_a"])) == ({2048 * 1024}, {41, 42})
     field = pq.read_schema(run.path / "trials.parquet").field("probe_slab_gateway-b")
     assert field.metadata[b"unit"] == b"bytes"
     assert len(list(run.path.glob("trials/*/*/probe-sockets-client.out"))) == len(run.trials)

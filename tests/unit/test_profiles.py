@@ -108,7 +108,7 @@ def test_folding_is_bounded_and_loses_no_time(weights: list[int], most: int) -> 
 def test_a_host_without_samples_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent_profile, "SAMPLES", str(tmp_path / "absent"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AgentError, match=r"Install perf .*or leave trace: profile out"):
+    with pytest.raises(AgentError, match=r"Install perf .*or leave the probe profile out"):
         agent_profile.profile()
 
 

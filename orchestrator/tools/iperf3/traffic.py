@@ -32,7 +32,8 @@ class Iperf3Traffic(AddressedTraffic):
     protocol: Literal["tcp", "udp"] = "tcp"
     streams: Streams = 1
     latency: Latency | None = Field(
-        default=None, description="Measure round-trip times beside the trial's own traffic."
+        default=None,
+        description="The older spelling of probes: {latency: ...}: round-trip times beside the trial's own traffic.",
     )
     paths: Paths = Field(
         default="subnets",

@@ -26,7 +26,10 @@ class PktgenTraffic(Traffic):
     search: Search | None = Field(
         default=None, description="Search for the highest rate instead of offering a given one."
     )
-    latency: Latency | None = Field(default=None, description="Measure round-trip times beside loads of their own.")
+    latency: Latency | None = Field(
+        default=None,
+        description="The older spelling of probes: {latency: ...}: round-trip times beside loads of their own.",
+    )
     flows: int = Field(
         default=1, ge=1, le=16384, description="UDP flows in each tunnel, distinguished by source port (pktgen)."
     )
