@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, refusal
 
 VARIABLE = "ORCH_BACKGROUND_DRAWING"  # in a kernel's environment: the folder of its `Drawings`
 _LOCK = "lock"
@@ -121,8 +121,11 @@ def _be_drawing(result: Path, name: str, write: Callable[[], None]) -> None:
         result.unlink()
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            result.write_text(json.dumps([name, f"{type(error).__name__}: {error}"]), encoding="utf-8")
-            traceback.print_exc(file=sys.__stderr__)
+            told = refusal(error) if isinstance(error, OSError) else None
+            why = str(told).rstrip(".") if told else f"{type(error).__name__}: {error}"
+            result.write_text(json.dumps([name, why]), encoding="utf-8")
+            if told is None:
+                traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(0)
 

@@ -225,6 +225,16 @@ def test_a_background_drawing_that_fails_is_a_sentence(tmp_path: Path, notebook:
     assert "drawn-in-background:" not in (tmp_path / "notebooks" / "small.ipynb").read_text()
 
 
+def test_a_background_drawing_that_finds_no_space_is_a_sentence_without_a_traceback(
+    tmp_path: Path, notebook: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "go").touch()
+    notebook(DRAWING.format(end="raise OSError(28, 'No space left on device')"))
+    with pytest.raises(UserError, match=r"failed in drawing drawn\.png: No space left on device\. .* try again\. /"):
+        execute.execute(["small"], tmp_path)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_process_that_draws_and_is_killed_is_told_though_an_earlier_figure_is_there(
     tmp_path: Path, notebook: Any
 ) -> None:
