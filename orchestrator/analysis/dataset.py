@@ -257,10 +257,14 @@ class Run:
 
     @cached_property
     def loads(self) -> "list[Load]":
-        """Return how busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. The
-        list is empty if the run did not measure throughput."""
+        """How busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. None where
+        neither throughput nor packet rates were measured."""
         if not self.quantity.is_throughput:
             return []
+        if self.counts_packets:
+            from orchestrator.analysis.limits.packet_loads import packet_loads
+
+            return packet_loads(self)
         from orchestrator.analysis.limits.loads import loads
 
         return loads(self)

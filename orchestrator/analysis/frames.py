@@ -28,20 +28,25 @@ def per_core(run: Run) -> pd.DataFrame:
     CPU of a host; both are NaN if they could not be read. Trials that are `shared` are left out.
     """
     rows: list[dict[str, Any]] = []
-    for attempt in _ok_attempts(run):
-        stored = cpu_times(attempt)
-        places = places_of_cpus(stored)
-        window_s, joules = _window_and_joules(attempt)
-        for cpu in stored:
-            spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
-            total = sum(spent.values())
-            if total > 0:
-                shares = {kind: seconds / total for kind, seconds in spent.items()}
-                where = _place(run, cpu, places)
-                counted = {"cycles": cpu.get("cycles"), "joules": joules.get(where["host"]), "window_s": window_s}
-                rows.append({**_about(attempt), **where, **shares, **counted})
+    for attempt in ok_attempts(run):
+        rows += cpu_rows(run, attempt)
     counters = ("window_s", "cycles", "joules")
     return _frame(run, rows, (*PLACE, *CPU_KINDS, *counters)).astype(dict.fromkeys(counters, "float64"))
+
+
+def cpu_rows(run: Run, attempt: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row of `per_core` for each CPU that the ``probes`` of an attempt sampled."""
+    stored = cpu_times(attempt)
+    places = places_of_cpus(stored)
+    window_s, joules = _window_and_joules(attempt)
+    for cpu in stored:
+        spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
+        total = sum(spent.values())
+        if total > 0:
+            shares = {kind: seconds / total for kind, seconds in spent.items()}
+            where = _place(run, cpu, places)
+            counted = {"cycles": cpu.get("cycles"), "joules": joules.get(where["host"]), "window_s": window_s}
+            yield {**_about(attempt), **where, **shares, **counted}
 
 
 def per_second(run: Run) -> pd.DataFrame:
@@ -51,7 +56,7 @@ def per_second(run: Run) -> pd.DataFrame:
     """
     rows = [
         {**_about(attempt), "second": second, "throughput_bps": float(rate)}
-        for attempt in _ok_attempts(run)
+        for attempt in ok_attempts(run)
         for second, rate in enumerate((attempt.get("measurements") or {}).get("rates_bps") or (), start=1)
     ]
     return _frame(run, rows, ("second", "throughput_bps"))
@@ -65,7 +70,7 @@ def per_stream(run: Run) -> pd.DataFrame:
     columns = ("tunnel", "direction", "throughput_bps", "retransmits")
     rows = [
         {**_about(attempt), **{name: stream.get(name) for name in columns}}
-        for attempt in _ok_attempts(run)
+        for attempt in ok_attempts(run)
         for stream in (attempt.get("measurements") or {}).get("streams") or ()
     ]
     return _frame(run, rows, columns)
@@ -77,7 +82,7 @@ def softirqs(run: Run) -> pd.DataFrame:
     ``count``: how often it ran in the measured window. ``role`` and ``cpu`` are as in `per_core`.
     """
     rows: list[dict[str, Any]] = []
-    for attempt in _ok_attempts(run):
+    for attempt in ok_attempts(run):
         stored = (attempt.get("probes") or {}).get("softirqs") or ()
         places = places_of_cpus(stored)
         for cpu in stored:
@@ -95,7 +100,7 @@ def interfaces(run: Run) -> pd.DataFrame:
     rows = [
         {**_about(attempt), "role": role, "interface": interface, "window_s": probes.get("window_s")}
         | {name: counted.get(name) for name in COUNTERS}
-        for attempt in _ok_attempts(run)
+        for attempt in ok_attempts(run)
         for probes in (attempt.get("probes") or {},)
         for role, devices in (probes.get("interfaces") or {}).items()
         for interface, counted in devices.items()
@@ -110,7 +115,7 @@ def drops(run: Run) -> pd.DataFrame:
     that lost the packets. ``load``: the number of that load, from 1 on; missing for the counters of interfaces.
     """
     rows: list[dict[str, Any]] = []
-    for attempt in _ok_attempts(run):
+    for attempt in ok_attempts(run):
         about = _about(attempt)
         for role, devices in ((attempt.get("probes") or {}).get("interfaces") or {}).items():
             for interface, counted in devices.items():
@@ -133,7 +138,7 @@ def over_time(run: Run) -> pd.DataFrame:
     columns = ("host", "at_s", "memory_available", "slab", "drops")
     rows = [
         {**_about(attempt), **{name: sample[name] for name in columns}}
-        for attempt in _ok_attempts(run)
+        for attempt in ok_attempts(run)
         for sample in (attempt.get("probes") or {}).get("over_time") or ()
     ]
     return _frame(run, rows, columns)
@@ -148,7 +153,7 @@ def probed(run: Run) -> pd.DataFrame:
     columns = ("probe", "host", "role", "value", "unit")
     rows = [
         {**_about(attempt), **{name: row[name] for name in columns}}
-        for attempt in _ok_attempts(run)
+        for attempt in ok_attempts(run)
         for row in (attempt.get("probes") or {}).get("own") or ()
     ]
     return _frame(run, rows, columns).astype({"value": "float64"})
@@ -175,8 +180,8 @@ def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int]
     return {(role, cpu): place for role, cpus in of_roles.items() for place, cpu in enumerate(sorted(cpus))}
 
 
-def _ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
-    """Yield the accepted attempt of each ok trial of the run that is not `shared`, in the plan's order."""
+def ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
+    """Yield the accepted attempt of each ok trial that is not `shared` and is one of the run's, in the plan's order."""
     wanted = set(run.trials["trial_id"])
     for attempt in read_attempts(run.path, run.meta):
         if attempt["status"] == "ok" and attempt["trial_id"] in wanted and not attempt.get("shared_computer"):

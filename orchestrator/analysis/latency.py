@@ -49,15 +49,29 @@ def timed_beside_traffic(run: Run) -> bool:
 
 
 def latency_cells(run: Run) -> pd.DataFrame:
-    """Return one row per cell and load: trials, answers (of all trials), the median over trials of each quantile in ms
-    (of max_ms the highest), and measured_in."""
+    """One row per cell and load: trials, answers (of all), fewest_answers (of one trial), and of each quantile the
+    median of the trials, in ms; of max_ms the highest; and measured_in."""
     found = latencies(run)
     groups = found.groupby([*run.levels, "at"], sort=True, dropna=False)
     table = groups.agg(
         trials=("trial_id", "size"),
         offered_pps=("offered_pps", "median"),
         answers=("n", "sum"),
+        fewest_answers=("n", "min"),
         **{name: (name, "median") for name in _TIMES[:-1]},
         max_ms=("max_ms", "max"),
     )
     return table.reset_index().assign(measured_in=run.measured_in)
+
+
+def too_few_answers(run: Run) -> str:
+    """Return a sentence on the trials that have no p99.9, with how many answers they had; empty where all have it, or
+    nothing was timed."""
+    found = latencies(run)
+    few = found[found["p999_ms"].isna() & found["n"].gt(0)]["n"]
+    if few.empty:
+        return ""
+    counts = f"{few.min()}" if few.min() == few.max() else f"{few.min()} to {few.max()}"
+    loads = f"{len(few)} of {len(found)} loads" if len(few) < len(found) else "The loads here"
+    had = f"{loads} had {counts} answers, too few for it"
+    return f"{had}: raise the rate of latency in the spec, or the duration."

@@ -4,7 +4,9 @@
 from typing import Any
 
 from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.limits.remarks import limits_in_words
 from orchestrator.analysis.packets import CLOSED_LOOP, CLOSED_LOOP_NOTE, GENERATOR, HIGHEST_LOAD, LOSSES, packet_cells
+from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.standings import in_order_of_size, listed, lost_in_words, place_in_words
 from orchestrator.spec import Cell
 
@@ -39,7 +41,8 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     packets = f"packets of {size} bytes" if isinstance(size, int) else f"the mixture {size}"
     where = listed([f"{tunnels} on {cores}", packets, *others])
     verdict = f"With {where}, {run.in_its_time('kpps')} in the median: {'; '.join(_by_kind(here))}."
-    return verdict, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here)]
+    limits = filter(None, [limits_in_words(run, chosen), stage_remarks(run).get(chosen)])
+    return verdict, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here), *limits]
 
 
 def _by_kind(rows: list[Any]) -> list[str]:

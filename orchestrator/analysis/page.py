@@ -32,9 +32,10 @@ from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
 from orchestrator.analysis.headline import Headline, headline
-from orchestrator.analysis.latency import latency_cells, timed_beside_traffic
+from orchestrator.analysis.latency import latency_cells, timed_beside_traffic, too_few_answers
 from orchestrator.analysis.limits import costs, limits
 from orchestrator.analysis.limits.costs import COUNTED, not_readable
+from orchestrator.analysis.limits.explain import WAITING
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
@@ -92,7 +93,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         loader=FileSystemLoader(_TEMPLATE.parent),
         bytecode_cache=_compiled(),
     )
-    environment.filters |= {"gbit": _gbit, "kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
+    environment.filters |= {"kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
     quantity = run.quantity
     environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
     environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
@@ -133,6 +134,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         limited=_limited(run, prices),
         reversed=[one.sentence for one in reversals(run)],
         busy_core=core_in_words(run),
+        waiting=WAITING if any(load.counts_waiting for load in run.loads) else "",
         counted=[name for name in COUNTED if prices[name].notna().any()],
         not_readable=not_readable(prices),
         profiles=[
@@ -141,6 +143,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         ],
         stage_remarks=list(stage_remarks(run).values()),
         round_trips=_round_trips(run),
+        too_few_answers=too_few_answers(run),
         floors=noise_floor(run).to_dict("records"),
         steadiness=quality_notes(run),
         round_by_round=value_round.TITLE,
@@ -195,18 +198,18 @@ def _compiled() -> _Compiled | None:
 
 
 def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
-    """Return the rows of `limits`, each with its cost (from ``prices``, see `costs`) and whether roles share CPUs
-    (``shared``)."""
+    """The rows of `limits`, each with its cost, in the unit of the page what a busy core carried (``shown``), and
+    whether roles share CPUs (``shared``). ``prices``: of `costs`."""
     shared = prices["gateway_cores"].isna()
     costs_of = {name: prices[name] for name in ("bps_a_busy_core", *COUNTED)}
-    table = limits(run).assign(**costs_of, shared=shared)
+    shown = [load.shown(price) for load, price in zip(run.loads, prices["bps_a_busy_core"], strict=True)]
+    table = limits(run).assign(**costs_of, shown=shown, shared=shared)
     return table.to_dict("records")
 
 
 def _round_trips(run: Run) -> list[dict[Any, Any]]:
-    """Return the rows of `latency_cells` for a run that timed round trips during iperf3's traffic, by cores and
-    tunnels."""
-    if not timed_beside_traffic(run):
+    """The rows of `latency_cells`, by cores and tunnels; none of a run that timed no round trips."""
+    if not run.counts_packets and not timed_beside_traffic(run):
         return []
     return latency_cells(run).sort_values(["cores", "tunnels"], kind="stable").to_dict("records")
 
@@ -392,10 +395,6 @@ def _figure(path: Path) -> dict[str, Any]:
     title = f"F{number[1]}: {title}" if number else title
     name = {"name": path.stem, "title": f"{title.rstrip('.')}.", "notes": notes}
     return {**name, "svg": Markup(svg), "broad": width > _BROAD}
-
-
-def _gbit(bits_per_second: float | None) -> str:
-    return number(None if bits_per_second is None else bits_per_second / 1e9)
 
 
 def _kpps(packets_per_second: float | None) -> str:

@@ -81,6 +81,17 @@ _LATENCY = {
     **dict.fromkeys(("at", "sent", "n"), float),
     **dict.fromkeys(("offered_pps", "p50_s", "p90_s", "p99_s", "p999_s", "max_s"), Maybe(float)),
 }
+_LOAD = {
+    **dict.fromkeys(("sent", "received", "seconds", "offered_pps", "received_pps", "loss_ratio"), float),
+    **dict.fromkeys(("rate_pps", "received_bytes"), Maybe(float)),
+    "drops": Maybe(Each(float)),
+}
+# Of the probes of an attempt, or of one load of a packet generator: what the CPUs did.
+_PROBED = {
+    "window_s": Maybe(float),
+    "per_cpu": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str), "cycles": Maybe(int), **_CPU_TIMES}]),
+    "energy_j": Maybe(Each(Maybe(Each(float)))),
+}
 _COUNTERS = Maybe(Each(Maybe(float)))
 _MEASURED = (
     *(
@@ -148,15 +159,16 @@ ATTEMPT = {
             "handshakes_in_traffic": Maybe([{"gateway": str, "device": str, "at_s": float}]),
             "roams": Maybe([{"at_s": float, "took_s": float}]),
             "latency": Maybe([_LATENCY]),
+            "loads": Maybe([_LOAD]),
+            "profiled_load": Maybe(_LOAD),
             "quantity": Maybe(_QUANTITY),
         }
     ),
     "probes": Maybe(
         {
-            "per_cpu": Maybe(
-                [{"cpu": int, "role": Maybe(str), "host": Maybe(str), "cycles": Maybe(int), **_CPU_TIMES}]
-            ),
-            "energy_j": Maybe(Each(Maybe(Each(float)))),
+            **_PROBED,
+            "bounds": Maybe(Each(Maybe({"lower": Maybe(_PROBED), "upper": Maybe(_PROBED)}))),
+            "profiled_load": Maybe(_PROBED),
             "over_time": Maybe([{"host": str, **dict.fromkeys(("at_s", "memory_available", "slab", "drops"), float)}]),
             "own": Maybe([{"probe": str, "host": str, "role": str, "value": Maybe(float), "unit": Maybe(str)}]),
             "softirqs": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str)}]),

@@ -13,7 +13,7 @@ from orchestrator.programs import Program
 from orchestrator.spec.document import Mapping as Tree
 from orchestrator.spec.own_tools import OwnQuantity
 from orchestrator.spec.problems import Problem
-from orchestrator.spec.tool_checks import packet_sizes, tool_named_in
+from orchestrator.spec.tool_checks import packet_sizes, text_of, tool_named_in
 from orchestrator.spec.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -93,10 +93,11 @@ class Tool:
     ``summary``: what it measures, in a few words. ``schema``: its keys in ``traffic``, a subclass of `Traffic` with a
     default for each. ``measures``: the quantity of its number. ``packet_sizes``: whether it sends packets of the factor
     ``packet_size``; ``sizes_instead``: the alternative that a refusal of that factor names. ``traceable``: whether
-    polls, profiles, samples over time and a spec's probes can be recorded while it runs; ``probed``: whether the probes
-    can even if the others cannot; ``places_losses``: whether it needs a system that counts every packet that it drops;
-    ``binds``: whether its clients bind to their tunnel's own address (otherwise routes select it); ``programs``: what
-    hosts need in addition to what every trial needs, checked by the preflight of hosts reached by SSH.
+    polls, profiles, samples over time and a spec's probes can be recorded while it runs; ``profiled``: whether profiles
+    can even if the others cannot, and ``probed``: whether the probes can; ``places_losses``: whether it needs a system
+    that counts every packet that it drops; ``binds``: whether its clients bind to their tunnel's own address (otherwise
+    routes select it); ``programs``: what hosts need in addition to what every trial needs, checked by the preflight of
+    hosts reached by SSH.
     """
 
     summary: str = ""
@@ -105,6 +106,7 @@ class Tool:
     packet_sizes: bool = False
     sizes_instead: str = ""
     traceable: bool = True
+    profiled: bool = False
     probed: bool = False
     places_losses: bool = False
     binds: bool = False
@@ -121,7 +123,11 @@ class Tool:
         name = tool_named_in(tree)
         yield from packet_sizes(tree, name, self.packet_sizes, self.sizes_instead)
         if not self.traceable and "trace" in tree.entries:
-            yield Problem("Polls and profiles need the tool iperf3. Remove this key.", tree.keys["trace"])
+            if not self.profiled:
+                yield Problem("Polls and profiles need the tool iperf3. Remove this key.", tree.keys["trace"])
+            elif text_of(tree, "trace") != "profile":
+                message = "Polls are recorded only with the tool iperf3. Use the probe profile, or remove this key."
+                yield Problem(message, tree.keys["trace"])
         if not self.traceable and "sample_every" in tree.entries:
             what = "Nothing is sampled during the loads of this tool. Remove sample_every."
             yield Problem(what, tree.keys["sample_every"])

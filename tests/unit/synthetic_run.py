@@ -72,7 +72,7 @@ def write_run(
         levels = list(dict.fromkeys(t or count for t in tunnels))
         wanted = [("baseline", 0, NONE, max(levels, default=1), size) for size in sizes or [None]]
         wanted += [("trace", 0, v, t, None) for v in variants for t in levels if traced]
-        wanted += [("profile", 0, v, t, None) for v in variants for t in levels if profiled]
+        wanted += [("profile", 0, v, t, size) for v in variants for t in levels for size in sizes or [None] if profiled]
         again = [("noise-floor", noise_floor)] if noise_floor else []
         wanted += [
             (kind, r, v, t, size)
@@ -186,6 +186,15 @@ def _packet_rates(levels: dict[str, Any], bps: float, searched: bool) -> dict[st
     return {**bounds, "ndr_lower_pps": 0.9 * pps, "ndr_upper_pps": 0.93 * pps}
 
 
+def _profiled_load(levels: dict[str, Any], bps: float) -> dict[str, Any]:
+    """A load of 3 s at the rate that a search found, of which nothing was lost."""
+    pps = _packet_rates(levels, bps, True)["pdr_lower_pps"]
+    size, sent = levels["packet_size"], round(3 * pps)
+    each = size if isinstance(size, int) else 348
+    counted = {"sent": sent, "received": sent, "received_bytes": sent * each, "seconds": 3.0, "loss_ratio": 0.0}
+    return {"rate_pps": pps, "offered_pps": pps, "received_pps": pps, **counted}
+
+
 def _round_trips(share: float) -> dict[str, float]:
     times = {"p50_s": 1e-4, "p90_s": 2e-4, "p99_s": 4e-4, "max_s": 1e-3}
     return {"at": share, "offered_pps": share * 1e5, "sent": 100, "n": 99, **{k: v * share for k, v in times.items()}}
@@ -253,6 +262,9 @@ def _write_attempt(
         if "packet_size" in levels:
             measurements |= {"throughput_bps": None, "retransmits": None, **_packet_rates(levels, bps, searched)}
             measurements |= {"latency": [_round_trips(share) for share in (0.5, 0.9)]} if searched else {}
+            if trial["kind"] == "profile":
+                measurements["profiled_load"] = _profiled_load(levels, bps)
+                probes["profiled_load"] = dict(probes)
     attempt = {
         **trial,
         "schema": 1,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
-from orchestrator.analysis.limits.loads import offered_bps
+from orchestrator.analysis.limits.costs import parts_of
+from orchestrator.analysis.limits.loads import Packets, offered_bps
 from orchestrator.analysis.limits.seen import Seen
 from orchestrator.cli.app import run_command
 from orchestrator.paths import RESULTS
@@ -106,6 +107,106 @@ CONSTRUCTED: dict[str, tuple[Load, str]] = {
 }
 
 
+PACKETS = Packets(bytes=64.0, arrived_pps=1.02e6, loss_ratio=0.02, bounded_by="losses")
+BITS = 8 * 64
+
+
+def packets_of(
+    groups: tuple[Group, ...],
+    cores: int,
+    tunnels: int,
+    lost: dict[str, float] | None = None,
+    bounded_by: str = "losses",
+    **rest: object,
+) -> Load:
+    """A cell whose packet rate is 1 Mpps, and 20 Mpps without a tunnel."""
+    waits = bounded_by in ("losses", "")
+    packets = replace(PACKETS, lost=lost or {}, places=lost or {}, bounded_by=bounded_by, waits=waits)
+    facts = {"throughput_bps": 1e6 * BITS, "baseline_bps": 20e6 * BITS, "packets": packets} | rest
+    return load_of(groups, cores, tunnels, **facts)
+
+
+AT_A, AT_B, AT_SERVER = {"gateway-a": 1.0}, {"gateway-b": 0.95, "gateway-a": 0.05}, {"server": 1.0}
+# Of packet rates. The generator's CPUs are always busy: it keeps them while it waits for the next packet.
+OF_PACKETS: dict[str, tuple[Load, str]] = {
+    "a rate that was given and that passes": (
+        packets_of(path(FREE4, FREE4, client=1.0), 4, 4, bounded_by="", offered_bps=1e6 * BITS),
+        "offered rate",
+    ),
+    "a generator that waits, and nothing else": (packets_of(path(FREE4, FREE4, client=1.0), 4, 4), "nothing saturated"),
+    "as many as without a tunnel": (
+        packets_of(path(FREE4, FREE4, client=1.0), 4, 4, bounded_by="generator", baseline_bps=1.05e6 * BITS),
+        "generator",
+    ),
+    "the highest load, without a baseline": (
+        packets_of(path(FREE4, FREE4, client=1.0), 4, 4, bounded_by="highest load", baseline_bps=None),
+        "probably generator",
+    ),
+    "a shaped link": (packets_of(path(FREE4, FREE4, client=1.0), 4, 4, AT_A, link_bps=1.1e6 * BITS), "link"),
+    "all CPUs of the gateway that loses": (
+        packets_of(path(BUSY4, FREE4, client=1.0), 4, 4, AT_A),
+        "none (all 4 CPUs of gateway-a busy)",
+    ),
+    "two busy gateways, and the second loses": (
+        packets_of(path(BUSY4, (0.98,) * 4, client=1.0), 4, 4, AT_B),
+        "none (all 4 CPUs of gateway-b busy)",
+    ),
+    "a busy gateway that loses nothing": (
+        packets_of(path(BUSY4, FREE4, client=1.0), 4, 4, AT_B),
+        "probably none (all 4 CPUs of gateway-a busy)",
+    ),
+    "one tunnel's stage that loses": (
+        packets_of(path(FREE4, ONE_OF_4, client=1.0), 4, 1, AT_B),
+        "serial stage on gateway-b",
+    ),
+    "polls of four tunnels on one CPU": (
+        packets_of(
+            (group("client", 1.0), group("gateway-a", *FREE4), group("gateway-b", *ONE_OF_4, softirq=0.9)), 4, 4, AT_B
+        ),
+        "probably one CPU polls on gateway-b",
+    ),
+    "a server that loses": (packets_of(path(FREE4, FREE4, client=1.0, server=1.0), 4, 4, AT_SERVER), "receiver"),
+    "one tunnel whose stages wait": (
+        packets_of(path((0.6, 0.6, 0.5, 0.5), FREE4, client=1.0), 4, 1),
+        "probably serial stage",
+    ),
+    "one computer for all, with a generator that waits": (
+        packets_of(HOST2, 2, 2, AT_A, shared=True),
+        "probably none (both CPUs of lab1 busy)",
+    ),
+    "one computer for all, in a closed loop": (
+        packets_of(HOST2, 2, 2, bounded_by="closed loop", shared=True),
+        "none (both CPUs of lab1 busy)",
+    ),
+    "one CPU on which the generator waits": (
+        packets_of((group("lab1", 1.0, 0.3),), 2, 1, shared=True),
+        "probably serial stage on lab1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_PACKETS)
+def test_the_limit_of_a_packet_rate_that_is_known_by_construction_is_named(name: str) -> None:
+    cell, label = OF_PACKETS[name]
+    found = limit_of(cell)
+    assert found.label == label
+    assert found.why
+    assert found.lifted_by
+    assert "Gbit/s" not in " ".join(found.why) or found.what == "link"
+
+
+def test_where_packets_were_lost_is_evidence_and_waiting_is_told() -> None:
+    cell, _ = OF_PACKETS["one computer for all, with a generator that waits"]
+    why = " ".join(limit_of(replace(cell, packets=replace(PACKETS, places={"gateway-a/wg1 full": 0.9}))).why)
+    assert "At 1020 kpps that arrived, 2.00% was lost, 90% of it at gateway-a: wg1 full." in why
+    assert "keeps its own while it waits" in why
+    assert not parts_of(cell)  # busy time that is waiting is no packet's cost
+    closed, _ = OF_PACKETS["one computer for all, in a closed loop"]
+    assert sum(part.ns for part in parts_of(closed)) == pytest.approx(1.99e9 / 1.02e6)
+    own, _ = OF_PACKETS["a server that loses"]
+    assert {part.group for part in parts_of(own)} == {"gateway-a", "gateway-b", "server"}
+
+
 @pytest.mark.parametrize("name", CONSTRUCTED)
 def test_a_limit_that_is_known_by_construction_is_named(name: str) -> None:
     cell, label = CONSTRUCTED[name]
@@ -194,7 +295,7 @@ def test_explain_names_what_limits_each_cell_and_what_differs(capsys: pytest.Cap
         (["example", "inline,cores=7"], "means no cell"),
         (["example", "inline,colour=7"], "no factor colour"),
         (["example", "--against", "inline"], "name one before --against"),
-        (["example-packet-rate", "inline"], "packet rates"),
+        (["example-packet-rate", "inline"], "3 cells"),
     ],
 )
 def test_a_cell_that_is_none_is_a_sentence(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,3 +310,30 @@ def test_a_link_that_a_short_window_counted_as_nearly_full_is_probable_where_no_
     assert nearly.label == "probably link"
     half = limit_of(replace(load, link_bps=load.throughput_bps * load.frame_overhead / 0.5))
     assert "link" not in half.label
+
+
+def test_explain_takes_the_cpus_of_a_packet_rate_from_the_load_that_lost_too_much(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = load(RESULTS / "example-packet-rate")
+    by_variant = {one.key.variant: one for one in run.loads if one.key.packet_size == 64}
+    vanilla, inline = by_variant["vanilla"], by_variant["inline"]
+    assert vanilla.packets is not None
+    assert inline.packets is not None
+    assert vanilla.packets.loss_ratio > 0.005  # what a search allows
+    assert vanilla.packets.waits
+    assert vanilla.packets.lost["gateway-a"] > 0.5
+    assert inline.packets.bounded_by == "closed loop"
+    assert not inline.packets.waits
+    assert vanilla.packets.bytes == 64
+    table = run.costs().set_index(["variant", "packet_size"])
+    assert table.loc[("vanilla", "64"), "ns_a_packet"] != table.loc[("vanilla", "64"), "ns_a_packet"]
+    cores = sum(group.total for group in inline.groups)
+    assert table.loc[("inline", "64"), "ns_a_packet"] == pytest.approx(cores / inline.packets.arrived_pps * 1e9)
+    path = str(RESULTS / "example-packet-rate")
+    assert run_command(["explain", path, "inline,packet_size=64", "--against", "vanilla,packet_size=64"]) == 0
+    told = capsys.readouterr().out
+    assert "kpps" in told
+    assert "differs (closed loop and losses), so there is no ratio" in told
+    assert run_command(["explain", path]) == 0
+    assert "Cells without a rate for each busy core" in capsys.readouterr().out

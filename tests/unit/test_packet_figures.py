@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packet rates of synthetic runs: numbers by cell, the figure and the page, separate from throughput."""
 
+import html
 import json
 import math
 from collections.abc import Callable
@@ -14,8 +15,10 @@ import orchestrator as orch
 from orchestrator.analysis import figures, make_report
 from orchestrator.analysis.figures.numbers import SVG
 from orchestrator.analysis.headline import headline
-from orchestrator.analysis.latency import latencies, latency_cells
+from orchestrator.analysis.latency import latencies, latency_cells, too_few_answers
+from orchestrator.analysis.limits import LETTERS, limit_of
 from orchestrator.analysis.packets import CLOSED_LOOP_NOTE, goals, packet_cells, search_note
+from orchestrator.analysis.page import render
 from orchestrator.cli.summary import print_summary
 from orchestrator.spec import Cell
 from tests.unit.synthetic_run import write_run
@@ -189,3 +192,37 @@ def test_round_trips_are_summarized_by_cell_and_load(tmp_path: Path) -> None:
     without = orch.load(write_run(tmp_path / "other", searched=False, packet_sizes=SIZES))
     assert list(latencies(without)) == list(latencies(run))
     assert latency_cells(without).empty
+    assert too_few_answers(without) == ""
+
+
+def test_the_page_has_round_trips_beside_packets_and_says_how_many_answers_p999_lacks(tmp_path: Path) -> None:
+    path = write_run(tmp_path, packet_sizes=(64,), speed=flat)
+    run = orch.load(path)
+    assert too_few_answers(run).startswith("The loads here had 99 answers, too few for it")
+    page = html.unescape(render(run, tmp_path, []))
+    assert "beside loads of packets" in page
+    assert too_few_answers(run) in page
+    for number, file in enumerate(sorted(path.glob("trials/*/*/attempt.json"))):
+        attempt = json.loads(file.read_text())
+        for row in attempt["measurements"].get("latency") or ():
+            row |= {"n": 1200, "p999_s": 9e-4} if number else {"n": 999}
+        file.write_text(json.dumps(attempt))
+    found = orch.load(path)
+    measured = len(latencies(found))
+    assert too_few_answers(found).startswith(f"2 of {measured} loads had 999 answers")
+    assert "0.900" in render(found, tmp_path, [])  # ms, of p99.9
+
+
+def test_the_figure_and_the_page_name_the_limit_of_each_cell(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, cores=(1, 2), tunnels=(0,), variants=WITH_INLINE))
+    assert {load.key for load in run.loads} == {Cell.of(row) for row in packet_cells(run).to_dict("records")}
+    drawing = figures.packet_rate(run)
+    texts = [text.get_text() for axes in drawing.figure.axes for text in axes.texts]
+    letters = sorted(text for text in texts if text.rstrip("?") in {letter for letter, _ in LETTERS.values()})
+    assert letters == sorted(limit_of(load).letter for load in run.loads)
+    assert "Letters above: what limits each cell" in drawing.caption
+    page = html.unescape(render(run, tmp_path, []))
+    assert 'id="limited"' in page
+    assert all(limit_of(load).why[0] in page for load in run.loads)
+    said = [remark for remark in headline(run).remarks if "imit of" in remark or "saturated" in remark]
+    assert len(said) == 1

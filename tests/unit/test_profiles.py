@@ -137,6 +137,11 @@ def test_a_host_without_samples_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ("", "kworker worker_thread schedule __schedule pick_task_fair sched_balance_rq", "scheduling"),
         ("", "kworker worker_thread process_one_work wg_packet_decrypt_worker memcpy", "decrypt"),
         ("server", "kworker something", "server"),
+        ("", "kpktgend_0 kthread pktgen_thread_worker pktgen_xmit ktime_get timer_read", "generator waits"),
+        ("client", "kpktgend_0 kthread pktgen_thread_worker pktgen_xmit spin ktime_get", "generator waits"),
+        ("", "kpktgend_0 kthread pktgen_thread_worker pktgen_xmit fill_packet __alloc_skb", "generator"),
+        ("", "kpktgend_0 pktgen_thread_worker pktgen_xmit veth_xmit net_rx_action ip_forward", "forwarding"),
+        ("client", "kpktgend_0 pktgen_thread_worker pktgen_xmit veth_xmit ktime_get", "generator"),
         ("", "rcu_preempt rcu_gp_kthread", "other"),
         ("", "... ...", "other"),
     ],
@@ -175,6 +180,37 @@ def test_profiles_enter_no_median_and_most_runs_have_none(tmp_path: Path) -> Non
     assert write_profiles(plain, tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
     assert "trace: profile" in figures.packet_stages(plain).caption
+
+
+def test_the_profile_of_a_packet_rate_is_of_a_load_of_its_own_and_costs_are_of_its_packets(tmp_path: Path) -> None:
+    shape: Any = {"cores": (2,), "tunnels": (2,), "packet_sizes": (64, 512), "profiled": True}
+    run = orch.load(write_run(tmp_path, **shape))
+    assert {(one.key.variant, one.key.packet_size, one.packet_bytes) for one in run.profiles} == {
+        (variant, size, float(size)) for variant in ("vanilla", "threaded") for size in (64, 512)
+    }
+    for one in run.profiles:
+        arrived_pps = one.throughput_bps / 8 / one.packet_bytes
+        busy_s = sum(stack.ns for stack in one.stacks if stack.calls[-1:] != ("arch_cpu_idle",)) / 1e9
+        assert sum(ns_a_packet(one).values()) == pytest.approx(1e9 * busy_s / one.seconds / arrived_pps)
+    assert "a packet of 64 bytes takes" in " ".join(stage_remarks(run).values())
+    assert "CPU time per 64 bytes that arrived" in figures.packet_stages(run).caption
+    assert "the same by stage" in "\n".join(explain_cell(run, run.loads[0]))
+    assert any("a packet of 64 bytes takes" in remark for remark in headline(run).remarks)
+
+
+def test_the_wait_of_a_generator_is_busy_time_and_no_cost(tmp_path: Path) -> None:
+    path = write_run(tmp_path, cores=(1,), tunnels=(1,), variants=("vanilla",), packet_sizes=(64,), profiled=True)
+    before = orch.load(path).profiles[0]
+    file = next(path.glob("trials/*/*/profile.json"))
+    told = json.loads(file.read_text())
+    host = told["lab1"]
+    waits = ["kpktgend_0", "pktgen_thread_worker", "pktgen_xmit", "ktime_get"]
+    host["rows"].append([0, 10**9, 900, list(range(len(host["names"]), len(host["names"]) + 4))])
+    host["names"] += waits
+    file.write_text(json.dumps(told))
+    after = orch.load(path).profiles[0]
+    assert ns_a_packet(after) == ns_a_packet(before)
+    assert (covered(after) - covered(before)) * after.busy_s == pytest.approx(1.0)
 
 
 def test_roles_with_cpus_of_their_own_have_their_stages(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.latency import round_trips
 from orchestrator.measure.load import Load
-from orchestrator.plan import Trial
+from orchestrator.plan import PROFILE, Trial
 from orchestrator.spec import Cell, Limits, read_traffic
 from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
@@ -64,6 +64,7 @@ class Lab:
         self.probes = {**QUIET, **(probes or {})}
         self.asked: list[tuple[float | None, float]] = []
         self.probed: list[bool] = []
+        self.profiled: list[bool] = []
         self.echoes: list[Mapping[str, Any]] = []
         self.texts: list[str] = []
         for module in (rate_search, packet_rate):
@@ -78,9 +79,11 @@ class Lab:
         echoes: Mapping[str, Any] | None = None,
         *,
         probed: bool = False,
+        profiled: bool = False,
     ) -> Load:
         self.asked.append((rate_pps, duration_s))
         self.probed.append(probed)
+        self.profiled.append(profiled)
         self.bed.now_s += duration_s
         if echoes is not None:
             self.echoes.append(echoes)
@@ -99,18 +102,49 @@ class Lab:
             echoes=echoes and {"sent": 100, "rtts_s": [i * 1e-5 for i in range(1, 100)]},
         )
 
-    def measure(self, limits: Limits | None = None, baseline: float | None = None, **traffic: Any) -> Outcome:
+    def measure(
+        self, limits: Limits | None = None, baseline: float | None = None, kind: str = "measure", **traffic: Any
+    ) -> Outcome:
         outcome = Outcome()
         found = PktgenTraffic(tool="pktgen", warm_up="1s", duration="2s", **traffic)  # type: ignore[arg-type]
         assert read_traffic(found.stored) == found
         levels = Cell("none" if baseline is None else "vanilla", 1, 1, 64)
-        trial = Trial(
-            "0" * 16, "baseline" if baseline is None else "measure", 1, 0, 1, levels, 1, found, "site-to-site"
-        )
+        kind = "baseline" if baseline is None else kind
+        trial = Trial("0" * 16, kind, 1, 0, 1, levels, 1, found, "site-to-site")
         conditions = Conditions(limits or Limits(), baseline)
         attempt = Attempt(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
         measure_packet_rate(attempt)
         return outcome
+
+
+@pytest.mark.parametrize(
+    ("traffic", "profiled_pps"),
+    [({"search": {"goals": ("pdr",)}}, 3e5 / 0.995), ({"rate": "100 kpps"}, 1e5), ({"rate": "max"}, None)],
+)
+def test_a_profile_is_of_one_load_more_at_the_rate_that_counts(
+    monkeypatch: pytest.MonkeyPatch, traffic: dict[str, Any], profiled_pps: float | None
+) -> None:
+    lab = Lab(monkeypatch)
+    outcome = lab.measure(baseline=1e6, kind=PROFILE, **traffic)
+    assert outcome.status == "ok"
+    assert lab.profiled == [*([False] * (len(lab.asked) - 1)), True]
+    rate, seconds = lab.asked[-1]
+    assert rate == (None if profiled_pps is None else pytest.approx(profiled_pps, rel=0.006))
+    assert seconds == 2.0
+    assert outcome.measurements["profiled_load"]["rate_pps"] == rate
+    assert outcome.probes["profiled_load"]["rate"] == rate
+    assert outcome.traffic_s == sum(seconds for _, seconds in lab.asked)
+    assert "latency" not in outcome.measurements
+    plain = Lab(monkeypatch)
+    plain.measure(baseline=1e6, **traffic)
+    assert not any(plain.profiled)
+
+
+def test_a_profile_without_a_rate_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch, loss=0.5)
+    with pytest.raises(AgentFailure, match=r"No rate was found to profile at"):
+        lab.measure(baseline=1e6, kind=PROFILE, search={"goals": ("pdr",)})
+    assert not any(lab.profiled)
 
 
 def test_a_search_stores_bounds_every_load_and_the_probes_beside_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

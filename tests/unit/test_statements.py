@@ -404,6 +404,7 @@ ELSEWHERE: dict[tuple[str, str], str | Measured] = {
     ("docs/kernel.md", "The lab kernel"): Measured("n was not recorded", "One tunnel, two virtual CPUs"),
     ("docs/kernel.md", "How it is tested"): _SETTING,
     ("docs/explain.md", "How a limit is found"): _SETTING,
+    ("docs/explain.md", "Packet rates"): _SETTING,
     ("docs/results.md", "Limits"): Measured(r"n = 2 each", "a lab that used both cores of a computer"),
     ("docs/results.md", "Where polls run"): _SETTING,
     ("docs/results.md", "How many repetitions"): _SETTING,

@@ -39,21 +39,19 @@ def height_pt(run: Run, found: Mapping[Cell, Limit]) -> float:
     return _ROW_PT * len(_variants(run, found)) + _CLEAR_PT if found else 0.0
 
 
-def draw(axes: "Axes", run: Run, found: Mapping[Cell, Limit], places: Mapping[int, float], column: str) -> None:
-    """Draw the letters of the cells whose level of ``column`` has a place on the x axis.
-
-    The rows are in the order of variants, from the top. Each letter carries the limit and the evidence.
-    """
+def draw(axes: "Axes", run: Run, found: Mapping[Cell, Limit], places: Mapping[Any, float], column: str) -> None:
+    """The letters of the cells whose levels of ``column`` have a place on the x axis; rows from the top in the order of
+    variants. Each carries its limit and the evidence."""
     names = _variants(run, found)
     for key, limit in found.items():
-        row = key.row()
-        if int(row[column]) not in places or key.variant not in names:
+        level = key[column]
+        if level not in places or key.variant not in names:
             continue
         up = _CLEAR_PT + (len(names) - 1 - names.index(key.variant)) * _ROW_PT
         style: Any = {"fontsize": _SIZE_PT, "ha": "center", "va": "bottom", "color": look(run.variants)[key.variant][0]}
         letter = axes.annotate(
             limit.letter,
-            (places[int(row[column])], 1.0),
+            (places[level], 1.0),
             (0, up),
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",

@@ -14,7 +14,7 @@ from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import chosen_cell
 from orchestrator.analysis.figures.style import BLACK, BLUE, COLUMN_IN, FAINT, GREEN, GREY, ORANGE, SKY, STYLE
 from orchestrator.analysis.limits import Load, limit_of
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES, Part, parts_of
+from orchestrator.analysis.limits.costs import Part, parts_of
 from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
@@ -35,12 +35,18 @@ def packet_cost(run: Run) -> Drawing:
     cell = chosen_cell(run.per_core)
     found: list[Load] = []
     if cell is not None:
-        found = [load for load in run.loads if (load.key.cores, load.key.tunnels) == cell]
+        found = [load for load in run.loads if (load.key.cores, load.key.tunnels) == cell and parts_of(load)]
     if cell is None or not found:
-        return parts.nothing(run, NAME, TITLE, "no valid trial recorded throughput and the time of its CPUs.")
+        why = "no valid trial recorded throughput and the time of its CPUs."
+        if any(load.counts_waiting for load in run.loads):
+            why = "the packet generator shares the CPUs, and its waiting counts as busy time."
+        return parts.nothing(run, NAME, TITLE, why)
+    found = [load for load in found if load.key.packet_size == found[0].key.packet_size]
     where = f"{captions.count(cell[0], 'core')}, {captions.count(cell[1], 'tunnel')}"
     n = captions.sizes_in_words(load.n for load in found)
-    notes = [f"{where}; medians of {n} trials per variant. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
+    notes = [
+        f"{where}; medians of {n} trials per variant. CPU time per {found[0].packet_bytes:.0f} bytes that arrived."
+    ]
     if found[0].shared:
         notes.append("All roles share the CPUs, so that the generator and the server are in the bars.")
     notes.append("Processes and threads: encryption and decryption by workers, threaded polls, iperf3.")

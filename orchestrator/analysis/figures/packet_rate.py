@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, limit_marks, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, STYLE, look
 from orchestrator.analysis.packets import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NAME = "f6-packet-rate"
 TITLE = "Packet rate against packet size"
+_TITLE_PAD_PT = 3.0  # between a title and what is below it
 _K = 1e3  # axes are in kpps
 _CLOSED = CLOSED_LOOP_NOTE[0].lower() + CLOSED_LOOP_NOTE[1:]
 _WORDS = {LOSSES: "bounded by losses", GENERATOR: "bounded by the generator", MIXED: "bounded in different ways"}
@@ -67,11 +68,12 @@ def packet_rate(run: Run) -> Drawing:
     first = here[here["goal"] == wanted[0]]
     below, beyond = (_baselines(first, tops, reached=reached) for reached in (True, False))
     face += ["Dotted: the same without a tunnel." if below else ""]
-    face += [f"Without a tunnel, beyond the axes: {beyond}." if beyond else "", *captions.context_notes(run)]
-    face = [note for note in face if note]
+    limits = limit_marks.limits_of(run, first)
+    face += [f"Without a tunnel, beyond the axes: {beyond}." if beyond else "", limit_marks.note(limits)]
+    face = [note for note in [*face, *captions.context_notes(run)] if note]
     width = COLUMN_IN if len(columns) < 3 else PAGE_IN
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(run, width, 3.6, face)
+        figure = parts.sheet(run, width, 3.6 + limit_marks.height_pt(run, limits) / 72, face)
         grid = figure.subplots(2, len(columns), squeeze=False, sharey="row", sharex=True)
         for column, cores in enumerate(columns):
             cells = here[here["cores"] == cores]
@@ -80,7 +82,13 @@ def packet_rate(run: Run) -> Drawing:
             for axes, share, top in ((grid[0][column], 1, tops[0]), (grid[1][column], cores, tops[1])):
                 _panel(axes, run, cells, trials, places, wanted, share * _K)
                 _baseline(axes, cells[cells["goal"] == wanted[0]], places, share * _K, top)
-            grid[0][column].set_title(f"{captions.count(cores, 'core')}, {captions.count(chosen[cores], 'tunnel')}")
+            there = {key: limit for key, limit in limits.items() if key.cores == cores}
+            levels = {int(size) if size.isdigit() else size: place for size, place in places.items()}
+            limit_marks.draw(grid[0][column], run, there, levels, "packet_size")
+            above: Any = {"pad": _TITLE_PAD_PT + limit_marks.height_pt(run, limits)}
+            grid[0][column].set_title(
+                f"{captions.count(cores, 'core')}, {captions.count(chosen[cores], 'tunnel')}", **above
+            )
             grid[1][column].set_xticks(list(places.values()), list(places))
             grid[1][column].set_xlim(-0.5, len(places) - 0.5)
             grid[1][column].set_xlabel("Bytes of a packet")

@@ -12,7 +12,6 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES
 from orchestrator.analysis.profiles.flame import COLOURS
 from orchestrator.analysis.profiles.samples import Profile
 from orchestrator.analysis.profiles.stages import STAGES
@@ -40,12 +39,15 @@ def packet_stages(run: Run) -> Drawing:
     counts = sorted({one.key.tunnels for one in known if one.key.cores == cores})
     counts = [*counts[: _MOST_PLACES - 1], counts[-1]] if len(counts) > _MOST_PLACES else counts
     found = [one for one in known if one.key.cores == cores and one.key.tunnels in counts]
+    found = [one for one in found if one.key.packet_size == found[0].key.packet_size]
     where = f"{captions.count(cores, 'core')}, {listed([captions.count(count, 'tunnel') for count in counts])}"
-    notes = [f"{where}; one profiled trial per bar. CPU time per {INNER_PACKET_BYTES} bytes that arrived."]
+    notes = [f"{where}; one profiled trial per bar. CPU time per {found[0].packet_bytes:.0f} bytes that arrived."]
     notes.append("The innermost function with a stage decides whose time it is (docs/explain.md).")
     low, high = (pick(covered(one) for one in found) for pick in (min, max))
     shares = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
     notes.append(f"The stages of a bar add up to {shares} of the time for which /proc/stat had the CPUs busy.")
+    if run.counts_packets:
+        notes.append("The time for which the packet generator waited is not in the bars.")
     notes += captions.context_notes(run)
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, COLUMN_IN, 0.95 + 0.3 * len(found) + 0.1 * len(counts), notes)

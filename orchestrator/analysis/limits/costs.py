@@ -8,11 +8,9 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.loads import Load
+from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES, Load
 from orchestrator.spec import Cell
-from orchestrator.spec.fields import DEFAULT_MTU
 
-INNER_PACKET_BYTES = DEFAULT_MTU  # the size of a packet with a full TCP segment
 COUNTED = {"cycles_a_packet": "cycles of CPUs (no hardware counter)", "joules_a_gbit": "energy (no RAPL counter)"}
 COST_COLUMNS = ["n", "throughput_bps", "busy_cores", "gateway_cores", "bps_a_busy_core", "ns_a_packet", *COUNTED]
 
@@ -22,7 +20,7 @@ class Part:
     """The CPU time per packet at one place: a role (or a host that roles share), in softirqs ("softirq") or not
     ("other").
 
-    ``ns``: nanoseconds per 1420 bytes of throughput.
+    ``ns``: nanoseconds for each packet of the load's `packet_bytes` that arrived.
     """
 
     group: str
@@ -31,29 +29,33 @@ class Part:
 
 
 def parts_of(load: Load) -> list[Part]:
-    """Return the CPU time per packet by role and kind, in the path's order. The sum is all busy time of the path's
-    CPUs."""
-    found = []
-    for group in load.groups:
+    """Return the CPU time of a packet by role and kind, in the path's order; together they are all the time that CPUs
+    of the path worked. A packet generator's own CPUs are left out, and so is all where roles share CPUs with one that
+    waits (see `Load.counts_waiting`)."""
+    found: list[Part] = []
+    for group in () if load.counts_waiting else load.sampled:
         for kind, cpus in (("other", group.total - group.softirqs), ("softirq", group.softirqs)):
-            found.append(Part(group.name, kind, cpus * packet_ns(load.throughput_bps)))
+            found.append(Part(group.name, kind, cpus * packet_ns(load.carried_bps, load.packet_bytes)))
     return found
 
 
-def packet_ns(throughput_bps: float) -> float:
-    """Return the duration in nanoseconds of 1420 bytes at a throughput in bit/s."""
-    return 1e9 * 8 * INNER_PACKET_BYTES / throughput_bps
+def packet_ns(throughput_bps: float, packet_bytes: float = INNER_PACKET_BYTES) -> float:
+    """Return the time that a packet takes at a throughput in bit/s, in nanoseconds."""
+    return 1e9 * 8 * packet_bytes / throughput_bps
 
 
 def costs(run: Run) -> pd.DataFrame:
     """Return one row per cell whose CPUs were sampled.
 
-    Columns: the levels; n (trials); throughput_bps (median); busy_cores, the CPU time of the whole path, including
-    generator and server, as a number of CPUs, and gateway_cores, that of the two gateways alone (NaN if roles share
-    CPUs); bps_a_busy_core, throughput per gateway core, or per busy core if roles share CPUs; ns_a_packet, the same CPU
-    time in nanoseconds per packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
-    energy of the processors of the hosts with these CPUs, including whatever else ran on them, per Gbit of throughput:
-    medians over trials, NaN if they could not be read; measured_in.
+    Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
+    took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);
+    bps_a_busy_core, throughput by gateway_cores, by busy_cores where roles share CPUs; ns_a_packet, the same CPU time
+    in nanoseconds for each packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
+    energy of the processors of the hosts that have these CPUs, whatever else ran on them, for each Gbit of throughput:
+    medians over trials, NaN where they could not be read; measured_in.
+
+    Of packet rates all throughput is that of IP packets, and a packet has the size that was sent. The costs are NaN
+    where roles share CPUs with a generator that waited between packets, since its waiting counts as busy time.
     """
     rows: list[dict[str, Any]] = []
     counted = _counted(run)
@@ -61,6 +63,8 @@ def costs(run: Run) -> pd.DataFrame:
         busy = sum(group.total for group in load.groups)
         gateways = sum(group.total for group in load.groups if group.name.startswith("gateway"))
         spent = busy if load.shared else gateways
+        if load.counts_waiting:
+            spent = float("nan")
         rows.append(
             {
                 **load.key.row(),
@@ -68,8 +72,8 @@ def costs(run: Run) -> pd.DataFrame:
                 "throughput_bps": load.throughput_bps,
                 "busy_cores": busy,
                 "gateway_cores": float("nan") if load.shared else gateways,
-                "bps_a_busy_core": load.throughput_bps / spent if spent else float("nan"),
-                "ns_a_packet": spent * packet_ns(load.throughput_bps),
+                "bps_a_busy_core": load.carried_bps / spent if spent else float("nan"),
+                "ns_a_packet": spent * packet_ns(load.carried_bps, load.packet_bytes),
                 **{name: counted.get((load.key, name), float("nan")) for name in COUNTED},
             }
         )

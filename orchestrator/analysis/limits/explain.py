@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explanations in text: of a run, of a cell, or of the difference between two cells."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.costs import COUNTED, INNER_PACKET_BYTES, costs, not_readable, parts_of
+from orchestrator.analysis.limits.costs import COUNTED, costs, not_readable, parts_of
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.limits.rules import Limit, limit_of
+from orchestrator.analysis.packets import GOALS, packet_cells, packet_trials
 from orchestrator.analysis.profiles.table import covered, differences, ns_a_packet
 from orchestrator.errors import UserError
 from orchestrator.spec import Cell
 
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
 _HEADS = {"cycles_a_packet": "cycles per packet", "joules_a_gbit": "J per Gbit"}
-_BAR = 20  # characters of a full bar
+WAITING = (
+    "Cells without a rate for each busy core: the packet generator shares their CPUs and keeps its own while it waits "
+    "for the next packet, so that busy time is not the cost of packets."
+)
+_BAR = 20  # characters of a bar that is full
 
 
 def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
@@ -66,13 +71,17 @@ def explain_run(run: Run) -> Iterator[str]:
     core = core_in_words(run)
     counted = [name for name in COUNTED if table[name].notna().any()]
     heads = "".join(f"  {_HEADS[name]:>15}" for name in counted)
-    yield f"{'cell':{width}}  {'Gbit/s':>7}  {'a ' + core:>19}{heads}  limit"
+    yield f"{'cell':{width}}  {known[0].unit:>7}  {'a ' + core:>19}{heads}  limit"
     for name, load in zip(cells, known, strict=True):
         row = price[load.key]
         more = "".join(f"  {row[column]:15.4g}" for column in counted)
-        each = f"{row['bps_a_busy_core'] / 1e9:19.2f}{more}"
-        yield f"{name:{width}}  {load.throughput_bps / 1e9:7.2f}  {each}  {limit_of(load).label}"
+        price_bps = row["bps_a_busy_core"]
+        each = f"{load.shown(price_bps):19.2f}" if price_bps == price_bps else f"{'-':>19}"
+        yield f"{name:{width}}  {load.shown(load.throughput_bps):7.2f}  {each}{more}  {limit_of(load).label}"
     yield ""
+    if any(load.counts_waiting for load in known):
+        yield WAITING
+        yield ""
     if absent := not_readable(table):
         yield absent
         yield ""
@@ -89,9 +98,7 @@ def explain_run(run: Run) -> Iterator[str]:
 
 
 def no_samples(run: Run) -> str:
-    """Return the reason why nothing can be explained."""
-    if run.counts_packets:
-        return "This run searched for packet rates: the CPUs of its cells are not described here yet."
+    """Why nothing can be explained."""
     return "No cell of this run has a valid trial with samples of its CPUs."
 
 
@@ -110,22 +117,37 @@ def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[
 def _one(run: Run, load: Load) -> Iterator[str]:
     limit = limit_of(load)
     summary = _summary(run, load.key)
-    yield f"{load.key}: {load.throughput_bps / 1e9:.2f} {run.in_its_time('Gbit/s')}{summary}"
+    yield f"{load.key}: {load.shown(load.throughput_bps):.2f} {run.in_its_time(load.unit)}{summary}"
     yield f"  limit: {limit.label}"
     yield from (f"    {sentence}" for sentence in limit.why)
     yield f"    Lifted by: {limit.lifted_by}."
-    yield f"  CPU time ({'shared by all roles' if load.shared else 'each role has its own CPUs'}):"
+    yield f"  CPU time ({'shared by all roles' if load.shared else 'each role has its own CPUs'}){_while(load)}:"
     for group in load.groups:
         yield f"    {_bar(group)}"
+    yield from _cost(load)
+    yield from _stages(run, load.key)
+    if folder := _median_trial(run, load):
+        yield f"  evidence: {folder}"
+
+
+def _while(load: Load) -> str:
+    """At which load CPUs were sampled, where that is not the rate that counts."""
+    if load.packets is None or not load.packets.loss_ratio:
+        return ""
+    return f" while {load.shown(load.carried_bps):.4g} kpps arrived and {load.packets.loss_ratio:.2%} was lost"
+
+
+def _cost(load: Load) -> Iterator[str]:
+    """The CPU time of a packet by role."""
     cost = {(part.group, part.kind): part.ns for part in parts_of(load)}
-    total = sum(cost.values())
-    yield f"  a packet of {INNER_PACKET_BYTES} bytes: {total:,.0f} ns of CPU time on the whole path"
-    for group in load.groups:
+    if not cost:
+        yield "  What a packet costs cannot be told: the generator shares these CPUs, and its waiting counts as busy."
+        return
+    path = "the whole path" if load.packets is None or load.shared else "the path behind the generator"
+    yield f"  a packet of {load.packet_bytes:.0f} bytes: {sum(cost.values()):,.0f} ns of CPU time on {path}"
+    for group in load.sampled:
         split = ", ".join(f"{cost[group.name, kind]:,.0f} in {words}" for kind, words in KINDS.items())
         yield f"    {group.name:10} {sum(cost[group.name, kind] for kind in KINDS):7,.0f} ns ({split})"
-    yield from _stages(run, load.key)
-    if folder := _median_trial(run, load.key):
-        yield f"  evidence: {folder}"
 
 
 def _stages(run: Run, key: Cell) -> Iterator[str]:
@@ -144,10 +166,21 @@ def _stages(run: Run, key: Cell) -> Iterator[str]:
 
 
 def _summary(run: Run, key: Cell) -> str:
+    if run.counts_packets:
+        return _packet_summary(run, key)
     for row in run.cells().to_dict("records"):
         if Cell.of(row) == key and row["n"]:
             low, high = row["low_bps"] / 1e9, row["high_bps"] / 1e9
             return f" (n = {row['n']}, {low:.2f} to {high:.2f}, {row['interval']})"
+    return ""
+
+
+def _packet_summary(run: Run, key: Cell) -> str:
+    for row in packet_cells(run).to_dict("records"):
+        if Cell.of(row) == key and row["n"]:  # the first goal's come first
+            low, high = row["low_pps"] / 1e3, row["high_pps"] / 1e3
+            bounded = f", {row['bounded_by']}" if row["bounded_by"] else ""
+            return f" (n = {row['n']}, {low:.2f} to {high:.2f}, {row['interval']}; {GOALS[row['goal']][2]}{bounded})"
     return ""
 
 
@@ -161,18 +194,30 @@ def _bar(group: Group) -> str:
 
 
 def _difference(load: Load, against: Load) -> Iterator[str]:
-    """Yield lines on the differences between two cells, the largest part first."""
-    ratio = load.throughput_bps / against.throughput_bps
-    yield f"{load.key} carries {ratio:.2f} times as much as {against.key}."
+    """What differs between two cells, the largest part first."""
+    yield _ratio(load, against)
     one, other = limit_of(load), limit_of(against)
     yield f"  {_both_limits(one, other)}"
     mine, theirs = ({(part.group, part.kind): part.ns for part in parts_of(cell)} for cell in (load, against))
+    if not mine or not theirs:
+        yield "  The costs of packets cannot be compared: a generator that shares CPUs counts as busy while it waits."
+        return
     total = sum(mine.values()) - sum(theirs.values())
     yield f"  A packet takes {abs(total):,.0f} ns {'more' if total > 0 else 'less'} CPU time on the whole path:"
     for place in sorted(mine.keys() & theirs.keys(), key=lambda place: -abs(mine[place] - theirs[place])):
         group, kind = place
         words = f"{group} in {KINDS[kind]}: {mine[place]:,.0f} against {theirs[place]:,.0f} ns"
         yield f"    {mine[place] - theirs[place]:+8,.0f} ns  {words}"
+
+
+def _ratio(load: Load, against: Load) -> str:
+    """The sentence on two rates; of packets there is no ratio where they are bounded in different ways."""
+    one, other = (cell.packets.bounded_by if cell.packets else "" for cell in (load, against))
+    if one != other:
+        kinds = f"{one or 'a given rate'} and {other or 'a given rate'}"
+        return f"What bounds the rates of {load.key} and {against.key} differs ({kinds}), so there is no ratio."
+    mine, theirs = (cell.shown(cell.throughput_bps) for cell in (load, against))
+    return f"{load.key} carries {mine / theirs:.2f} times as much as {against.key}."
 
 
 def _difference_by_stage(run: Run, key: Cell, other: Cell) -> Iterator[str]:
@@ -191,10 +236,14 @@ def _both_limits(one: Limit, other: Limit) -> str:
     return f"Its limit is: {one.label}; that of the other: {other.label}."
 
 
-def _median_trial(run: Run, key: Cell) -> str:
-    """Return the folder of the trial whose throughput is nearest to the cell's median; empty without one."""
-    rows: list[Mapping[Any, Any]] = [row for row in run.measured.to_dict("records") if Cell.of(row) == key]
-    rows = sorted(rows, key=lambda row: row["throughput_bps"])
+def _median_trial(run: Run, load: Load) -> str:
+    """The folder of the trial whose rate is nearest to the cell's median; "" without one."""
+    column = run.quantity.column
+    rows: list[dict[Any, Any]] = run.measured.to_dict("records")
+    if run.counts_packets:
+        trials = packet_trials(run)
+        column, rows = "lower_pps", trials[trials["goal"] == trials["goal"].iloc[0]].to_dict("records")
+    rows = sorted((row for row in rows if Cell.of(row) == load.key), key=lambda row: row[column])
     if not rows:
         return ""
     trial_id = rows[len(rows) // 2]["trial_id"]

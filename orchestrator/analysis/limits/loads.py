@@ -44,15 +44,38 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Packets:
+    """What is known of the load of packets during which the CPUs of a cell were sampled: where a search found a rate
+    that lost too much, the load at the lowest of these, else the load at the rate that counts.
+
+    ``bytes``: the mean size of an IP packet in the tunnel. ``arrived_pps``: the packets/s that reached the server
+    meanwhile. ``loss_ratio``: the share of the sent packets that did not, and ``lost``: by role, the share of these
+    that found no room before or at it; empty where nothing was lost or no place is known. ``places``: the same by the
+    kernel's counter, as ROLE/COUNTER, the largest share first. ``bounded_by``: as `orchestrator.analysis.packets` has
+    it, "" where a rate was given. ``waits``: whether the generator had time to wait between two packets. It does not
+    leave its CPU while it waits, so that the CPU counts as busy.
+    """
+
+    bytes: float
+    arrived_pps: float
+    loss_ratio: float = 0.0
+    lost: Mapping[str, float] = field(default_factory=dict)
+    places: Mapping[str, float] = field(default_factory=dict)
+    bounded_by: str = ""
+    waits: bool = True
+
+
+@dataclass(frozen=True)
 class Load:
     """The facts about one cell: its throughput, reference values, and its CPUs by role, in the path's order.
 
-    ``baseline_bps``: the throughput without a tunnel; ``offered_bps``: the highest rate that the sender was told to
-    send; ``link_bps``: the capacity of the link between the gateways, for all directions of the traffic together, in
-    bits of its frames; each None if unknown. ``frame_overhead``: bits on the link per bit of ``throughput_bps``.
-    ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator not to be the limit.
-    ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the number of trials behind the medians.
-    ``seen``: the observations of the cell's profile, by group; empty if it was not profiled.
+    ``baseline_bps``: what passed without a tunnel, ``offered_bps``: what the sender was told to send at most,
+    ``link_bps``: what the link between the gateways carries in all directions of the traffic together, in bits of its
+    frames; each None where unknown. ``frame_overhead``: how many bits the link carries for each bit of
+    ``throughput_bps``. ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator
+    not to be the limit. ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the trials that the
+    medians are of. ``seen``: by group, what the cell's profile saw; empty where it was not profiled. ``packets``: of a
+    cell whose packets were counted; its rates are those of their IP packets.
     """
 
     key: Cell
@@ -66,12 +89,46 @@ class Load:
     frame_overhead: float = 1.06
     baseline_headroom: float = 0.1
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    packets: Packets | None = None
+
+    @property
+    def packet_bytes(self) -> float:
+        """The bytes of a packet that costs are given for: of the packets that were counted, else of a full segment."""
+        return INNER_PACKET_BYTES if self.packets is None else self.packets.bytes
+
+    @property
+    def carried_bps(self) -> float:
+        """What arrived while the CPUs were sampled, in bit/s."""
+        return self.throughput_bps if self.packets is None else self.packets.arrived_pps * 8 * self.packets.bytes
+
+    @property
+    def unit(self) -> str:
+        """The unit of `shown`: Gbit/s, or kpps where packets were counted."""
+        return "Gbit/s" if self.packets is None else "kpps"
+
+    def shown(self, bps: float) -> float:
+        """Return a rate in bit/s in the load's `unit`."""
+        return bps / 1e9 if self.packets is None else bps / (8e3 * self.packets.bytes)
+
+    @property
+    def counts_waiting(self) -> bool:
+        """Whether the busy time of the groups has time in it for which a packet generator only waited."""
+        return self.shared and self.packets is not None and self.packets.waits
+
+    @property
+    def sampled(self) -> tuple[Group, ...]:
+        """The groups whose busy time is that of work: all but the client's where it generates packets, since its CPUs
+        count as busy while it waits."""
+        if self.packets is None:
+            return self.groups
+        return tuple(group for group in self.groups if group.name != "client")
 
     def group(self, name: str) -> Group | None:
         """Return the CPUs of a role; None if it has none of its own."""
         return next((group for group in self.groups if group.name == name), None)
 
 
+INNER_PACKET_BYTES = DEFAULT_MTU  # what a full TCP segment fills
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
@@ -85,7 +142,7 @@ def loads(run: Run) -> list[Load]:
     samples = samples[samples["kind"] == "measure"]
     rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
     baselines = baselines_of(run)
-    traffic = _traffic(run)
+    traffic = traffic_of(run)
     samples = samples.assign(busy=(1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1))
     by_trial: dict[str, list[dict[Any, Any]]] = {}
     for row in samples[samples["trial_id"].isin(rates.index)].to_dict("records"):
@@ -97,7 +154,7 @@ def loads(run: Run) -> list[Load]:
     found = []
     for key, trials in by_cell.items():
         shared = {row["role"] for rows in trials.values() for row in rows} == {""}
-        groups = _groups(list(trials.values()), "host" if shared else "role")
+        groups = groups_of(list(trials.values()), "host" if shared else "role")
         rate = median(float(rates[trial_id]) for trial_id in trials)
         found.append(
             Load(
@@ -118,8 +175,9 @@ def loads(run: Run) -> list[Load]:
     return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
 
 
-def _groups(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
-    """Return the groups of CPUs given by ``column``, as medians over trials by rank."""
+def groups_of(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
+    """Return the groups of CPUs that ``column`` names, medians over trials by rank. ``trials``: of each the rows of its
+    CPUs, which have ``busy`` and ``softirq`` as shares."""
     ranked: dict[str, list[list[tuple[float, float]]]] = {}
     for rows in trials:
         mine: dict[str, list[tuple[float, float]]] = {}
@@ -135,7 +193,13 @@ def _groups(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...
     return tuple(sorted(groups, key=lambda group: (_PATH.get(group.name, len(_PATH)), group.name)))
 
 
-def _traffic(run: Run) -> Mapping[str, Any]:
+def busy_share(cpu: Mapping[Any, Any]) -> float:
+    """Return the share of its time for which a CPU was busy. ``cpu``: a row of `Run.per_core`."""
+    return float(min(1.0, max(0.0, 1 - cpu["idle"] - cpu["iowait"] - cpu["steal"])))
+
+
+def traffic_of(run: Run) -> Mapping[str, Any]:
+    """Return the traffic of a run's first measured trial; empty without one."""
     blocks = (run.meta.get("plan") or {}).get("blocks") or ()
     trials = (trial for block in blocks for trial in block["trials"] if trial["kind"] == "measure")
     return next((trial["traffic"] for trial in trials), {})

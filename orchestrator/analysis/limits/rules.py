@@ -6,11 +6,13 @@ The thresholds were set on loads with a limit known by construction (tests/unit/
 sender, a shaped link, one tunnel on many CPUs, a slow server. tests/lab/test_known_limits.py measures such cells.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.analysis.baselines import is_generator_bound
 from orchestrator.analysis.limits.loads import Group, Load
 from orchestrator.analysis.limits.seen import stages_in_words
+from orchestrator.analysis.packets import HIGHEST_LOAD
 from orchestrator.spec.links import RATE, shape_of
 
 SATURATED = 0.97  # busy share of the window from which a CPU has no time left
@@ -21,6 +23,8 @@ MUCH_SPINNING = 0.25  # share of a role's busy time spent waiting for locks from
 WHOLE_LINK = 0.96
 NEARLY_WHOLE_LINK = 0.85  # share of a link's rate that a short window may count although the link was always full
 WHOLE_OFFER = 0.98
+MOST_LOST = 0.5  # of the lost packets: the share that found no room at a role, which makes it the one to look at first
+NEARLY_ALL_LOST = 0.9  # the share with which no other role is a suspect
 
 SURELY, PROBABLY = "surely", "probably"
 
@@ -106,24 +110,29 @@ def _outside(load: Load) -> Limit | None:
     """Return the limit if it is outside the system under test."""
     rate = load.throughput_bps
     if load.offered_bps and rate >= WHOLE_OFFER * load.offered_bps:
-        why = f"It carried {_gbps(rate)} of the {_gbps(load.offered_bps)} that the sender was told to send."
-        return Limit(OFFERED, "client", SURELY, (why,), "a higher bitrate in the spec")
+        why = f"It carried {_rate(load, rate)} of the {_rate(load, load.offered_bps)} that the sender was told to send."
+        return Limit(OFFERED, "client", SURELY, (why,), _more_offered(load))
     if _share_of_link(load) >= WHOLE_LINK:
         return Limit(LINK, "", SURELY, (_of_the_link(load),), _a_faster_link(load))
     baseline = load.baseline_bps
     if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
-        why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_gbps(baseline)}."
-        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # which passes without a tunnel
-            return Limit(OFFERED, "client", PROBABLY, (why,), "a higher bitrate in the spec")
+        why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_rate(load, baseline)}."
+        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # all that was offered without a tunnel too
+            return Limit(OFFERED, "client", PROBABLY, (why,), _more_offered(load))
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY
         return Limit(GENERATOR, "client", sure, (why,), "a faster generator and server, or more CPUs for them")
+    if load.packets is not None and load.packets.bounded_by == HIGHEST_LOAD and not load.shared:
+        why = "Nothing was lost at the highest load, and it is not known what passes without a tunnel."
+        return Limit(GENERATOR, "client", PROBABLY, (why,), "a faster generator, or more CPUs for it")
     return None
 
 
 def _share_of_link(load: Load) -> float:
-    """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known."""
-    return load.throughput_bps * load.frame_overhead / load.link_bps if load.link_bps else 0.0
+    """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known. Of packets it is
+    what arrived just above the rate that was found: the link is full there."""
+    carried_bps = max(load.throughput_bps, load.carried_bps)
+    return carried_bps * load.frame_overhead / load.link_bps if load.link_bps else 0.0
 
 
 def _of_the_link(load: Load) -> str:
@@ -134,6 +143,10 @@ def _a_faster_link(load: Load) -> str:
     return "a faster link" if RATE not in load.key else f"a higher {RATE}"
 
 
+def _more_offered(load: Load) -> str:
+    return "a higher bitrate in the spec" if load.packets is None else "a higher rate in the spec"
+
+
 def _gateways(load: Load) -> list[Group]:
     return [group for group in load.groups if group.name.startswith("gateway")]
 
@@ -142,21 +155,45 @@ _OF_ROLE = {"client": GENERATOR, "server": RECEIVER}
 
 
 def _busy_cpus(load: Load) -> Limit | None:
-    """Return the limit if CPUs have no time left: all of a group, or one of several."""
-    whole = [group for group in load.groups if group.mean >= NEARLY]
-    # One of several: busy while another has time left.
-    single = [g for g in load.groups if g not in whole and g.busy[0] >= NEARLY and g.busy[0] - g.busy[-1] >= APART]
-    suspects = sorted(whole + single, key=lambda group: -_pressure(group, group in whole))
+    """CPUs without time left: all of a group, or one of several."""
+    whole = [group for group in load.sampled if group.mean >= NEARLY]
+    # One of several: busy, while another has time.
+    single = [g for g in load.sampled if g not in whole and g.busy[0] >= NEARLY and g.busy[0] - g.busy[-1] >= APART]
+    lost = load.packets.lost if load.packets else {}
+    suspects = sorted(whole + single, key=lambda group: _order(group, group in whole, lost))
     if not suspects:
         return None
     first = suspects[0]
     level = _pressure(first, first in whole)
     close = [group for group in suspects[1:] if _pressure(group, group in whole) >= min(NEARLY + 0.04, level)]
-    sure = SURELY if level >= SATURATED and not close else PROBABLY
+    if lost.get(first.name, 0.0) >= NEARLY_ALL_LOST:
+        close = []  # the others took all that came to them
+    elsewhere = not load.shared and lost and lost.get(first.name, 0.0) < MOST_LOST
+    sure = SURELY if level >= SATURATED and not (close or elsewhere or load.counts_waiting) else PROBABLY
     why = [_described(first)] + [f"Near its end too: {_described(group, False)}" for group in close]
+    why += _of_packets(load)
     if (locks := _locks(load, first, why)) is not None:
         return locks
     return _whole(load, first, sure, why) if first in whole else _one_of_several(load, first, sure, why)
+
+
+def _order(group: Group, whole: bool, lost: Mapping[str, float]) -> tuple[bool, float]:
+    """What losses point at comes first, and then what has the least time left."""
+    return lost.get(group.name, 0.0) < MOST_LOST, -_pressure(group, whole)
+
+
+def _of_packets(load: Load) -> list[str]:
+    """What is to be known of a load of packets beside its CPUs, a sentence each."""
+    if load.packets is None:
+        return []
+    said = []
+    if load.packets.places:
+        place, share = next(iter(load.packets.places.items()))
+        offered = f"At {load.shown(load.carried_bps):.4g} kpps that arrived, {load.packets.loss_ratio:.2%} was lost"
+        said.append(f"{offered}, {share:.0%} of it at {place.replace('/', ': ')}.")
+    if load.counts_waiting:
+        said.append("The generator shares these CPUs and keeps its own while it waits, which counts as busy.")
+    return said
 
 
 def _pressure(group: Group, whole: bool) -> float:
@@ -179,7 +216,7 @@ def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
     if group.name in _OF_ROLE:
         return Limit(_OF_ROLE[group.name], group.name, sure, tuple(why), f"more CPUs for the {group.name}")
     count = len(group.busy)
-    if count > 1:
+    if count > 1 and not load.counts_waiting:
         why.append("No serial stage left any of them without work.")
     if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.stages)):
         why.append(f"By the profile, {'their' if count > 1 else 'its'} time was {told}.")
@@ -215,18 +252,21 @@ def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limi
 
 
 def _nothing(load: Load) -> Limit:
-    busiest = max(load.groups, key=lambda group: group.busy[0])
+    busiest = max(load.sampled, key=lambda group: group.busy[0])
     why = f"The busiest CPU, on {busiest.name}, was busy for {busiest.busy[0]:.0%} of the time."
-    if (shape := shape_of(load.key)) is not None and (shape.delay_s or shape.loss):
+    told = (why, *_of_packets(load))
+    if (shape := shape_of(load.key)) is not None and (shape.delay_s or shape.loss) and load.packets is None:
         more = "The link between the gateways was given a delay or loss, for which TCP waits."
         return Limit(NONE, "", PROBABLY, (why, more), "larger windows (traffic.window), or more streams in each tunnel")
     if _share_of_link(load) >= NEARLY_WHOLE_LINK:
         return Limit(LINK, "", PROBABLY, (_of_the_link(load), why), _a_faster_link(load))
     if load.key.tunnels == 1 and not load.shared:
         more = "One tunnel was open: stages that wait for each other leave CPUs idle without any of them being full."
-        return Limit(SERIAL, "", PROBABLY, (why, more), "more tunnels, as many as there are cores")
+        return Limit(SERIAL, "", PROBABLY, (*told, more), "more tunnels, as many as there are cores")
     lifted = "unknown: look at how the stages wait for each other (trace: polls), at windows and at loss"
-    return Limit(NONE, "", PROBABLY, (why,), lifted)
+    if load.packets is not None:
+        lifted = "unknown: look at where packets are lost, and at what the CPUs run (trace: profile)"
+    return Limit(NONE, "", PROBABLY, told, lifted)
 
 
 def _described(group: Group, sentence: bool = True) -> str:
@@ -237,6 +277,10 @@ def _described(group: Group, sentence: bool = True) -> str:
         text = f"of {count} CPUs of {group.name} the busiest was busy for {group.busy[0]:.0%} of the time, "
         text += f"all together for {group.mean:.0%}"
     return f"{text[0].upper()}{text[1:]}." if sentence else f"{text}."
+
+
+def _rate(load: Load, bps: float) -> str:
+    return f"{load.shown(bps):.3g} {load.unit}"
 
 
 def _gbps(bps: float) -> str:

@@ -19,6 +19,7 @@ from orchestrator.analysis.profiles.stages import (
     SERVER,
     STAGES,
     TRANSMIT,
+    WAITING,
     stage_of,
 )
 
@@ -34,6 +35,7 @@ COLOURS = {
     ENDS: "#b3b3b3",
     SCHEDULING: "#cc79a7",
     OTHER: "#f0e442",
+    WAITING: "#dddddd",
     IDLE: "#ffffff",
 }
 _WIDTH, _ROW, _LEAST = 1180.0, 17, 0.4  # pixels; a function narrower than _LEAST is left out

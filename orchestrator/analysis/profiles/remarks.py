@@ -2,7 +2,6 @@
 """Sentences on the difference between two variants, from their profiles."""
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.costs import INNER_PACKET_BYTES
 from orchestrator.analysis.profiles.samples import Profile
 from orchestrator.analysis.profiles.table import differences, ns_a_packet
 from orchestrator.analysis.standings import listed, place_in_words
@@ -36,8 +35,7 @@ def _in_words(one: Profile, other: Profile) -> str:
         for stage, a, b in rows[:_MOST_NAMED]
         if abs(a - b) >= _LEAST_NAMED * all_apart
     ]
-    text = (
-        f"By the profiles with {place_in_words(one.key)}, a packet of {INNER_PACKET_BYTES} bytes takes {mine:,.0f} ns "
-    )
+    packet = f"a packet of {one.packet_bytes:.0f} bytes"
+    text = f"By the profiles with {place_in_words(one.key)}, {packet} takes {mine:,.0f} ns "
     text += f"of CPU time with {one.key.variant} and {theirs:,.0f} ns with {other.key.variant}"
     return f"{text}; they differ most in {listed(named)} ns." if named else f"{text}."

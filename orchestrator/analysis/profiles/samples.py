@@ -9,11 +9,13 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import CPU_KINDS
+from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES
 from orchestrator.errors import UserError
 from orchestrator.plan import PROFILE
 from orchestrator.spec import Cell
 from orchestrator.store.reading import parse_json, read_attempts
 
+_WHOLE_WINDOW = 0.9  # the share of a window that ticks count where none are lost
 _NOT_BUSY = ("idle", "iowait", "steal")
 
 
@@ -34,9 +36,10 @@ class Stack:
 class Profile:
     """The samples of the CPUs in the profiled trial of a cell.
 
-    ``folder``: the folder of the attempt; ``seconds``: the duration of sampling; ``busy_s``: the busy time of all CPUs
-    meanwhile, by the counters of /proc/stat; ``lost_s``: the time represented by samples for which there was no room;
-    ``source``: lab kernel or perf; ``shared``: whether roles share CPUs.
+    ``folder``: of the attempt; ``seconds``: for which samples were taken; ``busy_s``: how long the CPUs were busy
+    meanwhile by the counters of /proc/stat, all together; ``lost_s``: what samples stood for that found no room;
+    ``source``: lab kernel or perf; ``shared``: whether roles share CPUs; ``packet_bytes``: the bytes of a packet that
+    costs are given for: of a full segment of TCP, or the mean of the packets that a generator sent.
     """
 
     key: Cell
@@ -48,6 +51,7 @@ class Profile:
     source: str
     shared: bool
     stacks: tuple[Stack, ...]
+    packet_bytes: float = INNER_PACKET_BYTES
 
 
 def profiles(run: Run) -> list[Profile]:
@@ -71,7 +75,7 @@ def profiles(run: Run) -> list[Profile]:
         folder = run.path / "trials" / str(attempt["trial_id"]) / str(attempt["attempt"])
         try:
             one = _read(run, attempt, folder)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             file = folder / "profile.json"
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
         found.setdefault(one.key, one)
@@ -81,7 +85,11 @@ def profiles(run: Run) -> list[Profile]:
 
 def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
     content = parse_json((folder / "profile.json").read_bytes())
-    cpus = (attempt.get("probes") or {}).get("per_cpu") or ()
+    # One of a generator's loads is profiled, after the others; it has probes of its own.
+    probes = attempt.get("probes") or {}
+    load = attempt["measurements"].get("profiled_load")
+    probes = probes["profiled_load"] if load else probes
+    cpus = probes.get("per_cpu") or ()
     only = next(iter(content), "")
     owners = {(cpu.get("host", only), int(cpu["cpu"])): str(cpu.get("role") or "") for cpu in cpus}
     alone = _roles_of_hosts(run)
@@ -92,27 +100,36 @@ def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
             role = owners.get((host, cpu)) or alone.get(host, "")
             task, *calls = (names[at] for at in chain)
             stacks.append(Stack(host, role, int(cpu), task, tuple(calls), int(ns)))
-    window_s = float((attempt.get("probes") or {}).get("window_s") or attempt["traffic"]["duration_s"])
+    window_s = float(probes.get("window_s") or attempt["traffic"]["duration_s"])
+    carried_bps = (
+        attempt["measurements"]["throughput_bps"] if not load else 8 * load["received_bytes"] / load["seconds"]
+    )
     seconds = {host: float(told["seconds"]) for host, told in content.items()}
     return Profile(
         Cell.of(dict(attempt["levels"])),
         folder,
-        float(attempt["measurements"]["throughput_bps"]),
+        float(carried_bps),
         max(seconds.values()),
-        sum(_busy_s(cpu) / window_s * seconds.get(cpu.get("host", only), 0.0) for cpu in cpus),
+        sum(_busy_s(cpu, window_s) / window_s * seconds.get(cpu.get("host", only), 0.0) for cpu in cpus),
         sum(float(told["lost_ns"]) for told in content.values()) / 1e9,
         " and ".join(dict.fromkeys(str(told["source"]) for told in content.values())),
         all(not stack.role for stack in stacks),
         tuple(stacks),
+        load["received_bytes"] / load["received"] if load else INNER_PACKET_BYTES,
     )
 
 
-def _busy_s(cpu: Mapping[str, Any]) -> float:
-    """Return the time for which a CPU was busy in the measured window, in seconds.
+def _busy_s(cpu: Mapping[str, Any], window_s: float) -> float:
+    """For how long a CPU was busy in the measured window.
 
-    Idle time is not part of it, although work in a softirq that interrupts an idle CPU can be counted as idle too.
+    Idle time is left out of it: what a CPU does in a softirq that interrupts its idling can be counted as idle too.
+    But where the counters miss much of the window, since the computer ran something else when ticks were due, what
+    they have stands for all of it.
     """
-    return sum(max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS if kind not in _NOT_BUSY)
+    spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
+    counted = sum(spent.values())
+    missed = window_s / counted if 0 < counted < _WHOLE_WINDOW * window_s else 1.0
+    return missed * sum(seconds for kind, seconds in spent.items() if kind not in _NOT_BUSY)
 
 
 def _roles_of_hosts(run: Run) -> dict[str, str]:

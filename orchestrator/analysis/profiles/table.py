@@ -8,7 +8,7 @@ import pandas as pd
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import packet_ns
 from orchestrator.analysis.profiles.samples import Profile
-from orchestrator.analysis.profiles.stages import IDLE, STAGES, stage_of
+from orchestrator.analysis.profiles.stages import IDLE, NO_WORK, STAGES, stage_of
 
 STAGE_COLUMNS = ["stage", "seconds", "ns_a_packet", "share", "busy_s", "covered"]
 
@@ -32,17 +32,19 @@ def covered(profile: Profile) -> float:
 
 
 def ns_a_packet(profile: Profile) -> dict[str, float]:
-    """Return {stage: nanoseconds of CPU time per 1420 bytes that arrived}, without idle."""
-    each = packet_ns(profile.throughput_bps) / profile.seconds
-    return {stage: seconds * each for stage, seconds in stages_of(profile).items() if stage != IDLE}
+    """{stage: nanoseconds of CPU time per packet of the profile's size that arrived}, without idle and without the time
+    for which a packet generator waited."""
+    each = packet_ns(profile.throughput_bps, profile.packet_bytes) / profile.seconds
+    return {stage: seconds * each for stage, seconds in stages_of(profile).items() if stage not in NO_WORK}
 
 
 def stages(run: Run) -> pd.DataFrame:
     """Return one row per profiled cell and stage.
 
-    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (per 1420 bytes that arrived;
-    NaN for idle); share (of all stages but idle, 0 to 1; NaN for idle); busy_s (of all CPUs in the same window, by
-    /proc/stat); covered (the sum of the stages as a share of it); measured_in.
+    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (for each 1420 bytes that
+    arrived, or each packet that a generator sent and that arrived; NaN of idle and of a generator that waits); share
+    (of all stages with a cost, 0 to 1); busy_s (of all CPUs in the same window, by /proc/stat); covered (the sum of all
+    stages but idle as a share of it); measured_in.
     """
     rows: list[dict[str, Any]] = []
     for profile in run.profiles:

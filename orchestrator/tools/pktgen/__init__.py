@@ -25,6 +25,7 @@ class Pktgen(Tool):
     schema = PktgenTraffic
     packet_sizes = True
     traceable = False
+    profiled = True
     probed = True
     places_losses = True
     binds = True

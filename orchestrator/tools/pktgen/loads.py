@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads of packets: the kernel's generator on the client, a count at the server, and an account of every loss."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,13 +97,14 @@ def offer(
     echoes: EchoStream | None = None,
     *,
     probed: bool = False,
+    profiled: bool = False,
 ) -> Load:
     """Offer one load over tunnels that are ready for about ``duration_s``; ``rate_pps`` None: as fast as possible.
 
     ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: the
-    spec's probes run beside it. Counters are read before the load, and after the packets in flight have arrived. A
-    generator that cannot keep the rate sends less: compare ``offered_pps``. Raises AgentFailure if nothing could be
-    sent, TestbedError if a host does not answer.
+    spec's probes run beside it; ``profiled``: what CPUs run is sampled meanwhile, and stored as profile.json. Counters
+    are read before the load, and after the packets in flight have arrived. A generator that cannot keep the rate sends
+    less: compare ``offered_pps``. Raises AgentFailure if nothing could be sent, TestbedError if a host does not answer.
     """
     testbed, agents, placement = attempt.testbed, attempt.testbed.agents, attempt.placement
     traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
@@ -124,6 +126,7 @@ def offer(
                     sample_roles=[role for role in attempt.roles if placement.host_of(role) == host],
                     pktgen=loads if host == sender else None,
                     echoes=echoes if host == sender else None,
+                    profile=profiled,
                     attached=beside.get(host),
                 )
                 for host in attempt.hosts
@@ -132,6 +135,8 @@ def offer(
         )
         after = _drained(attempt)
     attempt.outcome.computer_use = computer_use.value
+    if profiled:
+        attempt.outcome.raw["profile.json"] = json.dumps({host: one["profile"] for host, one in measured.items()})
     printed = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     results = measured[sender]["pktgen"] or []
     given = {result["name"]: result["sent"] + result["errors"] for result in results}

@@ -11,7 +11,9 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import judge
 from orchestrator.measure.latency import round_trips
+from orchestrator.plan import PROFILE
 from orchestrator.spec import MAX
+from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
@@ -25,7 +27,9 @@ def measure_packet_rate(attempt: Attempt) -> None:
     loads = Loads(attempt)
     traffic = PktgenTraffic.of(attempt.trial.traffic)
     rate = _offer_rate(attempt, loads) if traffic.search is None else search_rate(attempt, loads)
-    if traffic.latency is not None and rate:
+    if attempt.trial.kind == PROFILE:
+        _profile(attempt, loads, None if traffic.rate == MAX else rate)
+    elif traffic.latency is not None and rate:
         _time_round_trips(attempt, loads, rate)
     attempt.outcome.traffic_s = loads.seconds
 
@@ -63,6 +67,17 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
     )
     outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
     return load.received_pps if rate is None else rate
+
+
+def _profile(attempt: Attempt, loads: Loads, rate_pps: float | None) -> None:
+    """Offer one load more, at the rate that was given or found (None: as fast as it can), while what CPUs run is
+    sampled; the outcome gets it as ``profiled_load``, and its probes. Raises AgentFailure where no rate was found."""
+    if rate_pps == 0:
+        raise AgentFailure("No rate was found to profile at: too much was lost at the least load already.")
+    load = loads.offer(rate_pps, attempt.trial.traffic.duration_s, profiled=True)
+    attempt.outcome.measurements["profiled_load"] = load.to_json()
+    attempt.outcome.probes["profiled_load"] = dict(load.probes)
+    attempt.phases.done("profile")
 
 
 def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:

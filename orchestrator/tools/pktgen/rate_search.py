@@ -43,12 +43,13 @@ class Loads:
         echoes: EchoStream | None = None,
         *,
         probed: bool = False,
+        profiled: bool = False,
     ) -> Load:
         """Offer one load, as `orchestrator.tools.pktgen.loads.offer` does. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
         if old and self.seconds and self._attempt.rekeys:
             self._renew()
-        load = offer(self._attempt, rate_pps, duration_s, echoes, probed=probed)
+        load = offer(self._attempt, rate_pps, duration_s, echoes, probed=probed, profiled=profiled)
         self.offered.append((load, duration_s))
         self.seconds += duration_s
         return load

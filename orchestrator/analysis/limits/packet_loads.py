@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How busy CPUs were at the rate of packets that a cell was measured at, and where packets were lost there."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.frames import cpu_rows, ok_attempts
+from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, link_bps, traffic_of
+from orchestrator.analysis.limits.seen import seen
+from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, packet_cells
+from orchestrator.spec import Cell
+from orchestrator.spec.fields import DEFAULT_MTU
+
+_FRAME_BYTES = 74  # what WireGuard (60, over IPv4) and Ethernet (14) add to a padded packet
+_IMIX_BYTES = (7 * 64 + 4 * 576 + 1420) / 12  # where a run did not count bytes
+# A link loses what the role behind it had no room for.
+_BEHIND = {"client": "gateway-a", "gateway-a": "gateway-b", "gateway-b": "server"}
+
+Attempt = Mapping[str, Any]
+
+
+def packet_loads(run: Run) -> list[Load]:
+    """Return the load of every cell of a run of packet rates, in the order of `orchestrator.analysis.cells`.
+
+    CPUs are those of the load just above the rate that was found, which lost too much; where no load did, and where a
+    rate was given, those of the load at the rate itself. Of a search with several goals the first of `goals` counts.
+    """
+    goal = goals(run)[0]
+    traffic, profiled = traffic_of(run), seen(run)
+    trials: dict[Cell, list[Attempt]] = {}
+    for attempt in ok_attempts(run):
+        if attempt["kind"] == "measure":
+            trials.setdefault(Cell.of(dict(attempt["levels"])), []).append(attempt)
+    found = []
+    for row in packet_cells(run).to_dict("records"):
+        key = Cell.of(row)
+        if row["goal"] != goal or key not in trials or not row["median_pps"] > 0:
+            continue
+        cpus, offered = [], []
+        for attempt in trials[key]:
+            probes, load = _sampled(attempt, goal)
+            rows = [{**cpu, "busy": busy_share(cpu)} for cpu in cpu_rows(run, {**attempt, "probes": probes})]
+            if rows:
+                cpus.append(rows)
+                offered.append(load)
+        if not cpus:
+            continue
+        shared = {cpu["role"] for rows in cpus for cpu in rows} == {""}
+        packets = _packets(key, row, offered)
+        bits = 8 * packets.bytes
+        baseline = float(row["baseline_pps"])
+        asked = _asked_pps(traffic, key)
+        load = Load(
+            key,
+            len(cpus),
+            float(row["median_pps"]) * bits,
+            groups_of(cpus, "host" if shared else "role"),
+            shared,
+            baseline * bits if baseline > 0 else None,
+            asked * bits if asked else None,
+            link_bps(traffic, key),
+            _frame_overhead(packets.bytes),
+            baseline_headroom=run.headroom,
+            seen=profiled.get(key, {}),
+            packets=packets,
+        )
+        if load.sampled:
+            found.append(load)
+    order = {name: place for place, name in enumerate(run.variants)}
+    return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
+
+
+def _sampled(attempt: Attempt, goal: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the probes of the load that tells what a trial was limited by, and that load; {} where none was stored."""
+    probes, measurements = attempt.get("probes") or {}, attempt.get("measurements") or {}
+    bounds = (probes.get("bounds") or {}).get(goal) or {}
+    side = next((side for side in ("upper", "lower") if bounds.get(side)), None)
+    loads = measurements.get("loads") or ()
+    if side is None:  # a rate was given, so that there is one load; or an old run does not say whose probes it has
+        return probes, (loads[0] if len(loads) == 1 else {})
+    bound_pps = measurements.get(f"{goal}_{side}_pps")
+    near: Mapping[str, Any] = {}
+    if bound_pps:
+        near = min(loads, key=lambda load: abs(load["offered_pps"] - bound_pps), default={})
+    return bounds[side], near
+
+
+def _packets(key: Cell, row: Mapping[Any, Any], loads: Sequence[Mapping[str, Any]]) -> Packets:
+    """Return what is known of the loads of a cell together. ``row``: of `packet_cells`; ``loads``: one a trial."""
+    counted = [load for load in loads if load and load["received"] > 0 and load["received_pps"] > 0]
+    octets = sum(load.get("received_bytes") or 0 for load in counted)
+    size = key.packet_size if isinstance(key.packet_size, int) and key.packet_size > 0 else _IMIX_BYTES
+    bounded_by = str(row["bounded_by"])
+    drops: dict[str, int] = {}
+    for load in counted:
+        for place, packets in (load.get("drops") or {}).items():
+            drops[place] = drops.get(place, 0) + packets
+    all_lost = sum(max(0, load["sent"] - load["received"]) for load in counted)
+    places = {place: packets / all_lost for place, packets in drops.items()} if all_lost else {}
+    roles: dict[str, float] = {}
+    for place, share in places.items():
+        role = _without_room(place)
+        roles[role] = roles.get(role, 0.0) + share
+    return Packets(
+        bytes=octets / sum(load["received"] for load in counted) if octets > 0 else float(size),
+        arrived_pps=median(load["received_pps"] for load in counted) if counted else float(row["median_pps"]),
+        loss_ratio=median(load["loss_ratio"] for load in counted) if counted else 0.0,
+        lost=dict(sorted(roles.items(), key=lambda item: -item[1])),
+        places=dict(sorted(places.items(), key=lambda item: -item[1])),
+        bounded_by=bounded_by,
+        waits=bounded_by not in (CLOSED_LOOP, GENERATOR) and not _is_as_fast_as_it_can(loads),
+    )
+
+
+def _is_as_fast_as_it_can(loads: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(loads) and all("rate_pps" in load and load["rate_pps"] is None for load in loads)
+
+
+def _without_room(place: str) -> str:
+    """Return the role that had no room for the packets that a counter, ROLE/COUNTER, has."""
+    role, _, counter = place.partition("/")
+    return _BEHIND.get(role, role) if counter.endswith(" link") else role
+
+
+def _asked_pps(traffic: Mapping[str, Any], key: Cell) -> float | None:
+    """Return the most that the spec lets the generator send, in packets/s; None where that is as fast as it can."""
+    search = traffic.get("search")
+    asked = search.get("max_rate_pps") if search else key.get("traffic.rate", traffic.get("rate"))
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
+
+
+def _frame_overhead(packet_bytes: float) -> float:
+    """Return the bits of Ethernet frames on the link between the gateways for each bit of IP packets in a tunnel."""
+    padded = min(float(DEFAULT_MTU), -(-packet_bytes // 16) * 16)
+    return (max(padded, packet_bytes) + _FRAME_BYTES) / packet_bytes
