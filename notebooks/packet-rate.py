@@ -50,11 +50,31 @@ show(figures.packet_rate(run))
 readable(run, packets.packet_cells(run))
 
 # %% [markdown]
+# ## What limits each cell
+#
+# By rule (`docs/explain.md`), from the CPUs during the load just above the rate that was found, or at it where no load
+# lost too much.
+
+# %%
+readable(run, run.limits()[["variant", "cores", "tunnels", "packet_size", "limit", "why"]])
+
+# %% [markdown]
+# What a packet costs by stage, where the spec asked for profiles (`trace: profile`).
+
+# %%
+if run.profiles:
+    show(figures.packet_stages(run))
+
+# %% [markdown]
 # ## Latency under load
 #
 # Round-trip times through the first tunnel beside shares of the rate that was found, where the spec asked for them
 # (`traffic.latency`): of each quantile the median of the trials, and the longest time of all. The variant none is the
-# baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it.
+# baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it. p99.9 takes 1000 answers in a
+# load.
+
+# %%
+print(latency.too_few_answers(run))
 
 # %%
 readable(run, latency.latency_cells(run))
