@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `orch explain` says of cells whose limit is known by how they were made: a throttled generator, a shaped link
-and one CPU in real time; one CPU, one tunnel, a tunnel pinned to a CPU and a tunnel a core in virtual time.
+(with TCP and with packets) and one CPU in real time; one CPU, one tunnel, a tunnel pinned to a CPU and a tunnel a core
+in virtual time.
 
 A wrong label that is called certain fails, and so does a label that is not the one that the construction gives.
 """
@@ -12,6 +13,7 @@ import pytest
 
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import SURELY
+from orchestrator.analysis.profiles.table import stages_of
 from tests.lab.support import orch, runs_in
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
@@ -30,6 +32,15 @@ provider: uml
 CLOCK
 hosts:
   - {name: lab1, roles: [client, gateway-a, gateway-b, server], memory: 2 GiB}
+"""
+PACKETS = """\
+experiment: known-packet-rates
+factors: {variant: [vanilla, inline], cores: [1], tunnels: [1], packet_size: [512]FACTORS}
+traffic: {tool: pktgen, TRAFFIC, warm_up: 1s, duration: 1s}
+trace: profile
+repetitions: 1
+busy: mark
+limits: {report_only: [competing_load, steal, variation]}
 """
 REAL, VIRTUAL = "clock: real", "clock: virtual\ncores: 4"
 # name: (factors, the label of each cell, how many cells there are)
@@ -51,11 +62,24 @@ IN_REAL_TIME = {
     ),
 }
 
+_SEARCH = "search: {method: binary, goals: [pdr], width: 5%, max_rate: RATE, time_limit: 60s}"
+# name: (further factors, what the generator is told, the label of each cell)
+OF_PACKETS = {
+    "a rate that was given": ("", "rate: 2 kpps", "offered rate"),
+    "a search with a low highest load": ("", _SEARCH.replace("RATE", "1 kpps"), "offered rate"),
+    "a shaped link": (", links.wan.rate: [4 Mbit/s]", _SEARCH.replace("RATE", "3 kpps"), "link"),
+}
+
 
 def labelled(folder: Path, factors: str, clock: str, repetitions: int) -> tuple[Path, pd.DataFrame]:
     """Measure the cells that the factors give; the run's folder, and its limits."""
+    return measured(folder, SPEC.replace("FACTORS", factors).replace("REPETITIONS", str(repetitions)), clock)
+
+
+def measured(folder: Path, text: str, clock: str) -> tuple[Path, pd.DataFrame]:
+    """Run a spec; the run's folder, and its limits."""
     spec, testbed = folder / "spec.yaml", folder / "testbed.yaml"
-    spec.write_text(SPEC.replace("FACTORS", factors).replace("REPETITIONS", str(repetitions)))
+    spec.write_text(text)
     testbed.write_text(TESTBED.replace("CLOCK", clock))
     done = orch("run", spec, "--testbed", testbed, "--yes", "--no-report", "--results", folder / "results")
     assert done.returncode == 0, done.stderr
@@ -69,6 +93,21 @@ def test_a_limit_that_was_made_is_named_in_real_time(tmp_path: Path, name: str) 
     _, table = labelled(tmp_path, factors, REAL, 1)
     assert len(table) == cells
     assert {words.removeprefix("probably ") for words in table["limit"]} == {label}, table["limit"]
+
+
+@pytest.mark.parametrize("name", OF_PACKETS)
+def test_the_limit_of_a_packet_rate_that_was_made_is_named_and_each_cell_has_a_profile(
+    tmp_path: Path, name: str
+) -> None:
+    factors, traffic, label = OF_PACKETS[name]
+    path, table = measured(tmp_path, PACKETS.replace("FACTORS", factors).replace("TRAFFIC", traffic), REAL)
+    assert len(table) == 2
+    assert {words.removeprefix("probably ") for words in table["limit"]} == {label}, table["limit"]
+    run = load(path)
+    assert {one.key for one in run.profiles} == {one.key for one in run.loads}
+    for one in run.profiles:
+        assert one.packet_bytes == 512
+        assert "forwarding" in stages_of(one)  # others take few samples at such rates
 
 
 def test_one_cpu_and_one_tunnel_are_named_and_never_another_role_with_certainty(tmp_path: Path) -> None:

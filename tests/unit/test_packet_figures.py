@@ -200,7 +200,7 @@ def test_the_page_has_round_trips_beside_packets_and_says_how_many_answers_p999_
     run = orch.load(path)
     assert too_few_answers(run).startswith("The loads here had 99 answers, too few for it")
     page = html.unescape(render(run, tmp_path, []))
-    assert "beside loads of packets" in page
+    assert "during loads of packets" in page
     assert too_few_answers(run) in page
     for number, file in enumerate(sorted(path.glob("trials/*/*/attempt.json"))):
         attempt = json.loads(file.read_text())
