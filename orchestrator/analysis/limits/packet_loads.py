@@ -40,11 +40,11 @@ def packet_loads(run: Run) -> list[Load]:
             continue
         cpus, offered = [], []
         for attempt in trials[key]:
-            probes, load = _sampled(attempt, goal)
+            probes, sampled = _sampled(attempt, goal)
             rows = [{**cpu, "busy": busy_share(cpu)} for cpu in cpu_rows(run, {**attempt, "probes": probes})]
             if rows:
                 cpus.append(rows)
-                offered.append(load)
+                offered.append(sampled)
         if not cpus:
             continue
         shared = {cpu["role"] for rows in cpus for cpu in rows} == {""}
@@ -77,7 +77,7 @@ def _sampled(attempt: Attempt, goal: str) -> tuple[Mapping[str, Any], Mapping[st
     probes, measurements = attempt.get("probes") or {}, attempt.get("measurements") or {}
     bounds = (probes.get("bounds") or {}).get(goal) or {}
     side = next((side for side in ("upper", "lower") if bounds.get(side)), None)
-    loads = measurements.get("loads") or ()
+    loads: Sequence[Mapping[str, Any]] = measurements.get("loads") or ()
     if side is None:  # a rate was given, so that there is one load; or an old run does not say whose probes it has
         return probes, (loads[0] if len(loads) == 1 else {})
     bound_pps = measurements.get(f"{goal}_{side}_pps")
