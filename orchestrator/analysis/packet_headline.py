@@ -41,7 +41,8 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     packets = f"packets of {size} bytes" if isinstance(size, int) else f"the mixture {size}"
     where = listed([f"{tunnels} on {cores}", packets, *others])
     verdict = f"With {where}, {run.in_its_time('kpps')} in the median: {'; '.join(_by_kind(here))}."
-    limits = filter(None, [limits_in_words(run, chosen), stage_remarks(run).get(chosen)])
+    stages = [said for key, said in stage_remarks(run).items() if key.place == chosen]
+    limits = filter(None, [limits_in_words(run, chosen), *stages])
     return verdict, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here), *limits]
 
 
