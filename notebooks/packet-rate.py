@@ -52,14 +52,14 @@ readable(run, packets.packet_cells(run))
 # %% [markdown]
 # ## What limits each cell
 #
-# By rule (`docs/explain.md`), from the CPUs during the load just above the rate that was found, or at it where no load
-# lost too much.
+# By rule (`docs/explain.md`), from CPU times during the load just above the rate that was found, or at that rate if no
+# load lost too many packets.
 
 # %%
 readable(run, run.limits()[["variant", "cores", "tunnels", "packet_size", "limit", "why"]])
 
 # %% [markdown]
-# What a packet costs by stage, where the spec asked for profiles (`trace: profile`).
+# The cost of a packet by stage, if the spec asked for profiles (`trace: profile`).
 
 # %%
 if run.profiles:
@@ -70,7 +70,7 @@ if run.profiles:
 #
 # Round-trip times through the first tunnel beside shares of the rate that was found, where the spec asked for them
 # (`traffic.latency`): of each quantile the median of the trials, and the longest time of all. The variant none is the
-# baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it. p99.9 takes 1000 answers in a
+# baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it. p99.9 needs 1000 answers in a
 # load.
 
 # %%

@@ -106,9 +106,8 @@ def has_kernel_module(name):
         )
     except OSError:
         return None
-    if done.returncode == 0:
-        return True
-    return False if os.path.exists("/lib/modules/%s/modules.builtin" % os.uname().release) else None
+    listed_ones = os.path.exists("/lib/modules/%s/modules.builtin" % os.uname().release)
+    return True if done.returncode == 0 else False if listed_ones else None
 
 
 def interfaces():

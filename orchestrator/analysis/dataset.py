@@ -257,8 +257,8 @@ class Run:
 
     @cached_property
     def loads(self) -> "list[Load]":
-        """How busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. None where
-        neither throughput nor packet rates were measured."""
+        """Return how busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. The
+        list is empty if the run measured neither throughput nor packet rates."""
         if not self.quantity.is_throughput:
             return []
         if self.counts_packets:

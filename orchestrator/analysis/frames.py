@@ -35,7 +35,7 @@ def per_core(run: Run) -> pd.DataFrame:
 
 
 def cpu_rows(run: Run, attempt: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row of `per_core` for each CPU that the ``probes`` of an attempt sampled."""
+    """Yield a row of `per_core` for each CPU in the ``probes`` of an attempt."""
     stored = cpu_times(attempt)
     places = places_of_cpus(stored)
     window_s, joules = _window_and_joules(attempt)
@@ -181,7 +181,7 @@ def places_of_cpus(per_cpu: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int]
 
 
 def ok_attempts(run: Run) -> Iterator[Mapping[str, Any]]:
-    """Yield the accepted attempt of each ok trial that is not `shared` and is one of the run's, in the plan's order."""
+    """Yield the accepted attempt of each ok trial of the run that is not `shared`, in the plan's order."""
     wanted = set(run.trials["trial_id"])
     for attempt in read_attempts(run.path, run.meta):
         if attempt["status"] == "ok" and attempt["trial_id"] in wanted and not attempt.get("shared_computer"):

@@ -49,8 +49,8 @@ def timed_beside_traffic(run: Run) -> bool:
 
 
 def latency_cells(run: Run) -> pd.DataFrame:
-    """One row per cell and load: trials, answers (of all), fewest_answers (of one trial), and of each quantile the
-    median of the trials, in ms; of max_ms the highest; and measured_in."""
+    """Return one row per cell and load: trials, answers (of all trials), fewest_answers (of one trial), the median over
+    trials of each quantile in ms (of max_ms the highest), and measured_in."""
     found = latencies(run)
     groups = found.groupby([*run.levels, "at"], sort=True, dropna=False)
     table = groups.agg(
@@ -65,7 +65,7 @@ def latency_cells(run: Run) -> pd.DataFrame:
 
 
 def too_few_answers(run: Run) -> str:
-    """Return a sentence on the trials that have no p99.9, with how many answers they had; empty where all have it, or
+    """Return a sentence on the loads without a p99.9 and their numbers of answers; empty if every load has one or
     nothing was timed."""
     found = latencies(run)
     few = found[found["p999_ms"].isna() & found["n"].gt(0)]["n"]

@@ -198,8 +198,8 @@ def _compiled() -> _Compiled | None:
 
 
 def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
-    """The rows of `limits`, each with its cost, in the unit of the page what a busy core carried (``shown``), and
-    whether roles share CPUs (``shared``). ``prices``: of `costs`."""
+    """Return the rows of `limits`, each with its cost (from ``prices``, see `costs`), the rate per busy core in the
+    page's unit (``shown``), and whether roles share CPUs (``shared``)."""
     shared = prices["gateway_cores"].isna()
     costs_of = {name: prices[name] for name in ("bps_a_busy_core", *COUNTED)}
     shown = [load.shown(price) for load, price in zip(run.loads, prices["bps_a_busy_core"], strict=True)]
@@ -208,7 +208,7 @@ def _limited(run: Run, prices: "pd.DataFrame") -> list[dict[Any, Any]]:
 
 
 def _round_trips(run: Run) -> list[dict[Any, Any]]:
-    """The rows of `latency_cells`, by cores and tunnels; none of a run that timed no round trips."""
+    """Return the rows of `latency_cells` by cores and tunnels; the list is empty if no round trips were timed."""
     if not run.counts_packets and not timed_beside_traffic(run):
         return []
     return latency_cells(run).sort_values(["cores", "tunnels"], kind="stable").to_dict("records")

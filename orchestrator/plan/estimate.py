@@ -76,17 +76,18 @@ def trial_seconds(trial: Trial, lessons: Lessons) -> float:
 def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) -> Estimate:
     """Return the estimate of one block, or of its first ``rounds`` rounds."""
     loads, loaded, trials, seconds = 0, NO_VARIANT, 0, lessons.prepare_s
-    known: dict[Cell, float] = {}  # all trials of a cell have the same traffic
+    known: dict[tuple[int, int], tuple[float, str]] = {}  # a cell's trials share both objects, and take equally long
     for trial in block.trials:
         if rounds is not None and trial.round > rounds:
             break
         trials += 1
-        levels = trial.levels
-        if levels not in known:
-            known[levels] = trial_seconds(trial, lessons)
-        seconds += known[levels]
-        loads += levels.variant not in (loaded, NO_VARIANT)
-        loaded = levels.variant
+        same = (id(trial.levels), id(trial.traffic))
+        found = known.get(same)
+        if found is None:
+            found = known[same] = trial_seconds(trial, lessons), trial.levels.variant
+        seconds += found[0]
+        loads += found[1] not in (loaded, NO_VARIANT)
+        loaded = found[1]
     return Estimate(seconds, trials, 1, loads, round(lessons.trial_bytes * trials))
 
 

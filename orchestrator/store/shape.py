@@ -86,7 +86,7 @@ _LOAD = {
     **dict.fromkeys(("rate_pps", "received_bytes"), Maybe(float)),
     "drops": Maybe(Each(float)),
 }
-# Of the probes of an attempt, or of one load of a packet generator: what the CPUs did.
+# CPU times and energy, in the probes of an attempt or of one load of a packet generator.
 _PROBED = {
     "window_s": Maybe(float),
     "per_cpu": Maybe([{"cpu": int, "role": Maybe(str), "host": Maybe(str), "cycles": Maybe(int), **_CPU_TIMES}]),

@@ -199,7 +199,7 @@ def test_where_packets_were_lost_is_evidence_and_waiting_is_told() -> None:
     cell, _ = OF_PACKETS["one computer for all, with a generator that waits"]
     why = " ".join(limit_of(replace(cell, packets=replace(PACKETS, places={"gateway-a/wg1 full": 0.9}))).why)
     assert "At 1020 kpps that arrived, 2.00% was lost, 90% of it at gateway-a: wg1 full." in why
-    assert "keeps its own while it waits" in why
+    assert "spins while it waits" in why
     assert not parts_of(cell)  # busy time that is waiting is no packet's cost
     closed, _ = OF_PACKETS["one computer for all, in a closed loop"]
     assert sum(part.ns for part in parts_of(closed)) == pytest.approx(1.99e9 / 1.02e6)
@@ -336,4 +336,4 @@ def test_explain_takes_the_cpus_of_a_packet_rate_from_the_load_that_lost_too_muc
     assert "kpps" in told
     assert "differs (closed loop and losses), so there is no ratio" in told
     assert run_command(["explain", path]) == 0
-    assert "Cells without a rate for each busy core" in capsys.readouterr().out
+    assert "Cells without a rate per busy core" in capsys.readouterr().out

@@ -40,8 +40,10 @@ def height_pt(run: Run, found: Mapping[Cell, Limit]) -> float:
 
 
 def draw(axes: "Axes", run: Run, found: Mapping[Cell, Limit], places: Mapping[Any, float], column: str) -> None:
-    """The letters of the cells whose levels of ``column`` have a place on the x axis; rows from the top in the order of
-    variants. Each carries its limit and the evidence."""
+    """Draw the letters of the cells whose level of ``column`` has a place on the x axis.
+
+    The rows are in the order of variants, from the top. Each letter carries the limit and the evidence.
+    """
     names = _variants(run, found)
     for key, limit in found.items():
         level = key[column]

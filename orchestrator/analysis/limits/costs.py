@@ -20,7 +20,7 @@ class Part:
     """The CPU time per packet at one place: a role (or a host that roles share), in softirqs ("softirq") or not
     ("other").
 
-    ``ns``: nanoseconds for each packet of the load's `packet_bytes` that arrived.
+    ``ns``: nanoseconds per packet, of the load's `packet_bytes`, that arrived.
     """
 
     group: str
@@ -29,9 +29,11 @@ class Part:
 
 
 def parts_of(load: Load) -> list[Part]:
-    """Return the CPU time of a packet by role and kind, in the path's order; together they are all the time that CPUs
-    of the path worked. A packet generator's own CPUs are left out, and so is all where roles share CPUs with one that
-    waits (see `Load.counts_waiting`)."""
+    """Return the CPU time per packet by role and kind, in the path's order.
+
+    The sum is all busy time of the path's CPUs, without those of a packet generator. The list is empty if roles share
+    CPUs with a packet generator that waits (see `Load.counts_waiting`).
+    """
     found: list[Part] = []
     for group in () if load.counts_waiting else load.sampled:
         for kind, cpus in (("other", group.total - group.softirqs), ("softirq", group.softirqs)):
@@ -40,22 +42,23 @@ def parts_of(load: Load) -> list[Part]:
 
 
 def packet_ns(throughput_bps: float, packet_bytes: float = INNER_PACKET_BYTES) -> float:
-    """Return the time that a packet takes at a throughput in bit/s, in nanoseconds."""
+    """Return the duration in nanoseconds of a packet at a throughput in bit/s."""
     return 1e9 * 8 * packet_bytes / throughput_bps
 
 
 def costs(run: Run) -> pd.DataFrame:
     """Return one row per cell whose CPUs were sampled.
 
-    Columns: the levels; n (trials); throughput_bps (median); busy_cores, how many CPUs' worth of time the whole path
-    took (generator and server with it), and gateway_cores of the two gateways alone (NaN where roles share CPUs);
-    bps_a_busy_core, throughput by gateway_cores, by busy_cores where roles share CPUs; ns_a_packet, the same CPU time
-    in nanoseconds for each packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
-    energy of the processors of the hosts that have these CPUs, whatever else ran on them, for each Gbit of throughput:
-    medians over trials, NaN where they could not be read; measured_in.
+    Columns: the levels; n (trials); throughput_bps (median); busy_cores, the CPU time of the whole path, including
+    generator and server, as a number of CPUs, and gateway_cores, that of the two gateways alone (NaN if roles share
+    CPUs); bps_a_busy_core, throughput per gateway core, or per busy core if roles share CPUs; ns_a_packet, the same CPU
+    time in nanoseconds per packet of 1420 bytes; cycles_a_packet, the cycles of the same CPUs, and joules_a_gbit, the
+    energy of the processors of the hosts with these CPUs, including whatever else ran on them, per Gbit of throughput:
+    medians over trials, NaN if they could not be read; measured_in.
 
-    Of packet rates all throughput is that of IP packets, and a packet has the size that was sent. The costs are NaN
-    where roles share CPUs with a generator that waited between packets, since its waiting counts as busy time.
+    For packet rates, throughput is that of IP packets, and ns_a_packet and cycles_a_packet are per packet of the size
+    that was sent. Costs are NaN if roles share CPUs with a packet generator that waited between packets, because its
+    waiting counts as busy time.
     """
     rows: list[dict[str, Any]] = []
     counted = _counted(run)

@@ -17,10 +17,10 @@ from orchestrator.spec import Cell
 KINDS = {"softirq": "softirqs", "other": "processes and threads"}
 _HEADS = {"cycles_a_packet": "cycles per packet", "joules_a_gbit": "J per Gbit"}
 WAITING = (
-    "Cells without a rate for each busy core: the packet generator shares their CPUs and keeps its own while it waits "
-    "for the next packet, so that busy time is not the cost of packets."
+    "Cells without a rate per busy core: the packet generator shares their CPUs and spins while it waits for the next "
+    "packet, so busy time is not the cost of packets."
 )
-_BAR = 20  # characters of a bar that is full
+_BAR = 20  # characters of a full bar
 
 
 def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
@@ -98,7 +98,7 @@ def explain_run(run: Run) -> Iterator[str]:
 
 
 def no_samples(run: Run) -> str:
-    """Why nothing can be explained."""
+    """Return the reason why nothing can be explained."""
     return "No cell of this run has a valid trial with samples of its CPUs."
 
 
@@ -131,17 +131,17 @@ def _one(run: Run, load: Load) -> Iterator[str]:
 
 
 def _while(load: Load) -> str:
-    """At which load CPUs were sampled, where that is not the rate that counts."""
+    """Return the load at which CPUs were sampled, if packets were lost there; otherwise an empty string."""
     if load.packets is None or not load.packets.loss_ratio:
         return ""
     return f" while {load.shown(load.carried_bps):.4g} kpps arrived and {load.packets.loss_ratio:.2%} was lost"
 
 
 def _cost(load: Load) -> Iterator[str]:
-    """The CPU time of a packet by role."""
+    """Yield lines on the CPU time per packet by role."""
     cost = {(part.group, part.kind): part.ns for part in parts_of(load)}
     if not cost:
-        yield "  What a packet costs cannot be told: the generator shares these CPUs, and its waiting counts as busy."
+        yield "  The cost of a packet is unknown: the generator shares these CPUs, and its waiting counts as busy."
         return
     path = "the whole path" if load.packets is None or load.shared else "the path behind the generator"
     yield f"  a packet of {load.packet_bytes:.0f} bytes: {sum(cost.values()):,.0f} ns of CPU time on {path}"
@@ -194,7 +194,7 @@ def _bar(group: Group) -> str:
 
 
 def _difference(load: Load, against: Load) -> Iterator[str]:
-    """What differs between two cells, the largest part first."""
+    """Yield lines on the differences between two cells, the largest part first."""
     yield _ratio(load, against)
     one, other = limit_of(load), limit_of(against)
     yield f"  {_both_limits(one, other)}"
@@ -211,7 +211,7 @@ def _difference(load: Load, against: Load) -> Iterator[str]:
 
 
 def _ratio(load: Load, against: Load) -> str:
-    """The sentence on two rates; of packets there is no ratio where they are bounded in different ways."""
+    """Return the sentence on the ratio of two rates, or on why packet rates bounded in different ways have none."""
     one, other = (cell.packets.bounded_by if cell.packets else "" for cell in (load, against))
     if one != other:
         kinds = f"{one or 'a given rate'} and {other or 'a given rate'}"
@@ -237,7 +237,7 @@ def _both_limits(one: Limit, other: Limit) -> str:
 
 
 def _median_trial(run: Run, load: Load) -> str:
-    """The folder of the trial whose rate is nearest to the cell's median; "" without one."""
+    """Return the folder of the trial whose rate is nearest to the cell's median; empty without one."""
     column = run.quantity.column
     rows: list[dict[Any, Any]] = run.measured.to_dict("records")
     if run.counts_packets:

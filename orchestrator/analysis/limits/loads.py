@@ -45,15 +45,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Packets:
-    """What is known of the load of packets during which the CPUs of a cell were sampled: where a search found a rate
-    that lost too much, the load at the lowest of these, else the load at the rate that counts.
+    """The facts about the packets sent while the CPUs of a cell were sampled.
 
-    ``bytes``: the mean size of an IP packet in the tunnel. ``arrived_pps``: the packets/s that reached the server
-    meanwhile. ``loss_ratio``: the share of the sent packets that did not, and ``lost``: by role, the share of these
-    that found no room before or at it; empty where nothing was lost or no place is known. ``places``: the same by the
-    kernel's counter, as ROLE/COUNTER, the largest share first. ``bounded_by``: as `orchestrator.analysis.packets` has
-    it, "" where a rate was given. ``waits``: whether the generator had time to wait between two packets. It does not
-    leave its CPU while it waits, so that the CPU counts as busy.
+    They describe the lowest load that lost too much, if a search found one, and otherwise the load at the cell's rate.
+
+    ``bytes``: the mean size of an IP packet in the tunnel. ``arrived_pps``: packets/s that reached the server.
+    ``loss_ratio``: the share of the sent packets that did not reach it. ``lost``: the share of the lost packets by the
+    role that had no room for them; empty if nothing was lost or the place is unknown. ``places``: the same by counter
+    of the kernel, as ROLE/COUNTER, the largest share first. ``bounded_by``: see `orchestrator.analysis.packets`; empty
+    if the spec gave the rate. ``waits``: whether the generator had time to wait between packets. It spins while it
+    waits, so its CPU counts as busy.
     """
 
     bytes: float
@@ -69,13 +70,13 @@ class Packets:
 class Load:
     """The facts about one cell: its throughput, reference values, and its CPUs by role, in the path's order.
 
-    ``baseline_bps``: what passed without a tunnel, ``offered_bps``: what the sender was told to send at most,
-    ``link_bps``: what the link between the gateways carries in all directions of the traffic together, in bits of its
-    frames; each None where unknown. ``frame_overhead``: how many bits the link carries for each bit of
-    ``throughput_bps``. ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator
-    not to be the limit. ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the trials that the
-    medians are of. ``seen``: by group, what the cell's profile saw; empty where it was not profiled. ``packets``: of a
-    cell whose packets were counted; its rates are those of their IP packets.
+    ``baseline_bps``: the throughput without a tunnel; ``offered_bps``: the highest rate that the sender was told to
+    send; ``link_bps``: the capacity of the link between the gateways, for all directions of the traffic together, in
+    bits of its frames; each None if unknown. ``frame_overhead``: bits on the link per bit of ``throughput_bps``.
+    ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator not to be the limit.
+    ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the number of trials behind the medians.
+    ``seen``: the observations of the cell's profile, by group; empty if it was not profiled.
+    ``packets``: the facts about packets if packets were counted, in which case all rates are those of IP packets.
     """
 
     key: Cell
@@ -93,17 +94,17 @@ class Load:
 
     @property
     def packet_bytes(self) -> float:
-        """The bytes of a packet that costs are given for: of the packets that were counted, else of a full segment."""
+        """Return the packet size in bytes that costs refer to: of the counted packets, or of a full TCP segment."""
         return INNER_PACKET_BYTES if self.packets is None else self.packets.bytes
 
     @property
     def carried_bps(self) -> float:
-        """What arrived while the CPUs were sampled, in bit/s."""
+        """Return the rate in bit/s that arrived while the CPUs were sampled."""
         return self.throughput_bps if self.packets is None else self.packets.arrived_pps * 8 * self.packets.bytes
 
     @property
     def unit(self) -> str:
-        """The unit of `shown`: Gbit/s, or kpps where packets were counted."""
+        """Return the unit of `shown`: Gbit/s, or kpps if packets were counted."""
         return "Gbit/s" if self.packets is None else "kpps"
 
     def shown(self, bps: float) -> float:
@@ -112,13 +113,13 @@ class Load:
 
     @property
     def counts_waiting(self) -> bool:
-        """Whether the busy time of the groups has time in it for which a packet generator only waited."""
+        """Return whether the busy time of the groups includes the waiting of a packet generator."""
         return self.shared and self.packets is not None and self.packets.waits
 
     @property
     def sampled(self) -> tuple[Group, ...]:
-        """The groups whose busy time is that of work: all but the client's where it generates packets, since its CPUs
-        count as busy while it waits."""
+        """Return the groups whose busy time is work. The client is not one of them if it generates packets, because
+        its CPUs count as busy while it waits."""
         if self.packets is None:
             return self.groups
         return tuple(group for group in self.groups if group.name != "client")
@@ -128,7 +129,7 @@ class Load:
         return next((group for group in self.groups if group.name == name), None)
 
 
-INNER_PACKET_BYTES = DEFAULT_MTU  # what a full TCP segment fills
+INNER_PACKET_BYTES = DEFAULT_MTU  # the size of a packet with a full TCP segment
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
@@ -176,8 +177,10 @@ def loads(run: Run) -> list[Load]:
 
 
 def groups_of(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
-    """Return the groups of CPUs that ``column`` names, medians over trials by rank. ``trials``: of each the rows of its
-    CPUs, which have ``busy`` and ``softirq`` as shares."""
+    """Return the groups of CPUs given by ``column``, as medians over trials by rank.
+
+    ``trials``: for each trial, the rows of its CPUs with the shares ``busy`` and ``softirq``.
+    """
     ranked: dict[str, list[list[tuple[float, float]]]] = {}
     for rows in trials:
         mine: dict[str, list[tuple[float, float]]] = {}
@@ -194,7 +197,7 @@ def groups_of(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, .
 
 
 def busy_share(cpu: Mapping[Any, Any]) -> float:
-    """Return the share of its time for which a CPU was busy. ``cpu``: a row of `Run.per_core`."""
+    """Return the share (0 to 1) for which a CPU was busy; ``cpu`` is a row of `Run.per_core`."""
     return float(min(1.0, max(0.0, 1 - cpu["idle"] - cpu["iowait"] - cpu["steal"])))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How busy CPUs were at the rate of packets that a cell was measured at, and where packets were lost there."""
+"""The CPU load of each role at the packet rate of each cell, and the places where packets were lost."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -13,9 +13,9 @@ from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, packet_
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU
 
-_FRAME_BYTES = 74  # what WireGuard (60, over IPv4) and Ethernet (14) add to a padded packet
-_IMIX_BYTES = (7 * 64 + 4 * 576 + 1420) / 12  # where a run did not count bytes
-# A link loses what the role behind it had no room for.
+_FRAME_BYTES = 74  # WireGuard (60, over IPv4) and Ethernet (14) around a padded packet
+_IMIX_BYTES = (7 * 64 + 4 * 576 + 1420) / 12  # for runs without counts of bytes
+# A packet counted as lost by a link found no room at the role behind it.
 _BEHIND = {"client": "gateway-a", "gateway-a": "gateway-b", "gateway-b": "server"}
 
 Attempt = Mapping[str, Any]
@@ -24,8 +24,9 @@ Attempt = Mapping[str, Any]
 def packet_loads(run: Run) -> list[Load]:
     """Return the load of every cell of a run of packet rates, in the order of `orchestrator.analysis.cells`.
 
-    CPUs are those of the load just above the rate that was found, which lost too much; where no load did, and where a
-    rate was given, those of the load at the rate itself. Of a search with several goals the first of `goals` counts.
+    CPU times are from the load just above the rate that was found, which lost too many packets. If no load lost too
+    many, or the spec gave the rate, they are from the load at that rate. If a search has several goals, the first of
+    `goals` counts.
     """
     goal = goals(run)[0]
     traffic, profiled = traffic_of(run), seen(run)
@@ -73,7 +74,7 @@ def packet_loads(run: Run) -> list[Load]:
 
 
 def _sampled(attempt: Attempt, goal: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the probes of the load that tells what a trial was limited by, and that load; {} where none was stored."""
+    """Return the probes of the load that shows the limit of a trial, and that load; each is empty if not stored."""
     probes, measurements = attempt.get("probes") or {}, attempt.get("measurements") or {}
     bounds = (probes.get("bounds") or {}).get(goal) or {}
     side = next((side for side in ("upper", "lower") if bounds.get(side)), None)
@@ -88,7 +89,7 @@ def _sampled(attempt: Attempt, goal: str) -> tuple[Mapping[str, Any], Mapping[st
 
 
 def _packets(key: Cell, row: Mapping[Any, Any], loads: Sequence[Mapping[str, Any]]) -> Packets:
-    """Return what is known of the loads of a cell together. ``row``: of `packet_cells`; ``loads``: one a trial."""
+    """Return the facts about a cell from its row of `packet_cells` and one load per trial."""
     counted = [load for load in loads if load and load["received"] > 0 and load["received_pps"] > 0]
     octets = sum(load.get("received_bytes") or 0 for load in counted)
     size = key.packet_size if isinstance(key.packet_size, int) and key.packet_size > 0 else _IMIX_BYTES
@@ -110,28 +111,29 @@ def _packets(key: Cell, row: Mapping[Any, Any], loads: Sequence[Mapping[str, Any
         lost=dict(sorted(roles.items(), key=lambda item: -item[1])),
         places=dict(sorted(places.items(), key=lambda item: -item[1])),
         bounded_by=bounded_by,
-        waits=bounded_by not in (CLOSED_LOOP, GENERATOR) and not _is_as_fast_as_it_can(loads),
+        waits=bounded_by not in (CLOSED_LOOP, GENERATOR) and not _is_unlimited(loads),
     )
 
 
-def _is_as_fast_as_it_can(loads: Sequence[Mapping[str, Any]]) -> bool:
+def _is_unlimited(loads: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the generator sent as fast as it could, without a rate."""
     return bool(loads) and all("rate_pps" in load and load["rate_pps"] is None for load in loads)
 
 
 def _without_room(place: str) -> str:
-    """Return the role that had no room for the packets that a counter, ROLE/COUNTER, has."""
+    """Return the role that had no room for the packets of a counter, given as ROLE/COUNTER."""
     role, _, counter = place.partition("/")
     return _BEHIND.get(role, role) if counter.endswith(" link") else role
 
 
 def _asked_pps(traffic: Mapping[str, Any], key: Cell) -> float | None:
-    """Return the most that the spec lets the generator send, in packets/s; None where that is as fast as it can."""
+    """Return the highest rate that the spec allows the generator, in packets/s; None if it is unlimited."""
     search = traffic.get("search")
     asked = search.get("max_rate_pps") if search else key.get("traffic.rate", traffic.get("rate"))
     return float(asked) if isinstance(asked, int | float) and asked > 0 else None
 
 
 def _frame_overhead(packet_bytes: float) -> float:
-    """Return the bits of Ethernet frames on the link between the gateways for each bit of IP packets in a tunnel."""
+    """Return the bits of Ethernet frames on the link between the gateways per bit of IP packets in a tunnel."""
     padded = min(float(DEFAULT_MTU), -(-packet_bytes // 16) * 16)
     return (max(padded, packet_bytes) + _FRAME_BYTES) / packet_bytes

@@ -23,8 +23,8 @@ MUCH_SPINNING = 0.25  # share of a role's busy time spent waiting for locks from
 WHOLE_LINK = 0.96
 NEARLY_WHOLE_LINK = 0.85  # share of a link's rate that a short window may count although the link was always full
 WHOLE_OFFER = 0.98
-MOST_LOST = 0.5  # of the lost packets: the share that found no room at a role, which makes it the one to look at first
-NEARLY_ALL_LOST = 0.9  # the share with which no other role is a suspect
+MOST_LOST = 0.5  # share of the lost packets that found no room at a role, from which it is the first suspect
+NEARLY_ALL_LOST = 0.9  # the same, from which it is the only suspect
 
 SURELY, PROBABLY = "surely", "probably"
 
@@ -117,20 +117,22 @@ def _outside(load: Load) -> Limit | None:
     baseline = load.baseline_bps
     if baseline and is_generator_bound(load.key, rate / baseline, load.baseline_headroom):
         why = f"It carried {rate / baseline:.0%} of what passes without a tunnel, {_rate(load, baseline)}."
-        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # all that was offered without a tunnel too
+        if load.offered_bps and baseline >= WHOLE_OFFER * load.offered_bps:  # which passes without a tunnel
             return Limit(OFFERED, "client", PROBABLY, (why,), _more_offered(load))
         gateways = [group for group in _gateways(load) if group.mean >= NEARLY]
         sure = PROBABLY if gateways and not load.shared else SURELY
         return Limit(GENERATOR, "client", sure, (why,), "a faster generator and server, or more CPUs for them")
     if load.packets is not None and load.packets.bounded_by == HIGHEST_LOAD and not load.shared:
-        why = "Nothing was lost at the highest load, and it is not known what passes without a tunnel."
+        why = "Nothing was lost at the highest load, and the rate without a tunnel is unknown."
         return Limit(GENERATOR, "client", PROBABLY, (why,), "a faster generator, or more CPUs for it")
     return None
 
 
 def _share_of_link(load: Load) -> float:
-    """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known. Of packets it is
-    what arrived just above the rate that was found: the link is full there."""
+    """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known.
+
+    For a packet rate it is the share at the load just above that rate, where the link is full.
+    """
     carried_bps = max(load.throughput_bps, load.carried_bps)
     return carried_bps * load.frame_overhead / load.link_bps if load.link_bps else 0.0
 
@@ -155,9 +157,9 @@ _OF_ROLE = {"client": GENERATOR, "server": RECEIVER}
 
 
 def _busy_cpus(load: Load) -> Limit | None:
-    """CPUs without time left: all of a group, or one of several."""
+    """Return the limit if CPUs have no time left: all of a group, or one of several."""
     whole = [group for group in load.sampled if group.mean >= NEARLY]
-    # One of several: busy, while another has time.
+    # One of several: busy while another has time left.
     single = [g for g in load.sampled if g not in whole and g.busy[0] >= NEARLY and g.busy[0] - g.busy[-1] >= APART]
     lost = load.packets.lost if load.packets else {}
     suspects = sorted(whole + single, key=lambda group: _order(group, group in whole, lost))
@@ -167,7 +169,7 @@ def _busy_cpus(load: Load) -> Limit | None:
     level = _pressure(first, first in whole)
     close = [group for group in suspects[1:] if _pressure(group, group in whole) >= min(NEARLY + 0.04, level)]
     if lost.get(first.name, 0.0) >= NEARLY_ALL_LOST:
-        close = []  # the others took all that came to them
+        close = []  # the others lost almost nothing
     elsewhere = not load.shared and lost and lost.get(first.name, 0.0) < MOST_LOST
     sure = SURELY if level >= SATURATED and not (close or elsewhere or load.counts_waiting) else PROBABLY
     why = [_described(first)] + [f"Near its end too: {_described(group, False)}" for group in close]
@@ -178,12 +180,12 @@ def _busy_cpus(load: Load) -> Limit | None:
 
 
 def _order(group: Group, whole: bool, lost: Mapping[str, float]) -> tuple[bool, float]:
-    """What losses point at comes first, and then what has the least time left."""
+    """Return the sort key of suspects: first where most packets were lost, then the least time left."""
     return lost.get(group.name, 0.0) < MOST_LOST, -_pressure(group, whole)
 
 
 def _of_packets(load: Load) -> list[str]:
-    """What is to be known of a load of packets beside its CPUs, a sentence each."""
+    """Return sentences on where packets were lost and on a generator that shares CPUs; none without packets."""
     if load.packets is None:
         return []
     said = []
@@ -192,7 +194,7 @@ def _of_packets(load: Load) -> list[str]:
         offered = f"At {load.shown(load.carried_bps):.4g} kpps that arrived, {load.packets.loss_ratio:.2%} was lost"
         said.append(f"{offered}, {share:.0%} of it at {place.replace('/', ': ')}.")
     if load.counts_waiting:
-        said.append("The generator shares these CPUs and keeps its own while it waits, which counts as busy.")
+        said.append("The generator shares these CPUs and spins while it waits, which counts as busy.")
     return said
 
 

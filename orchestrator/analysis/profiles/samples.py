@@ -15,7 +15,7 @@ from orchestrator.plan import PROFILE
 from orchestrator.spec import Cell
 from orchestrator.store.reading import parse_json, read_attempts
 
-_WHOLE_WINDOW = 0.9  # the share of a window that ticks count where none are lost
+_WHOLE_WINDOW = 0.9  # share of a window that counters cover if no ticks are lost
 _NOT_BUSY = ("idle", "iowait", "steal")
 
 
@@ -36,10 +36,10 @@ class Stack:
 class Profile:
     """The samples of the CPUs in the profiled trial of a cell.
 
-    ``folder``: of the attempt; ``seconds``: for which samples were taken; ``busy_s``: how long the CPUs were busy
-    meanwhile by the counters of /proc/stat, all together; ``lost_s``: what samples stood for that found no room;
-    ``source``: lab kernel or perf; ``shared``: whether roles share CPUs; ``packet_bytes``: the bytes of a packet that
-    costs are given for: of a full segment of TCP, or the mean of the packets that a generator sent.
+    ``folder``: the folder of the attempt; ``seconds``: the duration of sampling; ``busy_s``: the busy time of all CPUs
+    meanwhile, by the counters of /proc/stat; ``lost_s``: the time represented by samples for which there was no room;
+    ``source``: lab kernel or perf; ``shared``: whether roles share CPUs; ``packet_bytes``: the packet size in bytes
+    that costs refer to, which is that of a full TCP segment, or the mean of the packets that a generator sent.
     """
 
     key: Cell
@@ -120,11 +120,11 @@ def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
 
 
 def _busy_s(cpu: Mapping[str, Any], window_s: float) -> float:
-    """For how long a CPU was busy in the measured window.
+    """Return the time for which a CPU was busy in the measured window, in seconds.
 
-    Idle time is left out of it: what a CPU does in a softirq that interrupts its idling can be counted as idle too.
-    But where the counters miss much of the window, since the computer ran something else when ticks were due, what
-    they have stands for all of it.
+    Idle time is not part of it, although work in a softirq that interrupts an idle CPU can be counted as idle too. If
+    the counters cover much less than the window, because the computer ran something else when ticks were due, they are
+    scaled to the whole window.
     """
     spent = {kind: max(0.0, cpu.get(f"{kind}_s") or 0.0) for kind in CPU_KINDS}
     counted = sum(spent.values())

@@ -13,7 +13,7 @@ GENERATOR, FORWARDING, ENCRYPT, TRANSMIT = "generator", "forwarding", "encrypt",
 DECRYPT, POLL, SERVER, ENDS = "decrypt", "poll", "server", "generator or server"
 SCHEDULING, OTHER, WAITING, IDLE = "scheduling", "other", "generator waits", "idle"
 STAGES = (GENERATOR, FORWARDING, ENCRYPT, TRANSMIT, DECRYPT, POLL, SERVER, ENDS, SCHEDULING, OTHER, WAITING, IDLE)
-NO_WORK = (WAITING, IDLE)  # stages that are no part of what a packet costs
+NO_WORK = (WAITING, IDLE)  # stages that are not part of the cost of a packet
 USER = "[user]"
 _HOST = "[host]"  # the frame of host functions that User-Mode Linux calls, such as sleeping
 _GENERATORS = ("iperf3", "kpktgend")  # prefixes of the names of tasks that generate or receive traffic
@@ -57,17 +57,17 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
 )
 
 
-# What pktgen calls until the next packet is due (spin in net/core/pktgen.c): it keeps its CPU for less than 0.1 ms.
+# What pktgen calls until the next packet is due (spin in net/core/pktgen.c). It spins if that takes below 0.1 ms.
 _PKTGEN, _WAITS = ("pktgen_xmit", "pktgen_thread_worker"), ("spin", "ktime_get")
 
 
 def stage_of(role: str, task: str, calls: Sequence[str]) -> str:
     """Return the stage of a call chain, one of STAGES.
 
-    ``role``: whose CPU it ran on, "" where roles share CPUs; ``task``: the name of the process or kernel thread;
-    ``calls``: functions, the outermost first. On CPUs of the client alone everything but sleep is the generator, on
-    those of the server the server, but for a packet generator that only waits. Where roles share CPUs, programs cannot
-    be told apart by their names.
+    ``role``: the CPU's role, or empty if roles share CPUs; ``task``: the name of the process or kernel thread;
+    ``calls``: functions, the outermost first. On CPUs of the client alone, everything but sleep is the generator, and
+    on those of the server the server; a packet generator that waits is a stage of its own. If roles share CPUs, the
+    programs of client and server cannot be distinguished by name.
     """
     names = [_plain(name) for name in calls]
     innermost = next((name for name in reversed(names) if name != _HOST), "")
@@ -84,7 +84,7 @@ def stage_of(role: str, task: str, calls: Sequence[str]) -> str:
 
 
 def _waits(calls: Sequence[str]) -> bool:
-    """Whether a chain is that of a packet generator that waits for the time of its next packet."""
+    """Return whether a call chain is that of a packet generator that waits until its next packet is due."""
     place = max((at for at, name in enumerate(calls) if name in _PKTGEN), default=None)
     return place is not None and len(calls) > place + 1 and calls[place + 1] in _WAITS
 

@@ -32,8 +32,8 @@ def covered(profile: Profile) -> float:
 
 
 def ns_a_packet(profile: Profile) -> dict[str, float]:
-    """{stage: nanoseconds of CPU time per packet of the profile's size that arrived}, without idle and without the time
-    for which a packet generator waited."""
+    """Return {stage: nanoseconds of CPU time per packet that arrived, of the profile's size}, without idle time and
+    without the waiting of a packet generator."""
     each = packet_ns(profile.throughput_bps, profile.packet_bytes) / profile.seconds
     return {stage: seconds * each for stage, seconds in stages_of(profile).items() if stage not in NO_WORK}
 
@@ -41,10 +41,10 @@ def ns_a_packet(profile: Profile) -> dict[str, float]:
 def stages(run: Run) -> pd.DataFrame:
     """Return one row per profiled cell and stage.
 
-    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (for each 1420 bytes that
-    arrived, or each packet that a generator sent and that arrived; NaN of idle and of a generator that waits); share
-    (of all stages with a cost, 0 to 1); busy_s (of all CPUs in the same window, by /proc/stat); covered (the sum of all
-    stages but idle as a share of it); measured_in.
+    Columns: the levels; stage; seconds (of CPU time in the profiled window); ns_a_packet (per 1420 bytes that arrived,
+    or per packet if a generator sent packets; NaN for idle and for a generator that waits); share (of all stages with a
+    cost, 0 to 1; NaN for the same stages); busy_s (of all CPUs in the same window, by /proc/stat); covered (the sum of
+    all stages but idle as a share of it); measured_in.
     """
     rows: list[dict[str, Any]] = []
     for profile in run.profiles:

@@ -101,9 +101,9 @@ def offer(
 ) -> Load:
     """Offer one load over tunnels that are ready for about ``duration_s``; ``rate_pps`` None: as fast as possible.
 
-    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: the
-    spec's probes run beside it; ``profiled``: what CPUs run is sampled meanwhile, and stored as profile.json. Counters
-    are read before the load, and after the packets in flight have arrived. A generator that cannot keep the rate sends
+    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: whether
+    the spec's probes run meanwhile; ``profiled``: whether CPUs are profiled meanwhile, into profile.json. Counters are
+    read before the load, and after the packets in flight have arrived. A generator that cannot keep the rate sends
     less: compare ``offered_pps``. Raises AgentFailure if nothing could be sent, TestbedError if a host does not answer.
     """
     testbed, agents, placement = attempt.testbed, attempt.testbed.agents, attempt.placement

@@ -70,10 +70,13 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
 
 
 def _profile(attempt: Attempt, loads: Loads, rate_pps: float | None) -> None:
-    """Offer one load more, at the rate that was given or found (None: as fast as it can), while what CPUs run is
-    sampled; the outcome gets it as ``profiled_load``, and its probes. Raises AgentFailure where no rate was found."""
+    """Offer one more load, at the rate that was given or found, with profiling on.
+
+    ``rate_pps``: None for as fast as the generator can. The load and its probes are stored as ``profiled_load``. Raises
+    AgentFailure if no rate was found.
+    """
     if rate_pps == 0:
-        raise AgentFailure("No rate was found to profile at: too much was lost at the least load already.")
+        raise AgentFailure("No rate was found to profile at: even the lowest load lost too many packets.")
     load = loads.offer(rate_pps, attempt.trial.traffic.duration_s, profiled=True)
     attempt.outcome.measurements["profiled_load"] = load.to_json()
     attempt.outcome.probes["profiled_load"] = dict(load.probes)
