@@ -59,7 +59,7 @@ readable(run, packets.packet_cells(run))
 readable(run, run.limits()[["variant", "cores", "tunnels", "packet_size", "limit", "why"]])
 
 # %% [markdown]
-# The cost of a packet by stage, if the spec asked for profiles (`trace: profile`).
+# The cost of a packet by stage, if the spec asks for profiles (`probes: {profile: trial}`).
 
 # %%
 if run.profiles:

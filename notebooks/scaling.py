@@ -107,7 +107,7 @@ show(figures.per_core_load(run))
 show(figures.packet_cost(run))
 
 # %% [markdown]
-# The same by stage, where the spec asked for profiles (`trace: profile`).
+# The same by stage, if the spec asks for profiles (`probes: {profile: trial}`).
 
 # %%
 if run.profiles:

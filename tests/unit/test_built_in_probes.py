@@ -93,7 +93,7 @@ def test_a_probe_of_the_same_name_with_a_command_is_the_user_s_own(tmp_path: Pat
         (IPERF3 % "" + "probes: {latency: {at: [50%]}}", r"the trial's own traffic"),
         (IPERF3 % "" + "probes: {latency: trial}", r"4:19: probes\.latency: trial is not valid"),
         (IPERF3 % "" + "tiers: {t: {probes: {latency: {rat: 1}}}}", r'"tiers\.t\.probes\.latency\.rat"'),
-        (SEARCH % "" + "probes: {polls: trial}", r"4:10: Polls and profiles need the tool iperf3"),
+        (SEARCH % "" + "probes: {polls: trial}", r"4:10: Polls are recorded only with the tool iperf3"),
         (FACTORS % "" + "probes: {latency: {}}", r'"traffic" is missing'),
     ],
 )

@@ -179,7 +179,7 @@ def test_profiles_enter_no_median_and_most_runs_have_none(tmp_path: Path) -> Non
     assert "profiled" not in render(plain, tmp_path, [])
     assert write_profiles(plain, tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
-    assert "trace: profile" in figures.packet_stages(plain).caption
+    assert "probes: {profile: trial}" in figures.packet_stages(plain).caption
 
 
 def test_the_profile_of_a_packet_rate_is_of_a_load_of_its_own_and_costs_are_of_its_packets(tmp_path: Path) -> None:

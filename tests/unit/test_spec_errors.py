@@ -71,7 +71,7 @@ def test_a_good_spec_of_packets(tmp_path: Path) -> None:
         ("rate:", "streams: 2, rate:", 7, 25, "is only for the tool iperf3"),
         ("[64,", "[63,", 6, 17, "from 64 to 1420, or imix"),
         ("tiers:", "topology: gateway-to-gateway\ntiers:", 8, 1, "Use the topology site-to-site"),
-        ("tiers:", "trace: polls\ntiers:", 8, 1, "Use trace: profile"),
+        ("tiers:", "trace: polls\ntiers:", 8, 1, "Use the probe profile"),
         ("tiers:", "include: [{variant: vanilla, cores: 1, tunnels: 1}]\ntiers:", 8, 11, "is a factor, but"),
     ],
 )

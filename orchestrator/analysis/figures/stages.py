@@ -33,7 +33,7 @@ def packet_stages(run: Run) -> Drawing:
     tunnels."""
     known = run.profiles
     if not known:
-        why = "no trial sampled what CPUs run; `trace: profile` in a spec asks for that."
+        why = "no trial profiled the CPUs; `probes: {profile: trial}` in a spec asks for that."
         return parts.nothing(run, NAME, TITLE, why)
     cores = max(one.key.cores for one in known)
     counts = sorted({one.key.tunnels for one in known if one.key.cores == cores})

@@ -267,7 +267,7 @@ def _nothing(load: Load) -> Limit:
         return Limit(SERIAL, "", PROBABLY, (*told, more), "more tunnels, as many as there are cores")
     lifted = "unknown: look at how the stages wait for each other (trace: polls), at windows and at loss"
     if load.packets is not None:
-        lifted = "unknown: look at where packets are lost, and at what the CPUs run (trace: profile)"
+        lifted = "unknown: look at where packets are lost, and at what the CPUs run (the probe profile)"
     return Limit(NONE, "", PROBABLY, told, lifted)
 
 
