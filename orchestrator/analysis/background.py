@@ -64,14 +64,15 @@ def placeholder(png: Path) -> str:
 
 
 def with_pictures(notebook: str) -> str:
-    """Return the text of an executed notebook with the pictures that were drawn in the background."""
+    """Return the text of an executed notebook with the pictures that were drawn in the background. Raises OSError if
+    one that is there cannot be read."""
     return _PLACEHOLDER.sub(_picture, notebook)
 
 
 def _picture(found: re.Match[str]) -> str:
     try:
         data = Path(os.fsdecode(bytes.fromhex(found[1]))).read_bytes()
-    except OSError:
+    except FileNotFoundError:
         return ""  # not drawn, which the report states
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 

@@ -235,6 +235,12 @@ def test_a_background_drawing_that_finds_no_space_is_a_sentence_without_a_traceb
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_picture_that_cannot_be_read_is_not_left_out(tmp_path: Path) -> None:
+    assert background.with_pictures(f"<{background.placeholder(tmp_path / 'missing.png')}>") == "<>"
+    with pytest.raises(OSError, match="Is a directory"):
+        background.with_pictures(background.placeholder(tmp_path))
+
+
 def test_a_process_that_draws_and_is_killed_is_told_though_an_earlier_figure_is_there(
     tmp_path: Path, notebook: Any
 ) -> None:
