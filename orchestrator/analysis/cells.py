@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.baselines import baseline_of, baselines_of, is_generator_bound
-from orchestrator.analysis.dataset import Run, levels_of, on_one_testbed
+from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits import limit_of
 from orchestrator.analysis.limits.rules import OFFERED
+from orchestrator.analysis.run_data import levels_of, on_one_testbed
 from orchestrator.spec import Cell
 from orchestrator.stats import (
     RELATIVE,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.run_data import LEVELS
 from orchestrator.store.cpu_times import cpu_times
 from orchestrator.store.reading import read_attempts
 

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's page: one file for a browser, with what was measured, where and how, and what failed.
-
-Longer than other modules: the template is given everything that it shows in one place.
-"""
+"""The report's page: one file for a browser, with what was measured, where and how, and what failed."""
 
 import base64
 import contextlib
 import functools
 import hashlib
-import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +33,29 @@ from orchestrator.analysis.limits.explain import WAITING
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
+from orchestrator.analysis.page_words import (
+    commands_again,
+    compared,
+    crypto,
+    described,
+    duration_in_words,
+    kpps,
+    percent,
+    share_in_percent,
+    took,
+    traffic_in_words,
+    whole,
+)
 from orchestrator.analysis.profiles.files import FOLDER, file_stem
 from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.quality import quality_notes
-from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
-from orchestrator.analysis.standings import Standing, listed, standings
+from orchestrator.analysis.standings import Standing, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.errors import UserError
-from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, cache_home
-from orchestrator.spec.variants import UPSTREAM, Described, read_variants
-from orchestrator.store.clock import duration, links_note
+from orchestrator.paths import cache_home
+from orchestrator.store.clock import links_note
 from orchestrator.store.reading import read_stopping
 
 if TYPE_CHECKING:
@@ -93,10 +98,10 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         loader=FileSystemLoader(_TEMPLATE.parent),
         bytecode_cache=_compiled(),
     )
-    environment.filters |= {"kpps": _kpps, "number": number, "percent": _percent, "count_of": count}
+    environment.filters |= {"kpps": kpps, "number": number, "percent": percent, "count_of": count}
     quantity = run.quantity
     environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
-    environment.filters |= {"share": _share, "duration": _duration, "whole": _whole}
+    environment.filters |= {"share": share_in_percent, "duration": duration_in_words, "whole": whole}
     template = environment.get_template(_TEMPLATE.name)
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
@@ -122,12 +127,12 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         asks_for_claims=asks_for_claims(run),
         own_claims=own_claims_file(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
-        compared=_compared(run),
-        described={name: _described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
-        traffic=_traffic(meta),
-        again=_again(meta, run.path),
+        compared=compared(run),
+        described={name: described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
+        traffic=traffic_in_words(meta),
+        again=commands_again(meta, run.path),
         counts=run.counts(),
-        took=_took(meta),
+        took=took(meta),
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
@@ -164,7 +169,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         stopping=_stopping(read_stopping(run.path)),
         limits=(meta.get("spec") or {}).get("limits") or {},
         realtime=realtime_note(run.trials),
-        crypto=_crypto(run.trials),
+        crypto=crypto(run.trials),
         computer=(meta.get("environment") or {}).get("computer") or {},
         time=run.virtual_time,
         time_notes=run.virtual_time.notes[1:] if run.virtual_time else [],
@@ -243,136 +248,6 @@ def _places(found: Sequence[Standing]) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _compared(run: Run) -> str:
-    """Return a sentence on what was compared."""
-    planned = run.planned
-    if planned.empty:
-        return "The plan has no trial."
-    cores, tunnels = (listed([str(n) for n in sorted({int(n) for n in planned[of]})]) for of in ("cores", "tunnels"))
-    rounds = count(int(planned["round"].nunique()), "round")
-    several = len(run.variants) > 1
-    what = f"{listed(run.variants)} {'were compared' if several else 'was measured'}"
-    where = {
-        "site-to-site": "between a client and a server behind two gateways",
-        "gateway-to-gateway": "between two gateways",
-    }
-    quantity = "packet rate" if run.counts_packets else _in_words(run.quantity)
-    way = where.get(run.topology, run.topology)
-    return (
-        f"{count(len(run.variants), 'variant')} of {_systems(run)}: {what}, by the {quantity} {way}, with "
-        f"{cores} cores and {tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
-    )
-
-
-def _in_words(quantity: Quantity) -> str:
-    if quantity.is_throughput:
-        return quantity.label.lower()
-    return f"{quantity.label} in {quantity.unit} ({quantity.direction})"
-
-
-def _systems(run: Run) -> str:
-    """Return the systems of a run's variants, in words."""
-    described = run.meta.get("variants") or {}
-    found = [_system(described.get(name) or {}) for name in run.variants]
-    return listed(list(dict.fromkeys(found))) or "WireGuard"
-
-
-def _system(variant: Mapping[str, Any]) -> str:
-    """Return the system that makes a variant's tunnels, as recorded in the run."""
-    return str(variant.get("system_label") or variant.get("system") or "WireGuard")
-
-
-def _described(name: str, variant: Mapping[str, Any] | None) -> str:
-    """Return a variant's description, module and settings, as recorded in the run.
-
-    Runs from before descriptions were stored get that of the shipped variant of this name with the same settings.
-    """
-    if not variant:
-        return "not described in this run"
-    told = variant.get("description") or _shipped(name, variant)
-    if not told:
-        return _built(variant)
-    return told if variant.get("build") == UPSTREAM else f"{told} ({_built(variant)})"
-
-
-def _shipped(name: str, variant: Mapping[str, Any]) -> str:
-    """Return the description of the shipped variant of a name; empty if there is none, or if its settings differ."""
-    known = _shipped_variants().get(name)
-    if known is None or known.build != variant.get("build"):
-        return ""
-    settings = {"threaded": variant.get("threaded"), **(variant.get("settings") or {})}
-    settings |= {"cpus": "own"} if variant.get("pinned") else {}
-    texts = {key: str(value).lower() for key, value in settings.items()}
-    return known.entry.description if texts == {"threaded": "false", **known.entry.settings} else ""
-
-
-@functools.cache
-def _shipped_variants() -> dict[str, Described]:
-    return {one.name: one for one in read_variants(KERNEL / "variants.yaml").described}
-
-
-def _built(variant: Mapping[str, Any]) -> str:
-    """Return a variant's module and settings."""
-    if system := variant.get("system"):
-        settings = variant.get("settings") or {}
-        return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
-    unpatched = variant.get("build") == UPSTREAM
-    module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
-    polls = "NAPI polls in threads" if variant.get("threaded") else ""
-    settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
-    pinned = "each tunnel's work pinned to a CPU" if variant.get("pinned") else ""
-    return "; ".join(filter(None, (module, polls, settings, pinned)))
-
-
-def _traffic(meta: Mapping[str, Any]) -> str:
-    """Return the traffic of a run's trials, in words; that of the first trial if they differ."""
-    for block in (meta.get("plan") or {}).get("blocks") or ():
-        for trial in block["trials"]:
-            traffic = trial["traffic"]
-            if traffic.get("tool") == "pktgen":
-                return (
-                    f"pktgen, {count(traffic.get('flows') or 1, 'UDP flow')} in each tunnel, loads of "
-                    f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
-                )
-            if command := traffic.get("command"):
-                per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
-                number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
-                said = f"`{shlex.join(command['client'])}` {per}{number}, {traffic['duration_s']:g} s"
-                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
-            if traffic.get("quantity"):
-                common = ("tool", "quantity", "warm_up_s", "duration_s")
-                keys = [f"{key} {value}" for key, value in sorted(traffic.items()) if key not in common]
-                said = ", ".join([str(traffic["tool"]), *keys, f"{traffic['duration_s']:g} s"])
-                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
-            streams = count(traffic.get("streams") or 1, "stream")
-            return (
-                f"{traffic.get('tool')}, {str(traffic.get('protocol')).upper()}, {streams} in each tunnel, "
-                f"{traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
-            )
-    return "not recorded"
-
-
-def _again(meta: Mapping[str, Any], path: Path) -> list[str]:
-    """Return the commands that measure a run again and that draw it again. ``path``: the run's folder.
-
-    A run in the checkout is named by its path there, any other as RUN, since the page may travel with its folder. A
-    spec that is not one of the project's is not named: the run contains it.
-    """
-    words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
-    words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
-    words += [word for override in meta.get("overrides") or () for word in ("--set", str(override))]
-    if testbed := (meta.get("arguments") or {}).get("testbed"):
-        words += ["--testbed", str(testbed)]
-    inside = path.resolve().is_relative_to(CHECKOUT)
-    run = shlex.quote(str(path.resolve().relative_to(CHECKOUT))) if inside else "RUN"
-    known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
-    return [
-        *([shlex.join(words)] if known else []),
-        f"./orch rerun {run}    # the same spec and seed, then a comparison with this run",
-        f"./orch report {run}    # these figures and this page, from what was stored",
-    ]
-
-
 def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return one row per block: its rounds, and the cells whose interval is not narrow. Empty for a fixed number of
     rounds."""
@@ -397,47 +272,8 @@ def _figure(path: Path) -> dict[str, Any]:
     return {**name, "svg": Markup(svg), "broad": width > _BROAD}
 
 
-def _kpps(packets_per_second: float | None) -> str:
-    return number(None if packets_per_second is None else packets_per_second / 1e3)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{share:.0%}"
-
-
-def _took(meta: Mapping[str, Any]) -> str:
-    """Return the total duration of a run's completed sessions, in words; empty if unknown."""
-    seconds = 0.0
-    for session in meta.get("sessions") or [meta]:
-        try:
-            ended, started = (datetime.fromisoformat(session[name]) for name in ("ended_at", "started_at"))
-        except (KeyError, TypeError, ValueError):
-            continue  # killed, or still running
-        seconds += (ended - started).total_seconds()
-    if not seconds:
-        return ""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
 def _dilated(run: Run) -> "Sequence[Mapping[Any, Any]]":
     """Return the attempts of a run in virtual time with what they recorded of it; empty in real time."""
     if run.virtual_time is None:
         return []
     return run.attempts.sort_values(["order", "attempt"]).to_dict("records")
-
-
-def _share(share: float | None) -> str:
-    """Return a share in percent with three significant digits; a dash for a missing one."""
-    return "-" if share is None or math.isnan(share) else f"{share:.3%}" if share < 0.0995 else f"{share:.1%}"
-
-
-def _whole(number: float | None) -> str:
-    return "-" if number is None or math.isnan(number) else f"{number:.0f}"
-
-
-def _duration(seconds: float | None) -> str:
-    return "-" if seconds is None or math.isnan(seconds) else duration(seconds)
-
-
-def _crypto(trials: "pd.DataFrame") -> list[str]:
-    return sorted({str(value) for value in trials["crypto"].dropna()})

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from orchestrator.analysis.dataset import Run, levels_of
+from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import places_of_cpus
+from orchestrator.analysis.run_data import levels_of
 from orchestrator.errors import UserError
 from orchestrator.store.reading import parse_json
 

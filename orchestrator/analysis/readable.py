@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orchestrator.analysis.dataset import LEVELS, Run
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.run_data import LEVELS
 from orchestrator.spec import factors
 
 _UNITS = {

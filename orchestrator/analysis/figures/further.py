@@ -6,7 +6,7 @@ import pandas as pd
 
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures import captions, curves, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN, STYLE
 from orchestrator.analysis.settings import settings
@@ -47,14 +47,14 @@ def further_factors(run: Run) -> Drawing:
             levels: list[Level] = sorted(cells[path].dropna().unique().tolist(), key=_from_left)
             here, trials, invalid = (_at(frame, keep, path, levels) for frame in (cells, run.measured, run.invalid))
             places = {index: float(index) for index in range(len(levels))}
-            parts.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
+            curves.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
             axes.set_xticks(list(places.values()), [_tick(path, level) for level in levels])
-            axes.set_xlim(*parts.limits(list(places.values()), 1.0))
+            axes.set_xlim(*curves.limits(list(places.values()), 1.0))
             axes.set_title(", ".join(more_words(others)))
             label = factor_of(path).label
             axes.set_xlabel(f"{label[0].upper()}{label[1:]}")
             highest += [here[quantity.of("high")], trials[quantity.column], invalid[quantity.column]]
-        grid[0].set_ylim(0, parts.upper_limit(highest, shown[quantity.of("baseline")].iloc[:0], quantity.scale))
+        grid[0].set_ylim(0, curves.upper_limit(highest, shown[quantity.of("baseline")].iloc[:0], quantity.scale))
         grid[0].set_ylabel(parts.value_label(run))
         parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
     return Drawing(NAME, title, figure, notes)

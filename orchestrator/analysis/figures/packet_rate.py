@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, limit_marks, numbers, parts
+from orchestrator.analysis.figures import captions, curves, limit_marks, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, GREY, PAGE_IN, STYLE, look
 from orchestrator.analysis.packets import (
@@ -154,14 +154,14 @@ def _panel(
     unit of the axis."""
     names = run.variants
     for index, (name, (colour, marker, line)) in enumerate(look(names).items()):
-        aside = parts.shift(index, len(names), 1.0)
+        aside = curves.shift(index, len(names), 1.0)
         looped = cells[(cells["variant"] == name) & (cells["bounded_by"] == CLOSED_LOOP)]
         closed_sizes = set(looped["packet_size"])
         for goal in reversed(wanted):
             faint = goal != wanted[0]
             mine = trials[(trials["variant"] == name) & (trials["goal"] == goal)]
             x = mine["packet_size"].map(places).astype("float64") + aside
-            x += parts.jitter(mine) * 0.7 * parts.slot(len(names))
+            x += curves.jitter(mine) * 0.7 * curves.slot(len(names))
             low, high = mine["lower_pps"] / unit, mine["upper_pps"] / unit
             axes.vlines(x, low, high, color=colour, linewidth=2.2, alpha=_FAINT if faint else 0.8, zorder=4 - faint)
             if goal == "received" or not faint:
@@ -175,18 +175,18 @@ def _panel(
         cell = cell.assign(place=cell["packet_size"].map(places).astype("float64")).sort_values("place")
         sized = cell[cell["packet_size"].str.isdigit()]  # a mixture is no size between others: no line leads to it
         mine = trials[(trials["variant"] == name) & trials["packet_size"].str.isdigit()]
-        testbeds = parts.testbeds_of(mine, "packet_size")
+        testbeds = curves.testbeds_of(mine, "packet_size")
         # A line has a gap at a cell without a valid trial, and does not join rates that are bounded in different ways.
         for kind in sized.loc[sized["n"] > 0, "bounded_by"].unique():
             middle = sized["median_pps"].where(sized["bounded_by"] == kind) / unit
-            line_x, line_y = parts.joined(
+            line_x, line_y = curves.joined(
                 list(sized["place"] + aside), middle, [testbeds.get(int(size)) for size in sized["packet_size"]]
             )
             axes.plot(line_x, line_y, color=colour, linestyle=line, linewidth=0.9, zorder=3)
         cell = cell[cell["n"] > 0]
         if len(cell):
             scaled = [cell[column] / unit for column in ("median_pps", "low_pps", "high_pps")]
-            dashes = parts.draw_medians(axes, cell["place"] + aside, *scaled)
+            dashes = curves.draw_medians(axes, cell["place"] + aside, *scaled)
             numbers.carry_rows(dashes, cell, _cell_text)
         for row in cell.to_dict("records"):
             words = "†" * bool(row["generator_bound"]) + "↑" * bool(pd.isna(row["upper_pps"]))

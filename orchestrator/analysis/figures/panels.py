@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, parts
+from orchestrator.analysis.figures import captions, curves, parts
 from orchestrator.analysis.figures.style import COLUMN_IN, PAGE_IN
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def finish(
     across = columns(len(counts))
     places = list(places_of(levels).values())
     axes.set_xticks(places, [str(level) for level in levels])
-    axes.set_xlim(*parts.limits(places, parts.smallest_gap(places)))
+    axes.set_xlim(*curves.limits(places, curves.smallest_gap(places)))
     axes.set_title(captions.count(counts[place], "core"), pad=_TITLE_PAD_PT + above)
     if place + across >= len(counts):
         axes.set_xlabel("Tunnels (logarithmic)" if len(levels) > 1 else "Tunnels")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, curves, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import (
     BLUE,
@@ -152,7 +152,7 @@ def draw_shares(axes: "Axes", name: str, rows: pd.DataFrame, kinds: list[str]) -
     turn = rows["trial_id"].astype("category").cat.codes
     spread = (turn / max(1, int(turn.max())) - 0.5) * 0.5 if int(turn.max()) else turn * 0.0
     x = rows["cpu"].map(places).astype("float64") + spread
-    dots = axes.scatter(x, busy, rasterized=parts.are_many(rows), **_POINTS)
+    dots = axes.scatter(x, busy, rasterized=curves.are_many(rows), **_POINTS)
     texts = zip(rows["cpu"], busy, rows["block"], rows["round"], strict=True)
     numbers.carry(dots, [f"{name}, CPU {c}\nbusy {b:.1%}\nblock {k}, round {r}" for c, b, k, r in texts])
     every = max(1, len(cpus) // 8)

@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib as mpl
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, curves, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import COLUMN_IN, STYLE, look
 from orchestrator.analysis.latency import latencies, timed_beside_traffic
@@ -51,7 +51,7 @@ def round_trips(run: Run) -> Drawing:
         for index, name in enumerate(names):
             colour, marker, line = look(run.variants)[name]
             mine = here[here["variant"] == name]
-            aside = parts.shift(index, len(names), 1.0)
+            aside = curves.shift(index, len(names), 1.0)
             axes.plot(
                 [at + aside for at in range(len(shown))], mine[shown].median(), color=colour, linestyle=line, label=name
             )

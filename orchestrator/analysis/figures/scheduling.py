@@ -10,7 +10,7 @@ import pandas as pd
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.cells import ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, curves, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, PAGE_IN, STYLE, gbit, look
 from orchestrator.analysis.settings import of_first_setting
@@ -55,7 +55,7 @@ def scheduling(run: Run) -> Drawing:
             axes.set_title(captions.count(tunnels, "tunnel"))
             axes.set_xlabel(run.in_its_time("Throughput in Gbit/s"))
         everything = [drawn["high_bps"], run.measured["throughput_bps"]]
-        grid[0].set_xlim(0, parts.top_of(*everything) * 1.2)  # with space for a number at the longest line
+        grid[0].set_xlim(0, curves.top_of(*everything) * 1.2)  # with space for a number at the longest line
         grid[0].set_ylim(len(names) - 0.5, -0.5)
         grid[0].set_yticks(range(len(names)), [f"{name}\n{_where(run, name)}" for name in names])
         for label in grid[0].get_yticklabels():
@@ -96,9 +96,9 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
                 linewidths=0.3 if face == colour else 0.7,
                 alpha=0.7 if face == colour else 1.0,
                 zorder=3,
-                rasterized=parts.are_many(mine),
+                rasterized=curves.are_many(mine),
             )
-            numbers.carry_rows(points, mine, parts.trial_text)
+            numbers.carry_rows(points, mine, curves.trial_text)
         cell = cells[(cells["variant"] == name) & (cells["n"] > 0)]
         if cell.empty:
             axes.text(
@@ -110,9 +110,9 @@ def _panel(axes: "Axes", run: Run, cells: pd.DataFrame, reference: pd.DataFrame,
         about = {str(column): value for column, value in row.items()}
         if row["modes"]:
             centres = [gbit(float(row[f"{side}_mode_bps"])) for side in ("lower", "upper")]
-            text = parts.mode_text(about)
+            text = curves.mode_text(about)
         else:
-            centres, text = [median], parts.cell_text(about)
+            centres, text = [median], curves.cell_text(about)
             axes.plot([low, high], [place, place], color=colour, linewidth=2.0, alpha=0.5, zorder=3)
         axes.plot([0, centres[0]], [place, place], color=colour, linewidth=0.8, zorder=2)
         height = [place] * len(centres)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from orchestrator.analysis.cells import ratios
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, panels, parts
+from orchestrator.analysis.figures import captions, curves, numbers, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import GREY, STYLE, look
 from orchestrator.analysis.settings import of_first_setting
@@ -64,10 +64,10 @@ def speed_ups(run: Run) -> Drawing:
             here, mine = table[table["cores"] == cores], points[points["cores"] == cores]
             levels = sorted({int(tunnels) for tunnels in run.planned.loc[run.planned["cores"] == cores, "tunnels"]})
             places = panels.places_of(levels)
-            gap = parts.smallest_gap(places.values())
+            gap = curves.smallest_gap(places.values())
             axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
             for index, variant in enumerate(others):
-                aside = parts.shift(index, len(others), gap)
+                aside = curves.shift(index, len(others), gap)
                 _draw_ratios(axes, run, variant, here, mine, places, aside)
             axes.set_ylim(0, top)
             panels.finish(axes, place, counts, levels, f"Times {reference}{better}")
@@ -81,8 +81,12 @@ def speed_ups(run: Run) -> Drawing:
                 variant: float(rows.sort_values("tunnels")["median"].iloc[-1])
                 for variant, rows in last.groupby("variant")
             }
-            parts.label_ends(
-                axes, run, {str(name): end for name, end in ends.items()}, max(rightmost), parts.smallest_gap(rightmost)
+            curves.label_ends(
+                axes,
+                run,
+                {str(name): end for name, end in ends.items()},
+                max(rightmost),
+                curves.smallest_gap(rightmost),
             )
         else:
             handles = [*parts.variant_handles(run, set(table["variant"])), *handles]
@@ -100,21 +104,21 @@ def _draw_ratios(
     aside: float,
 ) -> None:
     colour, marker, line = look(run.variants)[variant]
-    width = parts.slot(len(run.variants) - 1) * parts.smallest_gap(places.values())
+    width = curves.slot(len(run.variants) - 1) * curves.smallest_gap(places.values())
     mine = points[points["variant"] == variant]
     rows = table[table["variant"] == variant].sort_values("tunnels")
     if rows.empty:
         return
-    x = mine["tunnels"].map(places).astype("float64") + aside + parts.jitter(mine) * 0.7 * width
+    x = mine["tunnels"].map(places).astype("float64") + aside + curves.jitter(mine) * 0.7 * width
     style: dict[str, Any] = {"s": 9, "marker": marker, "color": colour, "linewidths": 0, "alpha": 0.55, "zorder": 4}
-    drawn = axes.scatter(x, mine["ratio"], rasterized=parts.are_many(points), **style)
+    drawn = axes.scatter(x, mine["ratio"], rasterized=curves.are_many(points), **style)
     numbers.carry_rows(drawn, mine, _pair_text)
     x = rows["tunnels"].map(places).astype("float64") + aside
     every = rows.set_index("tunnels")["median"].reindex(list(places))  # with a gap without a pair
-    testbeds = parts.testbeds_of(mine, "tunnels")
-    line_x, line_y = parts.joined([place + aside for place in places.values()], every, list(map(testbeds.get, places)))
+    testbeds = curves.testbeds_of(mine, "tunnels")
+    line_x, line_y = curves.joined([place + aside for place in places.values()], every, list(map(testbeds.get, places)))
     axes.plot(line_x, line_y, color=colour, linestyle=line, zorder=3)
-    dashes = parts.draw_medians(axes, x, rows["median"], rows["low"], rows["high"])
+    dashes = curves.draw_medians(axes, x, rows["median"], rows["low"], rows["high"])
     numbers.carry_rows(dashes, rows, _ratio_text)
 
 

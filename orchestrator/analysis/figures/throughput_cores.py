@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.cells import efficiencies
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, limit_marks, numbers, parts
+from orchestrator.analysis.figures import captions, curves, limit_marks, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, STYLE, look
 from orchestrator.analysis.settings import of_first_setting
@@ -85,14 +85,14 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
     with mpl.rc_context(STYLE):
         figure, axes, below = _axes(run, face, bool(len(table)), limit_marks.height_pt(run, limits) / 72)
         places = _places_of(cores)
-        gap = parts.smallest_gap(places.values())
+        gap = curves.smallest_gap(places.values())
         ideal = _ideal_lines(axes, run, shown, trials, places, gap) if per_core and quantity.is_throughput else 0.0
         values = [trials[quantity.column], invalid[quantity.column], shown[quantity.of("high")]]
-        top = max(parts.top_of(*values, scale=quantity.scale), ideal * 1.05)
+        top = max(curves.top_of(*values, scale=quantity.scale), ideal * 1.05)
         doubling = per_core and places[cores[-1]] != cores[-1]
         _limit_rates(axes, top, trials[quantity.column] / quantity.scale if doubling and len(trials) else None)
-        axes.set_xlim(*parts.limits(list(places.values()), gap))
-        parts.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
+        axes.set_xlim(*curves.limits(list(places.values()), gap))
+        curves.draw_variants(axes, run, cells, trials, invalid, places, "cores", gap)
         limit_marks.draw(axes, run, limits, places, "cores")
         axes.set_ylabel(parts.value_label(run))
         (below or axes).set_xticks(list(places.values()), [str(count) for count in cores])
@@ -102,7 +102,7 @@ def _against_cores(run: Run, about: tuple[str, str], *, per_core: bool) -> Drawi
             _draw_efficiency(below, run, table, places, gap)
         handles = parts.legend_handles(run, cells, invalid, baseline=False)
         if len(cores) > 1:
-            parts.label_lines(axes, run, cells, "cores", places, gap)
+            curves.label_lines(axes, run, cells, "cores", places, gap)
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if ideal:
             handles.append(Line2D([], [], color=_IDEAL, linewidth=0.8, label="ideal: linear scaling"))
@@ -177,13 +177,13 @@ def _ideal_lines(
         mine = shown[shown["variant"] == name].sort_values("cores")
         if mine.empty:
             continue
-        testbeds = parts.testbeds_of(trials[trials["variant"] == name], "cores")
+        testbeds = curves.testbeds_of(trials[trials["variant"] == name], "cores")
         alike = [count for count, where in testbeds.items() if where == testbeds.get(int(mine.iloc[0]["cores"]))]
         last = list(places)[-1] if len(set(testbeds.values())) == 1 else max(alike, default=0)
         if int(mine.iloc[0]["cores"]) >= last:
             continue
         first, start = int(mine.iloc[0]["cores"]), float(mine.iloc[0][run.quantity.of("median")])
-        aside = parts.shift(index, len(run.variants), gap)
+        aside = curves.shift(index, len(run.variants), gap)
         # Many points between the ends: on a logarithmic x axis, the line is a curve.
         along = np.linspace(places[first], places[last], 64)
         counts = along if places[first] == first else 2.0**along
@@ -201,7 +201,7 @@ def _efficiency_text(row: Mapping[str, Any]) -> str:
 def _draw_efficiency(axes: "Axes", run: Run, table: pd.DataFrame, places: Mapping[int, float], gap: float) -> None:
     names = run.variants
     axes.axhline(1.0, color=_IDEAL, linewidth=0.8, zorder=1)
-    asides: Mapping[str, float] = {name: parts.shift(i, len(names), gap) for i, name in enumerate(names)}
+    asides: Mapping[str, float] = {name: curves.shift(i, len(names), gap) for i, name in enumerate(names)}
     for name, (colour, marker, line) in look(names).items():
         mine = table[table["variant"] == name].sort_values("cores")
         if mine.empty:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from orchestrator.analysis.cells import cells as cells_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, limit_marks, panels, parts
+from orchestrator.analysis.figures import captions, curves, limit_marks, panels, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import STYLE
 from orchestrator.analysis.settings import of_first_setting
@@ -58,19 +58,19 @@ def throughput_tunnels(run: Run) -> Drawing:
             levels = sorted({int(t) for t in here["tunnels"]})
             trials, invalid = (frame[frame["cores"] == cores] for frame in (run.measured, run.invalid))
             places = panels.places_of(levels)
-            gap = parts.smallest_gap(places.values())
-            parts.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
+            gap = curves.smallest_gap(places.values())
+            curves.draw_variants(axes, run, here, trials, invalid, places, "tunnels", gap)
             here_limits = {key: limit for key, limit in limits.items() if key.cores == cores}
             limit_marks.draw(axes, run, here_limits, places, "tunnels")
             axes.set_ylim(0, top)
-            lines |= parts.draw_baseline(axes, _baselines(run, here, levels), top, run.quantity.scale)
+            lines |= curves.draw_baseline(axes, _baselines(run, here, levels), top, run.quantity.scale)
             panels.finish(axes, place, counts, levels, parts.value_label(run), above)
         handles = parts.legend_handles(run, cells, run.invalid, lines)
         last = cells[cells["cores"] == counts[across - 1]]
-        if parts.ends_are_labelled(cells, last, "tunnels"):
+        if curves.ends_are_labelled(cells, last, "tunnels"):
             places = panels.places_of(sorted({int(t) for t in last["tunnels"]}))
-            gap = parts.smallest_gap(places.values())
-            parts.label_lines(grid[across - 1], run, last, "tunnels", places, gap)
+            gap = curves.smallest_gap(places.values())
+            curves.label_lines(grid[across - 1], run, last, "tunnels", places, gap)
             handles = [handle for handle in handles if handle.get_label() not in run.variants]
         if handles:
             parts.legend(figure, handles)
@@ -89,4 +89,4 @@ def _top(run: Run, cells: pd.DataFrame, cores: Sequence[int]) -> float:
     trials, invalid = (frame[frame["cores"].isin(cores)] for frame in (run.measured, run.invalid))
     quantity = run.quantity
     values = [trials[quantity.column], invalid[quantity.column], cells[quantity.of("high")]]
-    return parts.upper_limit(values, cells[quantity.of("baseline")], quantity.scale)
+    return curves.upper_limit(values, cells[quantity.of("baseline")], quantity.scale)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.figures import captions, numbers, parts
+from orchestrator.analysis.figures import captions, curves, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import FAINT, GREY, PAGE_IN, STYLE, look
 from orchestrator.analysis.quality import column_of, place_notes, places_in_rounds, quality_notes, several_modes
@@ -82,7 +82,7 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
     lost = captions.loss_note(run.planned, invalid)
     if rows.empty:
         return parts.nothing(run, axis.name, axis.title, "no trial gave a value.", [lost])
-    rows = rows[[*run.levels, column, *parts.OF_A_TRIAL, "attempt", "started_at"]]
+    rows = rows[[*run.levels, column, *curves.OF_A_TRIAL, "attempt", "started_at"]]
     of_rows = [Cell.of(record).place for record in numbers.records(rows)]
     places = sorted(set(of_rows))
     modes = several_modes(run)
@@ -161,7 +161,7 @@ def _draw(axes: "Axes", run: Run, rows: pd.DataFrame, modes: Mapping[Cell, Modes
     rows = rows.assign(_x=x)
     for border in borders:
         axes.axvline(border, color=FAINT, linewidth=0.8, zorder=1)
-    many = parts.are_many(rows)
+    many = curves.are_many(rows)
     for name, (colour, marker, line) in look(run.variants).items():
         mine = rows[rows["variant"] == name].sort_values(["block", "round", "attempt"])
         if mine.empty:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions of a run and formats of numbers for the report's page."""
+
+import functools
+import math
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.analysis.dataset import Run
+from orchestrator.analysis.figures.captions import count
+from orchestrator.analysis.quantity import Quantity
+from orchestrator.analysis.readable import number
+from orchestrator.analysis.standings import listed
+from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL
+from orchestrator.spec.variants import UPSTREAM, Described, read_variants
+from orchestrator.store.clock import duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compared(run: Run) -> str:
+    """Return a sentence on what was compared."""
+    planned = run.planned
+    if planned.empty:
+        return "The plan has no trial."
+    cores, tunnels = (listed([str(n) for n in sorted({int(n) for n in planned[of]})]) for of in ("cores", "tunnels"))
+    rounds = count(int(planned["round"].nunique()), "round")
+    several = len(run.variants) > 1
+    what = f"{listed(run.variants)} {'were compared' if several else 'was measured'}"
+    where = {
+        "site-to-site": "between a client and a server behind two gateways",
+        "gateway-to-gateway": "between two gateways",
+    }
+    quantity = "packet rate" if run.counts_packets else _in_words(run.quantity)
+    way = where.get(run.topology, run.topology)
+    return (
+        f"{count(len(run.variants), 'variant')} of {_systems(run)}: {what}, by the {quantity} {way}, with "
+        f"{cores} cores and {tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
+    )
+
+
+def _in_words(quantity: Quantity) -> str:
+    if quantity.is_throughput:
+        return quantity.label.lower()
+    return f"{quantity.label} in {quantity.unit} ({quantity.direction})"
+
+
+def _systems(run: Run) -> str:
+    """Return the systems of a run's variants, in words."""
+    described = run.meta.get("variants") or {}
+    found = [_system(described.get(name) or {}) for name in run.variants]
+    return listed(list(dict.fromkeys(found))) or "WireGuard"
+
+
+def _system(variant: Mapping[str, Any]) -> str:
+    """Return the system that makes a variant's tunnels, as recorded in the run."""
+    return str(variant.get("system_label") or variant.get("system") or "WireGuard")
+
+
+def described(name: str, variant: Mapping[str, Any] | None) -> str:
+    """Return a variant's description, module and settings, as recorded in the run.
+
+    Runs from before descriptions were stored get that of the shipped variant of this name with the same settings.
+    """
+    if not variant:
+        return "not described in this run"
+    told = variant.get("description") or _shipped(name, variant)
+    if not told:
+        return _built(variant)
+    return told if variant.get("build") == UPSTREAM else f"{told} ({_built(variant)})"
+
+
+def _shipped(name: str, variant: Mapping[str, Any]) -> str:
+    """Return the description of the shipped variant of a name; empty if there is none, or if its settings differ."""
+    known = _shipped_variants().get(name)
+    if known is None or known.build != variant.get("build"):
+        return ""
+    settings = {"threaded": variant.get("threaded"), **(variant.get("settings") or {})}
+    settings |= {"cpus": "own"} if variant.get("pinned") else {}
+    texts = {key: str(value).lower() for key, value in settings.items()}
+    return known.entry.description if texts == {"threaded": "false", **known.entry.settings} else ""
+
+
+@functools.cache
+def _shipped_variants() -> dict[str, Described]:
+    return {one.name: one for one in read_variants(KERNEL / "variants.yaml").described}
+
+
+def _built(variant: Mapping[str, Any]) -> str:
+    """Return a variant's module and settings."""
+    if system := variant.get("system"):
+        settings = variant.get("settings") or {}
+        return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
+    unpatched = variant.get("build") == UPSTREAM
+    module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
+    polls = "NAPI polls in threads" if variant.get("threaded") else ""
+    settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
+    pinned = "each tunnel's work pinned to a CPU" if variant.get("pinned") else ""
+    return "; ".join(filter(None, (module, polls, settings, pinned)))
+
+
+def traffic_in_words(meta: Mapping[str, Any]) -> str:
+    """Return the traffic of a run's trials, in words; that of the first trial if they differ."""
+    for block in (meta.get("plan") or {}).get("blocks") or ():
+        for trial in block["trials"]:
+            traffic = trial["traffic"]
+            if traffic.get("tool") == "pktgen":
+                return (
+                    f"pktgen, {count(traffic.get('flows') or 1, 'UDP flow')} in each tunnel, loads of "
+                    f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
+                )
+            if command := traffic.get("command"):
+                per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
+                number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
+                said = f"`{shlex.join(command['client'])}` {per}{number}, {traffic['duration_s']:g} s"
+                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
+            if traffic.get("quantity"):
+                common = ("tool", "quantity", "warm_up_s", "duration_s")
+                keys = [f"{key} {value}" for key, value in sorted(traffic.items()) if key not in common]
+                said = ", ".join([str(traffic["tool"]), *keys, f"{traffic['duration_s']:g} s"])
+                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
+            streams = count(traffic.get("streams") or 1, "stream")
+            return (
+                f"{traffic.get('tool')}, {str(traffic.get('protocol')).upper()}, {streams} in each tunnel, "
+                f"{traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
+            )
+    return "not recorded"
+
+
+def commands_again(meta: Mapping[str, Any], path: Path) -> list[str]:
+    """Return the commands that measure a run again and that draw it again. ``path``: the run's folder.
+
+    A run in the checkout is named by its path there, any other as RUN, since the page may travel with its folder. A
+    spec that is not one of the project's is not named: the run contains it.
+    """
+    words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
+    words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
+    words += [word for override in meta.get("overrides") or () for word in ("--set", str(override))]
+    if testbed := (meta.get("arguments") or {}).get("testbed"):
+        words += ["--testbed", str(testbed)]
+    inside = path.resolve().is_relative_to(CHECKOUT)
+    run = shlex.quote(str(path.resolve().relative_to(CHECKOUT))) if inside else "RUN"
+    known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
+    return [
+        *([shlex.join(words)] if known else []),
+        f"./orch rerun {run}    # the same spec and seed, then a comparison with this run",
+        f"./orch report {run}    # these figures and this page, from what was stored",
+    ]
+
+
+def took(meta: Mapping[str, Any]) -> str:
+    """Return the total duration of a run's completed sessions, in words; empty if unknown."""
+    seconds = 0.0
+    for session in meta.get("sessions") or [meta]:
+        try:
+            ended, started = (datetime.fromisoformat(session[name]) for name in ("ended_at", "started_at"))
+        except (KeyError, TypeError, ValueError):
+            continue  # killed, or still running
+        seconds += (ended - started).total_seconds()
+    if not seconds:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def crypto(trials: "pd.DataFrame") -> list[str]:
+    """Return the implementations of the ciphers that the trials recorded."""
+    return sorted({str(value) for value in trials["crypto"].dropna()})
+
+
+def kpps(packets_per_second: float | None) -> str:
+    """Return a rate in thousands of packets per second."""
+    return number(None if packets_per_second is None else packets_per_second / 1e3)
+
+
+def percent(share: float | None) -> str:
+    """Return a share in whole percent; a dash for a missing one."""
+    return "-" if share is None or math.isnan(share) else f"{share:.0%}"
+
+
+def share_in_percent(share: float | None) -> str:
+    """Return a share in percent with three significant digits; a dash for a missing one."""
+    return "-" if share is None or math.isnan(share) else f"{share:.3%}" if share < 0.0995 else f"{share:.1%}"
+
+
+def whole(number: float | None) -> str:
+    """Return a number without decimals; a dash for a missing one."""
+    return "-" if number is None or math.isnan(number) else f"{number:.0f}"
+
+
+def duration_in_words(seconds: float | None) -> str:
+    """Return a duration with its unit; a dash for a missing one."""
+    return "-" if seconds is None or math.isnan(seconds) else duration(seconds)
