@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities, Plan
+    from orchestrator.spec import Experiment
     from orchestrator.stats import Detectable
 
 
@@ -21,6 +22,19 @@ def told_by_comparing(planned: "Plan") -> "Detectable":
 def comparing_sentence(planned: "Plan") -> str:
     """Return a sentence on the difference that `orch compare` can detect between two runs of a plan."""
     return f"Between two runs of this plan (`orch compare`), {told_by_comparing(planned).sentence}."
+
+
+def probes_sentence(experiment: "Experiment") -> str:
+    """Return a sentence on what the probes of an experiment measure, and when; empty without probes."""
+    parts = []
+    if experiment.trace is not None:
+        parts.append(f"{experiment.trace} in one more trial of each cell")
+    if getattr(experiment.traffic, "latency", None) is not None:
+        apart = experiment.traffic.tool == "pktgen"
+        parts.append(f"latency beside {'loads of its own' if apart else 'the traffic of each trial'}")
+    if experiment.probes:
+        parts.append(f"{', '.join(experiment.probes)} beside the traffic of each trial")
+    return f"Probes: {'; '.join(parts)}." if parts else ""
 
 
 def boots_sentence(planned: "Plan", able: "Capabilities") -> str:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.errors import UserError
-from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence, told_by_comparing
+from orchestrator.sentences import (
+    boots_sentence,
+    clock_sentence,
+    comparing_sentence,
+    probes_sentence,
+    told_by_comparing,
+)
 
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities, Lessons, Plan, Trial
@@ -78,7 +84,7 @@ def plan(
         for part in _json_parts(planned, learned, able):
             sys.stdout.write(part)
     else:
-        _show(planned, learned, able, experiment.factors.variant)
+        _show(planned, learned, able, experiment.factors.variant, probes_sentence(experiment))
         if trials:
             _list_trials(planned)
 
@@ -160,8 +166,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: Sequence[str]) -> None:
-    """Print a plan. ``variants``: those of the spec, in its order."""
+def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: Sequence[str], probes: str) -> None:
+    """Print a plan. ``variants``: those of the spec, in its order; ``probes``: the sentence on its probes."""
     from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
@@ -201,6 +207,8 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
         )
     if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
         console.print(f"Each round measures {', '.join(again)} twice at each place, for the noise floor.")
+    if probes:
+        console.print(probes, soft_wrap=True)
     if boots := boots_sentence(planned, able):
         console.print(boots, soft_wrap=True)
     if rule.width is not None:

@@ -42,7 +42,7 @@ class Placed:
 
 def with_built_in_probes(spec: Mapping) -> Placed:
     """Return a spec in which the built-in probes, also those of tiers, have their stored form."""
-    placed = placed_in_layer(spec, of_spec=True)
+    placed = placed_in_layer(spec, spec, of_spec=True)
     tree, problems, latencies = placed.tree, placed.problems, placed.latencies
     tiers = tree.entries.get("tiers")
     if not isinstance(tiers, Mapping):
@@ -50,22 +50,24 @@ def with_built_in_probes(spec: Mapping) -> Placed:
     changed = dict(tiers.entries)
     for name, tier in tiers.entries.items():
         if isinstance(tier, Mapping):
-            of_tier = placed_in_layer(tier)
+            of_tier = placed_in_layer(tier, spec)
             changed[name] = of_tier.tree
             problems, latencies = problems + of_tier.problems, latencies + of_tier.latencies
     entries = {**tree.entries, "tiers": Mapping(changed, tiers.keys, tiers.span)}
     return Placed(Mapping(entries, tree.keys, tree.span), problems, latencies)
 
 
-def placed_in_layer(layer: Mapping, of_spec: bool = False) -> Placed:
+def placed_in_layer(layer: Mapping, base: Mapping, of_spec: bool = False) -> Placed:
     """Return a tier, or the tree of a --set, in which the built-in probes have their stored form.
 
-    ``of_spec``: the layer is the spec itself, which must have traffic.
+    ``base``: the tree that it changes, in which a probe of such a name may be the user's own; ``of_spec``: the layer is
+    the spec itself, which must have traffic.
     """
     probes = layer.entries.get("probes")
     if not isinstance(probes, Mapping):
         return Placed(layer)
-    names = [name for name in (*TRACES, LATENCY) if name in probes.entries and not _is_own(probes.entries[name])]
+    own = _own_names(layer) | _own_names(base)
+    names = [name for name in (*TRACES, LATENCY) if name in probes.entries and name not in own]
     if not names:
         return Placed(layer)
     entries, keys, problems = dict(layer.entries), dict(layer.keys), []
@@ -86,8 +88,10 @@ def placed_in_layer(layer: Mapping, of_spec: bool = False) -> Placed:
     return Placed(Mapping(entries, keys, layer.span), tuple(problems), tuple(latencies))
 
 
-def _is_own(node: Node) -> bool:
-    return isinstance(node, Mapping) and any(key in node.entries for key in _OWN_KEYS)
+def _own_names(layer: Mapping) -> set[str]:
+    probes = layer.entries.get("probes")
+    entries = probes.entries if isinstance(probes, Mapping) else {}
+    return {name for name, node in entries.items() if isinstance(node, Mapping) and set(_OWN_KEYS) & set(node.entries)}
 
 
 def _move_trace(entries: dict[str, Node], keys: dict[str, Span], name: str, node: Node, key: Span) -> list[Problem]:

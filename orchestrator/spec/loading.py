@@ -49,7 +49,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     for text in overrides:
         change, problems = read_override(text)
         refuse_into_values(tree, change, text)
-        spelled.append(placed_in_layer(change))
+        spelled.append(placed_in_layer(change, tree))
         tree = merged(tree, spelled[-1].tree)
         changes += [*problems, *spelled[-1].problems]
     tool = tool_chosen(tree, file.resolve().parent)

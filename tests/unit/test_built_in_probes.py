@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from orchestrator import spec
+from orchestrator.cli.app import run_command
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.spec import Experiment, SpecError, load_experiment
 from orchestrator.spec.catalog import known_variants
@@ -78,6 +79,8 @@ def test_a_probe_of_the_same_name_with_a_command_is_the_user_s_own(tmp_path: Pat
     assert list(found.probes) == ["polls", "latency"]
     assert found.trace is None
     assert found.traffic.model_dump()["latency"] is None
+    found = load_experiment(tmp_path / "beside.yaml", overrides=["probes.polls.at=client", "probes.latency.at=server"])
+    assert (found.probes["polls"].at, found.probes["latency"].at) == ("client", "server")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,29 @@ def test_a_probe_of_the_same_name_with_a_command_is_the_user_s_own(tmp_path: Pat
 def test_what_is_wrong_with_them_is_said_as_it_is_spelled(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         load_experiment(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            SPELLINGS[-1][1],
+            "polls in one more trial of each cell; latency beside the traffic of each trial; disk beside",
+        ),
+        (
+            SPELLINGS[-1][0],
+            "polls in one more trial of each cell; latency beside the traffic of each trial; disk beside",
+        ),
+        (SPELLINGS[3][1], "latency beside loads of its own"),
+        (IPERF3 % "", ""),
+    ],
+)
+def test_a_plan_says_what_they_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert run_command(["plan", str(written(tmp_path, text))]) == 0
+    shown = capsys.readouterr().out
+    assert (f"Probes: {said}" in shown) if said else ("Probes" not in shown)
 
 
 def test_an_override_is_named_as_it_was_given(tmp_path: Path) -> None:
