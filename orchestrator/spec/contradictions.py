@@ -11,7 +11,7 @@ from orchestrator.spec import catalog, noise_floor
 from orchestrator.spec.devices import unfit_devices, unfit_roaming
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.experiment import Factors, Rule
-from orchestrator.spec.host_settings import settings_paths, unfit_settings
+from orchestrator.spec.host_settings import settings_paths
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.links import unfit_links
 from orchestrator.spec.models import Models, models_of
@@ -30,7 +30,7 @@ MOST_TRIALS = 1_000_000
 
 
 def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
-    """Return the problems of one resolved spec, except rules without effect.
+    """Return the problems of one resolved spec, except rules without effect and paths of settings.
 
     ``own``: the variants of the file that the spec names; ``tool``: its tool.
     """
@@ -42,7 +42,6 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         *_repeated_levels(tree, models),
         *([tool.trouble] if tool.trouble else tool.problems(tree)),
         *_rekeys(tree, models),
-        *unfit_settings(tree),
         *unfit_probes(tree),
     ]
     problems += noise_floor.problems(tree)
@@ -217,7 +216,8 @@ def _repeated_levels(tree: Mapping, models: Models) -> Iterator[Problem]:
         for node in _items(_below(tree.entries.get("factors"), factor)):
             if not isinstance(node, Scalar) or node.value is None:
                 continue
-            if node.value in seen:
+            level = (isinstance(node.value, bool), node.value)  # in Python, True equals 1
+            if level in seen:
                 message = f"{factor}: {node.value} is listed twice. Remove one. To repeat cells, use repetitions."
                 yield Problem(message, node.span)
-            seen.add(node.value)
+            seen.add(level)

@@ -13,7 +13,7 @@ from orchestrator.spec.claims import load_claim
 from orchestrator.spec.contradictions import contradictions, rules_and_effect, unknown_tier
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read_source
 from orchestrator.spec.experiment import Experiment
-from orchestrator.spec.host_settings import settings_paths
+from orchestrator.spec.host_settings import settings_paths, unfit_settings
 from orchestrator.spec.models import models_of
 from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.own_claims import is_own_claims_file, read_own_claims
@@ -60,7 +60,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     own_files, of_own = own_files_of_spec(tree, file.parent, own)
     of_files += of_own
     experiment, problems = build(models.experiment, tree)
-    problems = _without_echo(tool.foreign(tree), problems)
+    problems = _without_echo([*tool.foreign(tree), *unfit_settings(tree)], problems)
     problems = _without_echo(changes, [*problems, *of_variants, *of_files, *contradictions(tree, own, tool)])
     # A rule of the file may be meant for another tier; a rule of --set must have an effect now.
     without = [
@@ -225,7 +225,7 @@ def _checked(source: SourceText) -> tuple[Placed, list[str]]:
         _, of_files = files_of_spec(tree, Path(source.name).parent)
         of_files += own_files_of_spec(tree, Path(source.name).parent, own)[1]
         _, refused = build(models.experiment, tree)
-        refused = _without_echo(tool.foreign(tree), refused)
+        refused = _without_echo([*tool.foreign(tree), *unfit_settings(tree)], refused)
         problems = _without_echo(problems, [*refused, *of_variants, *of_files, *contradictions(tree, own, tool)])
         for span, effect in rules_and_effect(tree, models).items():
             effective[span] = effective.get(span, False) or effect

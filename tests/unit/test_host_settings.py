@@ -124,8 +124,9 @@ def test_where_a_setting_of_links_may_stand(tmp_path: Path, factor: str, said: s
     if not said:
         load_experiment(file)
         return
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=said) as refused:
         load_experiment(file)
+    assert len(refused.value.problems) == 1
 
 
 def test_a_block_has_one_level_of_a_feature_which_can_be_set_from_the_command_line(tmp_path: Path) -> None:
