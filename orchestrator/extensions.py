@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.hashing import hash_contents, hash_files
+from orchestrator.hashing import files_below, hash_contents, hash_files
 from orchestrator.paths import cache_home
 
 OURS = "orch"  # the origin of built-in extensions
@@ -212,8 +212,7 @@ def _distribution(point: metadata.EntryPoint) -> str:
 def _files_at(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
-    found = (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    return tuple(sorted(found))
+    return tuple(file for file in files_below(path) if "__pycache__" not in file.parts)
 
 
 def _module_at(path: Path, digest: str) -> ModuleType:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashes of files, which depend on names and contents but not on the location."""
+"""Files and their hashes, which depend on names and contents but not on the location."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -11,6 +12,22 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's content as sha256sum prints it: 64 hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the regular files below a folder, sorted. Raises OSError if a file's name is not UTF-8, or if a folder
+    cannot be read, whose files `Path.rglob` leaves out."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = (Path(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names)
+    files = sorted(file for file in found if file.is_file())
+    for file in files:
+        name = str(file.relative_to(folder))
+        if os.fsencode(name) != name.encode(errors="ignore"):
+            raise OSError(errno.EILSEQ, "its name is not UTF-8", str(file))
+    return files
 
 
 def hash_files(files: Iterable[Path], relative_to: Path) -> str:
@@ -24,5 +41,6 @@ def hash_contents(contents: Iterable[tuple[str, bool, bytes]]) -> str:
     """Return a hash of (path, whether it is executable, content) triples in this order: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path, executable, content in contents:
-        digest.update(f"{path}\0{'x' if executable else '-'}{len(content)}\0".encode() + content)
+        about = f"{path}\0{'x' if executable else '-'}{len(content)}\0"
+        digest.update(about.encode(errors="surrogateescape") + content)
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 """Running an experiment, from its spec to a run with its tables, for the command line, scripts and notebooks."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -185,7 +186,8 @@ def _tabulate(summary: "Summary", display: "Display") -> None:
     except Exception as error:  # what was measured is stored, whatever is wrong with what is derived from it
         known = refusal(error) if isinstance(error, OSError) else None
         why = str(known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")).rstrip(".")
-        display.message(f"The tables cannot be written: {why}. `orch report {summary.path}` makes them.")
+        again = f"`orch report {shlex.quote(str(summary.path))}`"
+        display.message(f"The tables cannot be written: {why}. {again} makes them.")
 
 
 def run_experiment(

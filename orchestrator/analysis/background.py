@@ -54,7 +54,10 @@ class Drawings:
         """Raise UserError if a figure was not drawn, also if its process was killed. The message continues a sentence
         that begins with the notebook's name."""
         if first := min(self._folder.glob("*.json"), default=None):
-            name, error = json.loads(first.read_text(encoding="utf-8"))
+            try:
+                name, error = json.loads(first.read_text(encoding="utf-8"))
+            except ValueError:  # a full disk cut it off
+                name, error = "a figure", f"{self._folder.parent} has no space left. Free some, and try again"
             raise UserError(f"failed in drawing {name}: {error}")
 
 
@@ -122,7 +125,7 @@ def _be_drawing(result: Path, name: str, write: Callable[[], None]) -> None:
         result.unlink()
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            told = refusal(error) if isinstance(error, OSError) else None
+            told = refusal(error) if isinstance(error, OSError) else error if isinstance(error, UserError) else None
             why = str(told).rstrip(".") if told else f"{type(error).__name__}: {error}"
             result.write_text(json.dumps([name, why]), encoding="utf-8")
             if told is None:

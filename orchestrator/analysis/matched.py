@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads that every variant of a run can carry: shares of the throughput of the slowest one."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,8 @@ def matched_loads(run: Run, shares: Sequence[float]) -> MatchedLoads:
     missing = [name for name in run.variants if name not in set(cells["variant"])]
     if missing:
         raise UserError(
-            f"{run.path} has no valid trial of {', '.join(missing)}, which may be the slowest. Run it again with "
-            f"`orch run --resume {run.path}`."
+            f"{run.path} has no valid trial of {', '.join(missing)}, which may be the slowest. Retry it with the "
+            f"run's spec: `orch run SPEC --resume {shlex.quote(str(run.path))}`."
         )
     slowest = min(cells.to_dict("records"), key=lambda row: row[median])
     traffic = (run.meta.get("spec") or {}).get("traffic") or {}

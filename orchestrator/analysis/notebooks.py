@@ -45,7 +45,8 @@ def executable(source: Path) -> str:
     import nbformat
 
     try:
-        notebook = jupytext.read(source) if source.suffix == ".py" else nbformat.read(source, as_version=4)
+        text = source.read_text(encoding="utf-8-sig")
+        notebook = jupytext.reads(text, "py") if source.suffix == ".py" else nbformat.reads(text, as_version=4)
         notebook.metadata |= nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
         return str(nbformat.writes(notebook)) + "\n"
     except (OSError, ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:

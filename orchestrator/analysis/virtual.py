@@ -2,15 +2,13 @@
 """Statistics on a run's virtual time: its dilation against real time, and the corrections that the lab kernel made."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
-from orchestrator.store.reading import parse_json
+from orchestrator.store.reading import JOURNAL, read_journal
 from orchestrator.store.shape import PREPARED, misfit
 
 
@@ -65,10 +63,10 @@ def controls(run: Run) -> pd.DataFrame:
     that did not record it), measured_in. Empty if the run's journal has none.
     """
     rows = []
-    for event in _journal(run):
+    for event in read_journal(run.path):
         if event.get("event") == "prepared":
             if wrong := misfit(event, PREPARED):
-                file = run.path / "journal.jsonl"
+                file = run.path / JOURNAL
                 raise UserError(f"{file}: of an event `prepared`, {wrong}. Restore it from a copy of the run.")
             for host in (event.get("hosts") or {}).values():
                 if found := host.get("control"):
@@ -79,25 +77,6 @@ def controls(run: Run) -> pd.DataFrame:
                     )
     columns = ["block", "testbed", "cpus", "times_one", "off", "core_alone"]
     return pd.DataFrame(rows, columns=columns).assign(measured_in=run.measured_in)
-
-
-def _journal(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield the events in a run's journal; truncated lines are skipped, and a run without a journal has none. Raises
-    UserError if the journal cannot be read."""
-    file = run.path / "journal.jsonl"
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}). Change its permissions.") from error
-    for line in text.split("\n"):
-        try:
-            event = parse_json(line.encode())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict):
-            yield event
 
 
 def _range(values: "pd.Series[float]") -> Range | None:

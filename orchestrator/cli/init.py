@@ -2,6 +2,7 @@
 """`orch init`: create an experiment of your own to start from."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,8 @@ def init(
             raise _not_written(folder, error) from error
         raise
     print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
-    print(f"Next: orch validate {spec}, then orch run {spec} --testbed {testbed} --tier smoke")
+    there, bed = shlex.quote(str(spec)), shlex.quote(str(testbed))
+    print(f"Next: orch validate {there}, then orch run {there} --testbed {bed} --tier smoke")
 
 
 def _not_written(folder: Path, error: OSError) -> UserError:
@@ -52,7 +54,8 @@ def _not_written(folder: Path, error: OSError) -> UserError:
 
 def _spec(text: str, name: str, path: Path) -> str:
     text = re.sub(r"# yaml-language-server:.*\n", "", text)
-    text = text.replace(f"exp/{_EXAMPLE}/{_EXAMPLE}.yaml", str(path))
+    shown = shlex.quote(str(path)) if str(path).isprintable() else path.name  # in comments
+    text = text.replace(f"exp/{_EXAMPLE}/{_EXAMPLE}.yaml", shown)
     return text.replace(f"experiment: {_EXAMPLE}", f"experiment: {name}")
 
 

@@ -2,6 +2,7 @@
 """`orch rerun`: repeat a run on this testbed, and compare the results."""
 
 import json
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -58,7 +59,7 @@ def rerun(
         except SpecError as error:
             raise UserError(f"This version of orch cannot run the spec that {run} stored. {error}") from error
     if summary.interrupted or summary.stopped or summary.unusable or not summary.statuses["ok"]:
-        return conclude(summary, f"orch rerun {run}", json_output)
+        return conclude(summary, f"orch rerun {shlex.quote(str(run))}", json_output)
     found = before.compare(summary.path)
     if json_output:
         print(json.dumps({"run": str(summary.path), "comparison": found.to_json()}))

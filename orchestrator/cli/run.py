@@ -48,7 +48,7 @@ def run(
     testbed cannot be used, 130 when interrupted.
     """
     request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask, busy)
-    return conclude(measure(request), f"orch run {spec}", json_output, draws=report)
+    return conclude(measure(request), f"orch run {shlex.quote(str(spec))}", json_output, draws=report)
 
 
 def measure(request: Request) -> "Summary":
@@ -89,7 +89,8 @@ def draw(summary: "Summary") -> None:
         try:
             make_report(summary.path, display.detail, own=True)
         except Exception as error:
-            display.message(f"No report was drawn. {_told(error)} To try again: `orch report {summary.path}`")
+            again = shlex.quote(str(summary.path))
+            display.message(f"No report was drawn. {_told(error)} To try again: `orch report {again}`")
             return
         display.stage("")
 

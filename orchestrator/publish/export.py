@@ -20,15 +20,16 @@ from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, licence
 from orchestrator.publish import crate
 from orchestrator.publish.secrecy import SecretFound, search, search_paths
-from orchestrator.store.archive import SUMS, first_change
+from orchestrator.store.archive import SUMS, TRIALS, first_change
 from orchestrator.store.files import sync_directory, to_json, try_lock, walk
-from orchestrator.store.reading import read_run
+from orchestrator.store.reading import JOURNAL, read_journal, read_run
 
 DIRTY, PATHS = "dirty", "paths"
 ALLOWABLE = (DIRTY, PATHS)
 _MADE_HERE = (crate.METADATA, crate.README, crate.SPEC, crate.LICENSE, SUMS)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip archive can hold
 _SHOWN = 10
+_UNFIT = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")  # in a file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def export_run(run: Path, target: Path, allow: Collection[str] = ()) -> Exported
                 f"{DIRTY}: then the archive says so."
             )
         files = _files(run)
+        _refuse_lost(run, files)
         _refuse_changed(run)
         added = {crate.SPEC: str(meta.get("spec_text") or "").encode()}
         added[crate.LICENSE] = licence()
@@ -129,6 +131,7 @@ def _files(run: Path) -> dict[str, Path]:
             if not is_file and not entry.is_dir(follow_symlinks=False):
                 raise UserError(f"{path} is not a regular file. Replace it with a file, or remove it.")
             if is_file and not entry.name.startswith(".") and relative.as_posix() not in _MADE_HERE:
+                _check_name(path, relative.as_posix())
                 found[relative.as_posix()] = path
     except OSError as error:
         raise UserError(
@@ -136,6 +139,32 @@ def _files(run: Path) -> dict[str, Path]:
             "would not be the run. Change its permissions."
         ) from error
     return dict(sorted(found.items()))
+
+
+def _check_name(path: Path, name: str) -> None:
+    """Raise UserError if a file's name has another meaning, or none, in a list of checksums or on another system."""
+    if _UNFIT.search(name):
+        raise UserError(
+            f"{str(path)!r} has a backslash, a control character or a byte that is not UTF-8 in its name, which a list "
+            "of checksums and other systems would read differently. Rename it."
+        )
+
+
+def _refuse_lost(run: Path, files: Collection[str]) -> None:
+    """Raise UserError if an attempt that was stored, as the journal records, is not among the files."""
+    stored: dict[str, None] = {}
+    for event in read_journal(run):
+        match event:
+            case {"event": "attempt", "trial_id": str(trial), "attempt": int(number)}:
+                stored[f"{TRIALS}/{trial}/{number}/attempt.json"] = None
+            case {"event": "attempt-damaged", "attempt": str(folder)}:  # it was set aside
+                stored.pop(f"{folder}/attempt.json", None)
+    if lost := [name for name in stored if name not in files]:
+        more = f" So are {len(lost) - 1} others." if len(lost) > 1 else ""
+        raise UserError(
+            f"{run} was not exported: {lost[0]} is missing, which {JOURNAL} says was stored.{more} Restore it from a "
+            f"copy of the run; or remove its line from {JOURNAL} if it is lost, and say so where you publish the run."
+        )
 
 
 def _refuse_changed(run: Path) -> None:

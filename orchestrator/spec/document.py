@@ -5,8 +5,8 @@ PyYAML reads ``on`` as true, ``1:30`` as 90 and ``010`` as 8, and lets the last 
 these is an error, and so are tags, anchors and empty values; ``null`` is a value only where a reader allows it.
 """
 
+import codecs
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UserError
-from orchestrator.spec.problems import Problem, SourceText, Span, SpecError
+from orchestrator.spec.problems import Problem, SourceText, Span, SpecError, unusable_number
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPE = re.compile(r"\\U([0-9a-fA-F]{8})")
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # what two escapes of JSON give
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_SHOWN = 40  # characters of a value in a sentence
 _LARGEST_BYTES = 4 * 2**20
 
@@ -100,7 +101,8 @@ def read_source(path: Path) -> SourceText:
     try:
         return SourceText(str(path), content.decode())
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}). A spec is a YAML file.") from error
+        found = "UTF-16 text" if content.startswith(_UTF_16) else f"not UTF-8 text (byte {error.start + 1})"
+        raise UserError(f"{path} is {found}. A spec is a YAML file in UTF-8: convert it, or check the name.") from error
 
 
 def parse(
@@ -116,13 +118,14 @@ def parse(
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(filter(None, (error.context, error.problem)))
-        message = f"This is not YAML: {what}. Correct the syntax here."
+        remedy = "Use spaces instead of the tab." if r"'\t'" in what else "Correct the syntax here."
+        message = f"This is not YAML: {what}. {remedy}"
         raise SpecError(source.name, [Problem(message, _where(source, error))]) from error
     except yaml.reader.ReaderError as error:
         message = "This is not YAML: it has a character that is not allowed in text. Remove it."
         raise SpecError(source.name, [Problem(message, source.at(error.position))]) from error
     except (ValueError, OverflowError) as error:  # PyYAML converts some numbers before anything has a location
-        raise SpecError(source.name, [_unusable_number(source)]) from error
+        raise SpecError(source.name, [unusable_number(source)]) from error
     except RecursionError as error:
         raise SpecError(source.name, [Problem("The file is nested too deeply.")]) from error
     if root is None:
@@ -131,13 +134,9 @@ def parse(
     return reader.convert(root), reader.problems
 
 
-def _unusable_number(source: SourceText) -> Problem:
-    """Return the problem with a number that PyYAML cannot convert: a code point, or a very long %YAML version."""
-    for found in _ESCAPE.finditer(source.text):
-        if int(found[1], 16) > sys.maxunicode:
-            message = f"This is not YAML: {found[0]} is not a character. The last one is \\U0010FFFF. Correct it."
-            return Problem(message, source.at(found.start()))
-    return Problem("This is not YAML: it has a number that is too long. Correct the line that begins with %YAML.")
+def _joined(text: str) -> str:
+    """Return a text in which each pair of surrogates is the character that it stands for."""
+    return _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
 
 
 def _where(source: SourceText, error: yaml.MarkedYAMLError) -> Span | None:
@@ -210,7 +209,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._report(key_span, "A key must be a string, not a list or a mapping.")
                 continue
-            key = key_node.value
+            key = _joined(key_node.value)
             again = id(key_node) in self._seen  # an alias of a value
             self._seen.add(id(key_node))
             if again or self._has_properties(key_node, key_span):
@@ -232,7 +231,7 @@ class _Reader:
 
     def _value(self, node: Any, span: Span, is_key: bool = False) -> Any:
         """Return a scalar's value, or report why it is ambiguous and return None."""
-        text, tag = node.value, node.tag.removeprefix(_TAG)
+        text, tag = _joined(node.value), node.tag.removeprefix(_TAG)
         if half := _SURROGATE.search(text):
             self._report(
                 span,

@@ -3,6 +3,7 @@
 
 import difflib
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from orchestrator.errors import UserError
 
 # The line ends of YAML 1.1, by which positions count lines.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_ESCAPE = re.compile(r"\\U([0-9a-fA-F]{8})")
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near := nearest(name, names):
         return f" Did you mean {near}?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def unusable_number(source: SourceText) -> Problem:
+    """Return the problem with a number that PyYAML cannot convert: a code point, or a very long %YAML version."""
+    for found in _ESCAPE.finditer(source.text):
+        if int(found[1], 16) > sys.maxunicode:
+            message = f"This is not YAML: {found[0]} is not a character. The last one is \\U0010FFFF. Correct it."
+            return Problem(message, source.at(found.start()))
+    return Problem("This is not YAML: it has a number that is too long. Correct the line that begins with %YAML.")

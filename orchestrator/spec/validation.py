@@ -2,6 +2,8 @@
 """Building a model from a tree, and turning validation errors into problems with a location and a sentence."""
 
 import functools
+import json
+import re
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -30,6 +32,11 @@ _KINDS = {
     "string_too_short": "at least {min_length} character",
     "string_pattern_mismatch": "a name of lower-case letters, digits and hyphens",
 }
+
+# Text that a sentence shows in quotes: without them it is invisible, or looks like a value of another kind.
+_NEEDS_QUOTES = re.compile(
+    r"|\s.*|.*\s|[-+]?[0-9]+(\.[0-9]*)?|true|false|yes|no|on|off|null|~", re.IGNORECASE | re.DOTALL
+)
 
 
 def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
@@ -124,7 +131,9 @@ def _found(node: Node) -> str:
     if value is None:
         return "nothing"
     text = str(value)
-    return text if text and len(text) <= 60 else f'"{text[:60]}"'
+    if isinstance(value, str) and (_NEEDS_QUOTES.fullmatch(text) or not text.isprintable()):
+        return json.dumps(text[:60], ensure_ascii=not text[:60].isprintable())
+    return text if len(text) <= 60 else f'"{text[:60]}"'
 
 
 def _found_at(tree: Node, location: Location) -> str:

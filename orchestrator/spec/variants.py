@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UserError
 from orchestrator.extensions import Extension
+from orchestrator.hashing import files_below
 from orchestrator.spec.document import Mapping, Scalar, parse, place_of, read_source
 from orchestrator.spec.fields import Name, Strict
 from orchestrator.spec.problems import Problem, SpecError, did_you_mean
@@ -233,7 +234,11 @@ class _Reader:
         folder = self._within(path, place)
         if folder is None:
             return
-        found = sorted(one for one in folder.rglob("*") if one.is_file()) if folder.is_dir() else []
+        try:
+            found = files_below(folder) if folder.is_dir() else []
+        except OSError as error:
+            self._report(place, f"Cannot read {error.filename!r}: {error.strerror}. Mend that.")
+            return
         if not found:
             self._report(place, f"{folder} is not a folder with files. Name a folder with the module's source.")
         for one in found:
@@ -243,9 +248,7 @@ class _Reader:
                 yield relative, content
 
     def _within(self, path: str, place: tuple[str | int, ...]) -> Path | None:
-        """Return the resolved path, which must be below the file's folder, because a run stores a copy of
-        everything.
-        """
+        """Return the resolved path, which must be below the file's folder: a run stores a copy of everything."""
         if is_outside(path):
             self._report(
                 place,
@@ -261,10 +264,7 @@ class _Reader:
             self._report(place, f"Cannot read {path}: {error.strerror}. Check the name.")
             return None
         if sum(map(len, self.files.values())) + len(content) > LARGEST_BYTES:
-            message = (
-                f"With {path}, the files exceed {LARGEST_BYTES >> 20} MiB in total. Remove files that are not "
-                "source code."
-            )
+            message = f"With {path}, the files exceed {LARGEST_BYTES >> 20} MiB in total. Remove what is not source."
             self._report(place, message)
             return None
         return content

@@ -34,6 +34,17 @@ _HELD_BACK_BYTES = 256 * 2**20  # disk space to leave for other programs
 _PIECE_BYTES = 2**20
 _LONGEST_NAME_BYTES = 200  # for a folder's name; its temporary name is longer
 
+# The first bytes of other archives.
+_OTHER_KINDS = {
+    b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ\0": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
+_TAR_MARK, _TAR_MARK_AT = b"ustar", 257
+
 # The formats of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and, with --tag, SHA256 (NAME) = DIGEST.
 _SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
@@ -106,6 +117,8 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    if other := _other_kind(archive):
+        raise UserError(f"{archive} is {other}, and orch reads zip archives. Unpack it, and name the run's folder.")
     damaged = f"{archive} is damaged or cut off, or is no zip archive"
     remedy = "Get it again, and compare its checksum with the one where it was published."
     try:
@@ -125,12 +138,21 @@ def _unpack(archive: Path, folder: Path) -> None:
     _compare(archive, folder, sums)
 
 
+def _other_kind(file: Path) -> str | None:
+    """Return what an archive is that is no zip archive; None if that is not known."""
+    if zipfile.is_zipfile(file):
+        return None
+    with file.open("rb") as opened:
+        begin = opened.read(_TAR_MARK_AT + len(_TAR_MARK))
+    if begin[_TAR_MARK_AT:] == _TAR_MARK:
+        return "a tar archive"
+    return next((kind for mark, kind in _OTHER_KINDS.items() if begin.startswith(mark)), None)
+
+
 def _name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name with slashes, for which some Windows programs write backslashes, and without ``./``."""
-    name = member.filename.replace("\\", "/")
-    while name.startswith("./"):
-        name = name[2:].lstrip("/")
-    return name
+    """Return a member's name with single slashes, for which some Windows programs write backslashes, and without
+    ``./``."""
+    return str(PurePosixPath(member.filename.replace("\\", "/")))
 
 
 def _is_folder(member: zipfile.ZipInfo) -> bool:

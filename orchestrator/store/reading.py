@@ -19,7 +19,7 @@ from orchestrator.store.archive import TRIALS, open_archive, say_if_changed
 from orchestrator.store.files import entries
 from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
-STOPPING = "stopping.json"
+STOPPING, JOURNAL = "stopping.json", "journal.jsonl"
 _RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-")  # see `new_run_id`
 _LARGE = re.compile(rb"[0-9]{20}|[0-9][eE]\+?[0-9]{3}")  # what may be a number beyond the limits of `parse_json`
 _MOST = 2**64
@@ -158,6 +158,25 @@ def read_stopping(path: Path) -> list[dict[str, Any]]:
     is no such file."""
     file = path / STOPPING
     return list(_read_object(file, shape.STOPPING, "stopping.json")["cells"]) if file.exists() else []
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events in a run's journal; truncated lines are skipped, and a run without a journal has none. Raises
+    UserError if the journal cannot be read."""
+    file = path / JOURNAL
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}). Change its permissions.") from error
+    for line in text.split("\n"):
+        try:
+            event = parse_json(line.encode())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 @dataclass

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -295,5 +296,5 @@ def _stored(path: Path) -> Iterator[None]:
         remedy = "Free some space there" if full else "Fix that"
         raise StoreError(
             f"Nothing more can be stored in {path}: {what}. What was stored before is complete. "
-            f"{remedy}, then go on with --resume {path}."
+            f"{remedy}, then go on with --resume {shlex.quote(str(path))}."
         ) from error

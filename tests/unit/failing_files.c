@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A library for LD_PRELOAD that fails one call of the file system, once: the n-th of a kind that concerns a path below
-// $FUZZ_ROOT, with an error number. fuzz_arm() sets which; fuzz_count() is how many there were since.
+// $FUZZ_ROOT, with an error number. fuzz_arm() sets which; fuzz_count() is how many there were since. The file
+// $FUZZ_STATE, if there is one, is the state of all processes together.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,31 +12,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const char *kinds[] = { "open", "write", "fsync", "rename", "flock", "mkdir", "unlink" };
 enum { OPEN, WRITE, FSYNC, RENAME, FLOCK, MKDIR, UNLINK, KINDS };
-static long seen[KINDS], which = -1;
-static int kind_armed = -1, error_armed;
+static struct state { long seen[KINDS], which; int kind_armed, error_armed; } own = { .which = -1, .kind_armed = -1 };
+static struct state *state = &own;
 
 int fuzz_arm(const char *kind, long n, int error)
 {
-	memset(seen, 0, sizeof(seen));
-	kind_armed = -1;
+	memset(state->seen, 0, sizeof(state->seen));
+	state->kind_armed = -1;
 	for (int i = 0; i < KINDS; i++)
 		if (!strcmp(kinds[i], kind))
-			kind_armed = i;
-	which = n;
-	error_armed = error;
-	return kind_armed;
+			state->kind_armed = i;
+	state->which = n;
+	state->error_armed = error;
+	return state->kind_armed;
 }
 
 long fuzz_count(const char *kind)
 {
 	for (int i = 0; i < KINDS; i++)
 		if (!strcmp(kinds[i], kind))
-			return seen[i];
+			return state->seen[i];
 	return -1;
 }
 
@@ -70,10 +72,9 @@ static int fails(int kind, int concerned)
 {
 	if (!concerned)
 		return 0;
-	seen[kind]++;
-	if (kind != kind_armed || seen[kind] != which)
+	if (__atomic_add_fetch(&state->seen[kind], 1, __ATOMIC_SEQ_CST) != state->which || kind != state->kind_armed)
 		return 0;
-	errno = error_armed;
+	errno = state->error_armed;
 	return 1;
 }
 
@@ -150,4 +151,18 @@ int unlink(const char *path)
 int unlinkat(int dir, const char *path, int flags)
 {
 	return fails(UNLINK, concerns(dir, path)) ? -1 : REAL(unlinkat)(dir, path, flags);
+}
+
+__attribute__((constructor)) static void share(void)
+{
+	const char *file = getenv("FUZZ_STATE");
+	int fd = file ? REAL(open)(file, O_RDWR) : -1;
+	void *shared;
+
+	if (fd < 0)
+		return;
+	shared = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (shared != MAP_FAILED)
+		state = shared;
 }

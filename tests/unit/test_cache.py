@@ -118,6 +118,15 @@ def test_an_archive_brings_products_to_another_cache(tmp_path: Path, monkeypatch
     assert cache.find("lab-disk", made.key) == taken
 
 
+@pytest.mark.parametrize("name", ["a:b.tar.xz", "-x.tar.xz", "-", "of mine, {1}.tar.xz"])
+def test_an_archive_may_have_any_name(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    made = obtain({"a": 1}, lambda folder: {})
+    monkeypatch.chdir(tmp_path)
+    archive.export_archive([made], Path(name))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert [taken.key for taken in archive.import_archive(Path(name))] == [made.key]
+
+
 def test_a_damaged_archive_is_refused(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = obtain({"a": 1}, lambda folder: {})
     description = json.loads((made.path / "product.json").read_text())

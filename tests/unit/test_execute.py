@@ -235,6 +235,14 @@ def test_a_background_drawing_that_finds_no_space_is_a_sentence_without_a_traceb
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_figure_whose_error_finds_no_space_either_is_told(tmp_path: Path) -> None:
+    drawings = background.Drawings(tmp_path / "drawings")
+    drawings.check()
+    (tmp_path / "drawings" / "1.json").touch()
+    with pytest.raises(UserError, match=f"failed in drawing a figure: {tmp_path} has no space left"):
+        drawings.check()
+
+
 def test_a_picture_that_cannot_be_read_is_not_left_out(tmp_path: Path) -> None:
     assert background.with_pictures(f"<{background.placeholder(tmp_path / 'missing.png')}>") == "<>"
     with pytest.raises(OSError, match="Is a directory"):

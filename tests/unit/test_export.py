@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -267,6 +268,23 @@ def test_links_a_busy_run_and_a_bad_target_are_sentences(run: Path, tmp_path: Pa
     assert run_command(["export", str(run), "--output", str(tmp_path / "a.zip"), "--allow", "all"]) == 2
 
 
+@pytest.mark.parametrize("name", [b"a\nb", b"a\\b", b"\xff.txt", b"a\x7f"])
+def test_a_name_that_would_be_read_differently_is_refused(run: Path, tmp_path: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.path.join(os.fsencode(run), name))).touch()
+    with pytest.raises(UserError, match="Rename it"):
+        export_run(run, tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_every_other_name_is_kept(run: Path, tmp_path: Path) -> None:
+    names = ["Bildschirmfoto um 3.04\u202fPM.png", "-x", "~", "*a", " b ", 'c: "d"', "e%20\u2028", "\U0001f600"]
+    for name in names:
+        (run / name).write_text(name)
+    export_run(run, tmp_path / "a.zip")
+    found = find_run(tmp_path / "a.zip")
+    assert [(found / name).read_text() for name in names] == names
+
+
 # --- how it is read ---
 
 
@@ -383,6 +401,33 @@ def test_other_files_are_sentences(tmp_path: Path) -> None:
         find_run(tmp_path / "a.zip")
     with pytest.raises(UserError, match=r"b\.zip is not a run directory"):
         find_run(zip_of(tmp_path / "b.zip", {"x": b"y"}))
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("w", "a tar archive"),
+        ("w:gz", "compressed by gzip"),
+        ("w:bz2", "compressed by bzip2"),
+        ("w:xz", "compressed by xz"),
+    ],
+)
+def test_another_kind_of_archive_is_to_be_unpacked(run: Path, tmp_path: Path, mode: Any, said: str) -> None:
+    with tarfile.open(tmp_path / "run.zip", mode) as packed:
+        packed.add(run, "run")
+    with pytest.raises(UserError, match=rf"run\.zip is {said}, and .* Unpack it, and name the run's folder"):
+        find_run(tmp_path / "run.zip")
+
+
+@pytest.mark.parametrize("form", ["./{}", "x//{}", "x/./{}", ".//{}", "x\\.\\{}"])
+def test_names_of_members_mean_what_they_mean_as_paths(run: Path, tmp_path: Path, form: str) -> None:
+    export_run(run, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as packed:
+        members = {form.format(name.replace("/", "//")): packed.read(name) for name in packed.namelist()}
+        members = {name: data for name, data in members.items() if not name.endswith("/")}
+    find_run(zip_of(tmp_path / "b.zip", members))
+    with pytest.raises(UserError, match="is not as it was exported"):
+        find_run(zip_of(tmp_path / "c.zip", {**members, form.format("run.json"): b"{}"}))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -80,6 +80,24 @@ def test_what_cannot_be_read_is_named_and_no_archive_is_written(
     assert not list(tmp_path.glob("*.zip"))
 
 
+@pytest.mark.parametrize("which", ["trials", "trials/*", "trials/*/1", "trials/*/1/attempt.json"])
+def test_what_was_stored_and_is_gone_is_named_and_no_archive_is_written(run: Path, tmp_path: Path, which: str) -> None:
+    attempts = read_attempts(run)
+    events = [
+        {"event": "attempt", "trial_id": one["trial_id"], "attempt": number}
+        for one in attempts
+        for number in ([7, 1] if one is attempts[0] else [1])
+    ]
+    damaged = {"event": "attempt-damaged", "attempt": f"trials/{attempts[0]['trial_id']}/7", "set_aside": "damaged-7"}
+    lines = [json.dumps(event) for event in [*events, damaged]]
+    (run / "journal.jsonl").write_text("\n".join([*lines, '{"event": "att']))
+    export_run(run, tmp_path / "whole.zip")
+    sorted(run.glob(which))[0].rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"trials/\w+/1/attempt\.json is missing, which journal\.jsonl says was stored"):
+        export_run(run, tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
 @pytest.mark.parametrize("which", ["trials", "trials/*"])
 def test_attempts_that_cannot_be_read_do_not_count_as_missing(
     run: Path, monkeypatch: pytest.MonkeyPatch, which: str

@@ -2,6 +2,7 @@
 """`orch init` writes what validates, plans and can be run."""
 
 import resource
+import shlex
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
     plan = make_plan(experiment, lab_capabilities(1, shipped().names).with_own(experiment.own_variants, shipped()))
     assert not plan.left_out
     assert {trial.levels.variant for trial in plan.iterate()} >= {"vanilla", "longer-queue"}
+
+
+@pytest.mark.parametrize("parent", ["my ideas; $x", "a\nb", "\u202f"])
+def test_it_may_be_anywhere_and_its_commands_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parent: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(parent) / "mine"
+    init(folder)
+    assert "is a valid spec" in check_file(folder / "mine.yaml")
+    said = capsys.readouterr().out.split("Next: ")[1]
+    assert shlex.split(said.replace(", then", ""))[:3] == ["orch", "validate", f"{parent}/mine/mine.yaml"]
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

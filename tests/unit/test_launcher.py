@@ -153,6 +153,7 @@ def test_the_first_start_makes_the_environment_and_hands_over(computer: Computer
     assert first.stdout == "<plan><a b><><--set><x=*>"
     (uv,) = computer.calls("uv")
     assert "--require-hashes" in uv
+    assert "--no-config" in uv
     assert "--no-deps" in uv
     assert not computer.calls("apt-get")  # `plan` needs no lab
     calls = len(computer.calls(""))
@@ -228,6 +229,14 @@ def test_two_launchers_at_once_make_one_environment(computer: Computer) -> None:
     assert [out for out, _ in said] == [b"<plan>", b"<plan>"]
     assert len(computer.calls("python -m venv")) == 1
     assert sum(b"waiting for another launcher" in errors for _, errors in said) == 1
+
+
+def test_a_file_system_without_locks_is_no_obstacle(computer: Computer) -> None:
+    computer.program("flock", "#!/bin/sh\necho 'flock: 9: Function not implemented' >&2\nexit 71\n")
+    done = computer.run("plan")
+    assert (done.returncode, done.stdout) == (0, "<plan>")
+    assert "waiting" not in done.stderr
+    assert "flock" not in done.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -10,9 +10,11 @@ import nbformat
 import pytest
 
 from orchestrator.analysis import make_report
+from orchestrator.analysis.notebooks import executable
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
 from orchestrator.spec import SpecError, check_file, load_experiment
+from orchestrator.spec.own_files import read_notebook
 from tests.unit.synthetic_run import write_run
 
 SPEC = """\
@@ -166,6 +168,15 @@ def test_a_notebook_of_jupyter_is_executed_by_path_whatever_kernel_it_names(
     monkeypatch.chdir(tmp_path / "here")
     assert run_command(["report", str(run), "--notebook", "view.ipynb"]) == 0
     assert outputs(run, "view") == "run ?\n"  # no cell is tagged as parameters, so that the notebook's own value counts
+
+
+@pytest.mark.parametrize("name", ["mine.py", "mine.ipynb"])
+def test_the_byte_order_mark_of_some_editors_is_not_code(tmp_path: Path, name: str) -> None:
+    text = "print('first')\n" if name.endswith(".py") else ipynb("print('first')")
+    (tmp_path / name).write_text("\ufeff" + text)
+    read_notebook(tmp_path / name)
+    (cell,) = json.loads(executable(tmp_path / name))["cells"]
+    assert "".join(cell["source"]) == "print('first')"
 
 
 def test_a_notebook_that_fails_costs_the_run_neither_its_page_nor_what_was_executed(tmp_path: Path) -> None:

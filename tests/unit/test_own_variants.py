@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Variants that a spec brings: read with their code, built by content, planned, kept with the run."""
 
+import os
 import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +127,28 @@ def test_a_folder_that_is_no_source_is_refused(spec: Path) -> None:
     (spec.parent / "sub/code/huge.bin").write_bytes(bytes(LARGEST_BYTES + 1))
     said = variants_file(spec, FILE.replace("patches: [patches/one.patch]", "source: code"))
     assert "exceed 8 MiB" in said
+
+
+def test_a_source_of_which_a_part_cannot_be_read_or_named_is_refused(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_source = FILE.replace("patches: [patches/one.patch]", "source: code")
+    closed = spec.parent / "sub/code/closed"
+    closed.mkdir(parents=True)
+    (closed / "send.c").touch()
+    (closed.parent / "queue.c").touch()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert f"Cannot read '{closed}': Permission denied. Mend" in variants_file(spec, of_source)
+    Path(os.fsdecode(os.fsencode(closed) + b"/\xff.c")).touch()
+    assert r"/code/closed/\udcff.c': its name is not UTF-8. Mend that" in variants_file(spec, of_source)
 
 
 def test_without_own_variants_a_spec_is_what_it_was(spec: Path) -> None:

@@ -18,6 +18,7 @@ from orchestrator.kernel import source
 from orchestrator.paths import CHECKOUT, cache_home, state_home
 from orchestrator.private import odd_characters, private_folder, socket_base
 from orchestrator.progress import Silent
+from orchestrator.testbed.lab import standing
 from orchestrator.testbed.lab.lab import Lab
 
 
@@ -169,3 +170,14 @@ def test_without_a_home_the_sentence_says_what_to_set(monkeypatch: pytest.Monkey
     for folder in (cache_home, state_home):
         with pytest.raises(UserError, match="Set HOME"):
             folder()
+
+
+def test_a_runtime_folder_that_cannot_be_written_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `su`, XDG_RUNTIME_DIR may be another user's."""
+    real = os.access
+    with tempfile.TemporaryDirectory(dir="/tmp") as theirs:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", theirs)
+        monkeypatch.setattr(standing, "lab_base", lambda: tmp_path)
+        assert standing._folder() == Path(theirs) / "orch" / "lab"
+        monkeypatch.setattr(os, "access", lambda path, mode: str(path) != theirs and real(path, mode))
+        assert standing._folder() == tmp_path / f"orch-{os.getuid()}" / "lab"

@@ -3,6 +3,7 @@
 
 import io
 import json
+import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -76,11 +77,13 @@ def test_a_rerun_elsewhere_differs_and_its_status_says_so(
 def test_a_rerun_that_was_interrupted_says_how_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    before = write_run(tmp_path / "before")
-    measured = measuring(monkeypatch, tmp_path / "after")
+    before = write_run(tmp_path / "be fore")
+    measured = measuring(monkeypatch, tmp_path / "af ter")
     measured.interrupted = True
     assert run_command(["rerun", str(before)]) == 130
-    assert f"`orch rerun {before} --resume {tmp_path / 'after'}" in capsys.readouterr().err
+    command = capsys.readouterr().err.split("`")[1]
+    assert shlex.split(command)[:4] == ["orch", "rerun", str(before), "--resume"]
+    assert shlex.split(command)[4].startswith(f"{tmp_path}/af ter/")
 
 
 def test_a_testbed_that_is_not_here_has_to_be_named(

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Things that YAML allows and a spec does not: tags and anchors anywhere, huge numbers, invisible characters."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from orchestrator.errors import UserError
 from orchestrator.spec import SpecError, check_file, load_experiment
+from orchestrator.spec.document import parse, plain
+from orchestrator.spec.problems import SourceText
 
 GOOD = """experiment: small
 factors: {variant: [vanilla], cores: [1], tunnels: [1]}
@@ -81,6 +87,7 @@ BREAKING = {
     "a space that is none": (": small", ":\xa0small", "1:12: This is not YAML", r"Column 12 has .*U\+00A0"),
     "the end of a line": ("\ntraffic", "\ndescription: a\x85b\ntraffic", "3:15: This is", r"Column 15 .*U\+0085"),
     "one with a name": ("\ntraffic", "\ndescription: a\u2028b\ntraffic", "3:15: This is", r"\(LINE SEPARATOR\)"),
+    "a tab": ("\ntraffic", "\n\ttraffic", "3:1: This is not YAML", "Use spaces instead of the tab"),
     "NUL": (": small", ": s\0mall", "1:14: This is not YAML", r"Remove it. Column 14 has .*U\+0000"),
     "a bell": (": small", ": s\x07mall", "1:14: This is not YAML", r"Remove it. Column 14 has .*U\+0007"),
 }
@@ -101,6 +108,29 @@ def test_a_mark_of_the_order_of_bytes_is_no_suspect(tmp_path: Path) -> None:
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
     assert "has a surrogate (U+D800)" in mistakes(tmp_path, GOOD + 'description: "a\\ud800b"\n')
+    assert "has a surrogate (U+DE00)" in mistakes(tmp_path, GOOD + 'description: "\\ude00\\ud83d"\n')
+
+
+@given(st.text(max_size=20))
+def test_what_json_writes_is_read_as_it_was(text: str) -> None:
+    written = json.dumps({"description": text, text: 1})
+    tree, problems = parse(SourceText("x", written))
+    assert problems == []
+    assert plain(tree) == {"description": text, text: 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_told_with_what_to_do(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "small.yaml").write_bytes(GOOD.replace("small", "smäll").encode(encoding))
+    with pytest.raises(UserError, match=r"UTF-16 text|not UTF-8 text \(byte 15\)") as caught:
+        check_file(tmp_path / "small.yaml")
+    assert "convert it" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1", " 1", "", "yes", "a\nb", "a\u200bb"])
+def test_a_text_that_looks_like_something_else_is_shown_in_quotes(tmp_path: Path, text: str) -> None:
+    said = mistakes(tmp_path, GOOD + f"seed: {json.dumps(text)}\n")
+    assert f"seed: {json.dumps(text)} is not valid" in said
 
 
 @pytest.mark.parametrize("escape", ["\\U00110000", "\\UFFFFFFFF"])

@@ -30,6 +30,7 @@ HOSTS = {
     "collection": "ansible_become=yes ansible_become_method=ansible.builtin.sudo",
     "legacy": "ansible_become_method=ansible.legacy.sudo",
     "another-way": "ansible_become=yes ansible_become_method=doas",
+    "root-by-another-way": "ansible_user=root ansible_become=yes ansible_become_method=su",
     "another-user": "ansible_become=yes ansible_become_user=ann",
     "Node_2.Rack-3.Example.Org": "ansible_port=2022",
     "quoted": "ansible_host=node ansible_ssh_common_args='-o \"ProxyCommand=nc %h %p\" -o Port=2200'",
@@ -103,6 +104,7 @@ def test_booleans_are_ansibles(way: Any) -> None:
 
 def test_ways_to_be_root_may_have_the_name_of_ansibles_collection(way: Any) -> None:
     assert way("collection").become == way("legacy").become == "sudo"
+    assert way("root-by-another-way").become == "none"
     with pytest.raises(UserError, match="another-way: doas is not supported to become root"):
         way("another-way")
     with pytest.raises(UserError, match="host another-user: ansible_become_user is ann, and trials need root"):
@@ -113,7 +115,7 @@ def test_vaults_and_the_users_configuration_count_as_for_ansible(way: Any) -> No
     route = way("yes-0")
     assert route.user == "cleo"
     assert route.limited  # ConnectTimeout
-    assert list(route.arguments[-4:-2]) == ["-i", "%d/mine"]
+    assert list(route.arguments[-4:-2]) == ["-o", 'IdentityFile="%d/mine"']
     assert "HostKeyAlgorithms=ssh-ed25519" in route.arguments
     assert not way("yes-0", user="dan").arguments.index("-l")  # the testbed file comes first
 

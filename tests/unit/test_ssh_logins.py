@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins to a real SSH server on loopback: whatever `ssh HOST` does, this program does too, with the same key."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import private
-from orchestrator.errors import TestbedError
+from orchestrator.errors import TestbedError, UserError
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh import route
@@ -77,6 +78,51 @@ def test_the_arguments_that_an_inventory_gives_to_ssh_are_used(site: Site, which
     hops = 2 if "jumper" in said else 1
     expected = (True, [sshd.fingerprint_of(site.good)] * hops)
     assert site.by_us(bed(inventory="hosts.ini", address=None)) == expected
+
+
+# The path of a key in an inventory, and the file in ~/.ssh: the key, or the public half of one that the agent has.
+KEYS = {
+    "tokens and a space": ("%d/.ssh/of mine/%n", "of mine/there"),
+    "a variable": ("${MY_KEYS}/mine", "mine"),
+    "quotation marks": ('~/.ssh/my "own"', 'my "own"'),
+    "the public half": ("~/.ssh/token.pub", "token.pub"),
+    "a key of which only the public half is there": ("~/.ssh/token", "token.pub"),
+    "no file at all": ("~/.ssh/absent", None),
+}
+
+
+@pytest.mark.parametrize("which", KEYS)
+def test_the_key_that_an_inventory_names_is_used_as_ansible_uses_it(site: Site, which: str) -> None:
+    path, file = KEYS[which]
+    site.config()
+    site.monkeypatch.setenv("MY_KEYS", str(site.home.ssh))
+    if file is None or file.endswith(".pub"):
+        site.use_agent(site.agent(site.other, site.good))
+    if file is not None:
+        site.key(file, Path(f"{site.good}.pub") if file.endswith(".pub") else None)
+    (site.folder / "hosts.yaml").write_text(
+        json.dumps({"all": {"hosts": {"left": {"ansible_host": "there", "ansible_ssh_private_key_file": path}}}})
+    )
+    named = os.path.expanduser(path).replace('"', '\\"')
+    by_ssh = site.by_ssh("-o", f'IdentityFile="{named}"', "there")
+    assert by_ssh == (True, [sshd.fingerprint_of(site.good)])
+    assert site.by_us(bed(inventory="hosts.yaml", address=None)) == by_ssh
+    if file is not None:
+        assert site.by_us(bed(key=path)) == by_ssh
+    else:
+        with pytest.raises(UserError, match=r"The private key .*/\.ssh/absent of the host left does not exist"):
+            site.login(bed(key=path))
+
+
+def test_what_an_inventory_gives_for_a_login_and_is_not_used_is_told_when_the_login_fails(site: Site) -> None:
+    site.config()
+    text = "left ansible_host=there ansible_private_key_file=~/.ssh/absent ansible_password=secret\n"
+    (site.folder / "hosts.ini").write_text(text)
+    with pytest.raises(LoginRefused) as refusal:
+        site.login(bed(inventory="hosts.ini", address=None)).run("true")
+    said = str(refusal.value)
+    assert f"inventory: Its private key {site.home.ssh}/absent does not exist. Its ansible_password is not used" in said
+    assert "secret" not in said
 
 
 WEAKER = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nNoHostAuthenticationForLocalhost yes\nHostKeyAlias x"

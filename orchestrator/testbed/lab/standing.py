@@ -28,6 +28,7 @@ def _folder() -> Path:
     usable = (
         os.path.isabs(base)
         and os.path.isdir(base)
+        and os.access(base, os.W_OK | os.X_OK)  # after `su` it may be another user's
         and len(os.fsencode(base)) < LONGEST_BYTES - 9
         and not odd_characters(base)
     )

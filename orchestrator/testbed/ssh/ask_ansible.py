@@ -3,10 +3,10 @@
 
     python ask_ansible.py FILE INVENTORY
 
-It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL. Ansible itself reads the
-inventory, ansible.cfg, vaults and templates, with its own order of precedence among variables, environment and
-defaults. An option that has only Ansible's default is left out. A host whose variables cannot be used has
-{"error": why}.
+It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL, and `unused`, which lists
+the variables for _UNUSED. Ansible itself reads the inventory, ansible.cfg, vaults and templates, with its own order of
+precedence among variables, environment and defaults. An option that has only Ansible's default is left out. A host
+whose variables cannot be used has {"error": why}.
 """
 
 import contextlib
@@ -35,6 +35,8 @@ _OF_SSH = {
     "ssh_common_args": "ssh_common_args",
     "ssh_extra_args": "ssh_extra_args",
 }
+# Options of the connection plugin ssh for logins that are not supported; which there are depends on Ansible's version.
+_UNUSED = ("password", "private_key", "ssh_executable")
 _OF_ALL = {
     "connection": "ansible_connection",
     "become": "ansible_become",
@@ -57,7 +59,7 @@ class _Asked(InventoryCLI):  # type: ignore[misc]
         found = {}
         for host in self.inventory.get_hosts():
             try:
-                found[str(host.name)] = _plain(self._options(host))
+                found[str(host.name)] = self._options(host)
             except _NotUsable as error:
                 found[str(host.name)] = {"error": str(error)}
         self.answer.write_text(json.dumps(found))
@@ -85,7 +87,10 @@ class _Asked(InventoryCLI):  # type: ignore[misc]
             options[ours] = said[variable] if variable in said else _configured(ours)
         with _naming(_OF_ALL["become"]):
             options["become"] = None if options["become"] is None else boolean(options["become"])
-        return {name: value for name, value in options.items() if value not in (None, "")}
+        given = _plain({name: value for name, value in options.items() if value not in (None, "")})
+        other = [str(entry["name"]) for name in _UNUSED for entry in definitions.get(name, {}).get("vars", ())]
+        unused = [name for name in other if name in variables]
+        return {**given, "unused": unused} if unused else given
 
 
 class _NotUsable(Exception):

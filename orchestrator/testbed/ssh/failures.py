@@ -35,8 +35,8 @@ def quoted(said: Sequence[str]) -> str:
     return "; ".join(line.rstrip(".") for line in causes)[-_MOST_WORDS:]
 
 
-def sentence(host: str, destination: str, user: str, said: Sequence[str]) -> TestbedError:
-    """Return an error that says why a login failed. ``said``: the lines that OpenSSH wrote."""
+def sentence(host: str, destination: str, user: str, said: Sequence[str], unused: Sequence[str] = ()) -> TestbedError:
+    """Return an error that says why a login failed. ``said``: the lines that OpenSSH wrote; ``unused``: see Route."""
     words = quoted(said)
     if any(_KEY_FAILED in line for line in said):
         return LoginRefused(
@@ -52,6 +52,7 @@ def sentence(host: str, destination: str, user: str, said: Sequence[str]) -> Tes
         return LoginRefused(
             f"{host}: the login as {user} was refused ({words}). `ssh {destination}` must work without a question: put "
             "your public key into its authorized_keys; a key with a passphrase must be in your SSH agent (ssh-add)."
+            + (f" About the host in the inventory: {' '.join(unused)}" if unused else "")
         )
     if any(mark in line for line in said for mark in _MISTAKES):
         return LoginRefused(f"{host}: OpenSSH cannot log in to {destination} ({words}).")

@@ -35,7 +35,8 @@ class Reach:
     """How Ansible would reach a host: its options for ssh, and how it would become root. None means not specified.
 
     ``ssh_args``, ``more_args``: arguments of ssh that come before and after the others; ``become``: Ansible would
-    become root; ``become_method``: without the name of Ansible's own collection.
+    become root; ``become_method``: without the name of Ansible's own collection; ``unused``: variables with which
+    Ansible would log in in a way that is not supported here.
     """
 
     address: str | None = None
@@ -46,6 +47,7 @@ class Reach:
     more_args: tuple[str, ...] = ()
     become: bool | None = None
     become_method: str | None = None
+    unused: tuple[str, ...] = ()
 
 
 def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -139,4 +141,5 @@ def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
         more_args=(*words("ssh_common_args"), *words("ssh_extra_args")),
         become=found.get("become"),
         become_method=method,
+        unused=tuple(found.get("unused", ())),
     )

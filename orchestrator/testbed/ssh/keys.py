@@ -3,6 +3,7 @@
 
 import codecs
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -119,7 +120,7 @@ def words_of_end(route: Route) -> str:
 def refusal(route: Route, testbed_file: str) -> str:
     """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: the name with
     which a user enrols the host."""
-    enroll = f"orch testbed enroll {testbed_file}"
+    enroll = f"orch testbed enroll {shlex.quote(testbed_file)}"
     try:
         (found,) = fetch_keys({route.host: route})
     except TestbedError:

@@ -68,7 +68,8 @@ class Route:
     """How a host is reached: ``ssh ARGUMENTS -- DESTINATION``, with the host key under an alias of its own.
 
     ``user``: the login name; ``arguments``: those of ssh, from the testbed file and the inventory; ``become``: how to
-    become root there, a key of BECOME; ``limited``: the user's configuration sets a connection time-out.
+    become root there, a key of BECOME; ``limited``: the user's configuration sets a connection time-out; ``unused``:
+    sentences on what the inventory gives for a login and is not used.
     """
 
     host: str
@@ -78,6 +79,7 @@ class Route:
     arguments: tuple[str, ...]
     become: str
     limited: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def alias(self) -> str:
@@ -151,10 +153,12 @@ def routes(testbed: SshTestbed) -> dict[str, Route]:
 
 def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
     # OpenSSH uses the first of several values: the testbed file's, then the inventory's in Ansible's own order.
-    arguments = _arguments(host.name, host.port, host.user, host.key)
+    if host.key and _is_absent(host.key) and _is_absent(f"{host.key}.pub"):
+        raise UserError(f"The private key {os.path.expanduser(host.key)} of the host {host.name} does not exist.")
+    arguments = _arguments(host.port, host.user, host.key)
     arguments += ["-J", jumps(host.jump)] if host.jump else []
     arguments += by_ansible.ssh_args
-    arguments += _arguments(host.name, by_ansible.port, by_ansible.user, by_ansible.key)
+    arguments += _arguments(by_ansible.port, by_ansible.user, by_ansible.key)
     arguments += by_ansible.more_args
     destination = host.address or by_ansible.address or host.name
     settings = _effective(host.name, [*arguments, "--", destination])
@@ -164,7 +168,9 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
         arguments = ["-o", "ChannelTimeout=none", *arguments]
     become: str | None = host.become or ("none" if by_ansible.become is False else None)
     become = become or by_ansible.become_method or ("none" if user == "root" else "sudo")
-    if become not in BECOME:
+    if user == "root":
+        become = "none"
+    elif become not in BECOME:
         raise UserError(f"{host.name}: {become} is not supported to become root; use one of {', '.join(BECOME)}.")
     return Route(
         host=host.name,
@@ -172,9 +178,17 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
         destination=destination,
         user=user,
         arguments=tuple(arguments),
-        become="none" if user == "root" else become,
+        become=become,
         limited=settings.get("connecttimeout", ["none"])[0] not in ("none", "0"),
+        unused=_unused(by_ansible),
     )
+
+
+def _unused(by_ansible: Reach) -> tuple[str, ...]:
+    key = by_ansible.key
+    absent = [f"Its private key {os.path.expanduser(key)} does not exist."] if key and _is_absent(key) else []
+    named = " and ".join(by_ansible.unused)
+    return (*absent, *([f"Its {named} is not used: orch logs in with `ssh`, key files and agents."] if named else []))
 
 
 def jumps(text: str) -> str:
@@ -192,19 +206,22 @@ def _with_brackets(jump: str) -> str:
     return f"{user}{at}[{host}]"
 
 
-def _arguments(host: str, port: int | None, user: str | None, key: str | None) -> list[str]:
-    """Return the arguments of ssh. Raises UserError if the private key does not exist."""
+def _arguments(port: int | None, user: str | None, key: str | None) -> list[str]:
+    """Return the arguments of ssh."""
     arguments = []
     if port:
         arguments += ["-p", str(port)]
     if user:
         arguments += ["-l", user]
-    if key:
-        path = os.path.expanduser(key)
-        if not {"%", "$"} & set(path) and not os.path.isfile(path):  # OpenSSH expands these
-            raise UserError(f"The private key {path} of the host {host} does not exist.")
-        arguments += ["-i", path]
+    if key:  # not by -i, with which OpenSSH ignores a path that it has to expand
+        arguments += ["-o", f"IdentityFile={_quoted(os.path.expanduser(key))}"]
     return arguments
+
+
+def _is_absent(key: str) -> bool:
+    """Return whether a key file does not exist. It is False if OpenSSH expands the path."""
+    path = os.path.expanduser(key)
+    return not {"%", "$"} & set(path) and not os.path.isfile(path)
 
 
 def _keys_by_alias(settings: Mapping[str, Sequence[str]], destination: str) -> list[str]:

@@ -80,7 +80,7 @@ class HostLogin:
         if not said:
             with contextlib.suppress(TestbedError):
                 said = [words_of_end(self.route)]
-        return sentence(self.host, self.route.destination, self.route.user, said)
+        return sentence(self.host, self.route.destination, self.route.user, said, self.route.unused)
 
 
 class Session:

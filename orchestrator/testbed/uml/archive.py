@@ -68,7 +68,8 @@ def import_archive(source: Path) -> list[cache.Product]:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=root) as name:
         folder = Path(name)
-        unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", str(folder), "-f", str(source)]
+        file = str(source.absolute())  # tar takes a:b for a file b on a host a
+        unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", str(folder), "-f", file]
         done = subprocess.run(
             unpack,
             capture_output=True,
