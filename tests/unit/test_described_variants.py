@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.page import _described
+from orchestrator.analysis.page_words import described
 
 INLINE: dict[str, Any] = {
     "build": "multitunnel",
@@ -38,5 +38,5 @@ INLINE: dict[str, Any] = {
 def test_a_run_from_before_descriptions_gets_the_shipped_one_only_for_the_same_settings(
     name: str, changes: dict[str, Any], says: str
 ) -> None:
-    assert _described(name, {**INLINE, **changes}).startswith(says)
-    assert _described(name, None) == "not described in this run"
+    assert described(name, {**INLINE, **changes}).startswith(says)
+    assert described(name, None) == "not described in this run"

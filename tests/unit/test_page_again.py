@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.analysis.page import _again
+from orchestrator.analysis.page_words import commands_again
 from orchestrator.paths import CHECKOUT, RESULTS
 
 PAGES = sorted(RESULTS.glob("example*/report.html"))
@@ -21,7 +21,7 @@ def test_the_page_of_an_example_names_its_own_folder(page: Path) -> None:
 
 def test_a_run_elsewhere_is_named_by_a_word_and_a_spec_of_ones_own_by_nothing(tmp_path: Path) -> None:
     meta = {"experiment": "scaling", "tier": "quick", "overrides": ["retries=1"], "run_id": "1"}
-    known = _again(meta, tmp_path)
+    known = commands_again(meta, tmp_path)
     assert known[0] == "./orch run exp/scaling.yaml --tier quick --set retries=1"
     assert [line.split()[2] for line in known[1:]] == ["RUN", "RUN"]
-    assert [line.split()[1] for line in _again({**meta, "experiment": "own"}, tmp_path)] == ["rerun", "report"]
+    assert [line.split()[1] for line in commands_again({**meta, "experiment": "own"}, tmp_path)] == ["rerun", "report"]

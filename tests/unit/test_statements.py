@@ -22,7 +22,7 @@ from orchestrator.analysis.claims import load_claims
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.packets import packet_cells
-from orchestrator.analysis.page import _took as took
+from orchestrator.analysis.page_words import took
 from orchestrator.analysis.polls import polls, spread
 from orchestrator.analysis.quality import quality
 from orchestrator.analysis.virtual import controls
