@@ -64,7 +64,7 @@ def leave(request: LeaveRequest) -> LeaveAnswer:
         done += ["the namespaces %s were removed" % ", ".join(roles)] if roles else []
         done += ["the interfaces %s were given back" % ", ".join(nics)] if nics else []
         if put_module_back():
-            done.append("the wireguard module is as it was")
+            done.append("the wireguard module was restored")
         LINKS.clear()
     if "held" in LEASE:
         LEASE["held"].truncate(0)  # still locked until the agent ends, but no longer naming a holder
@@ -139,7 +139,7 @@ def answer(message):
         result = {"ok": False, "error": str(error)}
     except OSError as error:
         where = " of %s" % error.filename if error.filename else ""
-        full = "the disk%s is full: free some room there" % where
+        full = "the disk%s is full: free some space there" % where
         said = full if error.errno == errno.ENOSPC else str(error)
         result = {"ok": False, "error": "%s (in the agent's %r)." % (said, message.get("op"))}
     except Exception as error:

@@ -27,7 +27,7 @@ def confine(request: ConfineRequest) -> Nothing:
     os.sched_setaffinity(0, wanted)
     found = sorted(os.sched_getaffinity(0))
     if found != wanted:
-        raise AgentError("the CPUs %s were asked for, and %s can be used." % (cpu_list(wanted), cpu_list(found)))
+        raise AgentError("the CPUs %s were requested, but %s can be used." % (cpu_list(wanted), cpu_list(found)))
     CONFINED["cpus"] = wanted
     return {}
 
@@ -45,7 +45,7 @@ def place(request: PlaceRequest) -> Nothing:
     move_everything(home)
     found = sorted(os.sched_getaffinity(0))
     if found != sorted(home):
-        raise AgentError("the CPUs %s were asked for, and %s can be used." % (cpu_list(home), cpu_list(found)))
+        raise AgentError("the CPUs %s were requested, but %s can be used." % (cpu_list(home), cpu_list(found)))
     if os.path.exists(WORKQUEUES):
         set_mask(WORKQUEUES, home)
     return {}

@@ -64,7 +64,7 @@ def sink(request: SinkRequest) -> Nothing:
         try:
             call(["nft", "-f", "-"], "".join(line + "\n" for line in lines))
         except FileNotFoundError as error:
-            raise AgentError("there is no nft to count with: install the package nftables.") from error
+            raise AgentError("nft is missing, which counts arriving packets: install the package nftables.") from error
     return {}
 
 

@@ -48,7 +48,7 @@ def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
     except FileNotFoundError:
         return {"ended": None}
     if b"orch-agent" not in read_bytes("/proc/%d/cmdline" % pid):
-        raise AgentError("the lease names process %d, which is no agent; nothing was ended." % pid)
+        raise AgentError("the lease names process %d, which is not an agent; nothing was ended." % pid)
     os.kill(pid, signal.SIGKILL if request.hard else signal.SIGTERM)
     return {"ended": pid}
 

@@ -61,7 +61,7 @@ def links(request: LinksRequest) -> Nothing:
         raise AgentError(" ".join(left))
     for role in request.namespaces:
         if os.path.exists(os.path.join(NAMESPACES, role)):
-            raise AgentError("the network namespace %s is there already, and somebody else made it." % role)
+            raise AgentError("the network namespace %s already exists, and another program created it." % role)
         os.makedirs(sysfs_of(role))
         call(["ip", "netns", "add", role])
         with inside(role):

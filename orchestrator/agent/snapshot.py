@@ -181,7 +181,7 @@ def make_missing(netlink, wanted, passed_s):
             break
         before = missing.keys()
         for identity, entry in missing.items():
-            words[identity] = "%s is not as it was, although the kernel took it." % rtnetlink.described(entry)
+            words[identity] = "%s could not be restored, although the kernel accepted it." % rtnetlink.described(entry)
             try:
                 rtnetlink.make(netlink, entry, numbers, passed_s, way_to_make(entry, alike))
             except AgentError as error:

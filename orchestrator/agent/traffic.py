@@ -68,7 +68,7 @@ def serve(request: ServeRequest) -> Nothing:
     """
     PROCESSES.stop()
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
-        raise AgentError("the disk of %s is full: free some room there." % RUNTIME)
+        raise AgentError("the disk of %s is full: free some space there." % RUNTIME)
     waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
     free = set()
     PROCESSES.keep(request.files)

@@ -252,8 +252,8 @@ def knock(probe, source, destination, payload):
 def too_long(destination):
     """Return the error for a packet that exceeds the MTU of a router on the path or of the interface."""
     return AgentError(
-        "packets of the size that is asked for do not pass whole on the way to %s: raise the MTU along the path, or "
-        "send smaller ones." % destination
+        "packets of the requested size do not pass unfragmented on the path to %s: raise the MTU along the path, or "
+        "send smaller packets." % destination
     )
 
 

@@ -59,18 +59,18 @@ def trouble_of(nic, links, reasons, qdiscs):
         if device == nic:
             return reason % device
         if nic in below(device, links):
-            return reason % ("%s, which stands on %s" % (device, nic))
+            return reason % ("%s, which is built on %s" % (device, nic))
     link = links[nic]
     if link.flags & IFF_LOOPBACK:
         return "it is the loopback interface"
     masters = [other.name for other in links.values() if other.number == link.master]
     if masters:
-        return "it belongs to %s, into which it would not come back" % masters[0]
+        return "it belongs to %s, and could not be put back into it" % masters[0]
     on_top = above(nic, links)
     if on_top:
-        return "%s stands on it, and would go with it" % ", ".join(on_top)
+        return "%s is built on it, and would be removed with it" % ", ".join(on_top)
     if link.kind in STAYS:
-        return "it is a %s, which cannot be moved to a role; name an interface of its own, or a VLAN" % link.kind
+        return "it is a %s, which cannot be moved to a role; use a separate interface, or a VLAN" % link.kind
     shapers = {
         bytes.fromhex(q["attributes"][str(rtnetlink.TCA_KIND)])[:-1].decode() for q in qdiscs if q["device"] == nic
     }
@@ -105,7 +105,7 @@ def reasons_by_device(netlink, links, entries):
 def is_whole_way(devices, links):
     """Return True if the path ends at these interfaces.
 
-    A tunnel's path continues on another interface; and with no interface but loopback, a local forwarder has the
+    A tunnel's path continues on another interface. If there is no interface but loopback, a local forwarder holds the
     connection.
     """
     stack = {name for device in devices for name in below(device, links)}
@@ -115,8 +115,8 @@ def is_whole_way(devices, links):
 def why_away(route):
     prefix = rtnetlink.prefix_of(route)
     if route["head"][1] == 0:
-        return "the host's default route goes over %s, so it may be the way to the host itself"
-    return "the route to " + prefix + " goes over %s, so it may be the way to the host itself"
+        return "the host's default route goes over %s, so it may be the path to the host itself"
+    return "the route to " + prefix + " goes over %s, so it may be the path to the host itself"
 
 
 def leads_away(route, tables, wide):
@@ -131,7 +131,7 @@ def tables_of_rules(netlink):
     """Return the routing tables to which a rule leads."""
     found = set()  # type: set[int]
     try:
-        answers = netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the rules of routing")
+        answers = netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the routing rules")
     except NetlinkError:  # a kernel without rules
         return found
     for answer in answers:
@@ -181,7 +181,7 @@ def route_to(netlink, connection, oif, names):
         head = struct.pack("=BBBBBBBBI", family, bits, source_bits, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
         try:
             (answer,) = netlink.ask(
-                26, 0, head + b"".join([*parts, *more]), "asking for the way to %s" % connection.peer
+                26, 0, head + b"".join([*parts, *more]), "asking for the route to %s" % connection.peer
             )
         except NetlinkError:
             continue

@@ -313,7 +313,7 @@ def _loads(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
             where = f"at {load.offered_pps / 1e3:.0f} kpps, and no counter says where"
             yield "unexplained", f"{load.unexplained} of {load.sent} packets were lost {where}"
         if load.rate_pps is not None and load.offered_pps < load.rate_pps * (1 - limits.headroom):
-            said = f"it sent {load.offered_pps / 1e3:.0f} kpps of the {load.rate_pps / 1e3:.0f} that were asked for"
+            said = f"it sent {load.offered_pps / 1e3:.0f} kpps of the requested {load.rate_pps / 1e3:.0f}"
             # A generator that sends as much without a tunnel is not the limit: whatever takes its packets is.
             held = (evidence.plain_pps or 0.0) >= load.rate_pps * (1 - limits.headroom)
             yield (
@@ -328,5 +328,5 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
         yield f"{len(idle)} of {len(evidence.streams)} connections carried nothing in the measured time"
     for load in evidence.loads:
         if load.unexplained < 0:
-            more = f"{-load.unexplained} packets more were dropped than were lost"
-            yield f"by the counters, {more}: others' packets are among them"
+            more = f"{-load.unexplained} more packets were dropped than were lost"
+            yield f"according to the counters, {more}: they include other traffic"

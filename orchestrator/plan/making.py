@@ -46,7 +46,7 @@ def make_plan(
         raise UserError(f"There is no order {order}. Use {' or '.join(ORDERS)}.")
     if spec.topology not in capabilities.topologies:
         known = ", ".join(capabilities.topologies)
-        raise UserError(f"The testbed cannot be wired as {spec.topology}; it can do {known}. Change topology.")
+        raise UserError(f"The testbed cannot be wired as {spec.topology}; it supports {known}. Change topology.")
     chosen, left_out = _choose(spec, capabilities)
     if not chosen:
         raise UserError(_empty(spec, left_out))
@@ -165,7 +165,7 @@ def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
 
 
 class _Identity(NamedTuple):
-    """What the trials of a cell have in common.
+    """The common part of the trials of a cell.
 
     ``before``, ``after``: the canonical JSON of their parameters before and after the repetition; ``traffic``: their
     traffic.

@@ -78,7 +78,7 @@ def boots_test(one: Iterable[float], other: Iterable[float]) -> float:
 
     sides = [[math.log(value) for value in side] for side in (one, other)]
     if min(map(len, sides)) < FEWEST_BOOTS:
-        raise ValueError(f"a side has less than {FEWEST_BOOTS} boots")
+        raise ValueError(f"a side has fewer than {FEWEST_BOOTS} boots")
     away = abs(fmean(sides[0]) - fmean(sides[1]))
     error, freedom = welch(*sides)
     if error == 0:

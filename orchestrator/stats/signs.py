@@ -17,7 +17,7 @@ def sign_test(ahead: int, n: int) -> float:
     ValueError for impossible counts.
     """
     if not 0 <= ahead <= n or n < 1:
-        raise ValueError(f"ahead in {ahead} of {n} rounds cannot be")
+        raise ValueError(f"ahead in {ahead} of {n} rounds is impossible")
     outcomes = sum(math.comb(n, count) for count in range(ahead, n + 1))
     return min(1.0, outcomes / float(2 ** (n - 1)))
 

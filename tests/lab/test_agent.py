@@ -114,7 +114,7 @@ def test_a_machine_restarts_in_under_two_seconds_or_so_and_with_the_cores_that_w
 
 
 def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTestbed) -> None:
-    with pytest.raises(Exception, match="4096 virtual CPUs were asked for and this computer has"):
+    with pytest.raises(Exception, match="4096 virtual CPUs were requested, but this computer has"):
         entered.prepare(State(4096))
 
 

@@ -24,8 +24,8 @@ END
 """
 LOOK = {"op": "way"}
 OVER_ETH2 = "192.0.2.34 50000 192.0.2.33 22"
-DEFAULT = "the host's default route goes over {}, so it may be the way to the host itself"
-WIDE = "the route to {} goes over {}, so it may be the way to the host itself"
+DEFAULT = "the host's default route goes over {}, so it may be the path to the host itself"
+WIDE = "the route to {} goes over {}, so it may be the path to the host itself"
 WAY = "this very SSH connection comes in over {}"
 
 
@@ -220,14 +220,14 @@ def test_all_that_the_way_stands_on_is_a_part_of_it() -> None:
     found = troubles(made, "203.0.113.5 50000 203.0.113.1 22", needs)
     for kind, nics in found.items():
         top = STACKS[kind][2]
-        assert (nics["eth1"], nics[top]) == (WAY.format(f"{top}, which stands on eth1"), WAY.format(top))
+        assert (nics["eth1"], nics[top]) == (WAY.format(f"{top}, which is built on eth1"), WAY.format(top))
     default = "; ip route add default via 203.0.113.5"
     found = troubles({kind: setup + default for kind, setup in made.items()}, needs=needs)
     for kind, nics in found.items():
-        assert nics["eth1"] == DEFAULT.format(f"{STACKS[kind][2]}, which stands on eth1")
+        assert nics["eth1"] == DEFAULT.format(f"{STACKS[kind][2]}, which is built on eth1")
 
 
-MASTER, TOP = "it belongs to {}, into which it would not come back", "{} stands on it, and would go with it"
+MASTER, TOP = "it belongs to {}, and could not be put back into it", "{} is built on it, and would be removed with it"
 OTHERS = {
     "bridge": ("ip link add br0 type bridge; ip link set eth1 master br0", MASTER.format("br0")),
     "bond": ("ip link add b0 type bond; ip link set eth1 down; ip link set eth1 master b0", MASTER.format("b0")),
@@ -244,7 +244,7 @@ def test_what_belongs_to_another_is_not_taken() -> None:
 
 def test_what_cannot_be_moved_is_said_before() -> None:
     found = troubles({"": "ip link add br0 type bridge"}, needs={"": ["bridge"]})[""]
-    assert found["br0"] == "it is a bridge, which cannot be moved to a role; name an interface of its own, or a VLAN"
+    assert found["br0"] == "it is a bridge, which cannot be moved to a role; use a separate interface, or a VLAN"
 
 
 def test_where_the_way_goes_through_a_tunnel_it_is_not_known_what_carries_that() -> None:

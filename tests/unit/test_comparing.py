@@ -185,7 +185,7 @@ def test_boots_are_compared_as_boots() -> None:
     assert alarms["trials"] / 300 > 0.2
     assert boots_test([1.0, 1.0], [1.0, 1.0]) == 1
     assert boots_test([1.0, 1.0], [2.0, 2.0]) == 0
-    with pytest.raises(ValueError, match="less than 2 boots"):
+    with pytest.raises(ValueError, match="fewer than 2 boots"):
         boots_test([1.0], [1.0, 2.0])
 
 

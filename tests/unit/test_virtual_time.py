@@ -212,7 +212,7 @@ def test_a_pool_in_virtual_time_shares_the_cores_and_keeps_its_virtual_cpus() ->
 def test_in_virtual_time_a_machine_has_as_many_cpus_as_its_file_allows(tmp_path: Path) -> None:
     virtual = VirtualTime(16, (0,), 2e-5, 1)
     check_cores(1, 16, virtual)
-    with pytest.raises(TestbedError, match="17 virtual CPUs were asked for, and the testbed file allows 16"):
+    with pytest.raises(TestbedError, match="17 virtual CPUs were requested, but the testbed file allows 16"):
         check_cores(1, 17, virtual)
     able = capabilities(testbed_of(FILE, tmp_path))
     assert (able.max_cores, able.clock) == (16, "virtual")

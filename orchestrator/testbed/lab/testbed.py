@@ -70,7 +70,7 @@ def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -
     if virtual is not None:
         if cores > virtual.cores:
             raise TestbedError(
-                f"{cores} virtual CPUs were asked for, and the testbed file allows {virtual.cores} (cores: "
+                f"{cores} virtual CPUs were requested, but the testbed file allows {virtual.cores} (cores: "
                 f"{virtual.cores}). Ask for fewer, or raise cores in the file."
             )
         return
@@ -78,7 +78,7 @@ def check_cores(machines: int, cores: int, virtual: VirtualTime | None = None) -
     if cores * machines > available:
         each = f"{machines} machines with {cores}" if machines > 1 else f"{cores}"
         raise TestbedError(
-            f"{each} virtual CPUs were asked for and this computer has {available} cores; machines with more "
+            f"{each} virtual CPUs were requested, but this computer has {available} cores; machines with more "
             "virtual CPUs than cores would measure the scheduler of this computer. Ask for fewer cores."
         )
 

@@ -243,7 +243,7 @@ class HostsTestbed:
             if cores > len(order):
                 others = left_out_text(cpus)
                 why = f" ({others})" if others else ""
-                raise TestbedError(f"{host.name} has {len(order)} CPUs for trials{why}, and {cores} were asked for.")
+                raise TestbedError(f"{host.name} has {len(order)} CPUs for trials{why}, but {cores} were requested.")
             chosen = order[:cores]
             online |= {ONLINE.format(cpu): state for cpu, state in online_states(host, cpus, chosen).items()}
         else:

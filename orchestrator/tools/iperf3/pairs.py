@@ -56,7 +56,7 @@ def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
     many = traffic.connections or tunnels * traffic.processes
     if traffic.paths == "ecmp" and many > MOST_PAIRS:
         asked = f"{tunnels} tunnels with {traffic.processes} processes"
-        raise Unsuitable(f"{asked} want more than {MOST_PAIRS} ports of one address: ask for fewer.")
+        raise Unsuitable(f"{asked} need more than {MOST_PAIRS} ports of one address. Use fewer.")
     for number in range(1, many + 1):
         tunnel, process = divmod(number - 1, traffic.processes)
         tunnel += 1
@@ -166,7 +166,9 @@ def check(said: Mapping[str, str | None], traffic: Iperf3Traffic) -> list[str]:
             if known < SINCE[option]:
                 least = name_of(SINCE[option])
                 lacks = "has no" if option == "--idle-timeout" else "gives no report that can be read with"
-                raise Unsuitable(f"iperf3 {name} of {host} {lacks} {option}; it takes {least} or later. Update iperf3.")
+                raise Unsuitable(
+                    f"iperf3 {name} of {host} {lacks} {option}, which needs {least} or later. Update iperf3."
+                )
         if traffic.streams > 1 and known < THREADS_SINCE:
             single = f"iperf3 {name} of {host} has one thread for all {traffic.streams} streams of a process"
             marks.append(f"{single}: traffic.processes makes more processes.")

@@ -19,7 +19,7 @@ def read_pair(pair: Pair, traffic: Iperf3Traffic, processes: Mapping[str, Mappin
     names = {"client": f"client-{pair.name}", "server": f"server-{pair.name}"}
     for name in names.values():
         if name not in processes:
-            raise BadReport(f"iperf3 {name} left no trace.")
+            raise BadReport(f"The agents returned no result of iperf3 {name}.")
     reports = {end: _report(name, processes[name]) for end, name in names.items()}
     directions = ("forward", "reverse") if traffic.direction == "both" else (traffic.direction,)
     return [_stream(pair, traffic, direction, names, reports) for direction in directions]
@@ -78,7 +78,7 @@ def _report(name: str, process: Mapping[str, Any]) -> dict[str, Any]:
         said = (process["err"] or process["out"]).strip()[-200:] or "nothing"
         raise BadReport(f"iperf3 {name} (status {process['status']}) gave no report; it printed {said!r}.") from None
     if not isinstance(value, dict):
-        raise BadReport(f"iperf3 {name} printed something that is no report.")
+        raise BadReport(f"iperf3 {name} printed something that is not a report.")
     if value.get("error"):
         raise BadReport(f"iperf3 {name} says: {value['error']}.")
     if process["status"] != 0:

@@ -82,7 +82,7 @@ def search_rate(attempt: Attempt, loads: Loads) -> float:
     least = search.min_rate_pps or most * LEAST_SHARE
     attempt.phases.done("warm-up")
     if least >= most:
-        raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's most is {kpps(most)}.")
+        raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's maximum is {kpps(most)}.")
     goals = goals_of(search)
     space = Space(
         least, most, search.width, traffic.duration_s, search.time_limit_s, search.tries, search.final_duration_s
@@ -174,9 +174,10 @@ def sentence(
         return f"generator-bound: {name} has no upper bound, the highest load ({kpps(found.lower_pps)}) meets it"
     if found.reason == "uneven":
         known = f"{kpps(found.lower_pps)} to {kpps(found.upper_pps)}"
-        return f"the bounds of {name} are not narrow, {known}: the generator did not send loads as it was asked to"
+        return f"the bounds of {name} are not narrow, {known}: the generator did not keep the requested rates"
     if found.reason == "generator":
-        return f"generator-bound: above {kpps(found.lower_pps)}, the lower bound of {name}, it could not send as asked"
+        lower = f"above {kpps(found.lower_pps)}, the lower bound of {name}"
+        return f"generator-bound: {lower}, it could not keep the requested rate"
     return None
 
 
