@@ -249,14 +249,14 @@ def markdown() -> str:
         "",
         "The frames of a run in Python, `run = orchestrator.load(RUN)`, with every column. `run.trials` and",
         "`run.attempts` are stored as `trials.parquet` and `attempts.parquet`, whose schemas carry units and meanings",
-        "as metadata of their fields; the others are made from them and from the attempts' own files.",
-        "`run.dictionary()` is this page as a frame, and `orchestrator.load_all(RUN, RUN, ...)` has the frames of",
-        "several runs with two columns more, `run` and `experiment`.",
+        "as field metadata; the others are derived from them and from the attempts' own files.",
+        "`run.dictionary()` returns this page as a frame, and `orchestrator.load_all(RUN, RUN, ...)` has the frames of",
+        "several runs with two additional columns, `run` and `experiment`.",
         "",
         "Shares are from 0 to 1. Intervals are explained in `docs/statistics.md`, statuses in `docs/results.md`. A run",
         "whose spec varies further keys has a column for each of them, named by its path, such as `traffic.streams`.",
         "`run.trials` and `run.attempts` of a spec with probes have a column for each of their numbers, named",
-        "`probe_NAME_ROLE`, or for a tracepoint `probe_NAME_HOST`, with its unit in the field's metadata.",
+        "`probe_NAME_ROLE`, or for a tracepoint `probe_NAME_HOST`, with the unit in the field's metadata.",
     ]
     for table in TABLES:
         lines += ["", f"## `run.{table.name}`", "", f"One row: {table.what}.", ""]

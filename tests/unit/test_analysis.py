@@ -131,7 +131,7 @@ def test_testbeds_of_a_pool_are_never_joined_by_a_line(tmp_path: Path) -> None:
     run = load(pooled(write_run(tmp_path, cores=(1, 2, 4), tunnels=(1, 2, 4, 0), speed=exact)))
     drawn = 0
     for figure in (figures.one_tunnel(run), figures.one_tunnel_a_core(run)):
-        assert "a line joins only what the same of them measured" in figure.caption
+        assert "each line joins results of one testbed only" in figure.caption
         for line in figure.figure.axes[0].lines:
             assert all(b < 3.5 for _, b in segments(line))  # 4 cores are on another testbed: no ideal line leads there
             drawn += len(segments(line))

@@ -30,7 +30,7 @@ INLINE: dict[str, Any] = {
         (
             "threaded",
             {"build": "upstream", "threaded": True, "settings": {}},
-            "WireGuard as it is in the kernel, polls",
+            "Unmodified WireGuard, NAPI polls",
         ),
         ("pinned", {"pinned": True, "settings": {"transmit": "queued", "receive": "queued"}}, "Our WireGuard with the"),
     ],

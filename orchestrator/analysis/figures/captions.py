@@ -72,7 +72,7 @@ def whiskers(names: Iterable[str]) -> str:
 def pool_note(trials: pd.DataFrame) -> str:
     """Return a sentence for trials of several testbeds; empty for one."""
     return (
-        "Several testbeds: a line joins only what the same of them measured." if trials["testbed"].nunique() > 1 else ""
+        "Several testbeds: each line joins results of one testbed only." if trials["testbed"].nunique() > 1 else ""
     )
 
 

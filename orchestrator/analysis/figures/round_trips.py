@@ -41,7 +41,7 @@ def round_trips(run: Run) -> Drawing:
     notes.append("Lines: medians of the trials' quantiles. Echo requests of 84 bytes through the first tunnel.")
     if here["p999_ms"].isna().any():
         notes.append("p99.9 takes 1000 answers in a trial, which is latency's rate times the duration.")
-    notes.append("A time has two system calls of the client's process in it, and its wait for a CPU.")
+    notes.append("Each time includes two system calls of the client's process and its waits for a CPU.")
     notes += captions.context_notes(run)
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, COLUMN_IN, 2.2, notes)
