@@ -43,7 +43,7 @@ def matched_loads(run: Run, shares: Sequence[float]) -> MatchedLoads:
     median = run.quantity.of("median")
     if not run.quantity.is_throughput or median not in cells or cells[median].isna().all():
         why = "it has no valid throughput that was measured without a bit rate"
-        raise UserError(f"{run.path} says nothing of the highest load: {why}. Give a run with traffic.bitrate: max.")
+        raise UserError(f"{run.path} does not show the highest load: {why}. Give a run with traffic.bitrate: max.")
     cells = cells[cells[median].notna()]
     places = [name for name in run.levels if name not in ("variant", BITRATE)]
     several = [name for name in places if cells[name].nunique() > 1]

@@ -96,7 +96,7 @@ def _built(variant: Mapping[str, Any]) -> str:
         settings = variant.get("settings") or {}
         return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
     unpatched = variant.get("build") == UPSTREAM
-    module = "WireGuard as the kernel has it" if unpatched else f"our module, build {variant.get('build')}"
+    module = "unmodified WireGuard" if unpatched else f"our module, build {variant.get('build')}"
     polls = "NAPI polls in threads" if variant.get("threaded") else ""
     settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
     pinned = "each tunnel's work pinned to a CPU" if variant.get("pinned") else ""

@@ -46,7 +46,7 @@ class IPsec(System):
             raise expected(f"settings: {{cipher: {' or '.join(ALGORITHMS)}}}", because=f"ipsec is given {found}")
 
     def describe(self, settings: Mapping[str, str]) -> str:
-        return f"IPsec as the kernel has it, {settings.get('cipher')}"
+        return f"unmodified IPsec of the kernel, {settings.get('cipher')}"
 
     def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant | None) -> None:
         """Create the tunnels. Their keys derive from a new secret, which exists only in the agents' memory."""

@@ -190,7 +190,7 @@ def test_a_ratio_against_a_patched_module_decides_nothing(tmp_path: Path) -> Non
     (path / "run.json").write_text(json.dumps(meta))
     verdict = next(verdict for verdict in verify(load(path)) if verdict.claim == "C4")
     assert (verdict.verdict, [one.agrees for one in verdict.evidence]) == (NOT_TESTABLE, [None, True])
-    assert "threaded is an unpatched module" in verdict.reason
+    assert "threaded is the unmodified module" in verdict.reason
 
 
 def test_trials_that_broke_a_limit_which_is_only_reported_decide_nothing(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def _doubts(
         )
     # A claim of your own may compare any variants.
     if not claim.is_own and test.statistic != _EFFICIENCY and place.to.variant not in seen.unpatched:
-        yield f"the run does not say that {place.to.variant} is an unpatched module, which a ratio is to be against"
+        yield f"the run does not record that {place.to.variant} is the unmodified module, as the reference must be"
     if any(fact.builds > 1 for fact in facts):
         yield "the trials of a cell are of different builds of its module"
     marked = sum(fact.marked for fact in facts)

@@ -30,8 +30,8 @@ from orchestrator.testbed.ssh.surveys import Survey, has_gateway, known_needs, l
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
 _UNCONFINED = (
-    "on {} other_cpus is free, and the crypt workers of an unpatched WireGuard use every CPU that is online; with "
-    "other_cpus: off-line it can be measured"
+    "on {} other_cpus is free, and the workers of unmodified WireGuard use every online CPU; "
+    "with other_cpus: off-line it can be measured"
 )
 
 
