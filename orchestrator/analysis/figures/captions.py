@@ -71,9 +71,7 @@ def whiskers(names: Iterable[str]) -> str:
 
 def pool_note(trials: pd.DataFrame) -> str:
     """Return a sentence for trials of several testbeds; empty for one."""
-    return (
-        "Several testbeds: each line joins results of one testbed only." if trials["testbed"].nunique() > 1 else ""
-    )
+    return "Several testbeds: each line joins results of one testbed only." if trials["testbed"].nunique() > 1 else ""
 
 
 def loss_note(trials: pd.DataFrame, invalid: pd.DataFrame, *, drawn: bool = True) -> str:
