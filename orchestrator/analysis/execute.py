@@ -20,7 +20,7 @@ from orchestrator.analysis.background import Drawings, with_pictures
 from orchestrator.analysis.forks import ForkServer
 from orchestrator.analysis.notebooks import executable, notebook_sources
 from orchestrator.errors import UserError
-from orchestrator.paths import CHECKOUT
+from orchestrator.paths import CHECKOUT, cache_home
 from orchestrator.private import Private, private_folder
 from orchestrator.store.files import replace_file
 
@@ -273,6 +273,7 @@ def _private_jupyter(folder: Path) -> Iterator[None]:
         "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or str(_font_cache(folder)),
         "PYTHONPATH": str(CHECKOUT),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **({"HOME": str(folder)} if os.path.expanduser("~") == "~" else {}),  # some packages cannot be imported without
     }
     before = {name: os.environ.get(name) for name in changes}
     _set(changes)
@@ -292,8 +293,6 @@ def _set(variables: dict[str, str | None]) -> None:
 
 def _font_cache(folder: Path) -> Path:
     """Return the folder of matplotlib's list of fonts, which takes seconds to make; ``folder`` if there is no home."""
-    from orchestrator.paths import cache_home
-
     try:
         return cache_home() / "matplotlib"
     except UserError:

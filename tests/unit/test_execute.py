@@ -235,6 +235,17 @@ def test_a_background_drawing_that_finds_no_space_is_a_sentence_without_a_traceb
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_without_a_home_folder_there_is_one_while_notebooks_are_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> Any:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with execute.kernels() as place:
+        assert os.environ["HOME"] == str(place.private.path)
+    assert "HOME" not in os.environ
+
+
 def test_a_figure_whose_error_finds_no_space_either_is_told(tmp_path: Path) -> None:
     drawings = background.Drawings(tmp_path / "drawings")
     drawings.check()
