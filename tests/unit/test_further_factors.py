@@ -2,6 +2,7 @@
 """Keys of the spec as factors: from a spec with five factors to its tables, figures, page and archive."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,25 @@ def test_figures_show_one_setting_and_say_which_or_have_the_factors_as_panels(ru
     assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["MSS", "Streams"]
     assert [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()] == ["1000 B", "1300 B"]
     assert "2 cores, 2 tunnels" in drawing.caption
+
+
+def test_panels_have_titles_that_do_not_touch_and_what_never_varies_is_in_the_caption(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        lab = Lab(tmp_path, patch)
+        lab.script = lambda trial, number: ok(1e9)
+        factors = {"variant": ("vanilla", "inline"), "cores": (1,), "tunnels": (2,)}
+        factors |= {"traffic.streams": (1, 8), "traffic.mss": ("1000 B", "1300 B"), "traffic.affinity": (True, False)}
+        factors |= {"traffic.congestion": ("cubic", "reno"), "links.wan.rate": ("200 Mbit/s",)}
+        found = lab.run(experiment="four", factors=factors, traffic={"duration": "2s"}, repetitions=1)
+    drawing = figures.further_factors(load(found.path))
+    assert "1 core, 2 tunnels, rate of wan 200 Mbit/s." in drawing.caption
+    assert drawing.png
+    drawing.figure.draw_without_rendering()  # at its own resolution again
+    titles = [axes.title for axes in drawing.figure.axes]
+    assert len(titles) == 4
+    assert not any("rate of wan" in title.get_text() for title in titles)
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_a_spec_without_claims_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

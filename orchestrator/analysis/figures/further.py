@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Throughput against further factors: one panel per varied key of the spec, one line per variant."""
 
+import textwrap
+
 import matplotlib as mpl
 import pandas as pd
 
@@ -15,6 +17,8 @@ from orchestrator.spec.factors import Level, factor_of, ordered
 
 NAME = "further-factors"
 TITLE = "Throughput against further factors"
+_LETTER_IN = 0.062  # width of a letter of a panel's title, on average
+_SIDE_IN, _GAP_IN = 0.6, 0.1  # left of the first panel, and between two
 _PLACE = "place"  # a column: the index of a row's level of the panel's factor
 
 
@@ -31,7 +35,8 @@ def further_factors(run: Run) -> Drawing:
     cores = int(shown["cores"].max())
     counts = {int(tunnels) for tunnels in shown.loc[shown["cores"] == cores, "tunnels"]}
     tunnels = cores if cores in counts else max(counts)
-    where = f"{captions.count(cores, 'core')}, {captions.count(tunnels, 'tunnel')}"
+    same = {path: level for path, level in _others(run, varied[0]).items() if path not in varied}
+    where = ", ".join([captions.count(cores, "core"), captions.count(tunnels, "tunnel"), *more_words(same)])
     fixed = " Above a panel: the level of each other factor." if len(varied) > 1 else ""
     notes = [captions.sample_note(shown), f"{where}.{fixed}", captions.modes_note(shown)]
     notes += [captions.bound_note(shown), *captions.context_notes(run)]
@@ -50,7 +55,7 @@ def further_factors(run: Run) -> Drawing:
             curves.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
             axes.set_xticks(list(places.values()), [_tick(path, level) for level in levels])
             axes.set_xlim(*curves.limits(list(places.values()), 1.0))
-            axes.set_title(", ".join(more_words(others)))
+            axes.set_title(_title({name: level for name, level in others.items() if name in varied}, len(varied)))
             label = factor_of(path).label
             axes.set_xlabel(f"{label[0].upper()}{label[1:]}")
             highest += [here[quantity.of("high")], trials[quantity.column], invalid[quantity.column]]
@@ -58,6 +63,13 @@ def further_factors(run: Run) -> Drawing:
         grid[0].set_ylabel(parts.value_label(run))
         parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
     return Drawing(NAME, title, figure, notes)
+
+
+def _title(others: dict[str, Level], panels: int) -> str:
+    """Return the levels of the other factors in lines as wide as one of so many panels."""
+    text = ", ".join(more_words(others))
+    width_in = (PAGE_IN - _SIDE_IN) / panels - _GAP_IN
+    return "\n".join(textwrap.wrap(text, max(8, int(width_in / _LETTER_IN)), break_long_words=False))
 
 
 def _from_left(level: Level) -> tuple[bool, tuple[float, str]]:
