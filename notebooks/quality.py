@@ -57,8 +57,9 @@ print(*quality.quality_notes(run), *quality.place_notes(run), sep="\n")
 show(figures.value_against_round(run))
 
 # %% [markdown]
-# The tests for every cell: modes, drift within a boot (Kendall's tau), and the correlation of successive trials. The
-# p-values are corrected for the number of cells.
+# The tests for every cell: modes, drift within a boot (Kendall's tau with the order of trials), and neighbours (the rank
+# correlation of successive trials). Both are from -1 to 1, and 0 without an effect. The p-values are corrected for the
+# number of cells: below 0.05, an effect is significant.
 
 # %%
 readable(run, quality.quality(run))
@@ -72,8 +73,8 @@ readable(run, quality.drift_of_boots(run))
 # %% [markdown]
 # ## Against time
 #
-# The same trials on the clock. What happens at one time in several panels was done by the computer and not by a
-# variant. Gaps are other blocks, retries, or waiting for other load to end.
+# The same trials against time. A change at the same time in several panels comes from the computer, not from a variant.
+# Gaps are other blocks, retries, or waiting for other load to end.
 
 # %%
 show(figures.value_against_time(run))
@@ -81,8 +82,8 @@ show(figures.value_against_time(run))
 # %% [markdown]
 # ## Against the order within a round
 #
-# The order of a round is drawn anew for each round. If the first trial of a round, or whatever follows a certain place,
-# were slower, the marks would fall or rise together from left to right.
+# The order is drawn anew for each round. If the place in a round mattered, for example because the first trial is slower,
+# the marks would rise or fall together from left to right.
 
 # %%
 show(figures.value_against_order(run))
@@ -93,8 +94,8 @@ readable(run, quality.drift_in_rounds(run))
 # %% [markdown]
 # ## Noise floor
 #
-# A variant measured twice in each round and compared with itself, if the spec asked for it (`noise_floor`). A ratio
-# between variants that is no larger shows nothing.
+# The ratio of a variant to itself, measured twice in each round, if the spec asks for it (`noise_floor`). A ratio between
+# variants that is no larger is no evidence of a difference.
 
 # %%
 readable(run, run.noise_floor())

@@ -10,13 +10,14 @@ for such an interval, it can only be ahead, namely in every common round.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits import GENERATOR, limit_of
-from orchestrator.analysis.limits.remarks import limits_in_words, reversals_in_words
+from orchestrator.analysis.limits.remarks import causes_in_words, limits_in_words, reversals_in_words
 from orchestrator.analysis.noise_floor import floor_remark
+from orchestrator.analysis.other_places import every_place_in_words, not_ahead_in_words
 from orchestrator.analysis.packet_headline import packets_in_words
 from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.quality import mode_remarks
@@ -45,14 +46,24 @@ _FEWEST_VALID = 0.5  # share of the attempted trials that must be valid for a va
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The result of a run, in words. ``verdict``: a sentence; ``leads``: the most relevant ratios, mostly to unpatched
-    modules; ``remarks``: further sentences."""
+    """The result of a run, in words.
+
+    ``verdict``: a sentence; ``leads``: the most relevant ratios, mostly to unpatched modules. Further sentences are in
+    ``why`` (the reasons for the result), ``exceptions`` (where it is different) and ``notes`` (how it was measured).
+    """
 
     verdict: str
     standing: Standing | None = None
     leads: Sequence[Lead] = ()
-    remarks: Sequence[str] = field(default_factory=list)
+    why: Sequence[str] = ()
+    exceptions: Sequence[str] = ()
+    notes: Sequence[str] = ()
     quantity: Quantity = THROUGHPUT
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return all further sentences, in the order of ``why``, ``exceptions`` and ``notes``."""
+        return [*self.why, *self.exceptions, *self.notes]
 
     @property
     def ratios(self) -> str:
@@ -82,12 +93,12 @@ def headline(run: Run, found: Sequence[Standing] | None = None) -> Headline:
     if (included := with_invalid(run)) is not None and first.standing is not None:
         other = _of(included.run, standings(included.run))
         remark = sentence(included, _conclusion(first), _conclusion(other))
-        first = replace(first, remarks=[*first.remarks, remark])
+        first = replace(first, notes=[*first.notes, remark])
     time = run.virtual_time
     if time is None or not (found or run.counts_packets):
         return first
     verdict = f"{first.verdict.removesuffix('.')} ({time.label})."
-    return replace(first, verdict=verdict, remarks=[*first.remarks, MEANING, NOT_MODELLED])
+    return replace(first, verdict=verdict, notes=[*first.notes, MEANING, NOT_MODELLED])
 
 
 def _conclusion(found: Headline) -> str:
@@ -106,8 +117,8 @@ def _conclusion(found: Headline) -> str:
 
 def _of(run: Run, found: Sequence[Standing]) -> Headline:
     if run.counts_packets:
-        verdict, remarks = packets_in_words(run)
-        return Headline(_few_valid(run) or verdict, remarks=remarks)
+        verdict, why, notes = packets_in_words(run)
+        return Headline(_few_valid(run) or verdict, why=why, notes=notes)
     if not found:
         return Headline(f"No valid results: none of the {len(run.planned)} planned trials is valid.")
     by_place = {standing.key.place: standing for standing in found}
@@ -117,12 +128,12 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
     before = order[: order.index(chosen)]
     standing = by_place[chosen]
     leads = _matter(run, standing)
-    remarks = [
-        *_skipped(run, before, standing),
-        *_remarks(run, standing),
-        *_elsewhere(found, failed),
-    ]
-    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, remarks, run.quantity)
+    why = [*causes_in_words(run, standing, leads), limits_in_words(run, standing.key)]
+    why.append(stage_remarks(run).get(standing.key, ""))
+    exceptions = [not_ahead_in_words(run.quantity, found, standing), *reversals_in_words(run, standing.key)]
+    notes = [*_skipped(run, before, standing), *_notes(run, standing), every_place_in_words(found, failed)]
+    said = ([sentence for sentence in sentences if sentence] for sentences in (why, exceptions, notes))
+    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, *said, run.quantity)
 
 
 def _few_valid(run: Run) -> str:
@@ -193,7 +204,7 @@ def _skipped(run: Run, places: Sequence[Cell], standing: Standing) -> list[str]:
     return [f"No trial is valid with {listed(said)}, so this is about the next largest place: {standing.where}."]
 
 
-def _remarks(run: Run, standing: Standing) -> list[str]:
+def _notes(run: Run, standing: Standing) -> list[str]:
     said = [_of_trials(run, standing)]
     if standing.higher:
         way = "higher" if run.quantity.higher else "lower"
@@ -216,8 +227,7 @@ def _remarks(run: Run, standing: Standing) -> list[str]:
     if bound:
         names = listed([str(row["variant"]) for row in bound])
         said.append(f"{names} came close to the baseline, so the generator may be the limit.")
-    said += filter(None, [limits_in_words(run, standing.key), stage_remarks(run).get(standing.key)])
-    return [*said, *reversals_in_words(run, standing.key)]
+    return said
 
 
 def _of_trials(run: Run, standing: Standing) -> str:
@@ -242,29 +252,3 @@ def _at(trials: "pd.DataFrame", place: Cell) -> "pd.DataFrame":
 
 def _counts(trials: "pd.DataFrame") -> Counter[str]:
     return Counter(trials["status"])
-
-
-def _elsewhere(found: Sequence[Standing], failed: Sequence[Cell]) -> list[str]:
-    """Return one sentence on all planned places, if there are several."""
-    places = len(found) + len(failed)
-    if places < 2:
-        return []
-    outcomes = Counter((one.best, one.outcome_of_many) for one in found if one.outcome_of_many in ("won", "ahead"))
-    words = {"won": "won", "ahead": "was ahead in"}
-    said = [f"{best} {words[outcome]} {n}" for (best, outcome), n in outcomes.most_common()]
-    for outcome, what in (("undecided", "undecided"), ("alone", "without a comparison")):
-        if number := sum(one.outcome == outcome for one in found):
-            said.append(f"{number} {'are' if number != 1 else 'is'} {what}")
-    if failed:
-        named = listed([place_in_words(place) for place in failed])
-        said.append(f"{len(failed)} {'have' if len(failed) != 1 else 'has'} no valid trial ({named})")
-    comparisons = sum(len(one.leads) for one in found)
-    kinds = {outcome for _, outcome in outcomes}
-    how = f"Holm's correction for all {comparisons} comparisons"
-    note = f" Each by its own numbers: none is significant after {how}." if kinds else ""
-    if "won" in kinds:
-        note = (
-            f" Won: significant after {how}{'; ahead: by the numbers of that place alone' if 'ahead' in kinds else ''}."
-        )
-    of = "cores, tunnels and further factors" if any(one.key.more for one in found) else "cores and tunnels"
-    return [f"Of all {places} planned combinations of {of}, {listed(said)}.{note}"]

@@ -19,8 +19,8 @@ _KINDS = {
 }
 
 
-def packets_in_words(run: Run) -> tuple[str, list[str]]:
-    """Return the verdict and the remarks on a run of packet rates: each variant's median at one place.
+def packets_in_words(run: Run) -> tuple[str, list[str], list[str]]:
+    """Return the verdict on a run of packet rates (each variant's median at one place), the reasons, and notes.
 
     The place is chosen from the plan: the most cores and tunnels, and there the smallest packets. If all trials there
     failed, this is stated, and the next place is used.
@@ -34,7 +34,7 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     order = in_order_of_size(Cell.of(row) for row in first)
     chosen = next((place for place in order if any(row["n"] for row in by_place[place])), None)
     if chosen is None:
-        return f"No valid results: none of the {planned} planned trials is valid.", []
+        return f"No valid results: none of the {planned} planned trials is valid.", [], []
     here = by_place[chosen]
     _, cores, tunnels, _, *others = chosen.words()
     size = chosen.packet_size
@@ -42,8 +42,8 @@ def packets_in_words(run: Run) -> tuple[str, list[str]]:
     where = listed([f"{tunnels} on {cores}", packets, *others])
     verdict = f"With {where}, {run.in_its_time('kpps')} in the median: {'; '.join(_by_kind(here))}."
     stages = [said for key, said in stage_remarks(run).items() if key.place == chosen]
-    limits = filter(None, [limits_in_words(run, chosen), *stages])
-    return verdict, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here), *limits]
+    why = [*filter(None, [limits_in_words(run, chosen)]), *stages]
+    return verdict, why, [*_failures(order[: order.index(chosen)], by_place), *_remarks(here)]
 
 
 def _by_kind(rows: list[Any]) -> list[str]:

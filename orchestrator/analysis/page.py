@@ -21,7 +21,7 @@ from orchestrator.analysis.claims import asks_for_claims, own_claims_file
 from orchestrator.analysis.claims.verdicts import NOT_TESTABLE
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import value_round
-from orchestrator.analysis.figures.captions import count, realtime_note
+from orchestrator.analysis.figures.captions import context_notes, count, realtime_note
 from orchestrator.analysis.figures.numbers import colour_on_page, for_page
 from orchestrator.analysis.figures.parts import NOTHING
 from orchestrator.analysis.figures.style import look
@@ -81,10 +81,12 @@ def render(
     ``prepared``: from `prepare`, if the caller has it. The page loads no other files, and a browser runs no script in
     it but its own: everything from a run is inserted as text.
     """
-    drawn = [_figure(path) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
+    context = context_notes(run)
+    drawn = [_figure(path, context) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
     return (prepared or prepare(run, verdicts))(
         figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
         empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],
+        context=context,
     )
 
 
@@ -260,11 +262,14 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(blocks.values())
 
 
-def _figure(path: Path) -> dict[str, Any]:
-    """Return a figure as the template expects it."""
+def _figure(path: Path, context: Sequence[str]) -> dict[str, Any]:
+    """Return a figure as the template expects it. Its caption is without the sentences of ``context``, which are on the
+    page once."""
     caption = path.with_suffix(".txt")
     text = caption.read_text(encoding="utf-8").strip() if caption.is_file() else path.stem
     title, _, notes = text.partition(". ")
+    for sentence in context:
+        notes = notes.replace(f" {sentence}", "", 1).removeprefix(sentence).strip()
     svg, width = for_page(path.read_bytes(), path.stem)
     number = re.match(r"f(\d+)-", path.stem)  # the name in the docs and the claims
     title = f"F{number[1]}: {title}" if number else title

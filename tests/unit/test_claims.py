@@ -131,7 +131,7 @@ def test_one_boot_for_each_core_count_makes_no_scaling_claim(tmp_path: Path) -> 
 def test_an_efficiency_is_against_one_core_or_is_not_tested(tmp_path: Path) -> None:
     verdict = verdicts(tmp_path, cores=(8, 12, 16))["C6"]
     assert verdict.verdict == NOT_TESTABLE
-    assert verdict.reason == "cells missing: the run lacks inline, 1 core, 1 tunnel, which an efficiency is against"
+    assert verdict.reason == "cells missing: the run lacks inline, 1 core, 1 tunnel, the reference of an efficiency"
     none = verdicts(tmp_path / "none", fate=lambda t: ["failed"] if t["levels"]["cores"] == 1 else ["ok"])["C6"]
     assert none.reason == "cells missing: no ok trial of inline, 1 core, 1 tunnel (9 failed)"
     assert "testbeds" not in none.reason

@@ -175,7 +175,7 @@ def test_the_place_is_chosen_from_the_plan_and_what_failed_is_named(tmp_path: Pa
     found = headline(load(write_run(tmp_path, variants=ALL, **shape)))
     assert found.standing is not None
     assert found.standing.where == "8 tunnels on 4 cores"
-    assert found.remarks[0] == (
+    assert found.notes[0] == (
         "No trial is valid with 4 tunnels on 4 cores (6 failed), so this is about the next largest place: 8 tunnels on "
         "4 cores."
     )
@@ -213,6 +213,20 @@ def test_the_examples_page_says_what_the_example_run_says() -> None:
     for lead in found.leads:
         assert f"{lead.median:.2f} times" in page
         assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}" in page
+
+
+def test_where_the_winner_is_not_ahead_is_an_exception(tmp_path: Path) -> None:
+    def speed(variant: str, cores: int, tunnels: int, rng: random.Random) -> float:
+        if tunnels == 2:
+            return alike(variant, cores, tunnels, rng)
+        swapped = {"vanilla": "inline", "inline": "vanilla"} if tunnels == 1 else {}
+        return by_rank(swapped.get(variant, variant), cores, tunnels, rng)
+
+    found = headline(load(write_run(tmp_path, variants=ALL, rounds=9, speed=speed, cores=(4,), tunnels=(1, 2, 4))))
+    assert found.verdict == "inline won."
+    (said,) = found.exceptions
+    assert said.startswith("inline is not ahead with 1 tunnel on 4 cores (vanilla won) and with 2 tunnels on 4 cores (")
+    assert said in found.remarks
 
 
 def test_a_run_of_one_variant_and_one_of_nothing(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
     empty = [key for key in dict.fromkeys((place.of, place.to)) if not seen.values.get(key)]
     for key in empty:
         if key not in seen.cells:
-            yield f"cells missing: the run lacks {key}, which an efficiency is against"
+            yield f"cells missing: the run lacks {key}, the reference of an efficiency"
             continue
         statuses = [f"{count} {status}" for status, count in seen.cells[key].not_ok.items()]
         yield f"cells missing: no ok trial of {key} ({', '.join(statuses) or 'none planned'})"

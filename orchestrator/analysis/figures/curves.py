@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
+_AFTER_LAYOUT = 0.65  # approximate height of axes after the layout, relative to that before
 _MANY_POINTS = 2000  # from this number on, points are drawn as pixels, so that vector files stay small
 # What the mark of a trial shows besides its cell and value, and what groups trials. Selecting rows from a frame with
 # only these columns takes a third of the time.
@@ -199,7 +200,8 @@ def label_ends(axes: "Axes", run: Run, ends: Mapping[str, float], right: float, 
     is_log = axes.get_yscale() == "log"
     low, high = map(math.log, axes.get_ylim()) if is_log else axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72
-    least = (high - low) * 8.5 / max(height, 30)
+    # The layout, which is not known yet, makes the axes lower: it adds room for a legend, titles and the footer.
+    least = (high - low) * 8.5 / max(_AFTER_LAYOUT * height, 30)
     colours = {name: colour for name, (colour, _, _) in look(run.variants).items()}
     right += shift(len(run.variants) - 1, len(run.variants), gap)
     free = -least

@@ -48,7 +48,7 @@ def packet_cost(run: Run) -> Drawing:
         f"{where}; medians of {n} trials per variant. CPU time per {found[0].packet_bytes:.0f} bytes that arrived."
     ]
     if found[0].shared:
-        notes.append("All roles share the CPUs, so that the generator and the server are in the bars.")
+        notes.append("All roles share the CPUs, so the bars include the generator and the server.")
     notes.append("Processes and threads: encryption and decryption by workers, threaded polls, iperf3.")
     notes.append(f"What limited each: {'; '.join(f'{load.key.variant}, {limit_of(load).label}' for load in found)}.")
     notes += captions.context_notes(run)

@@ -91,7 +91,7 @@ def packet_rate(run: Run) -> Drawing:
             )
             grid[1][column].set_xticks(list(places.values()), list(places))
             grid[1][column].set_xlim(-0.5, len(places) - 0.5)
-            grid[1][column].set_xlabel("Bytes of a packet")
+            grid[1][column].set_xlabel("Packet size (bytes)")
         shares = f"{run.in_its_time('kpps')}\nper core" if run.virtual_time else "kpps per core"
         for row, quantity in ((0, parts.rate_label(run, "Packet rate in kpps")), (1, shares)):
             grid[row][0].set_ylabel(quantity)

@@ -90,7 +90,7 @@ def published(run: Run) -> Drawing:
         axes.xaxis.set_major_locator(FixedLocator(_TICKS))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_xlabel("Times as much (logarithmic)")
+        axes.set_xlabel("Ratio (logarithmic)")
         axes.set_ylim(-len(measured) + 0.4, 0.6)
         axes.set_yticks([-i for i in range(len(measured))], _row_names(measured))
         axes.tick_params(axis="y", length=0)

@@ -57,6 +57,7 @@ def speed_ups(run: Run) -> Drawing:
     notes = [note for note in [_pairs_note(run, table), *face[1:]] if note]
     others = [variant for variant in run.variants if variant != reference]
     top = float(max(table["high"].max(), points["ratio"].max(), 1.0)) * 1.12
+    ratio = "Speed-up over" if run.quantity.is_throughput else "Ratio to"
     with mpl.rc_context(STYLE):
         figure, grid = panels.sheet_of(run, counts, face)
         across = panels.columns(len(counts))
@@ -70,7 +71,7 @@ def speed_ups(run: Run) -> Drawing:
                 aside = curves.shift(index, len(others), gap)
                 _draw_ratios(axes, run, variant, here, mine, places, aside)
             axes.set_ylim(0, top)
-            panels.finish(axes, place, counts, levels, f"Times {reference}{better}")
+            panels.finish(axes, place, counts, levels, f"{ratio} {reference}{better}")
         last = table[table["cores"] == counts[across - 1]]
         handles = [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=reference)]
         if set(last["variant"]) == set(table["variant"]) and last["tunnels"].nunique() > 1:

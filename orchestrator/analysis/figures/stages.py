@@ -42,10 +42,10 @@ def packet_stages(run: Run) -> Drawing:
     found = [one for one in found if one.key.packet_size == found[0].key.packet_size]
     where = f"{captions.count(cores, 'core')}, {listed([captions.count(count, 'tunnel') for count in counts])}"
     notes = [f"{where}; one profiled trial per bar. CPU time per {found[0].packet_bytes:.0f} bytes that arrived."]
-    notes.append("The innermost function with a stage decides whose time it is (docs/explain.md).")
+    notes.append("CPU time counts for the stage of the innermost function that has one (docs/explain.md).")
     low, high = (pick(covered(one) for one in found) for pick in (min, max))
     shares = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
-    notes.append(f"The stages of a bar add up to {shares} of the time for which /proc/stat had the CPUs busy.")
+    notes.append(f"The stages of a bar add up to {shares} of the busy time in /proc/stat.")
     if run.counts_packets:
         notes.append("The time for which the packet generator waited is not in the bars.")
     notes += captions.context_notes(run)

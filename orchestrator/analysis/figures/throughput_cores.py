@@ -115,7 +115,7 @@ def _scaling_note(cores: Sequence[int]) -> str:
     if shows_scaling(cores):
         return ""
     counts = {0: "No core count", 1: "One core count"}.get(len(cores), "Two core counts")
-    return f"{counts} with valid trials: no claim about scaling, which takes {FEWEST_CORE_COUNTS} or more."
+    return f"{counts} with valid trials; a claim about scaling needs {FEWEST_CORE_COUNTS} or more."
 
 
 def _axes(run: Run, notes: Sequence[str], two: bool, above: float) -> "tuple[Figure, Axes, Axes | None]":

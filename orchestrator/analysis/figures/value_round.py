@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME = "value-against-round"
 TITLE = "Every trial, round by round"
-_ACROSS = 4
+_MOST_ACROSS = 4
 _MOST_PANELS = 60  # a figure with more is unreadable
 
 _Placed = tuple["pd.Series[float]", Sequence[float]]
@@ -93,10 +93,11 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
         notes.append(f"Only the first {_MOST_PANELS} of {len(places)} panels are shown.")
         places = places[:_MOST_PANELS]
     notes += [*axis.notes(run), *face]
-    height = math.ceil(len(places) / _ACROSS)
+    height = math.ceil(len(places) / _MOST_ACROSS)
+    across = max(2, math.ceil(len(places) / height))
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, PAGE_IN, 0.35 + 1.3 * height, face)
-        grid = list(figure.subplots(height, _ACROSS, squeeze=False).ravel())
+        grid = list(figure.subplots(height, across, squeeze=False).ravel())
         for axes in grid[len(places) :]:
             axes.set_visible(False)
         for number, (axes, place) in enumerate(zip(grid, places, strict=False)):
@@ -104,9 +105,9 @@ def _drawn(run: Run, axis: _Axis) -> Drawing:
             _draw(axes, run, mine, modes, axis)
             key = Cell.of(mine.iloc[0].to_dict())
             axes.set_title(str(key.place), fontsize=6.5)
-            if number + _ACROSS >= len(places):
+            if number + across >= len(places):
                 axes.set_xlabel(axis.label)
-            if number % _ACROSS == 0:
+            if number % across == 0:
                 axes.set_ylabel(run.in_its_time(unit))
         handles = parts.variant_handles(run, set(rows["variant"]))
         if len(invalid):

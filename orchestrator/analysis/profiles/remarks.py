@@ -36,6 +36,6 @@ def _in_words(one: Profile, other: Profile) -> str:
         if abs(a - b) >= _LEAST_NAMED * all_apart
     ]
     packet = f"a packet of {one.packet_bytes:.0f} bytes"
-    text = f"By the profiles with {place_in_words(one.key)}, {packet} takes {mine:,.0f} ns "
+    text = f"By one profiled trial of each with {place_in_words(one.key)}, {packet} takes {mine:,.0f} ns "
     text += f"of CPU time with {one.key.variant} and {theirs:,.0f} ns with {other.key.variant}"
     return f"{text}; they differ most in {listed(named)} ns." if named else f"{text}."
