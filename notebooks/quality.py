@@ -57,9 +57,9 @@ print(*quality.quality_notes(run), *quality.place_notes(run), sep="\n")
 show(figures.value_against_round(run))
 
 # %% [markdown]
-# The tests for every cell: modes, drift within a boot (Kendall's tau with the order of trials), and neighbours (the rank
-# correlation of successive trials). Both are from -1 to 1, and 0 without an effect. The p-values are corrected for the
-# number of cells: below 0.05, an effect is significant.
+# The tests for every cell: modes, drift within a boot (Kendall's tau with the order of trials), and neighbours (the
+# rank correlation of successive trials). Both are from -1 to 1, and 0 without an effect. The p-values are corrected for
+# the number of cells: below 0.05, an effect is significant.
 
 # %%
 readable(run, quality.quality(run))
@@ -82,8 +82,8 @@ show(figures.value_against_time(run))
 # %% [markdown]
 # ## Against the order within a round
 #
-# The order is drawn anew for each round. If the place in a round mattered, for example because the first trial is slower,
-# the marks would rise or fall together from left to right.
+# The order is drawn anew for each round. If the place in a round mattered, for example because the first trial is
+# slower, the marks would rise or fall together from left to right.
 
 # %%
 show(figures.value_against_order(run))
@@ -94,8 +94,8 @@ readable(run, quality.drift_in_rounds(run))
 # %% [markdown]
 # ## Noise floor
 #
-# The ratio of a variant to itself, measured twice in each round, if the spec asks for it (`noise_floor`). A ratio between
-# variants that is no larger is no evidence of a difference.
+# The ratio of a variant to itself, measured twice in each round, if the spec asks for it (`noise_floor`). A ratio
+# between variants that is no larger is no evidence of a difference.
 
 # %%
 readable(run, run.noise_floor())

@@ -132,8 +132,9 @@ def _of(run: Run, found: Sequence[Standing]) -> Headline:
     why.append(stage_remarks(run).get(standing.key, ""))
     exceptions = [not_ahead_in_words(run.quantity, found, standing), *reversals_in_words(run, standing.key)]
     notes = [*_skipped(run, before, standing), *_notes(run, standing), every_place_in_words(found, failed)]
-    said = ([sentence for sentence in sentences if sentence] for sentences in (why, exceptions, notes))
-    return Headline(_few_valid(run) or _verdict(run, standing), standing, leads, *said, run.quantity)
+    why, exceptions, notes = ([said for said in sentences if said] for sentences in (why, exceptions, notes))
+    verdict = _few_valid(run) or _verdict(run, standing)
+    return Headline(verdict, standing, leads, why, exceptions, notes, run.quantity)
 
 
 def _few_valid(run: Run) -> str:
