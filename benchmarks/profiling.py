@@ -1,67 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of sampling: the throughput of a profiled trial, divided by that of a plain trial in its place.
+"""The cost of sampling in the lab: throughput with samples, divided by throughput without, within the same traffic.
 
-A round is three runs of the same cells (2 cores, 2 tunnels, vanilla and inline): one with `trace: profile` and two
-without, in one order and then in the reverse one. The first trials after the baseline are compared, since trials that
-come later in a boot may be faster for other reasons. The ratio of the two runs without samples shows how far from 1
-ratios are where there is nothing to find. In the lab, and in virtual time with all roles on the same two CPUs.
+A probe on a gateway turns the samples of /proc/cpu_samples on and off while iperf3 sends, in windows of a quarter of
+a second in the order on, off, off, on, so that a drift cancels. It reads how many bytes the interfaces of the gateway
+received in each window. A group of four windows gives a ratio, and a trial the median of its groups. A probe of the
+same kind that turns nothing on shows how far from 1 the ratios are where there is nothing to find. A profile of a trial
+adds nothing within the measured window: names are looked up after it.
 
-Run it on an idle computer with two cores or more: python benchmarks/profiling.py [ROUNDS] [TESTBED ...] (6 rounds of
-both by default). A round takes about a minute and a half on each testbed. The results are in docs/explain.md.
+Run it on an idle computer with two cores or more: python benchmarks/profiling.py [TRIALS] [TESTBED ...] (8 trials of
+each variant on lab and virtual-shared by default). The results are in docs/explain.md.
 """
 
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 import yaml
 from measuring import measured_run
 
+from orchestrator.agent.profile import PERIOD_NS, SAMPLES
 from orchestrator.stats.intervals import summarize
-from orchestrator.store.reading import read_attempts
 
-SPEC = {
-    "experiment": "profiling",
-    "factors": {"variant": ["vanilla", "inline"], "cores": [2], "tunnels": [2]},
-    "traffic": {"warm_up": "1s", "duration": "2s"},
-    "repetitions": 1,
-    "busy": "mark",
-}
+WINDOW_S = 0.25
+GROUPS_A_TRIAL = 8
+PROBE = f"""
+import statistics, sys, time
+
+def switch(on):
+    with open({SAMPLES!r}, "w") as file:
+        file.write("{PERIOD_NS} 65536" if on and sys.argv[1] == "samples" else "0")
+
+def received():
+    with open("/proc/net/dev") as lines:
+        return sum(int(line.split(":")[1].split()[0]) for line in lines if ":" in line)
+
+def rate(on):
+    switch(on)
+    time.sleep(0.02)
+    began, before = time.monotonic(), received()
+    time.sleep({WINDOW_S})
+    return (received() - before) / (time.monotonic() - began)
+
+ratios = []
+try:
+    for _ in range({GROUPS_A_TRIAL}):
+        rates = [rate(on) for on in (True, False, False, True)]
+        ratios.append((rates[0] + rates[3]) / (rates[1] + rates[2]))
+finally:
+    switch(False)
+print("ratio %.4f" % statistics.median(ratios))
+"""
 
 
-def first_of_each(testbed: str, spec: Path, results: Path) -> dict[str, float]:
-    """Return {variant: bit/s} for the first valid trial of each variant in a run, profiled or not."""
-    run = measured_run(str(spec), testbed, results)
-    found: dict[str, float] = {}
-    attempts = sorted(read_attempts(run.path, run.meta), key=lambda one: (one["order"], one["attempt"]))
-    for attempt in attempts:
-        if attempt["status"] == "ok" and attempt["kind"] != "baseline":
-            found.setdefault(attempt["levels"]["variant"], attempt["measurements"]["throughput_bps"])
-    return found
+READ = {"read": {"regex": "ratio ([0-9.]+)"}, "unit": "on over off"}
+
+
+def spec(trials: int, arm: str) -> dict:
+    """Return a spec whose probe has samples on and off by turns, or with the arm ``nothing`` has them off."""
+    return {
+        "experiment": "profiling",
+        "factors": {"variant": ["vanilla", "inline"], "cores": [2], "tunnels": [2]},
+        "traffic": {"warm_up": "1s", "duration": f"{(WINDOW_S + 0.03) * 4 * GROUPS_A_TRIAL + 1:.0f}s"},
+        "probes": {"sampling": {"at": "gateway-b", "command": ["python3", "-c", PROBE, arm], **READ}},
+        "repetitions": trials,
+        "busy": "mark",
+    }
+
+
+def ratios_of(testbed: str, folder: Path, trials: int, arm: str) -> dict[str, list[float]]:
+    """Return {variant: ratios} of a run with that arm; see `spec`."""
+    path = folder / f"{arm}.yaml"
+    path.write_text(yaml.safe_dump(spec(trials, arm)))
+    run = measured_run(str(path), testbed, folder / f"{testbed}-{arm}")
+    probed = run.probed()
+    return {variant: list(rows["value"]) for variant, rows in probed[probed.kind == "measure"].groupby("variant")}
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     testbeds = sys.argv[2:] or ["lab", "virtual-shared"]
-    ratios: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
-        sampled, plain = Path(name, "profiling.yaml"), Path(name, "plain.yaml")
-        sampled.write_text(yaml.safe_dump({**SPEC, "trace": "profile"}))
-        plain.write_text(yaml.safe_dump(SPEC))
-        for number in range(rounds):
-            for testbed in testbeds:
-                specs = {"sampled": sampled, "plain": plain, "again": plain}
-                order = list(specs) if number % 2 else list(reversed(specs))
-                found = {of: first_of_each(testbed, specs[of], Path(name, f"{testbed}-{number}-{of}")) for of in order}
-                for variant, bps in found["plain"].items():
-                    for of in ("sampled", "again"):
-                        if variant in found[of]:
-                            ratios[testbed, variant, of].append(found[of][variant] / bps)
-    for (testbed, variant, of), values in ratios.items():
-        shown = summarize(values)
-        low, high = shown.interval.low, shown.interval.high
-        print(f"{testbed}, {variant}, {of} over plain: {shown.median:.3f} ({low:.3f} to {high:.3f}), n = {len(values)}")
+        for testbed in testbeds:
+            for arm in ("samples", "nothing"):
+                for variant, values in ratios_of(testbed, Path(name), trials, arm).items():
+                    shown = summarize(values)
+                    low, high = shown.interval.low, shown.interval.high
+                    print(
+                        f"{testbed}, {variant}, {arm} on over off: {shown.median:.4f} ({low:.4f} to {high:.4f}), "
+                        f"n = {len(values)}",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":
