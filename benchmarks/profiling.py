@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cost of sampling in the lab: throughput with samples, divided by throughput without, within the same traffic.
 
-A probe on a gateway turns the samples of /proc/cpu_samples on and off while iperf3 sends, in windows of a quarter of
+A probe on a gateway turns the samples of /proc/cpu_samples on and off while iperf3 sends, in windows of a tenth of
 a second in the order on, off, off, on, so that a drift cancels. It reads how many bytes the interfaces of the gateway
 received in each window. A group of four windows gives a ratio, and a trial the median of its groups. A probe of the
 same kind that turns nothing on shows how far from 1 the ratios are where there is nothing to find. A profile of a trial
@@ -21,14 +21,19 @@ from measuring import measured_run
 from orchestrator.agent.profile import PERIOD_NS, SAMPLES
 from orchestrator.stats.intervals import summarize
 
-WINDOW_S = 0.25
-GROUPS_A_TRIAL = 8
+WINDOW_S = 0.1
+GROUPS_A_TRIAL = 24
 PROBE = f"""
 import statistics, sys, time
 
-def switch(on):
+def write(text):
     with open({SAMPLES!r}, "w") as file:
-        file.write("{PERIOD_NS} 65536" if on and sys.argv[1] == "samples" else "0")
+        file.write(text)
+
+def switch(on):
+    write("0")
+    if on and sys.argv[1] == "samples":
+        write("{PERIOD_NS} 65536")
 
 def received():
     with open("/proc/net/dev") as lines:
@@ -72,7 +77,7 @@ def ratios_of(testbed: str, folder: Path, trials: int, arm: str) -> dict[str, li
     path = folder / f"{arm}.yaml"
     path.write_text(yaml.safe_dump(spec(trials, arm)))
     run = measured_run(str(path), testbed, folder / f"{testbed}-{arm}")
-    probed = run.probed()
+    probed = run.probed
     return {variant: list(rows["value"]) for variant, rows in probed[probed.kind == "measure"].groupby("variant")}
 
 
