@@ -16,6 +16,7 @@ import yaml
 
 from orchestrator.errors import UserError
 from orchestrator.spec.problems import Problem, SourceText, Span, SpecError, unusable_number
+from orchestrator.spec.yaml_types import LONGEST_SHOWN, plain_form, what_yaml_reads
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
@@ -23,7 +24,6 @@ _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # what two escapes of JSON give
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_LONGEST_SHOWN = 40  # characters of a value in a sentence
 _LARGEST_BYTES = 4 * 2**20
 
 
@@ -200,6 +200,8 @@ class _Reader:
             return Items([self.convert(item, (*place, "*")) for item in node.value], span)
         if node.tag == f"{_TAG}null" and node.value == "null" and self._may_be_null(place):
             return Scalar(None, span)
+        if node.tag == f"{_TAG}bool" and node.value in ("on", "off") and _is_switch(place):
+            return Scalar(node.value == "on", span)
         return Scalar(self._value(node, span), span)
 
     def _mapping(self, node: Any, span: Span, place: Sequence[str]) -> Mapping:
@@ -255,9 +257,10 @@ class _Reader:
             case "null" if not text:
                 trap = "The value is missing. Add one after the colon, or remove the key."
             case "bool" | "int" | "float" | "null" | "timestamp":
-                short = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-                trap = f'YAML reads {short} as {_read_as(tag, text)}. Write "{short}" in quotes if you mean text' + (
-                    "." if tag in ("null", "timestamp") else f", or {_plainly(tag)}."
+                short = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+                trap = (
+                    f'YAML reads {short} as {what_yaml_reads(tag, text)}. Write "{short}" in quotes if you mean text'
+                    + ("." if tag in ("null", "timestamp") else f", or {plain_form(tag)}.")
                 )
             case "merge":
                 trap = f'{text} is YAML\'s merge key. Write "{text}" in quotes if you mean text.'
@@ -269,30 +272,12 @@ class _Reader:
         return value
 
 
+def _is_switch(place: Sequence[str]) -> bool:
+    """Return whether a place is a feature of network interfaces, which is on or off in ethtool's words."""
+    return any(key == "offloads" or key.startswith("nics.") for key in place)
+
+
 def _first_word(span: Span) -> Span:
     """Return the beginning of a span: at most a few characters, on its first line."""
     end = span.end_column if span.end_line == span.line else span.column + 1
     return Span(span.source, span.line, span.column, span.line, max(span.column + 1, end))
-
-
-def _read_as(tag: str, text: str) -> str:
-    try:
-        value = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        value = None
-    kind = {"bool": "the truth value", "int": "the number", "float": "the number", "timestamp": "the date"}
-    if tag == "null":
-        return "no value"
-    if len(text) > _LONGEST_SHOWN:
-        return f"{kind[tag].replace('the', 'a', 1)} of {len(text)} characters, which is too large"
-    if value is None:
-        return f"{kind[tag].replace('the', 'a', 1)}, which it is not"
-    return f"{kind[tag]} {str(value).lower() if tag == 'bool' else value}"
-
-
-def _plainly(tag: str) -> str:
-    return {
-        "bool": "true or false",
-        "int": "a decimal number",
-        "float": "a decimal number with digits on both sides",
-    }[tag]

@@ -136,10 +136,12 @@ def test_a_block_has_one_level_of_a_feature_which_can_be_set_from_the_command_li
     values = [({"nics/gro": value}, f"gro of gateways = {value}") for value in ("on", "off")]
     assert sorted(found, key=str) == sorted([(cores, *value) for cores in (1, 2) for value in values], key=str)
     assert Plan.from_json(plan.to_json()) == plan
-    one = load_experiment(file, overrides=[f"factors.{GRO}=[false]"])
-    assert {trial.levels[GRO] for trial in make_plan(one, lab_capabilities(2, ("vanilla", "inline"))).iterate()} == {
-        False
-    }
+    for level in ("false", "off"):  # ethtool says on and off
+        one = load_experiment(file, overrides=[f"factors.{GRO}=[{level}]"])
+        trials = make_plan(one, lab_capabilities(2, ("vanilla", "inline"))).iterate()
+        assert {trial.levels[GRO] for trial in trials} == {False}
+    same = load_experiment(spec_of(tmp_path, f"{BUDGET}: [300, 600]", f"{GRO}: [on, off]"))
+    assert make_plan(same, lab_capabilities(2, ("vanilla", "inline"))).to_json() == plan.to_json()
 
 
 # The part of ethtool(8) that the test needs, on the real kernel; -k has a fixed feature, and a group.
