@@ -106,13 +106,13 @@ def read_source(path: Path) -> SourceText:
 
 
 def parse(
-    source: SourceText, may_be_null: Callable[[Sequence[str]], bool] = lambda place: False
+    source: SourceText, may_be_null: Callable[[Sequence[str]], bool] = lambda place: False, place: Sequence[str] = ()
 ) -> tuple[Node, list[Problem]]:
     """Return the tree of one document, and the errors found while reading it.
 
     ``may_be_null``: given a place, returns whether ``null`` is a value there; a place is the sequence of keys that lead
-    to it, with * for each list entry. Raises SpecError for errors that end parsing: invalid syntax, an empty file, a
-    second document.
+    to it, with * for each list entry. ``place``: the keys that lead to the document, if it is a part of one. Raises
+    SpecError for errors that end parsing: invalid syntax, an empty file, a second document.
     """
     try:
         root = yaml.compose(source.text, Loader=yaml.SafeLoader)
@@ -131,7 +131,7 @@ def parse(
     if root is None:
         raise SpecError(source.name, [Problem("The file is empty. `orch schema` shows what belongs in it.")])
     reader = _Reader(source, may_be_null)
-    return reader.convert(root), reader.problems
+    return reader.convert(root, place), reader.problems
 
 
 def _joined(text: str) -> str:

@@ -69,7 +69,7 @@ def read_override(text: str) -> tuple[Mapping, list[Problem]]:
         raise _refused(source, f'"{keys[0]}" cannot be set here. {_FIXED[keys[0]]}.', whole)
     # Spaces in place of the key keep the positions of the value.
     try:
-        node, problems = parse(SourceText(source.name, " " * (len(path) + 1) + value, is_file=False))
+        node, problems = parse(SourceText(source.name, " " * (len(path) + 1) + value, is_file=False), place=keys)
     except SpecError as error:
         raise _refused(source, error.problems[0].message, whole) from error
     node = _moved(node, source)
