@@ -64,7 +64,7 @@ _HEADS = ("claim", "", "verdict", "published", "measured", "why")
 
 
 def _published(one: ClaimEvidence) -> str:
-    return escape(f"{one.name}: {one.published}")
+    return escape(f"{one.name}: {one.published or f'expected {one.accepted}'.strip()}")
 
 
 def _measured(one: ClaimEvidence) -> str:

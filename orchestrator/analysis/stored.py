@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 _FOLDER = re.compile(r"inputs(-\d+)?")  # see `RunDirectory.keep_inputs`
 
 
+def inputs_folder(run: "Run") -> Path | None:
+    """Return the folder with the run's copies of the files that its spec names; None if it names none. Raises UserError
+    if the run has no such folder."""
+    named = run.meta.get("inputs")
+    if not named:
+        return None
+    folder = run.path / str(named)
+    if not _FOLDER.fullmatch(str(named)) or not folder.is_dir():
+        raise UserError(
+            f"{run.path} has no folder {named} with the files that its spec names. Restore it from a copy of the run."
+        )
+    return folder
+
+
 def stored_file(run: "Run", name: str) -> Path:
     """Return the run's copy of a file that its spec names. Raises UserError if the run has none."""
     folder = str(run.meta.get("inputs") or "inputs")

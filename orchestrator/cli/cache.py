@@ -32,13 +32,15 @@ def list_products() -> None:
     if not found:
         print(f"The cache {cache_home()} is empty. `orch run` and `orch lab up` fill it.")
         return
-    table = Table(title=str(cache_home()), title_justify="left")
+    console = output()
+    console.print(str(cache_home()), soft_wrap=True)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("kind", "key", "made", "took", "size"):
         table.add_column(column, justify="right" if column in ("took", "size") else "left")
     for product in found:
         made, took = product.description["made_at"], product.description["seconds"]
         table.add_row(product.kind, product.key, made, f"{took:.0f} s", f"{_size(product.path) / 2**20:.0f} MiB")
-    output().print(table)
+    console.print(table)
 
 
 @app.command()

@@ -4,6 +4,7 @@
 import json
 import shlex
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from orchestrator.cli import options
 from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
 
+_MOST_NAMED = 10  # files
 
 def rerun(
     run: Annotated[Path, typer.Argument(help="The run to repeat: its folder, a folder of runs, or an archive.")],
@@ -29,11 +31,15 @@ def rerun(
 ) -> int:
     """Repeat a run with its stored spec, tier, overrides and seed, and compare the two runs.
 
+    If the run stores programs of its own, such as notebooks and patches, the command names them and asks first: they
+    can do anything on this computer.
+
     The exit status is that of `orch compare` (0 when no cell differs by more than noise, 1 when one does, 4 when no
     cell can be compared; if only one run is in virtual time, speed-ups instead of cells), and that of `orch run` when
     the run did not finish (2, 3, 130).
     """
     from orchestrator.analysis.dataset import load
+    from orchestrator.analysis.stored import inputs_folder
     from orchestrator.cli.compare import show, status_of
     from orchestrator.cli.run import conclude, draw, measure
     from orchestrator.cli.runs import chosen_run
@@ -44,11 +50,14 @@ def rerun(
     meta = before.meta
     arguments = meta.get("arguments") or {}
     overrides = [str(text) for text in meta.get("overrides") or ()]
+    inputs = inputs_folder(before)
+    if inputs is not None and not yes:
+        _ask_about(inputs)
     with tempfile.TemporaryDirectory(prefix="orch-rerun-") as folder:
         spec = Path(folder, f"{meta['experiment']}.yaml")
         spec.write_text(str(meta["spec_text"]), encoding="utf-8")
-        if meta.get("inputs"):
-            shutil.copytree(before.path / str(meta["inputs"]), folder, dirs_exist_ok=True)
+        if inputs is not None:
+            shutil.copytree(inputs, folder, dirs_exist_ok=True)
         order = str(arguments.get("order") or "random")
         request = Request(
             *(spec, results, meta.get("tier"), overrides, testbed or _testbed_of(meta), order),
@@ -68,6 +77,26 @@ def rerun(
         show(found)
     draw(summary)
     return status_of(found)
+
+
+def _programs(folder: Path) -> list[str]:
+    """Return the files of a spec that are executed or built on this computer: all but those in YAML, which are data."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".yml"))
+    return sorted(str(path.relative_to(folder)) for path in files)
+
+
+def _ask_about(inputs: Path) -> None:
+    """Ask whether to use the programs that a run stores. Raises UserError if the answer is no, or nobody can answer."""
+    programs = _programs(inputs)
+    if not programs:
+        return
+    shown = ", ".join(programs[:_MOST_NAMED]) + (", ..." if len(programs) > _MOST_NAMED else "")
+    print(f"orch: this run brings its own programs, which can do anything on this computer: {shown}", file=sys.stderr)
+    if not sys.stdin.isatty():
+        raise UserError(f"Nothing was run. Read these files in {inputs}, then use --yes.")
+    print("orch: Use them? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was run.")
 
 
 def _testbed_of(meta: Any) -> str:

@@ -251,9 +251,9 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     console.print(table)
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
     disk = span(size(least.disk_bytes), size(total.disk_bytes))
+    legend = "loads: WireGuard module reloads. " if roomy else ""
     console.print(
-        f"loads: WireGuard module reloads. {boots}, about {disk} of results. Retries and the first build of the lab "
-        "are not included.",
+        f"{legend}{boots}, about {disk} of results. Retries and the first build of the lab are not included.",
         soft_wrap=True,
     )
     console.print(comparing_sentence(planned), soft_wrap=True)

@@ -118,7 +118,8 @@ def show(run: "Run", verdicts: "Sequence[ClaimVerdict]") -> None:
         ]
         lines += [(4, Text(f"Also published, for the authors' hardware: {text}.")) for text in verdict.also_published]
         lines.append((4, Text(f"Judged at {verdict.scope}: {verdict.scope_because}.", style="dim")))
-        lines.append((4, Text(f"Published in: {verdict.source}.", style="dim")))
+        origin = "Source" if verdict.is_own else "Published in"
+        lines.append((4, Text(f"{origin}: {verdict.source}.", style="dim")))
         if verdict.remarks:
             lines.append((4, Text(verdict.remarks, style="dim")))
         for indent, line in lines:
@@ -130,11 +131,10 @@ def show(run: "Run", verdicts: "Sequence[ClaimVerdict]") -> None:
 
 
 def _lines(one: "ClaimEvidence") -> list[tuple[int, str]]:
-    """Yield (indent, text) lines of the published and the measured values."""
-    agrees = ""
-    if one.accepted_low is not None and one.accepted_high is not None:
-        agrees = f" (agrees: {one.accepted_low:.2f} to {one.accepted_high:.2f})"
-    lines = [(6, f"published  {one.published}{agrees}")]
+    """Return (indent, text) lines of the published or expected and the measured values."""
+    agrees = f" (agrees: {one.accepted})" if one.accepted else ""
+    known = f"published  {one.published}{agrees}" if one.published else f"expected   {one.accepted or 'see the claim'}"
+    lines = [(6, known)]
     if one.median is None:
         return [*lines, (6, "measured   nothing")]
     lines += [(6, f"measured   {_measured(one)}; invalid attempts: {one.invalid_attempts}")]

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -213,6 +214,13 @@ class Experiment(Strict):
     Durations are in seconds. ``spec_hash`` covers everything that defines the experiment; comments, the order of keys,
     descriptions and other tiers do not change it.
     """
+
+    misplaced: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(
+            ("packages", "hosts", "provider", "clock"),
+            "It is a key of testbed files; name such a file as the testbed (docs/testbeds.md).",
+        )
+    )
 
     experiment: Name
     description: str = ""

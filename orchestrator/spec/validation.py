@@ -40,7 +40,10 @@ _NEEDS_QUOTES = re.compile(
 
 
 def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
-    """Return an instance of the model and no problems, or None and all problems."""
+    """Return an instance of the model and no problems, or None and all problems.
+
+    A model may have ``misplaced``: keys of other files, each with a sentence that says where it belongs.
+    """
     if not isinstance(tree, Mapping):
         return None, [
             Problem(f"{_found(tree)} is here, but keys and values were expected. `orch schema` shows them.", tree.span)
@@ -51,7 +54,8 @@ def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
         schema = _schema(model)
         errors = error.errors(include_url=False)
         meant = {_meant(details, schema) for details in errors if details["type"] == "extra_forbidden"}
-        return None, [_problem(details, tree, schema) for details in errors if not _is_echo(details, meant)]
+        misplaced = getattr(model, "misplaced", {})
+        return None, [_problem(details, tree, schema, misplaced) for details in errors if not _is_echo(details, meant)]
 
 
 @functools.cache
@@ -73,7 +77,9 @@ def _meant(details: MappingType[str, Any], schema: dict[str, Any]) -> Location:
     return (*parent, nearest(str(key), _part(schema, parent).get("properties", {})) or key)
 
 
-def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any]) -> Problem:
+def _problem(
+    details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any], misplaced: MappingType[str, str]
+) -> Problem:
     location: Location = details["loc"]
     kind, context = details["type"], details.get("ctx", {})
     if location and location[-1] == "[key]":
@@ -87,7 +93,8 @@ def _problem(details: MappingType[str, Any], tree: Mapping, schema: dict[str, An
     span = place_of(tree, location)
     if kind == "extra_forbidden":
         known = _part(schema, location[:-1]).get("properties", {})
-        hint = did_you_mean(str(location[-1]), known)
+        elsewhere = misplaced.get(where)
+        hint = f" {elsewhere}" if elsewhere else did_you_mean(str(location[-1]), known)
         return Problem(f'There is no key "{where}".{hint}', place_of(tree, location, True))
     found = _found_at(tree, location)
     if kind == "literal_error":

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import cache
+from orchestrator.cli.app import run_command
 from orchestrator.errors import TestbedError
 from orchestrator.learned import learn, learned
 from orchestrator.progress import Silent
@@ -46,6 +47,18 @@ def test_a_product_is_built_once() -> None:
     assert second.description["facts"] == {"answer": 42}
     assert obtain({"a": 2}, build).path != first.path
     assert learned("lab-disk") is not None
+
+
+def test_the_list_has_a_line_for_each_product(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["cache", "list"]) == 0
+    assert capsys.readouterr().out.startswith(f"The cache {home} is empty.")
+    product = obtain({"a": 1}, lambda folder: (folder / "file").write_bytes(bytes(3 * 2**20)) and {})
+    assert run_command(["cache", "list"]) == 0
+    folder, head, row = capsys.readouterr().out.splitlines()
+    assert folder == str(home)
+    assert head.split() == ["kind", "key", "made", "took", "size"]
+    kind, key, *_, size, unit = row.split()
+    assert (kind, key, size, unit) == ("lab-disk", product.key, "3", "MiB")
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])

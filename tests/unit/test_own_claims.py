@@ -3,6 +3,7 @@
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,14 @@ def test_own_claims_are_judged_in_the_lab_and_in_place_of_the_papers(
     assert "none of the claims of its spec has a published ratio" in " ".join(drawn.split())
     capsys.readouterr()
     assert run_command(["verify", str(run), "--claim", "h1"]) == 0
-    assert "H1" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "H1" in told
+    assert re.search(r"expected +1\.10 to 4\.00\n", told)
+    assert "Source: " in told
+    assert "ublished" not in told
+    assert "<dt>expected</dt><dd>1.10 to 4.00, judged at" in page
+    assert "<dt>published</dt>" not in page
+    assert "expected 1.10 to 4.00" in load(run).verify()._repr_html_()
     assert run_command(["verify", str(run), "--claim", "C4"]) == 4  # which the lab cannot decide
     assert run_command(["verify", str(run), "--claim", "H2"]) == 2
     assert "no claim H2 in the claims of this run" in capsys.readouterr().err

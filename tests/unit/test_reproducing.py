@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,12 @@ class Measuring:
         self.interrupted = False
         self.request: Any = None
         self.spec_text = ""
+        self.files: set[str] = set()
 
     def __call__(self, request: Any) -> Summary:
         self.request, self.spec_text = request, request.spec.read_text()
+        folder = request.spec.parent
+        self.files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
         path = write_run(self.folder, **self.changes)
         return Summary(path, Counter(ok=0 if self.interrupted else 9), interrupted=self.interrupted)
 
@@ -62,6 +66,68 @@ def test_a_rerun_has_the_stored_spec_and_ends_with_the_comparison(
     assert measured.spec_text == meta["spec_text"]
     assert not asked.spec.exists()  # it was a temporary file
     assert "0 of 8 cells differ by more than noise" in capsys.readouterr().out
+
+
+def with_inputs(run: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        file = run / "inputs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# a file\n")
+    meta = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(meta | {"inputs": "inputs"}))
+    return run
+
+
+def test_a_rerun_asks_before_it_uses_programs_that_a_run_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    names = ("variants.yaml", "view.py", "patches/faster.patch")
+    before = with_inputs(write_run(tmp_path / "before", rounds=7), names)
+    measured = measuring(monkeypatch, tmp_path / "after")
+    monkeypatch.setattr(run_module, "draw", lambda summary: None)
+    assert run_command(["rerun", str(before)]) == 2
+    told = capsys.readouterr().err
+    assert "can do anything on this computer: patches/faster.patch, view.py\n" in told
+    assert f"Read these files in {before / 'inputs'}, then use --yes." in told
+    for answer in ("n\n", ""):
+        answered(monkeypatch, answer)
+        assert run_command(["rerun", str(before)]) == 2
+    assert measured.request is None
+    answered(monkeypatch, "y\n")
+    assert run_command(["rerun", str(before)]) == 0
+    assert measured.files == {"synthetic.yaml", *names}
+    measured.request = None
+    answered(monkeypatch, "n\n")
+    assert run_command(["rerun", str(before), "--yes"]) == 0
+    assert measured.request is not None
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    terminal = io.StringIO(line)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+
+
+def test_a_rerun_asks_nothing_about_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = with_inputs(write_run(tmp_path / "before", rounds=7), ["my-claims.yaml"])
+    measured = measuring(monkeypatch, tmp_path / "after")
+    monkeypatch.setattr(run_module, "draw", lambda summary: None)
+    assert run_command(["rerun", str(before)]) == 0
+    assert measured.files == {"synthetic.yaml", "my-claims.yaml"}
+
+
+@pytest.mark.parametrize("named", ["..", "../../elsewhere", "/etc", "inputs"])
+def test_a_rerun_takes_files_from_the_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, named: str
+) -> None:
+    before = write_run(tmp_path / "before", rounds=7)
+    meta = json.loads((before / "run.json").read_text())
+    (before / "run.json").write_text(json.dumps(meta | {"inputs": named}))
+    (tmp_path / "elsewhere").mkdir()
+    measured = measuring(monkeypatch, tmp_path / "after")
+    assert run_command(["rerun", str(before), "--yes"]) == 2
+    assert f"has no folder {named} with the files that its spec names" in capsys.readouterr().err
+    assert measured.request is None
 
 
 def test_a_rerun_elsewhere_differs_and_its_status_says_so(

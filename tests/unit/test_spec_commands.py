@@ -74,8 +74,9 @@ def test_a_plan_on_a_narrow_terminal_cuts_nothing_off(capsys: Output, monkeypatc
         assert run_command(["plan", "exp/scaling.yaml", "--testbed", "virtual-lab", "--tier", "claims"]) == 0
         lines = capsys.readouterr().out.splitlines()
         begin = next(number for number, line in enumerate(lines) if line.split()[:2] == ["block", "cores"])
-        end = next(number for number, line in enumerate(lines) if line.startswith("loads: "))
+        end = next(number for number, line in enumerate(lines) if " of results. " in line)
         table = lines[begin:end]
+        assert lines[end].startswith("loads: ") == ("loads" in table[0].split())
         assert {"variants", "tunnels", "rounds", "trials", "expected"} <= set(table[0].split())
         assert all(len(line) <= width and "…" not in line for line in table)
 

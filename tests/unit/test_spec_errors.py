@@ -123,6 +123,7 @@ def test_a_mistake_with_packets(tmp_path: Path, old: str, new: str, line: int, c
         ("traffic: {duration: 3s}", "traffic: {}", 6, 1, '"traffic.duration" is missing'),
         ("tiers:", "seed: 1\nseed: 2\ntiers:", 8, 1, "first on line 7"),
         ("tiers:", "on: 1\ntiers:", 7, 1, "A key must be a string"),
+        ("tiers:", "packages: [netperf]\ntiers:", 7, 1, "It is a key of testbed files; name such a file"),
         ("tiers:", "retries: -1\ntiers:", 7, 10, "at least 0"),
         ("tiers:", "repetitions: {min: 1, max: 1, boots: 0}\ntiers:", 7, 38, "at least 1"),
         ("tiers:", "repetitions: {min: 1, max: 1, boots: 101}\ntiers:", 7, 38, "at most 100"),

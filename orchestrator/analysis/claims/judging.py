@@ -115,7 +115,7 @@ def _evidence(
         "name": test.name,
         "statistic": test.statistic,
         "unit": "of linear" if test.statistic == _EFFICIENCY else "times",
-        "published": published.text if published else "no number",
+        "published": published.text if published else "" if claim.is_own else "no number",
         "published_value": published.value if published else None,
         "scope": str(scope),
         "accepted_because": test.accepted.because,
@@ -130,7 +130,8 @@ def _evidence(
     standing = seen.standing_of_own if claim.is_own else seen.standing
     why_not = [] if standing.may != NOT_AT_ALL else [standing.because]
     if not place.in_scope:
-        why_not.append(f"beyond what was published: {_where(place)}, and it is judged at {scope}")
+        beyond = "outside its scope" if claim.is_own else "beyond what was published"
+        why_not.append(f"{beyond}: {_where(place)}, and it is judged at {scope}")
     number = _number(test, place, seen.values)
     if number is None:
         return ClaimEvidence(**facts, reason="; ".join([*why_not, *_missing(test, place, seen)]))

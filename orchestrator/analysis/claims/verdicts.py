@@ -18,7 +18,8 @@ AGREES = {REPRODUCED: True, NOT_REPRODUCED: False, UNDECIDED: None, NOT_TESTABLE
 
 @dataclass(frozen=True, slots=True)
 class ClaimEvidence:
-    """One number of a claim as measured in a run, with the published one.
+    """One number of a claim as measured in a run, with the published one (``published`` is empty if a claim of the
+    spec's own has none).
 
     ``of``, ``to``: the cells, in words; for an efficiency, ``to`` is the same cell with one core. ``cores``: the core
     count of the number. ``median``, ``low``, ``high``: in ``unit``; ``interval``: what low and high are ("95 % interval
@@ -54,6 +55,13 @@ class ClaimEvidence:
     straddles: bool = False
     reason: str = ""
 
+    @property
+    def accepted(self) -> str:
+        """Return the accepted range in words; empty if the run has no place at which to judge."""
+        if self.accepted_low is None or self.accepted_high is None:
+            return ""
+        return f"{self.accepted_low:.2f} to {self.accepted_high:.2f}"
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimVerdict:
@@ -85,6 +93,11 @@ class ClaimVerdict:
     measured_in: str = REAL_TIME
     agrees: bool | None = None
     with_invalid: str = ""
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the claim is the spec's own; the ids of published claims begin with C."""
+        return not self.claim.startswith("C")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for claims.json and --json."""
