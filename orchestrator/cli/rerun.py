@@ -17,6 +17,7 @@ from orchestrator.paths import RESULTS
 
 _MOST_NAMED = 10  # files
 
+
 def rerun(
     run: Annotated[Path, typer.Argument(help="The run to repeat: its folder, a folder of runs, or an archive.")],
     testbed: Annotated[

@@ -96,7 +96,7 @@ def test_a_rerun_asks_before_it_uses_programs_that_a_run_brings(
     answered(monkeypatch, "y\n")
     assert run_command(["rerun", str(before)]) == 0
     assert measured.files == {"synthetic.yaml", *names}
-    measured.request = None
+    measured = measuring(monkeypatch, tmp_path / "after-yes")
     answered(monkeypatch, "n\n")
     assert run_command(["rerun", str(before), "--yes"]) == 0
     assert measured.request is not None
