@@ -93,7 +93,7 @@ def _ask_about(inputs: Path) -> None:
         return
     shown = ", ".join(programs[:_MOST_NAMED]) + (", ..." if len(programs) > _MOST_NAMED else "")
     print(f"orch: this run brings its own programs, which can do anything on this computer: {shown}", file=sys.stderr)
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"Nothing was run. Read these files in {inputs}, then use --yes.")
     print("orch: Use them? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
