@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/own-experiment.md: its commands exist with their options, its steps before a measurement work, and its changes of
-the spec are valid."""
+"""docs/own-experiment.md: its commands exist with their options, its steps before a measurement work, and its changes
+of the spec are valid."""
 
 import re
 import shlex
