@@ -18,13 +18,16 @@ from pathlib import Path
 import yaml
 from measuring import measured_run
 
-from orchestrator.agent.profile import PERIOD_NS, SAMPLES
+from orchestrator.agent.profile import PERIOD_NS, SAMPLES, VIRTUAL_PERIOD_NS
 from orchestrator.stats.intervals import summarize
 
 WINDOW_S = 0.1
 GROUPS_A_TRIAL = 24
 PROBE = f"""
 import statistics, sys, time
+
+with open("/proc/cmdline") as file:
+    period = {VIRTUAL_PERIOD_NS} if "virtual_time=" in file.read() else {PERIOD_NS}
 
 def write(text):
     with open({SAMPLES!r}, "w") as file:
@@ -33,7 +36,7 @@ def write(text):
 def switch(on):
     write("0")
     if on and sys.argv[1] == "samples":
-        write("{PERIOD_NS} 65536")
+        write("%d 65536" % period)
 
 def received():
     with open("/proc/net/dev") as lines:

@@ -17,6 +17,9 @@ from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, write_
 
 SAMPLES = "/proc/cpu_samples"
 PERIOD_NS = 1009000  # about 1 ms, and not a divisor of a tick
+# In virtual time the interrupt is not charged, but about 15 us after it are, where the host is a virtual machine
+# (docs/explain.md).
+VIRTUAL_PERIOD_NS = 4013000
 BUFFERS_BYTES = 128 << 20  # of all CPUs together
 LEAST_WORDS, MOST_WORDS = 1 << 14, 1 << 20  # per CPU; a sample takes about 20 words of 8 bytes
 MOST_STACKS = 20000  # per host
@@ -43,6 +46,12 @@ def profile():
     )
 
 
+def lab_period_ns(arguments):
+    """Return how long apart samples are in a lab kernel that was booted with these arguments."""
+    virtual = any(word.startswith("virtual_time=") for word in arguments.split())
+    return VIRTUAL_PERIOD_NS if virtual else PERIOD_NS
+
+
 class LabSamples:
     """Samples of the lab kernel, at equal steps of virtual time if it has one.
 
@@ -52,7 +61,8 @@ class LabSamples:
     def __enter__(self):
         write_text(SAMPLES, "0")
         share = BUFFERS_BYTES // 8 // max(1, os.cpu_count() or 1)
-        self.begin = "%d %d" % (PERIOD_NS, min(MOST_WORDS, max(LEAST_WORDS, share)))
+        self.period_ns = lab_period_ns(read_text("/proc/cmdline"))
+        self.begin = "%d %d" % (self.period_ns, min(MOST_WORDS, max(LEAST_WORDS, share)))
         self.start()  # allocates the buffers now rather than in the measured window
         self.stop()
         return self
@@ -76,7 +86,7 @@ class LabSamples:
         named = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
         for (cpu, addresses, comm), (weight, seen) in counts.items():
             add(named, (cpu, (comm, *names.chain(addresses))), weight, seen)
-        return folded(named, "lab kernel", lost_ns, self.seconds)
+        return folded(named, "lab kernel", lost_ns, self.seconds, self.period_ns)
 
 
 def of_lab(lines):
@@ -209,14 +219,14 @@ def perf_name(line):
     return name or "[unknown]"
 
 
-def folded(counts, source, lost_ns, seconds):
+def folded(counts, source, lost_ns, seconds, period_ns=PERIOD_NS):
     """Fold samples into the profile that `measure` returns.
 
-    ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. The profile is {"source", "period_ns",
-    "seconds": the sampling time, "lost_ns": the time that lost samples stood for, "names": of tasks and functions,
-    "rows": [[cpu, ns, samples, [index of each name, the task first and then the outermost function first]]]}. Of more
-    than MOST_STACKS rows those with the most time are kept, and each CPU has one row for its others, whose function is
-    CUT.
+    ``counts``: {(cpu, names, of which the first is the task's): [ns, samples]}. The profile is {"source",
+    "period_ns": how long apart samples are, "seconds": the sampling time, "lost_ns": the time that lost samples stood
+    for, "names": of tasks and functions, "rows": [[cpu, ns, samples, [index of each name, the task first and then the
+    outermost function first]]]}. Of more than MOST_STACKS rows those with the most time are kept, and each CPU has one
+    row for its others, whose function is CUT.
     """
     merged = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
     for (cpu, names), (weight, seen) in counts.items():
@@ -229,7 +239,7 @@ def folded(counts, source, lost_ns, seconds):
     rows = []
     for (cpu, names), (weight, seen) in sorted(kept.items()):
         rows.append([cpu, weight, seen, [index.setdefault(name, len(index)) for name in names]])
-    about = {"source": source, "period_ns": PERIOD_NS, "seconds": seconds, "lost_ns": lost_ns}
+    about = {"source": source, "period_ns": period_ns, "seconds": seconds, "lost_ns": lost_ns}
     return {**about, "names": list(index), "rows": rows}
 
 

@@ -312,3 +312,8 @@ def test_a_plan_with_profiles_has_each_cell_once_more() -> None:
     extra = [trial for trial in profiled.iterate() if trial.kind == PROFILE]
     assert len(extra) == len({trial.levels for trial in extra}) == 4
     assert [t.trial_id for t in profiled.iterate() if t.kind != PROFILE] == [t.trial_id for t in plain.iterate()]
+
+
+def test_samples_are_further_apart_in_virtual_time() -> None:
+    assert agent_profile.lab_period_ns("mem=1024M virtual_time=20:0,1 root=/dev/ubda") == agent_profile.VIRTUAL_PERIOD_NS
+    assert agent_profile.lab_period_ns("mem=1024M root=/dev/ubda") == agent_profile.PERIOD_NS < agent_profile.VIRTUAL_PERIOD_NS
