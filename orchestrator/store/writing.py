@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.store.archive import TRIALS
 from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
-from orchestrator.store.reading import STOPPING, as_counted, read_run, scan
+from orchestrator.store.reading import JOURNAL, STOPPING, as_counted, read_run, scan
 from orchestrator.store.shape import SCHEMA
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -78,7 +78,7 @@ class RunDirectory:
             raise
         try:
             with _stored(path):
-                self._journal = (path / "journal.jsonl").open("ab")
+                self._journal = (path / JOURNAL).open("ab")
         except BaseException:
             os.close(self._lock)
             raise
@@ -104,7 +104,7 @@ class RunDirectory:
         return run, as_counted(found.attempts, run._description)
 
     def _mend_journal(self) -> None:
-        file = self.path / "journal.jsonl"
+        file = self.path / JOURNAL
         if file.stat().st_size:
             with file.open("rb") as journal:
                 journal.seek(-1, os.SEEK_END)

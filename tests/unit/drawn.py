@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a figure draws, as data: lines, bars, marks, texts, axes and legends, and how two figures differ in these.
+"""The content of a figure as data (lines, bars, marks, texts, axes and legends), and the differences of two figures.
 
-The golden files in tests/unit/golden are written by `.venv/bin/python -m tests.unit.drawn`, after a change of figures
-that is meant.
+`.venv/bin/python -m tests.unit.drawn` writes the golden files in tests/unit/golden again, after an intended change of
+figures.
 """
 
 import json

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CPU load of each role while a cell was measured, with other facts that identify the limit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
@@ -144,7 +146,7 @@ def loads(run: Run) -> list[Load]:
     rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
     baselines = baselines_of(run)
     traffic = traffic_of(run)
-    samples = samples.assign(busy=(1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1))
+    samples = samples.assign(busy=busy_share(samples))
     by_trial: dict[str, list[dict[Any, Any]]] = {}
     for row in samples[samples["trial_id"].isin(rates.index)].to_dict("records"):
         by_trial.setdefault(row["trial_id"], []).append(row)
@@ -172,8 +174,21 @@ def loads(run: Run) -> list[Load]:
                 seen=profiled.get(key, {}),
             )
         )
+    return in_order(run, found)
+
+
+class _OfCell(Protocol):
+    @property
+    def key(self) -> Cell: ...
+
+
+_K = TypeVar("_K", bound=_OfCell)
+
+
+def in_order(run: Run, found: Iterable[_K]) -> list[_K]:
+    """Return what is known of cells by place, and there in the run's order of variants."""
     order = {name: place for place, name in enumerate(run.variants)}
-    return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
+    return sorted(found, key=lambda one: (one.key.place, order.get(one.key.variant, len(order))))
 
 
 def groups_of(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, ...]:
@@ -196,9 +211,10 @@ def groups_of(trials: list[list[dict[Any, Any]]], column: str) -> tuple[Group, .
     return tuple(sorted(groups, key=lambda group: (_PATH.get(group.name, len(_PATH)), group.name)))
 
 
-def busy_share(cpu: Mapping[Any, Any]) -> float:
-    """Return the share (0 to 1) for which a CPU was busy; ``cpu`` is a row of `Run.per_core`."""
-    return float(min(1.0, max(0.0, 1 - cpu["idle"] - cpu["iowait"] - cpu["steal"])))
+def busy_share(cpus: Any) -> Any:
+    """Return the share (0 to 1) for which CPUs were busy: a number for a row of `Run.per_core`, a series for a frame of
+    such rows."""
+    return np.clip(1 - cpus["idle"] - cpus["iowait"] - cpus["steal"], 0, 1)
 
 
 def traffic_of(run: Run) -> Mapping[str, Any]:

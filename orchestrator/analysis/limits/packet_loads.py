@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import cpu_rows, ok_attempts
-from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, link_bps, traffic_of
+from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, in_order, link_bps, traffic_of
 from orchestrator.analysis.limits.seen import seen
 from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, packet_cells
 from orchestrator.spec import Cell
@@ -42,7 +42,7 @@ def packet_loads(run: Run) -> list[Load]:
         cpus, offered = [], []
         for attempt in trials[key]:
             probes, sampled = _sampled(attempt, goal)
-            rows = [{**cpu, "busy": busy_share(cpu)} for cpu in cpu_rows(run, {**attempt, "probes": probes})]
+            rows = [{**cpu, "busy": float(busy_share(cpu))} for cpu in cpu_rows(run, {**attempt, "probes": probes})]
             if rows:
                 cpus.append(rows)
                 offered.append(sampled)
@@ -69,8 +69,7 @@ def packet_loads(run: Run) -> list[Load]:
         )
         if load.sampled:
             found.append(load)
-    order = {name: place for place, name in enumerate(run.variants)}
-    return sorted(found, key=lambda load: (load.key.place, order.get(load.key.variant, len(order))))
+    return in_order(run, found)
 
 
 def _sampled(attempt: Attempt, goal: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

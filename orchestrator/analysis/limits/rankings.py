@@ -8,6 +8,7 @@ import pandas as pd
 from orchestrator.analysis.cells import values_of
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import of_gateways
+from orchestrator.analysis.limits.loads import busy_share
 from orchestrator.analysis.standings import place_in_words
 from orchestrator.spec import Cell
 from orchestrator.stats import PairedRatio, paired_ratio
@@ -54,7 +55,7 @@ def busy_cores(run: Run) -> pd.Series:
     """Return the number of busy cores in each sampled trial, by trial_id: of the two gateways, or of the host if roles
     share its CPUs."""
     samples = of_gateways(run)
-    busy = (1 - samples["idle"] - samples["iowait"] - samples["steal"]).clip(0, 1)
+    busy: pd.Series = busy_share(samples)
     return busy.groupby(samples["trial_id"]).sum()
 
 

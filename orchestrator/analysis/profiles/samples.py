@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import CPU_KINDS
-from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES
+from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES, in_order
 from orchestrator.errors import UserError
 from orchestrator.plan import PROFILE
 from orchestrator.spec import Cell
@@ -79,8 +79,7 @@ def profiles(run: Run) -> list[Profile]:
             file = folder / "profile.json"
             raise UserError(f"{file} cannot be read ({error}). Restore it from a copy of the run.") from error
         found.setdefault(one.key, one)
-    order = {name: place for place, name in enumerate(run.variants)}
-    return sorted(found.values(), key=lambda one: (one.key.place, order.get(one.key.variant, len(order))))
+    return in_order(run, found.values())
 
 
 def _read(run: Run, attempt: Mapping[str, Any], folder: Path) -> Profile:
