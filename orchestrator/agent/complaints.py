@@ -37,32 +37,47 @@ KNOWN = re.compile(
             r"^(list_add|list_del|slab) .*corrupt|^refcount_t: ",
             r"^Memory failure: |^EDAC MC\d+: \d+ UE ",
             r"\bPCIe Bus Error: severity=Uncorrect|\bAER: (Multiple )?Uncorrect",
-            r"^DMAR: \[DMA .* fault addr |\bAMD-Vi: Event logged \[",
+            r"^DMAR: \[DMA .* fault addr |\bAMD-Vi: Event logged \[|^arm-smmu\S* \S+: event 0x\S+ received",
+            r"\bswiotlb buffer is full\b|^EEH: Frozen ",
             r"\btable full, dropping packet|\bRoute cache is full: consider increasing ",
-            r"^CPU\d+: .* cpu clock (is )?throttled|^sched: .*RT throttling activated",
+            r"^(mce: )?CPU\d+: .* cpu clock (is )?throttled|^sched: .*RT throttling activated",
             r"^unregister_netdevice: waiting for ",
             r"\bMarking clocksource '[^']*' as unstable\b",
         )
     )
 )
 
-# Messages of NIC drivers about a hung queue, or before a reset of the NIC. Some have the level of mere information.
+# Records at a severe level that report no fault: RHEL's notes on drivers, and a closed watchdog device.
+NO_FAULT = re.compile(r"^Warning: (Deprecated|Unmaintained|Unsupported) |^watchdog: \S+: watchdog did not stop!")
+# Hardware errors are at a severe level, even corrected ones. In the status after a bank's number, bit 61 stands for an
+# uncorrected error. (arch/x86/kernel/cpu/mce/core.c, drivers/edac/mce_amd.c, drivers/acpi/apei/ghes.c)
+HARDWARE_ERROR = re.compile(r"^(\S+ )?(\{\d+\})?\[Hardware Error\]: ")
+UNCORRECTED = re.compile(r"Uncorrect|[Ff]atal\b|\|UE\||severity: recoverable|: \d+ Bank \d+: [2367abef][0-9a-f]{15}")
+
+# Messages of mere information: full tables, and those of NIC drivers about a hung queue, or before a reset of the NIC.
 INFORMATION = 6
-OF_CARDS = re.compile(
+INFORMED = re.compile(
     "|".join(
         (
+            r": neighbor table overflow!|^TCP: out of memory -- ",
             r"\bNETDEV WATCHDOG: ",
             r"\btransmit (queue \d+ )?timed out\b",
             r"\b(Unit Hang|Tx hang|tx hang)\b",
             r"\b[Tt][Xx][ _][Tt]imeout\b|\bTimeout on tx queue\b",
             r"\bTX stuck with\b|\bTX q \d+ is paused for too long\b|\b[Kk]eep alive watchdog timeout\b",  # sfc, ena
-            r"\blost tx completions is above the threshold\b|\bReset attempt failed\b",  # ena
+            r"\blost tx completions is above the threshold\b|\bReset attempt failed\b|\bReset the device\b",  # ena
+            r"\bInvalid (\S+ )?req_id\b",
             r"\bReset adapter\b|\bPCIe link lost\b|\bAdapter removed\b|\bfirmware error detected\b",  # igb, ixgbe, igc
-            r"\bTX driver issue detected\b|\bMalicious Driver Detection event\b",  # i40e, ice
-            r"\bdevice's health compromised\b|\bsynd 0x\S+: firmware internal error\b",  # mlx5
+            r"\bTX driver issue detected\b|\bMalicious Driver Detection event\b|\bHung TX queue\b",  # i40e, ice
+            r"\bHardware reset detected\b|\bReset (warning|indication) received from the PF\b",  # iavf
+            r"\bdevice's health compromised\b|\bHealth issue observed\b",  # mlx5
+            r"\bsynd 0x\S+: firmware internal error\b",
             r"\btimeout\. Will cause a leak of a command resource\b|\bError cqe on cqn\b",
             r"\bFirmware (non-)?fatal reset event\b|\bError \(timeout: \d+\) msg \{",  # bnxt
             r"\bencountered fatal error, adapter stopped\b|\bMC assert\b",  # cxgb4, bnx2x
+            r"\bis not a head!|\bUnexpected TXQ \(\d+\) queue failure\b",  # virtio
+            r"\bPerforming reset\b|\bKicking queue \d",  # gve
+            r"\bHWC: \S+ timed out\b|\bData path switched (from|to) VF\b",  # mana, netvsc
         )
     )
 )
@@ -84,6 +99,10 @@ def is_complaint(record):
     """Return True if a person should see a record: the kernel itself wrote it, and it is severe or a known fault."""
     if record.facility:
         return False  # a program wrote it
+    if HARDWARE_ERROR.search(record.text):
+        return bool(UNCORRECTED.search(record.text))
     if record.level <= WARNING and KNOWN.search(record.text):
         return True
-    return record.level <= CRITICAL or (record.level <= INFORMATION and bool(OF_CARDS.search(record.text)))
+    if record.level <= CRITICAL:
+        return not NO_FAULT.search(record.text)
+    return record.level <= INFORMATION and bool(INFORMED.search(record.text))

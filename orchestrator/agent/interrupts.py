@@ -20,6 +20,7 @@ PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 # chip's name may contain blanks: Hyper-V PCIe MSI.
 TRIGGERED = re.compile(r"^(-?\d*-?(edge|level|event|fasteoi|percpu)|Edge|Level|None)$")
 PLACE = re.compile(r"^-?\d+$")
+QUEUE = re.compile(r"(\d+)(\)|-[rt]x)?$")  # at the end of a name; en7-q3-tx is Xen's
 
 
 def named_interrupts(text):
@@ -55,12 +56,12 @@ def queues_of(names, nic):
     alone. If none has, the queue is the index among them.
     """
     bare = {number: name.split("@")[0] for number, name in names.items()}
-    of_nic = re.compile(r"(?<![A-Za-z0-9])%s(?![0-9])" % re.escape(nic))  # its name may match NO_QUEUE, as uplink does
-    own = {number: of_nic.sub("", name) for number, name in bare.items()}
+    # The interface's name may match NO_QUEUE, as uplink does.
+    own = {number: naming(nic).sub("", name) for number, name in bare.items()}
     fit = {number: name for number, name in own.items() if not NO_QUEUE.search(name.lower())}
     told = {}
     for number, name in fit.items():
-        at_end = re.search(r"(\d+)\)?$", PCI_ADDRESS.sub("", name))
+        at_end = QUEUE.search(PCI_ADDRESS.sub("", name))
         others = [other for one, other in bare.items() if one != number]
         base = any(other.startswith(bare[number] + "-") for other in others)
         if at_end and not base:
@@ -70,17 +71,25 @@ def queues_of(names, nic):
     return [[number, place] for place, number in enumerate(sorted(fit))]
 
 
+def naming(nic):
+    """Return a pattern that finds an interface's name in that of an interrupt."""
+    return re.compile(r"(?<![A-Za-z0-9])%s(?![0-9])" % re.escape(nic))
+
+
 def interrupts_of(nic, sysfs="/sys"):
     """Return [[number, queue]] of an interface's queues.
 
-    It is empty while the interface is down, since drivers request interrupts on going up. ``sysfs``: where the sysfs of
-    the interface's namespace is mounted.
+    It is empty while the interface is down, since drivers request interrupts on going up. Devices that are not on PCI,
+    such as those of Xen and of many Arm boards, do not list their interrupts, which are found by the interface's name.
+    ``sysfs``: where the sysfs of the interface's namespace is mounted.
     """
     device = os.path.realpath("%s/class/net/%s/device" % (sysfs, nic))
     folders = [device + "/msi_irqs", os.path.dirname(device) + "/msi_irqs"]
     own = {int(name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
     own = own or {number for number in (number_in(device + "/irq"),) if number}
     named = named_interrupts(read_text("/proc/interrupts"))
+    if not own and os.path.isdir(device) and "/pci" not in device:
+        own = {number for number, name in named.items() if naming(nic).search(name)}
     return queues_of({number: name for number, name in named.items() if number in own}, nic)
 
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which interrupts are for which queue, by the names of many drivers. The lines are in the form of Linux 6.1 to 7.2."""
 
+from pathlib import Path
+
 import pytest
 
+from orchestrator.agent import interrupts
 from orchestrator.agent.interrupts import named_interrupts, queues_of
 
 
@@ -79,6 +82,14 @@ CARDS = {
     "hinic": (["hinic_aeq0@pci:a", "hinic_ceq0@pci:a", "en7_rxq0", "en7_txq0"], [None, None, 0, 0]),
     "stmmac": (["en7", "en7:rx-0", "en7:tx-0"], [None, 0, 0]),
     "virtio with one vector for all queues": (["virtio3-config", "virtio3-virtqueues"], [None, 0]),
+    "netfront": (["en7-q0-tx", "en7-q0-rx", "en7-q1-tx", "en7-q1-rx"], [0, 0, 1, 1]),
+    "hns3 as a virtual function": (["hclgevf-misc-0000:7d:01.0", "hns3-0000:7d:01.0-TxRx-1"], [None, 1]),
+    "gve, older": (["en7-ntfy-block.0", "en7-ntfy-block.1", "en7-mgmnt"], [0, 1, None]),
+    "cxgb4, newer": (["0000:3d:00.4-FWeventq", "en7 (queue 0)", "en7 (queue 1)"], [None, 0, 1]),
+    "ice with queues of each kind": (["ice-0000:3d:00.0:misc", "ice-en7-rx-0", "ice-en7-tx-1"], [None, 0, 1]),
+    "thunderx": (["en7-CQ-0", "en7-CQ-1", "en7-Qset-err-0"], [0, 1, None]),
+    "amd-xgbe": (["en7", "en7-TxRx-0", "en7-ecc", "en7-pcs"], [None, 0, None, None]),
+    "all with the name of the interface": (["en7", "en7", "en7"], [0, 1, 2]),
     "another name than the interface has by now": (["eth4", "eth4-TxRx-0", "eth4-TxRx-1"], [None, 0, 1]),
 }
 
@@ -89,6 +100,21 @@ def test_interrupts_of_queues_are_told_from_the_others(card: str) -> None:
     nic = "uplink7" if any("uplink7" in name for name in names) else "en7"
     found = dict(queues_of(dict(enumerate(names, 30)), nic))
     assert found == {30 + place: queue for place, queue in enumerate(queues) if queue is not None}
+
+
+@pytest.mark.parametrize(
+    ("device", "queues"), [("devices/vif-0", [[40, 0], [41, 1]]), ("devices/pci0000:00/0000:00:03.0", [])]
+)
+def test_a_device_that_lists_no_interrupts_is_found_by_its_name_unless_it_is_on_pci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, queues: list[list[int]]
+) -> None:
+    named = ("en7-q0-rx", "en7-q1-rx", "en71-q0-rx", "rtc0")
+    lines = [f" {40 + place}:  0  12  xen-dyn    -event     {name}" for place, name in enumerate(named)]
+    monkeypatch.setattr(interrupts, "read_text", lambda path: table(*lines))
+    (tmp_path / device).mkdir(parents=True)
+    (tmp_path / "class/net/en7").mkdir(parents=True)
+    (tmp_path / "class/net/en7/device").symlink_to(tmp_path / device)
+    assert interrupts.interrupts_of("en7", str(tmp_path)) == queues
 
 
 def test_a_card_that_is_down_has_none() -> None:

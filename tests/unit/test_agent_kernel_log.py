@@ -82,6 +82,29 @@ FAULTS = [
     (3, 'irq 31: nobody cared (try booting with the "irqpoll" option)'),
     (3, "pcieport 0000:00:1c.0: AER: Multiple Uncorrectable (Non-Fatal) error message received from 0000:0a:00.0"),
     (4, "Route cache is full: consider increasing sysctl net.ipv6.route.max_size."),
+    (4, "mce: CPU3: Core temperature is above threshold, cpu clock is throttled (total events = 7)"),  # before 5.12
+    (6, "neighbour: arp_cache: neighbor table overflow!"),
+    (6, "TCP: out of memory -- consider tuning tcp_mem"),
+    (4, "ixgbe 0000:0a:00.0: swiotlb buffer is full (sz: 4096 bytes), total 32768 (slots), used 32768 (slots)"),
+    (3, "arm-smmu-v3 arm-smmu-v3.5.auto: event 0x10 received:"),
+    (3, "EEH: Frozen PHB#5-PE#0 detected"),
+    # Hardware errors that were not corrected
+    (0, "mce: [Hardware Error]: CPU 5: Machine Check Exception: 5 Bank 4: b200000000070005"),
+    (0, "mce: [Hardware Error]: CPU 5: Machine Check: 0 Bank 3: bd80000000100134"),
+    (0, "[Hardware Error]: Uncorrected, software restartable error."),
+    (0, "[Hardware Error]: CPU:5 (19:11:1) MC2_STATUS[-|UE|MiscV|AddrV|PCC|-|SyndV|UECC|-|-|-]: 0xfea0000000010135"),
+    (3, "{7}[Hardware Error]: event severity: recoverable"),
+    # Drivers of clouds and servers
+    (3, "ena 0000:00:06.0 ens6: Potential MSIX issue on Tx side Queue = 5. Reset the device"),
+    (3, "ena 0000:00:06.0 ens6: Invalid rx req_id: 4097"),
+    (3, "virtio_net virtio5: output.3:id 77 is not a head!"),
+    (4, "virtio_net virtio5 ens9: Unexpected TXQ (3) queue failure: -5"),
+    (3, "mlx5_core 0000:0a:00.0: print_health:1:(pid 0): Health issue observed, firmware internal error, severity(3)"),
+    (3, "mana 7870:00:00.0: HWC: Request timed out!"),
+    (6, "hv_netvsc 0b0b0b0b-0b0b eth9: Data path switched from VF: enP9s9"),
+    (6, "iavf 0000:0a:02.0: Reset indication received from the PF"),
+    (3, "i40e 0000:0a:00.0: VSI_seid 395, Hung TX queue 9, tx_pending_hw: 1, NTC:0x5"),
+    (6, "gve 0000:00:07.0 ens7: Kicking queue 5"),
 ]
 HARMLESS = [
     (4, "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible"),
@@ -113,6 +136,22 @@ HARMLESS = [
     (4, "EDAC MC1: 1 CE memory read error on CPU_SrcID#0_MC#1_Chan#0_DIMM#0"),
     (4, "nvme nvme1: I/O tag 7 (d007) QID 3 timeout, aborting req_op:WRITE(1)"),
     (4, "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable"),
+    # RHEL's notes on drivers, such as that of iptables-nft
+    (2, "Warning: Deprecated Driver is detected: nft_compat will not be maintained in a future major release"),
+    (2, "Warning: Unmaintained driver is detected: ip_set"),
+    (4, "TECH PREVIEW: WireGuard may not be fully supported."),
+    (2, "watchdog: watchdog0: watchdog did not stop!"),
+    # Hardware errors that were corrected
+    (0, "[Hardware Error]: Corrected error, no action required."),
+    (0, "[Hardware Error]: CPU:5 (19:11:1) MC17_STATUS[Over|CE|MiscV|AddrV|-|-|SyndV|CECC|-|-|-]: 0xdc2040000400011b"),
+    (0, "[Hardware Error]: cache level: L3/GEN, tx: GEN, mem-tx: RD"),
+    (0, "mce: [Hardware Error]: CPU 5: Machine Check: 0 Bank 8: 8c00004000010091"),
+    (4, "{7}[Hardware Error]: event severity: corrected"),
+    (4, "ixgbe 0000:0a:00.0 ens9: enabling UDP RSS: fragmented packets may arrive out of order to the stack above"),
+    (4, "bond9: Warning: No 802.3ad response from the link partner for any adapters in the bond"),
+    (6, "smpboot: CPU 5 is now offline"),
+    (6, "mce: CPU5: Core temperature/speed normal"),
+    (4, "IRQ 45: no longer affine to CPU5"),
 ]
 
 

@@ -193,6 +193,9 @@ DEFAULTS = [
     ("", "Advanced options for Debian GNU/Linux>2", "", OLD),
     (MEMTEST, "0", "", ""),
     (MEMTEST, "2>2", "", OLD),
+    ('menuentry "Own" --id own {\n\tlinux /vmlinuz-5.99-own\n}\n', "own", "", "5.99-own"),
+    ("menuentry 'Own' --id='my own' --class os {\n\tlinux /vmlinuz-5.99-own\n}\n", "my own", "", "5.99-own"),
+    ('menuentry "Own" ${menuentry_id_option} "own" {\n\tlinux /vmlinuz-5.99-own\n}\n', "own", "", "5.99-own"),
     (SYSTEMS, "1", "", "5.14.0-9"),
     (SYSTEMS, "5>2", "", OLD),
     ("", "${saved_entry}", "x=1\nsaved_entry=1>2\n", OLD),
@@ -209,6 +212,14 @@ def test_the_default_of_a_menu_is_found_by_place_id_or_title(
     head, rest = menu(NEW, OLD).replace('"0"', f'"{default}"').split("fi\n", 1)
     found = json.loads(templated(head + "fi\n" + front + rest, "kernel_default_json", saved))
     assert found.get("kernel") == kernel
+
+
+def test_a_default_of_ones_own_stays(tmp_path: Path) -> None:
+    own = 'menuentry "Own" --id own {\n\tlinux /vmlinuz-5.99-own\n}\n'
+    before, after = (menu(*releases).replace('"0"', '"own"') + own for releases in ((OLD,), (NEW, OLD)))
+    done = run_role(tmp_path, before, after)
+    assert done.returncode == 0, done.stdout
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_default_that_was_never_saved_is_noted_where_the_menu_grew(tmp_path: Path) -> None:
