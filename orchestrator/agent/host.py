@@ -47,6 +47,18 @@ def write_text(path, text):
         raise AgentError("%s cannot be set to %r: %s." % (path, text, error.strerror)) from error
 
 
+def write_record(path, text):
+    """Write a file of the agent's own: afterwards it has the whole text, or after an error what it had before.
+
+    Raises OSError, for example on a full disk.
+    """
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(path + ".new", path)
+
+
 def set_and_check(path, text):
     """Write a setting and verify it by reading it back. Raises AgentError."""
     write_text(path, text)

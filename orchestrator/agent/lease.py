@@ -44,9 +44,12 @@ def break_lease(request: BreakLeaseRequest) -> BreakLeaseAnswer:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return {"ended": None}
             except BlockingIOError:
-                pid = int(json.load(file)["agent_pid"])
+                holder = holder_in(file)
     except FileNotFoundError:
         return {"ended": None}
+    if holder is None:  # as after a disk was full
+        raise AgentError("the lease is held and does not name its holder; nothing was ended.")
+    pid = int(holder["agent_pid"])
     if b"orch-agent" not in read_bytes("/proc/%d/cmdline" % pid):
         raise AgentError("the lease names process %d, which is not an agent; nothing was ended." % pid)
     os.kill(pid, signal.SIGKILL if request.hard else signal.SIGTERM)

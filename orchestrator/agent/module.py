@@ -12,7 +12,7 @@ from orchestrator.agent.host import (
     read_bytes,
     set_and_check,
     short_grace_periods,
-    write_text,
+    write_record,
 )
 from orchestrator.agent.host_messages import VariantAnswer, VariantRequest
 
@@ -39,7 +39,7 @@ FOUND_LOADED = RUNTIME + "/module-before"
 def remember_module():
     if not os.path.exists(FOUND_LOADED):
         os.makedirs(RUNTIME, exist_ok=True)
-        write_text(FOUND_LOADED, (loaded_build_id() or "unknown") if os.path.isdir(MODULE) else "none")
+        write_record(FOUND_LOADED, (loaded_build_id() or "unknown") if os.path.isdir(MODULE) else "none")
 
 
 def put_module_back():

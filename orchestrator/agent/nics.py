@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 
-from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside
+from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside, write_record
 from orchestrator.agent.interfaces import PAIRS, links_of, move, rename, set_up
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
 from orchestrator.agent.rtnetlink import aged, identity
@@ -35,11 +35,7 @@ def write_taken(nics):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(TAKEN_FILE)
         return
-    with open(TAKEN_FILE + ".new", "w", encoding="utf-8") as file:
-        json.dump(nics, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(TAKEN_FILE + ".new", TAKEN_FILE)
+    write_record(TAKEN_FILE, json.dumps(nics))
 
 
 def nic_trouble(nic):
