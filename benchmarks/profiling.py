@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of sampling in the lab: throughput with samples, divided by throughput without, within the same traffic.
+"""The cost of sampling in the lab: what is done with samples, divided by what is done without, side by side.
 
-A probe on a gateway turns the samples of /proc/cpu_samples on and off while iperf3 sends, in windows of a tenth of
-a second in the order on, off, off, on, so that a drift cancels. It reads how many bytes the interfaces of the gateway
-received in each window. A group of four windows gives a ratio, and a trial the median of its groups. A probe of the
-same kind that turns nothing on shows how far from 1 the ratios are where there is nothing to find. A profile of a trial
-adds nothing within the measured window: names are looked up after it.
+A probe on a gateway turns the samples of /proc/cpu_samples on and off, in windows of a tenth of a second in the order
+on, off, off, on, so that a drift cancels. A group of four windows gives a ratio, and a trial the median of its groups.
+What is counted in a window is one of two:
+
+- traffic: the bytes that the interfaces of the gateway received, while iperf3 sends as fast as it can;
+- reads: how often the probe itself read 16 KiB of random numbers, beside hardly any traffic. A loop varies less than
+  TCP does, and shows a cost of one percent.
+
+A probe of the same kind that turns nothing on shows how far from 1 the ratios are where there is nothing to find. A
+profile of a trial adds nothing within the measured window: names are looked up after it.
 
 Run it on an idle computer with two cores or more: python benchmarks/profiling.py [TRIALS] [TESTBED ...] (8 trials of
 each variant on lab and virtual-shared by default). The results are in docs/explain.md.
@@ -13,6 +18,7 @@ each variant on lab and virtual-shared by default). The results are in docs/expl
 
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import yaml
@@ -23,8 +29,9 @@ from orchestrator.stats.intervals import summarize
 
 WINDOW_S = 0.1
 GROUPS_A_TRIAL = 24
+COUNTED = ("reads", "traffic")
 PROBE = f"""
-import statistics, sys, time
+import os, statistics, sys, time
 
 with open("/proc/cmdline") as file:
     period = {VIRTUAL_PERIOD_NS} if "virtual_time=" in file.read() else {PERIOD_NS}
@@ -42,12 +49,25 @@ def received():
     with open("/proc/net/dev") as lines:
         return sum(int(line.split(":")[1].split()[0]) for line in lines if ":" in line)
 
+def traffic():
+    before = received()
+    time.sleep({WINDOW_S})
+    return received() - before
+
+random = os.open("/dev/urandom", os.O_RDONLY)
+
+def reads():
+    end, count = time.monotonic() + {WINDOW_S}, 0
+    while time.monotonic() < end:
+        os.read(random, 16384)
+        count += 1
+    return count
+
 def rate(on):
     switch(on)
     time.sleep(0.02)
-    began, before = time.monotonic(), received()
-    time.sleep({WINDOW_S})
-    return (received() - before) / (time.monotonic() - began)
+    began = time.monotonic()
+    return globals()[sys.argv[2]]() / (time.monotonic() - began)
 
 ratios = []
 try:
@@ -63,23 +83,29 @@ print("ratio %.4f" % statistics.median(ratios))
 READ = {"read": {"regex": "ratio ([0-9.]+)"}, "unit": "on over off"}
 
 
-def spec(trials: int, arm: str) -> dict:
-    """Return a spec whose probe has samples on and off by turns, or with the arm ``nothing`` has them off."""
+def spec(trials: int, arm: str, counted: str) -> dict:
+    """Return a spec whose probe has samples on and off by turns, or with the arm ``nothing`` has them off.
+
+    ``counted``: traffic or reads.
+    """
+    duration_s = (WINDOW_S + 0.03) * 4 * GROUPS_A_TRIAL + 1
+    variants = ["vanilla", "inline"] if counted == "traffic" else ["vanilla"]
+    traffic = {"warm_up": "1s", "duration": f"{duration_s:.0f}s"}
     return {
         "experiment": "profiling",
-        "factors": {"variant": ["vanilla", "inline"], "cores": [2], "tunnels": [2]},
-        "traffic": {"warm_up": "1s", "duration": f"{(WINDOW_S + 0.03) * 4 * GROUPS_A_TRIAL + 1:.0f}s"},
-        "probes": {"sampling": {"at": "gateway-b", "command": ["python3", "-c", PROBE, arm], **READ}},
+        "factors": {"variant": variants, "cores": [2], "tunnels": [2]},
+        "traffic": traffic if counted == "traffic" else {**traffic, "bitrate": "5 Mbit/s"},
+        "probes": {"sampling": {"at": "gateway-b", "command": ["python3", "-c", PROBE, arm, counted], **READ}},
         "repetitions": trials,
         "busy": "mark",
     }
 
 
-def ratios_of(testbed: str, folder: Path, trials: int, arm: str) -> dict[str, list[float]]:
+def ratios_of(testbed: str, folder: Path, trials: int, arm: str, counted: str) -> dict[str, list[float]]:
     """Return {variant: ratios} of a run with that arm; see `spec`."""
-    path = folder / f"{arm}.yaml"
-    path.write_text(yaml.safe_dump(spec(trials, arm)))
-    run = measured_run(str(path), testbed, folder / f"{testbed}-{arm}")
+    path = folder / f"{arm}-{counted}.yaml"
+    path.write_text(yaml.safe_dump(spec(trials, arm, counted)))
+    run = measured_run(str(path), testbed, folder / f"{testbed}-{arm}-{counted}")
     probed = run.probed
     return {variant: list(rows["value"]) for variant, rows in probed[probed.kind == "measure"].groupby("variant")}
 
@@ -88,16 +114,12 @@ def main() -> None:
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     testbeds = sys.argv[2:] or ["lab", "virtual-shared"]
     with tempfile.TemporaryDirectory() as name:
-        for testbed in testbeds:
-            for arm in ("samples", "nothing"):
-                for variant, values in ratios_of(testbed, Path(name), trials, arm).items():
-                    shown = summarize(values)
-                    low, high = shown.interval.low, shown.interval.high
-                    print(
-                        f"{testbed}, {variant}, {arm} on over off: {shown.median:.4f} ({low:.4f} to {high:.4f}), "
-                        f"n = {len(values)}",
-                        flush=True,
-                    )
+        for testbed, counted, arm in product(testbeds, COUNTED, ("samples", "nothing")):
+            for variant, values in ratios_of(testbed, Path(name), trials, arm, counted).items():
+                shown = summarize(values)
+                low, high = shown.interval.low, shown.interval.high
+                about = f"{testbed}, {counted}, {variant}, {arm} on over off"
+                print(f"{about}: {shown.median:.4f} ({low:.4f} to {high:.4f}), n = {len(values)}", flush=True)
 
 
 if __name__ == "__main__":
