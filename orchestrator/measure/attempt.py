@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.agent.host_messages import ClockRequest, PauseRequest
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
-from orchestrator.measure.judge import Verdict
+from orchestrator.measure.judge import Evidence, Verdict, judge
 from orchestrator.measure.roles import placement_of
 from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import GATEWAYS, Limits, Probe
@@ -112,6 +112,11 @@ class Attempt:
         None for traffic without tunnels, and over a shaped link, which limits both.
         """
         return None if not self.tunnelled or shape_of(self.trial.levels) else self.conditions.baseline
+
+    def judged(self, evidence: Evidence) -> Verdict:
+        """Return the verdict on evidence under the attempt's conditions."""
+        conditions = self.conditions
+        return judge(evidence, conditions.limits, load_marks=conditions.load_marks, emulated=self.testbed.emulated)
 
     @cached_property
     def net(self) -> layout.Net:

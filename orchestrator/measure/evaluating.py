@@ -8,7 +8,7 @@ from orchestrator.measure import shares
 from orchestrator.measure.after_traffic import AfterTraffic, look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Driven
-from orchestrator.measure.judge import Evidence, judge
+from orchestrator.measure.judge import Evidence
 from orchestrator.spec import OwnQuantity
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
     if reading.value is not None:  # tools that count bytes are checked against their tunnels' counters instead
         known.setdefault("unused", attempt.unused_tunnels())
     evidence = evidence_of(attempt, after, carried, **known)
-    outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
+    outcome.take(attempt.judged(evidence))
 
 
 def evidence_of(

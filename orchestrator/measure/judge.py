@@ -87,16 +87,17 @@ class Verdict:
     names: list[str] = field(default_factory=list)
 
 
-def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False) -> Verdict:
+def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False, emulated: bool = False) -> Verdict:
     """Return the verdict of an attempt against all limits.
 
     Where each tunnel has its own flows, their spread only marks the attempt. ``load_marks``: competing load only marks
     the attempt, and if there is some, so do the limits that it breaks in consequence, such as the one on lost packets.
+    ``emulated``: an emulated processor stops at any time for long, so the same limits only mark the attempt.
     """
     verdict = Verdict()
     report_only = {*limits.report_only, *(["spread"] if evidence.flows is None else [])}
     breaches = list(_breaches(evidence, limits))
-    if load_marks and any(name in LOAD for name, _ in breaches):
+    if emulated or (load_marks and any(name in LOAD for name, _ in breaches)):
         report_only |= {*LOAD, *_EFFECTS_OF_LOAD, *(() if _went_past(evidence) else ("counters",))}
     for name, sentence in breaches:
         if name in report_only:

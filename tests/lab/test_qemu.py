@@ -31,7 +31,6 @@ pytestmark = [
 ]
 TESTBEDS = ("guests", "guests-6.1")
 KERNELS = ("bookworm-6.1", "trixie-6.12", "trixie-rt-6.12")
-# An emulated processor stops for long whenever it likes: what depends on time only marks an attempt here.
 SPEC = """
 experiment: guests
 description: What guests carry
@@ -42,8 +41,6 @@ factors:
 traffic: {warm_up: 1s, duration: 2s}
 repetitions: 1
 retries: 2
-limits:
-  report_only: [duration, window, competing_load, steal, variation, retransmits, drops, headroom, clock_skew]
 """
 
 

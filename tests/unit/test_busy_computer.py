@@ -60,6 +60,7 @@ def test_load_explains_windows_that_slipped_apart_and_no_traffic_that_went_past(
     loaded = evidence([stream()], computer=computer(other_s=2.0), passages=passages, unused=unused)
     assert sorted(set(judge(loaded, Limits(), load_marks=True).names)) == names
     quiet = evidence([stream()], passages=passages, unused=unused)
+    assert sorted(set(judge(quiet, Limits(), emulated=True).names)) == names  # an emulated processor stops by itself
     assert set(judge(quiet, Limits(), load_marks=True).names) == set(["counters"] * (came_in < 900_000 or bool(unused)))
 
 

@@ -9,7 +9,6 @@ from orchestrator.measure import layout
 from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
-from orchestrator.measure.judge import judge
 from orchestrator.measure.latency import round_trips
 from orchestrator.plan import PROFILE
 from orchestrator.spec import MAX
@@ -65,7 +64,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
         loads=[load],
         plain_pps=None if attempt.baseline else attempt.conditions.baseline,
     )
-    outcome.take(judge(evidence, attempt.conditions.limits, load_marks=attempt.conditions.load_marks))
+    outcome.take(attempt.judged(evidence))
     return load.received_pps if rate is None else rate
 
 
