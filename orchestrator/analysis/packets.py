@@ -25,7 +25,8 @@ GOALS = {
 }
 # What bounds a cell's rate. Losses: the generator offered more, and too much of it was lost (an open loop). Closed
 # loop: no load lost too much, but the generator sent clearly less than without a tunnel, since it waits for the
-# receiver of its packets. Generator: it sent nearly as much as without a tunnel, within the limit headroom.
+# receiver of its packets. Generator: it sent nearly as much as without a tunnel, within the limit headroom. Highest
+# load: the search ended at the highest load that the spec allows, or nothing was lost and there is no baseline.
 LOSSES, CLOSED_LOOP, GENERATOR, HIGHEST_LOAD, MIXED = "losses", "closed loop", "generator", "highest load", "differs"
 CLOSED_LOOP_NOTE = (
     "Closed loop: whatever takes a packet from the generator handles it before the next one is made, so that the "
@@ -79,8 +80,9 @@ def packet_cells(run: Run) -> pd.DataFrame:
     Columns: the levels; goal; n (ok trials), boots, failed, invalid, missing; median_pps, low_pps, high_pps, interval:
     of the lower bounds; upper_pps: median of the upper bounds; loss_ratio: its median; per_core_pps: the median per
     core; baseline_pps: the highest without a tunnel, over as many address pairs as the cell has tunnels; of_baseline,
-    generator_bound: not for a given rate; bounded_by: losses, closed loop, generator, highest load (it was not lost,
-    and there is no baseline), differs (from trial to trial), or empty for a given rate; measured_in.
+    generator_bound: not for a given rate; bounded_by: losses, closed loop, generator, highest load (what the spec
+    allows a search, or nothing was lost and there is no baseline), differs (from trial to trial), or empty for a given
+    rate; measured_in.
     """
     trials = packet_trials(run)
     baselines = packet_trials(run, "baseline")
@@ -118,19 +120,31 @@ def packet_cells(run: Run) -> pd.DataFrame:
                     row["of_baseline"] = row["median_pps"] / row["baseline_pps"]
                     row["generator_bound"] = is_generator_bound(key, row["of_baseline"], run.headroom)
             if searched and len(mine):
-                kinds = {_bounded_by(one, row["baseline_pps"], run.headroom) for one in mine.to_dict("records")}
+                asked = highest_asked_pps(run.traffic, key) or math.nan
+                kinds = {_bounded_by(one, row["baseline_pps"], asked, run.headroom) for one in mine.to_dict("records")}
                 row["bounded_by"] = kinds.pop() if len(kinds) == 1 else MIXED
+                row["generator_bound"] &= row["bounded_by"] != HIGHEST_LOAD
             rows.append(row)
     rows.sort(key=lambda row: (in_order(Cell.of(row)), order[row["variant"]]))
     return pd.DataFrame(rows, columns=[*run.levels, *_COLUMNS]).assign(measured_in=run.measured_in)
 
 
-def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, headroom: float) -> str:
+def highest_asked_pps(traffic: Mapping[str, Any], key: Cell) -> float | None:
+    """Return the highest rate that the spec allows the generator for a cell, in packets/s; None if it is unlimited."""
+    search = traffic.get("search")
+    if search:
+        asked = key.get("traffic.search.max_rate", search.get("max_rate_pps"))
+    else:
+        asked = key.get("traffic.rate", traffic.get("rate"))
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
+
+
+def _bounded_by(trial: Mapping[Any, Any], baseline_pps: float, asked_pps: float, headroom: float) -> str:
     """Return what bounds the rate of a trial: losses if it has an upper bound, or if packets were lost at the highest
-    load."""
+    load; the highest load if the spec allows no higher one (``asked_pps``, packets/s)."""
     if trial["loss_ratio"] > _LOST if trial["goal"] == "received" else not math.isnan(trial["upper_pps"]):
         return LOSSES
-    if math.isnan(baseline_pps):
+    if math.isnan(baseline_pps) or trial["lower_pps"] >= (1 - headroom) * asked_pps:
         return HIGHEST_LOAD
     return GENERATOR if trial["lower_pps"] > (1 - headroom) * baseline_pps else CLOSED_LOOP
 
@@ -140,8 +154,7 @@ def search_note(run: Run) -> str:
 
     Source: RFC 2544, section 24 (a trial of at least 60 s in the final determination) and section 26.1.
     """
-    blocks = (run.meta.get("plan") or {}).get("blocks") or ()
-    traffic: Mapping[str, Any] = next((trial["traffic"] for block in blocks for trial in block["trials"]), {})
+    traffic = run.traffic
     search = traffic.get("search")
     if not search:
         return ""

@@ -141,6 +141,13 @@ class RunData:
         return str((self.meta.get("plan") or {}).get("topology", "topology not recorded"))
 
     @property
+    def traffic(self) -> Mapping[str, Any]:
+        """Return the traffic of the first measured trial of the plan; empty without one."""
+        blocks = (self.meta.get("plan") or {}).get("blocks") or ()
+        trials = (trial for block in blocks for trial in block["trials"] if trial["kind"] == "measure")
+        return next((trial["traffic"] for trial in trials), {})
+
+    @property
     def testbed(self) -> Mapping[str, Any]:
         """Return the entry for the testbed in run.json."""
         found: Mapping[str, Any] = self.meta.get("testbed") or {}

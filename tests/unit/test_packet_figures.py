@@ -88,6 +88,23 @@ def test_what_bounds_a_rate_is_told_and_two_kinds_are_never_ranked(tmp_path: Pat
     assert near.loc[near["variant"] == "inline", "generator_bound"].all()
 
 
+def test_a_rate_at_the_highest_load_that_the_spec_allows_is_bounded_by_that_load(tmp_path: Path) -> None:
+    def unbounded(found: dict[str, Any], variant: str) -> None:
+        found["pdr_upper_pps"] = found["ndr_upper_pps"] = None
+
+    def all_alike(variant: str, *rest: Any) -> float:
+        return 1.5e9
+
+    run = orch.load(edited(write_run(tmp_path, packet_sizes=(64,), speed=all_alike), unbounded))
+    assert set(packet_cells(run)["bounded_by"]) == {"generator"}
+    rate = float(packet_cells(run)["median_pps"].min())
+    for block in run.meta["plan"]["blocks"]:
+        for trial in block["trials"]:
+            trial["traffic"]["search"] = {"max_rate_pps": rate}
+    assert set(packet_cells(run)["bounded_by"]) == {"highest load"}
+    assert not packet_cells(run)["generator_bound"].any()
+
+
 def test_the_figure_draws_what_the_data_has_and_its_legend_only_what_is_drawn(tmp_path: Path) -> None:
     def unbounded(found: dict[str, Any], variant: str) -> None:
         if variant in ("inline", "none"):

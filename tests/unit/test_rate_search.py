@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.agent.echo import echo_answer, echo_request
 from orchestrator.agent.messages import Request
+from orchestrator.kernel.variants import load_variants
 from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.latency import round_trips
@@ -33,6 +34,7 @@ class Bed:
 
     hosts = (("a", ("client", "gateway-a", "gateway-b", "server")),)
     nics: Mapping[str, Any] = {}
+    emulated = False
 
     def __init__(self, *, virtual: bool) -> None:
         self.virtual = VirtualTime(16, (0,), 2e-5, 1) if virtual else None
@@ -112,7 +114,8 @@ class Lab:
         kind = "baseline" if baseline is None else kind
         trial = Trial("0" * 16, kind, 1, 0, 1, levels, 1, found, "site-to-site")
         conditions = Conditions(limits or Limits(), baseline)
-        attempt = Attempt(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append)  # type: ignore[arg-type]
+        variant = None if baseline is None else load_variants()["vanilla"]
+        attempt = Attempt(self.bed, trial, conditions, outcome, Phases(), lambda: None, self.texts.append, variant)  # type: ignore[arg-type]
         measure_packet_rate(attempt)
         return outcome
 
@@ -222,6 +225,17 @@ def test_a_generator_that_the_tunnels_hold_back_is_no_limit_of_its_own(monkeypat
     assert all(mark.startswith("generator-bound: ") for mark in near)
     limits = Limits(headroom="1%")  # type: ignore[arg-type]
     assert held.measure(limits, baseline=4.1e5, search={"goals": ("pdr",)}).marks[0].startswith("closed loop: ")
+
+
+def test_a_search_that_ends_at_the_highest_load_of_the_spec_says_so_and_is_valid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab, limits = Lab(monkeypatch, capacity_pps=2e6), Limits(report_only=())
+    outcome = lab.measure(limits, baseline=1e5, search={"goals": ("pdr",), "max_rate": "100 kpps"})
+    assert (outcome.status, outcome.reasons) == ("ok", [])
+    assert outcome.marks == ["pdr (0.50% lost) has no upper bound: the spec's max_rate (100 kpps) meets it"]
+    outcome = lab.measure(limits, baseline=1e6, search={"goals": ("pdr",)})
+    assert outcome.broken == ["headroom"]  # here it is the generator
 
 
 def test_the_loads_that_decide_may_last_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def loads(run: Run) -> list[Load]:
     samples = samples[samples["kind"] == "measure"]
     rates = run.measured.set_index("trial_id")["throughput_bps"].dropna()
     baselines = baselines_of(run)
-    traffic = traffic_of(run)
+    traffic = run.traffic
     samples = samples.assign(busy=busy_share(samples))
     by_trial: dict[str, list[dict[Any, Any]]] = {}
     for row in samples[samples["trial_id"].isin(rates.index)].to_dict("records"):
@@ -215,13 +215,6 @@ def busy_share(cpus: Any) -> Any:
     """Return the share (0 to 1) for which CPUs were busy: a number for a row of `Run.per_core`, a series for a frame of
     such rows."""
     return np.clip(1 - cpus["idle"] - cpus["iowait"] - cpus["steal"], 0, 1)
-
-
-def traffic_of(run: Run) -> Mapping[str, Any]:
-    """Return the traffic of a run's first measured trial; empty without one."""
-    blocks = (run.meta.get("plan") or {}).get("blocks") or ()
-    trials = (trial for block in blocks for trial in block["trials"] if trial["kind"] == "measure")
-    return next((trial["traffic"] for trial in trials), {})
 
 
 def offered_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:

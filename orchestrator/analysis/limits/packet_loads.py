@@ -7,9 +7,9 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import cpu_rows, ok_attempts
-from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, in_order, link_bps, traffic_of
+from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, in_order, link_bps
 from orchestrator.analysis.limits.seen import seen
-from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, packet_cells
+from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, highest_asked_pps, packet_cells
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU
 
@@ -29,7 +29,7 @@ def packet_loads(run: Run) -> list[Load]:
     `goals` counts.
     """
     goal = goals(run)[0]
-    traffic, profiled = traffic_of(run), seen(run)
+    traffic, profiled = run.traffic, seen(run)
     trials: dict[Cell, list[Attempt]] = {}
     for attempt in ok_attempts(run):
         if attempt["kind"] == "measure":
@@ -52,7 +52,7 @@ def packet_loads(run: Run) -> list[Load]:
         packets = _packets(key, row, offered)
         bits = 8 * packets.bytes
         baseline = float(row["baseline_pps"])
-        asked = _asked_pps(traffic, key)
+        asked = highest_asked_pps(traffic, key)
         load = Load(
             key,
             len(cpus),
@@ -123,13 +123,6 @@ def _without_room(place: str) -> str:
     """Return the role that had no room for the packets of a counter, given as ROLE/COUNTER."""
     role, _, counter = place.partition("/")
     return _BEHIND.get(role, role) if counter.endswith(" link") else role
-
-
-def _asked_pps(traffic: Mapping[str, Any], key: Cell) -> float | None:
-    """Return the highest rate that the spec allows the generator, in packets/s; None if it is unlimited."""
-    search = traffic.get("search")
-    asked = search.get("max_rate_pps") if search else key.get("traffic.rate", traffic.get("rate"))
-    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
 
 
 def _frame_overhead(packet_bytes: float) -> float:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for a packet rate over tunnels that are ready: its loads, its result, and the verdict."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from orchestrator.agent.traffic_messages import EchoStream
 from orchestrator.measure.after_traffic import look_back
 from orchestrator.measure.attempt import Attempt
-from orchestrator.measure.judge import Evidence, Verdict, judge
+from orchestrator.measure.judge import Evidence, Verdict
 from orchestrator.measure.load import Load
 from orchestrator.measure.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
@@ -148,9 +149,15 @@ def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
 
 
 def sentence(
-    found: Found, loads: Iterable[Load], baseline_pps: float | None = None, headroom: float = 0.1
+    found: Found,
+    loads: Iterable[Load],
+    baseline_pps: float | None = None,
+    headroom: float = 0.1,
+    max_rate_pps: float | None = None,
 ) -> str | None:
     """Return a sentence about a goal's bounds if they are not as narrow as requested, else None.
+
+    ``max_rate_pps``: the highest load that the spec allows the search; None if it allows any.
 
     ``baseline_pps``: what passed without a tunnel, if measured. If the generator met the goal with all that it sent,
     but sent less than the baseline by more than the share ``headroom``, then whatever takes its packets holds it back:
@@ -165,6 +172,8 @@ def sentence(
         known = f"known by then: {kpps(found.lower_pps)} to {kpps(found.upper_pps)}"
         return f"the time limit ended the search of {name}; {known}"
     highest = found.lower_pps or 0.0
+    if ends_at(found, max_rate_pps, headroom):
+        return f"{name} has no upper bound: the spec's max_rate ({kpps(max_rate_pps)}) meets it"
     if found.reason == "maximum" and baseline_pps and highest < baseline_pps * (1 - headroom):
         held = (
             f"the generator is held to {kpps(highest)}, which meets it, and sends {kpps(baseline_pps)} without a tunnel"
@@ -179,6 +188,12 @@ def sentence(
         lower = f"above {kpps(found.lower_pps)}, the lower bound of {name}"
         return f"generator-bound: {lower}, it could not keep the requested rate"
     return None
+
+
+def ends_at(found: Found, max_rate_pps: float | None, headroom: float) -> bool:
+    """Return whether a search ended at the highest load that the spec allows, within ``headroom`` (a share)."""
+    allowed_pps = (max_rate_pps or math.inf) * (1 - headroom)
+    return found.reason == "maximum" and (found.lower_pps or 0.0) >= allowed_pps
 
 
 def _to_json(found: Found) -> dict[str, Any]:
@@ -204,8 +219,11 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: 
         duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
     )
     baseline = None if attempt.baseline else attempt.conditions.baseline
+    search = PktgenTraffic.of(attempt.trial.traffic).search
+    max_rate_pps = search.max_rate_pps if search else None
+    at_most = any(ends_at(one, max_rate_pps, limits.headroom) for one in found)
     verdicts = [
-        judge(
+        attempt.judged(
             Evidence(
                 streams=(),
                 probes=main.probes,
@@ -213,25 +231,19 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: 
                 handshake_age_s=age,
                 rekeyed=after.rekeyed,
                 kernel_log=after.complaints,
-                baseline=baseline,
+                baseline=None if at_most else attempt.generator_carries,
                 rate_pps=carried,
                 control=attempt.conditions.control,
                 # For loads far from the bounds it does not matter whether the generator kept their rate.
                 loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
-            ),
-            limits,
-            load_marks=attempt.conditions.load_marks,
+            )
         )
     ]
     for load in decisive:
-        verdicts.append(
-            judge(
-                Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline),
-                limits,
-                load_marks=attempt.conditions.load_marks,
-            )
-        )
-    said = [sentence(one, [load for load, _ in loads.offered], baseline, limits.headroom) for one in found]
+        beside = Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline)
+        verdicts.append(attempt.judged(beside))
+    offered = [load for load, _ in loads.offered]
+    said = [sentence(one, offered, baseline, limits.headroom, max_rate_pps) for one in found]
     outcome.take(_together(verdicts, _unbounded(found, said, limits.report_only)))
 
 
