@@ -19,11 +19,12 @@ from typing import Any
 from orchestrator.errors import TestbedError
 from orchestrator.hashing import hash_files
 from orchestrator.learned import learn, learned
+from orchestrator.listing import entries, sources_below
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 from orchestrator.private import odd_characters
 from orchestrator.progress import Progress
-from orchestrator.store.files import replace_file, to_json, try_lock, walk
+from orchestrator.store.files import replace_file, to_json, try_lock
 
 KINDS = (
     *("kernel-source", "lab-kernel", "wireguard-module", "lab-image", "lab-disk"),
@@ -49,8 +50,7 @@ def key_of(inputs: Mapping[str, Any]) -> str:
 
 def hash_tree(folder: Path) -> str:
     """Return a hash of all files below a folder, except Python's caches."""
-    files = (Path(entry.path) for entry in walk(folder) if entry.is_file())
-    return hash_files((file for file in files if "__pycache__" not in file.parts), folder)
+    return hash_files(sources_below(folder), folder)
 
 
 def find(kind: str, key: str) -> Product | None:
@@ -76,7 +76,7 @@ def products() -> list[Product]:
     found = []
     for kind in KINDS:
         folder = cache_home() / kind
-        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        names = [entry.name for entry in entries(folder)] if folder.is_dir() else []
         mine = [product for name in names if (product := find(kind, name))]
         found += sorted(mine, key=lambda product: str(product.description.get("made_at")), reverse=True)
     return found

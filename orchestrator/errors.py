@@ -46,12 +46,19 @@ _OF_THE_PATH = {
     errno.ELOOP: "Its symbolic links lead in a circle; name what they should lead to.",
     errno.ENOENT: "Check the name; it may have been removed meanwhile.",
     errno.ESTALE: "It was removed or replaced on its server; name it again.",
+    errno.EILSEQ: "Rename it with characters that its file system, and UTF-8, can hold.",
+    errno.EMLINK: "Its folder has as many entries as the file system allows; name another one.",
+    errno.ENOKEY: "It is encrypted; unlock it, and try again.",
     errno.EXDEV: "Name places on one file system.",
     errno.ETXTBSY: "A running program has it open; try again when that has ended.",
     errno.EBUSY: "Another program uses it; try again when that has ended.",
 }
+# Of a path: file systems over a network, or in user space. Without a path, they are of a socket.
+_OF_SERVERS = (errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOLINK)
 _UNABLE = "Its file system cannot do that. Name a place on another one."
 _FULL = "Free some space, and try again."
+_FAILING = "The device or the connection to it fails. Look at the kernel's log, and try again elsewhere."
+_DAMAGED = "Its file system is damaged. Check it (fsck), and try again elsewhere."
 _EXHAUSTED = "This computer has none left; free some, and try again."
 _OF_THE_COMPUTER = {
     errno.ENOSPC: _FULL,
@@ -61,7 +68,9 @@ _OF_THE_COMPUTER = {
     errno.EMFILE: "Raise the limit (`ulimit -n`), and try again.",
     errno.ENFILE: _EXHAUSTED,
     errno.EAGAIN: _EXHAUSTED,
-    errno.EIO: "The device or the connection to it fails. Look at the kernel's log, and try again elsewhere.",
+    **dict.fromkeys((errno.EIO, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM), _FAILING),
+    **dict.fromkeys((errno.EUCLEAN, errno.EBADMSG, errno.EPROTO, errno.ENODATA), _DAMAGED),
+    **dict.fromkeys(_OF_SERVERS, "Its file system is no longer connected. Mount it again, and try again."),
     errno.ENOSYS: _UNABLE,
     errno.EOPNOTSUPP: _UNABLE,
     errno.ENOLCK: _UNABLE,
@@ -80,9 +89,9 @@ def refusal(error: OSError) -> UserError | None:
     remedy = _OF_THE_PATH.get(error.errno or 0)
     kind = UserError if remedy else TestbedError
     remedy = remedy or _OF_THE_COMPUTER.get(error.errno or 0)
-    if remedy is None:
-        return None
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if remedy is None or (error.errno in _OF_SERVERS and not name):
+        return None
     if len(name) > _LONGEST_SHOWN:
         name = f"{name[:_LONGEST_SHOWN]}…"
     where = f"{name}: " if name else ""

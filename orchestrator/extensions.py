@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.hashing import files_below, hash_contents, hash_files
+from orchestrator.hashing import hash_contents, hash_files
+from orchestrator.listing import named_files_below
 from orchestrator.paths import cache_home
 
 OURS = "orch"  # the origin of built-in extensions
@@ -212,7 +213,7 @@ def _distribution(point: metadata.EntryPoint) -> str:
 def _files_at(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
-    return tuple(file for file in files_below(path) if "__pycache__" not in file.parts)
+    return tuple(file for file in named_files_below(path) if "__pycache__" not in file.parts)
 
 
 def _module_at(path: Path, digest: str) -> ModuleType:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and their hashes, which depend on names and contents but not on the location."""
+"""Hashes of files, which depend on names and contents but not on the location."""
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -12,22 +11,6 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's content as sha256sum prints it: 64 hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Return the regular files below a folder, sorted. Raises OSError if a file's name is not UTF-8, or if a folder
-    cannot be read, whose files `Path.rglob` leaves out."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    found = (Path(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names)
-    files = sorted(file for file in found if file.is_file())
-    for file in files:
-        name = str(file.relative_to(folder))
-        if os.fsencode(name) != name.encode(errors="ignore"):
-            raise OSError(errno.EILSEQ, "its name is not UTF-8", str(file))
-    return files
 
 
 def hash_files(files: Iterable[Path], relative_to: Path) -> str:

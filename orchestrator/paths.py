@@ -2,6 +2,7 @@
 """The locations of the files that the program reads besides its code, and of the user's folders."""
 
 import os
+import shlex
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def licence() -> bytes:
     if IS_CHECKOUT:
         return (CHECKOUT / "LICENSE").read_bytes()
     return (metadata.distribution("orch").read_text("licenses/LICENSE") or "").encode()
+
+
+def as_argument(path: Path | str) -> str:
+    """Return a path as an argument of a command line for a shell, which no program takes for an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _home() -> Path:

@@ -2,7 +2,6 @@
 """Running an experiment, from its spec to a run with its tables, for the command line, scripts and notebooks."""
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.dependencies import refuse_without_packages
 from orchestrator.errors import TestbedError, UserError, refusal
-from orchestrator.paths import RESULTS
+from orchestrator.paths import RESULTS, as_argument
 from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def _tabulate(summary: "Summary", display: "Display") -> None:
     except Exception as error:  # what was measured is stored, whatever is wrong with what is derived from it
         known = refusal(error) if isinstance(error, OSError) else None
         why = str(known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")).rstrip(".")
-        again = f"`orch report {shlex.quote(str(summary.path))}`"
+        again = f"`orch report {as_argument(summary.path)}`"
         display.message(f"The tables cannot be written: {why}. {again} makes them.")
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads that every variant of a run can carry: shares of the throughput of the slowest one."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.errors import UserError
+from orchestrator.paths import as_argument
 from orchestrator.spec.fields import MAX
 
 BITRATE = "traffic.bitrate"
@@ -56,7 +56,7 @@ def matched_loads(run: Run, shares: Sequence[float]) -> MatchedLoads:
     if missing:
         raise UserError(
             f"{run.path} has no valid trial of {', '.join(missing)}, which may be the slowest. Retry it with the "
-            f"run's spec: `orch run SPEC --resume {shlex.quote(str(run.path))}`."
+            f"run's spec: `orch run SPEC --resume {as_argument(run.path)}`."
         )
     slowest = min(cells.to_dict("records"), key=lambda row: row[median])
     traffic = (run.meta.get("spec") or {}).get("traffic") or {}

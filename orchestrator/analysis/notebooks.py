@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.errors import UserError
+from orchestrator.listing import ending_in
 from orchestrator.spec.catalog import known_notebooks
 from orchestrator.spec.own_files import is_own_notebook, read_notebook
 
@@ -82,7 +83,7 @@ def notebook_sources(names: Iterable[str | Path]) -> list[Path]:
 def write_pairs(folder: Path) -> list[Path]:
     """Write the .ipynb of every text notebook in ``folder`` next to it, and return their paths."""
     written = []
-    for source in sorted(folder.glob("*.py")):
+    for source in ending_in(folder, ".py"):
         target = source.with_suffix(".ipynb")
         target.write_text(pair(source), encoding="utf-8")
         written.append(target)

@@ -54,6 +54,7 @@ from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.errors import UserError
+from orchestrator.listing import ending_in
 from orchestrator.paths import cache_home
 from orchestrator.store.clock import links_note
 from orchestrator.store.reading import read_stopping
@@ -82,7 +83,7 @@ def render(
     it but its own: everything from a run is inserted as text.
     """
     context = context_notes(run)
-    drawn = [_figure(path, context) for path in sorted(figures.glob("*.svg"), key=lambda path: path.stem)]
+    drawn = [_figure(path, context) for path in sorted(ending_in(figures, ".svg"), key=lambda path: path.stem)]
     return (prepared or prepare(run, verdicts))(
         figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
         empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],

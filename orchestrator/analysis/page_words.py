@@ -14,7 +14,7 @@ from orchestrator.analysis.figures.captions import count
 from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import listed
-from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL
+from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, as_argument
 from orchestrator.spec.variants import UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration
 
@@ -143,7 +143,7 @@ def commands_again(meta: Mapping[str, Any], path: Path) -> list[str]:
     if testbed := (meta.get("arguments") or {}).get("testbed"):
         words += ["--testbed", str(testbed)]
     inside = path.resolve().is_relative_to(CHECKOUT)
-    run = shlex.quote(str(path.resolve().relative_to(CHECKOUT))) if inside else "RUN"
+    run = as_argument(path.resolve().relative_to(CHECKOUT)) if inside else "RUN"
     known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
     return [
         *([shlex.join(words)] if known else []),

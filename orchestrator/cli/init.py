@@ -2,7 +2,6 @@
 """`orch init`: create an experiment of your own to start from."""
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import UserError
-from orchestrator.paths import EXPERIMENTS, TESTBEDS
+from orchestrator.paths import EXPERIMENTS, TESTBEDS, as_argument
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _EXAMPLE = "own-patch"
@@ -44,7 +43,7 @@ def init(
             raise _not_written(folder, error) from error
         raise
     print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
-    there, bed = shlex.quote(str(spec)), shlex.quote(str(testbed))
+    there, bed = as_argument(spec), as_argument(testbed)
     print(f"Next: orch validate {there}, then orch run {there} --testbed {bed} --tier smoke")
 
 
@@ -54,7 +53,7 @@ def _not_written(folder: Path, error: OSError) -> UserError:
 
 def _spec(text: str, name: str, path: Path) -> str:
     text = re.sub(r"# yaml-language-server:.*\n", "", text)
-    shown = shlex.quote(str(path)) if str(path).isprintable() else path.name  # in comments
+    shown = as_argument(path) if str(path).isprintable() else path.name  # in comments
     text = text.replace(f"exp/{_EXAMPLE}/{_EXAMPLE}.yaml", shown)
     return text.replace(f"experiment: {_EXAMPLE}", f"experiment: {name}")
 

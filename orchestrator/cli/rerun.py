@@ -2,7 +2,6 @@
 """`orch rerun`: repeat a run on this testbed, and compare the results."""
 
 import json
-import shlex
 import shutil
 import sys
 import tempfile
@@ -13,7 +12,8 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.errors import UserError
-from orchestrator.paths import RESULTS
+from orchestrator.listing import walk
+from orchestrator.paths import RESULTS, as_argument
 
 _MOST_NAMED = 10  # files
 
@@ -69,7 +69,7 @@ def rerun(
         except SpecError as error:
             raise UserError(f"This version of orch cannot run the spec that {run} stored. {error}") from error
     if summary.interrupted or summary.stopped or summary.unusable or not summary.statuses["ok"]:
-        return conclude(summary, f"orch rerun {shlex.quote(str(run))}", json_output)
+        return conclude(summary, f"orch rerun {as_argument(run)}", json_output)
     found = before.compare(summary.path)
     if json_output:
         print(json.dumps({"run": str(summary.path), "comparison": found.to_json()}))
@@ -82,8 +82,8 @@ def rerun(
 
 def _programs(folder: Path) -> list[str]:
     """Return the files of a spec that are executed or built on this computer: all but those in YAML, which are data."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".yml"))
-    return sorted(str(path.relative_to(folder)) for path in files)
+    found = (Path(entry.path) for entry in walk(folder) if not entry.is_dir(follow_symlinks=False))
+    return [str(path.relative_to(folder)) for path in found if path.suffix not in (".yaml", ".yml")]
 
 
 def _ask_about(inputs: Path) -> None:

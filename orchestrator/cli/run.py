@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.errors import UserError, refusal
-from orchestrator.paths import RESULTS
+from orchestrator.paths import RESULTS, as_argument
 from orchestrator.running import Request
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def run(
     testbed cannot be used, 130 when interrupted.
     """
     request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask, busy)
-    return conclude(measure(request), f"orch run {shlex.quote(str(spec))}", json_output, draws=report)
+    return conclude(measure(request), f"orch run {as_argument(spec)}", json_output, draws=report)
 
 
 def measure(request: Request) -> "Summary":
@@ -89,7 +88,7 @@ def draw(summary: "Summary") -> None:
         try:
             make_report(summary.path, display.detail, own=True)
         except Exception as error:
-            again = shlex.quote(str(summary.path))
+            again = as_argument(summary.path)
             display.message(f"No report was drawn. {_told(error)} To try again: `orch report {again}`")
             return
         display.stage("")
@@ -125,7 +124,7 @@ def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool
         print(f"orch: block {gap['block']} was given up: {gap['reason']}", file=sys.stderr)
     if summary.stopped:
         print(f"orch: {summary.stopped}", file=sys.stderr)
-    path = shlex.quote(str(summary.path))
+    path = as_argument(summary.path)
     goes_on = f"`{command} --resume {path}`"
     if summary.interrupted:
         print(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 from orchestrator.hashing import hash_contents
+from orchestrator.listing import files_below
 from orchestrator.paths import KERNEL
 from orchestrator.spec.variants import MULTITUNNEL, UPSTREAM, OwnCode
-from orchestrator.store.files import walk
 
 _SERIES = "series"
 _ODD = re.compile(r"[^A-Za-z0-9._-]")  # a series file has one name per line, and # begins a comment
@@ -49,8 +49,7 @@ class Build:
 
 
 def _shipped(name: str, folder: Path) -> Build:
-    files = [Path(entry.path) for entry in walk(folder) if entry.is_file()]
-    return Build(name, name, {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(files)})
+    return Build(name, name, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files_below(folder)})
 
 
 def shipped_builds() -> dict[str, Build]:

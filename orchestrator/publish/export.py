@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.listing import walk
 from orchestrator.paths import CHECKOUT, licence
 from orchestrator.publish import crate
 from orchestrator.publish.secrecy import SecretFound, search, search_paths
 from orchestrator.store.archive import SUMS, TRIALS, first_change
-from orchestrator.store.files import sync_directory, to_json, try_lock, walk
+from orchestrator.store.files import sync_directory, to_json, try_lock
 from orchestrator.store.reading import JOURNAL, read_journal, read_run
 
 DIRTY, PATHS = "dirty", "paths"

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator.hashing import hash_files
+from orchestrator.listing import sources_below
 from orchestrator.paths import CHECKOUT, PLAYBOOKS
 from orchestrator.spec import PROVIDERS, SYSTEMS, TOOLS
 
@@ -32,7 +33,7 @@ def program_files() -> tuple[Path, ...]:
     """Return the files that take part in a measurement, sorted."""
     found = set(_modules().values())
     for folder in (PLAYBOOKS, CHECKOUT / _PACKAGE / _FOLDER):
-        found |= {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        found.update(sources_below(folder))
     return tuple(sorted(found))
 
 

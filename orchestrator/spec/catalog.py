@@ -6,6 +6,7 @@ import functools
 import yaml
 
 from orchestrator import paths
+from orchestrator.listing import ending_in
 
 
 @functools.cache
@@ -39,17 +40,17 @@ AUTO = "auto"  # in place of a testbed: the best that this computer offers; see 
 
 def known_testbeds() -> tuple[str, ...]:
     """Return the names of the files in experiments/testbeds, sorted."""
-    return tuple(sorted(path.stem for path in paths.TESTBEDS.glob("*.yaml")))
+    return tuple(path.stem for path in ending_in(paths.TESTBEDS, ".yaml"))
 
 
 def known_notebooks() -> tuple[str, ...]:
     """Return the notebooks of the checkout, sorted."""
-    return tuple(sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb")))
+    return tuple(path.stem for path in ending_in(paths.NOTEBOOKS, ".ipynb"))
 
 
 def known_specs() -> tuple[str, ...]:
     """Return the specs of the checkout, sorted."""
-    return tuple(sorted(path.stem for path in paths.EXPERIMENTS.glob("*.yaml")))
+    return tuple(path.stem for path in ending_in(paths.EXPERIMENTS, ".yaml"))
 
 
 def is_file_name(testbed: str) -> bool:

@@ -45,9 +45,10 @@ _OTHER_KINDS = {
 }
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
 
-# The formats of sha256sum: DIGEST, a blank, a blank or an asterisk, NAME; and, with --tag, SHA256 (NAME) = DIGEST.
-_SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
-_TAGGED = re.compile(r"(?P<escaped>\\?)SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
+# The formats that `sha256sum --check` takes: DIGEST, a blank, a blank or an asterisk, NAME, where BSD's `sha256 -r` has
+# one blank; and that of --tag and of BSD, SHA256 (NAME) = DIGEST, which `openssl dgst` writes with fewer blanks.
+_SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *]?(?P<name>.+)")
+_TAGGED = re.compile(r"(?P<escaped>\\?)SHA(?:2-)?256 ?\((?P<name>.+)\) ?= (?P<digest>[0-9a-fA-F]{64})")
 
 # The measurements of a run, beside run.json; the other files are derived from these or describe the run.
 TRIALS = "trials"
@@ -277,7 +278,8 @@ def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
     """Return {file: SHA-256 in lower case} from a list of checksums; the names are relative to the list's folder.
 
     Accepts the formats of sha256sum and similar tools: text and binary, with ``./``, with ``--tag``, with escaped names
-    and with CRLF line ends. Raises UserError, with the line's number, if a line has none of these formats.
+    and with CRLF line ends. A line about the list itself, which is written before the list is complete, is left out.
+    Raises UserError, with the line's number, if a line has none of these formats.
     """
     found = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="surrogateescape").split("\n"), 1):
@@ -293,4 +295,5 @@ def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
         else:
             name = name.replace("\\", "/")
         found[str(PurePosixPath(name))] = match["digest"].lower()
+    found.pop(SUMS, None)
     return found

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File operations that a run needs: writing files completely or not at all, locking, and listing without leaving any
-out."""
+"""File operations that a run needs: writing files completely or not at all, and locking."""
 
 import errno
 import fcntl
@@ -8,7 +7,6 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +78,6 @@ def wait_for_lock(fd: int, *, shared: bool = False, nonblocking: bool = False) -
             path = os.readlink(f"/proc/self/fd/{fd}")
             raise OSError(errno.ENOLCK, "It cannot be locked", path) from error
         raise
-
-
-def entries(folder: Path | str) -> list["os.DirEntry[str]"]:
-    """Return the entries of a folder, sorted by name. Unlike `Path.glob`, raises OSError if it cannot be read."""
-    with os.scandir(folder) as found:
-        return sorted(found, key=lambda entry: entry.name)
-
-
-def walk(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
-    """Yield everything below a folder, each folder before its content; links are not followed.
-
-    Unlike `os.walk` and `Path.rglob`, raises OSError if a folder cannot be read.
-    """
-    for entry in entries(folder):
-        yield entry
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(entry.path)
 
 
 def write_synced(path: Path, data: bytes) -> None:

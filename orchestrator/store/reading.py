@@ -14,9 +14,9 @@ from typing import Any
 from zipfile import is_zipfile
 
 from orchestrator.errors import UserError
+from orchestrator.listing import entries
 from orchestrator.store import shape
 from orchestrator.store.archive import TRIALS, open_archive, say_if_changed
-from orchestrator.store.files import entries
 from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
 
 STOPPING, JOURNAL = "stopping.json", "journal.jsonl"

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import secrets
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.listing import files_below
+from orchestrator.paths import as_argument
 from orchestrator.store.archive import TRIALS
 from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
 from orchestrator.store.reading import JOURNAL, STOPPING, as_counted, read_run, scan
@@ -279,8 +280,7 @@ class RunDirectory:
 
 def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
     """Return whether a folder has exactly these files, with this content."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return found.keys() == files.keys() and all(found[name].read_bytes() == files[name] for name in found)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files_below(folder)} == dict(files)
 
 
 @contextlib.contextmanager
@@ -296,5 +296,5 @@ def _stored(path: Path) -> Iterator[None]:
         remedy = "Free some space there" if full else "Fix that"
         raise StoreError(
             f"Nothing more can be stored in {path}: {what}. What was stored before is complete. "
-            f"{remedy}, then go on with --resume {shlex.quote(str(path))}."
+            f"{remedy}, then go on with --resume {as_argument(path)}."
         ) from error

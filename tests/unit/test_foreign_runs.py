@@ -19,17 +19,18 @@ from rich.console import Console
 
 import orchestrator
 from orchestrator.analysis import latency, polls, rekeys
+from orchestrator.analysis.claims import load_claims
 from orchestrator.analysis.page import render
 from orchestrator.analysis.report import notebooks_of
-from orchestrator.cli import compare, verify
+from orchestrator.cli import compare, rerun, verify
 from orchestrator.cli.app import run_command
 from orchestrator.cli.summary import print_summary
 from orchestrator.errors import UserError
-from orchestrator.paths import RESULTS
+from orchestrator.listing import ending_in, walk
+from orchestrator.paths import CLAIMS, RESULTS
 from orchestrator.publish import export_run
 from orchestrator.store import find_run, read_attempts, read_run
 from orchestrator.store.archive import checksums_of, read_sums, say_if_changed, unpack
-from orchestrator.store.files import walk
 from tests.unit.synthetic_run import write_run
 
 
@@ -133,6 +134,40 @@ def test_walking_names_every_entry_or_raises(tmp_path: Path, monkeypatch: pytest
     closed(monkeypatch, tmp_path / "a" / "b")
     with pytest.raises(PermissionError):
         list(walk(tmp_path))
+
+
+def test_a_folder_without_its_hidden_files_is_listed_or_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.yaml", "a.yaml", "._a.yaml", ".#b.yaml", "c.yml", "d.yaml~"):
+        (tmp_path / name).touch()
+    assert [file.name for file in ending_in(tmp_path, ".yaml")] == ["a.yaml", "b.yaml"]
+    closed(monkeypatch, tmp_path)
+    with pytest.raises(PermissionError):
+        ending_in(tmp_path, ".yaml")
+
+
+@pytest.mark.parametrize("which", ["figures", "experiments/claims"])
+def test_a_page_and_verdicts_leave_out_nothing_that_cannot_be_read(
+    run: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    loaded = orchestrator.load(run)
+    (run / "figures").mkdir()
+    closed(monkeypatch, run / which if which == "figures" else CLAIMS)
+    load_claims.cache_clear()
+    with pytest.raises(PermissionError):
+        render(loaded, run / "figures", loaded.verify())
+
+
+def test_every_program_that_a_run_brings_is_named_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mine/deep/patch.diff", "claims.yaml", "note.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "linked").symlink_to("/usr/bin")
+    assert rerun._programs(tmp_path) == ["linked", "mine/deep/patch.diff", "note.py"]
+    closed(monkeypatch, tmp_path / "mine" / "deep")
+    with pytest.raises(PermissionError):
+        rerun._programs(tmp_path)
 
 
 # --- what was changed is found, however it is packed ---
@@ -258,6 +293,7 @@ def test_two_members_that_mean_one_file_are_refused(exported: dict[str, bytes], 
         find_run(packed(tmp_path / "a.zip", {**exported, "./run.json": b"{}"}))
 
 
+EMPTY = hashlib.sha256().hexdigest()  # of a list that a shell has just created, and that `sha256sum *` lists too
 FORMS = {
     "text": "{digest}  {name}\n",
     "binary": "{digest} *{name}\n",
@@ -265,6 +301,10 @@ FORMS = {
     "DOS": "{digest} *{name}\r\n",
     "upper case": "{upper}  {name}\n",
     "tag": "SHA256 ({name}) = {digest}\n",
+    "BSD": "{digest} {name}\n",
+    "OpenSSL": "SHA2-256({name})= {digest}\n",
+    "older OpenSSL": "SHA256({name})= {digest}\n",
+    "with itself": "{digest}  ./{name}\nSHA256 (SHA256SUMS) = {empty}\n",
     "with a comment": "# made by hand\n{digest}  {name}\n\n",
 }
 
@@ -272,7 +312,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_list_of_checksums_is_read(exported: dict[str, bytes], tmp_path: Path, form: str) -> None:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in exported.items() if name != "SHA256SUMS"}
-    lines = [FORMS[form].format(name=name, digest=one, upper=one.upper()) for name, one in digests.items()]
+    lines = [FORMS[form].format(name=name, digest=one, upper=one.upper(), empty=EMPTY) for name, one in digests.items()]
     members = {**exported, "SHA256SUMS": "".join(lines).encode()}
     assert find_run(packed(tmp_path / "a.zip", members))
     with pytest.raises(UserError, match=r"run\.json is not as it was exported"):

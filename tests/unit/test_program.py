@@ -33,6 +33,7 @@ FILES = {
     "plans": "P = 1\n",
     "late": "import pydantic.fields\n",
     "figures": "import matplotlib\n",
+    "testbed/sent": "# to a host\n",
 }
 
 
@@ -62,7 +63,7 @@ def names(checkout: Path) -> set[str]:
 
 
 def test_what_a_trial_imports_is_the_program_and_what_only_readers_import_is_not(small: Path) -> None:
-    wanted = ("run/worker", "agent/agent", "agent/parts", "search/fast", "late")
+    wanted = ("run/worker", "agent/agent", "agent/parts", "search/fast", "late", "testbed/sent")
     assert names(small) == {*(f"orchestrator/{name}.py" for name in wanted), "playbooks/x.yml"}
     assert set(program.program_packages()) >= {"PyYAML", "pydantic"}
     assert "matplotlib" not in program.program_packages()

@@ -25,7 +25,9 @@ def refused(number: int, name: str | None = "/some/where") -> OSError:
     return OSError(number, os.strerror(number), name)
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP])
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EILSEQ, errno.ENOKEY]
+)
 def test_what_a_path_is_refused_for_is_the_user_s_input(number: int) -> None:
     told = refusal(refused(number))
     assert type(told) is UserError
@@ -36,6 +38,19 @@ def test_what_a_path_is_refused_for_is_the_user_s_input(number: int) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ENOSYS, errno.ENOLCK, errno.EMFILE, errno.ENOMEM])
 def test_what_a_computer_or_its_file_system_lacks_is_of_the_computer(number: int) -> None:
     assert isinstance(refusal(refused(number, None)), TestbedError)
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN])
+def test_a_mount_whose_server_is_gone_is_of_the_computer_and_a_socket_is_not(number: int) -> None:
+    told = refusal(refused(number))
+    assert isinstance(told, TestbedError)
+    assert "no longer connected" in str(told)
+    assert refusal(refused(number, None)) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG])
+def test_a_device_that_is_gone_and_a_damaged_file_system_are_of_the_computer(number: int) -> None:
+    assert isinstance(refusal(refused(number)), TestbedError)
 
 
 @pytest.mark.parametrize(("number", "limit"), [(errno.EFBIG, "ulimit -f"), (errno.EMFILE, "ulimit -n")])

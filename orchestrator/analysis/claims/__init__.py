@@ -33,6 +33,7 @@ from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.sensitivity import sentence, with_invalid
 from orchestrator.analysis.stored import own_claims
 from orchestrator.errors import UserError
+from orchestrator.listing import ending_in
 from orchestrator.spec import Claim, load_claim
 from orchestrator.spec.own_files import is_own_claims
 from orchestrator.spec.problems import did_you_mean
@@ -65,7 +66,7 @@ def load_claims(folder: Path | None = None) -> tuple[Claim, ...]:
 
     Raises SpecError with every error in a file.
     """
-    found = [load_claim(path) for path in (folder or paths.CLAIMS).glob("*.yaml")]
+    found = [load_claim(path) for path in ending_in(folder or paths.CLAIMS, ".yaml")]
     return tuple(sorted(found, key=lambda claim: int(claim.claim[1:])))
 
 

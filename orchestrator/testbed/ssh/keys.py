@@ -3,7 +3,6 @@
 
 import codecs
 import os
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import TestbedError, UserError
+from orchestrator.paths import as_argument
 from orchestrator.private import socket_folder
 from orchestrator.store.files import replace_file
 from orchestrator.testbed.login import HostLost
@@ -120,7 +120,7 @@ def words_of_end(route: Route) -> str:
 def refusal(route: Route, testbed_file: str) -> str:
     """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: the name with
     which a user enrols the host."""
-    enroll = f"orch testbed enroll {shlex.quote(testbed_file)}"
+    enroll = f"orch testbed enroll {as_argument(testbed_file)}"
     try:
         (found,) = fetch_keys({route.host: route})
     except TestbedError:

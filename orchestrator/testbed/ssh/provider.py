@@ -8,6 +8,7 @@ from typing import Any, Self
 from orchestrator.agent import host_messages, survey_messages
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
+from orchestrator.paths import as_argument
 from orchestrator.progress import Progress
 from orchestrator.provision import PlaybookResult
 from orchestrator.spec import VETH, LinkKind
@@ -133,8 +134,7 @@ class HostsTestbed:
         self._progress.stage(f"Waiting for the testbed {self.name}, which is in use {who}")
 
     def _start_agent(self, name: str, patience_s: float = 0.0, *, restart: bool = False, not_in: str = "") -> None:
-        """Start the agent of a host, which takes the host for this run, and survey the host. For the arguments, see
-        `Reaching.agent`."""
+        """Start the agent of a host, as `Reaching.agent` does, which takes the host, and survey the host."""
         login = HostLogin(self._routes[name], self._spec.file)
         host = next(host for host in self._spec.hosts if host.name == name)
         agent = self._reaching.agent(host, login, patience_s, restart=restart, not_in=not_in)
@@ -179,14 +179,14 @@ class HostsTestbed:
         for sentence in self._hosts.give_back():
             self._progress.message(sentence)
         for name in self._hosts.journal.pending():
-            self._progress.message(f"{name}: settings are still to be put back: run `orch restore {self._spec.file}`.")
+            restore = f"orch restore {as_argument(self._spec.file)}"
+            self._progress.message(f"{name}: settings are still to be put back: run `{restore}`.")
         self._lease.close()
 
     # --- a block ---
 
     def prepare(self, state: State) -> Mapping[str, Any]:
-        """Recover lost hosts, restart all if the block needs a boot of its own, bring its CPUs online, and apply
-        settings."""
+        """Recover lost hosts, restart all for a block with a boot of its own, set its CPUs online, apply settings."""
         try:
             states, restarted = self._prepare(state)
         except TestbedError as error:

@@ -17,9 +17,10 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.commands import environment_of_tools
 from orchestrator.errors import UserError
+from orchestrator.listing import files_below
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
-from orchestrator.store.files import to_json, walk
+from orchestrator.store.files import to_json
 from orchestrator.testbed.uml.prebuilt import digest_of
 
 LIMIT_BYTES = 60 * 2**20
@@ -27,8 +28,7 @@ _LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
 
 
 def _files(product: cache.Product) -> list[Path]:
-    files = [Path(entry.path) for entry in walk(product.path) if entry.is_file()]
-    return sorted(path for path in files if path.relative_to(product.path).parts[0] not in _LEFT_OUT)
+    return [path for path in files_below(product.path) if path.relative_to(product.path).parts[0] not in _LEFT_OUT]
 
 
 def export_archive(products: Sequence[cache.Product], target: Path) -> int:
@@ -94,7 +94,7 @@ def _verify(folder: Path, source: Path) -> None:
         files = dict[str, str](json.loads((folder / "manifest.json").read_bytes())["files"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{source} has no manifest; it was not made by `orch cache export`.") from error
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
+    present = {str(path.relative_to(folder)) for path in files_below(folder)} - {"manifest.json"}
     if present != set(files):
         raise UserError(f"{source} does not have the files that its manifest lists; it was not imported.")
     for name, digest in files.items():
