@@ -28,6 +28,7 @@ _PARTS = (
     "sysctls",
     "snapshot",
     "connection",
+    "carriers",
     "way",
     "nics",
     "settings",

@@ -7,13 +7,26 @@ import struct
 import typing
 
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.netlink import IFF_UP, NLM_F_DUMP, RTM_NEWLINK, attribute, attributes, name_attribute, nested
+from orchestrator.agent.netlink import (
+    IFF_UP,
+    IFLA_INFO_DATA,
+    NLM_F_DUMP,
+    RTM_NEWLINK,
+    attribute,
+    attributes,
+    name_attribute,
+    nested,
+)
 
 RTM_GETLINK = 18
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 5, 10, 13, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID, IFLA_INFO_KIND = 20, 27, 28, 37, 1
-IFLA_AF_SPEC, IFLA_INET6_TOKEN = 26, 7
+IFLA_AF_SPEC, IFLA_INET6_TOKEN, IFLA_NEW_IFINDEX = 26, 7, 49
 PAIRS = {"veth", "netkit", "vxcan"}
+# The attributes of a tunnel's IFLA_INFO_DATA that are the address of its far end. linux/if_link.h, if_tunnel.h
+FAR_ENDS = {"vxlan": (2, 16), "geneve": (2, 7), "vti": (5,), "vti6": (5,)}
+FAR_ENDS.update(dict.fromkeys(("gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan"), (7,)))
+FAR_ENDS.update(dict.fromkeys(("ipip", "sit", "ip6tnl"), (3,)))
 # Flags of an interface that can be set: noarp, promisc, allmulti, multicast. netdevice(7)
 IFF_KEPT = 0x80 | 0x100 | 0x200 | 0x1000
 
@@ -22,7 +35,8 @@ class Link(typing.NamedTuple):
     """One interface.
 
     ``kind``: vlan, bridge, bond and the like, empty for a NIC. ``under``: the number of the interface of the same
-    namespace that it is made on; ``master``: of the one whose port it is; 0 for none.
+    namespace that it is made on; ``master``: of the one whose port it is; 0 for none. ``far_ends``: the addresses to
+    which a tunnel was made, as text.
     """
 
     number: int
@@ -37,6 +51,7 @@ class Link(typing.NamedTuple):
     address: str
     alias: str
     token: str
+    far_ends: typing.Tuple[str, ...]
 
     @property
     def up(self):
@@ -49,7 +64,8 @@ def links_of(netlink):
     for answer in netlink.ask(RTM_GETLINK, NLM_F_DUMP, bytes(16), "reading the interfaces"):
         _, index, flags, _ = struct.unpack_from("=BxxxiII", answer)
         parts = attributes(answer[16:])
-        name, kind = text_in(parts, IFLA_IFNAME), text_in(attributes(parts.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND)
+        made = attributes(parts.get(IFLA_LINKINFO, b""))
+        name, kind = text_in(parts, IFLA_IFNAME), text_in(made, IFLA_INFO_KIND)
         # Excludes those built on an interface of another namespace, and the other end of a pair.
         made_on_one = IFLA_LINK_NETNSID not in parts and kind not in PAIRS
         found[name] = Link(
@@ -65,8 +81,20 @@ def links_of(netlink):
             address=parts.get(IFLA_ADDRESS, b"").hex(),
             alias=text_in(parts, IFLA_IFALIAS),
             token=token_in(parts),
+            far_ends=far_ends_in(kind, attributes(made.get(IFLA_INFO_DATA, b""))),
         )
     return found
+
+
+def far_ends_in(kind, data):
+    """Return the addresses in the data of a tunnel; empty if it may send to any."""
+    found = [data[number] for number in FAR_ENDS.get(kind, ()) if any(data.get(number, b""))]
+    return tuple(address_in(packed) for packed in found)
+
+
+def address_in(packed):
+    """Return a packed IPv4 or IPv6 address as text."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
 def token_in(parts):
@@ -147,10 +175,15 @@ def rename(netlink, name, new):
         change_link(netlink, name, "changing the name to %s" % new, name_attribute(IFLA_IFNAME, new))
 
 
-def move(netlink, name, namespace, new):
-    """Move an interface that is down to the namespace of a descriptor, and give it a new name there."""
-    to = attribute(IFLA_NET_NS_FD, struct.pack("=i", namespace))
-    change_link(netlink, name, "changing the namespace", to, name_attribute(IFLA_IFNAME, new))
+def move(netlink, name, namespace, new, number=0):
+    """Move an interface that is down to the namespace of a descriptor, and give it a new name there.
+
+    ``number``: its number there, 0 for any. Linux before 5.13 chooses it itself.
+    """
+    to = attribute(IFLA_NET_NS_FD, struct.pack("=i", namespace)) + name_attribute(IFLA_IFNAME, new)
+    if number:
+        to += attribute(IFLA_NEW_IFINDEX, struct.pack("=i", number))
+    change_link(netlink, name, "changing the namespace", to)
 
 
 def below(name, links):

@@ -2,12 +2,13 @@
 """Interfaces of the host that are lent to roles, and restored afterwards."""
 
 import contextlib
+import errno
 import json
 import os
 
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside, write_record
 from orchestrator.agent.interfaces import PAIRS, links_of, move, rename, set_up
-from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink
+from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink, NetlinkError
 from orchestrator.agent.rtnetlink import aged, identity
 from orchestrator.agent.snapshot import restore, snapshot
 from orchestrator.agent.way import nic_troubles
@@ -154,7 +155,12 @@ def bring_home(nic, was):
         try:
             with inside(was["role"]), Netlink(NETLINK_ROUTE) as netlink:
                 set_up(netlink, device, False)
-                move(netlink, device, home, nic)
+                try:  # nftables and others know interfaces by their numbers
+                    move(netlink, device, home, nic, was.get("number", 0))
+                except NetlinkError as error:
+                    if error.number not in (errno.EBUSY, errno.EEXIST):
+                        raise
+                    move(netlink, device, home, nic)  # another interface has its number
         finally:
             os.close(home)
     with Netlink(NETLINK_ROUTE) as netlink:

@@ -28,16 +28,23 @@ def now_s():
 
 
 def snapshot(nic):
-    """Return what a move to another namespace takes: {"link", "sysctls", "entries", "at_s"}.
+    """Return what a move to another namespace takes: {"number", "link", "sysctls", "entries", "at_s"}.
 
-    ``entries`` as in rtnetlink.py; ``at_s`` from `now_s`. Raises AgentError if there is no such interface.
+    ``number``: the interface's; ``entries`` as in rtnetlink.py; ``at_s`` from `now_s`. Raises AgentError if there is no
+    such interface.
     """
     with Netlink(NETLINK_ROUTE) as netlink:
         links = links_of(netlink)
         if nic not in links:
             raise AgentError("there is no interface %s; there are %s." % (nic, ", ".join(sorted(links))))
         entries = taken_by_a_move(nic, {kind: told(netlink, kind, links) for kind in rtnetlink.KINDS})
-        return {"link": link_state(links[nic]), "sysctls": sysctls_of(nic), "entries": entries, "at_s": now_s()}
+        return {
+            "number": links[nic].number,
+            "link": link_state(links[nic]),
+            "sysctls": sysctls_of(nic),
+            "entries": entries,
+            "at_s": now_s(),
+        }
 
 
 def told(netlink, kind, links):

@@ -2,8 +2,9 @@
 """The path to this host: the interfaces that must not be touched, since a run would cut its own connection.
 
 The kernel is asked how it answers the other end of the agent's connection, by every rule and route that it has, and
-whatever the interface of that route is built on is part of the path. An interface with a default route is treated as
-part of it as well; if the connection is not known, so is each that leads to a large part of all addresses.
+whatever the interface of that route is built on is part of the path; so is what carries a tunnel to its far end. An
+interface with a default route is treated as part of it as well; if the connection is not known, or is in a tunnel whose
+far end is not known, so is each that leads to a large part of all addresses.
 """
 
 import ipaddress
@@ -11,13 +12,14 @@ import socket
 import struct
 
 from orchestrator.agent import rtnetlink
+from orchestrator.agent.carriers import TUNNELS, far_ends
 from orchestrator.agent.connection import connections_of_ssh_servers, own_connections
 from orchestrator.agent.host import family_of, packed
 from orchestrator.agent.interfaces import above, below, links_of
 from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_DUMP, Netlink, NetlinkError, attribute, attributes
 from orchestrator.agent.snapshot import devices_of, told
 
-RTM_GETRULE, FRA_TABLE, FR_ACT_TO_TBL = 34, 15, 1
+RTM_GETRULE, FRA_FWMARK, FRA_TABLE, FRA_DSCP, FR_ACT_TO_TBL = 34, 10, 15, 25, 1
 RTM_F_FIB_MATCH = 0x2000  # return the route itself with all its hops, not the selected hop
 RTA_SRC, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 2, 27, 28, 29
 RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
@@ -25,24 +27,11 @@ RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
 # the other end is not known: 10.0.0.0/8, fd00::/8.
 WIDE, WIDE_IF_UNKNOWN = {socket.AF_INET: 8, socket.AF_INET6: 8}, {socket.AF_INET: 16, socket.AF_INET6: 32}
 MULTICAST = {socket.AF_INET: ipaddress.ip_network("224.0.0.0/4"), socket.AF_INET6: ipaddress.ip_network("ff00::/8")}
-# Kinds whose traffic leaves the host by another interface, encapsulated.
-TUNNELS = {
-    "tun",
-    "wireguard",
-    "vxlan",
-    "geneve",
-    "gre",
-    "gretap",
-    "erspan",
-    "ip6gre",
-    "ip6gretap",
-    "ipip",
-    "sit",
-    "ip6tnl",
-}
-TUNNELS |= {"vti", "vti6", "xfrm", "l2tp", "ppp", "gtp", "bareudp", "amt", "ovpn"}
 STAYS = {"bond", "bridge", "vrf", "team", "openvswitch"}  # kinds that cannot be moved to another namespace
 SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}  # they have their own classes or filters
+
+
+CARRIES_A_TUNNEL = "a tunnel of this very SSH connection is carried over %s"
 
 
 def nic_troubles():
@@ -82,18 +71,19 @@ def trouble_of(nic, links, reasons, qdiscs):
 
 def reasons_by_device(netlink, links, entries):
     """Return {interface: a sentence on why it is part of the path, with %s for its name}."""
-    names = {link.number: link.name for link in links.values()}
     hops = entries["nexthop"]
     reasons, known = {}, False
     for connection in own_connections():
-        devices = devices_of_connection(netlink, connection, names, entries["address"], hops)
-        known = known or is_whole_way(devices - {"lo"}, links)
+        devices = devices_of_connection(netlink, connection, links, entries["address"], hops)
+        carried, whole = with_carriers(netlink, devices - {"lo"}, links, hops)
+        known = known or whole
+        reasons.update(dict.fromkeys(sorted(carried), CARRIES_A_TUNNEL))
         reasons.update(dict.fromkeys(sorted(devices), "this very SSH connection comes in over %s"))
     if not known:
         for connection in connections_of_ssh_servers():
-            devices = devices_of_connection(netlink, connection, names, entries["address"], hops)
+            devices = devices_of_connection(netlink, connection, links, entries["address"], hops)
             reasons.update(dict.fromkeys(sorted(devices), "an SSH connection comes in over %s"))
-    tables = {rtnetlink.RT_TABLE_MAIN, RT_TABLE_DEFAULT} | (set() if known else tables_of_rules(netlink))
+    tables = {rtnetlink.RT_TABLE_MAIN, RT_TABLE_DEFAULT} | tables_of_rules(netlink, known)
     for route in entries["route"]:
         if leads_away(route, tables, WIDE if known else WIDE_IF_UNKNOWN):
             for device in sorted(devices_with_nexthops(route, hops)):
@@ -102,14 +92,24 @@ def reasons_by_device(netlink, links, entries):
     return reasons
 
 
-def is_whole_way(devices, links):
-    """Return True if the path ends at these interfaces.
+def with_carriers(netlink, devices, links, hops):
+    """Return the interfaces that carry the tunnels of a path to their far ends, and whether the whole path is known.
 
-    A tunnel's path continues on another interface. If there is no interface but loopback, a local forwarder holds the
-    connection.
+    It is not if it has no interface but loopback, since a local forwarder holds the connection, or if the far end of a
+    tunnel is not known.
     """
-    stack = {name for device in devices for name in below(device, links)}
-    return bool(stack) and not any(links[name].kind in TUNNELS for name in stack)
+    carried, whole = set(), bool(devices)
+    seen, ahead = set(), list(devices)  # type: tuple[set[str], list[str]]
+    while ahead:
+        for name in below(ahead.pop(), links) - seen:
+            seen.add(name)
+            if links[name].kind in TUNNELS:
+                routes = [route_to(netlink, address, links) for address in far_ends(netlink, links[name])]
+                under = {device for route in routes if route for device in devices_with_nexthops(route, hops)} - {"lo"}
+                whole = whole and bool(under)
+                carried |= under
+                ahead += under
+    return carried, whole
 
 
 def why_away(route):
@@ -127,31 +127,42 @@ def leads_away(route, tables, wide):
     return not address or ipaddress.ip_address(address) not in MULTICAST[family]
 
 
-def tables_of_rules(netlink):
-    """Return the routing tables to which a rule leads."""
+def tables_of_rules(netlink, known):
+    """Return the routing tables to which a rule leads.
+
+    If the path is ``known``, only those of rules that depend on what is not known of its packets: their mark or their
+    type of service.
+    """
     found = set()  # type: set[int]
     try:
         answers = netlink.ask(RTM_GETRULE, NLM_F_DUMP, bytes(12), "reading the routing rules")
     except NetlinkError:  # a kernel without rules
         return found
     for answer in answers:
-        if answer[7] == FR_ACT_TO_TBL:
-            parts = attributes(answer[12:])
+        parts = attributes(answer[12:])
+        hidden = answer[3] or FRA_FWMARK in parts or FRA_DSCP in parts
+        if answer[7] == FR_ACT_TO_TBL and (hidden or not known):
             found.add(struct.unpack("=I", parts[FRA_TABLE])[0] if FRA_TABLE in parts else answer[4])
     return found - {0, rtnetlink.RT_TABLE_LOCAL}
 
 
-def devices_of_connection(netlink, connection, names, addresses, hops):
+def devices_of_connection(netlink, connection, links, addresses, hops):
     """Return the interfaces of a connection: that of its zone, those of its local address and of the route back."""
-    found = {connection.zone} & set(names.values())
+    found = {connection.zone} & links.keys()
     local = packed(connection.local)
     for entry in addresses:
         own = rtnetlink.bytes_of(entry, rtnetlink.IFA_LOCAL) or rtnetlink.bytes_of(entry, rtnetlink.IFA_ADDRESS)
         if own == local and (not found or not ipaddress.ip_address(connection.local).is_link_local):
             found.add(entry["device"])
-    numbers = {name: index for index, name in names.items()}
-    route = route_to(netlink, connection, numbers.get(connection.zone), names)
+    # The routing table of a VRF has the route back from the addresses of its ports.
+    domains = [link.name for link in links.values() if link.kind == "vrf" and is_port_of(found, link, links)]
+    route = route_to(netlink, connection.peer, links, connection, next(iter([*domains, connection.zone]), ""))
     return found | (devices_with_nexthops(route, hops) if route else set())
+
+
+def is_port_of(names, link, links):
+    """Return True if one of the named interfaces is a port of another."""
+    return any(links[name].master == link.number for name in names if name in links)
 
 
 def devices_with_nexthops(route, hops):
@@ -164,25 +175,30 @@ def devices_with_nexthops(route, hops):
     return devices_of(route) | (of_objects - {None})
 
 
-def route_to(netlink, connection, oif, names):
-    """Return the route by which the kernel answers a connection; None if it has none."""
-    family = family_of(connection.peer)
-    parts = [attribute(rtnetlink.RTA_DST, packed(connection.peer))]
-    parts += [attribute(rtnetlink.RTA_OIF, struct.pack("=i", oif))] if oif else []
-    source = [attribute(RTA_SRC, packed(connection.local))]
-    ports = [
-        attribute(RTA_IP_PROTO, bytes([socket.IPPROTO_TCP])),
-        attribute(RTA_SPORT, struct.pack(">H", connection.local_port)),
-        attribute(RTA_DPORT, struct.pack(">H", connection.peer_port)),
-    ]
+def route_to(netlink, address, links, connection=None, over=""):
+    """Return the route by which the kernel reaches an address, for a connection if given; None if it has none.
+
+    ``over``: the interface to which the route is bound, or empty.
+    """
+    family = family_of(address)
+    parts = [attribute(rtnetlink.RTA_DST, packed(address))]
+    parts += [attribute(rtnetlink.RTA_OIF, struct.pack("=i", links[over].number))] if over in links else []
     bits = rtnetlink.FAMILIES[family]
-    # Old kernels do not accept ports here; a source address must exist on the host.
-    for source_bits, more in ((bits, [*source, *ports]), (bits, source), (0, [])):
+    choices = [(0, [])]  # type: list[tuple[int, list[bytes]]]
+    if connection is not None:
+        source = [attribute(RTA_SRC, packed(connection.local))]
+        ports = [
+            attribute(RTA_IP_PROTO, bytes([socket.IPPROTO_TCP])),
+            attribute(RTA_SPORT, struct.pack(">H", connection.local_port)),
+            attribute(RTA_DPORT, struct.pack(">H", connection.peer_port)),
+        ]
+        # Old kernels do not accept ports here; a source address must exist on the host.
+        choices = [(bits, [*source, *ports]), (bits, source), *choices]
+    names = {link.number: link.name for link in links.values()}
+    for source_bits, more in choices:
         head = struct.pack("=BBBBBBBBI", family, bits, source_bits, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
         try:
-            (answer,) = netlink.ask(
-                26, 0, head + b"".join([*parts, *more]), "asking for the route to %s" % connection.peer
-            )
+            (answer,) = netlink.ask(26, 0, head + b"".join([*parts, *more]), "asking for the route to %s" % address)
         except NetlinkError:
             continue
         return rtnetlink.entry_of("route", answer, names)

@@ -66,9 +66,12 @@ def _carry_out(case: Mapping[str, Any]) -> list[Any]:
 def _has(kind: str) -> bool:
     """Return whether this kernel has a kind of interface."""
     _become_a_host()
-    more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}.get(kind, "")
+    more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}
+    more |= {"geneve": "id 5 remote 192.0.2.1"} | dict.fromkeys(("gre", "ipip", "sit"), "remote 192.0.2.1")
     under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""
-    return not _shell(f"ip link add v0 type veth peer name v1; ip link add {under} t0 type {kind} {more}").returncode
+    return not _shell(
+        f"ip link add v0 type veth peer name v1; ip link add {under} t0 type {kind} {more.get(kind, '')}"
+    ).returncode
 
 
 def _one_step(step: Step, kept: list[socket.socket]) -> Any:

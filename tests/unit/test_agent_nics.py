@@ -378,6 +378,22 @@ def test_when_the_second_of_two_interfaces_cannot_be_lent_the_first_comes_back_t
     assert changed(done[1], done[4]) == []
 
 
+def test_an_interface_has_its_number_again_unless_another_has_it_by_now() -> None:
+    request = links("eth1")
+    request["namespaces"]["client"] = {"sysctl": {}, "ip": []}
+    names = [f"lan{number}" for number in range(8)]
+    request["veth"] = [["gateway-a", name, "client", name] for name in names]  # which take the first numbers there
+    show = "cat /sys/class/net/eth1/ifindex"
+    there = "ip -n gateway-a -o link show dev wan0 | cut -d : -f 1"
+    done = on_a_host(BEGIN, show, request, there, LEAVE, show)
+    assert (done[2]["ok"], done[4]["left"]) == (True, [])
+    assert done[3] != done[1] == done[5]
+    taken = f"ip link add eth9 index {done[1].strip()} type veth peer name far9"
+    done = on_a_host(BEGIN, request, taken, LEAVE, show)
+    assert (done[1]["ok"], done[3]["left"]) == (True, [])
+    assert done[4].strip() not in taken.split()
+
+
 def test_an_interface_that_stands_on_another_is_lent_and_comes_back() -> None:
     cases = {
         "macvlan": "ip link add link eth1 name top type macvlan mode bridge",

@@ -247,16 +247,74 @@ def test_what_cannot_be_moved_is_said_before() -> None:
     assert found["br0"] == "it is a bridge, which cannot be moved to a role; use a separate interface, or a VLAN"
 
 
-def test_where_the_way_goes_through_a_tunnel_it_is_not_known_what_carries_that() -> None:
-    more = {"vxlan": "id 5 remote 192.0.2.18 dstport 4789", "wireguard": "", "gre": "remote 192.0.2.18", "tun": ""}
+CARRIES = "a tunnel of this very SSH connection is carried over {}"
+PEER = """
+from orchestrator.agent.netlink import *
+key = attribute(WGPEER_PUBLIC_KEY, bytes(range(32)))
+peer = nested(0, key, attribute(WGPEER_ENDPOINT, endpoint("192.0.2.18:51820")))
+WireGuard().set("t0", attribute(WGDEVICE_PRIVATE_KEY, bytes(range(1, 33))), nested(WGDEVICE_PEERS, peer))
+"""
+TUNNELS = {
+    **{kind: (kind, "remote 192.0.2.18", "true") for kind in ("gre", "ipip", "sit")},
+    "vxlan": ("vxlan", "id 5 remote 192.0.2.18 dstport 4789", "true"),
+    "vxlan by its forwarding table": (
+        "vxlan",
+        "id 5 dstport 4789",
+        "bridge fdb append 00:00:00:00:00:00 dev t0 dst 192.0.2.18",
+    ),
+    "geneve": ("geneve", "id 5 remote 192.0.2.18", "true"),
+    "wireguard": ("wireguard", "", f"python3 -c '{PEER}'"),
+}
+OVER_A_TUNNEL = "203.0.113.5 50000 203.0.113.1 22"
+
+
+def test_what_carries_a_tunnel_of_the_way_to_its_far_end_is_a_part_of_it() -> None:
+    made = {
+        kind: f"ip link add t0 type {type_} {words}; {more}; ip link set t0 up; ip addr add 203.0.113.1/24 dev t0"
+        for kind, (type_, words, more) in TUNNELS.items()
+    }
+    needs = {kind: [type_] for kind, (type_, _, _) in TUNNELS.items()}
+    for nics in troubles(made, OVER_A_TUNNEL, needs).values():
+        assert (nics["t0"], nics["eth1"], nics["eth2"]) == (WAY.format("t0"), CARRIES.format("eth1"), None)
+    # A bridge with a tunnel as its port, and a tunnel in a tunnel
+    stacks = {
+        "bridge": "ip link add t0 type vxlan id 5 remote 192.0.2.18 dstport 4789; ip link set t0 up;"
+        "ip link add br0 type bridge; ip link set t0 master br0; ip link set br0 up;"
+        "ip addr add 203.0.113.1/24 dev br0",
+        "tunnel": "ip link add t1 type vxlan id 6 remote 192.0.2.18 dstport 4790; ip link set t1 up;"
+        "ip addr add 198.51.100.1/24 dev t1; ip link add t0 type vxlan id 5 remote 198.51.100.2 dstport 4789;"
+        "ip link set t0 up; ip addr add 203.0.113.1/24 dev t0",
+    }
+    for nics in troubles(stacks, OVER_A_TUNNEL, dict.fromkeys(stacks, ("vxlan", "bridge"))).values():
+        assert (nics["eth1"], nics["eth2"]) == (CARRIES.format("eth1"), None)
+
+
+def test_where_the_far_end_of_a_tunnel_is_not_known_what_leads_to_many_addresses_is_left_alone() -> None:
+    more = {"vxlan": "id 5 dstport 4789", "wireguard": "", "gre": "remote 0.0.0.0 local 192.0.2.33", "tun": ""}
     setup = "; ip link set t0 up; ip addr add 203.0.113.1/24 dev t0; ip route add 10.0.0.0/8 via 192.0.2.18"
     found = troubles(
         {kind: f"ip link add t0 type {kind} {words}{setup}" for kind, words in more.items()},
-        "203.0.113.5 50000 203.0.113.1 22",
+        OVER_A_TUNNEL,
         {kind: [kind] for kind in more},
     )
     for nics in found.values():
         assert (nics["t0"], nics["eth1"]) == (WAY.format("t0"), WIDE.format("10.0.0.0/8", "eth1"))
+
+
+def test_a_default_route_for_packets_that_cannot_be_known_is_left_alone() -> None:
+    setup = "ip route add default via 192.0.2.18 table 7; ip rule add {} lookup 7"
+    found = troubles({rule: setup.format(rule) for rule in ("fwmark 7", "fwmark 0x100/0xff00", "dsfield 0x10")})
+    assert {rule: nics["eth1"] for rule, nics in found.items()} == dict.fromkeys(found, DEFAULT.format("eth1"))
+
+
+def test_the_way_back_from_a_port_of_a_vrf_is_that_of_its_table() -> None:
+    setup = """
+    ip link add red type vrf table 9; ip link set red up; ip link set eth1 master red; ip link set eth2 master red
+    ip route add 203.0.113.0/24 via 192.0.2.34 table 9; ip link add eth3 type veth peer name far3; ip link set eth3 up
+    ip addr add 192.0.2.49/28 dev eth3; ip route add 203.0.113.0/24 via 192.0.2.50
+    """
+    found = troubles({"": setup}, "203.0.113.5 50000 192.0.2.17 22", {"": ["vrf"]})[""]
+    assert (found["eth1"], found["eth2"], found["eth3"]) == (WAY.format("eth1"), WAY.format("eth2"), None)
 
 
 @pytest.mark.parametrize(
