@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.analysis import figures, make_report
 from orchestrator.analysis.cells import cells, efficiencies, ratios
-from orchestrator.analysis.dataset import load
+from orchestrator.analysis.dataset import Run, load
 from orchestrator.analysis.figures import numbers
 from orchestrator.analysis.figures.numbers import SVG, for_page
 from orchestrator.analysis.notebooks import pair
@@ -77,22 +77,27 @@ def test_shares_of_a_cpus_time_are_whole(tmp_path: Path) -> None:
     assert set(frame.loc[frame["cores"] == 2, "cpu"]) == {0, 1}
 
 
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"variants": ["vanilla", "inline", "one", "two", "three", "four", "five"], "cores": (1, 3, 16), "rounds": 1},
+    {"fate": lambda trial: []},
+    {"fate": lambda trial: ["invalid"]},
+    {"fate": lambda trial: ["failed"], "rounds": 1},
+    {"cores": (4,), "tunnels": (1024,), "rounds": 7},
+    {"cores": (2,), "tunnels": (0,), "variants": ["vanilla"]},
+    {"fate": second_attempt_counts, "emulated": True, "provider": "qemu", "realtime": False},
+]
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shaped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any]]:
+    """Return a run and its shape, once for all figures of it."""
+    return load(write_run(tmp_path_factory.mktemp("shaped"), **request.param)), request.param
+
+
 @pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {},
-        {"variants": ["vanilla", "inline", "one", "two", "three", "four", "five"], "cores": (1, 3, 16), "rounds": 1},
-        {"fate": lambda trial: []},
-        {"fate": lambda trial: ["invalid"]},
-        {"fate": lambda trial: ["failed"], "rounds": 1},
-        {"cores": (4,), "tunnels": (1024,), "rounds": 7},
-        {"cores": (2,), "tunnels": (0,), "variants": ["vanilla"]},
-        {"fate": second_attempt_counts, "emulated": True, "provider": "qemu", "realtime": False},
-    ],
-)
-def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, figure: Any, shape: dict[str, Any]) -> None:
-    run = load(write_run(tmp_path, **shape))
+def test_a_figure_is_drawn_of_whatever_there_is(shaped: tuple[Run, dict[str, Any]], figure: Any) -> None:
+    run, shape = shaped
     drawing = figure(run)
     svg = drawing.rendered("svg")
     ids = re.findall(r'\bid="([^"]+)"', for_page(svg, "one")[0] + for_page(svg, "two")[0])

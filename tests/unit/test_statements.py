@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import orchestrator as orch
 from orchestrator.analysis.claims import load_claims
+from orchestrator.analysis.claims.verdicts import ClaimVerdict
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.packets import packet_cells
@@ -37,6 +39,16 @@ Numbers = Sequence[float | str]
 @cache
 def run(name: str) -> Run:
     return orch.load(RESULTS / name)
+
+
+@cache
+def verdicts(name: str) -> list[ClaimVerdict]:
+    return run(name).verify()
+
+
+@cache
+def stages() -> pd.DataFrame:
+    return run("example-why").stages()
 
 
 def values(name: str, variant: str, cores: int, tunnels: int) -> dict[tuple[Any, ...], float]:
@@ -71,7 +83,7 @@ def efficiency(name: str, variant: str, cores: int) -> Numbers:
 
 def one_tunnel_of_linear(claim: str) -> Numbers:
     """Return median and bounds of a claim's first number, which is in no table."""
-    verdict = next(one for one in run("example-virtual").verify() if one.claim == claim)
+    verdict = next(one for one in verdicts("example-virtual") if one.claim == claim)
     number = verdict.evidence[0]
     assert number.median is not None
     assert number.low is not None
@@ -80,7 +92,7 @@ def one_tunnel_of_linear(claim: str) -> Numbers:
 
 
 def verdict(claim: str) -> Numbers:
-    (found,) = (one for one in run("example-virtual").verify() if one.claim == claim)
+    (found,) = (one for one in verdicts("example-virtual") if one.claim == claim)
     return (found.verdict,)
 
 
@@ -97,7 +109,7 @@ def trials_ok(name: str) -> Numbers:
 
 def stage_us(variant: str, tunnels: int, stage: str = "") -> float:
     """Return the CPU time per packet on 16 cores, in µs: for one stage, or for all but idle."""
-    table = run("example-why").stages()
+    table = stages()
     mine = table[(table["variant"] == variant) & (table["tunnels"] == tunnels)]
     return float(mine[mine["stage"] == stage]["ns_a_packet"].sum() if stage else mine["ns_a_packet"].sum()) / 1e3
 
@@ -116,7 +128,7 @@ def balancing_share(tunnels: int) -> float:
 
 def covered() -> Numbers:
     """Return the lowest and the highest sum of stages, in percent of the busy time."""
-    shares = run("example-why").stages()["covered"]
+    shares = stages()["covered"]
     return 100 * shares.min(), 100 * shares.max()
 
 
@@ -143,7 +155,7 @@ def minutes(name: str) -> Numbers:
 
 
 def undecidable(name: str) -> Numbers:
-    return [verdict.claim for verdict in run(name).verify() if verdict.verdict == "not testable here"]
+    return [verdict.claim for verdict in verdicts(name) if verdict.verdict == "not testable here"]
 
 
 def smallest_packets() -> Numbers:
