@@ -9,7 +9,7 @@ import os
 from orchestrator.agent.host import NAMESPACES, RUNTIME, AgentError, inside, write_record
 from orchestrator.agent.interfaces import PAIRS, links_of, move, rename, set_up
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink, NetlinkError
-from orchestrator.agent.rtnetlink import aged, identity
+from orchestrator.agent.rtnetlink import IFA_F_MCAUTOJOIN, aged, identity, remove
 from orchestrator.agent.snapshot import restore, snapshot
 from orchestrator.agent.way import nic_troubles
 
@@ -65,10 +65,22 @@ def take_nics(wanted):
         there = os.open(os.path.join(NAMESPACES, lent["role"]), os.O_RDONLY)
         try:
             with Netlink(NETLINK_ROUTE) as netlink:
+                leave_groups(netlink, taken[lent["nic"]]["entries"])
                 set_up(netlink, lent["nic"], False)
                 move(netlink, lent["nic"], there, lent["device"])
         finally:
             os.close(there)
+
+
+def leave_groups(netlink, entries):
+    """Remove the addresses with which the kernel joins multicast groups (autojoin).
+
+    If their interface moves away with them, the kernel stays in the groups, and cannot join them again.
+    """
+    numbers = {link.name: link.number for link in links_of(netlink).values()}
+    for entry in entries:
+        if entry["kind"] == "address" and entry["flags"] & IFA_F_MCAUTOJOIN:
+            remove(netlink, entry, numbers)
 
 
 def with_what_is_owed(now, owed):

@@ -64,6 +64,7 @@ def test_addresses_come_back_with_all_that_they_have() -> None:
         ip addr add 2001:db8:3::1/64 dev eth1 valid_lft 4000 preferred_lft 2000 mngtmpaddr
         ip addr add 2001:db8:4::1/64 dev eth1 noprefixroute; ip addr add fe80::5/64 dev eth1
         ip addr add 2001:db8:5::1 peer 2001:db8:5::2/128 dev eth1
+        ip addr add 239.255.7.7/32 autojoin dev eth1; ip addr add ff05::77/128 autojoin dev eth1
         """,
         "eth1",
     )
