@@ -80,7 +80,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
         refuse_without_packages()
     chosen_order = str(request.order or before.get("order") or "random")
     arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
-    bed, why = _testbed(arguments["testbed"] or experiment.testbed, displays)
+    bed, why = _testbed(arguments["testbed"] or experiment.testbed_name_or_path, displays)
     if why:
         arguments["testbed"] = bed.testbed  # resumed on this one, whatever would be chosen then
     place: Place = Cluster(request.dask) if request.dask else Home()

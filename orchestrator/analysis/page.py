@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
@@ -83,7 +84,9 @@ def render(
     it but its own: everything from a run is inserted as text.
     """
     context = context_notes(run)
-    drawn = [_figure(path, context) for path in sorted(ending_in(figures, ".svg"), key=lambda path: path.stem)]
+    paths = sorted(ending_in(figures, ".svg"), key=lambda path: path.stem)
+    labels = _labels([path.stem for path in paths])
+    drawn = [_figure(path, context, labels.get(path.stem, "")) for path in paths]
     return (prepared or prepare(run, verdicts))(
         figures=[figure for figure in drawn if not figure["notes"].startswith(NOTHING)],
         empty=[figure for figure in drawn if figure["notes"].startswith(NOTHING)],
@@ -237,8 +240,8 @@ def _bars(run: Run, first: Headline) -> list[dict[str, Any]]:
 
 
 def _places(found: Sequence[Standing]) -> dict[str, Any]:
-    """Return ``columns``, the core counts, and ``rows``, the standings for each number of tunnels, None if there is
-    none."""
+    """Return ``columns``, the core counts, ``rows``, the standings for each number of tunnels, None if there is none,
+    and ``gaps``, whether there is such a place."""
     columns = sorted({standing.key.cores for standing in found})
     by_place = {standing.key.place: standing for standing in found}
     rows = [
@@ -248,7 +251,7 @@ def _places(found: Sequence[Standing]) -> dict[str, Any]:
         }
         for place in sorted({standing.key.place.replaced(cores=0) for standing in found})
     ]
-    return {"columns": columns, "rows": rows}
+    return {"columns": columns, "rows": rows, "gaps": len(found) < len(columns) * len(rows)}
 
 
 def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -263,7 +266,18 @@ def _stopping(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(blocks.values())
 
 
-def _figure(path: Path, context: Sequence[str]) -> dict[str, Any]:
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Return the labels of figures in the docs and the claims, by name: F1 for f1-throughput; F5a and F5b if two have
+    the number 5. Other figures have none."""
+    found = {name: match[1] for name in names if (match := re.match(r"f(\d+)-", name))}
+    alike = {label: [name for name in found if found[name] == label] for label in found.values()}
+    return {
+        name: f"F{label}" + (ascii_lowercase[alike[label].index(name)] if len(alike[label]) > 1 else "")
+        for name, label in found.items()
+    }
+
+
+def _figure(path: Path, context: Sequence[str], label: str) -> dict[str, Any]:
     """Return a figure as the template expects it. Its caption is without the sentences of ``context``, which are on the
     page once."""
     caption = path.with_suffix(".txt")
@@ -272,8 +286,7 @@ def _figure(path: Path, context: Sequence[str]) -> dict[str, Any]:
     for sentence in context:
         notes = notes.replace(f" {sentence}", "", 1).removeprefix(sentence).strip()
     svg, width = for_page(path.read_bytes(), path.stem)
-    number = re.match(r"f(\d+)-", path.stem)  # the name in the docs and the claims
-    title = f"F{number[1]}: {title}" if number else title
+    title = f"{label}: {title}" if label else title
     name = {"name": path.stem, "title": f"{title.rstrip('.')}.", "notes": notes}
     return {**name, "svg": Markup(svg), "broad": width > _BROAD}
 

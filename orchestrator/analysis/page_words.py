@@ -15,6 +15,7 @@ from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import listed
 from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, as_argument
+from orchestrator.spec.catalog import is_file_name
 from orchestrator.spec.variants import UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration
 
@@ -135,19 +136,21 @@ def commands_again(meta: Mapping[str, Any], path: Path) -> list[str]:
     """Return the commands that measure a run again and that draw it again. ``path``: the run's folder.
 
     A run in the checkout is named by its path there, any other as RUN, since the page may travel with its folder. A
-    spec that is not one of the project's is not named: the run contains it.
+    spec that is not one of the project's is not named: the run contains it, but not a testbed file beside it.
     """
     words = ["./orch", "run", f"exp/{meta.get('experiment')}.yaml"]
     words += ["--tier", str(meta["tier"])] if meta.get("tier") else []
     words += [word for override in meta.get("overrides") or () for word in ("--set", str(override))]
-    if testbed := (meta.get("arguments") or {}).get("testbed"):
-        words += ["--testbed", str(testbed)]
+    testbed = (meta.get("arguments") or {}).get("testbed")
+    words += ["--testbed", str(testbed)] if testbed else []
+    beside = str((meta.get("spec") or {}).get("testbed") or "")
+    on = f" --testbed {as_argument(Path(beside))}" if not testbed and is_file_name(beside) else ""
     inside = path.resolve().is_relative_to(CHECKOUT)
     run = as_argument(path.resolve().relative_to(CHECKOUT)) if inside else "RUN"
     known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
     return [
         *([shlex.join(words)] if known else []),
-        f"./orch rerun {run}    # the same spec and seed, then a comparison with this run",
+        f"./orch rerun {run}{on}    # the same spec and seed, then a comparison with this run",
         f"./orch report {run}    # these figures and this page, from what was stored",
     ]
 
@@ -178,17 +181,17 @@ def kpps(packets_per_second: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """Return a share in whole percent; a dash for a missing one."""
-    return "-" if share is None or math.isnan(share) else f"{share:.0%}"
+    return "-" if share is None or math.isnan(share) else f"{share * 100:.0f} %"
 
 
 def share_in_percent(share: float | None) -> str:
     """Return a share in percent with three significant digits; a dash for a missing one."""
-    return "-" if share is None or math.isnan(share) else f"{share:.3%}" if share < 0.0995 else f"{share:.1%}"
+    return "-" if share is None or math.isnan(share) else f"{number(share * 100)} %"
 
 
 def whole(number: float | None) -> str:
     """Return a number without decimals; a dash for a missing one."""
-    return "-" if number is None or math.isnan(number) else f"{number:.0f}"
+    return "-" if number is None or math.isnan(number) else f"{number:,.0f}"
 
 
 def duration_in_words(seconds: float | None) -> str:

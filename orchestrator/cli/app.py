@@ -55,7 +55,7 @@ COMMANDS = {
     "restore": Entry("restore", "restore", "Restore the host settings that a crashed run left changed."),
     "testbed": Entry("testbed", "app", "Prepare hosts that are reached by SSH: pin host keys, provision."),
     "lab": Entry("lab", "app", "Start, stop and enter the lab on this computer."),
-    "kernel": Entry("kernel", "app", "Build the WireGuard modules, and list the variants."),
+    "kernel": Entry("kernel", "app", "Build the WireGuard modules, list the variants, write the source."),
     "cache": Entry("cache", "app", "Manage what was built for the lab: list, prune, export, import."),
     "artifact": Entry("artifact", "artifact", "Print the artifact appendix: claims, experiments, times, hardware."),
     "doctor": Entry("doctor", "doctor", "Show what this computer, or the hosts of a testbed, lack."),

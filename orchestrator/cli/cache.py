@@ -10,6 +10,7 @@ import typer
 
 from orchestrator import cache
 from orchestrator.errors import UserError
+from orchestrator.hashing import sha256_of
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 
@@ -65,16 +66,22 @@ def prune(
 
 
 @app.command()
-def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
+def export(
+    target: Annotated[Path, typer.Argument(help="The archive to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the archive if it exists.")] = False,
+) -> None:
     """Write the built lab to one archive, so that another computer can run it without building."""
     from orchestrator.testbed.uml.archive import LIMIT_BYTES, export_archive
     from orchestrator.testbed.uml.disk import bootable_products
-    from orchestrator.testbed.uml.prebuilt import digest_of
 
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise UserError(f"{target} is not the name of a file in an existing folder. Name one, such as lab.tar.xz.")
+    if target.exists() and not force:
+        raise UserError(f"{target} already exists. Name another file, or use --force to replace it.")
     products = bootable_products()
     size = export_archive(products, target)
     print(f"{target}: {size / 2**20:.1f} MiB, {len(products)} products.")
-    print(f"Its line for kernel/lab/prebuilt.sha256: {digest_of(target)}  {target.name}")
+    print(f"Its line for kernel/lab/prebuilt.sha256: {sha256_of(target)}  {target.name}")
     if size > LIMIT_BYTES:
         print(
             f"The archive is larger than {LIMIT_BYTES // 2**20} MiB, because the disk holds a Debian system of "
@@ -85,32 +92,46 @@ def export(target: Annotated[Path, typer.Argument(help="The archive to write.")]
 @app.command("import")
 def import_(
     source: Annotated[
-        str, typer.Argument(help="An archive written by `orch cache export`: a file or an http(s) address.")
+        str,
+        typer.Argument(
+            help="An archive written by `orch cache export`: the path of a file, or an address "
+            "(https://, http:// or file://)."
+        ),
     ],
     sha256: Annotated[
         str | None,
         typer.Option(metavar="HEX", help="The archive's SHA-256. Default: the one in kernel/lab/prebuilt.sha256."),
     ] = None,
 ) -> None:
-    """Import an archive into the cache. The SHA-256 of a downloaded archive must be given or pinned in the checkout."""
-    from orchestrator.testbed.uml.archive import import_archive
-    from orchestrator.testbed.uml.prebuilt import digest_of, fetch, is_address, wanted_digests
+    """Import an archive into the cache.
 
+    The SHA-256 of an archive at an address must be given or pinned in the checkout. That of a file is checked only if
+    it is given: import no file that you would not run.
+    """
+    from orchestrator.testbed.uml.archive import import_archive
+    from orchestrator.testbed.uml.prebuilt import fetch, is_address, refuse_other, wanted_digests
+
+    digests = {} if sha256 is None and not is_address(source) else wanted_digests(sha256)
     with tempfile.TemporaryDirectory(prefix="orch-import-") as name:
         if is_address(source):
             from orchestrator.cli.run import open_display
 
             file = Path(name) / "archive"
-            digests = wanted_digests(sha256)
             with open_display("uml") as display:
-                print(f"The archive matches the pinned SHA-256: {fetch(source, file, digests, display)}.")
+                matched = fetch(source, file, digests, display)
         else:
             file = Path(source)
             if not file.is_file():
                 raise UserError(
-                    f"{source} is not a file. Name an archive written by `orch cache export`, or its address."
+                    f"{source} is not a file. Name an archive written by `orch cache export`, or its address "
+                    "(https://, http:// or file://)."
                 )
-            if sha256 is not None and digest_of(file) not in wanted_digests(sha256):
-                raise UserError(f"{source} has the SHA-256 {digest_of(file)}, not {sha256}. Nothing was imported.")
+            matched = ""
+            if digests:
+                digest = sha256_of(file)
+                refuse_other(source, digest, digests)
+                matched = digests[digest]
+        if matched:
+            print(f"The SHA-256 of the archive is {matched}.")
         for product in import_archive(file):
             print(f"{product.kind} {product.key}")

@@ -43,8 +43,8 @@ def init(
             raise _not_written(folder, error) from error
         raise
     print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
-    there, bed = as_argument(spec), as_argument(testbed)
-    print(f"Next: orch validate {there}, then orch run {there} --testbed {bed} --tier smoke")
+    there = as_argument(spec)
+    print(f"Next: orch validate {there}, then orch run {there} --tier smoke")
 
 
 def _not_written(folder: Path, error: OSError) -> UserError:
@@ -55,6 +55,7 @@ def _spec(text: str, name: str, path: Path) -> str:
     text = re.sub(r"# yaml-language-server:.*\n", "", text)
     shown = as_argument(path) if str(path).isprintable() else path.name  # in comments
     text = text.replace(f"exp/{_EXAMPLE}/{_EXAMPLE}.yaml", shown)
+    text = text.replace("testbed: lab\n", "testbed: testbed.yaml               # a file beside this one\n")
     return text.replace(f"experiment: {_EXAMPLE}", f"experiment: {name}")
 
 

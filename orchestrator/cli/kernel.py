@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch kernel`: the WireGuard modules and the kernels that they are built for."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,9 @@ import typer
 from orchestrator import cache
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Build the WireGuard modules, and list the variants."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Build the WireGuard modules, list the variants, and write the source that patches apply to.",
 )
 
 
@@ -32,6 +35,23 @@ def build(
             product = lab_module(build, display, target) if here else release_module(target, build, display)
         facts = product.description["facts"]
         print(f"{build.name} for {facts['release']}: build id {facts['build_id']}\n  {product.path / 'wireguard.ko'}")
+
+
+@app.command()
+def source(
+    folder: Annotated[Path, typer.Argument(help="The folder to create.")],
+    of: Annotated[str, typer.Option("--build", help="Whose source: upstream or multitunnel.")] = "upstream",
+) -> None:
+    """Write the source of the WireGuard module to a new folder, to make a patch of your own from."""
+    from orchestrator.cli.run import open_display
+    from orchestrator.kernel.builds import build_named
+    from orchestrator.kernel.modules import write_source
+
+    build = build_named(of)
+    with open_display("uml") as display:
+        version = write_source(build, folder, display)
+    print(f"{folder} has drivers/net/wireguard of the kernel source {version} ({build.name}).")
+    print("To make a patch: change a copy, and compare the two beside each other, as in `diff -ruN a b >my.patch`.")
 
 
 @app.command("list")

@@ -86,7 +86,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     from orchestrator.testbed.pool import look, pool_capabilities
 
     experiment = load_experiment(path, tier=tier, overrides=overrides)
-    bed, _ = choose_testbed(testbed or experiment.testbed, None)
+    bed, _ = choose_testbed(testbed or experiment.testbed_name_or_path, None)
     beds = members_of(bed)
     able = pool_capabilities({one.testbed: look(one) for one in beds})
     plan = make_plan(experiment, able, testbed=bed.testbed)

@@ -101,10 +101,18 @@ def _ask_about(inputs: Path) -> None:
 
 
 def _testbed_of(meta: Any) -> str:
-    """Return the name of a run's testbed if it exists here."""
+    """Return the name of a run's testbed if it exists here. Raises UserError if not, or if its file was beside the
+    spec: a run has no copy of it."""
     from orchestrator.spec import AUTO, load_testbed
+    from orchestrator.spec.catalog import is_file_name
 
-    name = str((meta.get("arguments") or {}).get("testbed") or (meta.get("spec") or {}).get("testbed") or AUTO)
+    chosen, of_spec = (str((meta.get(key) or {}).get("testbed") or "") for key in ("arguments", "spec"))
+    if not chosen and is_file_name(of_spec):
+        raise UserError(
+            f"The run was measured on {meta['testbed']['name']}, whose file {of_spec} was beside the spec and is not "
+            "part of the run. Name a testbed with --testbed: this file, or lab."
+        )
+    name = chosen or of_spec or AUTO
     if name != AUTO:
         try:
             load_testbed(name)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Specs, testbed files or claims.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Specs, testbed or variants files, claims.", metavar="FILE...")],
 ) -> int:
-    """Check specs, testbed files and claims, and report every error with its location. The exit status is 2 if there
-    are any.
+    """Check specs, testbed files, variants files and claims, and report every error with its location. The exit status
+    is 2 if there are any.
     """
     from orchestrator.spec import check_file
 
@@ -72,7 +72,7 @@ def plan(
     from orchestrator.testbed.pool import look, pool_capabilities
 
     experiment = load_experiment(spec, tier=tier, overrides=overrides or ())
-    bed, why = choose_testbed(testbed or experiment.testbed, None)
+    bed, why = choose_testbed(testbed or experiment.testbed_name_or_path, None)
     if why:
         print(f"orch: {why}", file=sys.stderr)
     beds = members_of(bed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build wireguard.ko for the lab kernel.
+"""Build wireguard.ko for the lab kernel, and write its source.
 
 See `orchestrator.kernel.builds` for what a build is.
 """
@@ -7,18 +7,22 @@ See `orchestrator.kernel.builds` for what a build is.
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
 from orchestrator.commands import run_logged
+from orchestrator.errors import UserError
 from orchestrator.kernel.builds import Build
 from orchestrator.kernel.elf import build_id
 from orchestrator.kernel.lab import ARCHITECTURE, apply_series, cached_lab_kernel, lab_kernel
+from orchestrator.kernel.source import obtain_source
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
+_MODULE = "drivers/net/wireguard"  # in the kernel source
 # With this header, the module sees only the CPUs of its own group as online, if the lab kernel has groups (cpu_groups=
 # on its command line); otherwise it has no effect.
 FLAGS = "KCFLAGS=-include asm/cpu-groups.h"
@@ -51,19 +55,56 @@ def lab_module(build: Build, progress: Progress, kernel_name: str = "lab") -> ca
     )
 
 
+def write_source(build: Build, folder: Path, progress: Progress) -> str:
+    """Write the source of a build's module into a new folder, where the kernel source has it (drivers/net/wireguard),
+    and return the version of the kernel source.
+
+    Nothing is compiled: the source comes from the built lab kernel or from the kernel source. Raises UserError if the
+    folder exists, and TestbedError if there is no source.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UserError(f"{folder} already exists. Name a new folder.") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="orch-source-") as name:
+            log = Path(name) / "log"
+            kernel = cached_lab_kernel()
+            if kernel is not None and (kernel.path / "upstream").is_dir():
+                version = str(kernel.description["facts"]["source_version"])
+                shutil.copytree(kernel.path / "upstream", folder / _MODULE)
+            else:  # not built here, or imported without it
+                source = obtain_source(progress)
+                version = source.version
+                unpack = ["tar", "--extract", "--strip-components=1", "--wildcards", "-C", str(folder)]
+                unpack += ["-f", str(source.tarball), f"*/{_MODULE}"]
+                run_logged(unpack, log, what="Unpacking the kernel source")
+            _patch(build, folder, log, None, version)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # a partial folder would block another attempt
+        raise
+    return version
+
+
+def _patch(build: Build, tree: Path, log: Path, kept: Path | None, version: str) -> None:
+    """Turn upstream's source of the module in a tree into that of a build. ``version``: of the kernel source."""
+    if not build.patched:
+        return
+    own = log.parent / "own"
+    build.write(own)
+    if (own / "src").is_dir():
+        shutil.copytree(own / "src", tree / _MODULE, dirs_exist_ok=True)
+    apply_series(own / "series", tree, log, kept, version)
+    shutil.rmtree(own)
+
+
 def _build(kernel: cache.Product, build: Build, folder: Path) -> Mapping[str, Any]:
     log = folder / "build.log"
     kept = cache_home() / "logs" / f"wireguard-{build.name}.log"
     tree = folder / "source"
-    module = tree / "drivers/net/wireguard"
+    module = tree / _MODULE
     shutil.copytree(kernel.path / "upstream", module)
-    if build.patched:
-        own = folder / "own"
-        build.write(own)
-        if (own / "src").is_dir():
-            shutil.copytree(own / "src", module, dirs_exist_ok=True)
-        apply_series(own / "series", tree, log, kept, kernel.description["facts"]["source_version"])
-        shutil.rmtree(own)
+    _patch(build, tree, log, kept, kernel.description["facts"]["source_version"])
     arguments = ["make", "-C", str(kernel.path / "headers"), ARCHITECTURE, FLAGS, f"M={module}", "CONFIG_WIREGUARD=m"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     what = f"Building the wireguard module ({build.name})"

@@ -2,6 +2,7 @@
 """The names that specs may use: variants, kernels, testbeds and notebooks of the checkout."""
 
 import functools
+from pathlib import Path
 
 import yaml
 
@@ -56,3 +57,10 @@ def known_specs() -> tuple[str, ...]:
 def is_file_name(testbed: str) -> bool:
     """Return whether a spec's ``testbed`` is a file rather than a name in experiments/testbeds."""
     return "/" in testbed or testbed.endswith((".yaml", ".yml"))
+
+
+def testbed_name_or_path(testbed: str, spec: Path) -> str:
+    """Return a spec's ``testbed`` as `load_testbed` takes it: a name, or a file, which is beside the spec if it exists
+    there."""
+    beside = spec.parent / testbed
+    return str(beside) if is_file_name(testbed) and beside.is_file() else testbed

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.spec import catalog
 from orchestrator.spec.fields import (
     CoresLevel,
     Name,
@@ -228,8 +229,8 @@ class Experiment(Strict):
         str,
         Field(
             min_length=1,
-            description="A name in experiments/testbeds, a file, or auto for the best testbed that this computer "
-            "offers.",
+            description="A name in experiments/testbeds, a file (relative to this one, or else to the current folder), "
+            "or auto for the best testbed that this computer offers.",
         ),
     ] = "lab"
     topology: Topology = "site-to-site"
@@ -345,6 +346,11 @@ class Experiment(Strict):
     def path(self) -> Path:
         """The file that the experiment was read from."""
         return self._origin.path
+
+    @property
+    def testbed_name_or_path(self) -> str:
+        """The spec's testbed as `load_testbed` takes it: a name, or the path of a file."""
+        return catalog.testbed_name_or_path(self.testbed, self.path)
 
     @property
     def text(self) -> str:

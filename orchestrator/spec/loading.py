@@ -194,8 +194,28 @@ def check_file(path: Path | str) -> str:
         return f"{file} is a valid testbed file: {testbed.testbed}{of}."
     if _describes_variants(keys):
         return f"{file} is a valid variants file: {', '.join(read_variants(file).names)}."
-    _, tiers = _checked(source)
+    placed, tiers = _checked(source)
+    if problems := list(_problems_of_testbeds(placed.tree, file)):
+        raise SpecError(source.name, problems)
     return f"{file} is a valid spec" + (f" with the tiers {', '.join(tiers)}." if tiers else ".")
+
+
+def _problems_of_testbeds(spec: Mapping, file: Path) -> Iterator[Problem]:
+    """Yield the errors in the testbed files that a spec and its tiers name, and one for each that does not exist.
+
+    Only `check_file` looks for them: a run may be on another testbed, and a run's copy of a spec is without them.
+    """
+    tiers = spec.entries.get("tiers")
+    for part in (spec, *(tiers.entries.values() if isinstance(tiers, Mapping) else ())):
+        node = part.entries.get("testbed") if isinstance(part, Mapping) else None
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not catalog.is_file_name(node.value):
+            continue
+        try:
+            load_testbed(catalog.testbed_name_or_path(node.value, file))
+        except SpecError as error:
+            yield from error.problems
+        except UserError as error:
+            yield Problem(str(error), node.span)
 
 
 def _describes_variants(keys: typing.Mapping[str, Node]) -> bool:

@@ -237,7 +237,7 @@ class _Reader:
         try:
             found = named_files_below(folder) if folder.is_dir() else []
         except OSError as error:
-            self._report(place, f"Cannot read {error.filename!r}: {error.strerror}. Mend that.")
+            self._report(place, f"Cannot read {error.filename!r}: {error.strerror}. Fix that.")
             return
         if not found:
             self._report(place, f"{folder} is not a folder with files. Name a folder with the module's source.")

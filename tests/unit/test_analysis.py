@@ -233,6 +233,14 @@ def test_a_page_numbers_its_figures_and_shows_no_empty_one(tmp_path: Path) -> No
     assert "F5: Speed-up over vanilla, at the same cores and tunnels (the plan has one variant)." in text
 
 
+def test_figures_with_the_same_number_have_letters(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path))
+    for drawing in (figures.throughput_tunnels(run), figures.speed_ups(run), figures.published(run)):
+        drawing.save(tmp_path / "figures")
+    text = render(run, tmp_path / "figures", [])
+    assert [text.count(f"{label}: ") for label in ("F2", "F5", "F5a", "F5b")] == [1, 0, 1, 1]
+
+
 def test_a_line_has_a_gap_where_a_planned_cell_has_no_valid_trial(tmp_path: Path) -> None:
     def only_the_ends(trial: dict[str, Any]) -> list[str]:
         return ["failed"] if trial["levels"]["tunnels"] == 2 and trial["kind"] == "measure" else ["ok"]

@@ -25,6 +25,7 @@ def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
     assert load_testbed(str(folder / "testbed.yaml")).testbed == "my-idea-lab"
     experiment = load_experiment(spec, "smoke")
     assert experiment.experiment == "my-idea"
+    assert load_testbed(experiment.testbed_name_or_path).testbed == "my-idea-lab"
     assert f"orch run {spec} --tier smoke" in experiment.text
     plan = make_plan(experiment, lab_capabilities(1, shipped().names).with_own(experiment.own_variants, shipped()))
     assert not plan.left_out

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import debian
+from orchestrator.cli.app import run_command
 from orchestrator.debian import Version
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.kernel.builds import build_named, shipped_builds
@@ -123,3 +124,30 @@ def test_what_cannot_be_built_is_named_before_anything_is_done() -> None:
         release_module("bookworm-5.10", build_named("upstream"), Silent())
     with pytest.raises(UserError, match=r"no build 'vanilla'.*upstream, multitunnel"):
         build_named("vanilla")
+
+
+def test_the_source_that_patches_apply_to_is_written_without_a_built_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "linux" / "drivers" / "net" / "wireguard"
+    module.mkdir(parents=True)
+    (module / "messages.h").write_text("/* upstream */")
+    (module.parent / "veth.c").touch()
+    (tmp_path / "sources").mkdir()
+    tarball = tmp_path / "sources" / f"linux-source-{pin().series}.tar.xz"
+    subprocess.run(["tar", "--create", "--xz", "-C", tmp_path, "-f", tarball, "linux"], check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("ORCH_SOURCE_DIR", str(tarball.parent))
+    target = tmp_path / "idea" / "a"
+    assert run_command(["kernel", "source", str(target)]) == 0
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()] == [
+        "drivers/net/wireguard/messages.h"
+    ]
+    assert "diff -ruN a b" in capsys.readouterr().out
+    assert run_command(["kernel", "source", str(target)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    tarball.write_bytes(b"damaged")
+    assert run_command(["kernel", "source", str(tmp_path / "b")]) == 3
+    assert "Unpacking the kernel source failed" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+    assert run_command(["kernel", "source", str(tmp_path / "b"), "--build", "none"]) == 2

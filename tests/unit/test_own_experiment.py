@@ -23,7 +23,9 @@ CARRIED_OUT = ("init", "validate", "plan")
 
 def test_the_page_leads_from_a_folder_to_an_archive() -> None:
     used = [command.split()[0] for command in COMMANDS]
-    assert list(dict.fromkeys(used)) == ["init", "validate", "plan", "run", "notebook", "compare", "export", "rerun"]
+    assert list(dict.fromkeys(used)) == [
+        *("init", "validate", "kernel", "plan", "run", "notebook", "compare", "export", "rerun")
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

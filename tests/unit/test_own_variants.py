@@ -146,9 +146,9 @@ def test_a_source_of_which_a_part_cannot_be_read_or_named_is_refused(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refuse)
-        assert f"Cannot read '{closed}': Permission denied. Mend" in variants_file(spec, of_source)
+        assert f"Cannot read '{closed}': Permission denied. Fix" in variants_file(spec, of_source)
     Path(os.fsdecode(os.fsencode(closed) + b"/\xff.c")).touch()
-    assert r"/code/closed/\udcff.c': its name is not UTF-8. Mend that" in variants_file(spec, of_source)
+    assert r"/code/closed/\udcff.c': its name is not UTF-8. Fix that" in variants_file(spec, of_source)
 
 
 def test_without_own_variants_a_spec_is_what_it_was(spec: Path) -> None:

@@ -25,3 +25,11 @@ def test_a_run_elsewhere_is_named_by_a_word_and_a_spec_of_ones_own_by_nothing(tm
     assert known[0] == "./orch run exp/scaling.yaml --tier quick --set retries=1"
     assert [line.split()[2] for line in known[1:]] == ["RUN", "RUN"]
     assert [line.split()[1] for line in commands_again({**meta, "experiment": "own"}, tmp_path)] == ["rerun", "report"]
+
+
+def test_a_testbed_file_beside_the_spec_has_to_be_named_again(tmp_path: Path) -> None:
+    meta = {"experiment": "own", "spec": {"testbed": "my testbed.yaml"}}
+    assert commands_again(meta, tmp_path)[0].startswith("./orch rerun RUN --testbed 'my testbed.yaml' ")
+    named = meta | {"arguments": {"testbed": "rack.yaml"}}  # stored, so that it need not be named again
+    assert "--testbed" not in commands_again(named, tmp_path)[0]
+    assert "--testbed" not in commands_again(meta | {"spec": {"testbed": "lab"}}, tmp_path)[0]

@@ -12,6 +12,7 @@ import pytest
 from orchestrator import cache
 from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
+from orchestrator.hashing import sha256_of
 from orchestrator.progress import Silent
 from orchestrator.testbed.uml import archive, prebuilt
 
@@ -53,9 +54,9 @@ def pin(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
 def test_a_pinned_archive_is_fetched(
     packed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    pin(monkeypatch, tmp_path, f"{prebuilt.digest_of(packed)}  of-the-paper.tar.xz  # https://doi.example/1\n")
+    pin(monkeypatch, tmp_path, f"{sha256_of(packed)}  of-the-paper.tar.xz  # https://doi.example/1\n")
     assert run_command(["cache", "import", address]) == 0
-    assert "The archive matches the pinned SHA-256: of-the-paper.tar.xz." in capsys.readouterr().out
+    assert "is that of of-the-paper.tar.xz, pinned in prebuilt.sha256." in capsys.readouterr().out
     assert [product.kind for product in cache.products()] == ["lab-disk"]
 
 
@@ -65,9 +66,11 @@ def test_another_archive_is_refused(
     pin(monkeypatch, tmp_path, f"{'0' * 64}  of-the-paper.tar.xz\n")
     assert run_command(["cache", "import", address]) == 2
     said = capsys.readouterr().err
-    assert prebuilt.digest_of(packed) in said
-    assert "is not pinned (of-the-paper.tar.xz)" in said
-    assert run_command(["cache", "import", str(packed), "--sha256", "0" * 64]) == 2
+    assert sha256_of(packed) in said
+    assert "which is not that of of-the-paper.tar.xz, pinned in prebuilt.sha256. Nothing was imported." in said
+    for source in (address, str(packed), packed.as_uri()):
+        assert run_command(["cache", "import", source, "--sha256", "0" * 64]) == 2
+        assert "which is not the one given with --sha256. Nothing was imported." in capsys.readouterr().err
     assert cache.products() == []
 
 
@@ -78,16 +81,53 @@ def test_where_nothing_is_pinned_the_sha256_must_be_given(
     assert run_command(["cache", "import", address]) == 2
     assert "with --sha256" in capsys.readouterr().err
     assert run_command(["cache", "import", address, "--sha256", "abc"]) == 2
-    assert run_command(["cache", "import", address, "--sha256", prebuilt.digest_of(packed).upper()]) == 0
+    assert run_command(["cache", "import", address, "--sha256", sha256_of(packed).upper()]) == 0
     assert len(cache.products()) == 1
 
 
+def test_a_file_may_be_named_by_its_path_or_its_address(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    pin(monkeypatch, tmp_path, "")
+    assert run_command(["cache", "import", packed.as_uri()]) == 2  # an address needs a SHA-256
+    assert cache.products() == []
+    for source in (packed.as_uri(), str(packed)):
+        assert run_command(["cache", "import", source, "--sha256", sha256_of(packed)]) == 0
+        assert "is the one given with --sha256." in capsys.readouterr().out
+    assert len(cache.products()) == 1
+
+
+@pytest.mark.parametrize("ending", [".gone", "/below"])
 def test_what_cannot_be_fetched_is_a_sentence(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    packed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, ending: str
 ) -> None:
     pin(monkeypatch, tmp_path, f"{'0' * 64}  lab.tar.xz\n")
-    assert run_command(["cache", "import", f"{address}.gone"]) == 2
-    assert "cannot be fetched: File not found. Nothing was imported." in capsys.readouterr().err
+    for source in (address, packed.as_uri()):
+        assert run_command(["cache", "import", f"{source}{ending}"]) == 2
+        said = capsys.readouterr().err
+        assert "cannot be fetched: " in said
+        assert said.rstrip().endswith("Nothing was imported.")
+
+
+@pytest.mark.parametrize(
+    "source", ["gone.tar.xz", "ftp://127.0.0.1/lab.tar.xz", "https:", ".", "file://elsewhere/x", "http://[x"]
+)
+def test_what_is_neither_a_file_nor_an_address_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["cache", "import", source, "--sha256", "0" * 64]) == 2
+    assert f"orch: {source} " in capsys.readouterr().err
+
+
+def test_an_export_replaces_nothing(packed: Path, capsys: Output) -> None:
+    for target, why in (
+        (packed, "already exists"),
+        (packed.parent, "is not the name of a file"),
+        (packed.parent / "gone" / "lab.tar.xz", "is not the name of a file"),
+    ):
+        assert run_command(["cache", "export", str(target)]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_the_pins_of_the_checkout_can_be_read_and_a_bad_line_is_told_with_its_place(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from orchestrator.analysis.claims.possible import possible
 from orchestrator.analysis.claims.standing import Facts
 from orchestrator.cli import run as run_module
 from orchestrator.cli.app import run_command
-from orchestrator.paths import EXPERIMENTS
+from orchestrator.paths import EXPERIMENTS, TESTBEDS
 from orchestrator.plan import lab_capabilities, make_plan, virtual_lab_capabilities
 from orchestrator.run.campaign import Summary
 from orchestrator.spec import load_experiment
@@ -161,6 +161,12 @@ def test_a_testbed_that_is_not_here_has_to_be_named(
     measured = measuring(monkeypatch, tmp_path / "after")
     assert run_command(["rerun", str(before)]) == 2
     assert "name your testbed with --testbed" in capsys.readouterr().err
+    beside = {"spec": {**meta["spec"], "testbed": "rack.yaml"}}
+    (before / "run.json").write_text(json.dumps(meta | beside))
+    monkeypatch.chdir(tmp_path)
+    Path("rack.yaml").write_text((TESTBEDS / "lab.yaml").read_text())  # another one, perhaps
+    assert run_command(["rerun", str(before)]) == 2
+    assert "whose file rack.yaml was beside the spec" in capsys.readouterr().err
     assert measured.request is None
 
 

@@ -302,6 +302,25 @@ def test_mistakes_in_the_files_of_a_pool_are_told_with_theirs(tmp_path: Path) ->
     assert "Did you mean roles?" in message
 
 
+def test_a_testbed_file_is_relative_to_the_spec_and_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "idea").mkdir()
+    spec, bed = tmp_path / "idea" / "spec.yaml", tmp_path / "idea" / "bed.yaml"
+    spec.write_text("experiment: x\ntestbed: bed.yaml\n" + GOOD.partition("\n")[2])
+    with pytest.raises(SpecError) as caught:
+        check_file(spec)
+    assert "spec.yaml:2:10: There is no file bed.yaml" in str(caught.value)
+    bed.write_text(TESTBED)
+    monkeypatch.chdir(tmp_path)
+    assert "is a valid spec" in check_file("idea/spec.yaml")
+    assert load_experiment("idea/spec.yaml").testbed_name_or_path == "idea/bed.yaml"
+    bed.write_text(TESTBED.replace("roles", "rolls"))
+    with pytest.raises(SpecError) as caught:
+        check_file(spec)
+    assert "bed.yaml:" in str(caught.value)
+    bed.rename(tmp_path / "bed.yaml")  # the current folder comes second
+    assert load_experiment("idea/spec.yaml").testbed_name_or_path == "bed.yaml"
+
+
 def test_unknown_testbed() -> None:
     with pytest.raises(UserError, match="Did you mean lab"):
         load_testbed("labb")

@@ -17,11 +17,11 @@ from typing import Any
 from orchestrator import cache
 from orchestrator.commands import environment_of_tools
 from orchestrator.errors import UserError
+from orchestrator.hashing import sha256_of
 from orchestrator.listing import files_below
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
 from orchestrator.store.files import to_json
-from orchestrator.testbed.uml.prebuilt import digest_of
 
 LIMIT_BYTES = 60 * 2**20
 _LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
@@ -38,7 +38,7 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
         folder = Path(name)
         members = [file for product in products for file in _files(product)]
-        manifest = {str(file.relative_to(root)): digest_of(file) for file in members}
+        manifest = {str(file.relative_to(root)): sha256_of(file) for file in members}
         (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}), encoding="utf-8")
         (folder / "members").write_text("".join(f"{name}\n" for name in manifest))
         packed = folder / "archive"
@@ -98,7 +98,7 @@ def _verify(folder: Path, source: Path) -> None:
     if present != set(files):
         raise UserError(f"{source} does not have the files that its manifest lists; it was not imported.")
     for name, digest in files.items():
-        if digest_of(folder / name) != digest:
+        if sha256_of(folder / name) != digest:
             raise UserError(f"{source} is damaged: {name} is not what the manifest says; it was not imported.")
 
 
