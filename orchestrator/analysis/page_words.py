@@ -144,7 +144,7 @@ def commands_again(meta: Mapping[str, Any], path: Path) -> list[str]:
     testbed = (meta.get("arguments") or {}).get("testbed")
     words += ["--testbed", str(testbed)] if testbed else []
     beside = str((meta.get("spec") or {}).get("testbed") or "")
-    on = f" --testbed {as_argument(Path(beside))}" if not testbed and is_file_name(beside) else ""
+    on = f" --testbed {as_argument(beside)}" if not testbed and is_file_name(beside) else ""
     inside = path.resolve().is_relative_to(CHECKOUT)
     run = as_argument(path.resolve().relative_to(CHECKOUT)) if inside else "RUN"
     known = (EXPERIMENTS / f"{meta.get('experiment')}.yaml").is_file()
