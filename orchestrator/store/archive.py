@@ -6,6 +6,7 @@ executed, and an archive that would fill the disk is refused before it is unpack
 """
 
 import atexit
+import codecs
 import contextlib
 import functools
 import hashlib
@@ -34,8 +35,7 @@ _HELD_BACK_BYTES = 256 * 2**20  # disk space to leave for other programs
 _PIECE_BYTES = 2**20
 _LONGEST_NAME_BYTES = 200  # for a folder's name; its temporary name is longer
 
-# The first bytes of other archives.
-_OTHER_KINDS = {
+_OTHER_KINDS = {  # by their first bytes
     b"\x1f\x8b": "compressed by gzip",
     b"BZh": "compressed by bzip2",
     b"\xfd7zXZ\0": "compressed by xz",
@@ -120,8 +120,6 @@ def unpack(archive: Path, folder: Path) -> None:
 def _unpack(archive: Path, folder: Path) -> None:
     if other := _other_kind(archive):
         raise UserError(f"{archive} is {other}, and orch reads zip archives. Unpack it, and name the run's folder.")
-    damaged = f"{archive} is damaged or cut off, or is no zip archive"
-    remedy = "Get it again, and compare its checksum with the one where it was published."
     try:
         with zipfile.ZipFile(archive) as packed:
             files = [member for member in packed.infolist() if not _is_folder(member)]
@@ -133,7 +131,10 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check(archive, members, folder)
             sums = {name: _extract(packed, member, folder / name) for name, member in members.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, UnicodeError) as error:
-        raise UserError(f"{damaged} ({error}). {remedy}") from error
+        raise UserError(
+            f"{archive} is damaged or cut off, or is no zip archive ({error}). Get it again, and compare its checksum "
+            "with the one where it was published."
+        ) from error
     except (NotImplementedError, RuntimeError) as error:  # another compression, or a password
         raise UserError(f"{archive} cannot be unpacked ({error}). Ask for one that `orch export` made.") from error
     _compare(archive, folder, sums)
@@ -151,8 +152,7 @@ def _other_kind(file: Path) -> str | None:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name with single slashes, for which some Windows programs write backslashes, and without
-    ``./``."""
+    """Return a member's name without ``./``, and with single slashes where some Windows programs write backslashes."""
     return str(PurePosixPath(member.filename.replace("\\", "/")))
 
 
@@ -173,8 +173,7 @@ def _check(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) 
                 f"{refused}: its member {member.filename!r} is encrypted. Unpack it with its password, and name the "
                 "folder."
             )
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise UserError(f"{refused}: its member {member.filename!r} is not a regular file. Do not trust it.")
     size = sum(member.file_size for member in members.values())
     if len(members) > _MOST_FILES or size > _SMALL_BYTES + _MOST_GROWTH * archive.stat().st_size:
@@ -282,7 +281,9 @@ def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
     Raises UserError, with the line's number, if a line has none of these formats.
     """
     found = {}
-    for number, line in enumerate(data.decode("utf-8-sig", errors="surrogateescape").split("\n"), 1):
+    in_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
+    text = data.decode("utf-16", "replace") if in_utf_16 else data.decode("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue

@@ -14,7 +14,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 from orchestrator.errors import UserError
-from orchestrator.listing import entries
+from orchestrator.listing import entries, files_below
 from orchestrator.store import shape
 from orchestrator.store.archive import TRIALS, open_archive, say_if_changed
 from orchestrator.store.shape import ATTEMPT, RUN, SCHEMA, misfit
@@ -48,8 +48,15 @@ def runs_below(folder: Path) -> list[Path]:
         ) from error
 
 
+def _runs_anywhere(folder: Path) -> list[Path]:
+    """Return the runs at the least depth at which a folder has any: an archiver may keep all folders of a path."""
+    runs = [file.parent for file in files_below(folder) if file.name == "run.json"]
+    least = min((len(run.parts) for run in runs), default=0)
+    return [run for run in runs if len(run.parts) == least]
+
+
 def find_run(path: Path) -> Path:
-    """Return the directory of the run at a path: the path itself, or the newest run below it.
+    """Return the directory of the run at a path: the path itself, or the newest run below, in an archive at any depth.
 
     An archive is unpacked into a private folder that is removed when this process ends. If a measurement in a folder
     differs from the checksums that came with it, standard error says so. Raises UserError if there is no run.
@@ -60,11 +67,15 @@ def find_run(path: Path) -> Path:
     folder = open_archive(path) if packed else path
     if is_run(folder):
         found = folder
-    elif below := runs_below(folder) if folder.is_dir() else []:
+    elif below := _runs_anywhere(folder) if packed else runs_below(folder) if folder.is_dir() else []:
         found = newest_first(below)[0]
+    elif packed:
+        inner = ", ".join(str(file.relative_to(folder)) for file in files_below(folder) if is_zipfile(file))
+        what = f"it holds {inner}. Unpack it, and name what is inside" if inner else "it has no run.json"
+        raise UserError(f"{path} has no run: {what}.")
     else:
         raise UserError(
-            f"{path} is not a run directory: there is no run.json there or below. "
+            f"{path} is not a run directory: there is no run.json in it, nor one or two folders below. "
             "Runs are in results/EXPERIMENT/RUN-ID."
         )
     found = found.resolve()

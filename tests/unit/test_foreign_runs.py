@@ -319,6 +319,29 @@ def test_every_form_of_a_list_of_checksums_is_read(exported: dict[str, bytes], t
         find_run(packed(tmp_path / "b.zip", {**members, "run.json": b"{}"}))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_of_checksums_in_an_encoding_of_windows_is_read(encoding: str) -> None:
+    assert read_sums(f"{EMPTY} *ä\r\n".encode(encoding), "SUMS") == {"ä": EMPTY}
+
+
+def test_a_run_is_found_at_any_depth_of_an_archive(exported: dict[str, bytes], tmp_path: Path) -> None:
+    inner = {"home/ann/results/of/mine/run/" + name: data for name, data in exported.items()}
+    inner["home/ann/results/of/mine/run/inputs/old/run.json"] = b"{}"
+    found = find_run(packed(tmp_path / "a.zip", inner))
+    assert found.name == "run"
+    assert checksums_of(found, tmp_path / "a.zip") == "match"
+    changed = {**inner, next(name for name in inner if name.endswith("attempt.json")): b"{}"}
+    with pytest.raises(UserError, match=r"run/trials/.* is not as it was exported"):
+        find_run(packed(tmp_path / "b.zip", changed))
+
+
+def test_what_an_archive_without_a_run_has_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.zip has no run: it has no run\.json"):
+        find_run(packed(tmp_path / "a.zip", {"x": b""}))
+    with pytest.raises(UserError, match=r"b\.zip has no run: it holds record/a\.zip\. Unpack it"):
+        find_run(packed(tmp_path / "b.zip", {"record/a.zip": (tmp_path / "a.zip").read_bytes()}))
+
+
 def test_an_escaped_name_and_a_line_that_is_no_checksum() -> None:
     digest = "ab" * 32
     assert read_sums(f"\\{digest}  a\\\\b\\nc\n".encode(), "SUMS") == {"a\\b\nc": digest}

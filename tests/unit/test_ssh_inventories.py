@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.spec import load_testbed
-from orchestrator.testbed.ssh.inventory import read_inventory
+from orchestrator.testbed.ssh.inventory import reach, read_inventory
 from orchestrator.testbed.ssh.route import Route, routes
 from orchestrator.testbed.ssh.schema import SshTestbed
 
@@ -126,10 +127,29 @@ def test_a_vault_without_its_password_is_told_and_nobody_is_asked(
     (folder / "empty.cfg").touch()
     monkeypatch.setenv("ANSIBLE_CONFIG", str(folder / "empty.cfg"))
     monkeypatch.setenv("ANSIBLE_ASK_VAULT_PASS", "True")
-    with pytest.raises(UserError, match=r"Ansible cannot read the inventory .*vault"):
+    with pytest.raises(UserError, match=r"Ansible cannot read the inventory .*vault.* nothing asks for it"):
         read_inventory(folder / "inventory")
-    monkeypatch.setenv("ANSIBLE_CONFIG", "/dev/null")
-    with pytest.raises(UserError, match=r"Ansible cannot read .*Unsupported configuration file extension"):
+    alone = folder / "alone.yaml"
+    inline = (folder / "inventory" / "group_vars" / "all" / "inline.yml").read_text()
+    alone.write_text("all:\n  hosts:\n    left:\n" + textwrap.indent(inline, " " * 6))
+    with pytest.raises(UserError, match=r"host left: ansible_ssh_private_key_file: .*ANSIBLE_VAULT_PASSWORD_FILE"):
+        reach("alone.yaml", "left", read_inventory(alone)["left"])
+    monkeypatch.setenv("ANSIBLE_VAULT_IDENTITY_LIST", "me@prompt")
+    with pytest.raises(UserError, match=r"prompt for \(me\) Name the file with the vault's password"):
+        read_inventory(alone)
+
+
+CONFIGURATIONS = {
+    "/dev/null": "Unsupported configuration file extension",
+    "cut-off.cfg": r"Error: .*cut-off\.cfg.*\[defaults",
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_why_ansible_refuses_a_configuration_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (folder / "cut-off.cfg").write_text("[defaults\nremote_user = ann\n")
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(folder / name))
+    with pytest.raises(UserError, match=f"Ansible cannot read .*{CONFIGURATIONS[name]}"):
         read_inventory(folder / "inventory")
 
 

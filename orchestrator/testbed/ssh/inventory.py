@@ -17,9 +17,12 @@ from orchestrator.errors import UserError
 
 _ASK = Path(__file__).with_name("ask_ansible.py")
 _TIMEOUT_S = 120
+_OF_VAULTS = ("vault secrets", "on prompt for")  # in Ansible's messages on a vault whose password it does not have
 _NAME_THE_PASSWORD = (
-    "Name the file with its password in ANSIBLE_VAULT_PASSWORD_FILE or ansible.cfg: nothing asks for it."
+    " Name the file with the vault's password in ANSIBLE_VAULT_PASSWORD_FILE or ansible.cfg: nothing asks for it."
 )
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")  # with which Python ends Ansible
+_MOST_WORDS = 400
 _SSH = ("ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 _UNPARSED = "No inventory was parsed"
@@ -85,15 +88,25 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:
             raise UserError(f"The inventory {file} cannot be read: {error}.") from error
     if found is None:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        said = next((line for line in lines if line.startswith(("[ERROR]", "ERROR"))), lines[-1])[:400]
+        said = _error_in(done.stderr)
         if _UNPARSED in said:
             said = _why_unparsed(done.stderr) or said
-        hint = f" {_NAME_THE_PASSWORD}" if "vault secrets" in said else ""
-        raise UserError(f"Ansible cannot read the inventory {file}: {said}{hint}")
+        raise UserError(f"Ansible cannot read the inventory {file}: {said}{_remedy(said)}")
     for source in dict.fromkeys(_LEFT_OUT.findall(done.stderr)):
         print(f"orch: Ansible leaves out a part of the inventory: it cannot parse {source}.", file=sys.stderr)
     return {name: found[name] for name in sorted(found)}
+
+
+def _error_in(said: str) -> str:
+    """Return the error among Ansible's messages, in one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
+    marked = next((line for line in lines if line.startswith(("[ERROR]", "ERROR"))), None)
+    begin = max((number for number, line in enumerate(lines) if _EXCEPTION.match(line)), default=-1)
+    return (marked or " ".join(lines[begin:]))[:_MOST_WORDS]
+
+
+def _remedy(said: str) -> str:
+    return _NAME_THE_PASSWORD if any(words in said for words in _OF_VAULTS) else ""
 
 
 def _why_unparsed(said: str) -> str:
@@ -114,7 +127,7 @@ def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
     """
     where = f"The inventory {inventory}, host {host}"
     if "error" in found:
-        raise UserError(f"{where}: {found['error']}")
+        raise UserError(f"{where}: {found['error']}{_remedy(found['error'])}")
     connection = str(found.get("connection", "ssh"))
     if connection not in _SSH:
         raise UserError(f"The inventory reaches {host} by {connection}; a testbed's hosts are reached by ssh.")
