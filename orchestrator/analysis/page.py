@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
+from orchestrator.analysis import page_words
 from orchestrator.analysis.baselines import baselines_of
 from orchestrator.analysis.cells import cells, efficiencies, ratios
 from orchestrator.analysis.claims import asks_for_claims, own_claims_file
@@ -34,19 +35,6 @@ from orchestrator.analysis.limits.explain import WAITING
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.noise_floor import noise_floor
 from orchestrator.analysis.packets import GOALS, packet_cells
-from orchestrator.analysis.page_words import (
-    commands_again,
-    compared,
-    crypto,
-    described,
-    duration_in_words,
-    kpps,
-    percent,
-    share_in_percent,
-    took,
-    traffic_in_words,
-    whole,
-)
 from orchestrator.analysis.profiles.files import FOLDER, file_stem
 from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.profiles.remarks import stage_remarks
@@ -104,10 +92,9 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         loader=FileSystemLoader(_TEMPLATE.parent),
         bytecode_cache=_compiled(),
     )
-    environment.filters |= {"kpps": kpps, "number": number, "percent": percent, "count_of": count}
     quantity = run.quantity
+    environment.filters |= page_words.FILTERS
     environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
-    environment.filters |= {"share": share_in_percent, "duration": duration_in_words, "whole": whole}
     template = environment.get_template(_TEMPLATE.name)
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
@@ -133,12 +120,12 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         asks_for_claims=asks_for_claims(run),
         own_claims=own_claims_file(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
-        compared=compared(run),
-        described={name: described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
-        traffic=traffic_in_words(meta),
-        again=commands_again(meta, run.path),
+        compared=page_words.compared(run),
+        described={name: page_words.described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
+        traffic=page_words.traffic_in_words(meta),
+        again=page_words.commands_again(meta, run.path),
         counts=run.counts(),
-        took=took(meta),
+        took=page_words.took(meta),
         cells=[] if run.counts_packets else cells(run).to_dict("records"),
         packets=packet_cells(run).to_dict("records") if run.counts_packets else [],
         goals={name: what for name, (_, _, what) in GOALS.items()},
@@ -175,7 +162,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         stopping=_stopping(read_stopping(run.path)),
         limits=(meta.get("spec") or {}).get("limits") or {},
         realtime=realtime_note(run.trials),
-        crypto=crypto(run.trials),
+        crypto=page_words.crypto(run.trials),
         computer=(meta.get("environment") or {}).get("computer") or {},
         time=run.virtual_time,
         time_notes=run.virtual_time.notes[1:] if run.virtual_time else [],

@@ -3,11 +3,14 @@
 
 import functools
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures.captions import count
@@ -197,3 +200,33 @@ def whole(number: float | None) -> str:
 def duration_in_words(seconds: float | None) -> str:
     """Return a duration with its unit; a dash for a missing one."""
     return "-" if seconds is None or math.isnan(seconds) else duration(seconds)
+
+
+def limit(value: Any, seconds: bool) -> str:
+    """Return the value of a limit, as specs have it: a time or a share in percent; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return duration(value) if seconds else f"{value * 100:.6g} %"
+
+
+def recorded(value: Any) -> str:
+    """Return a value that was recorded about a computer, as text."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {recorded(one)}" for name, one in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(recorded, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not readable here" if value is None else str(value)
+
+
+def coded(text: str) -> Markup:
+    """Return a text for HTML in which what is between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+# The filters of the page's template.
+FILTERS = {
+    **{"number": number, "count_of": count, "kpps": kpps, "percent": percent, "share": share_in_percent},
+    **{"whole": whole, "duration": duration_in_words, "limit": limit, "recorded": recorded, "coded": coded},
+}

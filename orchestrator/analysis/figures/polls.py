@@ -35,7 +35,7 @@ def where_polls_ran(run: Run) -> Drawing:
     if frame.empty:
         why = f"none of the {len(traced)} trials that record polls is ok."
         if traced.empty:
-            why = "no trial recorded polls; `trace: polls` in a spec asks for that."
+            why = "no trial recorded polls; `probes: {polls: trial}` in a spec asks for that."
         return parts.nothing(run, NAME, TITLE, why)
     frame = frame[frame["cores"] == frame["cores"].max()]
     frame = frame[frame["tunnels"] == frame["tunnels"].max()]

@@ -70,7 +70,10 @@ def published(run: Run) -> Drawing:
         captions.loss_note(run.planned, run.invalid, drawn=False),
         *captions.context_notes(run),
     ]
-    sources = sorted({f"{v.claim}: {v.source}" for v, _ in measured})
+    claims_of: dict[str, dict[str, None]] = {}
+    for verdict, _ in measured:
+        claims_of.setdefault(verdict.source, {})[verdict.claim] = None
+    sources = [f"{', '.join(claims)}: {source}" for source, claims in claims_of.items()]
     notes = [note for note in [*face, "Published values from:", "; ".join(sources) + "."] if note]
     by_name = {str(key): value for key, value in values_of(run, run.measured).items()}
     with mpl.rc_context(STYLE):

@@ -265,7 +265,7 @@ def _nothing(load: Load) -> Limit:
     if load.key.tunnels == 1 and not load.shared:
         more = "One tunnel was open: stages that wait for each other leave CPUs idle without any of them being full."
         return Limit(SERIAL, "", PROBABLY, (*told, more), "more tunnels, as many as there are cores")
-    lifted = "unknown: look at how the stages wait for each other (trace: polls), at windows and at loss"
+    lifted = "unknown: look at how the stages wait for each other (the probe polls), at windows and at loss"
     if load.packets is not None:
         lifted = "unknown: look at where packets are lost, and at what the CPUs run (the probe profile)"
     return Limit(NONE, "", PROBABLY, told, lifted)
