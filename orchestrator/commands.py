@@ -10,12 +10,13 @@ from pathlib import Path
 
 from orchestrator.errors import TestbedError
 
-# Of the caller's environment: what make, the kernel's build, tar, xz and patch take as options. What is built has to
-# depend on nothing but what its key in the cache is made of.
+# Of the caller's environment: options of make, the kernel's build, compilers, shells, Perl, tar, xz and patch. Modules
+# of clusters set some. What is built has to depend on nothing but what its key in the cache is made of.
 _OPTIONS_OF_TOOLS = re.compile(
     r"(GNU)?MAKE(FLAGS|FILES|LEVEL|OVERRIDES)|MFLAGS|ARCH|SUBARCH|CROSS_COMPILE|LLVM(_IAS)?|LOCALVERSION"
     r"|(KBUILD|KCONFIG|INSTALL)_\w+|K(C|CPP|A|RUST)FLAGS|HOST(C|CXX|LD|RUST)FLAGS|HOSTLDLIBS|USER(C|LD)FLAGS"
-    r"|(C|A|LD|RUST)FLAGS_\w+|TAR_OPTIONS|XZ_(OPT|DEFAULTS)|(PATCH_)?VERSION_CONTROL|PATCH_GET|POSIXLY_CORRECT"
+    r"|(C|A|LD|RUST)FLAGS_\w+|CPATH|(C|CPLUS|OBJC)_INCLUDE_PATH|(LIBRARY|COMPILER)_PATH|GCC_EXEC_PREFIX"
+    r"|BASH_ENV|ENV|CDPATH|SHELLOPTS|BASHOPTS|PERL5(LIB|OPT)|TAR_OPTIONS|XZ_(OPT|DEFAULTS)|(PATCH_)?VERSION_CONTROL|PATCH_GET|POSIXLY_CORRECT"
 )
 
 

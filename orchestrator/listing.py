@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.paths import is_utf_8
+
 
 def entries(folder: Path | str) -> list["os.DirEntry[str]"]:
     """Return the entries of a folder, sorted by name. Raises OSError if it cannot be read."""
@@ -49,7 +51,6 @@ def named_files_below(folder: Path) -> list[Path]:
     text."""
     files = files_below(folder)
     for file in files:
-        name = str(file.relative_to(folder))
-        if os.fsencode(name) != name.encode(errors="ignore"):
+        if not is_utf_8(file.relative_to(folder)):
             raise OSError(errno.EILSEQ, "its name is not UTF-8", str(file))
     return files

@@ -35,6 +35,14 @@ def as_argument(path: Path | str) -> str:
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
+def is_utf_8(path: Path | str) -> bool:
+    """Return whether a path is text in UTF-8, so that a file can record it; the system allows any bytes."""
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _home() -> Path:
     """Return the user's home folder. Raises UserError if it is unknown, as for a user id without a name."""
     if not os.path.isabs(told := os.environ.get("HOME", "/")):

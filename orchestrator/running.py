@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.dependencies import refuse_without_packages
 from orchestrator.errors import TestbedError, UserError, refusal
-from orchestrator.paths import RESULTS, as_argument
+from orchestrator.paths import RESULTS, as_argument, is_utf_8
 from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sentence
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def measure(request: Request, displays: Displays) -> "Summary":
         refuse_without_packages()
     chosen_order = str(request.order or before.get("order") or "random")
     arguments = {"testbed": request.testbed or before.get("testbed"), "order": chosen_order}
+    if arguments["testbed"] and not is_utf_8(arguments["testbed"]):
+        raise UserError(f"The path {arguments['testbed']!r} is not UTF-8, so that no run can record it. Rename it.")
     bed, why = _testbed(arguments["testbed"] or experiment.testbed_name_or_path, displays)
     if why:
         arguments["testbed"] = bed.testbed  # resumed on this one, whatever would be chosen then

@@ -49,6 +49,8 @@ def rerun(
 
     before = load(chosen_run(run))
     meta = before.meta
+    if not meta.get("spec_text"):
+        raise UserError(f"{before.path / 'run.json'} does not have the text of the run's spec. Restore it from a copy.")
     arguments = meta.get("arguments") or {}
     overrides = [str(text) for text in meta.get("overrides") or ()]
     inputs = inputs_folder(before)

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, refusal
 from orchestrator.store import find_run, is_run
 
 
@@ -38,9 +38,8 @@ def _copy(run: Path, folder: Path) -> Path:
             shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(".*"))
             temporary.rename(folder)
         except OSError as error:
-            raise UserError(
-                f"Cannot write {folder}: {error.strerror or error}. Name another folder with --output."
-            ) from error
+            why = refusal(error) or f"{error.strerror or error}."
+            raise UserError(f"Cannot write {folder}: {why} `--output` names another folder.") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     elif not _same(run, folder):

@@ -152,7 +152,12 @@ def _check_name(path: Path, name: str) -> None:
 
 
 def _refuse_lost(run: Path, files: Collection[str]) -> None:
-    """Raise UserError if an attempt that was stored, as the journal records, is not among the files."""
+    """Raise UserError if an attempt that was stored, as the journal records, is not among the files, or the journal."""
+    if JOURNAL not in files:
+        raise UserError(
+            f"{run} was not exported: it has no {JOURNAL}, which says what was stored. Restore it from a copy of the "
+            "run; or create an empty one if it is lost, and say so where you publish the run."
+        )
     stored: dict[str, None] = {}
     for event in read_journal(run):
         match event:

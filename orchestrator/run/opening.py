@@ -88,12 +88,13 @@ def _resume(
         )
     if "sessions" not in before:
         raise UserError(f"{folder.path} was made by an older version and cannot be resumed. Start a new run.")
-    if not spec_changed(before, described):
-        # Keep the original plan: if the testbed can do less by now, cells fail instead of vanishing.
-        plan = Plan.from_json(before["plan"], traffic)
-        described["plan"] = before["plan"]
-        described["testbed"]["max_cores"] = before["testbed"]["max_cores"]
-    changes = changes_between(before, described)
+    try:
+        plan, sessions, changes = _as_begun(before, described, plan, traffic)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{folder.path / 'run.json'} cannot be read as that of a run to resume ({type(error).__name__}: {error}). "
+            "Restore it from a copy of the run."
+        ) from error
     decision = on_change(changes) if changes else None
     if decision == "abort":
         listed = "\n".join(f"  {change}" for change in changes)
@@ -101,9 +102,6 @@ def _resume(
             f"Since {folder.path} was begun, something has changed:\n{listed}\nNothing was done. Use --on-change keep "
             "to keep what was measured, or --on-change rerun to measure again what a change concerns."
         )
-    sessions = [dict(session) for session in before["sessions"]]
-    if sessions[-1]["state"] == "running":
-        sessions[-1]["state"] = "killed"
     session: dict[str, Any] = {"session": len(sessions) + 1, "started_at": now(), "ended_at": None, "state": "running"}
     if changes:
         session |= {"changes": [asdict(change) for change in changes], "on_change": decision}
@@ -119,6 +117,21 @@ def _resume(
     counted = as_counted(attempts, folder.description)
     folder.journal("run-resumed", session=session["session"], attempts=len(counted), on_change=decision)
     return plan, Ledger(counted)
+
+
+def _as_begun(
+    before: Mapping[str, Any], described: dict[str, Any], plan: Plan, traffic: Traffic
+) -> tuple[Plan, list[dict[str, Any]], list[Change]]:
+    """Return the plan to carry out, the earlier sessions, and what has changed. ``described`` is completed."""
+    if not spec_changed(before, described):
+        # Keep the original plan: if the testbed can do less by now, cells fail instead of vanishing.
+        plan = Plan.from_json(before["plan"], traffic)
+        described["plan"] = before["plan"]
+        described["testbed"]["max_cores"] = before["testbed"]["max_cores"]
+    sessions = [dict(session) for session in before["sessions"]]
+    if sessions[-1]["state"] == "running":
+        sessions[-1]["state"] = "killed"
+    return plan, sessions, changes_between(before, described)
 
 
 def _repeats(concerned: Sequence[Change]) -> dict[str, Any]:

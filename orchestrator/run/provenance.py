@@ -46,7 +46,8 @@ def _git(*arguments: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["git", "-C", CHECKOUT, *arguments],
+            # The checkout may be another user's, as with sudo or in a container; this program executes its code anyway.
+            ["git", "-c", "safe.directory=*", "-C", CHECKOUT, *arguments],
             capture_output=True,
             text=True,
             errors="replace",

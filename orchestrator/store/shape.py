@@ -125,9 +125,12 @@ RUN = {
     "arguments": Maybe({"testbed": Maybe(str), "order": Maybe(str)}),
     "plan": {
         "topology": str,
-        "repetitions": Maybe({"min": int, "max": int, "width": Maybe(float)}),
+        "seed": Maybe(int),
+        "repetitions": Maybe(
+            {"min": int, "max": int, "width": Maybe(float), "boots": Maybe(int), "reference": Maybe(str)}
+        ),
         "left_out": Maybe([{"what": str, "reason": str}]),
-        "blocks": [{"index": Maybe(int), "cores": int, "trials": [_TRIAL]}],
+        "blocks": [{"index": Maybe(int), "cores": int, "boot": Maybe(int), "trials": [_TRIAL]}],
     },
     "variants": Maybe(
         Each({"description": Maybe(str), "build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})

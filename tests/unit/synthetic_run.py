@@ -104,9 +104,9 @@ def write_run(
                 _write_attempt(path, trial, attempt, status, bps, realtime, rng, searched, virtual)
         blocks.append({"index": index, "cores": count, "trials": trials})
     _write(path / "run.json", _description(run_id, rounds, blocks, variants, topology, provider, emulated, virtual))
-    if virtual:
-        started = [{"at": "", "event": "prepared", **_control(block["index"], block["cores"], rng)} for block in blocks]
-        (path / "journal.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in started), encoding="utf-8")
+    timed = blocks if virtual else []
+    started = [{"at": "", "event": "prepared", **_control(block["index"], block["cores"], rng)} for block in timed]
+    (path / "journal.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in started), encoding="utf-8")
     return path
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -137,3 +138,21 @@ def test_an_archive_is_replaced_only_when_asked(runs: Path, tmp_path: Path, caps
     assert "already exists" in capsys.readouterr().err
     assert run_command(["export", str(run), "--output", str(archive), "--force"]) == 0
     assert archive.read_bytes()[:2] == b"PK"
+
+
+def test_a_run_that_cannot_be_copied_is_a_sentence(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = find_run(runs)
+    os.mkfifo(run / "pipe")
+    assert run_command(["report", str(run), "--output", str(tmp_path / "copy")]) == 2
+    assert re.search(r"/pipe cannot be copied: .*is a named pipe.* `--output` names another", capsys.readouterr().err)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_run_without_the_text_of_its_spec_is_not_repeated(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = find_run(runs)
+    meta = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({name: value for name, value in meta.items() if name != "spec_text"}))
+    assert run_command(["rerun", str(run), "--yes"]) == 2
+    assert "run.json does not have the text of the run's spec" in capsys.readouterr().err

@@ -24,6 +24,19 @@ def test_a_build_is_the_same_below_another_make(tmp_path: Path, monkeypatch: pyt
     assert not any("warning" in line for line in said)
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_what_is_compiled_and_scripted_is_the_tool_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.h").write_text("#error mine\n")
+    (tmp_path / "a.c").write_text("#if __has_include(<mine.h>)\n#error mine\n#endif\nint main(void) { return 0; }\n")
+    (tmp_path / "rc").write_text("exit 7\n")
+    for name in ("CPATH", "C_INCLUDE_PATH"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("BASH_ENV", str(tmp_path / "rc"))
+    compiled = f"cc -c -o {tmp_path}/a.o {tmp_path}/a.c"
+    run_logged(["bash", "-c", compiled], tmp_path / "log", what="Building")
+    assert (tmp_path / "a.o").exists()
+
+
 def test_an_archiver_packs_what_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("content")
     monkeypatch.setenv("TAR_OPTIONS", "--exclude=file")

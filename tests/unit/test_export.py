@@ -399,7 +399,7 @@ def test_other_files_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("no zip")
     with pytest.raises(UserError, match="damaged or cut off, or is no zip archive"):
         find_run(tmp_path / "a.zip")
-    with pytest.raises(UserError, match=r"b\.zip is not a run directory"):
+    with pytest.raises(UserError, match=r"b\.zip has no run: it has no run\.json"):
         find_run(zip_of(tmp_path / "b.zip", {"x": b"y"}))
 
 

@@ -99,6 +99,14 @@ def test_what_was_stored_and_is_gone_is_named_and_no_archive_is_written(run: Pat
     assert not (tmp_path / "a.zip").exists()
 
 
+def test_without_its_journal_nothing_tells_what_a_run_has_lost(run: Path, tmp_path: Path) -> None:
+    (run / "journal.jsonl").unlink()
+    with pytest.raises(UserError, match=r"not exported: it has no journal\.jsonl, which says what was stored"):
+        export_run(run, tmp_path / "a.zip")
+    (run / "journal.jsonl").touch()
+    assert export_run(run, tmp_path / "a.zip").files
+
+
 @pytest.mark.parametrize("which", ["trials", "trials/*"])
 def test_attempts_that_cannot_be_read_do_not_count_as_missing(
     run: Path, monkeypatch: pytest.MonkeyPatch, which: str
@@ -196,7 +204,7 @@ def test_a_list_of_checksums_that_leaves_out_the_run_proves_nothing(
 
 
 @pytest.mark.parametrize("prefix", ["", "mine/"])
-@pytest.mark.parametrize("name", ["trials/{trial}/2/attempt.json", "trials/made-up/1/attempt.json", "journal.jsonl"])
+@pytest.mark.parametrize("name", ["trials/{trial}/2/attempt.json", "trials/made-up/1/attempt.json", "stopping.json"])
 def test_a_measurement_that_was_added_is_found(
     exported: dict[str, bytes], tmp_path: Path, prefix: str, name: str
 ) -> None:

@@ -75,6 +75,14 @@ def test_the_repository_is_the_checkout_s_whatever_git_s_variables_say(
     assert before["commit"]
 
 
+def test_a_checkout_of_another_user_has_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = provenance.source_identity()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    doubted = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert "dubious ownership" in doubted.stderr
+    assert provenance.source_identity() == before
+
+
 def test_a_checkout_in_the_folder_of_a_repository_without_it_has_no_commit(checkout: Path) -> None:
     (checkout / ".gitignore").write_text("*\n")
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A spec that is edited before --resume: changes in what it measures make other trials, or concern all attempts."""
 
+import json
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.errors import UserError
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.spec import load_experiment
 from orchestrator.store.changes import changes_between, spec_changed
+from tests.unit.test_foreign_runs import OTHER_KINDS, places
+from tests.unit.test_run_campaign import Lab
 
 PACKETS = """\
 experiment: edited
@@ -118,3 +124,46 @@ def test_limits_concern_all_attempts_that_there_are(tmp_path: Path) -> None:
     after, new = described(tmp_path, STREAMS + "limits: {report_only: [drops]}\n")
     assert [change.concerns for change in changes_between(before, after)] == [None]
     assert old == new
+
+
+def resumed_with_damage(lab: Lab, number: int) -> list[str]:
+    """Resume a run repeatedly, each time with one value of its run.json removed or of another type, and return the
+    messages."""
+    begun = lab.run().path
+    content = json.loads((begun / "run.json").read_text())
+    rng = random.Random(16)
+    kinds = {tuple("#" if isinstance(key, int) else key for key in place): place for place in places(content)}
+    cases = [(place, other) for place in kinds.values() for other in ("removed", *range(len(OTHER_KINDS)))]
+    said = []
+    for place, other in rng.sample(cases, min(number, len(cases))):
+        damaged = json.loads(json.dumps(content))
+        inner = damaged
+        for key in place[:-1]:
+            inner = inner[key]
+        if isinstance(other, str):
+            del inner[place[-1]]
+        else:
+            inner[place[-1]] = OTHER_KINDS[other]
+        run = lab.folder / "damaged"
+        shutil.copytree(begun, run)
+        (run / "run.json").write_text(json.dumps(damaged))
+        try:
+            lab.run(resume=run, on_change="keep")
+        except UserError as error:
+            said.append(str(error))
+        except Exception as error:
+            raise AssertionError(f"{place} is {other}") from error
+        shutil.rmtree(run)
+    return said
+
+
+def test_a_run_that_was_damaged_is_resumed_or_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resumed_with_damage(Lab(tmp_path, monkeypatch), 15)
+
+
+@pytest.mark.full
+def test_a_run_that_was_damaged_anywhere_is_resumed_or_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = resumed_with_damage(Lab(tmp_path, monkeypatch), 400)
+    assert any("cannot be read as that of a run to resume" in text for text in said)

@@ -16,7 +16,7 @@ import orchestrator.run.home
 from orchestrator import running
 from orchestrator.bar import Bar
 from orchestrator.errors import TestbedError, UserError
-from orchestrator.paths import CHECKOUT, RESULTS
+from orchestrator.paths import CHECKOUT, RESULTS, TESTBEDS
 from orchestrator.running import Request
 from orchestrator.spec import load_experiment
 
@@ -96,6 +96,15 @@ def test_a_mistake_is_raised_as_on_the_command_line() -> None:
         orchestrator.run("exp/scalin.yaml")
     with pytest.raises(UserError, match=r"traffic\.duratoin"):
         orchestrator.run("exp/scaling.yaml", set={"traffic.duratoin": "3s"})
+
+
+def test_a_testbed_whose_path_no_run_can_record_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "refuse_without_packages", lambda: None)
+    bed = tmp_path / "b\udcff.yaml"
+    bed.write_bytes((TESTBEDS / "lab.yaml").read_bytes())
+    with pytest.raises(UserError, match=r"b\\udcff\.yaml' is not UTF-8, so that no run can record it"):
+        orchestrator.run(CHECKOUT / "experiments/scaling.yaml", testbed=str(bed), results=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [bed.name]
 
 
 def test_the_bar_counts_what_is_ok_and_says_what_is_not(capsys: pytest.CaptureFixture[str]) -> None:
