@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ _SCRIPTS_IN = (".", ".ci", "orchestrator", "kernel", "playbooks", "tests", "benc
 _SHELLS = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
 _LINES_SHOWN, _WIDTH_SHOWN = 60, 300  # of a failed stage's output; run the stage alone to see the rest
 _TOOLS = Path(sys.executable).parent
+PARALLEL = "not lab or beside"  # by the marks of pyproject.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,46 +48,59 @@ def shell_scripts(checkout: Path = CHECKOUT) -> list[str]:
 
 
 def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
-    """Yield all stages, quick ones first."""
+    """Yield all stages, the longest checks first."""
 
     def tool(name: str, *arguments: str) -> tuple[str, ...]:
         return (str(_TOOLS / name), *arguments)
 
-    yield Stage("ruff check", tool("ruff", "check", "--quiet", "--output-format=concise", "."))
-    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "--output-format=concise", "."))
-    yield Stage("shellcheck", tool("shellcheck", *shell_scripts()))
-    yield Stage("import-linter", tool("lint-imports"))
-    yield Stage("mypy", tool("mypy"))
-    # .site is what `mkdocs build` writes by itself; --strict makes a broken link an error.
-    yield Stage("documentation", tool("mkdocs", "build", "--strict", "--quiet"))
     if any(PLAYBOOKS.glob("*.yml")):
         yield Stage("ansible-lint", tool("ansible-lint", "--offline", "-q", "--nocolor", PLAYBOOKS.name))
+    # .site is what `mkdocs build` writes by itself; --strict makes a broken link an error.
+    yield Stage("documentation", tool("mkdocs", "build", "--strict", "--quiet"))
+    yield Stage("mypy", tool("mypy"))
+    yield Stage("shellcheck", tool("shellcheck", *shell_scripts()))
+    yield Stage("import-linter", tool("lint-imports"))
+    yield Stage("ruff check", tool("ruff", "check", "--quiet", "--output-format=concise", "."))
+    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "--output-format=concise", "."))
     extra = ["--full"] if full else []
     if pytest_arguments:
         yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
         return
     extra.append("--durations=20")  # of a whole run: candidates for speeding up
-    # Tests without the lab come first, on all cores. The lab needs the cores to itself.
-    yield Stage(
-        "unit tests", tool("pytest", *extra, "-n", "logical", "--dist", "loadfile", "tests/unit"), shows_output=True
-    )
-    yield Stage("lab tests", tool("pytest", *extra, "tests/lab"), shows_output=True)
+    # On all cores: tests that need neither the lab nor an idle computer, in the order in which they were collected.
+    on_all_cores = ("-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder")
+    yield Stage("parallel tests", tool("pytest", *extra, *on_all_cores, "-m", PARALLEL), shows_output=True)
+    yield Stage("serial tests", tool("pytest", *extra, "-m", f"not ({PARALLEL})", "tests/lab"), shows_output=True)
+
+
+def run_stages(wanted: Iterable[Stage]) -> list[str]:
+    """Run stages, those that show their output one at a time and after the others. Return the names of those that
+    failed."""
+    every = sorted(wanted, key=lambda stage: stage.shows_output)
+    at_once = [stage for stage in every if not stage.shows_output]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        passed = list(pool.map(run_stage, at_once))
+    passed += map(run_stage, every[len(at_once) :])
+    return [stage.name for stage, ok in zip(every, passed, strict=True) if not ok]
 
 
 def run_stage(stage: Stage) -> bool:
     """Run a stage, and print its outcome and duration. Standard input is closed. Return whether it passed."""
     if stage.shows_output:
         print(f"  {stage.name}", flush=True)
+    environment = {
+        **os.environ,
+        "NO_MKDOCS_2_WARNING": "1",
+        "PATH": f"{_TOOLS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+    # Tests start the program hundreds of times; without stored bytecode, each start compiles it.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.monotonic()
     try:
         done = subprocess.run(
             stage.command,
             cwd=CHECKOUT,
-            env={
-                **os.environ,
-                "NO_MKDOCS_2_WARNING": "1",
-                "PATH": f"{_TOOLS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            },
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=None if stage.shows_output else subprocess.PIPE,
             stderr=None if stage.shows_output else subprocess.STDOUT,
@@ -96,11 +111,12 @@ def run_stage(stage: Stage) -> bool:
             f"{error.filename} is missing: this environment was not created by the launcher. Start `./orch test`."
         ) from error
     passed = done.returncode == 0
-    print(f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s", flush=True)
+    said = [f"{'✓' if passed else '✗'} {stage.name:<14} {time.monotonic() - began:6.1f} s"]
     if not passed and done.stdout:
         lines = [line[:_WIDTH_SHOWN] for line in done.stdout.decode(errors="replace").rstrip().splitlines()]
         more = [f"… and {len(lines) - _LINES_SHOWN} lines more"] if len(lines) > _LINES_SHOWN else []
-        print("\n".join([*lines[:_LINES_SHOWN], *more]), flush=True)
+        said += [*lines[:_LINES_SHOWN], *more]
+    print("\n".join(said) + "\n", end="", flush=True)  # whole, beside what other threads print
     return passed
 
 
@@ -122,7 +138,7 @@ def test(
             "The tests are only in a checkout, and this program was installed without one. Clone the project."
         )
     began = time.monotonic()
-    failed = [stage.name for stage in stages(context.args, full=full) if not run_stage(stage)]
+    failed = run_stages(stages(context.args, full=full))
     took = f"{time.monotonic() - began:.0f} s"
     if failed:
         print(f"orch test: failed after {took}: {', '.join(failed)}", flush=True)

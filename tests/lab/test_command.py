@@ -156,9 +156,12 @@ def test_transactions_of_netperf_go_through_each_tunnel(
     ("changes", "says"),
     [
         ({"client": ("no-such-program",)}, "no-such-program cannot be started: there is no such program"),
-        ({"client": ("sh", "-c", "echo lost >&2; exit 3")}, 'client of tunnel 1 ended with status 3: "lost"'),
+        (
+            {"client": ("sh", "-c", "echo lost >&2; exit 3"), "deadline": "1s"},
+            'client of tunnel 1 ended with status 3: "lost"',
+        ),
         ({"client": ("sleep", "60"), "deadline": "1s"}, "did not end within 1 s"),
-        ({"client": ("echo", "nothing")}, "not a JSON document"),
+        ({"client": ("echo", "nothing"), "deadline": "1s"}, "not a JSON document"),
         ({"server": ("sh", "-c", "echo busy >&2; exit 4")}, "busy"),
         ({"server": (), "client": ("echo", '{{"rounds": 1}}')}, "nothing came through tunnel 1, 2"),
     ],

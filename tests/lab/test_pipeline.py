@@ -65,7 +65,8 @@ def test_what_the_receivers_counted_went_through_the_tunnels(tmp_path: Path) -> 
         assert not file.is_file() or b"PrivateKey" not in file.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+# What SIGKILL leaves is shown by test_faults.py, too.
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.full)])
 def test_a_run_that_is_ended_in_mid_trial_leaves_its_results_and_nothing_else(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.lab.kernel.machine import KernelMachine, machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.beside]
 
 TRANSMIT = ["inline", "batched"]
 CHUNK = {"inline": 16, "batched": 32}  # packets that get nonces at a time: INLINE_CHUNK and BATCHED_CHUNK in send.c

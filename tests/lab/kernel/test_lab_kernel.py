@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.kernel.machine import KernelMachine, machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")
