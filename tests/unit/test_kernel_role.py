@@ -139,11 +139,12 @@ def test_a_default_by_its_place_is_noted_by_its_id_where_the_menu_grew(tmp_path:
 
 
 def templated(text: str, name: str, saved: str = "", release: str = "") -> Any:
-    """Return a variable of the role's defaults, given the text of a menu."""
+    """Return a variable of the role's defaults, given the text of a menu. ``release``: of the wanted kernel."""
     loader = DataLoader()
     file = PLAYBOOKS / "roles" / "kernel" / "defaults" / "main.yml"
     variables = dict(loader.load_from_file(str(file), trusted_as_template=True))
     variables |= {"kernel_text": text, "kernel_saved": saved, "kernel_release": release}
+    variables |= {"orch_kernel_wanted": release}
     return Templar(loader=loader, variables=variables).template(trust_as_template("{{ " + name + " }}"))
 
 
@@ -161,6 +162,22 @@ def test_an_entry_of_the_boot_loader_specification_is_chosen_by_its_id() -> None
     variables = {"kernel_info": {"stdout": GRUBBY}}
     found = Templar(loader=DataLoader(), variables=variables).template(trust_as_template(said))
     assert found == "0123456789abcdef-6.99.1-200.fc99.x86_64"
+
+
+PACKAGES = [
+    ("debian", "6.12.48+deb13-cloud-amd64", "linux-image-6.12.48+deb13-cloud-amd64"),
+    ("redhat", "6.99.1-200.fc99.x86_64", "kernel-6.99.1-200.fc99.x86_64"),
+    ("redhat", "5.14.0-599.el9_9.x86_64", "kernel-5.14.0-599.el9_9.x86_64"),
+    ("redhat", "5.14.0-599.el9_9.x86_64+rt", "kernel-rt-5.14.0-599.el9_9.x86_64"),
+    ("redhat", "6.99.1-200.fc99.aarch64+64k", "kernel-64k-6.99.1-200.fc99.aarch64"),
+    ("redhat", "4.18.0-599.rt7.399.el8_9.x86_64", "kernel-rt-4.18.0-599.rt7.399.el8_9.x86_64"),
+    ("redhat", "5.15.0-399.1.2.3.el9uek.x86_64", "kernel-uek-5.15.0-399.1.2.3.el9uek.x86_64"),
+]
+
+
+@pytest.mark.parametrize(("system", "release", "package"), PACKAGES)
+def test_the_package_of_a_kernel_has_the_name_of_its_variant(system: str, release: str, package: str) -> None:
+    assert templated("", f"kernel_package['{system}']", release=release) == package
 
 
 MEMTEST = 'menuentry "Memory test (memtest86+)" {\n\tlinux16\t/boot/memtest86+.bin\n}\n'

@@ -64,17 +64,19 @@ PACKAGES = [
     ("5.11-amd64", "debian", "linux-source-5.11"),
     ("6.5.0-44-generic", "ubuntu", "linux-source-6.5.0"),
     ("6.5-generic", "ubuntu", "linux-source-6.5.0"),
+    ("6.5.0-44-generic", "linuxmint ubuntu debian", "linux-source-6.5.0"),
+    ("6.5.40+rpt-rpi-v8", "raspbian debian", "linux-source-6.5"),
 ]
 
 
-@pytest.mark.parametrize(("release", "system", "package"), PACKAGES)
+@pytest.mark.parametrize(("release", "systems", "package"), PACKAGES)
 def test_the_package_of_the_source_is_called_as_the_distribution_calls_it(
-    release: str, system: str, package: str
+    release: str, systems: str, package: str
 ) -> None:
-    assert source_packages(release, system)[0] == package
+    assert source_packages(release, systems.split())[0] == package
 
 
 def test_a_kernel_that_is_newer_than_ubuntu_has_its_source_in_a_package_of_its_flavour() -> None:
-    found = source_packages("6.11.0-1007-azure", "ubuntu")
+    found = source_packages("6.11.0-1007-azure", ["ubuntu"])
     assert found[1:3] == ["linux-hwe-6.11-source-6.11.0", "linux-azure-6.11-source-6.11.0"]
-    assert source_packages("custom", "debian") == []
+    assert source_packages("custom", ["debian"]) == []

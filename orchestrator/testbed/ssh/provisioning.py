@@ -8,7 +8,7 @@ import contextlib
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.preflight import builds_there
 from orchestrator.testbed.ssh.route import Route
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
-from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs
+from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs, systems
 
 _SCRIPT = KERNEL / "build-module.sh"
 Modules = dict[str, dict[str, ModuleFile]]  # {host: {build: module}}
@@ -49,12 +49,12 @@ def modules_here(builds: Sequence[Build]) -> dict[str, dict[str, cache.Product]]
     return {release: made for release, made in found.items() if len(made) == len(builds)}
 
 
-def source_packages(release: str, system: str) -> list[str]:
+def source_packages(release: str, systems: Collection[str]) -> list[str]:
     """Return the packages that may contain a kernel's source, most likely first.
 
-    ``release``: as printed by `uname -r`; ``system``: ID from os-release(5). For 6.12.48+deb13-amd64, Debian has
-    linux-source-6.12. For 6.8.0-45-generic, Ubuntu has linux-source-6.8.0; if that kernel is newer than the system,
-    linux-hwe-6.8-source-6.8.0, or the same with the flavour's name in place of hwe.
+    ``release``: as printed by `uname -r`; ``systems``: ID and ID_LIKE from os-release(5). For 6.12.48+deb13-amd64,
+    Debian has linux-source-6.12. For 6.8.0-45-generic, Ubuntu has linux-source-6.8.0; if that kernel is newer than the
+    system, linux-hwe-6.8-source-6.8.0, or the same with the flavour's name in place of hwe.
     """
     found = re.match(r"(\d+)\.(\d+)(\.\d+)?", release)
     if found is None:
@@ -63,7 +63,7 @@ def source_packages(release: str, system: str) -> list[str]:
     flavour = release.rpartition("-")[2]
     ubuntu = [f"linux-source-{full}", f"linux-hwe-{series}-source-{full}", f"linux-{flavour}-{series}-source-{full}"]
     debian = [f"linux-source-{series}"]
-    return [*ubuntu, *debian] if system == "ubuntu" else [*debian, *ubuntu[:1]]
+    return [*ubuntu, *debian] if "ubuntu" in systems else [*debian, *ubuntu[:1]]
 
 
 def wanted_modules(
@@ -184,7 +184,7 @@ class Provisioning:
                     "orch_packages": sorted({one.package for one in programs(self.testbed.needs).values()}),
                     "orch_kernel_release": facts["kernel_release"],
                     "orch_module_sources": str(sources),
-                    "orch_source_packages": source_packages(facts["kernel_release"], facts["system"]["id"]),
+                    "orch_source_packages": source_packages(facts["kernel_release"], systems(facts)),
                     **variables(self._wanted[host.name]),
                 }
                 targets.append(replace(self.routes[host.name].target(), variables=of_host))

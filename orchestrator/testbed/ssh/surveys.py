@@ -71,10 +71,14 @@ def survey_of(agent: Agent, tunables: Mapping[str, Any] | None = None, needs: Se
     return Survey(facts, tunables or {}, agent.clock_skew_s())
 
 
+def systems(facts: Mapping[str, Any]) -> set[str]:
+    """Return the names of a host's distribution, and of those from which it is derived."""
+    return {facts["system"]["id"], *facts["system"]["like"]}
+
+
 def family(facts: Mapping[str, Any]) -> str:
     """Return the package family of a host: debian, redhat or other."""
-    system = facts["system"]
-    names = {system["id"], *system["like"]}
+    names = systems(facts)
     return "debian" if "debian" in names else "redhat" if names & {"fedora", "rhel"} else "other"
 
 
