@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of network interfaces by ethtool(8): parsing its output, and setting values."""
 
+import os
 import re
 
 from orchestrator.agent.host import AgentError, call
@@ -117,6 +118,15 @@ def asked(*arguments):
         return None
 
 
+def is_netns_local(nic):
+    """Return True if the kernel (before Linux 6.12) keeps a NIC in its network namespace, such as a port of a switch.
+
+    Virtual interfaces are not looked at: a host may have many of them.
+    """
+    text = asked("-k", nic) if os.path.exists("/sys/class/net/%s/device" % nic) else None
+    return bool(re.search(r"^netns-local: on\b", text or "", re.MULTILINE))
+
+
 def nic_value(nic, what):
     """Return a setting of an interface, as text. Raises AgentError if it has none."""
     if what.startswith("hash-"):
@@ -177,36 +187,40 @@ def lone_channels(values):
 
 
 def channels_text(values):
-    """Return the number of queues of a NIC, or of each kind if they differ; None without.
+    """Return the number of queues of a NIC; None without.
 
-    The kinds are written as `ethtool -L` takes them.
+    If a kind has fewer than the others, although it could have as many, it is that of each kind, as `ethtool -L` takes
+    them.
     """
     most, now = values
     lone = lone_channels(values)
     kinds = CHANNELS if lone else channel_kinds(most)
     counts = {kind: number_of(now, CHANNELS[kind]) for kind in kinds}
-    if not lone and len(set(counts.values())) <= 1:
-        return next((str(count) for count in counts.values()), None)
+    highest = max(counts.values(), default=0)
+    if not lone and all(count == min(highest, number_of(most, CHANNELS[kind])) for kind, count in counts.items()):
+        return str(highest) if counts else None
     return " ".join("%s %d" % (kind, count) for kind, count in counts.items())
 
 
 def channel_words(values, text):
     """Return the arguments of `ethtool -L` for a text from `channels_text`. ``values``: the NIC's present values.
 
-    NICs refuse combined queues in addition to separate ones, so a number alone removes the latter.
+    Each kind has at most its maximum. NICs refuse combined queues in addition to separate ones, so a number alone
+    removes the latter.
     """
     if " " in text:
         return text.split()
-    counts = dict.fromkeys(channel_kinds(values[0]) or ["combined"], text)
-    counts.update(dict.fromkeys(lone_channels(values), "0"))
-    return [word for kind, count in counts.items() for word in (kind, count)]
+    most = {kind: number_of(values[0], CHANNELS[kind]) for kind in channel_kinds(values[0])}
+    counts = {kind: min(int(text), limit) for kind, limit in most.items()} or {"combined": int(text)}
+    counts.update(dict.fromkeys(lone_channels(values), 0))
+    return [word for kind, count in counts.items() for word in (kind, str(count))]
 
 
 def most_of(nic, what):
-    """Return (now, most) of a number that an interface has, or None; for several kinds of queues, the smaller."""
+    """Return (now, most) of a number that an interface has, or None; for several kinds of queues, the larger."""
     show, _, line, _ = VALUES[what]
     most, now = values_of(asked(show, nic) or "")
     lines = [CHANNELS[kind] for kind in channel_kinds(most)] if what == "channels" else [line]
     if not lines or not all(number_of(most, one) and now.get(one, "").isdigit() for one in lines):
         return None
-    return min(number_of(now, one) for one in lines), min(number_of(most, one) for one in lines)
+    return max(number_of(now, one) for one in lines), max(number_of(most, one) for one in lines)

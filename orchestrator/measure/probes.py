@@ -63,26 +63,23 @@ def energy_joules(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[s
     return zones or None
 
 
-def _softirq_table(text: str) -> dict[str, list[int]]:
+def _softirq_table(text: str) -> dict[str, dict[int, int]]:
+    """Return {kind: {cpu: times}}. The first line names the CPUs of the columns, which may have gaps."""
     lines = text.splitlines()
-    count = len(lines[0].split())
+    cpus = [int(name.removeprefix("CPU")) for name in lines[0].split()]
     table = {}
     for line in lines[1:]:
         name, _, rest = line.partition(":")
-        table[name.strip()] = [int(value) for value in rest.split()[:count]]
+        table[name.strip()] = dict(zip(cpus, map(int, rest.split()), strict=False))
     return table
 
 
 def softirqs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, int]]:
     """Return how many times each CPU ran each kind of softirq."""
     old, new = _softirq_table(before["softirqs"]), _softirq_table(after["softirqs"])
-    cpus = sorted(int(cpu) for cpu in after["cpus"])
     return [
-        {
-            "cpu": cpu,
-            **{kind: counts[cpu] - old[kind][cpu] for kind, counts in new.items() if cpu < len(counts)},
-        }
-        for cpu in cpus
+        {"cpu": cpu, **{kind: counts[cpu] - old[kind][cpu] for kind, counts in new.items() if cpu in counts}}
+        for cpu in sorted(int(cpu) for cpu in after["cpus"] if cpu in before["cpus"])
     ]
 
 

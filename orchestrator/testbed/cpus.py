@@ -149,7 +149,7 @@ def cpu_order(host: str, rule: str, cpus: Sequence[Mapping[str, Any]]) -> list[i
         if not chosen:
             known = sorted({row["node"] for row in usable if row["node"] is not None})
             there = ", ".join(map(str, known)) or "none that the kernel reports"
-            raise TestbedError(f"{host} has no NUMA node {number} (cpus: {rule}); it has {there}.")
+            raise TestbedError(f"{host} has no CPU for trials on NUMA node {number} (cpus: {rule}), but on: {there}.")
         return _physical_first(chosen)
     listed: list[int] = []
     for part in rule.split(","):

@@ -180,7 +180,10 @@ CHANNEL_KINDS = [
     (("n/a", "n/a", "16"), ("n/a", "n/a", "8"), "8", (8, 16), "combined 2", "combined 8"),
     (("37", "37", "74"), ("0", "0", "16"), "16", (16, 74), "combined 2", "combined 16"),
     (("8", "8", "n/a"), ("4", "4", "n/a"), "4", (4, 8), "rx 2 tx 2", "rx 4 tx 4"),
-    (("8", "4", "0"), ("8", "4", "0"), "rx 8 tx 4", (4, 4), "rx 2 tx 2", "rx 8 tx 4"),
+    (("8", "4", "0"), ("8", "4", "0"), "8", (8, 8), "rx 2 tx 2", "rx 8 tx 4"),
+    (("8", "4", "0"), ("3", "4", "0"), "rx 3 tx 4", (4, 8), "rx 2 tx 2", "rx 3 tx 4"),
+    (("4", "1", "n/a"), ("4", "1", "n/a"), "4", (4, 4), "rx 2 tx 1", "rx 4 tx 1"),  # a queue to send is enough to tg3
+    (("16", "16", "0"), ("4", "2", "0"), "rx 4 tx 2", (4, 16), "rx 2 tx 2", "rx 4 tx 2"),
     # bnxt and ionic, configured without combined queues; nfp, which can have more of one kind in addition
     (
         ("8", "8", "15"),

@@ -621,6 +621,14 @@ def test_probes_are_the_difference_of_two_samples() -> None:
     }
 
 
+def test_softirqs_are_those_of_the_cpu_in_the_first_line_and_of_cpus_that_were_there_all_the_time() -> None:
+    def taken(cpus: str, counts: str) -> dict[str, Any]:
+        return {"cpus": dict.fromkeys(cpus), "softirqs": f"    CPU0   CPU2   CPU3\n NET_RX:  {counts}\n"}
+
+    found = probes.softirqs(taken("02", "5 7 0"), taken("023", "6 9 4"))
+    assert found == [{"cpu": 0, "NET_RX": 1}, {"cpu": 2, "NET_RX": 2}]
+
+
 def test_probes_of_several_hosts_say_the_host_and_keep_the_worst() -> None:
     def answer(until: float, role: str, packets: int) -> dict[str, Any]:
         samples = [sample(10.0, 100, 7), sample(until, 200, 17)]

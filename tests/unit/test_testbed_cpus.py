@@ -101,11 +101,20 @@ def test_cpus_that_are_off_line_come_after_those_whose_core_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "says"),
-    [("node-2", r"h has no NUMA node 2 \(cpus: node-2\); it has 0, 1"), ("0-9", r"h has no CPU 8 \(cpus: 0-9\)")],
+    [
+        ("node-2", r"h has no CPU for trials on NUMA node 2 \(cpus: node-2\), but on: 0, 1"),
+        ("0-9", r"h has no CPU 8 \(cpus: 0-9\)"),
+    ],
 )
 def test_what_a_host_does_not_have_is_told(rule: str, says: str) -> None:
     with pytest.raises(TestbedError, match=says):
         cpu_order("h", rule, host(2, 4, 1))
+
+
+def test_a_node_whose_cpus_are_all_kept_from_trials_is_told() -> None:
+    rows = cpu_rows(gateway(), facts(host(2, 2, 1), kernel_command_line="isolcpus=2-3"))
+    with pytest.raises(TestbedError, match=r"no CPU for trials on NUMA node 1 \(cpus: node-1\), but on: 0\."):
+        cpu_order("h", "node-1", rows)
 
 
 def test_a_host_without_nodes_says_so() -> None:
