@@ -28,7 +28,7 @@ _PARTS = (
     "sysctls",
     "snapshot",
     "connection",
-    "carriers",
+    "far_ends",
     "way",
     "nics",
     "settings",

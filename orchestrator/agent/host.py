@@ -94,6 +94,11 @@ def packed(address):
     return socket.inet_pton(family_of(address), address)
 
 
+def unpacked(data):
+    """Return the bytes of an IPv4 or IPv6 address as text."""
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+
+
 def sysfs_of(role):
     return os.path.join(RUNTIME, "sys", role)
 

@@ -6,13 +6,14 @@ import socket
 import struct
 import typing
 
-from orchestrator.agent.host import AgentError
+from orchestrator.agent.host import AgentError, unpacked
 from orchestrator.agent.netlink import (
     IFF_UP,
     IFLA_INFO_DATA,
     NLM_F_DUMP,
     RTM_NEWLINK,
     attribute,
+    attribute_list,
     attributes,
     name_attribute,
     nested,
@@ -21,7 +22,8 @@ from orchestrator.agent.netlink import (
 RTM_GETLINK = 18
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 5, 10, 13, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID, IFLA_INFO_KIND = 20, 27, 28, 37, 1
-IFLA_AF_SPEC, IFLA_INET6_TOKEN, IFLA_NEW_IFINDEX = 26, 7, 49
+IFLA_AF_SPEC, IFLA_INET6_TOKEN, IFLA_NEW_IFINDEX, IFLA_NETNS_IMMUTABLE = 26, 7, 49, 67
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 PAIRS = {"veth", "netkit", "vxcan"}
 # The attributes of a tunnel's IFLA_INFO_DATA that are the address of its far end. linux/if_link.h, if_tunnel.h
 FAR_ENDS = {"vxlan": (2, 16), "geneve": (2, 7), "vti": (5,), "vti6": (5,)}
@@ -36,7 +38,8 @@ class Link(typing.NamedTuple):
 
     ``kind``: vlan, bridge, bond and the like, empty for a NIC. ``under``: the number of the interface of the same
     namespace that it is made on; ``master``: of the one whose port it is; 0 for none. ``far_ends``: the addresses to
-    which a tunnel was made, as text.
+    which a tunnel was made, as text. ``immovable``: whether it cannot leave its namespace; None if the kernel does not
+    say (before Linux 6.15).
     """
 
     number: int
@@ -52,6 +55,8 @@ class Link(typing.NamedTuple):
     alias: str
     token: str
     far_ends: typing.Tuple[str, ...]
+    immovable: typing.Optional[bool]
+    other_names: typing.Tuple[str, ...]
 
     @property
     def up(self):
@@ -82,6 +87,12 @@ def links_of(netlink):
             alias=text_in(parts, IFLA_IFALIAS),
             token=token_in(parts),
             far_ends=far_ends_in(kind, attributes(made.get(IFLA_INFO_DATA, b""))),
+            other_names=tuple(
+                text.rstrip(b"\0").decode(errors="replace")
+                for number, text in attribute_list(parts.get(IFLA_PROP_LIST, b""))
+                if number == IFLA_ALT_IFNAME
+            ),
+            immovable=any(parts[IFLA_NETNS_IMMUTABLE]) if IFLA_NETNS_IMMUTABLE in parts else None,
         )
     return found
 
@@ -89,12 +100,7 @@ def links_of(netlink):
 def far_ends_in(kind, data):
     """Return the addresses in the data of a tunnel; empty if it may send to any."""
     found = [data[number] for number in FAR_ENDS.get(kind, ()) if any(data.get(number, b""))]
-    return tuple(address_in(packed) for packed in found)
-
-
-def address_in(packed):
-    """Return a packed IPv4 or IPv6 address as text."""
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return tuple(unpacked(address) for address in found)
 
 
 def token_in(parts):

@@ -80,7 +80,8 @@ def leave_groups(netlink, entries):
     numbers = {link.name: link.number for link in links_of(netlink).values()}
     for entry in entries:
         if entry["kind"] == "address" and entry["flags"] & IFA_F_MCAUTOJOIN:
-            remove(netlink, entry, numbers)
+            with contextlib.suppress(AgentError):  # it has just expired
+                remove(netlink, entry, numbers)
 
 
 def with_what_is_owed(now, owed):

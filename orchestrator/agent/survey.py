@@ -23,9 +23,10 @@ from orchestrator.agent.host import (
     read_text,
     tool_version,
 )
+from orchestrator.agent.interfaces import links_of
 from orchestrator.agent.lease import holder_of_lease
 from orchestrator.agent.load import busy_processes
-from orchestrator.agent.netlink import IFF_UP
+from orchestrator.agent.netlink import IFF_UP, NETLINK_ROUTE, Netlink
 from orchestrator.agent.probes import virtual_time
 from orchestrator.agent.survey_messages import (
     HelloAnswer,
@@ -87,6 +88,7 @@ def survey(request: SurveyRequest) -> SurveyAnswer:
         "signatures_enforced": first_word("/sys/module/module/parameters/sig_enforce") == "Y",
         "wireguard_devices": [nic for nic in interfaces() if kind_of(nic) == "wireguard"],
         "nics": {nic: nic_facts(nic, troubles.get(nic)) for nic in interfaces() if nic != "lo"},
+        "other_names": other_names(),
         "free_bytes": {folder: free_bytes(folder) for folder in request.folders},
         "cpus": cpu_facts(),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
@@ -156,6 +158,13 @@ def secure_boot():
     return None
 
 
+def other_names():
+    """Return {other name of an interface: its name} (ip-link(8): altname)."""
+    with Netlink(NETLINK_ROUTE) as netlink:
+        links = links_of(netlink)
+    return {other: link.name for link in links.values() for other in link.other_names}
+
+
 def kind_of(nic):
     """Return the kind of an interface that is not a NIC: wireguard, bridge, vlan... Empty for a NIC."""
     for line in read_bytes("/sys/class/net/%s/uevent" % nic).decode().splitlines():
@@ -193,12 +202,14 @@ def cpu_facts():
     threads off line, smt-forced if it does so for this boot; absent if there is no CPU to start; else unknown.
     """
     rows = []
-    smt, present = first_word(CPUS + "/smt/control"), listed(CPUS + "/present")
+    smt = first_word(CPUS + "/smt/control")
+    # Firmware may keep a CPU that is present from being started ("enabled", Linux 6.11 or later).
+    there = [cpus for cpus in (listed(CPUS + "/present"), listed(CPUS + "/enabled")) if cpus is not None]
     for path in sorted(glob.glob(CPUS + "/cpu[0-9]*"), key=lambda path: int(path.rsplit("cpu", 1)[1])):
         cpu = int(path.rsplit("cpu", 1)[1])
         nodes = glob.glob(path + "/node[0-9]*")
         state = first_word(path + "/online")  # a CPU that cannot go off line has no such file
-        absent = present is not None and cpu not in present
+        absent = not all(cpu in cpus for cpus in there)
         online = state != "0" and not absent
         threads = listed(path + "/topology/thread_siblings_list")
         why = "absent" if absent else {"off": "smt", "forceoff": "smt-forced"}.get(smt, "unknown")

@@ -85,7 +85,7 @@ class SurveyAnswer(HelloAnswer):
 
     ``commands``: {name: version}; ``kernel_modules``: {name: whether the kernel has it}; ``headers``: whether the
     kernel's headers are installed; ``sources``: archives of kernels; ``boot_menu``: of the boot loader; ``holder``: of
-    the lease.
+    the lease; ``other_names``: {altname of an interface: its name}.
     """
 
     uid: int
@@ -102,6 +102,7 @@ class SurveyAnswer(HelloAnswer):
     signatures_enforced: bool
     wireguard_devices: list[str]
     nics: dict[str, Nic]
+    other_names: dict[str, str]
     free_bytes: dict[str, int]
     cpus: list[Cpu]
     cpus_allowed: list[int]

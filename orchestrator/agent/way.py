@@ -12,14 +12,16 @@ import socket
 import struct
 
 from orchestrator.agent import rtnetlink
-from orchestrator.agent.carriers import TUNNELS, far_ends
 from orchestrator.agent.connection import connections_of_ssh_servers, own_connections
+from orchestrator.agent.ethtool import is_netns_local
+from orchestrator.agent.far_ends import TUNNELS, far_ends
 from orchestrator.agent.host import family_of, packed
 from orchestrator.agent.interfaces import above, below, links_of
 from orchestrator.agent.netlink import NETLINK_ROUTE, NLM_F_DUMP, Netlink, NetlinkError, attribute, attributes
 from orchestrator.agent.snapshot import devices_of, told
 
 RTM_GETRULE, FRA_FWMARK, FRA_TABLE, FRA_DSCP, FR_ACT_TO_TBL = 34, 10, 15, 25, 1
+RTM_GETTFILTER = 46
 RTM_F_FIB_MATCH = 0x2000  # return the route itself with all its hops, not the selected hop
 RTA_SRC, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 2, 27, 28, 29
 RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
@@ -28,10 +30,13 @@ RT_TABLE_DEFAULT, IFF_LOOPBACK = 253, 8
 WIDE, WIDE_IF_UNKNOWN = {socket.AF_INET: 8, socket.AF_INET6: 8}, {socket.AF_INET: 16, socket.AF_INET6: 32}
 MULTICAST = {socket.AF_INET: ipaddress.ip_network("224.0.0.0/4"), socket.AF_INET6: ipaddress.ip_network("ff00::/8")}
 STAYS = {"bond", "bridge", "vrf", "team", "openvswitch"}  # kinds that cannot be moved to another namespace
-SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}  # they have their own classes or filters
-
-
-CARRIES_A_TUNNEL = "a tunnel of this very SSH connection is carried over %s"
+# Queueing disciplines that are made of classes or filters.
+SHAPERS = {"htb", "hfsc", "drr", "qfq", "cbq", "ingress", "clsact"}
+# The second are looked at if the first are not known.
+SSH_CONNECTIONS = (
+    ("this very SSH connection", own_connections),
+    ("an SSH connection", connections_of_ssh_servers),
+)
 
 
 def nic_troubles():
@@ -40,10 +45,30 @@ def nic_troubles():
         links = links_of(netlink)
         entries = {kind: told(netlink, kind, links) for kind in ("address", "route", "nexthop", "qdisc")}
         reasons = reasons_by_device(netlink, links, entries)
-    return {nic: trouble_of(nic, links, reasons, entries["qdisc"]) for nic in links}
+        shapers = shapers_of(netlink, links, entries["qdisc"])
+    return {nic: trouble_of(nic, links, reasons, shapers.get(nic, ())) for nic in links}
 
 
-def trouble_of(nic, links, reasons, qdiscs):
+def shapers_of(netlink, links, qdiscs):
+    """Return {interface: {kind}} of the queueing disciplines that have classes or filters of their own."""
+    found = {}  # type: dict[str, set[str]]
+    for qdisc in (qdisc for qdisc in qdiscs if qdisc["device"] in links):
+        kind = rtnetlink.bytes_of(qdisc, rtnetlink.TCA_KIND).rstrip(b"\0").decode(errors="replace")
+        if kind in SHAPERS or has_filters(netlink, links[qdisc["device"]].number, qdisc["head"][4]):
+            found.setdefault(qdisc["device"], set()).add(kind)
+    return found
+
+
+def has_filters(netlink, number, handle):
+    """Return True if a queueing discipline of the interface with this number has filters."""
+    head = struct.pack(rtnetlink.KINDS["qdisc"].head, 0, 0, 0, number, 0, handle, 0)
+    try:
+        return bool(netlink.ask(RTM_GETTFILTER, NLM_F_DUMP, head, "reading the filters of traffic control"))
+    except NetlinkError:  # a kernel without filters
+        return False
+
+
+def trouble_of(nic, links, reasons, shapers):
     for device, reason in reasons.items():
         if device == nic:
             return reason % device
@@ -60,11 +85,10 @@ def trouble_of(nic, links, reasons, qdiscs):
         return "%s is built on it, and would be removed with it" % ", ".join(on_top)
     if link.kind in STAYS:
         return "it is a %s, which cannot be moved to a role; use a separate interface, or a VLAN" % link.kind
-    shapers = {
-        bytes.fromhex(q["attributes"][str(rtnetlink.TCA_KIND)])[:-1].decode() for q in qdiscs if q["device"] == nic
-    }
-    if shapers & SHAPERS:
-        kinds = ", ".join(sorted(shapers & SHAPERS))
+    if link.immovable or (link.immovable is None and is_netns_local(nic)):
+        return "the kernel keeps it in its network namespace; use a separate interface, or a VLAN"
+    if shapers:
+        kinds = ", ".join(sorted(shapers))
         return "it has classes or filters of traffic control (%s), which could not be put back" % kinds
     return None
 
@@ -72,17 +96,16 @@ def trouble_of(nic, links, reasons, qdiscs):
 def reasons_by_device(netlink, links, entries):
     """Return {interface: a sentence on why it is part of the path, with %s for its name}."""
     hops = entries["nexthop"]
-    reasons, known = {}, False
-    for connection in own_connections():
-        devices = devices_of_connection(netlink, connection, links, entries["address"], hops)
-        carried, whole = with_carriers(netlink, devices - {"lo"}, links, hops)
-        known = known or whole
-        reasons.update(dict.fromkeys(sorted(carried), CARRIES_A_TUNNEL))
-        reasons.update(dict.fromkeys(sorted(devices), "this very SSH connection comes in over %s"))
-    if not known:
-        for connection in connections_of_ssh_servers():
+    reasons, known = {}, False  # type: tuple[dict[str, str], bool]
+    for whose, connections in SSH_CONNECTIONS:
+        for connection in () if known else connections():
             devices = devices_of_connection(netlink, connection, links, entries["address"], hops)
-            reasons.update(dict.fromkeys(sorted(devices), "an SSH connection comes in over %s"))
+            carried, whole = carriers_of(netlink, devices - {"lo"}, links, hops)
+            known = known or (whole and connections is own_connections)
+            for device in sorted(devices):
+                reasons.setdefault(device, whose + " comes in over %s")
+            for device in sorted(carried):
+                reasons.setdefault(device, "a tunnel of " + whose + " is carried over %s")
     tables = {rtnetlink.RT_TABLE_MAIN, RT_TABLE_DEFAULT} | tables_of_rules(netlink, known)
     for route in entries["route"]:
         if leads_away(route, tables, WIDE if known else WIDE_IF_UNKNOWN):
@@ -92,7 +115,7 @@ def reasons_by_device(netlink, links, entries):
     return reasons
 
 
-def with_carriers(netlink, devices, links, hops):
+def carriers_of(netlink, devices, links, hops):
     """Return the interfaces that carry the tunnels of a path to their far ends, and whether the whole path is known.
 
     It is not if it has no interface but loopback, since a local forwarder holds the connection, or if the far end of a

@@ -222,6 +222,25 @@ def test_a_host_that_restarts_in_mid_block_fails_one_attempt_and_the_rest_goes_o
     assert lost[0]["reasons"][0] in said
 
 
+@pytest.mark.full
+def test_an_agent_that_no_longer_answers_is_replaced_and_the_journal_says_so(
+    pair: StandingHosts, tmp_path: Path
+) -> None:
+    before = pair.snapshot()
+    log, results = tmp_path / "log", tmp_path / "results"
+    with running_orch(*pair.arguments(results), *FOUR_CELLS, log=log) as process:
+        wait_until(lambda: attempts_in(results) > 1, 120, f"two attempts; {log}")
+        pair.on("lab1", "pkill -STOP -f '[o]rch-agent'")
+        status = process.wait(400)
+    assert status == 0, log.read_text()
+    (run,) = runs_in(results)
+    all_ok_once(run)
+    events = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    health = [event["hosts"]["lab1"]["health"] for event in events if event["event"] == "prepared"]
+    assert [[step["after"] for step in steps] for steps in health if steps] == [["agent silent", "well"]]
+    assert pair.snapshot() ^ before == set()
+
+
 def test_what_a_killed_run_left_is_put_back(pair: StandingHosts, tmp_path: Path) -> None:
     before = pair.snapshot()
     log, results = tmp_path / "log", tmp_path / "results"
@@ -270,7 +289,7 @@ MISTAKES = {
     "the way to the host": ("vec1", "vec0", "this very SSH connection comes in over vec0"),
     "not in the inventory": ("name: lab1", "name: lab9", "has no host lab9; it has lab1, lab2"),
     "no inventory": ("inventory.json", "inventory.yaml", "There is no inventory"),
-    "no such node": ("gateway-a],", "gateway-a], cpus: node-3,", "has no NUMA node 3"),
+    "no such node": ("gateway-a],", "gateway-a], cpus: node-3,", "has no CPU for trials on NUMA node 3"),
 }
 
 

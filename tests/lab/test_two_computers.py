@@ -49,6 +49,7 @@ hosts:
     key: KEY
     roles: [gateway-b, server]
     nics: {wan: data.7}
+    cpus: node-0
 """
 SPEC = """\
 experiment: rack
@@ -170,8 +171,10 @@ def test_one_core_and_two_of_each_are_measured_and_both_are_as_they_were(rack: R
     (run,) = runs_in(tmp_path)
     all_ok_once(run)
     events = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    used = [event["hosts"]["left"]["cpus_used"] for event in events if event["event"] == "prepared"]
-    assert sorted(used) == [[0], [0, 2]]  # a core of each socket, and no second thread
+    hosts = [event["hosts"] for event in events if event["event"] == "prepared"]
+    used = {name: sorted(one[name]["cpus_used"] for one in hosts) for name in ("left", "right")}
+    # A core of each socket, and no second thread; and both threads of a node's only core.
+    assert used == {"left": [[0], [0, 2]], "right": [[0], [0, 1]]}
     assert rack.snapshot() ^ before == set()
 
 

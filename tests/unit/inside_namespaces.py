@@ -64,8 +64,10 @@ def _carry_out(case: Mapping[str, Any]) -> list[Any]:
 
 
 def _has(kind: str) -> bool:
-    """Return whether this kernel has a kind of interface."""
+    """Return whether this kernel has a kind of interface, or of queueing discipline (qdisc ...)."""
     _become_a_host()
+    if kind.startswith("qdisc "):
+        return not _shell(f"ip link add v0 type veth peer name v1; tc qdisc add dev v0 root {kind[6:]}").returncode
     more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}
     more |= {"geneve": "id 5 remote 192.0.2.1"} | dict.fromkeys(("gre", "ipip", "sit"), "remote 192.0.2.1")
     under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""

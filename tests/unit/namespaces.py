@@ -44,7 +44,8 @@ class Case:
 
     A step is a shell script, which must succeed and whose result is its output, or a request to the agent, whose result
     is the answer; the result of ``{"op": "way"}`` is the reason why each interface cannot be used. ``connection``:
-    SSH_CONNECTION in the agent's environment. ``needs``: the kinds of interfaces that the kernel must have.
+    SSH_CONNECTION in the agent's environment. ``needs``: the kinds of interfaces that the kernel must have, and of
+    queueing disciplines (qdisc ...).
     """
 
     steps: Sequence[Step]

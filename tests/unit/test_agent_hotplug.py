@@ -129,6 +129,8 @@ def test_a_cpu_that_is_off_line_says_why_as_far_as_that_can_be_known(cpus: Cpus,
 def test_a_cpu_that_is_possible_and_not_present_is_absent(cpus: Cpus) -> None:
     cpus.write("present", "0-1,3")
     assert [row["off_because"] for row in survey.cpu_facts()] == [None, None, "absent", None]
+    cpus.write("enabled", "0,2-3")  # a virtual machine on Arm whose second CPU was not plugged in
+    assert [row["off_because"] for row in survey.cpu_facts()] == [None, "absent", "absent", None]
 
 
 def test_threads_of_a_core_are_those_that_the_kernel_tells_as_list_or_range(cpus: Cpus) -> None:

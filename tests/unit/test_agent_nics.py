@@ -3,7 +3,6 @@
 
 import difflib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -452,6 +451,52 @@ def test_what_could_not_be_given_back_is_not_taken() -> None:
     )
 
 
+def test_what_has_filters_of_traffic_control_is_not_taken() -> None:
+    made = {"fq_codel": "; tc filter add dev eth1 parent 7: matchall flowid 7:2", "pfifo": ""}
+    found = on_hosts(
+        {
+            kind: Case(
+                [f"{BEGIN} tc qdisc add dev eth1 root handle 7: {kind}{more}", links("eth1"), LEAVE],
+                needs=[f"qdisc {kind}"],
+            )
+            for kind, more in made.items()
+        }
+    )
+    assert found["pfifo"][1]["ok"]
+    if "fq_codel" in found:
+        assert "it has classes or filters of traffic control (fq_codel), which" in found["fq_codel"][1]["error"]
+
+
 def test_queueing_disciplines_come_back() -> None:
-    done = on_a_host(BEGIN + "tc qdisc add dev eth1 root handle 5: pfifo limit 333", links("eth1"), LEAVE, "tc qdisc")
-    assert re.search(r"qdisc pfifo 5: dev eth1 root refcnt \d+ limit 333p", done[3])
+    made = {
+        "pfifo": "pfifo limit 333",
+        "tbf": "tbf rate 1gbit burst 100k latency 50ms",
+        "fq": "fq limit 5000 flow_limit 50 maxrate 2gbit",
+        "fq_codel": "fq_codel limit 500 target 3ms",
+        "netem": "netem delay 10ms 1ms loss 1% rate 1gbit",
+    }
+    show = "tc qdisc show dev eth1"
+    found = on_hosts(
+        {
+            kind: Case(
+                [f"{BEGIN} tc qdisc add dev eth1 root handle 5: {words}", show, links("eth1"), LEAVE, show],
+                needs=[f"qdisc {words}"],
+            )
+            for kind, words in made.items()
+        }
+    )
+    for kind, done in found.items():
+        assert (done[3]["left"], done[4]) == ([], done[1])
+        assert f"qdisc {kind} 5:" in done[4]
+
+
+def test_queues_with_their_own_disciplines_come_back() -> None:
+    done = on_a_host(
+        "ip link add eth1 numtxqueues 4 type veth peer name far1; ip link set far1 up; ip link set eth1 up;"
+        "tc qdisc add dev eth1 root handle 7: mq; tc qdisc add dev eth1 parent 7:2 handle 8: pfifo limit 50",
+        "tc qdisc show dev eth1 | sort",
+        links("eth1"),
+        LEAVE,
+        "tc qdisc show dev eth1 | sort",
+    )
+    assert (done[3]["left"], done[4]) == ([], done[1])

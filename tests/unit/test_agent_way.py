@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from orchestrator.agent import ethtool, way
 from orchestrator.agent.connection import told_by
+from orchestrator.agent.interfaces import Link
 from tests.unit.namespaces import Case, on_a_host, on_hosts
 
 BEGIN = """
@@ -52,6 +54,8 @@ DEFAULTS = {
     "ip nexthop add id 8 via 192.0.2.18 dev eth1; ip nexthop add id 9 group 8; ip route add default nhid 9",
     "that is on the link": "ip route add default dev eth1 scope link",
     "that comes second": "ip route add default via 192.0.2.18 metric 4000",
+    "over a hop of IPv6": "ip route add default via inet6 fe80::1 dev eth1",
+    "of IPv6 over a next hop object": "ip nexthop add id 9 via fe80::1 dev eth1; ip -6 route add default nhid 9",
 }
 
 
@@ -113,6 +117,26 @@ CONNECTIONS = {
     "over one of several hops": (
         "203.0.113.5 50000 198.51.100.1 22",
         "ip addr add 198.51.100.1/32 dev lo; ip route add 203.0.113.0/24 nexthop via 192.0.2.34 nexthop via 192.0.2.18",
+    ),
+    "over one of a group of next hops": (
+        "203.0.113.5 50000 198.51.100.1 22",
+        "ip addr add 198.51.100.1/32 dev lo; ip nexthop add id 8 via 192.0.2.18 dev eth1;"
+        "ip nexthop add id 9 via 192.0.2.34 dev eth2; ip nexthop add id 10 group 8/9;"
+        "ip route add 203.0.113.0/24 nhid 10",
+    ),
+    "over a hop of IPv6": (
+        "203.0.113.5 50000 198.51.100.1 22",
+        "ip addr add 198.51.100.1/32 dev lo; ip route add 203.0.113.0/24 via inet6 fe80::1 dev eth1",
+    ),
+    "by a rule for the user": (
+        "203.0.113.5 50000 198.51.100.1 22",
+        "ip addr add 198.51.100.1/32 dev lo; ip rule add uidrange 0-0 lookup 7;"
+        "ip route add 203.0.113.0/24 via 192.0.2.18 table 7; ip route add 203.0.113.0/24 via 192.0.2.34",
+    ),
+    "of IPv6 over one of several hops": (
+        "2001:db8:9::5 50000 2001:db8:1::1 22",
+        "ip addr add 2001:db8:1::1/128 dev lo;"
+        "ip -6 route add 2001:db8:9::/48 nexthop via fe80::1 dev eth2 nexthop via fe80::2 dev eth1",
     ),
     "by IPv6": (
         "2001:db8:9::5 50000 2001:db8:1::1 22",
@@ -202,6 +226,20 @@ STACKS = {
         "ip link add link br0 name br0.5 type vlan id 5",
         "br0.5",
     ),
+    "macvlan on a vlan on a bond": (
+        ("bond", "vlan", "macvlan"),
+        "ip link add bond0 type bond; ip link set eth1 down; ip link set eth1 master bond0; ip link set bond0 up;"
+        "ip link add link bond0 name bond0.5 type vlan id 5; ip link set bond0.5 up;"
+        "ip link add link bond0.5 name mv0 type macvlan mode private",
+        "mv0",
+    ),
+    "vlan on a bridge that filters vlans": (
+        ("bridge", "vlan"),
+        "ip link add br0 type bridge vlan_filtering 1 vlan_default_pvid 0; ip link set eth1 master br0;"
+        "bridge vlan add vid 5 dev eth1; bridge vlan add vid 5 dev br0 self; ip link set br0 up;"
+        "ip link add link br0 name br0.5 type vlan id 5",
+        "br0.5",
+    ),
     "macvlan on a bridge": (
         ("bridge", "macvlan"),
         "ip link add br0 type bridge; ip link set eth1 master br0; ip link set br0 up;"
@@ -245,6 +283,28 @@ def test_what_belongs_to_another_is_not_taken() -> None:
 def test_what_cannot_be_moved_is_said_before() -> None:
     found = troubles({"": "ip link add br0 type bridge"}, needs={"": ["bridge"]})[""]
     assert found["br0"] == "it is a bridge, which cannot be moved to a role; use a separate interface, or a VLAN"
+
+
+KEPT = "the kernel keeps it in its network namespace; use a separate interface, or a VLAN"
+CARD = Link(7, "en7", "", 0, 0, 0, 1500, 1000, 0, "020000000001", "", "", (), None, ())
+
+
+@pytest.mark.parametrize(
+    ("told", "features", "trouble"),
+    [
+        (True, "", KEPT),
+        (False, "netns-local: on [fixed]\n", None),
+        (None, "vlan-challenged: off [fixed]\nnetns-local: on [fixed]\n", KEPT),
+        (None, "netns-local: off [fixed]\n", None),
+        (None, None, None),
+    ],
+)
+def test_a_port_of_a_switch_that_cannot_be_moved_is_said(
+    monkeypatch: pytest.MonkeyPatch, told: bool | None, features: str | None, trouble: str | None
+) -> None:
+    monkeypatch.setattr(ethtool, "asked", lambda option, nic: features)
+    monkeypatch.setattr(ethtool.os.path, "exists", lambda path: True)
+    assert way.trouble_of("en7", {"en7": CARD._replace(immovable=told)}, {}, ()) == trouble
 
 
 CARRIES = "a tunnel of this very SSH connection is carried over {}"
@@ -326,7 +386,9 @@ def test_what_names_no_connection_is_none(text: str) -> None:
 
 def test_a_survey_says_which_interfaces_cannot_be_taken() -> None:
     survey = {"op": "survey", "tools": {}, "kernel_modules": ["no-such-module"], "folders": [], "load_window_s": 0}
-    found = on_a_host(BEGIN, survey, connection=OVER_ETH2)[-1]
+    names = "ip link property add dev eth1 altname enp99s0f0np0 altname rack"
+    found = on_a_host(BEGIN, names, survey, connection=OVER_ETH2)[-1]
+    assert found["other_names"] == {"enp99s0f0np0": "eth1", "rack": "eth1"}
     assert {nic: facts["trouble"] for nic, facts in found["nics"].items()} == {
         **dict.fromkeys(["eth1", "far1", "far2"]),
         "eth2": WAY.format("eth2"),

@@ -88,6 +88,10 @@ BAD = [
     ({"free_bytes": {"/": 0, "/usr/local/lib": 10**8, "/tmp": 10**9, "/run": 10**9}}, "/usr/local/lib needs 512 MiB"),
     ({"free_bytes": {"/": 0, "/usr/local/lib": 10**10, "/tmp": 10**9, "/run": 10**5}}, "0 MiB free in /run"),
     ({"nics": {"eno1": nic()}}, "left: Interface ens1: not there; there are eno1. Correct nics: wan."),
+    (
+        {"nics": {"eno1": nic()}, "other_names": {"ens1": "eno1", "ens2": "eno2"}},
+        "left: Interface ens1: another name of eno1. Write eno1 in nics: wan.",
+    ),
     ({"nics": {"ens1": nic(trouble="the default route goes over ens1")}}, "the default route goes over ens1"),
     ({"nics": {"ens1": nic(mtu=1400)}}, "MTU 1400"),
     ({"headers": False, "system": {"id": "arch", "like": [], "name": "Arch", "version": ""}}, "headers of its kernel"),
@@ -202,7 +206,7 @@ def test_a_host_without_a_cpu_for_trials_cannot_be_used() -> None:
     assert "none is left for trials" in stands_in_the_way(kernel_command_line="isolcpus=all")[0]
     in_the_way = stands_in_the_way(testbed=bed(cpus="0-1"), kernel_command_line="isolcpus=1")
     assert in_the_way[0].startswith("left: CPUs for trials: cannot use its CPU 1 (cpus: 0-1)")
-    assert "has no NUMA node 7" in stands_in_the_way(testbed=bed(cpus="node-7"))[0]
+    assert "has no CPU for trials on NUMA node 7" in stands_in_the_way(testbed=bed(cpus="node-7"))[0]
 
 
 def test_an_interface_on_a_node_without_cpus_needs_no_advice_that_nobody_can_follow() -> None:

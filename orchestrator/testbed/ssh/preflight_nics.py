@@ -22,8 +22,10 @@ def of_nics(testbed: SshTestbed, host: SshHost, surveys: Mapping[str, Survey]) -
     for link, name in host.nics.items():
         title = f"Interface {name}"
         if name not in nics:
-            there = ", ".join(nics) or "none"
-            yield Checked.of(title, Need.REQUIRED, False, f"not there; there are {there}", f"Correct nics: {link}.")
+            what, remedy = f"not there; there are {', '.join(nics) or 'none'}", f"Correct nics: {link}."
+            if own := surveys[host.name].facts.get("other_names", {}).get(name):
+                what, remedy = f"another name of {own}", f"Write {own} in nics: {link}."
+            yield Checked.of(title, Need.REQUIRED, False, what, remedy)
             continue
         nic = nics[name]
         speed = nic["speed_mbps"] or 0

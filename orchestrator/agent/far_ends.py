@@ -4,8 +4,7 @@
 import socket
 import struct
 
-from orchestrator.agent.host import AgentError
-from orchestrator.agent.interfaces import address_in
+from orchestrator.agent.host import AgentError, unpacked
 from orchestrator.agent.netlink import NLM_F_DUMP, WGPEER_ENDPOINT, NetlinkError, WireGuard, attributes
 from orchestrator.agent.rtnetlink import KINDS
 
@@ -33,7 +32,7 @@ def of_peers(device):
     except AgentError:
         return set()
     endpoints = [peer[WGPEER_ENDPOINT] for peer in peers if WGPEER_ENDPOINT in peer]
-    return {address_in(end[4:8] if family_in(end) == socket.AF_INET else end[8:24]) for end in endpoints}
+    return {unpacked(end[4:8] if family_in(end) == socket.AF_INET else end[8:24]) for end in endpoints}
 
 
 def family_in(endpoint):
@@ -52,4 +51,4 @@ def of_forwarding(netlink, link):
     except NetlinkError:
         return set()
     mine = [attributes(answer[size:]) for answer in answers if struct.unpack_from(kind.head, answer)[3] == link.number]
-    return {address_in(parts[NDA_DST]) for parts in mine if any(parts.get(NDA_DST, b""))}
+    return {unpacked(parts[NDA_DST]) for parts in mine if any(parts.get(NDA_DST, b""))}
