@@ -5,7 +5,7 @@ import functools
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import listed
 from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, as_argument
 from orchestrator.spec.catalog import is_file_name
+from orchestrator.spec.factors import factor_of, ordered
 from orchestrator.spec.variants import UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration
 
@@ -108,31 +109,46 @@ def _built(variant: Mapping[str, Any]) -> str:
 
 
 def traffic_in_words(meta: Mapping[str, Any]) -> str:
-    """Return the traffic of a run's trials, in words; that of the first trial if they differ."""
-    for block in (meta.get("plan") or {}).get("blocks") or ():
-        for trial in block["trials"]:
-            traffic = trial["traffic"]
-            if traffic.get("tool") == "pktgen":
-                return (
-                    f"pktgen, {count(traffic.get('flows') or 1, 'UDP flow')} in each tunnel, loads of "
-                    f"{traffic['duration_s']:g} s, warm-up {traffic['warm_up_s']:g} s"
-                )
-            if command := traffic.get("command"):
-                per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
-                number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
-                said = f"`{shlex.join(command['client'])}` {per}{number}, {traffic['duration_s']:g} s"
-                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
-            if traffic.get("quantity"):
-                common = ("tool", "quantity", "warm_up_s", "duration_s")
-                keys = [f"{key} {value}" for key, value in sorted(traffic.items()) if key not in common]
-                said = ", ".join([str(traffic["tool"]), *keys, f"{traffic['duration_s']:g} s"])
-                return f"{said} after {traffic['warm_up_s']:g} s of warm-up"
-            streams = count(traffic.get("streams") or 1, "stream")
-            return (
-                f"{traffic.get('tool')}, {str(traffic.get('protocol')).upper()}, {streams} in each tunnel, "
-                f"{traffic['duration_s']:g} s after {traffic['warm_up_s']:g} s of warm-up"
-            )
-    return "not recorded"
+    """Return the traffic of a run's trials, in words. Levels of factors are joined by "or"."""
+    trials = (trial for block in (meta.get("plan") or {}).get("blocks") or () for trial in block["trials"])
+    first = next(trials, None)
+    if first is None:
+        return "not recorded"
+    traffic, varied = first["traffic"], _levels_of_traffic(first, trials)
+
+    def said(key: str, otherwise: str) -> str:
+        return varied.get(f"traffic.{key}", otherwise)
+
+    lasts = said("duration", f"{traffic['duration_s']:g} s")
+    warm_up = said("warm_up", f"{traffic['warm_up_s']:g} s")
+    times = f"{lasts} after {warm_up} of warm-up"
+    if traffic.get("tool") == "pktgen":
+        flows = said("flows", str(traffic.get("flows") or 1))
+        return f"pktgen, {flows} UDP flow{'s' * (flows != '1')} in each tunnel, loads of {lasts}, warm-up {warm_up}"
+    if command := traffic.get("command"):
+        per = "in each tunnel" if command["each"] == "tunnel" else "for all tunnels"
+        number = f", {command['combine']} of the tunnels" if command["each"] == "tunnel" else ""
+        return f"`{shlex.join(command['client'])}` {per}{number}, {times}"
+    if traffic.get("quantity"):
+        common = ("tool", "quantity", "warm_up_s", "duration_s")
+        keys = [f"{key} {said(key, str(value))}" for key, value in sorted(traffic.items()) if key not in common]
+        return ", ".join([str(traffic["tool"]), *keys, times])
+    protocol = said("protocol", str(traffic.get("protocol"))).upper().replace(" OR ", " or ")
+    streams = said("streams", str(traffic.get("streams") or 1))
+    return f"{traffic.get('tool')}, {protocol}, {streams} stream{'s' * (streams != '1')} in each tunnel, {times}"
+
+
+def _levels_of_traffic(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the levels of the traffic's keys that are factors in the trials of a run, by path, such as: 1 or 8."""
+    paths = [path for path in first["levels"] if path.startswith("traffic.")]
+    found: dict[str, dict[Any, None]] = {path: {first["levels"][path]: None} for path in paths}
+    for trial in others if paths else ():
+        for path in paths:
+            found[path][trial["levels"].get(path, first["levels"][path])] = None
+    return {
+        path: " or ".join(factor_of(path).show(level) for level in sorted(levels, key=ordered))
+        for path, levels in found.items()
+    }
 
 
 def commands_again(meta: Mapping[str, Any], path: Path) -> list[str]:

@@ -8,20 +8,20 @@ import math
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
-from orchestrator.spec.devices import unfit_devices, unfit_roaming
-from orchestrator.spec.document import Items, Mapping, Node, Scalar
+from orchestrator.spec.combinations import unfit_devices, unfit_links, unfit_roaming, unfit_traffic
+from orchestrator.spec.document import Items, Mapping, Node, Scalar, key_at, plain
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.host_settings import settings_paths
 from orchestrator.spec.limits import REKEY_AFTER_S, REKEY_MARGIN_S, Limits
-from orchestrator.spec.links import unfit_links
 from orchestrator.spec.models import Models, models_of
 from orchestrator.spec.own_files import is_own_notebook
 from orchestrator.spec.own_probes import unfit_probes
 from orchestrator.spec.problems import Problem, Span, did_you_mean, nearest
-from orchestrator.spec.selection import cells, deciding_maxima, excluded
+from orchestrator.spec.selection import Selection, cells, deciding_maxima, excluded
 from orchestrator.spec.systems import systems_by_variant
-from orchestrator.spec.tool_checks import tool_named_in, unfit_levels
+from orchestrator.spec.tool_checks import tool_named_in
 from orchestrator.spec.tools import Choice
+from orchestrator.spec.traffic import TIMES
 from orchestrator.spec.validation import build
 from orchestrator.spec.variants import Variants
 from orchestrator.spec.varied import traffic_paths
@@ -41,14 +41,17 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         *_without_packet_counters(tree, own, tool),
         *_repeated_levels(tree, models),
         *([tool.trouble] if tool.trouble else tool.problems(tree)),
-        *_rekeys(tree, models),
         *unfit_probes(tree),
     ]
     problems += noise_floor.problems(tree)
     factors, rules = _factors(tree, models), _rules(tree, models)
-    if factors is None:
+    extras = [build(models.extra, node)[0] for node in _items(tree.entries.get("include"))]
+    known = [extra for extra in extras if extra is not None]
+    selection = Selection(factors, [rule for _, rule in rules], known) if factors is not None else None
+    problems += _rekeys(tree, models, selection)
+    if factors is None or selection is None:
         return problems
-    problems += [*_levels_of_traffic(tree, factors, tool), *unfit_links(tree, factors)]
+    problems += _two_values(tree, factors, tool)
     count = len(factors.variant) * len(factors.cores) * len(factors.tunnels) * len(factors.packet_size or (None,))
     count *= math.prod(map(len, factors.more.values()))
     repetitions = tree.entries.get("repetitions")
@@ -73,27 +76,21 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         message = "The rules of exclude leave out every cell, so nothing would be measured. Remove a rule."
         problems.append(Problem(message, tree.keys["exclude"]))
     if count <= MOST_TRIALS:
-        extras = [build(models.extra, node)[0] for node in _items(tree.entries.get("include"))]
-        known = [extra for extra in extras if extra is not None]
-        excluding = [rule for _, rule in rules]
-        problems += unfit_devices(tree, factors, excluding, known, own)
-        problems += unfit_roaming(tree, factors, excluding, known, own, tool.tool)
+        if not tool.trouble:
+            problems += unfit_traffic(tree, selection, tool_named_in(tree), tool.schema)
+        problems += unfit_links(tree, selection)
+        problems += unfit_devices(tree, selection, own)
+        problems += unfit_roaming(tree, selection, own, tool.tool)
     return problems
 
 
-def _levels_of_traffic(tree: Mapping, factors: Factors, tool: Choice) -> Iterator[Problem]:
-    """Yield problems with keys that have both a value in the spec's traffic and levels as factors, and with levels that
-    conflict."""
-    node = tree.entries.get("traffic")
-    given = node.keys if isinstance(node, Mapping) else {}
+def _two_values(tree: Mapping, factors: Factors, tool: Choice) -> Iterator[Problem]:
+    """Yield problems with keys that have both a value in the spec's traffic and levels as factors."""
     varied = tree.entries["factors"]
     for path in filter(traffic_paths(tool.schema).__contains__, factors.more):
-        _, _, key = path.partition(".")
-        if key in given and isinstance(varied, Mapping) and given[key] != varied.keys[path]:
-            message = f"{path} has levels under factors and a value here. Remove one of them."
-            yield Problem(message, given[key])
-    if not tool.trouble:
-        yield from unfit_levels(tree, factors.more, tool_named_in(tree), tool.schema)
+        given = key_at(tree.entries.get("traffic"), path.partition(".")[2])
+        if given is not None and isinstance(varied, Mapping) and given != varied.keys[path]:
+            yield Problem(f"{path} has levels under factors and a value here. Remove one of them.", given)
 
 
 def rules_and_effect(tree: Mapping, models: Models) -> dict[Span, bool]:
@@ -190,33 +187,39 @@ def _without_packet_counters(tree: Mapping, own: Variants, tool: Choice) -> Iter
             yield Problem(f"{said} Use iperf3, or remove {name}.", span)
 
 
-def _rekeys(tree: Mapping, models: Models) -> Iterator[Problem]:
-    """Yield a problem if the traffic lasts until a rekey, which the limit on rekeys forbids, unless that limit only
-    marks."""
+def _rekeys(tree: Mapping, models: Models, selection: Selection | None) -> Iterator[Problem]:
+    """Yield a problem if the longest traffic lasts until a rekey, which the limit on rekeys forbids, unless that limit
+    only marks."""
     traffic, limits = tree.entries.get("traffic"), tree.entries.get("limits")
     found = build(models.traffic, traffic)[0] if traffic else None
     allowed = build(Limits, limits)[0] if limits else Limits()
     if found is None or allowed is None or "rekey" in allowed.report_only:
         return
-    seconds = found.warm_up_s + found.duration_s
+    varied = selection.levels if selection is not None else lambda path: []
+    levels = {key: [float(level) for level in varied(f"traffic.{key}")] for key in TIMES}
+    seconds = sum(max(levels[key], default=getattr(found, name)) for key, name in TIMES.items())
     if seconds + REKEY_MARGIN_S >= REKEY_AFTER_S:
         node = _below(traffic, "duration")
+        of_levels = key_at(traffic, "duration") if levels["duration"] else None
         yield Problem(
             f"traffic.duration: WireGuard rekeys {REKEY_AFTER_S:g} s after a handshake, which traffic of "
             f"{seconds:g} s would include. Use less than {REKEY_AFTER_S - REKEY_MARGIN_S:g} s including the warm-up, "
             "or allow rekeys: limits: {report_only: [rekey]}.",
-            node.span if node else tree.keys["traffic"],
+            of_levels or (node.span if node else tree.keys["traffic"]),
         )
 
 
 def _repeated_levels(tree: Mapping, models: Models) -> Iterator[Problem]:
+    factors = _factors(tree, models)
     for name, field in models.factors.model_fields.items():
         factor = field.alias or name
+        nodes = _items(_below(tree.entries.get("factors"), factor))
+        values = getattr(factors, name, None) or [plain(node) for node in nodes]
         seen: set[object] = set()
-        for node in _items(_below(tree.entries.get("factors"), factor)):
+        for node, value in zip(nodes, values, strict=True):
             if not isinstance(node, Scalar) or node.value is None:
                 continue
-            level = (isinstance(node.value, bool), node.value)  # in Python, True equals 1
+            level = (isinstance(value, bool), value)  # in Python, True equals 1
             if level in seen:
                 message = f"{factor}: {node.value} is listed twice. Remove one. To repeat cells, use repetitions."
                 yield Problem(message, node.span)

@@ -84,6 +84,24 @@ def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) ->
     return span
 
 
+def with_value(tree: Mapping, path: str, value: Node, key: Span) -> Mapping:
+    """Return a tree with a value at a path, such as search.width; missing parts are added. ``key``: the location of
+    added keys."""
+    first, _, rest = path.partition(".")
+    if rest:
+        part = tree.entries.get(first)
+        value = with_value(part if isinstance(part, Mapping) else Mapping({}, {}, key), rest, value, key)
+    return Mapping({**tree.entries, first: value}, {first: key, **tree.keys}, tree.span)
+
+
+def key_at(tree: Node | None, path: str) -> Span | None:
+    """Return the location of the key at a path, such as search.width; None if there is none."""
+    first, _, rest = path.partition(".")
+    if not isinstance(tree, Mapping) or first not in tree.entries:
+        return None
+    return key_at(tree.entries[first], rest) if rest else tree.keys[first]
+
+
 def read_source(path: Path) -> SourceText:
     """Return a file's text. Raises UserError if it is missing, not a regular file, too large, binary or unreadable."""
     try:

@@ -9,8 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -35,6 +34,7 @@ from orchestrator.spec.fields import (
     VariantName,
     expected,
 )
+from orchestrator.spec.fixed_keys import refused_factor
 from orchestrator.spec.known_tools import of_its_tool, unused_keys
 from orchestrator.spec.limits import Limits
 from orchestrator.spec.own_files import PUBLISHED, ClaimsChoice, NotebookName
@@ -97,6 +97,9 @@ class Adaptive(Strict):
         content: dict[str, Any] = handler(self)
         defaults = {"width_of": None, "boots": 1}
         return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
+
+
+_OF_TESTBEDS = ("packages", "hosts", "provider", "clock")
 
 
 def _as_rounds(value: Any) -> Any:
@@ -216,13 +219,6 @@ class Experiment(Strict):
     descriptions and other tiers do not change it.
     """
 
-    misplaced: ClassVar[Mapping[str, str]] = MappingProxyType(
-        dict.fromkeys(
-            ("packages", "hosts", "provider", "clock"),
-            "It is a key of testbed files; name such a file as the testbed (docs/testbeds.md).",
-        )
-    )
-
     experiment: Name
     description: str = ""
     testbed: Annotated[
@@ -289,6 +285,14 @@ class Experiment(Strict):
     )
     default_tier: str | None = Field(default=None, exclude=True, description="The tier that applies without --tier.")
     tiers: dict[Name, Tier] = Field(default={}, exclude=True, description="Named sizes of the experiment.")
+
+    @staticmethod
+    def misplaced(where: str) -> str:
+        """Return why a key is not allowed at a place of the spec, such as factors.seed; empty if there is no more to
+        say than that it is unknown."""
+        if where in _OF_TESTBEDS:
+            return "It is a key of testbed files; name such a file as the testbed (docs/testbeds.md)."
+        return refused_factor(where)
 
     _origin: Origin = PrivateAttr(default=Origin())
     _files: Mapping[str, bytes] = PrivateAttr(default={})

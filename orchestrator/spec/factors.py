@@ -62,14 +62,16 @@ KNOWN = {
         Factor("packet_size", "packet size", "B", order=2),
     )
 }
-_PREPARED = ("settings", "nics")  # the first keys of paths to settings that are made once per block
+# Paths, or their first keys, of what is made once per block: settings, and the addresses and routes of the roles.
+_PREPARED = ("settings", "nics", "traffic.ip_version", "traffic.paths")
 _AREAS: dict[str, Area] = {"tunnel": "tunnel", "links": "link", "settings": "host", "nics": "host"}
-# The unit by the last key of a path.
+# The unit by the end of a path.
 _UNITS = {
     **dict.fromkeys(("mtu", "mss", "window", "datagram"), "B"),
     **dict.fromkeys(("delay", "duration", "warm_up", "final_duration", "time_limit", "roam_every"), "s"),
     **dict.fromkeys(("bitrate",), "bit/s"),
-    **dict.fromkeys(("loss", "reorder"), "%"),
+    **dict.fromkeys(("loss", "reorder", "search.pdr_loss", "search.width"), "%"),
+    **dict.fromkeys(("search.min_rate", "search.max_rate"), "pps"),
 }
 _LABELS = {
     "reorder": "reordering",
@@ -92,7 +94,7 @@ def factor_of(name: str) -> Factor:
         return KNOWN[name]
     area, _, rest = name.partition(".")
     last = rest.rpartition(".")[2]
-    label = _LABELS.get(last, last.replace("_", " "))
+    label = _LABELS.get(last, rest.replace("_", " ").replace(".", " ") if area == "traffic" else last.replace("_", " "))
     if area == "links":
         label = f"{label} of {rest.rpartition('.')[0]}"
     elif area in ("settings", "nics"):
@@ -100,10 +102,11 @@ def factor_of(name: str) -> Factor:
         label = f"{key} of {whose}"
     elif area == "tunnel":
         label = label if last in ("mtu", "roam_every") else f"tunnel {label}"
-    unit = _UNITS.get(last, "") if area not in ("settings", "nics") else ""
+    unit = _UNITS.get(rest, _UNITS.get(last, "")) if area not in ("settings", "nics") else ""
     if last == "rate":
         unit = "bit/s" if area == "links" else "pps"
-    return Factor(name, label, unit, area=_AREAS.get(area, "traffic"), needs_preparation=area in _PREPARED)
+    prepared = area in _PREPARED or name in _PREPARED
+    return Factor(name, label, unit, area=_AREAS.get(area, "traffic"), needs_preparation=prepared)
 
 
 def ordered(level: Level | None) -> tuple[float, str]:

@@ -6,19 +6,15 @@ trip takes twice as long.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from orchestrator.spec import document, units
+from orchestrator.spec import units
 from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import STORED, expected
-from orchestrator.spec.problems import Problem
-
-if TYPE_CHECKING:
-    from orchestrator.spec.experiment import Factors
 
 LONGEST_DELAY_S = 10.0
 MOST_LOST = 0.5
@@ -130,16 +126,3 @@ def shape_of(levels: Mapping[Any, Level]) -> Shape | None:
     if rate is None and not delay and not loss:
         return None
     return Shape(delay, loss, reorder, None if rate is None else float(rate))
-
-
-def unfit_links(tree: document.Mapping, factors: "Factors") -> Iterator[Problem]:
-    """Yield a problem if packets are to be reordered without a delay, in which case none can overtake another."""
-    more, place = factors.more, tree.entries["factors"]
-    if not isinstance(place, document.Mapping) or not any(more.get(REORDER, ())):
-        return
-    if not all(more.get(DELAY, (0.0,))):
-        yield Problem(
-            f"{REORDER} lets packets overtake delayed ones, so every level of {DELAY} must be above 0. "
-            f"Add {DELAY}, such as [10ms], or remove {REORDER}.",
-            place.keys[REORDER],
-        )

@@ -260,10 +260,18 @@ def _resolved(base: Mapping, tier: str | None) -> Mapping:
 
 
 def _without_echo(first: Iterable[Problem], then: Iterable[Problem]) -> list[Problem]:
-    """Return all of ``first``, and those of ``then`` whose location has no problem yet."""
+    """Return all of ``first``, and those of ``then`` whose location has no problem yet. Of ``then``, the first of those
+    that give the same reason at a location: a level of a factor may be the value of its key too."""
     kept = list(first)
     places = {problem.span.start for problem in kept if problem.span}
-    return kept + [problem for problem in then if problem.span is None or problem.span.start not in places]
+    told = set()
+    for problem in then:
+        start = problem.span.start if problem.span else None
+        reason = start, problem.message.rpartition(": ")[2]
+        if start is None or (start not in places and reason not in told):
+            kept.append(problem)
+        told.add(reason)
+    return kept
 
 
 def _find(path: Path, known: Iterable[str]) -> Path:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merging the trees of a spec: the base, then the tier, then --set."""
 
-from orchestrator.spec.document import Items, Mapping, Node, parse
+from orchestrator.spec.document import Items, Mapping, Node, key_at, parse, with_value
 from orchestrator.spec.host_settings import NICS, SETTINGS
 from orchestrator.spec.links import OF_LINKS
 from orchestrator.spec.problems import Problem, SourceText, Span, SpecError
-from orchestrator.spec.traffic import Traffic
-from orchestrator.spec.varied import OF_TUNNELS, traffic_paths
+from orchestrator.spec.traffic import Traffic, factor_keys_of
+from orchestrator.spec.varied import OF_TUNNELS
 
 # Keys that describe the tier itself, and are not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
@@ -45,14 +45,12 @@ def with_first_levels(tree: Mapping, schema: type[Traffic]) -> Mapping:
     factors, traffic = tree.entries.get("factors"), tree.entries.get("traffic")
     if not isinstance(factors, Mapping) or not isinstance(traffic, Mapping):
         return tree
-    entries, keys = dict(traffic.entries), dict(traffic.keys)
-    paths = traffic_paths(schema)
+    paths = {f"traffic.{key}" for key in factor_keys_of(schema)}
     for path, levels in factors.entries.items():
         _, _, key = path.partition(".")
-        if path in paths and key not in entries and isinstance(levels, Items) and levels.items:
-            entries[key], keys[key] = levels.items[0], factors.keys[path]
-    changed = {**tree.entries, "traffic": Mapping(entries, keys, traffic.span)}
-    return Mapping(changed, tree.keys, tree.span)
+        if path in paths and key_at(traffic, key) is None and isinstance(levels, Items) and levels.items:
+            traffic = with_value(traffic, key, levels.items[0], factors.keys[path])
+    return Mapping({**tree.entries, "traffic": traffic}, tree.keys, tree.span)
 
 
 def read_override(text: str) -> tuple[Mapping, list[Problem]]:

@@ -33,7 +33,16 @@ def experiment_schema() -> dict[str, Any]:
             }
     for described in (found, found["$defs"]["Tier"]):
         describe_built_in_probes(described["properties"]["probes"])
-    return {"$schema": _DIALECT, **found}
+    for schema in (*own_schemas().values(), OtherTraffic):
+        found["$defs"][schema.__name__]["required"].remove("duration")
+    return {"$schema": _DIALECT, **found, **_DURATION}
+
+
+# Traffic has a duration, unless that is a factor.
+_DURATION = {
+    "if": {"properties": {"factors": {"required": ["traffic.duration"]}}},
+    "else": {"properties": {"traffic": {"required": ["duration"]}}},
+}
 
 
 class OtherTraffic(Traffic):

@@ -3,9 +3,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
-from orchestrator.spec.fields import Interval, NumberedRate, Share, Strict
+from orchestrator.spec.fields import Interval, NumberedRate, Share, Strict, expected
 
 Goal = Literal["ndr", "pdr"]
 LONGEST_SEARCH_S = 86400
@@ -58,6 +58,28 @@ class Search(Strict):
         le=LONGEST_SEARCH_S,
         description="The time after which no further load is started.",
     )
+
+    @field_validator("goals")
+    @classmethod
+    def _each_once(cls, value: tuple[Goal, ...]) -> tuple[Goal, ...]:
+        if len(set(value)) < len(value):
+            raise expected("each goal once", because="it names a goal twice")
+        return value
+
+    @field_validator("max_rate_pps")
+    @classmethod
+    def _above_the_lowest(cls, value: Any, info: ValidationInfo) -> Any:
+        least = info.data.get("min_rate_pps")
+        if value is not None and least is not None and value <= least:
+            raise expected(f"more than {least:g} packets/s", because="it must be above min_rate")
+        return value
+
+    @field_validator("tries")
+    @classmethod
+    def _with_a_majority(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and info.data.get("method") == "binary":
+            raise expected("1, or the method mlrsearch", because="binary offers each load once")
+        return value
 
     @model_serializer(mode="wrap")
     def _without_final_duration(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cells of a spec: the cross product of its factors, the cells of ``include``, and the rules of ``exclude``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from orchestrator.spec.cells import Cell
 from orchestrator.spec.experiment import ExtraCell, Factors, Rule
+from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import MAX, MOST_TUNNELS, PER_CORE
 
 
@@ -55,3 +57,31 @@ def deciding_maxima(factors: Factors, rules: Iterable[Rule]) -> list[int]:
     for rule in rules:
         levels += [*(rule.cores or ()), *(rule.tunnels or ())]
     return sorted({level for level in levels if isinstance(level, int)} | {MOST_TUNNELS + 1})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What decides the cells of a spec. ``rules``: of ``exclude``; ``extras``: of ``include``."""
+
+    factors: Factors
+    rules: Sequence[Rule] = ()
+    extras: Sequence[ExtraCell] = ()
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants of all cells, each once."""
+        return list(dict.fromkeys([*self.factors.variant, *(extra.variant for extra in self.extras)]))
+
+    def levels(self, path: str) -> list[Level]:
+        """Return the levels of a spec key that is a factor, each once; none if it is not one."""
+        of_extras = (extra.more[path] for extra in self.extras if path in extra.more)
+        return list(dict.fromkeys([*self.factors.more.get(path, ()), *of_extras]))
+
+    def has(self, meant: Callable[[Cell], bool]) -> bool:
+        """Return whether there is a cell that is meant, on any testbed."""
+        maxima = deciding_maxima(self.factors, self.rules)
+        return any(map(meant, extra_cells(self.extras))) or any(
+            any(not any(excluded(rule, cell, most) for rule in self.rules) for most in maxima)
+            for cell in cells(self.factors)
+            if meant(cell)
+        )

@@ -4,16 +4,12 @@
 Each tool reports its own problems itself.
 """
 
-from collections.abc import Iterator
-from itertools import product
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from orchestrator.spec.document import Items, Mapping, Node, Scalar
 from orchestrator.spec.known_tools import own_tools_with
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.traffic import DEFAULT_TOOL, Traffic, keys_of
-from orchestrator.spec.validation import build
-from orchestrator.spec.varied import TUNNEL_MTU, traffic_paths
 
 _PACKET_SIZE = "packet_size"
 
@@ -36,49 +32,13 @@ def foreign_keys(traffic: Mapping, tool: str, schema: type[Traffic]) -> Iterator
     for key, span in traffic.keys.items():
         others = own_tools_with(key)
         if others and key not in mine:
-            yield Problem(_only_for(f"traffic.{key}", others[0], tool), span)
+            yield Problem(only_for(f"traffic.{key}", others, tool), span)
 
 
-def _only_for(what: str, other: str, tool: str) -> str:
-    return f"{what} is only for the tool {other}, but the tool is {tool}. Remove it."
-
-
-def unfit_levels(tree: Mapping, more: dict[str, Any], tool: str, schema: type[Traffic]) -> Iterator[Problem]:
-    """Yield problems with levels of traffic keys that the tool does not support, or that conflict; the first of each
-    kind.
-
-    ``more``: the factors by path, with their levels.
-    """
-    traffic, place = tree.entries.get("traffic"), tree.entries["factors"]
-    if not more or not isinstance(traffic, Mapping) or not isinstance(place, Mapping):
-        return
-    if TUNNEL_MTU in more and tool == "pktgen":
-        yield Problem(
-            f"{TUNNEL_MTU} cannot be used with the tool pktgen, whose packet sizes are given. Remove it.",
-            place.keys[TUNNEL_MTU],
-        )
-        return
-    paths, mine = traffic_paths(schema), keys_of(schema)
-    for path in filter(paths.__contains__, more):
-        key = path.partition(".")[2]
-        if key not in mine:
-            yield Problem(_only_for(path, own_tools_with(key)[0], tool), place.keys[path])
-            return
-    nodes = {path: node.items for path in more if path in paths and isinstance(node := place.entries[path], Items)}
-    if not nodes:
-        return
-    foreign = {key for key in traffic.entries if key not in mine and own_tools_with(key)}  # reported elsewhere
-    given = {key: value for key, value in traffic.entries.items() if key not in foreign}
-    for chosen in product(*nodes.values()):
-        levels = dict(zip(nodes, chosen, strict=True))
-        own = {path.partition(".")[2]: level for path, level in levels.items()}
-        keys = {path.partition(".")[2]: place.keys[path] for path in levels}
-        found, refused = build(schema, Mapping({**given, **own}, {**traffic.keys, **keys}, traffic.span))
-        if found is None or found.too_slow:
-            words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
-            why = f"{found.too_slow}." if found else refused[0].message
-            yield Problem(f"The levels {words} conflict: {why}", place.keys[next(iter(nodes))])
-            return
+def only_for(what: str, others: Sequence[str], tool: str) -> str:
+    """Return a sentence on a traffic key of other tools."""
+    those = f"tool{'s' * (len(others) != 1)} {' and '.join(others)}"
+    return f"{what} is only for the {those}, but the tool is {tool}. Remove it."
 
 
 def packet_sizes(tree: Mapping, tool: str, takes: bool, instead: str) -> Iterator[Problem]:

@@ -4,9 +4,9 @@ subclass with its own keys."""
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, PrivateAttr, WithJsonSchema
+from pydantic import BaseModel, Field, PrivateAttr, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from orchestrator.extensions import Extension
@@ -27,19 +27,21 @@ ToolName = Annotated[
         }
     ),
 ]
-_TIMES = ("warm_up_s", "duration_s")
+# The times that the traffic of every tool has: {key: the field of Traffic}.
+TIMES = {"warm_up": "warm_up_s", "duration": "duration_s"}
 
 
 class Traffic(Strict):
     """The traffic of every trial.
 
     Fields of a subclass are the keys that go with its tool. A value other than the field's default is part of a trial's
-    identity; those of ``always`` are so in any case, unless they are None. Keys in ``fixed`` cannot be factors: they
-    decide how a trial is driven, or how the hosts of a block are addressed.
+    identity; those of ``always`` are so in any case, unless they are None. Keys in ``fixed`` cannot be factors. Keys in
+    ``parts`` have keys of their own, which can be factors.
     """
 
     always: ClassVar[tuple[str, ...]] = ()
     fixed: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[tuple[str, ...]] = ()
 
     tool: ToolName = DEFAULT_TOOL
     warm_up_s: WarmUp = Field(default=1.0, alias="warm_up")
@@ -87,7 +89,7 @@ class Traffic(Strict):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The values that define a trial's traffic, except its times, as JSON values."""
-        stored = self.model_dump(mode="json", exclude=set(_TIMES))
+        stored = self.model_dump(mode="json", exclude=set(TIMES.values()))
         quantity = self.quantity if self.own_tool is not None else None
         own = {} if quantity is None else {"quantity": quantity.model_dump(mode="json")}
         return own | {
@@ -155,8 +157,6 @@ class Traffic(Strict):
 class AddressedTraffic(Traffic):
     """Traffic whose tool can use either IP version."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("ip_version",)
-
     ip_version: IpVersion = Field(default=4, description="The IP version of packets inside the tunnels.")
 
     @property
@@ -170,6 +170,33 @@ def keys_of(schema: type[Traffic]) -> Mapping[str, str]:
     return {
         field.alias or name: name for name, field in schema.model_fields.items() if name not in Traffic.model_fields
     }
+
+
+def factor_keys_of(schema: type[Traffic]) -> Mapping[str, str]:
+    """Return the traffic keys that can be factors: {key: the field of the schema}. Those of a part are named with it,
+    as in {"search.final_duration": "search.final_duration_s"}."""
+    found: dict[str, str] = {}
+    for key, name in keys_of(schema).items():
+        if key in schema.parts:
+            fields = part_of(schema.model_fields[name]).model_fields.items()
+            found |= {f"{key}.{field.alias or inner}": f"{name}.{inner}" for inner, field in fields}
+        else:
+            found[key] = name
+    return {key: name for key, name in {**found, **TIMES}.items() if key not in schema.fixed}
+
+
+def part_of(field: FieldInfo) -> type[BaseModel]:
+    """Return the model of a field that has keys of its own and may be None."""
+    (model,) = (one for one in get_args(field.annotation) if one is not type(None))
+    found: type[BaseModel] = model
+    return found
+
+
+def field_at(model: type[BaseModel], name: str) -> FieldInfo:
+    """Return the field with a name, such as streams, or search.width for a field of a part."""
+    first, _, rest = name.partition(".")
+    field = model.model_fields[first]
+    return field_at(part_of(field), rest) if rest else field
 
 
 def _sent(name: str, extension: Extension, files: Mapping[str, bytes], stored: Mapping[str, Any]) -> Traffic:

@@ -4,8 +4,8 @@
 import functools
 import json
 import re
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -42,7 +42,8 @@ _NEEDS_QUOTES = re.compile(
 def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
     """Return an instance of the model and no problems, or None and all problems.
 
-    A model may have ``misplaced``: keys of other files, each with a sentence that says where it belongs.
+    A model may have ``misplaced``: a function that returns a sentence on an unknown key at a place, such as
+    factors.seed, or an empty string.
     """
     if not isinstance(tree, Mapping):
         return None, [
@@ -54,7 +55,7 @@ def build(model: type[M], tree: Node) -> tuple[M | None, list[Problem]]:
         schema = _schema(model)
         errors = error.errors(include_url=False)
         meant = {_meant(details, schema) for details in errors if details["type"] == "extra_forbidden"}
-        misplaced = getattr(model, "misplaced", {})
+        misplaced = getattr(model, "misplaced", lambda where: "")
         return None, [_problem(details, tree, schema, misplaced) for details in errors if not _is_echo(details, meant)]
 
 
@@ -78,7 +79,7 @@ def _meant(details: MappingType[str, Any], schema: dict[str, Any]) -> Location:
 
 
 def _problem(
-    details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any], misplaced: MappingType[str, str]
+    details: MappingType[str, Any], tree: Mapping, schema: dict[str, Any], misplaced: Callable[[str], str]
 ) -> Problem:
     location: Location = details["loc"]
     kind, context = details["type"], details.get("ctx", {})
@@ -93,7 +94,7 @@ def _problem(
     span = place_of(tree, location)
     if kind == "extra_forbidden":
         known = _part(schema, location[:-1]).get("properties", {})
-        elsewhere = misplaced.get(where)
+        elsewhere = misplaced(where)
         hint = f" {elsewhere}" if elsewhere else did_you_mean(str(location[-1]), known)
         return Problem(f'There is no key "{where}".{hint}', place_of(tree, location, True))
     found = _found_at(tree, location)

@@ -14,19 +14,17 @@ from orchestrator.spec.fields import DEFAULT_MTU, NeverOrSeconds, Size, Strict
 from orchestrator.spec.host_settings import level_of
 from orchestrator.spec.known_tools import any_traffic, own_schemas
 from orchestrator.spec.links import OF_LINKS
-from orchestrator.spec.traffic import Traffic, alone, keys_of
+from orchestrator.spec.traffic import Traffic, alone, factor_keys_of, field_at
 
 
 @functools.cache
 def traffic_paths(schema: type[Traffic]) -> Mapping[str, str]:
     """Return the traffic keys that can be factors, with a tool that has this schema or any of this program's: {path:
     the field of `any_traffic`}."""
-    return {
-        f"traffic.{key}": name
-        for one in (*own_schemas().values(), schema)
-        for key, name in keys_of(one).items()
-        if key not in one.fixed
-    }
+    found: dict[str, str] = {}
+    for one in (*own_schemas().values(), schema):
+        found |= factor_keys_of(one)
+    return {f"traffic.{key}": name for key, name in found.items()}
 
 
 TUNNEL_MTU = "tunnel.mtu"
@@ -94,7 +92,7 @@ def with_paths(model: type[Strict], wrap: Any, schema: type[Traffic] = Traffic, 
     names = {path: path.replace(".", "_") for path in (*of_traffic, *OF_TUNNELS, *OF_LINKS)}
     names |= {path: re.sub(r"[^A-Za-z0-9]", "_", path) for path in settings}
     for path, name in of_traffic.items():
-        field = any_traffic(schema).model_fields[name]
+        field = field_at(any_traffic(schema), name)
         about = Field(default=None, alias=path, description=field.description)
         fields[names[path]] = (wrap(alone(field)) | None, about)
     for path, level in {**OF_TUNNELS, **OF_LINKS, **{path: level_of(path) for path in settings}}.items():
@@ -111,4 +109,10 @@ def traffic_of(traffic: Traffic, levels: Mapping[str, Level]) -> Traffic:
     as udp without a bit rate."""
     of_traffic = traffic_paths(type(traffic))
     mine = {of_traffic[path]: level for path, level in levels.items() if path in of_traffic}
-    return traffic.again({**traffic.stored, **mine}) if mine else traffic
+    if not mine:
+        return traffic
+    content = dict(traffic.stored)
+    for name, level in mine.items():
+        first, _, rest = name.partition(".")
+        content[first] = {**content[first], rest: level} if rest else level
+    return traffic.again(content)

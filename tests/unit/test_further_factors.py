@@ -95,7 +95,7 @@ MISTAKES = {
     ),
     "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "is only for the tool pktgen"),
     "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B is not valid"),
-    "what a block is addressed by": ("traffic.mss: [1000 B, 1300 B]", "traffic.ip_version: [4, 6]", "There is no key"),
+    "the tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.tool: [iperf3, command]", "measures its own quantity"),
     "a rule without effect": ("- {traffic.streams: 8", "- {traffic.streams: 7", "matches no cell"),
 }
 

@@ -55,8 +55,8 @@ MISTAKES = {
     "links.wan.rate: [10 kbit/s]": "a rate from 100 kbit/s to 1 Tbit/s",
     "links.wan.rate: [0]": "a rate from 100 kbit/s to 1 Tbit/s",
     "links.wan.lag: [1ms]": "Did you mean links.wan.",
-    "links.wan.reorder: [1%]": "every level of links.wan.delay must be above 0",
-    "links.wan.reorder: [0, 1%]\n  links.wan.delay: [0, 1ms]": "every level of links.wan.delay must be above 0",
+    "links.wan.reorder: [1%]": "so links.wan.delay must be above 0 with it",
+    "links.wan.reorder: [0, 1%]\n  links.wan.delay: [0, 1ms]": "so links.wan.delay must be above 0 with it",
 }
 
 

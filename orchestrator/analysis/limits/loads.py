@@ -244,7 +244,7 @@ def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
     A frame has 14 bytes before its IP packet. WireGuard adds 60 bytes (IPv4, UDP, its header and tag) to a packet,
     which it pads to a multiple of 16 bytes but not beyond the tunnel's MTU.
     """
-    version = 6 if traffic.get("ip_version") == 6 else 4
+    version = 6 if key.get("traffic.ip_version", traffic.get("ip_version")) == 6 else 4
     udp = key.get("traffic.protocol", traffic.get("protocol")) == "udp"
     headers = (40 if version == 6 else 20) + (8 if udp else 32)  # TCP with time stamps
     mtu = int(key.get("tunnel.mtu", DEFAULT_MTU))

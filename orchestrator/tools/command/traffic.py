@@ -93,7 +93,7 @@ class Command(Strict):
 class CommandTraffic(AddressedTraffic):
     """Traffic by programs of the user's own."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("ip_version", "command")
+    fixed: ClassVar[tuple[str, ...]] = ("command",)
 
     tool: Literal["command"]
     command: Command | None = Field(default=None, description="Your own programs.")

@@ -26,7 +26,7 @@ class Iperf3Traffic(AddressedTraffic):
     """
 
     always: ClassVar[tuple[str, ...]] = ("protocol", "streams")
-    fixed: ClassVar[tuple[str, ...]] = ("latency", "paths", "ip_version")
+    fixed: ClassVar[tuple[str, ...]] = ("latency",)
 
     tool: Literal["iperf3"] = "iperf3"
     protocol: Literal["tcp", "udp"] = "tcp"

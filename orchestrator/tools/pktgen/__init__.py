@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.programs import Program
 from orchestrator.spec.document import Mapping
 from orchestrator.spec.problems import Problem
-from orchestrator.spec.searching import Search
 from orchestrator.spec.tool_checks import text_of
-from orchestrator.spec.validation import build
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 from orchestrator.tools.protocol import Tool
 
@@ -47,7 +45,8 @@ class Pktgen(Tool):
         if "rate" not in traffic.entries and "search" not in traffic.entries:
             message = 'pktgen needs a rate. Add "rate", in packets per second, such as 200 kpps or max.'
             yield Problem(f'{message} Or add "search", such as {{goals: [ndr, pdr]}}.', tree.keys["traffic"])
-        yield from _searches(traffic)
+        if "search" in traffic.entries and "rate" in traffic.entries:
+            yield Problem("rate and search exclude each other. Remove one of them.", traffic.keys["rate"])
 
     def largest_packet(self, levels: "Cell") -> int | None:
         from orchestrator.tools.pktgen.loads import largest_packet
@@ -63,26 +62,6 @@ class Pktgen(Tool):
         from orchestrator.tools.pktgen.loads import end_loads
 
         end_loads(attempt)
-
-
-def _searches(traffic: Mapping) -> Iterator[Problem]:
-    search = traffic.entries.get("search")
-    if not isinstance(search, Mapping):
-        return
-    if "rate" in traffic.entries:
-        yield Problem("rate and search exclude each other. Remove one of them.", traffic.keys["rate"])
-    found, _ = build(Search, search)
-    if found is None:
-        return  # already reported as a problem
-    least, most = found.min_rate_pps, found.max_rate_pps
-    if least is not None and most is not None and least >= most:
-        message = "traffic.search.min_rate must be below max_rate. Lower it."
-        yield Problem(message, search.keys["min_rate"])
-    if found.method == "binary" and found.tries > 1:
-        message = "traffic.search.tries is only for the method mlrsearch; binary offers each load once. Remove it."
-        yield Problem(message, search.keys["tries"])
-    if len(set(found.goals)) < len(found.goals):
-        yield Problem("traffic.search.goals names a goal twice. Remove one.", search.entries["goals"].span)
 
 
 TOOL = Pktgen()

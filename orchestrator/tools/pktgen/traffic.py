@@ -19,7 +19,8 @@ class PktgenTraffic(Traffic):
     """Traffic by pktgen: UDP, at a rate or in search of one. ``flows``: of each tunnel."""
 
     always: ClassVar[tuple[str, ...]] = ("rate",)
-    fixed: ClassVar[tuple[str, ...]] = ("search", "latency")
+    fixed: ClassVar[tuple[str, ...]] = ("search.goals", "latency")
+    parts: ClassVar[tuple[str, ...]] = ("search",)
 
     tool: Literal["pktgen"]
     rate: PacketRate | None = None
