@@ -10,10 +10,10 @@ from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.roles import ask_roles, make_links
 from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.search import GOALS, Found, Goal, Offered, Space, search_mlr
+from orchestrator.search import GOALS, Goal, GoalBounds, Offered, Space, search_mlr
 from orchestrator.spec import GATEWAYS, Cell
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
@@ -26,7 +26,7 @@ PDR_LOSS = GOALS["pdr"].loss_ratio
 WIDEST, NEAREST = 0.02, 0.01
 
 
-def holds(found: Found, truth_pps: float) -> bool:
+def holds(found: GoalBounds, truth_pps: float) -> bool:
     """Return whether both bounds exist, are at most 2 % apart, and include the true rate within 1 %."""
     lower, upper = found.lower_pps, found.upper_pps
     if lower is None or upper is None:
@@ -37,7 +37,7 @@ def holds(found: Found, truth_pps: float) -> bool:
 class KnownLink:
     """The baseline's path through the lab, on one virtual CPU, with a rate limit."""
 
-    def __init__(self, testbed: UmlTestbed) -> None:
+    def __init__(self, testbed: OpenUmlTestbed) -> None:
         testbed.prepare(State(1))
         net = layout.Net(layout.SITE_TO_SITE)
         make_links(testbed, net, 1)
@@ -68,7 +68,7 @@ class KnownLink:
 
     def search(
         self, truth_pps: float, load_s: float, goals: Sequence[Goal] = tuple(GOALS.values()), tries: int = 3
-    ) -> tuple[list[Found], int]:
+    ) -> tuple[list[GoalBounds], int]:
         """Search from a tenth to twice the true rate, and return the bounds and the number of loads."""
         loads = 0
 

@@ -24,7 +24,7 @@ from orchestrator.provision.playbook import Target, run_playbook
 from orchestrator.spec import Cell, load_testbed
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 TRAFFIC_S = 2.0
@@ -47,7 +47,7 @@ def trial_with(tunnels: int, cores: int) -> Trial:
     )
 
 
-def by_agent(testbed: UmlTestbed, trial: Trial) -> float:
+def by_agent(testbed: OpenUmlTestbed, trial: Trial) -> float:
     """Return the overhead of a trial with the agent, in seconds."""
     outcome = run_attempt(testbed, trial, load_variants()["vanilla"], lambda: None)
     if outcome.status == "failed":
@@ -65,7 +65,7 @@ def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     cores = min(2, usable_cores())
     agent, playbook = [], []
-    with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
+    with OpenUmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
         make_links(testbed, layout.Net(layout.GATEWAY_TO_GATEWAY), max(TUNNELS))
         target = Target(testbed.hosts[0][0], "root", testbed.lab.ssh_options())

@@ -18,16 +18,16 @@ import time
 from known_capacity import LOSS, PACKET, PDR_LOSS, KnownLink, holds
 
 from orchestrator.cli.display import LineDisplay
-from orchestrator.search import Found
+from orchestrator.search import GoalBounds
 from orchestrator.spec import load_testbed
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.pktgen.rate_search import kpps
 
 RATES_PPS = (2_000, 4_000, 8_000)
 NEEDED = 0.9
 
 
-def said(found: Found) -> str:
+def said(found: GoalBounds) -> str:
     """Return the bounds of a goal as text."""
     return f"{found.goal.name} {kpps(found.lower_pps)} to {kpps(found.upper_pps)} ({found.reason})"
 
@@ -37,7 +37,7 @@ def main() -> None:
     load_s = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
     rates = [int(rate) for rate in sys.argv[3].split(",")] if len(sys.argv) > 3 else list(RATES_PPS)
     met = True
-    with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
+    with OpenUmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         link = KnownLink(testbed)
         for rate in rates:
             truth_pps = link.limit(rate, load_s)

@@ -18,13 +18,13 @@ from orchestrator.spec import load_testbed
 from orchestrator.systems import system_of
 from orchestrator.testbed import usable_cores
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 
 TUNNELS = (1, 10, 100, 300, 1000)
 GOAL_S = 20.0
 
 
-def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
+def once(testbed: OpenUmlTestbed, tunnels: int) -> tuple[float, float, float]:
     """Return the seconds of configuring, of the handshakes, and of removing."""
     began = time.monotonic()
     make_tunnels(testbed, layout.Net(layout.SITE_TO_SITE), tunnels, load_variants()["vanilla"])
@@ -38,7 +38,7 @@ def once(testbed: UmlTestbed, tunnels: int) -> tuple[float, float, float]:
 def main() -> None:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     cores = min(2, usable_cores())
-    with UmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
+    with OpenUmlTestbed(load_testbed("lab"), LineDisplay("uml")) as testbed:
         testbed.prepare(State(cores))
         make_links(testbed, layout.Net(layout.SITE_TO_SITE), max(TUNNELS))
         vanilla = load_variants()["vanilla"]

@@ -15,7 +15,7 @@ from orchestrator.sentences import boots_sentence, clock_sentence, comparing_sen
 
 if TYPE_CHECKING:
     from orchestrator.analysis.dataset import Run
-    from orchestrator.run.campaign import Summary
+    from orchestrator.run.campaign import CampaignSummary
     from orchestrator.run.progress import CampaignProgress
     from orchestrator.spec import Pool, RoleCpus, Testbed
     from orchestrator.store.changes import Change
@@ -32,7 +32,7 @@ Displays = Callable[[str, "int | None", "RoleCpus"], "AbstractContextManager[Dis
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """A request for a run: the arguments of `orch run`, None if not given."""
 
     spec: Path
@@ -49,7 +49,7 @@ class Request:
     busy: str | None = None
 
 
-def measure(request: Request, displays: Displays) -> "Summary":
+def measure(request: RunRequest, displays: Displays) -> "CampaignSummary":
     """Carry out a request up to the run's tables, without reporting the outcome or drawing figures.
 
     Raises UserError and TestbedError, each with a sentence for the user.
@@ -58,7 +58,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
     from orchestrator.plan import NO_VARIANT, make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
-    from orchestrator.run.home import Home, Place
+    from orchestrator.run.home import Backend, Home
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
     from orchestrator.spec import load_experiment, members_of
@@ -85,7 +85,7 @@ def measure(request: Request, displays: Displays) -> "Summary":
     bed, why = _testbed(arguments["testbed"] or experiment.testbed_name_or_path, displays)
     if why:
         arguments["testbed"] = bed.testbed  # resumed on this one, whatever would be chosen then
-    place: Place = Cluster(request.dask) if request.dask else Home()
+    place: Backend = Cluster(request.dask) if request.dask else Home()
     beds = [one.with_code(experiment.own_variants.code) for one in members_of(bed)]
     with place:
         seen = place.look(beds)
@@ -179,7 +179,7 @@ def _check_results(folder: Path) -> None:
         ) from error
 
 
-def _tabulate(summary: "Summary", display: "Display") -> None:
+def _tabulate(summary: "CampaignSummary", display: "Display") -> None:
     from orchestrator.store import write_tables
 
     try:
@@ -214,7 +214,7 @@ def run_experiment(
 
     overrides = None if set is None else [f"{key}={_written(value)}" for key, value in set.items()]
     to_resume = None if resume is None else Path(resume)
-    request = Request(Path(spec), Path(results), tier, overrides, testbed, None, to_resume, on_change, yes=True)
+    request = RunRequest(Path(spec), Path(results), tier, overrides, testbed, None, to_resume, on_change, yes=True)
     summary = measure(request, lambda provider, slots, role_cpus: Bar())
     if summary.interrupted or summary.stopped or summary.unusable:
         why = summary.stopped or "; ".join(str(gap["reason"]) for gap in summary.given_up) or "it was interrupted"

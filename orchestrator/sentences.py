@@ -56,11 +56,11 @@ def boots_sentence(planned: "Plan", able: "Capabilities") -> str:
 def clock_sentence(planned: "Plan", able: "Capabilities") -> str:
     """Return one or two sentences on a plan's virtual time; empty in real time."""
     from orchestrator.spec import OWN_CPUS, machine_cpus
-    from orchestrator.store.clock import VirtualTime
+    from orchestrator.store.clock import RunVirtualTime
 
     if able.slots is None:
         return ""
     cores = max(block.cores for block in planned.blocks)
     each = cores if able.role_cpus == OWN_CPUS else None
-    time = VirtualTime(machine_cpus(cores, able.role_cpus), (able.slots,), (), each)
+    time = RunVirtualTime(machine_cpus(cores, able.role_cpus), (able.slots,), (), each)
     return f"{time.sentence} {time.whose}".rstrip()

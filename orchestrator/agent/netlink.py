@@ -118,7 +118,7 @@ def name_attribute(kind, name):
     return attribute(kind, name.encode() + b"\0")
 
 
-class WireGuard(Netlink):
+class WireGuardNetlink(Netlink):
     """The wireguard module's netlink interface."""
 
     def __init__(self):

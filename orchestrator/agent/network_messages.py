@@ -85,7 +85,7 @@ class Device(typing.TypedDict):
     device: str
 
 
-class Shape(Device):
+class LinkShape(Device):
     """A link's shape. ``loss``, ``reorder``: shares; ``rate_bps``: bits of frames, None: no limit; ``queue``:
     packets."""
 
@@ -101,7 +101,7 @@ class ShapeLinksRequest(Request[Nothing]):
     """Shape what each role sends over a link, and verify it by reading it back."""
 
     operation = "shape_links"
-    roles: typing.Mapping[str, Shape]
+    roles: typing.Mapping[str, LinkShape]
 
 
 @dataclasses.dataclass
@@ -133,7 +133,7 @@ class TunnelsRequest(Request[TunnelsAnswer]):
     gateways: typing.Mapping[str, typing.Sequence[TunnelDevice]]
 
 
-class Route(typing.TypedDict):
+class NetworkRoute(typing.TypedDict):
     """A route. ``to``: network; ``devices``: over which it is spread; ``via``, ``source``: addresses, or None."""
 
     to: str
@@ -155,7 +155,7 @@ class GatewayPeers(typing.TypedDict):
     """A gateway's peers and settings. ``threaded``: "0" or "1"; ``device_settings``: {name: value}, which must hold."""
 
     peers: typing.Sequence[Peer]
-    routes: typing.Sequence[Route]
+    routes: typing.Sequence[NetworkRoute]
     threaded: str
     device_settings: typing.Mapping[str, str]
 
@@ -173,7 +173,7 @@ class RoutesRequest(Request[Nothing]):
     """Set routes in roles."""
 
     operation = "routes"
-    roles: typing.Mapping[str, typing.Sequence[Route]]
+    roles: typing.Mapping[str, typing.Sequence[NetworkRoute]]
 
 
 @dataclasses.dataclass
@@ -189,7 +189,7 @@ class IpTunnels(typing.TypedDict):
 
     lines: typing.Sequence[str]
     devices: typing.Sequence[str]
-    routes: typing.Sequence[Route]
+    routes: typing.Sequence[NetworkRoute]
 
 
 @dataclasses.dataclass
@@ -214,7 +214,7 @@ class IpsecTunnels(typing.TypedDict):
 
     far: str
     lines: typing.Sequence[str]
-    routes: typing.Sequence[Route]
+    routes: typing.Sequence[NetworkRoute]
     families: typing.Sequence[int]
     tunnels: typing.Sequence[IpsecTunnel]
 

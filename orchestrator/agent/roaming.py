@@ -5,7 +5,7 @@ import struct
 import time
 
 from orchestrator.agent.host import inside
-from orchestrator.agent.netlink import WGDEVICE_LISTEN_PORT, WireGuard, attribute
+from orchestrator.agent.netlink import WGDEVICE_LISTEN_PORT, WireGuardNetlink, attribute
 from orchestrator.agent.traffic_messages import Move, Roam
 
 
@@ -26,7 +26,7 @@ class Roaming:
         """Move every tunnel, one after another, to its other port."""
         began = time.monotonic()
         number = (len(self.moves) + 1) % 2
-        with inside(self.role), WireGuard() as wireguard:
+        with inside(self.role), WireGuardNetlink() as wireguard:
             for device, ports in self.devices.items():
                 wireguard.set(device, attribute(WGDEVICE_LISTEN_PORT, struct.pack("=H", ports[number])))
         self.moves.append({"at_monotonic_s": began, "took_s": time.monotonic() - began})

@@ -38,7 +38,7 @@ class HelloRequest(Request[HelloAnswer]):
     operation = "hello"
 
 
-class System(typing.TypedDict):
+class OsRelease(typing.TypedDict):
     """The fields of os-release(5)."""
 
     id: str
@@ -90,7 +90,7 @@ class SurveyAnswer(HelloAnswer):
 
     uid: int
     machine: str
-    system: System
+    system: OsRelease
     clock_synchronized: bool | None
     commands: dict[str, str | None]
     kernel_modules: dict[str, bool | None]
@@ -151,7 +151,7 @@ class ProvisionedRequest(Request[ProvisionedAnswer]):
     modules: typing.Sequence[str]
 
 
-class Named(typing.TypedDict):
+class NamedSetting(typing.TypedDict):
     """A setting and its present value."""
 
     name: str
@@ -163,16 +163,16 @@ class Governor(typing.TypedDict):
 
     now: str
     choices: list[str]
-    preference: Named | None
+    preference: NamedSetting | None
 
 
-class Turbo(Named):
+class Turbo(NamedSetting):
     """The setting of turbo frequencies. ``off``: the value that means off."""
 
     off: str
 
 
-class IdleState(Named):
+class IdleState(NamedSetting):
     """An idle state of a CPU; ``name`` is the file that disables it."""
 
     latency_us: int
@@ -212,7 +212,7 @@ class TunablesAnswer(typing.TypedDict):
     governors: dict[str, Governor]
     turbo: Turbo | None
     idle: list[IdleState]
-    smt: Named | None
+    smt: NamedSetting | None
     irqbalance: str | None
     nics: dict[str, NicTunables]
 

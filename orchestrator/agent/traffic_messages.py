@@ -10,7 +10,7 @@ from orchestrator.agent.host_messages import BusyAnswer
 from orchestrator.agent.messages import Nothing, Request
 
 
-class Program(typing.TypedDict):
+class RoleProgram(typing.TypedDict):
     """A program in a role."""
 
     role: str
@@ -18,7 +18,7 @@ class Program(typing.TypedDict):
     arguments: typing.Sequence[str]
 
 
-class Client(Program, total=False):
+class Client(RoleProgram, total=False):
     """A client program.
 
     ``any``: whether it can be any program, whose children are ended with it, and which as a server may listen on all
@@ -75,7 +75,7 @@ class EchoStream(typing.TypedDict):
     after_s: float
 
 
-class AttachedCommand(Program):
+class AttachedCommand(RoleProgram):
     """A command during the measured window. ``timed``: whether it ends by itself."""
 
     timed: bool
@@ -104,7 +104,7 @@ class Energy(typing.TypedDict):
     range_uj: int
 
 
-class Sample(typing.TypedDict):
+class CounterSample(typing.TypedDict):
     """The counters of a host at a time.
 
     ``cpus``: {CPU: clock ticks, as /proc/stat has them}; ``softirqs``: the text of /proc/softirqs; ``interfaces``:
@@ -124,7 +124,7 @@ class Sample(typing.TypedDict):
 
 
 class MemoryReading(typing.TypedDict):
-    """Memory and interfaces at a time. ``available``, ``slab``: bytes; ``interfaces``: as in `Sample`."""
+    """Memory and interfaces at a time. ``available``, ``slab``: bytes; ``interfaces``: as in `CounterSample`."""
 
     at_monotonic_s: float
     interfaces: dict[str, str]
@@ -177,7 +177,7 @@ class Polls(typing.TypedDict):
     rows: list[list[typing.Any]]
 
 
-class Profile(typing.TypedDict):
+class ProfileSamples(typing.TypedDict):
     """Samples of what CPUs ran.
 
     ``lost_ns``: the time that lost samples stood for; ``rows``: [[cpu, ns, samples, [index of each name, the task
@@ -219,7 +219,7 @@ class MeasureAnswer(typing.TypedDict):
 
     started_at: float
     traffic_s: float
-    samples: list[Sample]
+    samples: list[CounterSample]
     readings: list[MemoryReading]
     moves: list[Move]
     before: Quiet
@@ -227,7 +227,7 @@ class MeasureAnswer(typing.TypedDict):
     others: BusyAnswer
     processes: dict[str, Printed]
     polls: Polls | None
-    profile: Profile | None
+    profile: ProfileSamples | None
     pktgen: list[Sent] | None
     echoes: RoundTrips | None
     tracepoints: dict[str, int]

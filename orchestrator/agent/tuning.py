@@ -13,7 +13,7 @@ from orchestrator.agent.survey_messages import (
     Amount,
     Governor,
     IdleState,
-    Named,
+    NamedSetting,
     NicTunables,
     TunablesAnswer,
     TunablesRequest,
@@ -35,7 +35,7 @@ def tunables(request: TunablesRequest) -> TunablesAnswer:
         if now is not None and choices is not None:
             file = os.path.join(os.path.dirname(path), "energy_performance_preference")
             preferred = first_word(file)
-            preference: Named | None = None if preferred is None else {"name": file, "now": preferred}
+            preference: NamedSetting | None = None if preferred is None else {"name": file, "now": preferred}
             governors[path] = {"now": now, "choices": choices, "preference": preference}
     turbo: Turbo | None = None
     for path, off in TURBO:

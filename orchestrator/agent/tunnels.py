@@ -54,7 +54,7 @@ from orchestrator.agent.netlink import (
     WGPEER_RX_BYTES,
     WGPEER_TX_BYTES,
     Netlink,
-    WireGuard,
+    WireGuardNetlink,
     allowed_ip,
     attribute,
     endpoint,
@@ -81,7 +81,7 @@ def tunnels(request: TunnelsRequest) -> TunnelsAnswer:
     keys = {}  # type: dict[str, list[str]]
     for role, devices in request.gateways.items():
         keys[role] = []
-        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuardNetlink() as wireguard:
             for number, device in enumerate(devices):
                 message = link_message(
                     name_attribute(IFLA_IFNAME, device["device"]),
@@ -108,7 +108,7 @@ def peers(request: PeersRequest) -> Nothing:
     """
     for role, wanted in request.gateways.items():
         before = processes() if PLACED else set()  # if polling is threaded by default, adding a peer starts its thread
-        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuard() as wireguard:
+        with acting_as(role), Netlink(NETLINK_ROUTE) as link, WireGuardNetlink() as wireguard:
             for peer in wanted["peers"]:
                 own = nested(
                     0,
@@ -286,7 +286,7 @@ def handshake_times(request: HandshakeTimesRequest) -> HandshakeTimesAnswer:
     for role in request.roles:
         ages[role], carried[role], ports[role] = {}, {}, {}
         present = [name for name in os.listdir(sysfs_of(role) + "/class/net") if name.startswith("wg")]
-        with inside(role), WireGuard() as wireguard:
+        with inside(role), WireGuardNetlink() as wireguard:
             for device in sorted(present):
                 for number, peer in enumerate(wireguard.get(device)[1], start=1):
                     name = "%s/%d" % (device, number) if device == SHARED_DEVICE else device

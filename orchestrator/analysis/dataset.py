@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.analysis.claims import Verdicts
     from orchestrator.analysis.comparing import Comparison
-    from orchestrator.analysis.limits.loads import Load
+    from orchestrator.analysis.limits.loads import CellLoad
     from orchestrator.analysis.profiles import Profile
 
 _NEWEST_COLUMNS = {"shared_computer", "pdr_upper_pps", "clock", "lent_share"}
@@ -122,9 +122,9 @@ class Run(RunData):
         return fits(self, weights)
 
     @cached_property
-    def loads(self) -> "list[Load]":
-        """Return how busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.Load`. The
-        list is empty if the run measured neither throughput nor packet rates."""
+    def loads(self) -> "list[CellLoad]":
+        """Return how busy CPUs were while each cell was measured; see `orchestrator.analysis.limits.loads.CellLoad`.
+        The list is empty if the run measured neither throughput nor packet rates."""
         if not self.quantity.is_throughput:
             return []
         if self.counts_packets:

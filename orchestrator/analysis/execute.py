@@ -38,7 +38,7 @@ _ENGINE = "orch"  # the name of an engine of papermill
 
 
 @dataclass(frozen=True)
-class Place:
+class NotebookHost:
     """A place for executing notebooks. ``private``: a folder that only this process reads; ``server``: the fork server
     of their kernels; ``variables``: the environment of the kernels, in addition to this process's own."""
 
@@ -48,26 +48,26 @@ class Place:
 
 
 @contextlib.contextmanager
-def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Place]:
+def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[NotebookHost]:
     """Context manager that yields a place for notebooks. Its fork server starts at once."""
     with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
         # Matplotlib uses the first settings that it finds: these, which are empty, and not those in the user's folders.
         (private.path / _FIGURE_SETTINGS).touch()
         server = ForkServer(os.environ, private.path)
         try:
-            yield Place(private, server, variables)
+            yield NotebookHost(private, server, variables)
         finally:
             server.close()
 
 
-def execute(names: Sequence[str | Path], run_dir: Path, place: Place | None = None) -> None:
+def execute(names: Sequence[str | Path], run_dir: Path, place: NotebookHost | None = None) -> None:
     """Execute notebooks for a run and wait for them; see `executing`."""
     with executing(names, run_dir, place):
         pass
 
 
 @contextlib.contextmanager
-def executing(names: Sequence[str | Path], run_dir: Path, place: Place | None = None) -> Iterator[None]:
+def executing(names: Sequence[str | Path], run_dir: Path, place: NotebookHost | None = None) -> Iterator[None]:
     """Execute notebooks for a run while the context's body runs; leaving the context waits for all of them. ``names``:
     names of orch's (notebooks/NAME.ipynb), and paths of your own.
 
@@ -106,7 +106,7 @@ def executing(names: Sequence[str | Path], run_dir: Path, place: Place | None = 
         raise errors[0]
 
 
-def _execute_and_keep(source: Path, run_dir: Path, place: Place, managers: list[Any]) -> None:
+def _execute_and_keep(source: Path, run_dir: Path, place: NotebookHost, managers: list[Any]) -> None:
     """Execute a notebook, and store it in the run whether it succeeds or not."""
     name, ready, output = source.stem, source, run_dir / "notebooks" / f"{source.stem}.ipynb"
     made = place.private.path / f"{name}.executed.ipynb"
@@ -156,7 +156,7 @@ def import_papermill() -> None:
     papermill.engines.papermill_engines.register(_ENGINE, Engine)
 
 
-def _execute(source: Path, made: Path, folder: Path, place: Place, managers: list[Any]) -> None:
+def _execute(source: Path, made: Path, folder: Path, place: NotebookHost, managers: list[Any]) -> None:
     """Execute a notebook with ``folder`` as its working directory, and write it to the file ``made``.
 
     The manager of its kernel is added to ``managers``. Raises UserError; its message continues a sentence that begins

@@ -12,7 +12,7 @@ import pandas as pd
 from orchestrator.analysis.quantity import Quantity, quantity_of
 from orchestrator.plan import reference_variant
 from orchestrator.spec import factors
-from orchestrator.store.clock import REAL, VIRTUAL, VirtualTime, in_its_time, label_of, virtual_time
+from orchestrator.store.clock import REAL, VIRTUAL, RunVirtualTime, in_its_time, label_of, virtual_time
 
 LEVELS = ("variant", "cores", "tunnels", "packet_size")  # columns of every run
 _HEADROOM = 0.10  # for runs whose spec does not set it
@@ -117,7 +117,7 @@ class RunData:
         return _HEADROOM if found is None else float(found)
 
     @cached_property
-    def virtual_time(self) -> VirtualTime | None:
+    def virtual_time(self) -> RunVirtualTime | None:
         """Return the virtual time in which the run was measured; None if it was real time."""
         return virtual_time(self.meta)
 

@@ -22,7 +22,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class VirtualTimeSummary:
     """The virtual time of the attempts of a run that recorded it.
 
     ``attempts``: how many there are; ``dilation``: wall seconds per virtual second; ``lent_share``: virtual time lent
@@ -38,13 +38,13 @@ class Summary:
     skew_s: float | None
 
 
-def summary(run: Run) -> Summary | None:
+def summary(run: Run) -> VirtualTimeSummary | None:
     """Return the virtual time that a run's attempts recorded; None for a run in real time."""
     if run.virtual_time is None:
         return None
     rows = run.attempts[run.attempts["dilation"].notna()]
     forced, skew_s = rows["forced"].dropna(), rows["skew_s"].dropna()
-    return Summary(
+    return VirtualTimeSummary(
         attempts=len(rows),
         dilation=_range(rows["dilation"]),
         lent_share=_range(rows["lent_share"]),

@@ -49,7 +49,7 @@ def reproduce(
     from orchestrator.analysis.dataset import load
     from orchestrator.cli.run import conclude, draw, measure
     from orchestrator.cli.verify import judge
-    from orchestrator.running import Request
+    from orchestrator.running import RunRequest
 
     wanted = claim_named(claim)
     spec = EXPERIMENTS / f"{wanted.experiment}.yaml"
@@ -57,7 +57,7 @@ def reproduce(
     for scope in dict.fromkeys(wanted.scope_of(test) for test in wanted.tests):
         print(f"orch: It is judged at {scope}: {scope.because}.", file=sys.stderr)
     print("orch: Elsewhere it is measured but not judged.", file=sys.stderr)
-    request = Request(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes, None, busy)
+    request = RunRequest(spec, results, tier, overrides, testbed, None, resume, on_change, wait, yes, None, busy)
     if resume is None or dry_run:
         testable = _foretell(wanted, spec, request.tier, request.overrides or (), testbed)
         if dry_run:

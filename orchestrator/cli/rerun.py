@@ -44,7 +44,7 @@ def rerun(
     from orchestrator.cli.compare import show, status_of
     from orchestrator.cli.run import conclude, draw, measure
     from orchestrator.cli.runs import chosen_run
-    from orchestrator.running import Request
+    from orchestrator.running import RunRequest
     from orchestrator.spec import SpecError
 
     before = load(chosen_run(run))
@@ -62,7 +62,7 @@ def rerun(
         if inputs is not None:
             shutil.copytree(inputs, folder, dirs_exist_ok=True)
         order = str(arguments.get("order") or "random")
-        request = Request(
+        request = RunRequest(
             *(spec, results, meta.get("tier"), overrides, testbed or _testbed_of(meta), order),
             *(resume, on_change, wait, yes),
         )

@@ -12,11 +12,11 @@ import typer
 from orchestrator.cli import options
 from orchestrator.errors import UserError, refusal
 from orchestrator.paths import RESULTS, as_argument
-from orchestrator.running import Request
+from orchestrator.running import RunRequest
 
 if TYPE_CHECKING:
     from orchestrator.cli.display import LineDisplay, LiveDisplay
-    from orchestrator.run.campaign import Summary
+    from orchestrator.run.campaign import CampaignSummary
     from orchestrator.spec import RoleCpus
 
 
@@ -46,11 +46,11 @@ def run(
     The exit status is 0 when all trials are ok, 1 when some are failed, invalid or missing, 2 for bad input, 3 when the
     testbed cannot be used, 130 when interrupted.
     """
-    request = Request(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask, busy)
+    request = RunRequest(spec, results, tier, overrides, testbed, order, resume, on_change, wait, yes, dask, busy)
     return conclude(measure(request), f"orch run {as_argument(spec)}", json_output, draws=report)
 
 
-def measure(request: Request) -> "Summary":
+def measure(request: RunRequest) -> "CampaignSummary":
     """Carry out a request up to the run's tables, with the progress shown on this terminal."""
     from orchestrator.running import measure
 
@@ -72,7 +72,7 @@ def open_display(
     return LineDisplay(provider, slots=slots, role_cpus=role_cpus, colours=colours)
 
 
-def draw(summary: "Summary") -> None:
+def draw(summary: "CampaignSummary") -> None:
     """Execute the notebooks and write the report of a finished run.
 
     Failures here are only printed to standard error: the measurements are kept, and can be drawn later.
@@ -100,7 +100,7 @@ def _told(error: Exception) -> str:
     return str(known or (error if isinstance(error, UserError) else f"{type(error).__name__}: {error}."))
 
 
-def conclude(summary: "Summary", command: str, json_output: bool, *, draws: bool = True) -> int:
+def conclude(summary: "CampaignSummary", command: str, json_output: bool, *, draws: bool = True) -> int:
     """Print how a run ended, then draw it if asked to, and return the exit status, which depends only on the trials.
 
     ``command``: the command that resumes the run if --resume is added.

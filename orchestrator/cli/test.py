@@ -25,7 +25,7 @@ PARALLEL = "not lab or beside"  # by the marks of pyproject.toml
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class CheckStage:
     """One program to run. Its output is shown live, or only if it fails."""
 
     name: str
@@ -47,33 +47,33 @@ def shell_scripts(checkout: Path = CHECKOUT) -> list[str]:
     return sorted(found)
 
 
-def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[Stage]:
+def stages(pytest_arguments: list[str], *, full: bool) -> Iterator[CheckStage]:
     """Yield all stages, the longest checks first."""
 
     def tool(name: str, *arguments: str) -> tuple[str, ...]:
         return (str(_TOOLS / name), *arguments)
 
     if any(PLAYBOOKS.glob("*.yml")):
-        yield Stage("ansible-lint", tool("ansible-lint", "--offline", "-q", "--nocolor", PLAYBOOKS.name))
+        yield CheckStage("ansible-lint", tool("ansible-lint", "--offline", "-q", "--nocolor", PLAYBOOKS.name))
     # .site is what `mkdocs build` writes by itself; --strict makes a broken link an error.
-    yield Stage("documentation", tool("mkdocs", "build", "--strict", "--quiet"))
-    yield Stage("mypy", tool("mypy"))
-    yield Stage("shellcheck", tool("shellcheck", *shell_scripts()))
-    yield Stage("import-linter", tool("lint-imports"))
-    yield Stage("ruff check", tool("ruff", "check", "--quiet", "--output-format=concise", "."))
-    yield Stage("ruff format", tool("ruff", "format", "--check", "--quiet", "--output-format=concise", "."))
+    yield CheckStage("documentation", tool("mkdocs", "build", "--strict", "--quiet"))
+    yield CheckStage("mypy", tool("mypy"))
+    yield CheckStage("shellcheck", tool("shellcheck", *shell_scripts()))
+    yield CheckStage("import-linter", tool("lint-imports"))
+    yield CheckStage("ruff check", tool("ruff", "check", "--quiet", "--output-format=concise", "."))
+    yield CheckStage("ruff format", tool("ruff", "format", "--check", "--quiet", "--output-format=concise", "."))
     extra = ["--full"] if full else []
     if pytest_arguments:
-        yield Stage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
+        yield CheckStage("pytest", tool("pytest", *extra, *pytest_arguments), shows_output=True)
         return
     extra.append("--durations=20")  # of a whole run: candidates for speeding up
     # On all cores: tests that need neither the lab nor an idle computer, in the order in which they were collected.
     on_all_cores = ("-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder")
-    yield Stage("parallel tests", tool("pytest", *extra, *on_all_cores, "-m", PARALLEL), shows_output=True)
-    yield Stage("serial tests", tool("pytest", *extra, "-m", f"not ({PARALLEL})", "tests/lab"), shows_output=True)
+    yield CheckStage("parallel tests", tool("pytest", *extra, *on_all_cores, "-m", PARALLEL), shows_output=True)
+    yield CheckStage("serial tests", tool("pytest", *extra, "-m", f"not ({PARALLEL})", "tests/lab"), shows_output=True)
 
 
-def run_stages(wanted: Iterable[Stage]) -> list[str]:
+def run_stages(wanted: Iterable[CheckStage]) -> list[str]:
     """Run stages, those that show their output one at a time and after the others. Return the names of those that
     failed."""
     every = sorted(wanted, key=lambda stage: stage.shows_output)
@@ -84,7 +84,7 @@ def run_stages(wanted: Iterable[Stage]) -> list[str]:
     return [stage.name for stage, ok in zip(every, passed, strict=True) if not ok]
 
 
-def run_stage(stage: Stage) -> bool:
+def run_stage(stage: CheckStage) -> bool:
     """Run a stage, and print its outcome and duration. Standard input is closed. Return whether it passed."""
     if stage.shows_output:
         print(f"  {stage.name}", flush=True)

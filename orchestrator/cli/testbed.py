@@ -85,11 +85,11 @@ def provision(
     A run does this automatically if something is missing.
     """
     from orchestrator.cli.run import open_display
-    from orchestrator.testbed.ssh.provider import HostsTestbed
+    from orchestrator.testbed.ssh.provider import OpenSshTestbed
 
     bed = _load(testbed)
     with open_display(bed.provider) as display:
-        outcome = HostsTestbed(bed, display, wait=wait).provision_only()
+        outcome = OpenSshTestbed(bed, display, wait=wait).provision_only()
     if json_output:
         told = {"tasks": outcome.tasks, "changed": outcome.changed, "seconds": round(outcome.seconds, 2)}
         print(json.dumps({**told, "changed_tasks": list(outcome.changed_tasks)}))

@@ -16,7 +16,7 @@ from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.spec import GATEWAYS, Limits, Probe
 from orchestrator.spec.links import shape_of
 from orchestrator.systems import System, system_of
-from orchestrator.testbed.protocol import ComputerUse, Testbed, own_cpus, patience, slowness
+from orchestrator.testbed.protocol import ComputerUse, OpenTestbed, own_cpus, patience, slowness
 from orchestrator.testbed.remote import Agent
 
 
@@ -91,7 +91,7 @@ class Attempt:
     bounds. ``variant``: the variant of its tunnels, if it has any.
     """
 
-    testbed: Testbed
+    testbed: OpenTestbed
     trial: Trial
     conditions: Conditions
     outcome: Outcome

@@ -6,10 +6,10 @@ import math
 import re
 from typing import Any
 
-from orchestrator.spec import Reading
+from orchestrator.spec import NumberPattern
 
 
-def value_in(text: str, reading: Reading) -> float:
+def value_in(text: str, reading: NumberPattern) -> float:
     """Return the number in what a program printed. Raises ValueError with the reason if there is none."""
     if reading.regex is not None:
         found = [match.group(1) for match in re.finditer(reading.regex, text, re.MULTILINE)]

@@ -11,8 +11,8 @@ from orchestrator.agent.network_messages import (
     LentNic,
     LinksRequest,
     Namespace,
+    NetworkRoute,
     Peer,
-    Route,
     Steering,
     TunnelDevice,
 )
@@ -185,7 +185,7 @@ def _far_side(gateway: str) -> int:
     return 1 - GATEWAYS.index(gateway)
 
 
-def _route(net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None) -> Route:
+def _route(net: Net, gateway: str, subnet: int, version: int, devices: Sequence[str], via: str | None) -> NetworkRoute:
     """Return a route to a subnet of the far side.
 
     In gateway-to-gateway, traffic starts at the gateway, from its inner address.
@@ -194,7 +194,7 @@ def _route(net: Net, gateway: str, subnet: int, version: int, devices: Sequence[
     return {"to": inner_network(_far_side(gateway), subnet, version), "devices": devices, "via": via, "source": source}
 
 
-def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[Route]:
+def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[NetworkRoute]:
     """Return the routes that send each tunnel's traffic through its device, and the shared subnet's through all."""
     everywhere = [net.device(i, gateway) for i in range(1, tunnels + 1)]
     return [
@@ -211,7 +211,7 @@ def tunnel_routes(net: Net, gateway: str, tunnels: int) -> list[Route]:
     ]
 
 
-def plain_routes(net: Net, gateway: str, tunnels: int) -> list[Route]:
+def plain_routes(net: Net, gateway: str, tunnels: int) -> list[NetworkRoute]:
     """Return the routes that send the same traffic over the link between the gateways, without a tunnel."""
     other = WAN[GATEWAYS[_far_side(gateway)]]
     return [

@@ -9,20 +9,20 @@ from orchestrator.agent.network_messages import Near, NeighboursRequest
 from orchestrator.measure import requests
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.spec.fields import LINK_MTU
-from orchestrator.testbed.protocol import Testbed
+from orchestrator.testbed.protocol import OpenTestbed
 from orchestrator.testbed.remote import request_all
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
 
 
-def placement_of(testbed: Testbed) -> Placement:
+def placement_of(testbed: OpenTestbed) -> Placement:
     """Return the placement of roles on a testbed's hosts."""
     return Placement(testbed.hosts, testbed.nics)
 
 
 def ask_roles(
-    testbed: Testbed,
+    testbed: OpenTestbed,
     by_role: Mapping[str, Part],
     request_of: Callable[[dict[str, Part]], Request[Answer]],
     timeout_s: float = 30,
@@ -36,7 +36,7 @@ def ask_roles(
     return request_all(testbed.agents, {host: request_of(part) for host, part in split.items()}, timeout_s)
 
 
-def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
+def make_links(testbed: OpenTestbed, net: Net, tunnels: int) -> None:
     """Create the roles' namespaces and the links between them, and check that packets pass.
 
     There are addresses for up to ``tunnels`` tunnels. Raises TestbedError if a host does not answer, or two roles do
@@ -48,7 +48,7 @@ def make_links(testbed: Testbed, net: Net, tunnels: int) -> None:
     see_neighbours(testbed, net)
 
 
-def see_neighbours(testbed: Testbed, net: Net) -> None:
+def see_neighbours(testbed: OpenTestbed, net: Net) -> None:
     """Check that packets pass the links between roles. Raises TestbedError if two roles do not reach each other."""
     near: dict[str, Near] = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
     ask_roles(testbed, near, lambda part: NeighboursRequest(part, LINK_MTU), 60)

@@ -17,12 +17,12 @@ from orchestrator.measure.streams import BadReport
 from orchestrator.measure.tunnels import remove_tunnels, shake_hands
 from orchestrator.plan import Trial
 from orchestrator.spec import tool_of
-from orchestrator.testbed.protocol import Testbed
+from orchestrator.testbed.protocol import OpenTestbed
 from orchestrator.testbed.remote import AgentFailure, request_all
 
 
 def run_attempt(
-    testbed: Testbed,
+    testbed: OpenTestbed,
     trial: Trial,
     variant: Variant | None,
     on_traffic: Callable[[], None],

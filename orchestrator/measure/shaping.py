@@ -23,7 +23,7 @@ def unshape_link(attempt: Attempt) -> None:
         ask_roles(attempt.testbed, dict.fromkeys(GATEWAYS, wanted), messages.UnshapeLinksRequest)
 
 
-def wanted_of(shape: Shape) -> messages.Shape:
+def wanted_of(shape: Shape) -> messages.LinkShape:
     """Return a shape of the link between the gateways as the agent takes it."""
     return {
         "device": layout.device_of("wan"),

@@ -14,7 +14,7 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.systems import system_of
-from orchestrator.testbed.protocol import Testbed, slowness
+from orchestrator.testbed.protocol import OpenTestbed, slowness
 from orchestrator.testbed.remote import AgentFailure
 
 Answer = TypeVar("Answer")
@@ -42,12 +42,12 @@ class Peers:
     ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def make_tunnels(testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
+def make_tunnels(testbed: OpenTestbed, net: layout.Net, tunnels: int, variant: Variant) -> None:
     """Create and configure ``tunnels`` tunnels between the gateways, whose kernels have what the variant needs."""
     system_of(variant).create(testbed, net, tunnels, variant)
 
 
-def shake_hands(testbed: Testbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
+def shake_hands(testbed: OpenTestbed, topology: str, tunnels: int, packet_size: int | None = None) -> None:
     """Check that a datagram crosses every path both ways, which completes its tunnel's handshake.
 
     ``packet_size``: bytes of its IP packet, which must pass unfragmented.
@@ -94,13 +94,13 @@ def renew_tunnels(attempt: Attempt, packet_size: int | None = None) -> None:
     shake_hands(attempt.testbed, attempt.trial.topology, tunnels, packet_size)
 
 
-def _oldest(testbed: Testbed) -> float:
+def _oldest(testbed: OpenTestbed) -> float:
     """Return the seconds since the oldest of the tunnels' handshakes; infinite if a tunnel has none."""
     ages = [age for devices in peers_now(testbed).ages_s.values() for age in devices.values()]
     return max((math.inf if age is None else age for age in ages), default=math.inf)
 
 
-def peers_now(testbed: Testbed) -> Peers:
+def peers_now(testbed: OpenTestbed) -> Peers:
     """Ask both gateways about WireGuard's peers."""
     told = _of_gateways(testbed, HandshakeTimesRequest).values()
     carried = {role: peers for answer in told for role, peers in answer["carried_bytes"].items()}
@@ -118,13 +118,13 @@ def _number(peer: str) -> int:
     return int(peer.rpartition("/")[2])
 
 
-def remove_tunnels(testbed: Testbed, tunnels: int) -> None:
+def remove_tunnels(testbed: OpenTestbed, tunnels: int) -> None:
     """Remove all tunnel devices with their routes, and IPsec's state that is not part of a device."""
     _of_gateways(testbed, RemoveTunnelsRequest, 30 + 0.1 * tunnels)
 
 
 def _of_gateways(
-    testbed: Testbed, request_of: Callable[[list[str]], Request[Answer]], timeout_s: float = 30
+    testbed: OpenTestbed, request_of: Callable[[list[str]], Request[Answer]], timeout_s: float = 30
 ) -> dict[str, Answer]:
     """Ask the gateways for an operation that takes roles; return the answers by host."""
     return ask_roles(testbed, dict.fromkeys(GATEWAYS), lambda part: request_of(list(part)), timeout_s)

@@ -33,7 +33,7 @@ from orchestrator.store.tables import needed_trials
 
 
 @dataclass
-class Summary:
+class CampaignSummary:
     """How a campaign ended: the number of trials by status, why it stopped early (None if it did not), and the blocks
     that were given up.
 
@@ -48,7 +48,7 @@ class Summary:
     unusable: bool = False
 
 
-def carry_out(campaign: Campaign, executor: Executor) -> Summary:
+def carry_out(campaign: Campaign, executor: Executor) -> CampaignSummary:
     """Run the campaign on the testbeds of an executor and return how it ended. Attempts are stored as they end, so that
     they survive any later failure.
 
@@ -57,7 +57,7 @@ def carry_out(campaign: Campaign, executor: Executor) -> Summary:
     """
     session = open_run(campaign, executor)
     folder, plan, ledger = session.folder, session.plan, session.ledger
-    summary = Summary(folder.path)
+    summary = CampaignSummary(folder.path)
     finished = [trial for trial in plan.iterate() if ledger.is_ok(trial.trial_id)]
     campaign.progress.plan(plan, finished, len(session.testbeds))
     state = "stopped"
@@ -94,7 +94,7 @@ class _Waiting:
 class _Blocks:
     """Assigns a plan's blocks to the testbeds; those whose hosts could not be prepared get a second try at the end."""
 
-    def __init__(self, session: Session, executor: Executor, summary: Summary) -> None:
+    def __init__(self, session: Session, executor: Executor, summary: CampaignSummary) -> None:
         self._session, self._executor, self._summary = session, executor, summary
         self._members = members_of_run(session.testbeds, executor.computers)
         self._waiting = deque(_Waiting(block, self._home_of(block)) for block in session.plan.blocks)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.run import worker
 from orchestrator.run.executor import Executor, Lanes, WorkerLost
-from orchestrator.run.progress import CampaignProgress, Named
+from orchestrator.run.progress import CampaignProgress, MemberProgress
 from orchestrator.run.provenance import source_identity
 from orchestrator.run.work import Tell, Work
 from orchestrator.spec import Testbed
@@ -173,7 +173,7 @@ class Remote(Lanes):
         )
         self._cluster, self._wait = cluster, wait
         self._specs = {testbed.testbed: testbed for testbed in testbeds}
-        self._progress = {name: Named(progress, name) for name in self._specs}
+        self._progress = {name: MemberProgress(progress, name) for name in self._specs}
         self._openings: dict[str, tuple[str, str]] = {}  # by testbed: the opening's name and its worker
         self._tells: dict[str, Tell] = {}
         self._ending = threading.Event()

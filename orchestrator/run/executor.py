@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 from orchestrator.errors import TestbedError
 from orchestrator.run.work import Tell, Work
-from orchestrator.testbed.protocol import Testbed
+from orchestrator.testbed.protocol import OpenTestbed
 
 
 class WorkerLost(TestbedError):
@@ -40,7 +40,7 @@ class Executor(Protocol):
 class Here:
     """An executor with one testbed, opened by this process; submitting work does it at once."""
 
-    def __init__(self, testbed: Testbed) -> None:
+    def __init__(self, testbed: OpenTestbed) -> None:
         self._testbed = testbed
         self.testbeds = [testbed.name]
         self.computers: Mapping[str, str] = {}
@@ -93,7 +93,7 @@ class Lanes(ABC):
 class Threads(Lanes):
     """An executor with several testbeds, opened by this process."""
 
-    def __init__(self, testbeds: Mapping[str, Testbed], computers: Mapping[str, str]) -> None:
+    def __init__(self, testbeds: Mapping[str, OpenTestbed], computers: Mapping[str, str]) -> None:
         super().__init__(list(testbeds), computers)
         self._opened = testbeds
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, Self
 
 from orchestrator.run.executor import Executor, Here, Threads
-from orchestrator.run.progress import CampaignProgress, Named
+from orchestrator.run.progress import CampaignProgress, MemberProgress
 from orchestrator.spec import Testbed
 from orchestrator.store import new_run_id
 from orchestrator.testbed import open_testbed
 from orchestrator.testbed.pool import MemberCapabilities, look, sharing_of
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """A place from which testbeds are used. Use it as a context manager."""
 
     def __enter__(self) -> Self: ...
@@ -68,7 +68,7 @@ class Home:
             all_opened = {}
             for testbed in testbeds:
                 name = testbed.testbed
-                here = open_testbed(testbed, Named(progress, name), wait=wait, sharing=sharing.get(name))
+                here = open_testbed(testbed, MemberProgress(progress, name), wait=wait, sharing=sharing.get(name))
                 all_opened[name] = stack.enter_context(here)
             computers = {name: str(seen[name].computer) for name in sharing}
             with Threads(all_opened, computers) as executor:

@@ -33,7 +33,7 @@ class CampaignProgress(Progress, Protocol):
     def skipped(self, trials: Sequence[Trial]) -> None: ...
 
 
-class Named:
+class MemberProgress:
     """A Progress for one testbed of a pool, which adds its name to what is shown."""
 
     def __init__(self, progress: CampaignProgress, testbed: str) -> None:

@@ -17,7 +17,7 @@ from orchestrator.measure.run_attempt import run_attempt
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, REAL_CLOCK, VETH, VIRTUAL_CLOCK, Clock, LinkKind
 from orchestrator.testbed.computer import describe
-from orchestrator.testbed.protocol import State, Testbed, own_cpus
+from orchestrator.testbed.protocol import OpenTestbed, State, own_cpus
 from orchestrator.testbed.virtual import VirtualTime
 
 Tell = Callable[[str], None]  # "": a trial's traffic is about to begin; else the bounds so far, between two loads
@@ -62,7 +62,7 @@ class Describe:
 
     builds: tuple[str, ...]
 
-    def carry_out(self, testbed: Testbed, tell: Tell) -> Opened:
+    def carry_out(self, testbed: OpenTestbed, tell: Tell) -> Opened:
         gateways = [host for host, roles in testbed.hosts if set(roles) & set(GATEWAYS)]
         found = {
             build: ", ".join(sorted({testbed.module(build, host).build_id for host in gateways}))
@@ -87,7 +87,7 @@ class Prepare:
     own_boot: int | None = None  # see State
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {role: {setting: value}}
 
-    def carry_out(self, testbed: Testbed, tell: Tell) -> Mapping[str, Any]:
+    def carry_out(self, testbed: OpenTestbed, tell: Tell) -> Mapping[str, Any]:
         facts = testbed.prepare(State(self.cores, self.own_boot))
         found = dict(facts)
         if testbed.virtual is not None:
@@ -102,7 +102,7 @@ class Prepare:
         linked = testbed.linked()
         return {host: {**state, **linked.get(host, {}), **varied.get(host, {})} for host, state in found.items()}
 
-    def _set(self, testbed: Testbed) -> dict[str, dict[str, Any]]:
+    def _set(self, testbed: OpenTestbed) -> dict[str, dict[str, Any]]:
         """Apply the settings of the roles and return them, read back.
 
         Settings of a role's network namespace apply there, all others to its host. Roles that share a host share the
@@ -135,7 +135,7 @@ class RunTrial:
     variant: Variant | None
     conditions: Conditions
 
-    def carry_out(self, testbed: Testbed, tell: Tell) -> Outcome:
+    def carry_out(self, testbed: OpenTestbed, tell: Tell) -> Outcome:
         return run_attempt(testbed, self.trial, self.variant, partial(tell, ""), self.conditions, tell)
 
 
@@ -147,7 +147,7 @@ class WaitUntilQuiet:
     share: float
     most_s: float
 
-    def carry_out(self, testbed: Testbed, tell: Tell) -> bool:
+    def carry_out(self, testbed: OpenTestbed, tell: Tell) -> bool:
         return testbed.wait_until_quiet(self.share, self.most_s)
 
 

@@ -15,17 +15,17 @@ from orchestrator.errors import TestbedError
 from orchestrator.run.executor import WorkerLost
 from orchestrator.run.provenance import source_identity
 from orchestrator.run.work import Work
-from orchestrator.spec import Testbed as Described
+from orchestrator.spec import Testbed
 from orchestrator.testbed import open_testbed
 from orchestrator.testbed.pool import MemberCapabilities, look
-from orchestrator.testbed.protocol import Sharing, Testbed
+from orchestrator.testbed.protocol import OpenTestbed, Sharing
 
 SILENCE_S = 60.0  # after which the owner counts as lost; it sends a sign of life every few seconds
 _openings: dict[str, "Station"] = {}
 _lock = threading.Lock()
 
 
-def look_there(testbed: Described) -> tuple[MemberCapabilities, str]:
+def look_there(testbed: Testbed) -> tuple[MemberCapabilities, str]:
     """Return a testbed's capabilities, and a hash of the program that measures, both as this worker sees them."""
     return look(testbed), str(source_identity()["program_hash"])
 
@@ -50,7 +50,7 @@ class Relay:
 class Station:
     """A testbed that a worker has open."""
 
-    def __init__(self, testbed: Testbed, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, testbed: OpenTestbed, send: Callable[[dict[str, Any]], None]) -> None:
         self._testbed, self._send = testbed, send
         self._working = threading.Lock()
         self._ended = False
@@ -93,7 +93,7 @@ class Station:
 
 
 def open_there(
-    opening: str, testbed: Described, sharing: Sharing | None, wait: bool, send: Callable[[dict[str, Any]], None]
+    opening: str, testbed: Testbed, sharing: Sharing | None, wait: bool, send: Callable[[dict[str, Any]], None]
 ) -> None:
     """Open a testbed under the name ``opening``. Raises TestbedError."""
     entered = open_testbed(testbed, Relay(send), wait=wait, sharing=sharing).__enter__()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from orchestrator.search.bounds import found, known_bounds
-from orchestrator.search.goals import Found, Goal, Measure, OutOfTime, Progress, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, Space, Trials
 
 
 def search_binary(
@@ -21,7 +21,7 @@ def search_binary(
     space: Space,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Found]:
+) -> list[GoalBounds]:
     """Return the bounds of each goal, in their order.
 
     The time limit may be exceeded only by what a load takes beyond its duration. ``space.tries`` is not used: one load

@@ -3,10 +3,10 @@
 
 from collections.abc import Sequence
 
-from orchestrator.search.goals import Found, Goal, Sample, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, LoadSample, Space, Trials
 
 
-def known_bounds(samples: Sequence[Sample], goal: Goal) -> tuple[float | None, float | None]:
+def known_bounds(samples: Sequence[LoadSample], goal: Goal) -> tuple[float | None, float | None]:
     """Return the (lower, upper) bounds that loads of one try each give for a goal, as intended rates; None if unknown.
 
     The upper bound is the lowest load that misses the goal; the lower bound is the highest load below it that meets the
@@ -18,7 +18,9 @@ def known_bounds(samples: Sequence[Sample], goal: Goal) -> tuple[float | None, f
     return max(met, default=None), upper
 
 
-def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: Space, in_time: bool) -> Found:
+def found(
+    goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: Space, in_time: bool
+) -> GoalBounds:
     """Return a goal's result from the bounds of intended rates.
 
     It has the rates as actually offered, and the reason why the search ended there.
@@ -37,10 +39,10 @@ def found(goal: Goal, lower: float | None, upper: float | None, trials: Trials, 
         reason = "generator"
     else:
         reason = "narrow" if narrow else "uneven"
-    return Found(goal, lower_pps, upper_pps, reason)
+    return GoalBounds(goal, lower_pps, upper_pps, reason)
 
 
-def _missed(goal: Goal, upper: float, above_pps: float, samples: Sequence[Sample], width: float) -> float | None:
+def _missed(goal: Goal, upper: float, above_pps: float, samples: Sequence[LoadSample], width: float) -> float | None:
     """Return the lowest offered rate above ``above_pps`` that lost too much, or None if there is none.
 
     Only loads intended at ``upper`` or more are considered. If the generator paused, it sent faster between its pauses

@@ -34,7 +34,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LoadSample:
     """One load of a search: the intended rate in packets/s, the duration in s, and the result."""
 
     rate_pps: float
@@ -61,10 +61,10 @@ class Sample:
 
 
 Measure = Callable[[float, float], Offered]  # (packets/s, s); whatever it raises ends the search
-Progress = Callable[[Sequence[Sample]], None]  # called with all samples so far, after each
+Progress = Callable[[Sequence[LoadSample]], None]  # called with all samples so far, after each
 
 
-def _silent(samples: Sequence[Sample]) -> None:
+def _silent(samples: Sequence[LoadSample]) -> None:
     """Report nothing."""
 
 
@@ -110,7 +110,7 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class GoalBounds:
     """The bounds of one goal, in packets/s, as actually offered, never as intended; None where there is none.
 
     The lower bound met the goal, and the upper bound is the lowest rate above it that missed the goal, taken from loads
@@ -141,15 +141,15 @@ class Trials:
         progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.samples: list[Sample] = []
+        self.samples: list[LoadSample] = []
         self._measure, self._progress, self._clock = measure, progress or _silent, clock
         self._deadline = clock() + space.time_limit_s
 
-    def offer(self, rate_pps: float, duration_s: float) -> Sample:
+    def offer(self, rate_pps: float, duration_s: float) -> LoadSample:
         """Offer one load. Raises OutOfTime, and whatever the measurement raises."""
         if self._clock() + duration_s > self._deadline:
             raise OutOfTime
-        sample = Sample(rate_pps, duration_s, self._measure(rate_pps, duration_s))
+        sample = LoadSample(rate_pps, duration_s, self._measure(rate_pps, duration_s))
         self.samples.append(sample)
         self._progress(self.samples)
         return sample

@@ -19,7 +19,7 @@ from MLRsearch import (
 )
 
 from orchestrator.search.bounds import found
-from orchestrator.search.goals import Found, Goal, Measure, OutOfTime, Progress, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, Space, Trials
 
 SHORTEST_S = 1.0  # of the first loads, which only narrow the range
 _COARSER = 2  # preceding searches with wider intervals than the goal's own
@@ -33,7 +33,7 @@ def search_mlr(
     space: Space,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Found]:
+) -> list[GoalBounds]:
     """Return the bounds of each goal, in their order.
 
     The time limit may be exceeded only by what a load takes beyond its duration.

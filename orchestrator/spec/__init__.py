@@ -11,7 +11,7 @@ from orchestrator.spec.known_tools import TOOLS, read_traffic, tool_of
 from orchestrator.spec.limits import LIMIT_NAMES, REKEY_AFTER_S, REKEY_MARGIN_S, Limits
 from orchestrator.spec.loading import check_file, load_experiment, load_testbed
 from orchestrator.spec.own_probes import Probe
-from orchestrator.spec.own_tools import OwnQuantity, Reading
+from orchestrator.spec.own_tools import NumberPattern, OwnQuantity
 from orchestrator.spec.problems import Problem, SpecError
 from orchestrator.spec.providers import PROVIDERS
 from orchestrator.spec.role_cpus import (
@@ -93,11 +93,11 @@ __all__ = [
     "Limits",
     "Link",
     "LinkKind",
+    "NumberPattern",
     "OwnQuantity",
     "Pool",
     "Probe",
     "Problem",
-    "Reading",
     "Role",
     "RoleCpus",
     "Search",

@@ -40,7 +40,7 @@ class Citation(Strict):
     address: Text | None = None
 
 
-class Span(Strict):
+class LevelRange(Strict):
     """The levels of a factor at which a claim is judged: of those between the bounds, the one nearest to
     ``nearest``.
     """
@@ -50,7 +50,7 @@ class Span(Strict):
     at_most: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
-    def _is_ordered(self) -> "Span":
+    def _is_ordered(self) -> "LevelRange":
         if not self.at_least <= self.nearest <= self.at_most:
             raise expected("at_least, nearest and at_most in ascending order")
         return self
@@ -73,8 +73,8 @@ class Scope(Strict):
     ``cores``: those of each gateway, which may be virtual CPUs. ``tunnels``: the meaning of `many` in the cells.
     """
 
-    cores: Span
-    tunnels: Span | None = None
+    cores: LevelRange
+    tunnels: LevelRange | None = None
     because: Prose
 
     @model_validator(mode="after")

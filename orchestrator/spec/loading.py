@@ -24,7 +24,7 @@ from orchestrator.spec.providers import schema_of, summaries
 from orchestrator.spec.testbed import Pool, Testbed, clock_of
 from orchestrator.spec.tools import tool_chosen
 from orchestrator.spec.validation import build
-from orchestrator.spec.variants import Entry, read_variants, variants_of_spec
+from orchestrator.spec.variants import VariantEntry, read_variants, variants_of_spec
 
 _NO_EFFECT = "This rule of exclude matches no cell. Correct its levels or remove it."
 
@@ -220,7 +220,7 @@ def _problems_of_testbeds(spec: Mapping, file: Path) -> Iterator[Problem]:
 
 def _describes_variants(keys: typing.Mapping[str, Node]) -> bool:
     """Return whether the keys of a file are names of variants: none is a spec's, and some have keys of a variant."""
-    known = set(Entry.model_fields)
+    known = set(VariantEntry.model_fields)
     entries = [set(value.entries) for value in keys.values() if isinstance(value, Mapping)]
     return not set(keys) & set(Experiment.model_fields) and any(known & entry for entry in entries)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from orchestrator.spec.document import Mapping, Scalar
 from orchestrator.spec.fields import Strict, expected
 from orchestrator.spec.host_settings import WHO
-from orchestrator.spec.own_tools import Reading, as_text, checked_argument, placeholders_in
+from orchestrator.spec.own_tools import NumberPattern, as_text, checked_argument, placeholders_in
 from orchestrator.spec.problems import Problem
 from orchestrator.spec.testbed import GATEWAYS
 
@@ -30,7 +30,7 @@ class Probe(Strict):
         description="A program with its arguments; no shell is involved. It starts when the measured window does. If "
         "it contains {duration}, it must end by itself; otherwise it gets SIGINT when the window ends.",
     )
-    read: Reading | None = Field(
+    read: NumberPattern | None = Field(
         default=None, description="How to find a number in its output. Default: the output is kept, and not read."
     )
     tracepoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[A-Za-z0-9_]+$")] | None = Field(

@@ -70,7 +70,7 @@ class OwnQuantity(Strict):
         return self.label or self.name.replace("-", " ").capitalize()
 
 
-class Reading(Strict):
+class NumberPattern(Strict):
     """How to find the number in a client's output; the last match counts."""
 
     json_path: str | None = Field(
@@ -83,7 +83,7 @@ class Reading(Strict):
     factor: float = Field(default=1.0, description="The factor that converts the number to the quantity's unit.")
 
     @model_validator(mode="after")
-    def _is_one(self) -> "Reading":
+    def _is_one(self) -> "NumberPattern":
         if (self.json_path is None) == (self.regex is None):
             raise expected("either json or regex")
         if self.json_path is not None and not _JSON_PATH.fullmatch(self.json_path):

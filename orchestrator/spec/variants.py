@@ -52,7 +52,7 @@ Setting = Annotated[str, BeforeValidator(_setting), Field(min_length=1)]
 _Path = Annotated[str, Field(min_length=1)]
 
 
-class Entry(Strict):
+class VariantEntry(Strict):
     """A variant, as written in a variants file."""
 
     description: str = ""
@@ -76,13 +76,13 @@ class Entry(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> "Entry":
+    def _fits(self) -> "VariantEntry":
         if self.system in SYSTEMS.own:
             system_named(self.system).check(self)
         return self
 
 
-class _File(RootModel[dict[Name, Entry]]):
+class _File(RootModel[dict[Name, VariantEntry]]):
     """All variants in a file."""
 
 
@@ -114,7 +114,7 @@ class Described:
     """
 
     name: str
-    entry: Entry
+    entry: VariantEntry
     code: OwnCode | None = None
     own_system: Any = None
     extension: Extension | None = None
@@ -174,7 +174,7 @@ def read_variants(file: Path) -> Variants:
     if problems or read is None:
         raise SpecError(source.name, problems)
     assert isinstance(root, Mapping)
-    reader = _Reader(file, root)
+    reader = _CodeReader(file, root)
     described = tuple(
         Described(name, entry, reader.code(name, entry), *reader.system(name, entry))
         for name, entry in read.root.items()
@@ -184,7 +184,7 @@ def read_variants(file: Path) -> Variants:
     return Variants(file, described, {file.name: source.text.encode(), **reader.files})
 
 
-class _Reader:
+class _CodeReader:
     """Reads the files that variants name, and collects errors."""
 
     def __init__(self, file: Path, root: Mapping) -> None:
@@ -192,7 +192,7 @@ class _Reader:
         self.files: dict[str, bytes] = {}
         self.problems: list[Problem] = []
 
-    def code(self, name: str, entry: Entry) -> OwnCode | None:
+    def code(self, name: str, entry: VariantEntry) -> OwnCode | None:
         """Return a variant's own code; None if it has none, or if there is an error."""
         if not entry.patches and entry.source is None:
             return None
@@ -200,7 +200,7 @@ class _Reader:
         source = tuple(self._source(entry.source, (name, "source"))) if entry.source else ()
         return OwnCode(entry.build, tuple(one for one in patches if one), source)
 
-    def system(self, name: str, entry: Entry) -> tuple[Any, Extension | None]:
+    def system(self, name: str, entry: VariantEntry) -> tuple[Any, Extension | None]:
         """Return the system that a variant names and its origin, if it is from outside this program; else None for
         both."""
         if entry.system in SYSTEMS.own:

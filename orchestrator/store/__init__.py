@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's directory: its contents, writing it without losing anything, and reading it."""
 
-from orchestrator.store.headline import Headline, headline
+from orchestrator.store.headline import HeadlineValue, headline
 from orchestrator.store.reading import find_run, is_run, read_attempts, read_run, read_stopping, runs_below
 from orchestrator.store.tables import tables, write_tables
 from orchestrator.store.writing import RunDirectory, StoreError, new_run_id
 
 __all__ = [
-    "Headline",
+    "HeadlineValue",
     "RunDirectory",
     "StoreError",
     "find_run",

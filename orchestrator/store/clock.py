@@ -27,7 +27,7 @@ _LINKS = {
 
 
 @dataclass(frozen=True, slots=True)
-class VirtualTime:
+class RunVirtualTime:
     """The virtual time of a run.
 
     ``cpus``: the largest number of virtual CPUs of a machine in the run. ``slots``: how many of them run at a time,
@@ -75,7 +75,7 @@ class VirtualTime:
         return " or ".join(map(duration, self.quanta_s)) or "an unknown quantum"
 
 
-def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
+def virtual_time(run: Mapping[str, Any]) -> RunVirtualTime | None:
     """Return the virtual time of a run, given the content of its run.json; None for a run in real time."""
     testbed = run.get("testbed") or {}
     every = [testbed, *(testbed.get("members") or {}).values()]  # the testbeds of a pool all have the same clock
@@ -89,7 +89,7 @@ def virtual_time(run: Mapping[str, Any]) -> VirtualTime | None:
     cores = cores or max(int(one.get("cores") or 0) for one in virtual)
     own = virtual[0].get("role_cpus") == "own"
     cpus = machine_cpus(cores, "own" if own else "shared", virtual[0].get("ends") or HALF_ENDS)
-    return VirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"), cores if own else None)
+    return RunVirtualTime(cpus, _known(virtual, "slots"), _known(virtual, "quantum_s"), cores if own else None)
 
 
 def links_note(testbed: Mapping[str, Any]) -> str:
@@ -103,18 +103,18 @@ def clock_of(testbed: Mapping[str, Any]) -> str:
     return VIRTUAL if testbed.get("clock") == VIRTUAL else REAL
 
 
-def label_of(found: VirtualTime | None) -> str:
+def label_of(found: RunVirtualTime | None) -> str:
     """Return the label of a run in virtual time, or "real time" for None."""
     return found.label if found else REAL_TIME
 
 
-def in_its_time(found: VirtualTime | None, quantity: str) -> str:
+def in_its_time(found: RunVirtualTime | None, quantity: str) -> str:
     """Return the name of a quantity that ends with its unit, with "of virtual time" appended if the run is in virtual
     time."""
     return quantity + _SUFFIX if found else quantity
 
 
-def difference(a: VirtualTime | None, b: VirtualTime | None) -> Sequence[str]:
+def difference(a: RunVirtualTime | None, b: RunVirtualTime | None) -> Sequence[str]:
     """Return sentences about the clocks of two runs, A and B, that a reader needs before comparing them; none if both
     are real."""
     if a is None and b is None:

@@ -13,7 +13,7 @@ _BY_UNIT = (
 )
 
 
-class Headline(NamedTuple):
+class HeadlineValue(NamedTuple):
     """A value and its unit: bit/s, packets/s, or that of the user's own quantity. ``virtual``: its seconds are of
     virtual time."""
 
@@ -30,12 +30,12 @@ class Headline(NamedTuple):
         return f"{self.value:.4g} {self.unit}{time}"
 
 
-def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> Headline | None:
+def headline(measurements: Mapping[str, Any], *, virtual: bool = False) -> HeadlineValue | None:
     """Return the headline of an attempt's measurements; None if it has none. ``virtual``: the attempt is in virtual
     time."""
     for name, unit in _BY_UNIT:
         if measurements.get(name) is not None:
-            return Headline(float(measurements[name]), unit, virtual)
+            return HeadlineValue(float(measurements[name]), unit, virtual)
     if measurements.get("value") is not None:
-        return Headline(float(measurements["value"]), str(measurements["quantity"]["unit"]), virtual)
+        return HeadlineValue(float(measurements["value"]), str(measurements["quantity"]["unit"]), virtual)
     return None

@@ -14,11 +14,11 @@ from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import expected
 from orchestrator.systems.protocol import LookBack, System, refuse_code
-from orchestrator.testbed.protocol import Testbed
+from orchestrator.testbed.protocol import OpenTestbed
 from orchestrator.testbed.remote import AgentFailure, request_all
 
 if TYPE_CHECKING:
-    from orchestrator.spec.variants import Entry
+    from orchestrator.spec.variants import VariantEntry
 
 # By the cipher's name in a variant: the kernel's algorithm, and the bytes of its key with 4 of salt (RFC 4106, 7634).
 ALGORITHMS: Mapping[str, tuple[str, int]] = {
@@ -38,7 +38,7 @@ class IPsec(System):
     devices = "esp"
     kernel_modules = ("esp4", "xfrm_user", "xfrm_interface")
 
-    def check(self, entry: "Entry") -> None:
+    def check(self, entry: "VariantEntry") -> None:
         """Refuse a variant unless its only setting is a known cipher, and it has no build or code."""
         refuse_code(entry, "ipsec is part of the kernel and")
         if set(entry.settings) != {"cipher"} or entry.settings["cipher"] not in ALGORITHMS:
@@ -48,7 +48,7 @@ class IPsec(System):
     def describe(self, settings: Mapping[str, str]) -> str:
         return f"unmodified IPsec of the kernel, {settings.get('cipher')}"
 
-    def create(self, testbed: Testbed, net: layout.Net, tunnels: int, variant: Variant | None) -> None:
+    def create(self, testbed: OpenTestbed, net: layout.Net, tunnels: int, variant: Variant | None) -> None:
         """Create the tunnels. Their keys derive from a new secret, which exists only in the agents' memory."""
         assert variant is not None
         algorithm, key_bytes = ALGORITHMS[variant.settings["cipher"]]
@@ -60,7 +60,9 @@ class IPsec(System):
             30 + 0.2 * tunnels,
         )
 
-    def look_back(self, testbed: Testbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]) -> LookBack:
+    def look_back(
+        self, testbed: OpenTestbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]
+    ) -> LookBack:
         """Return what the SAs counted, and the driver that encrypted."""
         assert variant is not None
         found = count(testbed, variant)
@@ -136,7 +138,7 @@ class Counted:
         return f"replay: the gateways refused {replayed} ESP packets as seen before or too old" if replayed else None
 
 
-def count(testbed: Testbed, variant: Variant) -> Counted:
+def count(testbed: OpenTestbed, variant: Variant) -> Counted:
     """Read the counters of all SAs on the gateways."""
     roles = placement_of(testbed).split(dict.fromkeys(GATEWAYS))
     algorithm, _ = ALGORITHMS[variant.settings["cipher"]]

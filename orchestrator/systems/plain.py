@@ -9,7 +9,7 @@ from orchestrator.systems.protocol import System
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
     from orchestrator.measure.layout import Net
-    from orchestrator.testbed.protocol import Testbed
+    from orchestrator.testbed.protocol import OpenTestbed
 
 
 class Plain(System):
@@ -20,7 +20,7 @@ class Plain(System):
     def describe(self, settings: Mapping[str, str]) -> str:
         return "plain forwarding, without a tunnel"
 
-    def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
+    def create(self, testbed: "OpenTestbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Set the routes; there is no device to create. The next trial's routes replace them."""
         from orchestrator.agent.network_messages import RoutesRequest
         from orchestrator.measure import requests

@@ -11,8 +11,8 @@ from orchestrator.spec.fields import expected
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
     from orchestrator.measure.layout import Net
-    from orchestrator.spec.variants import Entry
-    from orchestrator.testbed.protocol import Testbed
+    from orchestrator.spec.variants import VariantEntry
+    from orchestrator.testbed.protocol import OpenTestbed
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class System:
     programs: tuple[Program, ...] = ()
     kernel_modules: tuple[str, ...] = ()
 
-    def check(self, entry: "Entry") -> None:
+    def check(self, entry: "VariantEntry") -> None:
         """Refuse an invalid variant, by raising `orchestrator.spec.fields.expected`.
 
         By default a variant may have no settings, builds or code.
@@ -66,14 +66,14 @@ class System:
         more = ", ".join(f"{key} = {value}" for key, value in sorted(settings.items()))
         return f"{self.label}{f', {more}' if more else ''}"
 
-    def load(self, testbed: "Testbed", variant: "Variant") -> str | None:
+    def load(self, testbed: "OpenTestbed", variant: "Variant") -> str | None:
         """Load what the variant needs into the kernels of both gateways, and return its module's build ids.
 
         Returns None for a system without a module.
         """
         return None
 
-    def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
+    def create(self, testbed: "OpenTestbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Create ``tunnels`` tunnels between the gateways, with new keys and the routes into them.
 
         Raises TestbedError.
@@ -81,7 +81,7 @@ class System:
         raise NotImplementedError
 
     def look_back(
-        self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
+        self, testbed: "OpenTestbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
     ) -> LookBack:
         """Return what the system reports after the traffic.
 
@@ -95,13 +95,13 @@ class System:
         raise NotImplementedError
 
 
-def refuse_code(entry: "Entry", who: str) -> None:
+def refuse_code(entry: "VariantEntry", who: str) -> None:
     """Refuse a variant that has a build or code. ``who``: the subject of the reason's sentence."""
     if other := sorted(entry.model_fields_set & {"build", "patches", "source"}):
         raise expected("system and settings only", because=f"{who} has no {other[0]}")
 
 
-def make_devices(testbed: "Testbed", net: "Net", tunnels: int, lines: Mapping[str, Sequence[str]]) -> None:
+def make_devices(testbed: "OpenTestbed", net: "Net", tunnels: int, lines: Mapping[str, Sequence[str]]) -> None:
     """Create tunnels by ip-batch lines (ip(8)) in each gateway's namespace, and route their traffic into them.
 
     ``lines``: {gateway: lines}, which create a device with the name ``net.device(i)`` for each tunnel i.

@@ -15,8 +15,8 @@ from orchestrator.systems.protocol import LookBack, System
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
     from orchestrator.measure.layout import Net
-    from orchestrator.spec.variants import Entry
-    from orchestrator.testbed.protocol import Testbed
+    from orchestrator.spec.variants import VariantEntry
+    from orchestrator.testbed.protocol import OpenTestbed
 
 _HEADERS = 20 + 8 + 16 + 16  # IPv4, UDP, type to counter, Poly1305's tag
 
@@ -31,7 +31,7 @@ class WireGuard(System):
     shares_device = True
     roams = True
 
-    def check(self, entry: "Entry") -> None:
+    def check(self, entry: "VariantEntry") -> None:
         """Refuse settings that the variant's build lacks; a build with the user's own code may have others."""
         if entry.build not in SETTINGS:
             hint = did_you_mean(entry.build, SETTINGS)
@@ -47,7 +47,7 @@ class WireGuard(System):
             if values is not None and value not in values and (name in OURS or not own):
                 raise expected(f"{name}: {' or '.join(values)}", because=f"{name} is {value}")
 
-    def load(self, testbed: "Testbed", variant: "Variant") -> str:
+    def load(self, testbed: "OpenTestbed", variant: "Variant") -> str:
         """Load the variant's module into the kernels of both gateways; return its build id, or both if they differ."""
         from orchestrator.agent.host_messages import VariantRequest
         from orchestrator.measure.roles import placement_of
@@ -61,7 +61,7 @@ class WireGuard(System):
         loaded = request_all(testbed.agents, wanted)
         return ", ".join(sorted({answer["build_id"] for answer in loaded.values()}))
 
-    def create(self, testbed: "Testbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
+    def create(self, testbed: "OpenTestbed", net: "Net", tunnels: int, variant: "Variant | None") -> None:
         """Create and configure the devices of ``tunnels`` tunnels, in kernels that have loaded the variant's module."""
         from orchestrator.agent.network_messages import PeersRequest, TunnelsRequest
         from orchestrator.measure import requests
@@ -77,7 +77,7 @@ class WireGuard(System):
         ask_roles(testbed, peers, PeersRequest, patience_s)
 
     def look_back(
-        self, testbed: "Testbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
+        self, testbed: "OpenTestbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
     ) -> LookBack:
         """Return which implementation of ChaCha20-Poly1305 gateway-a uses."""
         from orchestrator.measure.roles import placement_of

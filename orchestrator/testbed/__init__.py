@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator import plan, spec
     from orchestrator.progress import Progress
-    from orchestrator.testbed.protocol import Sharing, Testbed
+    from orchestrator.testbed.protocol import OpenTestbed, Sharing
 
 
 def usable_cores() -> int:
@@ -25,7 +25,7 @@ def capabilities(testbed: "spec.Testbed") -> "plan.Capabilities":
 
 def open_testbed(
     testbed: "spec.Testbed", progress: "Progress", *, wait: bool = True, sharing: "Sharing | None" = None
-) -> "Testbed":
+) -> "OpenTestbed":
     """Return a testbed that is ready to be entered.
 
     ``wait``: wait for another run that uses it; if False, such a run causes a TestbedError. ``sharing``: how it shares

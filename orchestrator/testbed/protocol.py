@@ -52,7 +52,7 @@ class Sharing:
     slots: tuple[int, int] | None = None
 
 
-class Testbed(Protocol):
+class OpenTestbed(Protocol):
     """An opened testbed. Use it as a context manager: leaving the context always releases everything."""
 
     name: str
@@ -136,7 +136,7 @@ class Testbed(Protocol):
         ...
 
 
-def own_cpus(testbed: Testbed) -> bool:
+def own_cpus(testbed: OpenTestbed) -> bool:
     """Return whether each role has CPUs of its own although all roles are on one machine."""
     return testbed.virtual is not None and testbed.virtual.own_cpus
 
@@ -144,7 +144,7 @@ def own_cpus(testbed: Testbed) -> bool:
 _EMULATED_PATIENCE = 6.0  # measured: a login, a module load or a handshake takes 5 to 20 times as long, mostly 5
 
 
-def slowness(testbed: Testbed) -> float:
+def slowness(testbed: OpenTestbed) -> float:
     """Return the factor by which time-outs on the hosts' clock exceed those on real processors.
 
     Virtual time makes no difference, because the hosts' clock is as slow as the hosts are.
@@ -152,7 +152,7 @@ def slowness(testbed: Testbed) -> float:
     return _EMULATED_PATIENCE if testbed.emulated else 1.0
 
 
-def patience(testbed: Testbed) -> float:
+def patience(testbed: OpenTestbed) -> float:
     """Return the factor by which the controller's time-outs for the hosts exceed those on real processors.
 
     In virtual time, many seconds of the controller's clock can pass for one second of a host with many busy virtual

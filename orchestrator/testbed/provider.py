@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.progress import Progress
     from orchestrator.requirement import Checked
     from orchestrator.testbed.lab.testbed import Machines
-    from orchestrator.testbed.protocol import Sharing
-    from orchestrator.testbed.protocol import Testbed as Opened
+    from orchestrator.testbed.protocol import OpenTestbed, Sharing
     from orchestrator.testbed.virtual import VirtualTime
 
 T = TypeVar("T", bound=Testbed)
@@ -40,7 +39,7 @@ class Provider(ABC, Generic[T]):
         as its file describes it."""
 
     @abstractmethod
-    def open(self, testbed: T, progress: "Progress", *, wait: bool, sharing: "Sharing | None") -> "Opened":
+    def open(self, testbed: T, progress: "Progress", *, wait: bool, sharing: "Sharing | None") -> "OpenTestbed":
         """Return a testbed that is ready to be entered.
 
         ``wait``: wait for another run that uses it; if False, such a run causes a TestbedError. ``sharing``: how it

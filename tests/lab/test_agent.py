@@ -34,7 +34,7 @@ from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.protocol import ModuleFile, State
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.lab.support import short_and_full, wait_until
@@ -62,18 +62,18 @@ BUSY = ("headroom", "clock_skew", "competing_load", "steal", "duration", "window
 BESIDE_OTHERS = Conditions(Limits(report_only=BUSY))
 
 
-def attempted(testbed: UmlTestbed, trial: Trial) -> Outcome:
+def attempted(testbed: OpenUmlTestbed, trial: Trial) -> Outcome:
     return run_attempt(testbed, trial, load_variants()[trial.levels.variant], lambda: None, BESIDE_OTHERS)
 
 
 @pytest.fixture(scope="module")
-def entered() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), Silent()) as testbed:
+def entered() -> Iterator[OpenUmlTestbed]:
+    with OpenUmlTestbed(load_testbed("lab"), Silent()) as testbed:
         yield testbed
 
 
 @pytest.fixture
-def testbed(entered: UmlTestbed, request: pytest.FixtureRequest) -> Iterator[UmlTestbed]:
+def testbed(entered: OpenUmlTestbed, request: pytest.FixtureRequest) -> Iterator[OpenUmlTestbed]:
     """The machine with fresh links. It is booted anew only where a test ended its agent, or failed."""
     try:
         entered.agents["lab1"].request(HelloRequest())
@@ -86,13 +86,13 @@ def testbed(entered: UmlTestbed, request: pytest.FixtureRequest) -> Iterator[Uml
         entered.agents["lab1"].close()
 
 
-def in_the_machine(testbed: UmlTestbed, script: str) -> str:
+def in_the_machine(testbed: OpenUmlTestbed, script: str) -> str:
     command = ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", script]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
 
 
 @contextlib.contextmanager
-def during_traffic(testbed: UmlTestbed, script: str) -> Iterator[None]:
+def during_traffic(testbed: OpenUmlTestbed, script: str) -> Iterator[None]:
     """Run a script in the machine as soon as there is traffic. It logs in before, which takes long beside traffic."""
     waiting = "until pgrep -f 'iperf3 --clien[t]'; do sleep 0.05; done; "
     command = ["ssh", *testbed.lab.ssh_options(), f"root@{testbed.hosts[0][0]}", f"echo in; {waiting} {script}"]
@@ -104,7 +104,7 @@ def during_traffic(testbed: UmlTestbed, script: str) -> Iterator[None]:
 
 
 def test_a_machine_restarts_in_under_two_seconds_or_so_and_with_the_cores_that_were_asked_for(
-    entered: UmlTestbed,
+    entered: OpenUmlTestbed,
 ) -> None:
     entered.prepare(State(1))
     facts = entered.prepare(State(1))["lab1"]
@@ -113,12 +113,12 @@ def test_a_machine_restarts_in_under_two_seconds_or_so_and_with_the_cores_that_w
     assert "napi_poll" in in_the_machine(entered, "ls /sys/kernel/tracing/events/napi")
 
 
-def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: UmlTestbed) -> None:
+def test_more_virtual_cpus_than_cores_are_refused_with_the_reason(entered: OpenUmlTestbed) -> None:
     with pytest.raises(Exception, match="4096 virtual CPUs were requested, but this computer has"):
         entered.prepare(State(4096))
 
 
-def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(testbed: UmlTestbed) -> None:
+def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(testbed: OpenUmlTestbed) -> None:
     traced = TRIAL._replace(kind="trace", levels=Cell(variant="threaded", cores=1, tunnels=2))
     outcome = attempted(testbed, traced)
     assert outcome.measurements["throughput_bps"], outcome.reasons
@@ -133,7 +133,9 @@ def test_a_traced_attempt_says_where_each_tunnel_was_polled_and_leaves_no_trace(
     assert "orch" not in in_the_machine(testbed, "ls /sys/kernel/tracing/instances")
 
 
-def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_module_than_the_variants_is_not_measured(
+    testbed: OpenUmlTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = testbed.module("upstream", "lab1")
     monkeypatch.setattr(testbed, "module", lambda build, host: ModuleFile(real.path, "ab" * 20))
     outcome = attempted(testbed, TRIAL)
@@ -144,7 +146,7 @@ def test_another_module_than_the_variants_is_not_measured(testbed: UmlTestbed, m
 
 
 def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
-    testbed: UmlTestbed, monkeypatch: pytest.MonkeyPatch
+    testbed: OpenUmlTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = testbed.module("upstream", "lab1")
     in_the_machine(testbed, "rmmod wireguard; head -c 5000 /dev/urandom >/run/bad.ko")
@@ -159,7 +161,7 @@ def test_a_module_that_does_not_load_fails_the_attempt_and_the_next_one_works(
     assert "poly1305" in str(outcome.crypto)
 
 
-def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host(testbed: UmlTestbed) -> None:
+def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host(testbed: OpenUmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     variant = load_variants()["vanilla"]
     module = testbed.module("upstream", "lab1")
@@ -186,7 +188,7 @@ def test_both_ends_of_a_tunnel_get_fresh_keys_and_no_private_key_leaves_the_host
     ),
 )
 def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
-    testbed: UmlTestbed, variant: str, direction: str
+    testbed: OpenUmlTestbed, variant: str, direction: str
 ) -> None:
     make_links(testbed, NET, 3)
     cell = Cell(variant=variant, cores=1, tunnels=3, more={"tunnel.device": "shared"})
@@ -212,7 +214,7 @@ def test_tunnels_share_a_device_whose_peers_are_each_accounted_for(
     ),
 )
 def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
-    testbed: UmlTestbed, variant: str, device: str
+    testbed: OpenUmlTestbed, variant: str, device: str
 ) -> None:
     make_links(testbed, NET, 2)
     cell = Cell(variant=variant, cores=1, tunnels=2, more={"tunnel.device": device, "tunnel.roam_every": 1.0})
@@ -225,7 +227,7 @@ def test_a_gateway_follows_the_other_one_to_new_ports_under_load(
     assert after > 0.1 * max(outcome.measurements["rates_bps"])  # traffic goes on at the new ports
 
 
-def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed) -> None:
+def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: OpenUmlTestbed) -> None:
     net, tunnels = replace(NET, shared=True), 120  # more than one netlink message tells
     make_links(testbed, net, tunnels)
     system_of(load_variants()["vanilla"]).load(testbed, load_variants()["vanilla"])
@@ -241,7 +243,7 @@ def test_with_many_peers_on_a_device_each_has_its_handshake(testbed: UmlTestbed)
     assert min(*found.received_bytes.values(), *found.sent_bytes.values()) > 0
 
 
-def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
+def test_a_tunnel_that_carries_nothing_is_named(testbed: OpenUmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     module = testbed.module("upstream", "lab1")
     agent.request(VariantRequest(module.path, module.build_id, {}))
@@ -253,7 +255,7 @@ def test_a_tunnel_that_carries_nothing_is_named(testbed: UmlTestbed) -> None:
         agent.request(HandshakesRequest("client", paths, patience_s=1.0, size=None))
 
 
-def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> None:
+def test_servers_are_ready_when_each_of_them_listens(testbed: OpenUmlTestbed) -> None:
     servers: list[Server] = [SERVERS[0], {**SERVERS[1], "arguments": ["sleep", "30"]}]
     # Another program has the second one's place: the first one, on the same port, must not be taken for it.
     with pytest.raises(AgentFailure, match=r"Servers did not listen within 1 s"):
@@ -263,7 +265,7 @@ def test_servers_are_ready_when_each_of_them_listens(testbed: UmlTestbed) -> Non
     assert all(f"{layout.receiver_address(i)}:5201" in shown for i in (1, 2))
 
 
-def test_without_its_controller_the_agent_stops_what_it_started(testbed: UmlTestbed) -> None:
+def test_without_its_controller_the_agent_stops_what_it_started(testbed: OpenUmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     agent.request(ServeRequest(SERVERS, patience_s=10.0))
     assert in_the_machine(testbed, "pgrep -c iperf3").strip() == "2"
@@ -291,7 +293,7 @@ LEAVE_PROCESSES = {
 
 @pytest.mark.parametrize("fault", BAD_GENERATORS)
 def test_a_bad_generator_is_a_failed_attempt_with_no_number(
-    testbed: UmlTestbed, fault: str, monkeypatch: pytest.MonkeyPatch
+    testbed: OpenUmlTestbed, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, says = BAD_GENERATORS[fault]
     # The servers are real ones: only what is started as a client is another program.
@@ -311,7 +313,7 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
         assert after.status == "ok", after.reasons
 
 
-def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: UmlTestbed) -> None:
+def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed: OpenUmlTestbed) -> None:
     longer = TRIAL._replace(traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 2; date -s '+1 hour'"):
@@ -324,7 +326,7 @@ def test_a_clock_that_jumps_makes_the_attempt_invalid_and_the_next_is_ok(testbed
     in_the_machine(testbed, "date -s '-1 hour'")
 
 
-def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
+def test_a_killed_generator_is_a_failed_attempt(testbed: OpenUmlTestbed) -> None:
     longer = TRIAL._replace(traffic=Iperf3Traffic(warm_up="1s", duration="3s"))
 
     with during_traffic(testbed, "sleep 0.5; pkill -9 iperf3"):
@@ -335,7 +337,7 @@ def test_a_killed_generator_is_a_failed_attempt(testbed: UmlTestbed) -> None:
     assert attempted(testbed, TRIAL).status == "ok"
 
 
-def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: UmlTestbed) -> None:
+def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: OpenUmlTestbed) -> None:
     send = "import socket; s = socket.socket(2, 2); [s.sendto(b'x' * 99, ('198.18.1.1', 9)) for _ in iter(int, 1)]"
     sent = "$(ip netns exec client cat /sys/class/net/lan0/statistics/tx_packets)"
     begun = f"ip netns exec client python3 -c {shlex.quote(send)} >/dev/null 2>&1 </dev/null &"
@@ -354,16 +356,16 @@ def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: UmlTestbed
 BUDGET = "net.core.netdev_budget"
 
 
-def budget(testbed: UmlTestbed) -> str:
+def budget(testbed: OpenUmlTestbed) -> str:
     return in_the_machine(testbed, "cat /proc/sys/net/core/netdev_budget").strip()
 
 
-def connected_again(testbed: UmlTestbed) -> Agent:
+def connected_again(testbed: OpenUmlTestbed) -> Agent:
     return Agent(testbed.lab.login("lab1"))
 
 
 def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
-    testbed: UmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    testbed: OpenUmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     journal = SettingsJournal("lab")
@@ -388,7 +390,7 @@ def test_settings_are_put_back_after_a_crash_and_what_others_changed_stays(
 
 
 def test_a_setting_that_does_not_take_is_refused_and_stays_in_the_journal_until_it_is_back(
-    testbed: UmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    testbed: OpenUmlTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     journal = SettingsJournal("lab")
@@ -402,7 +404,7 @@ def test_a_setting_that_does_not_take_is_refused_and_stays_in_the_journal_until_
     assert put_back(agent, "lab1", journal) == [f"lab1: {BUDGET} is 300 already."]
 
 
-def test_a_host_has_one_holder_and_a_stale_one_can_be_broken(testbed: UmlTestbed) -> None:
+def test_a_host_has_one_holder_and_a_stale_one_can_be_broken(testbed: OpenUmlTestbed) -> None:
     second = connected_again(testbed)
     holder = {"pid": 7, "command": "orch run other.yaml", "since": 0.0}
     try:

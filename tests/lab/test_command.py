@@ -23,7 +23,7 @@ from orchestrator.progress import Silent
 from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.image import SUITES
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.command.traffic import CommandTraffic
 
 pytestmark = pytest.mark.lab
@@ -55,8 +55,8 @@ COMMAND: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def testbed() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+def testbed() -> Iterator[OpenUmlTestbed]:
+    with OpenUmlTestbed(load_testbed("lab"), Silent()) as entered:
         entered.prepare(State(1))
         yield entered
 
@@ -86,7 +86,7 @@ def documented() -> dict[str, Any]:
 
 
 def attempted(
-    testbed: UmlTestbed,
+    testbed: OpenUmlTestbed,
     variant: str = "inline",
     warm_up: str = "0s",
     files: Mapping[str, bytes] = {"rounds.py": SCRIPT},
@@ -117,7 +117,7 @@ def attempted(
 
 
 @pytest.mark.parametrize("variant", ["inline", NO_VARIANT])
-def test_a_script_that_binds_to_nothing_goes_through_each_tunnel(testbed: UmlTestbed, variant: str) -> None:
+def test_a_script_that_binds_to_nothing_goes_through_each_tunnel(testbed: OpenUmlTestbed, variant: str) -> None:
     outcome = attempted(testbed, variant, warm_up="1s")
     assert outcome.status == "ok", outcome.reasons
     values = [one["value"] for one in outcome.measurements["values"]]
@@ -133,7 +133,7 @@ def test_a_script_that_binds_to_nothing_goes_through_each_tunnel(testbed: UmlTes
 
 @pytest.mark.parametrize("variant", ["inline", NO_VARIANT])
 def test_transactions_of_netperf_go_through_each_tunnel(
-    testbed: UmlTestbed, netperf: dict[str, bytes], variant: str
+    testbed: OpenUmlTestbed, netperf: dict[str, bytes], variant: str
 ) -> None:
     command = documented()
     for end in ("client", "server"):
@@ -166,7 +166,9 @@ def test_transactions_of_netperf_go_through_each_tunnel(
         ({"server": (), "client": ("echo", '{{"rounds": 1}}')}, "nothing came through tunnel 1, 2"),
     ],
 )
-def test_what_fails_is_said_in_the_programs_own_words(testbed: UmlTestbed, changes: dict[str, Any], says: str) -> None:
+def test_what_fails_is_said_in_the_programs_own_words(
+    testbed: OpenUmlTestbed, changes: dict[str, Any], says: str
+) -> None:
     outcome = attempted(testbed, **changes)
     assert outcome.status != "ok"
     assert says in " ".join(outcome.reasons)

@@ -21,7 +21,7 @@ from orchestrator.progress import Silent
 from orchestrator.run.work import Prepare
 from orchestrator.spec import LIMIT_NAMES, Limits, load_experiment, load_testbed
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 
 pytestmark = pytest.mark.lab
 
@@ -31,13 +31,13 @@ LONG = "traffic.duration=6s"
 
 
 @pytest.fixture(scope="module")
-def testbed() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+def testbed() -> Iterator[OpenUmlTestbed]:
+    with OpenUmlTestbed(load_testbed("lab"), Silent()) as entered:
         entered.prepare(State(1))
         yield entered
 
 
-def attempted(testbed: UmlTestbed, folder: Path, spec: str, name: str, *overrides: str) -> Outcome:
+def attempted(testbed: OpenUmlTestbed, folder: Path, spec: str, name: str, *overrides: str) -> Outcome:
     """A trial of a spec of the page, with two tunnels; ``overrides``: as of --set."""
     page = (CHECKOUT / "docs" / "extending.md").read_text()
     for text in re.findall(r"```(?:yaml|python)\n(# \w+\.(?:yaml|py)\n.*?)```", page, re.DOTALL):
@@ -52,7 +52,7 @@ def attempted(testbed: UmlTestbed, folder: Path, spec: str, name: str, *override
     return run_attempt(testbed, trial, chosen, lambda: None, conditions)
 
 
-def test_a_tool_of_ones_own_counts_what_goes_through_the_tunnels(testbed: UmlTestbed, tmp_path: Path) -> None:
+def test_a_tool_of_ones_own_counts_what_goes_through_the_tunnels(testbed: OpenUmlTestbed, tmp_path: Path) -> None:
     outcome = attempted(testbed, tmp_path, "pingpong.yaml", "inline")
     assert outcome.status == "ok", outcome.reasons
     rounds = outcome.measurements["rounds"]
@@ -65,7 +65,7 @@ def test_a_tool_of_ones_own_counts_what_goes_through_the_tunnels(testbed: UmlTes
         assert packets > count / 2
 
 
-def test_a_system_of_ones_own_carries_traffic_and_leaves_nothing(testbed: UmlTestbed, tmp_path: Path) -> None:
+def test_a_system_of_ones_own_carries_traffic_and_leaves_nothing(testbed: OpenUmlTestbed, tmp_path: Path) -> None:
     for _ in range(2):  # the second finds nothing of the first in its way
         outcome = attempted(testbed, tmp_path, "unencrypted.yaml", "gre", LONG)
         assert outcome.status == "ok", outcome.reasons
@@ -78,7 +78,7 @@ def test_a_system_of_ones_own_carries_traffic_and_leaves_nothing(testbed: UmlTes
         assert outcome.variant_build is None
 
 
-def test_probes_run_beside_the_traffic_and_leave_nothing(testbed: UmlTestbed, tmp_path: Path) -> None:
+def test_probes_run_beside_the_traffic_and_leave_nothing(testbed: OpenUmlTestbed, tmp_path: Path) -> None:
     outcome = attempted(testbed, tmp_path, "beside.yaml", "inline", LONG)
     assert outcome.status == "ok", outcome.reasons
     found = {(row["probe"], row["role"]): row["value"] for row in outcome.probes["own"]}
@@ -93,7 +93,7 @@ def test_probes_run_beside_the_traffic_and_leave_nothing(testbed: UmlTestbed, tm
     assert left["values"] == {}, host
 
 
-def test_settings_of_roles_are_in_their_namespaces_or_on_the_host(testbed: UmlTestbed) -> None:
+def test_settings_of_roles_are_in_their_namespaces_or_on_the_host(testbed: OpenUmlTestbed) -> None:
     wanted = {"gateway-a": {"net.core.netdev_budget": "600"}, "client": {"net.ipv4.tcp_sack": "0"}}
     facts = Prepare(1, layout.Net(layout.SITE_TO_SITE), 1, None, wanted).carry_out(testbed, lambda text: None)
     ((host, state),) = facts.items()

@@ -17,7 +17,7 @@ from orchestrator.plan import NO_VARIANT, Trial
 from orchestrator.progress import Silent
 from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed
 from orchestrator.testbed.protocol import State
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 pytestmark = pytest.mark.lab
@@ -29,13 +29,13 @@ CONDITIONS = Conditions(Limits(report_only=tuple(name for name in LIMIT_NAMES if
 
 
 @pytest.fixture(scope="module")
-def testbed() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+def testbed() -> Iterator[OpenUmlTestbed]:
+    with OpenUmlTestbed(load_testbed("lab"), Silent()) as entered:
         entered.prepare(State(1))
         yield entered
 
 
-def attempted(testbed: UmlTestbed, topology: str, variant: str = "vanilla", **traffic: Any) -> Outcome:
+def attempted(testbed: OpenUmlTestbed, topology: str, variant: str = "vanilla", **traffic: Any) -> Outcome:
     trial = Trial(
         trial_id="0" * 16,
         kind="baseline" if variant == NO_VARIANT else "measure",
@@ -108,7 +108,7 @@ TRIED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("topology", "traffic"), TRIED)
 def test_every_option_of_iperf3_and_all_paths_are_measured(
-    testbed: UmlTestbed, topology: str, traffic: dict[str, Any]
+    testbed: OpenUmlTestbed, topology: str, traffic: dict[str, Any]
 ) -> None:
     outcome = attempted(testbed, topology, **traffic)
     seen(outcome, traffic)
@@ -123,7 +123,7 @@ def test_every_option_of_iperf3_and_all_paths_are_measured(
         assert report["start"]["test_start"]["blksize"] == 1000
 
 
-def test_a_congestion_control_that_the_kernel_does_not_have_is_a_sentence(testbed: UmlTestbed) -> None:
+def test_a_congestion_control_that_the_kernel_does_not_have_is_a_sentence(testbed: OpenUmlTestbed) -> None:
     outcome = attempted(testbed, layout.SITE_TO_SITE, congestion="vegas")
     assert outcome.status == "failed"
     assert "client has no congestion control vegas; it has reno" in outcome.reasons[0]
@@ -144,7 +144,7 @@ MATRIX = list(
 @pytest.mark.full
 @pytest.mark.parametrize(("topology", "variant", "protocol", "version", "direction", "paths"), MATRIX)
 def test_each_combination_of_protocol_version_direction_and_paths(
-    testbed: UmlTestbed, topology: str, variant: str, protocol: str, version: int, direction: str, paths: str
+    testbed: OpenUmlTestbed, topology: str, variant: str, protocol: str, version: int, direction: str, paths: str
 ) -> None:
     traffic = {"protocol": protocol, "ip_version": version, "direction": direction, "paths": paths, "streams": 16}
     if protocol == "udp":

@@ -11,7 +11,7 @@ from orchestrator.agent.survey_messages import HelloRequest
 from orchestrator.progress import Silent
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.qemu import machine
-from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.provider import OpenSshTestbed
 from orchestrator.testbed.ssh.schema import SshTestbed
 from tests.lab.computers import Computer, Hardware, Running, start
 from tests.lab.debian_machine import debian_machine, give_archive
@@ -80,7 +80,7 @@ def test_another_kernel_is_booted_once_and_the_default_stays(
     assert "a run installs it, and restarts the host with it once" in told, told
     standing = load_testbed(str(file))
     assert isinstance(standing, SshTestbed)
-    hosts = HostsTestbed(standing, Silent())
+    hosts = OpenSshTestbed(standing, Silent())
     hosts.take()
     try:
         hosts.boot_kernels()

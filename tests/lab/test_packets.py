@@ -25,7 +25,7 @@ from orchestrator.spec import Cell, load_testbed
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.remote import AgentFailure
-from orchestrator.testbed.uml.provider import UmlTestbed
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.pktgen.loads import end_loads, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 from tests.lab.support import wait_until
@@ -53,15 +53,15 @@ DROPS = [
 
 
 @pytest.fixture(scope="module")
-def testbed() -> Iterator[UmlTestbed]:
-    with UmlTestbed(load_testbed("lab"), Silent()) as entered:
+def testbed() -> Iterator[OpenUmlTestbed]:
+    with OpenUmlTestbed(load_testbed("lab"), Silent()) as entered:
         entered.prepare(State(1))
         make_links(entered, NET, TUNNELS)
         yield entered
 
 
 @contextlib.contextmanager
-def attempt(testbed: UmlTestbed, variant: str) -> Iterator[Attempt]:
+def attempt(testbed: OpenUmlTestbed, variant: str) -> Iterator[Attempt]:
     """An attempt whose tunnels are ready."""
     trial = Trial(
         trial_id="0" * 16,
@@ -90,13 +90,13 @@ def attempt(testbed: UmlTestbed, variant: str) -> Iterator[Attempt]:
         remove_tunnels(testbed, TUNNELS)
 
 
-def in_role(testbed: UmlTestbed, role: str, script: str, given: str = "") -> str:
+def in_role(testbed: OpenUmlTestbed, role: str, script: str, given: str = "") -> str:
     command = ["ssh", *testbed.lab.ssh_options(), "root@lab1", f"ip netns exec {role} {script}"]
     return subprocess.run(command, input=given, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 @contextlib.contextmanager
-def dropping(testbed: UmlTestbed) -> Iterator[None]:
+def dropping(testbed: OpenUmlTestbed) -> Iterator[None]:
     roles = {role: [drop for drop in DROPS if drop[0] == role] for role, *_ in DROPS}
     for role, drops in roles.items():
         lines = ["add table ip hop"]
@@ -119,7 +119,7 @@ def all_explained(load: Load) -> None:
 
 
 @pytest.mark.parametrize("variant", ["vanilla", pytest.param("inline", marks=pytest.mark.full)])
-def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTestbed, variant: str) -> None:
+def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: OpenUmlTestbed, variant: str) -> None:
     with attempt(testbed, variant) as made, dropping(testbed):
         load = offer(made, RATE, SECONDS)
     assert load.drops == {f"{role}/nftables {hook}": packets for role, hook, _, packets in DROPS}
@@ -131,7 +131,7 @@ def test_a_known_number_of_drops_at_each_hop_is_found_at_its_hop(testbed: UmlTes
 @pytest.mark.full
 @pytest.mark.parametrize("variant", ["vanilla", NO_VARIANT])
 @pytest.mark.parametrize("queue", ["tbf rate 4mbit burst 4kb limit 8kb", "netem loss 10%"])
-def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, queue: str) -> None:
+def test_what_a_queue_drops_is_found_there(testbed: OpenUmlTestbed, variant: str, queue: str) -> None:
     with attempt(testbed, variant) as made:
         in_role(testbed, "gateway-a", f"tc qdisc add dev wan0 root {queue}")
         try:
@@ -144,7 +144,7 @@ def test_what_a_queue_drops_is_found_there(testbed: UmlTestbed, variant: str, qu
 
 
 @pytest.mark.full
-def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTestbed) -> None:
+def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: OpenUmlTestbed) -> None:
     with attempt(testbed, "vanilla") as made:
         load = offer(made, None, SECONDS)
     assert load.unexplained == 0, load
@@ -153,7 +153,7 @@ def test_an_overload_of_a_tunnel_has_no_loss_that_is_unexplained(testbed: UmlTes
 
 
 @pytest.mark.full
-def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: UmlTestbed) -> None:
+def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: OpenUmlTestbed) -> None:
     agent = testbed.agents["lab1"]
     with attempt(testbed, "vanilla"):
         asked = PktgenRequest("client", "lan0", "198.18.1.1", [[64, 1]], clone=0, burst=1, devices=[])
@@ -176,7 +176,7 @@ def test_the_generator_refuses_what_it_cannot_do_and_says_what_to_do(testbed: Um
 
 
 @pytest.mark.full
-def test_without_its_controller_the_generator_stops(testbed: UmlTestbed) -> None:
+def test_without_its_controller_the_generator_stops(testbed: OpenUmlTestbed) -> None:
     """Last: the agent is gone afterwards."""
     with attempt(testbed, "vanilla") as made:
         offer(made, RATE, SECONDS)

@@ -16,7 +16,7 @@ from orchestrator.progress import Silent
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.qemu import machine
-from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.provider import OpenSshTestbed
 from orchestrator.testbed.ssh.schema import SshTestbed
 from tests.lab.computers import BOOT_S, Computer, Hardware, start
 from tests.lab.debian_machine import RELEASE, debian_machine
@@ -124,7 +124,7 @@ def test_a_host_that_refuses_to_restart_or_is_silent_is_restarted_by_its_power_c
         testbed = load_testbed(str(file))
         assert isinstance(testbed, SshTestbed)
         boots = [one.run(BOOT_ID)]
-        with HostsTestbed(testbed, Silent()) as hosts:
+        with OpenSshTestbed(testbed, Silent()) as hosts:
 
             def prepared() -> list[str]:
                 """The conditions of the host while a block is prepared; and its boot then is a new one."""

@@ -9,8 +9,8 @@ from benchmarks.known_capacity import LOSS, PDR_LOSS, KnownLink, holds
 from orchestrator.progress import Silent
 from orchestrator.search import GOALS
 from orchestrator.spec import load_testbed
-from orchestrator.testbed.uml.provider import UmlTestbed
-from orchestrator.testbed.uml.schema import UmlTestbed as Spec
+from orchestrator.testbed.uml.provider import OpenUmlTestbed
+from orchestrator.testbed.uml.schema import OpenUmlTestbed as Spec
 
 pytestmark = pytest.mark.lab
 
@@ -23,7 +23,7 @@ SHORT_S = 3.0  # enough at the highest rate: the bucket holds a share of what pa
 def link() -> Iterator[KnownLink]:
     spec = load_testbed("lab")
     assert isinstance(spec, Spec)
-    with UmlTestbed(spec, Silent()) as testbed:
+    with OpenUmlTestbed(spec, Silent()) as testbed:
         yield KnownLink(testbed)
 
 

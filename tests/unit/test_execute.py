@@ -20,7 +20,7 @@ from orchestrator.analysis import background, execute
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
 from orchestrator.errors import UserError
-from orchestrator.run.campaign import Summary
+from orchestrator.run.campaign import CampaignSummary
 from tests.unit.synthetic_run import write_run
 
 
@@ -99,7 +99,7 @@ def test_the_outcome_and_the_path_come_first_and_a_failed_drawing_changes_no_sta
 ) -> None:
     path = write_run(tmp_path, rounds=1, variants=["vanilla"])
     monkeypatch.setattr("orchestrator.analysis.make_report", Refusing(error))
-    summary = Summary(path)
+    summary = CampaignSummary(path)
     summary.statuses.update({"ok": 6})
     assert run_module.conclude(summary, "orch run x", False) == 0
     said = capsys.readouterr()
@@ -132,7 +132,7 @@ def test_a_run_is_told_and_drawn_where_no_summary_can_be_shown(
     monkeypatch.setattr("orchestrator.analysis.make_report", lambda path, tell, **rest: drawn.append(path))
     monkeypatch.setattr("orchestrator.cli.summary.print_summary", Refusing(error))
     monkeypatch.setattr(sys, "stdout", out := Full())
-    summary = Summary(tmp_path)
+    summary = CampaignSummary(tmp_path)
     summary.statuses.update({"ok": 6})
     assert run_module.conclude(summary, "orch run x", False) == 0
     assert out.getvalue() == f"{tmp_path}\n"

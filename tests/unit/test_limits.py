@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.analysis.dataset import load
-from orchestrator.analysis.limits import Group, Load, limit_of, limits, loads
+from orchestrator.analysis.limits import CellLoad, Group, limit_of, limits, loads
 from orchestrator.analysis.limits.costs import parts_of
 from orchestrator.analysis.limits.loads import Packets, offered_bps
 from orchestrator.analysis.limits.seen import Seen
@@ -27,9 +27,9 @@ def path(a: tuple[float, ...], b: tuple[float, ...], client: float = 0.3, server
     return (group("client", client), group("gateway-a", *a), group("gateway-b", *b), group("server", server))
 
 
-def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object) -> Load:
+def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object) -> CellLoad:
     facts = {"n": 5, "throughput_bps": 4e9, "baseline_bps": 20e9} | rest
-    return Load(Cell("vanilla", cores, tunnels), groups=groups, **facts)  # type: ignore[arg-type]
+    return CellLoad(Cell("vanilla", cores, tunnels), groups=groups, **facts)  # type: ignore[arg-type]
 
 
 BUSY4, FREE4 = (1.0, 0.99, 0.99, 0.98), (0.4, 0.4, 0.3, 0.3)
@@ -38,7 +38,7 @@ WAITING = {"gateway-a": Seen({"encrypt": 0.6, "other": 0.4}, {"encrypt": 1.0}, s
 WORKING = {"gateway-a": Seen({"encrypt": 0.6, "poll": 0.4}, {"poll": 0.9, "encrypt": 0.1}, spinning=0.01)}
 HOST2 = (group("lab1", 1.0, 0.99),)
 # name: (load, the label)
-CONSTRUCTED: dict[str, tuple[Load, str]] = {
+CONSTRUCTED: dict[str, tuple[CellLoad, str]] = {
     "a throttled sender": (load_of(path(FREE4, FREE4), 4, 4, offered_bps=4.02e9), "offered rate"),
     "a throttled sender beside busy CPUs": (load_of(path(BUSY4, FREE4), 4, 4, offered_bps=4e9), "offered rate"),
     "a throttled sender that carries a little less": (
@@ -118,7 +118,7 @@ def packets_of(
     lost: dict[str, float] | None = None,
     bounded_by: str = "losses",
     **rest: object,
-) -> Load:
+) -> CellLoad:
     """A cell whose packet rate is 1 Mpps, and 20 Mpps without a tunnel."""
     waits = bounded_by in ("losses", "")
     packets = replace(PACKETS, lost=lost or {}, places=lost or {}, bounded_by=bounded_by, waits=waits)
@@ -128,7 +128,7 @@ def packets_of(
 
 AT_A, AT_B, AT_SERVER = {"gateway-a": 1.0}, {"gateway-b": 0.95, "gateway-a": 0.05}, {"server": 1.0}
 # Of packet rates. The generator's CPUs are always busy: it keeps them while it waits for the next packet.
-OF_PACKETS: dict[str, tuple[Load, str]] = {
+OF_PACKETS: dict[str, tuple[CellLoad, str]] = {
     "a rate that was given and that passes": (
         packets_of(path(FREE4, FREE4, client=1.0), 4, 4, bounded_by="", offered_bps=1e6 * BITS),
         "offered rate",

@@ -21,7 +21,7 @@ from orchestrator.errors import UserError
 from orchestrator.measure import layout, requests
 from orchestrator.measure.streams import BadReport
 from orchestrator.plan import NO_VARIANT
-from orchestrator.spec import Reading, SpecError, check_file, load_experiment, read_traffic
+from orchestrator.spec import NumberPattern, SpecError, check_file, load_experiment, read_traffic
 from orchestrator.store import headline as of_measurements
 from orchestrator.store.tables import tables
 from orchestrator.tools.command import runs as own_tools
@@ -147,7 +147,7 @@ def test_ends_send_from_the_address_of_the_tunnel_only_where_programs_are_the_us
     ],
 )
 def test_the_number_in_what_a_client_prints(reading: dict[str, Any], text: str, value: float) -> None:
-    assert own_tools.value_in(text, Reading.model_validate(reading)) == pytest.approx(value)
+    assert own_tools.value_in(text, NumberPattern.model_validate(reading)) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_number_in_what_a_client_prints(reading: dict[str, Any], text: str, 
 )
 def test_what_is_no_number_is_said(reading: dict[str, Any], text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        own_tools.value_in(text, Reading.model_validate(reading))
+        own_tools.value_in(text, NumberPattern.model_validate(reading))
 
 
 def ended(status: int | None = 0, out: str = '{"times": [{"median_s": 0.002}]}', err: str = "") -> dict[str, Any]:

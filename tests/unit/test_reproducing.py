@@ -19,7 +19,7 @@ from orchestrator.cli import run as run_module
 from orchestrator.cli.app import run_command
 from orchestrator.paths import EXPERIMENTS, TESTBEDS
 from orchestrator.plan import lab_capabilities, make_plan, virtual_lab_capabilities
-from orchestrator.run.campaign import Summary
+from orchestrator.run.campaign import CampaignSummary
 from orchestrator.spec import load_experiment
 from tests.unit.synthetic_run import invented_bps, write_run
 
@@ -36,12 +36,12 @@ class Measuring:
         self.spec_text = ""
         self.files: set[str] = set()
 
-    def __call__(self, request: Any) -> Summary:
+    def __call__(self, request: Any) -> CampaignSummary:
         self.request, self.spec_text = request, request.spec.read_text()
         folder = request.spec.parent
         self.files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
         path = write_run(self.folder, **self.changes)
-        return Summary(path, Counter(ok=0 if self.interrupted else 9), interrupted=self.interrupted)
+        return CampaignSummary(path, Counter(ok=0 if self.interrupted else 9), interrupted=self.interrupted)
 
 
 def measuring(monkeypatch: pytest.MonkeyPatch, folder: Path, **changes: Any) -> Measuring:

@@ -18,7 +18,7 @@ from orchestrator.agent.host_messages import ControlRequest
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import lab_capabilities, make_plan
-from orchestrator.run.campaign import Summary, carry_out
+from orchestrator.run.campaign import CampaignSummary, carry_out
 from orchestrator.run.executor import Here
 from orchestrator.run.session import Campaign
 from orchestrator.spec import LinkKind, Traffic
@@ -123,7 +123,7 @@ class Lab:
         on_change: str = "abort",
         seen: list[Change] | None = None,
         **changes: Any,
-    ) -> Summary:
+    ) -> CampaignSummary:
         content: dict[str, Any] = {
             "experiment": "small",
             "factors": {"variant": ("vanilla", "inline"), "cores": (1, 2), "tunnels": (1,)},

@@ -20,7 +20,7 @@ from orchestrator.analysis.dataset import load
 from orchestrator.errors import TestbedError
 from orchestrator.plan import Capabilities, Plan, lab_capabilities, make_plan
 from orchestrator.run import worker
-from orchestrator.run.campaign import Summary, carry_out
+from orchestrator.run.campaign import CampaignSummary, carry_out
 from orchestrator.run.cluster import Cluster
 from orchestrator.run.executor import Here, Threads, WorkerLost
 from orchestrator.run.session import Campaign
@@ -74,7 +74,7 @@ class Run:
         self.where.setdefault(trial.trial_id, set()).add(testbed.name)
         return self.script(trial, self.count[trial.trial_id])
 
-    def run(self, executor: Any, spec: Experiment | None = None, resume: Path | None = None) -> Summary:
+    def run(self, executor: Any, spec: Experiment | None = None, resume: Path | None = None) -> CampaignSummary:
         spec = spec or spec_of()
         progress: Any = self.progress
         results = self.folder / f"results-{len(list(self.folder.iterdir()))}"

@@ -17,7 +17,7 @@ from orchestrator import running
 from orchestrator.bar import Bar
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import CHECKOUT, RESULTS, TESTBEDS
-from orchestrator.running import Request
+from orchestrator.running import RunRequest
 from orchestrator.spec import load_experiment
 
 
@@ -32,10 +32,10 @@ class Came:
     given_up: list[dict[str, Any]] = field(default_factory=list)
 
 
-def asked_for(monkeypatch: pytest.MonkeyPatch, came: Came) -> list[Request]:
-    requests: list[Request] = []
+def asked_for(monkeypatch: pytest.MonkeyPatch, came: Came) -> list[RunRequest]:
+    requests: list[RunRequest] = []
 
-    def measure(request: Request, displays: Any) -> Came:
+    def measure(request: RunRequest, displays: Any) -> Came:
         requests.append(request)
         assert isinstance(displays("uml", None, "shared"), Bar)
         return came

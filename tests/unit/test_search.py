@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.search import GOALS, SEARCHES, Found, Offered, Sample, Space, known_bounds
+from orchestrator.search import GOALS, SEARCHES, GoalBounds, LoadSample, Offered, Space, known_bounds
 
 NDR, PDR = GOALS["ndr"], GOALS["pdr"]
 METHODS = pytest.mark.parametrize("method", SEARCHES)
@@ -56,13 +56,13 @@ def space(
     return Space(low, high, width, duration_s, limit_s, tries, final_s)
 
 
-def both(method: str, device: Device, where: Space) -> tuple[Found, Found]:
+def both(method: str, device: Device, where: Space) -> tuple[GoalBounds, GoalBounds]:
     ndr, pdr = SEARCHES[method](device, [NDR, PDR], where, clock=device.clock)
     assert (ndr.goal, pdr.goal) == (NDR, PDR)
     return ndr, pdr
 
 
-def holds(found: Found, truth_pps: float, width: float, slack: float = 1e-6) -> None:
+def holds(found: GoalBounds, truth_pps: float, width: float, slack: float = 1e-6) -> None:
     """Return whether the bounds are narrow and include the true value."""
     assert found.reason == "narrow"
     assert found.lower_pps is not None
@@ -173,7 +173,7 @@ def test_bounds_are_what_was_offered_not_what_was_asked(method: str) -> None:
 def test_progress_sees_the_bounds_close(method: str) -> None:
     seen: list[tuple[float | None, float | None]] = []
 
-    def progress(samples: Sequence[Sample]) -> None:
+    def progress(samples: Sequence[LoadSample]) -> None:
         seen.append(known_bounds(samples, NDR))
 
     device = Device(3e5)
@@ -211,7 +211,7 @@ def test_a_space_without_room_is_refused(make: Callable[[], Space]) -> None:
 
 @given(st.lists(st.tuples(st.floats(1e3, 1e6), st.integers(0, 100)), max_size=12))
 def test_a_lucky_load_above_a_loss_counts_for_nothing(loads: list[tuple[float, int]]) -> None:
-    samples = [Sample(rate, 1.0, Offered(1000, lost, rate)) for rate, lost in loads]
+    samples = [LoadSample(rate, 1.0, Offered(1000, lost, rate)) for rate, lost in loads]
     lower, upper = known_bounds(samples, NDR)
     assert upper == min((rate for rate, lost in loads if lost), default=None)
     if lower is not None and upper is not None:

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.ssh.inventory import reach, read_inventory
-from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.ssh.route import SshRoute, routes
 from orchestrator.testbed.ssh.schema import SshTestbed
 
 BIN = Path(sys.executable).parent
@@ -87,7 +87,7 @@ def bed(host: dict[str, Any]) -> SshTestbed:
 
 @pytest.fixture
 def way(found: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def way(name: str, **host: Any) -> Route:
+    def way(name: str, **host: Any) -> SshRoute:
         monkeypatch.setattr("orchestrator.testbed.ssh.route.read_inventory", lambda file: found)
         return routes(bed({"name": name, **host}))[name]
 

@@ -12,7 +12,7 @@ from orchestrator.progress import Silent
 from orchestrator.run import work
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.ssh.health import Condition
-from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.provider import OpenSshTestbed
 from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey
 
@@ -30,13 +30,13 @@ class Silenced:
 
 
 @pytest.fixture
-def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostsTestbed:
+def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenSshTestbed:
     """Return a testbed of two hosts, of which `left` is silent and recovers by a restart."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     left = {"name": "left", "roles": ("client", "gateway-a"), "nics": {"wan": "en7"}}
     right = {"name": "right", "roles": ("gateway-b", "server"), "nics": {"wan": "en7"}}
     bed = SshTestbed.model_validate({"testbed": "t", "provider": "ssh", "hosts": (left, right)})
-    made = HostsTestbed(bed, Silent())
+    made = OpenSshTestbed(bed, Silent())
     answering = Silenced()
     monkeypatch.setattr(answering, "answers", lambda: True)
     made._hosts.agents.update(left=Silenced(), right=answering)  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostsTestbed:
     return made
 
 
-def test_a_host_that_was_silent_is_brought_back_provisioned_and_told(testbed: HostsTestbed) -> None:
+def test_a_host_that_was_silent_is_brought_back_provisioned_and_told(testbed: OpenSshTestbed) -> None:
     states = testbed.prepare(State(1))
     assert testbed.done == ["start left", "provision"]  # type: ignore[attr-defined]
     told = [(one["before"], one["after"], one["why"]) for one in states["left"]["health"]]
@@ -70,7 +70,7 @@ def test_a_host_that_was_silent_is_brought_back_provisioned_and_told(testbed: Ho
 
 
 def test_what_is_done_once_links_are_up_is_recorded_with_the_rest(
-    testbed: HostsTestbed, monkeypatch: pytest.MonkeyPatch
+    testbed: OpenSshTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
     monkeypatch.setattr(work, "make_links", lambda *arguments: order.append("links"))

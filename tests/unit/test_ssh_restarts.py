@@ -28,7 +28,7 @@ from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.settings import Setting, SettingsJournal
 from orchestrator.testbed.ssh import reaching, restarting
 from orchestrator.testbed.ssh.health import Health
-from orchestrator.testbed.ssh.provider import HostsTestbed
+from orchestrator.testbed.ssh.provider import OpenSshTestbed
 from orchestrator.testbed.ssh.reaching import Reaching
 from orchestrator.testbed.ssh.schema import SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey
@@ -84,11 +84,11 @@ def computers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Comp
 
 
 @pytest.fixture
-def opened(computers: dict[str, Computer], monkeypatch: pytest.MonkeyPatch) -> Callable[[SshTestbed], HostsTestbed]:
+def opened(computers: dict[str, Computer], monkeypatch: pytest.MonkeyPatch) -> Callable[[SshTestbed], OpenSshTestbed]:
     """Open a testbed of the computers, which records its actions in ``done``."""
 
-    def open_(testbed: SshTestbed) -> HostsTestbed:
-        made = HostsTestbed(testbed, Silent())
+    def open_(testbed: SshTestbed) -> OpenSshTestbed:
+        made = OpenSshTestbed(testbed, Silent())
         made._hosts.agents.update(computers)  # type: ignore[arg-type]
         made._surveys.update({name: Survey({"boot_id": one.boot_id}) for name, one in computers.items()})
         done: list[str] = []
@@ -110,7 +110,7 @@ def opened(computers: dict[str, Computer], monkeypatch: pytest.MonkeyPatch) -> C
 
 
 def test_each_block_of_several_boots_has_a_boot_for_itself(
-    opened: Callable[[SshTestbed], HostsTestbed], computers: dict[str, Computer]
+    opened: Callable[[SshTestbed], OpenSshTestbed], computers: dict[str, Computer]
 ) -> None:
     made = opened(bed())
     boots = [made.prepare(State(1, own_boot))["left"]["boot_id"] for own_boot in (1, 1, 2)]
@@ -124,7 +124,7 @@ def test_each_block_of_several_boots_has_a_boot_for_itself(
 def test_hosts_stay_up_where_the_file_or_the_plan_does_not_ask_for_it(
     restart: bool,
     own_boot: int | None,
-    opened: Callable[[SshTestbed], HostsTestbed],
+    opened: Callable[[SshTestbed], OpenSshTestbed],
     computers: dict[str, Computer],
 ) -> None:
     opened(bed(restart)).prepare(State(1, own_boot))
@@ -132,7 +132,7 @@ def test_hosts_stay_up_where_the_file_or_the_plan_does_not_ask_for_it(
 
 
 def test_a_restart_is_told_in_the_journal_with_its_reason(
-    opened: Callable[[SshTestbed], HostsTestbed], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[SshTestbed], OpenSshTestbed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = opened(bed())
     (told,) = made.prepare(State(1, 1))["left"]["health"]
@@ -141,7 +141,7 @@ def test_a_restart_is_told_in_the_journal_with_its_reason(
 
 
 def test_what_became_of_hosts_is_told_also_where_a_block_cannot_be_prepared(
-    opened: Callable[[SshTestbed], HostsTestbed], computers: dict[str, Computer]
+    opened: Callable[[SshTestbed], OpenSshTestbed], computers: dict[str, Computer]
 ) -> None:
     computers["right"].says = AgentFailure("right: `reboot` failed with status 1: inhibited")
     with pytest.raises(TestbedError) as raised:

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.analysis.cells import boots_of
 from orchestrator.analysis.claims.observed import Observed
-from orchestrator.analysis.claims.places import Place, judged, places
+from orchestrator.analysis.claims.places import ComparedCells, judged, places
 from orchestrator.analysis.claims.standing import NOT_AT_ALL
 from orchestrator.analysis.claims.verdicts import (
     AGREES,
@@ -108,7 +108,7 @@ class _Number:
 
 
 def _evidence(
-    claim: Claim, test: ClaimTest, place: Place | None, options: Sequence[Place], seen: Observed
+    claim: Claim, test: ClaimTest, place: ComparedCells | None, options: Sequence[ComparedCells], seen: Observed
 ) -> ClaimEvidence:
     published, scope = test.published, claim.scope_of(test)
     facts: dict[str, Any] = {
@@ -155,12 +155,14 @@ def _evidence(
     return ClaimEvidence(**facts, agrees=inside, reason=why)
 
 
-def _where(place: Place) -> str:
+def _where(place: ComparedCells) -> str:
     tunnels = max(place.of.tunnels, place.to.tunnels)
     return f"{place.cores} core{'s' * (place.cores != 1)} and {tunnels} tunnel{'s' * (tunnels != 1)}"
 
 
-def _number(test: ClaimTest, place: Place, values: Mapping[Cell, Mapping[tuple[Any, ...], float]]) -> _Number | None:
+def _number(
+    test: ClaimTest, place: ComparedCells, values: Mapping[Cell, Mapping[tuple[Any, ...], float]]
+) -> _Number | None:
     of, to = values.get(place.of, {}), values.get(place.to, {})
     if test.statistic == _EFFICIENCY:
         of, to = _on_one_testbed(of, to)
@@ -188,7 +190,7 @@ def _on_one_testbed(
     return next(sides), next(sides)
 
 
-def _order(test: ClaimTest, place: Place, interval: Interval) -> str:
+def _order(test: ClaimTest, place: ComparedCells, interval: Interval) -> str:
     """Return which of two variants is faster with the same cores and tunnels, whatever the ratio."""
     one, other = place.of.variant, place.to.variant
     if test.statistic != "ratio" or one == other or place.of.place != place.to.place or interval.is_range:
@@ -206,7 +208,7 @@ def _not_planned(claim: Claim, test: ClaimTest, seen: Observed) -> str:
     return f"cells missing: this run of {seen.experiment} lacks {what}; {how}"
 
 
-def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
+def _missing(test: ClaimTest, place: ComparedCells, seen: Observed) -> Iterator[str]:
     """Yield the reasons why there is no number."""
     if test.statistic == _EFFICIENCY and place.cores == 1:
         yield "one core only: an efficiency needs more cores beside it"
@@ -227,7 +229,12 @@ def _missing(test: ClaimTest, place: Place, seen: Observed) -> Iterator[str]:
 
 
 def _doubts(
-    claim: Claim, test: ClaimTest, place: Place, number: _Number, options: Sequence[Place], seen: Observed
+    claim: Claim,
+    test: ClaimTest,
+    place: ComparedCells,
+    number: _Number,
+    options: Sequence[ComparedCells],
+    seen: Observed,
 ) -> Iterable[str]:
     """Return the reasons why a measured number decides nothing."""
     both = list(dict.fromkeys((place.of, place.to)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.analysis.cells import cells, values_of
-from orchestrator.analysis.claims.standing import OWN_CLAIMS, Standing, facts_of, standing_of, standing_of_own
+from orchestrator.analysis.claims.standing import OWN_CLAIMS, VerdictScope, facts_of, standing_of, standing_of_own
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Limits
 from orchestrator.spec.variants import UPSTREAM
@@ -42,7 +42,7 @@ class Observed:
     reports, although they are enforced by default.
     """
 
-    standing: Standing
+    standing: VerdictScope
     cells: Mapping[Cell, CellFacts]
     values: Mapping[Cell, Mapping[tuple[Any, ...], float]]
     unpatched: frozenset[str]
@@ -50,7 +50,7 @@ class Observed:
     experiment: str = "another experiment"
     clock: str = REAL
     measured_in: str = REAL_TIME
-    standing_of_own: Standing = OWN_CLAIMS  # for claims of the spec's own
+    standing_of_own: VerdictScope = OWN_CLAIMS  # for claims of the spec's own
 
     @property
     def variants(self) -> set[str]:

@@ -10,7 +10,7 @@ from orchestrator.spec.fields import PER_CORE
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ComparedCells:
     """The two cells of a test with some number of cores. ``in_scope``: whether the published number applies to it."""
 
     of: Cell
@@ -24,7 +24,7 @@ class Place:
         return self.of.cores
 
 
-def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[Place]:
+def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[ComparedCells]:
     """Return all places of a test, within the scope or beyond it: one per core count, in ascending order."""
     cells = frozenset(planned)
     found = []
@@ -34,14 +34,14 @@ def places(test: ClaimTest, scope: Scope, planned: Iterable[Cell]) -> list[Place
     return found
 
 
-def judged(options: Iterable[Place]) -> Place | None:
+def judged(options: Iterable[ComparedCells]) -> ComparedCells | None:
     """Return the place that is judged: within the scope, the one nearest to the published one, and of two equally near
     the one with fewer cores. If none is within the scope, return the nearest beyond it, which is reported but not
     judged."""
     return min(options, key=lambda place: (not place.in_scope, place.distance, place.cores), default=None)
 
 
-def _places(test: ClaimTest, scope: Scope, cells: frozenset[Cell], cores: int) -> Iterator[Place]:
+def _places(test: ClaimTest, scope: Scope, cells: frozenset[Cell], cores: int) -> Iterator[ComparedCells]:
     many = sorted({key.tunnels for key in cells if key.cores == cores and key.tunnels > 1})
     has_many = MANY in (test.of.tunnels, test.to.tunnels if test.to else None)
     for number in many if has_many else [0]:
@@ -53,7 +53,7 @@ def _places(test: ClaimTest, scope: Scope, cells: frozenset[Cell], cores: int) -
         if has_many and scope.tunnels is not None:
             distance *= scope.tunnels.distance(number)
             in_scope = in_scope and scope.tunnels.holds(number)
-        yield Place(of, to, in_scope, distance)
+        yield ComparedCells(of, to, in_scope, distance)
 
 
 def _key(side: ClaimCells, cores: int, many: int) -> Cell:

@@ -12,7 +12,7 @@ _TOPOLOGY = "site-to-site"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VerdictScope:
     """The kind of verdict that runs of a kind may give on a claim: PLAINLY, IN_VIRTUAL_TIME or NOT_AT_ALL, and why.
 
     ``kind``: the runs, as a plural noun. ``because``: a clause that can follow a colon.
@@ -35,9 +35,9 @@ class Facts:
 
 
 # The first entry whose condition holds applies.
-_RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
+_RULES: tuple[tuple[VerdictScope, Callable[[Facts], bool]], ...] = (
     (
-        Standing(
+        VerdictScope(
             f"runs that are not {_TOPOLOGY}",
             NOT_AT_ALL,
             f"the claims are about traffic between networks behind the gateways, so only {_TOPOLOGY} runs can"
@@ -46,11 +46,11 @@ _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
         lambda facts: facts.topology != _TOPOLOGY,
     ),
     (
-        Standing("emulated runs", NOT_AT_ALL, "emulated processors show that it works and not how fast"),
+        VerdictScope("emulated runs", NOT_AT_ALL, "emulated processors show that it works and not how fast"),
         lambda facts: facts.emulated,
     ),
     (
-        Standing(
+        VerdictScope(
             "runs in virtual time",
             IN_VIRTUAL_TIME,
             "virtual CPUs count as cores, without caches, memory bandwidth and network cards: a verdict always says so",
@@ -58,7 +58,7 @@ _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
         lambda facts: facts.clock == VIRTUAL,
     ),
     (
-        Standing(
+        VerdictScope(
             "runs on real hosts",
             PLAINLY,
             "gateways with cores of their own and network cards are what the claims are about",
@@ -66,7 +66,7 @@ _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
         lambda facts: facts.provider == "ssh",
     ),
     (
-        Standing(
+        VerdictScope(
             "runs in the lab or in guests on one computer",
             NOT_AT_ALL,
             "all roles share the cores of one computer and there are no network cards, which the claims are about",
@@ -78,19 +78,19 @@ _RULES: tuple[tuple[Standing, Callable[[Facts], bool]], ...] = (
 STANDINGS = tuple(standing for standing, _ in _RULES)
 
 
-OWN_CLAIMS = Standing(
+OWN_CLAIMS = VerdictScope(
     "runs of a spec with claims of your own",
     PLAINLY,
     "a claim of your own is about what its author says, wherever it is measured",
 )
 
 
-def standing_of(facts: Facts) -> Standing:
+def standing_of(facts: Facts) -> VerdictScope:
     """Return what a run may conclude about a claim."""
     return next(standing for standing, holds in _RULES if holds(facts))
 
 
-def standing_of_own(facts: Facts) -> Standing:
+def standing_of_own(facts: Facts) -> VerdictScope:
     """Return what a run may say about a claim of the spec's own: in virtual time the verdict says so, as everywhere,
     and an emulated run decides nothing."""
     return standing_of(Facts(_TOPOLOGY, "", facts.clock, True)) if facts.emulated else OWN_CLAIMS

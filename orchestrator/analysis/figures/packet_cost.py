@@ -13,7 +13,7 @@ from orchestrator.analysis.figures import captions, numbers, parts
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import chosen_cell
 from orchestrator.analysis.figures.style import BLACK, BLUE, COLUMN_IN, FAINT, GREEN, GREY, ORANGE, SKY, STYLE
-from orchestrator.analysis.limits import Load, limit_of
+from orchestrator.analysis.limits import CellLoad, limit_of
 from orchestrator.analysis.limits.costs import Part, parts_of
 from orchestrator.analysis.settings import of_first_setting
 
@@ -33,7 +33,7 @@ def packet_cost(run: Run) -> Drawing:
     """Return the figure of CPU time per packet, by role and by whether it was in softirqs, for every variant at one
     place."""
     cell = chosen_cell(run.per_core)
-    found: list[Load] = []
+    found: list[CellLoad] = []
     if cell is not None:
         found = [load for load in run.loads if (load.key.cores, load.key.tunnels) == cell and parts_of(load)]
     if cell is None or not found:
@@ -65,7 +65,7 @@ def packet_cost(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, notes)
 
 
-def _draw(axes: "Axes", found: Sequence[Load]) -> list[Part]:
+def _draw(axes: "Axes", found: Sequence[CellLoad]) -> list[Part]:
     """Draw the bars, the first variant at the top, and return the parts that are wide enough to be seen."""
     longest = max(sum(part.ns for part in parts_of(load)) for load in found)
     shown: dict[tuple[str, str], Part] = {}

@@ -2,7 +2,7 @@
 """What limits each cell of a run, by rule, with the evidence; and what a cell costs in CPU time."""
 
 from orchestrator.analysis.limits.costs import COST_COLUMNS, costs
-from orchestrator.analysis.limits.loads import Group, Load, loads
+from orchestrator.analysis.limits.loads import CellLoad, Group, loads
 from orchestrator.analysis.limits.rules import GENERATOR, LETTERS, PROBABLY, SURELY, Limit, limit_of
 from orchestrator.analysis.limits.table import LIMIT_COLUMNS, limits
 
@@ -13,9 +13,9 @@ __all__ = [
     "LIMIT_COLUMNS",
     "PROBABLY",
     "SURELY",
+    "CellLoad",
     "Group",
     "Limit",
-    "Load",
     "costs",
     "limit_of",
     "limits",

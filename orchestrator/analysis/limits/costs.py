@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES, Load
+from orchestrator.analysis.limits.loads import INNER_PACKET_BYTES, CellLoad
 from orchestrator.spec import Cell
 
 COUNTED = {"cycles_a_packet": "cycles of CPUs (no hardware counter)", "joules_a_gbit": "energy (no RAPL counter)"}
@@ -28,11 +28,11 @@ class Part:
     ns: float
 
 
-def parts_of(load: Load) -> list[Part]:
+def parts_of(load: CellLoad) -> list[Part]:
     """Return the CPU time per packet by role and kind, in the path's order.
 
     The sum is all busy time of the path's CPUs, without those of a packet generator. The list is empty if roles share
-    CPUs with a packet generator that waits (see `Load.counts_waiting`).
+    CPUs with a packet generator that waits (see `CellLoad.counts_waiting`).
     """
     found: list[Part] = []
     for group in () if load.counts_waiting else load.sampled:

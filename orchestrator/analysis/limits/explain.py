@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import COUNTED, costs, not_readable, parts_of
-from orchestrator.analysis.limits.loads import Group, Load
+from orchestrator.analysis.limits.loads import CellLoad, Group
 from orchestrator.analysis.limits.rankings import core_in_words, reversals
 from orchestrator.analysis.limits.rules import Limit, limit_of
 from orchestrator.analysis.packets import GOALS, packet_cells, packet_trials
@@ -23,7 +23,7 @@ WAITING = (
 _BAR = 20  # characters of a full bar
 
 
-def cell_named(run: Run, words: str, known: Sequence[Load]) -> Load:
+def cell_named(run: Run, words: str, known: Sequence[CellLoad]) -> CellLoad:
     """Return the cell that ``words`` describe, such as ``vanilla,cores=16,tunnels=1``.
 
     The words are separated by commas or spaces: a variant by its name, and any level as factor=level. Raises UserError
@@ -49,7 +49,7 @@ def _level(key: Cell, name: str) -> str:
     return str(key.get(name))
 
 
-def _factors(known: Sequence[Load]) -> list[str]:
+def _factors(known: Sequence[CellLoad]) -> list[str]:
     return list(dict.fromkeys(name for load in known for name in load.key))
 
 
@@ -102,7 +102,7 @@ def no_samples(run: Run) -> str:
     return "No cell of this run has a valid trial with samples of its CPUs."
 
 
-def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[str]:
+def explain_cell(run: Run, load: CellLoad, against: CellLoad | None = None) -> Iterator[str]:
     """Yield lines on one cell; with ``against``, also on the differences between the two."""
     yield from _one(run, load)
     if against is None:
@@ -114,7 +114,7 @@ def explain_cell(run: Run, load: Load, against: Load | None = None) -> Iterator[
     yield from _difference_by_stage(run, load.key, against.key)
 
 
-def _one(run: Run, load: Load) -> Iterator[str]:
+def _one(run: Run, load: CellLoad) -> Iterator[str]:
     limit = limit_of(load)
     summary = _summary(run, load.key)
     yield f"{load.key}: {load.shown(load.throughput_bps):.2f} {run.in_its_time(load.unit)}{summary}"
@@ -130,14 +130,14 @@ def _one(run: Run, load: Load) -> Iterator[str]:
         yield f"  evidence: {folder}"
 
 
-def _while(load: Load) -> str:
+def _while(load: CellLoad) -> str:
     """Return the load at which CPUs were sampled, if packets were lost there; otherwise an empty string."""
     if load.packets is None or not load.packets.loss_ratio:
         return ""
     return f" while {load.shown(load.carried_bps):.4g} kpps arrived and {load.packets.loss_ratio:.2%} was lost"
 
 
-def _cost(load: Load) -> Iterator[str]:
+def _cost(load: CellLoad) -> Iterator[str]:
     """Yield lines on the CPU time per packet by role."""
     cost = {(part.group, part.kind): part.ns for part in parts_of(load)}
     if not cost:
@@ -193,7 +193,7 @@ def _bar(group: Group) -> str:
     return text if count == 1 else f"{text}; the busiest {group.busy[0]:.0%}, the least busy {group.busy[-1]:.0%}"
 
 
-def _difference(load: Load, against: Load) -> Iterator[str]:
+def _difference(load: CellLoad, against: CellLoad) -> Iterator[str]:
     """Yield lines on the differences between two cells, the largest part first."""
     yield _ratio(load, against)
     one, other = limit_of(load), limit_of(against)
@@ -210,7 +210,7 @@ def _difference(load: Load, against: Load) -> Iterator[str]:
         yield f"    {mine[place] - theirs[place]:+8,.0f} ns  {words}"
 
 
-def _ratio(load: Load, against: Load) -> str:
+def _ratio(load: CellLoad, against: CellLoad) -> str:
     """Return the sentence on the ratio of two rates, or on why packet rates bounded in different ways have none."""
     one, other = (cell.packets.bounded_by if cell.packets else "" for cell in (load, against))
     if one != other:
@@ -236,7 +236,7 @@ def _both_limits(one: Limit, other: Limit) -> str:
     return f"Its limit is: {one.label}; that of the other: {other.label}."
 
 
-def _median_trial(run: Run, load: Load) -> str:
+def _median_trial(run: Run, load: CellLoad) -> str:
     """Return the folder of the trial whose rate is nearest to the cell's median; empty without one."""
     column = run.quantity.column
     rows: list[dict[Any, Any]] = run.measured.to_dict("records")

@@ -69,7 +69,7 @@ class Packets:
 
 
 @dataclass(frozen=True)
-class Load:
+class CellLoad:
     """The facts about one cell: its throughput, reference values, and its CPUs by role, in the path's order.
 
     ``baseline_bps``: the throughput without a tunnel; ``offered_bps``: the highest rate that the sender was told to
@@ -135,7 +135,7 @@ INNER_PACKET_BYTES = DEFAULT_MTU  # the size of a packet with a full TCP segment
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
 
-def loads(run: Run) -> list[Load]:
+def loads(run: Run) -> list[CellLoad]:
     """Return the load of every cell with an ok trial whose CPUs were sampled, in the order of
     `orchestrator.analysis.cells`.
 
@@ -160,7 +160,7 @@ def loads(run: Run) -> list[Load]:
         groups = groups_of(list(trials.values()), "host" if shared else "role")
         rate = median(float(rates[trial_id]) for trial_id in trials)
         found.append(
-            Load(
+            CellLoad(
                 key,
                 len(trials),
                 rate,

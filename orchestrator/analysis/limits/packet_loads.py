@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import cpu_rows, ok_attempts
-from orchestrator.analysis.limits.loads import Load, Packets, busy_share, groups_of, in_order, link_bps
+from orchestrator.analysis.limits.loads import CellLoad, Packets, busy_share, groups_of, in_order, link_bps
 from orchestrator.analysis.limits.seen import seen
 from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, highest_asked_pps, packet_cells
 from orchestrator.spec import Cell
@@ -21,7 +21,7 @@ _BEHIND = {"client": "gateway-a", "gateway-a": "gateway-b", "gateway-b": "server
 Attempt = Mapping[str, Any]
 
 
-def packet_loads(run: Run) -> list[Load]:
+def packet_loads(run: Run) -> list[CellLoad]:
     """Return the load of every cell of a run of packet rates, in the order of `orchestrator.analysis.cells`.
 
     CPU times are from the load just above the rate that was found, which lost too many packets. If no load lost too
@@ -53,7 +53,7 @@ def packet_loads(run: Run) -> list[Load]:
         bits = 8 * packets.bytes
         baseline = float(row["baseline_pps"])
         asked = highest_asked_pps(traffic, key)
-        load = Load(
+        load = CellLoad(
             key,
             len(cpus),
             float(row["median_pps"]) * bits,

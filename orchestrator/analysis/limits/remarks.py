@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.limits.costs import parts_of
-from orchestrator.analysis.limits.loads import Load
+from orchestrator.analysis.limits.loads import CellLoad
 from orchestrator.analysis.limits.rankings import reversals
 from orchestrator.analysis.limits.rules import ALL, NONE, PROBABLY, limit_of
 from orchestrator.analysis.standings import Lead, Standing, listed, place_in_words
@@ -35,7 +35,7 @@ def causes_in_words(run: Run, standing: Standing, leads: Sequence[Lead]) -> list
     return [sentence for sentence in said if sentence]
 
 
-def _cause(mine: Load, theirs: Load) -> str:
+def _cause(mine: CellLoad, theirs: CellLoad) -> str:
     """Return the sentence on two loads; empty if the first has no higher median."""
     busy, others_busy = (sum(group.total for group in load.sampled) for load in (mine, theirs))
     cost, others_cost = (sum(part.ns for part in parts_of(load)) for load in (mine, theirs))

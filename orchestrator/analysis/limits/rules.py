@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.analysis.baselines import is_generator_bound
-from orchestrator.analysis.limits.loads import Group, Load
+from orchestrator.analysis.limits.loads import CellLoad, Group
 from orchestrator.analysis.limits.seen import stages_in_words
 from orchestrator.analysis.packets import HIGHEST_LOAD
 from orchestrator.spec.links import RATE, shape_of
@@ -96,7 +96,7 @@ def _cpus_in_words(limit: Limit) -> str:
     return f"{limit.busy} of {limit.cpus} CPUs of {limit.where}"
 
 
-def limit_of(load: Load) -> Limit:
+def limit_of(load: CellLoad) -> Limit:
     """Return the limit of a cell, by the first rule that its load meets.
 
     The order of the rules: the rate that the sender was told to send, a full link, the throughput without a tunnel,
@@ -106,7 +106,7 @@ def limit_of(load: Load) -> Limit:
     return _outside(load) or _busy_cpus(load) or _nothing(load)
 
 
-def _outside(load: Load) -> Limit | None:
+def _outside(load: CellLoad) -> Limit | None:
     """Return the limit if it is outside the system under test."""
     rate = load.throughput_bps
     if load.offered_bps and rate >= WHOLE_OFFER * load.offered_bps:
@@ -128,7 +128,7 @@ def _outside(load: Load) -> Limit | None:
     return None
 
 
-def _share_of_link(load: Load) -> float:
+def _share_of_link(load: CellLoad) -> float:
     """Return the share of the link's rate that the cell's frames took; 0 where the rate is not known.
 
     For a packet rate it is the share at the load just above that rate, where the link is full.
@@ -137,26 +137,26 @@ def _share_of_link(load: Load) -> float:
     return carried_bps * load.frame_overhead / load.link_bps if load.link_bps else 0.0
 
 
-def _of_the_link(load: Load) -> str:
+def _of_the_link(load: CellLoad) -> str:
     return f"Its frames took {_share_of_link(load):.0%} of a link of {_gbps(load.link_bps or 0.0)}."
 
 
-def _a_faster_link(load: Load) -> str:
+def _a_faster_link(load: CellLoad) -> str:
     return "a faster link" if RATE not in load.key else f"a higher {RATE}"
 
 
-def _more_offered(load: Load) -> str:
+def _more_offered(load: CellLoad) -> str:
     return "a higher bitrate in the spec" if load.packets is None else "a higher rate in the spec"
 
 
-def _gateways(load: Load) -> list[Group]:
+def _gateways(load: CellLoad) -> list[Group]:
     return [group for group in load.groups if group.name.startswith("gateway")]
 
 
 _OF_ROLE = {"client": GENERATOR, "server": RECEIVER}
 
 
-def _busy_cpus(load: Load) -> Limit | None:
+def _busy_cpus(load: CellLoad) -> Limit | None:
     """Return the limit if CPUs have no time left: all of a group, or one of several."""
     whole = [group for group in load.sampled if group.mean >= NEARLY]
     # One of several: busy while another has time left.
@@ -184,7 +184,7 @@ def _order(group: Group, whole: bool, lost: Mapping[str, float]) -> tuple[bool, 
     return lost.get(group.name, 0.0) < MOST_LOST, -_pressure(group, whole)
 
 
-def _of_packets(load: Load) -> list[str]:
+def _of_packets(load: CellLoad) -> list[str]:
     """Return sentences on where packets were lost and on a generator that shares CPUs; none without packets."""
     if load.packets is None:
         return []
@@ -202,7 +202,7 @@ def _pressure(group: Group, whole: bool) -> float:
     return group.mean if whole else group.busy[0]
 
 
-def _locks(load: Load, group: Group, why: list[str]) -> Limit | None:
+def _locks(load: CellLoad, group: Group, why: list[str]) -> Limit | None:
     """Return the limit if CPUs mostly wait for locks of each other, which only a profile shows; it is of another
     trial."""
     profiled = load.seen.get(group.name)
@@ -212,7 +212,7 @@ def _locks(load: Load, group: Group, why: list[str]) -> Limit | None:
     return Limit(LOCKS, group.name, PROBABLY, tuple(why), "fewer CPUs or tunnels that share a lock")
 
 
-def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
+def _whole(load: CellLoad, group: Group, sure: str, why: list[str]) -> Limit:
     """Return the limit of a group whose CPUs are all busy. Several show that none waits for another; a single one does
     not."""
     if group.name in _OF_ROLE:
@@ -228,7 +228,7 @@ def _whole(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
     return Limit(ALL if count > 1 else CPUS, group.name, sure, tuple(why), lifted, count, count)
 
 
-def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limit:
+def _one_of_several(load: CellLoad, group: Group, sure: str, why: list[str]) -> Limit:
     """Return the limit of a group in which one CPU (or one per tunnel) is busy while the others have time left."""
     tunnels = load.key.tunnels
     busy = sum(share >= NEARLY for share in group.busy)
@@ -253,7 +253,7 @@ def _one_of_several(load: Load, group: Group, sure: str, why: list[str]) -> Limi
     return Limit(CPUS, group.name, PROBABLY, tuple(why), lifted, busy, len(group.busy))
 
 
-def _nothing(load: Load) -> Limit:
+def _nothing(load: CellLoad) -> Limit:
     busiest = max(load.sampled, key=lambda group: group.busy[0])
     why = f"The busiest CPU, on {busiest.name}, was busy for {busiest.busy[0]:.0%} of the time."
     told = (why, *_of_packets(load))
@@ -281,7 +281,7 @@ def _described(group: Group, sentence: bool = True) -> str:
     return f"{text[0].upper()}{text[1:]}." if sentence else f"{text}."
 
 
-def _rate(load: Load, bps: float) -> str:
+def _rate(load: CellLoad, bps: float) -> str:
     return f"{load.shown(bps):.3g} {load.unit}"
 
 

@@ -11,8 +11,7 @@ from orchestrator.testbed.qemu.schema import QemuTestbed
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities
     from orchestrator.testbed.protocol import Sharing
-    from orchestrator.testbed.qemu.provider import GuestMachines
-    from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
+    from orchestrator.testbed.qemu.provider import GuestMachines, OpenQemuTestbed
 
 
 class Qemu(LabProvider[QemuTestbed]):
@@ -26,10 +25,12 @@ class Qemu(LabProvider[QemuTestbed]):
 
         return guests_capabilities(testbed, len(os.sched_getaffinity(0)))
 
-    def open(self, testbed: QemuTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None") -> "Opened":
-        from orchestrator.testbed.qemu.provider import QemuTestbed as Opened
+    def open(
+        self, testbed: QemuTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None"
+    ) -> "OpenQemuTestbed":
+        from orchestrator.testbed.qemu.provider import OpenQemuTestbed
 
-        return Opened(testbed, progress, wait=wait, sharing=sharing)
+        return OpenQemuTestbed(testbed, progress, wait=wait, sharing=sharing)
 
     def machines(self, testbed: QemuTestbed, progress: Progress) -> "GuestMachines":
         from orchestrator.testbed.qemu.provider import GuestMachines

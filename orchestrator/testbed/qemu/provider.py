@@ -71,7 +71,7 @@ class GuestMachines:
         wait_until_up(lab, name, BOOT_TIMEOUT_S[self.accelerator.name])
 
 
-class QemuTestbed(LabTestbed):
+class OpenQemuTestbed(LabTestbed):
     """Guests on this computer. ``emulated`` is known once the testbed has been entered."""
 
     provider = "qemu"

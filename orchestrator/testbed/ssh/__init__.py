@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.plan import Capabilities
     from orchestrator.requirement import Checked
     from orchestrator.testbed.protocol import Sharing
-    from orchestrator.testbed.ssh.provider import HostsTestbed
+    from orchestrator.testbed.ssh.provider import OpenSshTestbed
 
 
 class Ssh(Provider[SshTestbed]):
@@ -25,10 +25,12 @@ class Ssh(Provider[SshTestbed]):
 
         return hosts_capabilities(testbed)
 
-    def open(self, testbed: SshTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None") -> "HostsTestbed":
-        from orchestrator.testbed.ssh.provider import HostsTestbed
+    def open(
+        self, testbed: SshTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None"
+    ) -> "OpenSshTestbed":
+        from orchestrator.testbed.ssh.provider import OpenSshTestbed
 
-        return HostsTestbed(testbed, progress, wait=wait)
+        return OpenSshTestbed(testbed, progress, wait=wait)
 
     def restore(self, testbed: SshTestbed, *, force: bool) -> list[str]:
         from orchestrator.testbed.ssh.restoring import restore

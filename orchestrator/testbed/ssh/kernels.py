@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.progress import Progress
 from orchestrator.provision import run_playbook
-from orchestrator.testbed.ssh.route import Route
+from orchestrator.testbed.ssh.route import SshRoute
 from orchestrator.testbed.ssh.schema import SshHost
 from orchestrator.testbed.ssh.surveys import Survey, family
 
@@ -20,7 +20,7 @@ def with_other_kernels(hosts: Sequence[SshHost], surveys: Mapping[str, Survey]) 
 
 def restart_with_kernels(
     hosts: Sequence[SshHost],
-    routes: Mapping[str, Route],
+    routes: Mapping[str, SshRoute],
     surveys: Mapping[str, Survey],
     progress: Progress,
     is_interrupted: Callable[[], bool],

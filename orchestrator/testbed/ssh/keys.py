@@ -16,7 +16,7 @@ from orchestrator.store.files import replace_file
 from orchestrator.testbed.login import HostLost
 from orchestrator.testbed.ssh.failures import quoted
 from orchestrator.testbed.ssh.known_hosts import REVOKED, Key, entries, without
-from orchestrator.testbed.ssh.route import ENVIRONMENT, Route, known_hosts_file
+from orchestrator.testbed.ssh.route import ENVIRONMENT, SshRoute, known_hosts_file
 
 _TIMEOUT_S = 60
 # The host key types that can be requested, and their signature algorithms. See HostKeyAlgorithms in ssh_config(5).
@@ -30,7 +30,7 @@ _ALGORITHMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScannedKey:
     """A host's key. ``state``: new, pinned (it equals the pinned one), changed or revoked; ``pinned``: the fingerprint
     of the pinned key, if it differs."""
 
@@ -46,14 +46,14 @@ class Found:
         return self.key.fingerprint
 
 
-def fetch_keys(routes: Mapping[str, Route]) -> list[Found]:
+def fetch_keys(routes: Mapping[str, SshRoute]) -> list[ScannedKey]:
     """Return the keys that the hosts present now. Raises HostLost if one does not answer, or UserError if a pinned key
     cannot be read."""
     lines = _lines()
     return [_fetch(route, lines) for route in routes.values()]
 
 
-def _fetch(route: Route, lines: Sequence[str]) -> Found:
+def _fetch(route: SshRoute, lines: Sequence[str]) -> ScannedKey:
     on_host = entries(lines, route.alias)
     for entry in on_host:
         if entry.key is None:
@@ -68,10 +68,10 @@ def _fetch(route: Route, lines: Sequence[str]) -> Found:
     else:
         state = "pinned" if shown in pinned else "changed" if pinned else "new"
     was = ", ".join(key.fingerprint for key in pinned) if state == "changed" else ""
-    return Found(route.host, route.alias, shown, state, was)
+    return ScannedKey(route.host, route.alias, shown, state, was)
 
 
-def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
+def _shown_by(route: SshRoute, pinned: Sequence[Key]) -> Key:
     """Return the key that a host presents. As in a login, the types of the ``pinned`` keys are requested first."""
     first = [_ALGORITHMS[key.kind] for key in pinned if key.kind in _ALGORITHMS]
     if first:
@@ -84,7 +84,7 @@ def _shown_by(route: Route, pinned: Sequence[Key]) -> Key:
     return key
 
 
-def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]:
+def _taken_down(route: SshRoute, more: Mapping[str, str]) -> tuple[Key | None, str]:
     """Return the host key that OpenSSH records if none is pinned (None if there is none), and its messages. Nobody is
     logged in."""
     # A server's banner, which is also logged at INFO, comes only after the key exchange.
@@ -111,13 +111,13 @@ def _taken_down(route: Route, more: Mapping[str, str]) -> tuple[Key | None, str]
     return key, quoted([line.strip() for line in done.stderr.splitlines() if line.strip()])
 
 
-def words_of_end(route: Route) -> str:
+def words_of_end(route: SshRoute) -> str:
     """Return why a connection ended before a login, from OpenSSH's log at INFO; empty if a key was received."""
     key, words = _taken_down(route, {})
     return "" if key else words
 
 
-def refusal(route: Route, testbed_file: str) -> str:
+def refusal(route: SshRoute, testbed_file: str) -> str:
     """Return why a host's key was refused and what to do, as a clause and sentences. ``testbed_file``: the name with
     which a user enrols the host."""
     enroll = f"orch testbed enroll {as_argument(testbed_file)}"
@@ -154,7 +154,7 @@ def _lines() -> list[str]:
     return data.decode(errors="surrogateescape").removesuffix("\n").split("\n") if data else []
 
 
-def pin(found: Sequence[Found], replace: Collection[str] = ()) -> None:
+def pin(found: Sequence[ScannedKey], replace: Collection[str] = ()) -> None:
     """Pin the keys of hosts, without changing other lines of the file. Raises UserError for a revoked key, and for a
     changed key of a host that is not in ``replace``."""
     revoked = [key for key in found if key.state == "revoked"]

@@ -29,7 +29,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KnownHost:
     """A line about a host. ``number``: the line's, from 1; ``marker``: empty, REVOKED or @cert-authority; ``key``: None
     if OpenSSH skips the line; ``wrong``: why it does."""
 
@@ -40,7 +40,7 @@ class Entry:
     wrong: str = ""
 
 
-def entries(lines: Iterable[str], name: str) -> list[Entry]:
+def entries(lines: Iterable[str], name: str) -> list[KnownHost]:
     """Return the lines about a host: those whose names, patterns or hash match ``name``."""
     found = []
     for number, line in enumerate(lines, 1):
@@ -54,7 +54,7 @@ def entries(lines: Iterable[str], name: str) -> list[Entry]:
         wrong = "" if key else f"this is not a host key of {name}"
         if number == 1 and line.startswith(_MARK):
             key, wrong = None, "the file begins with a byte order mark, for which OpenSSH skips this line"
-        found.append(Entry(number, marker, words[0], key, wrong))
+        found.append(KnownHost(number, marker, words[0], key, wrong))
     return found
 
 

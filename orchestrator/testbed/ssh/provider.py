@@ -25,7 +25,7 @@ from orchestrator.testbed.ssh.preflight import examine, sentences
 from orchestrator.testbed.ssh.provisioning import Provisioning, modules_here
 from orchestrator.testbed.ssh.reaching import Reaching
 from orchestrator.testbed.ssh.restarting import go_down, restart_findings
-from orchestrator.testbed.ssh.route import Route, routes
+from orchestrator.testbed.ssh.route import SshRoute, routes
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.surveys import Survey, has_gateway, survey_of
@@ -36,7 +36,7 @@ _CALM, _CALM_S = 0.2, 60.0  # after a restart: wait until programs use less than
 _SMT = "/sys/devices/system/cpu/smt/control"
 
 
-class HostsTestbed:
+class OpenSshTestbed:
     """Existing hosts. They are held for one run at a time, and returned to their previous state."""
 
     provider = "ssh"
@@ -51,7 +51,7 @@ class HostsTestbed:
         self._wait = wait
         self._lease = contextlib.ExitStack()
         self._hosts = Hosts(testbed.hosts, SettingsJournal(self.name))
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[str, SshRoute] = {}
         self._surveys: dict[str, Survey] = {}
         self._modules: dict[str, dict[str, ModuleFile]] = {}
         self.label = label_of(testbed.hosts, "host")

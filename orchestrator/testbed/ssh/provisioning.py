@@ -27,7 +27,7 @@ from orchestrator.provision import PlaybookResult, WantedModule, from_here, run_
 from orchestrator.testbed.protocol import ModuleFile
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.preflight import builds_there
-from orchestrator.testbed.ssh.route import Route
+from orchestrator.testbed.ssh.route import SshRoute
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
 from orchestrator.testbed.ssh.surveys import Survey, family, has_gateway, programs, systems
 
@@ -129,7 +129,7 @@ class Provisioning:
     ``is_interrupted``: ends a playbook early."""
 
     testbed: SshTestbed
-    routes: Mapping[str, Route]
+    routes: Mapping[str, SshRoute]
     agents: Mapping[str, Agent]
     surveys: Mapping[str, Survey]
     progress: Progress

@@ -64,7 +64,7 @@ def _known_hosts_link() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class SshRoute:
     """How a host is reached: ``ssh ARGUMENTS -- DESTINATION``, with the host key under an alias of its own.
 
     ``user``: the login name; ``arguments``: those of ssh, from the testbed file and the inventory; ``become``: how to
@@ -135,7 +135,7 @@ class Route:
         return Target(self.host, self.user, self.shared("auto", persist_s=30), self.destination, self.become)
 
 
-def routes(testbed: SshTestbed) -> dict[str, Route]:
+def routes(testbed: SshTestbed) -> dict[str, SshRoute]:
     """Return the route to each host. Raises UserError if the inventory or OpenSSH rejects a setting."""
     inventory = read_inventory(Path(testbed.inventory)) if testbed.inventory else None
     found = {}
@@ -151,7 +151,7 @@ def routes(testbed: SshTestbed) -> dict[str, Route]:
     return found
 
 
-def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
+def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> SshRoute:
     # OpenSSH uses the first of several values: the testbed file's, then the inventory's in Ansible's own order.
     if host.key and _is_absent(host.key) and _is_absent(f"{host.key}.pub"):
         raise UserError(f"The private key {os.path.expanduser(host.key)} of the host {host.name} does not exist.")
@@ -172,7 +172,7 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> Route:
         become = "none"
     elif become not in BECOME:
         raise UserError(f"{host.name}: {become} is not supported to become root; use one of {', '.join(BECOME)}.")
-    return Route(
+    return SshRoute(
         host=host.name,
         testbed=testbed.testbed,
         destination=destination,
@@ -227,8 +227,8 @@ def _is_absent(key: str) -> bool:
 def _keys_by_alias(settings: Mapping[str, Sequence[str]], destination: str) -> list[str]:
     """Return ssh's arguments for key and certificate files whose names contain %k, the alias of the host key.
 
-    The user means their own alias or, without one, the destination; OpenSSH would insert `Route.alias`. With these
-    arguments it tries the intended files first, in the user's order, and then those with `Route.alias`, which seldom
+    The user means their own alias or, without one, the destination; OpenSSH would insert `SshRoute.alias`. With these
+    arguments it tries the intended files first, in the user's order, and then those with `SshRoute.alias`, which seldom
     exist.
     """
     alias = settings.get("hostkeyalias", [destination])[0].replace("%", "%%")

@@ -17,7 +17,7 @@ from orchestrator.errors import TestbedError
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.ssh.failures import is_about_host_key, quoted, sentence
 from orchestrator.testbed.ssh.keys import refusal, words_of_end
-from orchestrator.testbed.ssh.route import ENVIRONMENT, Route
+from orchestrator.testbed.ssh.route import ENVIRONMENT, SshRoute
 
 # To connect, also through jump hosts, and to log in, also with a hardware key that must be touched.
 _LOGIN_TIMEOUT_S = 60
@@ -33,7 +33,7 @@ _running: list["subprocess.Popen[bytes]"] = []  # ended processes are reaped whe
 class HostLogin:
     """A Login through OpenSSH. ``testbed_file``: the name with which a user enrols the host's key."""
 
-    route: Route
+    route: SshRoute
     testbed_file: str
 
     @property
@@ -46,13 +46,13 @@ class HostLogin:
         """See Login.become."""
         return self.route.become
 
-    def run(self, command: str, patience: float = 1.0) -> "Session":
+    def run(self, command: str, patience: float = 1.0) -> "SshSession":
         """See Login.run. Ansible may use the same connection at the same time."""
         self.route.control.unlink(missing_ok=True)  # left over from an earlier connection, which may be dead
         arguments = [*self.route.shared("yes"), "--", self.route.destination]
         # Output that a shell prints when it starts is not the command's; it ends with the mark.
         mark = f"orch-{secrets.token_hex(8)}"
-        session = Session([*arguments, f"echo {mark}; {command}"])
+        session = SshSession([*arguments, f"echo {mark}; {command}"])
         try:
             session.wait_for(mark.encode() + b"\n", _LOGIN_TIMEOUT_S * patience)
         except TimeoutError as error:
@@ -66,7 +66,7 @@ class HostLogin:
             raise self._failure(session, str(error)) from error
         return session
 
-    def _failure(self, session: "Session", printed: str) -> TestbedError:
+    def _failure(self, session: "SshSession", printed: str) -> TestbedError:
         """Return the error of a failed login. ``printed``: the standard output in place of the mark."""
         said = session.lines()
         if session.status not in (None, _FAILED_ITSELF):
@@ -83,7 +83,7 @@ class HostLogin:
         return sentence(self.host, self.route.destination, self.route.user, said, self.route.unused)
 
 
-class Session:
+class SshSession:
     """A Channel backed by an OpenSSH process, which ends when its input does."""
 
     def __init__(self, arguments: Sequence[str]) -> None:

@@ -11,8 +11,7 @@ from orchestrator.testbed.uml.schema import UmlTestbed
 if TYPE_CHECKING:
     from orchestrator.plan import Capabilities
     from orchestrator.testbed.protocol import Sharing
-    from orchestrator.testbed.uml.provider import UmlMachines
-    from orchestrator.testbed.uml.provider import UmlTestbed as Opened
+    from orchestrator.testbed.uml.provider import OpenUmlTestbed, UmlMachines
     from orchestrator.testbed.virtual import VirtualTime
 
 
@@ -31,10 +30,12 @@ class Uml(LabProvider[UmlTestbed]):
             return virtual_lab_capabilities(virtual.cores, virtual.slots, variants, virtual.role_cpus)
         return lab_capabilities(len(os.sched_getaffinity(0)), variants, len(testbed.hosts))
 
-    def open(self, testbed: UmlTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None") -> "Opened":
-        from orchestrator.testbed.uml.provider import UmlTestbed as Opened
+    def open(
+        self, testbed: UmlTestbed, progress: Progress, *, wait: bool, sharing: "Sharing | None"
+    ) -> "OpenUmlTestbed":
+        from orchestrator.testbed.uml.provider import OpenUmlTestbed
 
-        return Opened(testbed, progress, wait=wait, sharing=sharing)
+        return OpenUmlTestbed(testbed, progress, wait=wait, sharing=sharing)
 
     def virtual(self, testbed: UmlTestbed) -> "VirtualTime | None":
         from orchestrator.testbed.virtual import virtual_time_of

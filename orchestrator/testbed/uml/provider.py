@@ -44,7 +44,7 @@ class UmlMachines:
         lab.wait_for_ssh(name, BOOT_TIMEOUT_S * self._patience)
 
 
-class UmlTestbed(LabTestbed):
+class OpenUmlTestbed(LabTestbed):
     """Lab machines on this computer."""
 
     provider = "uml"

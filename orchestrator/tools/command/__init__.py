@@ -18,7 +18,7 @@ from orchestrator.tools.protocol import Jobs, Reading, Tool
 if TYPE_CHECKING:
     from orchestrator.measure.attempt import Attempt
     from orchestrator.measure.driving import Processes
-    from orchestrator.tools.command.runs import Run
+    from orchestrator.tools.command.runs import ClientRun
 
 
 class OwnCommand(Tool):
@@ -43,7 +43,7 @@ class OwnCommand(Tool):
         traffic, tunnels = CommandTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
         command, warm_up_s = runs.command_of(traffic), traffic.warm_up_s
 
-        def jobs(wanted: "Sequence[Run]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
+        def jobs(wanted: "Sequence[ClientRun]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
             return Jobs(
                 runs.servers(attempt.ends.receiver, command, wanted),
                 lambda: runs.clients(attempt.ends.sender, command, wanted),

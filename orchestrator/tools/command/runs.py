@@ -18,7 +18,7 @@ _SHOWN = 200  # characters of what a program printed
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ClientRun:
     """One client of a trial, and its server. ``tunnel``: its tunnel, None if it is for all."""
 
     name: str
@@ -31,7 +31,7 @@ class Run:
         return "the client" if self.tunnel is None else f"the client of tunnel {self.tunnel}"
 
 
-def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
+def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[ClientRun]:
     """Return the clients of a trial, with the values of their arguments' placeholders."""
     command = command_of(traffic)
     version = traffic.ip_version
@@ -46,7 +46,7 @@ def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
     }
     numbers = range(1, tunnels + 1) if command.each == "tunnel" else (1,)
     return [
-        Run(
+        ClientRun(
             str(tunnel) if command.each == "tunnel" else "all",
             tunnel if command.each == "tunnel" else None,
             {
@@ -60,7 +60,7 @@ def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Run]:
     ]
 
 
-def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[Server]:
+def servers(role: str, command: Command, wanted: Sequence[ClientRun]) -> list[Server]:
     """Return the agent's ``servers``; empty if the command has no server."""
     if not command.server:
         return []
@@ -77,7 +77,7 @@ def servers(role: str, command: Command, wanted: Sequence[Run]) -> list[Server]:
     ]
 
 
-def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[Client]:
+def clients(role: str, command: Command, wanted: Sequence[ClientRun]) -> list[Client]:
     """Return the agent's ``clients``."""
     return [
         {"role": role, "name": f"client-{run.name}", "any": True, "arguments": _filled(command.client, run)}
@@ -85,7 +85,7 @@ def clients(role: str, command: Command, wanted: Sequence[Run]) -> list[Client]:
     ]
 
 
-def _filled(arguments: Sequence[str], run: Run) -> list[str]:
+def _filled(arguments: Sequence[str], run: ClientRun) -> list[str]:
     return [argument.format_map(run.arguments) for argument in arguments]
 
 
@@ -99,7 +99,7 @@ def command_of(traffic: CommandTraffic) -> Command:
     return traffic.command
 
 
-def read_runs(command: Command, wanted: Sequence[Run], processes: Mapping[str, Mapping[str, Any]]) -> list[float]:
+def read_runs(command: Command, wanted: Sequence[ClientRun], processes: Mapping[str, Mapping[str, Any]]) -> list[float]:
     """Return the number of each client, in the quantity's unit.
 
     Raises BadReport if a client or server failed, or if what a client printed has no such number.
@@ -116,7 +116,7 @@ def combined(values: Sequence[float], how: str) -> float:
     return math.fsum(values) if how == "sum" else fmean(values) if how == "mean" else median(values)
 
 
-def _read(command: Command, run: Run, process: Mapping[str, Any]) -> float:
+def _read(command: Command, run: ClientRun, process: Mapping[str, Any]) -> float:
     who = run.where[0].upper() + run.where[1:]
     if process["status"] is None:
         raise BadReport(f"{who} did not end within {command.deadline_s:g} s after its planned time: {_last(process)}.")

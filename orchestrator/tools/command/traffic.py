@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from orchestrator.spec.fields import Interval, Strict, expected
 from orchestrator.spec.own_tools import (
+    NumberPattern,
     OwnQuantity,
-    Reading,
     as_text,
     checked_argument,
     digests,
@@ -52,7 +52,7 @@ class Command(Strict):
         description="The program at the receiving end, with its arguments. It is started before the "
         "clients and stopped after them.",
     )
-    read: Reading = Field(description="How to find the number in a client's output.")
+    read: NumberPattern = Field(description="How to find the number in a client's output.")
     quantity: OwnQuantity = Field(description="The quantity that the number measures.")
     each: Literal["tunnel", "all"] = Field(
         default="tunnel",

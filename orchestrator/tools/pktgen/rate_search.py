@@ -12,7 +12,7 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict
 from orchestrator.measure.load import Load
 from orchestrator.measure.tunnels import renew_tunnels
-from orchestrator.search import GOALS, SEARCHES, Found, Goal, Offered, Sample, Space, known_bounds
+from orchestrator.search import GOALS, SEARCHES, Goal, GoalBounds, LoadSample, Offered, Space, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
@@ -95,7 +95,7 @@ def search_rate(attempt: Attempt, loads: Loads) -> float:
         tried.append(load)
         return Offered(load.sent, max(0, load.sent - load.received), load.offered_pps)
 
-    def progress(samples: Sequence[Sample]) -> None:
+    def progress(samples: Sequence[LoadSample]) -> None:
         attempt.on_bounds(closing(samples, goals))
 
     began = attempt.clock_s()
@@ -138,7 +138,7 @@ def kpps(rate_pps: float | None) -> str:
     return "?" if rate_pps is None else f"{rate_pps / 1e3:.5g} kpps"
 
 
-def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
+def closing(samples: Sequence[LoadSample], goals: Sequence[Goal]) -> str:
     """Return the progress of a search: each goal's bounds so far, and the last load."""
     parts = []
     for goal in goals:
@@ -149,7 +149,7 @@ def closing(samples: Sequence[Sample], goals: Sequence[Goal]) -> str:
 
 
 def sentence(
-    found: Found,
+    found: GoalBounds,
     loads: Iterable[Load],
     baseline_pps: float | None = None,
     headroom: float = 0.1,
@@ -190,13 +190,13 @@ def sentence(
     return None
 
 
-def ends_at(found: Found, max_rate_pps: float | None, headroom: float) -> bool:
+def ends_at(found: GoalBounds, max_rate_pps: float | None, headroom: float) -> bool:
     """Return whether a search ended at the highest load that the spec allows, within ``headroom`` (a share)."""
     allowed_pps = (max_rate_pps or math.inf) * (1 - headroom)
     return found.reason == "maximum" and (found.lower_pps or 0.0) >= allowed_pps
 
 
-def _to_json(found: Found) -> dict[str, Any]:
+def _to_json(found: GoalBounds) -> dict[str, Any]:
     return {
         "goal": found.goal.name,
         "loss_ratio": found.goal.loss_ratio,
@@ -206,7 +206,7 @@ def _to_json(found: Found) -> dict[str, Any]:
     }
 
 
-def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: Sequence[Load]) -> None:
+def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[GoalBounds], decisive: Sequence[Load]) -> None:
     """Judge the search: every load's losses are accounted for, and the conditions around the bounds broke no limit."""
     outcome, limits = attempt.outcome, attempt.conditions.limits
     after = look_back(attempt, loads.since_handshakes_s)
@@ -247,7 +247,7 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[Found], decisive: 
     outcome.take(_together(verdicts, _unbounded(found, said, limits.report_only)))
 
 
-def _unbounded(found: Sequence[Found], sentences: Sequence[str | None], report_only: Sequence[str]) -> Verdict:
+def _unbounded(found: Sequence[GoalBounds], sentences: Sequence[str | None], report_only: Sequence[str]) -> Verdict:
     """Return the verdict on the bounds themselves: without a lower bound there is no result."""
     verdict = Verdict()
     for one, said in zip(found, sentences, strict=True):
