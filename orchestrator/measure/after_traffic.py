@@ -43,7 +43,7 @@ class AfterTraffic:
         return shares.carried(counted, tunnels, attempt.net, (self.received_bytes, self.sent_bytes))
 
 
-def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> AfterTraffic:
+def read_after_traffic(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] | None = None) -> AfterTraffic:
     """Ask the hosts after traffic that took ``traffic_s`` seconds, and store in the outcome which code encrypted.
 
     ``began_at``: the end of each host's warm-up, by its own clock; without it the rekeys have no time. Raises
@@ -52,7 +52,7 @@ def look_back(attempt: Attempt, traffic_s: float, began_at: Mapping[str, float] 
     peers = peers_now(attempt.testbed) if attempt.rekeys else Peers({}, {})
     ages, asked_at = peers.ages_s, peers.clock_s
     logs = request_all(attempt.testbed.agents, {host: KernelLogRequest(most=5) for host in attempt.hosts})
-    told = attempt.system.look_back(attempt.testbed, attempt.variant, logs)
+    told = attempt.system.report(attempt.testbed, attempt.variant, logs)
     attempt.outcome.crypto = told.crypto
     attempt.outcome.measurements.update(told.measurements)
     attempt.outcome.marks += told.marks

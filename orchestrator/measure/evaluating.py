@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.measure import shares
-from orchestrator.measure.after_traffic import AfterTraffic, look_back
+from orchestrator.measure.after_traffic import AfterTraffic, read_after_traffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Driven
 from orchestrator.measure.judge import Evidence
@@ -21,7 +21,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
     Raises AgentFailure if a tunnel has no handshake although traffic passed.
     """
     trial, outcome = attempt.trial, attempt.outcome
-    after = look_back(attempt, driven.traffic_s, driven.began_at)
+    after = read_after_traffic(attempt, driven.traffic_s, driven.began_at)
     carried = after.carried(attempt)
     if reading.value is not None:
         outcome.measurements.update(throughput_bps=None, value=float(reading.value))

@@ -192,7 +192,12 @@ def _of_system(variant: Variant) -> dict[str, str]:
     if variant.system == WIREGUARD:
         return {}
     system = system_of(variant)
-    return {"system": variant.system, "system_label": system.label, "is": system.describe(variant.settings)}
+    return {
+        "system": variant.system,
+        "system_label": system.label,
+        "is": system.describe(variant.settings),
+        "overhead": asdict(system.overhead),
+    }
 
 
 def _of_testbed(testbed: Opened) -> dict[str, Any]:

@@ -33,11 +33,6 @@ class Factor:
     area: Area = "traffic"
     needs_preparation: bool = False
 
-    @property
-    def of_path(self) -> bool:
-        """True if it is a spec key given by its path, rather than a factor known by name."""
-        return is_path(self.name)
-
     def show(self, level: Level) -> str:
         """Return a level with its unit, such as: 10 ms."""
         if isinstance(level, bool):

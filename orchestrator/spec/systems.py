@@ -28,7 +28,7 @@ SYSTEMS = Registry(
         "describe",
         "load",
         "create",
-        "look_back",
+        "report",
     ),
 )
 

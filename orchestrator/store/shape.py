@@ -133,7 +133,15 @@ RUN = {
         "blocks": [{"index": Maybe(int), "cores": int, "boot": Maybe(int), "trials": [_TRIAL]}],
     },
     "variants": Maybe(
-        Each({"description": Maybe(str), "build": Maybe(str), "build_id": Maybe(str), "settings": Maybe(dict)})
+        Each(
+            {
+                "description": Maybe(str),
+                "build": Maybe(str),
+                "build_id": Maybe(str),
+                "settings": Maybe(dict),
+                "overhead": Maybe({"headers": int, "trailer": int, "multiple": int, "within_mtu": bool}),
+            }
+        )
     ),
     "versions": Maybe(dict),
     "source": Maybe(_SOURCE),

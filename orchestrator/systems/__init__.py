@@ -3,13 +3,14 @@
 
 from typing import TYPE_CHECKING
 
+from orchestrator.spec.overhead import Overhead
 from orchestrator.spec.systems import system_named
-from orchestrator.systems.protocol import LookBack, System, make_devices
+from orchestrator.systems.protocol import System, SystemReport, make_devices
 
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
 
-__all__ = ["LookBack", "System", "make_devices", "system_of"]
+__all__ = ["Overhead", "System", "SystemReport", "make_devices", "system_of"]
 
 
 def system_of(variant: "Variant | None") -> System:

@@ -13,7 +13,8 @@ from orchestrator.measure import layout, requests
 from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS
 from orchestrator.spec.fields import expected
-from orchestrator.systems.protocol import LookBack, System, refuse_code
+from orchestrator.spec.overhead import Overhead
+from orchestrator.systems.protocol import System, SystemReport, refuse_code
 from orchestrator.testbed.protocol import OpenTestbed
 from orchestrator.testbed.remote import AgentFailure, request_all
 
@@ -27,8 +28,9 @@ ALGORITHMS: Mapping[str, tuple[str, int]] = {
     "chacha20-poly1305": ("rfc7539esp(chacha20,poly1305)", 36),
 }
 REPLAY_WINDOW = 4096  # packets, the maximum of XFRM (XFRMA_REPLAY_ESN_MAX); WireGuard's is 8128
-_HEADERS = 20 + 8 + 8 + 16  # IPv4, SPI and sequence number, initialization vector, integrity check value
-_TRAILER = 2  # the length of the padding, and the next header
+# IPv4, SPI and sequence number, initialization vector, integrity check value; the length of the padding and the next
+# header. With each of the ciphers, packets are padded to a multiple of 4 bytes.
+_OVERHEAD = Overhead(20 + 8 + 8 + 16, trailer=2, multiple=4)
 
 
 class IPsec(System):
@@ -36,6 +38,7 @@ class IPsec(System):
 
     label = "IPsec"
     devices = "esp"
+    overhead = _OVERHEAD
     kernel_modules = ("esp4", "xfrm_user", "xfrm_interface")
 
     def check(self, entry: "VariantEntry") -> None:
@@ -60,19 +63,15 @@ class IPsec(System):
             30 + 0.2 * tunnels,
         )
 
-    def look_back(
+    def report(
         self, testbed: OpenTestbed, variant: Variant | None, logs: Mapping[str, Mapping[str, Any]]
-    ) -> LookBack:
+    ) -> SystemReport:
         """Return what the SAs counted, and the driver that encrypted."""
         assert variant is not None
         found = count(testbed, variant)
         said = found.check()
         sums = {role: dict(row) for role, row in found.by_role.items()}
-        return LookBack(found.driver, {"security_associations": sums}, (said,) if said else ())
-
-    def outer_bytes(self, inner_bytes: int) -> int:
-        """Return the length of the ESP packet, which is padded to a multiple of 4 bytes with each of the ciphers."""
-        return _HEADERS + -(-(inner_bytes + _TRAILER) // 4) * 4
+        return SystemReport(found.driver, {"security_associations": sums}, (said,) if said else ())
 
 
 _OUTER = ("198.19.0.0/17", "198.19.128.0/17")  # outer addresses of IPsec tunnels, on sides a and b

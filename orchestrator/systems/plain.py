@@ -29,8 +29,5 @@ class Plain(System):
 
         ask_roles(testbed, {role: requests.plain_routes(net, role, tunnels) for role in GATEWAYS}, RoutesRequest)
 
-    def outer_bytes(self, inner_bytes: int) -> int:
-        return inner_bytes
-
 
 SYSTEM = Plain()

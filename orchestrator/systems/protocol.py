@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.programs import Program
 from orchestrator.spec.fields import expected
+from orchestrator.spec.overhead import Overhead
 
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LookBack:
+class SystemReport:
     """The report of a system after a trial's traffic.
 
     ``crypto``: the code that encrypted, as the kernel names it, None if unknown; ``measurements``: what an attempt
@@ -40,7 +41,7 @@ class System:
     can have all tunnels (``tunnel.device`` shared); ``roams``: whether a gateway follows its peer to another UDP port
     (``tunnel.roam_every``); ``programs``: what hosts need in addition to what every trial needs; ``kernel_modules``:
     what the gateways' kernels need, built in or as a module, by the names that modprobe takes. The preflight check of
-    hosts that are reached by SSH looks for both.
+    hosts that are reached by SSH looks for both. ``overhead``: what it adds to each packet.
     """
 
     label: str = ""
@@ -51,6 +52,7 @@ class System:
     roams: bool = False
     programs: tuple[Program, ...] = ()
     kernel_modules: tuple[str, ...] = ()
+    overhead: Overhead = Overhead()
 
     def check(self, entry: "VariantEntry") -> None:
         """Refuse an invalid variant, by raising `orchestrator.spec.fields.expected`.
@@ -80,19 +82,15 @@ class System:
         """
         raise NotImplementedError
 
-    def look_back(
+    def report(
         self, testbed: "OpenTestbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
-    ) -> LookBack:
+    ) -> SystemReport:
         """Return what the system reports after the traffic.
 
         ``logs``: the answers of the agent's operation ``kernel_log``, by host. Raises AgentFailure if the tunnels did
         not do their job.
         """
-        return LookBack()
-
-    def outer_bytes(self, inner_bytes: int) -> int:
-        """Return the length of the IPv4 packet on the wire that carries an IP packet of ``inner_bytes``."""
-        raise NotImplementedError
+        return SystemReport()
 
 
 def refuse_code(entry: "VariantEntry", who: str) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec.fields import expected
+from orchestrator.spec.overhead import WIREGUARD_OVERHEAD
 from orchestrator.spec.problems import did_you_mean
 from orchestrator.spec.variants import OURS, SETTINGS
-from orchestrator.systems.protocol import LookBack, System
+from orchestrator.systems.protocol import System, SystemReport
 
 if TYPE_CHECKING:
     from orchestrator.kernel.variants import Variant
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.spec.variants import VariantEntry
     from orchestrator.testbed.protocol import OpenTestbed
 
-_HEADERS = 20 + 8 + 16 + 16  # IPv4, UDP, type to counter, Poly1305's tag
-
 
 class WireGuard(System):
     """See `System`."""
 
     label = "WireGuard"
     devices = "wg"
+    overhead = WIREGUARD_OVERHEAD
     rekeys = True
     counts_losses = True
     shares_device = True
@@ -76,18 +76,14 @@ class WireGuard(System):
         peers = requests.tunnel_peers(net, keys, variant.threaded, variant.settings, pinned)
         ask_roles(testbed, peers, PeersRequest, patience_s)
 
-    def look_back(
+    def report(
         self, testbed: "OpenTestbed", variant: "Variant | None", logs: Mapping[str, Mapping[str, Any]]
-    ) -> LookBack:
+    ) -> SystemReport:
         """Return which implementation of ChaCha20-Poly1305 gateway-a uses."""
         from orchestrator.measure.roles import placement_of
         from orchestrator.spec import GATEWAYS
 
-        return LookBack(crypto=logs[placement_of(testbed).host_of(GATEWAYS[0])]["crypto"])
-
-    def outer_bytes(self, inner_bytes: int) -> int:
-        """Return the length of the packet, padded to a multiple of 16 bytes as far as the MTU allows (send.c)."""
-        return _HEADERS + -(-inner_bytes // 16) * 16
+        return SystemReport(crypto=logs[placement_of(testbed).host_of(GATEWAYS[0])]["crypto"])
 
 
 SYSTEM = WireGuard()

@@ -115,7 +115,7 @@ def test_packets_between_the_gateways_are_esp_and_nothing_of_the_inner_flow_is_i
     assert without["clear"] >= TUNNELS * PACKETS  # the capture does see what is in clear
     assert captured["clear"] == 0
     assert {protocol for protocol, _, _ in captured["found"]} == {50}
-    length = system_named("ipsec").outer_bytes(20 + 8 + PAYLOAD)
+    length = system_named("ipsec").overhead.outer_bytes(20 + 8 + PAYLOAD)
     data = [source for _, source, size in captured["found"] if size == length]
     for i in range(1, TUNNELS + 1):
         assert data.count(outer_address("gateway-a", i)) == PACKETS

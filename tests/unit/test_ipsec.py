@@ -147,7 +147,8 @@ def test_each_tunnel_has_outer_addresses_of_its_own_and_routes_over_its_device()
 
 
 @pytest.mark.parametrize(
-    ("system", "inner", "outer"), [("ipsec", 1420, 1476), ("ipsec", 40, 96), ("wireguard", 40, 108)]
+    ("system", "inner", "outer"),
+    [("ipsec", 1420, 1476), ("ipsec", 40, 96), ("wireguard", 40, 108), ("wireguard", 1420, 1480), ("plain", 999, 999)],
 )
 def test_the_length_of_a_packet_on_the_wire(system: str, inner: int, outer: int) -> None:
-    assert system_named(system).outer_bytes(inner) == outer
+    assert system_named(system).overhead.outer_bytes(inner) == outer

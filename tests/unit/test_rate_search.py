@@ -70,7 +70,7 @@ class Lab:
         self.echoes: list[Mapping[str, Any]] = []
         self.texts: list[str] = []
         for module in (rate_search, packet_rate):
-            monkeypatch.setattr(module, "look_back", lambda attempt, seconds: AfterTraffic(3.0, (), ()))
+            monkeypatch.setattr(module, "read_after_traffic", lambda attempt, seconds: AfterTraffic(3.0, (), ()))
         monkeypatch.setattr(rate_search, "offer", self.offer)
 
     def offer(

@@ -14,6 +14,7 @@ from orchestrator.analysis.limits.seen import Seen, seen
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU, MAX
 from orchestrator.spec.links import RATE
+from orchestrator.spec.overhead import WIREGUARD_OVERHEAD, Overhead
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class CellLoad:
         return next((group for group in self.groups if group.name == name), None)
 
 
+FRAME_BYTES = 14  # what a frame of Ethernet has before its IP packet
 INNER_PACKET_BYTES = DEFAULT_MTU  # the size of a packet with a full TCP segment
 _PATH = {"client": 0, "gateway-a": 1, "gateway-b": 2, "server": 3}
 
@@ -169,7 +171,7 @@ def loads(run: Run) -> list[CellLoad]:
                 baseline_of(key, baselines),
                 offered_bps(traffic, key),
                 link_bps(traffic, key),
-                frame_overhead(traffic, key),
+                frame_overhead(traffic, key, overhead_of(run, key.variant)),
                 baseline_headroom=run.headroom,
                 seen=profiled.get(key, {}),
             )
@@ -238,12 +240,14 @@ def link_bps(traffic: Mapping[str, Any], key: Cell) -> float | None:
     return float(rate) * _directions(traffic, key) if rate else None
 
 
-def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
-    """Return the bits of Ethernet frames on the link between the gateways per bit of payload in full packets.
+def overhead_of(run: Run, variant: str) -> Overhead:
+    """Return what a variant's system adds to each packet, as recorded in the run; if it is not, that of WireGuard."""
+    recorded = ((run.meta.get("variants") or {}).get(variant) or {}).get("overhead")
+    return Overhead.of(recorded) if recorded else WIREGUARD_OVERHEAD
 
-    A frame has 14 bytes before its IP packet. WireGuard adds 60 bytes (IPv4, UDP, its header and tag) to a packet,
-    which it pads to a multiple of 16 bytes but not beyond the tunnel's MTU.
-    """
+
+def frame_overhead(traffic: Mapping[str, Any], key: Cell, overhead: Overhead = WIREGUARD_OVERHEAD) -> float:
+    """Return the bits of Ethernet frames on the link between the gateways per bit of payload in full packets."""
     version = 6 if key.get("traffic.ip_version", traffic.get("ip_version")) == 6 else 4
     udp = key.get("traffic.protocol", traffic.get("protocol")) == "udp"
     headers = (40 if version == 6 else 20) + (8 if udp else 32)  # TCP with time stamps
@@ -256,5 +260,4 @@ def frame_overhead(traffic: Mapping[str, Any], key: Cell) -> float:
     elif segment and not udp:
         payload = min(payload, int(segment) - 12)
     packet = payload + headers
-    padded = min(mtu, -(-packet // 16) * 16)
-    return (padded + 60 + 14) / payload
+    return (overhead.outer_bytes(packet, mtu) + FRAME_BYTES) / payload

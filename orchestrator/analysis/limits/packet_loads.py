@@ -7,13 +7,20 @@ from typing import Any
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.frames import cpu_rows, ok_attempts
-from orchestrator.analysis.limits.loads import CellLoad, Packets, busy_share, groups_of, in_order, link_bps
+from orchestrator.analysis.limits.loads import (
+    FRAME_BYTES,
+    CellLoad,
+    Packets,
+    busy_share,
+    groups_of,
+    in_order,
+    link_bps,
+    overhead_of,
+)
 from orchestrator.analysis.limits.seen import seen
 from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, highest_asked_pps, packet_cells
 from orchestrator.spec import Cell
-from orchestrator.spec.fields import DEFAULT_MTU
 
-_FRAME_BYTES = 74  # WireGuard (60, over IPv4) and Ethernet (14) around a padded packet
 _IMIX_BYTES = (7 * 64 + 4 * 576 + 1420) / 12  # for runs without counts of bytes
 # A packet counted as lost by a link found no room at the role behind it.
 _BEHIND = {"client": "gateway-a", "gateway-a": "gateway-b", "gateway-b": "server"}
@@ -62,7 +69,7 @@ def packet_loads(run: Run) -> list[CellLoad]:
             baseline * bits if baseline > 0 else None,
             asked * bits if asked else None,
             link_bps(traffic, key),
-            _frame_overhead(packets.bytes),
+            (overhead_of(run, key.variant).outer_bytes(packets.bytes) + FRAME_BYTES) / packets.bytes,
             baseline_headroom=run.headroom,
             seen=profiled.get(key, {}),
             packets=packets,
@@ -123,9 +130,3 @@ def _without_room(place: str) -> str:
     """Return the role that had no room for the packets of a counter, given as ROLE/COUNTER."""
     role, _, counter = place.partition("/")
     return _BEHIND.get(role, role) if counter.endswith(" link") else role
-
-
-def _frame_overhead(packet_bytes: float) -> float:
-    """Return the bits of Ethernet frames on the link between the gateways per bit of IP packets in a tunnel."""
-    padded = min(float(DEFAULT_MTU), -(-packet_bytes // 16) * 16)
-    return (max(padded, packet_bytes) + _FRAME_BYTES) / packet_bytes

@@ -170,26 +170,26 @@ class Keeper:
             raise RuntimeError("the machine %s has ended" % request["name"])
         return {"socket": socket.create_connection((machine["address"], request["port"]), request["timeout_s"])}
 
-    def boost(self, request):
+    def prioritize(self, request):
         """Give the machines real-time priority for at most ``seconds``: {"priority", "seconds"}.
 
         The keeper goes above them first, so that its watchdog can always take the priority back.
         """
         if not self.own_proc:
             return {"realtime": False}
-        self.unboost({})
+        self.unprioritize({})
         try:
             self.set_scheduler(lambda pid: pid == os.getpid(), os.SCHED_FIFO, request["priority"] + ABOVE)
-            self.watchdog = threading.Timer(request["seconds"], self.unboost, ({},))
+            self.watchdog = threading.Timer(request["seconds"], self.unprioritize, ({},))
             self.watchdog.daemon = True
             self.watchdog.start()
             self.set_scheduler(lambda pid: pid != os.getpid(), os.SCHED_FIFO, request["priority"])
         except PermissionError:
-            self.unboost({})
+            self.unprioritize({})
             return {"realtime": False}
         return {"realtime": True}
 
-    def unboost(self, request):
+    def unprioritize(self, request):
         """Return every process of the lab to the ordinary scheduler."""
         del request
         watchdog, self.watchdog = self.watchdog, None
@@ -239,7 +239,7 @@ class Keeper:
 
     # --- the loop ---
 
-    REQUESTS = ("start", "stop", "wait", "status", "connect", "boost", "unboost", "usage", "quit")
+    REQUESTS = ("start", "stop", "wait", "status", "connect", "prioritize", "unprioritize", "usage", "quit")
 
     def serve(self, connection):
         with connection:

@@ -236,14 +236,14 @@ class LabTestbed(ABC):
         lab_before = self._lab.request("usage")["cpu_s"]
         ordinary = self.emulated or self._sharing is not None or self.virtual is not None
         with contextlib.nullcontext(False) if ordinary else own_realtime(CONTROLLER_PRIORITY) as allowed:
-            realtime = allowed and self._lab.request("boost", priority=LAB_PRIORITY, seconds=seconds)["realtime"]
+            realtime = allowed and self._lab.request("prioritize", priority=LAB_PRIORITY, seconds=seconds)["realtime"]
             try:
                 yield result
             finally:
                 # If the lab itself failed, its priority ends with it.
                 with contextlib.suppress(TestbedError):
                     if realtime:
-                        self._lab.request("unboost")
+                        self._lab.request("unprioritize")
                     lab_s = self._lab.request("usage")["cpu_s"] - lab_before
                     result.value = ComputerUse(bool(realtime), Computer.now().since(computer, lab_s))
 

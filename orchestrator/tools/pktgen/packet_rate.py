@@ -6,7 +6,7 @@ Optionally, round-trip times are measured under such loads.
 
 from orchestrator.agent.traffic_messages import EchoStream
 from orchestrator.measure import layout
-from orchestrator.measure.after_traffic import look_back
+from orchestrator.measure.after_traffic import read_after_traffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.latency import round_trips
@@ -44,7 +44,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
     attempt.phases.done("warm-up")
     load = loads.offer(rate, traffic.duration_s, probed=True)
     attempt.phases.done("traffic")
-    after = look_back(attempt, traffic.warm_up_s + traffic.duration_s)
+    after = read_after_traffic(attempt, traffic.warm_up_s + traffic.duration_s)
     outcome.probes = {**load.probes, "clock_skew_s": None}
     outcome.measurements.update(
         throughput_bps=None,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.agent.traffic_messages import EchoStream
-from orchestrator.measure.after_traffic import look_back
+from orchestrator.measure.after_traffic import read_after_traffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict
 from orchestrator.measure.load import Load
@@ -209,7 +209,7 @@ def _to_json(found: GoalBounds) -> dict[str, Any]:
 def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[GoalBounds], decisive: Sequence[Load]) -> None:
     """Judge the search: every load's losses are accounted for, and the conditions around the bounds broke no limit."""
     outcome, limits = attempt.outcome, attempt.conditions.limits
-    after = look_back(attempt, loads.since_handshakes_s)
+    after = read_after_traffic(attempt, loads.since_handshakes_s)
     durations = {id(load): duration for load, duration in loads.offered}
     main = decisive[0] if decisive else loads.offered[-1][0]
     outcome.probes = {**main.probes, "clock_skew_s": None}
