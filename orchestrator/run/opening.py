@@ -187,7 +187,7 @@ def _description(
     }
 
 
-def _of_system(variant: Variant) -> dict[str, str]:
+def _of_system(variant: Variant) -> dict[str, Any]:
     """Return the fields that name and describe a variant's system; none for WireGuard."""
     if variant.system == WIREGUARD:
         return {}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Combinations of levels that do not work, in cells of the factors that no rule excludes, or of ``include``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingType
 from itertools import islice, product
 from typing import Any
 
 from orchestrator.spec import catalog
+from orchestrator.spec.cells import Cell
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, with_value
 from orchestrator.spec.factors import Level
 from orchestrator.spec.fields import NEVER
@@ -37,9 +38,7 @@ def unfit_devices(tree: Mapping, selection: Selection, own: Variants) -> Iterato
     unfit = {name: f"is {one.label}, which has no such device" for name, one in systems if not one.shares_device}
     unfit |= dict.fromkeys(_pinned(own), "keeps the work of each device on one CPU, so that all peers would share it")
     for name in selection.variants:
-        if name in unfit and selection.has(
-            lambda cell, name=name: cell.variant == name and _is_shared(cell.get(TUNNEL_DEVICE))
-        ):
+        if name in unfit and selection.has(_cells_with(name, TUNNEL_DEVICE, _is_shared)):
             rule = f"exclude: [{{variant: {name}, {TUNNEL_DEVICE}: {SHARED_DEVICE}}}]"
             yield Problem(f"{TUNNEL_DEVICE} shared: {name} {unfit[name]}. Leave these cells out: {rule}.", span)
 
@@ -54,9 +53,7 @@ def unfit_roaming(tree: Mapping, selection: Selection, own: Variants, tool: Any)
         yield Problem(f"{TUNNEL_ROAMING}: ports are not changed during the loads of this tool. Use never.", span)
     unfit = {name: one.label for name, one in systems_by_variant(own).items() if not one.roams}
     for name in selection.variants:
-        if name in unfit and selection.has(
-            lambda cell, name=name: cell.variant == name and _moves(cell.get(TUNNEL_ROAMING))
-        ):
+        if name in unfit and selection.has(_cells_with(name, TUNNEL_ROAMING, _moves)):
             rules_wanted = ", ".join(f"{{variant: {name}, {TUNNEL_ROAMING}: {level:g}s}}" for level in moving)
             message = (
                 f"{TUNNEL_ROAMING}: {name} is {unfit[name]}, whose peers do not follow. "
@@ -76,22 +73,25 @@ def unfit_links(tree: Mapping, selection: Selection) -> Iterator[Problem]:
         )
 
 
-def unfit_traffic(tree: Mapping, selection: Selection, tool: str, schema: type[Traffic]) -> Iterator[Problem]:
-    """Yield problems with levels of traffic keys that the tool does not support, or that conflict; the first of each
-    kind. ``tool``: its name; ``schema``: of its traffic."""
-    traffic, factors = tree.entries.get("traffic"), tree.entries.get("factors")
-    if not isinstance(traffic, Mapping) or not isinstance(factors, Mapping):
-        return
+def foreign_levels(tree: Mapping, tool: str, schema: type[Traffic]) -> Iterator[Problem]:
+    """Yield problems with factors that a spec's tool does not support. ``tool``: its name; ``schema``: of its
+    traffic."""
     paths, mine = traffic_paths(schema), keys_of(schema)
-    extras = _extras(tree)
-    for path, span in (item for cell in (factors, *extras) for item in cell.keys.items()):
+    for path, span in (item for cell in _cells(tree) for item in cell.keys.items()):
+        first = path.split(".")[1] if path in paths else None
         if path == TUNNEL_MTU and tool == "pktgen":
             yield Problem(f"{path} cannot be used with the tool pktgen, whose packet sizes are given. Remove it.", span)
-            return
-        first = path.split(".")[1] if path in paths else None
-        if first is not None and first not in mine and first not in TIMES:
+        elif first is not None and first not in mine and first not in TIMES:
             yield Problem(only_for(path, own_tools_with(first), tool), span)
-            return
+
+
+def unfit_traffic(tree: Mapping, selection: Selection, tool: str, schema: type[Traffic]) -> Iterator[Problem]:
+    """Yield the first problem with levels of traffic keys that conflict, in the cells of the factors, and in those of
+    ``include``. ``tool`` and ``schema`` as in `foreign_levels`."""
+    traffic, factors = tree.entries.get("traffic"), tree.entries.get("factors")
+    if not isinstance(traffic, Mapping) or not isinstance(factors, Mapping) or any(foreign_levels(tree, tool, schema)):
+        return
+    paths, mine = traffic_paths(schema), keys_of(schema)
     foreign = {key for key in traffic.entries if key not in mine and own_tools_with(key)}  # reported elsewhere
     own = {key: node for key, node in traffic.entries.items() if key not in foreign}
     given = Mapping(own, traffic.keys, traffic.span)
@@ -114,7 +114,7 @@ def unfit_traffic(tree: Mapping, selection: Selection, tool: str, schema: type[T
             if selection.has(lambda cell: all(cell.get(path) == level for path, (_, level) in levels.items())):  # noqa: B023
                 yield problem
                 return
-    for extra in extras:
+    for extra in _extras(tree):
         for problem in conflict({path: extra.entries[path] for path in paths if path in extra.entries}, extra.keys):
             yield problem
             return
@@ -126,11 +126,20 @@ def _extras(tree: Mapping) -> list[Mapping]:
     return [one for one in (node.items if isinstance(node, Items) else ()) if isinstance(one, Mapping)]
 
 
+def _cells(tree: Mapping) -> list[Mapping]:
+    """Return the factors and the cells of ``include`` in a spec's tree."""
+    factors = tree.entries.get("factors")
+    return [*([factors] if isinstance(factors, Mapping) else []), *_extras(tree)]
+
+
 def _key_of(tree: Mapping, path: str) -> Span | None:
     """Return the location of a factor's key, in ``factors`` or else in ``include``; None if it is in neither."""
-    factors = tree.entries.get("factors")
-    cells = [*([factors] if isinstance(factors, Mapping) else []), *_extras(tree)]
-    return next((cell.keys[path] for cell in cells if path in cell.keys), None)
+    return next((cell.keys[path] for cell in _cells(tree) if path in cell.keys), None)
+
+
+def _cells_with(variant: str, path: str, wanted: Callable[[Level | None], bool]) -> Callable[[Cell], bool]:
+    """Return whether a cell is of a variant and has a wanted level of a factor, as a function."""
+    return lambda cell: cell.variant == variant and wanted(cell.get(path))
 
 
 def _is_shared(level: Level | None) -> bool:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from orchestrator.spec import catalog, noise_floor
-from orchestrator.spec.combinations import unfit_devices, unfit_links, unfit_roaming, unfit_traffic
+from orchestrator.spec.combinations import foreign_levels, unfit_devices, unfit_links, unfit_roaming, unfit_traffic
 from orchestrator.spec.document import Items, Mapping, Node, Scalar, key_at, plain
 from orchestrator.spec.experiment import Factors, Rule
 from orchestrator.spec.host_settings import settings_paths
@@ -42,6 +42,7 @@ def contradictions(tree: Mapping, own: Variants, tool: Choice) -> list[Problem]:
         *_repeated_levels(tree, models),
         *([tool.trouble] if tool.trouble else tool.problems(tree)),
         *unfit_probes(tree),
+        *([] if tool.trouble else foreign_levels(tree, tool_named_in(tree), tool.schema)),
     ]
     problems += noise_floor.problems(tree)
     factors, rules = _factors(tree, models), _rules(tree, models)

@@ -33,7 +33,8 @@ def experiment_schema() -> dict[str, Any]:
             }
     for described in (found, found["$defs"]["Tier"]):
         describe_built_in_probes(described["properties"]["probes"])
-    for schema in (*own_schemas().values(), OtherTraffic):
+    schemas: list[type[Traffic]] = [*own_schemas().values(), OtherTraffic]
+    for schema in schemas:
         found["$defs"][schema.__name__]["required"].remove("duration")
     return {"$schema": _DIALECT, **found, **_DURATION}
 

@@ -60,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("orchestrator.testbed.uml.provider.UmlTestbed", Lab)
+    monkeypatch.setattr("orchestrator.testbed.uml.provider.OpenUmlTestbed", Lab)
     monkeypatch.setattr("orchestrator.run.work.run_attempt", lambda *arguments: ok())
     monkeypatch.setattr("orchestrator.run.work.make_links", lambda *arguments: None)
     return tmp_path

@@ -91,7 +91,7 @@ MISTAKES = {
     "levels that do not go together": (
         "traffic.mss: [1000 B, 1300 B]",
         "traffic.protocol: [tcp, udp]",
-        "udp, traffic.streams 1 conflict",
+        "traffic.protocol udp conflict",
     ),
     "a key of another tool": ("traffic.mss: [1000 B, 1300 B]", "traffic.flows: [1, 2]", "is only for the tool pktgen"),
     "a size beyond the link": ("traffic.mss: [1000 B, 1300 B]", "tunnel.mtu: [9000 B]", "9000 B is not valid"),

@@ -108,7 +108,7 @@ def test_ports_alternate_with_every_move(monkeypatch: pytest.MonkeyPatch) -> Non
         def set(self, device: str, attribute: bytes) -> None:
             set_to.append((device, int.from_bytes(attribute[4:6], "little")))
 
-    monkeypatch.setattr(of_agent, "WireGuard", Wireguard)
+    monkeypatch.setattr(of_agent, "WireGuardNetlink", Wireguard)
     monkeypatch.setattr(of_agent, "inside", lambda role: Wireguard())
     peer = of_agent.Roaming({"role": "gateway-a", "every_s": 1, "devices": {"wg1": [20001, 30001]}})
     for _ in range(3):
