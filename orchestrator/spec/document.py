@@ -85,8 +85,7 @@ def place_of(node: Node, location: Sequence[str | int], of_key: bool = False) ->
 
 
 def with_value(tree: Mapping, path: str, value: Node, key: Span) -> Mapping:
-    """Return a tree with a value at a path, such as search.width; missing parts are added. ``key``: the location of
-    added keys."""
+    """Return a tree with a value at a path, such as search.width. ``key``: the location of keys that are added."""
     first, _, rest = path.partition(".")
     if rest:
         part = tree.entries.get(first)

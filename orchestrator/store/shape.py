@@ -70,6 +70,7 @@ _SESSION = {
     "was": Maybe({"source": Maybe(_SOURCE)}),
     "changes": Maybe([{"what": str, "was": str, "now": str}]),
 }
+_OVERHEAD = {"overhead": Maybe({"headers": int, "trailer": int, "multiple": int, "within_mtu": bool})}
 _REPEATS = {"because": str, "variants": Maybe([str])}
 
 # The parts of the environment: the testbed, and this computer.
@@ -133,15 +134,7 @@ RUN = {
         "blocks": [{"index": Maybe(int), "cores": int, "boot": Maybe(int), "trials": [_TRIAL]}],
     },
     "variants": Maybe(
-        Each(
-            {
-                "description": Maybe(str),
-                "build": Maybe(str),
-                "build_id": Maybe(str),
-                "settings": Maybe(dict),
-                "overhead": Maybe({"headers": int, "trailer": int, "multiple": int, "within_mtu": bool}),
-            }
-        )
+        Each({**dict.fromkeys(("description", "build", "build_id"), Maybe(str)), "settings": Maybe(dict), **_OVERHEAD})
     ),
     "versions": Maybe(dict),
     "source": Maybe(_SOURCE),
