@@ -5,7 +5,7 @@ import socket
 import struct
 
 from orchestrator.agent.host import AgentError, unpacked
-from orchestrator.agent.netlink import NLM_F_DUMP, WGPEER_ENDPOINT, NetlinkError, WireGuard, attributes
+from orchestrator.agent.netlink import NLM_F_DUMP, WGPEER_ENDPOINT, NetlinkError, WireGuardNetlink, attributes
 from orchestrator.agent.rtnetlink import KINDS
 
 # Kinds whose traffic leaves the host by another interface, encapsulated.
@@ -27,7 +27,7 @@ def far_ends(netlink, link):
 def of_peers(device):
     """Return the addresses of the endpoints of a WireGuard device's peers."""
     try:
-        with WireGuard() as wireguard:
+        with WireGuardNetlink() as wireguard:
             _, peers = wireguard.get(device)
     except AgentError:
         return set()
