@@ -12,7 +12,7 @@ import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -77,7 +77,7 @@ class Extension:
         digest = self.digest if self.path is not None else ""
         try:
             found = _module_at(self.path, digest) if self.path is not None else importlib.import_module(module)
-        except Exception as error:  # whatever somebody else's code raises
+        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
             raise UserError(f"{self._told} cannot be loaded: {type(error).__name__}: {error}.") from error
         try:
             return functools.reduce(getattr, attribute.split("."), found)
@@ -138,13 +138,14 @@ class Registry:
     """All extensions of one kind.
 
     ``attribute``: the name of the object in its module, as in ``TOOL = Iperf3()``; ``own``: the built-in ones as {name:
-    module}; ``needs``: names of the attributes that each must have.
+    module}; ``base``: the class of which each is an instance, as ``module:class``. It has the method ``faults``, which
+    yields clauses on what an instance from outside this program lacks.
     """
 
     kind: str
     attribute: str
     own: Mapping[str, str]
-    needs: tuple[str, ...] = ()
+    base: str
 
     def find(self, name: str, folder: Path | None = None) -> Extension | None:
         """Return the extension with a name, or at a path relative to ``folder``; None if there is none.
@@ -167,15 +168,25 @@ class Registry:
         return tuple(dict.fromkeys([*self.own, *sorted(one.name for one in self._offered())]))
 
     def load(self, extension: Extension) -> Any:
-        """Return the object of an extension of this kind. Raises UserError if it cannot be loaded or lacks a required
-        attribute."""
+        """Return the object of an extension of this kind. Raises UserError if it cannot be loaded or lacks something
+        that it needs."""
         value = extension.load()
-        if lacking := [name for name in self.needs if not hasattr(value, name)]:
+        if extension.foreign and (faults := "; ".join(self._faults(value))):
             raise UserError(
-                f"{extension.path or extension.name} cannot be one of the {self.kind}: its {self.attribute} "
-                f"lacks {', '.join(lacking)}. docs/extending.md says what it needs."
+                f"{extension.path or extension.name} cannot be one of the {self.kind}: {faults}. docs/extending.md "
+                "says what it needs."
             )
         return value
+
+    def _faults(self, value: Any) -> Iterable[str]:
+        module, _, name = self.base.partition(":")
+        base = getattr(importlib.import_module(module), name)
+        if isinstance(value, base):
+            found: Iterable[str] = value.faults()
+            return found
+        if isinstance(value, type) and issubclass(value, base):
+            return [f"its {self.attribute} is a class, not an instance ({self.attribute} = {value.__name__}())"]
+        return [f"its {self.attribute} is not an instance of a subclass of {name} in {module}"]
 
     def _at(self, name: str, folder: Path | None) -> Extension:
         path = ((folder or Path()) / Path(name).expanduser()).resolve()

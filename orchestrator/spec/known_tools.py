@@ -21,7 +21,7 @@ TOOLS = Registry(
     "tools",
     "TOOL",
     {name: f"orchestrator.tools.{name}" for name in OWN_TOOLS},
-    needs=("summary", "schema", "quantity", "problems", "run", "clean_up"),
+    base="orchestrator.tools.protocol:Tool",
 )
 
 

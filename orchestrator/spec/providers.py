@@ -12,7 +12,7 @@ PROVIDERS = Registry(
     "providers",
     "PROVIDER",
     {name: f"orchestrator.testbed.{name}" for name in ("uml", "qemu", "ssh")},
-    needs=("summary", "schema", "capabilities", "open", "restore"),
+    base="orchestrator.testbed.provider:Provider",
 )
 POOL = "pool"  # not a provider: each of its testbeds has one
 _POOL_SUMMARY = "several testbeds that share a run"

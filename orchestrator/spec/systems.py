@@ -17,19 +17,7 @@ SYSTEMS = Registry(
     "systems",
     "SYSTEM",
     {name: f"orchestrator.systems.{name}" for name in ("wireguard", "ipsec", "plain")},
-    needs=(
-        "label",
-        "devices",
-        "rekeys",
-        "counts_losses",
-        "shares_device",
-        "roams",
-        "check",
-        "describe",
-        "load",
-        "create",
-        "report",
-    ),
+    base="orchestrator.systems.protocol:System",
 )
 
 

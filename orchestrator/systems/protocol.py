@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interface of a system under test: its variants' settings, how its tunnels are made, and checks after traffic."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.measure.layout import Net
     from orchestrator.spec.variants import VariantEntry
     from orchestrator.testbed.protocol import OpenTestbed
+
+_DEVICES = re.compile(r"([a-z][a-z0-9-]{0,9})?")  # a number follows, and Linux allows 15 bytes
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class System:
     programs: tuple[Program, ...] = ()
     kernel_modules: tuple[str, ...] = ()
     overhead: Overhead = Overhead()
+
+    def faults(self) -> Iterator[str]:
+        """Yield clauses on what it lacks to be a system from outside this program."""
+        if not self.label:
+            yield "it has no label"
+        if type(self).create is System.create:
+            yield "it has no method create"
+        if not _DEVICES.fullmatch(self.devices):
+            yield f"devices is {self.devices!r}, not at most 10 lower-case letters and digits, the first a letter"
+        if not isinstance(self.overhead, Overhead):
+            yield "overhead is not an Overhead"
 
     def check(self, entry: "VariantEntry") -> None:
         """Refuse an invalid variant, by raising `orchestrator.spec.fields.expected`.

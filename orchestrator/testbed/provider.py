@@ -6,6 +6,7 @@ files are in the same folder. docs/extending.md has an example.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from orchestrator.errors import UserError
@@ -32,6 +33,14 @@ class Provider(ABC, Generic[T]):
     summary: ClassVar[str]
     schema: type[T]
     local: ClassVar[bool] = False
+
+    def faults(self) -> Iterator[str]:
+        """Yield clauses on what it lacks to be a provider from outside this program."""
+        if not getattr(self, "summary", ""):
+            yield "it has no summary"
+        schema = getattr(self, "schema", None)
+        if not (isinstance(schema, type) and issubclass(schema, Testbed)):
+            yield "its schema is not a subclass of orchestrator.spec.Testbed"
 
     @abstractmethod
     def capabilities(self, testbed: T) -> "Capabilities":

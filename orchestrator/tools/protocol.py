@@ -114,6 +114,21 @@ class Tool:
 
     # --- before anything is measured ---
 
+    def faults(self) -> Iterator[str]:
+        """Yield clauses on what it lacks to be a tool from outside this program."""
+        own = type(self)
+        if not self.summary:
+            yield "it has no summary"
+        if not (isinstance(self.schema, type) and issubclass(self.schema, Traffic) and self.schema is not Traffic):
+            yield "its schema is not a subclass of orchestrator.spec.Traffic"
+        if not isinstance(self.measures, OwnQuantity):
+            yield "it does not say what it measures (measures, an OwnQuantity)"
+        if own.run is Tool.run:
+            if own.read is Tool.read:
+                yield "it has no method read"
+            if own.clients is Tool.clients and own.prepare is Tool.prepare:
+                yield "it has no method clients"
+
     def quantity(self, traffic: Traffic) -> OwnQuantity | None:
         """Return the quantity that it measures with this traffic; None for tools whose columns define it."""
         return self.measures

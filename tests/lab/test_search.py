@@ -10,7 +10,7 @@ from orchestrator.progress import Silent
 from orchestrator.search import GOALS
 from orchestrator.spec import load_testbed
 from orchestrator.testbed.uml.provider import OpenUmlTestbed
-from orchestrator.testbed.uml.schema import OpenUmlTestbed as Spec
+from orchestrator.testbed.uml.schema import UmlTestbed
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +22,7 @@ SHORT_S = 3.0  # enough at the highest rate: the bucket holds a share of what pa
 @pytest.fixture(scope="module")
 def link() -> Iterator[KnownLink]:
     spec = load_testbed("lab")
-    assert isinstance(spec, Spec)
+    assert isinstance(spec, UmlTestbed)
     with OpenUmlTestbed(spec, Silent()) as testbed:
         yield KnownLink(testbed)
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -318,6 +319,49 @@ def test_a_mistake_beside_a_tool_is_said_with_its_place(folder: Path, old: str, 
     spec.write_text(spec.read_text().replace(old, new))
     with pytest.raises(SpecError, match=said):
         load_experiment(spec)
+
+
+USES: dict[str, Callable[[], object]] = {
+    "pingpong.py": lambda: load_experiment("pingpong.yaml"),
+    "gre.py": lambda: load_experiment("unencrypted.yaml"),
+    "reserved/__init__.py": lambda: load_testbed("bench.yaml"),
+}
+LACKING = [
+    (
+        "pingpong.py",
+        "TOOL = PingPong()",
+        "TOOL = PingPong",
+        r"TOOL is a class, not an instance \(TOOL = PingPong\(\)\)",
+    ),
+    ("pingpong.py", "(Tool)", "", "its TOOL is not an instance of a subclass of Tool in orchestrator.tools.protocol"),
+    ("pingpong.py", "def read(", "def parse(", "it has no method read"),
+    ("pingpong.py", "def clients(", "def senders(", "it has no method clients"),
+    ("pingpong.py", "    schema = PingPongTraffic\n", "", "its schema is not a subclass of orchestrator.spec.Traffic"),
+    ("pingpong.py", "measures =", "counts =", "it does not say what it measures"),
+    ("gre.py", "def create(", "def make(", "it has no method create"),
+    ("gre.py", 'label = "GRE"', 'name = "GRE"', "it has no label"),
+    ("gre.py", '"gre"\n', '"tunnels-of-gre"\n', "devices is 'tunnels-of-gre', not at most 10"),
+    ("gre.py", "Overhead(headers=20 + 8)", "28", "overhead is not an Overhead"),
+    ("gre.py", "SYSTEM = Gre()", "SYSTEM = Gre", r"SYSTEM is a class, not an instance \(SYSTEM = Gre\(\)\)"),
+    (
+        "reserved/__init__.py",
+        "schema = ReservedTestbed",
+        "schema = dict",
+        "not a subclass of orchestrator.spec.Testbed",
+    ),
+    ("reserved/__init__.py", "PROVIDER = Reserved()", "PROVIDER = Reserved", "PROVIDER is a class, not an instance"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), LACKING)
+def test_what_an_extension_lacks_is_said_with_the_place_of_its_name(
+    folder: Path, file: str, old: str, new: str, said: str
+) -> None:
+    code = folder / file
+    assert old in code.read_text()
+    code.write_text(code.read_text().replace(old, new))
+    with pytest.raises(SpecError, match=rf"\.yaml:\d+:\d+: .*{said}.*\. docs/extending\.md says what it needs"):
+        USES[file]()
 
 
 def test_a_tool_comes_by_its_entry_point_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Extensions: built-in ones, those that other packages offer, and those that a file names by path."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,31 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.extensions import OURS, Registry
 
-CLOCKS = Registry("clocks", "CLOCK", {"sun": "sundial_of_ours"}, needs=("tell",))
-CLOCK = "class Sundial:\n    def tell(self):\n        return {}\n\n\nCLOCK = Sundial()\n"
+CLOCKS = Registry("clocks", "CLOCK", {"sun": "sundial_of_ours"}, base=f"{__name__}:Clock")
+CLOCK = f"""\
+from {__name__} import Clock
+
+
+class Sundial(Clock):
+    def tell(self):
+        return {{}}
+
+
+CLOCK = Sundial()
+"""
+
+
+class Clock:
+    """The class of which each clock is an instance."""
+
+    def faults(self) -> Iterator[str]:
+        """Yield what it lacks."""
+        if type(self).tell is Clock.tell:
+            yield "it has no method tell"
+
+    def tell(self) -> object:
+        """Return the time."""
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -98,7 +122,10 @@ def test_a_folder_may_have_modules_of_its_own(tmp_path: Path) -> None:
         ("import no_such_module_anywhere\n", "cannot be loaded: ModuleNotFoundError: .*no_such_module_anywhere"),
         ("1 / 0\n", "cannot be loaded: ZeroDivisionError"),
         ("WATCH = 1\n", "its module has no CLOCK"),
-        ("CLOCK = 1\n", "its CLOCK lacks tell"),
+        ("raise SystemExit(3)\n", "cannot be loaded: SystemExit: 3"),
+        ("CLOCK = 1\n", "its CLOCK is not an instance of a subclass of Clock in"),
+        (CLOCK.replace("Sundial()", "Sundial").format(3), r"is a class, not an instance \(CLOCK = Sundial\(\)\)"),
+        (CLOCK.replace("tell(self)", "show(self)").format(3), r"of the clocks: it has no method tell\. docs/extending"),
     ],
 )
 def test_a_module_that_is_none_of_its_kind_is_a_sentence(tmp_path: Path, text: str | None, said: str) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,12 @@ def ask(lab: Lab, name: str, command: str) -> Any:
     """Have QEMU execute a monitor command for a guest, and return the answer. Raises TestbedError."""
     from qemu.qmp import QMPError
 
+    async def answer() -> Any:
+        return await asyncio.wait_for(_execute(monitor(lab.folder, name), command), _ANSWER_S)
+
     try:
-        return asyncio.run(asyncio.wait_for(_execute(monitor(lab.folder, name), command), _ANSWER_S))
+        with ThreadPoolExecutor(1) as pool:  # because in a notebook this thread has an event loop that runs already
+            return pool.submit(asyncio.run, answer()).result()
     except (QMPError, OSError, TimeoutError, EOFError) as error:
         said = str(error) or type(error).__name__
         raise TestbedError(f"{name}: QEMU does not answer to {command} ({said}).") from error
