@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a build tool on this computer: output goes to a log, errors quote its end, and no process is left behind."""
+"""Running programs on this computer: build tools, whose output goes to a log and which leave no process behind; and
+programs whose output is captured."""
 
 import os
 import re
@@ -25,6 +26,33 @@ def environment_of_tools(more: Mapping[str, str] | None = None) -> dict[str, str
     and with ``more``."""
     kept = {name: value for name, value in os.environ.items() if not _OPTIONS_OF_TOOLS.fullmatch(name)}
     return {**kept, "LC_ALL": "C.UTF-8", **(more or {})}
+
+
+def capture(
+    arguments: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    new_session: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program without input, and return its exit status and what it printed, as text.
+
+    ``environment``: all of it, None for this process's; ``new_session``: without a terminal, so that it cannot ask for
+    a password. Raises OSError if it cannot be run, and TimeoutExpired if it takes longer than ``timeout_s``.
+    """
+    return subprocess.run(
+        arguments,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+        start_new_session=new_session,
+    )
 
 
 def run_logged(

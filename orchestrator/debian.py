@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.commands import run_logged
+from orchestrator.commands import capture, run_logged
 from orchestrator.errors import TestbedError
 from orchestrator.progress import Progress
 
@@ -126,15 +126,7 @@ class PrivateApt:
         return [f"-o{name}={value}" for name, value in settings.items()]
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> str:
-        done = subprocess.run(
-            [arguments[0], *self._options(), *arguments[1:]],
-            cwd=cwd or self._folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = capture([arguments[0], *self._options(), *arguments[1:]], cwd=cwd or self._folder)
         if done.returncode:
             said = done.stderr.strip().splitlines()
             raise TestbedError(

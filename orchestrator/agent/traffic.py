@@ -10,6 +10,7 @@ import time
 from orchestrator.agent.attached import Attached
 from orchestrator.agent.echo import Echoes
 from orchestrator.agent.hardware import Cycles
+from orchestrator.agent.hops import device_counts
 from orchestrator.agent.host import RUNTIME, AgentError, free_bytes, inside, packed, read_text
 from orchestrator.agent.load import process_seconds, used_between
 from orchestrator.agent.messages import Nothing
@@ -30,9 +31,8 @@ def packets_so_far():
     total = 0
     for role in os.listdir(RUNTIME + "/sys"):
         with inside(role):
-            for line in read_text("/proc/thread-self/net/dev").splitlines()[2:]:
-                name, _, counts = line.partition(":")
-                total += 0 if name.strip() == "lo" else int(counts.split()[1])
+            counted = device_counts(read_text("/proc/thread-self/net/dev"))
+            total += sum(numbers[1] for name, numbers in counted.items() if name != "lo")
     return total
 
 

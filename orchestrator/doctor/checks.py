@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.cache import refuse_odd_path
+from orchestrator.commands import capture
 from orchestrator.debian import keyring, mirror
 from orchestrator.dependencies import REMEDY, absent_packages, lacking
 from orchestrator.errors import TestbedError, UserError
@@ -45,15 +46,7 @@ mount -t tmpfs none /tmp
 def _run(arguments: Sequence[str], timeout_s: float = 20) -> tuple[bool, str]:
     """Return whether a command succeeds, and the last line of its output."""
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
+        done = capture(arguments, timeout_s=timeout_s)
     except FileNotFoundError:
         return False, f"{arguments[0]} is not installed"
     except subprocess.TimeoutExpired:

@@ -3,13 +3,13 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__, cache
+from orchestrator.commands import capture
 from orchestrator.extensions import Extension
 from orchestrator.paths import CHECKOUT, HOME, IS_CHECKOUT
 from orchestrator.run.program import program_hash, program_packages
@@ -45,15 +45,10 @@ def _git(*arguments: str) -> str | None:
     if not IS_CHECKOUT:
         return None
     try:
-        done = subprocess.run(
+        done = capture(
             # The checkout may be another user's, as with sudo or in a container; this program executes its code anyway.
             ["git", "-c", "safe.directory=*", "-C", CHECKOUT, *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY},
-            check=False,
+            environment={name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY},
         )
     except OSError:
         return None

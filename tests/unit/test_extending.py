@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The code of docs/extending.md is run as it stands, and what an extension needs is counted."""
 
+import asyncio
 import json
 import pickle
 import re
@@ -94,6 +95,33 @@ def test_a_notebook_and_a_claim_of_ones_own_are_files_beside_the_spec(
     (again,) = (folder / "again" / "judged").iterdir()
     assert [verdict.claim for verdict in load(again).verify()] == ["H1"]
     assert (again / "inputs" / "view.py").read_bytes() == (run.path / "inputs" / "view.py").read_bytes()
+
+
+def test_a_run_in_a_notebook_that_is_interrupted_keeps_what_it_measured_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def interrupted(testbed: Any, trial: Any, *more: Any) -> Outcome:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(trial.trial_id)
+        return ok()
+
+    async def cell(**more: Any) -> Any:
+        return run_experiment("mtu.yaml", results=folder / "results", **more)  # in an event loop, as in Jupyter
+
+    monkeypatch.setattr("orchestrator.run.work.run_attempt", interrupted)
+    with pytest.raises(TestbedError, match="it was interrupted") as error:
+        asyncio.run(cell())
+    told = re.search("resume='(.*)'", str(error.value))
+    assert told is not None
+    trials = load(told[1]).trials
+    assert list(trials[trials["status"] == "ok"]["trial_id"]) == measured
+    monkeypatch.setattr("orchestrator.run.work.run_attempt", lambda *arguments: ok())
+    run = asyncio.run(cell(resume=told[1]))
+    assert str(run.path) == told[1]
+    assert set(run.trials["status"]) == {"ok"}
 
 
 def bench_of(folder: Path) -> Any:

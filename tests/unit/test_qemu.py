@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider qemu without guests: its spec, QEMU's options, the probe, the monitor, and the choice of a testbed."""
 
+import asyncio
 import gzip
 import itertools
 import json
@@ -249,6 +250,14 @@ def test_what_the_monitor_says(tmp_path: Path) -> None:
         assert machine.accelerator_of(lab, "g") == KVM
     with pytest.raises(TestbedError, match="gone: QEMU does not answer to query-status"):
         machine.run_state(lab, "gone")
+
+
+def test_the_monitor_answers_where_an_event_loop_runs_as_in_a_notebook(tmp_path: Path) -> None:
+    async def cell() -> str:
+        return machine.run_state(Lab(tmp_path, None), "g")
+
+    with monitor(tmp_path, {"query-status": {"status": "running"}}):
+        assert asyncio.run(cell()) == "running"
 
 
 # --- products ---

@@ -6,13 +6,13 @@ For options and commands, see QEMU's documentation, "Invocation" and "QEMU QMP R
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.commands import capture
 from orchestrator.errors import TestbedError
 from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
 
@@ -41,7 +41,7 @@ def program(name: str = QEMU) -> Path:
 
 def version() -> str:
     """Return QEMU's version with its package, as QEMU prints it."""
-    said = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False).stdout
+    said = capture([program(), "--version"]).stdout
     return said.split("\n", 1)[0].removeprefix("QEMU emulator version ")
 
 
@@ -145,7 +145,7 @@ def boot(lab: Lab, guest: Guest) -> None:
         over = overlay(lab.folder, guest.name)
         over.unlink(missing_ok=True)
         create = [str(image_tool), "create", "-q", "-f", "qcow2", "-b", str(guest.disk), "-F", "raw", str(over)]
-        done = subprocess.run(create, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        done = capture(create)
         if done.returncode:
             raise TestbedError(f"{guest.name}: no disk could be made over {guest.disk}: {done.stderr.strip()}")
     ports = [("tap", bridge, guest.cores) for bridge in (MANAGEMENT, *guest.links)]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.commands import capture
 from orchestrator.store.writing import now
 
 _POWER_S = 120  # a management controller may take its time
@@ -78,15 +79,7 @@ def power_cycle(command: Sequence[str]) -> str:
     """Run a power command on this computer. Return an empty text if it succeeded, otherwise its output without its
     arguments, which may be secret."""
     try:
-        done = subprocess.run(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_POWER_S,
-            check=False,
-        )
+        done = capture(list(command), timeout_s=_POWER_S)
     except subprocess.TimeoutExpired:
         return f"`{command[0]}` took more than {_POWER_S} s"
     except OSError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.commands import capture
 from orchestrator.errors import UserError
 
 _ASK = Path(__file__).with_name("ask_ansible.py")
@@ -73,16 +74,11 @@ def read_inventory(file: Path) -> Mapping[str, Mapping[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="orch-inventory-") as folder:
         answer = Path(folder) / "answer.json"
         try:
-            done = subprocess.run(
+            done = capture(
                 [sys.executable, "-I", _ASK, answer, file],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                timeout=_TIMEOUT_S,
-                check=False,
-                start_new_session=True,  # without a terminal, nothing can ask for a password
+                environment=environment,
+                timeout_s=_TIMEOUT_S,
+                new_session=True,
             )
             found = json.loads(answer.read_bytes()) if done.returncode == 0 else None
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.commands import capture
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import as_argument
 from orchestrator.private import socket_folder
@@ -93,16 +94,11 @@ def _taken_down(route: SshRoute, more: Mapping[str, str]) -> tuple[Key | None, s
         file = Path(folder) / "known_hosts"
         options = route.options(known_hosts=file, checking="accept-new", more={**settings, **more})
         try:
-            done = subprocess.run(
+            done = capture(
                 ["ssh", *options, "--", route.destination, "true"],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **ENVIRONMENT},
-                start_new_session=True,
-                timeout=_TIMEOUT_S,
-                check=False,
+                environment={**os.environ, **ENVIRONMENT},
+                timeout_s=_TIMEOUT_S,
+                new_session=True,
             )
         except subprocess.TimeoutExpired as error:
             raise HostLost(f"{route.host}: {route.destination} does not answer within {_TIMEOUT_S} s.") from error

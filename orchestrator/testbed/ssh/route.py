@@ -10,11 +10,11 @@ import hashlib
 import ipaddress
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.commands import capture
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.paths import state_home
 from orchestrator.private import socket_folder
@@ -249,15 +249,7 @@ def _effective(host: str, arguments: Sequence[str]) -> dict[str, list[str]]:
     """Return the settings that OpenSSH would use for a host: {setting, in lower case: its values}. Raises UserError
     with its message if the configuration is wrong."""
     try:
-        done = subprocess.run(
-            ["ssh", "-G", *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            check=False,
-            start_new_session=True,
-        )
+        done = capture(["ssh", "-G", *arguments], new_session=True)
     except FileNotFoundError as error:
         raise TestbedError("ssh is not installed: install the package openssh-client.") from error
     except ValueError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.commands import environment_of_tools
+from orchestrator.commands import capture, environment_of_tools
 from orchestrator.errors import UserError
 from orchestrator.hashing import sha256_of
 from orchestrator.listing import files_below
@@ -70,15 +70,7 @@ def import_archive(source: Path) -> list[cache.Product]:
         folder = Path(name)
         file = str(source.absolute())  # tar takes a:b for a file b on a host a
         unpack = ["tar", "--extract", "--xz", "--no-same-owner", "-C", str(folder), "-f", file]
-        done = subprocess.run(
-            unpack,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            env=environment_of_tools(),
-            check=False,
-        )
+        done = capture(unpack, environment=environment_of_tools())
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(f"{source} cannot be unpacked ({said}). Is it an archive made by `orch cache export`?")

@@ -6,7 +6,6 @@ from it, and every module build loads and is the one that was built.
 """
 
 import os
-import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
+from orchestrator.commands import capture
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.lab import lab_kernel
@@ -113,7 +113,7 @@ def _shut_down(lab: Lab) -> None:
     """Write everything to the disk and power off the machine."""
     script = "sync; mount -o remount,ro / && echo clean"
     command = ["ssh", *lab.ssh_options(), "root@lab1", script]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    done = capture(command, timeout_s=60)
     if "clean" not in done.stdout:
         raise TestbedError(f"The provisioned disk could not be closed cleanly: {(done.stderr or done.stdout).strip()}")
     lab.request("stop", name="lab1")
