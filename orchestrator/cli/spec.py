@@ -201,7 +201,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     prepared = any(block.settings_text for block in planned.blocks)
     if prepared:
         console.print(
-            "Each combination of cores and host settings has blocks of its own, because the hosts are prepared for it, "
+            "Each combination of cores and settings has blocks of its own, because the hosts are prepared for it, "
             f"which takes about {duration(lessons.prepare_s)} each time.",
             soft_wrap=True,
         )
