@@ -10,7 +10,7 @@ from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
 from orchestrator.measure.roles import ask_roles, make_links
 from orchestrator.measure.tunnels import shake_hands
 from orchestrator.plan import NO_VARIANT, Trial
-from orchestrator.search import GOALS, Goal, GoalBounds, Offered, Space, search_mlr
+from orchestrator.search import GOALS, Goal, GoalBounds, Offered, SearchSpace, search_mlr
 from orchestrator.spec import GATEWAYS, Cell
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import OpenUmlTestbed
@@ -79,7 +79,7 @@ class KnownLink:
             assert load.unexplained <= 0, load
             return Offered(load.sent, load.sent - load.received, load.offered_pps)
 
-        space = Space(truth_pps / 10, truth_pps * 2, 0.01, load_s, 60 * load_s, tries)
+        space = SearchSpace(truth_pps / 10, truth_pps * 2, 0.01, load_s, 60 * load_s, tries)
         try:
             return search_mlr(measure, goals, space), loads
         finally:

@@ -58,7 +58,7 @@ def measure(request: RunRequest, displays: Displays) -> "CampaignSummary":
     from orchestrator.plan import NO_VARIANT, make_plan
     from orchestrator.run.campaign import carry_out
     from orchestrator.run.cluster import Cluster
-    from orchestrator.run.home import Backend, Home
+    from orchestrator.run.home import Backend, LocalBackend
     from orchestrator.run.opening import DECISIONS
     from orchestrator.run.session import Campaign
     from orchestrator.spec import load_experiment, members_of
@@ -85,10 +85,10 @@ def measure(request: RunRequest, displays: Displays) -> "CampaignSummary":
     bed, why = _testbed(arguments["testbed"] or experiment.testbed_name_or_path, displays)
     if why:
         arguments["testbed"] = bed.testbed  # resumed on this one, whatever would be chosen then
-    place: Backend = Cluster(request.dask) if request.dask else Home()
+    backend: Backend = Cluster(request.dask) if request.dask else LocalBackend()
     beds = [one.with_code(experiment.own_variants.code) for one in members_of(bed)]
-    with place:
-        seen = place.look(beds)
+    with backend:
+        seen = backend.look(beds)
         able = pool_capabilities(seen).with_own(experiment.own_variants, shipped())
         plan = make_plan(experiment, able, order=chosen_order, testbed=bed.testbed)
         variants = dict.fromkeys(trial.levels.variant for trial in plan.iterate())
@@ -121,7 +121,7 @@ def measure(request: RunRequest, displays: Displays) -> "CampaignSummary":
             used += experiment.own_variants.extensions
             foreign = [one for one in used if one is not None and one.foreign]
             campaign = Campaign(experiment, plan, results.resolve(), display, arguments, found, decide, foreign)
-            with place.open(beds, seen, display, wait=request.wait) as executor:
+            with backend.open(beds, seen, display, wait=request.wait) as executor:
                 summary = carry_out(campaign, executor)
             _tabulate(summary, display)
     return summary

@@ -64,7 +64,7 @@ class LinksRequest(Request[Nothing]):
     steering: typing.Mapping[str, Steering] = dataclasses.field(default_factory=dict)
 
 
-class Near(typing.TypedDict):
+class NeighbourAddresses(typing.TypedDict):
     """Addresses at the other end of a role's links."""
 
     addresses: typing.Sequence[str]
@@ -75,7 +75,7 @@ class NeighboursRequest(Request[Nothing]):
     """Check that roles reach the other end of their links. ``mtu``: bytes of the largest IP packet."""
 
     operation = "neighbours"
-    roles: typing.Mapping[str, Near]
+    roles: typing.Mapping[str, NeighbourAddresses]
     mtu: int
 
 

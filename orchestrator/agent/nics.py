@@ -19,7 +19,7 @@ from orchestrator.agent.way import nic_troubles
 TAKEN_FILE = RUNTIME + "/nics.json"
 
 
-class Gone(AgentError):
+class InterfaceGone(AgentError):
     """An interface does not exist on this host any more."""
 
 
@@ -113,7 +113,7 @@ def give_nics_back():
             home[nic] = was
         except (AgentError, OSError) as error:
             said.append("%s is not back: %s" % (nic, error))
-            left[nic] = {**was, "role": None} if isinstance(error, Gone) else was
+            left[nic] = {**was, "role": None} if isinstance(error, InterfaceGone) else was
     for nic, rest in restore(home).items():
         if rest is not None:
             said += ["%s is not as it was: %s" % (nic, why) for why in rest["why"]]
@@ -182,4 +182,4 @@ def bring_home(nic, was):
             set_up(netlink, was["device"], False)
             rename(netlink, was["device"], nic)
         elif nic not in links:
-            raise Gone("there is no interface %s on this host any more." % nic)
+            raise InterfaceGone("there is no interface %s on this host any more." % nic)

@@ -6,7 +6,7 @@ import time
 
 from orchestrator.agent.host import inside
 from orchestrator.agent.netlink import WGDEVICE_LISTEN_PORT, WireGuardNetlink, attribute
-from orchestrator.agent.traffic_messages import Move, Roam
+from orchestrator.agent.traffic_messages import PortChange, Roam
 
 
 class Roaming:
@@ -20,7 +20,7 @@ class Roaming:
         self.role = request["role"]
         self.every_s = request["every_s"]
         self.devices = request["devices"]
-        self.moves: list[Move] = []
+        self.moves: list[PortChange] = []
 
     def move(self):
         """Move every tunnel, one after another, to its other port."""

@@ -132,7 +132,7 @@ class MemoryReading(typing.TypedDict):
     slab: int
 
 
-class Move(typing.TypedDict):
+class PortChange(typing.TypedDict):
     """A change of all tunnels' ports: its start, and how long it took, in seconds."""
 
     at_monotonic_s: float
@@ -192,7 +192,7 @@ class ProfileSamples(typing.TypedDict):
     rows: list[list[typing.Any]]
 
 
-class Sent(typing.TypedDict):
+class SentPackets(typing.TypedDict):
     """The packets of one of pktgen's devices; times are of CLOCK_MONOTONIC."""
 
     name: str
@@ -221,14 +221,14 @@ class MeasureAnswer(typing.TypedDict):
     traffic_s: float
     samples: list[CounterSample]
     readings: list[MemoryReading]
-    moves: list[Move]
+    moves: list[PortChange]
     before: Quiet
     surroundings: list[Surroundings]
     others: BusyAnswer
     processes: dict[str, Printed]
     polls: Polls | None
     profile: ProfileSamples | None
-    pktgen: list[Sent] | None
+    pktgen: list[SentPackets] | None
     echoes: RoundTrips | None
     tracepoints: dict[str, int]
     clock_s: float

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from orchestrator.agent.messages import Request
-from orchestrator.agent.network_messages import Near, NeighboursRequest
+from orchestrator.agent.network_messages import NeighbourAddresses, NeighboursRequest
 from orchestrator.measure import requests
 from orchestrator.measure.layout import Net, Placement
 from orchestrator.spec.fields import LINK_MTU
@@ -50,5 +50,7 @@ def make_links(testbed: OpenTestbed, net: Net, tunnels: int) -> None:
 
 def see_neighbours(testbed: OpenTestbed, net: Net) -> None:
     """Check that packets pass the links between roles. Raises TestbedError if two roles do not reach each other."""
-    near: dict[str, Near] = {role: {"addresses": reached} for role, reached in requests.neighbours(net).items()}
+    near: dict[str, NeighbourAddresses] = {
+        role: {"addresses": reached} for role, reached in requests.neighbours(net).items()
+    }
     ask_roles(testbed, near, lambda part: NeighboursRequest(part, LINK_MTU), 60)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.errors import TestbedError, UserError
 from orchestrator.run import worker
-from orchestrator.run.executor import Executor, Lanes, WorkerLost
+from orchestrator.run.executor import ConcurrentExecutor, Executor, WorkerLost
 from orchestrator.run.progress import CampaignProgress, MemberProgress
 from orchestrator.run.provenance import source_identity
 from orchestrator.run.work import Tell, Work
@@ -148,13 +148,13 @@ class Cluster:
         *,
         wait: bool,
     ) -> Iterator[Executor]:
-        with Remote(self, testbeds, seen, progress, wait=wait) as executor:
+        with ClusterExecutor(self, testbeds, seen, progress, wait=wait) as executor:
             progress.stage("Opening the testbeds", 5)
             executor.open_all()
             yield executor
 
 
-class Remote(Lanes):
+class ClusterExecutor(ConcurrentExecutor):
     """An executor whose testbeds are opened and used by Dask workers."""
 
     def __init__(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executors: where the work on testbeds is done. `Here` does one piece after another; `Lanes` has a thread for each
-testbed of a pool.
+"""Executors: where the work on testbeds is done. `DirectExecutor` does one piece after another; `ConcurrentExecutor`
+has a thread for each testbed of a pool.
 
 An executor does the work and returns its result. It never writes to a run's directory; only the run's owner does.
 """
@@ -37,7 +37,7 @@ class Executor(Protocol):
         ...
 
 
-class Here:
+class DirectExecutor:
     """An executor with one testbed, opened by this process; submitting work does it at once."""
 
     def __init__(self, testbed: OpenTestbed) -> None:
@@ -55,7 +55,7 @@ class Here:
         return future
 
 
-class Lanes(ABC):
+class ConcurrentExecutor(ABC):
     """An executor with a thread for each testbed, which does the work there or waits for it.
 
     Use it as a context manager: leaving it cancels the work that is still in progress.
@@ -90,7 +90,7 @@ class Lanes(ABC):
             thread.shutdown(wait=True, cancel_futures=True)
 
 
-class Threads(Lanes):
+class LocalExecutor(ConcurrentExecutor):
     """An executor with several testbeds, opened by this process."""
 
     def __init__(self, testbeds: Mapping[str, OpenTestbed], computers: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Protocol, Self
 
-from orchestrator.run.executor import Executor, Here, Threads
+from orchestrator.run.executor import DirectExecutor, Executor, LocalExecutor
 from orchestrator.run.progress import CampaignProgress, MemberProgress
 from orchestrator.spec import Testbed
 from orchestrator.store import new_run_id
@@ -39,7 +39,7 @@ class Backend(Protocol):
         ...
 
 
-class Home:
+class LocalBackend:
     """This process as the place from which testbeds are used."""
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class Home:
     ) -> Iterator[Executor]:
         if len(testbeds) == 1:
             with open_testbed(testbeds[0], progress, wait=wait) as opened:
-                yield Here(opened)
+                yield DirectExecutor(opened)
             return
         sharing = sharing_of(seen, new_run_id())
         with contextlib.ExitStack() as stack:
@@ -71,5 +71,5 @@ class Home:
                 here = open_testbed(testbed, MemberProgress(progress, name), wait=wait, sharing=sharing.get(name))
                 all_opened[name] = stack.enter_context(here)
             computers = {name: str(seen[name].computer) for name in sharing}
-            with Threads(all_opened, computers) as executor:
+            with LocalExecutor(all_opened, computers) as executor:
                 yield executor

@@ -21,7 +21,7 @@ from orchestrator.testbed.pool import MemberCapabilities, look
 from orchestrator.testbed.protocol import OpenTestbed, Sharing
 
 SILENCE_S = 60.0  # after which the owner counts as lost; it sends a sign of life every few seconds
-_openings: dict[str, "Station"] = {}
+_openings: dict[str, "WorkerTestbed"] = {}
 _lock = threading.Lock()
 
 
@@ -47,7 +47,7 @@ class Relay:
         self._send({"call": "message", "text": text})
 
 
-class Station:
+class WorkerTestbed:
     """A testbed that a worker has open."""
 
     def __init__(self, testbed: OpenTestbed, send: Callable[[dict[str, Any]], None]) -> None:
@@ -98,36 +98,36 @@ def open_there(
     """Open a testbed under the name ``opening``. Raises TestbedError."""
     entered = open_testbed(testbed, Relay(send), wait=wait, sharing=sharing).__enter__()
     with _lock:
-        _openings[opening] = Station(entered, send)
+        _openings[opening] = WorkerTestbed(entered, send)
 
 
 def work_there(opening: str, work: Work) -> Any:
     """Do work on an open testbed and return its result. Raises WorkerLost if it is not open in this process."""
-    return _station(opening).work(work)
+    return _held(opening).work(work)
 
 
 def close_there(opening: str) -> None:
     """Close an open testbed; do nothing if it is not open here."""
     with suppress(WorkerLost):
-        station = _station(opening)
-        _forget(station)
-        station.close()
+        held = _held(opening)
+        _forget(held)
+        held.close()
 
 
 def hear_there(opening: str) -> None:
     """Note that the owner of an opening is alive. May be called from any thread."""
     with suppress(WorkerLost):
-        _station(opening).hear()
+        _held(opening).hear()
 
 
 def break_off_there(opening: str) -> None:
     """Cancel the work in progress on a testbed. May be called from any thread."""
     with suppress(WorkerLost):
-        station = _station(opening)
-        threading.Thread(target=station.break_off, daemon=True).start()
+        held = _held(opening)
+        threading.Thread(target=held.break_off, daemon=True).start()
 
 
-def _station(opening: str) -> Station:
+def _held(opening: str) -> WorkerTestbed:
     with _lock:
         found = _openings.get(opening)
     if found is None:
@@ -135,7 +135,7 @@ def _station(opening: str) -> Station:
     return found
 
 
-def _forget(station: Station) -> None:
+def _forget(held: WorkerTestbed) -> None:
     with _lock:
-        for opening in [name for name, one in _openings.items() if one is station]:
+        for opening in [name for name, one in _openings.items() if one is held]:
             del _openings[opening]

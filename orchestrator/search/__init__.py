@@ -6,7 +6,7 @@ The package is pure: the function that measures a load is passed in.
 
 from orchestrator.search.binary import search_binary
 from orchestrator.search.bounds import known_bounds
-from orchestrator.search.goals import GOALS, Goal, GoalBounds, LoadSample, Offered, Progress, Space
+from orchestrator.search.goals import GOALS, Goal, GoalBounds, LoadSample, Offered, Progress, SearchSpace
 from orchestrator.search.mlr import search_mlr
 
 SEARCHES = {"mlrsearch": search_mlr, "binary": search_binary}
@@ -19,7 +19,7 @@ __all__ = [
     "LoadSample",
     "Offered",
     "Progress",
-    "Space",
+    "SearchSpace",
     "known_bounds",
     "search_binary",
     "search_mlr",

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from orchestrator.search.bounds import found, known_bounds
-from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, SearchSpace, Trials
 
 
 def search_binary(
     measure: Measure,
     goals: Sequence[Goal],
-    space: Space,
+    space: SearchSpace,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[GoalBounds]:
@@ -37,7 +37,7 @@ def search_binary(
     return [found(goal, *known_bounds(trials.samples, goal), trials, space, in_time) for goal in goals]
 
 
-def _halve(goal: Goal, trials: Trials, space: Space) -> None:
+def _halve(goal: Goal, trials: Trials, space: SearchSpace) -> None:
     while True:
         lower, upper = known_bounds(trials.samples, goal)
         if lower is None:
@@ -52,6 +52,6 @@ def _halve(goal: Goal, trials: Trials, space: Space) -> None:
             return
 
 
-def _is_final(rate_pps: float, trials: Trials, space: Space) -> bool:
+def _is_final(rate_pps: float, trials: Trials, space: SearchSpace) -> bool:
     """Return True if a load at this rate was offered for the duration of a deciding load (RFC 2544, section 24)."""
     return any(one.rate_pps == rate_pps and one.duration_s >= space.final_s for one in trials.samples)

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.search.goals import Goal, GoalBounds, LoadSample, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, LoadSample, SearchSpace, Trials
 
 
 def known_bounds(samples: Sequence[LoadSample], goal: Goal) -> tuple[float | None, float | None]:
@@ -19,7 +19,7 @@ def known_bounds(samples: Sequence[LoadSample], goal: Goal) -> tuple[float | Non
 
 
 def found(
-    goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: Space, in_time: bool
+    goal: Goal, lower: float | None, upper: float | None, trials: Trials, space: SearchSpace, in_time: bool
 ) -> GoalBounds:
     """Return a goal's result from the bounds of intended rates.
 

@@ -69,7 +69,7 @@ def _silent(samples: Sequence[LoadSample]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class SearchSpace:
     """The range and the rules of a search.
 
     ``min_pps``, ``max_pps``: the range of loads. ``width``: the value of upper / lower - 1 at which the bounds of a
@@ -137,7 +137,7 @@ class Trials:
     def __init__(
         self,
         measure: Measure,
-        space: Space,
+        space: SearchSpace,
         progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

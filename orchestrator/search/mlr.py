@@ -19,7 +19,7 @@ from MLRsearch import (
 )
 
 from orchestrator.search.bounds import found
-from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, Space, Trials
+from orchestrator.search.goals import Goal, GoalBounds, Measure, OutOfTime, Progress, SearchSpace, Trials
 
 SHORTEST_S = 1.0  # of the first loads, which only narrow the range
 _COARSER = 2  # preceding searches with wider intervals than the goal's own
@@ -30,7 +30,7 @@ _NEVER_S = 1e9  # disables the package's own limit, which raises instead of retu
 def search_mlr(
     measure: Measure,
     goals: Sequence[Goal],
-    space: Space,
+    space: SearchSpace,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[GoalBounds]:
@@ -60,7 +60,7 @@ def search_mlr(
     return results
 
 
-def _search_goal(goal: Goal, space: Space) -> SearchGoal:
+def _search_goal(goal: Goal, space: SearchSpace) -> SearchGoal:
     return SearchGoal(
         loss_ratio=goal.loss_ratio,
         exceed_ratio=_MAJORITY if space.tries > 1 else 0.0,

@@ -12,7 +12,7 @@ from orchestrator.analysis.dataset import load
 from orchestrator.analysis.limits import CellLoad, Group, limit_of, limits, loads
 from orchestrator.analysis.limits.costs import parts_of
 from orchestrator.analysis.limits.loads import Packets, offered_bps
-from orchestrator.analysis.limits.seen import Seen
+from orchestrator.analysis.limits.profile_shares import ProfileShares
 from orchestrator.cli.app import run_command
 from orchestrator.paths import RESULTS
 from orchestrator.spec import Cell
@@ -34,8 +34,8 @@ def load_of(groups: tuple[Group, ...], cores: int, tunnels: int, **rest: object)
 
 BUSY4, FREE4 = (1.0, 0.99, 0.99, 0.98), (0.4, 0.4, 0.3, 0.3)
 ONE_OF_4 = (1.0, 0.3, 0.2, 0.2)
-WAITING = {"gateway-a": Seen({"encrypt": 0.6, "other": 0.4}, {"encrypt": 1.0}, spinning=0.4)}
-WORKING = {"gateway-a": Seen({"encrypt": 0.6, "poll": 0.4}, {"poll": 0.9, "encrypt": 0.1}, spinning=0.01)}
+WAITING = {"gateway-a": ProfileShares({"encrypt": 0.6, "other": 0.4}, {"encrypt": 1.0}, spinning=0.4)}
+WORKING = {"gateway-a": ProfileShares({"encrypt": 0.6, "poll": 0.4}, {"poll": 0.9, "encrypt": 0.1}, spinning=0.01)}
 HOST2 = (group("lab1", 1.0, 0.99),)
 # name: (load, the label)
 CONSTRUCTED: dict[str, tuple[CellLoad, str]] = {
@@ -74,9 +74,9 @@ CONSTRUCTED: dict[str, tuple[CellLoad, str]] = {
         load_of(path((0.99, 0.98, 0.98, 0.2), FREE4), 4, 2),
         "probably 3 of 4 CPUs of gateway-a",
     ),
-    "CPUs that wait for locks": (load_of(path(BUSY4, FREE4), 4, 4, seen=WAITING), "probably locks on gateway-a"),
+    "CPUs that wait for locks": (load_of(path(BUSY4, FREE4), 4, 4, profile=WAITING), "probably locks on gateway-a"),
     "locks that hardly anything waits for": (
-        load_of(path(BUSY4, FREE4), 4, 4, seen=WORKING),
+        load_of(path(BUSY4, FREE4), 4, 4, profile=WORKING),
         "none (all 4 CPUs of gateway-a busy)",
     ),
     "all four CPUs of both": (load_of(path(BUSY4, BUSY4), 4, 4), "probably none (all 4 CPUs of gateway-a busy)"),
@@ -217,9 +217,9 @@ def test_a_limit_that_is_known_by_construction_is_named(name: str) -> None:
 
 
 def test_a_profile_says_what_the_cpus_did_that_are_the_limit() -> None:
-    whole = limit_of(load_of(path(BUSY4, FREE4), 4, 4, seen=WORKING))
+    whole = limit_of(load_of(path(BUSY4, FREE4), 4, 4, profile=WORKING))
     assert "By the profile, their time was 60% encrypt, 40% poll." in whole.why
-    serial = limit_of(load_of(path(ONE_OF_4, FREE4), 4, 1, seen=WORKING))
+    serial = limit_of(load_of(path(ONE_OF_4, FREE4), 4, 1, profile=WORKING))
     assert (serial.label, serial.how_sure) == ("serial stage on gateway-a", "surely")
     assert "By the profile, the time of the busiest CPU was 90% poll, 10% encrypt." in serial.why
 

@@ -19,7 +19,7 @@ from orchestrator.errors import TestbedError, UserError
 from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import lab_capabilities, make_plan
 from orchestrator.run.campaign import CampaignSummary, carry_out
-from orchestrator.run.executor import Here
+from orchestrator.run.executor import DirectExecutor
 from orchestrator.run.session import Campaign
 from orchestrator.spec import LinkKind, Traffic
 from orchestrator.spec.models import models_of
@@ -140,7 +140,7 @@ class Lab:
             return on_change
 
         campaign = Campaign(spec, plan, self.folder / "results", self.progress, {}, resume, decide)  # type: ignore[arg-type]
-        return carry_out(campaign, Here(testbed or FakeTestbed()))  # type: ignore[arg-type]
+        return carry_out(campaign, DirectExecutor(testbed or FakeTestbed()))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from orchestrator.plan import Capabilities, Plan, lab_capabilities, make_plan
 from orchestrator.run import worker
 from orchestrator.run.campaign import CampaignSummary, carry_out
 from orchestrator.run.cluster import Cluster
-from orchestrator.run.executor import Here, Threads, WorkerLost
+from orchestrator.run.executor import DirectExecutor, LocalExecutor, WorkerLost
 from orchestrator.run.session import Campaign
 from orchestrator.run.work import Prepare, RunTrial, WaitUntilQuiet, Work
 from orchestrator.spec import Experiment, Pool, load_testbed
@@ -86,9 +86,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(tmp_path, monkeypatch)
 
 
-def threads(computers: Mapping[str, str] | None = None, **beds: Any) -> Threads:
+def threads(computers: Mapping[str, str] | None = None, **beds: Any) -> LocalExecutor:
     opened: Any = {name: beds.get(name.replace("-", "_")) or fake(name) for name in POOL}
-    return Threads(opened, computers or {})
+    return LocalExecutor(opened, computers or {})
 
 
 def outcomes(path: Path) -> dict[str, str]:
@@ -284,7 +284,7 @@ def test_a_pool_gives_the_trials_and_statuses_of_a_serial_run(
             run.script = script
             executor = make()
             if executor is None:
-                found.append(outcomes(run.run(Here(fake("lab-a"))).path))  # type: ignore[arg-type]
+                found.append(outcomes(run.run(DirectExecutor(fake("lab-a"))).path))  # type: ignore[arg-type]
             else:
                 with executor:
                     found.append(outcomes(run.run(executor).path))

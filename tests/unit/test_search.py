@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.search import GOALS, SEARCHES, GoalBounds, LoadSample, Offered, Space, known_bounds
+from orchestrator.search import GOALS, SEARCHES, GoalBounds, LoadSample, Offered, SearchSpace, known_bounds
 
 NDR, PDR = GOALS["ndr"], GOALS["pdr"]
 METHODS = pytest.mark.parametrize("method", SEARCHES)
@@ -52,11 +52,11 @@ def space(
     limit_s: float = 1e4,
     tries: int = 1,
     final_s: float | None = None,
-) -> Space:
-    return Space(low, high, width, duration_s, limit_s, tries, final_s)
+) -> SearchSpace:
+    return SearchSpace(low, high, width, duration_s, limit_s, tries, final_s)
 
 
-def both(method: str, device: Device, where: Space) -> tuple[GoalBounds, GoalBounds]:
+def both(method: str, device: Device, where: SearchSpace) -> tuple[GoalBounds, GoalBounds]:
     ndr, pdr = SEARCHES[method](device, [NDR, PDR], where, clock=device.clock)
     assert (ndr.goal, pdr.goal) == (NDR, PDR)
     return ndr, pdr
@@ -204,7 +204,7 @@ def test_what_the_measurement_raises_ends_the_search(method: str) -> None:
         lambda: space(final_s=1.0),
     ],
 )
-def test_a_space_without_room_is_refused(make: Callable[[], Space]) -> None:
+def test_a_space_without_room_is_refused(make: Callable[[], SearchSpace]) -> None:
     with pytest.raises(ValueError, match=r"is not below|above 0|cannot decide"):
         make()
 

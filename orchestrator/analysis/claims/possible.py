@@ -15,7 +15,7 @@ _EFFICIENCY = "efficiency"
 
 
 @dataclass(frozen=True, slots=True)
-class Possible:
+class PossibleVerdicts:
     """The possible verdicts on a claim. ``against``: the reasons why the plan can decide nothing, or empty."""
 
     verdicts: tuple[str, ...]
@@ -27,7 +27,7 @@ class Possible:
         return not self.against
 
 
-def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -> Possible:
+def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -> PossibleVerdicts:
     """Return the verdicts on ``claim`` that a run of ``plan`` can give on a testbed with ``facts``, if all trials are
     ok.
 
@@ -39,7 +39,7 @@ def possible(claim: Claim, plan: Plan, facts: Facts, *, restarts: bool = True) -
     for test in claim.tests:
         against += [f"{test.name}: {reason}" for reason in _lacks(claim, test, cells, plan, restarts)]
     verdicts = [verdict for verdict in statuses_of(facts.clock) if verdict.startswith(NOT_TESTABLE) == bool(against)]
-    return Possible(tuple(verdicts), tuple(against))
+    return PossibleVerdicts(tuple(verdicts), tuple(against))
 
 
 def _lacks(claim: Claim, test: ClaimTest, cells: Sequence[Cell], plan: Plan, restarts: bool) -> Iterator[str]:

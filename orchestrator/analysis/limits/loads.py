@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestrator.analysis.baselines import baseline_of, baselines_of
 from orchestrator.analysis.dataset import Run
-from orchestrator.analysis.limits.seen import Seen, seen
+from orchestrator.analysis.limits.profile_shares import ProfileShares, profile_shares
 from orchestrator.spec import Cell
 from orchestrator.spec.fields import DEFAULT_MTU, MAX
 from orchestrator.spec.links import RATE
@@ -78,7 +78,7 @@ class CellLoad:
     bits of its frames; each None if unknown. ``frame_overhead``: bits on the link per bit of ``throughput_bps``.
     ``baseline_headroom``: how far below the baseline a cell must be, as a share, for the generator not to be the limit.
     ``shared``: whether roles share CPUs, so that a group is a host. ``n``: the number of trials behind the medians.
-    ``seen``: the observations of the cell's profile, by group; empty if it was not profiled.
+    ``profile``: the observations of the cell's profile, by group; empty if it was not profiled.
     ``packets``: the facts about packets if packets were counted, in which case all rates are those of IP packets.
     """
 
@@ -92,7 +92,7 @@ class CellLoad:
     link_bps: float | None = None
     frame_overhead: float = 1.06
     baseline_headroom: float = 0.1
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    profile: Mapping[str, ProfileShares] = field(default_factory=dict)
     packets: Packets | None = None
 
     @property
@@ -155,7 +155,7 @@ def loads(run: Run) -> list[CellLoad]:
     by_cell: dict[Cell, dict[str, list[dict[Any, Any]]]] = {}
     for trial_id, rows in by_trial.items():
         by_cell.setdefault(Cell.of(rows[0]), {})[trial_id] = rows
-    profiled = seen(run)
+    profiled = profile_shares(run)
     found = []
     for key, trials in by_cell.items():
         shared = {row["role"] for rows in trials.values() for row in rows} == {""}
@@ -173,7 +173,7 @@ def loads(run: Run) -> list[CellLoad]:
                 link_bps(traffic, key),
                 frame_overhead(traffic, key, overhead_of(run, key.variant)),
                 baseline_headroom=run.headroom,
-                seen=profiled.get(key, {}),
+                profile=profiled.get(key, {}),
             )
         )
     return in_order(run, found)

@@ -17,7 +17,7 @@ from orchestrator.analysis.limits.loads import (
     link_bps,
     overhead_of,
 )
-from orchestrator.analysis.limits.seen import seen
+from orchestrator.analysis.limits.profile_shares import profile_shares
 from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, highest_asked_pps, packet_cells
 from orchestrator.spec import Cell
 
@@ -36,7 +36,7 @@ def packet_loads(run: Run) -> list[CellLoad]:
     `goals` counts.
     """
     goal = goals(run)[0]
-    traffic, profiled = run.traffic, seen(run)
+    traffic, profiled = run.traffic, profile_shares(run)
     trials: dict[Cell, list[Attempt]] = {}
     for attempt in ok_attempts(run):
         if attempt["kind"] == "measure":
@@ -71,7 +71,7 @@ def packet_loads(run: Run) -> list[CellLoad]:
             link_bps(traffic, key),
             (overhead_of(run, key.variant).outer_bytes(packets.bytes) + FRAME_BYTES) / packets.bytes,
             baseline_headroom=run.headroom,
-            seen=profiled.get(key, {}),
+            profile=profiled.get(key, {}),
             packets=packets,
         )
         if load.sampled:

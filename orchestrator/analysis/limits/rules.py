@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.analysis.baselines import is_generator_bound
 from orchestrator.analysis.limits.loads import CellLoad, Group
-from orchestrator.analysis.limits.seen import stages_in_words
+from orchestrator.analysis.limits.profile_shares import stages_in_words
 from orchestrator.analysis.packets import HIGHEST_LOAD
 from orchestrator.spec.links import RATE, shape_of
 
@@ -205,7 +205,7 @@ def _pressure(group: Group, whole: bool) -> float:
 def _locks(load: CellLoad, group: Group, why: list[str]) -> Limit | None:
     """Return the limit if CPUs mostly wait for locks of each other, which only a profile shows; it is of another
     trial."""
-    profiled = load.seen.get(group.name)
+    profiled = load.profile.get(group.name)
     if profiled is None or profiled.spinning < MUCH_SPINNING:
         return None
     why.append(f"By the profile, {profiled.spinning:.0%} of the busy time of {group.name} was waiting for locks.")
@@ -220,7 +220,7 @@ def _whole(load: CellLoad, group: Group, sure: str, why: list[str]) -> Limit:
     count = len(group.busy)
     if count > 1 and not load.counts_waiting:
         why.append("No serial stage left any of them without work.")
-    if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.stages)):
+    if (profiled := load.profile.get(group.name)) is not None and (told := stages_in_words(profiled.stages)):
         why.append(f"By the profile, {'their' if count > 1 else 'its'} time was {told}.")
     lifted = "more cores" if load.key.tunnels >= load.key.cores else "more cores, or less work for each packet"
     if load.shared:
@@ -232,7 +232,7 @@ def _one_of_several(load: CellLoad, group: Group, sure: str, why: list[str]) -> 
     """Return the limit of a group in which one CPU (or one per tunnel) is busy while the others have time left."""
     tunnels = load.key.tunnels
     busy = sum(share >= NEARLY for share in group.busy)
-    if (profiled := load.seen.get(group.name)) is not None and (told := stages_in_words(profiled.busiest)):
+    if (profiled := load.profile.get(group.name)) is not None and (told := stages_in_words(profiled.busiest)):
         why.append(f"By the profile, the time of the busiest CPU was {told}.")
     if group.name in _OF_ROLE:
         why.append("Its other CPUs had time: one process or connection does not use more than one.")

@@ -65,7 +65,7 @@ class Reaching:
                 try:
                     agent.request(ClockRequest())
                     if not_in and agent.request(ReadSettingsRequest())["boot_id"] == not_in:
-                        raise StillUp(f"{host.name}: it has not gone down.")
+                        raise NotRestarted(f"{host.name}: it has not gone down.")
                     self._take(host.name, agent)
                 except BaseException:
                     agent.close()
@@ -77,7 +77,7 @@ class Reaching:
                 final = isinstance(error, LoginRefused) and not not_in
                 if final or self.interrupted or time.monotonic() > deadline:
                     raise
-                if not isinstance(error, AgentStays | StillUp):
+                if not isinstance(error, AgentHoldsHost | NotRestarted):
                     self.health.become(host.name, Condition.SSH_SILENT, str(error))
                 self._progress.detail(f"waiting until {host.name} is back ({error})")
                 time.sleep(_POLL_S)
@@ -98,7 +98,7 @@ class Reaching:
             waited_s = time.monotonic() - began
             if _same(holder, mine) or has_ended(holder):
                 if waited_s > 2 * TAKEN_S:
-                    raise AgentStays(f"{name}: its last agent does not end.")
+                    raise AgentHoldsHost(f"{name}: its last agent does not end.")
                 if waited_s > TAKEN_S / 2:
                     agent.request(BreakLeaseRequest(hard=waited_s > TAKEN_S))
                 time.sleep(0.2)
@@ -115,11 +115,11 @@ class Reaching:
             time.sleep(_POLL_S)
 
 
-class AgentStays(HostLost):
+class AgentHoldsHost(HostLost):
     """The previous agent of a host still holds it and does not end."""
 
 
-class StillUp(HostLost):
+class NotRestarted(HostLost):
     """A host that was asked to restart is still in the same boot."""
 
 

@@ -12,7 +12,7 @@ from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict
 from orchestrator.measure.load import Load
 from orchestrator.measure.tunnels import renew_tunnels
-from orchestrator.search import GOALS, SEARCHES, Goal, GoalBounds, LoadSample, Offered, Space, known_bounds
+from orchestrator.search import GOALS, SEARCHES, Goal, GoalBounds, LoadSample, Offered, SearchSpace, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
@@ -85,7 +85,7 @@ def search_rate(attempt: Attempt, loads: Loads) -> float:
     if least >= most:
         raise AgentFailure(f"The search begins at {kpps(least)}, and the generator's maximum is {kpps(most)}.")
     goals = goals_of(search)
-    space = Space(
+    space = SearchSpace(
         least, most, search.width, traffic.duration_s, search.time_limit_s, search.tries, search.final_duration_s
     )
     tried: list[Load] = []

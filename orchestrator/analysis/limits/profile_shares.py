@@ -25,7 +25,7 @@ _LEAST_NAMED = 0.05  # smallest share of a stage in a sentence
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProfileShares:
     """Shares (0 to 1) of the busy time of a role's CPUs, or of those of a host that roles share, in a cell's profile.
 
     ``stages``: of all these CPUs, by stage; ``busiest``: the same for the busiest CPU; ``spinning``: of all, waiting
@@ -37,14 +37,14 @@ class Seen:
     spinning: float
 
 
-def seen(run: Run) -> dict[Cell, dict[str, Seen]]:
+def profile_shares(run: Run) -> dict[Cell, dict[str, ProfileShares]]:
     """Return {cell: {role or host: observations of its profile}} for the profiled cells, which most runs do not have.
 
     Raises UserError if a profile is damaged.
     """
     from orchestrator.analysis.profiles.stages import IDLE, stage_of
 
-    found: dict[Cell, dict[str, Seen]] = {}
+    found: dict[Cell, dict[str, ProfileShares]] = {}
     for profile in run.profiles:
         times: dict[str, dict[int, dict[str, int]]] = {}
         spun: dict[str, int] = {}
@@ -61,13 +61,13 @@ def seen(run: Run) -> dict[Cell, dict[str, Seen]]:
     return found
 
 
-def _of_group(cpus: Mapping[int, Mapping[str, int]], spun: int) -> Seen:
+def _of_group(cpus: Mapping[int, Mapping[str, int]], spun: int) -> ProfileShares:
     together: dict[str, int] = {}
     for mine in cpus.values():
         for stage, ns in mine.items():
             together[stage] = together.get(stage, 0) + ns
     busiest = max(cpus.values(), key=lambda mine: sum(mine.values()))
-    return Seen(_shares(together), _shares(busiest), spun / (sum(together.values()) or 1))
+    return ProfileShares(_shares(together), _shares(busiest), spun / (sum(together.values()) or 1))
 
 
 def _shares(times: Mapping[str, int]) -> dict[str, float]:
