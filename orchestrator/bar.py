@@ -64,7 +64,7 @@ class Bar:
         self._show(text)
 
     def attempt(self, trial: "Trial", attempt: int) -> None:
-        self._show(f"{trial.levels.variant}, {trial.levels.cores} cores, {trial.levels.tunnels} tunnels")
+        self._show(f"{'' if trial.kind == 'measure' else trial.kind + ': '}{trial.levels}")
 
     def traffic(self, trial: "Trial") -> None: ...
 
